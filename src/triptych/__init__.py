@@ -1,0 +1,1 @@
+"""Triptych: a brand's scattered media as a committed, searchable, AI-enriched catalogue."""

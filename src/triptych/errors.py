@@ -1,0 +1,186 @@
+"""Every error Triptych raises on purpose.
+
+::
+
+    TriptychError
+    ├── BadInput                 the caller's value is wrong; names field and remedy   422
+    │   ├── SettingsError        a TRIPTYCH_* value is wrong or missing
+    │   ├── InvalidBrand         a brand's name cannot be used
+    │   ├── InvalidMessage       a queue message's body is not one of the three
+    │   └── InvalidUrl           not an absolute http(s) URL
+    ├── NotFound                                                                       404
+    │   ├── BrandNotFound
+    │   └── RunNotFound
+    ├── Conflict                 right request, wrong moment                           409
+    │   ├── RunActive            the brand already has an active run
+    │   ├── RunEnded             the run is no longer active
+    │   └── DataFolderInUse      another process owns the data folder
+    ├── Unavailable              a component is away; trying again may help            503
+    │   ├── DatabaseUnavailable
+    │   ├── QueueUnavailable
+    │   ├── StoreUnavailable
+    │   └── SourceUnavailable
+    ├── SourceRefused            the source will never answer this brand               422
+    ├── ModelError               an embedding model cannot be loaded or used           500
+    ├── PostgresServerError      the embedded Postgres cannot be made or started       500
+    └── ItemError                one URL's work failed; carries its `Reason`
+        ├── PermanentItemError   trying again would give the same answer
+        └── TransientItemError   trying again may help; may carry `retry_after_s`
+
+The first line of a class's docstring is its default message, and ``status`` its HTTP status.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from triptych.model import Reason
+
+
+class TriptychError(Exception):
+    """Triptych failed."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str | None = None, *, remedy: str | None = None) -> None:
+        text = message or (type(self).__doc__ or "Triptych failed.").splitlines()[0]
+        super().__init__(text)
+        self.message = text
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """One line: what is wrong and, where known, what to do about it."""
+        return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+
+class BadInput(TriptychError):
+    """A value is not valid."""
+
+    status = 422
+
+    def __init__(
+        self, message: str | None = None, *, field: str, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.field = field
+
+    def __str__(self) -> str:
+        """One line that begins with the field's name."""
+        return f"{self.field}: {super().__str__()}"
+
+
+class SettingsError(BadInput):
+    """A setting is not valid."""
+
+
+class InvalidBrand(BadInput):
+    """The brand's name cannot be used."""
+
+
+class InvalidMessage(BadInput):
+    """The message's body is not one that this queue takes."""
+
+
+class InvalidUrl(BadInput):
+    """Not an absolute http or https URL."""
+
+
+class NotFound(TriptychError):
+    """There is nothing of that name."""
+
+    status = 404
+
+
+class BrandNotFound(NotFound):
+    """There is no such brand."""
+
+
+class RunNotFound(NotFound):
+    """There is no such run."""
+
+
+class Conflict(TriptychError):
+    """The request does not fit the present state."""
+
+    status = 409
+
+
+class RunActive(Conflict):
+    """The brand already has an active run."""
+
+
+class RunEnded(Conflict):
+    """The run is no longer active."""
+
+
+class DataFolderInUse(Conflict):
+    """Another process is using this data folder."""
+
+
+class Unavailable(TriptychError):
+    """A component does not answer."""
+
+    status = 503
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+
+class QueueUnavailable(Unavailable):
+    """The queue does not answer."""
+
+
+class StoreUnavailable(Unavailable):
+    """The object store does not answer."""
+
+
+class SourceUnavailable(Unavailable):
+    """The source of URLs does not answer."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        remedy: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class SourceRefused(TriptychError):
+    """The source of URLs will not serve this brand."""
+
+    status = 422
+
+
+class ModelError(TriptychError):
+    """The embedding model cannot be used."""
+
+
+class PostgresServerError(TriptychError):
+    """The embedded Postgres cannot be started."""
+
+
+class ItemError(TriptychError):
+    """An item failed."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
+        self.reason = reason
+        self.detail = detail
+
+
+class PermanentItemError(ItemError):
+    """An item failed for good."""
+
+
+class TransientItemError(ItemError):
+    """An item failed for now."""
+
+    def __init__(
+        self, reason: Reason, detail: str = "", *, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(reason, detail)
+        self.retry_after_s = retry_after_s

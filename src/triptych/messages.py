@@ -1,0 +1,192 @@
+"""The three queues, their exact message bodies, and the headers that travel beside them.
+
+A body is the public contract: any producer may write one, and it carries nothing of ours.
+What is ours (run, item, trace) travels in headers: SQS message attributes, pgmq headers.
+A body without headers is as valid as one with them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from triptych.errors import InvalidBrand, InvalidMessage
+from triptych.model import KEY_BYTES
+
+GATHER_QUEUE = "brand-gather-queue"
+URL_QUEUE = "url-process-queue"
+AI_QUEUE = "brand-ai-phase-queue"
+QUEUES = (GATHER_QUEUE, URL_QUEUE, AI_QUEUE)
+
+BRAND_MAX_CHARS = 100
+URL_MAX_CHARS = 8_192
+METADATA_IN_BODY_MAX_BYTES = 32 * 1024
+"""Larger metadata stays on the item and the body carries ``{}``, so that a batch of ten
+always fits one SQS request (262,144 bytes)."""
+
+SCHEMA_VERSION = "1"
+HEADER_VERSION = "triptych-version"
+HEADER_RUN = "triptych-run"
+HEADER_ITEM = "triptych-item"
+HEADER_TRACE = "traceparent"
+"""W3C Trace Context, https://www.w3.org/TR/trace-context/#traceparent-header"""
+
+
+def dead_letter_queue(queue: str) -> str:
+    """Return the name of the queue where ``queue``'s undeliverable messages end."""
+    return f"{queue}-dlq"
+
+
+def check_brand(name: str) -> str:
+    """Return ``name`` in Unicode NFC if it can name a brand.
+
+    Names are shown, stored and put into URLs' paths, so what would be invisible, ambiguous or
+    a path of its own there is refused.
+
+    Raises:
+        InvalidBrand: empty, too long, not printable, padded with blanks, ``/``, ``.`` or ``..``.
+    """
+    normal = unicodedata.normalize("NFC", name)
+    if not normal or len(normal) > BRAND_MAX_CHARS:
+        problem = f"must have 1 to {BRAND_MAX_CHARS} characters, not {len(normal)}."
+    elif not normal.isprintable():
+        problem = "must have printable characters only."
+    elif normal != normal.strip():
+        problem = "must not begin or end with a blank."
+    elif "/" in normal or "\\" in normal or normal in {".", ".."}:
+        problem = "must not contain a slash or be a relative path."
+    else:
+        return normal
+    raise InvalidBrand(f"A brand's name {problem}", field="brand")
+
+
+def _brand(name: str) -> str:
+    try:
+        return check_brand(name)
+    except InvalidBrand as error:
+        raise ValueError(error.message) from error
+
+
+BrandName = Annotated[str, AfterValidator(_brand)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class GatherBody(_Body):
+    """Body on `GATHER_QUEUE`: gather this brand's URLs."""
+
+    brand: BrandName
+
+
+class UrlBody(_Body):
+    """Body on `URL_QUEUE`: acquire this URL for this brand."""
+
+    brand: BrandName
+    url: Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS)]
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class AiBody(_Body):
+    """Body on `AI_QUEUE`: process this brand's current snapshot."""
+
+    brand: BrandName
+
+
+BodyT = TypeVar("BodyT", bound=_Body)
+
+
+def parse_body(kind: type[BodyT], body: object) -> BodyT:
+    """Return ``body`` as a ``kind``.
+
+    Raises:
+        InvalidMessage: naming the first field that is wrong, and why.
+    """
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise InvalidMessage(
+            f"{first['msg']}.",
+            field=where,
+            remedy=f"A {kind.__name__} has exactly these fields: {', '.join(kind.model_fields)}.",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Ours, beside the body. Both ids are absent on a stranger's message."""
+
+    run_id: UUID | None = None
+    item_key: bytes | None = None
+    traceparent: str | None = None
+
+    def encode(self) -> dict[str, str]:
+        """Return the headers as the flat strings that both queue systems carry."""
+        encoded = {HEADER_VERSION: SCHEMA_VERSION}
+        if self.run_id is not None:
+            encoded[HEADER_RUN] = str(self.run_id)
+        if self.item_key is not None:
+            encoded[HEADER_ITEM] = self.item_key.hex()
+        if self.traceparent is not None:
+            encoded[HEADER_TRACE] = self.traceparent
+        return encoded
+
+    @classmethod
+    def decode(cls, raw: Mapping[str, str]) -> Headers:
+        """Read headers; those of other people's are left alone.
+
+        Raises:
+            InvalidMessage: one of ours is malformed, or of a schema version not known here.
+        """
+        version = raw.get(HEADER_VERSION, SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            raise InvalidMessage(
+                f"Schema version {version!r} is not known here.",
+                field=HEADER_VERSION,
+                remedy=f"This worker reads version {SCHEMA_VERSION}; upgrade it.",
+            )
+        try:
+            run_id = UUID(raw[HEADER_RUN]) if HEADER_RUN in raw else None
+        except ValueError as error:
+            raise InvalidMessage("Not a UUID.", field=HEADER_RUN) from error
+        try:
+            item_key = bytes.fromhex(raw[HEADER_ITEM]) if HEADER_ITEM in raw else None
+        except ValueError as error:
+            raise InvalidMessage("Not hexadecimal.", field=HEADER_ITEM) from error
+        if item_key is not None and len(item_key) != KEY_BYTES:
+            raise InvalidMessage(f"Not {KEY_BYTES} bytes long.", field=HEADER_ITEM)
+        return cls(run_id, item_key, raw.get(HEADER_TRACE))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to send."""
+
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    brand: str | None = None
+    """Names the tenant for queues that share out deliveries fairly (SQS ``MessageGroupId``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message received, invisible to others until its visibility timeout passes."""
+
+    queue: str
+    id: str
+    """The same on every delivery of one message, and never reused."""
+    receipt: str
+    """What this delivery is extended, returned or deleted by."""
+    body: Any
+    """Parsed JSON; not yet validated. A ``str`` where it was not JSON at all."""
+    headers: Mapping[str, str]
+    receives: int
+    """How often it was received, this time included."""

@@ -1,0 +1,263 @@
+"""The nouns: brand, run, item, asset, insight. Frozen values without behaviour of their own.
+
+Everything else in Triptych speaks in these; nothing here imports anything of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+Metadata = Mapping[str, Any]
+"""What a source says of a URL: JSON values only."""
+
+KEY_BYTES = 16
+"""Length of an item's key: the head of the SHA-256 of its normalised URL."""
+
+
+class RunKind(StrEnum):
+    """What a run's commit does to its brand's snapshot."""
+
+    FULL = "full"
+    """Replaces it: what the run did not bring is gone."""
+    ADD = "add"
+    """Adds to it: what the run did not bring stays."""
+
+
+class RunState(StrEnum):
+    """Where a run is. All but ``ACTIVE`` are final."""
+
+    ACTIVE = "active"
+    COMMITTED = "committed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class AiState(StrEnum):
+    """Where a run's AI phase is."""
+
+    NONE = "none"
+    """The run has not committed."""
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    """A newer commit came first; its own AI phase counts."""
+
+
+class ItemState(StrEnum):
+    """Where an item is. All but ``PENDING`` are final."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Reason(StrEnum):
+    """Why an item failed: the closed list, as shown to users."""
+
+    INVALID_URL = "invalid_url"
+    INVALID_METADATA = "invalid_metadata"
+    ADDRESS_REFUSED = "address_refused"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    HTTP_ERROR = "http_error"
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    TOO_LARGE = "too_large"
+    NOT_AN_IMAGE = "not_an_image"
+    UNDECODABLE = "undecodable"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"
+    THROTTLED = "throttled"
+    CONNECTION_FAILED = "connection_failed"
+    TRUNCATED = "truncated"
+    STORE_FAILED = "store_failed"
+    INTERNAL = "internal"
+    """A defect of Triptych's own; the worker's log has the trace."""
+    DEAD_LETTERED = "dead_lettered"
+    """Its message was received again and again and never answered: it kills workers."""
+    TIMED_OUT = "timed_out"
+    """Still unsettled at the run's deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a run may cost and tolerate; kept with the run when it opens."""
+
+    tolerated_failures: float
+    """Share of items, 0..1, that may fail and the run still commits."""
+    max_attempts: int
+    """Attempts an item gets before a transient failure is final."""
+    deadline_s: float
+    """Seconds from the first dispatch until what is unsettled times out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One passage of a brand through the phases, as the database has it."""
+
+    id: UUID
+    brand: str
+    kind: RunKind
+    state: RunState
+    source: str | None
+    policy: Policy
+    sealed: bool
+    paused: bool
+    expected: int
+    done: int
+    failed: int
+    out: int
+    """Items dispatched and not settled."""
+    version: int
+    """Grows by one with every change; a reader keeps the highest it saw."""
+    created_at: datetime
+    progressed_at: datetime
+    deadline_at: datetime
+    ended_at: datetime | None
+    reason: str | None
+    """Why the run failed or was cancelled."""
+    reasons: Mapping[str, int]
+    """Failed items by `Reason`, filled when the run ends."""
+    added: int | None
+    kept: int | None
+    changed: int | None
+    removed: int | None
+    ai_state: AiState
+    ai_reason: str | None
+
+    @property
+    def settled(self) -> int:
+        """Items in a final state."""
+        return self.done + self.failed
+
+    @property
+    def complete(self) -> bool:
+        """True when every expected item is settled and no more will come."""
+        return self.sealed and self.settled >= self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """A brand and its current snapshot."""
+
+    name: str
+    source: str | None
+    current_run: UUID | None
+    """The run whose commit is the brand's snapshot; None before the first."""
+    assets: int
+    """Assets in the current snapshot."""
+    latest: Run | None
+    """The brand's newest run, whatever its state."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A row of a source, normalised, on its way into a run."""
+
+    key: bytes
+    url: str
+    metadata: Metadata
+    refused: Reason | None = None
+    """Set when the row can never be acquired: it enters the run as failed."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One URL of a run."""
+
+    run_id: UUID
+    key: bytes
+    brand: str
+    url: str
+    metadata: Metadata
+    state: ItemState
+    attempts: int
+    """Attempts that failed for now; not deliveries, which also grow by drains and throttles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What acquiring an item brought: an asset to be, until the run commits."""
+
+    sha256: bytes
+    object_key: str
+    media_type: str
+    size_bytes: int
+    width: int
+    height: int
+    phash: int
+    """64-bit perceptual hash, as a signed integer."""
+    embedding: npt.NDArray[np.float32] | None
+    """Unit vector of the model's dimension, shape (d,)."""
+    model: str | None
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """How an item ended, on its way into the registry."""
+
+    key: bytes
+    staged: Staged | None = None
+    reason: Reason | None = None
+    detail: str = ""
+
+    @property
+    def state(self) -> ItemState:
+        """``DONE`` with a staged asset, ``FAILED`` without."""
+        return ItemState.DONE if self.staged is not None else ItemState.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A committed URL of a snapshot."""
+
+    run_id: UUID
+    key: bytes
+    brand: str
+    url: str
+    sha256: bytes
+    object_key: str
+    media_type: str
+    size_bytes: int
+    width: int
+    height: int
+    phash: int
+    embedding: npt.NDArray[np.float32] | None
+    model: str | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """What one AI step found in one snapshot, or how it failed."""
+
+    kind: str
+    """The step's name."""
+    result: Metadata | None
+    error: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """Something that happened to a run. ``seq`` has neither gap nor duplicate within a run."""
+
+    run_id: UUID
+    seq: int
+    at: datetime
+    kind: str
+    data: Metadata = field(default_factory=dict)

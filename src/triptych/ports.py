@@ -1,0 +1,458 @@
+"""The ports: what Triptych asks of a source, a queue, a catalogue and an embedder.
+
+Each adapter of a port passes the same contract suite (``tests/contract``). The object store's
+port is obstore's own interface. Every method that talks to a component raises that component's
+`Unavailable` error when it is away, and nothing else for that cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.messages import Delivery, Message
+from triptych.model import (
+    Asset,
+    Brand,
+    Insight,
+    Item,
+    ItemResult,
+    Metadata,
+    NewItem,
+    Policy,
+    Run,
+    RunKind,
+    Staged,
+    TimelineEvent,
+)
+
+# --- Source ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One URL as a source names it: unchecked."""
+
+    url: str
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a source, and where to go on."""
+
+    rows: Sequence[Row]
+    cursor: str | None
+    """Opaque; pass it to `Source.pages` to go on behind this page. None on the last page."""
+
+
+class Source(Protocol):
+    """Where a brand's URLs come from."""
+
+    def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
+        """Yield the brand's rows page by page, from behind ``cursor`` or from the beginning.
+
+        Holds at most a page in memory. The same cursor yields the same rows while the source's
+        content stands; a source may repeat rows, never skip any.
+
+        Raises:
+            SourceUnavailable: it did not answer in spite of retries; come back later.
+            SourceRefused: it will not serve this brand, or what it serves cannot be read.
+        """
+        ...
+
+
+# --- Queue ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """A queue's state, as exactly as its system tells it."""
+
+    queue: str
+    waiting: int
+    """Visible or delayed messages."""
+    in_flight: int
+    """Received and neither deleted nor visible again."""
+    oldest_s: float | None
+    """Age of the oldest message in seconds; None when empty or not told."""
+
+
+class Queue(Protocol):
+    """At-least-once queues with visibility timeouts, batches and dead letters."""
+
+    async def check(self) -> None:
+        """Raise `QueueUnavailable` unless every queue and dead-letter queue is there."""
+        ...
+
+    async def send(self, queue: str, messages: Sequence[Message], *, delay_s: float = 0) -> None:
+        """Send all messages, in batches of the system's size; entries that fail go again.
+
+        Raises:
+            QueueUnavailable: some were not accepted in spite of retries. Those that were will be
+                delivered; sending all of them again is safe for every consumer here.
+        """
+        ...
+
+    async def receive(
+        self, queue: str, *, limit: int, visibility_s: float, wait_s: float
+    ) -> Sequence[Delivery]:
+        """Return up to ``limit`` deliveries; wait up to ``wait_s`` for the first.
+
+        A message received more often than the adapter's ``max_receives`` is moved to the
+        dead-letter queue instead of being returned.
+        """
+        ...
+
+    async def extend(self, deliveries: Sequence[Delivery], visibility_s: float) -> None:
+        """Keep these invisible for ``visibility_s`` from now: a heartbeat, or a return (0)."""
+        ...
+
+    async def delete(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge: they will not be delivered again. Gone ones are no error."""
+        ...
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """Move one to its queue's dead-letter queue, with the reason in its headers."""
+        ...
+
+    async def depths(self) -> Sequence[QueueDepth]:
+        """Return every queue's depth, dead-letter queues included."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Safe to repeat."""
+        ...
+
+
+# --- Embedder -------------------------------------------------------------------------------
+
+
+class Embedder(Protocol):
+    """An image encoder. Called from worker threads, one call at a time."""
+
+    @property
+    def model(self) -> str:
+        """Identity of the model; embeddings of two models are never compared."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        ...
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square RGB image it takes, in pixels."""
+        ...
+
+    def embed(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return unit vectors of shape (n, dimension) for images of shape (n, size, size, 3)."""
+        ...
+
+
+# --- Catalogue ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The run that a request now has."""
+
+    run: Run
+    created: bool
+    """False when the brand's active run, or the run of that id, was there before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a flush did."""
+
+    run: Run
+    changed: frozenset[bytes]
+    """Keys that this flush settled; the others were settled before."""
+    dispatch: Sequence[Item]
+    """Items newly due to be sent, to keep the dispatch window full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Runs that want the sweeper, by what they want."""
+
+    commit: Sequence[UUID]
+    """Sealed and settled, and still active."""
+    seal: Sequence[UUID]
+    """Of kind ``add``, without a newcomer for long enough."""
+    resend: Sequence[UUID]
+    """Standing still with work out or not sent."""
+    expire: Sequence[UUID]
+    """Past their deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that a committed transaction owes to a queue."""
+
+    id: int
+    queue: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be processed, kept to be read and redriven."""
+
+    queue: str
+    message_id: str
+    body: Any
+    headers: Metadata
+    reason: str
+    run_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """The failed items of a run that share a reason."""
+
+    reason: str
+    count: int
+    examples: Sequence[tuple[str, str]]
+    """Up to a few (url, detail)."""
+
+
+class Registry(Protocol):
+    """The transactions of the Active Brand Registry. Each method is exactly one transaction.
+
+    Every one is safe to repeat: it changes only rows that have not changed yet, and tells what
+    it changed. Locks are taken items first, by key, then the run; deadlocks and serialisation
+    failures are retried inside.
+    """
+
+    async def open_run(
+        self,
+        brand: str,
+        *,
+        run_id: UUID,
+        kind: RunKind,
+        source: str | None,
+        policy: Policy,
+    ) -> Opened:
+        """Open a run and owe its gather message; or return the brand's active run."""
+        ...
+
+    async def redrive_run(self, run_id: UUID, *, new_id: UUID, policy: Policy) -> Opened:
+        """Open a run of an ended run's failed items; what it had done and staged moves along.
+
+        Raises:
+            RunNotFound: no such run.
+            Conflict: it is still active, nothing of it failed, or its results are gone.
+        """
+        ...
+
+    async def adopt(
+        self, brand: str, item: NewItem, *, message_id: str, run_id: UUID, policy: Policy
+    ) -> Item | None:
+        """Take a stranger's URL into the brand's active run, or into an ``add`` run ``run_id``.
+
+        Returns the item as it now stands, or None when an earlier delivery of the same message
+        was settled in a run that has since ended.
+        """
+        ...
+
+    async def expect(
+        self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None, limit: int
+    ) -> Sequence[Item]:
+        """Add a page of items to an unsealed run; return those now due to be dispatched.
+
+        Keys already there change nothing; refused items enter as failed; ``cursor`` is where
+        gathering goes on should it be interrupted. At most ``limit`` items are out at a time.
+
+        Raises:
+            RunEnded: the run is not active.
+        """
+        ...
+
+    async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
+        """Mark unsent items as sent until ``limit`` are out; none of a paused or ended run."""
+        ...
+
+    async def gather_cursor(self, run_id: UUID) -> str | None:
+        """Return where gathering of this run goes on; None for the beginning."""
+        ...
+
+    async def seal(self, run_id: UUID) -> Run:
+        """Declare the run's items complete. No change when sealed or ended before."""
+        ...
+
+    async def settle(
+        self, run_id: UUID, results: Sequence[ItemResult], *, limit: int
+    ) -> Settlement:
+        """Give items their final state and stage what they brought.
+
+        Raises:
+            RunEnded: the run is not active; nothing changed.
+        """
+        ...
+
+    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> int:
+        """Count one failed attempt of an item to be retried in ``delay_s``; return the count."""
+        ...
+
+    async def commit(self, run_id: UUID) -> Run:
+        """End a complete run: publish its snapshot, or fail it for too many failures.
+
+        One transaction: assets, the brand's current snapshot, the AI message owed, the event,
+        the staging's end. No change unless the rows say that the run is complete.
+        """
+        ...
+
+    async def expire(self, run_id: UUID) -> Run:
+        """At the deadline: settle what is pending as ``timed_out``; fail an unsealed run."""
+        ...
+
+    async def fail(self, run_id: UUID, reason: str) -> Run:
+        """End an active run as failed; its pending items are cancelled."""
+        ...
+
+    async def cancel(self, run_id: UUID) -> Run:
+        """End an active run as cancelled, its pending items too; drop its staging."""
+        ...
+
+    async def pause(self, run_id: UUID, *, paused: bool) -> Run:
+        """Stop or go on dispatching.
+
+        Raises:
+            RunEnded: the run is not active.
+        """
+        ...
+
+    async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
+        """Return runs that want the sweeper; ones locked by others are left to them."""
+        ...
+
+    async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
+        """Mark as sent again what is out of a run that stands still.
+
+        An item is due ``interval_s`` after it was sent, twice that after the second time, and
+        so on.
+        """
+        ...
+
+    async def owed(self, *, run_id: UUID | None, older_s: float, limit: int) -> Sequence[Outgoing]:
+        """Return messages owed and not marked sent; of one run, or of all."""
+        ...
+
+    async def mark_sent(self, ids: Sequence[int]) -> None:
+        """Take these off what is owed."""
+        ...
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Keep a dead letter. Safe to repeat: one row a message."""
+        ...
+
+
+class Ai(Protocol):
+    """The transactions of the AI phase."""
+
+    async def begin_ai(self, brand: str, run_id: UUID | None) -> Run | None:
+        """Claim the AI phase of a committed run; None when it is done or superseded.
+
+        Without a run id: of the brand's current snapshot, also when it was done before.
+        """
+        ...
+
+    async def finish_ai(self, run_id: UUID, insights: Sequence[Insight]) -> bool:
+        """Publish a run's insights and end its AI phase, if it still is the current snapshot."""
+        ...
+
+    async def fail_ai(self, run_id: UUID, reason: str) -> None:
+        """Record that the AI phase of a run could not be done."""
+        ...
+
+
+class Reading(Protocol):
+    """What readers ask. None of it locks."""
+
+    async def brands(self) -> Sequence[Brand]:
+        """Return every brand by name."""
+        ...
+
+    async def brand(self, name: str) -> Brand:
+        """Return a brand.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        ...
+
+    async def run(self, run_id: UUID) -> Run:
+        """Return a run.
+
+        Raises:
+            RunNotFound: there is none of that id.
+        """
+        ...
+
+    async def runs(self, brand: str | None, *, limit: int) -> Sequence[Run]:
+        """Return the newest runs, of one brand or of all."""
+        ...
+
+    async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
+        """Return those of the items that exist; none when the run has ended."""
+        ...
+
+    async def known_embeddings(
+        self, brand: str, model: str, sha256s: Sequence[bytes]
+    ) -> dict[bytes, Staged]:
+        """Return what the brand's current snapshot has of the same bytes and model."""
+        ...
+
+    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
+        """Return a run's failed items grouped by reason, most frequent first."""
+        ...
+
+    async def assets(self, run_id: UUID, *, after: bytes | None, limit: int) -> Sequence[Asset]:
+        """Return a page of a snapshot's assets in key order, behind the key ``after``."""
+        ...
+
+    def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
+        """Yield a whole snapshot in key order, ``batch`` assets at a time."""
+        ...
+
+    async def insights(self, run_id: UUID) -> Sequence[Insight]:
+        """Return what the AI phase found in a snapshot."""
+        ...
+
+    async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:
+        """Return a run's events behind seq ``after``."""
+        ...
+
+    async def dead_letters(self, *, limit: int) -> Sequence[tuple[datetime, DeadLetter]]:
+        """Return the newest dead letters."""
+        ...
+
+    def changes(self) -> AbstractAsyncContextManager[AsyncIterator[UUID]]:
+        """Listen for changed runs: an iterator of run ids, coalesced.
+
+        A hint only: read the run for its state. After a lost connection it yields every run
+        that changed meanwhile, so a reader that rereads on each id never misses a final state.
+        """
+        ...
+
+
+class Catalogue(Registry, Ai, Reading, Protocol):
+    """The database: the registry's transactions, the AI phase's, and what readers ask."""
+
+    async def check(self) -> None:
+        """Raise `DatabaseUnavailable` unless it answers and its schema is the one known here."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Safe to repeat."""
+        ...

@@ -1,0 +1,253 @@
+"""Every knob, with its unit, read from ``TRIPTYCH_*``; URLs choose the adapters.
+
+Precedence: command line, environment, ``.env`` in the working folder, default.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from triptych.errors import SettingsError
+from triptych.model import Policy
+
+ENV_PREFIX = "TRIPTYCH_"
+MIB = 1024 * 1024
+
+DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://")
+QUEUE_SCHEMES = ("pgmq:",)
+STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
+SOURCE_SCHEMES = ("catalog:", "manifest:")
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """The settings in force. Frozen: a process reads them once, at its start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    data: Path = Field(Path(".triptych"), description="Folder of everything that is embedded.")
+    database_url: SecretStr = Field(
+        SecretStr("embedded:"),
+        description="`embedded:` (Postgres from a wheel, in the data folder) or `postgresql://…`.",
+    )
+    queue_url: str = Field("pgmq:", description="`pgmq:` (in the same Postgres).")
+    store_url: str = Field(
+        "file:",
+        description="`file:` (folder `objects` in the data folder), `file:///path`, `s3://bucket`.",
+    )
+    source: str | None = Field(
+        None,
+        description="Where URLs come from if a brand has no source of its own: "
+        "`catalog:https://…` or `manifest:PATH_OR_URL`.",
+    )
+    source_token: SecretStr | None = Field(None, description="Bearer token for the catalog.")
+    embedder: str = Field(
+        "bundled", description="`bundled`, `none`, or the path of an ONNX image encoder."
+    )
+    postgres_bin: Path | None = Field(
+        None, description="Folder of Postgres' own binaries, instead of the wheel's."
+    )
+
+    tolerated_failures: float = Field(
+        0.5, ge=0, le=1, description="Share of a run's items that may fail and it still commits."
+    )
+    max_attempts: Count = Field(5, description="Attempts an item gets; then it has failed.")
+    run_deadline_s: Positive = Field(
+        24 * 3600.0, description="Seconds a run has from its first dispatch."
+    )
+    run_cap_s: Positive = Field(
+        7 * 24 * 3600.0, description="Seconds a run has from its opening, whatever happens."
+    )
+
+    dispatch_window: Count = Field(
+        500, description="Messages of one run that may be out at a time."
+    )
+    page_rows: Annotated[int, Field(gt=0, le=10_000)] = Field(
+        1000, description="Rows read from a source before they are written down."
+    )
+    visibility_s: Positive = Field(
+        60.0, description="Seconds a received message stays hidden without a heartbeat."
+    )
+    max_receives: Count = Field(
+        20, description="Deliveries a message gets before it is a dead letter."
+    )
+    acquire_concurrency: Count = Field(64, description="Downloads at a time in one worker.")
+    acquire_prefetch: Count = Field(
+        256, description="URL messages one worker holds at a time, unsettled ones included."
+    )
+    flush_items: Count = Field(100, description="Finished items of a run that make a flush.")
+    flush_s: Positive = Field(1.0, description="Seconds a finished item waits for a flush at most.")
+    embed_batch: Count = Field(16, description="Images embedded in one call.")
+    gather_concurrency: Count = Field(8, description="Brands gathered at a time in one worker.")
+    ai_concurrency: Count = Field(1, description="Brands in the AI phase at a time in one worker.")
+    workers: Count = Field(1, description="Worker processes that `triptych up` starts.")
+    drain_s: Positive = Field(
+        20.0, description="Seconds a stopping worker gives the work it holds; the rest is returned."
+    )
+
+    fetch_deadline_s: Positive = Field(
+        30.0, description="Seconds for one URL: name, connection, headers, body and redirects."
+    )
+    fetch_max_bytes: Count = Field(64 * MIB, description="Bytes of one body, after decompression.")
+    fetch_max_redirects: Annotated[int, Field(ge=0, le=20)] = Field(
+        5, description="Redirects followed for one URL."
+    )
+    fetch_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Networks that are reached although they are not public, comma-separated: "
+        "`127.0.0.0/8,10.1.0.0/16`.",
+    )
+    user_agent: str = Field(
+        "triptych/0.1 (+https://pypi.org/project/triptych/)",
+        description="How Triptych names itself to the servers it fetches from.",
+    )
+    decode_max_pixels: Count = Field(
+        100_000_000, description="Pixels of one image; checked before they are allocated."
+    )
+
+    sweep_s: Positive = Field(1.0, description="Seconds between two sweeps.")
+    stalled_s: Positive = Field(
+        90.0, description="Seconds without progress after which a run counts as standing still."
+    )
+    resend_s: Positive = Field(
+        120.0,
+        description="Seconds until an item of a stalled run is sent again; doubles each time.",
+    )
+    add_idle_s: Positive = Field(
+        5.0, description="Seconds without a newcomer that seal a run opened by strangers' URLs."
+    )
+    outbox_s: Positive = Field(
+        5.0, description="Seconds after which an owed message is sent by the sweeper."
+    )
+
+    @field_validator("fetch_allow", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr) -> SecretStr:
+        _scheme(value.get_secret_value(), DATABASE_SCHEMES)
+        return value
+
+    @field_validator("queue_url")
+    @classmethod
+    def _queue(cls, value: str) -> str:
+        return _scheme(value, QUEUE_SCHEMES)
+
+    @field_validator("store_url")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        return _scheme(value, STORE_SCHEMES)
+
+    @field_validator("source")
+    @classmethod
+    def _source(cls, value: str | None) -> str | None:
+        return value if value is None else check_source(value)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that new runs get unless they name their own."""
+        return Policy(self.tolerated_failures, self.max_attempts, self.run_deadline_s)
+
+    @property
+    def embedded(self) -> bool:
+        """True when Triptych runs its own Postgres."""
+        return self.database_url.get_secret_value().startswith("embedded:")
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the settings; ``overrides`` are the command line's, None meaning not given.
+
+        Raises:
+            SettingsError: naming the first variable that is wrong, and why.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            name = str(first["loc"][0])
+            known = cls.model_fields.get(name)
+            raise SettingsError(
+                f"{first['msg'].removeprefix('Value error, ')}.".replace("..", "."),
+                field=f"{ENV_PREFIX}{name.upper()}",
+                remedy=known.description if known else None,
+            ) from error
+
+    def origins(self, **overrides: Any) -> dict[str, str]:
+        """Return for each setting where its value came from."""
+        sources: list[tuple[str, PydanticBaseSettingsSource]] = [
+            (".env", DotEnvSettingsSource(type(self))),
+            ("environment", EnvSettingsSource(type(self))),
+        ]
+        origins = dict.fromkeys(type(self).model_fields, "default")
+        for origin, source in sources:
+            origins.update(dict.fromkeys(source().keys() & origins.keys(), origin))
+        origins.update(
+            {name: "command line" for name, value in overrides.items() if value is not None}
+        )
+        return origins
+
+    def shown(self) -> dict[str, str]:
+        """Return every value as text, secrets and passwords hidden."""
+        values: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name == "database_url":
+                value = _without_password(value.get_secret_value())
+            elif name == "fetch_allow":
+                value = ",".join(str(network) for network in value)
+            values[name] = "" if value is None else str(value)
+        return values
+
+
+def check_source(value: str) -> str:
+    """Return ``value`` if it names a source.
+
+    Raises:
+        ValueError: it has none of the known schemes, or nothing behind it.
+    """
+    _scheme(value, SOURCE_SCHEMES)
+    if not value.partition(":")[2]:
+        message = "names no place behind the colon"
+        raise ValueError(message)
+    return value
+
+
+def _scheme(value: str, known: tuple[str, ...]) -> str:
+    if not value.startswith(known):
+        message = f"must begin with one of {', '.join(known)}"
+        raise ValueError(message)
+    return value
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if not at or ":" not in credentials:
+        return url
+    return f"{scheme}{mark}{credentials.partition(':')[0]}:****@{place}"
