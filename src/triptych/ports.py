@@ -242,8 +242,12 @@ class Registry(Protocol):
         kind: RunKind,
         source: str | None,
         policy: Policy,
+        owe_gather: bool,
     ) -> Opened:
-        """Open a run and owe its gather message; or return the brand's active run."""
+        """Open a run, or return the brand's active run, or the run of that id.
+
+        With ``owe_gather`` the run's gather message is owed by the same transaction.
+        """
         ...
 
     async def redrive_run(self, run_id: UUID, *, new_id: UUID, policy: Policy) -> Opened:
@@ -407,10 +411,8 @@ class Reading(Protocol):
         """Return those of the items that exist; none when the run has ended."""
         ...
 
-    async def known_embeddings(
-        self, brand: str, model: str, sha256s: Sequence[bytes]
-    ) -> dict[bytes, Staged]:
-        """Return what the brand's current snapshot has of the same bytes and model."""
+    async def known_assets(self, brand: str, keys: Sequence[bytes]) -> dict[bytes, Staged]:
+        """Return what the brand's current snapshot has of these URLs."""
         ...
 
     async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:

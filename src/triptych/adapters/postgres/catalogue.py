@@ -1,0 +1,28 @@
+"""The catalogue on Postgres: `triptych.ports.Catalogue`, put together from its rooms."""
+
+from __future__ import annotations
+
+from triptych.adapters.postgres.ai import PostgresAi
+from triptych.adapters.postgres.commit import Committing
+from triptych.adapters.postgres.ending import Ending
+from triptych.adapters.postgres.migrate import check_schema
+from triptych.adapters.postgres.opening import Opening
+from triptych.adapters.postgres.outbox import Outbox
+from triptych.adapters.postgres.reading import PostgresReading
+from triptych.adapters.postgres.session import Database
+from triptych.adapters.postgres.settling import Settling
+
+
+class PostgresCatalogue(Opening, Settling, Ending, Committing, Outbox, PostgresAi, PostgresReading):
+    """The database. ``run_cap_s`` is how long a run may be active, whatever happens."""
+
+    def __init__(self, database: Database, *, run_cap_s: float) -> None:
+        Opening.__init__(self, database, run_cap_s=run_cap_s)
+
+    async def check(self) -> None:
+        """See `triptych.ports.Catalogue.check`."""
+        await check_schema(self._database)
+
+    async def close(self) -> None:
+        """See `triptych.ports.Catalogue.close`."""
+        await self._database.close()

@@ -1,0 +1,86 @@
+"""The commit: a complete run becomes its brand's snapshot in one transaction."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from triptych.adapters.postgres.ending import end_run
+from triptych.adapters.postgres.rows import to_run
+from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction
+from triptych.adapters.postgres.settling import read_run
+from triptych.errors import RunNotFound
+from triptych.messages import AI_QUEUE, AiBody, Headers
+from triptych.model import Run, RunKind, RunState
+
+log = structlog.get_logger(__name__)
+
+
+class Committing:
+    """The part of `triptych.ports.Registry` that commits."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def commit(self, run_id: UUID) -> Run:
+        """See `triptych.ports.Registry.commit`."""
+
+        async def work(tx: Transaction) -> Run:
+            row = await tx.row("lock_run", run_id, timeout_s=COMMIT_TIMEOUT_S)
+            if row is None:
+                raise RunNotFound(f"There is no run {run_id}.")
+            if row["state"] != "active" or not row["sealed"]:
+                return to_run(row)
+            counts = await tx.row("recount", run_id, timeout_s=COMMIT_TIMEOUT_S)
+            assert counts is not None
+            await _repair(tx, row, counts)
+            if counts["pending"] == 0:
+                await _end(tx, to_run(row), counts)
+            return await read_run(tx, run_id)
+
+        return await self._database.transact(work)
+
+
+async def _repair(tx: Transaction, run: asyncpg.Record, counts: asyncpg.Record) -> None:
+    """Set counters that differ from the rows. They never do, unless a hand changed the database."""
+    names = ("expected", "done", "failed")
+    if all(run[name] == counts[name] for name in names):
+        return
+    log.error(
+        "counters_repaired",
+        run=str(run["id"]),
+        counted={name: run[name] for name in names},
+        rows={name: counts[name] for name in names},
+    )
+    await tx.rows("repair_counters", run["id"], *(counts[name] for name in names))
+
+
+async def _end(tx: Transaction, run: Run, counts: asyncpg.Record) -> None:
+    expected, failed = counts["expected"], counts["failed"]
+    if expected and failed / expected > run.policy.tolerated_failures:
+        reason = (
+            f"too_many_failures: {failed} of {expected} items failed, "
+            f"{run.policy.tolerated_failures:.0%} tolerated"
+        )
+        await end_run(tx, run.id, RunState.FAILED, reason)
+        return
+    await _publish(tx, run)
+
+
+async def _publish(tx: Transaction, run: Run) -> None:
+    brand = await tx.row("current_run", run.brand)
+    assert brand is not None
+    previous = brand["current_run"]
+    await tx.rows("publish_assets", run.id, run.brand, timeout_s=COMMIT_TIMEOUT_S)
+    if run.kind is RunKind.ADD and previous is not None:
+        await tx.rows("carry_assets", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
+    difference = await tx.row("difference", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
+    assert difference is not None
+    await tx.rows("swap_snapshot", run.brand, run.id)
+    await tx.rows("drop_staging", run.id, timeout_s=COMMIT_TIMEOUT_S)
+    await tx.rows("record_commit", run.id, *difference.values())
+    await end_run(tx, run.id, RunState.COMMITTED, None)
+    body = AiBody(brand=run.brand).model_dump()
+    await tx.rows("owe", AI_QUEUE, body, Headers(run_id=run.id).encode(), run.brand, run.id)

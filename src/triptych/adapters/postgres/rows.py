@@ -1,0 +1,100 @@
+"""From database rows to the nouns of `triptych.model`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+
+from triptych.model import (
+    AiState,
+    Asset,
+    Item,
+    ItemState,
+    Policy,
+    Run,
+    RunKind,
+    RunState,
+    Staged,
+    TimelineEvent,
+)
+
+
+def to_run(row: asyncpg.Record) -> Run:
+    """Read a row of ``runs``."""
+    return Run(
+        id=row["id"],
+        brand=row["brand"],
+        kind=RunKind(row["kind"]),
+        state=RunState(row["state"]),
+        source=row["source"],
+        policy=Policy(row["tolerated_failures"], row["max_attempts"], row["deadline_s"]),
+        sealed=row["sealed"],
+        paused=row["paused"],
+        expected=row["expected"],
+        done=row["done"],
+        failed=row["failed"],
+        out=row["out"],
+        version=row["version"],
+        created_at=row["created_at"],
+        progressed_at=row["progressed_at"],
+        deadline_at=row["deadline_at"],
+        ended_at=row["ended_at"],
+        reason=row["reason"],
+        reasons=row["reasons"],
+        added=row["added"],
+        kept=row["kept"],
+        changed=row["changed"],
+        removed=row["removed"],
+        ai_state=AiState(row["ai_state"]),
+        ai_reason=row["ai_reason"],
+    )
+
+
+def to_item(row: asyncpg.Record, brand: str) -> Item:
+    """Read a row of ``items``, of a run of ``brand``."""
+    return Item(
+        run_id=row["run_id"],
+        key=row["key"],
+        brand=brand,
+        url=row["url"],
+        metadata=row["metadata"],
+        state=ItemState(row["state"]),
+        attempts=row["attempts"],
+    )
+
+
+def to_staged(row: asyncpg.Record) -> Staged:
+    """Read what an asset keeps of acquiring it."""
+    return Staged(**_acquired(row), etag=row["etag"], last_modified=row["last_modified"])
+
+
+def to_asset(row: asyncpg.Record) -> Asset:
+    """Read a row of ``assets``."""
+    return Asset(
+        run_id=row["run_id"],
+        key=row["key"],
+        brand=row["brand"],
+        url=row["url"],
+        metadata=row["metadata"],
+        **_acquired(row),
+    )
+
+
+def to_event(row: asyncpg.Record) -> TimelineEvent:
+    """Read a row of ``timeline``."""
+    return TimelineEvent(row["run_id"], row["seq"], row["at"], row["kind"], row["data"])
+
+
+def _acquired(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "sha256": row["sha256"],
+        "object_key": row["object_key"],
+        "media_type": row["media_type"],
+        "size_bytes": row["size_bytes"],
+        "width": row["width"],
+        "height": row["height"],
+        "phash": row["phash"],
+        "model": row["model"],
+        "embedding": row["embedding"],
+    }

@@ -1,0 +1,37 @@
+-- The AI phase: claimed, then published, once a commit.
+
+-- begin_ai --
+update runs r
+set ai_state = 'running', ai_reason = null
+from brands b
+where b.name = $1 and r.id = coalesce($2, b.current_run) and b.current_run = r.id
+  and r.brand = b.name and r.state = 'committed'
+  and ($2::uuid is null or r.ai_state in ('queued', 'running', 'failed'))
+returning r.*
+
+-- supersede_ai --
+update runs r
+set ai_state = 'superseded'
+from brands b
+where r.id = $1 and b.name = r.brand and b.current_run is distinct from r.id
+  and r.state = 'committed' and r.ai_state in ('queued', 'running')
+returning r.id
+
+-- drop_insights --
+delete from insights where run_id = $1
+
+-- insert_insight --
+insert into insights (run_id, kind, result, error, seconds) values ($1, $2, $3, $4, $5)
+
+-- end_ai --
+-- Only of what is still the brand's snapshot, and only once a claim.
+update runs r
+set ai_state = $2, ai_reason = $3
+from brands b
+where r.id = $1 and b.name = r.brand and b.current_run = r.id and r.ai_state = 'running'
+returning r.*
+
+-- fail_ai --
+update runs set ai_state = 'failed', ai_reason = $2
+where id = $1 and state = 'committed' and ai_state in ('queued', 'running')
+returning id

@@ -1,0 +1,52 @@
+-- The commit: one transaction that makes a run its brand's snapshot.
+
+-- recount --
+-- The rows are the truth. A fresh statement, after the run's lock: READ COMMITTED sees it all.
+select count(*) as expected,
+       count(*) filter (where state = 'done') as done,
+       count(*) filter (where state = 'failed') as failed,
+       count(*) filter (where state = 'pending') as pending
+from items where run_id = $1
+
+-- repair_counters --
+update runs set expected = $2, done = $3, failed = $4 where id = $1 returning *
+
+-- current_run --
+select current_run from brands where name = $1 for no key update
+
+-- publish_assets --
+insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes, width,
+                    height, phash, model, embedding, etag, last_modified, metadata)
+select s.run_id, s.key, $2, i.url, s.sha256, s.object_key, s.media_type, s.size_bytes, s.width,
+       s.height, s.phash, s.model, s.embedding, s.etag, s.last_modified, i.metadata
+from staged s join items i on i.run_id = s.run_id and i.key = s.key
+where s.run_id = $1
+
+-- carry_assets --
+-- A run of kind 'add' keeps what it did not bring.
+insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes, width,
+                    height, phash, model, embedding, etag, last_modified, metadata)
+select $1, p.key, p.brand, p.url, p.sha256, p.object_key, p.media_type, p.size_bytes, p.width,
+       p.height, p.phash, p.model, p.embedding, p.etag, p.last_modified, p.metadata
+from assets p
+where p.run_id = $2
+  and not exists (select 1 from assets n where n.run_id = $1 and n.key = p.key)
+
+-- difference --
+-- Against the previous snapshot, by URL: the same bytes are kept, other bytes changed.
+select count(*) filter (where p.key is null) as added,
+       count(*) filter (where p.sha256 = n.sha256) as kept,
+       count(*) filter (where p.sha256 <> n.sha256) as changed,
+       (select count(*) from assets where run_id = $2)
+           - count(*) filter (where p.key is not null) as removed
+from assets n left join assets p on p.run_id = $2 and p.key = n.key
+where n.run_id = $1
+
+-- swap_snapshot --
+update brands set current_run = $2 where name = $1
+
+-- record_commit --
+update runs
+set added = $2, kept = $3, changed = $4, removed = $5, ai_state = 'queued'
+where id = $1
+returning *
