@@ -23,23 +23,32 @@ URL_QUEUE = "url-process-queue"
 AI_QUEUE = "brand-ai-phase-queue"
 QUEUES = (GATHER_QUEUE, URL_QUEUE, AI_QUEUE)
 
+DEAD_LETTER_SUFFIX = "-dlq"
+
 BRAND_MAX_CHARS = 100
 URL_MAX_CHARS = 8_192
 METADATA_IN_BODY_MAX_BYTES = 32 * 1024
 """Larger metadata stays on the item and the body carries ``{}``, so that a batch of ten
 always fits one SQS request (262,144 bytes)."""
 
+METADATA_MAX_BYTES = 256 * 1024
+"""An item whose metadata is larger as JSON enters its run as failed."""
+
 SCHEMA_VERSION = "1"
 HEADER_VERSION = "triptych-version"
 HEADER_RUN = "triptych-run"
 HEADER_ITEM = "triptych-item"
+HEADER_REASON = "triptych-reason"
+"""Why a message became a dead letter."""
+HEADER_ORIGIN_ID = "triptych-origin-id"
+"""The id that a dead letter had in its own queue."""
 HEADER_TRACE = "traceparent"
 """W3C Trace Context, https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
 def dead_letter_queue(queue: str) -> str:
     """Return the name of the queue where ``queue``'s undeliverable messages end."""
-    return f"{queue}-dlq"
+    return f"{queue}{DEAD_LETTER_SUFFIX}"
 
 
 def check_brand(name: str) -> str:

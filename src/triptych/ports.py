@@ -304,8 +304,11 @@ class Registry(Protocol):
         """
         ...
 
-    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> int:
-        """Count one failed attempt of an item to be retried in ``delay_s``; return the count."""
+    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> bool:
+        """Count a failed attempt of an item, to be retried in ``delay_s``; True if it was the last.
+
+        No sweep sends the item again before that time.
+        """
         ...
 
     async def commit(self, run_id: UUID) -> Run:

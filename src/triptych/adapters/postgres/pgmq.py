@@ -16,7 +16,15 @@ import asyncpg
 
 from triptych.adapters.postgres.session import Database
 from triptych.errors import DatabaseUnavailable, QueueUnavailable
-from triptych.messages import QUEUES, Delivery, Message, dead_letter_queue
+from triptych.messages import (
+    DEAD_LETTER_SUFFIX,
+    HEADER_ORIGIN_ID,
+    HEADER_REASON,
+    QUEUES,
+    Delivery,
+    Message,
+    dead_letter_queue,
+)
 from triptych.ports import QueueDepth
 
 SEND_BATCH = 100
@@ -24,8 +32,6 @@ RECEIVE_BATCH_MAX = 100
 CHANNEL = "triptych_queues"
 RECHECK_S = 1.0
 """Messages whose visibility timeout passes announce nothing: a waiting reader looks this often."""
-HEADER_REASON = "triptych-reason"
-HEADER_ORIGIN_ID = "triptych-origin-id"
 
 
 class PgmqQueue:
@@ -95,7 +101,8 @@ class PgmqQueue:
         found: list[Delivery] = []
         for row in rows:
             delivery = _delivery(queue, row)
-            if delivery.receives > self._max_receives:
+            worn_out = delivery.receives > self._max_receives
+            if worn_out and not queue.endswith(DEAD_LETTER_SUFFIX):
                 reason = f"received {delivery.receives - 1} times and never settled"
                 await self.dead_letter(delivery, reason)
             else:

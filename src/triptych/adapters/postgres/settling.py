@@ -82,7 +82,8 @@ class Settling:
         self, run_id: UUID, results: Sequence[ItemResult], *, limit: int
     ) -> Settlement:
         """See `triptych.ports.Registry.settle`."""
-        columns = _settle_columns(results)
+        # One row a key: two deliveries of one message may have finished in the same flush.
+        columns = _settle_columns(list({result.key: result for result in results}.values()))
 
         async def work(tx: Transaction) -> Settlement:
             settled = await tx.rows("settle_items", run_id, *columns)
@@ -109,10 +110,10 @@ class Settling:
 
         return await self._database.transact(work)
 
-    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> int:
+    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> bool:
         """See `triptych.ports.Registry.count_attempt`."""
         rows = await self._database.rows("count_attempt", run_id, key, delay_s)
-        return rows[0]["attempts"] if rows else 0
+        return bool(rows and rows[0]["last"])
 
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
         """See `triptych.ports.Registry.claim_resend`."""

@@ -130,10 +130,11 @@ returning *
 
 -- count_attempt --
 -- sent_at lies in the future until the retry is due, so that no sweep sends it before.
-update items
-set attempts = attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $3)
-where run_id = $1 and key = $2 and state = 'pending'
-returning attempts
+update items i
+set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $3)
+from runs r
+where i.run_id = $1 and i.key = $2 and i.state = 'pending' and r.id = i.run_id
+returning i.attempts >= r.max_attempts as last
 
 -- pause_run --
 update runs set paused = $2, progressed_at = clock_timestamp()

@@ -1,0 +1,5 @@
+"""``python -m triptych``."""
+
+from triptych.cli.app import main
+
+main()

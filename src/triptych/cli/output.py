@@ -1,0 +1,151 @@
+"""How results look: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from triptych.model import AiState, Asset, Brand, Run, RunState
+from triptych.ports import FailureGroup
+
+console = Console(highlight=False)
+
+STATE_STYLE = {
+    RunState.ACTIVE: "cyan",
+    RunState.COMMITTED: "green",
+    RunState.FAILED: "red",
+    RunState.CANCELLED: "yellow",
+}
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    typer.echo(orjson.dumps(_plain(value), option=orjson.OPT_INDENT_2).decode())
+
+
+def print_json_line(value: object) -> None:
+    """Print one JSON document on one line, for streams."""
+    typer.echo(orjson.dumps(_plain(value)).decode())
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        plain = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, Run):
+            plain["settled"] = value.settled
+        return plain
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, UUID | Path):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value
+
+
+def print_brands(brands: Sequence[Brand]) -> None:
+    """Print one row a brand, with its newest run."""
+    if not brands:
+        console.print(
+            "No brands yet. Begin with: triptych run BRAND --source manifest:urls.csv", style="dim"
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("brand", "assets", "newest run", "items", "failed", "AI"):
+        table.add_column(name, justify="right" if name in {"assets", "items", "failed"} else "left")
+    for brand in brands:
+        run = brand.latest
+        table.add_row(
+            brand.name,
+            f"{brand.assets:,}",
+            state_text(run) if run else "–",
+            f"{run.settled:,}/{run.expected:,}" if run else "–",
+            f"{run.failed:,}" if run else "–",
+            run.ai_state.value if run and run.ai_state is not AiState.NONE else "–",
+        )
+    console.print(table)
+
+
+def state_text(run: Run) -> str:
+    """Return a run's state as coloured text."""
+    text = "paused" if run.paused else run.state.value
+    return f"[{STATE_STYLE[run.state]}]{text}[/]"
+
+
+def print_run(run: Run) -> None:
+    """Print how one run stands, in a few lines."""
+    console.print(f"[bold]{_escape(run.brand)}[/]  {state_text(run)}  [dim]{run.id}[/]")
+    console.print(
+        f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
+        + ("" if run.sealed else " · still gathering")
+    )
+    if run.state is RunState.COMMITTED:
+        console.print(
+            f"  commit  {run.added:,} added · {run.kept:,} kept · "
+            f"{run.changed:,} changed · {run.removed:,} removed"
+        )
+    if run.reasons:
+        reasons = " · ".join(f"{count:,} {reason}" for reason, count in run.reasons.items())
+        console.print(f"  failed  {reasons}")
+    if run.ai_state is not AiState.NONE:
+        console.print(f"  AI      {run.ai_state.value}" + _in_brackets(run.ai_reason))
+    if run.reason:
+        console.print(f"  reason  {_escape(run.reason)}")
+
+
+def print_failures(groups: Sequence[FailureGroup]) -> None:
+    """Print failed items by reason, with examples."""
+    if not groups:
+        console.print("Nothing failed.", style="green")
+    for group in groups:
+        console.print(f"[bold]{group.count:,}[/] {group.reason}")
+        for url, detail in group.examples:
+            console.print(f"    {_escape(url)}", soft_wrap=True)
+            if detail:
+                console.print(f"      [dim]{_escape(detail)}[/]", soft_wrap=True)
+
+
+def print_assets(assets: Sequence[Asset]) -> None:
+    """Print one row an asset."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("key", "type", "pixels", "bytes", "url"):
+        table.add_column(name, justify="right" if name in {"pixels", "bytes"} else "left")
+    for asset in assets:
+        table.add_row(
+            asset.key.hex()[:12],
+            asset.media_type.removeprefix("image/"),
+            f"{asset.width}×{asset.height}",
+            f"{asset.size_bytes:,}",
+            _escape(asset.url),
+        )
+    console.print(table)
+
+
+def _in_brackets(text: str | None) -> str:
+    return f" ({_escape(text)})" if text else ""
+
+
+def _escape(text: str) -> str:
+    """Show foreign text as it is: no markup, no control sequence of it reaches the terminal."""
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else "\ufffd" for char in text))

@@ -1,0 +1,103 @@
+"""Long-running commands: everything under one parent, or one worker by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+from triptych.errors import BadInput
+from triptych.settings import Settings
+from triptych.wiring import connect, open_worker, own_database, reach_database
+from triptych.workers.processes import WorkerProcesses
+from triptych.workers.worker import Phase
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[asyncio.Event]:
+    """Yield an event that SIGINT or SIGTERM sets; a second signal interrupts at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
+    """Run the database and the workers until told to stop; work is drained or returned."""
+    with stop_on_signal() as stop:
+        async with own_database(settings) as dsn:
+            async with connect(settings, dsn):
+                pass  # The wiring is checked once, here, where the error is one clear line.
+            typer.echo(_ready_line(settings), err=True)
+            flags = [*(["--json"] if json else []), *(["--debug"] if debug else [])]
+            command = [
+                *(sys.executable, "-m", "triptych", "worker"),
+                *(phase.value for phase in Phase),
+                *("--with-parent", "--data", str(settings.data), *flags),
+            ]
+            workers = WorkerProcesses(command, count=settings.workers, drain_s=settings.drain_s)
+            await workers.run(stop)
+    typer.echo("Stopped.", err=True)
+
+
+def _ready_line(settings: Settings) -> str:
+    plural = "s" if settings.workers > 1 else ""
+    return (
+        f"Triptych is up: {settings.workers} worker{plural}, data in {settings.data}. "
+        "Hand it a brand with `triptych submit BRAND --watch`; stop it with Ctrl-C."
+    )
+
+
+async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent: bool) -> None:
+    """Serve phases until told to stop, or until the parent that holds stdin is gone.
+
+    Raises:
+        BadInput: a name is no phase.
+    """
+    phases = [_phase(name) for name in dict.fromkeys(names)]
+    with stop_on_signal() as stop:
+        if with_parent:
+            await _stop_at_end_of_stdin(stop)
+        async with (
+            reach_database(settings) as dsn,
+            connect(settings, dsn) as parts,
+            open_worker(parts, phases) as worker,
+        ):
+            await worker.run(stop)
+
+
+def _phase(name: str) -> Phase:
+    try:
+        return Phase(name)
+    except ValueError as error:
+        raise BadInput(
+            f"There is no phase {name!r}.",
+            field="PHASE",
+            remedy=f"Name some of: {', '.join(phase.value for phase in Phase)}.",
+        ) from error
+
+
+async def _stop_at_end_of_stdin(stop: asyncio.Event) -> None:
+    class Parent(asyncio.Protocol):
+        def connection_lost(self, _exc: Exception | None) -> None:
+            stop.set()
+
+        def eof_received(self) -> None:
+            stop.set()
+
+    await asyncio.get_running_loop().connect_read_pipe(Parent, sys.stdin)

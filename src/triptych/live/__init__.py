@@ -1,0 +1,1 @@
+"""Live status: the newest state of what changed, pushed."""

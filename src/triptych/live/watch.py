@@ -1,0 +1,39 @@
+"""Follow one run: its present state first, then every newer one, until the last."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from triptych.model import AiState, Run, RunState
+from triptych.ports import Reading
+
+AI_FINAL = frozenset({AiState.DONE, AiState.FAILED, AiState.SUPERSEDED})
+
+
+def is_over(run: Run) -> bool:
+    """Tell whether nothing more will happen to a run: ended, and its AI phase too."""
+    if run.state is RunState.ACTIVE:
+        return False
+    return run.state is not RunState.COMMITTED or run.ai_state in AI_FINAL
+
+
+async def watch(catalogue: Reading, run_id: UUID) -> AsyncIterator[Run]:
+    """Yield a run whenever its version has grown; end with the state that is final.
+
+    Level-triggered: what is yielded is the state as the database has it, so a lost or doubled
+    notification does no harm. Nothing is asked between two notifications.
+
+    Raises:
+        RunNotFound: no such run.
+    """
+    async with catalogue.changes() as changed:
+        run = await catalogue.run(run_id)
+        yield run
+        while not is_over(run):
+            if await anext(changed) != run_id:
+                continue
+            newest = await catalogue.run(run_id)
+            if newest.version > run.version:
+                run = newest
+                yield run

@@ -1,0 +1,224 @@
+"""Phase 2, Acquire: fetch a URL, store its bytes, decode, embed, settle.
+
+One message, one call of `Acquire.handle`. It returns when the item is settled durably, so the
+consumer may delete the message. What many calls ask at once is batched: items are looked up
+together, images embedded together, results flushed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from triptych.batching import Batcher
+from triptych.errors import ItemError, PermanentItemError, StoreUnavailable, TransientItemError
+from triptych.fetch.client import Fetched, Fetcher
+from triptych.media.decode import Decoded, decode
+from triptych.messages import Delivery, Headers, UrlBody, parse_body
+from triptych.model import Item, ItemResult, ItemState, Reason, Staged
+from triptych.objects import ObjectStore
+from triptych.phases.buffer import Buffer
+from triptych.phases.gather import new_item
+from triptych.ports import Catalogue, Embedder, Row
+from triptych.registry import ActiveBrandRegistry
+from triptych.retry import plan_retry
+
+LOOKUP_BATCH = 100
+LOOKUP_WAIT_S = 0.005
+EMBED_WAIT_S = 0.02
+PIXELS_WITHOUT_EMBEDDER = 224
+"""Side of the decoded image when nothing is to be embedded: the fingerprint's input."""
+
+log = structlog.get_logger(__name__)
+
+Address = tuple[UUID, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireLimits:
+    """What one worker spends on acquiring."""
+
+    concurrency: int
+    """Downloads at a time; held from the first byte until the decoded image is embedded."""
+    embed_batch: int
+    max_pixels: int
+
+
+class Acquire:
+    """Handles messages of ``url-process-queue``.
+
+    Safe to repeat: an object is put under its content's name, an item is settled once, and a
+    message of an item that is settled only asks again whether its run is complete.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        registry: ActiveBrandRegistry,
+        fetcher: Fetcher,
+        store: ObjectStore,
+        embedder: Embedder | None,
+        buffer: Buffer,
+        threads: Executor,
+        limits: AcquireLimits,
+    ) -> None:
+        self._catalogue = catalogue
+        self._registry = registry
+        self._fetcher = fetcher
+        self._store = store
+        self._embedder = embedder
+        self._buffer = buffer
+        self._threads = threads
+        self._limits = limits
+        self._slots = asyncio.Semaphore(limits.concurrency)
+        self._look_up: Batcher[Address, Item | None] = Batcher(
+            self._items, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
+        self._known: Batcher[tuple[str, bytes], Staged | None] = Batcher(
+            self._known_assets, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
+        self._embed: Batcher[npt.NDArray[np.uint8], npt.NDArray[np.float32]] = Batcher(
+            self._embeddings, size=limits.embed_batch, wait_s=EMBED_WAIT_S
+        )
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Acquire the URL named in the body and settle its item.
+
+        Raises:
+            InvalidMessage: the body or a header is wrong.
+            TransientItemError: to be tried again; the attempt is counted.
+        """
+        body = parse_body(UrlBody, delivery.body)
+        headers = Headers.decode(delivery.headers)
+        if headers.run_id is None or headers.item_key is None:
+            row = Row(body.url, body.metadata)
+            item = await self._registry.adopt(body.brand, new_item(row), delivery)
+        else:
+            item = await self._look_up((headers.run_id, headers.item_key))
+        if item is None:
+            return  # Of a run that is unknown or has ended: late, and harmless.
+        if item.state is not ItemState.PENDING:
+            await self._registry.finish(item.run_id)
+            return
+        async with self._buffer.working(item.run_id):
+            result = await self._result(item)
+            await self._buffer.settle(item.run_id, result)
+
+    async def _result(self, item: Item) -> ItemResult:
+        try:
+            async with self._slots:
+                return ItemResult(item.key, await self._acquire(item))
+        except PermanentItemError as error:
+            return ItemResult(item.key, None, error.reason, error.detail)
+        except TransientItemError as error:
+            return await self._try_again(item, error)
+        except StoreUnavailable as error:
+            log.warning("store_away", error=str(error))
+            return await self._try_again(item, TransientItemError(Reason.STORE_FAILED, str(error)))
+
+    async def _try_again(self, item: Item, error: TransientItemError) -> ItemResult:
+        """Count the attempt; raise for another, or return the failure if it was the last."""
+        plan = plan_retry(error, item.attempts + 1)
+        if await self._catalogue.count_attempt(item.run_id, item.key, delay_s=plan.delay_s):
+            return ItemResult(item.key, None, error.reason, error.detail)
+        raise TransientItemError(error.reason, error.detail, retry_after_s=plan.delay_s)
+
+    async def _acquire(self, item: Item) -> Staged:
+        known, fetched = await asyncio.gather(
+            self._known((item.brand, item.key)), self._fetcher.fetch(item.url)
+        )
+        loop = asyncio.get_running_loop()
+        sha256 = await loop.run_in_executor(self._threads, _sha256, fetched.body)
+        model = self._embedder.model if self._embedder else None
+        if known is not None and known.sha256 == sha256 and known.model == model:
+            return known  # The same bytes under the same model: stored and embedded already.
+        size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
+        decoded = await loop.run_in_executor(
+            self._threads, _decode, fetched.body, size, self._limits.max_pixels
+        )
+        # Objects before rows: the bytes are stored when the item settles.
+        object_key, embedding = await asyncio.gather(
+            self._store.put(fetched.body, sha256, decoded.media_type),
+            self._embedding(decoded),
+        )
+        return _staged(fetched, decoded, sha256, object_key, embedding, model)
+
+    async def _embedding(self, decoded: Decoded) -> npt.NDArray[np.float32] | None:
+        return await self._embed(decoded.pixels) if self._embedder else None
+
+    async def _items(self, addresses: Sequence[Address]) -> Sequence[Item | None]:
+        keys: dict[UUID, list[bytes]] = defaultdict(list)
+        for run_id, key in addresses:
+            keys[run_id].append(key)
+        found: dict[Address, Item] = {}
+        for run_id, wanted in keys.items():
+            for item in await self._catalogue.items(run_id, wanted):
+                found[run_id, item.key] = item
+        return [found.get(address) for address in addresses]
+
+    async def _known_assets(
+        self, addresses: Sequence[tuple[str, bytes]]
+    ) -> Sequence[Staged | None]:
+        keys: dict[str, list[bytes]] = defaultdict(list)
+        for brand, key in addresses:
+            keys[brand].append(key)
+        found: dict[tuple[str, bytes], Staged] = {}
+        for brand, wanted in keys.items():
+            known = await self._catalogue.known_assets(brand, wanted)
+            found.update({(brand, key): staged for key, staged in known.items()})
+        return [found.get(address) for address in addresses]
+
+    async def _embeddings(
+        self, images: Sequence[npt.NDArray[np.uint8]]
+    ) -> Sequence[npt.NDArray[np.float32]]:
+        assert self._embedder is not None
+        loop = asyncio.get_running_loop()
+        batch = np.stack(images)
+        return list(await loop.run_in_executor(self._threads, self._embedder.embed, batch))
+
+
+def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
+    """Decode; what the decoder did not foresee is the item's failure, not the worker's."""
+    try:
+        return decode(body, size=size, max_pixels=max_pixels)
+    except ItemError:
+        raise
+    except Exception as error:
+        log.exception("decode_defect")
+        raise PermanentItemError(Reason.INTERNAL, f"{type(error).__name__}: {error}") from error
+
+
+def _sha256(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()
+
+
+def _staged(
+    fetched: Fetched,
+    decoded: Decoded,
+    sha256: bytes,
+    object_key: str,
+    embedding: npt.NDArray[np.float32] | None,
+    model: str | None,
+) -> Staged:
+    return Staged(
+        sha256=sha256,
+        object_key=object_key,
+        media_type=decoded.media_type,
+        size_bytes=len(fetched.body),
+        width=decoded.width,
+        height=decoded.height,
+        phash=decoded.phash,
+        embedding=embedding,
+        model=model,
+        etag=fetched.etag,
+        last_modified=fetched.last_modified,
+    )

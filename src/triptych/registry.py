@@ -1,0 +1,264 @@
+"""The Active Brand Registry: which runs are active, what each expects, and when it is done.
+
+The state lives in the catalogue's rows. This is the order in which things are done around its
+transactions: what is durable first, then what tells others, so that a crash between the two
+leaves something for the sweeper and nothing half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from uuid import UUID, uuid4, uuid5
+
+import orjson
+import structlog
+
+from triptych.errors import Conflict, QueueUnavailable, RunActive
+from triptych.messages import (
+    METADATA_IN_BODY_MAX_BYTES,
+    URL_QUEUE,
+    Delivery,
+    Headers,
+    Message,
+    UrlBody,
+)
+from triptych.model import Item, ItemResult, NewItem, Policy, Run, RunKind, RunState
+from triptych.ports import Catalogue, DeadLetter, Opened, Queue
+
+SEND_TRIES = 3
+SEND_RETRY_STEP_S = 0.2
+RELAY_BATCH = 100
+RESEND_BATCH = 500
+SWEEP_RUNS = 100
+"""Runs looked after in one sweep; the others wait for the next."""
+STRANGERS = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
+"""Namespace of the run ids that are derived from strangers' messages (RFC 9562 §5.5)."""
+
+log = structlog.get_logger(__name__)
+
+
+class ActiveBrandRegistry:
+    """Opens, fills, settles, seals and commits runs. Any number of processes may hold one."""
+
+    def __init__(self, catalogue: Catalogue, queue: Queue, *, window: int, policy: Policy) -> None:
+        self._catalogue = catalogue
+        self._queue = queue
+        self._window = window
+        self._policy = policy
+
+    # --- open -------------------------------------------------------------------------------
+
+    async def open(
+        self, brand: str, *, source: str | None = None, policy: Policy | None = None
+    ) -> Opened:
+        """Open a run of a brand and send its gather message; or return its active run.
+
+        The run is durable before the message goes; an unsent message is sent by a sweep.
+
+        Raises:
+            RunActive: the active run takes single URLs and is about to end by itself.
+        """
+        opened = await self._catalogue.open_run(
+            brand,
+            run_id=uuid4(),
+            kind=RunKind.FULL,
+            source=source,
+            policy=policy or self._policy,
+            owe_gather=True,
+        )
+        if not opened.created and opened.run.kind is RunKind.ADD:
+            raise RunActive(
+                f"Brand {brand!r} is taking in single URLs (run {opened.run.id}).",
+                remedy="It commits by itself within seconds; try again then.",
+            )
+        await self.relay(opened.run.id)
+        return opened
+
+    async def open_for_message(self, brand: str, delivery: Delivery) -> Opened:
+        """Open the run that a stranger's gather message asks for.
+
+        Its id is derived from the message's, so every delivery of one message opens the same run.
+        """
+        return await self._catalogue.open_run(
+            brand,
+            run_id=derived_id(delivery),
+            kind=RunKind.FULL,
+            source=None,
+            policy=self._policy,
+            owe_gather=False,
+        )
+
+    async def redrive(self, run_id: UUID) -> Run:
+        """Open a run of an ended run's failed items and dispatch it.
+
+        Raises:
+            RunNotFound: no such run.
+            Conflict: it has not ended, or there is nothing to redrive.
+        """
+        opened = await self._catalogue.redrive_run(run_id, new_id=uuid4(), policy=self._policy)
+        await self.relay(opened.run.id)
+        await self._dispatch(await self._catalogue.claim_window(opened.run.id, limit=self._window))
+        return opened.run
+
+    async def adopt(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
+        """Take a stranger's URL into the brand's active run, or into a run that adds to it."""
+        return await self._catalogue.adopt(
+            brand,
+            item,
+            message_id=f"{delivery.queue}/{delivery.id}",
+            run_id=derived_id(delivery),
+            policy=self._policy,
+        )
+
+    # --- expect, settle, seal -----------------------------------------------------------------
+
+    async def expect(self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None) -> None:
+        """Add a page of items to a run and dispatch what fits its window.
+
+        Raises:
+            RunEnded: the run is not active.
+        """
+        await self._dispatch(
+            await self._catalogue.expect(run_id, items, cursor=cursor, limit=self._window)
+        )
+
+    async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> None:
+        """Settle finished items; whoever settles the last one commits, here and now.
+
+        When this returns, the results are durable and their messages may be deleted.
+
+        Raises:
+            RunEnded: the run is not active; nothing changed.
+        """
+        settlement = await self._catalogue.settle(run_id, results, limit=self._window)
+        await self._dispatch(settlement.dispatch)
+        if settlement.run.complete:
+            await self.commit(run_id)
+
+    async def finish(self, run_id: UUID) -> None:
+        """Commit a run if it is complete: what a redelivered message does after a crash."""
+        run = await self._catalogue.run(run_id)
+        if run.state is RunState.ACTIVE and run.complete:
+            await self.commit(run_id)
+
+    async def seal(self, run_id: UUID) -> Run:
+        """Declare a run's items complete; commit if they are settled already, or none came."""
+        run = await self._catalogue.seal(run_id)
+        if run.state is RunState.ACTIVE and run.complete:
+            return await self.commit(run_id)
+        return run
+
+    async def commit(self, run_id: UUID) -> Run:
+        """End a complete run in one transaction, then send the AI message it owes."""
+        run = await self._catalogue.commit(run_id)
+        if run.state is RunState.COMMITTED:
+            await self.relay(run_id)
+        return run
+
+    # --- steer --------------------------------------------------------------------------------
+
+    async def pause(self, run_id: UUID) -> Run:
+        """Dispatch nothing more; what is out settles."""
+        return await self._catalogue.pause(run_id, paused=True)
+
+    async def resume(self, run_id: UUID) -> Run:
+        """Dispatch again."""
+        run = await self._catalogue.pause(run_id, paused=False)
+        await self._dispatch(await self._catalogue.claim_window(run_id, limit=self._window))
+        return run
+
+    async def cancel(self, run_id: UUID) -> Run:
+        """End an active run; the brand's snapshot stays what it was.
+
+        Raises:
+            Conflict: it has ended otherwise.
+        """
+        run = await self._catalogue.cancel(run_id)
+        if run.state is not RunState.CANCELLED:
+            raise Conflict(f"Run {run_id} is {run.state.value}; it cannot be cancelled.")
+        return run
+
+    async def fail(self, run_id: UUID, reason: str) -> Run:
+        """End an active run as failed; the brand's snapshot stays what it was."""
+        return await self._catalogue.fail(run_id, reason)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Keep a dead letter."""
+        await self._catalogue.bury(letter)
+
+    # --- sweep --------------------------------------------------------------------------------
+
+    async def sweep(
+        self, *, idle_s: float, stalled_s: float, resend_s: float, owed_s: float
+    ) -> None:
+        """Do what a crash or a lost message left undone. Stateless; any number may sweep.
+
+        Commits complete runs, seals idle ``add`` runs, sends again what a standing run has out,
+        ends runs at their deadline, sends what is owed.
+        """
+        due = await self._catalogue.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
+        for run_id in due.expire:
+            run = await self._catalogue.expire(run_id)
+            if run.state is RunState.ACTIVE and run.complete:
+                await self.commit(run_id)
+        for run_id in due.seal:
+            await self.seal(run_id)
+        for run_id in due.commit:
+            await self.commit(run_id)
+        for run_id in due.resend:
+            await self._dispatch(
+                await self._catalogue.claim_resend(run_id, interval_s=resend_s, limit=RESEND_BATCH)
+            )
+            await self._dispatch(await self._catalogue.claim_window(run_id, limit=self._window))
+        await self.relay(None, older_s=owed_s)
+
+    async def relay(self, run_id: UUID | None, *, older_s: float = 0) -> None:
+        """Send what committed transactions owe, of one run or of all, and take it off.
+
+        Killed in between, it is sent again: consumers know it by its run id.
+        """
+        while owed := await self._catalogue.owed(run_id=run_id, older_s=older_s, limit=RELAY_BATCH):
+            for queue in {entry.queue for entry in owed}:
+                entries = [entry for entry in owed if entry.queue == queue]
+                try:
+                    await self._queue.send(queue, [entry.message for entry in entries])
+                except QueueUnavailable as error:
+                    log.warning("relay_deferred", queue=queue, error=str(error))
+                    return
+                await self._catalogue.mark_sent([entry.id for entry in entries])
+
+    async def _dispatch(self, items: Sequence[Item]) -> None:
+        """Send the messages of items that are marked as sent.
+
+        Not sending them loses nothing: a sweep finds items that are out and never settle.
+        """
+        if not items:
+            return None
+        messages = [_message(item) for item in items]
+        for attempt in range(SEND_TRIES):
+            try:
+                return await self._queue.send(URL_QUEUE, messages)
+            except QueueUnavailable as error:
+                log.warning("dispatch_deferred", items=len(items), error=str(error))
+            await asyncio.sleep(random.uniform(0, SEND_RETRY_STEP_S * 2**attempt))  # noqa: S311
+        return None
+
+
+def derived_id(delivery: Delivery) -> UUID:
+    """Return the id of the run that a stranger's message opens: the same on every delivery."""
+    return uuid5(STRANGERS, f"{delivery.queue}/{delivery.id}")
+
+
+def _message(item: Item) -> Message:
+    metadata = dict(item.metadata)
+    if len(orjson.dumps(metadata)) > METADATA_IN_BODY_MAX_BYTES:
+        metadata = {}
+    return Message(
+        body=UrlBody.model_construct(
+            brand=item.brand, url=item.url, metadata=metadata
+        ).model_dump(),
+        headers=Headers(run_id=item.run_id, item_key=item.key).encode(),
+        brand=item.brand,
+    )

@@ -1,0 +1,67 @@
+"""What to do with a message whose handling failed: a pure decision, always jittered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from triptych.errors import BadInput, SourceUnavailable, Unavailable
+
+BACKOFF_BASE_S = 2.0
+BACKOFF_CAP_S = 300.0
+RETRY_AFTER_CAP_S = 3600.0
+"""A server's Retry-After is honoured up to this."""
+
+
+class Action(Enum):
+    """What becomes of the message."""
+
+    RETRY = auto()
+    """Back to its queue, visible again after the delay."""
+    DEAD_LETTER = auto()
+    """To the dead-letter queue: no delivery will ever succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A decision and its delay in seconds."""
+
+    action: Action
+    delay_s: float = 0.0
+
+
+def plan_retry(
+    error: Exception, attempt: int, *, uniform: Callable[[float, float], float] = random.uniform
+) -> Plan:
+    """Decide about ``error`` after the ``attempt``-th attempt, counted from 1.
+
+    Input that is wrong stays wrong: dead letter. Everything else comes again, after full jitter
+    over an exponential backoff (https://aws.amazon.com/blogs/architecture/
+    exponential-backoff-and-jitter/), or after what the server asked for plus a tenth of jitter.
+    A message that never succeeds ends by the queue's own count of receives.
+    """
+    if isinstance(error, BadInput):
+        return Plan(Action.DEAD_LETTER)
+    asked: float | None = getattr(error, "retry_after_s", None)
+    if asked is not None:
+        bounded = min(max(asked, 0.0), RETRY_AFTER_CAP_S)
+        return Plan(Action.RETRY, bounded + uniform(0, max(1.0, bounded / 10)))
+    return Plan(Action.RETRY, backoff(attempt, uniform=uniform))
+
+
+def backoff(
+    attempt: int,
+    *,
+    base_s: float = BACKOFF_BASE_S,
+    cap_s: float = BACKOFF_CAP_S,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> float:
+    """Return a delay between 0 and ``base_s`` · 2^(attempt-1), at most ``cap_s``."""
+    return uniform(0, min(cap_s, base_s * 2 ** min(attempt - 1, 32)))
+
+
+def is_outage(error: Exception) -> bool:
+    """Tell whether a component of ours is away: the message is not to blame."""
+    return isinstance(error, Unavailable) and not isinstance(error, SourceUnavailable)

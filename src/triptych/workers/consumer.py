@@ -1,0 +1,178 @@
+"""One queue's consumer: receive, hand to the phase, answer each message by itself, ack last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from triptych.batching import Batcher
+from triptych.errors import QueueUnavailable
+from triptych.messages import Delivery
+from triptych.ports import Queue
+from triptych.retry import Action, backoff, is_outage, plan_retry
+
+RECEIVE_BATCH = 100
+RECEIVE_WAIT_S = 1.0
+"""Bounds how long a stopping consumer waits for its last receive, which is never cut short:
+what a cut-off receive took would be hidden until its visibility timeout."""
+ACK_BATCH = 100
+ACK_WAIT_S = 0.01
+HEARTBEATS = 3
+"""Heartbeats within one visibility timeout: two may fail and the message is still ours."""
+OUTAGE_CAP_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+Handle = Callable[[Delivery], Awaitable[None]]
+
+
+class Consumer:
+    """Holds up to ``prefetch`` messages of one queue, each with a task of its own.
+
+    ``handle`` returns when the message's effect is durable: then it is deleted. What it raises
+    decides about this message alone (`plan_retry`). While it works, the message is kept hidden.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        name: str,
+        handle: Handle,
+        *,
+        prefetch: int,
+        visibility_s: float,
+        drain_s: float,
+    ) -> None:
+        self._queue = queue
+        self._name = name
+        self._handle = handle
+        self._prefetch = prefetch
+        self._visibility_s = visibility_s
+        self._drain_s = drain_s
+        self._open: dict[asyncio.Task[None], Delivery] = {}
+        self._ack: Batcher[Delivery, None] = Batcher(
+            self._delete, size=ACK_BATCH, wait_s=ACK_WAIT_S
+        )
+        self._room = asyncio.Event()
+        self._log = log.bind(queue=name)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until ``stop``, then drain: finish what is held, or return it to the queue."""
+        heart = asyncio.create_task(self._beat())
+        try:
+            await self._receive_until(stop)
+            await self._drain()
+        finally:
+            heart.cancel()
+            await asyncio.gather(heart, return_exceptions=True)
+
+    async def _receive_until(self, stop: asyncio.Event) -> None:
+        outage = 0
+        while not stop.is_set():
+            room = self._prefetch - len(self._open)
+            if room <= 0:
+                self._room.clear()
+                await _either(self._room, stop)
+                continue
+            try:
+                deliveries = await self._queue.receive(
+                    self._name,
+                    limit=min(room, RECEIVE_BATCH),
+                    visibility_s=self._visibility_s,
+                    wait_s=RECEIVE_WAIT_S,
+                )
+            except QueueUnavailable as error:
+                outage += 1
+                if outage == 1:
+                    self._log.warning("queue_away", error=str(error))
+                await _within(stop, backoff(outage, base_s=0.2, cap_s=OUTAGE_CAP_S))
+                continue
+            if outage:
+                self._log.info("queue_back", failed_receives=outage)
+                outage = 0
+            self._start(deliveries)
+
+    def _start(self, deliveries: Sequence[Delivery]) -> None:
+        held = {delivery.id for delivery in self._open.values()}
+        for delivery in deliveries:
+            if delivery.id in held:
+                continue  # Hidden too short, so it came again; the first task answers for it.
+            task = asyncio.create_task(self._serve(delivery))
+            self._open[task] = delivery
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._open[task]
+        self._room.set()
+        if not task.cancelled() and (error := task.exception()):
+            self._log.error("consumer_defect", exc_info=error)
+
+    async def _serve(self, delivery: Delivery) -> None:
+        try:
+            await self._handle(delivery)
+        except Exception as error:  # noqa: BLE001 - a message's failure is that message's alone
+            await self._answer(delivery, error)
+        else:
+            await self._guarded(self._ack(delivery), "delete")
+
+    async def _answer(self, delivery: Delivery, error: Exception) -> None:
+        plan = plan_retry(error, delivery.receives)
+        bound = self._log.bind(message=delivery.id, receives=delivery.receives, error=str(error))
+        if plan.action is Action.DEAD_LETTER:
+            bound.warning("message_dead_lettered")
+            await self._guarded(self._queue.dead_letter(delivery, str(error)), "dead_letter")
+            return
+        if is_outage(error):
+            bound.info("message_returned", delay_s=round(plan.delay_s, 1))
+        else:
+            bound.warning("message_failed", delay_s=round(plan.delay_s, 1), exc_info=error)
+        await self._guarded(self._queue.extend([delivery], plan.delay_s), "return")
+
+    async def _guarded(self, answer: Awaitable[None], what: str) -> None:
+        """Give an answer that may get lost: without it the message comes again, harmlessly."""
+        try:
+            await answer
+        except QueueUnavailable as error:
+            self._log.info("answer_lost", answer=what, error=str(error))
+
+    async def _delete(self, deliveries: Sequence[Delivery]) -> Sequence[None]:
+        await self._queue.delete(deliveries)
+        return [None] * len(deliveries)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._visibility_s / HEARTBEATS)
+            if held := list(self._open.values()):
+                await self._guarded(self._queue.extend(held, self._visibility_s), "heartbeat")
+
+    async def _drain(self) -> None:
+        if not self._open:
+            return
+        _, late = await asyncio.wait(list(self._open), timeout=self._drain_s)
+        returned = [self._open[task] for task in late if task in self._open]
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+        if returned:
+            self._log.info("messages_returned", count=len(returned))
+            await self._guarded(self._queue.extend(returned, 0), "return")
+
+
+async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
+    waits = [asyncio.create_task(first.wait()), asyncio.create_task(second.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _within(stop: asyncio.Event, seconds: float) -> None:
+    """Wait ``seconds``, less if ``stop`` is set meanwhile."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,61 @@
+"""The sweeper: a loop of every worker that does what crashes and lost messages left undone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from triptych.errors import Unavailable
+from triptych.registry import ActiveBrandRegistry
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepIntervals:
+    """When something counts as left undone; all in seconds."""
+
+    sweep_s: float
+    idle_s: float
+    stalled_s: float
+    resend_s: float
+    owed_s: float
+
+
+class Sweeper:
+    """Stateless, so any number may run, and none has to."""
+
+    def __init__(self, registry: ActiveBrandRegistry, intervals: SweepIntervals) -> None:
+        self._registry = registry
+        self._intervals = intervals
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep until ``stop``, at jittered intervals so that workers do not sweep in step."""
+        away = False
+        while not stop.is_set():
+            try:
+                await self.sweep()
+            except Unavailable as error:
+                if not away:
+                    log.warning("sweep_waits", error=str(error))
+                away = True
+            except Exception:
+                log.exception("sweep_failed")
+            else:
+                away = False
+            pause = self._intervals.sweep_s * random.uniform(0.5, 1.5)  # noqa: S311
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+
+    async def sweep(self) -> None:
+        """Sweep once: what a scheduled task calls where workers scale to zero."""
+        await self._registry.sweep(
+            idle_s=self._intervals.idle_s,
+            stalled_s=self._intervals.stalled_s,
+            resend_s=self._intervals.resend_s,
+            owed_s=self._intervals.owed_s,
+        )

@@ -1,0 +1,76 @@
+"""A worker: the consumers of the phases it serves, the dead letters, and a sweeper."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from triptych.messages import AI_QUEUE, GATHER_QUEUE, QUEUES, URL_QUEUE, dead_letter_queue
+from triptych.ports import Queue
+from triptych.workers.consumer import Consumer, Handle
+from triptych.workers.sweeper import Sweeper
+
+DEAD_LETTER_PREFETCH = 20
+
+log = structlog.get_logger(__name__)
+
+
+class Phase(StrEnum):
+    """What a worker can serve."""
+
+    GATHER = "gather"
+    ACQUIRE = "acquire"
+    AI = "ai"
+
+    @property
+    def queue(self) -> str:
+        """The queue that this phase takes its messages from."""
+        return {Phase.GATHER: GATHER_QUEUE, Phase.ACQUIRE: URL_QUEUE, Phase.AI: AI_QUEUE}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A phase's handler and how many messages it may hold at a time."""
+
+    phase: Phase
+    handle: Handle
+    prefetch: int
+
+
+class Worker:
+    """Serves phases until it is told to stop, then drains. Any number may run side by side."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        stations: Sequence[Station],
+        dead_letters: Handle,
+        sweeper: Sweeper,
+        *,
+        visibility_s: float,
+        drain_s: float,
+    ) -> None:
+        self._sweeper = sweeper
+        self._phases = [station.phase.value for station in stations]
+        self._consumers = [
+            Consumer(
+                queue, name, handle, prefetch=prefetch, visibility_s=visibility_s, drain_s=drain_s
+            )
+            for name, handle, prefetch in (
+                *((s.phase.queue, s.handle, s.prefetch) for s in stations),
+                *((dead_letter_queue(q), dead_letters, DEAD_LETTER_PREFETCH) for q in QUEUES),
+            )
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; return when everything held is finished or returned."""
+        log.info("worker_started", phases=self._phases)
+        async with asyncio.TaskGroup() as group:
+            for consumer in self._consumers:
+                group.create_task(consumer.run(stop))
+            group.create_task(self._sweeper.run(stop))
+        log.info("worker_stopped", phases=self._phases)
