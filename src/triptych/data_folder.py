@@ -1,0 +1,190 @@
+"""The data folder: one place for everything that is embedded, owned by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from triptych.errors import DataFolderInUse, SettingsError
+
+POSTGRES = "postgres"
+"""The database cluster."""
+OBJECTS = "objects"
+"""The object store, where it is a folder."""
+MODELS = "models"
+"""Models made or fetched at first use."""
+LOG = "log"
+"""Logs of the processes that Triptych starts."""
+LOCK = "lock"
+"""The file whose lock says that the folder has an owner. Never removed: a lock on a removed
+file excludes nobody."""
+
+LOCK_GRACE_S = 0.5
+"""Seconds a busy lock is tried again: `DataFolder.owner` takes it for an instant, to look."""
+LOCK_RETRY_S = 0.01
+COMMAND_MAX_CHARS = 200
+
+_held: set[int] = set()
+"""Descriptors of the locks that this process holds."""
+
+
+def _drop_inherited() -> None:
+    """Close the locks that a forked child got from its parent, who goes on holding them."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_drop_inherited)
+
+
+class DataFolder:
+    """A folder that at most one process owns.
+
+    The lock belongs to the process, not to a file's content: it vanishes with the process,
+    however that ends, and neither forked children nor the programs it starts inherit it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create the folder, readable by its owner only, unless it is there.
+
+        Raises:
+            SettingsError: it cannot be created or is no folder.
+        """
+        self.path = path.absolute()
+        self._lock: int | None = None
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"The data folder {self.path} cannot be made ({error.strerror}).",
+                field="TRIPTYCH_DATA",
+                remedy="Name a folder that this account can write.",
+            ) from error
+
+    @property
+    def postgres(self) -> Path:
+        """Where the database cluster is."""
+        return self.path / POSTGRES
+
+    @property
+    def objects(self) -> Path:
+        """Where the object store is, if it is a folder."""
+        return self.path / OBJECTS
+
+    @property
+    def models(self) -> Path:
+        """Where models are kept."""
+        return self.path / MODELS
+
+    @property
+    def log(self) -> Path:
+        """Where logs go."""
+        return self.path / LOG
+
+    def acquire(self) -> None:
+        """Become the folder's owner.
+
+        Raises:
+            DataFolderInUse: another process is, or another `DataFolder` of this one.
+        """
+        descriptor = self._open(os.O_RDWR | os.O_CREAT)
+        deadline = time.monotonic() + LOCK_GRACE_S
+        while not _try_lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                pid, command = _read(descriptor)
+                os.close(descriptor)
+                raise DataFolderInUse(
+                    f"{self.path} is in use by process {pid or 'unknown'} ({command}).",
+                    remedy="Use `triptych submit BRAND --watch` to give it work, "
+                    "or name another folder with --data.",
+                )
+            time.sleep(LOCK_RETRY_S)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n{_command()}\n".encode(), 0)
+        _held.add(descriptor)
+        self._lock = descriptor
+
+    def release(self) -> None:
+        """Give the folder up. Safe to repeat."""
+        if self._lock is None:
+            return
+        os.ftruncate(self._lock, 0)
+        _held.discard(self._lock)
+        os.close(self._lock)
+        self._lock = None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Own the folder for as long as the block runs.
+
+        Raises:
+            DataFolderInUse: another process owns it.
+        """
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def owner(self) -> int | None:
+        """Return the pid of the living process that owns the folder, or None.
+
+        A hint for choosing what to do; only `acquire` decides.
+        """
+        try:
+            descriptor = self._open(os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            deadline = time.monotonic() + LOCK_GRACE_S
+            # A lock taken an instant ago is not signed yet: look again, for a while.
+            while not _try_lock(descriptor, fcntl.LOCK_SH):
+                pid, _ = _read(descriptor)
+                if pid is not None and (_alive(pid) or time.monotonic() > deadline):
+                    return pid
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(LOCK_RETRY_S)
+            return None
+        finally:
+            os.close(descriptor)
+
+    def _open(self, flags: int) -> int:
+        return os.open(self.path / LOCK, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(descriptor: int) -> tuple[int | None, str]:
+    """Return the pid and the command that the lock's holder signed with."""
+    text = os.pread(descriptor, COMMAND_MAX_CHARS * 4, 0).decode(errors="replace")
+    pid, _, command = text.partition("\n")
+    return (int(pid) if pid.isdecimal() else None), command.strip() or "unknown"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _command() -> str:
+    """Return this process' command as one printable line."""
+    line = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return "".join(char if char.isprintable() else "?" for char in line)[:COMMAND_MAX_CHARS]
