@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
+from triptych.adapters.postgres.migrate import migrate
 from triptych.adapters.postgres.server import EmbeddedPostgres
+from triptych.adapters.postgres.session import Database
 
 T = TypeVar("T")
 
@@ -83,5 +85,29 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 def fresh_dsn(postgres_server: PostgresServer) -> Iterator[str]:
     """The address of an empty database that is the test's own."""
     name = postgres_server.create_database()
+    yield postgres_server.dsn(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """The name of a database with the whole schema: copying it is quicker than migrating."""
+    name = postgres_server.create_database()
+
+    async def run() -> None:
+        database = Database(postgres_server.dsn(name))
+        try:
+            await migrate(database)
+        finally:
+            await database.close()
+
+    postgres_server.call(run())
+    return name
+
+
+@pytest.fixture
+def migrated_dsn(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """The address of a database with the whole schema that is the test's own."""
+    name = postgres_server.create_database(migrated_template)
     yield postgres_server.dsn(name)
     postgres_server.drop_database(name)
