@@ -1,0 +1,303 @@
+"""What every adapter of the port Catalogue must do. A subclass gives the fixture ``catalogue``.
+
+The barrier's deeper proofs (crashes, racers, every row of the failure table) are in
+``tests/faults``; this is each verb by itself, through the port only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
+from triptych.messages import GATHER_QUEUE, Headers
+from triptych.model import (
+    AiState,
+    Insight,
+    Item,
+    ItemResult,
+    ItemState,
+    NewItem,
+    Policy,
+    Reason,
+    Run,
+    RunKind,
+    RunState,
+    Staged,
+)
+from triptych.ports import Catalogue, DeadLetter, Opened
+from triptych.urls import item_key
+
+POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
+LIMIT = 500
+PATIENCE_S = 20.0
+
+
+def new_items(count: int, start: int = 0) -> list[NewItem]:
+    urls = [f"https://x/{number}" for number in range(start, start + count)]
+    return [NewItem(item_key(url), url, {"url": url}) for url in urls]
+
+
+def done(item: Item, content: str = "same") -> ItemResult:
+    digest = hashlib.sha256(f"{content} {item.url}".encode()).digest()
+    vector = np.zeros(16, np.float32)
+    vector[digest[0] % 16] = 1
+    return ItemResult(
+        item.key,
+        Staged(
+            digest, f"sha256/{digest.hex()}", "image/png", 10, 4, 3, -7, vector, "m", '"e"', "t"
+        ),
+    )
+
+
+def failed(item: Item) -> ItemResult:
+    return ItemResult(item.key, None, Reason.NOT_FOUND, "404 \x00 <b>")
+
+
+async def open_run(catalogue: Catalogue, brand: str = "nike", **options: UUID) -> Opened:
+    return await catalogue.open_run(
+        brand,
+        run_id=options.get("run_id") or uuid4(),
+        kind=RunKind.FULL,
+        source="manifest:x",
+        policy=POLICY,
+        owe_gather=True,
+    )
+
+
+async def committed(catalogue: Catalogue, count: int = 5, content: str = "same") -> Run:
+    run_id = (await open_run(catalogue)).run.id
+    items = await catalogue.expect(run_id, new_items(count), cursor=None, limit=LIMIT)
+    await catalogue.seal(run_id)
+    await catalogue.settle(run_id, [done(item, content) for item in items], limit=LIMIT)
+    return await catalogue.commit(run_id)
+
+
+class CatalogueContract:
+    """One method, one transaction; all of them safe to repeat."""
+
+    async def test_check_passes_on_a_migrated_database(self, catalogue: Catalogue) -> None:
+        await catalogue.check()
+
+    async def test_one_active_run_a_brand_and_its_message_is_owed(
+        self, catalogue: Catalogue
+    ) -> None:
+        first, second = await asyncio.gather(open_run(catalogue), open_run(catalogue))
+        assert {first.created, second.created} == {True, False}
+        assert first.run.id == second.run.id
+        (owed,) = await catalogue.owed(run_id=first.run.id, older_s=0, limit=10)
+        assert (owed.queue, dict(owed.message.body)) == (GATHER_QUEUE, {"brand": "nike"})
+        assert Headers.decode(owed.message.headers).run_id == first.run.id
+        await catalogue.mark_sent([owed.id])
+        assert not await catalogue.owed(run_id=None, older_s=0, limit=10)
+
+    async def test_a_run_id_opens_once_even_when_it_has_ended(self, catalogue: Catalogue) -> None:
+        run_id = uuid4()
+        await open_run(catalogue, run_id=run_id)
+        await catalogue.cancel(run_id)
+        again = await open_run(catalogue, run_id=run_id)
+        assert (again.created, again.run.state) == (False, RunState.CANCELLED)
+
+    async def test_expect_counts_each_url_once_and_keeps_the_cursor(
+        self, catalogue: Catalogue
+    ) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        refused = NewItem(b"r" * 16, "ftp://x", {}, Reason.INVALID_URL, "no")
+        await catalogue.expect(
+            run_id, [*new_items(3), *new_items(2), refused], cursor="c", limit=LIMIT
+        )
+        await catalogue.expect(run_id, new_items(3), cursor="d", limit=LIMIT)
+        run = await catalogue.run(run_id)
+        assert (run.expected, run.failed, run.out) == (4, 1, 3)
+        assert await catalogue.gather_cursor(run_id) == "d"
+
+    async def test_g10_no_more_than_the_window_is_out(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        out = list(await catalogue.expect(run_id, new_items(10), cursor=None, limit=4))
+        assert [item.url for item in out] == [f"https://x/{n}" for n in range(4)]
+        assert not await catalogue.claim_window(run_id, limit=4)
+        settlement = await catalogue.settle(run_id, [done(out[0]), failed(out[1])], limit=4)
+        assert [item.url for item in settlement.dispatch] == ["https://x/4", "https://x/5"]
+        assert settlement.run.out == 4
+
+    async def test_items_are_read_while_the_run_is_active(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        (item,) = await catalogue.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+        (found,) = await catalogue.items(run_id, [item.key, b"?" * 16])
+        assert (found.url, dict(found.metadata), found.brand) == (item.url, item.metadata, "nike")
+        await catalogue.cancel(run_id)
+        assert not await catalogue.items(run_id, [item.key])
+
+    async def test_settling_twice_changes_nothing(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        items = await catalogue.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        first = await catalogue.settle(
+            run_id, [done(items[0]), done(items[0]), failed(items[1])], limit=LIMIT
+        )
+        assert first.changed == {items[0].key, items[1].key}
+        again = await catalogue.settle(run_id, [failed(items[0]), done(items[1])], limit=LIMIT)
+        assert not again.changed
+        assert (again.run.done, again.run.failed, again.run.version) == (
+            1,
+            1,
+            first.run.version,
+        )
+
+    async def test_attempts_are_counted_and_the_last_is_told(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        (item,) = await catalogue.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+        told = [await catalogue.count_attempt(run_id, item.key, delay_s=1) for _ in range(3)]
+        assert told == [False, False, True]
+        (found,) = await catalogue.items(run_id, [item.key])
+        assert found.attempts == 3
+
+    async def test_g3_an_unsealed_run_cannot_commit(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        items = await catalogue.expect(run_id, new_items(2), cursor=None, limit=LIMIT)
+        await catalogue.settle(run_id, [done(item) for item in items], limit=LIMIT)
+        assert (await catalogue.commit(run_id)).state is RunState.ACTIVE
+        await catalogue.seal(run_id)
+        assert (await catalogue.commit(run_id)).state is RunState.COMMITTED
+
+    async def test_g3_a_run_of_nothing_commits_when_sealed(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        assert (await catalogue.seal(run_id)).complete
+        run = await catalogue.commit(run_id)
+        assert (run.state, run.added) == (RunState.COMMITTED, 0)
+
+    async def test_g1_commit_publishes_everything_at_once(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        items = await catalogue.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
+        await catalogue.seal(run_id)
+        await catalogue.settle(run_id, [done(item) for item in items], limit=LIMIT)
+        assert (await catalogue.brand("nike")).current_run is None
+        run = await catalogue.commit(run_id)
+        brand = await catalogue.brand("nike")
+        assert (brand.current_run, brand.assets) == (run_id, 5)
+        assert (run.state, run.added, run.ai_state) == (RunState.COMMITTED, 5, AiState.QUEUED)
+        pages = [page async for page in catalogue.stream_assets(run_id, batch=2)]
+        assert [len(page) for page in pages] == [2, 2, 1]
+        asset = pages[0][0]
+        result = {item.key: done(item).staged for item in items}[asset.key]
+        assert result is not None
+        assert (asset.sha256, asset.phash, asset.model) == (result.sha256, -7, "m")
+        assert asset.embedding is not None
+        np.testing.assert_array_equal(asset.embedding, result.embedding)
+
+    async def test_g2_commit_twice_is_one_commit(self, catalogue: Catalogue) -> None:
+        run = await committed(catalogue)
+        assert await catalogue.commit(run.id) == run
+        kinds = [event.kind for event in await catalogue.timeline(run.id, after=0, limit=100)]
+        assert kinds.count("committed") == 1
+
+    async def test_difference_against_the_last_snapshot(self, catalogue: Catalogue) -> None:
+        await committed(catalogue, 5)
+        second = await committed(catalogue, 3, content="other")
+        assert (second.added, second.kept, second.changed, second.removed) == (0, 0, 3, 2)
+        known = await catalogue.known_assets("nike", [item.key for item in new_items(5)])
+        assert len(known) == 3
+        assert {staged.etag for staged in known.values()} == {'"e"'}
+
+    async def test_g1_cancel_leaves_the_snapshot(self, catalogue: Catalogue) -> None:
+        first = await committed(catalogue)
+        run_id = (await open_run(catalogue)).run.id
+        items = await catalogue.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        await catalogue.settle(run_id, [done(items[0])], limit=LIMIT)
+        cancelled = await catalogue.cancel(run_id)
+        assert (cancelled.state, cancelled.done, cancelled.out) == (RunState.CANCELLED, 1, 0)
+        assert (await catalogue.brand("nike")).current_run == first.id
+        with pytest.raises(RunEnded):
+            await catalogue.settle(run_id, [done(items[1])], limit=LIMIT)
+        with pytest.raises(RunEnded):
+            await catalogue.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+        with pytest.raises(RunEnded):
+            await catalogue.pause(run_id, paused=True)
+
+    async def test_a_strangers_url_opens_a_run_that_adds(self, catalogue: Catalogue) -> None:
+        await committed(catalogue, 5)
+        (item,) = new_items(1, start=9)
+
+        async def adopt() -> Item | None:
+            return await catalogue.adopt(
+                "nike", item, message_id="m1", run_id=UUID(int=1), policy=POLICY
+            )
+
+        first, again = await adopt(), await adopt()
+        assert first is not None
+        assert first == again
+        assert first.state is ItemState.PENDING
+        due = await catalogue.due(idle_s=0, stalled_s=600, limit=10)
+        assert due.seal == [first.run_id]
+        await catalogue.seal(first.run_id)
+        await catalogue.settle(first.run_id, [done(first)], limit=LIMIT)
+        run = await catalogue.commit(first.run_id)
+        assert (run.kind, run.added, run.kept, run.removed) == (RunKind.ADD, 1, 5, 0)
+        assert await adopt() is None, "its run has ended"
+
+    async def test_failures_are_grouped_with_examples(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        items = await catalogue.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
+        await catalogue.settle(run_id, [failed(item) for item in items[:4]], limit=LIMIT)
+        (group,) = await catalogue.failures(run_id, examples=2)
+        assert (group.reason, group.count, len(group.examples)) == ("not_found", 4, 2)
+        assert group.examples[0] == ("https://x/0", "404 \ufffd <b>")
+
+    async def test_redrive_refuses_what_makes_no_sense(self, catalogue: Catalogue) -> None:
+        with pytest.raises(RunNotFound):
+            await catalogue.redrive_run(uuid4(), new_id=uuid4(), policy=POLICY)
+        active = (await open_run(catalogue)).run.id
+        with pytest.raises(Conflict, match="still active"):
+            await catalogue.redrive_run(active, new_id=uuid4(), policy=POLICY)
+        await catalogue.cancel(active)
+        whole = await committed(catalogue)
+        with pytest.raises(Conflict, match="nothing left"):
+            await catalogue.redrive_run(whole.id, new_id=uuid4(), policy=POLICY)
+        assert (await catalogue.runs("nike", limit=1))[0].id == whole.id, "no run was left behind"
+
+    async def test_g5_ai_happens_once_a_commit(self, catalogue: Catalogue) -> None:
+        old = await committed(catalogue)
+        new = await committed(catalogue)
+        assert await catalogue.begin_ai("nike", old.id) is None
+        assert (await catalogue.run(old.id)).ai_state is AiState.SUPERSEDED
+        claimed = await catalogue.begin_ai("nike", new.id)
+        assert claimed is not None
+        insights = [Insight("duplicates", {"groups": []}, seconds=0.5), Insight("x", None, "boom")]
+        assert await catalogue.finish_ai(new.id, insights)
+        assert not await catalogue.finish_ai(new.id, [])
+        assert await catalogue.begin_ai("nike", new.id) is None
+        assert list(await catalogue.insights(new.id)) == insights
+        ended = await catalogue.run(new.id)
+        assert (ended.ai_state, ended.ai_reason) == (AiState.DONE, "failed steps: x")
+
+    async def test_g7_a_listener_hears_of_every_changed_run(self, catalogue: Catalogue) -> None:
+        async with catalogue.changes() as changed:
+            run_id = (await open_run(catalogue)).run.id
+            assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
+            before = await catalogue.run(run_id)
+            await catalogue.pause(run_id, paused=True)
+            assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
+            assert (await catalogue.run(run_id)).version > before.version
+
+    async def test_g7_the_timeline_has_every_seq_once(self, catalogue: Catalogue) -> None:
+        run = await committed(catalogue)
+        events = await catalogue.timeline(run.id, after=0, limit=100)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert [event.kind for event in events] == ["opened", "page", "sealed", "committed"]
+        assert await catalogue.timeline(run.id, after=2, limit=1) == events[2:3]
+
+    async def test_dead_letters_are_kept_once(self, catalogue: Catalogue) -> None:
+        letter = DeadLetter("url-process-queue", "m", {"a": 1}, {"h": "v"}, "why", None)
+        await catalogue.bury(letter)
+        await catalogue.bury(letter)
+        ((_, kept),) = await catalogue.dead_letters(limit=10)
+        assert kept == letter
+
+    async def test_unknown_names_are_told(self, catalogue: Catalogue) -> None:
+        with pytest.raises(RunNotFound):
+            await catalogue.run(uuid4())
+        with pytest.raises(BrandNotFound):
+            await catalogue.brand("nobody")

@@ -1,0 +1,73 @@
+"""Postgres keeps the contract of the port Catalogue, and what is Postgres' own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.contract.catalogue_contract import CatalogueContract, open_run
+from triptych.adapters.postgres.catalogue import PostgresCatalogue
+from triptych.adapters.postgres.migrate import migrate, migrations
+from triptych.adapters.postgres.session import Database
+from triptych.errors import DatabaseUnavailable
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+async def database(migrated_dsn: str) -> AsyncIterator[Database]:
+    opened = Database(migrated_dsn)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def catalogue(database: Database) -> PostgresCatalogue:
+    return PostgresCatalogue(database, run_cap_s=3600)
+
+
+class TestPostgresCatalogue(CatalogueContract):
+    async def test_wrong_counters_are_repaired_from_the_rows(
+        self, catalogue: PostgresCatalogue, database: Database
+    ) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        await database.fetch("update runs set expected = 9, done = 9, sealed = true")
+        run = await catalogue.commit(run_id)
+        assert (run.expected, run.done, run.added) == (0, 0, 0)
+
+    async def test_g7_a_listener_catches_up_after_its_connection_is_cut(
+        self, catalogue: PostgresCatalogue, database: Database
+    ) -> None:
+        async with catalogue.changes() as changed:
+            await database.fetch(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name = 'triptych-listen' and datname = current_database()"
+            )
+            run_id = (await open_run(catalogue)).run.id
+            assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
+
+
+async def test_migrations_are_applied_once_by_whoever_comes_first(fresh_dsn: str) -> None:
+    databases = [Database(fresh_dsn) for _ in range(3)]
+    try:
+        applied = await asyncio.gather(*(migrate(database) for database in databases))
+        assert sorted(map(len, applied)) == [0, 0, len(migrations())]
+    finally:
+        for database in databases:
+            await database.close()
+
+
+async def test_check_tells_an_empty_and_a_newer_schema(fresh_dsn: str) -> None:
+    database = Database(fresh_dsn)
+    catalogue = PostgresCatalogue(database, run_cap_s=1)
+    try:
+        with pytest.raises(DatabaseUnavailable, match=r"lacks 0001_catalogue.*triptych migrate"):
+            await catalogue.check()
+        await migrate(database)
+        await database.fetch("insert into schema_migrations values ('9999_future')")
+        with pytest.raises(DatabaseUnavailable, match=r"newer than this Triptych \(9999_future\)"):
+            await catalogue.check()
+    finally:
+        await catalogue.close()
