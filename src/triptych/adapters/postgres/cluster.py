@@ -6,25 +6,23 @@ Everything here blocks; call it off the event loop.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from triptych.adapters.postgres.accounts import Account
 from triptych.adapters.postgres.binaries import Binaries
 from triptych.errors import PostgresServerError
 
 ROLE = "triptych"
 """The cluster's only role, and the database's name."""
-DEFAULT_ACCOUNTS = ("postgres", "nobody")
-"""Whom root lets the server run as, unless told otherwise: the first that exists."""
 
 INITDB_S = 120.0
 LEFTOVER_S = 30.0
@@ -34,73 +32,13 @@ STOP_FAST_S = 120
 STOP_IMMEDIATE_S = 30
 RETRY_S = 0.2
 
+INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
+"""The server's environment. The rest is not its business: tokens, or PG* settings of the user."""
+
 _HBA = f"""\
 # Written by Triptych at every start. Unix socket only; the kernel says who is there.
 local all "{ROLE}" peer map={ROLE}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The operating system's account that the server runs as."""
-
-    name: str
-    uid: int
-    gid: int
-
-    @classmethod
-    def choose(cls, wanted: str | None, folder: Path) -> Self:
-        """Return this process' own account, or, as root, an unprivileged one.
-
-        Root's choice is ``wanted``, else the owner of the cluster that is there, else the first
-        of `DEFAULT_ACCOUNTS`.
-
-        Raises:
-            PostgresServerError: there is no such account, or it may not be used.
-        """
-        if os.geteuid() != 0:
-            own = cls._look_up(os.geteuid())
-            if wanted not in {None, own.name}:
-                raise PostgresServerError(
-                    f"{own.name} cannot run Postgres as {wanted}.", remedy="Only root can."
-                )
-            return own
-        if wanted is not None:
-            chosen = cls._look_up(wanted)
-        elif folder.is_dir() and folder.stat().st_uid != 0:
-            chosen = cls._look_up(folder.stat().st_uid)
-        else:
-            known = {entry.pw_name for entry in pwd.getpwall()}
-            chosen = cls._look_up(next(iter(n for n in DEFAULT_ACCOUNTS if n in known), "nobody"))
-        if chosen.uid == 0:
-            raise PostgresServerError("Postgres does not run as root.", remedy="Name another user.")
-        return chosen
-
-    @classmethod
-    def _look_up(cls, who: str | int) -> Self:
-        try:
-            entry = pwd.getpwnam(who) if isinstance(who, str) else pwd.getpwuid(who)
-        except KeyError as error:
-            raise PostgresServerError(
-                f"This system has no account {who}.",
-                remedy="Postgres needs one in /etc/passwd; or set TRIPTYCH_DATABASE_URL to a "
-                "server that runs elsewhere.",
-            ) from error
-        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid)
-
-    @staticmethod
-    def own_name() -> str:
-        """Return the name of this process' account: whom the server lets in.
-
-        Raises:
-            PostgresServerError: it has none.
-        """
-        return Account._look_up(os.geteuid()).name
-
-    @property
-    def is_self(self) -> bool:
-        """True when it is the account of this process."""
-        return self.uid == os.geteuid()
 
 
 class Cluster:
@@ -123,7 +61,7 @@ class Cluster:
         """
         for leftover in self.folder.parent.glob(f"{self.folder.name}.new-*"):
             _remove(leftover)
-        if self.folder.exists() and any(self.folder.iterdir()):
+        if self.folder.exists() and not _is_empty(self.folder):
             self.check()
             return
         made = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.new-", dir=self.folder.parent))
@@ -148,7 +86,7 @@ class Cluster:
         if done.returncode != 0:
             _remove(self.folder)
             raise PostgresServerError(
-                f"initdb failed: {_last_line(done.stderr)}",
+                f"initdb failed: {_complaint(done.stderr)}",
                 remedy=f"Is there space and write permission in {self.folder.parent}?",
             )
 
@@ -158,6 +96,14 @@ class Cluster:
         Raises:
             PostgresServerError: it is not; with the remedy.
         """
+        if not self.folder.exists():
+            raise PostgresServerError(f"The database's folder {self.folder} is gone.")
+        owner = self.folder.stat().st_uid
+        if owner != self.account.uid:
+            raise PostgresServerError(
+                f"{self.folder} belongs to user id {owner}, not to {self.account.name}.",
+                remedy="Run Triptych as the account that made it.",
+            )
         major = read_major(self.folder)
         if major is None:
             raise PostgresServerError(
@@ -170,12 +116,6 @@ class Cluster:
                 f"{self.binaries.version}.",
                 remedy=f"Set TRIPTYCH_POSTGRES_BIN to a Postgres {major}, or upgrade the "
                 "cluster with pg_upgrade.",
-            )
-        if self.folder.stat().st_uid != self.account.uid:
-            raise PostgresServerError(
-                f"{self.folder} belongs to user id {self.folder.stat().st_uid}, not to "
-                f"{self.account.name}.",
-                remedy="Run Triptych as the account that made it.",
             )
 
     def admit(self, clients: Sequence[str]) -> None:
@@ -232,72 +172,72 @@ class Cluster:
         return done.returncode == 0 or "Is server running?" in done.stderr
 
     def _is_postmaster(self, pid: int, socket_folder: Path) -> bool:
-        if not _exists(pid):
-            return False
+        """Return True when ``pid`` is a postmaster of this cluster, and not just any process."""
         if sys.platform != "linux":
-            return True  # as pg_ctl does: it trusts the file
+            return _exists(pid)  # as pg_ctl does: it trusts the file
         process = Path("/proc") / str(pid)
         try:
-            # A postmaster's working folder is its cluster.
+            if process.joinpath("comm").read_text().strip() != "postgres":
+                return False
+            command = process.joinpath("cmdline").read_bytes()
             return process.joinpath("cwd").samefile(self.folder)
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return False
         except PermissionError:
-            # Root without CAP_SYS_PTRACE, as in a container: ask its command line.
-            command = process.joinpath("cmdline").read_bytes()
+            # Root without CAP_SYS_PTRACE, as in containers, cannot see another's folder.
             return os.fsencode(socket_folder) in command
 
     def _run(
         self, program: str, *arguments: str, timeout_s: float
     ) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(
-                [self.binaries.program(program), "-D", self.data_argument, *arguments],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                timeout=timeout_s,
-                start_new_session=True,
-                **self.process_arguments(),
-            )
+            with self.entered() as (place, how):
+                return subprocess.run(
+                    [self.binaries.program(program), "-D", place, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    check=False,
+                    timeout=timeout_s,
+                    start_new_session=True,
+                    **how,
+                )
         except (OSError, subprocess.SubprocessError) as error:
             raise PostgresServerError(f"{program} cannot be run ({error}).") from error
 
-    @property
-    def data_argument(self) -> str:
-        """What to give as ``-D`` to a program started with `process_arguments`.
+    @contextmanager
+    def entered(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what ``-D`` is, and the arguments of `subprocess.Popen`, for a program on it.
 
-        For another account it names the working folder, which the program has been put into by
-        root: no folder above it needs to be open to that account.
+        The folders above the cluster may be open to root alone. So a program that runs as
+        another account is handed the folder already open, and its path leads through that.
         """
-        if self.account.is_self or sys.platform != "linux":
-            return str(self.folder)
-        return "/proc/self/cwd"
-
-    def process_arguments(self) -> dict[str, Any]:
-        """Return what `subprocess.Popen` needs to start a program here, as the account."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))}
-        arguments: dict[str, Any] = {
-            "cwd": self.folder,
+        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        how: dict[str, Any] = {
+            "cwd": "/",
             "env": environment | {"LC_ALL": "C", "TZ": "UTC"},
             "umask": 0o077,
         }
-        if not self.account.is_self:
-            arguments |= {
-                "user": self.account.uid,
-                "group": self.account.gid,
-                "extra_groups": [],
-            }
-        return arguments
+        if self.account.is_self:
+            yield str(self.folder), how
+            return
+        how |= {"user": self.account.uid, "group": self.account.gid, "extra_groups": []}
+        if sys.platform != "linux":
+            yield str(self.folder), how
+            return
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield f"/proc/self/fd/{descriptor}", how | {"pass_fds": (descriptor,)}
+        finally:
+            os.close(descriptor)
 
 
 def read_major(folder: Path) -> int | None:
     """Return the major version of the cluster in ``folder``; None when there is none."""
     try:
         text = (folder / "PG_VERSION").read_text().strip()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     return int(text) if re.fullmatch(r"\d{1,3}", text) else None
 
@@ -318,6 +258,13 @@ def _exists(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except (NotADirectoryError, PermissionError):
+        return False
 
 
 def _remove(folder: Path) -> None:
@@ -347,6 +294,7 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _last_line(text: str) -> str:
+def _complaint(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it says nothing."
+    errors = [line for line in lines if re.search(r"error:|FATAL:|PANIC:", line)]
+    return (errors or lines or ["it says nothing."])[-1]

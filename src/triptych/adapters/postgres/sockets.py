@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from triptych.adapters.postgres.cluster import ROLE, Account
+from triptych.adapters.postgres.accounts import Account
+from triptych.adapters.postgres.cluster import ROLE
 from triptych.errors import PostgresServerError
 
 PORT = 5432
@@ -87,6 +88,13 @@ def _refused(folder: Path, problem: str) -> PostgresServerError:
     return PostgresServerError(
         f"{folder}, the folder for Postgres' socket, {problem}.", remedy="Remove it."
     )
+
+
+def forget_socket_folder(data: Path, folder: Path) -> None:
+    """Remove an empty socket folder from the system's temporary one; keep ``<data>/run``."""
+    if folder.parent != data:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def make_dsn(folder: Path, database: str = ROLE) -> str:
