@@ -1,0 +1,159 @@
+"""The local buffer: what is flushed when, and who hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import pytest
+
+from triptych.errors import DatabaseUnavailable, RunEnded
+from triptych.model import ItemResult, Reason
+from triptych.phases.buffer import Buffer
+
+NEVER_S = 3600.0
+PATIENCE_S = 30.0
+
+
+class Flushes:
+    """Stands where the registry does and writes down what it is given."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[UUID, list[bytes]]] = []
+        self.errors: list[Exception] = []
+        self.poison: bytes | None = None
+
+    async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        keys = [result.key for result in results]
+        if self.poison in keys:
+            message = "cannot be encoded"
+            raise ValueError(message)
+        self.batches.append((run_id, keys))
+
+
+@pytest.fixture
+def flushes() -> Flushes:
+    return Flushes()
+
+
+def buffer(flushes: Flushes, *, items: int = 3, seconds: float = NEVER_S) -> Buffer:
+    return Buffer(flushes, flush_items=items, flush_s=seconds)  # type: ignore[arg-type]
+
+
+def failed(key: bytes) -> ItemResult:
+    return ItemResult(key, None, Reason.TIMEOUT)
+
+
+async def one(buffer: Buffer, run: UUID, key: bytes, gate: asyncio.Event | None = None) -> None:
+    async with buffer.working(run):
+        if gate is not None:
+            await gate.wait()
+        await buffer.settle(run, failed(key))
+
+
+async def all_of(*work: asyncio.Task[None]) -> list[BaseException | None]:
+    return await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), PATIENCE_S)
+
+
+def start(
+    buffer: Buffer, run: UUID, keys: str, gate: asyncio.Event | None = None
+) -> list[asyncio.Task[None]]:
+    return [asyncio.create_task(one(buffer, run, key.encode(), gate)) for key in keys]
+
+
+async def entered() -> None:
+    """Let tasks that were just made run up to where they wait."""
+    await asyncio.sleep(0)
+
+
+async def together(buffer: Buffer, run: UUID, keys: str) -> list[BaseException | None]:
+    """Hold all of them before the first is finished."""
+    gate = asyncio.Event()
+    tasks = start(buffer, run, keys, gate)
+    await entered()
+    gate.set()
+    return await all_of(*tasks)
+
+
+async def test_flushes_on_size(flushes: Flushes) -> None:
+    run, gate = uuid4(), asyncio.Event()
+    held = buffer(flushes)
+    slow = start(held, run, "z", gate)
+    await entered()
+    await together(held, run, "abc")
+    assert flushes.batches == [(run, [b"a", b"b", b"c"])]
+    gate.set()
+    await all_of(*slow)
+
+
+async def test_flushes_when_nothing_of_the_run_is_left_to_wait_for(flushes: Flushes) -> None:
+    run = uuid4()
+    await together(buffer(flushes, items=100), run, "ab")
+    assert flushes.batches == [(run, [b"a", b"b"])]
+
+
+async def test_flushes_on_age(flushes: Flushes) -> None:
+    run, gate = uuid4(), asyncio.Event()
+    held = buffer(flushes, items=100, seconds=0.01)
+    slow = start(held, run, "z", gate)
+    await entered()
+    await all_of(*start(held, run, "a"))
+    assert flushes.batches == [(run, [b"a"])]
+    gate.set()
+    await all_of(*slow)
+
+
+async def test_one_run_does_not_wait_for_another(flushes: Flushes) -> None:
+    first, second, gate = uuid4(), uuid4(), asyncio.Event()
+    held = buffer(flushes, items=100)
+    slow = start(held, first, "z", gate)
+    await entered()
+    await all_of(*start(held, second, "a"))
+    assert flushes.batches == [(second, [b"a"])]
+    gate.set()
+    await all_of(*slow)
+
+
+async def test_an_item_that_leaves_unfinished_releases_its_neighbours(flushes: Flushes) -> None:
+    run, gate = uuid4(), asyncio.Event()
+    held = buffer(flushes, items=100)
+    slow = start(held, run, "z", gate)
+    await entered()
+    waiting = start(held, run, "a")
+    await entered()
+    slow[0].cancel()
+    await all_of(*waiting, *slow)
+    assert flushes.batches == [(run, [b"a"])]
+
+
+async def test_g4_an_outage_is_waited_out_and_nothing_is_lost(
+    flushes: Flushes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triptych.phases.buffer.OUTAGE_STEP_S", 0.001)
+    flushes.errors = [DatabaseUnavailable(), DatabaseUnavailable()]
+    run = uuid4()
+    assert await together(buffer(flushes), run, "ab") == [None, None]
+    assert flushes.batches == [(run, [b"a", b"b"])]
+
+
+async def test_late_results_are_acknowledged(flushes: Flushes) -> None:
+    flushes.errors = [RunEnded()]
+    assert await together(buffer(flushes), uuid4(), "ab") == [None, None]
+    assert flushes.batches == []
+
+
+async def test_one_bad_result_does_not_take_its_neighbours_along(flushes: Flushes) -> None:
+    flushes.poison = b"b"
+    run = uuid4()
+    outcomes = await together(buffer(flushes), run, "abc")
+    assert [type(outcome) for outcome in outcomes] == [type(None), ValueError, type(None)]
+    assert flushes.batches == [(run, [b"a"]), (run, [b"c"])]
+
+
+async def test_g8_an_idle_buffer_holds_nothing(flushes: Flushes) -> None:
+    held = buffer(flushes)
+    await all_of(*(task for _ in range(5) for task in start(held, uuid4(), "ab")))
+    assert not held._runs
