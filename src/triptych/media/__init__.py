@@ -1,1 +1,1 @@
-"""."""
+"""From untrusted bytes to pixels and fingerprints."""

@@ -1,0 +1,202 @@
+"""Fetching one URL: guarded, bounded in time and bytes, every outcome a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from triptych.errors import PermanentItemError, TransientItemError
+from triptych.fetch.guard import AddressGuard, guarded_connector, refusal
+from triptych.model import Reason
+
+CHUNK_BYTES = 64 * 1024
+RETRY_AFTER_MAX_S = 3600.0
+HEADER_LINE_MAX_BYTES = 8190
+ACCEPT = "image/*,*/*;q=0.5"
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+PERMANENT: Mapping[int, Reason] = MappingProxyType(
+    {
+        401: Reason.FORBIDDEN,
+        403: Reason.FORBIDDEN,
+        404: Reason.NOT_FOUND,
+        410: Reason.NOT_FOUND,
+        451: Reason.FORBIDDEN,
+    }
+)
+TRANSIENT: Mapping[int, Reason] = MappingProxyType(
+    {408: Reason.TIMEOUT, 425: Reason.TIMEOUT, 429: Reason.THROTTLED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a URL answered."""
+
+    body: bytes
+    """Decompressed, whole."""
+    media_type: str
+    """As the server declares it; never trusted."""
+    etag: str | None
+    last_modified: str | None
+    final_url: str
+    """Behind all redirects."""
+
+
+class Fetcher:
+    """Fetches URLs over one connection pool. Safe to share between tasks of one event loop.
+
+    ``deadline_s`` covers everything a URL takes: names, connections, redirects, headers, body.
+    """
+
+    def __init__(
+        self,
+        guard: AddressGuard,
+        *,
+        deadline_s: float,
+        max_bytes: int,
+        max_redirects: int,
+        user_agent: str,
+        concurrency: int,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._guard = guard
+        self._deadline_s = deadline_s
+        self._max_bytes = max_bytes
+        self._max_redirects = max_redirects
+        self._headers = {"User-Agent": user_agent, "Accept": ACCEPT}
+        self._concurrency = concurrency
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def fetch(self, url: str) -> Fetched:
+        """Return what ``url`` answers, redirects followed.
+
+        Raises:
+            PermanentItemError: trying again would give the same answer.
+            TransientItemError: trying again may help; with the server's Retry-After, if any.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._follow(URL(url))
+        except TimeoutError as error:
+            detail = f"not done within {self._deadline_s:g} s"
+            raise TransientItemError(Reason.TIMEOUT, detail) from error
+        except aiohttp.ClientPayloadError as error:
+            raise TransientItemError(Reason.TRUNCATED, _text(error)) from error
+        except (aiohttp.InvalidURL, ValueError) as error:
+            raise PermanentItemError(Reason.INVALID_URL, _text(error)) from error
+        except aiohttp.ClientResponseError as error:
+            # The server does not speak HTTP, or sends more headers than it may.
+            raise PermanentItemError(Reason.HTTP_ERROR, _text(error)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            if (refused := refusal(error)) is not None:
+                raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
+            raise TransientItemError(Reason.CONNECTION_FAILED, _text(error)) from error
+
+    async def close(self) -> None:
+        """Close the pool. Safe to repeat."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=guarded_connector(
+                    self._guard, limit=self._concurrency, resolver=self._resolver
+                ),
+                # Nothing that one server says reaches another.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                headers=self._headers,
+                trust_env=False,
+                max_line_size=HEADER_LINE_MAX_BYTES,
+            )
+        return self._session
+
+    async def _follow(self, url: URL) -> Fetched:
+        for _ in range(self._max_redirects + 1):
+            self._guard.check_url(url)
+            async with self._open().get(url, allow_redirects=False) as response:
+                if response.status not in REDIRECTS:
+                    return await self._read(url, response)
+                location = response.headers.get("Location")
+                if location is None:
+                    detail = f"HTTP {response.status} without a Location"
+                    raise PermanentItemError(Reason.HTTP_ERROR, detail)
+                url = url.join(URL(location))
+        raise PermanentItemError(
+            Reason.TOO_MANY_REDIRECTS, f"more than {self._max_redirects} redirects"
+        )
+
+    async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
+        _check_status(response)
+        declared = response.content_length
+        if declared is not None and declared > self._max_bytes:
+            raise self._too_large(f"{declared} bytes declared")
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise self._too_large("the body goes on")
+        if not body:
+            raise PermanentItemError(Reason.NOT_AN_IMAGE, "an empty body")
+        return Fetched(
+            body=bytes(body),
+            media_type=response.content_type,
+            etag=response.headers.get("ETag"),
+            last_modified=response.headers.get("Last-Modified"),
+            final_url=str(url),
+        )
+
+    def _too_large(self, what: str) -> PermanentItemError:
+        return PermanentItemError(Reason.TOO_LARGE, f"{what}; {self._max_bytes} bytes are allowed")
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if status == 200:
+        return
+    detail = f"HTTP {status}"
+    asked = parse_retry_after(response.headers.get("Retry-After"))
+    if (reason := PERMANENT.get(status)) is not None:
+        raise PermanentItemError(reason, detail)
+    if (reason := TRANSIENT.get(status)) is not None:
+        raise TransientItemError(reason, detail, retry_after_s=asked)
+    if status >= 500:
+        raise TransientItemError(Reason.SERVER_ERROR, detail, retry_after_s=asked)
+    raise PermanentItemError(Reason.HTTP_ERROR, detail)
+
+
+def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a Retry-After header asks for (RFC 9110 §10.2.3).
+
+    Bounded to 0 … `RETRY_AFTER_MAX_S`; None without a header or for one that makes no sense.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:10]), RETRY_AFTER_MAX_S)
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    seconds = (at - (now or datetime.now(UTC))).total_seconds()
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__

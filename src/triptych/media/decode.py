@@ -1,0 +1,128 @@
+"""Decoding: bytes of unknown make into the square RGB picture that an embedder takes.
+
+The whole picture is squashed into the square: logos reach to their edges, and a crop would cut
+them; the networks tolerate the change of aspect better than the loss.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from triptych.errors import PermanentItemError
+from triptych.media.fingerprint import phash
+from triptych.model import Reason
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
+"""What is decoded. Never Pillow's whole list: some of its readers start other programs."""
+DRAFT_FACTOR = 2
+"""JPEG is decoded at no less than this many times the size that is needed (DCT scaling)."""
+WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
+
+# The size cap below is the one in force; Pillow's own would only raise another error.
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture, ready to be embedded."""
+
+    pixels: npt.NDArray[np.uint8]
+    """Shape (size, size, 3), RGB."""
+    width: int
+    """Of the original, as it is meant to be seen: after EXIF orientation."""
+    height: int
+    media_type: str
+    """By content."""
+    phash: int
+
+
+def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
+    """Decode ``body``; of an animation the first frame.
+
+    EXIF orientation is applied, transparency laid over white, every mode brought to 8-bit RGB.
+    Pixels are counted from the header, before any are allocated. Safe to call from threads.
+
+    Raises:
+        PermanentItemError: not a picture, too many pixels, or broken.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Odd metadata is common and harmless here.
+            warnings.simplefilter("ignore")
+            return _decode(body, size, max_pixels)
+    except PermanentItemError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PermanentItemError(Reason.NOT_AN_IMAGE, _looks_like(body)) from error
+    except MemoryError as error:
+        raise PermanentItemError(Reason.TOO_MANY_PIXELS, "needs too much memory") from error
+    except Exception as error:
+        # Decoders raise nearly anything on hostile bytes: struct.error, SyntaxError, IndexError …
+        raise PermanentItemError(Reason.UNDECODABLE, str(error) or type(error).__name__) from error
+
+
+def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
+    with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise PermanentItemError(
+                Reason.TOO_MANY_PIXELS, f"{width}×{height}; {max_pixels} pixels are allowed"
+            )
+        media_type = Image.MIME.get(image.format or "", "application/octet-stream")
+        image.draft("RGB", (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
+        image.load()
+        turned = ImageOps.exif_transpose(image)
+        if turned.size == image.size[::-1] and image.size[0] != image.size[1]:
+            width, height = height, width
+        rgb = _to_rgb(turned)
+    square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
+    return Decoded(
+        pixels=np.asarray(square, dtype=np.uint8),
+        width=width,
+        height=height,
+        media_type=media_type,
+        phash=phash(rgb),
+    )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Bring any mode to 8-bit RGB, transparency over white."""
+    if image.mode in WIDE_MODES:
+        image = _narrow(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _narrow(image: Image.Image) -> Image.Image:
+    """Bring more than 8 bits a sample to 8: 16-bit by its range, others by their content."""
+    samples = np.asarray(image, dtype=np.float64)
+    if image.mode.startswith("I;16") or (image.mode == "I" and samples.max(initial=0) > 255):
+        samples = samples / 257.0
+    elif image.mode == "F":
+        low, high = np.nanmin(samples), np.nanmax(samples)
+        samples = (samples - low) * (255.0 / max(high - low, 1e-9))
+    return Image.fromarray(np.clip(np.nan_to_num(samples), 0, 255).astype(np.uint8))
+
+
+def _looks_like(body: bytes) -> str:
+    """Say what the bytes look like instead, for the person who reads the failure."""
+    head = body[:256].lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
+        return "an HTML page"
+    if head.startswith((b"<?xml", b"<svg")):
+        return "XML or SVG"
+    if head.startswith((b"{", b"[")):
+        return "JSON or text"
+    if head.startswith(b"%pdf"):
+        return "a PDF"
+    return "no picture format known here"

@@ -1,0 +1,131 @@
+"""The object store: bytes under the name of their content, each stored once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import LocalStore, MemoryStore, from_url
+from obstore.store import ObjectStore as Store
+
+from triptych.errors import SettingsError, StoreUnavailable
+
+PROBE = b"triptych"
+PROBE_KEY = f"sha256/probe/{hashlib.sha256(PROBE).hexdigest()}"
+
+
+def object_key(sha256: bytes) -> str:
+    """Return the key under which content of this SHA-256 is stored."""
+    name = sha256.hex()
+    return f"sha256/{name[:2]}/{name[2:4]}/{name}"
+
+
+class ObjectStore:
+    """Content-addressed objects on any of obstore's stores.
+
+    A put is safe to repeat, by any number of processes at once: the same key always holds the
+    same bytes, and an object is never overwritten. A put has returned only when the store has
+    taken the whole object under its final name, so a row written afterwards never points to a
+    missing one. The local store leaves flushing to the operating system: an object outlives the
+    death of any process, while a power failure may lose the newest ones.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    async def put(self, body: bytes, sha256: bytes, media_type: str) -> str:
+        """Store ``body`` unless it is there; return its key.
+
+        Raises:
+            StoreUnavailable: it could not be stored.
+        """
+        key = object_key(sha256)
+        await self._put(key, body, media_type)
+        return key
+
+    async def _put(self, key: str, body: bytes, media_type: str) -> None:
+        # The local store keeps no attributes and refuses them; the type is in the row, too.
+        attributes = None if isinstance(self._store, LocalStore) else {"Content-Type": media_type}
+        try:
+            await obstore.put_async(
+                self._store, key, body, mode="create", attributes=attributes, use_multipart=False
+            )
+        except AlreadyExistsError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    async def get(self, key: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            StoreUnavailable: it cannot be read; also when it is not there, which must not be.
+        """
+        try:
+            found = await obstore.get_async(self._store, key)
+            return bytes(await found.bytes_async())
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    async def exists(self, key: str) -> bool:
+        """Tell whether there is an object of that key.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        try:
+            await obstore.head_async(self._store, key)
+        except (NotFoundError, FileNotFoundError):
+            return False
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+        return True
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` unless an object can be written and read back."""
+        await self._put(PROBE_KEY, PROBE, "text/plain")
+        if await self.get(PROBE_KEY) != PROBE:
+            raise StoreUnavailable(
+                f"The object store {self._name} gives back other bytes than it was given.",
+                remedy="Choose another TRIPTYCH_STORE_URL.",
+            )
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        return StoreUnavailable(
+            f"The object store {self._name} does not answer ({first_line}).",
+            remedy="Check TRIPTYCH_STORE_URL and its credentials; work goes on by itself.",
+        )
+
+
+def open_store(url: str, default_root: Path) -> ObjectStore:
+    """Open the store that ``url`` names: ``file:``, ``file:///path``, ``memory:``, ``s3://…`` ….
+
+    Raises:
+        StoreUnavailable: a folder cannot be made.
+        SettingsError: the URL is not understood.
+    """
+    if url == "memory:":
+        return ObjectStore(MemoryStore(), url)
+    if url.startswith("file:"):
+        path = unquote(urlsplit(url).path)
+        root = (Path(path) if path else default_root).absolute()
+        try:
+            return ObjectStore(LocalStore(prefix=root, mkdir=True), str(root))
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(
+                f"The folder {root} cannot be used ({error}).",
+                remedy="Choose another TRIPTYCH_STORE_URL or --data.",
+            ) from error
+    try:
+        return ObjectStore(from_url(url), url)
+    except (BaseError, ValueError) as error:
+        raise SettingsError(
+            f"Not an object store that can be opened ({error}).",
+            field="TRIPTYCH_STORE_URL",
+            remedy="Write file:, file:///path, s3://bucket/prefix, gs://… or az://….",
+        ) from error
