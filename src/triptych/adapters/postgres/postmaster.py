@@ -26,8 +26,9 @@ LOG_MAX_BYTES = 10 * 1024 * 1024
 """A larger log is set aside; one such is kept."""
 TAIL_BYTES = 16 * 1024
 
-LINGERING = ('lock file "postmaster.pid" already exists', "pre-existing shared memory block")
-"""What a postmaster says while the backends of a killed one are still leaving: about 2 s."""
+LOCKED = 'lock file "postmaster.pid" already exists'
+SHARED = "pre-existing shared memory block"
+"""What a postmaster says while a killed one, or its sessions, are still there."""
 
 PARAMETERS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -135,7 +136,12 @@ class ExitedEarly(Exception):
     @property
     def passing(self) -> bool:
         """True when an earlier server's processes are in the way, and on their way out."""
-        return any(sign in self.said for sign in LINGERING)
+        return LOCKED in self.said or self.lingering
+
+    @property
+    def lingering(self) -> bool:
+        """True when the earlier postmaster is dead and only its sessions are in the way."""
+        return SHARED in self.said
 
 
 def launch(cluster: Cluster, sockets: Path, log: ServerLog, extra: Mapping[str, str]) -> Postmaster:

@@ -23,6 +23,7 @@ from triptych.adapters.postgres.binaries import find_binaries, make_reachable
 from triptych.adapters.postgres.cluster import ROLE, Cluster, read_major
 from triptych.adapters.postgres.postmaster import ExitedEarly, Postmaster, ServerLog, launch
 from triptych.adapters.postgres.sockets import (
+    clear_socket_folder,
     forget_socket_folder,
     make_dsn,
     read_dsn,
@@ -118,10 +119,10 @@ class EmbeddedPostgres:
         """The database's address, as asyncpg takes it.
 
         Raises:
-            PostgresServerError: it has not been started yet.
+            PostgresServerError: it is not started.
         """
         if self._sockets is None:
-            raise PostgresServerError("The embedded Postgres has not been started.")
+            raise PostgresServerError("The embedded Postgres is not started.")
         return make_dsn(self._sockets)
 
     @property
@@ -157,12 +158,19 @@ class EmbeddedPostgres:
         if self._supervisor is not None and not self._supervisor.done():
             return
         await self.stop()
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        self._supervisor = asyncio.create_task(self._supervise(), name="postgres-supervisor")
+
+    async def _start(self) -> None:
         await _finish(self._prepare)
         try:
             async with asyncio.timeout(START_S):
                 await self._launch()
         except TimeoutError as error:
-            await self._end_child()
             raise PostgresServerError(
                 f"Postgres did not accept queries within {START_S:.0f} s.", remedy=self._see_log
             ) from error
@@ -170,10 +178,6 @@ class EmbeddedPostgres:
             raise PostgresServerError(
                 f"Postgres ended with {early.code}: {early.said}", remedy=self._see_log
             ) from early
-        except BaseException:
-            await self._end_child()
-            raise
-        self._supervisor = asyncio.create_task(self._supervise(), name="postgres-supervisor")
 
     async def stop(self) -> None:
         """Stop it: sessions are ended, a checkpoint is written. Safe to repeat.
@@ -186,8 +190,9 @@ class EmbeddedPostgres:
             supervisor.cancel()
             await asyncio.gather(supervisor, return_exceptions=True)
         await self._end_child()
-        if self._sockets is not None:
-            forget_socket_folder(self._data, self._sockets)
+        sockets, self._sockets = self._sockets, None
+        if sockets is not None:
+            forget_socket_folder(self._data, sockets)
 
     async def watch(self) -> None:
         """Return when it is stopped.
@@ -195,10 +200,11 @@ class EmbeddedPostgres:
         Raises:
             PostgresServerError: it died and can never be started again.
         """
-        if self._supervisor is not None:
-            await asyncio.wait({self._supervisor})
-            if not self._supervisor.cancelled():
-                self._supervisor.result()
+        supervisor = self._supervisor
+        if supervisor is not None:
+            await asyncio.wait({supervisor})
+            if not supervisor.cancelled():
+                supervisor.result()
 
     @property
     def _see_log(self) -> str:
@@ -209,7 +215,7 @@ class EmbeddedPostgres:
         try:
             folder = self._data / POSTGRES
             account = Account.choose(self._user, folder)
-            sockets = socket_folder(self._data, account)
+            self._sockets = sockets = socket_folder(self._data, account)
             write_dsn(self._data, make_dsn(sockets))
             binaries = find_binaries(self._override, major=read_major(folder))
             if not account.is_self:
@@ -218,10 +224,11 @@ class EmbeddedPostgres:
             cluster.ensure()
             if cluster.stop_orphan(sockets):
                 _logger.warning("postgres_orphan_stopped", folder=str(folder))
+            clear_socket_folder(sockets)
             cluster.admit([Account.own_name()])
         except OSError as error:
             raise PostgresServerError(f"The database's folder cannot be used ({error}).") from error
-        self._cluster, self._sockets = cluster, sockets
+        self._cluster = cluster
 
     async def _launch(self) -> None:
         """Start a postmaster and see it through recovery; wait for a dead one's last processes.
@@ -240,6 +247,8 @@ class EmbeddedPostgres:
             except ExitedEarly as early:
                 if not early.passing:
                     raise
+                if early.lingering:
+                    await _finish(cluster.end_lingering)
             else:
                 return
             await asyncio.sleep(pause_s)
@@ -264,7 +273,7 @@ class EmbeddedPostgres:
             except PostgresServerError as error:
                 _logger.error("postgres_given_up", reason=str(error))
                 raise
-            _logger.warning("postgres_restarted", pid=self.pid)
+            _logger.warning("postgres_restarted", after=code)
 
     async def _wait_for_death(self) -> int:
         child = self._child

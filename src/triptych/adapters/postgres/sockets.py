@@ -90,11 +90,20 @@ def _refused(folder: Path, problem: str) -> PostgresServerError:
     )
 
 
+def clear_socket_folder(folder: Path) -> None:
+    """Remove what a dead server left in its socket folder. Safe to repeat."""
+    for name in (SOCKET, f"{SOCKET}.lock"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def forget_socket_folder(data: Path, folder: Path) -> None:
-    """Remove an empty socket folder from the system's temporary one; keep ``<data>/run``."""
-    if folder.parent != data:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    """Remove a stopped server's socket folder from the temporary one; keep ``<data>/run``."""
+    if folder.parent == data:
+        return
+    # Whatever a stranger put in meanwhile stays, and the next start refuses it.
+    with contextlib.suppress(OSError):
+        clear_socket_folder(folder)
+        folder.rmdir()
 
 
 def make_dsn(folder: Path, database: str = ROLE) -> str:
