@@ -1,1 +1,32 @@
-"""."""
+"""Sources: where a brand's URLs come from."""
+
+from __future__ import annotations
+
+import aiohttp
+
+from triptych.adapters.sources.catalog import CatalogSource
+from triptych.adapters.sources.manifest import ManifestSource
+from triptych.errors import SourceRefused
+from triptych.ports import Source
+
+CATALOG = "catalog:"
+MANIFEST = "manifest:"
+
+
+def open_source(
+    spec: str, *, session: aiohttp.ClientSession, token: str | None, page_rows: int
+) -> Source:
+    """Return the source that ``spec`` names: ``catalog:https://…`` or ``manifest:PLACE``.
+
+    Raises:
+        SourceRefused: it names neither.
+    """
+    if spec.startswith(CATALOG):
+        return CatalogSource(spec.removeprefix(CATALOG), session=session, token=token)
+    if spec.startswith(MANIFEST):
+        place = spec.removeprefix(MANIFEST)
+        return ManifestSource(place, session=session, page_rows=page_rows)
+    raise SourceRefused(
+        f"{spec!r} names no source.",
+        remedy="Write catalog:https://… or manifest:PATH_OR_URL.",
+    )
