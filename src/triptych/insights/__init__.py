@@ -1,1 +1,1 @@
-"""."""
+"""AI steps: what a brand's committed imagery says."""
