@@ -1,0 +1,1 @@
+"""Measurements of the spine: `python -m bench`."""
