@@ -1,0 +1,64 @@
+# Each verb does its own set-up: git, make, Python 3.11+ and Node 20+ are all that is needed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup check test prove demo up bench lock docs clean
+
+# The newest Python that is there and new enough.
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
+	$(shell command -v $(name) >/dev/null && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+READY := $(VENV)/.ready
+LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--no-annotate --no-header --no-emit-index-url
+WORKERS ?= 2
+
+help: ## List the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## Make .venv with everything in it; the command is .venv/bin/triptych
+
+$(READY): $(LOCKS) pyproject.toml scripts/venv.sh
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed: install it as python3." >&2; exit 1; }
+	bash scripts/venv.sh $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+check: $(READY) ## Format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: $(READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove"
+
+prove: $(READY) ## Proofs that take longer: storms of killed processes, long state machines
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10
+
+demo: $(READY) demo/node_modules/.ready ## Thirty real brands through all three phases
+	$(BIN)/python -m demo
+
+up: $(READY) ## Start everything, until Ctrl-C
+	$(BIN)/triptych up
+
+bench: $(READY) ## Measure the spine on this machine
+	$(BIN)/python -m bench
+
+lock: $(READY) ## Renew the locked requirements
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
+
+docs: $(READY) ## Write the reference pages anew
+	$(BIN)/python -m scripts.reference
+
+demo/node_modules/.ready: demo/package-lock.json
+	cd demo && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clean: ## Remove what the verbs made
+	rm -rf $(VENV) demo/node_modules .triptych .triptych-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
