@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from triptych.errors import BadInput, SourceUnavailable, Unavailable
+from triptych.errors import BadInput
 
 BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
@@ -60,8 +60,3 @@ def backoff(
 ) -> float:
     """Return a delay between 0 and ``base_s`` · 2^(attempt-1), at most ``cap_s``."""
     return uniform(0, min(cap_s, base_s * 2 ** min(attempt - 1, 32)))
-
-
-def is_outage(error: Exception) -> bool:
-    """Tell whether a component of ours is away: the message is not to blame."""
-    return isinstance(error, Unavailable) and not isinstance(error, SourceUnavailable)

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triptych.errors import (
-    DatabaseUnavailable,
     InvalidMessage,
     SourceUnavailable,
     TransientItemError,
@@ -18,7 +17,6 @@ from triptych.retry import (
     RETRY_AFTER_CAP_S,
     Action,
     backoff,
-    is_outage,
     plan_retry,
 )
 
@@ -61,9 +59,3 @@ def test_what_the_server_asked_for_is_waited_for(error: Exception) -> None:
 def test_an_absurd_retry_after_is_bounded() -> None:
     error = TransientItemError(Reason.THROTTLED, retry_after_s=1e9)
     assert plan_retry(error, 1, uniform=lambda low, _high: low).delay_s == RETRY_AFTER_CAP_S
-
-
-def test_only_our_own_components_are_outages() -> None:
-    assert is_outage(DatabaseUnavailable())
-    assert not is_outage(SourceUnavailable())
-    assert not is_outage(ValueError())

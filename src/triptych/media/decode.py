@@ -22,6 +22,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
 """What is decoded. Never Pillow's whole list: some of its readers start other programs."""
 DRAFT_FACTOR = 2
 """JPEG is decoded at no less than this many times the size that is needed (DCT scaling)."""
+WHITE = (255, 255, 255, 255)
+BLACK = (0, 0, 0, 255)
+NEARLY_WHITE = 235.0
+"""Mean of the darkest channel, weighted by alpha, above which a picture counts as white."""
+GROUND_SIDE = 64
+"""Side of the reduced picture that decides about the ground."""
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 
 # The size cap below is the one in force; Pillow's own would only raise another error.
@@ -93,14 +99,25 @@ def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Bring any mode to 8-bit RGB, transparency over white."""
+    """Bring any mode to 8-bit RGB, transparency over white, or over black what is white itself."""
     if image.mode in WIDE_MODES:
         image = _narrow(image)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        ground = Image.new("RGBA", rgba.size, _ground(rgba))
         return Image.alpha_composite(ground, rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _ground(rgba: Image.Image) -> tuple[int, int, int, int]:
+    """Choose what to lay a transparent picture over, so that a white logo does not vanish."""
+    small = np.asarray(rgba.reduce(max(1, max(rgba.size) // GROUND_SIDE)), np.float32)
+    alpha = small[..., 3]
+    visible = float(alpha.sum())
+    if not visible:
+        return WHITE
+    light = float((small[..., :3].min(axis=2) * alpha).sum()) / visible
+    return BLACK if light > NEARLY_WHITE else WHITE
 
 
 def _narrow(image: Image.Image) -> Image.Image:

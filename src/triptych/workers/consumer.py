@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from triptych.batching import Batcher
-from triptych.errors import QueueUnavailable
+from triptych.errors import QueueUnavailable, TriptychError
 from triptych.messages import Delivery
 from triptych.ports import Queue
-from triptych.retry import Action, backoff, is_outage, plan_retry
+from triptych.retry import Action, backoff, plan_retry
 
 RECEIVE_BATCH = 100
 RECEIVE_WAIT_S = 1.0
@@ -124,10 +124,10 @@ class Consumer:
             bound.warning("message_dead_lettered")
             await self._guarded(self._queue.dead_letter(delivery, str(error)), "dead_letter")
             return
-        if is_outage(error):
-            bound.info("message_returned", delay_s=round(plan.delay_s, 1))
+        if isinstance(error, TriptychError):
+            bound.info("message_deferred", delay_s=round(plan.delay_s, 1))
         else:
-            bound.warning("message_failed", delay_s=round(plan.delay_s, 1), exc_info=error)
+            bound.error("message_defect", delay_s=round(plan.delay_s, 1), exc_info=error)
         await self._guarded(self._queue.extend([delivery], plan.delay_s), "return")
 
     async def _guarded(self, answer: Awaitable[None], what: str) -> None:
