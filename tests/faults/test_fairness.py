@@ -1,0 +1,42 @@
+"""G10: a brand of twenty thousand URLs does not starve brands of ten."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+from tests.faults.test_processes import PATIENCE_S, open_scene, wait_for
+from tests.faults.world import Workers, environment, serve_pictures, write_manifest
+from triptych.live.watch import watch
+from triptych.model import RunState
+
+LARGE = 20_000
+SMALL = 10
+
+
+async def test_g10_ten_small_brands_pass_a_large_one(migrated_dsn: str, tmp_path: Path) -> None:
+    async with (
+        serve_pictures() as base,
+        open_scene(migrated_dsn) as scene,
+        Workers(2, environment(migrated_dsn, tmp_path / "data"), random.Random(1)),
+        asyncio.timeout(PATIENCE_S),
+    ):
+        large = await scene.registry.open(
+            "large", source=write_manifest(tmp_path, base, "large", LARGE)
+        )
+        async for run in watch(scene.catalogue, large.run.id):
+            if run.sealed:
+                break  # All of it is listed, and a full window of it is out.
+        small = [
+            await scene.registry.open(
+                f"small-{number}", source=write_manifest(tmp_path, base, f"small-{number}", SMALL)
+            )
+            for number in range(10)
+        ]
+        ended = await asyncio.gather(*(wait_for(scene, opened.run.id) for opened in small))
+        behind = await scene.catalogue.run(large.run.id)
+        await scene.registry.cancel(large.run.id)
+    assert {run.state for run in ended} == {RunState.COMMITTED}
+    assert behind.expected == LARGE
+    assert behind.settled < LARGE // 10
