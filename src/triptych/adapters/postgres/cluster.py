@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from triptych.adapters.postgres.accounts import Account
 from triptych.adapters.postgres.binaries import Binaries
+from triptych.adapters.postgres.processes import serving
 from triptych.errors import PostgresServerError
 
 ROLE = "triptych"
@@ -50,11 +51,14 @@ class Cluster:
         self.account = account
         self.binaries = binaries
 
-    def ensure(self) -> None:
+    def ensure(self, *, sync: bool = True) -> None:
         """Make the cluster unless it is there.
 
         It is made in a sibling folder and renamed, so that it is there completely or not at all;
         what a killed attempt left is removed.
+
+        Args:
+            sync: make it survive a power failure, before it is there.
 
         Raises:
             PostgresServerError: it cannot be made; or what is there is of another version, of
@@ -68,11 +72,11 @@ class Cluster:
         made = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.new-", dir=self.folder.parent))
         if not self.account.is_self:
             os.chown(made, self.account.uid, self.account.gid)
-        Cluster(made, self.account, self.binaries)._initdb()
+        Cluster(made, self.account, self.binaries)._initdb(sync=sync)
         made.rename(self.folder)
         _sync(self.folder.parent)
 
-    def _initdb(self) -> None:
+    def _initdb(self, *, sync: bool) -> None:
         done = self._run(
             "initdb",
             f"--username={ROLE}",
@@ -82,6 +86,7 @@ class Cluster:
             "--auth-host=reject",
             "--data-checksums",
             "--no-instructions",
+            *(() if sync else ("--no-sync",)),
             timeout_s=INITDB_S,
         )
         if done.returncode != 0:
@@ -143,7 +148,16 @@ class Cluster:
                 os.fchown(descriptor, self.account.uid, self.account.gid)
         Path(path).replace(self.folder / name)
 
-    def stop_orphan(self, socket_folder: Path) -> bool:
+    @property
+    def name(self) -> str:
+        """What the server and its processes call themselves: no other cluster has this name.
+
+        Moving the folder does not change it; a copy has another.
+        """
+        found = self.folder.stat()
+        return f"{ROLE}-{found.st_dev:x}-{found.st_ino:x}"
+
+    def stop_orphan(self) -> bool:
         """Stop a postmaster that outlived the process which had started it.
 
         The pid that a dead postmaster left may belong to anybody by now, and after a restart of
@@ -156,62 +170,34 @@ class Cluster:
             PostgresServerError: it does not stop.
         """
         pid = _recorded_pid(self.folder / "postmaster.pid")
-        orphan = pid is not None and self._is_postmaster(pid, socket_folder)
-        if orphan and not (
-            self._stop("fast", STOP_FAST_S) or self._stop("immediate", STOP_IMMEDIATE_S)
-        ):
+        if pid is None:
+            return False
+        if pid not in serving(self.name, self.account.uid):
+            if _exists(pid):
+                (self.folder / "postmaster.pid").unlink(missing_ok=True)
+            return False
+        if not (self._stop("fast", STOP_FAST_S) or self._stop("immediate", STOP_IMMEDIATE_S)):
             raise PostgresServerError(
                 f"Postgres (process {pid}) still runs in {self.folder} and does not stop.",
                 remedy=f"End process {pid}.",
             )
-        if pid is not None and not orphan and _exists(pid):
-            (self.folder / "postmaster.pid").unlink(missing_ok=True)
-        return orphan
+        return True
+
+    def end_lingering(self) -> None:
+        """End the sessions of a postmaster that was killed; call only when it is dead.
+
+        A session that computes does not notice, and no new postmaster starts beside it. To the
+        data it is one more crash: what was committed is in the log.
+        """
+        for pid in serving(self.name, self.account.uid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGQUIT)
 
     def _stop(self, mode: str, seconds: int) -> bool:
         done = self._run(
             "pg_ctl", "stop", "-w", "-m", mode, "-t", str(seconds), timeout_s=seconds + 10.0
         )
         return done.returncode == 0 or "Is server running?" in done.stderr
-
-    def _is_postmaster(self, pid: int, socket_folder: Path) -> bool:
-        """Return True when ``pid`` is a postmaster of this cluster, and not just any process."""
-        if sys.platform != "linux":
-            return _exists(pid)  # as pg_ctl does: it trusts the file
-        process = Path("/proc") / str(pid)
-        try:
-            if process.joinpath("comm").read_text().strip() != "postgres":
-                return False
-            command = process.joinpath("cmdline").read_bytes()
-            return process.joinpath("cwd").samefile(self.folder)
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        except PermissionError:
-            # Root without CAP_SYS_PTRACE, as in containers, cannot see another's folder.
-            return os.fsencode(socket_folder) in command
-
-    def end_lingering(self) -> None:
-        """End the sessions of a postmaster that was killed; call only when it is dead.
-
-        A session that computes does not notice, and no new postmaster starts beside it. To the
-        data it is one more crash: what was committed is in the log. Only on Linux, and where
-        other accounts' processes can be looked into; elsewhere they end with their statement.
-        """
-        if sys.platform != "linux":
-            return
-        for process in Path("/proc").iterdir():
-            if not process.name.isdecimal():
-                continue
-            try:
-                mine = process.joinpath(
-                    "comm"
-                ).read_text().strip() == "postgres" and process.joinpath("cwd").samefile(
-                    self.folder
-                )
-                if mine:
-                    os.kill(int(process.name), signal.SIGQUIT)
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
 
     def _run(
         self, program: str, *arguments: str, timeout_s: float
@@ -296,19 +282,15 @@ def _is_empty(folder: Path) -> bool:
 def _remove(folder: Path) -> None:
     """Remove a folder into which an orphaned initdb may still write, for a while."""
     deadline = time.monotonic() + LEFTOVER_S
-    while True:
+    while folder.exists():
         try:
             shutil.rmtree(folder)
-        except FileNotFoundError:
-            return
         except OSError as error:
             if time.monotonic() > deadline:
                 raise PostgresServerError(
                     f"{folder} cannot be removed ({error}).", remedy="Remove it."
                 ) from error
             time.sleep(RETRY_S)
-        else:
-            return
 
 
 def _sync(folder: Path) -> None:

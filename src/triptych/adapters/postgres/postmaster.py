@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from triptych.adapters.postgres.cluster import ROLE, Cluster
+from triptych.adapters.postgres.cluster import Cluster
 from triptych.adapters.postgres.sockets import PORT
 from triptych.errors import PostgresServerError
 
@@ -34,7 +34,6 @@ PARAMETERS: Mapping[str, str] = {
     "listen_addresses": "",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
-    "cluster_name": ROLE,
     "max_connections": "200",
     # What was committed stays committed (G4), whatever a configuration file says.
     "fsync": "on",
@@ -152,7 +151,8 @@ def launch(cluster: Cluster, sockets: Path, log: ServerLog, extra: Mapping[str, 
     Raises:
         PostgresServerError: the program cannot be run.
     """
-    parameters = {**PARAMETERS, "unix_socket_directories": str(sockets), **extra}
+    own = {"cluster_name": cluster.name, "unix_socket_directories": str(sockets)}
+    parameters = {**PARAMETERS, **own, **extra}
     flags = [part for name, value in parameters.items() for part in ("-c", f"{name}={value}")]
     try:
         output = log.open()

@@ -221,8 +221,8 @@ class EmbeddedPostgres:
             if not account.is_self:
                 binaries = make_reachable(binaries)
             cluster = Cluster(folder, account, binaries)
-            cluster.ensure()
-            if cluster.stop_orphan(sockets):
+            cluster.ensure(sync=self._extra.get("fsync") != "off")
+            if cluster.stop_orphan():
                 _logger.warning("postgres_orphan_stopped", folder=str(folder))
             clear_socket_folder(sockets)
             cluster.admit([Account.own_name()])
