@@ -61,11 +61,7 @@ class DataFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise SettingsError(
-                f"The data folder {self.path} cannot be made ({error.strerror}).",
-                field="TRIPTYCH_DATA",
-                remedy="Name a folder that this account can write.",
-            ) from error
+            raise _unusable(f"The data folder {self.path} cannot be made", error) from error
 
     @property
     def postgres(self) -> Path:
@@ -94,21 +90,26 @@ class DataFolder:
             DataFolderInUse: another process is, or another `DataFolder` of this one.
         """
         descriptor = self._open(os.O_RDWR | os.O_CREAT)
-        deadline = time.monotonic() + LOCK_GRACE_S
-        while not _try_lock(descriptor, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                pid, command = _read(descriptor)
-                os.close(descriptor)
-                raise DataFolderInUse(
-                    f"{self.path} is in use by process {pid or 'unknown'} ({command}).",
-                    remedy="Use `triptych submit BRAND --watch` to give it work, "
-                    "or name another folder with --data.",
-                )
-            time.sleep(LOCK_RETRY_S)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n{_command()}\n".encode(), 0)
+        try:
+            deadline = time.monotonic() + LOCK_GRACE_S
+            while not _try_lock(descriptor, fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    raise self._in_use(*_read(descriptor))
+                time.sleep(LOCK_RETRY_S)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n{_command()}\n".encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
         _held.add(descriptor)
         self._lock = descriptor
+
+    def _in_use(self, pid: int | None, command: str) -> DataFolderInUse:
+        return DataFolderInUse(
+            f"{self.path} is in use by process {pid or 'unknown'} ({command}).",
+            remedy="Use `triptych submit BRAND --watch` to give it work, "
+            "or name another folder with --data.",
+        )
 
     def release(self) -> None:
         """Give the folder up. Safe to repeat."""
@@ -156,7 +157,20 @@ class DataFolder:
             os.close(descriptor)
 
     def _open(self, flags: int) -> int:
-        return os.open(self.path / LOCK, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            return os.open(self.path / LOCK, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _unusable(f"{self.path / LOCK} cannot be opened", error) from error
+
+
+def _unusable(problem: str, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"{problem} ({error.strerror}).",
+        field="TRIPTYCH_DATA",
+        remedy="Name a folder on a local disk that this account can write.",
+    )
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:
@@ -164,6 +178,8 @@ def _try_lock(descriptor: int, kind: int) -> bool:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise _unusable("The data folder cannot be locked", error) from error
     return True
 
 

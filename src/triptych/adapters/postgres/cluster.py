@@ -71,7 +71,7 @@ class Cluster:
             return
         made = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.new-", dir=self.folder.parent))
         if not self.account.is_self:
-            os.chown(made, self.account.uid, self.account.gid)
+            os.chown(made, self.account.uid, self.account.gid, follow_symlinks=False)
         Cluster(made, self.account, self.binaries)._initdb(sync=sync)
         made.rename(self.folder)
         _sync(self.folder.parent)

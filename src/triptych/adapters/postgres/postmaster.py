@@ -47,6 +47,7 @@ PARAMETERS: Mapping[str, str] = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # A client that hangs with a run's row locked must let go of it some time.
     "idle_in_transaction_session_timeout": "10min",
     # The log is for people: only what went wrong, without the data of statements.
     "log_checkpoints": "off",
@@ -84,9 +85,12 @@ class ServerLog:
 
     def complaint(self) -> str:
         """Return the server's last complaint since `open`; those of sessions do not count."""
-        with self.path.open("rb") as file:
-            file.seek(max(self._seen, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = file.read(TAIL_BYTES).decode(errors="replace").splitlines()
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(self._seen, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+                lines = file.read(TAIL_BYTES).decode(errors="replace").splitlines()
+        except OSError as error:
+            return f"its log cannot be read ({error})"
         serious = [
             line
             for line in lines
