@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
+from uuid import UUID
 
-from tests.faults.test_processes import PATIENCE_S, open_scene, wait_for
+from tests.faults.test_processes import PATIENCE_S, Scene, open_scene
 from tests.faults.world import Workers, environment, serve_pictures, write_manifest
 from triptych.live.watch import watch
-from triptych.model import RunState
+from triptych.model import Run, RunState
 
 LARGE = 20_000
 SMALL = 10
+WINDOW = 500
+
+
+async def until_ended(scene: Scene, run_id: UUID) -> Run:
+    """Wait for the commit, not for the AI phase behind it."""
+    async for run in watch(scene.catalogue, run_id):
+        if run.state is not RunState.ACTIVE:
+            break
+    return run
 
 
 async def test_g10_ten_small_brands_pass_a_large_one(migrated_dsn: str, tmp_path: Path) -> None:
@@ -26,17 +36,17 @@ async def test_g10_ten_small_brands_pass_a_large_one(migrated_dsn: str, tmp_path
             "large", source=write_manifest(tmp_path, base, "large", LARGE)
         )
         async for run in watch(scene.catalogue, large.run.id):
-            if run.sealed:
-                break  # All of it is listed, and a full window of it is out.
+            if run.out == WINDOW:
+                break
         small = [
             await scene.registry.open(
                 f"small-{number}", source=write_manifest(tmp_path, base, f"small-{number}", SMALL)
             )
             for number in range(10)
         ]
-        ended = await asyncio.gather(*(wait_for(scene, opened.run.id) for opened in small))
+        ended = await asyncio.gather(*(until_ended(scene, opened.run.id) for opened in small))
         behind = await scene.catalogue.run(large.run.id)
         await scene.registry.cancel(large.run.id)
     assert {run.state for run in ended} == {RunState.COMMITTED}
-    assert behind.expected == LARGE
-    assert behind.settled < LARGE // 10
+    assert behind.expected > LARGE // 10
+    assert behind.settled < LARGE // 10, behind.settled

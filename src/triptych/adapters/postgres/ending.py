@@ -50,16 +50,14 @@ class Ending:
         """See `triptych.ports.Registry.expire`."""
 
         async def work(tx: Transaction) -> Run:
-            await tx.rows("lock_pending", run_id)
-            row = await tx.row("lock_run", run_id)
-            if row is None or row["state"] != "active":
+            timed_out = Reason.TIMED_OUT.value
+            run, ended, out = await _end_pending(tx, run_id, ItemState.FAILED, timed_out)
+            if run is None:
                 return await read_run(tx, run_id)
-            ended = await tx.row("end_pending", run_id, "failed", Reason.TIMED_OUT.value)
-            assert ended is not None
-            if ended["ended"]:
-                await tx.rows("count_settled", run_id, 0, ended["ended"], ended["was_out"])
-            await tx.rows("add_event", run_id, "expired", {"timed_out": ended["ended"]})
-            if not row["sealed"]:
+            if ended:
+                await tx.rows("count_settled", run_id, 0, ended, out)
+            await tx.rows("add_event", run_id, "expired", {"timed_out": ended})
+            if not run["sealed"]:
                 reason = "deadline: gathering had not listed every URL"
                 await end_run(tx, run_id, RunState.FAILED, reason)
             return await read_run(tx, run_id)
@@ -76,11 +74,9 @@ class Ending:
 
     async def _stop(self, run_id: UUID, state: RunState, reason: str) -> Run:
         async def work(tx: Transaction) -> Run:
-            await tx.rows("lock_pending", run_id)
-            row = await tx.row("lock_run", run_id)
-            if row is None or row["state"] != "active":
+            run, _, _ = await _end_pending(tx, run_id, ItemState.CANCELLED, None)
+            if run is None:
                 return await read_run(tx, run_id)
-            await tx.rows("end_pending", run_id, ItemState.CANCELLED.value, None)
             await end_run(tx, run_id, state, reason)
             return await read_run(tx, run_id)
 
@@ -98,6 +94,23 @@ class Ending:
             for want in ("commit", "seal", "resend", "expire")
         }
         return Due(**wants)
+
+
+async def _end_pending(
+    tx: Transaction, run_id: UUID, state: ItemState, reason: str | None
+) -> tuple[asyncpg.Record | None, int, int]:
+    """End a run's pending items, then lock the run; return it with what ended and was out.
+
+    None for the run if it is not active: then nothing of it was pending.
+    """
+    first = await tx.row("end_pending", run_id, state.value, reason)
+    run = await tx.row("lock_run", run_id)
+    # A page may have come in before the run was locked; none can now.
+    second = await tx.row("end_pending", run_id, state.value, reason)
+    assert first is not None
+    assert second is not None
+    active = run if run is not None and run["state"] == "active" else None
+    return active, first["ended"] + second["ended"], first["was_out"] + second["was_out"]
 
 
 async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | None) -> None:

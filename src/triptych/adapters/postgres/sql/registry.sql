@@ -66,11 +66,17 @@ with next as (
     select key, position from items
     where run_id = $1 and position >= $2
     order by position limit $3
+), free as (
+    -- Whoever holds one of these is ending it. Waiting for him under the run's lock, which he
+    -- will want, would be a deadlock; should he die, claim_resend finds what was passed over.
+    select i.key from items i join next on next.key = i.key
+    where i.run_id = $1 and i.state = 'pending' and i.sent_at is null
+    for no key update of i skip locked
 ), claimed as (
     update items i
     set sent_at = clock_timestamp(), sends = 1
-    from next
-    where i.run_id = $1 and i.key = next.key and i.state = 'pending' and i.sent_at is null
+    from free
+    where i.run_id = $1 and i.key = free.key
     returning i.*
 )
 select next.position as at, claimed.*
@@ -141,16 +147,15 @@ update runs set paused = $2, progressed_at = clock_timestamp()
 where id = $1 and state = 'active'
 returning *
 
--- lock_pending --
-select count(*) from (
-    select 1 from items where run_id = $1 and state = 'pending' order by key for no key update
-) as locked
-
 -- end_pending --
-with ended as (
-    update items set state = $2, reason = $3, settled_at = clock_timestamp()
-    where run_id = $1 and state = 'pending'
-    returning sent_at is not null as was_out
+with locked as materialized (
+    select key from items where run_id = $1 and state = 'pending' order by key for no key update
+), ended as (
+    update items i
+    set state = $2, reason = $3, settled_at = clock_timestamp()
+    from locked
+    where i.run_id = $1 and i.key = locked.key
+    returning i.sent_at is not null as was_out
 )
 select count(*) as ended, count(*) filter (where was_out) as was_out from ended
 
@@ -222,14 +227,16 @@ limit $3
 for no key update skip locked
 
 -- claim_resend --
--- An item that was sent n times is due $2 * 2^(n-1) seconds after the last time.
+-- An item that was sent n times is due $2 * 2^(n-1) seconds after the last time; one that the
+-- watermark passed without sending it is due at once.
 with overdue as (
-    select key from items
-    where run_id = $1 and state = 'pending' and sent_at is not null
-      and sent_at + make_interval(secs => $2 * power(2, least(sends, 16) - 1))
-          < clock_timestamp()
-    order by key limit $3
-    for no key update
+    select i.key from items i join runs r on r.id = i.run_id
+    where i.run_id = $1 and i.state = 'pending'
+      and case when i.sent_at is null then i.position < r.next_dispatch
+               else i.sent_at + make_interval(secs => $2 * power(2, least(i.sends, 16) - 1))
+                    < clock_timestamp() end
+    order by i.key limit $3
+    for no key update of i
 )
 update items i
 set sent_at = clock_timestamp(), sends = least(i.sends + 1, 16)
