@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
-	$(shell command -v $(name) >/dev/null && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $(name))))
+	$(shell command -v $(name) >/dev/null && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv

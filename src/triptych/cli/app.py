@@ -145,7 +145,9 @@ def status(
 @app.command()
 def assets(
     brand: BrandArgument,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = ASSETS_PAGE,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Assets on the page.")
+    ] = ASSETS_PAGE,
     after: Annotated[str | None, typer.Option(help="Go on behind this key (hex).")] = None,
     data: Data = None,
     json: Json = False,
@@ -182,7 +184,9 @@ def assets(
 @app.command()
 def failures(
     name: RunArgument,
-    examples: Annotated[int, typer.Option(min=0, max=1000)] = FAILURE_EXAMPLES,
+    examples: Annotated[
+        int, typer.Option(min=1, max=1000, help="Examples of each reason.")
+    ] = FAILURE_EXAMPLES,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -195,7 +199,7 @@ def failures(
 
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
             found = await find_run(parts.catalogue, name)
-            groups = await parts.catalogue.failures(found.id, examples=max(examples, 1))
+            groups = await parts.catalogue.failures(found.id, examples=examples)
         (print_json if json else print_failures)(groups)
 
     execute(work, debug=debug, data=data)
