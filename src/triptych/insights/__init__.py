@@ -1,1 +1,1 @@
-"""AI steps: what a brand's committed imagery says."""
+"""AI steps: what is found in a committed snapshot. One file a step; `step` says what a step is."""

@@ -1,0 +1,177 @@
+"""The AI phase on Postgres: at least once delivered, once in effect, only of the newest commit."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.contract.catalogue_contract import committed
+from triptych.adapters.postgres.catalogue import PostgresCatalogue
+from triptych.adapters.postgres.session import Database
+from triptych.insights.clusters import CLUSTERS
+from triptych.insights.duplicates import DUPLICATES
+from triptych.insights.step import Snapshot, Step
+from triptych.messages import AI_QUEUE, Delivery, Headers
+from triptych.model import AiState, Run
+from triptych.phases.ai import AiPhase
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+async def catalogue(migrated_dsn: str) -> AsyncIterator[PostgresCatalogue]:
+    database = Database(migrated_dsn)
+    yield PostgresCatalogue(database, run_cap_s=3600)
+    await database.close()
+
+
+def message(run: Run) -> Delivery:
+    headers = Headers(run_id=run.id).encode()
+    return Delivery(AI_QUEUE, "1", "receipt", {"brand": run.brand}, headers, 1)
+
+
+def look(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "keys": [snapshot.key(row) for row in range(len(snapshot))],
+        "sides": [snapshot.widths.tolist(), snapshot.heights.tolist()],
+        "phash": snapshot.phash.tolist(),
+        "shape": list(snapshot.embeddings.shape),
+        "lengths": (snapshot.embeddings.astype(float) ** 2).sum(axis=1).tolist(),
+    }
+
+
+def fail(_: Snapshot) -> dict[str, Any]:
+    raise ValueError("no \x00 idea")
+
+
+LOOK = Step("look", 7, look)
+FAIL = Step("fail", 1, fail)
+
+
+async def events(catalogue: PostgresCatalogue, run: Run) -> list[str]:
+    return [one.kind for one in await catalogue.timeline(run.id, after=0, limit=100)]
+
+
+async def test_a_step_sees_the_snapshot_and_its_result_is_published(
+    catalogue: PostgresCatalogue,
+) -> None:
+    run = await committed(catalogue)
+    await AiPhase(catalogue, [CLUSTERS, DUPLICATES, LOOK]).handle(message(run))
+    found = {insight.kind: insight for insight in await catalogue.insights(run.id)}
+    assert found.keys() == {"clusters", "duplicates", "look"}
+    assets = await catalogue.assets(run.id, after=None, limit=100)
+    assert found["look"].result == {
+        "version": 7,
+        "assets": 5,
+        "sampled": False,
+        "keys": [asset.key.hex() for asset in assets],
+        "sides": [[4] * 5, [3] * 5],
+        "phash": [-7] * 5,
+        "shape": [5, 16],
+        "lengths": [1.0] * 5,
+    }
+    assert (await catalogue.run(run.id)).ai_state is AiState.DONE
+
+
+async def test_g5_a_message_delivered_again_and_again_is_one_set_of_insights(
+    catalogue: PostgresCatalogue,
+) -> None:
+    run = await committed(catalogue)
+    phase = AiPhase(catalogue, [DUPLICATES, LOOK])
+    await asyncio.gather(*(phase.handle(message(run)) for _ in range(3)))
+    first = await catalogue.insights(run.id)
+    await phase.handle(message(run))
+    assert await catalogue.insights(run.id) == first
+    assert sorted(insight.kind for insight in first) == ["duplicates", "look"]
+    assert (await events(catalogue, run)).count("ai_done") == 1
+
+
+async def test_a_failing_step_is_recorded_beside_the_others(catalogue: PostgresCatalogue) -> None:
+    run = await committed(catalogue)
+    await AiPhase(catalogue, [FAIL, LOOK]).handle(message(run))
+    found = {insight.kind: insight for insight in await catalogue.insights(run.id)}
+    assert (found["fail"].result, found["fail"].error) == (None, "ValueError: no \ufffd idea")
+    assert found["look"].result is not None
+    ended = await catalogue.run(run.id)
+    assert (ended.ai_state, ended.ai_reason) == (AiState.DONE, "failed steps: fail")
+
+
+async def test_g5_an_older_message_after_a_newer_commit_changes_nothing(
+    catalogue: PostgresCatalogue,
+) -> None:
+    older = await committed(catalogue)
+    newer = await committed(catalogue, content="new")
+    phase = AiPhase(catalogue, [LOOK])
+    await phase.handle(message(newer))
+    before = await catalogue.run(newer.id)
+    await phase.handle(message(older))
+    assert await catalogue.run(newer.id) == before
+    assert await catalogue.insights(older.id) == []
+    assert len(await catalogue.insights(newer.id)) == 1
+    assert (await catalogue.run(older.id)).ai_state is AiState.SUPERSEDED
+
+
+class Gate:
+    """A step that holds the phase where it is until the test has done something."""
+
+    def __init__(self) -> None:
+        self._reached = threading.Event()
+        self._open = threading.Event()
+        self.step = Step("gate", 1, self._run)
+
+    def _run(self, _: Snapshot) -> dict[str, Any]:
+        self._reached.set()
+        return {"opened": self._open.wait(PATIENCE_S)}
+
+    async def reached(self) -> None:
+        assert await asyncio.to_thread(self._reached.wait, PATIENCE_S)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def test_g5_a_commit_while_the_steps_run_supersedes_them(
+    catalogue: PostgresCatalogue,
+) -> None:
+    gate = Gate()
+    older = await committed(catalogue)
+    task = asyncio.create_task(AiPhase(catalogue, [gate.step]).handle(message(older)))
+    await gate.reached()
+    newer = await committed(catalogue, content="new")
+    gate.open()
+    await task
+    assert await catalogue.insights(older.id) == []
+    assert (await catalogue.run(older.id)).ai_state is AiState.SUPERSEDED
+    assert (await catalogue.run(newer.id)).ai_state is AiState.QUEUED
+
+
+async def test_g4_a_phase_cut_off_half_way_publishes_nothing_and_is_done_by_the_redelivery(
+    catalogue: PostgresCatalogue,
+) -> None:
+    gate = Gate()
+    run = await committed(catalogue)
+    task = asyncio.create_task(AiPhase(catalogue, [LOOK, gate.step]).handle(message(run)))
+    await gate.reached()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gate.open()
+    assert await catalogue.insights(run.id) == []
+    assert (await catalogue.run(run.id)).ai_state is AiState.RUNNING
+    await AiPhase(catalogue, [LOOK]).handle(message(run))
+    assert [insight.kind for insight in await catalogue.insights(run.id)] == ["look"]
+    assert (await catalogue.run(run.id)).ai_state is AiState.DONE
+
+
+async def test_g5_a_strangers_message_processes_the_current_snapshot_again(
+    catalogue: PostgresCatalogue,
+) -> None:
+    run = await committed(catalogue)
+    await AiPhase(catalogue, [LOOK]).handle(message(run))
+    stranger = Delivery(AI_QUEUE, "2", "receipt", {"brand": "nike"}, {}, 1)
+    await AiPhase(catalogue, [DUPLICATES]).handle(stranger)
+    assert [insight.kind for insight in await catalogue.insights(run.id)] == ["duplicates"]
