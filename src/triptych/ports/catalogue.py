@@ -1,9 +1,4 @@
-"""The ports: what Triptych asks of a source, a queue, a catalogue and an embedder.
-
-Each adapter of a port passes the same contract suite (``tests/contract``). The object store's
-port is obstore's own interface. Every method that talks to a component raises that component's
-`Unavailable` error when it is away, and nothing else for that cause.
-"""
+"""The port Catalogue: the database, as the registry, the AI phase and readers use it."""
 
 from __future__ import annotations
 
@@ -14,10 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
-
-from triptych.messages import Delivery, Message
+from triptych.messages import Message
 from triptych.model import (
     Asset,
     Brand,
@@ -32,133 +24,6 @@ from triptych.model import (
     Staged,
     TimelineEvent,
 )
-
-# --- Source ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One URL as a source names it: unchecked."""
-
-    url: str
-    metadata: Metadata
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some rows of a source, and where to go on."""
-
-    rows: Sequence[Row]
-    cursor: str | None
-    """Opaque; pass it to `Source.pages` to go on behind this page. None on the last page."""
-
-
-class Source(Protocol):
-    """Where a brand's URLs come from."""
-
-    def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
-        """Yield the brand's rows page by page, from behind ``cursor`` or from the beginning.
-
-        Holds at most a page in memory. The same cursor yields the same rows while the source's
-        content stands; a source may repeat rows, never skip any.
-
-        Raises:
-            SourceUnavailable: it did not answer in spite of retries; come back later.
-            SourceRefused: it will not serve this brand, or what it serves cannot be read.
-        """
-        ...
-
-
-# --- Queue ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """A queue's state, as exactly as its system tells it."""
-
-    queue: str
-    waiting: int
-    """Visible or delayed messages."""
-    in_flight: int
-    """Received and neither deleted nor visible again."""
-    oldest_s: float | None
-    """Age of the oldest message in seconds; None when empty or not told."""
-
-
-class Queue(Protocol):
-    """At-least-once queues with visibility timeouts, batches and dead letters."""
-
-    async def check(self) -> None:
-        """Raise `QueueUnavailable` unless every queue and dead-letter queue is there."""
-        ...
-
-    async def send(self, queue: str, messages: Sequence[Message], *, delay_s: float = 0) -> None:
-        """Send all messages, in batches of the system's size; entries that fail go again.
-
-        Raises:
-            QueueUnavailable: some were not accepted in spite of retries. Those that were will be
-                delivered; sending all of them again is safe for every consumer here.
-        """
-        ...
-
-    async def receive(
-        self, queue: str, *, limit: int, visibility_s: float, wait_s: float
-    ) -> Sequence[Delivery]:
-        """Return up to ``limit`` deliveries; wait up to ``wait_s`` for the first.
-
-        A message received more often than the adapter's ``max_receives`` is moved to the
-        dead-letter queue instead of being returned.
-        """
-        ...
-
-    async def extend(self, deliveries: Sequence[Delivery], visibility_s: float) -> None:
-        """Keep these invisible for ``visibility_s`` from now: a heartbeat, or a return (0)."""
-        ...
-
-    async def delete(self, deliveries: Sequence[Delivery]) -> None:
-        """Acknowledge: they will not be delivered again. Gone ones are no error."""
-        ...
-
-    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """Move one to its queue's dead-letter queue, with the reason in its headers."""
-        ...
-
-    async def depths(self) -> Sequence[QueueDepth]:
-        """Return every queue's depth, dead-letter queues included."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of connections. Safe to repeat."""
-        ...
-
-
-# --- Embedder -------------------------------------------------------------------------------
-
-
-class Embedder(Protocol):
-    """An image encoder. Called from worker threads, one call at a time."""
-
-    @property
-    def model(self) -> str:
-        """Identity of the model; embeddings of two models are never compared."""
-        ...
-
-    @property
-    def dimension(self) -> int:
-        """Length of an embedding."""
-        ...
-
-    @property
-    def input_size(self) -> int:
-        """Side of the square RGB image it takes, in pixels."""
-        ...
-
-    def embed(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return unit vectors of shape (n, dimension) for images of shape (n, size, size, 3)."""
-        ...
-
-
-# --- Catalogue ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,41 @@
+"""The ports: what Triptych asks of a source, a queue, a catalogue and an embedder.
+
+Each adapter of a port passes the same contract suite (``tests/contract``). The object store's
+port is obstore's own interface. Every method that talks to a component raises that component's
+`Unavailable` error when it is away, and nothing else for that cause.
+"""
+
+from triptych.ports.catalogue import (
+    Ai,
+    Catalogue,
+    DeadLetter,
+    Due,
+    FailureGroup,
+    Opened,
+    Outgoing,
+    Reading,
+    Registry,
+    Settlement,
+)
+from triptych.ports.embedder import Embedder
+from triptych.ports.queue import Queue, QueueDepth
+from triptych.ports.source import Page, Row, Source
+
+__all__ = [
+    "Ai",
+    "Catalogue",
+    "DeadLetter",
+    "Due",
+    "Embedder",
+    "FailureGroup",
+    "Opened",
+    "Outgoing",
+    "Page",
+    "Queue",
+    "QueueDepth",
+    "Reading",
+    "Registry",
+    "Row",
+    "Settlement",
+    "Source",
+]

@@ -1,0 +1,69 @@
+"""The port Queue: at-least-once messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from triptych.messages import Delivery, Message
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """A queue's state, as exactly as its system tells it."""
+
+    queue: str
+    waiting: int
+    """Visible or delayed messages."""
+    in_flight: int
+    """Received and neither deleted nor visible again."""
+    oldest_s: float | None
+    """Age of the oldest message in seconds; None when empty or not told."""
+
+
+class Queue(Protocol):
+    """At-least-once queues with visibility timeouts, batches and dead letters."""
+
+    async def check(self) -> None:
+        """Raise `QueueUnavailable` unless every queue and dead-letter queue is there."""
+        ...
+
+    async def send(self, queue: str, messages: Sequence[Message], *, delay_s: float = 0) -> None:
+        """Send all messages, in batches of the system's size; entries that fail go again.
+
+        Raises:
+            QueueUnavailable: some were not accepted in spite of retries. Those that were will be
+                delivered; sending all of them again is safe for every consumer here.
+        """
+        ...
+
+    async def receive(
+        self, queue: str, *, limit: int, visibility_s: float, wait_s: float
+    ) -> Sequence[Delivery]:
+        """Return up to ``limit`` deliveries; wait up to ``wait_s`` for the first.
+
+        A message received more often than the adapter's ``max_receives`` is moved to the
+        dead-letter queue instead of being returned.
+        """
+        ...
+
+    async def extend(self, deliveries: Sequence[Delivery], visibility_s: float) -> None:
+        """Keep these invisible for ``visibility_s`` from now: a heartbeat, or a return (0)."""
+        ...
+
+    async def delete(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge: they will not be delivered again. Gone ones are no error."""
+        ...
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """Move one to its queue's dead-letter queue, with the reason in its headers."""
+        ...
+
+    async def depths(self) -> Sequence[QueueDepth]:
+        """Return every queue's depth, dead-letter queues included."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Safe to repeat."""
+        ...

@@ -1,0 +1,159 @@
+"""The rules of the house that a machine can see. Each of them is shown to be able to fail."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "triptych"
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+NAMELESS = {"utils", "helpers", "common", "manager", "misc"}
+
+LAYERS = (
+    {"cli", "__main__", "__init__"},
+    {"local", "doctor"},
+    {"wiring"},
+    {"api", "live", "workers"},
+    {"phases"},
+    {"registry", "insights", "fetch", "media", "objects"},
+    {"ports", "retry", "batching", "settings", "urls"},
+    {"messages", "data_folder"},
+    {"errors"},
+    {"model"},
+)
+"""From the top down: a module imports from its own layer or below."""
+ADAPTERS_MAY = {"ports", "model", "messages", "errors", "urls", "retry", "data_folder", "fetch"}
+"""What adapters import beside their own package. ``fetch`` is the address guard."""
+SQL = re.compile(
+    r"\b(select|insert into|update|delete from)\b.+\b(from|values|set|where)\b", re.IGNORECASE
+)
+
+
+def modules(root: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(root.rglob("*.py")):
+        yield ".".join(path.relative_to(root).with_suffix("").parts), path
+
+
+def imports(path: Path) -> set[str]:
+    """Return what a file imports from our package, without the package's name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name.removeprefix("triptych.") for name in found if name.startswith("triptych.")}
+
+
+def layer(module: str) -> int:
+    top = module.split(".", maxsplit=1)[0]
+    return next(number for number, names in enumerate(LAYERS) if top in names)
+
+
+def wrong_imports(root: Path) -> list[str]:
+    wrong = []
+    for module, path in modules(root):
+        for target in imports(path):
+            parts = target.split(".")
+            if module.startswith("adapters"):
+                own = module.split(".")[:2] == parts[:2]
+                good = own or parts[0] in ADAPTERS_MAY
+            elif parts[0] == "adapters":
+                good = module == "wiring"
+            else:
+                good = layer(target) >= layer(module)
+            if not good:
+                wrong.append(f"{module} imports {target}")
+    return wrong
+
+
+def too_long(root: Path) -> list[str]:
+    found = []
+    for module, path in modules(root):
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > FILE_LINES_MAX:
+            found.append(module)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if node.end_lineno - node.lineno > FUNCTION_LINES_MAX:
+                    found.append(f"{module}.{node.name}")
+    return found
+
+
+def nameless(root: Path) -> list[str]:
+    return [module for module, _ in modules(root) if set(module.split(".")) & NAMELESS]
+
+
+def stray_sql(root: Path) -> list[str]:
+    found = []
+    for module, path in modules(root):
+        if module.startswith("adapters.postgres"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and "\n" not in text and SQL.search(text):
+                found.append(f"{module}: {text[:40]}")
+    return found
+
+
+def undocumented(root: Path) -> list[str]:
+    found = []
+    for module, path in modules(root):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if not ast.get_docstring(tree):
+            found.append(module)
+        for node in tree.body:
+            public = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if public and not node.name.startswith("_") and not ast.get_docstring(node):  # type: ignore[union-attr,arg-type]
+                found.append(f"{module}.{node.name}")  # type: ignore[union-attr]
+    return found
+
+
+RULES = [wrong_imports, too_long, nameless, stray_sql, undocumented]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_source_keeps_the_rule(rule) -> None:  # type: ignore[no-untyped-def]
+    assert rule(SOURCE) == []
+
+
+def test_g11_every_module_has_its_layer() -> None:
+    for module, _ in modules(SOURCE):
+        if not module.startswith("adapters"):
+            layer(module)
+
+
+BREAKS = {
+    "wrong_imports": [
+        ("model.py", '"""."""\nfrom triptych.ports import Queue'),
+        ("adapters/sqs.py", '"""."""\nfrom triptych.registry import X'),
+        ("adapters/a/x.py", '"""."""\nimport triptych.adapters.b.y'),
+        ("phases/x.py", '"""."""\nfrom triptych.adapters.postgres.pgmq import PgmqQueue'),
+        ("registry.py", '"""."""\ndef f():\n    """."""\n    from triptych.workers import x'),
+    ],
+    "too_long": [
+        ("model.py", "x = 1\n" * 401),
+        ("ports.py", "def f():\n" + "    x = 1\n" * 61),
+    ],
+    "nameless": [("utils.py", ""), ("helpers/x.py", ""), ("api/manager.py", "")],
+    "stray_sql": [("registry.py", 'x = "select 1 from runs where id = 2"')],
+    "undocumented": [("model.py", ""), ("ports.py", '"""."""\nclass Port:\n    pass\n')],
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "text"),
+    [(rule, *case) for rule in RULES for case in BREAKS[rule.__name__]],
+    ids=lambda value: getattr(value, "__name__", None) or str(value)[:20],
+)
+def test_the_rule_can_fail(rule, name: str, text: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    assert rule(tmp_path) != []
