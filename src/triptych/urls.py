@@ -10,6 +10,9 @@ from triptych.errors import InvalidUrl
 from triptych.messages import URL_MAX_CHARS
 from triptych.model import KEY_BYTES
 
+_FORBIDDEN = frozenset(' "<>\\^`{|}#%/?@')
+"""What no host contains (URL Standard, forbidden host code points)."""
+
 
 def normalise(url: str) -> str:
     """Return the one form under which ``url`` counts as the same.
@@ -32,12 +35,14 @@ def normalise(url: str) -> str:
         scheme, host, _ = parsed.scheme, parsed.host, parsed.port
     except ValueError as error:
         raise InvalidUrl(f"Cannot be read as a URL ({error}).", field="url") from error
-    if scheme not in {"http", "https"} or not host:
+    if scheme not in {"http", "https"} or not host or not _FORBIDDEN.isdisjoint(host):
         raise InvalidUrl(
             "Not an absolute http or https URL.", field="url", remedy="Write https://host/path."
         )
     if parsed.is_default_port():
         parsed = parsed.with_port(None)
+    if parsed.raw_path == "/":
+        parsed = parsed.with_path("/", keep_query=True)
     return str(parsed.with_fragment(None))
 
 
