@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from triptych.interruption import ending_with
 from triptych.live.watch import watch
 from triptych.messages import check_brand
 from triptych.model import Run
@@ -60,10 +61,12 @@ async def open_local(settings: Settings) -> AsyncIterator[Local]:
     ):
         working = asyncio.create_task(worker.run(stop))
         try:
-            yield Local(parts)
+            async with ending_with(working):
+                yield Local(parts)
         finally:
             stop.set()
-            await working
+            await asyncio.wait([working])
+        working.result()
 
 
 async def run(brand: str, *, source: str | None = None, **settings: Any) -> Run:

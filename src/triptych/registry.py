@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID, uuid4, uuid5
 
 import orjson
 import structlog
 
-from triptych.errors import Conflict, QueueUnavailable, RunActive
+from triptych.errors import Conflict, QueueUnavailable, RunActive, RunEnded
 from triptych.messages import (
     METADATA_IN_BODY_MAX_BYTES,
     URL_QUEUE,
@@ -208,9 +209,12 @@ class ActiveBrandRegistry:
         for run_id in due.commit:
             await self.commit(run_id)
         for run_id in due.resend:
-            await self._dispatch(
-                await self._catalogue.claim_resend(run_id, interval_s=resend_s, limit=RESEND_BATCH)
-            )
+            with suppress(RunEnded):  # Or paused, since it was found to stand still.
+                await self._dispatch(
+                    await self._catalogue.claim_resend(
+                        run_id, interval_s=resend_s, limit=RESEND_BATCH
+                    )
+                )
             await self._dispatch(await self._catalogue.claim_window(run_id, limit=self._window))
         await self.relay(None, older_s=owed_s)
 

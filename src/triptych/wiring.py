@@ -25,6 +25,7 @@ from triptych.errors import DataFolderInUse, SettingsError
 from triptych.fetch.client import Fetcher
 from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.insights.step import discover
+from triptych.interruption import ending_with
 from triptych.objects import ObjectStore, open_store
 from triptych.phases.acquire import Acquire, AcquireLimits
 from triptych.phases.ai import AiPhase
@@ -68,29 +69,12 @@ async def own_database(settings: Settings) -> AsyncIterator[str]:
                 await migrate(database)
             finally:
                 await database.close()
-            async with _ending_with(server):
-                yield server.dsn
-
-
-@asynccontextmanager
-async def _ending_with(server: EmbeddedPostgres) -> AsyncIterator[None]:
-    """Interrupt the body with the server's error if it can never be started again."""
-    body = asyncio.current_task()
-    watching = asyncio.create_task(server.watch())
-
-    def interrupt(watch: asyncio.Task[None]) -> None:
-        if body is not None and not watch.cancelled() and watch.exception() is not None:
-            body.cancel()
-
-    watching.add_done_callback(interrupt)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if watching.done() and (error := watching.exception()) is not None:
-            raise error from None
-        raise
-    finally:
-        watching.cancel()
+            watching = asyncio.create_task(server.watch())
+            try:
+                async with ending_with(watching):
+                    yield server.dsn
+            finally:
+                watching.cancel()
 
 
 @asynccontextmanager

@@ -324,6 +324,17 @@ async def test_g3_a_retry_that_is_not_due_is_not_sent_again(rig: Rig) -> None:
     assert len(await rig.take(URL_QUEUE)) == 1
 
 
+async def test_g3_an_item_that_dispatch_passed_over_is_sent_by_the_sweeper(rig: Rig) -> None:
+    run = await gathered(rig, 3)
+    await rig.queue.delete(await rig.take(URL_QUEUE))
+    await rig.database.fetch("update items set sent_at = null, sends = 0 where position = 1")
+    await rig.database.fetch("update runs set out = out - 1")
+    await rig.sweep()
+    assert (await rig.catalogue.run(run.id)).out == 3
+    ended = await rig.finish(run.id)
+    assert (ended.state, ended.done) == (RunState.COMMITTED, 3)
+
+
 async def test_g1_too_many_failures_leave_the_old_snapshot(rig: Rig) -> None:
     first = await rig.finish((await gathered(rig)).id)
     second = await gathered(rig)

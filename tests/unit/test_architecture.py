@@ -21,7 +21,7 @@ LAYERS = (
     {"api", "live", "workers"},
     {"phases"},
     {"registry", "insights", "fetch", "media", "objects"},
-    {"ports", "retry", "batching", "settings", "urls"},
+    {"ports", "retry", "batching", "settings", "urls", "interruption"},
     {"messages", "data_folder"},
     {"errors"},
     {"model"},

@@ -213,6 +213,9 @@ class Registry(Protocol):
 
         An item is due ``interval_s`` after it was sent, twice that after the second time, and
         so on.
+
+        Raises:
+            RunEnded: the run is paused or not active; nothing changed.
         """
         ...
 

@@ -120,11 +120,14 @@ class Settling:
 
         async def work(tx: Transaction) -> Sequence[Item]:
             overdue = await tx.rows("claim_resend", run_id, interval_s, limit)
-            row = await tx.row("lock_run", run_id)
-            if row is None or row["state"] != "active" or not overdue:
+            if not overdue:
                 return []
+            fresh = sum(item["fresh"] for item in overdue)
+            run = await tx.row("count_resent", run_id, fresh)
+            if run is None:
+                raise RunEnded(f"Run {run_id} is paused or has ended.")
             await tx.rows("add_event", run_id, "resent", {"items": len(overdue)})
-            return [to_item(item, row["brand"]) for item in overdue]
+            return [to_item(item, run["brand"]) for item in overdue]
 
         return await self._database.transact(work)
 

@@ -228,9 +228,9 @@ for no key update skip locked
 
 -- claim_resend --
 -- An item that was sent n times is due $2 * 2^(n-1) seconds after the last time; one that the
--- watermark passed without sending it is due at once.
+-- watermark passed without sending it is due at once, and comes out only now.
 with overdue as (
-    select i.key from items i join runs r on r.id = i.run_id
+    select i.key, i.sent_at is null as fresh from items i join runs r on r.id = i.run_id
     where i.run_id = $1 and i.state = 'pending'
       and case when i.sent_at is null then i.position < r.next_dispatch
                else i.sent_at + make_interval(secs => $2 * power(2, least(i.sends, 16) - 1))
@@ -242,7 +242,10 @@ update items i
 set sent_at = clock_timestamp(), sends = least(i.sends + 1, 16)
 from overdue
 where i.run_id = $1 and i.key = overdue.key
-returning i.*
+returning i.*, overdue.fresh
+
+-- count_resent --
+update runs set out = out + $2 where id = $1 and state = 'active' and not paused returning *
 
 -- owed --
 select * from outbox
