@@ -24,6 +24,7 @@ from rich.table import Table
 
 from bench.pictures import serve, write_manifest
 from triptych.adapters.postgres.session import Database
+from triptych.cli.frame import configure_logs
 from triptych.local import open_local
 from triptych.messages import URL_QUEUE, Message
 from triptych.model import ItemResult, NewItem, Policy, RunKind, RunState, Staged
@@ -198,6 +199,7 @@ async def measure() -> list[Figure]:
 
 def main() -> None:
     """Print the table."""
+    configure_logs(debug=False)
     table = Table(box=None, title=f"Triptych on {os.cpu_count()} cores", title_justify="left")
     for name in ("what", "value", "unit", "note"):
         table.add_column(name, justify="right" if name == "value" else "left")
