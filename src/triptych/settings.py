@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     fetch_deadline_s: Positive = Field(
         30.0, description="Seconds for one URL: name, connection, headers, body and redirects."
     )
-    fetch_max_bytes: Count = Field(64 * MIB, description="Bytes of one body, after decompression.")
+    fetch_max_bytes: Count = Field(32 * MIB, description="Bytes of one body, after decompression.")
     fetch_max_redirects: Annotated[int, Field(ge=0, le=20)] = Field(
         5, description="Redirects followed for one URL."
     )

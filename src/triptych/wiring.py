@@ -209,6 +209,13 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     )
 
 
+async def check_wiring(settings: Settings, dsn: str) -> None:
+    """Raise the first thing that a worker would fail for, before any worker is started."""
+    async with connect(settings, dsn):
+        await open_objects(settings)
+        await asyncio.to_thread(open_embedder, settings, 1)
+
+
 async def open_objects(settings: Settings) -> ObjectStore:
     """Open the object store and check that it can be used.
 

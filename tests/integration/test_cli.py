@@ -178,6 +178,25 @@ async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
     assert "TRIPTYCH_EMBEDDER: There is no file /nowhere.onnx." in ill.out
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("TRIPTYCH_EMBEDDER", "/nowhere.onnx", "There is no file /nowhere.onnx."),
+        ("TRIPTYCH_STORE_URL", "file:///dev/null/objects", "cannot be used"),
+        ("TRIPTYCH_POSTGRES_BIN", "/nowhere", "/nowhere"),
+    ],
+)
+async def test_up_checks_its_wiring_before_it_is_up(
+    cli: Cli, variable: str, value: str, says: str
+) -> None:
+    cli.env[variable] = value
+    result = await cli("up")
+    assert result.code != 0
+    (only,) = result.err.splitlines()
+    assert only.startswith("error: ")
+    assert says in only
+
+
 async def test_migrate_twice(cli: Cli) -> None:
     assert (await cli("migrate")).code == 0
     again = await cli("migrate", "--json")

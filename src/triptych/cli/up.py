@@ -12,7 +12,13 @@ import typer
 
 from triptych.errors import BadInput
 from triptych.settings import Settings
-from triptych.wiring import connect, open_worker, own_database, reach_database
+from triptych.wiring import (
+    check_wiring,
+    connect,
+    open_worker,
+    own_database,
+    reach_database,
+)
 from triptych.workers.processes import WorkerProcesses
 from triptych.workers.worker import Phase
 
@@ -41,8 +47,7 @@ async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
     """Run the database and the workers until told to stop; work is drained or returned."""
     with stop_on_signal() as stop:
         async with own_database(settings) as dsn:
-            async with connect(settings, dsn):
-                pass  # The wiring is checked once, here, where the error is one clear line.
+            await check_wiring(settings, dsn)
             typer.echo(_ready_line(settings), err=True)
             flags = [*(["--json"] if json else []), *(["--debug"] if debug else [])]
             command = [
