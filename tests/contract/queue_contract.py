@@ -20,7 +20,7 @@ from triptych.ports import Queue
 MAX_RECEIVES = 3
 """The fixture's ``max_receives``."""
 HIDDEN_S = 600.0
-SHORT_S = 1.0
+SHORT_S = 2.0
 PATIENCE_S = 20.0
 """Deadline of waits that end as soon as their condition holds."""
 

@@ -166,10 +166,10 @@ async def test_g4_heartbeats_keep_slow_work_hidden(queue: PgmqQueue) -> None:
     phase = Phase()
     phase.gate = asyncio.Event()
     await send(queue, 7)
-    async with consuming(queue, phase, visibility_s=1.0):
+    async with consuming(queue, phase, visibility_s=3.0):
         await phase.until(lambda: phase.held == 1)
-        # Three times its visibility timeout, and nobody else gets it.
-        assert not await queue.receive(URL_QUEUE, limit=1, visibility_s=HIDDEN_S, wait_s=3)
+        # Longer than its visibility timeout, and nobody else gets it.
+        assert not await queue.receive(URL_QUEUE, limit=1, visibility_s=HIDDEN_S, wait_s=5)
         phase.gate.set()
     assert phase.seen == [7]
 
