@@ -30,11 +30,16 @@ from triptych.model import Reason
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-"""RFC 6052 and RFC 8215: the last 32 bits are an IPv4 address that a gateway would reach."""
+NAT64 = IPv6Network("64:ff9b::/96")
+"""RFC 6052: the last 32 bits are an IPv4 address that a gateway would reach."""
+NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
+"""RFC 8215: where in these the IPv4 address stands, each network decides; so none can be read."""
 IPV4_COMPATIBLE = IPv6Network("::/96")
 """RFC 4291 §2.5.5.1, deprecated, and still understood by some stacks."""
 TEREDO = IPv6Network("2001::/32")
+DOCUMENTATION = IPv6Network("3fff::/20")
+"""RFC 9637, of 2024: younger than the lists of some supported Python versions."""
+NEVER = (NAT64_LOCAL, IPV4_COMPATIBLE, TEREDO, DOCUMENTATION)
 DNS_CACHE_S = 60
 DNS_CACHE_HOSTS = 10_000
 KEEPALIVE_S = 30.0
@@ -58,7 +63,7 @@ class AddressGuard:
             inner = _embedded(address)
             if inner is not None:
                 return self.permits(inner)
-            if address in IPV4_COMPATIBLE or address in TEREDO or address.is_site_local:
+            if any(address in network for network in NEVER) or address.is_site_local:
                 return False
         return address.is_global and not (
             address.is_multicast or address.is_reserved or address.is_unspecified
@@ -102,14 +107,19 @@ class GuardedResolver(AbstractResolver):
 
         Raises:
             AddressRefused: it has addresses, and none is permitted.
+            OSError: it cannot be resolved, or has no address.
         """
         answers = await self._resolver.resolve(host, port, family)
+        if not answers:
+            # What connects would stumble over an empty list instead of naming the host.
+            message = f"{host} has no address"
+            raise OSError(message)
         permitted = [
             answer
             for answer in answers
             if self._guard.permits(ip_address(answer["host"].partition("%")[0]))
         ]
-        if answers and not permitted:
+        if not permitted:
             raise AddressRefused(f"{host} resolves to {answers[0]['host']}, not a public address")
         return permitted
 
@@ -160,6 +170,6 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    if any(address in network for network in NAT64):
+    if address in NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return None
