@@ -43,7 +43,7 @@ def test_g1_g2_g3_g5_any_interleaving(migrated_dsn: str) -> None:
 
 @pytest.mark.prove
 def test_g1_g2_g3_g5_any_interleaving_at_length(migrated_dsn: str) -> None:
-    machine(migrated_dsn, examples=400, steps=50)
+    machine(migrated_dsn, examples=1000, steps=50)
 
 
 async def race(dsn: str, seed: int) -> None:

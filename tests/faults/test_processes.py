@@ -32,8 +32,8 @@ URLS = 200
 MISSING = URLS // 50
 PATIENCE_S = 300.0
 QUIET_S = 0.3
-KILL_EVERY_S = (0.5, 4.0)
-KILLS_MAX = 12
+KILL_EVERY_S = (0.3, 2.0)
+KILLS_MAX = 15
 """Then the rest may finish: a worker takes a second or two to start."""
 
 
