@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -15,6 +20,11 @@ from triptych.errors import SettingsError, StoreUnavailable
 
 PROBE = b"triptych"
 PROBE_KEY = f"sha256/probe/{hashlib.sha256(PROBE).hexdigest()}"
+AT_ONCE = 32
+"""Calls to one store that run at the same time; each waits in a thread."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def object_key(sha256: bytes) -> str:
@@ -31,11 +41,16 @@ class ObjectStore:
     taken the whole object under its final name, so a row written afterwards never points to a
     missing one. The local store leaves flushing to the operating system: an object outlives the
     death of any process, while a power failure may lose the newest ones.
+
+    obstore's blocking functions run in threads of Python's. Its own asynchronous ones answer from
+    a thread of Rust's, and a process that ends just then is aborted by it.
     """
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = name
+        # Its own, for the shared one also resolves names, which may stall.
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="objects")
 
     async def put(self, body: bytes, sha256: bytes, media_type: str) -> str:
         """Store ``body`` unless it is there; return its key.
@@ -51,8 +66,14 @@ class ObjectStore:
         # The local store keeps no attributes and refuses them; the type is in the row, too.
         attributes = None if isinstance(self._store, LocalStore) else {"Content-Type": media_type}
         try:
-            await obstore.put_async(
-                self._store, key, body, mode="create", attributes=attributes, use_multipart=False
+            await self._run(
+                obstore.put,
+                self._store,
+                key,
+                body,
+                mode="create",
+                attributes=attributes,
+                use_multipart=False,
             )
         except AlreadyExistsError:
             return
@@ -66,8 +87,7 @@ class ObjectStore:
             StoreUnavailable: it cannot be read; also when it is not there, which must not be.
         """
         try:
-            found = await obstore.get_async(self._store, key)
-            return bytes(await found.bytes_async())
+            return await self._run(self._read, key)
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
 
@@ -78,7 +98,7 @@ class ObjectStore:
             StoreUnavailable: the store does not answer.
         """
         try:
-            await obstore.head_async(self._store, key)
+            await self._run(obstore.head, self._store, key)
         except (NotFoundError, FileNotFoundError):
             return False
         except (BaseError, OSError) as error:
@@ -94,10 +114,16 @@ class ObjectStore:
                 remedy="Choose another TRIPTYCH_STORE_URL.",
             )
 
+    async def _run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(call, *args, **kwargs))
+
+    def _read(self, key: str) -> bytes:
+        return bytes(obstore.get(self._store, key).bytes())
+
     def _unavailable(self, error: Exception) -> StoreUnavailable:
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
         return StoreUnavailable(
-            f"The object store {self._name} does not answer ({first_line}).",
+            f"The object store {self._name} does not answer ({_first_line(error)}).",
             remedy="Check TRIPTYCH_STORE_URL and its credentials; work goes on by itself.",
         )
 
@@ -118,14 +144,19 @@ def open_store(url: str, default_root: Path) -> ObjectStore:
             return ObjectStore(LocalStore(prefix=root, mkdir=True), str(root))
         except (BaseError, OSError) as error:
             raise StoreUnavailable(
-                f"The folder {root} cannot be used ({error}).",
+                f"The folder {root} cannot be used ({_first_line(error)}).",
                 remedy="Choose another TRIPTYCH_STORE_URL or --data.",
             ) from error
     try:
         return ObjectStore(from_url(url), url)
     except (BaseError, ValueError) as error:
         raise SettingsError(
-            f"Not an object store that can be opened ({error}).",
+            f"Not an object store that can be opened ({_first_line(error)}).",
             field="TRIPTYCH_STORE_URL",
             remedy="Write file:, file:///path, s3://bucket/prefix, gs://… or az://….",
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return what happened, without the dump of internals that obstore adds on further lines."""
+    return (str(error) or type(error).__name__).splitlines()[0]
