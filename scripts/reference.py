@@ -35,6 +35,23 @@ MEANINGS: dict[Reason, tuple[str, str]] = {
         "More redirects than `TRIPTYCH_FETCH_MAX_REDIRECTS`.",
         "seldom",
     ),
+    Reason.ROBOTS_DISALLOWED: (
+        "The host's robots.txt does not allow it.",
+        "if the file was changed; `TRIPTYCH_ROBOTS=false` does not ask",
+    ),
+    Reason.ROBOTS_UNREACHABLE: ("The host did not give its robots.txt, on every attempt.", "yes"),
+    Reason.NO_AI: (
+        "The answer says `X-Robots-Tag: noai` or `noimageai`.",
+        "no; `TRIPTYCH_OPT_OUTS=false` does not look",
+    ),
+    Reason.NO_INDEX: (
+        "The answer says `X-Robots-Tag: noindex`, `noimageindex` or `none`.",
+        "no; `TRIPTYCH_OPT_OUTS=false` does not look",
+    ),
+    Reason.TDM_RESERVED: (
+        "The answer says `tdm-reservation: 1`.",
+        "no; `TRIPTYCH_OPT_OUTS=false` does not look",
+    ),
     Reason.TOO_LARGE: (
         "More bytes than `TRIPTYCH_FETCH_MAX_BYTES`.",
         "after the limit is raised",

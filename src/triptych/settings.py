@@ -117,6 +117,14 @@ class Settings(BaseSettings):
         description="Networks that are reached although they are not public, comma-separated: "
         "`127.0.0.0/8,10.1.0.0/16`.",
     )
+    robots: bool = Field(
+        True, description="Ask each host for its robots.txt, once an hour, and keep to it."
+    )
+    opt_outs: bool = Field(
+        True,
+        description="Honour X-Robots-Tag (noai, noimageai, noindex, noimageindex) and "
+        "tdm-reservation.",
+    )
     user_agent: str = Field(
         "triptych/0.1 (+https://pypi.org/project/triptych/)",
         description="How Triptych names itself to the servers it fetches from.",

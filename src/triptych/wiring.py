@@ -194,6 +194,8 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
         max_redirects=settings.fetch_max_redirects,
         user_agent=settings.user_agent,
         concurrency=settings.acquire_concurrency,
+        robots=settings.robots,
+        opt_outs=settings.opt_outs,
     )
     stack.push_async_callback(fetcher.close)
     store = await open_objects(settings)

@@ -65,6 +65,8 @@ async def fetching(
         max_redirects=3,
         user_agent="triptych-test",
         concurrency=4,
+        robots=False,
+        opt_outs=True,
         resolver=resolver,
     )
     try:
@@ -98,6 +100,7 @@ def status(code: int, **headers: str) -> Handler:
 async def test_a_body_comes_whole_with_what_identifies_it() -> None:
     async with fetching(good) as (fetcher, base):
         fetched = await fetcher.fetch(f"{base}/a")
+    assert fetched is not None
     assert fetched.body == BODY
     assert (fetched.media_type, fetched.etag) == ("image/png", '"e"')
     assert fetched.last_modified == "Tue, 24 Nov 2026 10:00:00 GMT"
@@ -163,7 +166,9 @@ async def test_redirects_are_followed_and_counted() -> None:
         return await good(request)
 
     async with fetching(hop) as (fetcher, base):
-        assert (await fetcher.fetch(f"{base}/3")).final_url == f"{base}/0"
+        fetched = await fetcher.fetch(f"{base}/3")
+        assert fetched is not None
+        assert fetched.final_url == f"{base}/0"
         with pytest.raises(PermanentItemError) as error:
             await fetcher.fetch(f"{base}/4")
     assert error.value.reason is Reason.TOO_MANY_REDIRECTS

@@ -12,7 +12,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import numpy as np
@@ -21,7 +21,7 @@ import structlog
 
 from triptych.batching import Batcher
 from triptych.errors import ItemError, PermanentItemError, StoreUnavailable, TransientItemError
-from triptych.fetch.client import Fetched, Fetcher
+from triptych.fetch.client import Fetched, Fetcher, Validators
 from triptych.media.decode import Decoded, decode
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, Staged
@@ -133,14 +133,20 @@ class Acquire:
         raise TransientItemError(error.reason, error.detail, retry_after_s=plan.delay_s)
 
     async def _acquire(self, item: Item) -> Staged:
-        known, fetched = await asyncio.gather(
-            self._known((item.brand, item.key)), self._fetcher.fetch(item.url)
-        )
+        model = self._embedder.model if self._embedder else None
+        known = await self._known((item.brand, item.key))
+        if known is not None and known.model != model:
+            known = None  # Its bytes are stored, but have to be embedded again.
+        validators = Validators(known.etag, known.last_modified) if known else None
+        fetched = await self._fetcher.fetch(item.url, validators)
+        if fetched is None:
+            assert known is not None
+            return known
         loop = asyncio.get_running_loop()
         sha256 = await loop.run_in_executor(self._threads, _sha256, fetched.body)
-        model = self._embedder.model if self._embedder else None
-        if known is not None and known.sha256 == sha256 and known.model == model:
-            return known  # The same bytes under the same model: stored and embedded already.
+        if known is not None and known.sha256 == sha256:
+            # The same bytes under the same model: stored and embedded already.
+            return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
         size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
         decoded = await loop.run_in_executor(
             self._threads, _decode, fetched.body, size, self._limits.max_pixels

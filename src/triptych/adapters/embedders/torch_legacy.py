@@ -71,7 +71,7 @@ def load_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with path.open("rb") as file:
             return _load(file)
-    except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
+    except (pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError) as error:
         raise ModelError(f"{path.name} is not a legacy PyTorch state dict ({error}).") from error
 
 

@@ -1,0 +1,144 @@
+"""Manners: what a server asks of those who fetch from it is asked for, and kept to.
+
+robots.txt is RFC 9309. ``X-Robots-Tag`` directives are those that search engines and, for ``noai``
+and ``noimageai``, DeviantArt and img2dataset have agreed on. ``tdm-reservation`` is the W3C
+community group's TDM Reservation Protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from multidict import CIMultiDictProxy
+from protego import Protego
+from yarl import URL
+
+from triptych.errors import PermanentItemError, TransientItemError
+from triptych.model import Reason
+
+AGENT = "triptych"
+"""The product token that robots.txt and X-Robots-Tag may address."""
+ROBOTS_MAX_BYTES = 512 * 1024
+"""RFC 9309 §2.5 asks for at least 500 KiB; what lies behind is not read."""
+ROBOTS_TTL_S = 3600.0
+ROBOTS_FAILURE_TTL_S = 60.0
+ROBOTS_HOSTS_MAX = 10_000
+
+VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+"""Directives with a value behind a colon; any other name before a colon is an agent's."""
+DIRECTIVES: Mapping[str, Reason] = MappingProxyType(
+    {
+        "noai": Reason.NO_AI,
+        "noimageai": Reason.NO_AI,
+        "noindex": Reason.NO_INDEX,
+        "noimageindex": Reason.NO_INDEX,
+        "none": Reason.NO_INDEX,
+    }
+)
+
+
+def check_opt_out(headers: CIMultiDictProxy[str]) -> None:
+    """Raise if an answer's headers ask not to be used.
+
+    Raises:
+        PermanentItemError: with the reason of the first directive that says so.
+    """
+    for value in headers.getall("X-Robots-Tag", []):
+        for directive in _directives(value):
+            if (reason := DIRECTIVES.get(directive)) is not None:
+                raise PermanentItemError(reason, f"X-Robots-Tag: {directive}")
+    if headers.get("tdm-reservation", "").strip() == "1":
+        raise PermanentItemError(Reason.TDM_RESERVED, "tdm-reservation: 1")
+
+
+def _directives(value: str) -> Iterable[str]:
+    """Yield the directives of one header that are for everybody or for us.
+
+    ``otherbot: noindex, nofollow`` addresses another agent, up to the next name.
+    """
+    ours = True
+    for part in value.lower().split(","):
+        name, colon, rest = part.partition(":")
+        addressed = bool(colon) and name.strip() not in VALUED
+        if addressed:
+            ours = name.strip() in {AGENT, "*"}
+        if ours:
+            yield (rest if addressed else part).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsAnswer:
+    """What a server gave for ``/robots.txt``."""
+
+    status: int
+    text: str
+
+
+@dataclass(slots=True)
+class _Rules:
+    expires: float
+    rules: Protego | None
+    """None when the file could not be had: then nothing may be fetched for a while."""
+
+
+class Robots:
+    """The robots.txt of every host met lately, each asked for once an hour.
+
+    ``get`` fetches a robots.txt; what it raises as a `TransientItemError` counts as a server that
+    cannot be reached.
+    """
+
+    def __init__(self, get: Callable[[URL], Awaitable[RobotsAnswer]]) -> None:
+        self._get = get
+        self._known: OrderedDict[URL, asyncio.Task[_Rules]] = OrderedDict()
+
+    async def check(self, url: URL) -> None:
+        """Raise if the host's robots.txt does not allow ``url``.
+
+        Raises:
+            PermanentItemError: it disallows the URL.
+            TransientItemError: it cannot be reached, which disallows everything for now
+                (RFC 9309 §2.3.1.4).
+        """
+        rules = await self._rules(url.origin())
+        if rules.rules is None:
+            raise TransientItemError(
+                Reason.ROBOTS_UNREACHABLE,
+                f"{url.host} does not give its robots.txt",
+                retry_after_s=ROBOTS_FAILURE_TTL_S,
+            )
+        if not rules.rules.can_fetch(str(url), AGENT):
+            raise PermanentItemError(Reason.ROBOTS_DISALLOWED, f"robots.txt of {url.host}")
+
+    async def _rules(self, origin: URL) -> _Rules:
+        now = asyncio.get_running_loop().time()
+        task = self._known.get(origin)
+        if task is None or _worn_out(task, now):
+            # A task of its own: the first asker may be cancelled, the others still want it.
+            task = self._known[origin] = asyncio.create_task(self._ask(origin))
+        self._known.move_to_end(origin)
+        while len(self._known) > ROBOTS_HOSTS_MAX:
+            self._known.popitem(last=False)
+        return await asyncio.shield(task)
+
+    async def _ask(self, origin: URL) -> _Rules:
+        loop = asyncio.get_running_loop()
+        try:
+            answer = await self._get(origin / "robots.txt")
+        except TransientItemError:
+            return _Rules(loop.time() + ROBOTS_FAILURE_TTL_S, None)
+        if answer.status >= 500 or answer.status == 429:
+            return _Rules(loop.time() + ROBOTS_FAILURE_TTL_S, None)
+        # Any other failure means that there are no rules (RFC 9309 §2.3.1.3).
+        text = answer.text if answer.status == 200 else ""
+        return _Rules(loop.time() + ROBOTS_TTL_S, Protego.parse(text))
+
+
+def _worn_out(task: asyncio.Task[_Rules], now: float) -> bool:
+    if not task.done():
+        return False
+    return task.cancelled() or task.exception() is not None or task.result().expires <= now
