@@ -16,12 +16,20 @@ from yarl import URL
 
 from triptych.errors import PermanentItemError, TransientItemError
 from triptych.fetch.guard import AddressGuard, guarded_connector, refusal
+from triptych.fetch.politeness import (
+    ROBOTS_MAX_BYTES,
+    Robots,
+    RobotsAnswer,
+    check_opt_out,
+)
 from triptych.model import Reason
 
 CHUNK_BYTES = 64 * 1024
 RETRY_AFTER_MAX_S = 3600.0
 HEADER_LINE_MAX_BYTES = 8190
 ACCEPT = "image/*,*/*;q=0.5"
+NOT_MODIFIED = 304
+ROBOTS_REDIRECTS_MAX = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 PERMANENT: Mapping[int, Reason] = MappingProxyType(
@@ -36,6 +44,19 @@ PERMANENT: Mapping[int, Reason] = MappingProxyType(
 TRANSIENT: Mapping[int, Reason] = MappingProxyType(
     {408: Reason.TIMEOUT, 425: Reason.TIMEOUT, 429: Reason.THROTTLED}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server told of a body that is here already (RFC 9110 §8.8)."""
+
+    etag: str | None
+    last_modified: str | None
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that ask for the body only if it has changed."""
+        named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,8 @@ class Fetcher:
         max_redirects: int,
         user_agent: str,
         concurrency: int,
+        robots: bool,
+        opt_outs: bool,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._guard = guard
@@ -76,10 +99,12 @@ class Fetcher:
         self._headers = {"User-Agent": user_agent, "Accept": ACCEPT}
         self._concurrency = concurrency
         self._resolver = resolver
+        self._opt_outs = opt_outs
+        self._robots = Robots(self._robots_txt) if robots else None
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, url: str) -> Fetched:
-        """Return what ``url`` answers, redirects followed.
+    async def fetch(self, url: str, known: Validators | None = None) -> Fetched | None:
+        """Return what ``url`` answers, redirects followed; None if it is as ``known`` still.
 
         Raises:
             PermanentItemError: trying again would give the same answer.
@@ -87,7 +112,7 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await self._follow(URL(url))
+                return await self._follow(URL(url), known.headers() if known else {})
         except TimeoutError as error:
             detail = f"not done within {self._deadline_s:g} s"
             raise TransientItemError(Reason.TIMEOUT, detail) from error
@@ -127,12 +152,17 @@ class Fetcher:
             )
         return self._session
 
-    async def _follow(self, url: URL) -> Fetched:
+    async def _follow(self, url: URL, headers: Mapping[str, str]) -> Fetched | None:
         for _ in range(self._max_redirects + 1):
             self._guard.check_url(url)
-            async with self._open().get(url, allow_redirects=False) as response:
+            if self._robots is not None:
+                await self._robots.check(url)
+            async with self._open().get(url, headers=headers, allow_redirects=False) as response:
                 if response.status not in REDIRECTS:
-                    return await self._read(url, response)
+                    if self._opt_outs:
+                        check_opt_out(response.headers)
+                    unchanged = response.status == NOT_MODIFIED and headers
+                    return None if unchanged else await self._read(url, response)
                 location = response.headers.get("Location")
                 if location is None:
                     detail = f"HTTP {response.status} without a Location"
@@ -141,6 +171,23 @@ class Fetcher:
         raise PermanentItemError(
             Reason.TOO_MANY_REDIRECTS, f"more than {self._max_redirects} redirects"
         )
+
+    async def _robots_txt(self, url: URL) -> RobotsAnswer:
+        """Get a host's robots.txt, redirects followed as for any other URL."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                for _ in range(ROBOTS_REDIRECTS_MAX + 1):
+                    self._guard.check_url(url)
+                    async with self._open().get(url, allow_redirects=False) as response:
+                        location = response.headers.get("Location")
+                        if response.status not in REDIRECTS or location is None:
+                            body = await _head(response, ROBOTS_MAX_BYTES)
+                            return RobotsAnswer(response.status, body.decode("utf-8", "replace"))
+                        url = url.join(URL(location))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error)) from error
+        # Endless redirects are no rules (RFC 9309 §2.3.1.2).
+        return RobotsAnswer(404, "")
 
     async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
         _check_status(response)
@@ -164,6 +211,16 @@ class Fetcher:
 
     def _too_large(self, what: str) -> PermanentItemError:
         return PermanentItemError(Reason.TOO_LARGE, f"{what}; {self._max_bytes} bytes are allowed")
+
+
+async def _head(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """Return the body's first ``size`` bytes, or all of it."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body += chunk
+        if len(body) >= size:
+            break
+    return bytes(body[:size])
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
