@@ -10,20 +10,15 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from tests.integration.test_fetch import BODY, PATIENCE_S, fetching, good
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
-from triptych.fetch.client import Fetcher
-from triptych.fetch.guard import AddressGuard
 from triptych.model import Reason
 
-LOOPBACK = (ip_network("127.0.0.0/8"),)
-PATIENCE_S = 30.0
-MAX_BYTES = 100_000
 OK = b"HTTP/1.1 200 OK\r\n"
 PIXELS = bytes(range(256)) * 10
 ZIPPED = gzip.compress(PIXELS)
@@ -41,27 +36,10 @@ class NoAddress(AbstractResolver):
         return None
 
 
-def fetcher(**options: object) -> Fetcher:
-    settings: dict[str, object] = {
-        "deadline_s": PATIENCE_S,
-        "max_bytes": MAX_BYTES,
-        "max_redirects": 2,
-        "user_agent": "triptych-test",
-        "concurrency": 2,
-        "robots": False,
-        "opt_outs": False,
-        **options,
-    }
-    return Fetcher(AddressGuard(LOOPBACK), **settings)  # type: ignore[arg-type]
-
-
-async def fails(url: str, **options: object) -> ItemError:
-    client = fetcher(**options)
-    try:
+async def fails(url: str, resolver: AbstractResolver | None = None) -> ItemError:
+    async with fetching(good, resolver=resolver) as (fetcher, _):
         with pytest.raises(ItemError) as error:
-            await asyncio.wait_for(client.fetch(url), 2 * PATIENCE_S)
-    finally:
-        await client.close()
+            await asyncio.wait_for(fetcher.fetch(url), 2 * PATIENCE_S)
     assert error.value.detail
     assert "\n" not in str(error.value)
     return error.value
@@ -203,25 +181,21 @@ async def test_an_untrusted_certificate_is_refused_and_may_be_renewed(
 
 async def test_a_compressed_body_comes_decompressed() -> None:
     head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED)
-    client = fetcher()
-    async with serving(answering(head + ZIPPED)) as url:
-        fetched = await client.fetch(url)
-        await client.close()
+    async with serving(answering(head + ZIPPED)) as url, fetching(good) as (fetcher, _):
+        fetched = await fetcher.fetch(url)
     assert fetched is not None
     assert fetched.body == PIXELS
 
 
 async def test_a_failed_fetch_leaves_its_place_in_the_pool() -> None:
-    """More failures than connections the pool may have, then a success."""
-    client = fetcher(concurrency=1)
+    """More failures than the pool has connections, then a success."""
     broken = answering(OK + b"Content-Length: 9\r\n\r\nx")
-    whole = answering(OK + b"Content-Length: 5\r\n\r\nimage")
-    async with serving(broken) as bad, serving(whole) as good:
-        for _ in range(4):
+    async with serving(broken) as bad, fetching(good) as (fetcher, base):
+        for _ in range(10):
             with pytest.raises(TransientItemError):
-                await client.fetch(bad)
-        fetched = await client.fetch(good)
-        assert fetched is not None
-        assert fetched.body == b"image"
-        await client.close()
-        await client.close()
+                await fetcher.fetch(bad)
+        fetched = await asyncio.wait_for(fetcher.fetch(f"{base}/a"), PATIENCE_S)
+        await fetcher.close()
+        await fetcher.close()
+    assert fetched is not None
+    assert fetched.body == BODY
