@@ -26,6 +26,7 @@
     └── ItemError                one URL's work failed; carries its `Reason`
         ├── PermanentItemError   trying again would give the same answer
         └── TransientItemError   trying again may help; may carry `retry_after_s`
+            └── HostBusy         not tried at all: its host is at its pace
 
 The first line of a class's docstring is its default message, and ``status`` its HTTP status.
 """
@@ -184,3 +185,7 @@ class TransientItemError(ItemError):
     ) -> None:
         super().__init__(reason, detail)
         self.retry_after_s = retry_after_s
+
+
+class HostBusy(TransientItemError):
+    """An item has to wait for its host."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from triptych.errors import BadInput
+from triptych.errors import BadInput, HostBusy
 
 BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
@@ -20,6 +20,9 @@ class Action(Enum):
 
     RETRY = auto()
     """Back to its queue, visible again after the delay."""
+    PUT_OFF = auto()
+    """A fresh copy after the delay, in its stead: nothing was tried, so no receive is held
+    against it."""
     DEAD_LETTER = auto()
     """To the dead-letter queue: no delivery will ever succeed."""
 
@@ -47,7 +50,8 @@ def plan_retry(
     asked: float | None = getattr(error, "retry_after_s", None)
     if asked is not None:
         bounded = min(max(asked, 0.0), RETRY_AFTER_CAP_S)
-        return Plan(Action.RETRY, bounded + uniform(0, max(1.0, bounded / 10)))
+        action = Action.PUT_OFF if isinstance(error, HostBusy) else Action.RETRY
+        return Plan(action, bounded + uniform(0, max(1.0, bounded / 10)))
     return Plan(Action.RETRY, backoff(attempt, uniform=uniform))
 
 

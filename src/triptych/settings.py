@@ -117,8 +117,16 @@ class Settings(BaseSettings):
         description="Networks that are reached although they are not public, comma-separated: "
         "`127.0.0.0/8,10.1.0.0/16`.",
     )
+    host_concurrency: Count = Field(
+        16, description="Requests at a time from one worker to one host."
+    )
+    host_rate: Positive | None = Field(
+        None, description="Requests a second from one worker to one host; empty for no limit."
+    )
     robots: bool = Field(
-        True, description="Ask each host for its robots.txt, once an hour, and keep to it."
+        True,
+        description="Ask each host for its robots.txt, once an hour, and keep to it, "
+        "its Crawl-delay included.",
     )
     opt_outs: bool = Field(
         True,

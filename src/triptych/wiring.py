@@ -24,6 +24,7 @@ from triptych.data_folder import MODELS, OBJECTS, DataFolder
 from triptych.errors import DataFolderInUse, SettingsError
 from triptych.fetch.client import Fetcher
 from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.fetch.hosts import Hosts
 from triptych.insights.step import discover
 from triptych.interruption import ending_with
 from triptych.objects import ObjectStore, open_store
@@ -196,6 +197,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
         concurrency=settings.acquire_concurrency,
         robots=settings.robots,
         opt_outs=settings.opt_outs,
+        hosts=Hosts(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
     )
     stack.push_async_callback(fetcher.close)
     store = await open_objects(settings)

@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.client import RETRY_AFTER_MAX_S, Fetcher, parse_retry_after
 from triptych.fetch.guard import AddressGuard
+from triptych.fetch.hosts import Hosts
 from triptych.model import Reason
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -67,6 +68,7 @@ async def fetching(
         concurrency=4,
         robots=False,
         opt_outs=True,
+        hosts=Hosts(concurrency=100, rate_per_s=None),
         resolver=resolver,
     )
     try:

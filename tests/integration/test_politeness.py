@@ -16,6 +16,7 @@ from tests.faults.world import picture
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.client import Fetcher, Validators
 from triptych.fetch.guard import AddressGuard
+from triptych.fetch.hosts import Hosts
 from triptych.fetch.politeness import check_opt_out
 from triptych.local import open_local
 from triptych.model import Reason, RunState
@@ -116,6 +117,7 @@ async def fetching(*, robots: bool = True, opt_outs: bool = True) -> AsyncIterat
         concurrency=10,
         robots=robots,
         opt_outs=opt_outs,
+        hosts=Hosts(concurrency=100, rate_per_s=None),
     )
     try:
         yield fetcher

@@ -16,6 +16,7 @@ from yarl import URL
 
 from triptych.errors import PermanentItemError, TransientItemError
 from triptych.fetch.guard import AddressGuard, guarded_connector, refusal
+from triptych.fetch.hosts import Hosts, Turn
 from triptych.fetch.politeness import (
     ROBOTS_MAX_BYTES,
     Robots,
@@ -29,6 +30,7 @@ RETRY_AFTER_MAX_S = 3600.0
 HEADER_LINE_MAX_BYTES = 8190
 ACCEPT = "image/*,*/*;q=0.5"
 NOT_MODIFIED = 304
+THROTTLING = frozenset({429, 503})
 ROBOTS_REDIRECTS_MAX = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -90,6 +92,7 @@ class Fetcher:
         concurrency: int,
         robots: bool,
         opt_outs: bool,
+        hosts: Hosts,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._guard = guard
@@ -100,6 +103,7 @@ class Fetcher:
         self._concurrency = concurrency
         self._resolver = resolver
         self._opt_outs = opt_outs
+        self._hosts = hosts
         self._robots = Robots(self._robots_txt) if robots else None
         self._session: aiohttp.ClientSession | None = None
 
@@ -155,10 +159,10 @@ class Fetcher:
     async def _follow(self, url: URL, headers: Mapping[str, str]) -> Fetched | None:
         for _ in range(self._max_redirects + 1):
             self._guard.check_url(url)
-            if self._robots is not None:
-                await self._robots.check(url)
+            await self._heed_robots(url)
             async with self._open().get(url, headers=headers, allow_redirects=False) as response:
                 if response.status not in REDIRECTS:
+                    self._note(str(url.host), response)
                     if self._opt_outs:
                         check_opt_out(response.headers)
                     unchanged = response.status == NOT_MODIFIED and headers
@@ -171,6 +175,12 @@ class Fetcher:
         raise PermanentItemError(
             Reason.TOO_MANY_REDIRECTS, f"more than {self._max_redirects} redirects"
         )
+
+    async def _heed_robots(self, url: URL) -> None:
+        if self._robots is not None:
+            delay = await self._robots.check(url)
+            if delay is not None:
+                self._hosts.pace(str(url.host), delay)
 
     async def _robots_txt(self, url: URL) -> RobotsAnswer:
         """Get a host's robots.txt, redirects followed as for any other URL."""
@@ -188,6 +198,29 @@ class Fetcher:
             raise TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error)) from error
         # Endless redirects are no rules (RFC 9309 §2.3.1.2).
         return RobotsAnswer(404, "")
+
+    def _note(self, host: str, response: aiohttp.ClientResponse) -> None:
+        """Let a host rest that asks for it: the host slows down, not the worker."""
+        if response.status in THROTTLING:
+            asked = parse_retry_after(response.headers.get("Retry-After"))
+            self._hosts.throttled(host, asked)
+        else:
+            self._hosts.answered(host)
+
+    async def turn(self, url: str) -> Turn:
+        """Wait for a turn at the host of ``url``; to be held while it is fetched.
+
+        The host's robots.txt comes first: it says at which pace turns are to be had.
+
+        Raises:
+            HostBusy: the wait would be long.
+            PermanentItemError, TransientItemError: as `fetch` raises them, for what can be told
+                before it is fetched.
+        """
+        place = URL(url)
+        self._guard.check_url(place)
+        await self._heed_robots(place)
+        return await self._hosts.turn(place.host or "")
 
     async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
         _check_status(response)

@@ -96,8 +96,8 @@ class Robots:
         self._get = get
         self._known: OrderedDict[URL, asyncio.Task[_Rules]] = OrderedDict()
 
-    async def check(self, url: URL) -> None:
-        """Raise if the host's robots.txt does not allow ``url``.
+    async def check(self, url: URL) -> float | None:
+        """Return the seconds that the host's robots.txt wants between requests, if it says.
 
         Raises:
             PermanentItemError: it disallows the URL.
@@ -113,6 +113,8 @@ class Robots:
             )
         if not rules.rules.can_fetch(str(url), AGENT):
             raise PermanentItemError(Reason.ROBOTS_DISALLOWED, f"robots.txt of {url.host}")
+        delay = rules.rules.crawl_delay(AGENT)
+        return None if delay is None else float(delay)
 
     async def _rules(self, origin: URL) -> _Rules:
         now = asyncio.get_running_loop().time()

@@ -20,8 +20,15 @@ import numpy.typing as npt
 import structlog
 
 from triptych.batching import Batcher
-from triptych.errors import ItemError, PermanentItemError, StoreUnavailable, TransientItemError
+from triptych.errors import (
+    HostBusy,
+    ItemError,
+    PermanentItemError,
+    StoreUnavailable,
+    TransientItemError,
+)
 from triptych.fetch.client import Fetched, Fetcher, Validators
+from triptych.fetch.hosts import Turn
 from triptych.media.decode import Decoded, decode
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, Staged
@@ -96,6 +103,7 @@ class Acquire:
         Raises:
             InvalidMessage: the body or a header is wrong.
             TransientItemError: to be tried again; the attempt is counted.
+            HostBusy: put off, untried.
         """
         body = parse_body(UrlBody, delivery.body)
         headers = Headers.decode(delivery.headers)
@@ -115,8 +123,14 @@ class Acquire:
 
     async def _result(self, item: Item) -> ItemResult:
         try:
-            async with self._slots:
-                return ItemResult(item.key, await self._acquire(item))
+            # First its host's turn, then a place here: waiting for a slow host holds up no other.
+            with await self._fetcher.turn(item.url) as turn:
+                async with self._slots:
+                    return ItemResult(item.key, await self._acquire(item, turn))
+        except HostBusy as error:
+            delay = error.retry_after_s or 0.0
+            await self._catalogue.put_off(item.run_id, item.key, delay_s=delay)
+            raise
         except PermanentItemError as error:
             return ItemResult(item.key, None, error.reason, error.detail)
         except TransientItemError as error:
@@ -132,13 +146,14 @@ class Acquire:
             return ItemResult(item.key, None, error.reason, error.detail)
         raise TransientItemError(error.reason, error.detail, retry_after_s=plan.delay_s)
 
-    async def _acquire(self, item: Item) -> Staged:
+    async def _acquire(self, item: Item, turn: Turn) -> Staged:
         model = self._embedder.model if self._embedder else None
         known = await self._known((item.brand, item.key))
         if known is not None and known.model != model:
             known = None  # Its bytes are stored, but have to be embedded again.
         validators = Validators(known.etag, known.last_modified) if known else None
         fetched = await self._fetcher.fetch(item.url, validators)
+        turn.release()
         if fetched is None:
             assert known is not None
             return known

@@ -176,6 +176,10 @@ class Registry(Protocol):
         """
         ...
 
+    async def put_off(self, run_id: UUID, key: bytes, *, delay_s: float) -> None:
+        """Note that an item waits for ``delay_s``: no sweep sends it again before that time."""
+        ...
+
     async def commit(self, run_id: UUID) -> Run:
         """End a complete run: publish its snapshot, or fail it for too many failures.
 

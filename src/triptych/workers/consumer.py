@@ -9,7 +9,7 @@ import structlog
 
 from triptych.batching import Batcher
 from triptych.errors import QueueUnavailable, TriptychError
-from triptych.messages import Delivery
+from triptych.messages import Delivery, Message
 from triptych.ports import Queue
 from triptych.retry import Action, backoff, plan_retry
 
@@ -124,11 +124,20 @@ class Consumer:
             bound.warning("message_dead_lettered")
             await self._guarded(self._queue.dead_letter(delivery, str(error)), "dead_letter")
             return
+        if plan.action is Action.PUT_OFF:
+            await self._guarded(self._put_off(delivery, plan.delay_s), "put_off")
+            return
         if isinstance(error, TriptychError):
             bound.info("message_deferred", delay_s=round(plan.delay_s, 1))
         else:
             bound.error("message_defect", delay_s=round(plan.delay_s, 1), exc_info=error)
         await self._guarded(self._queue.extend([delivery], plan.delay_s), "return")
+
+    async def _put_off(self, delivery: Delivery, delay_s: float) -> None:
+        """Send the message again for later, then delete it: killed in between, it comes twice."""
+        copy = Message(delivery.body, delivery.headers, delivery.body.get("brand"))
+        await self._queue.send(self._name, [copy], delay_s=delay_s)
+        await self._ack(delivery)
 
     async def _guarded(self, answer: Awaitable[None], what: str) -> None:
         """Give an answer that may get lost: without it the message comes again, harmlessly."""

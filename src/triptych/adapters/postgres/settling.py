@@ -115,6 +115,10 @@ class Settling:
         rows = await self._database.rows("count_attempt", run_id, key, delay_s)
         return bool(rows and rows[0]["last"])
 
+    async def put_off(self, run_id: UUID, key: bytes, *, delay_s: float) -> None:
+        """See `triptych.ports.Registry.put_off`."""
+        await self._database.rows("put_off", run_id, key, delay_s)
+
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
         """See `triptych.ports.Registry.claim_resend`."""
 

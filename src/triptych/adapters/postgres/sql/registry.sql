@@ -142,6 +142,10 @@ from runs r
 where i.run_id = $1 and i.key = $2 and i.state = 'pending' and r.id = i.run_id
 returning i.attempts >= r.max_attempts as last
 
+-- put_off --
+update items set sent_at = clock_timestamp() + make_interval(secs => $3)
+where run_id = $1 and key = $2 and state = 'pending'
+
 -- pause_run --
 update runs set paused = $2, progressed_at = clock_timestamp()
 where id = $1 and state = 'active'

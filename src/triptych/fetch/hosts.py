@@ -1,0 +1,176 @@
+"""Turns at hosts: each is asked at its own pace, and none holds up the others.
+
+A slow or throttling host costs the worker nothing but the messages that wait for it, and of those
+only so many: beyond that, and whenever the wait would be long, a URL is put off, and its message
+goes back to the queue for about as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from triptych.errors import HostBusy
+from triptych.model import Reason
+
+WAIT_MAX_S = 3.0
+"""A longer wait is spent in the queue, where it takes no place in a worker."""
+SMOOTHING = 0.2
+"""Weight of the newest request in a host's mean duration."""
+COOL_FIRST_S = 1.0
+COOL_MAX_S = 300.0
+PACE_MAX_S = 60.0
+"""A longer Crawl-delay is taken for a mistake."""
+HOSTS_MAX = 10_000
+
+
+@dataclass(slots=True)
+class _Host:
+    turns: asyncio.Semaphore
+    pace_s: float
+    waiting: int = 0
+    taken: int = 0
+    mean_s: float = 0.0
+    """How long a request takes, lately."""
+    next_at: float = 0.0
+    """When the pace allows the next request."""
+    cool_until: float = 0.0
+    throttles: int = field(default=0)
+    """In a row; a good answer ends the row."""
+
+    @property
+    def idle(self) -> bool:
+        return not self.waiting and not self.taken
+
+    def ended(self, seconds: float) -> None:
+        """Note how long a request took."""
+        weight = SMOOTHING if self.mean_s else 1.0
+        self.mean_s += weight * (seconds - self.mean_s)
+
+
+class Turn:
+    """The right to one request, until it is released."""
+
+    def __init__(self, host: _Host) -> None:
+        self._host: _Host | None = host
+        self._loop = asyncio.get_running_loop()
+        self.since = self._loop.time()
+
+    def release(self) -> None:
+        """Let the next one have it. Safe to repeat."""
+        host, self._host = self._host, None
+        if host is not None:
+            host.taken -= 1
+            host.ended(self._loop.time() - self.since)
+            host.turns.release()
+
+    def __enter__(self) -> Turn:
+        """Hold it for a block."""
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Release it."""
+        self.release()
+
+
+class Hosts:
+    """Concurrency, pace and rest of every host met lately, in one worker.
+
+    Args:
+        concurrency: requests at a time to one host.
+        rate_per_s: requests a second to one host; None for no limit.
+    """
+
+    def __init__(self, *, concurrency: int, rate_per_s: float | None) -> None:
+        self._concurrency = concurrency
+        self._pace_s = 1.0 / rate_per_s if rate_per_s else 0.0
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+
+    async def turn(self, name: str) -> Turn:
+        """Wait for a turn at a host.
+
+        Raises:
+            HostBusy: the wait would be long; put the URL off for as long as it says.
+        """
+        host = self._host(name)
+        loop = asyncio.get_running_loop()
+        if (expected := self._expected_s(host, loop.time())) > WAIT_MAX_S:
+            raise self._busy(name, expected)
+        host.waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_MAX_S):
+                await host.turns.acquire()
+        except TimeoutError as error:
+            raise self._busy(name, max(self._expected_s(host, loop.time()), WAIT_MAX_S)) from error
+        finally:
+            host.waiting -= 1
+        host.taken += 1
+        turn = Turn(host)
+        try:
+            await self._keep_pace(name, host)
+        except BaseException:
+            turn.release()
+            raise
+        turn.since = loop.time()
+        return turn
+
+    def _expected_s(self, host: _Host, now: float) -> float:
+        """Return how long a newcomer would wait: for the host's rest, its pace, those before."""
+        rest = host.cool_until - now
+        paced = max(host.next_at - now, 0.0) + host.pace_s * host.waiting if host.pace_s else 0.0
+        before = host.waiting * host.mean_s / self._concurrency
+        return max(rest, paced, before)
+
+    def _busy(self, name: str, seconds: float) -> HostBusy:
+        return HostBusy(Reason.THROTTLED, f"{name} is at its pace", retry_after_s=seconds)
+
+    async def _keep_pace(self, name: str, host: _Host) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        at = max(now, host.next_at, host.cool_until)
+        if at - now > WAIT_MAX_S:
+            raise self._busy(name, at - now)  # It began to rest while this one waited.
+        host.next_at = at + host.pace_s
+        if at > now:
+            await asyncio.sleep(at - now)
+
+    def pace(self, name: str, seconds: float) -> None:
+        """Let at least ``seconds`` pass between requests to a host: its Crawl-delay."""
+        host = self._host(name)
+        host.pace_s = max(self._pace_s, min(seconds, PACE_MAX_S))
+
+    def throttled(self, name: str, retry_after_s: float | None) -> None:
+        """Let a host rest for as long as it asked, or longer with each throttle in a row."""
+        host = self._host(name)
+        host.throttles += 1
+        backoff = min(COOL_MAX_S, COOL_FIRST_S * 2.0 ** min(host.throttles - 1, 16))
+        rest = backoff if retry_after_s is None else retry_after_s
+        host.cool_until = max(host.cool_until, asyncio.get_running_loop().time() + rest)
+
+    def answered(self, name: str) -> None:
+        """Note that a host serves again."""
+        self._host(name).throttles = 0
+
+    def _host(self, name: str) -> _Host:
+        host = self._hosts.get(name)
+        if host is None:
+            host = _Host(asyncio.Semaphore(self._concurrency), self._pace_s)
+            self._hosts[name] = host
+            self._forget()
+        self._hosts.move_to_end(name)
+        return host
+
+    def _forget(self) -> None:
+        """Forget the hosts that were met longest ago, unless a URL is with them."""
+        while len(self._hosts) > HOSTS_MAX:
+            name, oldest = next(iter(self._hosts.items()))
+            if not oldest.idle:
+                return
+            del self._hosts[name]
