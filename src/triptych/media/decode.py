@@ -33,6 +33,9 @@ WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 # The size cap below is the one in force; Pillow's own would only raise another error.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+# Odd metadata is common and harmless here. Once for all: what `warnings.catch_warnings` changes is
+# the whole process's, and several threads decode.
+warnings.filterwarnings("ignore", module="PIL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,7 @@ def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
         PermanentItemError: not a picture, too many pixels, or broken.
     """
     try:
-        with warnings.catch_warnings():
-            # Odd metadata is common and harmless here.
-            warnings.simplefilter("ignore")
-            return _decode(body, size, max_pixels)
+        return _decode(body, size, max_pixels)
     except PermanentItemError:
         raise
     except UnidentifiedImageError as error:
@@ -126,8 +126,9 @@ def _narrow(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and samples.max(initial=0) > 255):
         samples = samples / 257.0
     elif image.mode == "F":
-        low, high = np.nanmin(samples), np.nanmax(samples)
-        samples = (samples - low) * (255.0 / max(high - low, 1e-9))
+        finite = samples[np.isfinite(samples)]
+        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+        samples = (np.nan_to_num(samples, nan=low) - low) * (255.0 / max(high - low, 1e-9))
     return Image.fromarray(np.clip(np.nan_to_num(samples), 0, 255).astype(np.uint8))
 
 

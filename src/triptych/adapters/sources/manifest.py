@@ -75,7 +75,7 @@ class ManifestSource:
             if name.startswith(HTTP_SCHEMES):
                 await self._download(URL(name), file)
             else:
-                await _copy_object(name, file)
+                await asyncio.to_thread(_copy_object, name, file)
             file.flush()
             yield Path(file.name)
 
@@ -90,7 +90,7 @@ class ManifestSource:
                     self._session, url, headers={}, deadline_s=DOWNLOAD_DEADLINE_S
                 ) as response:
                     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                        await _write(file, chunk)
+                        await asyncio.to_thread(_append, file, chunk)
                     return
             except TryAgain as error:
                 await pause(attempt, error)
@@ -103,12 +103,15 @@ def _existing(name: str) -> Path:
     return path
 
 
-async def _copy_object(url: str, file: IO[bytes]) -> None:
+def _copy_object(url: str, file: IO[bytes]) -> None:
+    """Copy an object into a file; blocks.
+
+    Not by obstore's asynchronous calls: a process that ends soon after one of them may abort.
+    """
     parent, _, name = url.rpartition("/")
     try:
-        found = await obstore.get_async(from_url(parent), name)
-        async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
-            await _write(file, bytes(chunk))
+        for chunk in obstore.get(from_url(parent), name).stream(min_chunk_size=CHUNK_BYTES):
+            _append(file, bytes(chunk))
     except (NotFoundError, FileNotFoundError) as error:
         raise SourceRefused(f"There is no object {url}.") from error
     except (BaseError, OSError, ValueError) as error:
@@ -116,10 +119,10 @@ async def _copy_object(url: str, file: IO[bytes]) -> None:
         raise SourceUnavailable(f"{url} cannot be read ({shown}).") from error
 
 
-async def _write(file: IO[bytes], chunk: bytes) -> None:
+def _append(file: IO[bytes], chunk: bytes) -> None:
     if file.tell() + len(chunk) > DOWNLOAD_MAX_BYTES:
         raise SourceRefused(f"The manifest is larger than {DOWNLOAD_MAX_BYTES} bytes.")
-    await asyncio.to_thread(file.write, chunk)
+    file.write(chunk)
 
 
 def _offset(cursor: str | None) -> int:
