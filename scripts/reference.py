@@ -12,72 +12,12 @@ import typer
 from pydantic import SecretStr
 
 from triptych.cli.app import app
+from triptych.failures import EXPLAINED
 from triptych.model import Reason
 from triptych.settings import ENV_PREFIX, Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 WRITTEN = "<!-- Written by `make docs`. -->\n"
-
-MEANINGS: dict[Reason, tuple[str, str]] = {
-    Reason.INVALID_URL: ("The row holds no absolute http or https URL.", "no: mend the source"),
-    Reason.INVALID_METADATA: (
-        "The metadata is no JSON, too large, or holds a NUL character.",
-        "no: mend the source",
-    ),
-    Reason.ADDRESS_REFUSED: (
-        "The URL leads to an address that is not public, or carries credentials.",
-        "after `TRIPTYCH_FETCH_ALLOW` allows the network",
-    ),
-    Reason.NOT_FOUND: ("HTTP 404 or 410.", "if it was put back"),
-    Reason.FORBIDDEN: ("HTTP 401, 403 or 451.", "if access was given"),
-    Reason.HTTP_ERROR: ("Another 4xx, or an answer that is no HTTP.", "seldom"),
-    Reason.TOO_MANY_REDIRECTS: (
-        "More redirects than `TRIPTYCH_FETCH_MAX_REDIRECTS`.",
-        "seldom",
-    ),
-    Reason.ROBOTS_DISALLOWED: (
-        "The host's robots.txt does not allow it.",
-        "if the file was changed; `TRIPTYCH_ROBOTS=false` does not ask",
-    ),
-    Reason.ROBOTS_UNREACHABLE: ("The host did not give its robots.txt, on every attempt.", "yes"),
-    Reason.NO_AI: (
-        "The answer says `X-Robots-Tag: noai` or `noimageai`.",
-        "no; `TRIPTYCH_OPT_OUTS=false` does not look",
-    ),
-    Reason.NO_INDEX: (
-        "The answer says `X-Robots-Tag: noindex`, `noimageindex` or `none`.",
-        "no; `TRIPTYCH_OPT_OUTS=false` does not look",
-    ),
-    Reason.TDM_RESERVED: (
-        "The answer says `tdm-reservation: 1`.",
-        "no; `TRIPTYCH_OPT_OUTS=false` does not look",
-    ),
-    Reason.TOO_LARGE: (
-        "More bytes than `TRIPTYCH_FETCH_MAX_BYTES`.",
-        "after the limit is raised",
-    ),
-    Reason.NOT_AN_IMAGE: ("The content is no image format known here.", "if it was replaced"),
-    Reason.UNDECODABLE: ("An image that is broken or cut short.", "if it was replaced"),
-    Reason.TOO_MANY_PIXELS: (
-        "More pixels than `TRIPTYCH_DECODE_MAX_PIXELS`.",
-        "after the limit is raised",
-    ),
-    Reason.TIMEOUT: ("Not done within `TRIPTYCH_FETCH_DEADLINE_S`, on every attempt.", "yes"),
-    Reason.SERVER_ERROR: ("HTTP 5xx, on every attempt.", "yes"),
-    Reason.THROTTLED: ("HTTP 429, on every attempt; Retry-After was kept.", "yes, later"),
-    Reason.CONNECTION_FAILED: ("No name, no connection, or a broken one.", "yes"),
-    Reason.TRUNCATED: ("Fewer bytes than the server declared, on every attempt.", "yes"),
-    Reason.STORE_FAILED: ("The object store did not take it, on every attempt.", "yes"),
-    Reason.INTERNAL: (
-        "A defect of Triptych's; the worker's log has the trace.",
-        "after an upgrade",
-    ),
-    Reason.DEAD_LETTERED: (
-        "Its message was received again and again and never answered: it kills workers.",
-        "after an upgrade",
-    ),
-    Reason.TIMED_OUT: ("Still unsettled at the run's deadline.", "yes"),
-}
 
 
 def settings_page() -> str:
@@ -132,8 +72,8 @@ def failures_page() -> str:
         "|---|---|---|",
     ]
     for reason in Reason:
-        meaning, redrive = MEANINGS[reason]
-        lines.append(f"| `{reason.value}` | {meaning} | {redrive} |")
+        told = EXPLAINED[reason]
+        lines.append(f"| `{reason.value}` | {told.meaning} | {told.redrive} |")
     return "\n".join(lines) + "\n"
 
 

@@ -97,6 +97,8 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
     assert (brand["name"], brand["assets"]) == ("nike", 54)
     failures = await cli("failures", "nike", "--json")
     assert [(g["reason"], g["count"]) for g in failures.json()] == [("not_found", 1)]
+    assert failures.json()[0]["redrive"] == "if it was put back"
+    assert "May a redrive help? if it was put back" in (await cli("failures", "nike")).out
     first = (await cli("assets", "nike", "--limit", "30", "--json")).json()
     second = (
         await cli("assets", "nike", "--after", first[-1]["key"], "--limit", "30", "--json")

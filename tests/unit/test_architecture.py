@@ -21,7 +21,7 @@ LAYERS = (
     {"api", "live", "workers"},
     {"phases"},
     {"registry", "insights", "fetch", "media", "objects"},
-    {"ports", "retry", "batching", "settings", "urls", "interruption"},
+    {"ports", "retry", "batching", "settings", "urls", "interruption", "failures"},
     {"messages", "data_folder"},
     {"errors"},
     {"model"},

@@ -23,6 +23,7 @@ app = typer.Typer(
     name="triptych",
     help="Turns a brand's scattered media into a committed, searchable, AI-enriched catalogue.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -194,13 +195,16 @@ def failures(
     """Show what failed in a run, by reason, with examples."""
 
     async def work(settings: Settings) -> None:
-        from triptych.cli.output import print_failures, print_json
+        from triptych.cli.output import explained, print_failures, print_json
         from triptych.wiring import connect, reach_database
 
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
             found = await find_run(parts.catalogue, name)
             groups = await parts.catalogue.failures(found.id, examples=examples)
-        (print_json if json else print_failures)(groups)
+        if json:
+            print_json(explained(groups))
+        else:
+            print_failures(groups)
 
     execute(work, debug=debug, data=data)
 

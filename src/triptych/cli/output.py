@@ -16,7 +16,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from triptych.model import AiState, Asset, Brand, Run, RunState
+from triptych.failures import EXPLAINED
+from triptych.model import AiState, Asset, Brand, Reason, Run, RunState
 from triptych.ports import FailureGroup
 
 console = Console(highlight=False)
@@ -112,12 +113,19 @@ def print_run(run: Run) -> None:
         console.print(f"  reason  {_escape(run.reason)}")
 
 
+def explained(groups: Sequence[FailureGroup]) -> list[dict[str, object]]:
+    """Return failures for programs: as they are, with what their reasons mean."""
+    return [{**_plain(group), **_plain(EXPLAINED[Reason(group.reason)])} for group in groups]
+
+
 def print_failures(groups: Sequence[FailureGroup]) -> None:
-    """Print failed items by reason, with examples."""
+    """Print failed items by reason: what it means, whether a redrive may help, examples."""
     if not groups:
         console.print("Nothing failed.", style="green")
     for group in groups:
-        console.print(f"[bold]{group.count:,}[/] {group.reason}")
+        told = EXPLAINED[Reason(group.reason)]
+        console.print(f"[bold]{group.count:,} {group.reason}[/]  {told.meaning}", soft_wrap=True)
+        console.print(f"    [dim]May a redrive help? {told.redrive}[/]", soft_wrap=True)
         for url, detail in group.examples:
             console.print(f"    {_escape(url)}", soft_wrap=True)
             if detail:

@@ -128,7 +128,9 @@ def _narrow(image: Image.Image) -> Image.Image:
     elif image.mode == "F":
         finite = samples[np.isfinite(samples)]
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-        samples = (np.nan_to_num(samples, nan=low) - low) * (255.0 / max(high - low, 1e-9))
+        samples = (np.nan_to_num(samples, nan=low, posinf=high, neginf=low) - low) * (
+            255.0 / max(high - low, 1e-9)
+        )
     return Image.fromarray(np.clip(np.nan_to_num(samples), 0, 255).astype(np.uint8))
 
 
