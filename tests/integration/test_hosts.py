@@ -150,7 +150,9 @@ async def test_one_slow_host_of_four_slows_none_of_the_others(tmp_path: Path) ->
     assert (run.state, run.done) == (RunState.COMMITTED, 608)
     slow = site.times["127.0.0.1"]
     assert len(slow) == 8
-    assert min(later - sooner for sooner, later in pairwise(slow)) > 0.9
+    # Seven pauses of a second; a busy machine may shift single arrivals.
+    assert slow[-1] - slow[0] > 6.5
+    assert min(later - sooner for sooner, later in pairwise(slow)) > 0.5
     others = max(site.times[host][-1] for host in site.times if host != "127.0.0.1")
     assert others < slow[-1], "the other three were done before the slow one"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,10 @@ from triptych.cli.frame import (
     execute,
     find_run,
 )
-from triptych.settings import Settings
+
+if TYPE_CHECKING:
+    # What a command needs is imported when it runs: `--help` has to be quick.
+    from triptych.settings import Settings
 
 app = typer.Typer(
     name="triptych",

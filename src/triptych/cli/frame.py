@@ -7,16 +7,17 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import structlog
 import typer
 
-from triptych.errors import BrandNotFound, SettingsError, TriptychError
-from triptych.model import Run
-from triptych.ports import Catalogue
-from triptych.settings import Settings
+if TYPE_CHECKING:
+    # Imported when a command runs: `--help` has to be quick.
+    import structlog
+
+    from triptych.model import Run
+    from triptych.ports import Catalogue
+    from triptych.settings import Settings
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ RunArgument = Annotated[
 
 def configure_logs(*, debug: bool, json: bool = False) -> None:
     """Send log lines to stderr: warnings and worse, or everything."""
+    import structlog
+
     level = logging.DEBUG if debug else logging.WARNING
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
@@ -81,6 +84,9 @@ def execute(
     Raises:
         typer.Exit: with 1 after an error of ours, 2 after a wrong setting, 130 after Ctrl-C.
     """
+    from triptych.errors import SettingsError, TriptychError
+    from triptych.settings import Settings
+
     configure_logs(debug=debug, json=json)
     try:
         settings = Settings.load(**overrides)
@@ -108,6 +114,10 @@ async def find_run(catalogue: Catalogue, name: str) -> Run:
         RunNotFound: no run has that id.
         BrandNotFound: it is no id, and no brand of that name has run.
     """
+    from uuid import UUID
+
+    from triptych.errors import BrandNotFound
+
     try:
         run_id = UUID(name)
     except ValueError:
