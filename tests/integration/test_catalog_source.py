@@ -153,7 +153,13 @@ async def test_a_malformed_item_fails_by_itself(service: Service) -> None:
         text('{"items": ["x", null, {"url": 7}, {"url": "https://x/1", "metadata": []}, {}]}')
     )
     (found,) = await pages(service.base)
-    assert [row.url for row in found.rows] == ["x", "None", "", "https://x/1", ""]
+    assert [row.url for row in found.rows] == [
+        '"x"',
+        "null",
+        '{"url": 7}',
+        "https://x/1",
+        "{}",
+    ]
     assert all(row.metadata == {} for row in found.rows)
 
 

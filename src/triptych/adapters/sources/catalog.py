@@ -7,31 +7,47 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from yarl import URL
 
-from triptych.adapters.sources.http import REQUEST_DEADLINE_S, TryAgain, pause, request
+from triptych.adapters.sources.http import TryAgain, pause, request
+from triptych.adapters.sources.json_text import read_json, show_json
 from triptych.errors import SourceRefused
 from triptych.ports import Page, Row
 
 PAGE_MAX_BYTES = 32 * 1024 * 1024
+PAGE_DEADLINE_S = 60.0
 PAGES_MAX = 1_000_000
+CURSOR_MAX_CHARS = 4096
 CHUNK_BYTES = 64 * 1024
-CURSORS_REMEMBERED = 1000
-"""Enough to notice a circle; a longer one ends at the limit of pages."""
+SHOWN_CHARS = 500
+"""What is kept of an item that cannot be read."""
 
 
 class _Answer(BaseModel):
     """A page as the service writes it; the items are looked at one by one."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=True)
 
     items: list[Any]
-    next: str | None = Field(default=None)
+    next: str | None = Field(None, max_length=CURSOR_MAX_CHARS, pattern=r"^[^\x00]*$")
+
+
+def _or_empty(value: object) -> object:
+    # PHP writes an empty object as an empty list.
+    return {} if value is None or value == [] else value
+
+
+class _Item(BaseModel):
+    """An item as the service writes it."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    url: str = Field(min_length=1)
+    metadata: Annotated[dict[str, Any], BeforeValidator(_or_empty)] = Field(default_factory=dict)
 
 
 class CatalogSource:
@@ -49,16 +65,21 @@ class CatalogSource:
 
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
         """See `triptych.ports.Source.pages`."""
-        seen = {cursor}
+        # Brent's: whatever the length of a circle, the cursors walk into the milestone again.
+        milestone, steps, stretch = cursor, 0, 1
         for _ in range(PAGES_MAX):
             answer = await self._page(brand, cursor)
             cursor = answer.next or None
             yield Page([_row(item) for item in answer.items], cursor)
             if cursor is None:
                 return
-            if cursor in seen:
-                raise SourceRefused(f"The source lists in a circle: cursor {cursor!r} came twice.")
-            seen = {*seen, cursor} if len(seen) < CURSORS_REMEMBERED else {cursor}
+            if cursor == milestone:
+                raise SourceRefused(
+                    f"The source lists in a circle: cursor {cursor[:100]!r} came twice."
+                )
+            steps += 1
+            if steps == stretch:
+                milestone, steps, stretch = cursor, 0, stretch * 2
         raise SourceRefused(f"The source lists more than {PAGES_MAX} pages.")
 
     async def _page(self, brand: str, cursor: str | None) -> _Answer:
@@ -72,11 +93,13 @@ class CatalogSource:
             attempt += 1
             try:
                 async with request(
-                    self._session, url, headers=self._headers, deadline_s=REQUEST_DEADLINE_S
+                    self._session, url, headers=self._headers, deadline_s=PAGE_DEADLINE_S
                 ) as response:
-                    return _parse(await _read(response))
+                    body = await _read(response)
             except TryAgain as error:
                 await pause(attempt, error)
+            else:
+                return _parse(body)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -93,21 +116,29 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def _parse(body: bytes) -> _Answer:
     try:
-        return _Answer.model_validate(orjson.loads(body))
-    except (orjson.JSONDecodeError, ValidationError) as error:
-        shown = (str(error).splitlines() or ["?"])[0]
-        raise SourceRefused(
-            f"A page of the source cannot be read ({shown}).",
-            remedy='It must be {"items": [{"url": "…", "metadata": {}}], "next": "…" or null}.',
-        ) from error
+        return _Answer.model_validate(read_json(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise _unreadable(f"{where}: {first['msg']}") from error
+    except ValueError as error:
+        raise _unreadable(str(error)) from error
+
+
+def _unreadable(why: str) -> SourceRefused:
+    return SourceRefused(
+        f"A page of the source cannot be read ({why}).",
+        remedy='It must be {"items": [{"url": "…", "metadata": {}}], "next": "…" or null}.',
+    )
 
 
 def _row(item: Any) -> Row:
-    """Read one item; a malformed one becomes a row that fails by itself, not with its page."""
-    if not isinstance(item, dict):
-        return Row(str(item)[:200], {})
-    url, metadata = item.get("url"), item.get("metadata")
-    return Row(
-        url if isinstance(url, str) else "",
-        metadata if isinstance(metadata, dict) else {},
-    )
+    """Read one item; a malformed one becomes a row that fails by itself, not with its page.
+
+    Its own JSON, which is never a URL, stands where the URL should: that is what people see.
+    """
+    try:
+        known = _Item.model_validate(item)
+    except ValidationError:
+        return Row(show_json(item, SHOWN_CHARS), {})
+    return Row(known.url, known.metadata)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -13,15 +12,20 @@ from yarl import URL
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.client import parse_retry_after
 from triptych.fetch.guard import refusal
+from triptych.retry import backoff
 
 TRIES = 5
-BACKOFF_BASE_S = 0.25
+BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 8.0
 WAIT_MAX_S = 20.0
 """A longer Retry-After is waited for in the queue, not here."""
-REQUEST_DEADLINE_S = 60.0
+CONNECT_S = 15.0
+SILENCE_S = 60.0
+"""A connection that says nothing for this long is dead."""
 REDIRECTS_MAX = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+PASSING = frozenset({408, 425, 429})
+"""Statuses below 500 that ask to come again."""
 
 
 class TryAgain(Exception):
@@ -38,41 +42,64 @@ async def request(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Yield a good answer of ``url``; redirects are followed, without ``headers`` to other hosts.
 
+    ``deadline_s`` covers the reading of the body too. What the block raises for its own reasons
+    must not be an `OSError` or a `ValueError`, for those are taken for the source's.
+
     Raises:
         TryAgain: a timeout, a broken connection, 429 or 5xx.
         SourceRefused: any other answer, or an address that is not public.
     """
-    origin = url.origin()
     try:
-        async with asyncio.timeout(deadline_s):
-            for _ in range(REDIRECTS_MAX + 1):
-                sent = headers if url.origin() == origin else {}
-                async with session.get(url, headers=sent, allow_redirects=False) as response:
-                    if response.status not in REDIRECTS or "Location" not in response.headers:
-                        _check_status(response)
-                        yield response
-                        return
-                    url = url.join(URL(response.headers["Location"]))
-            raise SourceRefused(f"The source answers with more than {REDIRECTS_MAX} redirects.")
-    except (aiohttp.InvalidURL, ValueError) as error:
-        raise SourceRefused(f"The source's address is no URL ({error}).") from error
+        async with asyncio.timeout(deadline_s), _answer(session, url, headers) as response:
+            yield response
     except TimeoutError as error:
         message = f"no answer within {deadline_s:g} s"
         raise TryAgain(message) from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        # Before ValueError, which it is too. Certificates get renewed.
+        raise TryAgain(_text(error)) from error
+    except (aiohttp.InvalidURL, ValueError) as error:
+        raise SourceRefused(
+            f"The source's address, or one that it redirects to, is no http(s) URL "
+            f"({_text(error)})."
+        ) from error
     except (aiohttp.ClientError, OSError) as error:
         if (refused := refusal(error)) is not None:
             raise SourceRefused(
                 f"The source is at an address that is not public ({refused}).",
                 remedy="Allow its network with TRIPTYCH_FETCH_ALLOW.",
             ) from error
-        raise TryAgain(str(error) or type(error).__name__) from error
+        raise TryAgain(_text(error)) from error
+
+
+@asynccontextmanager
+async def _answer(
+    session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str]
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    origin = url.origin()
+    # The session's own limit on the whole would cut long downloads; the caller has a deadline.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+    for _ in range(REDIRECTS_MAX + 1):
+        async with session.get(
+            url,
+            headers=headers if url.origin() == origin else None,
+            allow_redirects=False,
+            timeout=timeout,
+        ) as response:
+            location = response.headers.get("Location")
+            if response.status not in REDIRECTS or location is None:
+                _check_status(response)
+                yield response
+                return
+            url = url.join(URL(location))
+    raise SourceRefused(f"The source answers with more than {REDIRECTS_MAX} redirects.")
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
     status = response.status
     if status == 200:
         return
-    if status in {408, 425, 429} or status >= 500:
+    if status in PASSING or status >= 500:
         asked = parse_retry_after(response.headers.get("Retry-After"))
         message = f"HTTP {status}"
         raise TryAgain(message, asked)
@@ -83,7 +110,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
 
 
 async def pause(attempt: int, error: TryAgain) -> None:
-    """Wait before the next try, or give up.
+    """Wait before the next try: what the source asks for, and full jitter on top; or give up.
 
     Raises:
         SourceUnavailable: the tries are used up, or the source asks for a long wait.
@@ -93,5 +120,10 @@ async def pause(attempt: int, error: TryAgain) -> None:
         raise SourceUnavailable(
             f"The source does not answer ({error}).", retry_after_s=asked
         ) from error
-    delay = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**attempt))  # noqa: S311
-    await asyncio.sleep(max(delay, asked or 0.0))
+    jitter = backoff(attempt, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
+    await asyncio.sleep((asked or 0.0) + jitter)
+
+
+def _text(error: BaseException) -> str:
+    # On one line: some of aiohttp's messages quote what they received on lines of their own.
+    return " ".join(str(error).split()) or type(error).__name__
