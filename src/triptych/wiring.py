@@ -27,6 +27,7 @@ from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.fetch.hosts import Hosts
 from triptych.insights.step import discover
 from triptych.interruption import ending_with
+from triptych.media.decoders import Decoders
 from triptych.objects import ObjectStore, open_store
 from triptych.phases.acquire import Acquire, AcquireLimits
 from triptych.phases.ai import AiPhase
@@ -187,6 +188,8 @@ async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
 async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     settings = parts.settings
     cores = os.cpu_count() or 1
+    decoders = Decoders(cores)
+    stack.callback(decoders.close)
     threads = stack.enter_context(ThreadPoolExecutor(cores + 1, thread_name_prefix="acquire"))
     fetcher = Fetcher(
         AddressGuard(settings.fetch_allow),
@@ -209,7 +212,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
         max_pixels=settings.decode_max_pixels,
     )
     return Acquire(
-        parts.catalogue, parts.registry, fetcher, store, embedder, buffer, threads, limits
+        parts.catalogue, parts.registry, fetcher, store, embedder, buffer, decoders, threads, limits
     )
 
 

@@ -22,14 +22,14 @@ import structlog
 from triptych.batching import Batcher
 from triptych.errors import (
     HostBusy,
-    ItemError,
     PermanentItemError,
     StoreUnavailable,
     TransientItemError,
 )
 from triptych.fetch.client import Fetched, Fetcher, Validators
 from triptych.fetch.hosts import Turn
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import Decoded
+from triptych.media.decoders import Decoders
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, Staged
 from triptych.objects import ObjectStore
@@ -75,6 +75,7 @@ class Acquire:
         store: ObjectStore,
         embedder: Embedder | None,
         buffer: Buffer,
+        decoders: Decoders,
         threads: Executor,
         limits: AcquireLimits,
     ) -> None:
@@ -84,6 +85,7 @@ class Acquire:
         self._store = store
         self._embedder = embedder
         self._buffer = buffer
+        self._decoders = decoders
         self._threads = threads
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.concurrency)
@@ -163,15 +165,16 @@ class Acquire:
             # The same bytes under the same model: stored and embedded already.
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
         size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
-        decoded = await loop.run_in_executor(
-            self._threads, _decode, fetched.body, size, self._limits.max_pixels
-        )
+        decoded = await loop.run_in_executor(self._threads, self._decode, fetched.body, size)
         # Objects before rows: the bytes are stored when the item settles.
         object_key, embedding = await asyncio.gather(
             self._store.put(fetched.body, sha256, decoded.media_type),
             self._embedding(decoded),
         )
         return _staged(fetched, decoded, sha256, object_key, embedding, model)
+
+    def _decode(self, body: bytes, size: int) -> Decoded:
+        return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
 
     async def _embedding(self, decoded: Decoded) -> npt.NDArray[np.float32] | None:
         return await self._embed(decoded.pixels) if self._embedder else None
@@ -205,17 +208,6 @@ class Acquire:
         loop = asyncio.get_running_loop()
         batch = np.stack(images)
         return list(await loop.run_in_executor(self._threads, self._embedder.embed, batch))
-
-
-def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
-    """Decode; what the decoder did not foresee is the item's failure, not the worker's."""
-    try:
-        return decode(body, size=size, max_pixels=max_pixels)
-    except ItemError:
-        raise
-    except Exception as error:
-        log.exception("decode_defect")
-        raise PermanentItemError(Reason.INTERNAL, f"{type(error).__name__}: {error}") from error
 
 
 def _sha256(body: bytes) -> bytes:

@@ -1,0 +1,50 @@
+"""The decoder process: ``python -m triptych.media.decoder``. See `triptych.media.decoders`."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import sys
+from typing import IO
+
+from triptych.errors import PermanentItemError
+from triptych.media.decode import decode
+from triptych.media.exchange import ANSWER, REQUEST, TEXT_MAX_BYTES, write_picture
+from triptych.model import Reason
+
+
+def main() -> None:
+    """Decode what comes over the socket on standard input until it ends, as the worker does."""
+    with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rb") as source:
+        while head := source.read(REQUEST.size):
+            size, length, max_pixels, memory, seconds = REQUEST.unpack(head)
+            _limit_memory(memory)
+            # The worker may be gone by the time a picture hangs: then nobody else ends this.
+            signal.alarm(seconds)
+            ok, content = _answer(source, length, size, max_pixels)
+            signal.alarm(0)
+            line.sendall(ANSWER.pack(ok, len(content)) + content)
+
+
+def _answer(source: IO[bytes], length: int, size: int, max_pixels: int) -> tuple[bool, bytes]:
+    body = source.read(length)
+    try:
+        return True, write_picture(decode(body, size=size, max_pixels=max_pixels))
+    except PermanentItemError as error:
+        return False, _failure(error.reason, error.detail)
+    except MemoryError:
+        return False, _failure(Reason.TOO_MANY_PIXELS, "needs too much memory")
+
+
+def _failure(reason: Reason, detail: str) -> bytes:
+    return f"{reason.value}\n{detail}".encode("utf-8", "replace")[:TEXT_MAX_BYTES]
+
+
+def _limit_memory(limit: int) -> None:
+    if sys.platform == "linux" and resource.getrlimit(resource.RLIMIT_AS)[0] != limit:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Decoding in processes of their own: a picture that kills its decoder costs itself and no more.
+
+Image libraries are written in C and read bytes that nobody vouches for. A decoder here is a child
+process with a cap on its memory and nothing of the worker's environment; it is given one picture
+at a time and a deadline for it, and is replaced when it dies.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from triptych.errors import PermanentItemError
+from triptych.media.decode import Decoded
+from triptych.media.exchange import ANSWER, REQUEST, read_picture
+from triptych.model import Reason
+
+DEADLINE_S = 20.0
+"""For one picture; the largest that is allowed takes a few seconds."""
+MEMORY_MAX_BYTES = 4 * 1024**3
+"""Address space of one decoder: what a hundred million pixels need, in the worst mode, twice."""
+ANSWER_MAX_BYTES = 64 * 1024**2
+END_S = 5.0
+BUFFER_BYTES = 1024 * 1024
+"""A picture and its answer fit in the line, mostly, so that neither side waits for the other."""
+KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH")
+"""What a decoder inherits; the rest may hold passwords."""
+ALLOCATOR = {
+    "MALLOC_TOP_PAD_": str(16 * 1024**2),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2),
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+}
+"""glibc hands every picture's memory back and faults it in anew for the next: a third of the time
+went there. With these a decoder keeps up to 64 MiB."""
+
+log = structlog.get_logger(__name__)
+
+
+class Decoders:
+    """``count`` decoders, started when first needed. Safe to call from as many threads."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        deadline_s: float = DEADLINE_S,
+        memory_max_bytes: int = MEMORY_MAX_BYTES,
+    ) -> None:
+        self._deadline_s = deadline_s
+        self._memory_max_bytes = memory_max_bytes
+        self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
+        for _ in range(count):
+            self._idle.put(None)
+        self._count = count
+
+    def decode(self, body: bytes, *, size: int, max_pixels: int) -> Decoded:
+        """Decode as `triptych.media.decode.decode` does, out of harm's way. Blocks.
+
+        Raises:
+            PermanentItemError: as there; also when the decoder died of it, or took too long.
+        """
+        seconds = math.ceil(self._deadline_s + END_S)
+        request = REQUEST.pack(size, len(body), max_pixels, self._memory_max_bytes, seconds)
+        with self._child() as child:
+            try:
+                ok, content = child.ask(request, body, self._deadline_s)
+                if ok:
+                    return read_picture(content, size)
+                reason, _, detail = content.decode("utf-8", "replace").partition("\n")
+                failure = PermanentItemError(Reason(reason), detail)
+            except TimeoutError as error:
+                child.end()
+                raise self._undecodable(f"took longer than {self._deadline_s:g} s", body) from error
+            except (OSError, EOFError, ValueError) as error:
+                code = child.end()
+                raise self._undecodable(f"killed its decoder (exit {code})", body) from error
+        raise failure
+
+    def _undecodable(self, what: str, body: bytes) -> PermanentItemError:
+        log.warning("decoder_lost", why=what, bytes=len(body))
+        return PermanentItemError(Reason.UNDECODABLE, f"decoding {what}")
+
+    @contextmanager
+    def _child(self) -> Iterator[_Child]:
+        """Borrow a decoder that lives; a dead one's place stays, for the next to fill."""
+        child = self._idle.get()
+        try:
+            if child is None or not child.alive:
+                # It died with nothing to do: no picture is to blame.
+                if child is not None:
+                    child.end()
+                child = _Child()
+            yield child
+        finally:
+            self._idle.put(child)
+
+    def close(self) -> None:
+        """End all decoders. Safe to repeat."""
+        for child in [self._idle.get() for _ in range(self._count)]:
+            if child is not None:
+                child.end()
+            self._idle.put(None)
+
+
+class _Child:
+    """One decoder process and the line to it."""
+
+    def __init__(self) -> None:
+        self._line, theirs = socket.socketpair()
+        with theirs:
+            for end in (self._line, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+            inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
+            self._process = subprocess.Popen(
+                # -P: nothing is imported from the folder it happens to stand in.
+                [sys.executable, "-P", "-m", "triptych.media.decoder"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env={**inherited, **ALLOCATOR},
+                # A session of its own: Ctrl-C in a terminal is for the worker, which drains.
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, request: bytes, body: bytes, deadline_s: float) -> tuple[bool, bytearray]:
+        """Raise `TimeoutError`, `OSError` or `EOFError`, after which it is of no more use."""
+        ends = time.monotonic() + deadline_s
+        self._line.settimeout(deadline_s)
+        self._line.sendall(request)
+        self._line.sendall(body)
+        ok, length = ANSWER.unpack(self._receive(ANSWER.size, ends))
+        if length > ANSWER_MAX_BYTES:
+            raise EOFError
+        return bool(ok), self._receive(length, ends)
+
+    def _receive(self, length: int, ends: float) -> bytearray:
+        content = bytearray(length)
+        view = memoryview(content)
+        while view:
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._line.settimeout(left)
+            received = self._line.recv_into(view)
+            if not received:
+                raise EOFError
+            view = view[received:]
+        return content
+
+    def end(self) -> int:
+        """Kill it if it lives; return its exit code."""
+        self._line.close()
+        self._process.kill()
+        return self._process.wait(END_S)
