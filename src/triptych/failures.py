@@ -62,10 +62,12 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "after the limit is raised",
         ),
         Reason.NOT_AN_IMAGE: Explanation(
-            "The content is no image format known here.", "if it was replaced"
+            "The content is no image format known here.",
+            "if it was replaced; `TRIPTYCH_OTHER_MEDIA=true` keeps videos, sounds and PDFs",
         ),
         Reason.UNDECODABLE: Explanation(
-            "An image that is broken or cut short.", "if it was replaced"
+            "An image that is broken or cut short, or that its decoder died of.",
+            "if it was replaced",
         ),
         Reason.TOO_MANY_PIXELS: Explanation(
             "More pixels than `TRIPTYCH_DECODE_MAX_PIXELS`.",

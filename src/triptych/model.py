@@ -193,22 +193,37 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Colour:
+    """A colour that dominates a picture."""
+
+    rgb: int
+    """``0xRRGGBB``, sRGB."""
+    share: float
+    """Of the visible pixels, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
-    """What acquiring an item brought: an asset to be, until the run commits."""
+    """What acquiring an item brought: an asset to be, until the run commits.
+
+    What is no picture, a video or a PDF, has neither size in pixels nor hash, colours, embedding.
+    """
 
     sha256: bytes
     object_key: str
     media_type: str
     size_bytes: int
-    width: int
-    height: int
-    phash: int
+    width: int | None
+    height: int | None
+    phash: int | None
     """64-bit perceptual hash, as a signed integer."""
     embedding: npt.NDArray[np.float32] | None
     """Unit vector of the model's dimension, shape (d,)."""
     model: str | None
     etag: str | None = None
     last_modified: str | None = None
+    colours: tuple[Colour, ...] = ()
+    """That dominate it, the largest share first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,12 +253,13 @@ class Asset:
     object_key: str
     media_type: str
     size_bytes: int
-    width: int
-    height: int
-    phash: int
+    width: int | None
+    height: int | None
+    phash: int | None
     embedding: npt.NDArray[np.float32] | None
     model: str | None
     metadata: Metadata
+    colours: tuple[Colour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,10 @@ class Settings(BaseSettings):
         100_000_000, description="Pixels of one image; checked before they are allocated."
     )
 
+    other_media: bool = Field(
+        False, description="Keep videos, sounds and PDFs too, without an embedding."
+    )
+
     sweep_s: Positive = Field(1.0, description="Seconds between two sweeps.")
     stalled_s: Positive = Field(
         90.0, description="Seconds without progress after which a run counts as standing still."

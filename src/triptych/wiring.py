@@ -210,6 +210,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
         concurrency=settings.acquire_concurrency,
         embed_batch=settings.embed_batch,
         max_pixels=settings.decode_max_pixels,
+        other_media=settings.other_media,
     )
     return Acquire(
         parts.catalogue, parts.registry, fetcher, store, embedder, buffer, decoders, threads, limits

@@ -17,6 +17,7 @@ from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
     AiState,
+    Colour,
     Insight,
     Item,
     ItemResult,
@@ -49,7 +50,18 @@ def done(item: Item, content: str = "same") -> ItemResult:
     return ItemResult(
         item.key,
         Staged(
-            digest, f"sha256/{digest.hex()}", "image/png", 10, 4, 3, -7, vector, "m", '"e"', "t"
+            sha256=digest,
+            object_key=f"sha256/{digest.hex()}",
+            media_type="image/png",
+            size_bytes=10,
+            width=4,
+            height=3,
+            phash=-7,
+            embedding=vector,
+            model="m",
+            etag='"e"',
+            last_modified="t",
+            colours=(Colour(0x00FF7F, 0.75), Colour(0, 0.25)),
         ),
     )
 
@@ -169,6 +181,22 @@ class CatalogueContract:
         run = await catalogue.commit(run_id)
         assert (run.state, run.added) == (RunState.COMMITTED, 0)
 
+    async def test_what_is_no_picture_has_no_size_in_pixels(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        (item,) = await catalogue.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+        staged = Staged(b"0" * 32, "sha256/film", "video/mp4", 9, None, None, None, None, None)
+        await catalogue.seal(run_id)
+        await catalogue.settle(run_id, [ItemResult(item.key, staged)], limit=LIMIT)
+        await catalogue.commit(run_id)
+        (asset,) = await catalogue.assets(run_id, after=None, limit=LIMIT)
+        assert (asset.media_type, asset.width, asset.height, asset.phash) == (
+            "video/mp4",
+            None,
+            None,
+            None,
+        )
+        assert (await catalogue.known_assets("nike", [item.key]))[item.key] == staged
+
     async def test_g1_commit_publishes_everything_at_once(self, catalogue: Catalogue) -> None:
         run_id = (await open_run(catalogue)).run.id
         items = await catalogue.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
@@ -185,6 +213,7 @@ class CatalogueContract:
         result = {item.key: done(item).staged for item in items}[asset.key]
         assert result is not None
         assert (asset.sha256, asset.phash, asset.model) == (result.sha256, -7, "m")
+        assert asset.colours == result.colours == (Colour(0x00FF7F, 0.75), Colour(0, 0.25))
         assert asset.embedding is not None
         np.testing.assert_array_equal(asset.embedding, result.embedding)
 

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.faults.world import picture
 from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
-from triptych.media.decoders import Decoders
+from triptych.media.decoders import Decoders, _Child
 from triptych.media.exchange import REQUEST
 from triptych.model import Reason
 
@@ -55,12 +55,8 @@ def test_what_comes_out_is_what_decoding_here_gives(decoders: Decoders) -> None:
             decode(picture(number), size=SIDE, max_pixels=MAX_PIXELS),
         )
         np.testing.assert_array_equal(there.pixels, here.pixels)
-        assert (there.width, there.height, there.media_type, there.phash) == (
-            here.width,
-            here.height,
-            here.media_type,
-            here.phash,
-        )
+        for name in ("width", "height", "media_type", "phash", "colours"):
+            assert getattr(there, name) == getattr(here, name)
 
 
 def test_failures_keep_their_reasons(decoders: Decoders) -> None:
@@ -85,15 +81,22 @@ def test_many_threads_share_them(decoders: Decoders) -> None:
     assert found == found[:5] * 20
 
 
-def test_g9_a_crash_costs_one_picture() -> None:
+def test_g9_a_crash_costs_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     decoders = Decoders(1)
+    asked = threading.Event()
+    receive = _Child._receive
+
+    def receiving(child: _Child, length: int, ends: float) -> bytearray:
+        asked.set()
+        return receive(child, length, ends)
+
+    monkeypatch.setattr(_Child, "_receive", receiving)
     try:
         victim = pid_of_the_next(decoders)
         os.kill(victim, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as pool:
             doomed = pool.submit(open_, decoders, picture(1))
-            while not decoders._idle.empty():
-                threading.Event().wait(0.01)
+            assert asked.wait(PATIENCE_S)
             os.kill(victim, signal.SIGKILL)
             with pytest.raises(PermanentItemError, match="killed its decoder") as error:
                 doomed.result(PATIENCE_S)

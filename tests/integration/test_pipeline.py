@@ -33,6 +33,7 @@ class Site:
         self.hits = 0
         self.gone: set[int] = set()
         self.failing: dict[int, int] = {}
+        self.instead: dict[int, bytes] = {}
         self.gate: asyncio.Event | None = None
 
     async def get(self, request: web.Request) -> web.Response:
@@ -45,7 +46,8 @@ class Site:
         if self.failing.get(number, 0):
             self.failing[number] -= 1
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "0"})
-        return web.Response(body=picture(self.seed + number), content_type="image/png")
+        body = self.instead.get(number) or picture(self.seed + number)
+        return web.Response(body=body, content_type="image/png")
 
 
 @pytest.fixture
@@ -107,6 +109,20 @@ async def test_one_call_from_python_takes_a_brand_through_all_phases(
             assert float(asset.embedding @ asset.embedding) == pytest.approx(1, abs=1e-2)
         kinds = {insight.kind for insight in await local.catalogue.insights(run.id)}
         assert kinds == {"clusters", "duplicates"}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_other_media_are_kept_by_setting(site: Site, tmp_path: Path, kept: bool) -> None:
+    site.instead = {1: b"%PDF-1.7\n" + b"\0" * 100, 2: b"<html>not media</html>"}
+    source = write_manifest(tmp_path, site.base, "nike", 4)
+    async with local_at(tmp_path, other_media=kept, tolerated_failures=1.0) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        assets = {asset.url: asset for asset in await snapshot(local, "nike")}
+        insights = await local.catalogue.insights(run.id)
+    assert run.reasons == {"not_an_image": 1 if kept else 2}
+    pdf = assets.get(f"{site.base}/nike/1.png")
+    assert (pdf is not None and pdf.media_type == "application/pdf" and pdf.phash is None) is kept
+    assert [insight.error for insight in insights] == [None, None]
 
 
 async def test_g6_unchanged_content_is_kept_and_changed_content_replaced(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,13 @@ def test_formats_are_told_by_content(kind: str, media_type: str) -> None:
     decoded = open_(encode(scene(), kind))
     assert (decoded.width, decoded.height, decoded.media_type) == (128, 96, media_type)
     assert decoded.pixels.shape == (SIDE, SIDE, 3)
+    assert difference(decoded, scene()) < LOSSY
+
+
+def test_heic() -> None:
+    # Made once from `scene` by pillow-heif, at quality 95: no encoder of HEVC is installed here.
+    decoded = open_((Path(__file__).parents[1] / "data/scene.heic").read_bytes())
+    assert (decoded.width, decoded.height, decoded.media_type) == (128, 96, "image/heic")
     assert difference(decoded, scene()) < LOSSY
 
 
@@ -166,7 +174,8 @@ def test_g9_a_file_cut_short_is_refused(kind: str, tenth: int) -> None:
     [
         (b"<!DOCTYPE html><html><body>403</body></html>", "an HTML page"),
         (b"\n <html>", "an HTML page"),
-        (b'<?xml version="1.0"?><svg/>', "XML or SVG"),
+        (b"<!DOCTYPE html><body><svg xmlns='http://www.w3.org/2000/svg'/>", "an HTML page"),
+        (b'<?xml version="1.0"?><rss/>', "XML that is no SVG"),
         (b'{"error": "gone"}', "JSON or text"),
         (b"%PDF-1.7", "a PDF"),
         (b"\x00" * 100, "no picture format known here"),

@@ -32,7 +32,7 @@ FIRST_CAPACITY = 1_024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """A committed snapshot in columns: row ``i`` of each is asset ``i``. Read-only.
+    """A committed snapshot's pictures in columns: row ``i`` of each is asset ``i``. Read-only.
 
     Assets come in key order. A key is the head of a SHA-256, so the first
     `SNAPSHOT_MAX_ASSETS_IN_MEMORY` keys are an even sample of a larger snapshot: the same one
@@ -172,7 +172,9 @@ class _Columns:
         return len(self._urls)
 
     def add(self, assets: Sequence[Asset]) -> None:
-        for row, asset in enumerate(assets, start=len(self)):
+        """Take pictures in; what is none has nothing that a step could look at."""
+        pictures = [asset for asset in assets if asset.phash is not None]
+        for row, asset in enumerate(pictures, start=len(self)):
             self._keys += asset.key
             self._sha256 += asset.sha256
             self._urls.append(asset.url)
@@ -180,7 +182,7 @@ class _Columns:
                 if asset.model not in self._vectors:
                     self._vectors[asset.model] = _Vectors(self._capacity - row)
                 self._vectors[asset.model].add(row, asset.embedding)
-        numbers = [(a.phash, a.width, a.height, a.size_bytes) for a in assets]
+        numbers = [(a.phash, a.width, a.height, a.size_bytes) for a in pictures]
         self._numbers.append(np.array(numbers, dtype=np.int64).reshape(-1, 4))
 
     def snapshot(self, run: Run, *, sampled: bool) -> Snapshot:

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pi_heif
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from triptych.errors import PermanentItemError
+from triptych.media.colours import dominant
 from triptych.media.fingerprint import phash
-from triptych.model import Reason
+from triptych.media.svg import looks_like_svg, rasterise
+from triptych.model import Colour, Reason
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP")
 """What is decoded. Never Pillow's whole list: some of its readers start other programs."""
 DRAFT_FACTOR = 2
 """JPEG is decoded at no less than this many times the size that is needed (DCT scaling)."""
@@ -30,6 +33,9 @@ GROUND_SIDE = 64
 """Side of the reduced picture that decides about the ground."""
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 
+SVG = "image/svg+xml"
+
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 # The size cap below is the one in force; Pillow's own would only raise another error.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -50,6 +56,8 @@ class Decoded:
     media_type: str
     """By content."""
     phash: int
+    colours: tuple[Colour, ...] = ()
+    """That dominate it, the largest share first; of what is visible."""
 
 
 def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
@@ -75,19 +83,27 @@ def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
 
 
 def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
+    if looks_like_svg(body):
+        drawn, width, height = rasterise(body, DRAFT_FACTOR * size)
+        return _decoded(drawn, size, width, height, SVG)
     with Image.open(io.BytesIO(body), formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise PermanentItemError(
                 Reason.TOO_MANY_PIXELS, f"{width}×{height}; {max_pixels} pixels are allowed"
             )
-        media_type = Image.MIME.get(image.format or "", "application/octet-stream")
+        media_type = image.get_format_mimetype() or "application/octet-stream"
         image.draft("RGB", (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
         image.load()
         turned = ImageOps.exif_transpose(image)
         if turned.size == image.size[::-1] and image.size[0] != image.size[1]:
             width, height = height, width
-        rgb = _to_rgb(turned)
+        return _decoded(turned, size, width, height, media_type)
+
+
+def _decoded(image: Image.Image, size: int, width: int, height: int, media_type: str) -> Decoded:
+    visible = _to_8_bit(image)
+    rgb = _to_rgb(visible)
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
         pixels=np.asarray(square, dtype=np.uint8),
@@ -95,18 +111,24 @@ def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
         height=height,
         media_type=media_type,
         phash=phash(rgb),
+        colours=dominant(visible),
     )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Bring any mode to 8-bit RGB, transparency over white, or over black what is white itself."""
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Bring any mode to 8-bit RGB, or RGBA if something may be transparent."""
     if image.mode in WIDE_MODES:
         image = _narrow(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        ground = Image.new("RGBA", rgba.size, _ground(rgba))
-        return Image.alpha_composite(ground, rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    wanted = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Lay transparency over white, or over black what is white itself."""
+    if image.mode == "RGB":
+        return image
+    ground = Image.new("RGBA", image.size, _ground(image))
+    return Image.alpha_composite(ground, image).convert("RGB")
 
 
 def _ground(rgba: Image.Image) -> tuple[int, int, int, int]:
@@ -139,8 +161,8 @@ def _looks_like(body: bytes) -> str:
     head = body[:256].lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         return "an HTML page"
-    if head.startswith((b"<?xml", b"<svg")):
-        return "XML or SVG"
+    if head.startswith(b"<?xml"):
+        return "XML that is no SVG"
     if head.startswith((b"{", b"[")):
         return "JSON or text"
     if head.startswith(b"%pdf"):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+import orjson
 
 from triptych.media.decode import Decoded
+from triptych.model import Colour
 
 RGB = 3
 TEXT_MAX_BYTES = 10_000
@@ -18,15 +20,22 @@ REQUEST = struct.Struct(">IIQQI")
 """Side, length of the body, pixels, bytes of memory and seconds allowed; then the body."""
 ANSWER = struct.Struct(">BI")
 """Whether it is a picture, and the length of what follows: a picture, or a reason and a text."""
-PICTURE = struct.Struct(">IIqH")
-"""Width, height, perceptual hash, length of the media type; then the type and the pixels."""
+HEAD = struct.Struct(">I")
+"""Length of a picture's JSON, which comes next; then its pixels."""
 
 
 def write_picture(decoded: Decoded) -> bytes:
     """Return a picture as the bytes that go over the line."""
-    kind = decoded.media_type.encode()
-    head = PICTURE.pack(decoded.width, decoded.height, decoded.phash, len(kind))
-    return head + kind + decoded.pixels.tobytes()
+    told = orjson.dumps(
+        {
+            "width": decoded.width,
+            "height": decoded.height,
+            "media_type": decoded.media_type,
+            "phash": decoded.phash,
+            "colours": [(colour.rgb, colour.share) for colour in decoded.colours],
+        }
+    )
+    return HEAD.pack(len(told)) + told + decoded.pixels.tobytes()
 
 
 def read_picture(content: bytes | bytearray, size: int) -> Decoded:
@@ -36,10 +45,16 @@ def read_picture(content: bytes | bytearray, size: int) -> Decoded:
         ValueError: these are no such bytes.
     """
     try:
-        width, height, phash, length = PICTURE.unpack_from(content)
-    except struct.error as error:
+        (length,) = HEAD.unpack_from(content)
+        start = HEAD.size + length
+        told = orjson.loads(bytes(content[HEAD.size : start]))
+        return Decoded(
+            pixels=np.frombuffer(content, np.uint8, offset=start).reshape(size, size, RGB),
+            width=int(told["width"]),
+            height=int(told["height"]),
+            media_type=str(told["media_type"]),
+            phash=int(told["phash"]),
+            colours=tuple(Colour(int(rgb), float(share)) for rgb, share in told["colours"]),
+        )
+    except (struct.error, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
-    start = PICTURE.size + length
-    pixels = np.frombuffer(content, np.uint8, offset=start).reshape(size, size, RGB)
-    media_type = bytes(content[PICTURE.size : start]).decode()
-    return Decoded(pixels, width, height, media_type, phash)

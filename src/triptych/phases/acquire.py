@@ -30,6 +30,7 @@ from triptych.fetch.client import Fetched, Fetcher, Validators
 from triptych.fetch.hosts import Turn
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
+from triptych.media.kinds import other_media
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, Staged
 from triptych.objects import ObjectStore
@@ -58,6 +59,8 @@ class AcquireLimits:
     """Downloads at a time; held from the first byte until the decoded image is embedded."""
     embed_batch: int
     max_pixels: int
+    other_media: bool
+    """Keep videos, sounds and PDFs, which have no embedding."""
 
 
 class Acquire:
@@ -151,7 +154,7 @@ class Acquire:
     async def _acquire(self, item: Item, turn: Turn) -> Staged:
         model = self._embedder.model if self._embedder else None
         known = await self._known((item.brand, item.key))
-        if known is not None and known.model != model:
+        if known is not None and known.model != model and known.phash is not None:
             known = None  # Its bytes are stored, but have to be embedded again.
         validators = Validators(known.etag, known.last_modified) if known else None
         fetched = await self._fetcher.fetch(item.url, validators)
@@ -164,8 +167,11 @@ class Acquire:
         if known is not None and known.sha256 == sha256:
             # The same bytes under the same model: stored and embedded already.
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
-        size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
-        decoded = await loop.run_in_executor(self._threads, self._decode, fetched.body, size)
+        decoded = await loop.run_in_executor(self._threads, self._decode, fetched.body)
+        if isinstance(decoded, str):
+            return _staged_as_it_is(
+                fetched, sha256, await self._store.put(fetched.body, sha256, decoded), decoded
+            )
         # Objects before rows: the bytes are stored when the item settles.
         object_key, embedding = await asyncio.gather(
             self._store.put(fetched.body, sha256, decoded.media_type),
@@ -173,8 +179,17 @@ class Acquire:
         )
         return _staged(fetched, decoded, sha256, object_key, embedding, model)
 
-    def _decode(self, body: bytes, size: int) -> Decoded:
-        return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
+    def _decode(self, body: bytes) -> Decoded | str:
+        """Return a picture, or the type of other media that is to be kept."""
+        size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
+        try:
+            return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
+        except PermanentItemError as error:
+            if error.reason is not Reason.NOT_AN_IMAGE or not self._limits.other_media:
+                raise
+            if (kind := other_media(body)) is None:
+                raise
+            return kind
 
     async def _embedding(self, decoded: Decoded) -> npt.NDArray[np.float32] | None:
         return await self._embed(decoded.pixels) if self._embedder else None
@@ -230,8 +245,25 @@ def _staged(
         width=decoded.width,
         height=decoded.height,
         phash=decoded.phash,
+        colours=decoded.colours,
         embedding=embedding,
         model=model,
+        etag=fetched.etag,
+        last_modified=fetched.last_modified,
+    )
+
+
+def _staged_as_it_is(fetched: Fetched, sha256: bytes, object_key: str, media_type: str) -> Staged:
+    return Staged(
+        sha256=sha256,
+        object_key=object_key,
+        media_type=media_type,
+        size_bytes=len(fetched.body),
+        width=None,
+        height=None,
+        phash=None,
+        embedding=None,
+        model=None,
         etag=fetched.etag,
         last_modified=fetched.last_modified,
     )

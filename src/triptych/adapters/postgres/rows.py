@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+import orjson
 
 from triptych.model import (
     AiState,
     Asset,
+    Colour,
     Item,
     ItemState,
     Policy,
@@ -95,6 +98,19 @@ def _acquired(row: asyncpg.Record) -> dict[str, Any]:
         "width": row["width"],
         "height": row["height"],
         "phash": row["phash"],
+        "colours": to_colours(row["colours"]),
         "model": row["model"],
         "embedding": row["embedding"],
     }
+
+
+def from_colours(colours: Sequence[Colour]) -> str:
+    """Return colours as the column ``colours`` holds them: ``[["#rrggbb", share], …]``."""
+    # As text: asyncpg would take a list in a list for a second dimension of the array.
+    pairs = [(f"#{colour.rgb:06x}", colour.share) for colour in colours]
+    return orjson.dumps(pairs).decode()
+
+
+def to_colours(column: Sequence[tuple[str, float]]) -> tuple[Colour, ...]:
+    """Read the column ``colours``."""
+    return tuple(Colour(int(rgb[1:], 16), share) for rgb, share in column)

@@ -14,7 +14,7 @@ import asyncpg
 from pgvector import HalfVector
 
 from triptych.adapters.postgres.opening import DETAIL_MAX_CHARS
-from triptych.adapters.postgres.rows import to_item, to_run
+from triptych.adapters.postgres.rows import from_colours, to_item, to_run
 from triptych.adapters.postgres.session import Database, Transaction, no_nul
 from triptych.errors import RunEnded, RunNotFound
 from triptych.model import Item, ItemResult, NewItem, Run, RunState
@@ -203,6 +203,7 @@ def _settle_columns(results: Sequence[ItemResult]) -> list[Sequence[object]]:
                 "model",
             )
         ),
+        [None if value is None else from_colours(value.colours) for value in staged],
         # Wrapped, because asyncpg would take an array in a list for a second dimension.
         [
             None if value is None or value.embedding is None else HalfVector(value.embedding)

@@ -16,18 +16,22 @@ select current_run from brands where name = $1 for no key update
 
 -- publish_assets --
 insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes, width,
-                    height, phash, model, embedding, etag, last_modified, metadata)
+                    height, phash, colours, model, embedding, etag, last_modified,
+                    metadata)
 select s.run_id, s.key, $2, i.url, s.sha256, s.object_key, s.media_type, s.size_bytes, s.width,
-       s.height, s.phash, s.model, s.embedding, s.etag, s.last_modified, i.metadata
+       s.height, s.phash, s.colours, s.model, s.embedding, s.etag, s.last_modified,
+       i.metadata
 from staged s join items i on i.run_id = s.run_id and i.key = s.key
 where s.run_id = $1
 
 -- carry_assets --
 -- A run of kind 'add' keeps what it did not bring.
 insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes, width,
-                    height, phash, model, embedding, etag, last_modified, metadata)
+                    height, phash, colours, model, embedding, etag, last_modified,
+                    metadata)
 select $1, p.key, p.brand, p.url, p.sha256, p.object_key, p.media_type, p.size_bytes, p.width,
-       p.height, p.phash, p.model, p.embedding, p.etag, p.last_modified, p.metadata
+       p.height, p.phash, p.colours, p.model, p.embedding, p.etag, p.last_modified,
+       p.metadata
 from assets p
 where p.run_id = $2
   and not exists (select 1 from assets n where n.run_id = $1 and n.key = p.key)

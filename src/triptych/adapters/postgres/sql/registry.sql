@@ -97,9 +97,9 @@ returning *
 with incoming as (
     select * from unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[],
                          $8::text[], $9::bigint[], $10::integer[], $11::integer[], $12::bigint[],
-                         $13::text[], $14::halfvec[], $15::text[], $16::text[])
+                         $13::text[], $14::text[], $15::halfvec[], $16::text[], $17::text[])
          as t(key, state, reason, detail, sha256, object_key, media_type, size_bytes, width,
-              height, phash, model, embedding, etag, last_modified)
+              height, phash, model, colours, embedding, etag, last_modified)
 ), locked as materialized (
     select key from items
     where run_id = $1 and key = any($2) and state = 'pending'
@@ -113,9 +113,9 @@ with incoming as (
     returning i.key, i.state, i.reason, i.sent_at is not null as was_out
 ), staging as (
     insert into staged (run_id, key, sha256, object_key, media_type, size_bytes, width, height,
-                        phash, model, embedding, etag, last_modified)
+                        phash, model, colours, embedding, etag, last_modified)
     select $1, n.key, n.sha256, n.object_key, n.media_type, n.size_bytes, n.width, n.height,
-           n.phash, n.model, n.embedding, n.etag, n.last_modified
+           n.phash, n.model, n.colours::jsonb, n.embedding, n.etag, n.last_modified
     from incoming n join settled s on s.key = n.key
     where s.state = 'done'
 )

@@ -1,0 +1,139 @@
+"""SVG into pixels, without anything that it might reach for.
+
+The renderer would read any file that an ``<image>`` names. Nothing is left of such references:
+only data and the document itself may be referred to. There are no scripts and no network in it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import resvg_py
+from lxml import etree
+from PIL import Image
+
+from triptych.errors import PermanentItemError
+from triptych.model import Reason
+
+SNIFF_BYTES = 4096
+ROOT = "{http://www.w3.org/2000/svg}svg"
+TEXT = "{http://www.w3.org/2000/svg}text"
+SIDE_MAX = 1_000_000
+ELEMENTS_MAX = 200_000
+COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+ELEMENT = re.compile(rb"<(?:[\w-]+:)?([A-Za-z][\w-]*)")
+LENGTH = re.compile(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)\s*", re.IGNORECASE)
+PIXELS_IN: Mapping[str, float] = MappingProxyType(
+    {
+        "": 1,
+        "px": 1,
+        "pt": 96 / 72,
+        "pc": 16,
+        "mm": 96 / 25.4,
+        "cm": 96 / 2.54,
+        "in": 96,
+        "q": 0.945,
+    }
+)
+
+
+def looks_like_svg(body: bytes) -> bool:
+    """Tell whether the first element of ``body`` is that of an SVG document."""
+    head = body[:SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+    first = ELEMENT.search(COMMENT.sub(b"", head)) if head.startswith(b"<") else None
+    return first is not None and first[1] == b"svg"
+
+
+def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
+    """Return the picture as RGBA, its longer side ``side`` pixels, and its size as it says.
+
+    Text is drawn with the system's fonts.
+
+    Raises:
+        PermanentItemError: it is no SVG, or cannot be drawn.
+    """
+    root = _parse(body)
+    width, height = _size(root)
+    try:
+        png = resvg_py.svg_to_bytes(
+            svg_string=etree.tostring(root, encoding="unicode"),
+            width=side,
+            height=side,
+            dpi=PIXELS_IN["in"],
+            # Looking for fonts takes longer than drawing.
+            skip_system_fonts=next(root.iter(TEXT), None) is None,
+        )
+    except ValueError as error:
+        raise _undecodable(str(error)) from error
+    image = Image.open(io.BytesIO(png), formats=("PNG",))
+    image.load()
+    if width is None or height is None:
+        width, height = image.size
+    return image.convert("RGBA"), width, height
+
+
+def _parse(body: bytes) -> Any:
+    parser = etree.XMLParser(
+        resolve_entities="internal",
+        load_dtd=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(body, parser)
+    except etree.XMLSyntaxError as error:
+        raise _undecodable(str(error)) from error
+    if root.tag != ROOT:
+        raise PermanentItemError(Reason.NOT_AN_IMAGE, "XML that is no SVG")
+    for count, element in enumerate(root.iter()):
+        if count > ELEMENTS_MAX:
+            raise _undecodable(f"more than {ELEMENTS_MAX} elements")
+        for name, value in element.attrib.items():
+            # With or without a namespace, of whatever prefix.
+            if str(name).rpartition("}")[2] == "href" and not _harmless(str(value)):
+                del element.attrib[name]
+    return root
+
+
+def _harmless(reference: str) -> bool:
+    return reference.lstrip().startswith(("#", "data:"))
+
+
+def _size(root: Any) -> tuple[int, int] | tuple[None, None]:
+    """Return the size in pixels that the document says it has; None if it does not."""
+    width, height = _length(root.get("width")), _length(root.get("height"))
+    box = re.split(r"[\s,]+", str(root.get("viewBox", "")).strip())
+    if len(box) == 4:
+        box_width, box_height = _length(box[2]), _length(box[3])
+        if box_width and box_height:
+            if width and not height:
+                height = width * box_height / box_width
+            elif height and not width:
+                width = height * box_width / box_height
+            width, height = width or box_width, height or box_height
+    if not width or not height:
+        return None, None
+    return _whole(width), _whole(height)
+
+
+def _length(text: object) -> float | None:
+    matched = LENGTH.fullmatch(str(text))
+    try:
+        return float(matched[1]) * PIXELS_IN[matched[2].lower()] if matched else None
+    except ValueError:
+        return None
+
+
+def _whole(length: float) -> int:
+    return max(1, round(min(length, SIDE_MAX))) if math.isfinite(length) else SIDE_MAX
+
+
+def _undecodable(why: str) -> PermanentItemError:
+    return PermanentItemError(Reason.UNDECODABLE, f"SVG: {why}")

@@ -1,0 +1,131 @@
+"""SVG: drawn at the size that is needed, and reaching for nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from triptych.errors import PermanentItemError
+from triptych.media.decode import Decoded, decode
+from triptych.model import Reason
+
+SIDE = 64
+NS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+RED = (255, 0, 0)
+SQUARE = '<rect width="100%" height="100%" fill="red"/>'
+
+
+def open_(text: str | bytes) -> Decoded:
+    body = text.encode() if isinstance(text, str) else text
+    return decode(body, size=SIDE, max_pixels=1_000_000)
+
+
+def middle(decoded: Decoded) -> tuple[int, ...]:
+    return tuple(int(channel) for channel in decoded.pixels[SIDE // 2, SIDE // 2])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "width", "height"),
+    [
+        ('width="40" height="20"', 40, 20),
+        ('width="40px" height="20px"', 40, 20),
+        ('width="1in" height="72pt"', 96, 96),
+        ('viewBox="0 0 24 12"', 24, 12),
+        ('viewBox="0,0,24,12" width="48"', 48, 24),
+        ('viewBox="0 0 24 12" height="24"', 48, 24),
+        ('width="100%" height="100%" viewBox="0 0 30 10"', 30, 10),
+        ('width="1e9" height="1e9"', 1_000_000, 1_000_000),
+    ],
+)
+def test_its_size_is_the_one_it_says(attributes: str, width: int, height: int) -> None:
+    decoded = open_(f"<svg {NS} {attributes}>{SQUARE}</svg>")
+    assert (decoded.width, decoded.height) == (width, height)
+    assert decoded.media_type == "image/svg+xml"
+    assert middle(decoded) == RED
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "",
+        "\ufeff",
+        '<?xml version="1.0" encoding="UTF-8"?>\n',
+        "<!-- by hand: <html> -->",
+        '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://127.0.0.1:1/svg11.dtd">',
+        '<!DOCTYPE svg [<!ENTITY colour "red">]>',
+    ],
+)
+def test_heads_that_editors_write(head: str) -> None:
+    assert middle(open_(f"{head}<svg {NS} width='9' height='9'>{SQUARE}</svg>")) == RED
+
+
+def test_a_prefix_for_its_namespace() -> None:
+    text = (
+        '<s:svg xmlns:s="http://www.w3.org/2000/svg" width="9" height="9">'
+        '<s:rect width="9" height="9" fill="red"/></s:svg>'
+    )
+    assert middle(open_(text)) == RED
+
+
+def test_transparency_is_laid_over_a_ground_and_has_no_colour() -> None:
+    decoded = open_(f"<svg {NS} width='20' height='20'><rect width='10' height='20'/></svg>")
+    assert middle(decoded) != RED
+    assert tuple(decoded.pixels[5, 60]) == (255, 255, 255)
+    assert [colour.rgb for colour in decoded.colours] == [0x000000]
+
+
+def test_pictures_in_it_are_drawn_if_they_are_data() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), RED).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    image = f'<image width="9" height="9" xlink:href="data:image/png;base64,{data}"/>'
+    assert middle(open_(f"<svg {NS} width='9' height='9'>{image}</svg>")) == RED
+
+
+@pytest.mark.parametrize("attribute", ["href", "xlink:href"])
+@pytest.mark.parametrize("spelling", ["{path}", "file://{path}", " {path}", "../../../../{path}"])
+def test_g9_no_file_is_read(tmp_path: Path, attribute: str, spelling: str) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8), RED).save(secret)
+    image = f'<image width="9" height="9" {attribute}="{spelling.format(path=secret)}"/>'
+    decoded = open_(f"<svg {NS} width='9' height='9'>{image}</svg>")
+    assert not (decoded.pixels == RED).all(axis=2).any()
+
+
+def test_g9_no_entity_reads_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('<rect width="9" height="9" fill="red"/>')
+    text = (
+        f'<!DOCTYPE svg [<!ENTITY stolen SYSTEM "file://{secret}">]>'
+        f"<svg {NS} width='9' height='9'>&stolen;</svg>"
+    )
+    with pytest.raises(PermanentItemError, match="Entity 'stolen' not defined") as error:
+        open_(text)
+    assert error.value.reason is Reason.UNDECODABLE
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"<svg {NS}", Reason.UNDECODABLE),
+        (f"<svg {NS} width='9' height='9'><g></svg>", Reason.UNDECODABLE),
+        (f"<svg {NS} width='0' height='0'/>", Reason.UNDECODABLE),
+        ("<svg width='9' height='9'/>", Reason.NOT_AN_IMAGE),
+        (
+            "<!DOCTYPE svg ["
+            '<!ENTITY a "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa">'
+            + "".join(f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 20}">' for n in range(8))
+            + f"]><svg {NS} width='9' height='9'><text>&i;</text></svg>",
+            Reason.UNDECODABLE,
+        ),
+        (f"<svg {NS} width='9' height='9'>{'<g>' * 5000}</svg>", Reason.UNDECODABLE),
+    ],
+)
+def test_g9_what_cannot_be_drawn_fails_its_item(text: str, reason: Reason) -> None:
+    with pytest.raises(PermanentItemError) as error:
+        open_(text)
+    assert error.value.reason is reason
