@@ -5,20 +5,19 @@ port is obstore's own interface. Every method that talks to a component raises t
 `Unavailable` error when it is away, and nothing else for that cause.
 """
 
-from triptych.ports.catalogue import (
-    Ai,
-    Catalogue,
+from triptych.ports.ai import Ai
+from triptych.ports.catalogue import Catalogue
+from triptych.ports.embedder import Embedder
+from triptych.ports.queue import Queue, QueueDepth
+from triptych.ports.reading import FailureGroup, Reading
+from triptych.ports.registry import (
     DeadLetter,
     Due,
-    FailureGroup,
     Opened,
     Outgoing,
-    Reading,
     Registry,
     Settlement,
 )
-from triptych.ports.embedder import Embedder
-from triptych.ports.queue import Queue, QueueDepth
 from triptych.ports.source import Page, Row, Source
 
 __all__ = [

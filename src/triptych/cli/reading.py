@@ -1,0 +1,88 @@
+"""Commands that read what a run brought."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triptych.cli.frame import (
+    BrandArgument,
+    Data,
+    Debug,
+    Json,
+    RunArgument,
+    execute,
+    find_run,
+)
+
+if TYPE_CHECKING:
+    # What a command needs is imported when it runs: `--help` has to be quick.
+    from triptych.settings import Settings
+
+ASSETS_PAGE = 20
+FAILURE_EXAMPLES = 3
+
+
+def assets(
+    brand: BrandArgument,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Assets on the page.")
+    ] = ASSETS_PAGE,
+    after: Annotated[str | None, typer.Option(help="Go on behind this key (hex).")] = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List a brand's committed assets."""
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.output import console, print_assets, print_json
+        from triptych.errors import BadInput
+        from triptych.wiring import connect, reach_database
+
+        try:
+            key = bytes.fromhex(after) if after else None
+        except ValueError as error:
+            message = "Not a key."
+            raise BadInput(message, field="--after", remedy="Copy it from the list.") from error
+        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
+            found = await parts.catalogue.brand(brand)
+            page = (
+                await parts.catalogue.assets(found.current_run, after=key, limit=limit)
+                if found.current_run
+                else []
+            )
+        if json:
+            print_json(page)
+            return
+        print_assets(page)
+        console.print(f"{len(page):,} of {found.assets:,} assets", style="dim")
+
+    execute(work, debug=debug, data=data)
+
+
+def failures(
+    name: RunArgument,
+    examples: Annotated[
+        int, typer.Option(min=1, max=1000, help="Examples of each reason.")
+    ] = FAILURE_EXAMPLES,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what failed in a run, by reason, with examples."""
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.output import explained, print_failures, print_json
+        from triptych.wiring import connect, reach_database
+
+        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
+            found = await find_run(parts.catalogue, name)
+            groups = await parts.catalogue.failures(found.id, examples=examples)
+        if json:
+            print_json(explained(groups))
+        else:
+            print_failures(groups)
+
+    execute(work, debug=debug, data=data)

@@ -1,0 +1,149 @@
+"""Commands that start, follow and steer runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triptych.cli.frame import (
+    EXIT_FAILED,
+    BrandArgument,
+    Data,
+    Debug,
+    Json,
+    RunArgument,
+    SourceOption,
+    execute,
+    find_run,
+)
+
+if TYPE_CHECKING:
+    # What a command needs is imported when it runs: `--help` has to be quick.
+    from triptych.settings import Settings
+
+
+def run(
+    brand: BrandArgument,
+    source: SourceOption = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Take a brand through all three phases, here and now; exit 0 only if it committed."""
+
+    async def work(settings: Settings) -> bool:
+        from triptych.cli.bars import follow
+        from triptych.cli.output import print_run
+        from triptych.local import open_local
+        from triptych.model import RunState
+
+        async with open_local(settings) as local:
+            opened = await local.submit(brand, source=source)
+            last = await follow(local.watch(opened.id), json=json)
+        if last is not None and not json:
+            print_run(last)
+        return last is not None and last.state is RunState.COMMITTED
+
+    if not execute(work, debug=debug, data=data, source=source):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def submit(
+    brand: BrandArgument,
+    source: SourceOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Hand a brand to the running workers; a brand with an active run answers with that run."""
+
+    async def work(settings: Settings) -> bool:
+        from triptych.cli.bars import follow
+        from triptych.cli.output import print_json, print_run
+        from triptych.live.watch import watch as watch_run
+        from triptych.messages import check_brand
+        from triptych.model import RunState
+        from triptych.wiring import connect, reach_database
+
+        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
+            opened = await parts.registry.open(check_brand(brand), source=source)
+            if not watch:
+                (print_json if json else print_run)(opened.run)
+                return True
+            last = await follow(watch_run(parts.catalogue, opened.run.id), json=json)
+        if last is not None and not json:
+            print_run(last)
+        return last is not None and last.state is RunState.COMMITTED
+
+    if not execute(work, debug=debug, data=data):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[BRAND|RUN]")] = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show all brands, or one brand's newest run, or one run; and the queues."""
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.output import console, print_brands, print_json, print_run
+        from triptych.wiring import connect, reach_database
+
+        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
+            if name is not None:
+                found = await find_run(parts.catalogue, name)
+                (print_json if json else print_run)(found)
+                return
+            brands = await parts.catalogue.brands()
+            depths = await parts.queue.depths()
+        if json:
+            print_json({"brands": brands, "queues": depths})
+            return
+        print_brands(brands)
+        for depth in depths:
+            if depth.waiting or depth.in_flight:
+                console.print(
+                    f"{depth.queue}: {depth.waiting:,} waiting, {depth.in_flight:,} in flight",
+                    style="dim",
+                )
+
+    execute(work, debug=debug, data=data)
+
+
+def _steer(verb: str, name: str, *, debug: bool, json: bool, data: Data) -> None:
+    """Pause, resume, cancel or redrive a run and print how it stands."""
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.output import print_json, print_run
+        from triptych.wiring import connect, reach_database
+
+        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
+            found = await find_run(parts.catalogue, name)
+            changed = await getattr(parts.registry, verb)(found.id)
+        (print_json if json else print_run)(changed)
+
+    execute(work, debug=debug, data=data)
+
+
+def pause(name: RunArgument, data: Data = None, json: Json = False, debug: Debug = False) -> None:
+    """Dispatch nothing more of a run; what is out settles."""
+    _steer("pause", name, debug=debug, json=json, data=data)
+
+
+def resume(name: RunArgument, data: Data = None, json: Json = False, debug: Debug = False) -> None:
+    """Let a paused run go on."""
+    _steer("resume", name, debug=debug, json=json, data=data)
+
+
+def cancel(name: RunArgument, data: Data = None, json: Json = False, debug: Debug = False) -> None:
+    """End an active run; the brand's snapshot stays what it was."""
+    _steer("cancel", name, debug=debug, json=json, data=data)
+
+
+def redrive(name: RunArgument, data: Data = None, json: Json = False, debug: Debug = False) -> None:
+    """Try an ended run's failed items again, in a run of their own."""
+    _steer("redrive", name, debug=debug, json=json, data=data)

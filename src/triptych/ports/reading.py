@@ -1,0 +1,91 @@
+"""The port Reading: what readers ask of the database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from triptych.model import Asset, Brand, Insight, Item, Run, Staged, TimelineEvent
+from triptych.ports.registry import DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """The failed items of a run that share a reason."""
+
+    reason: str
+    count: int
+    examples: Sequence[tuple[str, str]]
+    """Up to a few (url, detail)."""
+
+
+class Reading(Protocol):
+    """What readers ask. None of it locks."""
+
+    async def brands(self) -> Sequence[Brand]:
+        """Return every brand by name."""
+        ...
+
+    async def brand(self, name: str) -> Brand:
+        """Return a brand.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        ...
+
+    async def run(self, run_id: UUID) -> Run:
+        """Return a run.
+
+        Raises:
+            RunNotFound: there is none of that id.
+        """
+        ...
+
+    async def runs(self, brand: str | None, *, limit: int) -> Sequence[Run]:
+        """Return the newest runs, of one brand or of all."""
+        ...
+
+    async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
+        """Return those of the items that exist; none when the run has ended."""
+        ...
+
+    async def known_assets(self, brand: str, keys: Sequence[bytes]) -> dict[bytes, Staged]:
+        """Return what the brand's current snapshot has of these URLs."""
+        ...
+
+    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
+        """Return a run's failed items grouped by reason, most frequent first."""
+        ...
+
+    async def assets(self, run_id: UUID, *, after: bytes | None, limit: int) -> Sequence[Asset]:
+        """Return a page of a snapshot's assets in key order, behind the key ``after``."""
+        ...
+
+    def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
+        """Yield a whole snapshot in key order, ``batch`` assets at a time."""
+        ...
+
+    async def insights(self, run_id: UUID) -> Sequence[Insight]:
+        """Return what the AI phase found in a snapshot."""
+        ...
+
+    async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:
+        """Return a run's events behind seq ``after``."""
+        ...
+
+    async def dead_letters(self, *, limit: int) -> Sequence[tuple[datetime, DeadLetter]]:
+        """Return the newest dead letters."""
+        ...
+
+    def changes(self) -> AbstractAsyncContextManager[AsyncIterator[UUID]]:
+        """Listen for changed runs: an iterator of run ids, coalesced.
+
+        A hint only: read the run for its state. After a lost connection it yields every run
+        that changed meanwhile, so a reader that rereads on each id never misses a final state.
+        """
+        ...

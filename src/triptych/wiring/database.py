@@ -1,0 +1,105 @@
+"""Reaching the database and the queues: of the running server, or of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from triptych.adapters.postgres.catalogue import PostgresCatalogue
+from triptych.adapters.postgres.migrate import migrate
+from triptych.adapters.postgres.pgmq import PgmqQueue
+from triptych.adapters.postgres.server import EmbeddedPostgres, read_dsn
+from triptych.adapters.postgres.session import Database
+from triptych.data_folder import DataFolder
+from triptych.errors import DataFolderInUse
+from triptych.interruption import ending_with
+from triptych.ports import Catalogue, Queue
+from triptych.registry import ActiveBrandRegistry
+from triptych.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every process needs: the database, the queues, and the registry over both."""
+
+    settings: Settings
+    catalogue: Catalogue
+    queue: Queue
+    registry: ActiveBrandRegistry
+
+
+@asynccontextmanager
+async def own_database(settings: Settings) -> AsyncIterator[str]:
+    """Yield the database's address; embedded, own the data folder and run Postgres meanwhile.
+
+    Raises:
+        DataFolderInUse: another process owns the data folder.
+    """
+    if not settings.embedded:
+        yield settings.database_url.get_secret_value()
+        return
+    folder = DataFolder(settings.data)
+    with folder.lock():
+        async with EmbeddedPostgres(settings.data, binaries=settings.postgres_bin) as server:
+            database = Database(server.dsn)
+            try:
+                await migrate(database)
+            finally:
+                await database.close()
+            watching = asyncio.create_task(server.watch())
+            try:
+                async with ending_with(watching):
+                    yield server.dsn
+            finally:
+                watching.cancel()
+
+
+@asynccontextmanager
+async def reach_database(settings: Settings) -> AsyncIterator[str]:
+    """Yield the database's address: of the running server, or of one started meanwhile."""
+    if settings.embedded and DataFolder(settings.data).owner() is not None:
+        yield read_dsn(settings.data)
+        return
+    try:
+        async with own_database(settings) as dsn:
+            yield dsn
+    except DataFolderInUse:
+        # Somebody took the folder between the look and the lock; their server is as good.
+        yield read_dsn(settings.data)
+
+
+async def migrate_database(settings: Settings) -> Sequence[str]:
+    """Apply missing migrations; return their names. Embedded ones are applied at every start."""
+    if settings.embedded and DataFolder(settings.data).owner() is None:
+        async with own_database(settings):
+            return []
+    async with reach_database(settings) as dsn:
+        database = Database(dsn)
+        try:
+            return await migrate(database)
+        finally:
+            await database.close()
+
+
+@asynccontextmanager
+async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
+    """Open the database and the queues and check both.
+
+    Raises:
+        DatabaseUnavailable, QueueUnavailable: naming what is missing and the remedy.
+    """
+    database = Database(dsn)
+    catalogue = PostgresCatalogue(database, run_cap_s=settings.run_cap_s)
+    queue = PgmqQueue(database, max_receives=settings.max_receives)
+    try:
+        await catalogue.check()
+        await queue.check()
+        registry = ActiveBrandRegistry(
+            catalogue, queue, window=settings.dispatch_window, policy=settings.policy
+        )
+        yield Parts(settings, catalogue, queue, registry)
+    finally:
+        await queue.close()
+        await catalogue.close()

@@ -1,0 +1,127 @@
+"""Building a worker for some phases out of its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+
+from triptych.adapters.sources import open_source
+from triptych.fetch.client import Fetcher
+from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.fetch.hosts import Hosts
+from triptych.insights.step import discover
+from triptych.media.decoders import Decoders
+from triptych.phases.acquire import Acquire, AcquireLimits
+from triptych.phases.ai import AiPhase
+from triptych.phases.buffer import Buffer
+from triptych.phases.gather import Gather
+from triptych.ports import Source
+from triptych.settings import Settings
+from triptych.wiring.components import open_embedder, open_objects
+from triptych.wiring.database import Parts, connect
+from triptych.workers.dead_letters import DeadLetters
+from triptych.workers.sweeper import Sweeper, SweepIntervals
+from triptych.workers.worker import Phase, Station, Worker
+
+SOURCE_CONNECTIONS = 20
+
+
+@asynccontextmanager
+async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Worker]:
+    """Build a worker for some phases; close what it opened when it is done.
+
+    Raises:
+        ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
+    """
+    settings = parts.settings
+    async with AsyncExitStack() as stack:
+        stations: list[Station] = []
+        for phase in phases:
+            if phase is Phase.GATHER:
+                gather = await _gather(parts, stack)
+                stations.append(Station(phase, gather.handle, settings.gather_concurrency))
+            elif phase is Phase.ACQUIRE:
+                acquire = await _acquire(parts, stack)
+                stations.append(Station(phase, acquire.handle, settings.acquire_prefetch))
+            else:
+                ai = AiPhase(parts.catalogue, discover())
+                stations.append(Station(phase, ai.handle, settings.ai_concurrency))
+        intervals = SweepIntervals(
+            sweep_s=settings.sweep_s,
+            idle_s=settings.add_idle_s,
+            stalled_s=settings.stalled_s,
+            resend_s=settings.resend_s,
+            owed_s=settings.outbox_s,
+        )
+        yield Worker(
+            parts.queue,
+            stations,
+            DeadLetters(parts.catalogue, parts.registry).handle,
+            Sweeper(parts.registry, intervals),
+            visibility_s=settings.visibility_s,
+            drain_s=settings.drain_s,
+        )
+
+
+async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
+    settings = parts.settings
+    connector = guarded_connector(AddressGuard(settings.fetch_allow), limit=SOURCE_CONNECTIONS)
+    session = await stack.enter_async_context(
+        aiohttp.ClientSession(connector=connector, headers={"User-Agent": settings.user_agent})
+    )
+    token = settings.source_token.get_secret_value() if settings.source_token else None
+
+    def open_one(spec: str) -> Source:
+        return open_source(spec, session=session, token=token, page_rows=settings.page_rows)
+
+    return Gather(
+        parts.catalogue,
+        parts.registry,
+        open_one,
+        default_source=settings.source,
+        page_rows=settings.page_rows,
+    )
+
+
+async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
+    settings = parts.settings
+    cores = os.cpu_count() or 1
+    decoders = Decoders(cores)
+    stack.callback(decoders.close)
+    threads = stack.enter_context(ThreadPoolExecutor(cores + 1, thread_name_prefix="acquire"))
+    fetcher = Fetcher(
+        AddressGuard(settings.fetch_allow),
+        deadline_s=settings.fetch_deadline_s,
+        max_bytes=settings.fetch_max_bytes,
+        max_redirects=settings.fetch_max_redirects,
+        user_agent=settings.user_agent,
+        concurrency=settings.acquire_concurrency,
+        robots=settings.robots,
+        opt_outs=settings.opt_outs,
+        hosts=Hosts(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
+    )
+    stack.push_async_callback(fetcher.close)
+    store = await open_objects(settings)
+    embedder = await asyncio.to_thread(open_embedder, settings, cores)
+    buffer = Buffer(parts.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
+    limits = AcquireLimits(
+        concurrency=settings.acquire_concurrency,
+        embed_batch=settings.embed_batch,
+        max_pixels=settings.decode_max_pixels,
+        other_media=settings.other_media,
+    )
+    return Acquire(
+        parts.catalogue, parts.registry, fetcher, store, embedder, buffer, decoders, threads, limits
+    )
+
+
+async def check_wiring(settings: Settings, dsn: str) -> None:
+    """Raise the first thing that a worker would fail for, before any worker is started."""
+    async with connect(settings, dsn):
+        await open_objects(settings)
+        await asyncio.to_thread(open_embedder, settings, 1)
