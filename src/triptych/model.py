@@ -140,6 +140,8 @@ class Run:
     removed: int | None
     ai_state: AiState
     ai_reason: str | None
+    ai_progress: Metadata = field(default_factory=dict)
+    """How far a running AI phase is: ``step``, its ``share`` done, and which of how many it is."""
 
     @property
     def settled(self) -> int:

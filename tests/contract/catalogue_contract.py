@@ -30,7 +30,7 @@ from triptych.model import (
     RunState,
     Staged,
 )
-from triptych.ports import Catalogue, DeadLetter, Opened
+from triptych.ports import AssetVectors, Catalogue, DeadLetter, Marks, Opened
 from triptych.urls import item_key
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
@@ -310,6 +310,40 @@ class CatalogueContract:
             await catalogue.pause(run_id, paused=True)
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
             assert (await catalogue.run(run_id)).version > before.version
+
+    async def test_marks_and_vectors_are_published_with_the_insights(
+        self, catalogue: Catalogue
+    ) -> None:
+        first = await committed(catalogue)
+        assert await catalogue.earlier_ai(first.id) is None
+        assets = await catalogue.assets(first.id, after=None, limit=10)
+        keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8).reshape(-1, 16)
+        marks = Marks(
+            keys,
+            {
+                "cluster": ["a", None, "b", "a", None],
+                "tags": [["x", "y"], [], None, ["z"], None],
+                "x": [0.5, -1.0, 0.0, 2.0, None],
+                "mine": [{"n": 1}, None, None, None, None],
+            },
+        )
+        space = AssetVectors("space", keys[:2], np.eye(2, 8, dtype=np.float16))
+        for _ in range(2):  # Again by a stranger's message: it replaces what was there.
+            assert await catalogue.begin_ai("nike", None)
+            await catalogue.note_ai(first.id, {"step": "x", "share": 0.5})
+            assert (await catalogue.run(first.id)).ai_progress == {"step": "x", "share": 0.5}
+            insights = [Insight("x", {"n": 1})]
+            assert await catalogue.finish_ai(first.id, insights, marks=marks, vectors=[space])
+        assert (await catalogue.run(first.id)).ai_progress == {}
+        await catalogue.note_ai(first.id, {"step": "late"})
+        assert (await catalogue.run(first.id)).ai_progress == {}
+        second = await committed(catalogue, content="new")
+        published = await catalogue.earlier_ai(second.id)
+        assert published is not None
+        assert (published.run_id, list(published.insights)) == (first.id, insights)
+        assert published.marks.keys.tolist() == keys[:4].tolist(), "of the last nothing was said"
+        assert published.marks.values["cluster"] == ["a", None, "b", "a"]
+        assert published.marks.values["tags"] == [["x", "y"], [], None, ["z"]]
 
     async def test_g7_the_timeline_has_every_seq_once(self, catalogue: Catalogue) -> None:
         run = await committed(catalogue)

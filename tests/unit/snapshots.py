@@ -12,8 +12,9 @@ from uuid import UUID, uuid4
 import numpy as np
 import numpy.typing as npt
 
+from triptych.insights.context import Context
 from triptych.insights.step import Snapshot
-from triptych.model import AiState, Asset, Policy, Run, RunKind, RunState
+from triptych.model import AiState, Asset, Colour, Policy, Run, RunKind, RunState
 
 Vectors = npt.NDArray[np.floating[Any]]
 
@@ -39,6 +40,9 @@ def snapshot_of(
     keys: Sequence[object] | None = None,
     embedded: Sequence[int] | None = None,
     sampled: bool = False,
+    media_types: Sequence[str] | None = None,
+    colours: Sequence[tuple[Colour, ...]] | None = None,
+    context: Context | None = None,
 ) -> Snapshot:
     """Make a snapshot. Assets of equal ``contents`` have the same bytes; by default all differ."""
     count = len(phash)
@@ -57,6 +61,9 @@ def snapshot_of(
         embeddings=embeddings,
         embedded=np.asarray(range(count) if embedded is None else embedded, np.intp),
         sampled=sampled,
+        media_types=["image/png"] * count if media_types is None else media_types,
+        colours=[()] * count if colours is None else colours,
+        context=context or Context(),
     )
 
 
@@ -73,6 +80,8 @@ def shuffled(snapshot: Snapshot, order: Sequence[int] | npt.NDArray[np.intp]) ->
         heights=snapshot.heights[at],
         size_bytes=snapshot.size_bytes[at],
         embeddings=snapshot.embeddings[at],
+        media_types=[snapshot.media_types[row] for row in at],
+        colours=[snapshot.colours[row] for row in at],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -17,38 +18,58 @@ import pytest
 from tests.unit.snapshots import asset, committed_run
 from triptych.errors import DatabaseUnavailable, InvalidMessage
 from triptych.insights.clusters import CLUSTERS
+from triptych.insights.context import Found, Vectors
 from triptych.insights.duplicates import DUPLICATES
 from triptych.insights.step import Snapshot, Step
 from triptych.messages import AI_QUEUE, Delivery, Headers
-from triptych.model import Asset, Insight, Run
-from triptych.phases import ai
+from triptych.model import Asset, Insight, Metadata, Run
+from triptych.phases import answers
 from triptych.phases.ai import AiPhase
+from triptych.ports import AssetVectors, Marks, Published
 
 PATIENCE_S = 30.0
 
 
 class Catalogue:
-    """The three methods of the port that the phase calls, on one committed run."""
+    """The methods of the port that the phase calls, on one committed run."""
 
     def __init__(self, assets: int = 3) -> None:
         self.due: Run | None = committed_run(added=assets)
         self.run_id = self.due.id
         self.begun: list[tuple[str, UUID | None]] = []
         self.published: list[Sequence[Insight]] = []
+        self.earlier: Published | None = None
+        self.notes: list[Metadata] = []
         self.away = False
-        self._assets = [asset(self.run_id, number) for number in range(assets)]
+        self.assets = [asset(self.run_id, number) for number in range(assets)]
 
     async def begin_ai(self, brand: str, run_id: UUID | None) -> Run | None:
         self.begun.append((brand, run_id))
         return self.due
 
     async def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[list[Asset]]:
-        yield self._assets
+        yield self.assets
 
-    async def finish_ai(self, run_id: UUID, insights: Sequence[Insight]) -> bool:
+    async def earlier_ai(self, run_id: UUID) -> Published | None:
+        return self.earlier
+
+    async def note_ai(self, run_id: UUID, progress: Metadata) -> None:
+        if self.away:
+            raise DatabaseUnavailable
+        self.notes.append(progress)
+
+    async def finish_ai(
+        self,
+        run_id: UUID,
+        insights: Sequence[Insight],
+        *,
+        marks: Marks,
+        vectors: Sequence[AssetVectors],
+    ) -> bool:
         if self.away:
             raise DatabaseUnavailable
         self.published.append(insights)
+        self.marks, self.vectors = marks, vectors
         return True
 
 
@@ -96,7 +117,7 @@ class Unspeakable(Exception):
         (SystemExit(3), "SystemExit: 3"),
         (ValueError("a\x00b\ud800"), "ValueError: a\ufffdb?"),
         (Unspeakable(), "Unspeakable: its message cannot be had (RuntimeError)"),
-        (ValueError("x" * 5000), "ValueError: " + "x" * (ai.ERROR_MAX_CHARS - 12)),
+        (ValueError("x" * 5000), "ValueError: " + "x" * (answers.ERROR_MAX_CHARS - 12)),
     ],
 )
 async def test_a_failing_step_is_recorded_and_loses_no_other(
@@ -138,7 +159,7 @@ def nested(depth: int) -> dict[str, Any]:
 async def test_a_result_that_is_not_json_is_the_steps_failure(
     result: Any, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ai, "RESULT_MAX_BYTES", 1000)
+    monkeypatch.setattr(answers, "RESULT_MAX_BYTES", 1000)
     found = await processed(returning(result))
     assert found["step"].result is None
     assert problem in (found["step"].error or "")
@@ -231,6 +252,96 @@ async def test_a_step_that_takes_too_long_is_recorded_and_loses_no_other() -> No
     blocking.go_on.set()
     assert found["blocking"].error == "TimeoutError: not done after 0.05 s"
     assert found["next"].error is None
+
+
+def marking(**marks: Any) -> Step:
+    return Step("marking", 1, lambda _: Found({}, marks))
+
+
+async def marked(*steps: Step) -> tuple[Catalogue, dict[str, str | None]]:
+    catalogue = Catalogue()
+    await AiPhase(catalogue, steps).process("nike", None)  # type: ignore[arg-type]
+    return catalogue, {insight.kind: insight.error for insight in catalogue.published[0]}
+
+
+async def test_marks_and_vectors_of_all_steps_are_published_together() -> None:
+    space = Vectors("space", np.array([0, 2]), np.eye(2, 4, dtype=np.float16))
+    vectors = Step("vectors", 1, lambda _: Found({"a": 1}, {}, space))
+    marks = marking(tags=[["shoe"], None, []], x=np.array([0.5, 1, 2]), mine=[{"a": 1}, None, 2])
+    catalogue, errors = await marked(marks, vectors, returning({}))
+    assert set(errors.values()) == {None}
+    assert catalogue.marks.values == {
+        "tags": [["shoe"], None, []],
+        "x": [0.5, 1.0, 2.0],
+        "mine": [{"a": 1}, None, 2],
+    }
+    (published,) = catalogue.vectors
+    assert published.keys.tolist() == catalogue.marks.keys[[0, 2]].tolist()
+
+
+@pytest.mark.parametrize(
+    ("marks", "problem"),
+    [
+        ({"cluster": ["a"]}, "ValueError: mark 'cluster' has 1 values for 3 assets"),
+        ({"cluster": [1, None, "a"]}, "TypeError: mark 'cluster' holds int, not str"),
+        ({"x": [0.5, math.nan, 0.5]}, "ValueError: mark 'x' is nan, which JSON does not have"),
+        ({"tags": ["shoe", None, None]}, "TypeError: tags are lists of at most 50 texts"),
+        ({"tags": [[1], None, None]}, "TypeError: a tag is of int, not text"),
+        ({"tags": [["a\x00"], None, None]}, "ValueError: a tag holds a NUL character"),
+        ({"look": ["x" * 201, "", ""]}, "ValueError: a mark has 201 characters; 200 are allowed"),
+        ({"mine": [{1: 2}, None, None]}, "TypeError: result.mark has the key 1, which is not text"),
+    ],
+)
+async def test_marks_that_cannot_be_kept_fail_their_step(
+    marks: dict[str, Any], problem: str
+) -> None:
+    catalogue, errors = await marked(marking(**marks), returning({}))
+    assert errors == {"marking": problem, "step": None}
+    assert catalogue.marks.values == {}
+
+
+async def test_vectors_of_other_assets_fail_their_step() -> None:
+    space = Vectors("space", np.array([0, 3]), np.eye(2, 4, dtype=np.float16))
+    _, errors = await marked(Step("vectors", 1, lambda _: Found({}, {}, space)))
+    assert str(errors["vectors"]).startswith("ValueError: vectors are (m, d) finite numbers")
+
+
+async def test_a_step_sees_what_was_published_before() -> None:
+    catalogue = Catalogue()
+    keys = np.array([list(catalogue.assets[1].key), [0] * 16], np.uint8)
+    catalogue.earlier = Published(
+        uuid4(),
+        [Insight("look", {"answer": 41}), Insight("broken", None, "boom")],
+        Marks(keys, {"cluster": ["c1", "c2"]}),
+    )
+    seen: dict[str, Any] = {}
+
+    def look(snapshot: Snapshot) -> dict[str, Any]:
+        earlier = snapshot.context.earlier
+        assert earlier is not None
+        seen.update(results=earlier.results, rows=earlier.rows_of(snapshot.keys).tolist())
+        return {}
+
+    await AiPhase(catalogue, [Step("look", 1, look)]).process("nike", None)  # type: ignore[arg-type]
+    assert seen == {"results": {"look": {"answer": 41}}, "rows": [-1, 0, -1]}
+
+
+async def test_progress_is_told_and_losing_it_costs_nothing() -> None:
+    catalogue, blocking = Catalogue(), Blocking()
+
+    def work(snapshot: Snapshot) -> dict[str, Any]:
+        snapshot.context.progress(7.0)
+        return dict(blocking.step.run(snapshot))  # type: ignore[arg-type]
+
+    steps = [returning({}), Step("work", 1, work)]
+    task = asyncio.create_task(AiPhase(catalogue, steps).process("nike", None))  # type: ignore[arg-type]
+    async with asyncio.timeout(PATIENCE_S):
+        while not any(note["share"] == 1.0 for note in catalogue.notes):
+            await asyncio.sleep(0.01)
+    assert catalogue.notes[-1] == {"step": "work", "number": 2, "steps": 2, "share": 1.0}
+    blocking.go_on.set()
+    await task
+    assert len(catalogue.published) == 1
 
 
 HANGING = """

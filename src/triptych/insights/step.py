@@ -15,7 +15,8 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from triptych.model import KEY_BYTES, Asset, Run
+from triptych.insights.context import ALONE, Context, Found
+from triptych.model import KEY_BYTES, Asset, Colour, Run
 from triptych.ports import Reading
 
 ENTRY_POINT_GROUP = "triptych.insights"
@@ -63,6 +64,10 @@ class Snapshot:
     """(m,): ``embeddings[j]`` belongs to asset ``embedded[j]``. Ascending."""
     sampled: bool
     """True when the snapshot has more assets than these."""
+    media_types: Sequence[str]
+    colours: Sequence[tuple[Colour, ...]]
+    """That dominate each asset, the largest share first."""
+    context: Context = ALONE
 
     def __len__(self) -> int:
         """Return the number of assets."""
@@ -85,9 +90,9 @@ class Step:
     """The kind of insight: unique among the steps, and the same in every version."""
     version: int
     """Grows with every change of what results mean. Counts from 1."""
-    run: Callable[[Snapshot], Mapping[str, Any]]
-    """Returns a JSON object. Called in a thread of its own; whatever it raises is its failure
-    alone. The same snapshot gives the same result."""
+    run: Callable[[Snapshot], Mapping[str, Any] | Found]
+    """Returns a JSON object, or one with marks of single assets beside it. Called in a thread of
+    its own; whatever it raises is its failure alone. The same snapshot gives the same result."""
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= STEP_NAME_MAX_CHARS and self.name.isprintable()):
@@ -165,6 +170,8 @@ class _Columns:
         self._keys = bytearray()
         self._sha256 = bytearray()
         self._urls: list[str] = []
+        self._media_types: list[str] = []
+        self._colours: list[tuple[Colour, ...]] = []
         self._numbers: list[npt.NDArray[np.int64]] = []
         self._vectors: dict[str, _Vectors] = {}
 
@@ -178,6 +185,8 @@ class _Columns:
             self._keys += asset.key
             self._sha256 += asset.sha256
             self._urls.append(asset.url)
+            self._media_types.append(asset.media_type)
+            self._colours.append(asset.colours)
             if asset.embedding is not None and asset.model is not None:
                 if asset.model not in self._vectors:
                     self._vectors[asset.model] = _Vectors(self._capacity - row)
@@ -204,6 +213,8 @@ class _Columns:
             embeddings=_frozen(vectors.array()),
             embedded=_frozen(np.array(vectors.rows, dtype=np.intp)),
             sampled=sampled,
+            media_types=tuple(self._media_types),
+            colours=tuple(self._colours),
         )
 
 

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import math
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 from uuid import UUID
 
-import orjson
 import structlog
 
+from triptych.errors import Unavailable
+from triptych.insights.context import Context, Pixels, as_earlier, no_pixels
 from triptych.insights.step import Snapshot, Step, load_snapshot
 from triptych.messages import AiBody, Delivery, Headers, parse_body
-from triptych.model import Insight
+from triptych.model import Insight, Run
+from triptych.phases.answers import Answer, take, together
 from triptych.ports import Catalogue
 
 STEP_DEADLINE_S = 1_800.0
 """What a step may take. One that takes longer is recorded as failed; its thread cannot be stopped
 and ends when it ends, or with the process."""
-RESULT_MAX_BYTES = 32 * 1024 * 1024
-RESULT_MAX_DEPTH = 64
-"""Levels of nesting in a step's result."""
-ERROR_MAX_CHARS = 1_000
-RESERVED = ("version", "assets", "sampled")
-"""What every published result says beside the step's own: the step's version, the assets that
-the step was given, and whether they were only a sample of the snapshot."""
+PROGRESS_S = 0.5
+"""Seconds between two notes of how far a phase is."""
 
 T = TypeVar("T")
 
@@ -52,12 +48,14 @@ class AiPhase:
         catalogue: Catalogue,
         steps: Sequence[Step],
         *,
+        pixels: Callable[[Snapshot], Pixels] = lambda _: no_pixels,
         step_deadline_s: float = STEP_DEADLINE_S,
     ) -> None:
         if len({step.name for step in steps}) < len(steps):
             raise ValueError("Two AI steps have the same name.")
         self._catalogue = catalogue
         self._steps = steps
+        self._pixels = pixels
         self._step_deadline_s = step_deadline_s
 
     async def handle(self, delivery: Delivery) -> None:
@@ -83,9 +81,11 @@ class AiPhase:
         if run is None:
             log.info("ai_not_due", brand=brand, run=str(run_id) if run_id else None)
             return
-        snapshot = await load_snapshot(self._catalogue, run)
-        insights = [await self._take(step, snapshot) for step in self._steps]
-        published = await self._catalogue.finish_ai(run.id, insights)
+        snapshot = await self._look(run)
+        answers = [await self._take(number, snapshot) for number in range(len(self._steps))]
+        insights = [answer.insight for answer in answers]
+        marks, vectors = together(snapshot, answers)
+        published = await self._catalogue.finish_ai(run.id, insights, marks=marks, vectors=vectors)
         log.info(
             "ai_done" if published else "ai_not_published",
             run=str(run.id),
@@ -94,94 +94,57 @@ class AiPhase:
             failed=[insight.kind for insight in insights if insight.error is not None],
         )
 
-    async def _take(self, step: Step, snapshot: Snapshot) -> Insight:
+    async def _look(self, run: Run) -> Snapshot:
+        """Read the snapshot and what surrounds it."""
+        published = await self._catalogue.earlier_ai(run.id)
+        snapshot = await load_snapshot(self._catalogue, run)
+        context = Context(
+            earlier=None if published is None else as_earlier(published),
+            pixels=self._pixels(snapshot),
+        )
+        return replace(snapshot, context=context)
+
+    async def _take(self, number: int, snapshot: Snapshot) -> Answer:
         """Run one step in a thread of its own. Never raises, except when cancelled."""
+        step = self._steps[number]
+        share = 0.0
+
+        def progress(done: float) -> None:
+            nonlocal share
+            share = min(max(float(done), 0.0), 1.0)
+
+        async def tell() -> None:
+            told: float | None = None
+            while True:
+                if share != told:
+                    told = share
+                    await self._note(snapshot.run_id, number, share)
+                await asyncio.sleep(PROGRESS_S)
+
+        seen = replace(snapshot, context=replace(snapshot.context, progress=progress))
+        telling = asyncio.create_task(tell())
         try:
             async with asyncio.timeout(self._step_deadline_s):
-                return await in_thread(lambda: _run(step, snapshot), name=f"ai-{step.name}")
+                return await in_thread(lambda: take(step, seen), name=f"ai-{step.name}")
         except TimeoutError:
             error = f"TimeoutError: not done after {self._step_deadline_s:g} s"
             log.error("ai_step_failed", step=step.name, run=str(snapshot.run_id), error=error)
-            return Insight(step.name, None, error, self._step_deadline_s)
+            return Answer(Insight(step.name, None, error, self._step_deadline_s), {})
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
 
-
-def _run(step: Step, snapshot: Snapshot) -> Insight:
-    """Run a step and check its result; whatever it raises becomes the insight's error."""
-    begun = time.perf_counter()
-    try:
-        result = _publishable(step, snapshot, step.run(snapshot))
-    except (Exception, SystemExit) as error:  # A step's failure is its own alone.
-        text = _error_text(error)
-        log.exception("ai_step_failed", step=step.name, run=str(snapshot.run_id), error=text)
-        return Insight(step.name, None, text, time.perf_counter() - begun)
-    return Insight(step.name, result, None, time.perf_counter() - begun)
-
-
-def _publishable(step: Step, snapshot: Snapshot, result: object) -> Mapping[str, Any]:
-    """Return the result as it is published.
-
-    Raises:
-        TypeError, ValueError: it is not JSON that every store can hold, or too large.
-    """
-    if not isinstance(result, Mapping):
-        message = f"the result is of {type(result).__name__}, not a JSON object"
-        raise TypeError(message)
-    if taken := [name for name in RESERVED if name in result]:
-        message = f"the result has {', '.join(taken)}, which Triptych adds"
-        raise ValueError(message)
-    _check_json(result)
-    added = dict(zip(RESERVED, (step.version, len(snapshot), snapshot.sampled), strict=True))
-    published = {**added, **result}
-    size = len(orjson.dumps(published))  # Refuses types that only look like JSON's, too.
-    if size > RESULT_MAX_BYTES:
-        message = f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed"
-        raise ValueError(message)
-    return published
-
-
-def _check_json(result: Mapping[Any, Any]) -> None:
-    """Refuse what JSON cannot say (NaN, infinity, other types) and databases cannot hold (NUL)."""
-    waiting: list[tuple[object, str, int]] = [(result, "result", 1)]
-    while waiting:
-        value, where, depth = waiting.pop()
-        if depth > RESULT_MAX_DEPTH:
-            message = f"the result is more than {RESULT_MAX_DEPTH} levels deep"
-            raise ValueError(message)
-        if isinstance(value, Mapping):
-            for name, part in value.items():
-                if not isinstance(name, str):
-                    message = f"{where} has the key {name!r}, which is not text"
-                    raise TypeError(message)
-                _check_scalar(name, f"a key of {where}")
-                waiting.append((part, f"{where}.{name}", depth + 1))
-        elif isinstance(value, (list, tuple)):
-            waiting.extend((part, f"{where}[{at}]", depth + 1) for at, part in enumerate(value))
-        else:
-            _check_scalar(value, where)
-
-
-def _check_scalar(value: object, where: str) -> None:
-    if isinstance(value, str):
-        if "\x00" in value:
-            message = f"{where} holds a NUL character"
-            raise ValueError(message)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            message = f"{where} is {value}, which JSON does not have"
-            raise ValueError(message)
-    elif not (value is None or isinstance(value, int)):
-        message = f"{where} is of {type(value).__name__}, which JSON does not have"
-        raise TypeError(message)
-
-
-def _error_text(error: BaseException) -> str:
-    """Return ``Type: message`` as every store can hold it."""
-    try:
-        message = str(error)
-    except Exception as defect:  # noqa: BLE001 - even the text of a foreign error may fail
-        message = f"its message cannot be had ({type(defect).__name__})"
-    text = f"{type(error).__name__}: {message}"[:ERROR_MAX_CHARS]
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    async def _note(self, run_id: UUID, number: int, share: float) -> None:
+        progress = {
+            "step": self._steps[number].name,
+            "number": number + 1,
+            "steps": len(self._steps),
+            "share": round(share, 2),
+        }
+        try:
+            await self._catalogue.note_ai(run_id, progress)
+        except Unavailable as error:
+            log.info("ai_progress_lost", run=str(run_id), error=str(error))
 
 
 async def in_thread(work: Callable[[], T], *, name: str) -> T:

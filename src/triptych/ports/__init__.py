@@ -5,7 +5,7 @@ port is obstore's own interface. Every method that talks to a component raises t
 `Unavailable` error when it is away, and nothing else for that cause.
 """
 
-from triptych.ports.ai import Ai
+from triptych.ports.ai import MARKS, Ai, AssetVectors, Marks, Published
 from triptych.ports.catalogue import Catalogue
 from triptych.ports.embedder import Embedder
 from triptych.ports.queue import Queue, QueueDepth
@@ -21,15 +21,19 @@ from triptych.ports.registry import (
 from triptych.ports.source import Page, Row, Source
 
 __all__ = [
+    "MARKS",
     "Ai",
+    "AssetVectors",
     "Catalogue",
     "DeadLetter",
     "Due",
     "Embedder",
     "FailureGroup",
+    "Marks",
     "Opened",
     "Outgoing",
     "Page",
+    "Published",
     "Queue",
     "QueueDepth",
     "Reading",

@@ -2,11 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
 from uuid import UUID
 
-from triptych.model import Insight, Run
+import numpy as np
+import numpy.typing as npt
+
+from triptych.model import Insight, Metadata, Run
+
+MARKS: Mapping[str, type] = MappingProxyType(
+    {
+        "cluster": str,
+        "duplicates": str,
+        "tags": list,
+        "look": str,
+        "x": float,
+        "y": float,
+        "outlier": float,
+    }
+)
+"""Marks with a meaning of their own, and what they hold.
+
+``cluster`` and ``duplicates`` name the group an asset is in; ``tags`` are texts, the likeliest
+first; ``look`` is what kind of picture it is; ``x`` and ``y`` are its place on the brand's map;
+``outlier`` grows, from 0 to 1, with how little it looks like its brand.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Marks:
+    """What the AI phase says of single assets."""
+
+    keys: npt.NDArray[np.uint8]
+    """(n, 16)."""
+    values: Mapping[str, Sequence[Any]]
+    """By name, a value for each key; None for nothing. Names of `MARKS` hold what it says, others
+    anything that is JSON."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AssetVectors:
+    """A vector for each of some assets in a space beside that of the embeddings."""
+
+    model: str
+    """Names the space."""
+    keys: npt.NDArray[np.uint8]
+    """(m, 16)."""
+    vectors: npt.NDArray[np.float16]
+    """(m, d) unit vectors."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Published:
+    """All that an AI phase has published."""
+
+    run_id: UUID
+    insights: Sequence[Insight]
+    marks: Marks
 
 
 class Ai(Protocol):
@@ -19,10 +74,25 @@ class Ai(Protocol):
         """
         ...
 
-    async def finish_ai(self, run_id: UUID, insights: Sequence[Insight]) -> bool:
-        """Publish a run's insights and end its AI phase, if it still is the current snapshot."""
+    async def note_ai(self, run_id: UUID, progress: Metadata) -> None:
+        """Tell how far a running AI phase is. No change when it is not running."""
+        ...
+
+    async def finish_ai(
+        self,
+        run_id: UUID,
+        insights: Sequence[Insight],
+        *,
+        marks: Marks | None = None,
+        vectors: Sequence[AssetVectors] = (),
+    ) -> bool:
+        """Publish all that was found and end the AI phase, if it still is the current snapshot."""
         ...
 
     async def fail_ai(self, run_id: UUID, reason: str) -> None:
         """Record that the AI phase of a run could not be done."""
+        ...
+
+    async def earlier_ai(self, run_id: UUID) -> Published | None:
+        """Return what was published for the brand's last snapshot before this run's, if any."""
         ...

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import aiohttp
 
@@ -14,6 +15,7 @@ from triptych.adapters.sources import open_source
 from triptych.fetch.client import Fetcher
 from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.fetch.hosts import Hosts
+from triptych.insights.pixels import StoredPixels
 from triptych.insights.step import discover
 from triptych.media.decoders import Decoders
 from triptych.phases.acquire import Acquire, AcquireLimits
@@ -49,7 +51,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
                 acquire = await _acquire(parts, stack)
                 stations.append(Station(phase, acquire.handle, settings.acquire_prefetch))
             else:
-                ai = AiPhase(parts.catalogue, discover())
+                ai = await _ai(parts, stack)
                 stations.append(Station(phase, ai.handle, settings.ai_concurrency))
         intervals = SweepIntervals(
             sweep_s=settings.sweep_s,
@@ -118,6 +120,17 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     return Acquire(
         parts.catalogue, parts.registry, fetcher, store, embedder, buffer, decoders, threads, limits
     )
+
+
+async def _ai(parts: Parts, stack: AsyncExitStack) -> AiPhase:
+    settings = parts.settings
+    decoders = Decoders(1)
+    stack.callback(decoders.close)
+    store = await open_objects(settings)
+    look = partial(
+        StoredPixels, store=store, decoders=decoders, max_pixels=settings.decode_max_pixels
+    )
+    return AiPhase(parts.catalogue, discover(), pixels=look)
 
 
 async def check_wiring(settings: Settings, dsn: str) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from triptych.adapters.postgres.rows import to_run
-from triptych.adapters.postgres.session import Database, Transaction, no_nul
-from triptych.model import AiState, Insight, Run
+import numpy as np
+from pgvector import HalfVector
+
+from triptych.adapters.postgres.rows import to_insight, to_run
+from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
+from triptych.model import KEY_BYTES, AiState, Insight, Metadata, Run
+from triptych.ports import MARKS, AssetVectors, Marks, Published
 
 ERROR_MAX_CHARS = 1000
+MARKS_PAGE = 10_000
+"""Marked assets read at a time."""
 
 
 class PostgresAi:
@@ -31,7 +37,18 @@ class PostgresAi:
 
         return await self._database.transact(work)
 
-    async def finish_ai(self, run_id: UUID, insights: Sequence[Insight]) -> bool:
+    async def note_ai(self, run_id: UUID, progress: Metadata) -> None:
+        """See `triptych.ports.Ai.note_ai`."""
+        await self._database.rows("note_ai", run_id, progress)
+
+    async def finish_ai(
+        self,
+        run_id: UUID,
+        insights: Sequence[Insight],
+        *,
+        marks: Marks | None = None,
+        vectors: Sequence[AssetVectors] = (),
+    ) -> bool:
         """See `triptych.ports.Ai.finish_ai`."""
         failed = sorted(insight.kind for insight in insights if insight.error is not None)
         reason = f"failed steps: {', '.join(failed)}" if failed else None
@@ -47,6 +64,8 @@ class PostgresAi:
                 await tx.rows(
                     "insert_insight", run_id, insight.kind, insight.result, error, insight.seconds
                 )
+            await _replace_marks(tx, run_id, marks)
+            await _replace_vectors(tx, run_id, vectors)
             await tx.rows(
                 "add_event", run_id, "ai_done", {"steps": len(insights), "failed": failed}
             )
@@ -63,3 +82,54 @@ class PostgresAi:
                 await tx.rows("add_event", run_id, "ai_failed", {"reason": text})
 
         await self._database.transact(work)
+
+    async def earlier_ai(self, run_id: UUID) -> Published | None:
+        """See `triptych.ports.Ai.earlier_ai`."""
+        rows = await self._database.rows("earlier_ai", run_id)
+        if not rows:
+            return None
+        earlier = rows[0]["id"]
+        insights = [to_insight(row) for row in await self._database.rows("insights", earlier)]
+        return Published(earlier, insights, await self._marks(earlier))
+
+    async def _marks(self, run_id: UUID) -> Marks:
+        keys = bytearray()
+        values: dict[str, list[object]] = {name: [] for name in MARKS}
+        after: bytes | None = None
+        while page := await self._database.rows("marks", run_id, after, MARKS_PAGE):
+            for row in page:
+                keys += row["key"]
+                for name, column in values.items():
+                    column.append(row[name])
+            after = page[-1]["key"]
+        return Marks(np.frombuffer(bytes(keys), np.uint8).reshape(-1, KEY_BYTES), values)
+
+
+async def _replace_marks(tx: Transaction, run_id: UUID, marks: Marks | None) -> None:
+    await tx.rows("drop_marks", run_id, timeout_s=COMMIT_TIMEOUT_S)
+    if marks is None or not marks.values:
+        return
+    columns = ("run_id", "key", *MARKS, "more")
+    await tx.copy("marks", columns, _marked(run_id, marks), timeout_s=COMMIT_TIMEOUT_S)
+
+
+def _marked(run_id: UUID, marks: Marks) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each asset that a step says something of."""
+    known = [marks.values.get(name) for name in MARKS]
+    others = {name: column for name, column in marks.values.items() if name not in MARKS}
+    for row, key in enumerate(marks.keys):
+        values = [None if column is None else column[row] for column in known]
+        more = {name: column[row] for name, column in others.items() if column[row] is not None}
+        if more or any(value is not None for value in values):
+            yield (run_id, key.tobytes(), *values, more or None)
+
+
+async def _replace_vectors(tx: Transaction, run_id: UUID, vectors: Sequence[AssetVectors]) -> None:
+    await tx.rows("drop_vectors", run_id, timeout_s=COMMIT_TIMEOUT_S)
+    columns = ("run_id", "key", "model", "embedding")
+    for space in vectors:
+        rows = (
+            (run_id, key.tobytes(), space.model, HalfVector(vector))
+            for key, vector in zip(space.keys, space.vectors, strict=True)
+        )
+        await tx.copy("vectors", columns, rows, timeout_s=COMMIT_TIMEOUT_S)

@@ -12,7 +12,14 @@ from uuid import UUID
 
 import asyncpg
 
-from triptych.adapters.postgres.rows import to_asset, to_event, to_item, to_run, to_staged
+from triptych.adapters.postgres.rows import (
+    to_asset,
+    to_event,
+    to_insight,
+    to_item,
+    to_run,
+    to_staged,
+)
 from triptych.adapters.postgres.session import Database
 from triptych.errors import BrandNotFound, DatabaseUnavailable, RunNotFound
 from triptych.model import Asset, Brand, Insight, Item, Run, Staged, TimelineEvent
@@ -108,7 +115,7 @@ class PostgresReading:
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
         """See `triptych.ports.Reading.insights`."""
         rows = await self._database.rows("insights", run_id)
-        return [Insight(row["kind"], row["result"], row["error"], row["seconds"]) for row in rows]
+        return [to_insight(row) for row in rows]
 
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:
         """See `triptych.ports.Reading.timeline`."""

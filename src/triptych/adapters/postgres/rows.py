@@ -12,6 +12,7 @@ from triptych.model import (
     AiState,
     Asset,
     Colour,
+    Insight,
     Item,
     ItemState,
     Policy,
@@ -51,6 +52,7 @@ def to_run(row: asyncpg.Record) -> Run:
         removed=row["removed"],
         ai_state=AiState(row["ai_state"]),
         ai_reason=row["ai_reason"],
+        ai_progress=row["ai_progress"],
     )
 
 
@@ -87,6 +89,11 @@ def to_asset(row: asyncpg.Record) -> Asset:
 def to_event(row: asyncpg.Record) -> TimelineEvent:
     """Read a row of ``timeline``."""
     return TimelineEvent(row["run_id"], row["seq"], row["at"], row["kind"], row["data"])
+
+
+def to_insight(row: asyncpg.Record) -> Insight:
+    """Read a row of ``insights``."""
+    return Insight(row["kind"], row["result"], row["error"], row["seconds"])
 
 
 def _acquired(row: asyncpg.Record) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
@@ -68,6 +68,21 @@ class Transaction:
         """Run the statement and return its first row, if any."""
         found = await self.rows(name, *args, timeout_s=timeout_s)
         return found[0] if found else None
+
+    async def copy(
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Iterable[tuple[object, ...]],
+        *,
+        timeout_s: float = COMMAND_TIMEOUT_S,
+    ) -> None:
+        """Add rows to a table by COPY, streamed."""
+        if self._hook is not None:
+            self._hook(f"copy_{table}")
+        await self._connection.copy_records_to_table(
+            table, columns=columns, records=rows, timeout=timeout_s
+        )
 
 
 class Database:

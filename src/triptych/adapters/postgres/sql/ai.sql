@@ -2,7 +2,7 @@
 
 -- begin_ai --
 update runs r
-set ai_state = 'running', ai_reason = null
+set ai_state = 'running', ai_reason = null, ai_progress = '{}'
 from brands b
 where b.name = $1 and r.id = coalesce($2, b.current_run) and b.current_run = r.id
   and r.brand = b.name and r.state = 'committed'
@@ -26,7 +26,7 @@ insert into insights (run_id, kind, result, error, seconds) values ($1, $2, $3, 
 -- end_ai --
 -- Only of what is still the brand's snapshot, and only once a claim.
 update runs r
-set ai_state = $2, ai_reason = $3
+set ai_state = $2, ai_reason = $3, ai_progress = '{}'
 from brands b
 where r.id = $1 and b.name = r.brand and b.current_run = r.id and r.ai_state = 'running'
 returning r.*
@@ -35,3 +35,21 @@ returning r.*
 update runs set ai_state = 'failed', ai_reason = $2
 where id = $1 and state = 'committed' and ai_state in ('queued', 'running')
 returning id
+
+-- note_ai --
+update runs set ai_progress = $2 where id = $1 and ai_state = 'running'
+
+-- drop_marks --
+delete from marks where run_id = $1
+
+-- drop_vectors --
+delete from vectors where run_id = $1
+
+-- earlier_ai --
+select e.id from runs r join runs e on e.brand = r.brand
+where r.id = $1 and e.id <> r.id and e.state = 'committed' and e.ai_state = 'done'
+  and e.ended_at < r.ended_at
+order by e.ended_at desc limit 1
+
+-- marks --
+select * from marks where run_id = $1 and ($2::bytea is null or key > $2) order by key limit $3
