@@ -29,6 +29,8 @@ class RunKind(StrEnum):
     """Replaces it: what the run did not bring is gone."""
     ADD = "add"
     """Adds to it: what the run did not bring stays."""
+    REEMBED = "reembed"
+    """Embeds it anew, from its stored objects; what could not be embedded stays as it was."""
 
 
 class RunState(StrEnum):
@@ -192,6 +194,8 @@ class Item:
     state: ItemState
     attempts: int
     """Attempts that failed for now; not deliveries, which also grow by drains and throttles."""
+    run_kind: RunKind = RunKind.FULL
+    """What its run is for; known of items that were read to be worked on."""
 
 
 @dataclass(frozen=True, slots=True)

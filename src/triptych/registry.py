@@ -59,7 +59,7 @@ class ActiveBrandRegistry:
         The run is durable before the message goes; an unsent message is sent by a sweep.
 
         Raises:
-            RunActive: the active run takes single URLs and is about to end by itself.
+            RunActive: the active run is of another kind.
         """
         opened = await self._catalogue.open_run(
             brand,
@@ -69,11 +69,32 @@ class ActiveBrandRegistry:
             policy=policy or self._policy,
             owe_gather=True,
         )
-        if not opened.created and opened.run.kind is RunKind.ADD:
-            raise RunActive(
-                f"Brand {brand!r} is taking in single URLs (run {opened.run.id}).",
-                remedy="It commits by itself within seconds; try again then.",
+        check_joinable(opened.run, RunKind.FULL)
+        await self.relay(opened.run.id)
+        return opened
+
+    async def reembed(self, brand: str, *, policy: Policy | None = None) -> Opened:
+        """Open a run that embeds a brand's snapshot anew, from its stored objects.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+            Conflict: it has no snapshot.
+            RunActive: it has an active run of another kind.
+        """
+        known = await self._catalogue.brand(brand)
+        if known.current_run is None:
+            raise Conflict(
+                f"Brand {brand!r} has no snapshot to embed.", remedy="Start a run of it first."
             )
+        opened = await self._catalogue.open_run(
+            brand,
+            run_id=uuid4(),
+            kind=RunKind.REEMBED,
+            source=None,
+            policy=policy or self._policy,
+            owe_gather=True,
+        )
+        check_joinable(opened.run, RunKind.REEMBED)
         await self.relay(opened.run.id)
         return opened
 
@@ -248,6 +269,22 @@ class ActiveBrandRegistry:
                 log.warning("dispatch_deferred", items=len(items), error=str(error))
             await asyncio.sleep(random.uniform(0, SEND_RETRY_STEP_S * 2**attempt))  # noqa: S311
         return None
+
+
+def check_joinable(run: Run, wanted: RunKind) -> None:
+    """Raise `RunActive` if a brand's active run is not of the kind that was asked for."""
+    if run.kind is wanted or run.state is not RunState.ACTIVE:
+        return
+    if run.kind is RunKind.ADD:
+        raise RunActive(
+            f"Brand {run.brand!r} is taking in single URLs (run {run.id}).",
+            remedy="It commits by itself within seconds; try again then.",
+        )
+    doing = "being embedded anew" if run.kind is RunKind.REEMBED else "being gathered"
+    raise RunActive(
+        f"Brand {run.brand!r} is {doing} (run {run.id}).",
+        remedy="Try again when that has ended, or cancel it.",
+    )
 
 
 def derived_id(delivery: Delivery) -> UUID:

@@ -17,6 +17,7 @@ COMMANDS = (
     runs.resume,
     runs.cancel,
     runs.redrive,
+    runs.reembed,
     operating.worker,
     operating.migrate,
     operating.doctor,

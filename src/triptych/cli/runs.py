@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,8 @@ from triptych.cli.frame import (
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
+    from triptych.ports import Opened
+    from triptych.registry import ActiveBrandRegistry
     from triptych.settings import Settings
 
 
@@ -59,16 +62,33 @@ def submit(
 ) -> None:
     """Hand a brand to the running workers; a brand with an active run answers with that run."""
 
+    async def opening(registry: ActiveBrandRegistry) -> Opened:
+        from triptych.messages import check_brand
+
+        return await registry.open(check_brand(brand), source=source)
+
+    _open(opening, watch=watch, debug=debug, json=json, data=data)
+
+
+def _open(
+    opening: Callable[[ActiveBrandRegistry], Awaitable[Opened]],
+    *,
+    watch: bool,
+    debug: bool,
+    json: bool,
+    data: Data,
+) -> None:
+    """Open a run and print it, or follow it to its end; exit 0 only if it is open or committed."""
+
     async def work(settings: Settings) -> bool:
         from triptych.cli.bars import follow
         from triptych.cli.output import print_json, print_run
         from triptych.live.watch import watch as watch_run
-        from triptych.messages import check_brand
         from triptych.model import RunState
         from triptych.wiring import connect, reach_database
 
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-            opened = await parts.registry.open(check_brand(brand), source=source)
+            opened = await opening(parts.registry)
             if not watch:
                 (print_json if json else print_run)(opened.run)
                 return True
@@ -112,6 +132,21 @@ def status(
                 )
 
     execute(work, debug=debug, data=data)
+
+
+def reembed(
+    brand: BrandArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Embed a brand anew with the model in force, from stored objects, without downloading."""
+
+    async def opening(registry: ActiveBrandRegistry) -> Opened:
+        return await registry.reembed(brand)
+
+    _open(opening, watch=watch, debug=debug, json=json, data=data)
 
 
 def _steer(verb: str, name: str, *, debug: bool, json: bool, data: Data) -> None:

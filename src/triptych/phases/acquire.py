@@ -32,7 +32,7 @@ from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
-from triptych.model import Item, ItemResult, ItemState, Reason, Staged
+from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
 from triptych.phases.buffer import Buffer
 from triptych.phases.gather import new_item
@@ -128,10 +128,14 @@ class Acquire:
 
     async def _result(self, item: Item) -> ItemResult:
         try:
+            known = await self._known((item.brand, item.key))
+            if item.run_kind is RunKind.REEMBED and known is not None:
+                async with self._slots:
+                    return ItemResult(item.key, await self._embedded_anew(known))
             # First its host's turn, then a place here: waiting for a slow host holds up no other.
             with await self._fetcher.turn(item.url) as turn:
                 async with self._slots:
-                    return ItemResult(item.key, await self._acquire(item, turn))
+                    return ItemResult(item.key, await self._acquire(item, known, turn))
         except HostBusy as error:
             delay = error.retry_after_s or 0.0
             await self._catalogue.put_off(item.run_id, item.key, delay_s=delay)
@@ -151,10 +155,34 @@ class Acquire:
             return ItemResult(item.key, None, error.reason, error.detail)
         raise TransientItemError(error.reason, error.detail, retry_after_s=plan.delay_s)
 
-    async def _acquire(self, item: Item, turn: Turn) -> Staged:
-        model = self._embedder.model if self._embedder else None
-        known = await self._known((item.brand, item.key))
-        if known is not None and known.model != model and known.phash is not None:
+    @property
+    def _model(self) -> str | None:
+        return self._embedder.model if self._embedder else None
+
+    async def _embedded_anew(self, known: Staged) -> Staged:
+        """Return an asset of the snapshot with an embedding of the model in force.
+
+        From its stored object: nothing is downloaded. What is no picture stays as it is.
+        """
+        if known.phash is None or known.model == self._model:
+            return known
+        body = await self._store.get(known.object_key)
+        loop = asyncio.get_running_loop()
+        decoded = await loop.run_in_executor(self._threads, self._decode, body)
+        if isinstance(decoded, str):
+            raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
+        return replace(
+            known,
+            width=decoded.width,
+            height=decoded.height,
+            phash=decoded.phash,
+            colours=decoded.colours,
+            embedding=await self._embedding(decoded),
+            model=self._model,
+        )
+
+    async def _acquire(self, item: Item, known: Staged | None, turn: Turn) -> Staged:
+        if known is not None and known.model != self._model and known.phash is not None:
             known = None  # Its bytes are stored, but have to be embedded again.
         validators = Validators(known.etag, known.last_modified) if known else None
         fetched = await self._fetcher.fetch(item.url, validators)
@@ -177,7 +205,7 @@ class Acquire:
             self._store.put(fetched.body, sha256, decoded.media_type),
             self._embedding(decoded),
         )
-        return _staged(fetched, decoded, sha256, object_key, embedding, model)
+        return _staged(fetched, decoded, sha256, object_key, embedding, self._model)
 
     def _decode(self, body: bytes) -> Decoded | str:
         """Return a picture, or the type of other media that is to be kept."""

@@ -9,7 +9,6 @@ import structlog
 
 from triptych.errors import (
     InvalidUrl,
-    RunActive,
     RunEnded,
     RunNotFound,
     SourceRefused,
@@ -23,8 +22,9 @@ from triptych.messages import (
     parse_body,
 )
 from triptych.model import Metadata, NewItem, Reason, Run, RunKind, RunState
+from triptych.phases.snapshot_source import SnapshotSource
 from triptych.ports import Catalogue, Page, Row, Source
-from triptych.registry import ActiveBrandRegistry, derived_id
+from triptych.registry import ActiveBrandRegistry, check_joinable, derived_id
 from triptych.urls import item_key, normalise
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class Gather:
 
         Raises:
             InvalidMessage: the body or a header is wrong.
-            RunActive: the brand takes in single URLs right now; to be tried again.
+            RunActive: the brand has a run of another kind right now; to be tried again.
             SourceUnavailable: the source does not answer; to be tried again.
         """
         body = parse_body(GatherBody, delivery.body)
@@ -83,19 +83,24 @@ class Gather:
         opened = await self._registry.open_for_message(brand, delivery)
         if opened.run.id == derived_id(delivery):
             return opened.run
-        if opened.run.kind is RunKind.ADD:
-            raise RunActive(f"Brand {brand!r} is taking in single URLs (run {opened.run.id}).")
+        check_joinable(opened.run, RunKind.FULL)
         return None  # Its active run gathers already.
 
-    async def _list(self, run: Run) -> None:
+    def _source(self, run: Run) -> Source:
+        if run.kind is RunKind.REEMBED:
+            return SnapshotSource(self._catalogue, self._page_rows)
         spec = run.source or self._default_source
         if spec is None:
             raise SourceRefused(
                 f"Brand {run.brand!r} has no source.",
                 remedy="Name one: --source catalog:https://… or manifest:PATH, or TRIPTYCH_SOURCE.",
             )
+        return self._open_source(spec)
+
+    async def _list(self, run: Run) -> None:
+        source = self._source(run)
         cursor = await self._catalogue.gather_cursor(run.id)
-        async for page in self._open_source(spec).pages(run.brand, cursor):
+        async for page in source.pages(run.brand, cursor):
             for rows, last in _chunks(page, self._page_rows):
                 items = [new_item(row) for row in rows]
                 await self._registry.expect(run.id, items, cursor=page.cursor if last else cursor)

@@ -74,7 +74,7 @@ async def _publish(tx: Transaction, run: Run) -> None:
     assert brand is not None
     previous = brand["current_run"]
     await tx.rows("publish_assets", run.id, run.brand, timeout_s=COMMIT_TIMEOUT_S)
-    if run.kind is RunKind.ADD and previous is not None:
+    if run.kind is not RunKind.FULL and previous is not None:
         await tx.rows("carry_assets", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
     difference = await tx.row("difference", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
     assert difference is not None

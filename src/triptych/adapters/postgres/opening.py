@@ -96,7 +96,8 @@ class Opening:
             old = to_run(old_row)
             _check_redrivable(old)
             # A committed run's other items are assets now: its failed ones are added to them.
-            kind = RunKind.ADD if old.state is RunState.COMMITTED else old.kind
+            added = old.kind is RunKind.FULL and old.state is RunState.COMMITTED
+            kind = RunKind.ADD if added else old.kind
             opened = await self._insert_or_join(
                 tx, old.brand, new_id, kind, old.source, policy, redrives=run_id
             )

@@ -22,7 +22,7 @@ from triptych.adapters.postgres.rows import (
 )
 from triptych.adapters.postgres.session import Database
 from triptych.errors import BrandNotFound, DatabaseUnavailable, RunNotFound
-from triptych.model import Asset, Brand, Insight, Item, Run, Staged, TimelineEvent
+from triptych.model import Asset, Brand, Insight, Item, Run, RunKind, Staged, TimelineEvent
 from triptych.ports import DeadLetter, FailureGroup
 
 CHANNEL = "triptych_runs"
@@ -82,7 +82,7 @@ class PostgresReading:
     async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
         """See `triptych.ports.Reading.items`."""
         rows = await self._database.rows("items_by_key", run_id, list(keys))
-        return [to_item(row, row["brand"]) for row in rows]
+        return [to_item(row, row["brand"], RunKind(row["run_kind"])) for row in rows]
 
     async def known_assets(self, brand: str, keys: Sequence[bytes]) -> dict[bytes, Staged]:
         """See `triptych.ports.Reading.known_assets`."""

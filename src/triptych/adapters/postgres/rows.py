@@ -56,7 +56,7 @@ def to_run(row: asyncpg.Record) -> Run:
     )
 
 
-def to_item(row: asyncpg.Record, brand: str) -> Item:
+def to_item(row: asyncpg.Record, brand: str, run_kind: RunKind = RunKind.FULL) -> Item:
     """Read a row of ``items``, of a run of ``brand``."""
     return Item(
         run_id=row["run_id"],
@@ -66,6 +66,7 @@ def to_item(row: asyncpg.Record, brand: str) -> Item:
         metadata=row["metadata"],
         state=ItemState(row["state"]),
         attempts=row["attempts"],
+        run_kind=run_kind,
     )
 
 

@@ -25,7 +25,7 @@ from staged s join items i on i.run_id = s.run_id and i.key = s.key
 where s.run_id = $1
 
 -- carry_assets --
--- A run of kind 'add' keeps what it did not bring.
+-- All but a full run keep what they did not bring.
 insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes, width,
                     height, phash, colours, model, embedding, etag, last_modified,
                     metadata)
