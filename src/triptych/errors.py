@@ -10,7 +10,8 @@
     │   └── InvalidUrl           not an absolute http(s) URL
     ├── NotFound                                                                       404
     │   ├── BrandNotFound
-    │   └── RunNotFound
+    │   ├── RunNotFound
+    │   └── SnapshotCollected    it was there, and is no longer kept                    410
     ├── Conflict                 right request, wrong moment                           409
     │   ├── RunActive            the brand already has an active run
     │   ├── RunEnded             the run is no longer active
@@ -98,6 +99,12 @@ class BrandNotFound(NotFound):
 
 class RunNotFound(NotFound):
     """There is no such run."""
+
+
+class SnapshotCollected(NotFound):
+    """The snapshot is no longer kept."""
+
+    status = 410
 
 
 class Conflict(TriptychError):

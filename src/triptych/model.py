@@ -230,6 +230,9 @@ class Staged:
     last_modified: str | None = None
     colours: tuple[Colour, ...] = ()
     """That dominate it, the largest share first."""
+    put_at: float | None = None
+    """When its object was put into the store, by this machine's monotonic clock, in seconds; None
+    if it was there, held by the snapshot."""
 
 
 @dataclass(frozen=True, slots=True)

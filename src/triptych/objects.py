@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,9 @@ PROBE = b"triptych"
 PROBE_KEY = f"sha256/probe/{hashlib.sha256(PROBE).hexdigest()}"
 AT_ONCE = 32
 """Calls to one store that run at the same time; each waits in a thread."""
+
+DELETE_BATCH = 1000
+"""Keys of one request; S3 takes no more."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +107,26 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
         return True
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; those that are gone already are no error.
+
+        Raises:
+            StoreUnavailable: some may be left.
+        """
+        for start in range(0, len(keys), DELETE_BATCH):
+            await self._delete(list(keys[start : start + DELETE_BATCH]))
+
+    async def _delete(self, keys: list[str]) -> None:
+        try:
+            await self._run(obstore.delete, self._store, keys)
+        except (NotFoundError, FileNotFoundError):
+            # The local store stops at the first that is missing.
+            if len(keys) > 1:
+                for key in keys:
+                    await self._delete([key])
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
 
     async def check(self) -> None:
         """Raise `StoreUnavailable` unless an object can be written and read back."""

@@ -146,10 +146,11 @@ class ActiveBrandRegistry:
             await self._catalogue.expect(run_id, items, cursor=cursor, limit=self._window)
         )
 
-    async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> None:
+    async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
         """Settle finished items; whoever settles the last one commits, here and now.
 
-        When this returns, the results are durable and their messages may be deleted.
+        When this returns, the results are durable and their messages may be deleted, except those
+        of the keys returned: their objects were being deleted, and have to be put again.
 
         Raises:
             RunEnded: the run is not active; nothing changed.
@@ -158,6 +159,7 @@ class ActiveBrandRegistry:
         await self._dispatch(settlement.dispatch)
         if settlement.run.complete:
             await self.commit(run_id)
+        return settlement.refused
 
     async def finish(self, run_id: UUID) -> None:
         """Commit a run if it is complete: what a redelivered message does after a crash."""

@@ -160,6 +160,25 @@ class Settings(BaseSettings):
         5.0, description="Seconds after which an owed message is sent by the sweeper."
     )
 
+    keep_snapshots: Count = Field(
+        5, description="Snapshots kept of each brand, the current one included."
+    )
+    keep_s: Positive = Field(
+        24 * 3600.0,
+        description="Seconds for which a snapshot, or a run without one, is kept in any case.",
+    )
+    keep_timeline_s: Positive = Field(
+        90 * 24 * 3600.0, description="Seconds for which an ended run's timeline is kept."
+    )
+    collect_s: Positive = Field(
+        60.0, description="Seconds between two looks for what is no longer kept."
+    )
+    object_grace_s: Positive = Field(
+        3600.0,
+        description="Seconds for which an object stays that nothing uses any more; also those "
+        "between two passes over them.",
+    )
+
     @field_validator("fetch_allow", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.contract.catalogue_contract import CatalogueContract, open_run
+from tests.contract.retention_contract import RetentionContract
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.migrate import migrate, migrations
 from triptych.adapters.postgres.session import Database
@@ -47,6 +48,10 @@ class TestPostgresCatalogue(CatalogueContract):
             )
             run_id = (await open_run(catalogue)).run.id
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
+
+
+class TestPostgresRetention(RetentionContract):
+    """Nothing of Postgres' own."""
 
 
 async def test_migrations_are_applied_once_by_whoever_comes_first(fresh_dsn: str) -> None:

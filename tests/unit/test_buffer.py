@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from triptych.errors import DatabaseUnavailable, RunEnded
+from triptych.errors import DatabaseUnavailable, RunEnded, TransientItemError
 from triptych.model import ItemResult, Reason
 from triptych.phases.buffer import Buffer
 
@@ -23,8 +23,9 @@ class Flushes:
         self.batches: list[tuple[UUID, list[bytes]]] = []
         self.errors: list[Exception] = []
         self.poison: bytes | None = None
+        self.refused: frozenset[bytes] = frozenset()
 
-    async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> None:
+    async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
         if self.errors:
             raise self.errors.pop(0)
         keys = [result.key for result in results]
@@ -32,6 +33,7 @@ class Flushes:
             message = "cannot be encoded"
             raise ValueError(message)
         self.batches.append((run_id, keys))
+        return self.refused
 
 
 @pytest.fixture
@@ -151,6 +153,16 @@ async def test_one_bad_result_does_not_take_its_neighbours_along(flushes: Flushe
     outcomes = await together(buffer(flushes), run, "abc")
     assert [type(outcome) for outcome in outcomes] == [type(None), ValueError, type(None)]
     assert flushes.batches == [(run, [b"a"]), (run, [b"c"])]
+
+
+async def test_g6_what_has_lost_its_object_is_to_be_acquired_again(flushes: Flushes) -> None:
+    flushes.refused = frozenset([b"b"])
+    outcomes = await together(buffer(flushes), uuid4(), "abc")
+    assert [type(outcome) for outcome in outcomes] == [
+        type(None),
+        TransientItemError,
+        type(None),
+    ]
 
 
 async def test_g8_an_idle_buffer_holds_nothing(flushes: Flushes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -197,15 +198,17 @@ class Acquire:
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
         decoded = await loop.run_in_executor(self._threads, self._decode, fetched.body)
         if isinstance(decoded, str):
-            return _staged_as_it_is(
-                fetched, sha256, await self._store.put(fetched.body, sha256, decoded), decoded
-            )
+            put_at = time.monotonic()
+            object_key = await self._store.put(fetched.body, sha256, decoded)
+            return _staged_as_it_is(fetched, sha256, object_key, decoded, put_at)
         # Objects before rows: the bytes are stored when the item settles.
+        put_at = time.monotonic()
         object_key, embedding = await asyncio.gather(
             self._store.put(fetched.body, sha256, decoded.media_type),
             self._embedding(decoded),
         )
-        return _staged(fetched, decoded, sha256, object_key, embedding, self._model)
+        staged = _staged(fetched, decoded, sha256, object_key, embedding, self._model)
+        return replace(staged, put_at=put_at)
 
     def _decode(self, body: bytes) -> Decoded | str:
         """Return a picture, or the type of other media that is to be kept."""
@@ -281,7 +284,9 @@ def _staged(
     )
 
 
-def _staged_as_it_is(fetched: Fetched, sha256: bytes, object_key: str, media_type: str) -> Staged:
+def _staged_as_it_is(
+    fetched: Fetched, sha256: bytes, object_key: str, media_type: str, put_at: float
+) -> Staged:
     return Staged(
         sha256=sha256,
         object_key=object_key,
@@ -294,4 +299,5 @@ def _staged_as_it_is(fetched: Fetched, sha256: bytes, object_key: str, media_typ
         model=None,
         etag=fetched.etag,
         last_modified=fetched.last_modified,
+        put_at=put_at,
     )

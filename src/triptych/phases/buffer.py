@@ -11,8 +11,8 @@ from uuid import UUID
 
 import structlog
 
-from triptych.errors import RunEnded, RunNotFound, Unavailable
-from triptych.model import ItemResult
+from triptych.errors import RunEnded, RunNotFound, TransientItemError, Unavailable
+from triptych.model import ItemResult, Reason
 from triptych.registry import ActiveBrandRegistry
 
 OUTAGE_STEP_S = 0.2
@@ -91,13 +91,13 @@ class Buffer:
 
     async def _settle(self, run_id: UUID, run: _Run, batch: list[Waiting]) -> None:
         try:
-            error = await self._settle_or_error(run_id, [result for result, _ in batch])
-            if error is not None and len(batch) > 1:
+            outcome = await self._settle_or_error(run_id, [result for result, _ in batch])
+            if isinstance(outcome, Exception) and len(batch) > 1:
                 # One result that cannot be settled must not take its neighbours along.
                 for single in batch:
                     await self._settle_single(run_id, single)
                 return
-            _resolve(batch, error)
+            _resolve(batch, outcome)
         except asyncio.CancelledError:
             for _, future in batch:
                 future.cancel()
@@ -108,14 +108,20 @@ class Buffer:
     async def _settle_single(self, run_id: UUID, single: Waiting) -> None:
         _resolve([single], await self._settle_or_error(run_id, [single[0]]))
 
-    async def _settle_or_error(self, run_id: UUID, results: list[ItemResult]) -> Exception | None:
-        """Settle, for as long as it takes the database to come back; return what else fails."""
+    async def _settle_or_error(
+        self, run_id: UUID, results: list[ItemResult]
+    ) -> Exception | frozenset[bytes]:
+        """Settle, for as long as it takes the database to come back.
+
+        Returns:
+            The keys that were refused, or what else failed.
+        """
         outage = 0
         while True:
             try:
-                await self._registry.settle(run_id, results)
+                return await self._registry.settle(run_id, results)
             except (RunEnded, RunNotFound):
-                return None  # Late: no row changes, and the messages may go.
+                return frozenset()  # Late: no row changes, and the messages may go.
             except Unavailable as error:
                 outage += 1
                 if outage == 1:
@@ -125,15 +131,15 @@ class Buffer:
             except Exception as error:
                 log.exception("flush_failed", run=str(run_id), items=len(results))
                 return error
-            else:
-                return None
 
 
-def _resolve(batch: list[Waiting], error: Exception | None) -> None:
-    for _, future in batch:
+def _resolve(batch: list[Waiting], outcome: Exception | frozenset[bytes]) -> None:
+    for result, future in batch:
         if future.done():
             continue
-        if error is None:
-            future.set_result(None)
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        elif result.key in outcome:
+            future.set_exception(TransientItemError(Reason.STORE_FAILED, "its object was deleted"))
         else:
-            future.set_exception(error)
+            future.set_result(None)

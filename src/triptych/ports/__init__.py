@@ -18,6 +18,7 @@ from triptych.ports.registry import (
     Registry,
     Settlement,
 )
+from triptych.ports.retention import Retention
 from triptych.ports.source import Page, Row, Source
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "QueueDepth",
     "Reading",
     "Registry",
+    "Retention",
     "Row",
     "Settlement",
     "Source",

@@ -7,10 +7,11 @@ from typing import Protocol
 from triptych.ports.ai import Ai
 from triptych.ports.reading import Reading
 from triptych.ports.registry import Registry
+from triptych.ports.retention import Retention
 
 
-class Catalogue(Registry, Ai, Reading, Protocol):
-    """The database: the registry's transactions, the AI phase's, and what readers ask."""
+class Catalogue(Registry, Ai, Retention, Reading, Protocol):
+    """The database: the registry's transactions, the AI phase's, letting go, and reading."""
 
     async def check(self) -> None:
         """Raise `DatabaseUnavailable` unless it answers and its schema is the one known here."""

@@ -63,11 +63,19 @@ class Reading(Protocol):
         ...
 
     async def assets(self, run_id: UUID, *, after: bytes | None, limit: int) -> Sequence[Asset]:
-        """Return a page of a snapshot's assets in key order, behind the key ``after``."""
+        """Return a page of a snapshot's assets in key order, behind the key ``after``.
+
+        Raises:
+            SnapshotCollected: it is no longer kept.
+        """
         ...
 
     def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
-        """Yield a whole snapshot in key order, ``batch`` assets at a time."""
+        """Yield a whole snapshot in key order, ``batch`` assets at a time.
+
+        Raises:
+            SnapshotCollected: it is no longer kept, or was let go of meanwhile.
+        """
         ...
 
     async def insights(self, run_id: UUID) -> Sequence[Insight]:

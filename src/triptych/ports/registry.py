@@ -37,6 +37,9 @@ class Settlement:
     """Keys that this flush settled; the others were settled before."""
     dispatch: Sequence[Item]
     """Items newly due to be sent, to keep the dispatch window full."""
+    refused: frozenset[bytes] = frozenset()
+    """Keys whose object is about to be deleted, or was since it was put: not settled. They have
+    to be acquired again."""
 
 
 @dataclass(frozen=True, slots=True)

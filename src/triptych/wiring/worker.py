@@ -26,6 +26,7 @@ from triptych.ports import Source
 from triptych.settings import Settings
 from triptych.wiring.components import open_embedder, open_objects
 from triptych.wiring.database import Parts, connect
+from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.worker import Phase, Station, Worker
@@ -65,9 +66,22 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
             stations,
             DeadLetters(parts.catalogue, parts.registry).handle,
             Sweeper(parts.registry, intervals),
+            Collector(parts.catalogue, await open_objects(settings), _keeping(settings)),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
         )
+
+
+def _keeping(settings: Settings) -> Keeping:
+    return Keeping(
+        snapshots=settings.keep_snapshots,
+        age_s=settings.keep_s,
+        timeline_s=settings.keep_timeline_s,
+        every_s=settings.collect_s,
+        object_grace_s=settings.object_grace_s,
+        # Nothing that put an object before it was deleted settles later than that.
+        tombstones_s=2 * settings.run_cap_s,
+    )
 
 
 async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:

@@ -11,6 +11,7 @@ import structlog
 
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, QUEUES, URL_QUEUE, dead_letter_queue
 from triptych.ports import Queue
+from triptych.workers.collector import Collector
 from triptych.workers.consumer import Consumer, Handle
 from triptych.workers.sweeper import Sweeper
 
@@ -50,11 +51,13 @@ class Worker:
         stations: Sequence[Station],
         dead_letters: Handle,
         sweeper: Sweeper,
+        collector: Collector,
         *,
         visibility_s: float,
         drain_s: float,
     ) -> None:
         self._sweeper = sweeper
+        self._collector = collector
         self._phases = [station.phase.value for station in stations]
         self._consumers = [
             Consumer(
@@ -73,4 +76,5 @@ class Worker:
             for consumer in self._consumers:
                 group.create_task(consumer.run(stop))
             group.create_task(self._sweeper.run(stop))
+            group.create_task(self._collector.run(stop))
         log.info("worker_stopped", phases=self._phases)

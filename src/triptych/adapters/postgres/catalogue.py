@@ -9,11 +9,21 @@ from triptych.adapters.postgres.migrate import check_schema
 from triptych.adapters.postgres.opening import Opening
 from triptych.adapters.postgres.outbox import Outbox
 from triptych.adapters.postgres.reading import PostgresReading
+from triptych.adapters.postgres.retention import PostgresRetention
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.postgres.settling import Settling
 
 
-class PostgresCatalogue(Opening, Settling, Ending, Committing, Outbox, PostgresAi, PostgresReading):
+class PostgresCatalogue(
+    Opening,
+    Settling,
+    Ending,
+    Committing,
+    Outbox,
+    PostgresAi,
+    PostgresRetention,
+    PostgresReading,
+):
     """The database. ``run_cap_s`` is how long a run may be active, whatever happens."""
 
     def __init__(self, database: Database, *, run_cap_s: float) -> None:

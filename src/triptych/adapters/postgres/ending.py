@@ -118,6 +118,6 @@ async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | 
     row = await tx.row("end_run", run_id, state.value, reason)
     assert row is not None
     if state is RunState.CANCELLED:
-        await tx.rows("drop_staging", run_id)
-    await tx.rows("drop_older_staging", row["brand"], run_id)
+        await tx.rows("let_go_staging", run_id)
+    await tx.rows("let_go_older_staging", row["brand"], run_id)
     await tx.rows("add_event", run_id, state.value, {"reason": reason})

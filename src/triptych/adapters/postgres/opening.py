@@ -78,6 +78,11 @@ class Opening:
                 return Opened(to_run(row), created=True)
             if row := await tx.row("lock_active_run", brand):
                 return Opened(to_run(row), created=False)
+            known = await tx.row("brand_is_deleting", brand)
+            if known is not None and known["deleting"]:
+                raise Conflict(
+                    f"Brand {brand!r} is being deleted.", remedy="Try again when it is gone."
+                )
         message = f"brand {brand!r}: no run could be opened or joined"
         raise RuntimeError(message)
 
@@ -94,7 +99,7 @@ class Opening:
             if old_row is None:
                 raise RunNotFound(f"There is no run {run_id}.")
             old = to_run(old_row)
-            _check_redrivable(old)
+            _check_redrivable(old, collected=old_row["collected_at"] is not None)
             # A committed run's other items are assets now: its failed ones are added to them.
             added = old.kind is RunKind.FULL and old.state is RunState.COMMITTED
             kind = RunKind.ADD if added else old.kind
@@ -170,10 +175,14 @@ class Opening:
         return await self._database.transact(work)
 
 
-def _check_redrivable(run: Run) -> None:
+def _check_redrivable(run: Run, *, collected: bool) -> None:
     if run.state is RunState.ACTIVE:
         raise Conflict(
             f"Run {run.id} is still active.", remedy="Redrive when it has ended, or cancel it."
+        )
+    if collected:
+        raise Conflict(
+            f"The rows of run {run.id} have been let go of.", remedy="Start a new run of the brand."
         )
     if run.state is RunState.CANCELLED:
         raise Conflict(f"Run {run.id} was cancelled.", remedy="Start a new run of the brand.")

@@ -21,7 +21,7 @@ from triptych.adapters.postgres.rows import (
     to_staged,
 )
 from triptych.adapters.postgres.session import Database
-from triptych.errors import BrandNotFound, DatabaseUnavailable, RunNotFound
+from triptych.errors import BrandNotFound, DatabaseUnavailable, RunNotFound, SnapshotCollected
 from triptych.model import Asset, Brand, Insight, Item, Run, RunKind, Staged, TimelineEvent
 from triptych.ports import DeadLetter, FailureGroup
 
@@ -100,7 +100,17 @@ class PostgresReading:
     async def assets(self, run_id: UUID, *, after: bytes | None, limit: int) -> Sequence[Asset]:
         """See `triptych.ports.Reading.assets`."""
         rows = await self._database.rows("assets_after", run_id, after, limit)
+        if not rows:
+            await self._check_kept(run_id)
         return [to_asset(row) for row in rows]
+
+    async def _check_kept(self, run_id: UUID) -> None:
+        rows = await self._database.rows("is_collected", run_id)
+        if rows and rows[0]["collected"]:
+            raise SnapshotCollected(
+                f"The snapshot of run {run_id} is no longer kept.",
+                remedy="Read the brand's current one.",
+            )
 
     async def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
         """See `triptych.ports.Reading.stream_assets`.

@@ -6,6 +6,7 @@ lock is held for a moment and orders the racers.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,6 +20,9 @@ from triptych.adapters.postgres.session import Database, Transaction, no_nul
 from triptych.errors import RunEnded, RunNotFound
 from triptych.model import Item, ItemResult, NewItem, Run, RunState
 from triptych.ports import Settlement
+
+CLOCK_MARGIN_S = 5.0
+"""By so much an object's age may be measured too short."""
 
 
 class Settling:
@@ -83,15 +87,19 @@ class Settling:
     ) -> Settlement:
         """See `triptych.ports.Registry.settle`."""
         # One row a key: two deliveries of one message may have finished in the same flush.
-        columns = _settle_columns(list({result.key: result for result in results}.values()))
+        single = list({result.key: result for result in results}.values())
+        columns = _settle_columns(single)
 
         async def work(tx: Transaction) -> Settlement:
-            settled = await tx.rows("settle_items", run_id, *columns)
+            # Ages are taken anew each time: a flush may have waited long for the database.
+            rows = await tx.rows("settle_items", run_id, *columns, _ages(single), CLOCK_MARGIN_S)
+            refused = frozenset(row["key"] for row in rows if row["refused"])
+            settled = [row for row in rows if not row["refused"]]
             if not settled:
                 run = await read_run(tx, run_id)
                 if run.state is not RunState.ACTIVE:
                     raise RunEnded(f"Run {run_id} is {run.state.value}.")
-                return Settlement(run, frozenset(), [])
+                return Settlement(run, frozenset(), [], refused)
             failures = _reasons(settled)
             row = await tx.row(
                 "count_settled",
@@ -106,7 +114,7 @@ class Settling:
                 await tx.rows("add_event", run_id, "failures", dict(failures))
             dispatch = await _fill_window(tx, row, limit)
             changed = frozenset(row["key"] for row in settled)
-            return Settlement(await read_run(tx, run_id), changed, dispatch)
+            return Settlement(await read_run(tx, run_id), changed, dispatch, refused)
 
         return await self._database.transact(work)
 
@@ -212,6 +220,13 @@ def _settle_columns(results: Sequence[ItemResult]) -> list[Sequence[object]]:
         no_nul([value.etag if value else None for value in staged], DETAIL_MAX_CHARS),
         no_nul([value.last_modified if value else None for value in staged], DETAIL_MAX_CHARS),
     ]
+
+
+def _ages(results: Sequence[ItemResult]) -> list[float | None]:
+    """Return how long ago each result's object was put, in seconds; None if it was not."""
+    now = time.monotonic()
+    puts = [result.staged.put_at if result.staged else None for result in results]
+    return [None if put is None else now - put for put in puts]
 
 
 def _reasons(settled: Sequence[asyncpg.Record]) -> Counter[str]:

@@ -47,7 +47,7 @@ delete from vectors where run_id = $1
 
 -- earlier_ai --
 select e.id from runs r join runs e on e.brand = r.brand
-where r.id = $1 and e.id <> r.id and e.state = 'committed' and e.ai_state = 'done'
+where r.id = $1 and e.id <> r.id and e.state = 'committed' and e.ai_state = 'done' and e.collected_at is null
   and e.ended_at < r.ended_at
 order by e.ended_at desc limit 1
 

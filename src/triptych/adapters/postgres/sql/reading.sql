@@ -36,7 +36,14 @@ with ranked as (
 select reason, n, url, detail from ranked where rank <= $2 order by n desc, reason, rank
 
 -- assets_after --
-select * from assets where run_id = $1 and ($2::bytea is null or key > $2) order by key limit $3
+-- In one statement with the check: a snapshot is read whole or not at all.
+select * from assets
+where run_id = $1 and ($2::bytea is null or key > $2)
+  and (select collected_at from runs where id = $1) is null
+order by key limit $3
+
+-- is_collected --
+select collected_at is not null as collected from runs where id = $1
 
 -- insights --
 select kind, result, error, seconds from insights where run_id = $1 order by kind

@@ -13,9 +13,12 @@ insert into runs (id, brand, kind, source, tolerated_failures, max_attempts, dea
                   deadline_at, redrives)
 select $1, $2, $3, coalesce($4, b.source), $5, $6, $7,
        clock_timestamp() + make_interval(secs => $8), $9
-from brands b where b.name = $2
+from brands b where b.name = $2 and not b.deleting
 on conflict do nothing
 returning *
+
+-- brand_is_deleting --
+select deleting from brands where name = $1
 
 -- active_run --
 select * from runs where brand = $1 and state = 'active'
@@ -97,12 +100,20 @@ returning *
 with incoming as (
     select * from unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[],
                          $8::text[], $9::bigint[], $10::integer[], $11::integer[], $12::bigint[],
-                         $13::text[], $14::text[], $15::halfvec[], $16::text[], $17::text[])
+                         $13::text[], $14::text[], $15::halfvec[], $16::text[], $17::text[],
+                         $18::double precision[])
          as t(key, state, reason, detail, sha256, object_key, media_type, size_bytes, width,
-              height, phash, model, colours, embedding, etag, last_modified)
+              height, phash, model, colours, embedding, etag, last_modified, age_s)
+), refused as (
+    -- Its object was put before it was deleted, or may be deleted any moment: to be put again.
+    select n.key from incoming n join unused_objects u on u.object_key = n.object_key
+    where n.age_s is not null and u.condemned_at is not null
+      and (u.deleted_at is null
+           or u.deleted_at > clock_timestamp() - make_interval(secs => n.age_s + $19))
 ), locked as materialized (
     select key from items
     where run_id = $1 and key = any($2) and state = 'pending'
+      and key not in (select key from refused)
     order by key
     for no key update
 ), settled as (
@@ -119,7 +130,9 @@ with incoming as (
     from incoming n join settled s on s.key = n.key
     where s.state = 'done'
 )
-select key, state, reason, was_out from settled
+select key, state, reason, was_out, false as refused from settled
+union all
+select key, null, null, null, true from refused
 
 -- count_settled --
 -- Last in its transaction: the row lock orders the racers, so exactly one sees the end.
@@ -176,10 +189,27 @@ returning *
 -- drop_staging --
 delete from staged where run_id = $1
 
--- drop_older_staging --
+-- let_go_staging --
+-- Of a cancelled run: no asset points to what it stored.
+with gone as (
+    delete from staged where run_id = $1 returning object_key
+)
+insert into unused_objects (object_key)
+select distinct object_key from gone order by object_key
+on conflict (object_key) do update
+set since = excluded.since, condemned_at = null, deleted_at = null
+
+-- let_go_older_staging --
 -- A brand keeps the staging of its newest failed run at most: redrive takes it up.
-delete from staged s using runs r
-where s.run_id = r.id and r.brand = $1 and r.id <> $2 and r.state <> 'active'
+with gone as (
+    delete from staged s using runs r
+    where s.run_id = r.id and r.brand = $1 and r.id <> $2 and r.state <> 'active'
+    returning s.object_key
+)
+insert into unused_objects (object_key)
+select distinct object_key from gone order by object_key
+on conflict (object_key) do update
+set since = excluded.since, condemned_at = null, deleted_at = null
 
 -- item_by_message --
 select i.*, r.brand, r.state as run_state

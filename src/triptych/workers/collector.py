@@ -1,0 +1,108 @@
+"""The collector: lets go of old snapshots, and of objects that nothing uses any more."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from triptych.errors import Unavailable
+from triptych.objects import ObjectStore
+from triptych.ports import Retention
+
+ROWS_AT_ONCE = 5_000
+"""Rows of a kind removed in one transaction."""
+RUNS_AT_ONCE = 20
+ROUNDS_MAX = 1_000
+"""Transactions of one pass; the rest waits for the next."""
+OBJECTS_AT_ONCE = 10_000
+SETTLED_S = 900.0
+"""No settle takes longer than this: the longest transaction there is."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is kept, and for how long; all but ``snapshots`` in seconds."""
+
+    snapshots: int
+    """Of each brand, the current one included."""
+    age_s: float
+    timeline_s: float
+    every_s: float
+    object_grace_s: float
+    tombstones_s: float
+    settled_s: float = SETTLED_S
+
+
+class Collector:
+    """Stateless: any number of workers may run one, and one of them at a time has a turn."""
+
+    def __init__(self, retention: Retention, store: ObjectStore, keeping: Keeping) -> None:
+        self._retention = retention
+        self._store = store
+        self._keeping = keeping
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Collect until ``stop``."""
+        while not stop.is_set():
+            pause = self._keeping.every_s * random.uniform(0.5, 1.5)  # noqa: S311
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+                return
+            try:
+                await self.turn()
+            except Unavailable as error:
+                log.info("collector_waits", error=str(error))
+            except Exception:
+                log.exception("collector_failed")
+
+    async def turn(self) -> None:
+        """Do what is due, if it is this worker's turn."""
+        keeping = self._keeping
+        if await self._retention.take_turn("rows", every_s=keeping.every_s / 2):
+            await self.collect_rows()
+        if await self._retention.take_turn("objects", every_s=keeping.object_grace_s / 2):
+            await self.collect_objects()
+
+    async def collect_rows(self) -> None:
+        """Declare what is no longer kept, and remove its rows batch by batch."""
+        keeping, retention = self._keeping, self._retention
+        collected = await retention.collect_snapshots(
+            keep=keeping.snapshots, min_age_s=keeping.age_s
+        )
+        collected += await retention.collect_attempts(min_age_s=keeping.age_s)
+        if collected:
+            log.info("runs_collected", count=collected)
+        for _ in range(ROUNDS_MAX):
+            runs = await retention.runs_to_empty(limit=RUNS_AT_ONCE)
+            if not runs:
+                break
+            for run_id in runs:
+                await retention.empty_run(run_id, limit=ROWS_AT_ONCE)
+        for _ in range(ROUNDS_MAX):
+            dropped = await retention.drop_timelines(older_s=keeping.timeline_s, limit=ROWS_AT_ONCE)
+            if dropped < ROWS_AT_ONCE:
+                break
+
+    async def collect_objects(self) -> None:
+        """Delete what was condemned long enough ago, then condemn what is unused since.
+
+        In this order, so that a whole turn lies between the two.
+        """
+        keeping, retention = self._keeping, self._retention
+        for _ in range(ROUNDS_MAX):
+            keys = await retention.condemned_objects(
+                settled_s=keeping.settled_s, limit=OBJECTS_AT_ONCE
+            )
+            if not keys:
+                break
+            await self._store.delete(keys)
+            await retention.objects_deleted(keys)
+            log.info("objects_deleted", count=len(keys))
+        await retention.condemn_objects(grace_s=keeping.object_grace_s, limit=OBJECTS_AT_ONCE)
+        await retention.drop_tombstones(older_s=keeping.tombstones_s)
