@@ -19,7 +19,7 @@ LAYERS = (
     {"local", "doctor"},
     {"wiring"},
     {"api", "live", "workers"},
-    {"phases"},
+    {"phases", "exports"},
     {"registry", "insights", "fetch", "media", "objects"},
     {"ports", "retry", "batching", "settings", "urls", "interruption", "failures"},
     {"messages", "data_folder"},

@@ -13,6 +13,7 @@ COMMANDS = (
     runs.status,
     reading.assets,
     reading.failures,
+    reading.export,
     runs.pause,
     runs.resume,
     runs.cancel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,6 +59,31 @@ def assets(
             return
         print_assets(page)
         console.print(f"{len(page):,} of {found.assets:,} assets", style="dim")
+
+    execute(work, debug=debug, data=data)
+
+
+def export(
+    brand: BrandArgument,
+    to: Annotated[Path, typer.Option("--to", help="Folder to write into.")] = Path(),
+    kind: Annotated[str, typer.Option("--format", help="parquet, csv or webdataset.")] = "parquet",
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a brand's snapshot into files: a table with embeddings, or shards with the bytes."""
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.exporting import export_to_folder
+        from triptych.cli.output import console, print_json
+
+        files, count = await export_to_folder(settings, brand, kind, to)
+        if json:
+            print_json({"assets": count, "files": files})
+        else:
+            for file in files:
+                console.print(str(file), soft_wrap=True)
+            console.print(f"{count:,} assets", style="dim")
 
     execute(work, debug=debug, data=data)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from triptych.model import Asset, Brand, Insight, Item, Run, Staged, TimelineEvent
+from triptych.model import Asset, Brand, Insight, Item, Metadata, Run, Staged, TimelineEvent
 from triptych.ports.registry import DeadLetter
 
 
@@ -66,6 +66,7 @@ class Reading(Protocol):
         """Return a page of a snapshot's assets in key order, behind the key ``after``.
 
         Raises:
+            RunNotFound: no such run, or its brand was deleted.
             SnapshotCollected: it is no longer kept.
         """
         ...
@@ -74,12 +75,16 @@ class Reading(Protocol):
         """Yield a whole snapshot in key order, ``batch`` assets at a time.
 
         Raises:
-            SnapshotCollected: it is no longer kept, or was let go of meanwhile.
+            RunNotFound, SnapshotCollected: as `assets` does; also in the middle.
         """
         ...
 
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
         """Return what the AI phase found in a snapshot."""
+        ...
+
+    async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
+        """Return what the AI phase says of these assets of a snapshot, by the marks' names."""
         ...
 
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:

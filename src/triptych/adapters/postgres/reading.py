@@ -17,12 +17,23 @@ from triptych.adapters.postgres.rows import (
     to_event,
     to_insight,
     to_item,
+    to_marks,
     to_run,
     to_staged,
 )
 from triptych.adapters.postgres.session import Database
 from triptych.errors import BrandNotFound, DatabaseUnavailable, RunNotFound, SnapshotCollected
-from triptych.model import Asset, Brand, Insight, Item, Run, RunKind, Staged, TimelineEvent
+from triptych.model import (
+    Asset,
+    Brand,
+    Insight,
+    Item,
+    Metadata,
+    Run,
+    RunKind,
+    Staged,
+    TimelineEvent,
+)
 from triptych.ports import DeadLetter, FailureGroup
 
 CHANNEL = "triptych_runs"
@@ -106,7 +117,9 @@ class PostgresReading:
 
     async def _check_kept(self, run_id: UUID) -> None:
         rows = await self._database.rows("is_collected", run_id)
-        if rows and rows[0]["collected"]:
+        if not rows:
+            raise RunNotFound(f"There is no run {run_id}.")
+        if rows[0]["collected"]:
             raise SnapshotCollected(
                 f"The snapshot of run {run_id} is no longer kept.",
                 remedy="Read the brand's current one.",
@@ -126,6 +139,11 @@ class PostgresReading:
         """See `triptych.ports.Reading.insights`."""
         rows = await self._database.rows("insights", run_id)
         return [to_insight(row) for row in rows]
+
+    async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
+        """See `triptych.ports.Reading.marks`."""
+        rows = await self._database.rows("marks_by_key", run_id, list(keys))
+        return {row["key"]: to_marks(row) for row in rows}
 
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:
         """See `triptych.ports.Reading.timeline`."""

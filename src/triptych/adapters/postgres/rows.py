@@ -15,6 +15,7 @@ from triptych.model import (
     Insight,
     Item,
     ItemState,
+    Metadata,
     Policy,
     Run,
     RunKind,
@@ -22,6 +23,7 @@ from triptych.model import (
     Staged,
     TimelineEvent,
 )
+from triptych.ports import MARKS
 
 
 def to_run(row: asyncpg.Record) -> Run:
@@ -95,6 +97,12 @@ def to_event(row: asyncpg.Record) -> TimelineEvent:
 def to_insight(row: asyncpg.Record) -> Insight:
     """Read a row of ``insights``."""
     return Insight(row["kind"], row["result"], row["error"], row["seconds"])
+
+
+def to_marks(row: asyncpg.Record) -> Metadata:
+    """Read a row of ``marks``: what is said of an asset, and nothing that is not."""
+    known = {name: row[name] for name in MARKS if row[name] is not None}
+    return {**(row["more"] or {}), **known}
 
 
 def _acquired(row: asyncpg.Record) -> dict[str, Any]:

@@ -48,6 +48,9 @@ select collected_at is not null as collected from runs where id = $1
 -- insights --
 select kind, result, error, seconds from insights where run_id = $1 order by kind
 
+-- marks_by_key --
+select * from marks where run_id = $1 and key = any($2)
+
 -- timeline --
 select * from timeline where run_id = $1 and seq > $2 order by seq limit $3
 

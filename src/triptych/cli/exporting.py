@@ -1,0 +1,71 @@
+"""Exporting into a folder of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import IO
+
+from triptych.errors import BadInput, Conflict
+from triptych.exports.export import Exporting, export
+from triptych.exports.writers import ExportFormat
+from triptych.settings import Settings
+from triptych.wiring import connect, open_objects, reach_database
+
+UNFINISHED = ".part"
+
+
+async def export_to_folder(
+    settings: Settings, brand: str, kind: str, folder: Path
+) -> tuple[list[Path], int]:
+    """Write a brand's snapshot into ``folder``; return the files and the number of assets.
+
+    Files get their names when all of them are whole; files of these names are replaced.
+
+    Raises:
+        BadInput: there is no such format, or the folder cannot be used.
+        BrandNotFound, Conflict: there is nothing to export.
+    """
+    wanted = _format(kind)
+    parts: list[Path] = []
+
+    def opening(name: str) -> IO[bytes]:
+        path = folder / f"{name}{UNFINISHED}"
+        parts.append(path)
+        return path.open("wb")
+
+    async with reach_database(settings) as dsn, connect(settings, dsn) as known:
+        found = await known.catalogue.brand(brand)
+        if found.current_run is None:
+            raise Conflict(
+                f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
+            )
+        store = await open_objects(settings)
+        try:
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+            exporting = Exporting(found.current_run, file_name(brand), wanted, opening)
+            count = await export(known.catalogue, store, exporting)
+        except OSError as error:
+            raise BadInput(f"{folder} cannot be written ({error}).", field="--to") from error
+        except BaseException:
+            for part in parts:
+                part.unlink(missing_ok=True)
+            raise
+    return [part.replace(part.with_suffix("")) for part in parts], count
+
+
+def file_name(brand: str) -> str:
+    """Return a brand's name as a file can have it."""
+    return re.sub(r"[^\w.-]+", "-", brand).strip("-.") or "brand"
+
+
+def _format(kind: str) -> ExportFormat:
+    try:
+        return ExportFormat(kind)
+    except ValueError as error:
+        raise BadInput(
+            f"There is no format {kind!r}.",
+            field="--format",
+            remedy=f"Name one of: {', '.join(ExportFormat)}.",
+        ) from error

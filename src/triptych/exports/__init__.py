@@ -1,0 +1,1 @@
+"""Exports: a snapshot as files that other tools read."""

@@ -1,0 +1,170 @@
+"""Exports of a snapshot: every asset once, whole files or none, as other tools read them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.contract.catalogue_contract import LIMIT, done, new_items, open_run
+from triptych.adapters.postgres.catalogue import PostgresCatalogue
+from triptych.adapters.postgres.session import Database
+from triptych.errors import RunNotFound, SnapshotCollected, StoreUnavailable
+from triptych.exports import export as exporting
+from triptych.exports import writers
+from triptych.exports.export import Exporting, export
+from triptych.exports.writers import ExportFormat
+from triptych.model import Insight, Run
+from triptych.objects import ObjectStore, open_store
+from triptych.ports import Marks
+
+ASSETS = 7
+
+
+@pytest.fixture
+async def catalogue(migrated_dsn: str) -> AsyncIterator[PostgresCatalogue]:
+    database = Database(migrated_dsn)
+    yield PostgresCatalogue(database, run_cap_s=3600)
+    await database.close()
+
+
+@pytest.fixture
+def store() -> ObjectStore:
+    return open_store("memory:", Path())
+
+
+async def marked_snapshot(catalogue: PostgresCatalogue, store: ObjectStore) -> Run:
+    run_id = (await open_run(catalogue)).run.id
+    items = await catalogue.expect(run_id, new_items(ASSETS), cursor=None, limit=LIMIT)
+    await catalogue.seal(run_id)
+    await catalogue.settle(run_id, [done(item) for item in items], limit=LIMIT)
+    run = await catalogue.commit(run_id)
+    assets = await catalogue.assets(run.id, after=None, limit=100)
+    for asset in assets:
+        await store._put(asset.object_key, asset.url.encode(), "image/png")
+    keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8).reshape(-1, 16)
+    marks = Marks(keys, {"tags": [["shoe", "red"]] * ASSETS, "x": [0.5] * ASSETS})
+    await catalogue.begin_ai("nike", run.id)
+    await catalogue.finish_ai(run.id, [Insight("x", {})], marks=marks)
+    return run
+
+
+class Files:
+    """A folder in memory that knows which files were finished."""
+
+    def __init__(self) -> None:
+        self.finished: dict[str, bytes] = {}
+
+    def open(self, name: str) -> IO[bytes]:
+        files = self
+
+        class File(io.BytesIO):
+            def close(self) -> None:
+                files.finished[name] = self.getvalue()
+                super().close()
+
+        return File()
+
+
+async def exported(
+    catalogue: PostgresCatalogue, store: ObjectStore, run: Run, kind: ExportFormat
+) -> dict[str, bytes]:
+    files = Files()
+    count = await export(catalogue, store, Exporting(run.id, "nike", kind, files.open))
+    assert count == ASSETS
+    return files.finished
+
+
+async def test_parquet_has_every_asset_with_its_embedding(
+    catalogue: PostgresCatalogue, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PAGE_ASSETS", 3)
+    run = await marked_snapshot(catalogue, store)
+    files = await exported(catalogue, store, run, ExportFormat.PARQUET)
+    table = pq.read_table(io.BytesIO(files["nike.parquet"]))
+    assets = await catalogue.assets(run.id, after=None, limit=100)
+    assert table.column("key").to_pylist() == [asset.key.hex() for asset in assets]
+    assert table.schema.field("embedding").type.list_size == 16
+    for row, asset in zip(table.to_pylist(), assets, strict=True):
+        assert asset.embedding is not None
+        assert row["embedding"] == asset.embedding.tolist()
+        assert (row["tags"], row["x"], row["cluster"]) == (["shoe", "red"], 0.5, None)
+        assert json.loads(row["metadata"]) == asset.metadata
+        assert row["colours"] == ["#00ff7f", "#000000"]
+    assert files == await exported(catalogue, store, run, ExportFormat.PARQUET), "the same bytes"
+
+
+async def test_csv_is_read_back_and_runs_in_no_spreadsheet(
+    catalogue: PostgresCatalogue, store: ObjectStore
+) -> None:
+    run = await marked_snapshot(catalogue, store)
+    files = await exported(catalogue, store, run, ExportFormat.CSV)
+    rows = list(csv.DictReader(io.StringIO(files["nike.csv"].decode())))
+    assert len(rows) == ASSETS
+    assert json.loads(rows[0]["tags"]) == ["shoe", "red"]
+    assert "embedding" not in rows[0]
+    assert writers._cell("=1+1") == "'=1+1"
+
+
+async def test_webdataset_shards_have_bytes_columns_and_embedding(
+    catalogue: PostgresCatalogue, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writers, "SHARD_MAX_SAMPLES", 3)
+    run = await marked_snapshot(catalogue, store)
+    files = await exported(catalogue, store, run, ExportFormat.WEBDATASET)
+    assert sorted(files) == [f"nike-00000{n}.tar" for n in range(3)]
+    samples: dict[str, dict[str, bytes]] = {}
+    for content in files.values():
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            for member in tar:
+                name, _, ending = member.name.partition(".")
+                file = tar.extractfile(member)
+                assert file is not None
+                samples.setdefault(name, {})[ending] = file.read()
+    assert len(samples) == ASSETS
+    for name, sample in samples.items():
+        told = json.loads(sample["json"])
+        assert told["key"] == name
+        assert sample["png"] == told["url"].encode()
+        assert np.load(io.BytesIO(sample["npy"])).shape == (16,)
+
+
+@pytest.mark.parametrize("kind", list(ExportFormat))
+async def test_an_empty_snapshot_is_an_empty_export(
+    catalogue: PostgresCatalogue, store: ObjectStore, kind: ExportFormat
+) -> None:
+    run_id = (await open_run(catalogue)).run.id
+    await catalogue.seal(run_id)
+    await catalogue.commit(run_id)
+    files = Files()
+    assert await export(catalogue, store, Exporting(run_id, "nike", kind, files.open)) == 0
+    assert len(files.finished) == 1
+
+
+async def test_what_cannot_be_read_is_no_export(
+    catalogue: PostgresCatalogue, store: ObjectStore
+) -> None:
+    run = await marked_snapshot(catalogue, store)
+    assets = await catalogue.assets(run.id, after=None, limit=100)
+    await store.delete([assets[-1].object_key])
+    files = Files()
+    wanted = Exporting(run.id, "nike", ExportFormat.WEBDATASET, files.open)
+    with pytest.raises(StoreUnavailable):
+        await export(catalogue, store, wanted)
+    assert files.finished == {}
+    await catalogue.begin_deletion("nike")
+    await catalogue.delete_brand("nike", limit=1000)
+    wanted = Exporting(run.id, "nike", ExportFormat.CSV, files.open)
+    with pytest.raises(SnapshotCollected):
+        await export(catalogue, store, wanted)
+    await catalogue.delete_brand("nike", limit=1000)
+    with pytest.raises(RunNotFound):
+        await export(catalogue, store, wanted)
