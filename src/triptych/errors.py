@@ -11,6 +11,7 @@
     ├── NotFound                                                                       404
     │   ├── BrandNotFound
     │   ├── RunNotFound
+    │   ├── WebhookNotFound
     │   └── SnapshotCollected    it was there, and is no longer kept                    410
     ├── Conflict                 right request, wrong moment                           409
     │   ├── RunActive            the brand already has an active run
@@ -99,6 +100,10 @@ class BrandNotFound(NotFound):
 
 class RunNotFound(NotFound):
     """There is no such run."""
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook."""
 
 
 class SnapshotCollected(NotFound):

@@ -20,6 +20,7 @@ from triptych.ports.registry import (
 )
 from triptych.ports.retention import Retention
 from triptych.ports.source import Page, Row, Source
+from triptych.ports.webhooks import Webhook, Webhooks
 
 __all__ = [
     "MARKS",
@@ -43,4 +44,6 @@ __all__ = [
     "Row",
     "Settlement",
     "Source",
+    "Webhook",
+    "Webhooks",
 ]

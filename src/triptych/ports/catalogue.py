@@ -8,10 +8,11 @@ from triptych.ports.ai import Ai
 from triptych.ports.reading import Reading
 from triptych.ports.registry import Registry
 from triptych.ports.retention import Retention
+from triptych.ports.webhooks import Webhooks
 
 
-class Catalogue(Registry, Ai, Retention, Reading, Protocol):
-    """The database: the registry's transactions, the AI phase's, letting go, and reading."""
+class Catalogue(Registry, Ai, Retention, Webhooks, Reading, Protocol):
+    """The database: everything that is asked of it, put together."""
 
     async def check(self) -> None:
         """Raise `DatabaseUnavailable` unless it answers and its schema is the one known here."""

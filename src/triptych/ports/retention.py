@@ -41,6 +41,10 @@ class Retention(Protocol):
         """Remove at most ``limit`` events of runs that ended so long ago."""
         ...
 
+    async def drop_deliveries(self, *, older_s: float) -> None:
+        """Forget deliveries to webhooks that ended so long ago."""
+        ...
+
     async def condemn_objects(self, *, grace_s: float, limit: int) -> int:
         """Spare what rows point to; condemn what they have not pointed to for ``grace_s``."""
         ...

@@ -28,10 +28,12 @@ from triptych.wiring.components import open_embedder, open_objects
 from triptych.wiring.database import Parts, connect
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
+from triptych.workers.notifier import Notifier
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.worker import Phase, Station, Worker
 
 SOURCE_CONNECTIONS = 20
+NOTIFIER_CONNECTIONS = 10
 
 
 @asynccontextmanager
@@ -67,9 +69,23 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
             DeadLetters(parts.catalogue, parts.registry).handle,
             Sweeper(parts.registry, intervals),
             Collector(parts.catalogue, await open_objects(settings), _keeping(settings)),
+            await _notifier(parts, stack),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
         )
+
+
+async def _notifier(parts: Parts, stack: AsyncExitStack) -> Notifier:
+    settings = parts.settings
+    guard = AddressGuard(settings.fetch_allow)
+    session = await stack.enter_async_context(
+        aiohttp.ClientSession(
+            connector=guarded_connector(guard, limit=NOTIFIER_CONNECTIONS),
+            headers={"User-Agent": settings.user_agent},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+    )
+    return Notifier(parts.catalogue, session, guard, every_s=settings.sweep_s)
 
 
 def _keeping(settings: Settings) -> Keeping:

@@ -88,6 +88,7 @@ class Collector:
             dropped = await retention.drop_timelines(older_s=keeping.timeline_s, limit=ROWS_AT_ONCE)
             if dropped < ROWS_AT_ONCE:
                 break
+        await retention.drop_deliveries(older_s=keeping.timeline_s)
 
     async def collect_objects(self) -> None:
         """Delete what was condemned long enough ago, then condemn what is unused since.

@@ -13,6 +13,7 @@ from triptych.messages import AI_QUEUE, GATHER_QUEUE, QUEUES, URL_QUEUE, dead_le
 from triptych.ports import Queue
 from triptych.workers.collector import Collector
 from triptych.workers.consumer import Consumer, Handle
+from triptych.workers.notifier import Notifier
 from triptych.workers.sweeper import Sweeper
 
 DEAD_LETTER_PREFETCH = 20
@@ -52,12 +53,14 @@ class Worker:
         dead_letters: Handle,
         sweeper: Sweeper,
         collector: Collector,
+        notifier: Notifier,
         *,
         visibility_s: float,
         drain_s: float,
     ) -> None:
         self._sweeper = sweeper
         self._collector = collector
+        self._notifier = notifier
         self._phases = [station.phase.value for station in stations]
         self._consumers = [
             Consumer(
@@ -77,4 +80,5 @@ class Worker:
                 group.create_task(consumer.run(stop))
             group.create_task(self._sweeper.run(stop))
             group.create_task(self._collector.run(stop))
+            group.create_task(self._notifier.run(stop))
         log.info("worker_stopped", phases=self._phases)

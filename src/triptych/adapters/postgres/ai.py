@@ -12,6 +12,7 @@ from triptych.adapters.postgres.rows import to_insight, to_run
 from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
 from triptych.model import KEY_BYTES, AiState, Insight, Metadata, Run
 from triptych.ports import MARKS, AssetVectors, Marks, Published
+from triptych.ports.webhooks import Event
 
 ERROR_MAX_CHARS = 1000
 MARKS_PAGE = 10_000
@@ -69,6 +70,7 @@ class PostgresAi:
             await tx.rows(
                 "add_event", run_id, "ai_done", {"steps": len(insights), "failed": failed}
             )
+            await tx.rows("owe_webhooks", run_id, Event.AI_DONE.value)
             return True
 
         return await self._database.transact(work)
@@ -80,6 +82,7 @@ class PostgresAi:
         async def work(tx: Transaction) -> None:
             if await tx.row("fail_ai", run_id, text):
                 await tx.rows("add_event", run_id, "ai_failed", {"reason": text})
+                await tx.rows("owe_webhooks", run_id, Event.AI_FAILED.value)
 
         await self._database.transact(work)
 

@@ -12,6 +12,7 @@ from triptych.adapters.postgres.reading import PostgresReading
 from triptych.adapters.postgres.retention import PostgresRetention
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.postgres.settling import Settling
+from triptych.adapters.postgres.webhooks import PostgresWebhooks
 
 
 class PostgresCatalogue(
@@ -22,6 +23,7 @@ class PostgresCatalogue(
     Outbox,
     PostgresAi,
     PostgresRetention,
+    PostgresWebhooks,
     PostgresReading,
 ):
     """The database. ``run_cap_s`` is how long a run may be active, whatever happens."""

@@ -121,3 +121,4 @@ async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | 
         await tx.rows("let_go_staging", run_id)
     await tx.rows("let_go_older_staging", row["brand"], run_id)
     await tx.rows("add_event", run_id, state.value, {"reason": reason})
+    await tx.rows("owe_webhooks", run_id, f"run.{state.value}")

@@ -55,6 +55,10 @@ class PostgresRetention:
         rows = await self._database.rows("drop_timelines", older_s, limit)
         return int(rows[0]["removed"])
 
+    async def drop_deliveries(self, *, older_s: float) -> None:
+        """See `triptych.ports.Retention.drop_deliveries`."""
+        await self._database.rows("drop_deliveries", older_s)
+
     async def condemn_objects(self, *, grace_s: float, limit: int) -> int:
         """See `triptych.ports.Retention.condemn_objects`."""
 

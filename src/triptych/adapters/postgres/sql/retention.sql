@@ -173,3 +173,7 @@ delete from runs where brand = $1
 
 -- delete_brand --
 delete from brands where name = $1 and deleting
+
+-- drop_deliveries --
+delete from deliveries
+where coalesce(delivered_at, failed_at) < clock_timestamp() - make_interval(secs => $1)

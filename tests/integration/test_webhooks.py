@@ -1,0 +1,222 @@
+"""Webhooks: owed by the transaction, signed, tried again, kept from private addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
+from uuid import uuid4
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from tests.contract.catalogue_contract import committed, open_run
+from triptych.adapters.postgres import webhooks as adapter
+from triptych.adapters.postgres.catalogue import PostgresCatalogue
+from triptych.adapters.postgres.session import Database
+from triptych.errors import Conflict, WebhookNotFound
+from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.model import Insight
+from triptych.ports import webhooks as port
+from triptych.ports.webhooks import Delivered, Event, Webhook
+from triptych.workers import notifier as room
+from triptych.workers.notifier import Notifier
+
+SECRET = b"0123456789abcdef0123456789abcdef"
+LOOPBACK = ip_network("127.0.0.0/8")
+
+
+class Receiver:
+    """A server that is told, and answers what a test wants."""
+
+    def __init__(self) -> None:
+        self.base = ""
+        self.told: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[web.Response] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.told.append((dict(request.headers), await request.read()))
+        return self.answers.pop(0) if self.answers else web.Response(status=204)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", receiver.take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield receiver
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def catalogue(migrated_dsn: str) -> AsyncIterator[PostgresCatalogue]:
+    database = Database(migrated_dsn)
+    yield PostgresCatalogue(database, run_cap_s=3600)
+    await database.close()
+
+
+@pytest.fixture
+async def notifier(
+    catalogue: PostgresCatalogue, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Notifier]:
+    monkeypatch.setattr(room, "BACKOFF_BASE_S", 0.0)
+    guard = AddressGuard([LOOPBACK])
+    async with aiohttp.ClientSession(connector=guarded_connector(guard, limit=5)) as session:
+        yield Notifier(catalogue, session, guard, every_s=0.1)
+
+
+async def hook(
+    catalogue: PostgresCatalogue, url: str, *events: Event, brand: str | None = None
+) -> Webhook:
+    names = tuple(event.value for event in events or tuple(Event))
+    return await catalogue.put_webhook(Webhook(uuid4(), url, SECRET, brand, names))
+
+
+async def outcomes(catalogue: PostgresCatalogue, webhook: Webhook) -> list[Delivered]:
+    return list(await catalogue.deliveries(webhook.id, limit=100))
+
+
+async def test_a_commit_and_its_ai_phase_are_told_signed_and_once(
+    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+) -> None:
+    await hook(catalogue, f"{receiver.base}/hook")
+    run = await committed(catalogue)
+    await notifier.deliver()
+    await catalogue.begin_ai("nike", run.id)
+    await catalogue.finish_ai(run.id, [Insight("x", {})])
+    await notifier.deliver()
+    await notifier.deliver()
+    kinds = []
+    for headers, body in receiver.told:
+        told = orjson.loads(body)
+        kinds.append(told["type"])
+        assert told["data"]["run"] == str(run.id)
+        assert told["data"]["added"] == 5
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        expected = base64.b64encode(hmac.new(SECRET, signed, hashlib.sha256).digest()).decode()
+        assert headers["webhook-signature"] == f"v1,{expected}"
+    assert kinds == ["run.committed", "ai.done"]
+
+
+async def test_only_what_was_asked_for_is_told(
+    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+) -> None:
+    failing = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_FAILED)
+    other = await hook(catalogue, f"{receiver.base}/hook", brand="adidas")
+    await committed(catalogue)
+    await catalogue.fail((await open_run(catalogue)).run.id, "source_refused: gone")
+    await notifier.deliver()
+    assert [orjson.loads(body)["type"] for _, body in receiver.told] == ["run.failed"]
+    assert orjson.loads(receiver.told[0][1])["data"]["reason"] == "source_refused: gone"
+    assert len(await outcomes(catalogue, failing)) == 1
+    assert await outcomes(catalogue, other) == []
+
+
+async def test_a_failing_receiver_is_tried_again_until_it_has_taken_it(
+    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+) -> None:
+    webhook = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    receiver.answers = [web.Response(status=500), web.Response(status=302)]
+    await committed(catalogue)
+    for _ in range(3):
+        await notifier.deliver()
+    (outcome,) = await outcomes(catalogue, webhook)
+    assert (outcome.attempts, outcome.delivered_at is not None) == (3, True)
+    ids = {headers["webhook-id"] for headers, _ in receiver.told}
+    assert ids == {str(outcome.id)}, "the receiver can tell that it is the same"
+
+
+async def test_a_receiver_that_never_takes_it_is_given_up(
+    catalogue: PostgresCatalogue,
+    notifier: Notifier,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "ATTEMPTS_MAX", 2)
+    webhook = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    receiver.answers = [web.Response(status=503), web.Response(status=404)]
+    await committed(catalogue)
+    for _ in range(3):
+        await notifier.deliver()
+    (outcome,) = await outcomes(catalogue, webhook)
+    assert (outcome.attempts, outcome.reason) == (2, "HTTP 404")
+    assert outcome.failed_at is not None
+    assert len(receiver.told) == 2
+
+
+async def test_retry_after_is_kept(
+    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+) -> None:
+    webhook = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    receiver.answers = [web.Response(status=429, headers={"Retry-After": "600"})]
+    await committed(catalogue)
+    await notifier.deliver()
+    await notifier.deliver()
+    (outcome,) = await outcomes(catalogue, webhook)
+    assert len(receiver.told) == 1
+    assert (outcome.due_at - outcome.created_at).total_seconds() > 590
+
+
+async def test_an_address_that_is_gone_is_told_no_more(
+    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+) -> None:
+    await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    receiver.answers = [web.Response(status=410)]
+    for content in "ab":
+        await committed(catalogue, content=content)
+        await notifier.deliver()
+    (kept,) = await catalogue.webhooks()
+    assert (kept.disabled_at is not None, kept.reason) == (True, "HTTP 410")
+    assert len(receiver.told) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://10.0.0.1/hook", "http://169.254.169.254/latest", "http://[::1]/", "ftp://x/", "x"],
+)
+async def test_g9_no_private_address_is_told(
+    catalogue: PostgresCatalogue, notifier: Notifier, url: str
+) -> None:
+    webhook = await hook(catalogue, url, Event.RUN_COMMITTED)
+    await committed(catalogue)
+    await notifier.deliver()
+    (outcome,) = await outcomes(catalogue, webhook)
+    assert outcome.delivered_at is None
+    assert outcome.reason
+
+
+async def test_many_notifiers_deliver_once(
+    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+) -> None:
+    await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    for content in "abcdef":
+        await committed(catalogue, content=content)
+    await asyncio.gather(*(notifier.deliver() for _ in range(5)))
+    ids = [headers["webhook-id"] for headers, _ in receiver.told]
+    assert len(ids) == len(set(ids)) == 6
+
+
+async def test_webhooks_are_counted_listed_and_deleted(
+    catalogue: PostgresCatalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert adapter.WEBHOOKS_MAX == port.WEBHOOKS_MAX
+    monkeypatch.setattr(adapter, "WEBHOOKS_MAX", 2)
+    first = await hook(catalogue, "https://a.example/")
+    await hook(catalogue, "https://b.example/")
+    with pytest.raises(Conflict, match="2 webhooks"):
+        await hook(catalogue, "https://c.example/")
+    await committed(catalogue)
+    await catalogue.delete_webhook(first.id)
+    with pytest.raises(WebhookNotFound):
+        await catalogue.delete_webhook(first.id)
+    assert [kept.url for kept in await catalogue.webhooks()] == ["https://b.example/"]
+    assert "0123456789" not in repr(first)
