@@ -7,6 +7,7 @@ A body without headers is as valid as one with them.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,6 +45,12 @@ HEADER_ORIGIN_ID = "triptych-origin-id"
 """The id that a dead letter had in its own queue."""
 HEADER_TRACE = "traceparent"
 """W3C Trace Context, https://www.w3.org/TR/trace-context/#traceparent-header"""
+TRACE_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def well_formed_trace(traceparent: str | None) -> str | None:
+    """Return a traceparent of the form that is specified; None for any other, as if absent."""
+    return traceparent if traceparent and TRACE_FORM.fullmatch(traceparent) else None
 
 
 def dead_letter_queue(queue: str) -> str:
@@ -172,7 +179,7 @@ class Headers:
             raise InvalidMessage("Not hexadecimal.", field=HEADER_ITEM) from error
         if item_key is not None and len(item_key) != KEY_BYTES:
             raise InvalidMessage(f"Not {KEY_BYTES} bytes long.", field=HEADER_ITEM)
-        return cls(run_id, item_key, raw.get(HEADER_TRACE))
+        return cls(run_id, item_key, well_formed_trace(raw.get(HEADER_TRACE)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,8 @@ class Run:
     removed: int | None
     ai_state: AiState
     ai_reason: str | None
+    traceparent: str | None = None
+    """The trace that it belongs to, as W3C Trace Context writes it."""
     ai_progress: Metadata = field(default_factory=dict)
     """How far a running AI phase is: ``step``, its ``share`` done, and which of how many it is."""
 
@@ -196,6 +198,8 @@ class Item:
     """Attempts that failed for now; not deliveries, which also grow by drains and throttles."""
     run_kind: RunKind = RunKind.FULL
     """What its run is for; known of items that were read to be worked on."""
+    traceparent: str | None = None
+    """Its run's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from triptych.messages import (
 )
 from triptych.model import Item, ItemResult, NewItem, Policy, Run, RunKind, RunState
 from triptych.ports import Catalogue, DeadLetter, Opened, Queue
+from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
+from triptych.telemetry.tracing import current_traceparent, span
 
 SEND_TRIES = 3
 SEND_RETRY_STEP_S = 0.2
@@ -68,6 +70,7 @@ class ActiveBrandRegistry:
             source=source,
             policy=policy or self._policy,
             owe_gather=True,
+            traceparent=current_traceparent(),
         )
         check_joinable(opened.run, RunKind.FULL)
         await self.relay(opened.run.id)
@@ -93,6 +96,7 @@ class ActiveBrandRegistry:
             source=None,
             policy=policy or self._policy,
             owe_gather=True,
+            traceparent=current_traceparent(),
         )
         check_joinable(opened.run, RunKind.REEMBED)
         await self.relay(opened.run.id)
@@ -110,6 +114,7 @@ class ActiveBrandRegistry:
             source=None,
             policy=self._policy,
             owe_gather=False,
+            traceparent=current_traceparent(),
         )
 
     async def redrive(self, run_id: UUID) -> Run:
@@ -155,7 +160,11 @@ class ActiveBrandRegistry:
         Raises:
             RunEnded: the run is not active; nothing changed.
         """
-        settlement = await self._catalogue.settle(run_id, results, limit=self._window)
+        with FLUSH_SECONDS.time(), span("flush", attributes={"triptych.items": len(results)}):
+            settlement = await self._catalogue.settle(run_id, results, limit=self._window)
+        for result in results:
+            if result.key in settlement.changed:
+                ITEMS.labels(result.state.value, result.reason.value if result.reason else "").inc()
         await self._dispatch(settlement.dispatch)
         if settlement.run.complete:
             await self.commit(run_id)
@@ -176,9 +185,12 @@ class ActiveBrandRegistry:
 
     async def commit(self, run_id: UUID) -> Run:
         """End a complete run in one transaction, then send the AI message it owes."""
-        run = await self._catalogue.commit(run_id)
+        with COMMIT_SECONDS.time(), span("commit", attributes={"triptych.run": str(run_id)}):
+            run = await self._catalogue.commit(run_id)
         if run.state is RunState.COMMITTED:
+            COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
             await self.relay(run_id)
+        RUNS.labels(run.state.value).inc()
         return run
 
     # --- steer --------------------------------------------------------------------------------
@@ -302,6 +314,6 @@ def _message(item: Item) -> Message:
         body=UrlBody.model_construct(
             brand=item.brand, url=item.url, metadata=metadata
         ).model_dump(),
-        headers=Headers(run_id=item.run_id, item_key=item.key).encode(),
+        headers=Headers(item.run_id, item.key, item.traceparent).encode(),
         brand=item.brand,
     )

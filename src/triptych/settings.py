@@ -160,6 +160,18 @@ class Settings(BaseSettings):
         5.0, description="Seconds after which an owed message is sent by the sweeper."
     )
 
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        0,
+        description="Port of a worker's own /metrics, or the next free one; 0 for none.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of a worker's own /metrics.")
+    otlp_endpoint: str | None = Field(
+        None, description="Where traces go: an OTLP endpoint, `http://collector:4318/v1/traces`."
+    )
+    trace_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="Share of the runs begun here that are traced."
+    )
+
     keep_snapshots: Count = Field(
         5, description="Snapshots kept of each brand, the current one included."
     )

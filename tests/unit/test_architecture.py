@@ -21,6 +21,7 @@ LAYERS = (
     {"api", "live", "workers"},
     {"phases", "exports"},
     {"registry", "insights", "fetch", "media", "objects"},
+    {"telemetry"},
     {"ports", "retry", "batching", "settings", "urls", "interruption", "failures"},
     {"messages", "data_folder"},
     {"errors"},

@@ -12,7 +12,9 @@ from triptych.errors import InvalidMessage
 from triptych.messages import (
     HEADER_ITEM,
     HEADER_RUN,
+    HEADER_TRACE,
     HEADER_VERSION,
+    TRACE_FORM,
     AiBody,
     GatherBody,
     Headers,
@@ -61,13 +63,19 @@ def test_what_is_wrong_is_named(kind: type[GatherBody], body: object, field: str
 @given(
     st.none() | st.uuids(),
     st.none() | st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES),
-    st.none() | st.text(max_size=55),
+    st.none() | st.from_regex(TRACE_FORM, fullmatch=True),
 )
 def test_headers_go_there_and_back(
     run_id: UUID | None, key: bytes | None, trace: str | None
 ) -> None:
     headers = Headers(run_id, key, trace)
     assert Headers.decode(headers.encode()) == headers
+
+
+@given(st.text(max_size=70).filter(lambda text: not TRACE_FORM.fullmatch(text)))
+def test_a_malformed_trace_is_as_none(trace: str) -> None:
+    """A stranger's slip must not cost his message, nor travel on."""
+    assert Headers.decode({HEADER_TRACE: trace}) == Headers()
 
 
 def test_strangers_headers_are_left_alone() -> None:

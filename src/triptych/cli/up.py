@@ -12,6 +12,8 @@ import typer
 
 from triptych.errors import BadInput
 from triptych.settings import Settings
+from triptych.telemetry.metrics import served_metrics
+from triptych.telemetry.tracing import tracing
 from triptych.wiring import (
     check_wiring,
     connect,
@@ -78,12 +80,16 @@ async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent:
     with stop_on_signal() as stop:
         if with_parent:
             await _stop_at_end_of_stdin(stop)
-        async with (
-            reach_database(settings) as dsn,
-            connect(settings, dsn) as parts,
-            open_worker(parts, phases) as worker,
+        with (
+            tracing(settings.otlp_endpoint, role="worker", share=settings.trace_share),
+            served_metrics(settings.metrics_host, settings.metrics_port),
         ):
-            await worker.run(stop)
+            async with (
+                reach_database(settings) as dsn,
+                connect(settings, dsn) as parts,
+                open_worker(parts, phases) as worker,
+            ):
+                await worker.run(stop)
 
 
 def _phase(name: str) -> Phase:

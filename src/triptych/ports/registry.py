@@ -94,6 +94,7 @@ class Registry(Protocol):
         source: str | None,
         policy: Policy,
         owe_gather: bool,
+        traceparent: str | None = None,
     ) -> Opened:
         """Open a run, or return the brand's active run, or the run of that id.
 

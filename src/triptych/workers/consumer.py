@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -12,6 +13,8 @@ from triptych.errors import QueueUnavailable, TriptychError
 from triptych.messages import Delivery, Message
 from triptych.ports import Queue
 from triptych.retry import Action, backoff, plan_retry
+from triptych.telemetry.deliveries import bind_delivery, delivery_span
+from triptych.telemetry.metrics import MESSAGE_SECONDS, MESSAGES, MESSAGES_HELD
 
 RECEIVE_BATCH = 100
 RECEIVE_WAIT_S = 1.0
@@ -101,37 +104,47 @@ class Consumer:
                 continue  # Hidden too short, so it came again; the first task answers for it.
             task = asyncio.create_task(self._serve(delivery))
             self._open[task] = delivery
+            MESSAGES_HELD.labels(self._name).inc()
             task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._open[task]
+        MESSAGES_HELD.labels(self._name).dec()
         self._room.set()
         if not task.cancelled() and (error := task.exception()):
             self._log.error("consumer_defect", exc_info=error)
 
     async def _serve(self, delivery: Delivery) -> None:
+        bind_delivery(delivery)
+        begun = time.perf_counter()
         try:
-            await self._handle(delivery)
+            with delivery_span(delivery):
+                await self._handle(delivery)
         except Exception as error:  # noqa: BLE001 - a message's failure is that message's alone
-            await self._answer(delivery, error)
+            outcome = await self._answer(delivery, error)
         else:
+            outcome = "done"
             await self._guarded(self._ack(delivery), "delete")
+        MESSAGES.labels(self._name, outcome).inc()
+        MESSAGE_SECONDS.labels(self._name).observe(time.perf_counter() - begun)
 
-    async def _answer(self, delivery: Delivery, error: Exception) -> None:
+    async def _answer(self, delivery: Delivery, error: Exception) -> str:
+        """Answer a message that failed; return what became of it."""
         plan = plan_retry(error, delivery.receives)
         bound = self._log.bind(message=delivery.id, receives=delivery.receives, error=str(error))
         if plan.action is Action.DEAD_LETTER:
             bound.warning("message_dead_lettered")
             await self._guarded(self._queue.dead_letter(delivery, str(error)), "dead_letter")
-            return
+            return "dead_lettered"
         if plan.action is Action.PUT_OFF:
             await self._guarded(self._put_off(delivery, plan.delay_s), "put_off")
-            return
+            return "put_off"
         if isinstance(error, TriptychError):
             bound.info("message_deferred", delay_s=round(plan.delay_s, 1))
         else:
             bound.error("message_defect", delay_s=round(plan.delay_s, 1), exc_info=error)
         await self._guarded(self._queue.extend([delivery], plan.delay_s), "return")
+        return "returned"
 
     async def _put_off(self, delivery: Delivery, delay_s: float) -> None:
         """Send the message again for later, then delete it: killed in between, it comes twice."""

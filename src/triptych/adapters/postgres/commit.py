@@ -83,4 +83,5 @@ async def _publish(tx: Transaction, run: Run) -> None:
     await tx.rows("record_commit", run.id, *difference.values())
     await end_run(tx, run.id, RunState.COMMITTED, None)
     body = AiBody(brand=run.brand).model_dump()
-    await tx.rows("owe", AI_QUEUE, body, Headers(run_id=run.id).encode(), run.brand, run.id)
+    headers = Headers(run_id=run.id, traceparent=run.traceparent).encode()
+    await tx.rows("owe", AI_QUEUE, body, headers, run.brand, run.id)

@@ -36,6 +36,7 @@ class Opening:
         source: str | None,
         policy: Policy,
         owe_gather: bool,
+        traceparent: str | None = None,
     ) -> Opened:
         """See `triptych.ports.Registry.open_run`."""
 
@@ -43,7 +44,9 @@ class Opening:
             if row := await tx.row("read_run", run_id):
                 return Opened(to_run(row), created=False)
             await tx.rows("upsert_brand", brand, source)
-            opened = await self._insert_or_join(tx, brand, run_id, kind, source, policy)
+            opened = await self._insert_or_join(
+                tx, brand, run_id, kind, source, policy, traceparent=traceparent
+            )
             if opened.created and owe_gather:
                 await self._owe_gather(tx, opened.run)
             return opened
@@ -59,6 +62,7 @@ class Opening:
         source: str | None,
         policy: Policy,
         redrives: UUID | None = None,
+        traceparent: str | None = None,
     ) -> Opened:
         for _ in range(OPEN_TRIES):
             row = await tx.row(
@@ -72,6 +76,7 @@ class Opening:
                 policy.deadline_s,
                 self._run_cap_s,
                 redrives,
+                traceparent,
             )
             if row:
                 await tx.rows("add_event", run_id, "opened", {"kind": kind.value})
@@ -88,7 +93,7 @@ class Opening:
 
     async def _owe_gather(self, tx: Transaction, run: Run) -> None:
         body = GatherBody(brand=run.brand).model_dump()
-        headers = Headers(run_id=run.id).encode()
+        headers = Headers(run_id=run.id, traceparent=run.traceparent).encode()
         await tx.rows("owe", GATHER_QUEUE, body, headers, run.brand, run.id)
 
     async def redrive_run(self, run_id: UUID, *, new_id: UUID, policy: Policy) -> Opened:
@@ -104,7 +109,14 @@ class Opening:
             added = old.kind is RunKind.FULL and old.state is RunState.COMMITTED
             kind = RunKind.ADD if added else old.kind
             opened = await self._insert_or_join(
-                tx, old.brand, new_id, kind, old.source, policy, redrives=run_id
+                tx,
+                old.brand,
+                new_id,
+                kind,
+                old.source,
+                policy,
+                redrives=run_id,
+                traceparent=old.traceparent,
             )
             if not opened.created:
                 raise Conflict(

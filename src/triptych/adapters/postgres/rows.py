@@ -54,11 +54,17 @@ def to_run(row: asyncpg.Record) -> Run:
         removed=row["removed"],
         ai_state=AiState(row["ai_state"]),
         ai_reason=row["ai_reason"],
+        traceparent=row["traceparent"],
         ai_progress=row["ai_progress"],
     )
 
 
-def to_item(row: asyncpg.Record, brand: str, run_kind: RunKind = RunKind.FULL) -> Item:
+def to_item(
+    row: asyncpg.Record,
+    brand: str,
+    run_kind: RunKind = RunKind.FULL,
+    traceparent: str | None = None,
+) -> Item:
     """Read a row of ``items``, of a run of ``brand``."""
     return Item(
         run_id=row["run_id"],
@@ -69,6 +75,7 @@ def to_item(row: asyncpg.Record, brand: str, run_kind: RunKind = RunKind.FULL) -
         state=ItemState(row["state"]),
         attempts=row["attempts"],
         run_kind=run_kind,
+        traceparent=traceparent,
     )
 
 

@@ -18,7 +18,7 @@ from triptych.adapters.postgres.opening import DETAIL_MAX_CHARS
 from triptych.adapters.postgres.rows import from_colours, to_item, to_run
 from triptych.adapters.postgres.session import Database, Transaction, no_nul
 from triptych.errors import RunEnded, RunNotFound
-from triptych.model import Item, ItemResult, NewItem, Run, RunState
+from triptych.model import Item, ItemResult, NewItem, Run, RunKind, RunState
 from triptych.ports import Settlement
 
 CLOCK_MARGIN_S = 5.0
@@ -139,7 +139,7 @@ class Settling:
             if run is None:
                 raise RunEnded(f"Run {run_id} is paused or has ended.")
             await tx.rows("add_event", run_id, "resent", {"items": len(overdue)})
-            return [to_item(item, run["brand"]) for item in overdue]
+            return [_out(item, run) for item in overdue]
 
         return await self._database.transact(work)
 
@@ -181,12 +181,17 @@ async def _fill_window(tx: Transaction, run: asyncpg.Record, limit: int) -> list
     while room > 0 and position < run["next_position"]:
         rows = await tx.rows("claim_positions", run["id"], position, room)
         position = rows[-1]["at"] + 1 if rows else run["next_position"]
-        found = [to_item(row, run["brand"]) for row in rows if row["key"] is not None]
+        found = [_out(row, run) for row in rows if row["key"] is not None]
         claimed += found
         room -= len(found)
     if position != run["next_dispatch"]:
         await tx.rows("count_dispatched", run["id"], position, len(claimed))
     return claimed
+
+
+def _out(row: asyncpg.Record, run: asyncpg.Record) -> Item:
+    """Read an item that is about to be sent."""
+    return to_item(row, run["brand"], RunKind(run["kind"]), run["traceparent"])
 
 
 def _settle_columns(results: Sequence[ItemResult]) -> list[Sequence[object]]:

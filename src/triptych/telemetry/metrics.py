@@ -1,0 +1,134 @@
+"""Every metric of Triptych's, in one place, as Prometheus names them.
+
+Names follow https://prometheus.io/docs/practices/naming/: seconds and bytes, ``_total`` for what
+only grows. Labels have few values: never a brand, a URL or an id.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
+
+from triptych.errors import SettingsError
+
+REGISTRY = CollectorRegistry()
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+SLOW = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600)
+SIZES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+
+MESSAGES = Counter(
+    "triptych_messages_total",
+    "Messages answered, by what became of them.",
+    ["queue", "outcome"],
+    registry=REGISTRY,
+)
+MESSAGE_SECONDS = Histogram(
+    "triptych_message_seconds",
+    "From receiving a message to its answer.",
+    ["queue"],
+    buckets=QUICK,
+    registry=REGISTRY,
+)
+MESSAGES_HELD = Gauge(
+    "triptych_messages_held", "Messages that this process holds.", ["queue"], registry=REGISTRY
+)
+ITEMS = Counter(
+    "triptych_items_total",
+    "Items settled, by outcome and the reason of a failure.",
+    ["outcome", "reason"],
+    registry=REGISTRY,
+)
+FLUSH_SECONDS = Histogram(
+    "triptych_flush_seconds", "One flush of the buffer.", buckets=QUICK, registry=REGISTRY
+)
+COMMIT_SECONDS = Histogram(
+    "triptych_commit_seconds", "One commit of a run.", buckets=SLOW, registry=REGISTRY
+)
+COMMIT_ASSETS = Histogram(
+    "triptych_commit_assets", "Assets of one commit.", buckets=SIZES, registry=REGISTRY
+)
+RUNS = Counter("triptych_runs_total", "Runs that this process ended.", ["state"], registry=REGISTRY)
+GATHER_SECONDS = Histogram(
+    "triptych_gather_seconds", "One gathering of a brand.", buckets=SLOW, registry=REGISTRY
+)
+GATHERED = Counter("triptych_gathered_total", "Rows read from sources.", registry=REGISTRY)
+FETCH_SECONDS = Histogram(
+    "triptych_fetch_seconds", "One URL, redirects included.", buckets=QUICK, registry=REGISTRY
+)
+FETCHED_BYTES = Counter(
+    "triptych_fetched_bytes_total", "Bytes of bodies, decompressed.", registry=REGISTRY
+)
+DECODE_SECONDS = Histogram(
+    "triptych_decode_seconds", "One picture decoded.", buckets=QUICK, registry=REGISTRY
+)
+EMBED_SECONDS = Histogram(
+    "triptych_embed_seconds", "One batch embedded.", buckets=QUICK, registry=REGISTRY
+)
+EMBEDDED = Counter("triptych_embedded_total", "Pictures embedded.", registry=REGISTRY)
+STEP_SECONDS = Histogram(
+    "triptych_ai_step_seconds",
+    "One AI step over one snapshot.",
+    ["step", "outcome"],
+    buckets=SLOW,
+    registry=REGISTRY,
+)
+WEBHOOK_ATTEMPTS = Counter(
+    "triptych_webhook_attempts_total", "Attempts to tell a webhook.", ["outcome"], registry=REGISTRY
+)
+
+
+def exposition() -> bytes:
+    """Return all metrics of this process in Prometheus' text format."""
+    return generate_latest(REGISTRY)
+
+
+PORTS_TRIED = 32
+"""Workers of one machine share a setting: each takes the next port that is free."""
+
+
+@contextmanager
+def served_metrics(host: str, port: int) -> Iterator[int | None]:
+    """Serve this process' metrics over HTTP meanwhile, in a thread; yield the port, if any.
+
+    Raises:
+        SettingsError: the address cannot be used.
+    """
+    if not port:
+        yield None
+        return
+    server, thread, taken = _started(host, port)
+    try:
+        yield taken
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _started(host: str, port: int) -> tuple[WSGIServer, Thread, int]:
+    for candidate in range(port, min(port + PORTS_TRIED, 65_536)):
+        try:
+            return *start_http_server(candidate, host, REGISTRY), candidate
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(
+                    f"{host}:{candidate} cannot be listened on ({error.strerror}).",
+                    field="TRIPTYCH_METRICS_HOST",
+                ) from error
+    raise SettingsError(
+        f"Ports {port} to {candidate} are all taken.", field="TRIPTYCH_METRICS_PORT"
+    )

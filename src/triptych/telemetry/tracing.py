@@ -1,0 +1,114 @@
+"""Traces: one for each run, from the request that opens it through the queues to the AI phase.
+
+What carries it is ``traceparent`` (W3C Trace Context): kept with the run, sent with each of its
+messages. Without an endpoint for traces nothing is recorded and OpenTelemetry is not even imported;
+a ``traceparent`` that came from outside is handed on all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from triptych.messages import HEADER_TRACE
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Tracer
+
+SERVICE = "triptych"
+CLOSE_S = 5
+
+Attribute = str | int | float | bool
+
+
+class _Process:
+    """What is this process' own."""
+
+    tracer: Tracer | None = None
+
+
+@contextmanager
+def tracing(
+    endpoint: str | None,
+    *,
+    role: str,
+    share: float = 1.0,
+    exporter: SpanExporter | None = None,
+) -> Iterator[None]:
+    """Record traces meanwhile, and send them to an OTLP endpoint over HTTP.
+
+    ``share`` of the traces that begin here are kept; those begun elsewhere follow their beginning.
+    Sending happens in the background and never fails the work: what cannot be sent is dropped.
+    """
+    if endpoint is None and exporter is None:
+        yield
+        return
+    provider = _provider(endpoint, role, share, exporter)
+    _Process.tracer = provider.get_tracer(SERVICE)
+    try:
+        yield
+    finally:
+        _Process.tracer = None
+        provider.force_flush(CLOSE_S * 1000)
+        provider.shutdown()
+
+
+def _provider(
+    endpoint: str | None, role: str, share: float, exporter: SpanExporter | None
+) -> TracerProvider:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+
+    if exporter is None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        exporter = OTLPSpanExporter(endpoint=endpoint)
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": SERVICE, "service.namespace": role}),
+        sampler=ParentBasedTraceIdRatio(share),
+    )
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+@contextmanager
+def span(
+    name: str,
+    parent: str | None = None,
+    attributes: Mapping[str, Attribute] | None = None,
+) -> Iterator[None]:
+    """Record what happens meanwhile, under the span in force, or under ``parent``.
+
+    An error that passes through is recorded and passed on.
+    """
+    if _Process.tracer is None:
+        yield
+        return
+    with _Process.tracer.start_as_current_span(name, _context(parent), attributes=attributes):
+        yield
+
+
+def _context(traceparent: str | None) -> Any:
+    if traceparent is None:
+        return None
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    return TraceContextTextMapPropagator().extract({HEADER_TRACE: traceparent})
+
+
+def current_traceparent() -> str | None:
+    """Return the span in force as the header that carries it on; None if none is recorded."""
+    if _Process.tracer is None:
+        return None
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    with contextlib.suppress(ValueError):
+        TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get(HEADER_TRACE)
