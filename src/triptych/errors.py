@@ -23,6 +23,7 @@
     │   ├── StoreUnavailable
     │   └── SourceUnavailable
     ├── SourceRefused            the source will never answer this brand               422
+    ├── SummaryFailed            no summary could be had from a language model          502
     ├── ModelError               an embedding model cannot be loaded or used           500
     ├── PostgresServerError      the embedded Postgres cannot be made or started       500
     └── ItemError                one URL's work failed; carries its `Reason`
@@ -166,6 +167,12 @@ class SourceRefused(TriptychError):
     """The source of URLs will not serve this brand."""
 
     status = 422
+
+
+class SummaryFailed(TriptychError):
+    """No summary could be had."""
+
+    status = 502
 
 
 class ModelError(TriptychError):

@@ -19,7 +19,7 @@ LAYERS = (
     {"local", "doctor"},
     {"wiring"},
     {"api", "live", "workers"},
-    {"phases", "exports"},
+    {"phases", "exports", "reports"},
     {"registry", "insights", "fetch", "media", "objects"},
     {"telemetry"},
     {"ports", "retry", "batching", "settings", "urls", "interruption", "failures"},

@@ -71,6 +71,10 @@ class Reading(Protocol):
         """
         ...
 
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+        """Return those of the assets that a snapshot has; none of one that is no longer kept."""
+        ...
+
     def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
         """Yield a whole snapshot in key order, ``batch`` assets at a time.
 
@@ -85,6 +89,12 @@ class Reading(Protocol):
 
     async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
         """Return what the AI phase says of these assets of a snapshot, by the marks' names."""
+        ...
+
+    async def marked(
+        self, run_id: UUID, *, after: bytes | None, limit: int
+    ) -> dict[bytes, Metadata]:
+        """Return a page of what is said of a snapshot's assets, in key order, behind ``after``."""
         ...
 
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:

@@ -125,6 +125,11 @@ class PostgresReading:
                 remedy="Read the brand's current one.",
             )
 
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+        """See `triptych.ports.Reading.assets_of`."""
+        rows = await self._database.rows("assets_by_key", run_id, list(keys))
+        return {row["key"]: to_asset(row) for row in rows}
+
     async def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
         """See `triptych.ports.Reading.stream_assets`.
 
@@ -143,6 +148,13 @@ class PostgresReading:
     async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
         """See `triptych.ports.Reading.marks`."""
         rows = await self._database.rows("marks_by_key", run_id, list(keys))
+        return {row["key"]: to_marks(row) for row in rows}
+
+    async def marked(
+        self, run_id: UUID, *, after: bytes | None, limit: int
+    ) -> dict[bytes, Metadata]:
+        """See `triptych.ports.Reading.marked`."""
+        rows = await self._database.rows("marks", run_id, after, limit)
         return {row["key"]: to_marks(row) for row in rows}
 
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:

@@ -48,6 +48,10 @@ select collected_at is not null as collected from runs where id = $1
 -- insights --
 select kind, result, error, seconds from insights where run_id = $1 order by kind
 
+-- assets_by_key --
+select * from assets
+where run_id = $1 and key = any($2) and (select collected_at from runs where id = $1) is null
+
 -- marks_by_key --
 select * from marks where run_id = $1 and key = any($2)
 

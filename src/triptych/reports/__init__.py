@@ -1,0 +1,1 @@
+"""Reports: what a brand's imagery says, on a page for people."""

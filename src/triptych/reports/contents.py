@@ -1,0 +1,154 @@
+"""What a report says: read from the insights of one snapshot, nothing computed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from triptych.errors import Conflict
+from triptych.model import Asset, Brand, Run
+from triptych.ports import Reading
+
+CLUSTERS_MAX = 12
+"""Clusters shown, the largest first."""
+REPRESENTATIVES_MAX = 6
+GROUPS_MAX = 12
+"""Groups of duplicates shown, the largest first."""
+COPIES_MAX = 6
+OUTLIERS_MAX = 8
+TAGS_MAX = 20
+NEIGHBOURS_MAX = 5
+POINTS_MAX = 200_000
+READ_BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Assets that are shown side by side."""
+
+    label: str
+    size: int
+    assets: Sequence[Asset]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """An asset that does not look like its brand."""
+
+    asset: Asset
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place on the brand's map."""
+
+    x: float
+    y: float
+    cluster: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A report's contents. What a step did not give is empty."""
+
+    brand: Brand
+    run: Run
+    at: datetime
+    results: Mapping[str, Mapping[str, Any]]
+    """By step; failed steps are in ``errors``."""
+    errors: Mapping[str, str]
+    clusters: Sequence[Family] = ()
+    duplicates: Sequence[Family] = ()
+    outliers: Sequence[Outlier] = ()
+    points: Sequence[Point] = field(default=(), repr=False)
+
+    def result(self, step: str) -> Mapping[str, Any]:
+        """Return what a step gave; empty if it gave nothing."""
+        return self.results.get(step, {})
+
+
+async def read_contents(catalogue: Reading, brand: str) -> Contents:
+    """Read everything that a report of the brand's current snapshot says.
+
+    Raises:
+        BrandNotFound: there is none of that name.
+        Conflict: it has no snapshot.
+    """
+    found = await catalogue.brand(brand)
+    if found.current_run is None:
+        raise Conflict(
+            f"Brand {brand!r} has no snapshot to report on.", remedy="Start a run of it first."
+        )
+    run = await catalogue.run(found.current_run)
+    insights = await catalogue.insights(run.id)
+    results = {i.kind: i.result for i in insights if i.result is not None}
+    named = _Named(catalogue, run)
+    clusters = [
+        await named.family(
+            str(entry.get("label") or f"Cluster {number}"),
+            int(entry["size"]),
+            entry["representatives"][:REPRESENTATIVES_MAX],
+        )
+        for number, entry in enumerate(
+            results.get("clusters", {}).get("clusters", [])[:CLUSTERS_MAX], start=1
+        )
+    ]
+    duplicates = [
+        await named.family(str(entry["kind"]), int(entry["size"]), entry["members"][:COPIES_MAX])
+        for entry in results.get("duplicates", {}).get("groups", [])[:GROUPS_MAX]
+    ]
+    return Contents(
+        brand=found,
+        run=run,
+        at=datetime.now(UTC),
+        results=results,
+        errors={i.kind: i.error for i in insights if i.error is not None},
+        clusters=clusters,
+        duplicates=duplicates,
+        outliers=await named.outliers(results.get("look", {}).get("outliers", [])),
+        points=await _points(catalogue, run),
+    )
+
+
+class _Named:
+    """Assets of one snapshot, by the keys in which results name them."""
+
+    def __init__(self, catalogue: Reading, run: Run) -> None:
+        self._catalogue = catalogue
+        self._run = run
+
+    async def _assets(self, keys: Sequence[str]) -> list[Asset]:
+        wanted = [bytes.fromhex(key) for key in keys]
+        found = await self._catalogue.assets_of(self._run.id, wanted)
+        return [found[key] for key in wanted if key in found]
+
+    async def family(self, label: str, size: int, keys: Sequence[str]) -> Family:
+        return Family(label, size, await self._assets(keys))
+
+    async def outliers(self, entries: Sequence[Mapping[str, Any]]) -> list[Outlier]:
+        shown = entries[:OUTLIERS_MAX]
+        assets = {asset.key.hex(): asset for asset in await self._assets([e["key"] for e in shown])}
+        return [
+            Outlier(assets[entry["key"]], "; ".join(entry.get("why", [])))
+            for entry in shown
+            if entry["key"] in assets
+        ]
+
+
+async def _points(catalogue: Reading, run: Run) -> list[Point]:
+    points: list[Point] = []
+    after: bytes | None = None
+    while len(points) < POINTS_MAX:
+        page = await catalogue.marked(run.id, after=after, limit=READ_BATCH)
+        points.extend(
+            Point(marks["x"], marks["y"], marks.get("cluster"))
+            for marks in page.values()
+            if "x" in marks and "y" in marks
+        )
+        if len(page) < READ_BATCH:
+            break
+        after = max(page)
+    return points
