@@ -55,7 +55,7 @@ def open_text_encoder(
 ) -> TextEncoder | None:
     """Load the text side of ``embedder``, which the same settings gave; None if it has none.
 
-    Takes a second; five at the first use of the bundled one. Not to be called from an event
+    Takes a second; some more at the first use of the bundled one. Not to be called from an event
     loop's thread.
 
     Raises:

@@ -54,7 +54,7 @@ RECIPE = 1
 class ClassNameEncoder:
     """Texts to vectors of the bundled model's space.
 
-    What is computed once, from the names and the classifier, is kept in ``folder``: five seconds
+    What is computed once, from the names and the classifier, is kept in ``folder``: three seconds
     of processor time at first use. Safe for several processes at once.
 
     Args:

@@ -284,7 +284,7 @@ def _is_model(name: str) -> bool:
 
 def _shown(url: URL) -> str:
     """Return a URL without what may be a secret of it."""
-    return str(url.with_query(None).with_fragment(None).with_user(None).with_password(None))
+    return f"{url.scheme}://{url.host or ''}{url.path}"
 
 
 def _text(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 TEXT_NAMES = ("text_embeds", "text_embedding", "sentence_embedding", "embedding", "pooler_output")
 SEGMENTS = "token_type_ids"
-BATCH = 16
-"""Texts in one call of a graph that takes all of them at the same length."""
+BATCH = 32
+"""Texts in one call: such that need no padding to be as long as each other."""
 TEXT_MAX_CHARS = 10_000
 """No context holds more; what is beyond would only cost the tokenizer time."""
 ID_CHARS = 12
@@ -64,11 +65,21 @@ class TextModel:
             ModelError: the graph fails, or gives what is no vector.
         """
         tokens = [self._tokens(text) for text in texts]
-        # Without padding texts have different lengths; and a graph with int8 activations would
-        # scale them by what else is in the batch.
-        size = BATCH if self._text.padding == "context" else 1
-        parts = [self._run(tokens[start : start + size]) for start in range(0, len(tokens), size)]
-        return np.concatenate(parts) if parts else np.empty((0, self.dimension), np.float32)
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for row, ids in enumerate(tokens):
+            by_length[self._length(ids)].append(row)
+        vectors: dict[int, npt.NDArray[np.float32]] = {}
+        for rows in by_length.values():
+            for start in range(0, len(rows), BATCH):
+                part = rows[start : start + BATCH]
+                vectors.update(zip(part, self._run([tokens[row] for row in part]), strict=True))
+        if not vectors:
+            return np.empty((0, self.dimension), np.float32)
+        return np.stack([vectors[row] for row in range(len(tokens))])
+
+    def _length(self, ids: Sequence[int]) -> int:
+        """Return how many tokens the graph is given for a text."""
+        return self._text.context if self._text.padding == "context" else len(ids)
 
     def _tokens(self, text: str) -> list[int]:
         filled = self._text.template.replace(PLACE, text[:TEXT_MAX_CHARS])
@@ -78,9 +89,7 @@ class TextModel:
         return ids or [self._text.pad_id]
 
     def _run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
-        length = max(len(ids) for ids in tokens)
-        if self._text.padding == "context":
-            length = self._text.context
+        length = self._length(tokens[0])
         ids = np.full((len(tokens), length), self._text.pad_id, np.int64)
         mask = np.zeros((len(tokens), length), np.int64)
         for row, of_text in enumerate(tokens):
