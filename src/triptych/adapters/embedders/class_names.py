@@ -140,7 +140,8 @@ def _read(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
     """Return what was kept; None if there is nothing, or nothing that can be used."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: what numpy finds broken it would leave open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             names, directions = file["names"], file["directions"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # It is made anew.
