@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from triptych.errors import TriptychError
 from triptych.settings import Settings
-from triptych.wiring import connect, open_embedder, open_objects, reach_database
+from triptych.wiring import connect, open_embedder, open_objects, open_text_encoder, reach_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,13 @@ async def _objects(settings: Settings) -> str:
 
 
 async def _embedder(settings: Settings) -> str:
-    embedder = await asyncio.to_thread(open_embedder, settings, 1)
+    return await asyncio.to_thread(_describe_embedder, settings)
+
+
+def _describe_embedder(settings: Settings) -> str:
+    embedder = open_embedder(settings, 1)
     if embedder is None:
         return "none: assets are stored without embeddings"
-    return f"{embedder.model}, {embedder.dimension}-d, {embedder.input_size} px"
+    text = open_text_encoder(settings, embedder)
+    search = f"search by text with {text.model}" if text else "no text side: no search by text"
+    return f"{embedder.model}, {embedder.dimension}-d, {embedder.input_size} px; {search}"

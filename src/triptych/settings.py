@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -29,9 +29,12 @@ DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://")
 QUEUE_SCHEMES = ("pgmq:",)
 STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
 SOURCE_SCHEMES = ("catalog:", "manifest:")
+MODEL_SCHEMES = ("https://", "http://", "s3://")
+AUTO: Literal["auto"] = "auto"
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+CountOrAuto = Count | Literal["auto"]
 
 
 class Settings(BaseSettings):
@@ -62,7 +65,12 @@ class Settings(BaseSettings):
     )
     source_token: SecretStr | None = Field(None, description="Bearer token for the catalog.")
     embedder: str = Field(
-        "bundled", description="`bundled`, `none`, or the path of an ONNX image encoder."
+        "bundled",
+        description="`bundled`, `none`, or an ONNX image encoder: its path, or a URL "
+        "`https://…/model.onnx` or `s3://…/model.onnx`, `#sha256=…` behind it to pin it.",
+    )
+    embedder_max_bytes: Count = Field(
+        4096 * MIB, description="Bytes of one file of a model that is fetched."
     )
     postgres_bin: Path | None = Field(
         None, description="Folder of Postgres' own binaries, instead of the wheel's."
@@ -97,7 +105,14 @@ class Settings(BaseSettings):
     )
     flush_items: Count = Field(100, description="Finished items of a run that make a flush.")
     flush_s: Positive = Field(1.0, description="Seconds a finished item waits for a flush at most.")
-    embed_batch: Count = Field(16, description="Images embedded in one call.")
+    embed_batch: CountOrAuto = Field(
+        AUTO, description="Images embedded in one call; `auto`: 8 a thread, 64 at most."
+    )
+    embed_threads: CountOrAuto = Field(
+        AUTO,
+        description="Threads of one such call; `auto`: the cores that the machine and its "
+        "control group allow, divided by `TRIPTYCH_WORKERS`.",
+    )
     gather_concurrency: Count = Field(8, description="Brands gathered at a time in one worker.")
     ai_concurrency: Count = Field(1, description="Brands in the AI phase at a time in one worker.")
     workers: Count = Field(1, description="Worker processes that `triptych up` starts.")
@@ -270,6 +285,8 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if name == "database_url":
                 value = _without_password(value.get_secret_value())
+            elif name == "embedder" and is_model_url(value):
+                value = _without_query(value)
             elif name == "fetch_allow":
                 value = ",".join(str(network) for network in value)
             values[name] = "" if value is None else str(value)
@@ -289,6 +306,11 @@ def check_source(value: str) -> str:
     return value
 
 
+def is_model_url(value: str) -> bool:
+    """Tell whether ``value`` names a model by URL, not by path."""
+    return value.startswith(MODEL_SCHEMES)
+
+
 def _scheme(value: str, known: tuple[str, ...]) -> str:
     if not value.startswith(known):
         message = f"must begin with one of {', '.join(known)}"
@@ -302,3 +324,9 @@ def _without_password(url: str) -> str:
     if not at or ":" not in credentials:
         return url
     return f"{scheme}{mark}{credentials.partition(':')[0]}:****@{place}"
+
+
+def _without_query(url: str) -> str:
+    """Hide what may sign a URL."""
+    place, mark, fragment = url.partition("#")
+    return place.partition("?")[0] + mark + fragment

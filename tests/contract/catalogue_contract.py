@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
 
 from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
+from triptych.insights.step import load_snapshot
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
     AiState,
@@ -216,6 +218,31 @@ class CatalogueContract:
         assert asset.colours == result.colours == (Colour(0x00FF7F, 0.75), Colour(0, 0.25))
         assert asset.embedding is not None
         np.testing.assert_array_equal(asset.embedding, result.embedding)
+
+    async def test_each_asset_keeps_its_model_and_dimension_beside_others_of_another(
+        self, catalogue: Catalogue
+    ) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        items = await catalogue.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        await catalogue.seal(run_id)
+        results = [done(item) for item in items]
+        assert results[0].staged is not None
+        other = replace(results[0].staged, embedding=np.ones(8, np.float32), model="n")
+        results[0] = replace(results[0], staged=other)
+        await catalogue.settle(run_id, results, limit=LIMIT)
+        run = await catalogue.commit(run_id)
+        expected = {items[0].key: ("n", 8), items[1].key: ("m", 16), items[2].key: ("m", 16)}
+        (page,) = [page async for page in catalogue.stream_assets(run_id, batch=10)]
+        known = await catalogue.known_assets("nike", list(expected))
+        for found in ({asset.key: asset for asset in page}, known):
+            assert expected == {
+                key: (each.model, each.embedding.size)
+                for key, each in found.items()
+                if each.embedding is not None
+            }
+        compared = await load_snapshot(catalogue, run)
+        assert (compared.model, compared.embeddings.shape) == ("m", (2, 16))
+        assert items[0].key not in {bytes(compared.keys[row]) for row in compared.embedded}
 
     async def test_g2_commit_twice_is_one_commit(self, catalogue: Catalogue) -> None:
         run = await committed(catalogue)

@@ -79,7 +79,7 @@ def test_a_file_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     [
         ("PACKAGE", "no_such_package_anywhere", "is not installed"),
         ("WEIGHTS", "models/none.pth", "cannot be read"),
-        ("WEIGHTS_SHA256", "00" * 32, "not the ones known here"),
+        ("WEIGHTS_SHA256", "00" * 32, "not the one known here"),
     ],
 )
 def test_weights_that_are_missing_or_others_are_one_clear_line(
@@ -125,9 +125,10 @@ def test_a_graph_of_doubles_is_no_image_encoder(tmp_path: Path) -> None:
 
 def test_what_gives_no_numbers_is_told(tmp_path: Path) -> None:
     path = graph(tmp_path / "m.onnx", ["a"])
-    (tmp_path / "m.onnx.json").write_text('{"std": [0, 0, 0], "mean": [0, 0, 0]}')
-    with np.errstate(all="ignore"), pytest.raises(ModelError, match="no embedding"):
-        OnnxEmbedder(path, threads=1)
+    (tmp_path / "m.onnx.json").write_text('{"scale": 3e38}')
+    embedder = OnnxEmbedder(path, threads=1)
+    with pytest.raises(ModelError, match="no embedding"):
+        embedder.embed(np.full((1, 4, 4, 3), 255, np.uint8))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", None])

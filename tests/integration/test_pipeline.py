@@ -13,6 +13,7 @@ from aiohttp import web
 
 import triptych
 from tests.faults.world import picture, write_manifest
+from tests.towers import DIMENSION, clip, describe
 from triptych.errors import BadInput, InvalidBrand
 from triptych.local import Local, open_local
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
@@ -139,6 +140,27 @@ async def test_g6_unchanged_content_is_kept_and_changed_content_replaced(
     assert (first.added, second.kept, third.changed) == (8, 8, 8)
     assert before.keys() == after.keys()
     assert all(before[url].sha256 != after[url].sha256 for url in before)
+
+
+async def test_another_model_embeds_everything_again_and_nothing_is_mixed(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    path = clip(tmp_path / "model")
+    found: list[dict[str, Asset]] = []
+    for mean in ([0.0, 0.0, 0.0], [0.5, 0.5, 0.5]):
+        describe(path, mean=mean)
+        async with local_at(tmp_path, embedder=str(path)) as local:
+            run = await ended(local, (await local.submit("nike", source=source)).id)
+            assert run.state is RunState.COMMITTED
+            found.append({asset.url: asset for asset in await snapshot(local, "nike")})
+    before, after = found
+    assert {asset.model for asset in before.values()} & {a.model for a in after.values()} == set()
+    assert [len({asset.model for asset in each.values()}) for each in found] == [1, 1]
+    for url, asset in after.items():
+        assert asset.sha256 == before[url].sha256
+        assert asset.embedding is not None
+        assert asset.embedding.shape == (DIMENSION,)
 
 
 async def test_g3_transient_failures_are_tried_again_and_permanent_ones_are_not(

@@ -23,7 +23,7 @@ LAYERS = (
     {"registry", "insights", "fetch", "media", "objects"},
     {"telemetry"},
     {"ports", "retry", "batching", "settings", "urls", "interruption", "failures"},
-    {"messages", "data_folder"},
+    {"messages", "data_folder", "cores"},
     {"errors"},
     {"model"},
 )

@@ -20,6 +20,7 @@ from triptych.ports.registry import (
 )
 from triptych.ports.retention import Retention
 from triptych.ports.source import Page, Row, Source
+from triptych.ports.text import TextEncoder
 from triptych.ports.webhooks import Webhook, Webhooks
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Row",
     "Settlement",
     "Source",
+    "TextEncoder",
     "Webhook",
     "Webhooks",
 ]

@@ -1,6 +1,6 @@
 """The only room that knows which adapter stands behind which port."""
 
-from triptych.wiring.components import open_embedder, open_objects
+from triptych.wiring.components import open_embedder, open_objects, open_text_encoder
 from triptych.wiring.database import (
     Parts,
     connect,
@@ -17,6 +17,7 @@ __all__ = [
     "migrate_database",
     "open_embedder",
     "open_objects",
+    "open_text_encoder",
     "open_worker",
     "own_database",
     "reach_database",

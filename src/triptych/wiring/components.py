@@ -1,16 +1,29 @@
-"""Opening the object store and the embedder that the settings name."""
+"""Opening the object store, the embedder and its text side, as the settings name them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from triptych.adapters.embedders.bundled import bundled_model
+from triptych.adapters.embedders.class_names import ClassNameEncoder
+from triptych.adapters.embedders.description import read_description
+from triptych.adapters.embedders.download import fetched_model
 from triptych.adapters.embedders.onnx import OnnxEmbedder
+from triptych.adapters.embedders.text import OnnxTextEncoder
+from triptych.cores import available_cores
 from triptych.data_folder import MODELS, OBJECTS
 from triptych.errors import SettingsError
+from triptych.fetch.guard import AddressGuard
 from triptych.objects import ObjectStore, open_store
-from triptych.ports import Embedder
-from triptych.settings import Settings
+from triptych.ports import Embedder, TextEncoder
+from triptych.settings import AUTO, Settings, is_model_url
+
+BUNDLED = "bundled"
+NONE = "none"
+EMBED_BATCH_A_THREAD = 8
+"""Measured with the bundled model: an image costs the same processor time in any batch of 1 to 32,
+so a batch need only be large enough to keep the threads busy; what is larger only waits longer."""
+EMBED_BATCH_MAX = 64
 
 
 async def open_objects(settings: Settings) -> ObjectStore:
@@ -27,20 +40,70 @@ async def open_objects(settings: Settings) -> ObjectStore:
 def open_embedder(settings: Settings, threads: int) -> Embedder | None:
     """Load the embedder that the settings name; None for ``none``. Takes about a second.
 
+    Fetches what is named by a URL, once. Not to be called from an event loop's thread.
+
     Raises:
         SettingsError: there is no such file.
-        ModelError: it cannot be used.
+        ModelError: it cannot be used, or fetched.
     """
-    if settings.embedder == "none":
+    path = _model(settings)
+    return None if path is None else OnnxEmbedder(path, threads=threads)
+
+
+def open_text_encoder(
+    settings: Settings, embedder: Embedder | None, threads: int = 1
+) -> TextEncoder | None:
+    """Load the text side of ``embedder``, which the same settings gave; None if it has none.
+
+    Takes a second; some more at the first use of the bundled one. Not to be called from an event
+    loop's thread.
+
+    Raises:
+        SettingsError: there is no such file.
+        ModelError: it cannot be used, or fetched.
+    """
+    path = _model(settings)
+    if path is None or embedder is None:
         return None
-    if settings.embedder == "bundled":
-        path = bundled_model(settings.data / MODELS)
-    else:
-        path = Path(settings.embedder)
-        if not path.is_file():
-            raise SettingsError(
-                f"There is no file {path}.",
-                field="TRIPTYCH_EMBEDDER",
-                remedy="Name an ONNX file, `bundled` or `none`.",
-            )
-    return OnnxEmbedder(path, threads=threads)
+    if settings.embedder == BUNDLED:
+        return ClassNameEncoder(path.parent, embedder, threads=threads)
+    text = read_description(path).text
+    if text is None:
+        return None
+    return OnnxTextEncoder(path.parent, text, embedder, threads=threads)
+
+
+def embed_threads(settings: Settings) -> int:
+    """Return the threads of one call of the model: this worker's share of the cores."""
+    if settings.embed_threads != AUTO:
+        return settings.embed_threads
+    return max(1, available_cores() // settings.workers)
+
+
+def embed_batch(settings: Settings) -> int:
+    """Return how many images go through the model together: enough for its threads."""
+    if settings.embed_batch != AUTO:
+        return settings.embed_batch
+    return min(EMBED_BATCH_MAX, EMBED_BATCH_A_THREAD * embed_threads(settings))
+
+
+def _model(settings: Settings) -> Path | None:
+    """Return the file of the model that the settings name, made or fetched; None for ``none``."""
+    if settings.embedder == NONE:
+        return None
+    folder = settings.data / MODELS
+    if settings.embedder == BUNDLED:
+        return bundled_model(folder)
+    if is_model_url(settings.embedder):
+        guard = AddressGuard(settings.fetch_allow)
+        return fetched_model(
+            settings.embedder, folder, guard=guard, max_bytes=settings.embedder_max_bytes
+        )
+    path = Path(settings.embedder)
+    if not path.is_file():
+        raise SettingsError(
+            f"There is no file {path}.",
+            field="TRIPTYCH_EMBEDDER",
+            remedy="Name an ONNX file, its https:// URL, `bundled` or `none`.",
+        )
+    return path

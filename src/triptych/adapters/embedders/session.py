@@ -1,0 +1,137 @@
+"""Sessions of ONNX Runtime: loaded from bytes whose hash is known, run with one kind of error."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from triptych.errors import ModelError
+
+HASH_BLOCK_BYTES = 1024 * 1024
+SMALLEST_NORM = 1e-12
+REMEDY = "Set TRIPTYCH_EMBEDDER to an ONNX image encoder, `bundled` or `none`."
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A loaded ONNX graph."""
+
+    session: ort.InferenceSession
+    name: str
+    """The file's."""
+    digest: hashlib._Hash
+    """SHA-256 of the file and of its external data, to be gone on with; copy it."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what it gives."""
+        return [str(output.name) for output in self.session.get_outputs()]
+
+    def output(self, wanted: str | None, known: Sequence[str]) -> str:
+        """Choose the output to use: the wanted one, or the first of the known, or the first.
+
+        Raises:
+            ModelError: there is none of the wanted name.
+        """
+        names = self.outputs
+        if wanted is None:
+            return next((name for name in known if name in names), names[0])
+        if wanted not in names:
+            raise ModelError(
+                f"{self.name} has no output {wanted!r}.", remedy=f"It has: {', '.join(names)}."
+            )
+        return wanted
+
+    def run(self, output: str, feeds: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        """Return one output, as float32.
+
+        Raises:
+            ModelError: the graph fails.
+        """
+        try:
+            (found,) = self.session.run([output], dict(feeds))
+        except Exception as error:
+            # ONNX Runtime's exceptions have no common base of their own.
+            raise ModelError(f"The model {self.name} failed ({first_line(error)}).") from error
+        return np.asarray(found, dtype=np.float32)
+
+
+def load_graph(path: Path, *, threads: int, external_data: Sequence[str] = ()) -> Graph:
+    """Load an ONNX file.
+
+    It is loaded from the very bytes that are hashed, so weights kept in other files are found
+    only where the description names them: those are part of the model's identity, too.
+
+    Raises:
+        ModelError: it cannot be read or loaded, or its weights are in files that are not named.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Waiting threads would burn the processor that decoding and fetching need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        content = path.read_bytes()
+        digest = hashlib.sha256(content)
+        if external_data:
+            _add_external(digest, path, content, external_data)
+            options.add_session_config_entry(
+                "session.model_external_initializers_file_folder_path", str(path.parent.absolute())
+            )
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except ModelError:
+        raise
+    except Exception as error:
+        # ONNX Runtime's exceptions have no common base of their own.
+        outside = "external" in str(error).lower()
+        raise ModelError(
+            f"{path} cannot be loaded as an ONNX model ({first_line(error)}).",
+            remedy=f"If its weights are in other files, name them in {path.name}.json: "
+            '{"external_data": ["…"]}; or set TRIPTYCH_EMBEDDER to another model.'
+            if outside
+            else REMEDY,
+        ) from error
+    return Graph(session, path.name, digest)
+
+
+def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return vectors of length one, row by row."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, SMALLEST_NORM), dtype=np.float32)
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's first line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _add_external(
+    digest: hashlib._Hash, path: Path, content: bytes, external_data: Sequence[str]
+) -> None:
+    # Slow to import, and needed for such models only; their ONNX files are small.
+    import onnx
+
+    graph = onnx.load_model_from_string(content).graph
+    used = {
+        entry.value
+        for tensor in graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    if unnamed := sorted(used - set(external_data)):
+        raise ModelError(
+            f"{path.name} has weights in {', '.join(unnamed)}, which its description omits.",
+            remedy=f"Name every such file in `external_data` of {path.name}.json.",
+        )
+    for name in sorted(external_data):
+        with path.with_name(name).open("rb") as file:
+            while block := file.read(HASH_BLOCK_BYTES):
+                digest.update(block)
