@@ -12,7 +12,9 @@
     │   ├── BrandNotFound
     │   ├── RunNotFound
     │   ├── WebhookNotFound
-    │   └── SnapshotCollected    it was there, and is no longer kept                    410
+    │   ├── SnapshotCollected    it was there, and is no longer kept                    410
+    │   └── NoThumbnail
+    │       └── ThumbnailFailed  of a picture that cannot be decoded
     ├── Conflict                 right request, wrong moment                           409
     │   ├── RunActive            the brand already has an active run
     │   ├── RunEnded             the run is no longer active
@@ -21,7 +23,8 @@
     │   ├── DatabaseUnavailable
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
-    │   └── SourceUnavailable
+    │   ├── SourceUnavailable
+    │   └── ThumbnailsBusy       too many are in the making
     ├── SourceRefused            the source will never answer this brand               422
     ├── SummaryFailed            no summary could be had from a language model          502
     ├── ModelError               an embedding model cannot be loaded or used           500
@@ -113,6 +116,14 @@ class SnapshotCollected(NotFound):
     status = 410
 
 
+class NoThumbnail(NotFound):
+    """There is no thumbnail of this."""
+
+
+class ThumbnailFailed(NoThumbnail):
+    """The picture cannot be decoded."""
+
+
 class Conflict(TriptychError):
     """The request does not fit the present state."""
 
@@ -161,6 +172,10 @@ class SourceUnavailable(Unavailable):
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
+
+
+class ThumbnailsBusy(Unavailable):
+    """Too many thumbnails are being made."""
 
 
 class SourceRefused(TriptychError):

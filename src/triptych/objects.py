@@ -62,10 +62,15 @@ class ObjectStore:
             StoreUnavailable: it could not be stored.
         """
         key = object_key(sha256)
-        await self._put(key, body, media_type)
+        await self.put_as(key, body, media_type)
         return key
 
-    async def _put(self, key: str, body: bytes, media_type: str) -> None:
+    async def put_as(self, key: str, body: bytes, media_type: str) -> None:
+        """Store ``body`` under a key that always means the same, unless it is there.
+
+        Raises:
+            StoreUnavailable: it could not be stored.
+        """
         # The local store keeps no attributes and refuses them; the type is in the row, too.
         attributes = None if isinstance(self._store, LocalStore) else {"Content-Type": media_type}
         try:
@@ -91,6 +96,19 @@ class ObjectStore:
         """
         try:
             return await self._run(self._read, key)
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    async def find(self, key: str) -> bytes | None:
+        """Return an object's bytes; None if there is none of that key.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        try:
+            return await self._run(self._read, key)
+        except (NotFoundError, FileNotFoundError):
+            return None
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
 
@@ -130,7 +148,7 @@ class ObjectStore:
 
     async def check(self) -> None:
         """Raise `StoreUnavailable` unless an object can be written and read back."""
-        await self._put(PROBE_KEY, PROBE, "text/plain")
+        await self.put_as(PROBE_KEY, PROBE, "text/plain")
         if await self.get(PROBE_KEY) != PROBE:
             raise StoreUnavailable(
                 f"The object store {self._name} gives back other bytes than it was given.",

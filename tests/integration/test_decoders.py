@@ -18,7 +18,7 @@ from tests.faults.world import picture
 from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
 from triptych.media.decoders import Decoders, _Child
-from triptych.media.exchange import REQUEST
+from triptych.media.exchange import REQUEST, Wanted
 from triptych.model import Reason
 
 SIDE = 64
@@ -151,7 +151,9 @@ def test_g4_a_decoder_ends_when_its_worker_is_killed_while_it_hangs() -> None:
     try:
         with decoders._child() as child:
             # A request that is never completed: as much as a hang that nobody waits for.
-            child._line.sendall(REQUEST.pack(SIDE, 1000, MAX_PIXELS, 4 * 1024**3, 1))
+            child._line.sendall(
+                REQUEST.pack(Wanted.PICTURE, SIDE, 1000, MAX_PIXELS, 4 * 1024**3, 1)
+            )
             assert psutil.Process(child.pid).wait(PATIENCE_S) is not None
     finally:
         decoders.close()

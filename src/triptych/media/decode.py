@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +36,8 @@ GROUND_SIDE = 64
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 
 SVG = "image/svg+xml"
+
+T = TypeVar("T")
 
 pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 # The size cap below is the one in force; Pillow's own would only raise another error.
@@ -69,8 +73,17 @@ def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
     Raises:
         PermanentItemError: not a picture, too many pixels, or broken.
     """
+    return as_item_error(body, lambda: _decode(body, size, max_pixels))
+
+
+def as_item_error(body: bytes, work: Callable[[], T]) -> T:
+    """Return what ``work`` does with ``body``; whatever it raises becomes a reason.
+
+    Raises:
+        PermanentItemError: not a picture, too many pixels, or broken.
+    """
     try:
-        return _decode(body, size, max_pixels)
+        return work()
     except PermanentItemError:
         raise
     except UnidentifiedImageError as error:
@@ -83,9 +96,40 @@ def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
 
 
 def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
+    opened = open_upright(body, side=DRAFT_FACTOR * size, max_pixels=max_pixels)
+    rgb = _to_rgb(opened.image)
+    square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
+    return Decoded(
+        pixels=np.asarray(square, dtype=np.uint8),
+        width=opened.width,
+        height=opened.height,
+        media_type=opened.media_type,
+        phash=phash(rgb),
+        colours=dominant(opened.image),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A picture as it is meant to be seen."""
+
+    image: Image.Image
+    """RGB or RGBA; perhaps smaller than the original, see `open_upright`."""
+    width: int
+    """Of the original."""
+    height: int
+    media_type: str
+
+
+def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
+    """Open a picture upright, its first frame, in 8-bit RGB or RGBA.
+
+    A JPEG may come smaller, but with no side below ``side`` that is not so in the original. An SVG
+    is drawn with its longer side at ``side``. Raises nearly anything: see `as_item_error`.
+    """
     if looks_like_svg(body):
-        drawn, width, height = rasterise(body, DRAFT_FACTOR * size)
-        return _decoded(drawn, size, width, height, SVG)
+        drawn, width, height = rasterise(body, side)
+        return Opened(drawn, width, height, SVG)
     with Image.open(io.BytesIO(body), formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
@@ -93,26 +137,12 @@ def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
                 Reason.TOO_MANY_PIXELS, f"{width}×{height}; {max_pixels} pixels are allowed"
             )
         media_type = image.get_format_mimetype() or "application/octet-stream"
-        image.draft("RGB", (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
+        image.draft("RGB", (side, side))
         image.load()
         turned = ImageOps.exif_transpose(image)
         if turned.size == image.size[::-1] and image.size[0] != image.size[1]:
             width, height = height, width
-        return _decoded(turned, size, width, height, media_type)
-
-
-def _decoded(image: Image.Image, size: int, width: int, height: int, media_type: str) -> Decoded:
-    visible = _to_8_bit(image)
-    rgb = _to_rgb(visible)
-    square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
-    return Decoded(
-        pixels=np.asarray(square, dtype=np.uint8),
-        width=width,
-        height=height,
-        media_type=media_type,
-        phash=phash(rgb),
-        colours=dominant(visible),
-    )
+        return Opened(_to_8_bit(turned), width, height, media_type)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:

@@ -6,11 +6,11 @@ import resource
 import signal
 import socket
 import sys
-from typing import IO
 
 from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
-from triptych.media.exchange import ANSWER, REQUEST, TEXT_MAX_BYTES, write_picture
+from triptych.media.exchange import ANSWER, REQUEST, TEXT_MAX_BYTES, Wanted, write_picture
+from triptych.media.shrink import shrink
 from triptych.model import Reason
 
 
@@ -18,18 +18,19 @@ def main() -> None:
     """Decode what comes over the socket on standard input until it ends, as the worker does."""
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rb") as source:
         while head := source.read(REQUEST.size):
-            size, length, max_pixels, memory, seconds = REQUEST.unpack(head)
+            wanted, size, length, max_pixels, memory, seconds = REQUEST.unpack(head)
             _limit_memory(memory)
             # The worker may be gone by the time a picture hangs: then nobody else ends this.
             signal.alarm(seconds)
-            ok, content = _answer(source, length, size, max_pixels)
+            ok, content = _answer(Wanted(wanted), source.read(length), size, max_pixels)
             signal.alarm(0)
             line.sendall(ANSWER.pack(ok, len(content)) + content)
 
 
-def _answer(source: IO[bytes], length: int, size: int, max_pixels: int) -> tuple[bool, bytes]:
-    body = source.read(length)
+def _answer(wanted: Wanted, body: bytes, size: int, max_pixels: int) -> tuple[bool, bytes]:
     try:
+        if wanted is Wanted.THUMBNAIL:
+            return True, shrink(body, width=size, max_pixels=max_pixels)
         return True, write_picture(decode(body, size=size, max_pixels=max_pixels))
     except PermanentItemError as error:
         return False, _failure(error.reason, error.detail)

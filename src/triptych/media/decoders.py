@@ -14,14 +14,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import structlog
 
 from triptych.errors import PermanentItemError
 from triptych.media.decode import Decoded
-from triptych.media.exchange import ANSWER, REQUEST, read_picture
+from triptych.media.exchange import ANSWER, REQUEST, Wanted, read_picture, read_thumbnail
 from triptych.model import Reason
 
 DEADLINE_S = 20.0
@@ -41,6 +42,8 @@ ALLOCATOR = {
 }
 """glibc hands every picture's memory back and faults it in anew for the next: a third of the time
 went there. With these a decoder keeps up to 64 MiB."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -68,13 +71,34 @@ class Decoders:
         Raises:
             PermanentItemError: as there; also when the decoder died of it, or took too long.
         """
+        return self._ask(
+            Wanted.PICTURE, body, size, max_pixels, lambda content: read_picture(content, size)
+        )
+
+    def thumbnail(self, body: bytes, *, width: int, max_pixels: int) -> bytes:
+        """Shrink as `triptych.media.shrink.shrink` does, out of harm's way. Blocks.
+
+        Raises:
+            PermanentItemError: as `decode` does.
+        """
+        return self._ask(Wanted.THUMBNAIL, body, width, max_pixels, read_thumbnail)
+
+    def _ask(
+        self,
+        wanted: Wanted,
+        body: bytes,
+        side: int,
+        max_pixels: int,
+        read: Callable[[bytearray], T],
+    ) -> T:
         seconds = math.ceil(self._deadline_s + END_S)
-        request = REQUEST.pack(size, len(body), max_pixels, self._memory_max_bytes, seconds)
+        limits = (max_pixels, self._memory_max_bytes, seconds)
+        request = REQUEST.pack(wanted, side, len(body), *limits)
         with self._child() as child:
             try:
                 ok, content = child.ask(request, body, self._deadline_s)
                 if ok:
-                    return read_picture(content, size)
+                    return read(content)
                 reason, _, detail = content.decode("utf-8", "replace").partition("\n")
                 failure = PermanentItemError(Reason(reason), detail)
             except TimeoutError as error:

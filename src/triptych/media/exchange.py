@@ -6,20 +6,33 @@ What comes out of a decoder is as little trusted as what went in.
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 
 import numpy as np
 import orjson
 
 from triptych.media.decode import Decoded
+from triptych.media.shrink import is_webp
 from triptych.model import Colour
 
 RGB = 3
 TEXT_MAX_BYTES = 10_000
 
-REQUEST = struct.Struct(">IIQQI")
-"""Side, length of the body, pixels, bytes of memory and seconds allowed; then the body."""
+REQUEST = struct.Struct(">BIIQQI")
+"""`Wanted`, side, length of the body, pixels, bytes of memory and seconds allowed; then it."""
 ANSWER = struct.Struct(">BI")
-"""Whether it is a picture, and the length of what follows: a picture, or a reason and a text."""
+"""Whether it worked, and the length of what follows: what is wanted, or a reason and a text."""
+
+
+class Wanted(IntEnum):
+    """What a decoder is asked for."""
+
+    PICTURE = 0
+    """Pixels and fingerprints; see `write_picture`."""
+    THUMBNAIL = 1
+    """The bytes of a WebP."""
+
+
 HEAD = struct.Struct(">I")
 """Length of a picture's JSON, which comes next; then its pixels."""
 
@@ -58,3 +71,15 @@ def read_picture(content: bytes | bytearray, size: int) -> Decoded:
         )
     except (struct.error, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
+
+
+def read_thumbnail(content: bytes | bytearray) -> bytes:
+    """Return a thumbnail's bytes.
+
+    Raises:
+        ValueError: these are not a WebP's.
+    """
+    if not is_webp(content):
+        message = "no WebP"
+        raise ValueError(message)
+    return bytes(content)

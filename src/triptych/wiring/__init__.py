@@ -1,6 +1,11 @@
 """The only room that knows which adapter stands behind which port."""
 
-from triptych.wiring.components import open_embedder, open_objects, open_text_encoder
+from triptych.wiring.components import (
+    open_embedder,
+    open_objects,
+    open_text_encoder,
+    open_thumbnails,
+)
 from triptych.wiring.database import (
     Parts,
     connect,
@@ -18,6 +23,7 @@ __all__ = [
     "open_embedder",
     "open_objects",
     "open_text_encoder",
+    "open_thumbnails",
     "open_worker",
     "own_database",
     "reach_database",

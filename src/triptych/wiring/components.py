@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from triptych.adapters.embedders.bundled import bundled_model
@@ -14,6 +16,8 @@ from triptych.cores import available_cores
 from triptych.data_folder import MODELS, OBJECTS
 from triptych.errors import SettingsError
 from triptych.fetch.guard import AddressGuard
+from triptych.media.decoders import Decoders
+from triptych.media.thumbnails import Thumbnails
 from triptych.objects import ObjectStore, open_store
 from triptych.ports import Embedder, TextEncoder
 from triptych.settings import AUTO, Settings, is_model_url
@@ -35,6 +39,26 @@ async def open_objects(settings: Settings) -> ObjectStore:
     store = open_store(settings.store_url, settings.data / OBJECTS)
     await store.check()
     return store
+
+
+@asynccontextmanager
+async def open_thumbnails(
+    settings: Settings, store: ObjectStore | None = None
+) -> AsyncIterator[Thumbnails]:
+    """Yield the thumbnails of the object store, with decoders of their own.
+
+    Raises:
+        StoreUnavailable: the object store cannot be used.
+    """
+    store = store or await open_objects(settings)
+    cores = available_cores()
+    decoders = Decoders(cores)
+    thumbnails = Thumbnails(store, decoders, at_once=cores, max_pixels=settings.decode_max_pixels)
+    try:
+        yield thumbnails
+    finally:
+        await thumbnails.close()
+        decoders.close()
 
 
 def open_embedder(settings: Settings, threads: int) -> Embedder | None:
