@@ -42,9 +42,9 @@ def pid_of_the_next(decoders: Decoders) -> int:
         return child.pid
 
 
-def large(side: int = 6000) -> bytes:
+def large(side: int, mode: str = "RGB") -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(buffer, "PNG", compress_level=1)
+    Image.new(mode, (side, side)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -136,6 +136,17 @@ def test_g8_a_picture_that_needs_too_much_memory_is_refused() -> None:
         assert error.value.reason in {Reason.TOO_MANY_PIXELS, Reason.UNDECODABLE}
         assert open_(decoders, picture(2)).width == 48
         assert pid_of_the_next(decoders) == before, "it answered and lives on"
+    finally:
+        decoders.close()
+
+
+@pytest.mark.parametrize(("mode", "side"), [("I;16", 6000), ("RGBA", 7500)])
+def test_g8_deep_and_transparent_pictures_need_little_more_memory_than_others(
+    mode: str, side: int
+) -> None:
+    decoders = Decoders(1, memory_max_bytes=1024**3)
+    try:
+        assert open_(decoders, large(side, mode)).width == side
     finally:
         decoders.close()
 

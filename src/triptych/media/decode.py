@@ -7,8 +7,9 @@ them; the networks tolerate the change of aspect better than the loss.
 from __future__ import annotations
 
 import io
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ NEARLY_WHITE = 235.0
 """Mean of the darkest channel, weighted by alpha, above which a picture counts as white."""
 GROUND_SIDE = 64
 """Side of the reduced picture that decides about the ground."""
+STRIP_SAMPLES = 1_000_000
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 
 SVG = "image/svg+xml"
@@ -97,7 +99,8 @@ def as_item_error(body: bytes, work: Callable[[], T]) -> T:
 
 def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
     opened = open_upright(body, side=DRAFT_FACTOR * size, max_pixels=max_pixels)
-    rgb = _to_rgb(opened.image)
+    # Small before it is laid over a ground: each copy of the original is up to 400 MB.
+    rgb = _to_rgb(_reduced(opened.image, DRAFT_FACTOR * size))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
         pixels=np.asarray(square, dtype=np.uint8),
@@ -145,6 +148,12 @@ def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
         return Opened(_to_8_bit(turned), width, height, media_type)
 
 
+def _reduced(image: Image.Image, side: int) -> Image.Image:
+    """Bring a large picture down by whole factors, neither side below ``side``."""
+    factors = (max(1, image.width // side), max(1, image.height // side))
+    return image if factors == (1, 1) else image.reduce(factors)
+
+
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Bring any mode to 8-bit RGB, or RGBA if something may be transparent."""
     if image.mode in WIDE_MODES:
@@ -174,16 +183,36 @@ def _ground(rgba: Image.Image) -> tuple[int, int, int, int]:
 
 def _narrow(image: Image.Image) -> Image.Image:
     """Bring more than 8 bits a sample to 8: 16-bit by its range, others by their content."""
-    samples = np.asarray(image, dtype=np.float64)
-    if image.mode.startswith("I;16") or (image.mode == "I" and samples.max(initial=0) > 255):
-        samples = samples / 257.0
-    elif image.mode == "F":
+    low, scale = _range(image)
+    narrow = Image.new("L", image.size)
+    for top, samples in _strips(image):
+        with np.errstate(invalid="ignore", over="ignore"):
+            levels = np.clip(np.nan_to_num((samples - low) * scale), 0, 255)
+        narrow.paste(Image.fromarray(levels.astype(np.uint8)), (0, top))
+    return narrow
+
+
+def _range(image: Image.Image) -> tuple[float, float]:
+    """Return what to take from each sample, and what to multiply the rest with, for 0..255."""
+    if image.mode.startswith("I;16"):
+        return 0.0, 1 / 257
+    if image.mode == "I":
+        highest = max(samples.max(initial=0) for _, samples in _strips(image))
+        return 0.0, 1 / 257 if highest > 255 else 1.0
+    low, high = math.inf, -math.inf
+    for _, samples in _strips(image):
         finite = samples[np.isfinite(samples)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-        samples = (np.nan_to_num(samples, nan=low, posinf=high, neginf=low) - low) * (
-            255.0 / max(high - low, 1e-9)
-        )
-    return Image.fromarray(np.clip(np.nan_to_num(samples), 0, 255).astype(np.uint8))
+        low = min(low, finite.min(initial=math.inf))
+        high = max(high, finite.max(initial=-math.inf))
+    return (low, 255.0 / max(high - low, 1e-9)) if low <= high else (0.0, 1.0)
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    """Yield a picture's rows some at a time: all at once they take eight bytes a sample."""
+    rows = max(1, STRIP_SAMPLES // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        yield top, np.asarray(strip, dtype=np.float64)
 
 
 def _looks_like(body: bytes) -> str:
