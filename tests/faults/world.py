@@ -91,19 +91,19 @@ class Workers:
         self._count = count
         self._env = env
         self._rng = rng
-        self._processes: list[Process] = []
+        self.processes: list[Process] = []
         self.kills = 0
 
     async def __aenter__(self) -> Workers:
         for _ in range(self._count):
-            self._processes.append(await self._spawn())
+            self.processes.append(await self._spawn())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for process in self._processes:
+        for process in self.processes:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
-        for process in self._processes:
+        for process in self.processes:
             try:
                 await asyncio.wait_for(process.wait(), 60)
             except TimeoutError:
@@ -123,10 +123,10 @@ class Workers:
     async def kill_one(self) -> None:
         """SIGKILL a worker at whatever it is doing, and start another in its place."""
         number = self._rng.randrange(self._count)
-        self._processes[number].kill()
-        await self._processes[number].wait()
+        self.processes[number].kill()
+        await self.processes[number].wait()
         self.kills += 1
-        self._processes[number] = await self._spawn()
+        self.processes[number] = await self._spawn()
 
 
 async def duplicate_messages(database: Database, share: float) -> None:

@@ -143,8 +143,10 @@ def test_the_cap_on_pixels_is_exact() -> None:
     assert "100×50" in error.value.detail
 
 
-def test_exif_that_is_broken_does_not_cost_the_picture() -> None:
-    body = encode(Image.new("RGB", (40, 20), RED), "JPEG", exif=b"Exif\0\0II*\0garbage")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"II*\0garbage", b"garbage" * 9, b"", b"\xff" * 40])
+def test_exif_that_is_broken_does_not_cost_the_picture(kind: str, exif: bytes) -> None:
+    body = encode(Image.new("RGB", (40, 20), RED), kind, exif=b"Exif\0\0" + exif)
     assert (open_(body).width, open_(body).height) == (40, 20)
 
 
@@ -162,6 +164,13 @@ def test_threads_decode_alike() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = [found.phash for found in pool.map(open_, bodies)]
     assert together == [open_(body).phash for body in bodies]
+
+
+@pytest.mark.parametrize("head", [b"\x89PNG", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x1cftypavif", b"GIF8"])
+def test_what_begins_as_a_picture_is_called_a_broken_one(head: bytes) -> None:
+    with pytest.raises(PermanentItemError, match="begins as a picture") as error:
+        open_(head + b"\xff" * 50)
+    assert error.value.reason is Reason.UNDECODABLE
 
 
 REFUSALS = {Reason.NOT_AN_IMAGE, Reason.UNDECODABLE, Reason.TOO_MANY_PIXELS}

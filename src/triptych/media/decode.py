@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pi_heif
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from triptych.errors import PermanentItemError
 from triptych.media.colours import dominant
@@ -36,6 +38,28 @@ GROUND_SIDE = 64
 """Side of the reduced picture that decides about the ground."""
 STRIP_SAMPLES = 1_000_000
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
+
+ORIENTATION = 0x0112
+TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
+    {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+)
+"""What undoes each EXIF orientation."""
+EXIF_ERRORS = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError),
+    *(SyntaxError, TypeError, ValueError, struct.error),
+)
+"""What reading EXIF raises on bytes that are none."""
+HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
+BOXES = (b"ftypavif", b"ftypavis", b"ftypheic", b"ftypheix", b"ftypmif1")
+"""First bytes of pictures, and what stands at the fifth in those made of boxes."""
 
 SVG = "image/svg+xml"
 
@@ -89,7 +113,7 @@ def as_item_error(body: bytes, work: Callable[[], T]) -> T:
     except PermanentItemError:
         raise
     except UnidentifiedImageError as error:
-        raise PermanentItemError(Reason.NOT_AN_IMAGE, _looks_like(body)) from error
+        raise _unidentified(body) from error
     except MemoryError as error:
         raise PermanentItemError(Reason.TOO_MANY_PIXELS, "needs too much memory") from error
     except Exception as error:
@@ -142,10 +166,19 @@ def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
         media_type = image.get_format_mimetype() or "application/octet-stream"
         image.draft("RGB", (side, side))
         image.load()
-        turned = ImageOps.exif_transpose(image)
+        turned = _upright(image)
         if turned.size == image.size[::-1] and image.size[0] != image.size[1]:
             width, height = height, width
         return Opened(_to_8_bit(turned), width, height, media_type)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF says; one whose EXIF cannot be read stays as it is."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
+    except EXIF_ERRORS:
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:
@@ -213,6 +246,13 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[np.float64]]]
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         yield top, np.asarray(strip, dtype=np.float64)
+
+
+def _unidentified(body: bytes) -> PermanentItemError:
+    webp = body.startswith(b"RIFF") and body[8:12] == b"WEBP"
+    if webp or body.startswith(HEADS) or body[4:12] in BOXES:
+        return PermanentItemError(Reason.UNDECODABLE, "begins as a picture, and is none")
+    return PermanentItemError(Reason.NOT_AN_IMAGE, _looks_like(body))
 
 
 def _looks_like(body: bytes) -> str:
