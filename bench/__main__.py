@@ -22,6 +22,7 @@ from pgvector import HalfVector
 from rich.console import Console
 from rich.table import Table
 
+from bench.decoding import isolation
 from bench.pictures import serve, write_manifest
 from triptych.adapters.postgres.session import Database
 from triptych.cli.frame import configure_logs
@@ -180,9 +181,18 @@ async def queue(settings: Settings, dsn: str) -> list[Figure]:
     ]
 
 
+def decoding() -> list[Figure]:
+    """Return what processes of their own cost decoding."""
+    rate, kept = isolation()
+    return [
+        Figure("pictures decoded in threads", rate, "pictures/s", "640×480 JPEG"),
+        Figure("kept by isolated decoders", 100 * kept, "% of that", "median of paired rounds"),
+    ]
+
+
 async def measure() -> list[Figure]:
     """Measure everything, each part on a data folder of its own."""
-    figures: list[Figure] = []
+    figures = decoding()
     with tempfile.TemporaryDirectory(prefix="triptych-bench-") as name:
         folder = Path(name)
         settings = Settings.load(data=folder / "spine")

@@ -17,12 +17,14 @@ from tests.faults.corpus import Hostile, corpus
 from tests.faults.test_processes import open_scene, wait_for
 from tests.faults.world import Workers, environment, picture
 from triptych.media.decoders import MEMORY_MAX_BYTES
-from triptych.model import Reason, RunState
+from triptych.model import Policy, Reason, RunState
+from triptych.registry import ActiveBrandRegistry
 
 MIB = 1024 * 1024
 URLS = 2_000
 GOOD = 20
 PATIENCE_S = 1_500.0
+POLICY = Policy(tolerated_failures=1.0, max_attempts=5, deadline_s=PATIENCE_S)
 LOOK_EVERY_S = 0.2
 """Between two looks at the memory of the worker and its decoders."""
 WORKER_MAX_BYTES = 768 * MIB
@@ -92,24 +94,25 @@ async def prove(dsn: str, folder: Path, count: int) -> Watch:
     """Run the corpus through a worker, then a good brand through the same one."""
     hostile = list(corpus(count, seed=1))
     env = environment(dsn, folder / "data", visibility_s=60, stalled_s=300, resend_s=300)
-    env |= {"TRIPTYCH_TOLERATED_FAILURES": "1.0", "TRIPTYCH_EMBEDDER": "bundled"}
+    env |= {"TRIPTYCH_EMBEDDER": "bundled"}
     async with (
         serve(hostile) as base,
         open_scene(dsn) as scene,
         asyncio.timeout(PATIENCE_S),
         Workers(1, env, random.Random(0)) as workers,
     ):
+        registry = ActiveBrandRegistry(scene.catalogue, scene.queue, window=500, policy=POLICY)
         process = workers.processes[0]
         watch = Watch(process.pid)
         watching = asyncio.create_task(watch.run())
         source = manifest(folder, base, "hostile", count)
-        opened = await scene.registry.open("hostile", source=source)
+        opened = await registry.open("hostile", source=source)
         run = await wait_for(scene, opened.run.id)
         rows = await scene.database.fetch(
             "select url, state, reason, detail from items where run_id = $1", run.id
         )
         source = manifest(folder, base, "good", GOOD)
-        after = await wait_for(scene, (await scene.registry.open("good", source=source)).run.id)
+        after = await wait_for(scene, (await registry.open("good", source=source)).run.id)
         assert not watching.done()
         watching.cancel()
         assert process.returncode is None, "the worker lives"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.faults.world import picture, write_manifest
 from tests.towers import DIMENSION, clip, describe
 from triptych.errors import BadInput, InvalidBrand
 from triptych.local import Local, open_local
+from triptych.media.decode import Decoded
+from triptych.media.decoders import Decoders
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, Asset, Run, RunKind, RunState
 from triptych.objects import open_store
@@ -175,6 +178,38 @@ async def test_g3_transient_failures_are_tried_again_and_permanent_ones_are_not(
     assert (run.state, run.done) == (RunState.COMMITTED, 4)
     assert {group.reason: group.count for group in groups} == {"not_found": 1, "server_error": 1}
     assert site.hits == 3 + 3 + 3 + 1, "three good ones, 2+1, three attempts, one 404"
+
+
+async def test_g3_an_object_that_cannot_be_stored_fails_its_item(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 3)
+    async with local_at(tmp_path, max_attempts=2) as local:
+        # A file where this picture's folder would have to be.
+        shelf = tmp_path / "data" / "objects" / "sha256"
+        shelf.mkdir(exist_ok=True)
+        (shelf / hashlib.sha256(picture(1)).hexdigest()[:2]).write_text("in the way")
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+    assert (run.state, run.done, run.reasons) == (RunState.COMMITTED, 2, {"store_failed": 1})
+
+
+async def test_g3_a_defect_of_ours_fails_its_item_and_no_other(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 3)
+    decode = Decoders.decode
+
+    def defective(decoders: Decoders, body: bytes, *, size: int, max_pixels: int) -> Decoded:
+        if body == picture(1):
+            raise ZeroDivisionError
+        return decode(decoders, body, size=size, max_pixels=max_pixels)
+
+    monkeypatch.setattr(Decoders, "decode", defective)
+    async with local_at(tmp_path, max_attempts=2) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        (group,) = await local.catalogue.failures(run.id, examples=5)
+    assert (run.state, run.done, run.reasons) == (RunState.COMMITTED, 2, {"internal": 1})
+    assert "ZeroDivisionError" in str(group)
 
 
 async def test_redrive_tries_only_what_failed(site: Site, tmp_path: Path) -> None:

@@ -46,6 +46,19 @@ def test_odd_shapes(size: tuple[int, int]) -> None:
     assert [colour.rgb for colour in dominant(Image.new("RGB", size, (1, 2, 3)))] == [0x010203]
 
 
+@pytest.mark.parametrize("shade", [0, 1, 128, 254, 255])
+def test_one_shade_is_one_colour(shade: int) -> None:
+    (colour,) = dominant(Image.new("RGB", (64, 64), (shade,) * 3))
+    assert (colour.rgb, colour.share) == (shade * 0x010101, 1.0)
+
+
+def test_a_single_visible_pixel_decides() -> None:
+    image = Image.new("RGBA", (9, 9), (255, 0, 0, 127))
+    assert dominant(image) == ()
+    image.putpixel((4, 4), (0, 0, 255, 128))
+    assert [(colour.rgb, colour.share) for colour in dominant(image)] == [(0x0000FF, 1.0)]
+
+
 def test_oklab_gives_the_published_figures() -> None:
     # Ottosson, "A perceptual color space for image processing", 2020; white and sRGB's primaries.
     found = oklab(np.array([[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]))

@@ -112,3 +112,11 @@ def test_hamming_is_a_distance(a: int, b: int, c: int) -> None:
 )
 def test_hamming_counts_bits_of_either_sign(first: int, second: int, bits: int) -> None:
     assert hamming(first, second) == bits
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (2, 2)])
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (9, 200, 30)])
+def test_odd_shapes_and_single_colours_have_a_hash_that_fits(
+    size: tuple[int, int], colour: tuple[int, int, int]
+) -> None:
+    assert LOWEST <= phash(Image.new("RGB", size, colour)) <= HIGHEST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 from pathlib import Path
 
@@ -94,6 +95,67 @@ def test_g9_no_file_is_read(tmp_path: Path, attribute: str, spelling: str) -> No
     image = f'<image width="9" height="9" {attribute}="{spelling.format(path=secret)}"/>'
     decoded = open_(f"<svg {NS} width='9' height='9'>{image}</svg>")
     assert not (decoded.pixels == RED).all(axis=2).any()
+
+
+REACHING = {
+    "a picture of a filter": '<filter id="f"><feImage href="{path}"/></filter>'
+    '<rect filter="url(#f)" width="9" height="9"/>',
+    "a style sheet": '<style>@import url("{path}"); image {{ href: url({path}) }}</style>'
+    '<image width="9" height="9"/>',
+    "a paint": '<rect style="fill: url({path})" width="9" height="9"/>'
+    '<rect fill="url(file://{path})" width="9" height="9"/>',
+    "a use of another file": '<use href="{path}#a"/><use xlink:href="file://{path}"/>',
+    "a foreign object": '<foreignObject width="9" height="9">'
+    '<img xmlns="http://www.w3.org/1999/xhtml" src="{path}"/></foreignObject>',
+    "a base": '<g xml:base="{folder}/"><image width="9" height="9" href="#secret.png"/></g>',
+    "an inclusion": '<i:include xmlns:i="http://www.w3.org/2001/XInclude" href="{path}"/>',
+    "an attribute of an animation": '<image width="9" height="9">'
+    '<set attributeName="href" to="{path}"/></image>',
+    "a cursor and a marker": '<path marker-mid="url({path})" cursor="url({path})" d="M0 0L9 9"/>',
+}
+
+
+@pytest.mark.parametrize("content", REACHING.values(), ids=REACHING)
+def test_g9_nothing_in_it_reaches_a_file(tmp_path: Path, content: str) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8), RED).save(secret)
+    decoded = open_(
+        f"<svg {NS} width='9' height='9'>{content.format(path=secret, folder=tmp_path)}</svg>"
+    )
+    assert not (decoded.pixels == RED).all(axis=2).any()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_g9_a_drawing_within_it_reaches_no_file_either(tmp_path: Path, packed: bool) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8), RED).save(secret)
+    image = f'<image width="9" height="9" href="{secret}" xlink:href="{secret}"/>'
+    inner = f'<svg {NS} width="9" height="9">{SQUARE if packed else image}</svg>'.encode()
+    data = base64.b64encode(gzip.compress(inner) if packed else inner).decode()
+    outer = f'<image width="9" height="9" href="data:image/svg+xml;base64,{data}"/>'
+    decoded = open_(f"<svg {NS} width='9' height='9'>{outer}</svg>")
+    assert (decoded.pixels == RED).all(axis=2).any() == packed
+
+
+def test_g9_an_entity_that_spells_a_path_is_looked_at_as_the_path_it_is(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8), RED).save(secret)
+    text = (
+        f'<!DOCTYPE svg [<!ENTITY path "{secret}">]>'
+        f'<svg {NS} width="9" height="9"><image width="9" height="9" href="&path;"/></svg>'
+    )
+    assert not (open_(text).pixels == RED).all(axis=2).any()
+
+
+@pytest.mark.parametrize("box", ["0 0 1e38 1e38", "nan nan inf inf", "0 0 -9 -9", "0 0 0 0", ""])
+def test_odd_boxes_are_drawn(box: str) -> None:
+    assert open_(f"<svg {NS} viewBox='{box}'>{SQUARE}</svg>").pixels.shape == (SIDE, SIDE, 3)
+
+
+def test_g8_what_calls_itself_ends() -> None:
+    parts = '<g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g><use href="#a"/>'
+    with pytest.raises(PermanentItemError, match="nodes limit"):
+        open_(f"<svg {NS} width='9' height='9'>{parts}</svg>")
 
 
 def test_g9_no_entity_reads_a_file(tmp_path: Path) -> None:

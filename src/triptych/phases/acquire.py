@@ -26,6 +26,7 @@ from triptych.errors import (
     PermanentItemError,
     StoreUnavailable,
     TransientItemError,
+    Unavailable,
 )
 from triptych.fetch.client import Fetched, Fetcher, Validators
 from triptych.fetch.hosts import Turn
@@ -148,6 +149,12 @@ class Acquire:
         except StoreUnavailable as error:
             log.warning("store_away", error=str(error))
             return await self._try_again(item, TransientItemError(Reason.STORE_FAILED, str(error)))
+        except Unavailable:
+            raise  # The database or the queue: no attempt of the item's.
+        except Exception as error:
+            log.exception("acquire_defect", run=str(item.run_id), url=item.url)
+            text = f"{type(error).__name__}: {error}"
+            return await self._try_again(item, TransientItemError(Reason.INTERNAL, text))
 
     async def _try_again(self, item: Item, error: TransientItemError) -> ItemResult:
         """Count the attempt; raise for another, or return the failure if it was the last."""
