@@ -11,24 +11,35 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import psutil
 
 from bench.pictures import DIFFERENT, picture
 from triptych.media.decode import Decoded, decode
 from triptych.media.decoders import Decoders
 
-ROUNDS = 9
-PICTURES = 300
+ROUNDS = 7
+PICTURES = 200
 """In one round."""
 SIDE = 224
 MAX_PIXELS = 100_000_000
 
 
-def isolation() -> tuple[float, float]:
-    """Return pictures a second in threads, and the share of it that processes of their own keep.
+@dataclass(frozen=True)
+class Price:
+    """Medians over the rounds."""
 
-    Rounds by turns, each pair begun by the other, and the median of the pairs' ratios: whatever
-    else this machine does strikes both.
-    """
+    rate: float
+    """Pictures a second in threads."""
+    kept_time: float
+    """Share of that rate which processes of their own keep."""
+    kept_cpu: float
+    """The same by CPU-seconds, which hold on a machine that others use too."""
+
+
+def isolation() -> Price:
+    """Measure both ways by turns, each pair of rounds begun by the other one."""
     cores = os.cpu_count() or 1
     different = [picture(number) for number in range(DIFFERENT)]
     bodies = [different[number % DIFFERENT] for number in range(PICTURES)]
@@ -40,30 +51,43 @@ def isolation() -> tuple[float, float]:
     def there(body: bytes) -> Decoded:
         return decoders.decode(body, size=SIDE, max_pixels=MAX_PIXELS)
 
-    ratios, rates = [], []
+    times: list[float] = []
+    cpus: list[float] = []
+    rates: list[float] = []
     try:
         with ThreadPoolExecutor(cores) as pool:
 
-            def seconds(work: Callable[[bytes], Decoded]) -> float:
-                start = time.perf_counter()
+            def spend(work: Callable[[bytes], Decoded]) -> tuple[float, float]:
+                start, cpu = time.perf_counter(), cpu_s()
                 list(pool.map(work, bodies))
-                return time.perf_counter() - start
+                return time.perf_counter() - start, cpu_s() - cpu
 
-            seconds(here), seconds(there)
+            spend(here), spend(there)
             for number in range(ROUNDS):
                 works = (here, there) if number % 2 else (there, here)
-                spent = {work: seconds(work) for work in works}
-                ratios.append(spent[here] / spent[there])
-                rates.append(PICTURES / spent[here])
+                spent = {work: spend(work) for work in works}
+                times.append(spent[here][0] / spent[there][0])
+                cpus.append(spent[here][1] / spent[there][1])
+                rates.append(PICTURES / spent[here][0])
     finally:
         decoders.close()
-    return statistics.median(rates), statistics.median(ratios)
+    return Price(*(statistics.median(values) for values in (rates, times, cpus)))
+
+
+def cpu_s() -> float:
+    """Return the CPU-seconds of this process and of its living children."""
+    ours = psutil.Process()
+    spent = [process.cpu_times() for process in [ours, *ours.children()]]
+    return sum(times.user + times.system for times in spent)
 
 
 def main() -> None:
     """Print the price."""
-    rate, kept = isolation()
-    print(f"{rate:,.0f} pictures/s in threads; processes of their own keep {kept:.1%} of that")
+    price = isolation()
+    print(
+        f"{price.rate:,.0f} pictures/s in threads; processes of their own keep "
+        f"{price.kept_time:.1%} of that, by CPU-seconds {price.kept_cpu:.1%}"
+    )
 
 
 if __name__ == "__main__":

@@ -174,6 +174,7 @@ async def test_the_keys_of_an_object_find_all_its_thumbnails(
     for width in WIDTHS:
         await thumbnails.get(sha256, width)
     keys = thumbnail_keys(sha256)
+    assert keys == room.thumbnails_of(room.object_key(sha256))
     assert [await store.exists(key) for key in keys] == [True] * len(WIDTHS)
     await store.delete([*keys, *keys])
     assert [await store.exists(key) for key in keys] == [False] * len(WIDTHS)

@@ -42,7 +42,10 @@ log = structlog.get_logger(__name__)
 
 def thumbnail_key(sha256: bytes, width: int, version: int = VERSION) -> str:
     """Return the key of one thumbnail of the object of that SHA-256."""
-    name = sha256.hex()
+    return _key(sha256.hex(), width, version)
+
+
+def _key(name: str, width: int, version: int) -> str:
     return f"thumbnails/{name[:2]}/{name[2:4]}/{name}/{version}-{width}.webp"
 
 
@@ -52,11 +55,13 @@ def thumbnail_keys(sha256: bytes) -> Sequence[str]:
     Whoever deletes an object deletes it first and these then: a thumbnail that is being made
     meanwhile sees that its object is gone, and is deleted by its maker.
     """
-    return [
-        thumbnail_key(sha256, width, version)
-        for version, widths in WIDTHS_OF.items()
-        for width in widths
-    ]
+    return thumbnails_of(object_key(sha256))
+
+
+def thumbnails_of(stored: str) -> Sequence[str]:
+    """Return the same for the key of an object."""
+    name = stored.rpartition("/")[2]
+    return [_key(name, width, version) for version, widths in WIDTHS_OF.items() for width in widths]
 
 
 class Thumbnails:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from triptych.errors import Unavailable
+from triptych.media.thumbnails import thumbnails_of
 from triptych.objects import ObjectStore
 from triptych.ports import Retention
 
@@ -103,6 +104,8 @@ class Collector:
             if not keys:
                 break
             await self._store.delete(keys)
+            # Behind their originals: see `thumbnail_keys`.
+            await self._store.delete([name for key in keys for name in thumbnails_of(key)])
             await retention.objects_deleted(keys)
             log.info("objects_deleted", count=len(keys))
         await retention.condemn_objects(grace_s=keeping.object_grace_s, limit=OBJECTS_AT_ONCE)
