@@ -155,7 +155,10 @@ def frames() -> Iterator[tuple[str, bytes]]:
         for n in range(FRAMES)
     )
     yield "tiff", page[:8] + pages + page[8:]
-    yield "avif", encode(red, "AVIF", save_all=True, append_images=[blue] * 30, speed=10)
+    avif = encode(red, "AVIF", save_all=True, append_images=[blue] * 30, speed=10)
+    for box in (b"mvhd", b"tkhd", b"mdhd"):
+        avif = patched(avif, box, 8, bytes(16))  # When it was written.
+    yield "avif", avif
 
 
 def drawings() -> Iterator[tuple[str, bytes]]:
@@ -168,7 +171,7 @@ def drawings() -> Iterator[tuple[str, bytes]]:
         for n in range(24)
     )
     bomb = base64.b64encode(png(50_000, 50_000, zeros(50_000 * 6_251))).decode()
-    packed = base64.b64encode(gzip.compress(b"<svg>" + b" " * (64 * MIB))).decode()
+    packed = base64.b64encode(gzip.compress(b"<svg>" + b" " * (64 * MIB), mtime=0)).decode()
     inner = base64.b64encode(
         f'<svg {SVG_NS}><image href="file:///etc/passwd"/></svg>'.encode()
     ).decode()

@@ -139,6 +139,7 @@ async def test_g9_two_thousand_hostile_pictures(migrated_dsn: str, tmp_path: Pat
     assert max(watch.decoders) < DECODER_MAX_BYTES < MEMORY_MAX_BYTES
 
 
+@pytest.mark.prove
 def test_the_corpus_is_the_same_for_the_same_seed() -> None:
     first = [(one.name, hash(one.body)) for one in corpus(330, seed=3)]
     assert first == [(one.name, hash(one.body)) for one in corpus(330, seed=3)]

@@ -12,6 +12,7 @@ from tests.faults.world import write_manifest
 from tests.integration.test_pipeline import Site, ended, local_at, site, snapshot
 from triptych.errors import BrandNotFound, SnapshotCollected
 from triptych.local import Local
+from triptych.media.thumbnails import WIDTHS, thumbnail_key
 from triptych.model import RunState
 from triptych.objects import ObjectStore, open_store
 from triptych.workers.collector import Collector, Keeping
@@ -84,6 +85,9 @@ async def test_g6_letting_go_while_everything_goes_on(site: Site, tmp_path: Path
     stop = asyncio.Event()
     async with local_at(tmp_path, flush_s=0.05, tolerated_failures=0.0) as local:
         await ended(local, (await local.submit("nike", source=source)).id)
+        thumbnails = [thumbnail_key(a.sha256, WIDTHS[0]) for a in await snapshot(local, "nike")]
+        for key in thumbnails:
+            await store.put_as(key, b"of no matter", "image/webp")
         collector = Collector(local.catalogue, store, AT_ONCE)
         async with asyncio.TaskGroup() as group:
             collecting = group.create_task(collect_until(stop, collector))
@@ -118,6 +122,7 @@ async def test_g6_letting_go_while_everything_goes_on(site: Site, tmp_path: Path
     used = {asset.sha256.hex() for asset in assets}
     assert used <= names
     assert len(names - used) <= 1, "nothing but the probe is left"
+    assert not any([await store.exists(key) for key in thumbnails]), "gone with their originals"
 
 
 async def known(local: Local, brand: str) -> bool:
