@@ -175,6 +175,14 @@ class Settings(BaseSettings):
         5.0, description="Seconds after which an owed message is sent by the sweeper."
     )
 
+    summary_url: str | None = Field(
+        None,
+        description="An endpoint that speaks OpenAI's chat completions, `https://host/v1`, for a "
+        "few sentences in reports; empty for none.",
+    )
+    summary_model: str = Field("gpt-4o-mini", description="The model asked for summaries.")
+    summary_key: SecretStr | None = Field(None, description="Its API key.")
+
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0,
         description="Port of a worker's own /metrics, or the next free one; 0 for none.",

@@ -14,6 +14,7 @@ COMMANDS = (
     reading.assets,
     reading.failures,
     reading.export,
+    reading.report,
     runs.pause,
     runs.resume,
     runs.cancel,

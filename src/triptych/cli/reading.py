@@ -88,6 +88,32 @@ def export(
     execute(work, debug=debug, data=data)
 
 
+def report(
+    brand: BrandArgument,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder [BRAND-report].")] = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write what a brand's imagery says: Markdown, one HTML file, and pictures."""
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.exporting import file_name
+        from triptych.cli.output import console, print_json
+        from triptych.cli.reporting import write_report
+
+        folder = to or Path(f"{file_name(brand)}-report")
+        files, made = await write_report(settings, brand, folder)
+        if json:
+            print_json({"files": files, "problems": made.problems})
+            return
+        console.print(str(folder / "report.html"), soft_wrap=True)
+        for problem in made.problems:
+            console.print(problem, style="yellow", soft_wrap=True)
+
+    execute(work, debug=debug, data=data)
+
+
 def failures(
     name: RunArgument,
     examples: Annotated[

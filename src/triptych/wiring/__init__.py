@@ -3,6 +3,7 @@
 from triptych.wiring.components import (
     open_embedder,
     open_objects,
+    open_summary,
     open_text_encoder,
     open_thumbnails,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "migrate_database",
     "open_embedder",
     "open_objects",
+    "open_summary",
     "open_text_encoder",
     "open_thumbnails",
     "open_worker",

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
+
 from triptych.adapters.embedders.bundled import bundled_model
 from triptych.adapters.embedders.class_names import ClassNameEncoder
 from triptych.adapters.embedders.description import read_description
@@ -15,15 +17,18 @@ from triptych.adapters.embedders.text import OnnxTextEncoder
 from triptych.cores import available_cores
 from triptych.data_folder import MODELS, OBJECTS
 from triptych.errors import SettingsError
-from triptych.fetch.guard import AddressGuard
+from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import Thumbnails
 from triptych.objects import ObjectStore, open_store
 from triptych.ports import Embedder, TextEncoder
+from triptych.reports.report import Summarise
+from triptych.reports.summary import OpenAiSummary
 from triptych.settings import AUTO, Settings, is_model_url
 
 BUNDLED = "bundled"
 NONE = "none"
+SUMMARY_CONNECTIONS = 1
 EMBED_BATCH_A_THREAD = 8
 """Measured with the bundled model: an image costs the same processor time in any batch of 1 to 32,
 so a batch need only be large enough to keep the threads busy; what is larger only waits longer."""
@@ -131,3 +136,16 @@ def _model(settings: Settings) -> Path | None:
             remedy="Name an ONNX file, its https:// URL, `bundled` or `none`.",
         )
     return path
+
+
+@asynccontextmanager
+async def open_summary(settings: Settings) -> AsyncIterator[Summarise | None]:
+    """Yield what writes summaries; None where no endpoint is set."""
+    if settings.summary_url is None:
+        yield None
+        return
+    guard = AddressGuard(settings.fetch_allow)
+    connector = guarded_connector(guard, limit=SUMMARY_CONNECTIONS)
+    key = settings.summary_key.get_secret_value() if settings.summary_key else None
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield OpenAiSummary(session, settings.summary_url, settings.summary_model, key)
