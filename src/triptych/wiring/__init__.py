@@ -8,6 +8,7 @@ from triptych.wiring.database import (
     own_database,
     reach_database,
 )
+from triptych.wiring.live import open_live
 from triptych.wiring.worker import check_wiring, open_worker
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "connect",
     "migrate_database",
     "open_embedder",
+    "open_live",
     "open_objects",
     "open_text_encoder",
     "open_worker",

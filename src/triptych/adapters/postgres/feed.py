@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +27,8 @@ CATCH_UP_TIMEOUT_S = 10.0
 RECONNECT_MAX_S = 5.0
 RECONNECT_STEP_S = 0.1
 NO_RUN = UUID(int=0)
+FUTURE = datetime.max.replace(tzinfo=UTC)
+"""Nothing has changed since."""
 
 log = structlog.get_logger()
 
@@ -124,7 +126,7 @@ class PostgresFeed:
         connection = self._connection
         if connection is None or connection.is_closed():
             raise DatabaseUnavailable
-        place: tuple[datetime, UUID] = (self._since or datetime.max, NO_RUN)
+        place: tuple[datetime, UUID] = (self._since or FUTURE, NO_RUN)
         found: dict[UUID, int] = {}
         began: datetime | None = None
         for _ in range(CATCH_UP_PAGES_MAX):

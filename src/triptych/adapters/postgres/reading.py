@@ -62,8 +62,7 @@ class PostgresReading:
     async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:
         """See `triptych.ports.Reading.brands_of`."""
         return [
-            to_brand(row)
-            for row in await self._database.rows("brands", list(names), list(run_ids))
+            to_brand(row) for row in await self._database.rows("brands", list(names), list(run_ids))
         ]
 
     async def runs_of(self, run_ids: Sequence[UUID]) -> Sequence[Run]:
