@@ -21,7 +21,8 @@
     │   ├── DatabaseUnavailable
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
-    │   └── SourceUnavailable
+    │   ├── SourceUnavailable
+    │   └── LiveUnavailable      a live status server refuses, or is away for long
     ├── SourceRefused            the source will never answer this brand               422
     ├── SummaryFailed            no summary could be had from a language model          502
     ├── ModelError               an embedding model cannot be loaded or used           500
@@ -161,6 +162,10 @@ class SourceUnavailable(Unavailable):
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
+
+
+class LiveUnavailable(Unavailable):
+    """The live status server does not answer."""
 
 
 class SourceRefused(TriptychError):

@@ -1,7 +1,7 @@
 """How a run, a brand, a queue and a timeline event look outside: one shape for API and live status.
 
-The values are what JSON writers take (`orjson.dumps` with ``OPT_UTC_Z``, pydantic): UUIDs, enums
-and datetimes are left to them. Field names are those of `triptych.model`.
+The values are what JSON writers take (`orjson.dumps` with ``OPT_UTC_Z``, pydantic): enums and
+datetimes are left to them, ids are text. Field names are those of `triptych.model`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def is_over(run: Run) -> bool:
 def run_state(run: Run) -> State:
     """Return a run's fields, with ``settled`` and ``over``."""
     return {
-        "id": run.id,
+        "id": str(run.id),
         "brand": run.brand,
         "kind": run.kind,
         "state": run.state,
@@ -69,7 +69,7 @@ def brand_state(brand: Brand) -> State:
     return {
         "name": brand.name,
         "source": brand.source,
-        "current_run": brand.current_run,
+        "current_run": str(brand.current_run) if brand.current_run is not None else None,
         "assets": brand.assets,
         "latest": run_state(brand.latest) if brand.latest is not None else None,
         "version": brand.version,
@@ -114,3 +114,13 @@ def run_of_state(state: Mapping[str, Any]) -> Run:
         ai_state=AiState(state["ai_state"]),
         **{name: state[name] for name in plain},
     )
+
+
+def event_of_state(run_id: UUID, state: Mapping[str, Any]) -> TimelineEvent:
+    """Return the event of a run whose `event_state`, read back from JSON, this is.
+
+    Raises:
+        KeyError, ValueError, TypeError: it is none.
+    """
+    at = datetime.fromisoformat(state["at"])
+    return TimelineEvent(run_id, state["seq"], at, state["kind"], state["data"])

@@ -1,4 +1,4 @@
-"""What the tests of live status stand on: a real server on a real socket, and the spine under it."""
+"""What tests of live status stand on: a real server on a real socket, and the spine under it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.pgmq import PgmqQueue
@@ -22,7 +23,7 @@ from triptych.live.server import bind, serve
 from triptych.model import ItemResult, NewItem, Policy, Reason, Run, RunKind
 from triptych.urls import item_key
 
-POLICY = Policy(tolerated_failures=1, max_attempts=3, deadline_s=3600)
+POLICY = Policy(tolerated_failures=0, max_attempts=3, deadline_s=3600)
 PATIENCE_S = 30.0
 WINDOW = 500
 
@@ -61,7 +62,7 @@ class World:
         await self.catalogue.settle(run_id, results, limit=WINDOW)
 
     async def finish(self, run_id: UUID) -> Run:
-        """End a run: with everything failed and all of it tolerated it commits nothing."""
+        """End a run: with everything failed and nothing tolerated it fails."""
         await self.catalogue.seal(run_id)
         await self.catalogue.commit(run_id)
         return await self.catalogue.run(run_id)
@@ -80,6 +81,14 @@ class Client:
         frame = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE_S))
         assert isinstance(frame, dict)
         return frame
+
+    async def closed(self) -> tuple[int, str]:
+        """Hear the rest, and return how the server closed the connection."""
+        try:
+            while True:
+                await self.hear()
+        except ConnectionClosed as closed:
+            return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd is not None else (0, "")
 
     async def until(self, kind: str, **having: Any) -> dict[str, Any]:
         """Skip to the next frame of a type."""
