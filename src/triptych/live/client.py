@@ -61,7 +61,8 @@ class _Progress:
             place = (topic, frame.get("key"))
             if frame["state"] is None:
                 self.versions.pop(place, None)
-            elif frame["version"] < self.versions.get(place, -1):
+            elif frame["version"] < self.versions.get(place, -1) + topic.startswith(RUN_PREFIX):
+                # A run's version names one state; a brand's may be shared by two.
                 return None
             else:
                 self.versions[place] = frame["version"]

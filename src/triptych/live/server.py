@@ -11,13 +11,16 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from triptych.errors import BadInput
-from triptych.live.app import CLOSE_EXTENSION
+from triptych.live.app import CLOSE_EXTENSION, WRITE_EXTENSION
 from triptych.live.limits import MESSAGE_MAX_BYTES, PING_S, PONG_S
 
 WRITE_BUFFER_BYTES = 64 * 1024
-"""Of one client, in this process; a frame more may lie in it. The kernel has its own."""
+"""Of one client, in this process; a frame more may lie in it."""
+KERNEL_BUFFER_BYTES = 128 * 1024
+"""Of one client, in the kernel, which would let it grow to megabytes."""
 ABORT_S = 5.0
 """A closed connection whose client takes nothing more is cut after this."""
 DRAIN_S = 5.0
@@ -36,13 +39,27 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         """Set how much may wait in this process before senders are held up."""
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        peer: socket.socket | None = transport.get_extra_info("socket")
+        if peer is not None:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
     def handle_connect(self, event: Request) -> None:
-        """Offer the application to close this connection although it takes nothing."""
+        """Offer the application to write to and to close this connection past ASGI."""
         super().handle_connect(event)
         if not self.handshake_complete:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[CLOSE_EXTENSION] = self.close_now
+            extensions[WRITE_EXTENSION] = self.write_now
+
+    def write_now(self, frame: bytes) -> bool:
+        """Write a whole frame as it is if the connection is open and nothing holds it up."""
+        conn = self.conn
+        if not self.writable.is_set() or conn.state is not State.OPEN or conn.extensions:
+            return False
+        if self.close_sent or self.transport.is_closing():
+            return False
+        self.transport.write(frame)
+        return True
 
     def close_now(self, code: int, reason: str) -> None:
         """Send a close frame behind what waits, and cut the connection if it is not taken."""

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from websockets.frames import Frame, Opcode
+
 from triptych.live.limits import TIMELINE_PAGES_KEPT
 from triptych.live.protocol import BRANDS, Listed, dump, dump_state, state_frame
 from triptych.model import Brand, Run, TimelineEvent
@@ -20,6 +22,10 @@ NEVER = 0
 """Edition of a topic of which nothing is known yet."""
 
 Read = Callable[[UUID, int], Awaitable[Sequence[TimelineEvent]]]
+
+
+Write = Callable[[bytes], bool]
+"""Writes a frame as it goes over the wire, or nothing if the client is not ready for it."""
 
 
 class Reader(Protocol):
@@ -59,6 +65,8 @@ class Topic:
         self.version = -1
         self.published_at = 0.0
         self._text = ""
+        self._wire: bytes | None = None
+        """The text as it goes over the wire: the same for all, as servers do not mask."""
 
     def offer(self, version: int, state_json: str, *, final: bool = False) -> None:
         """Keep a state if it is newer than the one that is kept, or differs from it."""
@@ -68,13 +76,28 @@ class Topic:
         if text != self._text:
             self.version = version
             self.edition += 1
-            self._text = text
+            self._text, self._wire = text, None
 
     def publish(self) -> None:
         """Tell everybody who has not had the newest state."""
         for subscription in self.subscriptions:
             if subscription.edition != self.edition:
                 subscription.reader.mark(subscription)
+
+    def write_state(self, subscription: Subscription, write: Write) -> bool:
+        """Write the state past the client's task if it is new; return whether it was written."""
+        if subscription.edition == self.edition:
+            return False
+        if self._wire is None:
+            self._wire = Frame(Opcode.TEXT, self._text.encode()).serialize(mask=False)
+        if not write(self._wire):
+            return False
+        subscription.edition = self.edition
+        return True
+
+    def has_more(self, subscription: Subscription) -> bool:
+        """Tell whether `next` has a frame for a subscription."""
+        return subscription.edition != self.edition
 
     async def next(self, subscription: Subscription) -> str | None:
         """Return the next frame for a subscription, None when it has everything."""
@@ -109,6 +132,11 @@ class RunTopic(Topic):
         """Tell that there is no such run: not yet, or not any more."""
         self.final = True
         self.offer(max(self.version, 0), "null", final=True)
+
+    def has_more(self, subscription: Subscription) -> bool:
+        """See `Topic.has_more`."""
+        after = subscription.after
+        return super().has_more(subscription) or (after is not None and after < self.seq)
 
     async def next(self, subscription: Subscription) -> str | None:
         """Return the state if it is newer, else the next page of the timeline.
@@ -187,6 +215,10 @@ class BrandsTopic(Topic):
             if subscription.listing is not None:
                 subscription.changed[name] = None
                 subscription.reader.mark(subscription)
+
+    def write_state(self, subscription: Subscription, write: Write) -> bool:  # noqa: ARG002
+        """Leave it to the client's task: there may be thousands."""
+        return False
 
     async def next(self, subscription: Subscription) -> str | None:
         """Return the next brand of the list, then the list's end, then what has changed."""
