@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import random
 from uuid import uuid4
 
 import pytest
+from bench.subscribers import subscribe
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from tests.faults.cutting_proxy import open_proxy
 from tests.integration.live_world import PATIENCE_S, client, open_world
+from triptych.errors import LiveUnavailable
+from triptych.live.client import Told, follow, timeline_remote, watch_remote
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, RUN_EVERY_S, Limits
+from triptych.live.server import WRITE_BUFFER_BYTES, BoundedWebSocket
 from triptych.states import run_of_state
 
 CHANGES = 40
@@ -336,13 +343,16 @@ async def test_g9_other_sites_may_not_connect(migrated_dsn: str) -> None:
         assert await handshake(host, unknown) == 400
 
 
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
 async def handshake(host: str, lines: str, *, path: str = "/ws") -> int:
     address, _, port = host.partition(":")
     reader, writer = await asyncio.open_connection(address, int(port))
-    writer.write(
-        f"GET {path} HTTP/1.1\r\n{lines}Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-    )
+    writer.write(f"GET {path} HTTP/1.1\r\n{lines}{UPGRADE}".encode())
     status = (await asyncio.wait_for(reader.readline(), PATIENCE_S)).split()[1]
     writer.close()
     await writer.wait_closed()
@@ -355,3 +365,110 @@ async def test_the_known_protocol_is_chosen(migrated_dsn: str) -> None:
         connect(world.url, proxy=None, subprotocols=["other", "triptych.v1"]) as socket,  # type: ignore[list-item]
     ):
         assert socket.subprotocol == "triptych.v1"
+
+
+async def test_g9_bytes_that_are_no_frames_end_their_connection_only(migrated_dsn: str) -> None:
+    rng = random.Random(3)
+    async with open_world(migrated_dsn) as world, client(world) as good:
+        host, port = world.url.removeprefix("ws://").removesuffix("/ws").split(":")
+        for _ in range(50):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\n{UPGRADE}".encode())
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(rng.randbytes(rng.randrange(1, 2_000)))
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(), PATIENCE_S)
+            writer.close()
+        await good.say(type="ping", id="still")
+        assert await good.hear() == {"type": "pong", "id": "still"}
+
+
+async def test_g8_who_does_not_read_is_closed_and_delays_nobody(migrated_dsn: str) -> None:
+    """What waits for a client that does not read: the write buffers and no more."""
+    async with open_world(migrated_dsn, limits=Limits(slow_s=0.5)) as world:
+        run = await world.open()
+        port = int(world.url.rpartition(":")[2].removesuffix("/ws"))
+        slow = await subscribe(port, f"run:{run.id}", 20, paused=True)
+        # 100 kB a state: kernel and server hold about half a megabyte for each client.
+        await world.database.fetch("update runs set reason = repeat('x', 100000)")
+        async with client(world) as one:
+            await one.subscribe(f"run:{run.id}")
+            heard = 0
+            async with asyncio.timeout(PATIENCE_S):
+                while world.app.hub.counters.slow < len(slow.subscribers):
+                    await world.catalogue.pause(run.id, paused=heard % 2 == 0)
+                    version = (await world.catalogue.run(run.id)).version
+                    while (await one.until("state"))["version"] < version:
+                        continue
+                    heard += 1
+            last = await world.catalogue.cancel(run.id)
+            assert (await one.until("state", final=True))["version"] == last.version
+        async with asyncio.timeout(PATIENCE_S):
+            while world.app.hub.counters.clients:
+                await asyncio.sleep(0.05)
+        slow.close()
+
+
+async def test_g8_pings_of_who_does_not_read_are_not_piled_up(migrated_dsn: str) -> None:
+    async with open_world(migrated_dsn) as world:
+        host, port = world.url.removeprefix("ws://").removesuffix("/ws").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        writer.write(f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\n{UPGRADE}".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        ping = b"\x89\xfd" + bytes(4) + b"x" * 125
+        for _ in range(200):
+            writer.write(ping * 500)
+            await writer.drain()
+        protocols = [each for each in gc.get_objects() if type(each) is BoundedWebSocket]
+        held = max(each.transport.get_write_buffer_size() for each in protocols)
+        assert held <= 4 * WRITE_BUFFER_BYTES
+        writer.transport.abort()
+
+
+async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> None:
+    async with open_world(migrated_dsn) as world:
+        run = await world.open()
+        heard: list[Told] = []
+
+        async def listen(url: str) -> None:
+            async for told in follow(url, [f"run:{run.id}"], after={f"run:{run.id}": 0}):
+                heard.append(told)
+                news.set()
+
+        news = asyncio.Event()
+        async with open_proxy([int(world.url.rpartition(":")[2].removesuffix("/ws"))]) as proxy:
+            listening = asyncio.create_task(listen(f"ws://127.0.0.1:{proxy.port}/ws"))
+            for page in range(5):
+                cutting = asyncio.create_task(proxy.cut())
+                await world.catalogue.expect(run.id, [], cursor=str(page), limit=1)
+                await cutting
+            last = await world.catalogue.cancel(run.id)
+            async with asyncio.timeout(PATIENCE_S):
+                while not any(told.final for told in heard) or seen(heard)[-1:] < [last.seq]:
+                    news.clear()
+                    await news.wait()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        versions = [told.version for told in heard if told.state is not None]
+        assert versions == sorted(set(versions))
+        assert seen(heard) == list(range(1, last.seq + 1))
+
+
+def seen(heard: list[Told]) -> list[int]:
+    return [event["seq"] for told in heard for event in told.events]
+
+
+async def test_a_run_is_watched_and_its_timeline_read_from_afar(migrated_dsn: str) -> None:
+    async with open_world(migrated_dsn) as world:
+        run = await world.open()
+        await world.catalogue.cancel(run.id)
+        states = [state async for state in watch_remote(world.url, run.id)]
+        assert states == [await world.catalogue.run(run.id)]
+        events = [event async for event in timeline_remote(world.url, run.id)]
+        assert events == await world.catalogue.timeline(run.id, after=0, limit=100)
+        with pytest.raises(LiveUnavailable, match="no run"):
+            await anext(watch_remote(world.url, uuid4()))
+        with pytest.raises(LiveUnavailable, match="another site"):
+            await anext(follow(world.url, ["brands"], headers={"Origin": "https://evil.example"}))
+    with pytest.raises(LiveUnavailable, match="triptych live"):
+        await anext(follow(world.url, ["brands"], give_up_s=0))

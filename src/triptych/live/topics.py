@@ -220,6 +220,13 @@ class BrandsTopic(Topic):
         """Leave it to the client's task: there may be thousands."""
         return False
 
+    def has_more(self, subscription: Subscription) -> bool:
+        """See `Topic.has_more`."""
+        if subscription.listing is None:
+            return False
+        listed = not subscription.listing and subscription.edition != NEVER
+        return not listed or bool(subscription.changed)
+
     async def next(self, subscription: Subscription) -> str | None:
         """Return the next brand of the list, then the list's end, then what has changed."""
         if subscription.listing is None:
