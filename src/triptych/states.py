@@ -61,6 +61,7 @@ def run_state(run: Run) -> State:
         "removed": run.removed,
         "ai_state": run.ai_state,
         "ai_reason": run.ai_reason,
+        "ai_progress": dict(run.ai_progress),
     }
 
 
@@ -101,6 +102,7 @@ def run_of_state(state: Mapping[str, Any]) -> Run:
     plain = (
         *("brand", "source", "sealed", "paused", "expected", "done", "failed", "out", "version"),
         *("seq", "reason", "reasons", "added", "kept", "changed", "removed", "ai_reason"),
+        "ai_progress",
     )
     return Run(
         id=UUID(state["id"]),

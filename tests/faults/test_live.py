@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import statistics
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from bench.subscribers import Crowd, resident_bytes
+from bench.subscribers import subscribe as subscribe_many
 
 from tests.contract.catalogue_contract import done
 from tests.faults.cutting_proxy import CuttingProxy, open_proxy
@@ -147,5 +151,71 @@ async def test_g7_fifty_cuts_a_killed_process_and_a_lost_database_connection(
             seqs = [event["seq"] for each in told for event in each.events]
             assert seqs == list(range(1, len(events) + 1))
             assert (run.settled, run.added) == (URLS, URLS)
+    finally:
+        await catalogue.close()
+
+
+READERS = 1_000
+SLOW = 100
+ROUNDS = 12
+STATE_BYTES = 50_000
+"""Makes a state large, so that buffers are full after a few."""
+KEPT_BYTES = 64 * 1024 + 2 * STATE_BYTES
+"""What a server may hold for a client that does not read: its write buffer, and the frames at its
+edges. The kernel's buffers are not the process' memory."""
+
+
+async def rounds(catalogue: PostgresCatalogue, run_id: UUID, crowd: Crowd) -> list[float]:
+    """Change a run; return how long each change took to come to each client."""
+    latencies: list[float] = []
+    for number in range(ROUNDS):
+        began = time.monotonic()
+        version = (await catalogue.pause(run_id, paused=number % 2 == 0)).version
+        await crowd.have(version)
+        latencies += [each.came[version] - began for each in crowd.subscribers]
+        await asyncio.sleep(0.25)
+    return latencies
+
+
+@pytest.mark.prove
+async def test_g8_a_thousand_readers_are_not_held_up_by_a_hundred_who_do_not_read(
+    migrated_dsn: str, tmp_path: Path
+) -> None:
+    database = Database(migrated_dsn)
+    catalogue = PostgresCatalogue(database, run_cap_s=3600)
+    run_id = uuid4()
+    try:
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            live_process(environment(migrated_dsn, tmp_path)) as (process, port),
+        ):
+            await catalogue.open_run(
+                "nike",
+                run_id=run_id,
+                kind=RunKind.FULL,
+                source="manifest:x",
+                policy=POLICY,
+                owe_gather=False,
+            )
+            await database.fetch("update runs set reason = repeat('x', $1::integer)", STATE_BYTES)
+            readers = await subscribe_many(port, f"run:{run_id}", READERS)
+            alone = await rounds(catalogue, run_id, readers)
+            before = resident_bytes(process.pid)
+            slow = await subscribe_many(port, f"run:{run_id}", SLOW, paused=True)
+            beside = await rounds(catalogue, run_id, readers)
+            grown = resident_bytes(process.pid) - before
+            last = await catalogue.cancel(run_id)
+            await readers.have(last.version)
+            print(
+                f"median latency alone {statistics.median(alone) * 1e3:.0f} ms,"
+                f" beside slow readers {statistics.median(beside) * 1e3:.0f} ms;"
+                f" memory for each slow reader {grown / SLOW / 1e3:.0f} kB"
+            )
+            readers.close()
+            slow.close()
+        assert all(each.final for each in readers.subscribers)
+        assert all(list(each.came) == sorted(each.came) for each in readers.subscribers)
+        assert statistics.median(beside) < 3 * statistics.median(alone)
+        assert grown < SLOW * KEPT_BYTES + READERS * 10_000
     finally:
         await catalogue.close()

@@ -6,6 +6,9 @@ import asyncio
 import gc
 import json
 import random
+import re
+import sys
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -14,7 +17,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.faults.cutting_proxy import open_proxy
-from tests.integration.live_world import PATIENCE_S, client, open_world
+from tests.faults.test_live import live_process
+from tests.faults.world import environment
+from tests.integration.live_world import PATIENCE_S, Client, client, open_world
 from triptych.errors import LiveUnavailable
 from triptych.live.client import Told, follow, timeline_remote, watch_remote
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, RUN_EVERY_S, Limits
@@ -472,3 +477,52 @@ async def test_a_run_is_watched_and_its_timeline_read_from_afar(migrated_dsn: st
             await anext(follow(world.url, ["brands"], headers={"Origin": "https://evil.example"}))
     with pytest.raises(LiveUnavailable, match="triptych live"):
         await anext(follow(world.url, ["brands"], give_up_s=0))
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/live.md"
+
+
+async def test_the_example_of_the_docs_follows_a_run_to_its_end(
+    migrated_dsn: str, tmp_path: Path
+) -> None:
+    (example,) = re.findall(r"```js\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    script = tmp_path / "watch.js"
+    show = "(what) => console.log(JSON.stringify(what))"
+    script.write_text(f"{example}\nwatchRun(process.argv[2], process.argv[3], {show});\n", "utf-8")
+    async with open_world(migrated_dsn) as world:
+        run = await world.open()
+        process = await asyncio.create_subprocess_exec(
+            *("node", "--experimental-websocket", "--no-warnings", str(script)),
+            *(world.url, str(run.id)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            first = json.loads(await process.stdout.readline())
+            assert first["id"] == str(run.id)
+            last = await world.catalogue.cancel(run.id)
+            shown = [json.loads(line) async for line in process.stdout]
+            assert await process.wait() == 0
+        assert run_of_state(next(each for each in reversed(shown) if "id" in each)) == last
+
+
+async def test_the_command_drains_on_sigterm(migrated_dsn: str, tmp_path: Path) -> None:
+    async with live_process(environment(migrated_dsn, tmp_path)) as (process, port):
+        async with connect(f"ws://127.0.0.1:{port}/ws", proxy=None) as socket:
+            one = Client(socket)
+            await one.subscribe("brands", "queues")
+            await one.until("listed")
+            process.terminate()
+            assert (await one.closed())[0] == 1012
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+
+
+async def test_the_command_listens_on_this_machine_only(migrated_dsn: str, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "triptych", "live", "--host", "0.0.0.0", "--port", "0"),
+        env=environment(migrated_dsn, tmp_path),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == 1
+    assert b"no keys are configured" in said

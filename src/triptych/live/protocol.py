@@ -203,7 +203,15 @@ class Error(_Frame):
     id: str | None = None
 
 
-SERVER_FRAMES = (Hello, Done, Pong, State, Listed, Timeline, Error)
+SERVER_FRAMES: tuple[type[BaseModel], ...] = (
+    Hello,
+    Done,
+    Pong,
+    State,
+    Listed,
+    Timeline,
+    Error,
+)
 
 
 class Malformed(Exception):
