@@ -89,7 +89,7 @@ def queue_state(depth: QueueDepth) -> State:
 
 def event_state(event: TimelineEvent) -> State:
     """Return a timeline event without its run."""
-    return {"seq": event.seq, "at": event.at, "kind": event.kind, "data": dict(event.data)}
+    return {"seq": event.seq, "at": event.at, "kind": event.kind, "data": event.data}
 
 
 def run_of_state(state: Mapping[str, Any]) -> Run:

@@ -41,6 +41,7 @@ Hint = UUID | str
 """A run's id, a brand's name, or ``ALL_BRANDS``."""
 ALL_BRANDS = ""
 """No brand has this name."""
+RETRY_STEP_S = 0.1
 TIMELINE_READS = 4
 """Timeline pages read at a time."""
 
@@ -72,6 +73,8 @@ class Hub:
         """True while the database's notifications are heard."""
         self._reading = reading
         self._topics: dict[str, Topic] = {}
+        self._brand_topics = 0
+        """How many of the topics are single brands."""
         self._brands = BrandsTopic()
         self._queues = Topic(QUEUES)
         self._depths = Depths(queue, self._queues)
@@ -118,8 +121,10 @@ class Hub:
         """End a subscription. A topic without any is forgotten."""
         topic = subscription.topic
         topic.subscriptions.pop(subscription, None)
-        if not topic.subscriptions:
+        if not topic.subscriptions and self._topics.get(topic.name) is topic:
             self._topics.pop(topic.name, None)
+            if topic.name.startswith(BRAND_PREFIX):
+                self._brand_topics -= 1
             if topic is self._brands:
                 self._brands = BrandsTopic()
 
@@ -134,6 +139,7 @@ class Hub:
                 topic = RunTopic(name, run_id_of(name), self._timeline)
             else:
                 topic = Topic(name)
+                self._brand_topics += 1
             self._topics[name] = topic
         return topic
 
@@ -164,9 +170,7 @@ class Hub:
 
     @property
     def _brand_wanted(self) -> bool:
-        return bool(self._brands.subscriptions) or any(
-            name.startswith(BRAND_PREFIX) for name in self._topics
-        )
+        return bool(self._brands.subscriptions) or self._brand_topics > 0
 
     async def _read_hinted(self) -> None:
         """Read what was hinted at, all that comes in one moment at once, for ever."""
@@ -176,17 +180,31 @@ class Hub:
             await asyncio.sleep(GATHER_S)
             hinted = self._hints.take()
             try:
-                await self._read(hinted)
+                await self._read_all(hinted)
                 failures = 0
-            except Exception as error:
+            except Unavailable:
                 failures += 1
-                if not isinstance(error, Unavailable):
-                    log.exception("live status could not be read", hinted=len(hinted))
                 for hint in hinted:
                     self._hints.add(hint)
-                await asyncio.sleep(
-                    random.uniform(0, min(RETRY_MAX_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311
-                )
+                longest = min(RETRY_MAX_S, RETRY_STEP_S * 2 ** min(failures, 10))
+                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
+
+    async def _read_all(self, hinted: Sequence[Hint]) -> None:
+        """Read what was hinted at; where that fails each by itself, so that one bad row is alone.
+
+        Raises:
+            DatabaseUnavailable: it has to be tried again.
+        """
+        try:
+            await self._read(hinted)
+        except Unavailable:
+            raise
+        except Exception:
+            if len(hinted) == 1:
+                log.exception("live status cannot read this", hint=str(hinted[0]))
+                return
+            for hint in hinted:
+                await self._read_all([hint])
 
     async def _read(self, hinted: Sequence[Hint]) -> None:
         ids = [hint for hint in hinted if isinstance(hint, UUID)]

@@ -177,7 +177,7 @@ class Event(_Frame):
     seq: int
     at: str
     kind: str
-    data: dict[str, Any]
+    data: Any
 
 
 class Timeline(_Frame):

@@ -20,7 +20,7 @@ left join lateral (
     ) newest
 ) n on true
 where ($1::text[] is null and $2::uuid[] is null)
-   or b.name = any($1) or b.name in (select brand from runs where id = any($2))
+   or b.name = any($1) or b.name = any(array(select brand from runs where id = any($2)))
 order by b.name
 
 -- runs_by_id --
