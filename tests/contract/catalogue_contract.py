@@ -383,8 +383,8 @@ class CatalogueContract:
                 brands |= news.brands
 
     async def test_brands_and_runs_are_found_together(self, catalogue: Catalogue) -> None:
-        run = (await open_run(catalogue)).run
-        other = (await open_run(catalogue, "adidas")).run
+        run = await catalogue.run((await open_run(catalogue)).run.id)
+        other = await catalogue.run((await open_run(catalogue, "adidas")).run.id)
         found = await catalogue.brands_of(["nike", "nobody"], [other.id, uuid4()])
         assert [brand.name for brand in found] == ["adidas", "nike"]
         assert [brand.latest for brand in found] == [other, run]
