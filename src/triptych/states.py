@@ -62,6 +62,7 @@ def run_state(run: Run) -> State:
         "ai_state": run.ai_state,
         "ai_reason": run.ai_reason,
         "ai_progress": dict(run.ai_progress),
+        "traceparent": run.traceparent,
     }
 
 
@@ -102,7 +103,7 @@ def run_of_state(state: Mapping[str, Any]) -> Run:
     plain = (
         *("brand", "source", "sealed", "paused", "expected", "done", "failed", "out", "version"),
         *("seq", "reason", "reasons", "added", "kept", "changed", "removed", "ai_reason"),
-        "ai_progress",
+        *("ai_progress", "traceparent"),
     )
     return Run(
         id=UUID(state["id"]),
