@@ -1,10 +1,11 @@
-"""Write the reference pages that follow from the code: settings, commands, failures.
+"""Write the reference pages that follow from the code: settings, commands, failures, live status.
 
 ``python -m scripts.reference`` writes them; a test compares them with the code.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from triptych.cli.app import app
 from triptych.failures import EXPLAINED
+from triptych.live.document import asyncapi
 from triptych.model import Reason
 from triptych.settings import ENV_PREFIX, Settings
 
@@ -77,7 +79,17 @@ def failures_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "cli.md": commands_page, "failures.md": failures_page}
+def asyncapi_document() -> str:
+    """Render the live status protocol as an AsyncAPI document."""
+    return json.dumps(asyncapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "cli.md": commands_page,
+    "failures.md": failures_page,
+    "asyncapi.json": asyncapi_document,
+}
 
 
 def main() -> None:

@@ -24,7 +24,8 @@
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
     │   ├── SourceUnavailable
-    │   └── ThumbnailsBusy       too many are in the making
+    │   ├── ThumbnailsBusy       too many are in the making
+    │   └── LiveUnavailable      a live status server refuses, or is away for long
     ├── SourceRefused            the source will never answer this brand               422
     ├── SummaryFailed            no summary could be had from a language model          502
     ├── ModelError               an embedding model cannot be loaded or used           500
@@ -176,6 +177,10 @@ class SourceUnavailable(Unavailable):
 
 class ThumbnailsBusy(Unavailable):
     """Too many thumbnails are being made."""
+
+
+class LiveUnavailable(Unavailable):
+    """The live status server does not answer."""
 
 
 class SourceRefused(TriptychError):

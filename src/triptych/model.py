@@ -128,6 +128,8 @@ class Run:
     """Items dispatched and not settled."""
     version: int
     """Grows by one with every change; a reader keeps the highest it saw."""
+    seq: int
+    """Of its newest timeline event; 0 before the first."""
     created_at: datetime
     progressed_at: datetime
     deadline_at: datetime
@@ -170,6 +172,9 @@ class Brand:
     """Assets in the current snapshot."""
     latest: Run | None
     """The brand's newest run, whatever its state."""
+    version: int
+    """Never shrinks: when the brand or its newest run last changed, in microseconds of the
+    database's clock."""
 
 
 @dataclass(frozen=True, slots=True)

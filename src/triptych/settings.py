@@ -160,6 +160,10 @@ class Settings(BaseSettings):
         False, description="Keep videos, sounds and PDFs too, without an embedding."
     )
 
+    live_clients: Count = Field(
+        2_000, description="WebSocket clients that one process serves; more are refused."
+    )
+
     sweep_s: Positive = Field(1.0, description="Seconds between two sweeps.")
     stalled_s: Positive = Field(
         90.0, description="Seconds without progress after which a run counts as standing still."

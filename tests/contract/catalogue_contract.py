@@ -372,6 +372,39 @@ class CatalogueContract:
         assert published.marks.values["cluster"] == ["a", None, "b", "a"]
         assert published.marks.values["tags"] == [["x", "y"], [], None, ["z"]]
 
+    async def test_g7_a_feed_tells_of_runs_and_brands(self, catalogue: Catalogue) -> None:
+        async with catalogue.feed(catch_up_s=PATIENCE_S) as feed, asyncio.timeout(PATIENCE_S):
+            run_id = (await open_run(catalogue)).run.id
+            runs: set[UUID] = set()
+            brands: set[str] = set()
+            while run_id not in runs or "nike" not in brands:
+                news = await feed.news()
+                runs |= news.runs.keys()
+                brands |= news.brands
+
+    async def test_brands_and_runs_are_found_together(self, catalogue: Catalogue) -> None:
+        run = await catalogue.run((await open_run(catalogue)).run.id)
+        other = await catalogue.run((await open_run(catalogue, "adidas")).run.id)
+        found = await catalogue.brands_of(["nike", "nobody"], [other.id, uuid4()])
+        assert [brand.name for brand in found] == ["adidas", "nike"]
+        assert [brand.latest for brand in found] == [other, run]
+        assert await catalogue.brands_of([], []) == []
+        assert await catalogue.runs_of([run.id, uuid4()]) == [run]
+
+    async def test_g7_a_brands_version_grows_with_its_newest_run(
+        self, catalogue: Catalogue
+    ) -> None:
+        versions = []
+        for _ in range(2):
+            run_id = (await open_run(catalogue)).run.id
+            versions.append((await catalogue.brand("nike")).version)
+            await catalogue.pause(run_id, paused=True)
+            versions.append((await catalogue.brand("nike")).version)
+            await catalogue.cancel(run_id)
+            versions.append((await catalogue.brand("nike")).version)
+        assert versions == sorted(versions)
+        assert len(set(versions)) >= 5
+
     async def test_g7_the_timeline_has_every_seq_once(self, catalogue: Catalogue) -> None:
         run = await committed(catalogue)
         events = await catalogue.timeline(run.id, after=0, limit=100)

@@ -101,6 +101,7 @@ def committed_run(brand: str = "nike", *, added: int | None = None) -> Run:
         failed=0,
         out=0,
         version=1,
+        seq=1,
         created_at=now,
         progressed_at=now,
         deadline_at=now,

@@ -22,13 +22,16 @@ LAYERS = (
     {"phases", "exports", "reports"},
     {"registry", "insights", "fetch", "media", "objects"},
     {"telemetry"},
-    {"ports", "retry", "batching", "settings", "urls", "interruption", "failures"},
+    {"ports", "retry", "batching", "settings", "urls", "interruption", "failures", "states"},
     {"messages", "data_folder", "cores"},
     {"errors"},
     {"model"},
 )
 """From the top down: a module imports from its own layer or below."""
-ADAPTERS_MAY = {"ports", "model", "messages", "errors", "urls", "retry", "data_folder", "fetch"}
+ADAPTERS_MAY = {
+    *("ports", "model", "messages", "errors", "urls", "retry", "data_folder", "fetch"),
+    "interruption",
+}
 """What adapters import beside their own package. ``fetch`` is the address guard."""
 SQL = re.compile(
     r"\b(select|insert into|update|delete from)\b.+\b(from|values|set|where)\b", re.IGNORECASE

@@ -21,6 +21,7 @@ COMMANDS = (
     runs.redrive,
     runs.reembed,
     operating.worker,
+    operating.live,
     operating.migrate,
     operating.doctor,
     operating.settings,

@@ -49,6 +49,25 @@ def worker(
     execute(work, debug=debug, json=json, data=data)
 
 
+def live(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", help="Port to listen on; 0 for a free one.")
+    ] = 8701,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Serve live status over WebSocket until Ctrl-C or SIGTERM; clients are told to come back."""
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.up import serve_live
+
+        await serve_live(settings, host, port)
+
+    execute(work, debug=debug, json=json, data=data)
+
+
 def migrate(data: Data = None, json: Json = False, debug: Debug = False) -> None:
     """Bring the database's schema up to date."""
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 import typer
 
@@ -17,6 +18,7 @@ from triptych.telemetry.tracing import tracing
 from triptych.wiring import (
     check_wiring,
     connect,
+    open_live,
     open_worker,
     own_database,
     reach_database,
@@ -90,6 +92,40 @@ async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent:
                 open_worker(parts, phases) as worker,
             ):
                 await worker.run(stop)
+
+
+async def serve_live(settings: Settings, host: str, port: int) -> None:
+    """Serve live status by itself until told to stop.
+
+    Raises:
+        BadInput: the address is not this machine's own, or cannot be had.
+    """
+    from triptych.live.server import bind, serve
+
+    if host != "localhost" and not _is_loopback(host):
+        raise BadInput(
+            f"{host} can be reached by others, and no keys are configured.",
+            field="--host",
+            remedy="Listen on 127.0.0.1.",
+        )
+    with stop_on_signal() as stop:
+        async with (
+            reach_database(settings) as dsn,
+            connect(settings, dsn) as parts,
+            open_live(parts) as app,
+        ):
+            listener = bind(host, port)
+            place = f"{host}:{listener.getsockname()[1]}"
+            typer.echo(f"Live status is at ws://{place}/ws; stop it with Ctrl-C.", err=True)
+            await serve(app, listener, stop)
+    typer.echo("Stopped.", err=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _phase(name: str) -> Phase:

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from triptych.model import AiState, Run, RunState
+from triptych.model import Run
 from triptych.ports import Reading
-
-AI_FINAL = frozenset({AiState.DONE, AiState.FAILED, AiState.SUPERSEDED})
-
-
-def is_over(run: Run) -> bool:
-    """Tell whether nothing more will happen to a run: ended, and its AI phase too."""
-    if run.state is RunState.ACTIVE:
-        return False
-    return run.state is not RunState.COMMITTED or run.ai_state in AI_FINAL
+from triptych.states import is_over
 
 
 async def watch(catalogue: Reading, run_id: UUID) -> AsyncIterator[Run]:

@@ -9,7 +9,7 @@ from triptych.ports.ai import MARKS, Ai, AssetVectors, Marks, Published
 from triptych.ports.catalogue import Catalogue
 from triptych.ports.embedder import Embedder
 from triptych.ports.queue import Queue, QueueDepth
-from triptych.ports.reading import FailureGroup, Reading
+from triptych.ports.reading import FailureGroup, Feed, News, Reading
 from triptych.ports.registry import (
     DeadLetter,
     Due,
@@ -32,7 +32,9 @@ __all__ = [
     "Due",
     "Embedder",
     "FailureGroup",
+    "Feed",
     "Marks",
+    "News",
     "Opened",
     "Outgoing",
     "Page",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -23,6 +23,28 @@ class FailureGroup:
     """Up to a few (url, detail)."""
 
 
+@dataclass(slots=True)
+class News:
+    """What has changed since the last news: hints, each to be followed by a look."""
+
+    runs: dict[UUID, int | None] = field(default_factory=dict)
+    """With the version that a run has reached, where it is known."""
+    brands: set[str] = field(default_factory=set)
+    """Made, changed or deleted; not those of which only a run has changed."""
+    queues: bool = False
+    """Something was put into a queue. Queues elsewhere tell nothing."""
+    everything: bool = False
+    """Notifications were missed: anything may have changed."""
+
+
+class Feed(Protocol):
+    """What changes, while it changes."""
+
+    async def news(self) -> News:
+        """Wait until something has changed, and return all that has."""
+        ...
+
+
 class Reading(Protocol):
     """What readers ask. None of it locks."""
 
@@ -36,6 +58,14 @@ class Reading(Protocol):
         Raises:
             BrandNotFound: there is none of that name.
         """
+        ...
+
+    async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:
+        """Return the brands that are named, and those of the runs; without those not there."""
+        ...
+
+    async def runs_of(self, run_ids: Sequence[UUID]) -> Sequence[Run]:
+        """Return those of the runs that are there, in no order."""
         ...
 
     async def run(self, run_id: UUID) -> Run:
@@ -103,6 +133,14 @@ class Reading(Protocol):
 
     async def dead_letters(self, *, limit: int) -> Sequence[tuple[datetime, DeadLetter]]:
         """Return the newest dead letters."""
+        ...
+
+    def feed(self, *, catch_up_s: float) -> AbstractAsyncContextManager[Feed]:
+        """Listen for changed runs, brands and queues.
+
+        Notifications may be lost: every ``catch_up_s`` the feed looks for itself which runs have
+        changed, and after a lost connection it says that everything may have.
+        """
         ...
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[UUID]]:

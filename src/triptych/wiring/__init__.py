@@ -14,6 +14,7 @@ from triptych.wiring.database import (
     own_database,
     reach_database,
 )
+from triptych.wiring.live import open_live
 from triptych.wiring.worker import check_wiring, open_worker
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "connect",
     "migrate_database",
     "open_embedder",
+    "open_live",
     "open_objects",
     "open_summary",
     "open_text_encoder",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from uuid import UUID
 
-import asyncpg
-
+from triptych.adapters.postgres.feed import PostgresFeed
 from triptych.adapters.postgres.rows import (
     to_asset,
+    to_brand,
     to_event,
     to_insight,
     to_item,
@@ -22,7 +21,8 @@ from triptych.adapters.postgres.rows import (
     to_staged,
 )
 from triptych.adapters.postgres.session import Database
-from triptych.errors import BrandNotFound, DatabaseUnavailable, RunNotFound, SnapshotCollected
+from triptych.errors import BrandNotFound, RunNotFound, SnapshotCollected
+from triptych.interruption import ending_with
 from triptych.model import (
     Asset,
     Brand,
@@ -36,13 +36,8 @@ from triptych.model import (
 )
 from triptych.ports import DeadLetter, FailureGroup
 
-CHANNEL = "triptych_runs"
-CATCH_UP_MARGIN = timedelta(seconds=10)
-"""Transactions commit later than the time they stamped; those are looked at twice."""
-CATCH_UP_MAX_RUNS = 10_000
-RECONNECT_MAX_S = 5.0
-LISTEN_CHECK_S = 5.0
-"""A quiet connection is asked for a sign of life this often."""
+CHANGES_CATCH_UP_S = 5.0
+"""How often whoever follows a single run asks for a sign of life."""
 
 
 class PostgresReading:
@@ -53,31 +48,26 @@ class PostgresReading:
 
     async def brands(self) -> Sequence[Brand]:
         """See `triptych.ports.Reading.brands`."""
-        return await self._brands(None)
+        return [to_brand(row) for row in await self._database.rows("brands", None, None)]
 
     async def brand(self, name: str) -> Brand:
         """See `triptych.ports.Reading.brand`."""
-        found = await self._brands(name)
+        found = await self.brands_of([name], [])
         if not found:
             raise BrandNotFound(
                 f"There is no brand {name!r}.", remedy="`triptych status` lists the brands."
             )
         return found[0]
 
-    async def _brands(self, name: str | None) -> list[Brand]:
-        rows = await self._database.rows("brands", name)
-        ids = [row["latest"] for row in rows if row["latest"] is not None]
-        runs = {run.id: run for run in map(to_run, await self._database.rows("runs_by_id", ids))}
+    async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:
+        """See `triptych.ports.Reading.brands_of`."""
         return [
-            Brand(
-                row["name"],
-                row["source"],
-                row["current_run"],
-                row["assets"],
-                runs.get(row["latest"]),
-            )
-            for row in rows
+            to_brand(row) for row in await self._database.rows("brands", list(names), list(run_ids))
         ]
+
+    async def runs_of(self, run_ids: Sequence[UUID]) -> Sequence[Run]:
+        """See `triptych.ports.Reading.runs_of`."""
+        return [to_run(row) for row in await self._database.rows("runs_by_id", list(run_ids))]
 
     async def run(self, run_id: UUID) -> Run:
         """See `triptych.ports.Reading.run`."""
@@ -180,101 +170,27 @@ class PostgresReading:
         ]
 
     @asynccontextmanager
-    async def changes(self) -> AsyncIterator[AsyncIterator[UUID]]:
-        """See `triptych.ports.Reading.changes`."""
-        feed = _Feed(self._database)
+    async def feed(self, *, catch_up_s: float) -> AsyncIterator[PostgresFeed]:
+        """See `triptych.ports.Reading.feed`."""
+        feed = PostgresFeed(self._database, catch_up_s=catch_up_s)
         await feed.connect()
-        task = asyncio.create_task(feed.keep_connected())
+        task = asyncio.create_task(feed.keep_up())
         try:
-            yield feed.ids()
+            async with ending_with(task):
+                yield feed
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await feed.disconnect()
+            feed.disconnect()
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[AsyncIterator[UUID]]:
+        """See `triptych.ports.Reading.changes`."""
+        async with self.feed(catch_up_s=CHANGES_CATCH_UP_S) as feed:
+            yield _ids(feed)
 
 
-class _Feed:
-    """Ids of changed runs, each at most once in waiting: its memory is bounded by their number."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection: asyncpg.Connection | None = None
-        self._waiting: dict[UUID, None] = {}
-        self._news = asyncio.Event()
-        self._since: datetime | None = None
-
-    async def ids(self) -> AsyncIterator[UUID]:
-        while True:
-            await self._news.wait()
-            while self._waiting:
-                yield self._waiting.popitem()[0]
-            self._news.clear()
-
-    async def connect(self) -> None:
-        connection = await self._database.connect()
-        await connection.add_listener(CHANNEL, self._heard)
-        self._connection = connection
-        if self._since is not None:
-            for row in await self._database.rows("changed_since", self._since, CATCH_UP_MAX_RUNS):
-                self._tell(row["id"])
-        await self._stamp()
-
-    async def disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None and not connection.is_closed():
-            connection.terminate()
-
-    async def keep_connected(self) -> None:
-        """Ask for a sign of life now and then; after a lost connection, connect and catch up."""
-        failures = 0
-        while True:
-            lost = await self._lost_within(LISTEN_CHECK_S)
-            if not lost:
-                failures = 0
-                continue
-            await self.disconnect()
-            try:
-                await self.connect()
-            except DatabaseUnavailable:
-                failures += 1
-                await asyncio.sleep(
-                    random.uniform(0, min(RECONNECT_MAX_S, 0.1 * 2**failures))  # noqa: S311
-                )
-
-    async def _lost_within(self, seconds: float) -> bool:
-        connection = self._connection
-        if connection is None or connection.is_closed():
-            return True
-        gone = asyncio.get_running_loop().create_future()
-
-        def tell(_: object) -> None:
-            if not gone.done():
-                gone.set_result(None)
-
-        connection.add_termination_listener(tell)
-        try:
-            await asyncio.wait_for(gone, seconds)
-        except TimeoutError:
-            return not await self._alive()
-        else:
-            return True
-        finally:
-            connection.remove_termination_listener(tell)
-
-    async def _alive(self) -> bool:
-        try:
-            await self._stamp()
-        except DatabaseUnavailable:
-            return False
-        return True
-
-    async def _stamp(self) -> None:
-        rows = await self._database.rows("clock")
-        self._since = rows[0][0] - CATCH_UP_MARGIN
-
-    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        self._tell(UUID(str(payload)))
-
-    def _tell(self, run_id: UUID) -> None:
-        self._waiting[run_id] = None
-        self._news.set()
+async def _ids(feed: PostgresFeed) -> AsyncIterator[UUID]:
+    while True:
+        for run_id in (await feed.news()).runs:
+            yield run_id

@@ -11,6 +11,7 @@ import orjson
 from triptych.model import (
     AiState,
     Asset,
+    Brand,
     Colour,
     Insight,
     Item,
@@ -42,6 +43,7 @@ def to_run(row: asyncpg.Record) -> Run:
         failed=row["failed"],
         out=row["out"],
         version=row["version"],
+        seq=row["seq"],
         created_at=row["created_at"],
         progressed_at=row["progressed_at"],
         deadline_at=row["deadline_at"],
@@ -56,6 +58,18 @@ def to_run(row: asyncpg.Record) -> Run:
         ai_reason=row["ai_reason"],
         traceparent=row["traceparent"],
         ai_progress=row["ai_progress"],
+    )
+
+
+def to_brand(row: asyncpg.Record) -> Brand:
+    """Read a row of the statement ``brands``: a brand's columns, then its newest run's."""
+    return Brand(
+        name=row["brand_name"],
+        source=row["brand_source"],
+        current_run=row["current_run"],
+        assets=row["assets"],
+        latest=to_run(row) if row["id"] is not None else None,
+        version=row["brand_version"],
     )
 
 

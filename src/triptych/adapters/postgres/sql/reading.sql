@@ -1,14 +1,26 @@
 -- What readers ask. Nothing here locks.
 
 -- brands --
-select b.name, b.source, b.current_run,
-       coalesce(c.added + c.kept + c.changed, 0) as assets, l.id as latest
+-- All, or those named ($1) and those of some runs ($2). One statement, so one moment. The version
+-- looks at two runs: the newest may have been opened by a transaction older than the last change
+-- of the one before.
+select b.name as brand_name, b.source as brand_source, b.current_run,
+       coalesce(c.added + c.kept + c.changed, 0) as assets,
+       (extract(epoch from greatest(b.changed_at, n.changed_at)) * 1000000)::bigint
+           as brand_version,
+       l.*
 from brands b
 left join runs c on c.id = b.current_run
 left join lateral (
-    select id from runs where brand = b.name order by created_at desc limit 1
+    select * from runs where brand = b.name order by created_at desc limit 1
 ) l on true
-where $1::text is null or b.name = $1
+left join lateral (
+    select max(changed_at) as changed_at from (
+        select changed_at from runs where brand = b.name order by created_at desc limit 2
+    ) newest
+) n on true
+where ($1::text[] is null and $2::uuid[] is null)
+   or b.name = any($1) or b.name = any(array(select brand from runs where id = any($2)))
 order by b.name
 
 -- runs_by_id --
@@ -62,7 +74,10 @@ select * from timeline where run_id = $1 and seq > $2 order by seq limit $3
 select * from dead_letters order by id desc limit $1
 
 -- changed_since --
-select id from runs where changed_at > $1 order by changed_at limit $2
-
--- clock --
-select clock_timestamp()
+-- Behind a run ($2) that changed at a moment ($1), in that order; a row of the clock in any case.
+select c.now, r.id, r.version, r.changed_at
+from (select clock_timestamp() as now) c
+left join lateral (
+    select id, version, changed_at from runs where (changed_at, id) > ($1, $2)
+    order by changed_at, id limit $3
+) r on true

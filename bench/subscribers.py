@@ -1,0 +1,164 @@
+"""Thousands of WebSocket clients in one process, as light as can be: no library, frames counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+import struct
+import time
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+HANDSHAKE = (
+    "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+VERSION = re.compile(rb'"version":(\d+)')
+SMALL_BUFFER_BYTES = 4096
+
+
+class Crowd:
+    """Clients together: tells when all of them have a version."""
+
+    def __init__(self) -> None:
+        self.subscribers: list[Subscriber] = []
+        self._counts: Counter[int] = Counter()
+        self._grew = asyncio.Event()
+
+    def take(self, version: int) -> None:
+        """Count a client that has a version."""
+        self._counts[version] += 1
+        if self._counts[version] >= len(self.subscribers):
+            self._grew.set()
+
+    def close(self) -> None:
+        """Cut every client off."""
+        for subscriber in self.subscribers:
+            if subscriber.transport is not None:
+                subscriber.transport.abort()
+
+    async def have(self, version: int) -> None:
+        """Return when every client has it."""
+        while self._counts[version] < len(self.subscribers):
+            self._grew.clear()
+            await self._grew.wait()
+
+
+class Subscriber(asyncio.Protocol):
+    """Subscribes to a topic, and notes when which version came."""
+
+    def __init__(self, crowd: Crowd, port: int, topic: str) -> None:
+        self._crowd = crowd
+        self._port = port
+        self._topic = topic
+        self._buffer = b""
+        self._upgraded = False
+        self.transport: asyncio.Transport | None = None
+        self.first = asyncio.get_running_loop().create_future()
+        self.came: dict[int, float] = {}
+        """When each version of the state came, by the monotonic clock."""
+        self.frames = 0
+        self.final = False
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for an upgrade."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(HANDSHAKE.format(port=self._port).encode())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that it is gone."""
+        self.lost = True
+        if not self.first.done():
+            self.first.set_exception(exc or ConnectionResetError("closed before the first state"))
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        self._buffer += data
+        if not self._upgraded:
+            head, mark, rest = self._buffer.partition(b"\r\n\r\n")
+            if not mark:
+                return
+            assert b" 101 " in head, head
+            self._upgraded, self._buffer = True, rest
+            self._say({"type": "subscribe", "topics": [{"topic": self._topic}]})
+        while (payload := self._next_frame()) is not None:
+            self._take(payload)
+
+    def _say(self, frame: object) -> None:
+        assert self.transport is not None
+        text = json.dumps(frame).encode()
+        length = (
+            bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + struct.pack("!H", len(text))
+        )
+        # A mask of zeros leaves the text as it is.
+        self.transport.write(b"\x81" + length + bytes(4) + text)
+
+    def _next_frame(self) -> bytes | None:
+        buffer = self._buffer
+        if len(buffer) < 4:
+            return None
+        length, start = buffer[1] & 0x7F, 2
+        if length == 126:
+            length, start = struct.unpack_from("!H", buffer, 2)[0], 4
+        elif length == 127:
+            if len(buffer) < 10:
+                return None
+            length, start = struct.unpack_from("!Q", buffer, 2)[0], 10
+        if len(buffer) < start + length:
+            return None
+        self._buffer = buffer[start + length :]
+        return buffer[start : start + length]
+
+    def _take(self, payload: bytes) -> None:
+        if not payload.startswith(b'{"type":"state"'):
+            return
+        found = VERSION.search(payload)
+        assert found
+        self.frames += 1
+        version = int(found[1])
+        if version not in self.came:
+            self.came[version] = time.monotonic()
+            self._crowd.take(version)
+        self.final = self.final or b'"final":true' in payload[:300]
+        if not self.first.done():
+            self.first.set_result(None)
+
+
+async def subscribe(port: int, topic: str, count: int, *, paused: bool = False) -> Crowd:
+    """Connect clients and return when each has its first state; paused ones then read no more."""
+    loop = asyncio.get_running_loop()
+    crowd = Crowd()
+    for _ in range(count):
+        peer = socket.socket()
+        if paused:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+        peer.setblocking(False)
+        await loop.sock_connect(peer, ("127.0.0.1", port))
+        _, subscriber = await loop.create_connection(
+            lambda: Subscriber(crowd, port, topic), sock=peer
+        )
+        crowd.subscribers.append(subscriber)
+    await asyncio.gather(*(subscriber.first for subscriber in crowd.subscribers))
+    if paused:
+        for subscriber in crowd.subscribers:
+            assert subscriber.transport is not None
+            subscriber.transport.pause_reading()
+    return crowd
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory that a process has resident."""
+    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf(
+        "SC_PAGE_SIZE"
+    )

@@ -1,0 +1,273 @@
+"""One process' live status: hints in, one read for all, frames out. No state that is not read anew.
+
+Any number of hubs may run beside each other on one database: each converges to what it says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from triptych.errors import Unavailable
+from triptych.live.depths import Depths
+from triptych.live.hints import Hints
+from triptych.live.limits import (
+    CATCH_UP_S,
+    GATHER_S,
+    RETRY_MAX_S,
+    RUN_EVERY_S,
+    TIMELINE_PAGE,
+    Limits,
+)
+from triptych.live.protocol import (
+    BRAND_PREFIX,
+    BRANDS,
+    QUEUES,
+    RUN_PREFIX,
+    dump_state,
+    run_id_of,
+)
+from triptych.live.topics import NEVER, BrandsTopic, Reader, RunTopic, Subscription, Topic
+from triptych.model import Brand, Run, TimelineEvent
+from triptych.ports import News, Queue, Reading
+from triptych.states import brand_state
+
+Hint = UUID | str
+"""A run's id, a brand's name, or ``ALL_BRANDS``."""
+ALL_BRANDS = ""
+"""No brand has this name."""
+RETRY_STEP_S = 0.1
+TIMELINE_READS = 4
+"""Timeline pages read at a time."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened since the start, for metrics."""
+
+    clients: int = 0
+    """Connected now."""
+    refused: int = 0
+    frames: int = 0
+    errors: int = 0
+    slow: int = 0
+    """Clients that were closed because they did not read."""
+    reads: int = 0
+    """Of the database."""
+
+
+class Hub:
+    """Topics, and the loop that brings them what is new."""
+
+    def __init__(self, reading: Reading, queue: Queue, limits: Limits) -> None:
+        self.limits = limits
+        self.counters = Counters()
+        self.listening = False
+        """True while the database's notifications are heard."""
+        self._reading = reading
+        self._topics: dict[str, Topic] = {}
+        self._brand_topics = 0
+        """How many of the topics are single brands."""
+        self._brands = BrandsTopic()
+        self._queues = Topic(QUEUES)
+        self._depths = Depths(queue, self._queues)
+        self._hints: Hints[Hint] = Hints(RUN_EVERY_S)
+        self._timelines = asyncio.Semaphore(TIMELINE_READS)
+
+    @property
+    def room(self) -> bool:
+        """True while another topic may be subscribed to."""
+        return len(self._topics) < self.limits.topics
+
+    async def run(self) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            DatabaseUnavailable: it cannot be reached at the start; later it is waited for.
+        """
+        async with self._reading.feed(catch_up_s=CATCH_UP_S) as feed, asyncio.TaskGroup() as group:
+            self.listening = True
+            try:
+                group.create_task(self._depths.run())
+                group.create_task(self._read_hinted())
+                while True:
+                    self._note(await feed.news())
+            finally:
+                self.listening = False
+
+    def subscribe(self, reader: Reader, name: str, after: int | None) -> Subscription:
+        """Subscribe a client to a topic; its state, read after this call, follows."""
+        topic = self._topic(name)
+        subscription = Subscription(reader, topic, after)
+        topic.subscriptions[subscription] = None
+        if isinstance(topic, RunTopic):
+            self._hints.add(topic.run_id, at_once=True)
+        elif topic is self._brands:
+            self._hints.add(ALL_BRANDS)
+        elif topic is self._queues:
+            self._depths.ask()
+        else:
+            self._hints.add(name.removeprefix(BRAND_PREFIX), at_once=True)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription. A topic without any is forgotten."""
+        topic = subscription.topic
+        topic.subscriptions.pop(subscription, None)
+        if not topic.subscriptions and self._topics.get(topic.name) is topic:
+            self._topics.pop(topic.name, None)
+            if topic.name.startswith(BRAND_PREFIX):
+                self._brand_topics -= 1
+            if topic is self._brands:
+                self._brands = BrandsTopic()
+
+    def _topic(self, name: str) -> Topic:
+        topic = self._topics.get(name)
+        if topic is None:
+            if name == BRANDS:
+                topic = self._brands
+            elif name == QUEUES:
+                topic = self._queues
+            elif name.startswith(RUN_PREFIX):
+                topic = RunTopic(name, run_id_of(name), self._timeline)
+            else:
+                topic = Topic(name)
+                self._brand_topics += 1
+            self._topics[name] = topic
+        return topic
+
+    async def _timeline(self, run_id: UUID, after: int) -> Sequence[TimelineEvent]:
+        async with self._timelines:
+            self.counters.reads += 1
+            return await self._reading.timeline(run_id, after=after, limit=TIMELINE_PAGE)
+
+    def _note(self, news: News) -> None:
+        """Turn news into hints for what somebody is subscribed to."""
+        self._depths.note()
+        if news.everything:
+            for topic in list(self._topics.values()):
+                if isinstance(topic, RunTopic):
+                    self._hints.add(topic.run_id)
+                elif topic.name.startswith(BRAND_PREFIX):
+                    self._hints.add(topic.name.removeprefix(BRAND_PREFIX))
+            if self._brands.subscriptions:
+                self._hints.add(ALL_BRANDS)
+        brands = self._brand_wanted
+        for run_id, version in news.runs.items():
+            watched = self._topics.get(f"{RUN_PREFIX}{run_id}")
+            if brands or (watched is not None and (version is None or version > watched.version)):
+                self._hints.add(run_id)
+        for name in news.brands:
+            if self._brands.subscriptions or f"{BRAND_PREFIX}{name}" in self._topics:
+                self._hints.add(name)
+
+    @property
+    def _brand_wanted(self) -> bool:
+        return bool(self._brands.subscriptions) or self._brand_topics > 0
+
+    async def _read_hinted(self) -> None:
+        """Read what was hinted at, all that comes in one moment at once, for ever."""
+        failures = 0
+        while True:
+            await self._hints.wait()
+            await asyncio.sleep(GATHER_S)
+            hinted = self._hints.take()
+            try:
+                await self._read_all(hinted)
+                failures = 0
+            except Unavailable:
+                failures += 1
+                for hint in hinted:
+                    self._hints.add(hint)
+                longest = min(RETRY_MAX_S, RETRY_STEP_S * 2 ** min(failures, 10))
+                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
+
+    async def _read_all(self, hinted: Sequence[Hint]) -> None:
+        """Read what was hinted at; where that fails each by itself, so that one bad row is alone.
+
+        Raises:
+            DatabaseUnavailable: it has to be tried again.
+        """
+        try:
+            await self._read(hinted)
+        except Unavailable:
+            raise
+        except Exception:
+            if len(hinted) == 1:
+                log.exception("live status cannot read this", hint=str(hinted[0]))
+                return
+            for hint in hinted:
+                await self._read_all([hint])
+
+    async def _read(self, hinted: Sequence[Hint]) -> None:
+        ids = [hint for hint in hinted if isinstance(hint, UUID)]
+        names = [hint for hint in hinted if isinstance(hint, str)]
+        found: dict[UUID, Run] = {}
+        if self._brand_wanted and hinted:
+            self.counters.reads += 1
+            every = ALL_BRANDS in names
+            brands = await (
+                self._reading.brands() if every else self._reading.brands_of(names, ids)
+            )
+            found = {b.latest.id: b.latest for b in brands if b.latest is not None}
+            self._offer_brands(brands, names, every=every)
+        left = [run_id for run_id in ids if run_id not in found and self._run(run_id) is not None]
+        if left:
+            self.counters.reads += 1
+            found |= {run.id: run for run in await self._reading.runs_of(left)}
+        for run_id in ids:
+            topic = self._run(run_id)
+            if topic is not None:
+                run = found.get(run_id)
+                if run is not None:
+                    topic.offer_run(run)
+                else:
+                    topic.gone()
+                self._publish(topic, run_id, final=topic.final)
+
+    def _run(self, run_id: UUID) -> RunTopic | None:
+        topic = self._topics.get(f"{RUN_PREFIX}{run_id}")
+        return topic if isinstance(topic, RunTopic) else None
+
+    def _offer_brands(self, brands: Sequence[Brand], names: Sequence[str], *, every: bool) -> None:
+        there = {brand.name: brand for brand in brands}
+        if self._brands.subscriptions:
+            if every:
+                self._brands.offer_all(brands)
+            else:
+                for brand in brands:
+                    self._brands.offer_brand(brand)
+                for name in set(names) - there.keys():
+                    self._brands.gone(name)
+        for name in {*there, *names} - {ALL_BRANDS}:
+            topic = self._topics.get(f"{BRAND_PREFIX}{name}")
+            if topic is None:
+                continue
+            if name in there:
+                topic.offer(there[name].version, dump_state(brand_state(there[name])))
+            else:
+                topic.offer(max(topic.version, 0), "null")
+            self._publish(topic, name, final=False)
+
+    def _publish(self, topic: Topic, hint: Hint, *, final: bool) -> None:
+        """Publish, or to those who have nothing yet only: others keep the topic's pace."""
+        now = asyncio.get_running_loop().time()
+        if final or now >= topic.published_at + RUN_EVERY_S:
+            topic.published_at = now
+            topic.publish()
+            return
+        late = False
+        for subscription in topic.subscriptions:
+            if subscription.edition == NEVER:
+                subscription.reader.mark(subscription)
+            elif subscription.edition != topic.edition:
+                late = True
+        if late:
+            self._hints.add(hint)

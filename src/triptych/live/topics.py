@@ -1,0 +1,249 @@
+"""Topics: a newest state, JSON once for all who are subscribed, and who those are.
+
+A subscription holds no frames, only how far it has come: what a slow client is sent is the
+newest state at the time when it can take it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from websockets.frames import Frame, Opcode
+
+from triptych.live.limits import TIMELINE_PAGES_KEPT
+from triptych.live.protocol import BRANDS, Listed, dump, dump_state, state_frame
+from triptych.model import Brand, Run, TimelineEvent
+from triptych.states import brand_state, event_state, is_over, run_state
+
+NEVER = 0
+"""Edition of a topic of which nothing is known yet."""
+
+Read = Callable[[UUID, int], Awaitable[Sequence[TimelineEvent]]]
+
+
+Write = Callable[[bytes], bool]
+"""Writes a frame as it goes over the wire, or nothing if the client is not ready for it."""
+
+
+class Reader(Protocol):
+    """A client, as topics see it."""
+
+    def mark(self, subscription: Subscription) -> None:
+        """Take note that there is something new for this subscription."""
+        ...
+
+
+class Subscription:
+    """How far one client has come with one topic."""
+
+    __slots__ = ("after", "changed", "edition", "listing", "reader", "topic")
+
+    def __init__(self, reader: Reader, topic: Topic, after: int | None = None) -> None:
+        self.reader = reader
+        self.topic = topic
+        self.edition = NEVER
+        """Of the newest state that was sent."""
+        self.after = after
+        """Runs: seq of the newest timeline event that was sent; None without timeline."""
+        self.listing: list[str] | None = None
+        """Brands: names still to be listed, in reverse; None before there is a list."""
+        self.changed: dict[str, None] = {}
+        """Brands: names whose state is newer than what was sent."""
+
+
+class Topic:
+    """One thing that clients are subscribed to."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.subscriptions: dict[Subscription, None] = {}
+        self.edition = NEVER
+        """Grows by one with every state that differs from the last."""
+        self.version = -1
+        self.published_at = 0.0
+        self._text = ""
+        self._wire: bytes | None = None
+        """The text as it goes over the wire: the same for all, as servers do not mask."""
+
+    def offer(self, version: int, state_json: str, *, final: bool = False) -> None:
+        """Keep a state if it is newer than the one that is kept, or differs from it."""
+        if version < self.version:
+            return
+        text = state_frame(self.name, version, state_json, final=final)
+        if text != self._text:
+            self.version = version
+            self.edition += 1
+            self._text, self._wire = text, None
+
+    def publish(self) -> None:
+        """Tell everybody who has not had the newest state."""
+        for subscription in self.subscriptions:
+            if subscription.edition != self.edition:
+                subscription.reader.mark(subscription)
+
+    def write_state(self, subscription: Subscription, write: Write) -> bool:
+        """Write the state past the client's task if it is new; return whether it was written."""
+        if subscription.edition == self.edition:
+            return False
+        if self._wire is None:
+            self._wire = Frame(Opcode.TEXT, self._text.encode()).serialize(mask=False)
+        if not write(self._wire):
+            return False
+        subscription.edition = self.edition
+        return True
+
+    def has_more(self, subscription: Subscription) -> bool:
+        """Tell whether `next` has a frame for a subscription."""
+        return subscription.edition != self.edition
+
+    async def next(self, subscription: Subscription) -> str | None:
+        """Return the next frame for a subscription, None when it has everything."""
+        if subscription.edition != self.edition:
+            subscription.edition = self.edition
+            return self._text
+        return None
+
+
+class RunTopic(Topic):
+    """A run's state, and its timeline by pages that are read once and shared."""
+
+    def __init__(self, name: str, run_id: UUID, read: Read) -> None:
+        super().__init__(name)
+        self.run_id = run_id
+        self.seq = 0
+        self.final = False
+        self._read = read
+        self._pages: dict[int, asyncio.Future[tuple[str, int]]] = {}
+
+    def offer_run(self, run: Run) -> None:
+        """Keep a run's state if it is newer."""
+        if run.version <= self.version:
+            return
+        self.final = is_over(run)
+        self.offer(run.version, dump_state(run_state(run)), final=self.final)
+        if run.seq > self.seq:
+            self.seq = run.seq
+            self._pages = {}
+
+    def gone(self) -> None:
+        """Tell that there is no such run: not yet, or not any more."""
+        self.final = True
+        self.offer(max(self.version, 0), "null", final=True)
+
+    def has_more(self, subscription: Subscription) -> bool:
+        """See `Topic.has_more`."""
+        after = subscription.after
+        return super().has_more(subscription) or (after is not None and after < self.seq)
+
+    async def next(self, subscription: Subscription) -> str | None:
+        """Return the state if it is newer, else the next page of the timeline.
+
+        Raises:
+            DatabaseUnavailable: the page cannot be read now.
+        """
+        state = await super().next(subscription)
+        after = subscription.after
+        if state is not None or after is None or after >= self.seq:
+            return state
+        text, last = await self._page(after)
+        subscription.after = max(last, subscription.after or 0)
+        return text or None
+
+    async def _page(self, after: int) -> tuple[str, int]:
+        pages = self._pages
+        page = pages.get(after)
+        if page is None or (page.done() and (page.cancelled() or page.exception() is not None)):
+            page = asyncio.ensure_future(self._read_page(after))
+            pages[after] = page
+            if len(pages) > TIMELINE_PAGES_KEPT:
+                del pages[next(iter(pages))]
+        return await asyncio.shield(page)
+
+    async def _read_page(self, after: int) -> tuple[str, int]:
+        events = await self._read(self.run_id, after)
+        if not events:
+            # Nothing is behind it although the run says so: the events are no longer kept.
+            return "", self.seq
+        last = events[-1].seq
+        body = dump_state([event_state(event) for event in events])
+        topic = dump_state(self.name)
+        text = f'{{"type":"timeline","topic":{topic},"last":{last},"events":{body}}}'
+        return text, last
+
+
+class BrandsTopic(Topic):
+    """Every brand's state: all of them once, then each that changes."""
+
+    def __init__(self, name: str = BRANDS) -> None:
+        super().__init__(name)
+        self._brands: dict[str, tuple[int, str]] = {}
+
+    def offer_all(self, brands: Sequence[Brand]) -> None:
+        """Keep what there is now; forget, and tell of, what is there no more."""
+        for name in self._brands.keys() - {brand.name for brand in brands}:
+            self.gone(name)
+        for brand in brands:
+            self.offer_brand(brand)
+        names = sorted(self._brands, reverse=True)
+        for subscription in self.subscriptions:
+            if subscription.listing is None:
+                subscription.listing = names.copy()
+                subscription.changed.clear()
+                subscription.reader.mark(subscription)
+
+    def offer_brand(self, brand: Brand) -> None:
+        """Keep a brand's state if it is newer or differs, and tell who has been listed it."""
+        known, old = self._brands.get(brand.name, (-1, ""))
+        if brand.version < known:
+            return
+        body = dump_state(brand_state(brand))
+        text = state_frame(self.name, brand.version, body, key=brand.name)
+        if text != old:
+            self._brands[brand.name] = (brand.version, text)
+            self._tell(brand.name)
+
+    def gone(self, name: str) -> None:
+        """Tell that a brand has been deleted."""
+        if self._brands.pop(name, None) is not None:
+            self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        for subscription in self.subscriptions:
+            if subscription.listing is not None:
+                subscription.changed[name] = None
+                subscription.reader.mark(subscription)
+
+    def write_state(self, subscription: Subscription, write: Write) -> bool:  # noqa: ARG002
+        """Leave it to the client's task: there may be thousands."""
+        return False
+
+    def has_more(self, subscription: Subscription) -> bool:
+        """See `Topic.has_more`."""
+        if subscription.listing is None:
+            return False
+        listed = not subscription.listing and subscription.edition != NEVER
+        return not listed or bool(subscription.changed)
+
+    async def next(self, subscription: Subscription) -> str | None:
+        """Return the next brand of the list, then the list's end, then what has changed."""
+        if subscription.listing is None:
+            return None
+        if subscription.listing:
+            name = subscription.listing.pop()
+            subscription.changed.pop(name, None)
+            return self._frame(name)
+        if subscription.edition == NEVER:
+            subscription.edition = NEVER + 1
+            return dump(Listed(count=len(self._brands)))
+        if subscription.changed:
+            name = next(iter(subscription.changed))
+            del subscription.changed[name]
+            return self._frame(name)
+        return None
+
+    def _frame(self, name: str) -> str:
+        known = self._brands.get(name)
+        return known[1] if known is not None else state_frame(self.name, 0, "null", key=name)

@@ -1,0 +1,129 @@
+"""How a run, a brand, a queue and a timeline event look outside: one shape for API and live status.
+
+The values are what JSON writers take (`orjson.dumps` with ``OPT_UTC_Z``, pydantic): enums and
+datetimes are left to them, ids are text. Field names are those of `triptych.model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from triptych.model import AiState, Brand, Policy, Run, RunKind, RunState, TimelineEvent
+from triptych.ports import QueueDepth
+
+State = dict[str, Any]
+
+AI_FINAL = frozenset({AiState.DONE, AiState.FAILED, AiState.SUPERSEDED})
+
+
+def is_over(run: Run) -> bool:
+    """Tell whether nothing more will happen to a run: ended, and its AI phase too."""
+    if run.state is RunState.ACTIVE:
+        return False
+    return run.state is not RunState.COMMITTED or run.ai_state in AI_FINAL
+
+
+def run_state(run: Run) -> State:
+    """Return a run's fields, with ``settled`` and ``over``."""
+    return {
+        "id": str(run.id),
+        "brand": run.brand,
+        "kind": run.kind,
+        "state": run.state,
+        "over": is_over(run),
+        "source": run.source,
+        "policy": {
+            "tolerated_failures": run.policy.tolerated_failures,
+            "max_attempts": run.policy.max_attempts,
+            "deadline_s": run.policy.deadline_s,
+        },
+        "sealed": run.sealed,
+        "paused": run.paused,
+        "expected": run.expected,
+        "done": run.done,
+        "failed": run.failed,
+        "settled": run.settled,
+        "out": run.out,
+        "version": run.version,
+        "seq": run.seq,
+        "created_at": run.created_at,
+        "progressed_at": run.progressed_at,
+        "deadline_at": run.deadline_at,
+        "ended_at": run.ended_at,
+        "reason": run.reason,
+        "reasons": dict(run.reasons),
+        "added": run.added,
+        "kept": run.kept,
+        "changed": run.changed,
+        "removed": run.removed,
+        "ai_state": run.ai_state,
+        "ai_reason": run.ai_reason,
+        "ai_progress": dict(run.ai_progress),
+        "traceparent": run.traceparent,
+    }
+
+
+def brand_state(brand: Brand) -> State:
+    """Return a brand's fields, its newest run as `run_state` has it."""
+    return {
+        "name": brand.name,
+        "source": brand.source,
+        "current_run": str(brand.current_run) if brand.current_run is not None else None,
+        "assets": brand.assets,
+        "latest": run_state(brand.latest) if brand.latest is not None else None,
+        "version": brand.version,
+    }
+
+
+def queue_state(depth: QueueDepth) -> State:
+    """Return a queue's depth."""
+    return {
+        "queue": depth.queue,
+        "waiting": depth.waiting,
+        "in_flight": depth.in_flight,
+        "oldest_s": depth.oldest_s,
+    }
+
+
+def event_state(event: TimelineEvent) -> State:
+    """Return a timeline event without its run."""
+    return {"seq": event.seq, "at": event.at, "kind": event.kind, "data": event.data}
+
+
+def run_of_state(state: Mapping[str, Any]) -> Run:
+    """Return the run whose `run_state`, read back from JSON, this is.
+
+    Raises:
+        KeyError, ValueError, TypeError: it is none.
+    """
+    ended = state["ended_at"]
+    plain = (
+        *("brand", "source", "sealed", "paused", "expected", "done", "failed", "out", "version"),
+        *("seq", "reason", "reasons", "added", "kept", "changed", "removed", "ai_reason"),
+        *("ai_progress", "traceparent"),
+    )
+    return Run(
+        id=UUID(state["id"]),
+        kind=RunKind(state["kind"]),
+        state=RunState(state["state"]),
+        policy=Policy(**state["policy"]),
+        created_at=datetime.fromisoformat(state["created_at"]),
+        progressed_at=datetime.fromisoformat(state["progressed_at"]),
+        deadline_at=datetime.fromisoformat(state["deadline_at"]),
+        ended_at=datetime.fromisoformat(ended) if ended is not None else None,
+        ai_state=AiState(state["ai_state"]),
+        **{name: state[name] for name in plain},
+    )
+
+
+def event_of_state(run_id: UUID, state: Mapping[str, Any]) -> TimelineEvent:
+    """Return the event of a run whose `event_state`, read back from JSON, this is.
+
+    Raises:
+        KeyError, ValueError, TypeError: it is none.
+    """
+    at = datetime.fromisoformat(state["at"])
+    return TimelineEvent(run_id, state["seq"], at, state["kind"], state["data"])

@@ -1,0 +1,138 @@
+"""What tests of live status stand on: a real server on a real socket, and the spine under it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from triptych.adapters.postgres.catalogue import PostgresCatalogue
+from triptych.adapters.postgres.pgmq import PgmqQueue
+from triptych.adapters.postgres.session import Database
+from triptych.live.admission import Authorise, loopback_only
+from triptych.live.app import LiveApp, open_live_app
+from triptych.live.limits import Limits
+from triptych.live.server import bind, serve
+from triptych.model import ItemResult, NewItem, Policy, Reason, Run, RunKind
+from triptych.urls import item_key
+
+POLICY = Policy(tolerated_failures=0, max_attempts=3, deadline_s=3600)
+PATIENCE_S = 30.0
+WINDOW = 500
+
+
+@dataclass
+class World:
+    """A server, and the database that it tells of."""
+
+    app: LiveApp
+    url: str
+    database: Database
+    catalogue: PostgresCatalogue
+    queue: PgmqQueue
+    stop: asyncio.Event
+
+    async def open(self, brand: str = "nike") -> Run:
+        opened = await self.catalogue.open_run(
+            brand,
+            run_id=uuid4(),
+            kind=RunKind.FULL,
+            source="manifest:x",
+            policy=POLICY,
+            owe_gather=False,
+        )
+        return opened.run
+
+    async def expect(self, run_id: UUID, count: int, start: int = 0) -> list[NewItem]:
+        """A page of the source; tells of it in the timeline."""
+        urls = [f"https://x/{number}" for number in range(start, start + count)]
+        items = [NewItem(item_key(url), url, {}) for url in urls]
+        await self.catalogue.expect(run_id, items, cursor=str(start + count), limit=WINDOW)
+        return items
+
+    async def settle(self, run_id: UUID, items: list[NewItem]) -> None:
+        results = [ItemResult(item.key, None, Reason.NOT_FOUND, "404") for item in items]
+        await self.catalogue.settle(run_id, results, limit=WINDOW)
+
+    async def finish(self, run_id: UUID) -> Run:
+        """End a run: with everything failed and nothing tolerated it fails."""
+        await self.catalogue.seal(run_id)
+        await self.catalogue.commit(run_id)
+        return await self.catalogue.run(run_id)
+
+
+class Client:
+    """A bare client: JSON in and out."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def say(self, **frame: Any) -> None:
+        await self.socket.send(json.dumps(frame))
+
+    async def hear(self) -> dict[str, Any]:
+        frame = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE_S))
+        assert isinstance(frame, dict)
+        return frame
+
+    async def closed(self) -> tuple[int, str]:
+        """Hear the rest, and return how the server closed the connection."""
+        try:
+            while True:
+                await self.hear()
+        except ConnectionClosed as closed:
+            return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd is not None else (0, "")
+
+    async def until(self, kind: str, **having: Any) -> dict[str, Any]:
+        """Skip to the next frame of a type."""
+        while True:
+            frame = await self.hear()
+            if frame["type"] == kind and having.items() <= frame.items():
+                return frame
+
+    async def subscribe(self, *topics: str, after: int | None = None) -> None:
+        wanted = [
+            {"topic": topic, **({"after": after} if after is not None else {})} for topic in topics
+        ]
+        await self.say(type="subscribe", topics=wanted)
+        await self.until("subscribed")
+
+
+@asynccontextmanager
+async def open_world(
+    dsn: str, *, limits: Limits | None = None, authorise: Authorise = loopback_only, **options: Any
+) -> AsyncIterator[World]:
+    database = Database(dsn)
+    catalogue = PostgresCatalogue(database, run_cap_s=3600)
+    queue = PgmqQueue(database, max_receives=10)
+    stop = asyncio.Event()
+    try:
+        async with open_live_app(
+            catalogue, queue, authorise=authorise, limits=limits or Limits()
+        ) as app:
+            listener = bind("127.0.0.1", 0)
+            url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
+            serving = asyncio.create_task(serve(app, listener, stop, **options))
+            try:
+                yield World(app, url, database, catalogue, queue, stop)
+            finally:
+                stop.set()
+                await serving
+    finally:
+        await queue.close()
+        await catalogue.close()
+
+
+@asynccontextmanager
+async def client(world: World, **options: Any) -> AsyncIterator[Client]:
+    async with connect(world.url, proxy=None, **options) as socket:
+        opened = Client(socket)
+        assert (await opened.hear())["type"] == "hello"
+        yield opened
