@@ -63,13 +63,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Something an operator did, or was refused."""
+    """Something an operator did."""
 
     actor: str
     action: str
     target: str
-    outcome: str
-    """``done`` or ``refused``."""
     detail: Metadata = field(default_factory=dict)
 
 

@@ -8,6 +8,7 @@ from triptych.wiring.database import (
     own_database,
     reach_database,
 )
+from triptych.wiring.web import open_gate, open_web
 from triptych.wiring.worker import check_wiring, open_worker
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "connect",
     "migrate_database",
     "open_embedder",
+    "open_gate",
     "open_objects",
+    "open_web",
     "open_worker",
     "own_database",
     "reach_database",

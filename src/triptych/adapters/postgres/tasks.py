@@ -124,9 +124,7 @@ class PostgresTasks:
 
 
 async def _audit(tx: Transaction, event: Audit) -> None:
-    await tx.rows(
-        "add_audit", event.actor, event.action, event.target, event.outcome, dict(event.detail)
-    )
+    await tx.rows("add_audit", event.actor, event.action, event.target, dict(event.detail))
 
 
 def _accepted(row: asyncpg.Record) -> Task:
@@ -157,5 +155,5 @@ def _to_task(row: asyncpg.Record) -> Task:
 
 
 def _to_audit(row: asyncpg.Record) -> KeptAudit:
-    event = Audit(row["actor"], row["action"], row["target"], row["outcome"], row["detail"])
+    event = Audit(row["actor"], row["action"], row["target"], row["detail"])
     return KeptAudit(row["id"], row["at"], event)

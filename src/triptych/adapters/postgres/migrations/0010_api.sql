@@ -37,13 +37,12 @@ create table api_keys (
 );
 
 create table audit (
-    id      bigint generated always as identity primary key,
-    at      timestamptz not null default clock_timestamp(),
-    actor   text not null,
-    action  text not null,
-    target  text not null,
-    outcome text not null check (outcome in ('done', 'refused')),
-    detail  jsonb not null default '{}'
+    id     bigint generated always as identity primary key,
+    at     timestamptz not null default clock_timestamp(),
+    actor  text not null,
+    action text not null,
+    target text not null,
+    detail jsonb not null default '{}'
 );
 
 create table workers (

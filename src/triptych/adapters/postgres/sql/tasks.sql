@@ -57,7 +57,7 @@ delete from tasks where id in (
 )
 
 -- add_audit --
-insert into audit (actor, action, target, outcome, detail) values ($1, $2, $3, $4, $5)
+insert into audit (actor, action, target, detail) values ($1, $2, $3, $4)
 
 -- audit_page --
 select * from audit where id < $1 order by id desc limit $2
