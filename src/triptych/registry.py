@@ -247,11 +247,15 @@ class ActiveBrandRegistry:
         return run
 
     async def redrive_letters(self, *, ids: Sequence[int] | None, queue: str | None) -> int:
-        """Send dead letters to the queues they came from, each once; return how many."""
+        """Send dead letters to the queues they came from; return how many.
+
+        Each is chosen once, and then sent at least once, as everything that is owed.
+        """
         count = await self._catalogue.redrive_letters(
             ids=ids, queue=queue, limit=REDRIVEN_LETTERS_MAX
         )
-        await self.relay(None)
+        if count:
+            await self.relay(None)
         return count
 
     async def schedule(self, brand: str, *, source: str | None, schedule: str | None) -> None:

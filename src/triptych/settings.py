@@ -304,7 +304,9 @@ class Settings(BaseSettings):
             (".env", DotEnvSettingsSource(type(self))),
             ("environment", EnvSettingsSource(type(self))),
         ]
+        # What was set and is in neither came from the command line, or from Python.
         origins = dict.fromkeys(type(self).model_fields, "default")
+        origins.update(dict.fromkeys(self.model_fields_set, "command line"))
         for origin, source in sources:
             origins.update(dict.fromkeys(source().keys() & origins.keys(), origin))
         origins.update(

@@ -43,6 +43,7 @@ class Cli:
             **os.environ,
             "TRIPTYCH_DATA": str(data),
             "TRIPTYCH_EMBEDDER": "none",
+            "TRIPTYCH_API_PORT": "0",
             "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
             "COLUMNS": "200",
         }

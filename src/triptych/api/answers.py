@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
+from uuid import UUID
 
 import orjson
 from fastapi import Response
@@ -30,7 +31,14 @@ class Json(Response):
 
     def render(self, content: Any) -> bytes:
         """Encode, dates and UUIDs included."""
-        return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+        return orjson.dumps(content, _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+
+
+def _plain(value: object) -> str:
+    """Write what the encoder does not know: the driver's own class of UUIDs."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
 
 
 def page(items: Iterable[T], show: Callable[[T], Any], following: str | None) -> Json:

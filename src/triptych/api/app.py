@@ -27,8 +27,6 @@ from triptych.api.parts import ApiParts
 from triptych.api.schemas import Problem
 
 PREFIX = "/api/v1"
-BODY_MAX_BYTES = 256 * 1024
-"""Of a request. Larger ones are refused unread."""
 
 ROUTERS = (
     brands.router,
@@ -58,7 +56,6 @@ def create_app(parts: ApiParts | None, mounts: Mapping[str, ASGIApp] | None = No
         docs_url=None,  # They would load scripts from other sites.
         redoc_url=None,
         generate_unique_id_function=_operation_id,
-        max_body_size=BODY_MAX_BYTES,
         redirect_slashes=False,
     )
     for router in ROUTERS:

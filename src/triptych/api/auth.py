@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triptych.access.gate import Gate
@@ -15,6 +16,9 @@ from triptych.ports import Scope as Right
 
 PUBLIC = frozenset({"/healthz", "/readyz"})
 """Asked by load balancers, which have no key and ask under an address. They tell little."""
+
+BODY_MAX_BYTES = 256 * 1024
+"""Of a request."""
 
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -41,6 +45,15 @@ class Door:
             await self._app(scope, receive, send)
             return
         started = False
+        left = BODY_MAX_BYTES
+
+        async def receiving() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, f"A request has at most {BODY_MAX_BYTES} bytes.")
+            return message
 
         async def sending(message: Message) -> None:
             nonlocal started
@@ -52,7 +65,7 @@ class Door:
         try:
             if scope["path"] not in PUBLIC:
                 scope["identity"] = await self._gate.admit(scope)
-            await self._app(scope, receive, sending)
+            await self._app(scope, receiving, sending)
         except Exception as error:
             if started:
                 raise  # Half an answer is out: the connection has to be cut.

@@ -112,6 +112,8 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place, *names = first["loc"]
+    if first["type"] == "json_invalid":
+        names = []  # It would be a position in the text.
     field = ".".join(str(part) for part in names) or str(place)
     return problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,

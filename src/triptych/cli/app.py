@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from triptych.cli import operating, reading, runs
+from triptych.cli.keys import keys
 
 COMMANDS = (
     runs.run,
@@ -20,6 +21,7 @@ COMMANDS = (
     runs.redrive,
     runs.reembed,
     operating.worker,
+    operating.api,
     operating.migrate,
     operating.doctor,
     operating.settings,
@@ -36,6 +38,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

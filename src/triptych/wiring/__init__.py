@@ -1,4 +1,7 @@
-"""The only room that knows which adapter stands behind which port."""
+"""The only room that knows which adapter stands behind which port.
+
+`triptych.wiring.web` is imported where it is needed: workers do without a web framework.
+"""
 
 from triptych.wiring.components import open_embedder, open_objects
 from triptych.wiring.database import (
@@ -8,7 +11,6 @@ from triptych.wiring.database import (
     own_database,
     reach_database,
 )
-from triptych.wiring.web import open_gate, open_web
 from triptych.wiring.worker import check_wiring, open_worker
 
 __all__ = [
@@ -17,9 +19,7 @@ __all__ = [
     "connect",
     "migrate_database",
     "open_embedder",
-    "open_gate",
     "open_objects",
-    "open_web",
     "open_worker",
     "own_database",
     "reach_database",

@@ -20,7 +20,7 @@ from triptych.errors import SettingsError
 from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.settings import Settings
 from triptych.wiring.components import open_objects
-from triptych.wiring.database import Parts
+from triptych.wiring.database import Parts, connect
 
 KEY_CONNECTIONS = 2
 
@@ -86,6 +86,12 @@ def _balancer(settings: Settings) -> Balancer | None:
         keys_url=settings.oidc_keys_url or regional_keys_url(settings.oidc_signer),
         operators=settings.oidc_operators,
     )
+
+
+async def check_access(settings: Settings, dsn: str) -> None:
+    """Raise the `SettingsError` that `open_gate` would, before a server is started."""
+    async with connect(settings, dsn) as parts, open_gate(parts):
+        return
 
 
 @asynccontextmanager
