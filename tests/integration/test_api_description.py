@@ -1,0 +1,128 @@
+"""schemathesis over the whole description, with all its checks: no 5xx, no schema violation."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.conftest import PostgresServer
+from tests.integration.api_rig import fill, serving
+from triptych.api.answers import asset_id
+from triptych.api.app import create_app
+from triptych.urls import item_key
+
+PATIENCE_S = 60.0
+EXAMPLES = 12
+"""Generated requests for each operation, beside the described examples and the edges."""
+
+
+class Running:
+    """A server on a thread of its own, for a client that has no loop."""
+
+    def __init__(self, dsn: str, data: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=(dsn, data))
+        self._ready = threading.Event()
+        self._stop = asyncio.Event()
+        self.url = ""
+        self.ids: dict[str, str] = {}
+
+    def _run(self, dsn: str, data: Path) -> None:
+        async def work() -> None:
+            async with serving(dsn, data) as api:
+                self.ids = {name: str(run) for name, run in (await fill(api)).items()}
+                self.url = api.url
+                self._ready.set()
+                await self._stop.wait()
+
+        self._loop.run_until_complete(work())
+        self._loop.close()
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        assert self._ready.wait(PATIENCE_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def running(
+    postgres_server: PostgresServer,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
+    name = postgres_server.create_database(migrated_template)
+    with Running(postgres_server.dsn(name), tmp_path_factory.mktemp("api")) as server:
+        yield server
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def description(running: Running) -> Any:
+    """The description, with ids of what is there, so that requests get through to it."""
+    raw = create_app(None).openapi()
+    asset = asset_id("nike", item_key("https://x.example/svg"))
+    there = {"brand": "nike", "asset": asset, "run": running.ids["new"], "old": running.ids["old"]}
+    there["new"] = running.ids["new"]
+    raw = _with_examples(raw, there)
+    schema = schemathesis.openapi.from_dict(raw)
+    schema.config.base_url = running.url
+    return schema
+
+
+def _with_examples(raw: dict[str, Any], there: dict[str, str]) -> dict[str, Any]:
+    import copy
+
+    raw = copy.deepcopy(raw)
+    for operations in raw["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path" and parameter["name"] in there:
+                    parameter.pop("examples", None)
+                    parameter["schema"].pop("examples", None)
+                    parameter["example"] = there[parameter["name"]]
+    return raw
+
+
+lazy = schemathesis.pytest.from_fixture("description")
+
+
+@lazy.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_operation_does_as_it_is_described(case: schemathesis.Case) -> None:
+    case.call_and_validate()
+
+
+def test_every_operation_is_described_whole() -> None:
+    raw = create_app(None).openapi()
+    assert raw["openapi"].startswith("3.1")
+    names = set()
+    for path, operations in raw["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], path
+            assert operation["description"], path
+            names.add(operation["operationId"])
+            problems = [c for c in operation["responses"] if c.startswith(("4", "5"))]
+            assert {"401", "422", "429", "500"} <= set(problems), path
+            for code in problems:
+                assert "application/problem+json" in operation["responses"][code]["content"]
+            if method in {"post", "put"}:
+                assert "202" in operation["responses"], path
+                assert "Location" in operation["responses"]["202"]["headers"], path
+    assert len(names) == sum(len(operations) for operations in raw["paths"].values())
