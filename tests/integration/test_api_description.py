@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,8 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
 
 from tests.conftest import PostgresServer
 from tests.integration.api_rig import fill, serving
@@ -94,19 +98,49 @@ def _with_examples(raw: dict[str, Any], there: dict[str, str]) -> dict[str, Any]
     return raw
 
 
-lazy = schemathesis.pytest.from_fixture("description")
-
-
-@lazy.parametrize()
-@settings(
+OPERATIONS = [
+    (method, path)
+    for path, operations in create_app(None).openapi()["paths"].items()
+    for method in operations
+]
+BOUNDED = settings(
     max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
+    database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_every_operation_does_as_it_is_described(case: schemathesis.Case) -> None:
-    case.call_and_validate()
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=str)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_operation_does_as_it_is_described(
+    description: Any, method: str, path: str, mode: GenerationMode
+) -> None:
+    operation = description[path][method.upper()]
+    if mode is GenerationMode.NEGATIVE and not operation.definition.raw.get("parameters"):
+        return  # Nothing can be wrong with such a request.
+
+    @BOUNDED
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: schemathesis.Case) -> None:
+        case.call_and_validate()
+
+    check()
+
+
+@pytest.mark.prove
+def test_every_phase_of_schemathesis_finds_nothing(
+    running: Running, description: Any, tmp_path: Path
+) -> None:
+    """Examples, edges of every constraint, generated requests, and sequences of them."""
+    path = tmp_path / "openapi.json"
+    path.write_text(json.dumps(description.raw_schema))
+    command = [sys.executable, "-m", "schemathesis.cli", "run", str(path), "--url", running.url]
+    options = ["--max-examples", "40", "--seed", "1", "--no-color", "--continue-on-failure"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
 
 
 def test_every_operation_is_described_whole() -> None:

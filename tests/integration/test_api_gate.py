@@ -109,6 +109,7 @@ async def keyed(api: Api) -> dict[str, str]:
 
 NOBODY, READER = (401, "unauthenticated"), (403, "forbidden")
 ORIGIN, OTHER = (403, "origin-refused"), (421, "host-refused")
+EVIL = {"Origin": "https://evil.example"}
 NAVIGATES = {"Sec-Fetch-Mode": "navigate"}
 CROSS = {"Sec-Fetch-Site": "cross-site"}
 READ, START = ("GET", "/brands"), ("POST", "/brands/nike/runs")
@@ -124,7 +125,7 @@ REFUSED: list[tuple[str, tuple[str, str], dict[str, str], int, str]] = [
     ("a reader that redrives", ("POST", "/dead-letters/redrive"), bearer("{reader}"), *READER),
     ("another host", READ, {**bearer("{operator}"), "Host": "evil.example"}, *OTHER),
     ("a longer host", READ, {**bearer("{operator}"), "Host": f"{HOST}.evil"}, *OTHER),
-    ("another site's page", START, {**bearer("{operator}"), "Origin": "https://evil.example"}, *ORIGIN),
+    ("another site's page", START, {**bearer("{operator}"), **EVIL}, *ORIGIN),
     ("a page of no site", START, {**bearer("{operator}"), "Origin": "null"}, *ORIGIN),
     ("another site's picture", READ, {**bearer("{operator}"), **CROSS}, *ORIGIN),
     ("another site's form", START, {**bearer("{operator}"), **CROSS, **NAVIGATES}, *ORIGIN),
