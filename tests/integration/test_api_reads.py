@@ -241,8 +241,8 @@ async def test_an_object_that_is_away_is_told_before_anything_is_sent(api: Api) 
 STRANGE = [
     ("GET", "/brands/nobody", 404, "brand-not-found"),
     ("GET", "/brands/%00", 422, "invalid-brand"),
-    ("GET", "/brands/" + "x" * 101, 422, "invalid-brand"),
-    ("GET", "/brands/" + "x" * 5000, 422, "invalid-brand"),
+    ("GET", "/brands/" + "x" * 101, 422, "invalid-request"),
+    ("GET", "/brands/" + "x" * 5000, 422, "invalid-request"),
     ("GET", "/brands/%FF%FE", 404, "brand-not-found"),
     ("GET", "/brands/nobody/assets", 404, "brand-not-found"),
     ("GET", "/brands?limit=501", 422, "invalid-request"),

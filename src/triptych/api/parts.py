@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Request
 
 from triptych.access.gate import Gate
 from triptych.api.paging import Cursors
-from triptych.messages import check_brand
+from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
 from triptych.ports import Catalogue, Queue
 from triptych.registry import ActiveBrandRegistry
@@ -46,7 +46,15 @@ async def _parts(request: Request) -> ApiParts:
 
 
 async def _brand(
-    brand: Annotated[str, Path(min_length=1, description="The brand's name.", examples=["nike"])],
+    brand: Annotated[
+        str,
+        Path(
+            min_length=1,
+            max_length=BRAND_MAX_CHARS,
+            description="The brand's name: printable, without slashes or blanks at its ends.",
+            examples=["nike"],
+        ),
+    ],
 ) -> str:
     return check_brand(brand)
 

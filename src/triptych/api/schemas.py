@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from triptych.messages import QUEUES, URL_MAX_CHARS
 from triptych.model import AiState, Reason, RunKind, RunState
@@ -37,6 +37,12 @@ def _storable(text: str) -> str:
     return text
 
 
+def _integral(value: object) -> object:
+    """Return 3.0 as 3: JSON has one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_integral)]
 PlainText = Annotated[str, AfterValidator(_storable)]
 
 
@@ -144,11 +150,11 @@ class PolicyGiven(Given):
     """What a run may cost and tolerate; what is left out is as the settings say."""
 
     tolerated_failures: Annotated[float | None, Field(ge=0, le=1)] = None
-    max_attempts: Annotated[int | None, Field(ge=1, le=ATTEMPTS_MAX)] = None
+    max_attempts: Annotated[WholeNumber | None, Field(ge=1, le=ATTEMPTS_MAX)] = None
     deadline_s: Annotated[float | None, Field(gt=0, le=DEADLINE_MAX_S)] = None
 
 
-SourceText = Annotated[PlainText, Field(min_length=1, max_length=URL_MAX_CHARS)]
+SourceText = Annotated[PlainText, Field(max_length=URL_MAX_CHARS, pattern=r"^(catalog|manifest):.")]
 
 
 class RunGiven(Given):
@@ -178,7 +184,7 @@ class LettersGiven(Given):
     """Which dead letters are to be sent again; without either, the oldest 1,000."""
 
     ids: Annotated[
-        list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None,
+        list[Annotated[WholeNumber, Field(ge=1, le=2**63 - 1)]] | None,
         Field(min_length=1, max_length=LETTERS_MAX),
     ] = None
     queue: Literal[QUEUES] | None = None  # type: ignore[valid-type]
