@@ -20,6 +20,7 @@ from triptych.errors import (
     IdempotencyKeyReused,
     KeyExists,
     KeyNotFound,
+    SnapshotCollected,
     TaskNotFound,
 )
 from triptych.messages import AI_QUEUE, URL_QUEUE
@@ -107,6 +108,24 @@ class ApiContract:
         assert [change.before for change in back.rows] == [None]
         same = await catalogue.difference_slice(old.id, old.id, change=None, **options)
         assert not same.rows
+
+    async def test_a_snapshot_that_is_no_longer_kept_is_told(self, catalogue: Catalogue) -> None:
+        old = await committed(catalogue, 3)
+        new = await committed(catalogue, 3, content="other")
+        key = (await catalogue.assets_slice(old.id, AssetFilter(), after=b"", limit=1)).rows[0].key
+        assert await catalogue.collect_snapshots(keep=1, min_age_s=0) == 1
+        with pytest.raises(SnapshotCollected):
+            await catalogue.assets_slice(old.id, AssetFilter(), after=b"", limit=1)
+        with pytest.raises(SnapshotCollected):
+            await catalogue.asset("nike", key, run_id=old.id)
+        with pytest.raises(SnapshotCollected):
+            await catalogue.difference_slice(old.id, new.id, change=None, after=b"", limit=1)
+        assert (await catalogue.asset("nike", key)).run_id == new.id
+        kept = await catalogue.snapshots_slice("nike", before=None, limit=5)
+        assert [run.id for run in kept.rows] == [new.id]
+        await catalogue.begin_deletion("nike")
+        with pytest.raises(Conflict):
+            await catalogue.put_brand("nike", source=None, schedule=None, due_at=None)
 
     async def test_runs_by_age_brand_and_state(self, catalogue: Catalogue) -> None:
         old = await committed(catalogue, 1)

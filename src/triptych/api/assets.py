@@ -11,7 +11,7 @@ from triptych.api import answers
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
 from triptych.api.schemas import Asked, AssetsAsked, AssetShown, Page
-from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor
+from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
 from triptych.ports import AssetFilter, NearColour
 
 router = APIRouter(tags=["assets"])
@@ -43,7 +43,7 @@ AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
     "/brands/{brand}/assets",
     response_model=Page[AssetShown],
     summary="List a brand's assets",
-    responses=documented(BrandNotFound, InvalidCursor),
+    responses=documented(BrandNotFound, InvalidCursor, SnapshotCollected),
 )
 async def list_assets(
     parts: Parts, brand: BrandPath, asked: Annotated[AssetsAsked, Query()]
@@ -79,7 +79,7 @@ def matching(asked: AssetsAsked) -> AssetFilter:
     "/assets/{asset}",
     response_model=AssetShown,
     summary="Show an asset",
-    responses=documented(AssetNotFound),
+    responses=documented(AssetNotFound, SnapshotCollected),
 )
 async def get_asset(
     parts: Parts, asset: AssetPath, asked: Annotated[AssetAsked, Query()]

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from triptych.api.assets import AssetAsked, AssetPath
 from triptych.api.parts import ApiParts, Parts
 from triptych.api.problems import documented, problem
-from triptych.errors import AssetNotFound, NotFound, StoreUnavailable
+from triptych.errors import AssetNotFound, NotFound, SnapshotCollected, StoreUnavailable
 from triptych.model import Asset
 
 CHUNK_BYTES = 1024 * 1024
@@ -82,7 +82,7 @@ CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes.", "content": {"*/*": BYTES}},
     206: {"description": "The part asked for by Range.", "content": {"*/*": BYTES}},
     304: {"description": "The same as that of If-None-Match."},
-    **documented(AssetNotFound, StoreUnavailable, 416),
+    **documented(AssetNotFound, SnapshotCollected, StoreUnavailable, 416),
 }
 
 
@@ -185,7 +185,7 @@ def _matches(header: str | None, etag: str) -> bool:
     responses={
         200: {"description": "A WebP.", "content": {"image/webp": BYTES}},
         304: {"description": "The same as that of If-None-Match."},
-        **documented(AssetNotFound, StoreUnavailable),
+        **documented(AssetNotFound, SnapshotCollected, StoreUnavailable),
     },
 )
 async def get_thumbnail(

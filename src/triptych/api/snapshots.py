@@ -18,7 +18,7 @@ from triptych.api.schemas import (
     PageAsked,
     SnapshotShown,
 )
-from triptych.errors import BrandNotFound, InvalidCursor, RunNotFound
+from triptych.errors import BrandNotFound, InvalidCursor, RunNotFound, SnapshotCollected
 from triptych.model import Run, RunState
 from triptych.ports import Difference
 
@@ -62,7 +62,7 @@ async def list_snapshots(
     "/brands/{brand}/snapshots/{old}/diff/{new}",
     response_model=Page[DifferenceShown],
     summary="Compare two snapshots of a brand",
-    responses=documented(BrandNotFound, RunNotFound, InvalidCursor),
+    responses=documented(BrandNotFound, RunNotFound, InvalidCursor, SnapshotCollected),
 )
 async def diff_snapshots(
     parts: Parts, brand: BrandPath, old: UUID, new: UUID, asked: Annotated[DifferenceAsked, Query()]

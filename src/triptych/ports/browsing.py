@@ -127,7 +127,12 @@ class Browsing(Protocol):
     async def assets_slice(
         self, run_id: UUID, matching: AssetFilter, *, after: bytes, limit: int
     ) -> Slice[Asset, bytes]:
-        """Return assets of a snapshot by key, without their embeddings."""
+        """Return assets of a snapshot by key, without their embeddings.
+
+        Raises:
+            SnapshotCollected: it is no longer kept.
+            RunNotFound: there is no such run.
+        """
         ...
 
     async def asset(self, brand: str, key: bytes, *, run_id: UUID | None = None) -> Asset:
@@ -135,6 +140,7 @@ class Browsing(Protocol):
 
         Raises:
             AssetNotFound: that snapshot has none of that key.
+            SnapshotCollected: the older snapshot is no longer kept.
         """
         ...
 
@@ -147,7 +153,12 @@ class Browsing(Protocol):
     async def difference_slice(
         self, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
     ) -> Slice[Difference, bytes]:
-        """Return by key what two snapshots have otherwise."""
+        """Return by key what two snapshots have otherwise.
+
+        Raises:
+            SnapshotCollected: one of them is no longer kept.
+            RunNotFound: there is no such run.
+        """
         ...
 
     async def runs_slice(

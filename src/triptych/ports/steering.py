@@ -28,6 +28,9 @@ class Steering(Protocol):
         """Make a brand, or replace its source and schedule.
 
         ``due_at`` is when the schedule opens its first run; a schedule that stays keeps its own.
+
+        Raises:
+            Conflict: the brand is being deleted.
         """
         ...
 

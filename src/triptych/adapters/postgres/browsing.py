@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from triptych.adapters.postgres.reading import check_kept
 from triptych.adapters.postgres.rows import to_asset, to_run
 from triptych.adapters.postgres.session import Database
 from triptych.errors import AssetNotFound, BrandNotFound
@@ -78,6 +79,8 @@ class PostgresBrowsing:
         rows = await self._database.rows(
             "assets_page", run_id, after, ASSETS_SCAN, limit + 1, *_conditions(matching)
         )
+        if not rows:
+            await check_kept(self._database, run_id)
         page = [to_asset(row) for row in rows[:limit]]
         if len(rows) > limit:
             return Slice(page, page[-1].key)
@@ -92,6 +95,8 @@ class PostgresBrowsing:
             rows = await self._database.rows("asset", brand, key)
         else:
             rows = await self._database.rows("asset_of_run", brand, key, run_id)
+            if not rows:
+                await check_kept(self._database, run_id)
         if not rows:
             raise AssetNotFound(
                 f"The snapshot of brand {brand!r} has no such asset.",
@@ -114,6 +119,9 @@ class PostgresBrowsing:
         rows = await self._database.rows(
             "difference_page", old, new, after, DIFFERENCE_SCAN, limit + 1, change
         )
+        if not rows:
+            for run_id in (old, new):
+                await check_kept(self._database, run_id)
         page = [
             Difference(row["key"], row["url"], row["change"], row["before"], row["after"])
             for row in rows[:limit]

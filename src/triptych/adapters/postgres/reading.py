@@ -45,6 +45,18 @@ LISTEN_CHECK_S = 5.0
 """A quiet connection is asked for a sign of life this often."""
 
 
+async def check_kept(database: Database, run_id: UUID) -> None:
+    """Raise `RunNotFound` or `SnapshotCollected` unless a run's rows are there to be read."""
+    rows = await database.rows("is_collected", run_id)
+    if not rows:
+        raise RunNotFound(f"There is no run {run_id}.")
+    if rows[0]["collected"]:
+        raise SnapshotCollected(
+            f"The snapshot of run {run_id} is no longer kept.",
+            remedy="Read the brand's current one.",
+        )
+
+
 class PostgresReading:
     """`triptych.ports.Reading` on Postgres."""
 
@@ -112,18 +124,8 @@ class PostgresReading:
         """See `triptych.ports.Reading.assets`."""
         rows = await self._database.rows("assets_after", run_id, after, limit)
         if not rows:
-            await self._check_kept(run_id)
+            await check_kept(self._database, run_id)
         return [to_asset(row) for row in rows]
-
-    async def _check_kept(self, run_id: UUID) -> None:
-        rows = await self._database.rows("is_collected", run_id)
-        if not rows:
-            raise RunNotFound(f"There is no run {run_id}.")
-        if rows[0]["collected"]:
-            raise SnapshotCollected(
-                f"The snapshot of run {run_id} is no longer kept.",
-                remedy="Read the brand's current one.",
-            )
 
     async def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
         """See `triptych.ports.Reading.stream_assets`.

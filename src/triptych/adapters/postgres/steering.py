@@ -34,7 +34,8 @@ class PostgresSteering:
         self, name: str, *, source: str | None, schedule: str | None, due_at: datetime | None
     ) -> None:
         """See `triptych.ports.Steering.put_brand`."""
-        await self._database.rows("put_brand", name, source, schedule, due_at)
+        if not await self._database.rows("put_brand", name, source, schedule, due_at):
+            raise Conflict(f"Brand {name!r} is being deleted.", remedy="Try again when it is gone.")
 
     async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:
         """See `triptych.ports.Steering.due_brands`."""

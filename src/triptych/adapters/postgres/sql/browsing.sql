@@ -43,6 +43,7 @@ where ($5::text is null or media_type = $5)
   and ($7::text is null or strpos(lower(url), lower($7)) > 0
        or strpos(lower(metadata::text), lower($7)) > 0)
   and ($8::integer is null or near_colour(colours, $8, $9, $10, $11))
+  and (select collected_at from runs where id = $1) is null
 order by key limit $4
 
 -- assets_scanned_to --
@@ -58,10 +59,12 @@ where b.name = $1
 select key, run_id, brand, url, sha256, object_key, media_type, size_bytes, width, height, phash,
        colours, model, metadata
 from assets where run_id = $3 and key = $2 and brand = $1
+  and (select collected_at from runs where id = $3) is null
 
 -- snapshots_page --
 select * from runs
-where brand = $1 and state = 'committed' and (created_at, id) < ($2, $3)
+where brand = $1 and state = 'committed' and collected_at is null
+  and (created_at, id) < ($2, $3)
 order by created_at desc, id desc limit $4
 
 -- difference_page --
@@ -82,6 +85,7 @@ left join lateral (select run_id, url, sha256 from assets where run_id = $1 and 
 left join lateral (select run_id, url, sha256 from assets where run_id = $2 and key = keys.key) n
      on true
 where p.sha256 is distinct from n.sha256
+  and not exists (select from runs where id in ($1, $2) and collected_at is not null)
   and ($6::text is null or $6 = case when p.run_id is null then 'added'
                                      when n.run_id is null then 'removed' else 'changed' end)
 order by key limit $5

@@ -6,10 +6,12 @@ on conflict (name) do update
 set source = excluded.source, schedule = excluded.schedule,
     due_at = case when brands.schedule is not distinct from excluded.schedule
              then brands.due_at else excluded.due_at end
+where not brands.deleting
+returning name
 
 -- due_brands --
 select name, schedule, due_at from brands
-where due_at <= clock_timestamp() order by due_at limit $1
+where due_at <= clock_timestamp() and not deleting order by due_at limit $1
 
 -- advance_schedule --
 -- Only from the time that was seen: whoever comes second changes nothing.
