@@ -92,7 +92,7 @@ def source(text: str | None) -> str | None:
 def run(found: Run) -> dict[str, Any]:
     """Show a run."""
     return {
-        "id": found.id,
+        "id": str(found.id),
         "brand": found.brand,
         "kind": found.kind,
         "state": found.state,
@@ -136,7 +136,7 @@ def brand(found: Scheduled) -> dict[str, Any]:
         "due_at": found.due_at,
         "state": latest.state if latest else "new",
         "phase": phase(latest),
-        "snapshot": found.brand.current_run,
+        "snapshot": str(found.brand.current_run) if found.brand.current_run else None,
         "assets": found.brand.assets,
         "last_run": run(latest) if latest else None,
     }
@@ -147,7 +147,7 @@ def asset(found: Asset) -> dict[str, Any]:
     return {
         "id": asset_id(found.brand, found.key),
         "brand": found.brand,
-        "run": found.run_id,
+        "run": str(found.run_id),
         "url": found.url,
         "sha256": found.sha256.hex(),
         "media_type": found.media_type,

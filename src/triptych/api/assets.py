@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Path, Query
 from triptych.api import answers
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
-from triptych.api.schemas import Asked, AssetsAsked, AssetShown, Page
+from triptych.api.requests import Asked, AssetsAsked
+from triptych.api.schemas import AssetShown, Page
 from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
 from triptych.ports import AssetFilter, NearColour
 

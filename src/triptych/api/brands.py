@@ -11,14 +11,8 @@ from triptych.api.auth import Operating
 from triptych.api.once import IdempotencyKey, Operation, Outcome, once
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
-from triptych.api.schemas import (
-    BrandGiven,
-    BrandsAsked,
-    BrandShown,
-    InsightsShown,
-    Page,
-    TaskShown,
-)
+from triptych.api.requests import BrandGiven, BrandsAsked
+from triptych.api.schemas import BrandShown, InsightsShown, Page, TaskShown
 from triptych.api.sources import check_source
 from triptych.errors import BrandNotFound, InvalidCursor
 from triptych.model import AiState

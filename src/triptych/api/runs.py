@@ -11,16 +11,8 @@ from triptych.api import answers
 from triptych.api.paging import from_age, to_age
 from triptych.api.parts import Parts
 from triptych.api.problems import documented
-from triptych.api.schemas import (
-    FailedItemShown,
-    FailureReasonsShown,
-    Page,
-    PageAsked,
-    RunsAsked,
-    RunShown,
-    TimelineAsked,
-    TimelineShown,
-)
+from triptych.api.requests import PageAsked, RunsAsked, TimelineAsked
+from triptych.api.schemas import FailedItemShown, FailureReasonsShown, Page, RunShown, TimelineShown
 from triptych.errors import InvalidCursor, RunNotFound
 from triptych.failures import EXPLAINED
 from triptych.model import Reason, RunState

@@ -32,7 +32,11 @@ def bind(host: str, port: int) -> socket.socket:
     while True:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+            listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            # Handed on to what it accepts: asyncio sets it only where it knows the protocol, and
+            # an answer in two writes would wait for the client's delayed acknowledgement.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return listening
         except OSError as error:
             if isinstance(error, socket.gaierror) or time.monotonic() >= until:
                 raise SettingsError(

@@ -11,13 +11,8 @@ from triptych.api import answers
 from triptych.api.paging import from_age, to_age
 from triptych.api.parts import ApiParts, BrandPath, Parts
 from triptych.api.problems import documented
-from triptych.api.schemas import (
-    DifferenceAsked,
-    DifferenceShown,
-    Page,
-    PageAsked,
-    SnapshotShown,
-)
+from triptych.api.requests import DifferenceAsked, PageAsked
+from triptych.api.schemas import DifferenceShown, Page, SnapshotShown
 from triptych.errors import BrandNotFound, InvalidCursor, RunNotFound, SnapshotCollected
 from triptych.model import Run, RunState
 from triptych.ports import Difference

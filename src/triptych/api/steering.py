@@ -12,7 +12,8 @@ from triptych.api.auth import Operating
 from triptych.api.once import IdempotencyKey, Operation, Outcome, once
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
-from triptych.api.schemas import LettersGiven, PolicyGiven, RunGiven, TaskShown
+from triptych.api.requests import LettersGiven, PolicyGiven, RunGiven
+from triptych.api.schemas import TaskShown
 from triptych.api.sources import check_source
 from triptych.errors import BrandNotFound, Conflict, RunNotFound
 from triptych.model import Policy, Run

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query
 from triptych.api import answers
 from triptych.api.parts import Parts
 from triptych.api.problems import documented
+from triptych.api.requests import PageAsked
 from triptych.api.schemas import (
     DeadLetterShown,
     HealthShown,
     Page,
-    PageAsked,
     QueuesShown,
     SettingsShown,
     WorkersShown,

@@ -12,7 +12,8 @@ from triptych.api.auth import Asking, Operating
 from triptych.api.paging import from_age, to_age
 from triptych.api.parts import Parts
 from triptych.api.problems import documented
-from triptych.api.schemas import AuditShown, IdentityShown, Page, PageAsked, TaskShown
+from triptych.api.requests import PageAsked
+from triptych.api.schemas import AuditShown, IdentityShown, Page, TaskShown
 from triptych.errors import InvalidCursor, TaskNotFound
 from triptych.ports import KeptAudit
 

@@ -68,7 +68,8 @@ where brand = $1 and state = 'committed' and collected_at is null
 order by created_at desc, id desc limit $4
 
 -- difference_page --
--- The first $4 keys of both snapshots together are among the first $4 of each.
+-- The first $4 keys of both snapshots together are among the first $4 of each. Both sides begin
+-- behind the same key, so that a merge of them does not begin with the snapshot.
 with keys as (
     select key from (
         (select key from assets where run_id = $1 and key > $3 order by key limit $4)
@@ -80,10 +81,8 @@ select key, coalesce(n.url, p.url) as url, p.sha256 as before, n.sha256 as after
        case when p.run_id is null then 'added' when n.run_id is null then 'removed'
             else 'changed' end as change
 from keys
-left join lateral (select run_id, url, sha256 from assets where run_id = $1 and key = keys.key) p
-     on true
-left join lateral (select run_id, url, sha256 from assets where run_id = $2 and key = keys.key) n
-     on true
+left join (select * from assets where run_id = $1 and key > $3) p using (key)
+left join (select * from assets where run_id = $2 and key > $3) n using (key)
 where p.sha256 is distinct from n.sha256
   and not exists (select from runs where id in ($1, $2) and collected_at is not null)
   and ($6::text is null or $6 = case when p.run_id is null then 'added'
