@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 from pydantic import SecretStr
 
+from triptych.api.app import create_app
 from triptych.cli.app import app
 from triptych.failures import EXPLAINED
 from triptych.live.document import asyncapi
@@ -44,10 +47,24 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command with its whole name, those of groups too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def openapi() -> str:
+    """Render the API's description."""
+    return json.dumps(create_app(None).openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
 def commands_page() -> str:
     """Render every command with its arguments and options."""
     lines = ["# Commands", "", WRITTEN]
-    for name, command in vars(typer.main.get_command(app))["commands"].items():
+    for name, command in _commands(typer.main.get_command(app)):
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         usage = " ".join(["triptych", name, *(str(p.metavar or p.name) for p in arguments)])
         lines += [f"## {name}", "", f"`{usage}`", "", f"{command.help}", ""]
@@ -89,6 +106,7 @@ PAGES = {
     "cli.md": commands_page,
     "failures.md": failures_page,
     "asyncapi.json": asyncapi_document,
+    "openapi.json": openapi,
 }
 
 

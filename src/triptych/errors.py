@@ -7,17 +7,32 @@
     │   ├── SettingsError        a TRIPTYCH_* value is wrong or missing
     │   ├── InvalidBrand         a brand's name cannot be used
     │   ├── InvalidMessage       a queue message's body is not one of the three
-    │   └── InvalidUrl           not an absolute http(s) URL
+    │   ├── InvalidUrl           not an absolute http(s) URL
+    │   ├── InvalidSchedule      no cron expression
+    │   ├── InvalidCursor        a page's cursor is not one of this listing's
+    │   └── IdempotencyKeyReused the key came with another request
+    ├── Refused                  who asks may not                                      403
+    │   ├── Unauthenticated      no valid key or token                                 401
+    │   ├── Forbidden            the identity's scope does not cover it
+    │   ├── OriginRefused        a page of another site asks
+    │   └── HostRefused          the Host header names another site                    421
+    ├── TooManyRequests          the key's rate is used up; carries `retry_after_s`    429
+    ├── BodyTooLarge             more bytes than are taken                             413
     ├── NotFound                                                                       404
     │   ├── BrandNotFound
     │   ├── RunNotFound
     │   ├── WebhookNotFound
     │   ├── SnapshotCollected    it was there, and is no longer kept                    410
+    │   ├── AssetNotFound
+    │   ├── TaskNotFound
+    │   ├── KeyNotFound
     │   └── NoThumbnail
     │       └── ThumbnailFailed  of a picture that cannot be decoded
     ├── Conflict                 right request, wrong moment                           409
     │   ├── RunActive            the brand already has an active run
     │   ├── RunEnded             the run is no longer active
+    │   ├── KeyExists            the name of an API key is taken
+    │   ├── RequestInProgress    the first request of this idempotency key is being done
     │   └── DataFolderInUse      another process owns the data folder
     ├── Unavailable              a component is away; trying again may help            503
     │   ├── DatabaseUnavailable
@@ -93,6 +108,62 @@ class InvalidUrl(BadInput):
     """Not an absolute http or https URL."""
 
 
+class InvalidSchedule(BadInput):
+    """Not a cron expression that comes due."""
+
+
+class InvalidCursor(BadInput):
+    """Not a cursor of this listing."""
+
+
+class IdempotencyKeyReused(BadInput):
+    """This idempotency key came with another request."""
+
+
+class Refused(TriptychError):
+    """This may not be asked."""
+
+    status = 403
+
+
+class Unauthenticated(Refused):
+    """A valid API key or token is needed."""
+
+    status = 401
+
+
+class Forbidden(Refused):
+    """This key may not do that."""
+
+
+class OriginRefused(Refused):
+    """Pages of other sites may not ask."""
+
+
+class HostRefused(Refused):
+    """This server is not reached under that name."""
+
+    status = 421
+
+
+class TooManyRequests(TriptychError):
+    """Too many requests."""
+
+    status = 429
+
+    def __init__(
+        self, message: str | None = None, *, remedy: str | None = None, retry_after_s: float
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class BodyTooLarge(TriptychError):
+    """The body is too large."""
+
+    status = 413
+
+
 class NotFound(TriptychError):
     """There is nothing of that name."""
 
@@ -125,6 +196,18 @@ class ThumbnailFailed(NoThumbnail):
     """The picture cannot be decoded."""
 
 
+class AssetNotFound(NotFound):
+    """There is no such asset."""
+
+
+class TaskNotFound(NotFound):
+    """There is no such task."""
+
+
+class KeyNotFound(NotFound):
+    """There is no such API key."""
+
+
 class Conflict(TriptychError):
     """The request does not fit the present state."""
 
@@ -137,6 +220,14 @@ class RunActive(Conflict):
 
 class RunEnded(Conflict):
     """The run is no longer active."""
+
+
+class KeyExists(Conflict):
+    """There is, or was, an API key of that name."""
+
+
+class RequestInProgress(Conflict):
+    """The first request of this idempotency key is still being done."""
 
 
 class DataFolderInUse(Conflict):

@@ -112,6 +112,17 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
 
+    async def get_range(self, key: str, start: int, end: int) -> bytes:
+        """Return an object's bytes from ``start`` up to, not including, ``end``.
+
+        Raises:
+            StoreUnavailable: as `get`.
+        """
+        try:
+            return await self._run(self._read_range, key, start, end)
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
     async def exists(self, key: str) -> bool:
         """Tell whether there is an object of that key.
 
@@ -161,6 +172,9 @@ class ObjectStore:
 
     def _read(self, key: str) -> bytes:
         return bytes(obstore.get(self._store, key).bytes())
+
+    def _read_range(self, key: str, start: int, end: int) -> bytes:
+        return bytes(obstore.get_range(self._store, key, start=start, end=end))
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(

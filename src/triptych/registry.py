@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from uuid import UUID, uuid4, uuid5
 
 import orjson
@@ -27,6 +28,7 @@ from triptych.messages import (
 )
 from triptych.model import Item, ItemResult, NewItem, Policy, Run, RunKind, RunState
 from triptych.ports import Catalogue, DeadLetter, Opened, Queue
+from triptych.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
 from triptych.telemetry.tracing import current_traceparent, span
 
@@ -36,6 +38,11 @@ RELAY_BATCH = 100
 RESEND_BATCH = 500
 SWEEP_RUNS = 100
 """Runs looked after in one sweep; the others wait for the next."""
+REDRIVEN_LETTERS_MAX = 1000
+"""Dead letters sent again by one request."""
+TASKS_KEPT_S = 30 * 24 * 3600.0
+SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
+"""Namespace of the run ids that are derived from the times of schedules."""
 STRANGERS = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
 """Namespace of the run ids that are derived from strangers' messages (RFC 9562 §5.5)."""
 
@@ -54,18 +61,24 @@ class ActiveBrandRegistry:
     # --- open -------------------------------------------------------------------------------
 
     async def open(
-        self, brand: str, *, source: str | None = None, policy: Policy | None = None
+        self,
+        brand: str,
+        *,
+        source: str | None = None,
+        policy: Policy | None = None,
+        run_id: UUID | None = None,
     ) -> Opened:
         """Open a run of a brand and send its gather message; or return its active run.
 
-        The run is durable before the message goes; an unsent message is sent by a sweep.
+        The run is durable before the message goes; an unsent message is sent by a sweep. Asked
+        again with the same ``run_id``, it is that run, ended or not.
 
         Raises:
             RunActive: the active run is of another kind.
         """
         opened = await self._catalogue.open_run(
             brand,
-            run_id=uuid4(),
+            run_id=run_id or uuid4(),
             kind=RunKind.FULL,
             source=source,
             policy=policy or self._policy,
@@ -117,14 +130,16 @@ class ActiveBrandRegistry:
             traceparent=current_traceparent(),
         )
 
-    async def redrive(self, run_id: UUID) -> Run:
-        """Open a run of an ended run's failed items and dispatch it.
+    async def redrive(self, run_id: UUID, *, new_id: UUID | None = None) -> Run:
+        """Open a run of an ended run's failed items and dispatch it; once for each ``new_id``.
 
         Raises:
             RunNotFound: no such run.
             Conflict: it has not ended, or there is nothing to redrive.
         """
-        opened = await self._catalogue.redrive_run(run_id, new_id=uuid4(), policy=self._policy)
+        opened = await self._catalogue.redrive_run(
+            run_id, new_id=new_id or uuid4(), policy=self._policy
+        )
         await self.relay(opened.run.id)
         await self._dispatch(await self._catalogue.claim_window(opened.run.id, limit=self._window))
         return opened.run
@@ -220,6 +235,38 @@ class ActiveBrandRegistry:
         """End an active run as failed; the brand's snapshot stays what it was."""
         return await self._catalogue.fail(run_id, reason)
 
+    async def run_ai_again(self, brand: str) -> Run:
+        """Queue the AI phase of a brand's snapshot and send its message.
+
+        Raises:
+            BrandNotFound: there is no such brand.
+            Conflict: it has no snapshot yet.
+        """
+        run = await self._catalogue.request_ai(brand)
+        await self.relay(run.id)
+        return run
+
+    async def redrive_letters(self, *, ids: Sequence[int] | None, queue: str | None) -> int:
+        """Send dead letters to the queues they came from; return how many.
+
+        Each is chosen once, and then sent at least once, as everything that is owed.
+        """
+        count = await self._catalogue.redrive_letters(
+            ids=ids, queue=queue, limit=REDRIVEN_LETTERS_MAX
+        )
+        if count:
+            await self.relay(None)
+        return count
+
+    async def schedule(self, brand: str, *, source: str | None, schedule: str | None) -> None:
+        """Make a brand, or replace its source and schedule.
+
+        Raises:
+            InvalidSchedule: not a cron expression that comes due.
+        """
+        due_at = next_due(schedule, datetime.now(UTC)) if schedule else None
+        await self._catalogue.put_brand(brand, source=source, schedule=schedule, due_at=due_at)
+
     async def bury(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
         await self._catalogue.bury(letter)
@@ -232,7 +279,7 @@ class ActiveBrandRegistry:
         """Do what a crash or a lost message left undone. Stateless; any number may sweep.
 
         Commits complete runs, seals idle ``add`` runs, sends again what a standing run has out,
-        ends runs at their deadline, sends what is owed.
+        ends runs at their deadline, opens scheduled runs, sends what is owed.
         """
         due = await self._catalogue.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
         for run_id in due.expire:
@@ -251,7 +298,27 @@ class ActiveBrandRegistry:
                     )
                 )
             await self._dispatch(await self._catalogue.claim_window(run_id, limit=self._window))
+        await self._open_scheduled()
+        await self._catalogue.drop_old_tasks(older_s=TASKS_KEPT_S, limit=SWEEP_RUNS)
         await self.relay(None, older_s=owed_s)
+
+    async def _open_scheduled(self) -> None:
+        """Open the runs that schedules want: one for each time due, however many sweep.
+
+        The run's id is derived from the time, so whoever opens it, it is the same run. Times that
+        passed while nobody swept are one run, and a brand with an active run needs none.
+        """
+        now = datetime.now(UTC)
+        for due in await self._catalogue.due_brands(limit=SWEEP_RUNS):
+            run_id = uuid5(SCHEDULES, f"{due.name}/{due.due_at.isoformat()}")
+            try:
+                opened = await self.open(due.name, run_id=run_id)
+                log.info("scheduled_run", brand=due.name, run=str(opened.run.id))
+            except RunActive as error:
+                log.info("scheduled_run_skipped", brand=due.name, error=str(error))
+            # Behind the opening: killed in between, the next sweep finds that run open.
+            later = next_due(due.schedule, max(now, due.due_at))
+            await self._catalogue.advance_schedule(due.name, seen=due.due_at, due_at=later)
 
     async def relay(self, run_id: UUID | None, *, older_s: float = 0) -> None:
         """Send what committed transactions owe, of one run or of all, and take it off.

@@ -218,11 +218,60 @@ class Settings(BaseSettings):
         "between two passes over them.",
     )
 
-    @field_validator("fetch_allow", mode="before")
+    api_host: str = Field(
+        "127.0.0.1",
+        description="Address that the API binds to. Any but loopback needs keys, or OIDC.",
+    )
+    api_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        8321, description="Port of the API; 0 for a free one."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names under which the API is reached beside loopback's, comma-separated: "
+        "`triptych.example,10.0.0.7`. If any is set, keys are asked for on loopback too.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Sites whose pages may use the API beside its own, comma-separated: "
+        "`https://dashboard.example`.",
+    )
+    api_rate: Positive = Field(
+        200.0, description="Requests a second that one key may make in the long run."
+    )
+    api_burst: Count = Field(400, description="Requests that one key may make at once.")
+    oidc_signer: str | None = Field(
+        None, description="ARN of the load balancer whose OIDC identities are believed."
+    )
+    oidc_issuer: str | None = Field(None, description="Issuer of those identities.")
+    oidc_client: str | None = Field(None, description="OIDC client of the load balancer.")
+    oidc_keys_url: str | None = Field(
+        None,
+        description="Where the load balancer's public keys are, `{kid}` for the key's id; empty "
+        "for its region's own.",
+    )
+    oidc_operators: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="E-mail addresses or subjects that are operators, comma-separated; "
+        "the others are readers.",
+    )
+
+    @field_validator(
+        "fetch_allow", "allowed_hosts", "allowed_origins", "oidc_operators", mode="before"
+    )
     @classmethod
     def _networks(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("oidc_keys_url")
+    @classmethod
+    def _keys_url(cls, value: str | None) -> str | None:
+        if value is not None and not (
+            value.startswith(("https://", "http://")) and value.count("{kid}") == 1
+        ):
+            message = "must be an http(s) URL with {kid} in it"
+            raise ValueError(message)
         return value
 
     @field_validator("database_url")
@@ -282,7 +331,9 @@ class Settings(BaseSettings):
             (".env", DotEnvSettingsSource(type(self))),
             ("environment", EnvSettingsSource(type(self))),
         ]
+        # What was set and is in neither came from the command line, or from Python.
         origins = dict.fromkeys(type(self).model_fields, "default")
+        origins.update(dict.fromkeys(self.model_fields_set, "command line"))
         for origin, source in sources:
             origins.update(dict.fromkeys(source().keys() & origins.keys(), origin))
         origins.update(
@@ -296,11 +347,13 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name == "database_url":
-                value = _without_password(value.get_secret_value())
+                value = without_password(value.get_secret_value())
             elif name == "embedder" and is_model_url(value):
                 value = _without_query(value)
-            elif name == "fetch_allow":
-                value = ",".join(str(network) for network in value)
+            elif isinstance(value, tuple):
+                value = ",".join(str(entry) for entry in value)
+            elif isinstance(value, str):
+                value = without_password(value)
             values[name] = "" if value is None else str(value)
         return values
 
@@ -330,7 +383,8 @@ def _scheme(value: str, known: tuple[str, ...]) -> str:
     return value
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Return a URL, also one behind a scheme of ours, with stars for the password in it."""
     scheme, mark, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     if not at or ":" not in credentials:

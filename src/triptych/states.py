@@ -13,6 +13,7 @@ from uuid import UUID
 
 from triptych.model import AiState, Brand, Policy, Run, RunKind, RunState, TimelineEvent
 from triptych.ports import QueueDepth
+from triptych.settings import without_password
 
 State = dict[str, Any]
 
@@ -26,15 +27,32 @@ def is_over(run: Run) -> bool:
     return run.state is not RunState.COMMITTED or run.ai_state in AI_FINAL
 
 
+def phase(run: Run | None) -> str:
+    """Return what a run is at: ``gather``, ``acquire``, ``commit``, ``ai`` or ``over``."""
+    if run is None:
+        return "over"
+    if run.state is RunState.ACTIVE:
+        if not run.sealed:
+            return "gather"
+        return "commit" if run.complete else "acquire"
+    at_ai = run.ai_state in {AiState.QUEUED, AiState.RUNNING}
+    return "ai" if run.state is RunState.COMMITTED and at_ai else "over"
+
+
+def _shown(source: str | None) -> str | None:
+    return without_password(source) if source else source
+
+
 def run_state(run: Run) -> State:
-    """Return a run's fields, with ``settled`` and ``over``."""
+    """Return a run's fields, with ``settled``, ``over`` and ``phase``; passwords are hidden."""
     return {
         "id": str(run.id),
         "brand": run.brand,
         "kind": run.kind,
         "state": run.state,
         "over": is_over(run),
-        "source": run.source,
+        "phase": phase(run),
+        "source": _shown(run.source),
         "policy": {
             "tolerated_failures": run.policy.tolerated_failures,
             "max_attempts": run.policy.max_attempts,
@@ -70,7 +88,7 @@ def brand_state(brand: Brand) -> State:
     """Return a brand's fields, its newest run as `run_state` has it."""
     return {
         "name": brand.name,
-        "source": brand.source,
+        "source": _shown(brand.source),
         "current_run": str(brand.current_run) if brand.current_run is not None else None,
         "assets": brand.assets,
         "latest": run_state(brand.latest) if brand.latest is not None else None,

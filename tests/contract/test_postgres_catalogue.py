@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.contract.api_contract import ApiContract
 from tests.contract.catalogue_contract import CatalogueContract, open_run
 from tests.contract.retention_contract import RetentionContract
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
@@ -52,6 +53,10 @@ class TestPostgresCatalogue(CatalogueContract):
 
 class TestPostgresRetention(RetentionContract):
     """Nothing of Postgres' own."""
+
+
+class TestPostgresForTheApi(ApiContract):
+    pass
 
 
 async def test_migrations_are_applied_once_by_whoever_comes_first(fresh_dsn: str) -> None:

@@ -43,6 +43,7 @@ class Cli:
             **os.environ,
             "TRIPTYCH_DATA": str(data),
             "TRIPTYCH_EMBEDDER": "none",
+            "TRIPTYCH_API_PORT": "0",
             "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
             "COLUMNS": "200",
         }
@@ -69,8 +70,11 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @asynccontextmanager
-async def up(cli: Cli) -> AsyncIterator[Process]:
-    """Run `triptych up` until it says that it is up; stop it as an init system would."""
+async def up(cli: Cli, told: list[str] | None = None) -> AsyncIterator[Process]:
+    """Run `triptych up` until it says that it is up; stop it as an init system would.
+
+    The line that says so is added to ``told``.
+    """
     process = await cli.start("up")
     assert process.stderr is not None
     try:
@@ -79,6 +83,8 @@ async def up(cli: Cli) -> AsyncIterator[Process]:
             while "Triptych is up" not in line:
                 line = (await process.stderr.readline()).decode()
                 assert line, "it ended before it was up"
+        if told is not None:
+            told.append(line)
         yield process
     finally:
         if process.returncode is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from triptych.cli import operating, reading, runs
+from triptych.cli.keys import keys
 
 COMMANDS = (
     runs.run,
@@ -22,6 +23,7 @@ COMMANDS = (
     runs.reembed,
     operating.worker,
     operating.live,
+    operating.api,
     operating.migrate,
     operating.doctor,
     operating.settings,
@@ -38,6 +40,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

@@ -19,15 +19,46 @@ if TYPE_CHECKING:
     from triptych.settings import Settings
 
 
-def up(data: Data = None, json: Json = False, debug: Debug = False) -> None:
-    """Start everything: the database, the queues and the workers, until Ctrl-C or SIGTERM."""
+Host = Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on [8321]; 0 for a free one.")]
+
+
+def up(
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Start everything: database, queues, workers and API, until Ctrl-C or SIGTERM."""
 
     async def work(settings: Settings) -> None:
         from triptych.cli.up import serve
 
         await serve(settings, json=json, debug=debug)
 
-    execute(work, debug=debug, json=json, data=data)
+    execute(work, debug=debug, json=json, data=data, api_host=host, api_port=port)
+
+
+def api(
+    host: Host = None,
+    port: Port = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens.")] = None,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", hidden=True, help="Stop when stdin ends.")
+    ] = False,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Serve the API until Ctrl-C or SIGTERM, then finish the requests it has."""
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.up import serve_api
+
+        await serve_api(settings, fd=fd, with_parent=with_parent)
+
+    execute(work, debug=debug, json=json, data=data, api_host=host, api_port=port)
 
 
 def worker(

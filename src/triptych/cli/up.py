@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,28 +49,81 @@ def stop_on_signal() -> Iterator[asyncio.Event]:
 
 
 async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
-    """Run the database and the workers until told to stop; work is drained or returned."""
+    """Run the database, the workers and the API until told to stop; work is drained or returned.
+
+    The API's socket is bound here, so its address is known and nobody is refused while a server
+    that died is started again.
+    """
+    from triptych.api.server import address, bind
+    from triptych.wiring.web import check_access
+
     with stop_on_signal() as stop:
         async with own_database(settings) as dsn:
             await check_wiring(settings, dsn)
-            typer.echo(_ready_line(settings), err=True)
-            flags = [*(["--json"] if json else []), *(["--debug"] if debug else [])]
-            command = [
-                *(sys.executable, "-m", "triptych", "worker"),
-                *(phase.value for phase in Phase),
-                *("--with-parent", "--data", str(settings.data), *flags),
-            ]
-            workers = WorkerProcesses(command, count=settings.workers, drain_s=settings.drain_s)
-            await workers.run(stop)
+            await check_access(settings, dsn)
+            with bind(settings.api_host, settings.api_port) as listening:
+                typer.echo(_ready_line(settings, address(listening)), err=True)
+                async with asyncio.TaskGroup() as group:
+                    for processes in _processes(settings, listening.fileno(), json, debug):
+                        group.create_task(processes.run(stop))
     typer.echo("Stopped.", err=True)
 
 
-def _ready_line(settings: Settings) -> str:
+def _processes(
+    settings: Settings, listening: int, json: bool, debug: bool
+) -> Sequence[WorkerProcesses]:
+    program = [sys.executable, "-m", "triptych"]
+    flags = [
+        *("--with-parent", "--data", str(settings.data)),
+        *(["--json"] if json else []),
+        *(["--debug"] if debug else []),
+    ]
+    return [
+        WorkerProcesses(
+            [*program, "worker", *(phase.value for phase in Phase), *flags],
+            count=settings.workers,
+            drain_s=settings.drain_s,
+        ),
+        WorkerProcesses(
+            [*program, "api", "--fd", str(listening), *flags],
+            count=1,
+            drain_s=settings.drain_s,
+            name="api",
+            pass_fds=[listening],
+        ),
+    ]
+
+
+def _ready_line(settings: Settings, url: str) -> str:
     plural = "s" if settings.workers > 1 else ""
     return (
-        f"Triptych is up: {settings.workers} worker{plural}, data in {settings.data}. "
+        f"Triptych is up: {settings.workers} worker{plural}, data in {settings.data}, "
+        f"API at {url}/api/v1. "
         "Hand it a brand with `triptych submit BRAND --watch`; stop it with Ctrl-C."
     )
+
+
+async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) -> None:
+    """Serve the API until told to stop, or until the parent that holds stdin is gone."""
+    from triptych.api.server import address, bind
+    from triptych.api.server import serve as serve_app
+    from triptych.wiring.web import open_web
+
+    with stop_on_signal() as stop:
+        if with_parent:
+            await _stop_at_end_of_stdin(stop)
+        async with (
+            reach_database(settings) as dsn,
+            connect(settings, dsn) as parts,
+            open_web(parts) as app,
+        ):
+            given = socket.socket(fileno=fd) if fd is not None else None
+            with given or bind(settings.api_host, settings.api_port) as listening:
+                if given is None:
+                    typer.echo(f"The API is at {address(listening)}/api/v1.", err=True)
+                await serve_app(app, listening, stop, drain_s=settings.drain_s)
+    if fd is None:
+        typer.echo("Stopped.", err=True)
 
 
 async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent: bool) -> None:

@@ -5,49 +5,81 @@ port is obstore's own interface. Every method that talks to a component raises t
 `Unavailable` error when it is away, and nothing else for that cause.
 """
 
+from triptych.ports.access import Access, ApiKey, Scope
 from triptych.ports.ai import MARKS, Ai, AssetVectors, Marks, Published
+from triptych.ports.browsing import (
+    Age,
+    AssetFilter,
+    Browsing,
+    Difference,
+    FailedItem,
+    KeptLetter,
+    NearColour,
+    Scheduled,
+    Slice,
+)
 from triptych.ports.catalogue import Catalogue
 from triptych.ports.embedder import Embedder
+from triptych.ports.presence import Presence, SeenWorker, WorkerState
 from triptych.ports.queue import Queue, QueueDepth
 from triptych.ports.reading import FailureGroup, Feed, News, Reading
-from triptych.ports.registry import (
-    DeadLetter,
-    Due,
-    Opened,
-    Outgoing,
-    Registry,
-    Settlement,
-)
+from triptych.ports.registry import DeadLetter, Due, Opened, Outgoing, Registry, Settlement
 from triptych.ports.retention import Retention
 from triptych.ports.source import Page, Row, Source
+from triptych.ports.steering import DueBrand, Steering
+from triptych.ports.tasks import Audit, Claim, KeptAudit, Request, Task, Tasks, TaskState
 from triptych.ports.text import TextEncoder
 from triptych.ports.webhooks import Webhook, Webhooks
 
 __all__ = [
     "MARKS",
+    "Access",
+    "Age",
     "Ai",
+    "ApiKey",
+    "AssetFilter",
     "AssetVectors",
+    "Audit",
+    "Browsing",
     "Catalogue",
+    "Claim",
     "DeadLetter",
+    "Difference",
     "Due",
+    "DueBrand",
     "Embedder",
+    "FailedItem",
     "FailureGroup",
     "Feed",
+    "KeptAudit",
+    "KeptLetter",
     "Marks",
+    "NearColour",
     "News",
     "Opened",
     "Outgoing",
     "Page",
+    "Presence",
     "Published",
     "Queue",
     "QueueDepth",
     "Reading",
     "Registry",
+    "Request",
     "Retention",
     "Row",
+    "Scheduled",
+    "Scope",
+    "SeenWorker",
     "Settlement",
+    "Slice",
     "Source",
+    "Steering",
+    "Task",
+    "TaskState",
+    "Tasks",
     "TextEncoder",
     "Webhook",
     "Webhooks",
+    "WorkerState",
 ]

@@ -105,6 +105,8 @@ class Registry(Protocol):
     async def redrive_run(self, run_id: UUID, *, new_id: UUID, policy: Policy) -> Opened:
         """Open a run of an ended run's failed items; what it had done and staged moves along.
 
+        Safe to repeat: a run ``new_id`` that is there is returned.
+
         Raises:
             RunNotFound: no such run.
             Conflict: it is still active, nothing of it failed, or its results are gone.

@@ -1,4 +1,7 @@
-"""The only room that knows which adapter stands behind which port."""
+"""The only room that knows which adapter stands behind which port.
+
+`triptych.wiring.web` is imported where it is needed: workers do without a web framework.
+"""
 
 from triptych.wiring.components import (
     open_embedder,

@@ -33,6 +33,7 @@ from triptych.wiring.components import (
 from triptych.wiring.database import Parts, connect
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
+from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.notifier import Notifier
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.worker import Phase, Station, Worker
@@ -75,6 +76,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
             Sweeper(parts.registry, intervals),
             Collector(parts.catalogue, await open_objects(settings), _keeping(settings)),
             await _notifier(parts, stack),
+            Heartbeat(parts.catalogue, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
         )

@@ -61,6 +61,16 @@ class Consumer:
         self._room = asyncio.Event()
         self._log = log.bind(queue=name)
 
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self._name
+
+    @property
+    def holding(self) -> int:
+        """Messages held and not answered yet."""
+        return len(self._open)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until ``stop``, then drain: finish what is held, or return it to the queue."""
         heart = asyncio.create_task(self._beat())

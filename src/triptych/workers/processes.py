@@ -28,10 +28,20 @@ class WorkerProcesses:
     dies, however it dies, the children read its end and stop by themselves.
     """
 
-    def __init__(self, command: Sequence[str], *, count: int, drain_s: float) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        count: int,
+        drain_s: float,
+        name: str = "worker",
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         self._command = command
         self._count = count
         self._drain_s = drain_s
+        self._name = name
+        self._pass_fds = pass_fds
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the processes running until ``stop``; return when all of them have ended."""
@@ -45,14 +55,24 @@ class WorkerProcesses:
         while not stop.is_set():
             born = loop.time()
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=DEVNULL, start_new_session=True
+                *self._command,
+                stdin=PIPE,
+                stdout=DEVNULL,
+                start_new_session=True,
+                pass_fds=self._pass_fds,
             )
             code = await self._until_end(process, stop)
             if stop.is_set():
                 return
             deaths = 1 if loop.time() - born > STEADY_S else deaths + 1
             delay = backoff(deaths, base_s=0.5, cap_s=RESTART_CAP_S)
-            log.warning("worker_died", worker=number, exit=code, restart_s=round(delay, 1))
+            log.warning(
+                "process_died",
+                process=self._name,
+                number=number,
+                exit=code,
+                restart_s=round(delay, 1),
+            )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), delay)
 
@@ -66,7 +86,7 @@ class WorkerProcesses:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(ended), self._drain_s + KILL_GRACE_S)
             if not ended.done():
-                log.warning("worker_killed", pid=process.pid)
+                log.warning("process_killed", process=self._name, pid=process.pid)
                 process.kill()
             return await ended
         finally:

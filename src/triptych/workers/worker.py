@@ -13,6 +13,7 @@ from triptych.messages import AI_QUEUE, GATHER_QUEUE, QUEUES, URL_QUEUE, dead_le
 from triptych.ports import Queue
 from triptych.workers.collector import Collector
 from triptych.workers.consumer import Consumer, Handle
+from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.notifier import Notifier
 from triptych.workers.sweeper import Sweeper
 
@@ -54,6 +55,7 @@ class Worker:
         sweeper: Sweeper,
         collector: Collector,
         notifier: Notifier,
+        heartbeat: Heartbeat,
         *,
         visibility_s: float,
         drain_s: float,
@@ -61,6 +63,7 @@ class Worker:
         self._sweeper = sweeper
         self._collector = collector
         self._notifier = notifier
+        self._heartbeat = heartbeat
         self._phases = [station.phase.value for station in stations]
         self._consumers = [
             Consumer(
@@ -75,10 +78,21 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; return when everything held is finished or returned."""
         log.info("worker_started", phases=self._phases)
-        async with asyncio.TaskGroup() as group:
-            for consumer in self._consumers:
-                group.create_task(consumer.run(stop))
-            group.create_task(self._sweeper.run(stop))
-            group.create_task(self._collector.run(stop))
-            group.create_task(self._notifier.run(stop))
+        beating = asyncio.create_task(self._heartbeat.run(stop, self._doing))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for consumer in self._consumers:
+                    group.create_task(consumer.run(stop))
+                group.create_task(self._sweeper.run(stop))
+                group.create_task(self._collector.run(stop))
+                group.create_task(self._notifier.run(stop))
+        finally:
+            beating.cancel()
+            await asyncio.wait([beating])
+        if not beating.cancelled() and (error := beating.exception()):
+            log.error("heartbeat_defect", exc_info=error)
+        await self._heartbeat.leave()
         log.info("worker_stopped", phases=self._phases)
+
+    def _doing(self) -> dict[str, int]:
+        return {consumer.name: consumer.holding for consumer in self._consumers}

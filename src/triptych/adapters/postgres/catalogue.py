@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from triptych.adapters.postgres.access import PostgresAccess
 from triptych.adapters.postgres.ai import PostgresAi
+from triptych.adapters.postgres.browsing import PostgresBrowsing
 from triptych.adapters.postgres.commit import Committing
 from triptych.adapters.postgres.ending import Ending
 from triptych.adapters.postgres.migrate import check_schema
 from triptych.adapters.postgres.opening import Opening
 from triptych.adapters.postgres.outbox import Outbox
+from triptych.adapters.postgres.presence import PostgresPresence
 from triptych.adapters.postgres.reading import PostgresReading
 from triptych.adapters.postgres.retention import PostgresRetention
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.postgres.settling import Settling
+from triptych.adapters.postgres.steering import PostgresSteering
+from triptych.adapters.postgres.tasks import PostgresTasks
 from triptych.adapters.postgres.webhooks import PostgresWebhooks
 
 
@@ -25,6 +30,11 @@ class PostgresCatalogue(
     PostgresRetention,
     PostgresWebhooks,
     PostgresReading,
+    PostgresBrowsing,
+    PostgresSteering,
+    PostgresTasks,
+    PostgresAccess,
+    PostgresPresence,
 ):
     """The database. ``run_cap_s`` is how long a run may be active, whatever happens."""
 

@@ -100,6 +100,8 @@ class Opening:
         """See `triptych.ports.Registry.redrive_run`."""
 
         async def work(tx: Transaction) -> Opened:
+            if row := await tx.row("read_run", new_id):
+                return Opened(to_run(row), created=False)
             old_row = await tx.row("lock_run", run_id)
             if old_row is None:
                 raise RunNotFound(f"There is no run {run_id}.")

@@ -40,6 +40,18 @@ CHANGES_CATCH_UP_S = 5.0
 """How often whoever follows a single run asks for a sign of life."""
 
 
+async def check_kept(database: Database, run_id: UUID) -> None:
+    """Raise `RunNotFound` or `SnapshotCollected` unless a run's rows are there to be read."""
+    rows = await database.rows("is_collected", run_id)
+    if not rows:
+        raise RunNotFound(f"There is no run {run_id}.")
+    if rows[0]["collected"]:
+        raise SnapshotCollected(
+            f"The snapshot of run {run_id} is no longer kept.",
+            remedy="Read the brand's current one.",
+        )
+
+
 class PostgresReading:
     """`triptych.ports.Reading` on Postgres."""
 
@@ -102,18 +114,8 @@ class PostgresReading:
         """See `triptych.ports.Reading.assets`."""
         rows = await self._database.rows("assets_after", run_id, after, limit)
         if not rows:
-            await self._check_kept(run_id)
+            await check_kept(self._database, run_id)
         return [to_asset(row) for row in rows]
-
-    async def _check_kept(self, run_id: UUID) -> None:
-        rows = await self._database.rows("is_collected", run_id)
-        if not rows:
-            raise RunNotFound(f"There is no run {run_id}.")
-        if rows[0]["collected"]:
-            raise SnapshotCollected(
-                f"The snapshot of run {run_id} is no longer kept.",
-                remedy="Read the brand's current one.",
-            )
 
     async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
         """See `triptych.ports.Reading.assets_of`."""

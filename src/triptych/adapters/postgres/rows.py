@@ -137,7 +137,7 @@ def _acquired(row: asyncpg.Record) -> dict[str, Any]:
         "phash": row["phash"],
         "colours": to_colours(row["colours"]),
         "model": row["model"],
-        "embedding": row["embedding"],
+        "embedding": row.get("embedding"),  # Pages leave it where it is.
     }
 
 

@@ -1,0 +1,189 @@
+"""Identities that a load balancer vouches for: the JWT in ``x-amzn-oidc-data``.
+
+The balancer signs (ES256) whom its OIDC provider has identified. Whoever reaches a server past
+the balancer could send the header too, so everything is checked: signature, signer, issuer,
+client, expiry. Its key is fetched through the address guard and kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import jwt
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from triptych.access.identity import Identity
+from triptych.errors import Unauthenticated, Unavailable
+from triptych.ports import Scope
+
+HEADER = b"x-amzn-oidc-data"
+TOKEN_MAX_CHARS = 16 * 1024
+ALGORITHM = "ES256"
+KEY_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+"""It goes into a URL, so nothing else may be in it."""
+KEY_MAX_BYTES = 4096
+KEY_TIMEOUT_S = 5.0
+KEY_KEPT_S = 3600.0
+NO_KEY_QUIET_S = 1.0
+"""After an id that the endpoint does not know, no other unknown one is asked for this long."""
+KEYS_MAX = 64
+LEEWAY_S = 10.0
+NAME_MAX_CHARS = 200
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """The load balancer whose word counts."""
+
+    signer: str
+    """Its ARN."""
+    issuer: str
+    client: str | None
+    keys_url: str
+    """With ``{kid}`` for the key's id."""
+    operators: Sequence[str]
+    """E-mail addresses and subjects; others are readers."""
+
+
+def regional_keys_url(signer: str) -> str:
+    """Return where AWS publishes the keys of the balancer with this ARN."""
+    region = signer.split(":")[3] if signer.count(":") >= 5 else ""
+    return f"https://public-keys.auth.elb.{region}.amazonaws.com/{{kid}}"
+
+
+class BalancerTokens:
+    """Verifies the balancer's tokens. Keys are fetched once and kept, in bounded memory."""
+
+    def __init__(
+        self,
+        balancer: Balancer,
+        session: aiohttp.ClientSession,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._balancer = balancer
+        self._session = session
+        self._clock = clock
+        self._keys: OrderedDict[str, tuple[float, EllipticCurvePublicKey]] = OrderedDict()
+        self._quiet_until = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def identify(self, token: str) -> Identity:
+        """Return whom the token names.
+
+        Raises:
+            Unauthenticated: it is not the balancer's, or no longer valid.
+            Unavailable: the balancer's key cannot be had now.
+        """
+        try:
+            return self._identity(await self._claims(token))
+        except jwt.PyJWTError as error:
+            raise Unauthenticated(
+                f"The load balancer's token is not valid ({error}).", remedy="Sign in again."
+            ) from error
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        if len(token) > TOKEN_MAX_CHARS:
+            message = "too long"
+            raise jwt.InvalidTokenError(message)
+        header = jwt.get_unverified_header(token)
+        balancer = self._balancer
+        if header.get("alg") != ALGORITHM:
+            raise jwt.InvalidAlgorithmError(f"not {ALGORITHM}")
+        if header.get("signer") != balancer.signer:
+            message = "another signer"
+            raise jwt.InvalidTokenError(message)
+        if balancer.client is not None and header.get("client") != balancer.client:
+            message = "another client"
+            raise jwt.InvalidTokenError(message)
+        kid = header.get("kid")
+        if not isinstance(kid, str) or not KEY_ID.fullmatch(kid):
+            message = "no key id"
+            raise jwt.InvalidTokenError(message)
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            await self._key(kid),
+            algorithms=[ALGORITHM],
+            issuer=balancer.issuer,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "iss", "sub"], "verify_aud": False},
+        )
+        return claims
+
+    def _identity(self, claims: dict[str, Any]) -> Identity:
+        subject = claims["sub"]
+        email = claims.get("email")
+        if not isinstance(subject, str) or not subject:
+            message = "no subject"
+            raise jwt.InvalidTokenError(message)
+        operator = subject in self._balancer.operators or (
+            isinstance(email, str) and email in self._balancer.operators
+        )
+        shown = email if isinstance(email, str) and email.isprintable() else subject
+        return Identity(
+            f"oidc:{shown[:NAME_MAX_CHARS]}", Scope.OPERATOR if operator else Scope.READER
+        )
+
+    async def _key(self, kid: str) -> EllipticCurvePublicKey:
+        if key := self._fresh(kid):
+            return key
+        async with self._fetching:
+            if key := self._fresh(kid):
+                return key
+            # One that made ids up would otherwise have the endpoint asked for each of them.
+            found = await self._fetch(kid) if self._clock() >= self._quiet_until else None
+            if found is None:
+                self._quiet_until = max(self._quiet_until, self._clock() + NO_KEY_QUIET_S)
+                message = "unknown key"
+                raise jwt.InvalidKeyError(message)
+            self._keys[kid] = (self._clock() + KEY_KEPT_S, found)
+            self._keys.move_to_end(kid)
+            if len(self._keys) > KEYS_MAX:
+                self._keys.popitem(last=False)
+            return found
+
+    def _fresh(self, kid: str) -> EllipticCurvePublicKey | None:
+        kept = self._keys.get(kid)
+        return kept[1] if kept and self._clock() < kept[0] else None
+
+    async def _fetch(self, kid: str) -> EllipticCurvePublicKey | None:
+        """Return the key, or None if the endpoint has none of that id."""
+        url = self._balancer.keys_url.replace("{kid}", kid)
+        try:
+            async with self._session.get(
+                url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=KEY_TIMEOUT_S)
+            ) as response:
+                if response.status >= 500:
+                    raise Unavailable("The load balancer's key endpoint does not answer.")
+                if response.status != 200:
+                    return None
+                pem = await _read(response.content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("balancer_key_away", error=str(error) or type(error).__name__)
+            raise Unavailable("The load balancer's key endpoint does not answer.") from error
+        try:
+            key = load_pem_public_key(pem)
+        except ValueError:
+            return None
+        return key if isinstance(key, EllipticCurvePublicKey) else None
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """Return a body's first bytes; a key has fewer than the cap."""
+    read = bytearray()
+    async for chunk in content.iter_chunked(KEY_MAX_BYTES):
+        read += chunk
+        if len(read) > KEY_MAX_BYTES:
+            break
+    return bytes(read[:KEY_MAX_BYTES])

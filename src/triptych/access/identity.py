@@ -1,0 +1,68 @@
+"""Identities, and the tokens of API keys.
+
+A token is 256 random bits, so its plain SHA-256 is kept: nobody can try them out, with or without
+the table, and a slow hash, which protects guessable passwords, would only slow every request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from triptych.errors import BadInput, Forbidden
+from triptych.ports import Scope
+
+TOKEN_PREFIX = "trk_"  # noqa: S105
+"""By which scanners of repositories know a token."""
+TOKEN_BYTES = 32
+KEY_NAME_MAX_CHARS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks."""
+
+    name: str
+    """``local``, ``key:<name>`` or ``oidc:<subject>``; what audit events show."""
+    scope: Scope
+
+    def require(self, scope: Scope) -> None:
+        """Refuse unless the identity may do what ``scope`` covers.
+
+        Raises:
+            Forbidden: it may not.
+        """
+        if scope is Scope.OPERATOR and self.scope is not Scope.OPERATOR:
+            raise Forbidden(
+                "This needs the scope operator, and yours is reader.",
+                remedy="Use an operator's key: `triptych keys create NAME --scope operator`.",
+            )
+
+
+LOCAL = Identity("local", Scope.OPERATOR)
+"""Whoever reaches a server that is open: loopback without keys."""
+
+
+def new_token() -> str:
+    """Return a new token, to be shown once."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def digest(token: str) -> bytes:
+    """Return what is kept of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def check_key_name(name: str) -> str:
+    """Return ``name`` if it can name an API key.
+
+    Raises:
+        BadInput: empty, too long, or with other characters than letters, digits, ``-_.@``.
+    """
+    plain = name.translate(str.maketrans("", "", "-_.@"))
+    if len(name) > KEY_NAME_MAX_CHARS or not (plain.isascii() and plain.isalnum()):
+        raise BadInput(
+            f"Not 1 to {KEY_NAME_MAX_CHARS} letters, digits or any of -_.@.", field="NAME"
+        )
+    return name

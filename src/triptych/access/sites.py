@@ -1,0 +1,88 @@
+"""Which site is asked, and whose page asks: against DNS rebinding and requests across sites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from triptych.errors import HostRefused, OriginRefused
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+HOST_MAX_CHARS = 255
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address to bind to is reached from this machine only."""
+    if address == "localhost":
+        return True
+    try:
+        return ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Sites:
+    """Checks Host, Origin and Sec-Fetch-Site. ``any_host``: the names are not known, so all pass.
+
+    That is for servers where everybody needs a key: a rebound page of another site has none.
+    """
+
+    def __init__(self, hosts: Sequence[str], origins: Sequence[str], *, any_host: bool) -> None:
+        self._hosts = frozenset(name.lower() for name in (*LOOPBACK_NAMES, *hosts))
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self._any_host = any_host
+
+    def check_host(self, host: str | None) -> None:
+        """Refuse a Host header that names none of this server's names.
+
+        Raises:
+            HostRefused: it does, or there is none, or it is malformed.
+        """
+        name = _name(host)
+        if name is None or not (self._any_host or name in self._hosts):
+            raise HostRefused(
+                remedy="Ask for localhost, or add the name to TRIPTYCH_ALLOWED_HOSTS."
+            )
+
+    def check_origin(
+        self, origin: str | None, host: str | None, fetch_site: str | None, *, navigates: bool
+    ) -> None:
+        """Refuse what a page of another site asks; what is no page has no Origin and passes.
+
+        Raises:
+            OriginRefused: the page's site is neither this one nor allowed.
+        """
+        if origin is not None:
+            if origin.lower() in self._origins or _same_site(origin, host):
+                return
+        elif fetch_site != "cross-site" or navigates:
+            return
+        raise OriginRefused(remedy="Add the page's site to TRIPTYCH_ALLOWED_ORIGINS.")
+
+
+def _name(host: str | None) -> str | None:
+    """Return the name in a Host header, without its port."""
+    if not host or len(host) > HOST_MAX_CHARS:
+        return None
+    if host.startswith("["):
+        name, bracket, port = host.partition("]")
+        name += bracket
+        port = port.removeprefix(":") if port.startswith(":") or not port else "?"
+    else:
+        name, _, port = host.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return None
+    return name.lower().rstrip(".") or None
+
+
+def _same_site(origin: str, host: str | None) -> bool:
+    """Tell whether an Origin is the site that Host names. The scheme is the balancer's matter."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    plain = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme not in {"http", "https"} or not plain or host is None:
+        return False
+    return parts.netloc.lower() == host.lower()

@@ -1,0 +1,57 @@
+"""API keys and shared secrets on Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from triptych.adapters.postgres.session import Database
+from triptych.errors import KeyExists, KeyNotFound
+from triptych.ports import ApiKey, Scope
+
+
+class PostgresAccess:
+    """`triptych.ports.Access` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create_key(self, name: str, scope: Scope, digest: bytes) -> ApiKey:
+        """See `triptych.ports.Access.create_key`."""
+        rows = await self._database.rows("insert_key", name, scope.value, digest)
+        if not rows:
+            raise KeyExists(
+                f"There is, or was, a key {name!r}.",
+                remedy="Choose another name: audit events tell keys apart by theirs.",
+            )
+        return _to_key(rows[0])
+
+    async def live_keys(self, *, limit: int) -> Sequence[ApiKey]:
+        """See `triptych.ports.Access.live_keys`."""
+        return [_to_key(row) for row in await self._database.rows("live_keys", limit)]
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """See `triptych.ports.Access.keys`."""
+        return [_to_key(row) for row in await self._database.rows("keys")]
+
+    async def revoke_key(self, name: str) -> ApiKey:
+        """See `triptych.ports.Access.revoke_key`."""
+        rows = await self._database.rows("revoke_key", name)
+        if not rows:
+            raise KeyNotFound(
+                f"There is no live key {name!r}.", remedy="`triptych keys list` lists them."
+            )
+        return _to_key(rows[0])
+
+    async def secret(self, name: str) -> bytes:
+        """See `triptych.ports.Access.secret`."""
+        rows = await self._database.rows("secret", name)
+        value: bytes = rows[0]["value"]
+        return value
+
+
+def _to_key(row: asyncpg.Record) -> ApiKey:
+    return ApiKey(
+        row["name"], Scope(row["scope"]), row["digest"], row["created_at"], row["revoked_at"]
+    )

@@ -1,0 +1,151 @@
+"""From nouns to what `triptych.api.schemas` describes, as plain values for one JSON encoder.
+
+The answers are not validated a second time on their way out: tests hold them to the schemas.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+from fastapi import Response
+
+from triptych.errors import AssetNotFound, InvalidBrand
+from triptych.messages import check_brand
+from triptych.model import KEY_BYTES, AiState, Asset, Run, RunState
+from triptych.ports import Scheduled, Task, TaskState
+from triptych.settings import without_password
+from triptych.states import brand_state, phase, run_state
+
+T = TypeVar("T")
+ASSET_ID_MAX_CHARS = 1024
+PHASH_MASK = 2**64 - 1
+
+
+class Json(Response):
+    """An answer in JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Encode, dates and UUIDs included."""
+        return orjson.dumps(content, _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+
+
+def _plain(value: object) -> str:
+    """Write what the encoder does not know: the driver's own class of UUIDs."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
+
+
+def page(items: Iterable[T], show: Callable[[T], Any], following: str | None) -> Json:
+    """Answer with a page."""
+    return Json({"items": [show(item) for item in items], "next": following})
+
+
+def asset_id(brand: str, key: bytes) -> str:
+    """Return an asset's id: brand and URL, not snapshot, so it outlives re-runs.
+
+    Base64url of the item key and the brand's name: it is found by the primary key, without an
+    index or a table of its own, and needs no escaping in a path.
+    """
+    return urlsafe_b64encode(key + brand.encode()).rstrip(b"=").decode()
+
+
+def read_asset_id(text: str) -> tuple[str, bytes]:
+    """Return the brand and key of an asset's id.
+
+    Raises:
+        AssetNotFound: no asset can have that id.
+    """
+    try:
+        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        brand, key = check_brand(raw[KEY_BYTES:].decode()), raw[:KEY_BYTES]
+    except (ValueError, InvalidBrand):
+        brand, key = "", b""
+    # One spelling each: base64 would also read others.
+    if len(text) > ASSET_ID_MAX_CHARS or not brand or asset_id(brand, key) != text:
+        raise AssetNotFound("No asset has such an id.", remedy="Copy it from a list of assets.")
+    return brand, key
+
+
+def source(text: str | None) -> str | None:
+    """Return a source without a password in it."""
+    return without_password(text) if text else text
+
+
+def run(found: Run) -> dict[str, Any]:
+    """Show a run."""
+    return run_state(found)
+
+
+def brand(found: Scheduled) -> dict[str, Any]:
+    """Show a brand."""
+    latest = found.brand.latest
+    return {
+        **brand_state(found.brand),
+        "schedule": found.schedule,
+        "due_at": found.due_at,
+        "state": latest.state if latest else "new",
+        "phase": phase(latest),
+    }
+
+
+def asset(found: Asset) -> dict[str, Any]:
+    """Show an asset."""
+    return {
+        "id": asset_id(found.brand, found.key),
+        "brand": found.brand,
+        "run": str(found.run_id),
+        "url": found.url,
+        "sha256": found.sha256.hex(),
+        "media_type": found.media_type,
+        "size_bytes": found.size_bytes,
+        "width": found.width,
+        "height": found.height,
+        "phash": None if found.phash is None else f"{found.phash & PHASH_MASK:016x}",
+        "colours": [{"hex": f"{c.rgb:06x}", "share": c.share} for c in found.colours],
+        "model": found.model,
+        "metadata": found.metadata,
+    }
+
+
+TASK_STATES: Mapping[RunState, TaskState] = {
+    RunState.ACTIVE: TaskState.RUNNING,
+    RunState.COMMITTED: TaskState.DONE,
+    RunState.FAILED: TaskState.FAILED,
+    RunState.CANCELLED: TaskState.FAILED,
+}
+AI_TASK_STATES: Mapping[AiState, TaskState] = {
+    AiState.NONE: TaskState.ACCEPTED,
+    AiState.QUEUED: TaskState.ACCEPTED,
+    AiState.RUNNING: TaskState.RUNNING,
+    AiState.DONE: TaskState.DONE,
+    AiState.FAILED: TaskState.FAILED,
+    AiState.SUPERSEDED: TaskState.DONE,
+}
+AI = "ai"
+
+
+def task(found: Task) -> dict[str, Any]:
+    """Show a task. One that opened a run, or its AI phase, is where that is."""
+    state, ended_at = found.state, found.ended_at
+    if state is TaskState.ACCEPTED and found.run is not None:
+        if found.kind == AI:
+            state = AI_TASK_STATES[found.run.ai_state]
+        else:
+            state, ended_at = TASK_STATES[found.run.state], found.run.ended_at
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "state": state,
+        "brand": found.brand,
+        "run": found.run_id,
+        "created_at": found.created_at,
+        "ended_at": ended_at,
+        "result": found.result,
+    }

@@ -1,0 +1,117 @@
+"""The API as an ASGI app, and its description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
+
+from triptych.api import (
+    assets,
+    brands,
+    content,
+    problems,
+    runs,
+    snapshots,
+    steering,
+    system,
+    tasks,
+)
+from triptych.api.auth import PUBLIC, Door
+from triptych.api.parts import ApiParts
+from triptych.api.schemas import Problem
+
+PREFIX = "/api/v1"
+
+ROUTERS = (
+    brands.router,
+    assets.router,
+    content.router,
+    snapshots.router,
+    runs.router,
+    steering.router,
+    tasks.router,
+    system.router,
+)
+SUMMARY = "Immediate answers from the catalogue, and submitted tasks."
+EVERYWHERE = problems.documented(400, 401, 403, 413, 421, 422, 429, 500, 503)
+"""Problems that any operation may answer with."""
+
+
+def create_app(parts: ApiParts | None, mounts: Mapping[str, ASGIApp] | None = None) -> FastAPI:
+    """Return the app. ``mounts`` are other apps by the path they are under, as ``/ws``.
+
+    Without parts it can only be described, which is what the documents need.
+    """
+    app = FastAPI(
+        title="Triptych",
+        summary=SUMMARY,
+        version=version("triptych"),
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # They would load scripts from other sites.
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    app.include_router(system.health)
+    problems.install(app)
+    for path, mounted in (mounts or {}).items():
+        app.mount(path, mounted)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    if parts is not None:
+        app.state.parts = parts
+        app.add_middleware(Door, gate=parts.gate)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the app's OpenAPI 3.1 description."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            summary=app.summary,
+            version=app.version,
+            openapi_version="3.1.0",
+            routes=app.routes,
+        )
+        components = schema["components"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            components["schemas"].pop(unused, None)
+        components["schemas"][Problem.__name__] = Problem.model_json_schema()
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key."}
+        }
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                _complete(operation, public=path in PUBLIC)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _complete(operation: dict[str, Any], *, public: bool) -> None:
+    """Add what every operation has: the problems, and the key."""
+    answers: dict[str, Any] = operation["responses"]
+    for status, answer in EVERYWHERE.items():
+        known = answers.get(str(status))
+        if known is None or "application/json" in known.get("content", {}):
+            answers[str(status)] = answer
+    operation["responses"] = dict(sorted(answers.items()))
+    if "202" in answers:
+        answers["202"]["headers"] = {
+            "Location": {
+                "description": "Where the task is.",
+                "schema": {"type": "string", "format": "uri-reference"},
+            }
+        }
+    operation["security"] = [] if public else [{"key": []}, {}]

@@ -1,0 +1,90 @@
+"""Assets: pages of a brand's, and one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from triptych.api import answers
+from triptych.api.parts import BrandPath, Parts
+from triptych.api.problems import documented
+from triptych.api.requests import Asked, AssetsAsked
+from triptych.api.schemas import AssetShown, Page
+from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
+from triptych.ports import AssetFilter, NearColour
+
+router = APIRouter(tags=["assets"])
+
+
+class AssetAsked(Asked):
+    """Of which snapshot."""
+
+    run: UUID | None = None
+
+
+async def _asset_id(
+    asset: Annotated[
+        str,
+        Path(
+            min_length=1,
+            description="The asset's `id`.",
+            examples=["rLGuTAMIu2TJzmqFkJyUd25pa2U"],
+        ),
+    ],
+) -> tuple[str, bytes]:
+    return answers.read_asset_id(asset)
+
+
+AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
+
+
+@router.get(
+    "/brands/{brand}/assets",
+    response_model=Page[AssetShown],
+    summary="List a brand's assets",
+    responses=documented(BrandNotFound, InvalidCursor, SnapshotCollected),
+)
+async def list_assets(
+    parts: Parts, brand: BrandPath, asked: Annotated[AssetsAsked, Query()]
+) -> answers.Json:
+    """The assets of the brand's snapshot, filtered.
+
+    A cursor keeps to the snapshot that its walk began on, whatever commits meanwhile.
+    """
+    listing = f"assets/{brand}"
+    position = parts.cursors.read(listing, asked)
+    if position is None:
+        run_id, after = await parts.catalogue.snapshot_of(brand), b""
+    else:
+        run_id, after = UUID(position[0]), bytes.fromhex(position[1])
+    if run_id is None:
+        return answers.page([], answers.asset, None)
+    found = await parts.catalogue.assets_slice(
+        run_id, matching(asked), after=after, limit=asked.limit
+    )
+    following: list[Any] | None = None
+    if found.next is not None:
+        following = [str(run_id), found.next.hex()]
+    return answers.page(found.rows, answers.asset, parts.cursors.write(listing, asked, following))
+
+
+def matching(asked: AssetsAsked) -> AssetFilter:
+    """Return the filter that a request asks for. New filters go here."""
+    near = NearColour(int(asked.colour, 16), asked.within) if asked.colour else None
+    return AssetFilter(media_type=asked.media_type, text=asked.text, colour=near)
+
+
+@router.get(
+    "/assets/{asset}",
+    response_model=AssetShown,
+    summary="Show an asset",
+    responses=documented(AssetNotFound, SnapshotCollected),
+)
+async def get_asset(
+    parts: Parts, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
+) -> answers.Json:
+    """One asset, of its brand's present snapshot or of that of a `run`."""
+    brand, key = asset
+    return answers.Json(answers.asset(await parts.catalogue.asset(brand, key, run_id=asked.run)))

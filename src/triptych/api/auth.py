@@ -1,0 +1,104 @@
+"""The gate at the API's door, and what stands on every answer that leaves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from triptych.access.gate import Gate
+from triptych.access.identity import Identity
+from triptych.api import problems
+from triptych.errors import TriptychError
+from triptych.ports import Scope as Right
+
+PUBLIC = frozenset({"/healthz", "/readyz"})
+"""Asked by load balancers, which have no key and ask under an address. They tell little."""
+
+BODY_MAX_BYTES = 256 * 1024
+"""Of a request."""
+
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+NO_STORE = (b"cache-control", b"no-store")
+
+
+class Door:
+    """Asks the gate before anything else; answers with a problem whatever goes wrong behind it.
+
+    WebSockets pass: their app asks the same gate, and refuses in their own way.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+        left = BODY_MAX_BYTES
+
+        async def receiving() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, f"A request has at most {BODY_MAX_BYTES} bytes.")
+            return message
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": _with_ours(message["headers"])}
+            await send(message)
+
+        try:
+            if scope["path"] not in PUBLIC:
+                scope["identity"] = await self._gate.admit(scope)
+            await self._app(scope, receiving, sending)
+        except Exception as error:
+            if started:
+                raise  # Half an answer is out: the connection has to be cut.
+            answer = (
+                problems.from_error(error)
+                if isinstance(error, TriptychError)
+                else problems.unexpected(error)
+            )
+            await answer(scope, receive, sending)
+
+
+def _with_ours(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    if any(name == b"cache-control" for name, _ in headers):
+        return [*headers, *HEADERS]
+    return [*headers, *HEADERS, NO_STORE]
+
+
+async def asking(request: Request) -> Identity:
+    """Return who asks."""
+    identity: Identity = request.scope["identity"]
+    return identity
+
+
+async def operating(request: Request) -> Identity:
+    """Return who asks, if it is an operator.
+
+    Raises:
+        Forbidden: it is a reader.
+    """
+    identity = await asking(request)
+    identity.require(Right.OPERATOR)
+    return identity
+
+
+Asking = Annotated[Identity, Depends(asking)]
+Operating = Annotated[Identity, Depends(operating)]

@@ -1,0 +1,98 @@
+"""Brands: what they are, what they brought, and their insights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from triptych.api import answers
+from triptych.api.auth import Operating
+from triptych.api.once import IdempotencyKey, Operation, Outcome, once
+from triptych.api.parts import BrandPath, Parts
+from triptych.api.problems import documented
+from triptych.api.requests import BrandGiven, BrandsAsked
+from triptych.api.schemas import BrandShown, InsightsShown, Page, TaskShown
+from triptych.api.sources import check_source
+from triptych.errors import BrandNotFound, InvalidCursor
+from triptych.model import AiState
+from triptych.ports import TaskState
+
+router = APIRouter(tags=["brands"])
+
+
+@router.get(
+    "/brands",
+    response_model=Page[BrandShown],
+    summary="List the brands, each with its newest run",
+    responses=documented(InvalidCursor),
+)
+async def list_brands(parts: Parts, asked: Annotated[BrandsAsked, Query()]) -> answers.Json:
+    """Brands by name, with the state, counts and phase of each one's newest run."""
+    position = parts.cursors.read("brands", asked)
+    found = await parts.catalogue.brands_slice(
+        after=position[0] if position else "",
+        name=asked.name,
+        state=asked.state,
+        limit=asked.limit,
+    )
+    following = [found.next] if found.next is not None else None
+    return answers.page(found.rows, answers.brand, parts.cursors.write("brands", asked, following))
+
+
+@router.get(
+    "/brands/{brand}",
+    response_model=BrandShown,
+    summary="Show a brand",
+    responses=documented(BrandNotFound),
+)
+async def get_brand(parts: Parts, brand: BrandPath) -> answers.Json:
+    """One brand, with its newest run."""
+    return answers.Json(answers.brand(await parts.catalogue.scheduled(brand)))
+
+
+@router.put(
+    "/brands/{brand}",
+    response_model=TaskShown,
+    status_code=202,
+    summary="Set a brand's source and schedule",
+    responses=documented(409),
+)
+async def put_brand(
+    request: Request,
+    parts: Parts,
+    identity: Operating,
+    brand: BrandPath,
+    body: BrandGiven,
+    key: IdempotencyKey = None,
+) -> answers.Json:
+    """Make a brand, or replace its source and schedule. What is left out is taken away."""
+    check_source(body.source, local=parts.local)
+
+    async def work(_made: object) -> Outcome:
+        await parts.registry.schedule(brand, source=body.source, schedule=body.schedule)
+        return Outcome(TaskState.DONE)
+
+    operation = Operation(request, parts, identity, key, "put_brand", f"brand:{brand}", brand, body)
+    return await once(operation, work)
+
+
+@router.get(
+    "/brands/{brand}/insights",
+    response_model=InsightsShown,
+    summary="Show what the AI phase found",
+    responses=documented(BrandNotFound),
+)
+async def get_insights(parts: Parts, brand: BrandPath) -> answers.Json:
+    """Every step's result over the brand's present snapshot."""
+    run_id = await parts.catalogue.snapshot_of(brand)
+    if run_id is None:
+        return answers.Json({"run": None, "ai_state": AiState.NONE, "ai_reason": None, "items": []})
+    run = await parts.catalogue.run(run_id)
+    found = await parts.catalogue.insights(run_id)
+    items = [
+        {"kind": i.kind, "result": i.result, "error": i.error, "seconds": i.seconds} for i in found
+    ]
+    return answers.Json(
+        {"run": run_id, "ai_state": run.ai_state, "ai_reason": run.ai_reason, "items": items}
+    )

@@ -1,0 +1,163 @@
+"""Problem details (RFC 9457): every error of ours, of FastAPI's and of nobody's, in one form."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from triptych.api.schemas import Problem
+from triptych.errors import (
+    BadInput,
+    SourceUnavailable,
+    TooManyRequests,
+    TriptychError,
+    Unauthenticated,
+    Unavailable,
+)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:triptych:problem:"
+UNAVAILABLE_RETRY_S = 2
+DETAIL_MAX_CHARS = 500
+
+log = structlog.get_logger(__name__)
+
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def problem(
+    status: int,
+    reason: str,
+    title: str,
+    detail: str,
+    *,
+    field: str | None = None,
+    remedy: str | None = None,
+    instance: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Answer with a problem."""
+    body: dict[str, Any] = {
+        "type": f"{TYPE_PREFIX}{reason}",
+        "title": title,
+        "status": status,
+        "detail": detail[:DETAIL_MAX_CHARS],
+        "reason": reason,
+    }
+    told = {"field": field, "remedy": remedy, "instance": instance}
+    body |= {name: value for name, value in told.items() if value is not None}
+    return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
+
+
+def from_error(error: TriptychError) -> Response:
+    """Answer with an error of ours: its class names the type, its status is the answer's."""
+    headers: dict[str, str] = {}
+    if isinstance(error, TooManyRequests | SourceUnavailable) and error.retry_after_s:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    elif isinstance(error, Unavailable):
+        headers["Retry-After"] = str(UNAVAILABLE_RETRY_S)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Unavailable):
+        return unexpected(error)
+    title = (type(error).__doc__ or "").splitlines()[0]
+    return problem(
+        error.status,
+        "-".join(_WORDS.split(type(error).__name__)).lower(),
+        title,
+        _printable(error.message),
+        field=error.field if isinstance(error, BadInput) else None,
+        remedy=error.remedy,
+        headers=headers,
+    )
+
+
+def unexpected(error: Exception) -> Response:
+    """Answer with a defect: nothing of it goes out but a name under which the log has it."""
+    instance = f"urn:uuid:{uuid4()}"
+    log.error("api_defect", instance=instance, exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal",
+        "A defect of Triptych's.",
+        "The request could not be answered.",
+        remedy="Tell the operator the instance: the server's log has the trace under it.",
+        instance=instance,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let the app answer with problems only."""
+    app.add_exception_handler(TriptychError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _ours(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TriptychError)
+    return from_error(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place, *names = first["loc"]
+    if first["type"] == "json_invalid":
+        names = []  # It would be a position in the text.
+    field = ".".join(str(part) for part in names) or str(place)
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid-request",
+        "The request is not valid.",
+        _printable(str(first["msg"])),
+        field=_printable(field),
+        remedy="The description is at /api/v1/openapi.json.",
+    )
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    return problem(
+        status,
+        status.phrase.lower().replace(" ", "-"),
+        f"{status.phrase}.",
+        _printable(str(error.detail)),
+        headers=error.headers,
+    )
+
+
+def _printable(text: str) -> str:
+    """Return text as JSON and logs can hold it, whatever of the request is quoted in it."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:DETAIL_MAX_CHARS])
+
+
+def documented(*errors: type[TriptychError] | int) -> dict[int | str, dict[str, Any]]:
+    """Describe for OpenAPI the problems of an operation, beside those of every one."""
+    wanted: dict[int, set[str]] = {}
+    for error in errors:
+        status = error if isinstance(error, int) else error.status
+        title = HTTPStatus(status).phrase if isinstance(error, int) else _first_line(error)
+        wanted.setdefault(status, set()).add(title)
+    return {status: _described(sorted(titles)) for status, titles in sorted(wanted.items())}
+
+
+def _first_line(error: type[TriptychError]) -> str:
+    return (error.__doc__ or "").splitlines()[0]
+
+
+def _described(titles: Sequence[str]) -> dict[str, Any]:
+    return {
+        "description": " ".join(titles),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
+    }

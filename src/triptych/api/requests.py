@@ -1,0 +1,178 @@
+"""What the API takes. Requests refuse unknown fields and wrong types.
+
+Imports neither FastAPI nor anything of the server's, so that clients can use it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from triptych.messages import QUEUES, URL_MAX_CHARS
+from triptych.model import RunState
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 500
+CURSOR_MAX_CHARS = 1024
+TEXT_MAX_CHARS = 100
+COLOUR_DISTANCE_MAX = 765
+LETTERS_MAX = 1000
+ATTEMPTS_MAX = 100
+DEADLINE_MAX_S = 7 * 24 * 3600.0
+
+
+def _storable(text: str) -> str:
+    """Return text that every database can hold and every terminal can show."""
+    if not text.isprintable():
+        message = "must have printable characters only"
+        raise ValueError(message)
+    return text
+
+
+def _integral(value: object) -> object:
+    """Return 3.0 as 3: JSON has one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Constraints stand before validators of ours: behind one they would be lost to the description.
+Attempts = Annotated[int, Field(ge=1, le=ATTEMPTS_MAX), BeforeValidator(_integral)]
+LetterId = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(_integral)]
+ShortText = Annotated[
+    str, Field(min_length=1, max_length=TEXT_MAX_CHARS), AfterValidator(_storable)
+]
+CronText = Annotated[str, Field(max_length=TEXT_MAX_CHARS), AfterValidator(_storable)]
+SourceText = Annotated[
+    str,
+    Field(max_length=URL_MAX_CHARS, pattern=r"^(catalog|manifest):."),
+    AfterValidator(_storable),
+]
+
+
+class Given(BaseModel):
+    """A request's body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Asked(BaseModel):
+    """A request's query. Its values are text, so numbers are read from it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class PageAsked(Asked):
+    """Which page."""
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="Entries on the page.")] = (
+        PAGE_DEFAULT
+    )
+    cursor: Annotated[
+        str | None,
+        Field(
+            max_length=CURSOR_MAX_CHARS,
+            pattern=r"^[A-Za-z0-9_-]+$",
+            description="`next` of the page before; of the same listing with the same filters.",
+        ),
+    ] = None
+
+
+class BrandsAsked(PageAsked):
+    """Which brands."""
+
+    name: Annotated[
+        ShortText | None,
+        Field(description="Part of the name."),
+    ] = None
+    state: Annotated[RunState | None, Field(description="State of the brand's newest run.")] = None
+
+
+class AssetsAsked(PageAsked):
+    """Which assets."""
+
+    media_type: Annotated[
+        str | None,
+        Field(
+            max_length=TEXT_MAX_CHARS,
+            pattern=r"^[a-z]+/(\*|[a-z0-9.+-]+)$",
+            description="A media type, or a family: `image/png`, `image/*`.",
+        ),
+    ] = None
+    text: Annotated[
+        ShortText | None,
+        Field(
+            description="Found in the URL or the metadata, whatever the case.",
+        ),
+    ] = None
+    colour: Annotated[
+        str | None,
+        Field(pattern=r"^[0-9A-Fa-f]{6}$", description="One of its colours lies near `rrggbb`."),
+    ] = None
+    within: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=COLOUR_DISTANCE_MAX,
+            description="How near: 0 the same, 765 from black to white.",
+        ),
+    ] = 80.0
+
+
+class DifferenceAsked(PageAsked):
+    """Which changes."""
+
+    change: Annotated[Literal["added", "removed", "changed"] | None, Field()] = None
+
+
+class RunsAsked(PageAsked):
+    """Which runs."""
+
+    brand: ShortText | None = None
+    state: Annotated[RunState | None, Field()] = None
+
+
+class TimelineAsked(Asked):
+    """Which events."""
+
+    after: Annotated[int, Field(ge=0, le=2**63 - 1, description="Events behind this seq.")] = 0
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+
+
+class PolicyGiven(Given):
+    """What a run may cost and tolerate; what is left out is as the settings say."""
+
+    tolerated_failures: Annotated[float | None, Field(ge=0, le=1)] = None
+    max_attempts: Attempts | None = None
+    deadline_s: Annotated[float | None, Field(gt=0, le=DEADLINE_MAX_S)] = None
+
+
+class RunGiven(Given):
+    """How a run is to be started."""
+
+    source: Annotated[
+        SourceText | None,
+        Field(description="`catalog:https://…` or `manifest:https://…`; else the brand's own."),
+    ] = None
+    policy: PolicyGiven | None = None
+
+
+class BrandGiven(Given):
+    """What a brand is to have; what is left out is taken away."""
+
+    source: SourceText | None = None
+    schedule: Annotated[
+        CronText | None,
+        Field(
+            description="Cron in UTC, five fields: when the brand runs by itself.",
+        ),
+    ] = None
+
+
+class LettersGiven(Given):
+    """Which dead letters are to be sent again; without either, the oldest 1,000."""
+
+    ids: Annotated[
+        list[LetterId] | None,
+        Field(min_length=1, max_length=LETTERS_MAX),
+    ] = None
+    queue: Literal[QUEUES] | None = None  # type: ignore[valid-type]

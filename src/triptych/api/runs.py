@@ -1,0 +1,118 @@
+"""Runs: where they are, what happened to them, what failed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from triptych.api import answers
+from triptych.api.paging import from_age, to_age
+from triptych.api.parts import Parts
+from triptych.api.problems import documented
+from triptych.api.requests import PageAsked, RunsAsked, TimelineAsked
+from triptych.api.schemas import FailedItemShown, FailureReasonsShown, Page, RunShown, TimelineShown
+from triptych.errors import InvalidCursor, RunNotFound
+from triptych.failures import EXPLAINED
+from triptych.model import Reason, RunState
+from triptych.ports import FailedItem
+
+router = APIRouter(tags=["runs"])
+
+
+@router.get(
+    "/runs",
+    response_model=Page[RunShown],
+    summary="List runs, newest first",
+    responses=documented(InvalidCursor),
+)
+async def list_runs(parts: Parts, asked: Annotated[RunsAsked, Query()]) -> answers.Json:
+    """Runs of all brands or of one, in any state or in one."""
+    before = to_age(parts.cursors.read("runs", asked))
+    found = await parts.catalogue.runs_slice(
+        brand=asked.brand, state=asked.state, before=before, limit=asked.limit
+    )
+    following = parts.cursors.write("runs", asked, from_age(found.next))
+    return answers.page(found.rows, answers.run, following)
+
+
+@router.get(
+    "/runs/{run}",
+    response_model=RunShown,
+    summary="Show a run",
+    responses=documented(RunNotFound),
+)
+async def get_run(parts: Parts, run: UUID) -> answers.Json:
+    """One run as it stands. A reader keeps the highest `version` that it saw."""
+    return answers.Json(answers.run(await parts.catalogue.run(run)))
+
+
+@router.get(
+    "/runs/{run}/timeline",
+    response_model=TimelineShown,
+    summary="List what happened to a run",
+    responses=documented(RunNotFound),
+)
+async def get_timeline(
+    parts: Parts, run: UUID, asked: Annotated[TimelineAsked, Query()]
+) -> answers.Json:
+    """Events behind seq `after`, without gap or duplicate."""
+    await parts.catalogue.run(run)
+    events = await parts.catalogue.timeline(run, after=asked.after, limit=asked.limit)
+    items = [{"seq": e.seq, "at": e.at, "kind": e.kind, "data": e.data} for e in events]
+    return answers.Json({"items": items, "next": events[-1].seq if events else asked.after})
+
+
+@router.get(
+    "/runs/{run}/failures",
+    response_model=FailureReasonsShown,
+    summary="Count what failed in a run, by reason",
+    responses=documented(RunNotFound),
+)
+async def get_failures(parts: Parts, run: UUID) -> answers.Json:
+    """Each reason with its count, what it means and whether a redrive may help."""
+    found = await parts.catalogue.run(run)
+    if found.state is RunState.ACTIVE:
+        counts = list(await parts.catalogue.failure_counts(run))
+    else:  # Counted when it ended.
+        counts = sorted(found.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    items = [
+        {
+            "reason": reason,
+            "count": count,
+            "meaning": EXPLAINED[Reason(reason)].meaning,
+            "redrive": EXPLAINED[Reason(reason)].redrive,
+        }
+        for reason, count in counts
+    ]
+    return answers.Json({"items": items})
+
+
+@router.get(
+    "/runs/{run}/failures/{reason}",
+    response_model=Page[FailedItemShown],
+    summary="List the items of a run that failed for one reason",
+    responses=documented(RunNotFound, InvalidCursor),
+)
+async def list_failed(
+    parts: Parts, run: UUID, reason: Reason, asked: Annotated[PageAsked, Query()]
+) -> answers.Json:
+    """Their URLs with details, in order of dispatch."""
+    listing = f"failures/{run}/{reason}"
+    position = parts.cursors.read(listing, asked)
+    await parts.catalogue.run(run)
+    found = await parts.catalogue.failed_items(
+        run, reason.value, after=position[0] if position else -1, limit=asked.limit
+    )
+
+    def show(item: FailedItem) -> dict[str, Any]:
+        return {
+            "url": item.url,
+            "detail": item.detail,
+            "attempts": item.attempts,
+            "settled_at": item.settled_at,
+        }
+
+    following = None if found.next is None else [found.next]
+    return answers.page(found.rows, show, parts.cursors.write(listing, asked, following))

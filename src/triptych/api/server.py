@@ -1,0 +1,90 @@
+"""Serving an ASGI app: a socket that is bound once, and an end that cuts no request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from triptych.errors import SettingsError
+
+BACKLOG = 2048
+BIND_TRIES_S = 5.0
+"""A server that was killed may hold the port for a moment more."""
+BIND_RETRY_S = 0.1
+KEEP_ALIVE_S = 75
+"""Longer than load balancers keep an idle connection (60 s), so that theirs is the first end."""
+CHECK_S = 0.1
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; connections wait in it until somebody serves them.
+
+    Raises:
+        SettingsError: the address cannot be had.
+    """
+    until = time.monotonic() + BIND_TRIES_S
+    while True:
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            # Handed on to what it accepts: asyncio sets it only where it knows the protocol, and
+            # an answer in two writes would wait for the client's delayed acknowledgement.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return listening
+        except OSError as error:
+            if isinstance(error, socket.gaierror) or time.monotonic() >= until:
+                raise SettingsError(
+                    f"Cannot listen on {host} port {port} ({error.strerror or error}).",
+                    field="TRIPTYCH_API_PORT",
+                    remedy="Another process may have it: choose another port, or 0 for a free one.",
+                ) from error
+        time.sleep(BIND_RETRY_S)
+
+
+def address(listening: socket.socket) -> str:
+    """Return the URL at which a socket is reached from this machine."""
+    host, port = listening.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound to
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: signals are the process' matter."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    app: ASGIApp, listening: socket.socket, stop: asyncio.Event, *, drain_s: float
+) -> None:
+    """Serve until ``stop``; then take no more, and finish what was taken within ``drain_s``."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(drain_s),
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        server.should_exit = True
+        await serving

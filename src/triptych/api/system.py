@@ -1,0 +1,126 @@
+"""The machinery: queues, dead letters, workers, settings, health."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from triptych.api import answers
+from triptych.api.parts import Parts
+from triptych.api.problems import documented
+from triptych.api.requests import PageAsked
+from triptych.api.schemas import (
+    DeadLetterShown,
+    HealthShown,
+    Page,
+    QueuesShown,
+    SettingsShown,
+    WorkersShown,
+)
+from triptych.errors import InvalidCursor, Unavailable
+from triptych.ports import KeptLetter
+from triptych.workers.heartbeat import SILENT_S
+
+WORKERS_MAX = 1000
+
+router = APIRouter(tags=["system"])
+health = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/queues",
+    response_model=QueuesShown,
+    summary="Show the queues",
+    responses=documented(Unavailable),
+)
+async def list_queues(parts: Parts) -> answers.Json:
+    """Depth, messages in flight and the age of the oldest, dead-letter queues included."""
+    items = [
+        {
+            "queue": depth.queue,
+            "waiting": depth.waiting,
+            "in_flight": depth.in_flight,
+            "oldest_s": depth.oldest_s,
+        }
+        for depth in await parts.queue.depths()
+    ]
+    return answers.Json({"items": items})
+
+
+@router.get(
+    "/dead-letters",
+    response_model=Page[DeadLetterShown],
+    summary="List dead letters, newest first",
+    responses=documented(InvalidCursor),
+)
+async def list_dead_letters(parts: Parts, asked: Annotated[PageAsked, Query()]) -> answers.Json:
+    """Messages that could not be processed, with the reason."""
+    position = parts.cursors.read("dead-letters", asked)
+    found = await parts.catalogue.letters_slice(
+        before=position[0] if position else None, limit=asked.limit
+    )
+
+    def show(kept: KeptLetter) -> dict[str, Any]:
+        return {
+            "id": kept.id,
+            "at": kept.at,
+            "queue": kept.letter.queue,
+            "message_id": kept.letter.message_id,
+            "body": kept.letter.body,
+            "headers": kept.letter.headers,
+            "reason": kept.letter.reason,
+            "run": kept.letter.run_id,
+            "redriven_at": kept.redriven_at,
+        }
+
+    following = None if found.next is None else [found.next]
+    return answers.page(found.rows, show, parts.cursors.write("dead-letters", asked, following))
+
+
+@router.get("/workers", response_model=WorkersShown, summary="Show the workers")
+async def list_workers(parts: Parts) -> answers.Json:
+    """Who is alive, in which version, and how many messages of which queue each holds."""
+    items = [
+        {
+            "id": seen.worker.id,
+            "host": seen.worker.host,
+            "pid": seen.worker.pid,
+            "version": seen.worker.version,
+            "phases": seen.worker.phases,
+            "alive": seen.silent_s < SILENT_S,
+            "stopping": seen.worker.stopping,
+            "started_at": seen.worker.started_at,
+            "silent_s": seen.silent_s,
+            "doing": seen.worker.doing,
+        }
+        for seen in await parts.catalogue.workers(limit=WORKERS_MAX)
+    ]
+    return answers.Json({"items": items})
+
+
+@router.get("/settings", response_model=SettingsShown, summary="Show the settings in force")
+async def list_settings(parts: Parts) -> answers.Json:
+    """Those of this API server, and where each came from. Secrets are hidden."""
+    shown, origins = parts.settings.shown(), parts.settings.origins()
+    items = [{"name": n, "value": shown[n], "origin": origins[n]} for n in shown]
+    return answers.Json({"items": items})
+
+
+@health.get("/healthz", response_model=HealthShown, summary="Tell that the server runs")
+async def healthz() -> answers.Json:
+    """Whatever the database does: a server that runs is not to be restarted for it."""
+    return answers.Json({"status": "ok"})
+
+
+@health.get(
+    "/readyz",
+    response_model=HealthShown,
+    summary="Tell that the server can answer",
+    responses=documented(Unavailable),
+)
+async def readyz(parts: Parts) -> answers.Json:
+    """Database and queues answer, and the schema is the one that is known here."""
+    await parts.catalogue.check()
+    await parts.queue.check()
+    return answers.Json({"status": "ok"})

@@ -1,0 +1,117 @@
+"""Building the web app: the API, and what else is served on its port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+from fastapi import FastAPI
+
+from triptych.access.balancer import Balancer, BalancerTokens, regional_keys_url
+from triptych.access.gate import Gate
+from triptych.access.keys import KeyRing
+from triptych.access.rates import Rates
+from triptych.access.sites import Sites, is_loopback
+from triptych.api.app import create_app
+from triptych.api.paging import Cursors
+from triptych.api.parts import ApiParts
+from triptych.errors import SettingsError
+from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.settings import Settings
+from triptych.wiring.components import open_objects
+from triptych.wiring.database import Parts, connect
+
+KEY_CONNECTIONS = 2
+
+
+def is_open(settings: Settings) -> bool:
+    """Tell whether no key is asked for: on loopback, under loopback's names only.
+
+    A name that is set tells that something passes requests on to loopback.
+    """
+    return (
+        is_loopback(settings.api_host)
+        and not settings.allowed_hosts
+        and settings.oidc_signer is None
+    )
+
+
+@asynccontextmanager
+async def open_gate(parts: Parts) -> AsyncIterator[Gate]:
+    """Build the gate that API and WebSocket share.
+
+    Raises:
+        SettingsError: everybody would have to be let in, or nobody could be.
+    """
+    settings = parts.settings
+    keys = KeyRing(parts.catalogue)
+    open_ = is_open(settings)
+    balancer = _balancer(settings)
+    if not open_ and balancer is None and not await keys.any():
+        raise SettingsError(
+            f"The API is not open on {settings.api_host}, and there is no key for it.",
+            field="TRIPTYCH_API_HOST",
+            remedy="Make one with `triptych keys create NAME --scope operator`, or set "
+            "TRIPTYCH_OIDC_SIGNER; without keys it serves loopback only.",
+        )
+    sites = Sites(
+        settings.allowed_hosts,
+        settings.allowed_origins,
+        any_host=not open_ and not settings.allowed_hosts,
+    )
+    async with AsyncExitStack() as stack:
+        tokens = None
+        if balancer is not None:
+            connector = guarded_connector(AddressGuard(settings.fetch_allow), limit=KEY_CONNECTIONS)
+            session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            tokens = BalancerTokens(balancer, session)
+        rates = Rates(settings.api_rate, settings.api_burst)
+        yield Gate(sites, keys, rates, open_=open_, balancer=tokens)
+
+
+def _balancer(settings: Settings) -> Balancer | None:
+    if settings.oidc_signer is None:
+        return None
+    if settings.oidc_issuer is None:
+        raise SettingsError(
+            "It is not set, and TRIPTYCH_OIDC_SIGNER is.",
+            field="TRIPTYCH_OIDC_ISSUER",
+            remedy="Name the issuer that the load balancer's OIDC action has.",
+        )
+    return Balancer(
+        signer=settings.oidc_signer,
+        issuer=settings.oidc_issuer,
+        client=settings.oidc_client,
+        keys_url=settings.oidc_keys_url or regional_keys_url(settings.oidc_signer),
+        operators=settings.oidc_operators,
+    )
+
+
+async def check_access(settings: Settings, dsn: str) -> None:
+    """Raise the `SettingsError` that `open_gate` would, before a server is started."""
+    async with connect(settings, dsn) as parts, open_gate(parts):
+        return
+
+
+@asynccontextmanager
+async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
+    """Build the app; close what it opened when it is done.
+
+    Raises:
+        SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
+    """
+    settings = parts.settings
+    async with open_gate(parts) as gate:
+        yield create_app(
+            ApiParts(
+                settings=settings,
+                catalogue=parts.catalogue,
+                queue=parts.queue,
+                registry=parts.registry,
+                objects=await open_objects(settings),
+                gate=gate,
+                cursors=Cursors(await parts.catalogue.secret("cursor")),
+                local=is_open(settings),
+            )
+        )

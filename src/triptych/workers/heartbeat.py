@@ -1,0 +1,70 @@
+"""A worker's heartbeat: its present state, said again and again, so that others see it live."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from uuid import uuid4
+
+import structlog
+
+from triptych.errors import Unavailable
+from triptych.ports import Presence, WorkerState
+
+BEAT_S = 5.0
+SILENT_S = 3.5 * BEAT_S
+"""A worker that was not heard of for so long counts as gone: three beats may be lost."""
+FORGET_S = 3600.0
+"""A worker that died without a word is shown for so long."""
+
+log = structlog.get_logger(__name__)
+
+
+class Heartbeat:
+    """Writes one small row every few seconds: a later beat replaces an earlier one."""
+
+    def __init__(self, presence: Presence, phases: Sequence[str]) -> None:
+        self._presence = presence
+        self._phases = tuple(phases)
+        self._id = uuid4()
+        self._started_at = datetime.now(UTC)
+
+    async def run(self, stop: asyncio.Event, doing: Callable[[], Mapping[str, int]]) -> None:
+        """Beat until cancelled; from ``stop`` on, say that the worker is stopping."""
+        while True:
+            await self._guarded(self._presence.beat(self._state(stop, doing), forget_s=FORGET_S))
+            pause = BEAT_S * random.uniform(0.8, 1.2)  # noqa: S311
+            if stop.is_set():
+                await asyncio.sleep(pause)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+
+    async def leave(self) -> None:
+        """Say that the worker has stopped."""
+        await self._guarded(self._presence.leave(self._id))
+
+    def _state(self, stop: asyncio.Event, doing: Callable[[], Mapping[str, int]]) -> WorkerState:
+        return WorkerState(
+            id=self._id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("triptych"),
+            phases=self._phases,
+            doing=doing(),
+            stopping=stop.is_set(),
+            started_at=self._started_at,
+        )
+
+    async def _guarded(self, saying: Awaitable[None]) -> None:
+        """Say it, or pass over it: the next beat says everything again."""
+        try:
+            await saying
+        except Unavailable as error:
+            log.info("beat_lost", error=str(error))

@@ -1,0 +1,205 @@
+"""A real API server on a real database, filled with some of everything; and a client for it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+
+from triptych.api.server import address, bind, serve
+from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
+from triptych.model import (
+    Colour,
+    Insight,
+    ItemResult,
+    NewItem,
+    Policy,
+    Reason,
+    Run,
+    RunKind,
+    Staged,
+)
+from triptych.objects import open_store
+from triptych.ports import Catalogue, DeadLetter, Queue
+from triptych.registry import ActiveBrandRegistry
+from triptych.settings import Settings
+from triptych.urls import item_key
+from triptych.wiring import Parts, connect
+from triptych.wiring.web import open_web
+
+POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600)
+WINDOW = 500
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+HTML = b"<script>alert(1)</script>"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, read whole."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        import orjson
+
+        return orjson.loads(self.body)
+
+
+@dataclass
+class Api:
+    """A server and what is behind it."""
+
+    url: str
+    parts: Parts
+    session: aiohttp.ClientSession
+    stop: asyncio.Event
+    serving: asyncio.Task[None]
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.parts.catalogue
+
+    @property
+    def queue(self) -> Queue:
+        return self.parts.queue
+
+    @property
+    def registry(self) -> ActiveBrandRegistry:
+        return self.parts.registry
+
+    async def __call__(self, method: str, path: str, **options: Any) -> Reply:
+        at = path if path.startswith(("/healthz", "/readyz")) else f"/api/v1{path}"
+        async with self.session.request(
+            method, f"{self.url}{at}", allow_redirects=False, **options
+        ) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, **options: Any) -> Reply:
+        return await self("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Reply:
+        return await self("POST", path, **options)
+
+
+def settings_for(dsn: str, data: Path, **overrides: Any) -> Settings:
+    return Settings.load(
+        **{
+            "data": data,
+            "database_url": dsn,
+            "embedder": "none",
+            "api_rate": 100_000.0,
+            "api_burst": 100_000,
+            **overrides,
+        }
+    )
+
+
+@asynccontextmanager
+async def serving(dsn: str, data: Path, **overrides: Any) -> AsyncIterator[Api]:
+    settings = settings_for(dsn, data, **overrides)
+    async with connect(settings, dsn) as parts, open_web(parts) as app:
+        stop = asyncio.Event()
+        listening = bind("127.0.0.1", 0)
+        task = asyncio.create_task(serve(app, listening, stop, drain_s=10))
+        async with aiohttp.ClientSession() as session:
+            yield Api(address(listening), parts, session, stop, task)
+            stop.set()
+            await task
+        listening.close()
+
+
+async def commit(
+    catalogue: Catalogue, brand: str, contents: dict[str, tuple[bytes, str]], *, failed: int = 0
+) -> Run:
+    """Commit a run of a brand whose URLs have these bytes and types, and some that failed."""
+    run_id = uuid4()
+    await catalogue.open_run(
+        brand,
+        run_id=run_id,
+        kind=RunKind.FULL,
+        source="catalog:https://user:secret@catalogue.example",
+        policy=POLICY,
+        owe_gather=False,
+    )
+    urls = [*contents, *(f"https://gone.example/{n}" for n in range(failed))]
+    rows = [NewItem(item_key(url), url, {"alt": f"About {url}"}) for url in urls]
+    for start in range(0, len(rows), WINDOW):
+        await catalogue.expect(run_id, rows[start : start + WINDOW], cursor=None, limit=10**6)
+    results = [
+        ItemResult(row.key, _staged(*contents[row.url]))
+        if row.url in contents
+        else ItemResult(row.key, None, Reason.NOT_FOUND, "404")
+        for row in rows
+    ]
+    for start in range(0, len(results), WINDOW):
+        await catalogue.settle(run_id, results[start : start + WINDOW], limit=10**6)
+    await catalogue.seal(run_id)
+    return await catalogue.commit(run_id)
+
+
+def _staged(body: bytes, media_type: str) -> Staged:
+    sha256 = hashlib.sha256(body).digest()
+    name = sha256.hex()
+    return Staged(
+        sha256=sha256,
+        object_key=f"sha256/{name[:2]}/{name[2:4]}/{name}",
+        media_type=media_type,
+        size_bytes=len(body),
+        width=4,
+        height=3,
+        phash=-7,
+        embedding=None,
+        model=None,
+        colours=(Colour(int(name[:6], 16), 1.0),),
+    )
+
+
+async def put_objects(settings: Settings, contents: dict[str, tuple[bytes, str]]) -> None:
+    store = open_store(settings.store_url, settings.data / "objects")
+    for body, media_type in contents.values():
+        await store.put(body, hashlib.sha256(body).digest(), media_type)
+
+
+def pictures(count: int, *, salt: str = "") -> dict[str, tuple[bytes, str]]:
+    return {
+        f"https://x.example/{n}": (f"picture {n}{salt}".encode() * 50, "image/png")
+        for n in range(count)
+    }
+
+
+async def fill(api: Api) -> dict[str, UUID]:
+    """Some of everything that the API shows."""
+    first = pictures(7)
+    second = {
+        **pictures(5),
+        **pictures(2, salt="!"),
+        "https://x.example/svg": (SVG, "image/svg+xml"),
+    }
+    await put_objects(api.parts.settings, {**first, **second})
+    old = await commit(api.catalogue, "nike", first, failed=3)
+    new = await commit(api.catalogue, "nike", second, failed=2)
+    await api.catalogue.begin_ai("nike", new.id)
+    await api.catalogue.finish_ai(new.id, [Insight("duplicates", {"groups": []}, seconds=0.1)])
+    opened = await api.registry.open("adidas", source="manifest:https://x.example/a.csv")
+    await api.catalogue.bury(
+        DeadLetter(
+            URL_QUEUE,
+            "m1",
+            {"brand": "nike", "url": "https://x.example/9", "metadata": {}},
+            Headers(run_id=old.id, item_key=b"k" * 16).encode(),
+            "received too often",
+            old.id,
+        )
+    )
+    await api.catalogue.bury(DeadLetter(AI_QUEUE, "m2", "no object", {}, "invalid", None))
+    return {"old": old.id, "new": new.id, "active": opened.run.id}

@@ -1,0 +1,38 @@
+"""The guide's examples, run as they stand."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+
+from tests.integration.api_rig import serving
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "api.md"
+PATIENCE_S = 60.0
+
+
+async def test_the_examples_of_the_guide_work(migrated_dsn: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 6
+    script = "\n".join(["set -eu", *blocks])
+    async with serving(migrated_dsn, tmp_path) as api:
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", script),
+            env={
+                "API": f"{api.url}/api/v1",
+                "SOURCE": f"manifest:{tmp_path}/nike.csv",
+                "PATH": "/usr/bin:/bin",
+            },
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    if b"curl: not found" in err:  # pragma: no cover
+        pytest.fail("curl is needed: it comes with every system that has git")
+    assert process.returncode == 0, err.decode()
+    assert b'"reason":"invalid-request"' in out
+    assert b'"schedule":"0 3 * * 1"' in out or b'"kind":"put_brand"' in out
