@@ -19,7 +19,7 @@ LAYERS = (
     {"local", "doctor"},
     {"wiring"},
     {"api", "live", "workers"},
-    {"phases", "exports", "reports"},
+    {"phases", "exports", "reports", "search"},
     {"registry", "insights", "fetch", "media", "objects", "access"},
     {"telemetry"},
     {

@@ -25,6 +25,7 @@ from triptych.ports.queue import Queue, QueueDepth
 from triptych.ports.reading import FailureGroup, Feed, News, Reading
 from triptych.ports.registry import DeadLetter, Due, Opened, Outgoing, Registry, Settlement
 from triptych.ports.retention import Retention
+from triptych.ports.search import Hit, Hits, Nearest, Search
 from triptych.ports.source import Page, Row, Source
 from triptych.ports.steering import DueBrand, Steering
 from triptych.ports.tasks import Audit, Claim, KeptAudit, Request, Task, Tasks, TaskState
@@ -51,10 +52,13 @@ __all__ = [
     "FailedItem",
     "FailureGroup",
     "Feed",
+    "Hit",
+    "Hits",
     "KeptAudit",
     "KeptLetter",
     "Marks",
     "NearColour",
+    "Nearest",
     "News",
     "Opened",
     "Outgoing",
@@ -70,6 +74,7 @@ __all__ = [
     "Row",
     "Scheduled",
     "Scope",
+    "Search",
     "SeenWorker",
     "Settlement",
     "Slice",

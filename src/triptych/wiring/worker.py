@@ -36,6 +36,7 @@ from triptych.wiring.models import Models
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
 from triptych.workers.heartbeat import Heartbeat
+from triptych.workers.indexer import Indexer
 from triptych.workers.notifier import Notifier
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.worker import Phase, Station, Worker
@@ -79,6 +80,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
             Sweeper(parts.registry, intervals),
             Collector(parts.catalogue, await open_objects(settings), _keeping(settings)),
             await _notifier(parts, stack),
+            Indexer(parts.catalogue),
             Heartbeat(parts.catalogue, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
