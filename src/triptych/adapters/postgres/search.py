@@ -7,7 +7,10 @@ and later) goes on with it until enough entries pass them ("iterative scans").
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -27,8 +30,11 @@ INDEXED_DIMENSIONS_MAX = 4_000
 EF_SEARCH_MIN = 100
 EF_SEARCH_MAX = 1_000
 """Entries that HNSW's walk keeps in hand: at least twice what is wanted, in pgvector's range."""
-SCAN_MAX = 40_000
-"""Entries that one walk looks at, at most, however few of them pass the filters."""
+SCAN_MAX = 10_000
+"""Entries that one walk looks at, at most, however few of them pass the filters: a filter that lets
+so few through is quicker looked up."""
+SOON_S = 0.001
+"""The shortest deadline there is."""
 INDEXER_LOCK = 0x7472697365617263
 """``trisearc`` in ASCII: the advisory lock of whoever is at the index."""
 
@@ -44,7 +50,7 @@ class PostgresSearch:
         without = wanted.without[1] if wanted.without else None
         args = [run_id, wanted.model, HalfVector(wanted.vector), without, wanted.limit]
         rows = await self._search(
-            statements()["nearest_in_snapshot"], [*args, *_conditions(wanted)], wanted, walk=False
+            statements()["nearest_in_snapshot"], [*args, *_conditions(wanted)], wanted
         )
         if not rows:
             await check_kept(self._database, run_id)
@@ -56,6 +62,7 @@ class PostgresSearch:
         What a walk through the index leaves short, because few entries pass the filters, is
         searched for once more without the index.
         """
+        ends = time.monotonic() + wanted.deadline_s
         spaces = await self._database.rows("space_of", wanted.model)
         if not spaces:
             return Hits([], exact=True)
@@ -68,27 +75,27 @@ class PostgresSearch:
             )
         sql = statements()["nearest_anywhere"]
         sql = sql.replace(":space", str(space)).replace(":dimension", str(dimension))
+        walked, looked = sql.replace(":exactly", ""), sql.replace(":exactly", " + 0")
         brand, key = wanted.without or (None, None)
         args = [HalfVector(wanted.vector), wanted.model, brand, key, wanted.limit]
         args += _conditions(wanted)
-        indexed = dimension <= INDEXED_DIMENSIONS_MAX
-        rows = await self._search(sql, args, wanted, walk=indexed)
-        exact = not indexed
-        if indexed and len(rows) < wanted.limit and wanted.matching != AssetFilter():
-            rows = await self._search(sql, args, wanted, walk=False)
-            exact = True
+        exact = dimension > INDEXED_DIMENSIONS_MAX
+        rows = await self._search(looked if exact else walked, args, wanted, walk=not exact)
+        if not exact and len(rows) < wanted.limit and wanted.matching != AssetFilter():
+            left_s = max(ends - time.monotonic(), SOON_S)
+            with suppress(SearchUnavailable):  # What the walk has found is better than nothing.
+                rows = await self._search(looked, args, replace(wanted, deadline_s=left_s))
+                exact = True
         return Hits([_to_hit(row) for row in rows], exact=exact)
 
     async def _search(
-        self, sql: str, args: Sequence[object], wanted: Nearest, *, walk: bool
+        self, sql: str, args: Sequence[object], wanted: Nearest, *, walk: bool = False
     ) -> list[asyncpg.Record]:
         """Run a search within its deadline; ``walk`` along the index, or look at everything."""
         ef_search = min(max(EF_SEARCH_MIN, 2 * wanted.limit), EF_SEARCH_MAX)
         limits = (f"{wanted.deadline_s * 1000:.0f}", str(ef_search), str(SCAN_MAX))
         async with self._database.connection() as connection, connection.transaction():
             await connection.fetch(statements()["search_limits"], *limits, "off" if walk else "on")
-            if not walk:
-                await connection.execute(statements()["search_without_walk"])
             try:
                 found: list[asyncpg.Record] = await connection.fetch(sql, *args)
             except asyncpg.QueryCanceledError as error:

@@ -8,7 +8,8 @@ select set_config('statement_timeout', $1, true),
        set_config('hnsw.iterative_scan', 'strict_order', true),
        set_config('hnsw.ef_search', $2, true),
        set_config('hnsw.max_scan_tuples', $3, true),
-       -- Whoever joins otherwise has to look at every entry first.
+       -- The planner takes what joins let through for one row, and rather sorts everything.
+       set_config('enable_sort', $4, true),
        set_config('enable_hashjoin', $4, true),
        set_config('enable_mergejoin', $4, true)
 
@@ -41,7 +42,8 @@ order by found.similarity desc, a.key
 
 -- nearest_anywhere --
 -- `:space` and `:dimension` are whole numbers of ours: an index is of one dimension, and found by
--- its condition. An entry counts only as long as the brand's snapshot has the same content.
+-- its condition. `:exactly` is nothing, or what keeps the index from giving the order. An entry
+-- counts only as long as the brand's snapshot has the same content.
 select -(s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)) as similarity,
        a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
        a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata
@@ -62,7 +64,7 @@ where s.space = :space and a.sha256 = s.sha256 and a.model = $2
   and ($16::boolean is null or (m.duplicates is not null) = $16)
   and ($17::text is null or m.look = $17)
   and ($18::real is null or m.outlier >= $18)
-order by s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension) limit $5
+order by (s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)):exactly limit $5
 
 -- embedding_of --
 select a.model, a.embedding
@@ -166,7 +168,3 @@ delete from search_progress where brand = $1
 -- index_space --
 create index if not exists searchable_in_:space on searchable
 using hnsw ((embedding::halfvec(:dimension)) halfvec_ip_ops) where space = :space
-
--- search_without_walk --
--- Every entry is looked at: the only index that gives an order is passed over.
-set local enable_indexscan = off
