@@ -22,8 +22,8 @@ from schemathesis import GenerationMode
 
 from tests.conftest import PostgresServer
 from tests.integration.api_rig import fill, serving
-from triptych.api.answers import asset_id
 from triptych.api.app import create_app
+from triptych.asset_ids import asset_id
 from triptych.errors import InvalidBrand
 from triptych.messages import check_brand
 from triptych.urls import item_key

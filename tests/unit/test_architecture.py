@@ -26,7 +26,7 @@ LAYERS = (
         *("ports", "retry", "batching", "settings", "urls", "interruption", "failures"),
         *("schedule", "states"),
     },
-    {"messages", "data_folder", "cores"},
+    {"messages", "data_folder", "cores", "asset_ids"},
     {"errors"},
     {"model"},
 )

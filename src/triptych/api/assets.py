@@ -12,6 +12,7 @@ from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
 from triptych.api.requests import Asked, AssetsAsked
 from triptych.api.schemas import AssetShown, Page
+from triptych.asset_ids import read_asset_id
 from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
 from triptych.ports import AssetFilter, NearColour
 
@@ -34,7 +35,7 @@ async def _asset_id(
         ),
     ],
 ) -> tuple[str, bytes]:
-    return answers.read_asset_id(asset)
+    return read_asset_id(asset)
 
 
 AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
