@@ -24,7 +24,7 @@ from triptych.adapters.postgres import browsing
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.postgres.statements import statements
 from triptych.api.answers import asset_id
-from triptych.api.server import address, bind, serve
+from triptych.serving import address, bind, serve
 
 ASSETS = 100_000
 BRANDS = 200
