@@ -23,8 +23,8 @@ from tests.integration.api_rig import Api, serving
 from triptych.adapters.postgres import browsing
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.postgres.statements import statements
-from triptych.api.server import address, bind, serve
 from triptych.asset_ids import asset_id
+from triptych.serving import address, bind, serve
 
 ASSETS = 100_000
 BRANDS = 200

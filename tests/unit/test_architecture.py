@@ -24,7 +24,7 @@ LAYERS = (
     {"telemetry"},
     {
         *("ports", "retry", "batching", "settings", "urls", "interruption", "failures"),
-        *("schedule", "states"),
+        *("schedule", "states", "serving"),
     },
     {"messages", "data_folder", "cores", "asset_ids"},
     {"errors"},

@@ -16,7 +16,7 @@ from triptych.asset_ids import asset_id
 from triptych.model import AiState, Asset, Run, RunState
 from triptych.ports import Scheduled, Task, TaskState
 from triptych.settings import without_password
-from triptych.states import brand_state, phase, run_state
+from triptych.states import brand_state, run_state
 
 T = TypeVar("T")
 PHASH_MASK = 2**64 - 1
@@ -56,14 +56,7 @@ def run(found: Run) -> dict[str, Any]:
 
 def brand(found: Scheduled) -> dict[str, Any]:
     """Show a brand."""
-    latest = found.brand.latest
-    return {
-        **brand_state(found.brand),
-        "schedule": found.schedule,
-        "due_at": found.due_at,
-        "state": latest.state if latest else "new",
-        "phase": phase(latest),
-    }
+    return {**brand_state(found.brand), "schedule": found.schedule, "due_at": found.due_at}
 
 
 def asset(found: Asset) -> dict[str, Any]:

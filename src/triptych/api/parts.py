@@ -37,7 +37,7 @@ class ApiParts:
     cursors: Cursors
     local: bool
     """True when only this machine reaches the server: then sources may be files of it."""
-    thumbnails: Thumbnails | None = None
+    thumbnails: Thumbnails
 
 
 async def _parts(request: Request) -> ApiParts:
