@@ -17,7 +17,7 @@ import pytest
 
 from tests.contract.catalogue_contract import POLICY
 from triptych.errors import AssetNotFound, BadInput, RunNotFound, SearchUnavailable
-from triptych.model import Colour, ItemResult, NewItem, Run, RunKind, Staged
+from triptych.model import Colour, Insight, ItemResult, NewItem, Run, RunKind, Staged
 from triptych.ports import AssetFilter, Catalogue, Hits, Marks, NearColour, Nearest
 from triptych.urls import item_key
 
@@ -82,7 +82,8 @@ async def commit_vectors(
 async def mark(catalogue: Catalogue, run: Run, urls: Sequence[str], **values: list[Any]) -> None:
     await catalogue.begin_ai(run.brand, run.id)
     keys = np.frombuffer(b"".join(item_key(url) for url in urls), np.uint8).reshape(-1, 16)
-    assert await catalogue.finish_ai(run.id, [], marks=Marks(keys, values))
+    insights = [Insight("marks", {})]
+    assert await catalogue.finish_ai(run.id, insights, marks=Marks(keys, values))
 
 
 async def index_all(catalogue: Catalogue, *, limit: int = 100) -> int:

@@ -114,7 +114,7 @@ async def content(
     found = await parts.catalogue.asset(*asset, run_id=asked.run)
     etag = f'"{found.sha256.hex()}"'
     headers = {**_headers(found), "ETag": etag, "Accept-Ranges": "bytes"}
-    if _matches(request.headers.get("if-none-match"), etag):
+    if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     asks = request.headers.get("range")
     if (condition := request.headers.get("if-range")) is not None and condition != etag:
@@ -171,7 +171,8 @@ def _headers(asset: Asset) -> dict[str, str]:
     }
 
 
-def _matches(header: str | None, etag: str) -> bool:
+def matches(header: str | None, etag: str) -> bool:
+    """Tell whether an If-None-Match header names the ETag."""
     if header is None:
         return False
     given = [entry.strip().removeprefix("W/") for entry in header.split(",")]
@@ -199,7 +200,7 @@ async def get_thumbnail(
         "Cache-Control": "private, no-cache",
         "Content-Security-Policy": SANDBOX,
     }
-    if _matches(request.headers.get("if-none-match"), etag):
+    if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     body = await parts.thumbnails.get(found.sha256, int(asked.w))
     return Response(body, headers=headers, media_type="image/webp")

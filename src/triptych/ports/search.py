@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -48,6 +49,38 @@ class Hits:
     rows: Sequence[Hit]
     exact: bool
     """False: of the very nearest some may be missing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Where a snapshot's assets lie on its map, in key order."""
+
+    keys: npt.NDArray[np.uint8]
+    """(n, 16)."""
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.float32]
+    clusters: npt.NDArray[np.int32]
+    """(n,): which of ``names``, or -1."""
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Some of a snapshot's embeddings: those of the lowest keys, which are an even sample."""
+
+    keys: Sequence[bytes]
+    sha256: Sequence[bytes]
+    models: Sequence[str]
+    vectors: Sequence[Vector]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The contents that two snapshots both have."""
+
+    count: int
+    pairs: Sequence[tuple[bytes, bytes]]
+    """Of some of them: the key in the one and in the other, the lowest of each."""
 
 
 class Search(Protocol):
@@ -104,5 +137,25 @@ class Search(Protocol):
         """Bring the index nearer to one brand's snapshot, by at most ``limit`` assets.
 
         False: nothing is left to do, or another process is at it. Safe to repeat and to kill.
+        """
+        ...
+
+    async def mapped_at(self, run_id: UUID) -> datetime | None:
+        """Return when the AI phase last published anything of a snapshot; None before it has."""
+        ...
+
+    async def points(self, run_id: UUID, *, limit: int) -> Points:
+        """Return the first ``limit`` assets by key that have a place on the snapshot's map."""
+        ...
+
+    async def sample(self, run_id: UUID, *, limit: int) -> Sample:
+        """Return the embeddings of the first ``limit`` assets by key that have one."""
+        ...
+
+    async def shared(self, one: UUID, other: UUID, *, limit: int, deadline_s: float) -> Shared:
+        """Count the contents that two snapshots share, and name ``limit`` of them.
+
+        Raises:
+            SearchUnavailable: it took longer than its deadline.
         """
         ...

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -29,6 +29,8 @@ from triptych.model import Asset
 from triptych.ports import AssetFilter, Browsing, Embedder, Hits, Nearest, Search, TextEncoder
 from triptych.ports.search import Vector
 
+IMAGES_MAX = 8
+"""Pictures to search by that are held in memory at a time, arriving ones included."""
 LIMIT_MAX = 500
 """Assets that one search gives."""
 TEXT_MAX_CHARS = 500
@@ -113,6 +115,7 @@ class SearchRoom:
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(at_once)
         self._waiting = 0
+        self._images = 0
         self._embedding = threading.Lock()
 
     async def by_text(self, text: str, where: Where) -> Matches:
@@ -193,6 +196,21 @@ class SearchRoom:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Hold a picture that arrives, until it has been searched by.
+
+        Raises:
+            SearchUnavailable: `IMAGES_MAX` are held already.
+        """
+        if self._images >= IMAGES_MAX:
+            raise SearchUnavailable("Too many pictures at once.", remedy="Ask again in a moment.")
+        self._images += 1
+        try:
+            yield
+        finally:
+            self._images -= 1
 
     def _embed(self, body: bytes) -> tuple[Embedder, Vector]:
         embedder = self._models.embedder()

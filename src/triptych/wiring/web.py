@@ -23,6 +23,7 @@ from triptych.settings import Settings
 from triptych.wiring.components import open_objects, open_thumbnails
 from triptych.wiring.database import Parts, connect
 from triptych.wiring.live import open_live
+from triptych.wiring.search import open_search
 
 KEY_CONNECTIONS = 2
 
@@ -109,6 +110,7 @@ async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
         open_gate(parts) as gate,
         open_thumbnails(settings, objects) as thumbnails,
         open_live(parts, gate) as live,
+        open_search(settings, parts.catalogue) as search,
     ):
         api = ApiParts(
             settings=settings,
@@ -120,6 +122,7 @@ async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
             cursors=Cursors(await parts.catalogue.secret("cursor")),
             local=is_open(settings),
             thumbnails=thumbnails,
+            search=search,
         )
         yield create_app(api, live)
 

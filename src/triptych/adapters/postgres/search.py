@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import numpy as np
 from pgvector import HalfVector
 
 from triptych.adapters.postgres.browsing import mark_conditions, no_such_asset, own_conditions
@@ -22,7 +24,8 @@ from triptych.adapters.postgres.rows import to_asset
 from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction
 from triptych.adapters.postgres.statements import statements
 from triptych.errors import BadInput, SearchUnavailable
-from triptych.ports import AssetFilter, Hit, Hits, Nearest
+from triptych.model import KEY_BYTES
+from triptych.ports import AssetFilter, Hit, Hits, Nearest, Points, Sample, Shared
 from triptych.ports.search import Vector
 
 INDEXED_DIMENSIONS_MAX = 4_000
@@ -96,14 +99,7 @@ class PostgresSearch:
         limits = (f"{wanted.deadline_s * 1000:.0f}", str(ef_search), str(SCAN_MAX))
         async with self._database.connection() as connection, connection.transaction():
             await connection.fetch(statements()["search_limits"], *limits, "off" if walk else "on")
-            try:
-                found: list[asyncpg.Record] = await connection.fetch(sql, *args)
-            except asyncpg.QueryCanceledError as error:
-                raise SearchUnavailable(
-                    f"The search took longer than {wanted.deadline_s:g} s.",
-                    remedy="Search in one brand, or with fewer filters.",
-                ) from error
-            return found
+            return await _fetch(connection, sql, args, wanted.deadline_s)
 
     async def embedding_of(
         self, brand: str, key: bytes, *, run_id: UUID | None = None
@@ -132,6 +128,45 @@ class PostgresSearch:
         """See `triptych.ports.Search.unindexed_brands`."""
         return int((await self._database.rows("unindexed_brands"))[0]["brands"])
 
+    async def mapped_at(self, run_id: UUID) -> datetime | None:
+        """See `triptych.ports.Search.mapped_at`."""
+        at: datetime | None = (await self._database.rows("mapped_at", run_id))[0]["at"]
+        return at
+
+    async def points(self, run_id: UUID, *, limit: int) -> Points:
+        """See `triptych.ports.Search.points`."""
+        row = (await self._database.rows("points", run_id, limit))[0]
+        if row["keys"] is None:
+            nothing = np.empty(0, np.float32)
+            keys = np.empty((0, KEY_BYTES), np.uint8)
+            return Points(keys, nothing, nothing, np.empty(0, np.int32), [])
+        return Points(
+            np.frombuffer(row["keys"], np.uint8).reshape(-1, KEY_BYTES),
+            np.frombuffer(row["x"], ">f4").astype(np.float32),
+            np.frombuffer(row["y"], ">f4").astype(np.float32),
+            np.frombuffer(row["clusters"], ">i4").astype(np.int32),
+            list(row["names"]),
+        )
+
+    async def sample(self, run_id: UUID, *, limit: int) -> Sample:
+        """See `triptych.ports.Search.sample`."""
+        rows = await self._database.rows("sample", run_id, limit)
+        return Sample(
+            [row["key"] for row in rows],
+            [row["sha256"] for row in rows],
+            [row["model"] for row in rows],
+            [row["embedding"] for row in rows],
+        )
+
+    async def shared(self, one: UUID, other: UUID, *, limit: int, deadline_s: float) -> Shared:
+        """See `triptych.ports.Search.shared`."""
+        limits = (f"{deadline_s * 1000:.0f}", str(EF_SEARCH_MIN), str(SCAN_MAX), "on")
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.fetch(statements()["search_limits"], *limits)
+            rows = await _fetch(connection, statements()["shared"], [one, other, limit], deadline_s)
+        count = int(rows[0]["shared"]) if rows else 0
+        return Shared(count, [(row["one"], row["other"]) for row in rows])
+
     async def index_some(self, *, limit: int) -> bool:
         """See `triptych.ports.Search.index_some`."""
 
@@ -150,6 +185,20 @@ class PostgresSearch:
             return True
 
         return await self._database.transact(work)
+
+
+async def _fetch(
+    connection: asyncpg.Connection, sql: str, args: Sequence[object], deadline_s: float
+) -> list[asyncpg.Record]:
+    """Run a statement whose transaction has a deadline."""
+    try:
+        found: list[asyncpg.Record] = await connection.fetch(sql, *args)
+    except asyncpg.QueryCanceledError as error:
+        raise SearchUnavailable(
+            f"The search took longer than {deadline_s:g} s.",
+            remedy="Search in one brand, or with fewer filters.",
+        ) from error
+    return found
 
 
 async def _advance(tx: Transaction, brand: str, run_id: UUID, after: bytes, limit: int) -> None:

@@ -168,3 +168,37 @@ delete from search_progress where brand = $1
 -- index_space --
 create index if not exists searchable_in_:space on searchable
 using hnsw ((embedding::halfvec(:dimension)) halfvec_ip_ops) where space = :space
+
+-- mapped_at --
+select max(created_at) as at from insights where run_id = $1
+
+-- points --
+-- One row: what is sent as it is, not a row a point.
+with placed as (
+    select key, x, y, cluster from marks
+    where run_id = $1 and x is not null and y is not null order by key limit $2
+), numbered as (
+    select key, x, y, case when cluster is null then -1
+        else dense_rank() over (order by cluster collate "C" nulls last)::integer - 1 end as cluster
+    from placed
+)
+select string_agg(key, ''::bytea order by key) as keys,
+       string_agg(float4send(x), ''::bytea order by key) as x,
+       string_agg(float4send(y), ''::bytea order by key) as y,
+       string_agg(int4send(cluster), ''::bytea order by key) as clusters,
+       array(select distinct cluster collate "C" from placed where cluster is not null
+             order by 1) as names
+from numbered
+
+-- sample --
+select key, sha256, model, embedding from assets
+where run_id = $1 and embedding is not null and model is not null order by key limit $2
+
+-- shared --
+with one as (
+    select distinct on (sha256) sha256, key from assets where run_id = $1 order by sha256, key
+), other as (
+    select distinct on (sha256) sha256, key from assets where run_id = $2 order by sha256, key
+)
+select count(*) over () as shared, one.key as one, other.key as other
+from one join other using (sha256) order by one.key limit $3
