@@ -148,17 +148,23 @@ def leave_to_schema(case: schemathesis.Case) -> None:
                 del case.query[name]
     if case.path == "/api/v1/search":
         leave_search_to_schema(case)
-    if isinstance(case.path_parameters, dict) and "brand" in case.path_parameters:
-        try:
-            check_brand(unquote(case.path_parameters["brand"]))
-        except InvalidBrand:
-            case.path_parameters["brand"] = "nike"
+    leave_names_to_schema(case)
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid4())  # Others may have come with the same.
     if isinstance(case.body, dict):
         case.body.pop("schedule", None)
         if not str(case.body.get("source", "")).isprintable():
             del case.body["source"]
+
+
+def leave_names_to_schema(case: schemathesis.Case) -> None:
+    """Name brands by names that they can have."""
+    for name in ("brand", "other"):
+        if isinstance(case.path_parameters, dict) and name in case.path_parameters:
+            try:
+                check_brand(unquote(case.path_parameters[name]))
+            except InvalidBrand:
+                case.path_parameters[name] = "nike"
 
 
 def leave_search_to_schema(case: schemathesis.Case) -> None:
