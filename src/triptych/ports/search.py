@@ -149,7 +149,10 @@ class Search(Protocol):
         ...
 
     async def sample(self, run_id: UUID, *, limit: int) -> Sample:
-        """Return the embeddings of the first ``limit`` assets by key that have one."""
+        """Return the embeddings of the first assets by key that have one, at most ``limit``.
+
+        Fewer where most assets have none.
+        """
         ...
 
     async def shared(self, one: UUID, other: UUID, *, limit: int, deadline_s: float) -> Shared:

@@ -38,6 +38,8 @@ SCAN_MAX = 10_000
 so few through is quicker looked up."""
 SOON_S = 0.001
 """The shortest deadline there is."""
+SAMPLE_SCAN = 4
+"""Assets looked at for each embedding of a sample: some may have none."""
 INDEXER_LOCK = 0x7472697365617263
 """``trisearc`` in ASCII: the advisory lock of whoever is at the index."""
 
@@ -150,7 +152,7 @@ class PostgresSearch:
 
     async def sample(self, run_id: UUID, *, limit: int) -> Sample:
         """See `triptych.ports.Search.sample`."""
-        rows = await self._database.rows("sample", run_id, limit)
+        rows = await self._database.rows("sample", run_id, limit, SAMPLE_SCAN * limit)
         return Sample(
             [row["key"] for row in rows],
             [row["sha256"] for row in rows],

@@ -63,13 +63,16 @@ where ($5::text is null or media_type = $5)
 order by key limit $4
 
 -- assets_page_marked --
--- The same where marks have to be looked at, too.
+-- The same where marks have to be looked at, too: as many of them, behind the same key, reach at
+-- least as far, for only assets have any.
 select scanned.key, scanned.run_id, brand, url, sha256, object_key, media_type, size_bytes, width,
        height, phash, colours, model, metadata
 from (
     select * from assets where run_id = $1 and key > $2 order by key limit $3
 ) scanned
-left join marks m on m.run_id = $1 and m.key = scanned.key
+left join (
+    select * from marks where run_id = $1 and key > $2 order by key limit $3
+) m on m.key = scanned.key
 where ($5::text is null or media_type = $5)
   and ($6::text is null or starts_with(media_type, $6))
   and ($7::text is null or strpos(lower(url), lower($7)) > 0

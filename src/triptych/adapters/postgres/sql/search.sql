@@ -191,8 +191,9 @@ select string_agg(key, ''::bytea order by key) as keys,
 from numbered
 
 -- sample --
-select key, sha256, model, embedding from assets
-where run_id = $1 and embedding is not null and model is not null order by key limit $2
+select key, sha256, model, embedding
+from (select * from assets where run_id = $1 order by key limit $3) scanned
+where embedding is not null and model is not null order by key limit $2
 
 -- shared --
 with one as (
