@@ -1,6 +1,7 @@
 """Real pictures, fetched by package name into a folder that is never committed.
 
-Photographs and drawings come from Debian packages (``apt-get download``, unpacked with
+`album` has 125 photographs (some of paintings), `wallpapers` larger ones and rendered scenes,
+`stamps` cut-out objects with their names, `icons` marks of brands. They come from Debian packages (``apt-get download``, unpacked with
 ``dpkg-deb -x``; nothing is installed), brands' icons from the demo's npm package.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,12 +29,22 @@ WALLPAPERS = (
     "lomiri-wallpapers-20.04",
     "ukui-wallpapers",
 )
+GCOMPRIS = "gcompris-qt-data"
+GCOMPRIS_PHOTOS = (
+    "explore_monuments",
+    "erase",
+    "details",
+    "explore_world_animals",
+    "explore_farm_animals",
+)
+"""Activities of a learning game whose resource files hold photographs, as WebP."""
 STAMPS = "tuxpaint-stamps-default"
 """Cut-out photographs and drawings in folders by subject, each beside a text that names it."""
 ICONS = ROOT / "demo" / "node_modules" / "@lobehub" / "icons-static-png"
 APT_S = 600.0
 SIDE_MAX = 1_280
 """Photographs are brought to this side at most: they come with up to 5,640."""
+SIDE_MIN = 300
 QUALITY = 92
 PICTURES = frozenset({".jpg", ".png", ".webp"})
 
@@ -61,13 +73,29 @@ def package(name: str) -> Path:
     return folder
 
 
-def photographs() -> dict[str, Path]:
-    """Return a file of every wallpaper, by a name of its own; no two show one picture."""
+def album() -> dict[str, bytes]:
+    """Return the photographs of GCompris's resource files, WebP of at least `SIDE_MIN` a side."""
+    found: dict[str, bytes] = {}
+    for activity in GCOMPRIS_PHOTOS:
+        file = package(GCOMPRIS) / "usr" / "share" / "gcompris-qt" / "rcc" / f"{activity}.rcc"
+        body = file.read_bytes()
+        for match in re.finditer(rb"RIFF(....)WEBP", body, re.DOTALL):
+            length = int.from_bytes(match[1], "little") + 8
+            picture = body[match.start() : match.start() + length]
+            with Image.open(io.BytesIO(picture)) as image:
+                if min(image.size) >= SIDE_MIN:
+                    found[f"{activity}/{len(found)}"] = picture
+    return found
+
+
+def wallpapers() -> dict[str, Path]:
+    """Return photographs and rendered scenes, by a name each; no two show one picture."""
     found: dict[str, Path] = {}
     for name in WALLPAPERS:
         for path in _pictures(package(name) / "usr" / "share"):
             inside = path.parts
-            if path.stem == "screenshot" or "images_dark" in inside or "Elephants_" in path.stem:
+            # Sizes and moods of a picture beside it, and a desktop's line art, laid over nothing.
+            if path.stem == "screenshot" or {"images_dark", "abstract", "desktop"} & set(inside):
                 continue
             # Plasma keeps the sizes of one picture in one folder.
             title = inside[-4] if path.parent.name == "images" else path.stem
@@ -88,9 +116,9 @@ def icons() -> dict[str, Path]:
     return {str(path.relative_to(ICONS)): path for path in _pictures(ICONS)}
 
 
-def reduced(path: Path) -> Image.Image:
+def reduced(picture: Path | bytes) -> Image.Image:
     """Return a photograph as a site would have it: RGB, at most `SIDE_MAX` a side."""
-    with Image.open(path) as image:
+    with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as image:
         image.draft("RGB", (SIDE_MAX, SIDE_MAX))
         small = image.convert("RGB")
     small.thumbnail((SIDE_MAX, SIDE_MAX), Image.Resampling.LANCZOS)
