@@ -1,8 +1,9 @@
 """Real pictures, fetched by package name into a folder that is never committed.
 
 `album` has 125 photographs (some of paintings), `wallpapers` larger ones and rendered scenes,
-`stamps` cut-out objects with their names, `icons` marks of brands. They come from Debian packages (``apt-get download``, unpacked with
-``dpkg-deb -x``; nothing is installed), brands' icons from the demo's npm package.
+`stamps` cut-out objects with their names, `icons` marks of brands. They come from Debian packages
+(``apt-get download``, unpacked with ``dpkg-deb -x``; nothing is installed), the icons from the
+demo's npm package.
 """
 
 from __future__ import annotations
