@@ -115,6 +115,9 @@ async def test_filters_reach_search_and_pages(api: Api) -> None:
         listed = {COLOURS[int(asset["url"].rsplit("/", 1)[1])] for asset in page["items"]}
         assert listed == expected, query
         assert set(names((await api.get(f"/search?q=red&brand=nike&{query}")).json)) == expected
+    one = (await api.get(f"/assets/{asset_id('nike', key(0))}")).json
+    assert one["marks"]["tags"] == ["shoe"]
+    assert one["marks"]["look"] == "logo"
     first = (await api.get("/brands/nike/assets?tag=shoe&limit=1")).json
     rest = await api.get(f"/brands/nike/assets?tag=shoe&limit=1&cursor={first['next']}")
     assert rest.json["items"][0]["id"] != first["items"][0]["id"]

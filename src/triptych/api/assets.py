@@ -11,7 +11,7 @@ from triptych.api import answers
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
 from triptych.api.requests import Asked, AssetsAsked, Filters
-from triptych.api.schemas import AssetShown, Page
+from triptych.api.schemas import AssetShown, AssetWhole, Page
 from triptych.asset_ids import read_asset_id
 from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
 from triptych.ports import AssetFilter, NearColour
@@ -89,13 +89,15 @@ def matching(asked: Filters) -> AssetFilter:
 
 @router.get(
     "/assets/{asset}",
-    response_model=AssetShown,
+    response_model=AssetWhole,
     summary="Show an asset",
     responses=documented(AssetNotFound, SnapshotCollected),
 )
 async def get_asset(
     parts: Parts, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
 ) -> answers.Json:
-    """One asset, of its brand's present snapshot or of that of a `run`."""
+    """One asset, of its brand's present snapshot or of that of a `run`, with its marks."""
     brand, key = asset
-    return answers.Json(answers.asset(await parts.catalogue.asset(brand, key, run_id=asked.run)))
+    found = await parts.catalogue.asset(brand, key, run_id=asked.run)
+    marks = await parts.catalogue.marks(found.run_id, [key])
+    return answers.Json({**answers.asset(found), "marks": marks.get(key, {})})

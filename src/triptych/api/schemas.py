@@ -118,6 +118,14 @@ class AssetShown(Answer):
     metadata: dict[str, Any]
 
 
+class AssetWhole(AssetShown):
+    """An asset, and what the AI phase says of it."""
+
+    marks: Annotated[
+        dict[str, Any], Field(description="By name: `tags`, `cluster`, `x`, `y` and others.")
+    ]
+
+
 class MatchShown(Answer):
     """An asset that was found, and how near it is."""
 
