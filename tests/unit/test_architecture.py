@@ -20,7 +20,7 @@ LAYERS = (
     {"wiring"},
     {"api", "live", "workers"},
     {"phases", "exports", "reports"},
-    {"registry", "insights", "fetch", "media", "objects", "access"},
+    {"registry", "dispatch", "insights", "fetch", "media", "objects", "access"},
     {"telemetry"},
     {
         *("ports", "retry", "batching", "settings", "urls", "interruption", "failures"),

@@ -20,6 +20,7 @@ from triptych.insights.step import discover
 from triptych.media.decoders import Decoders
 from triptych.phases.acquire import Acquire, AcquireLimits
 from triptych.phases.ai import AiPhase
+from triptych.phases.brand_tasks import BrandTasks
 from triptych.phases.buffer import Buffer
 from triptych.phases.gather import Gather
 from triptych.ports import Source
@@ -61,7 +62,8 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
                 stations.append(Station(phase, acquire.handle, settings.acquire_prefetch))
             else:
                 ai = await _ai(parts, stack)
-                stations.append(Station(phase, ai.handle, settings.ai_concurrency))
+                tasks = BrandTasks(parts.catalogue, await open_objects(settings), ai.handle)
+                stations.append(Station(phase, tasks.handle, settings.ai_concurrency))
         intervals = SweepIntervals(
             sweep_s=settings.sweep_s,
             idle_s=settings.add_idle_s,
@@ -74,7 +76,9 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
             stations,
             DeadLetters(parts.catalogue, parts.registry).handle,
             Sweeper(parts.registry, intervals),
-            Collector(parts.catalogue, await open_objects(settings), _keeping(settings)),
+            Collector(
+                parts.catalogue, parts.catalogue, await open_objects(settings), _keeping(settings)
+            ),
             await _notifier(parts, stack),
             Heartbeat(parts.catalogue, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
