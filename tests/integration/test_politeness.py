@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from tests.faults.world import picture
+from tests.integration.fetch_rig import opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.client import Fetcher, Validators
-from triptych.fetch.guard import AddressGuard
-from triptych.fetch.hosts import Hosts
 from triptych.fetch.politeness import check_opt_out
 from triptych.local import open_local
 from triptych.model import Reason, RunState
@@ -108,21 +106,8 @@ async def hosting() -> AsyncIterator[Host]:
 
 @asynccontextmanager
 async def fetching(*, robots: bool = True, opt_outs: bool = True) -> AsyncIterator[Fetcher]:
-    fetcher = Fetcher(
-        AddressGuard([ip_network("127.0.0.0/8")]),
-        deadline_s=30,
-        max_bytes=1_000_000,
-        max_redirects=3,
-        user_agent="triptych-test",
-        concurrency=10,
-        robots=robots,
-        opt_outs=opt_outs,
-        hosts=Hosts(concurrency=100, rate_per_s=None),
-    )
-    try:
+    async with opened_fetcher(at_once=10, robots=robots, opt_outs=opt_outs) as fetcher:
         yield fetcher
-    finally:
-        await fetcher.close()
 
 
 async def reason(fetcher: Fetcher, url: str) -> Reason | None:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from uuid import uuid4
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -20,7 +19,8 @@ from triptych.adapters.postgres import webhooks as adapter
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.session import Database
 from triptych.errors import Conflict, WebhookNotFound
-from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.fetch.guard import AddressGuard
+from triptych.fetch.ways import open_session
 from triptych.model import Insight
 from triptych.ports import webhooks as port
 from triptych.ports.webhooks import Delivered, Event, Webhook
@@ -70,8 +70,8 @@ async def notifier(
 ) -> AsyncIterator[Notifier]:
     monkeypatch.setattr(room, "BACKOFF_BASE_S", 0.0)
     guard = AddressGuard([LOOPBACK])
-    async with aiohttp.ClientSession(connector=guarded_connector(guard, limit=5)) as session:
-        yield Notifier(catalogue, session, guard, every_s=0.1)
+    async with open_session(guard, limit=5) as session:
+        yield Notifier(catalogue, session, every_s=0.1)
 
 
 async def hook(

@@ -14,13 +14,13 @@ from uuid import UUID
 import aiohttp
 import orjson
 import structlog
-from yarl import URL
 
-from triptych.errors import PermanentItemError, Unavailable
+from triptych.errors import Unavailable
 from triptych.fetch.client import parse_retry_after
-from triptych.fetch.guard import AddressGuard, refusal
+from triptych.fetch.guard import refusal
 from triptych.ports.webhooks import Delivery, Webhooks
 from triptych.retry import backoff
+from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
 
 AT_ONCE = 10
 """Deliveries of one worker at a time."""
@@ -63,21 +63,19 @@ def signature(secret: bytes, delivery_id: UUID, timestamp: int, body: bytes) -> 
 class Notifier:
     """Delivers at least once. Stateless: any number of workers may run one.
 
-    Redirects are not followed: a signed body goes to the address that was named, and to none that
-    is not public.
+    Redirects are not followed: a signed body goes to the address that was named. The guard of
+    ``session`` refuses any that is not public.
     """
 
     def __init__(
         self,
         webhooks: Webhooks,
         session: aiohttp.ClientSession,
-        guard: AddressGuard,
         *,
         every_s: float,
     ) -> None:
         self._webhooks = webhooks
         self._session = session
-        self._guard = guard
         self._every_s = every_s
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -107,6 +105,7 @@ class Notifier:
         try:
             await self._post(delivery)
         except _Refused as refused:
+            WEBHOOK_ATTEMPTS.labels("refused").inc()
             if refused.final:
                 await self._webhooks.disable_webhook(delivery.webhook_id, refused.reason)
             if refused.final or delivery.attempts >= ATTEMPTS_MAX:
@@ -118,6 +117,7 @@ class Notifier:
             bound.info("webhook_put_off", reason=refused.reason, delay_s=round(delay, 1))
             await self._webhooks.delivery_put_off(delivery.id, delay_s=delay, reason=refused.reason)
         else:
+            WEBHOOK_ATTEMPTS.labels("taken").inc()
             await self._webhooks.delivery_done(delivery.id)
 
     async def _post(self, delivery: Delivery) -> None:
@@ -130,7 +130,6 @@ class Notifier:
             "webhook-signature": signature(delivery.secret, delivery.id, now, body),
         }
         try:
-            self._guard.check_url(URL(delivery.url))
             async with (
                 asyncio.timeout(ANSWER_S),
                 self._session.post(
@@ -138,8 +137,6 @@ class Notifier:
                 ) as response,
             ):
                 _check(response)
-        except PermanentItemError as error:
-            raise _Refused(error.detail) from error
         except TimeoutError as error:
             message = f"no answer within {ANSWER_S:g} s"
             raise _Refused(message) from error

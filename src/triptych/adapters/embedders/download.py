@@ -32,9 +32,9 @@ from triptych.adapters.embedders.description import (
     description_path,
     read_description,
 )
-from triptych.errors import ItemError, ModelError
-from triptych.fetch.guard import AddressGuard, guarded_connector, refusal
-from triptych.model import Reason
+from triptych.errors import ModelError
+from triptych.fetch.guard import AddressGuard, refusal
+from triptych.fetch.ways import open_session
 
 DEADLINE_S = 3600.0
 """For one model with all its files."""
@@ -51,6 +51,7 @@ KEY_CHARS = 12
 PIN = re.compile(r"sha256=([0-9a-fA-F]{64})")
 SCHEMES = frozenset({"https", "http", "s3"})
 FIELD = "TRIPTYCH_EMBEDDER"
+ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ class Place:
         return self.url.with_name(name).with_query(self.url.query)
 
 
-def fetched_model(url: str, folder: Path, *, guard: AddressGuard, max_bytes: int) -> Path:
+def fetched_model(
+    url: str, folder: Path, *, guard: AddressGuard, max_bytes: int, proxy: URL | None = None
+) -> Path:
     """Return the model that ``url`` names as a file below ``folder``, fetching it if needed.
 
     Not to be called from an event loop's thread. Safe for several processes at once: one fetches,
@@ -113,6 +116,7 @@ def fetched_model(url: str, folder: Path, *, guard: AddressGuard, max_bytes: int
         folder: of all models.
         guard: says which addresses may be reached.
         max_bytes: of one file.
+        proxy: that https goes through, if any.
 
     Raises:
         ModelError: it cannot be fetched, is too large, or not what is pinned.
@@ -126,7 +130,7 @@ def fetched_model(url: str, folder: Path, *, guard: AddressGuard, max_bytes: int
         folder.mkdir(parents=True, exist_ok=True)
         with _turn(folder / f"{place.folder}.lock", deadline):
             if not path.is_file():
-                _fetch(place, path, _Limits(guard, max_bytes, deadline))
+                _fetch(place, path, _Limits(guard, max_bytes, deadline, proxy))
     except OSError as error:
         raise ModelError(f"The model cannot be kept in {folder} ({error}).") from error
     return path
@@ -137,6 +141,7 @@ class _Limits:
     guard: AddressGuard
     max_bytes: int
     deadline: float
+    proxy: URL | None
 
 
 @contextmanager
@@ -189,9 +194,8 @@ async def _fetch_all(place: Place, path: Path, limits: _Limits) -> None:
 class _Origin:
     """Files by URL: https through the address guard, s3 with the environment's credentials."""
 
-    def __init__(self, session: aiohttp.ClientSession, guard: AddressGuard) -> None:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self._guard = guard
 
     async def save(self, url: URL, path: Path, max_bytes: int, *, optional: bool = False) -> str:
         """Write what ``url`` answers to ``path`` and return its SHA-256; empty if it is absent.
@@ -206,13 +210,11 @@ class _Origin:
                 await asyncio.to_thread(path.unlink)
                 return ""
             raise ModelError(f"There is no {_shown(url)}.") from error
-        except (aiohttp.ClientError, ItemError, BaseError, OSError, ValueError) as error:
-            refused = refusal(error) is not None or (
-                isinstance(error, ItemError) and error.reason is Reason.ADDRESS_REFUSED
-            )
+        except (aiohttp.ClientError, BaseError, OSError, ValueError) as error:
+            refused = refusal(error) is not None
             raise ModelError(
                 f"{_shown(url)} cannot be fetched ({_text(error)}).",
-                remedy="Allow its network with TRIPTYCH_FETCH_ALLOW." if refused else None,
+                remedy=ALLOW if refused else None,
             ) from error
 
     async def _save(self, url: URL, path: Path, max_bytes: int) -> str:
@@ -236,7 +238,6 @@ class _Origin:
     async def _http(self, url: URL) -> AsyncGenerator[bytes, None]:
         secure = url.scheme == "https"
         for _ in range(REDIRECTS_MAX + 1):
-            self._guard.check_url(url)
             async with self._session.get(url, allow_redirects=False) as response:
                 if response.status in ABSENT:
                     raise FileNotFoundError
@@ -265,17 +266,16 @@ class _Origin:
 
 @asynccontextmanager
 async def _origin(limits: _Limits) -> AsyncIterator[_Origin]:
-    connector = guarded_connector(limits.guard, limit=CONNECTIONS)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-    async with aiohttp.ClientSession(
-        connector=connector,
+    async with open_session(
+        limits.guard,
+        limit=CONNECTIONS,
+        proxy=limits.proxy,
         timeout=timeout,
-        trust_env=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
         # A cap on bytes means bytes as they are kept.
         headers={"Accept-Encoding": "identity"},
     ) as session:
-        yield _Origin(session, limits.guard)
+        yield _Origin(session)
 
 
 def _is_model(name: str) -> bool:
