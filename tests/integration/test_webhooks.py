@@ -71,7 +71,7 @@ async def notifier(
     monkeypatch.setattr(room, "BACKOFF_BASE_S", 0.0)
     guard = AddressGuard([LOOPBACK])
     async with open_session(guard, limit=5) as session:
-        yield Notifier(catalogue, session, every_s=0.1)
+        yield Notifier(catalogue, session, guard, every_s=0.1)
 
 
 async def hook(

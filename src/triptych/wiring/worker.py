@@ -88,7 +88,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
 async def _notifier(parts: Parts, stack: AsyncExitStack) -> Notifier:
     settings = parts.settings
     session = await stack.enter_async_context(guarded_session(settings, NOTIFIER_CONNECTIONS))
-    return Notifier(parts.catalogue, session, every_s=settings.sweep_s)
+    return Notifier(parts.catalogue, session, address_guard(settings), every_s=settings.sweep_s)
 
 
 def _ways(settings: Settings, limit: int) -> Ways:

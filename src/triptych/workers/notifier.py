@@ -14,10 +14,11 @@ from uuid import UUID
 import aiohttp
 import orjson
 import structlog
+from yarl import URL
 
-from triptych.errors import Unavailable
+from triptych.errors import PermanentItemError, Unavailable
 from triptych.fetch.client import parse_retry_after
-from triptych.fetch.guard import refusal
+from triptych.fetch.guard import AddressGuard, refusal
 from triptych.ports.webhooks import Delivery, Webhooks
 from triptych.retry import backoff
 from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
@@ -63,19 +64,21 @@ def signature(secret: bytes, delivery_id: UUID, timestamp: int, body: bytes) -> 
 class Notifier:
     """Delivers at least once. Stateless: any number of workers may run one.
 
-    Redirects are not followed: a signed body goes to the address that was named. The guard of
-    ``session`` refuses any that is not public.
+    Redirects are not followed: a signed body goes to the address that was named, and to none that
+    is not public.
     """
 
     def __init__(
         self,
         webhooks: Webhooks,
         session: aiohttp.ClientSession,
+        guard: AddressGuard,
         *,
         every_s: float,
     ) -> None:
         self._webhooks = webhooks
         self._session = session
+        self._guard = guard
         self._every_s = every_s
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -130,6 +133,8 @@ class Notifier:
             "webhook-signature": signature(delivery.secret, delivery.id, now, body),
         }
         try:
+            # The session's own check sees no credentials: they are a header by then.
+            self._guard.check_url(URL(delivery.url))
             async with (
                 asyncio.timeout(ANSWER_S),
                 self._session.post(
@@ -137,6 +142,8 @@ class Notifier:
                 ) as response,
             ):
                 _check(response)
+        except PermanentItemError as error:
+            raise _Refused(error.detail) from error
         except TimeoutError as error:
             message = f"no answer within {ANSWER_S:g} s"
             raise _Refused(message) from error

@@ -32,9 +32,10 @@ from triptych.adapters.embedders.description import (
     description_path,
     read_description,
 )
-from triptych.errors import ModelError
+from triptych.errors import ItemError, ModelError
 from triptych.fetch.guard import AddressGuard, refusal
 from triptych.fetch.ways import open_session
+from triptych.model import Reason
 
 DEADLINE_S = 3600.0
 """For one model with all its files."""
@@ -194,8 +195,9 @@ async def _fetch_all(place: Place, path: Path, limits: _Limits) -> None:
 class _Origin:
     """Files by URL: https through the address guard, s3 with the environment's credentials."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, guard: AddressGuard) -> None:
         self._session = session
+        self._guard = guard
 
     async def save(self, url: URL, path: Path, max_bytes: int, *, optional: bool = False) -> str:
         """Write what ``url`` answers to ``path`` and return its SHA-256; empty if it is absent.
@@ -210,8 +212,10 @@ class _Origin:
                 await asyncio.to_thread(path.unlink)
                 return ""
             raise ModelError(f"There is no {_shown(url)}.") from error
-        except (aiohttp.ClientError, BaseError, OSError, ValueError) as error:
-            refused = refusal(error) is not None
+        except (aiohttp.ClientError, ItemError, BaseError, OSError, ValueError) as error:
+            refused = refusal(error) is not None or (
+                isinstance(error, ItemError) and error.reason is Reason.ADDRESS_REFUSED
+            )
             raise ModelError(
                 f"{_shown(url)} cannot be fetched ({_text(error)}).",
                 remedy=ALLOW if refused else None,
@@ -238,6 +242,8 @@ class _Origin:
     async def _http(self, url: URL) -> AsyncGenerator[bytes, None]:
         secure = url.scheme == "https"
         for _ in range(REDIRECTS_MAX + 1):
+            # The session's own check sees no credentials: they are a header by then.
+            self._guard.check_url(url)
             async with self._session.get(url, allow_redirects=False) as response:
                 if response.status in ABSENT:
                     raise FileNotFoundError
@@ -275,7 +281,7 @@ async def _origin(limits: _Limits) -> AsyncIterator[_Origin]:
         # A cap on bytes means bytes as they are kept.
         headers={"Accept-Encoding": "identity"},
     ) as session:
-        yield _Origin(session)
+        yield _Origin(session, limits.guard)
 
 
 def _is_model(name: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
 from triptych.fetch.client import parse_retry_after
 from triptych.fetch.guard import refusal
 from triptych.fetch.ways import Ways
@@ -26,6 +26,7 @@ SILENCE_S = 60.0
 """A connection that says nothing for this long is dead."""
 REDIRECTS_MAX = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
 PASSING = frozenset({408, 425, 429})
 """Statuses below 500 that ask to come again."""
 
@@ -74,12 +75,15 @@ async def request(
             f"The source's address, or one that it redirects to, is no http(s) URL "
             f"({_text(error)})."
         ) from error
+    except PermanentItemError as error:
+        raise SourceRefused(
+            f"The source redirects to where nothing is asked ({error.detail}).", remedy=ALLOW
+        ) from error
     except (aiohttp.ClientError, OSError) as error:
         if (refused := refusal(error)) is not None:
             raise SourceRefused(
                 f"The source is at an address that is not reached ({refused}).",
-                remedy="Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with "
-                "TRIPTYCH_FETCH_PORTS.",
+                remedy=ALLOW,
             ) from error
         raise TryAgain(_text(error)) from error
 
@@ -107,6 +111,8 @@ async def _answer(
                 yield response
                 return
             url = url.join(URL(location))
+            # Whoever names a source may put a password into its URL; a server may not into ours.
+            asking.ways.guard.check_url(url)
             led_away = led_away or way.leads_away(url)
     raise SourceRefused(f"The source answers with more than {REDIRECTS_MAX} redirects.")
 
