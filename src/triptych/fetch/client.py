@@ -27,6 +27,8 @@ from triptych.fetch.politeness import (
 from triptych.fetch.ways import Way, Ways
 from triptych.model import Reason
 
+DETAIL_MAX_CHARS = 300
+"""Of an error's text, which may quote what a server sent."""
 CHUNK_BYTES = 64 * 1024
 RETRY_AFTER_MAX_S = 3600.0
 ACCEPT = "image/*,*/*;q=0.5"
@@ -327,4 +329,4 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
 
 def _text(error: BaseException) -> str:
     # On one line: some of aiohttp's messages quote what they received on lines of their own.
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split())[:DETAIL_MAX_CHARS] or type(error).__name__
