@@ -13,7 +13,7 @@ BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
 RETRY_AFTER_CAP_S = 3600.0
 """A server's Retry-After is honoured up to this."""
-ASKED_JITTER_S = 0.5
+ASKED_JITTER_S = 0.25
 """Over what a server asks for: those who come back together take turns at the host in any case."""
 
 
