@@ -24,6 +24,7 @@ from triptych.fetch.ways import open_session
 from triptych.model import Insight
 from triptych.ports import webhooks as port
 from triptych.ports.webhooks import Delivered, Event, Webhook
+from triptych.telemetry.metrics import REGISTRY
 from triptych.workers import notifier as room
 from triptych.workers.notifier import Notifier
 
@@ -85,6 +86,11 @@ async def outcomes(catalogue: PostgresCatalogue, webhook: Webhook) -> list[Deliv
     return list(await catalogue.deliveries(webhook.id, limit=100))
 
 
+def counted(outcome: str) -> float:
+    name = "triptych_webhook_attempts_total"
+    return REGISTRY.get_sample_value(name, {"outcome": outcome}) or 0.0
+
+
 async def test_a_commit_and_its_ai_phase_are_told_signed_and_once(
     catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
 ) -> None:
@@ -127,8 +133,11 @@ async def test_a_failing_receiver_is_tried_again_until_it_has_taken_it(
     webhook = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
     receiver.answers = [web.Response(status=500), web.Response(status=302)]
     await committed(catalogue)
+    attempts = {"refused": 2, "taken": 1}
+    before = {outcome: counted(outcome) for outcome in attempts}
     for _ in range(3):
         await notifier.deliver()
+    assert {outcome: counted(outcome) - before[outcome] for outcome in attempts} == attempts
     (outcome,) = await outcomes(catalogue, webhook)
     assert (outcome.attempts, outcome.delivered_at is not None) == (3, True)
     ids = {headers["webhook-id"] for headers, _ in receiver.told}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -18,9 +19,6 @@ NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 class SystemResolver(AbstractResolver):
     """Asks the system's resolver, and so honours ``/etc/hosts`` and ``/etc/resolv.conf``."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="names")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -32,11 +30,15 @@ class SystemResolver(AbstractResolver):
             UnicodeError: it is no name.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _look_up, host, port, family)
+        return await loop.run_in_executor(_threads(), _look_up, host, port, family)
 
     async def close(self) -> None:
-        """Wait for no look-up that is under way. Safe to repeat."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Leave the threads to the process' other sessions."""
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="names")
 
 
 def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
