@@ -18,7 +18,6 @@ from triptych.api.problems import documented
 from triptych.api.requests import WebhookGiven
 from triptych.api.schemas import DeliveriesShown, WebhookMade, WebhooksShown
 from triptych.errors import BadInput, Conflict, PermanentItemError, WebhookNotFound
-from triptych.fetch.guard import AddressGuard
 from triptych.ports import Audit, Webhook
 
 SECRET_BYTES = 32
@@ -58,7 +57,7 @@ async def make_webhook(parts: Parts, identity: Operating, body: WebhookGiven) ->
 def _check_address(parts: ApiParts, url: str) -> None:
     """Refuse an address that would never be told anything; names are resolved when it is told."""
     try:
-        AddressGuard(parts.settings.fetch_allow).check_url(URL(url))
+        parts.guard.check_url(URL(url))
     except (PermanentItemError, ValueError) as error:
         detail = error.detail if isinstance(error, PermanentItemError) else str(error)
         raise BadInput(
