@@ -21,7 +21,6 @@ from triptych.errors import (
     SearchUnavailable,
     SnapshotCollected,
 )
-from triptych.messages import check_brand
 from triptych.search.room import IMAGE_MAX_BYTES, Match, Matches, Where
 
 UPLOAD_S = 30.0
@@ -92,7 +91,7 @@ async def list_similar(
 
 
 def _where(asked: FoundAsked, brand: str | None) -> Where:
-    return Where(check_brand(brand) if brand is not None else None, asked.limit, matching(asked))
+    return Where(brand, asked.limit, matching(asked))
 
 
 async def _read(request: Request) -> bytes:
