@@ -8,10 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 
 from triptych.api import answers
+from triptych.api.found import AssetWhole
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
 from triptych.api.requests import Asked, AssetsAsked, Filters
-from triptych.api.schemas import AssetShown, AssetWhole, Page
+from triptych.api.schemas import AssetShown, Page
 from triptych.asset_ids import read_asset_id
 from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
 from triptych.ports import AssetFilter, NearColour

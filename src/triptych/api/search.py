@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request
 
 from triptych.api import answers
 from triptych.api.assets import AssetPath, matching
+from triptych.api.found import FoundShown
 from triptych.api.parts import Parts
 from triptych.api.problems import documented
 from triptych.api.requests import FoundAsked, ImageSearchAsked, SearchAsked, SimilarAsked
-from triptych.api.schemas import FoundShown
 from triptych.asset_ids import read_asset_id
 from triptych.errors import (
     AssetNotFound,
