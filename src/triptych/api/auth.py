@@ -52,8 +52,8 @@ class Door:
             await self._app(scope, receive, send)
             return
         status = 0
-        most = left = BODIES_MAX_BYTES.get((scope["method"], scope["path"]), BODY_MAX_BYTES)
         begun = time.perf_counter()
+        most = left = BODIES_MAX_BYTES.get((scope["method"], scope["path"]), BODY_MAX_BYTES)
 
         async def receiving() -> Message:
             nonlocal left

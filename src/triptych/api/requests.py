@@ -45,20 +45,20 @@ def _storable(text: str) -> str:
     return text
 
 
-def _words(text: str | None) -> str | None:
-    """Return text that says something."""
-    if text is not None and not text.strip():
-        message = "must not be blank"
-        raise ValueError(message)
-    return text
-
-
 def _brand_name(text: str) -> str:
     """Return a brand's name in its one spelling."""
     try:
         return check_brand(text)
     except InvalidBrand as error:
         raise ValueError(error.message) from error
+
+
+def _words(text: str | None) -> str | None:
+    """Return text that says something."""
+    if text is not None and not text.strip():
+        message = "must not be blank"
+        raise ValueError(message)
+    return text
 
 
 def _integral(value: object) -> object:
