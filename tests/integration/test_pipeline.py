@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 from aiohttp import web
 
@@ -22,6 +23,7 @@ from triptych.media.decoders import Decoders
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, Asset, Run, RunKind, RunState
 from triptych.objects import open_store
+from triptych.ports import Nearest
 from triptych.settings import Settings
 
 PATIENCE_S = 120.0
@@ -113,6 +115,24 @@ async def test_one_call_from_python_takes_a_brand_through_all_phases(
             assert float(asset.embedding @ asset.embedding) == pytest.approx(1, abs=1e-2)
         kinds = {insight.kind for insight in await local.catalogue.insights(run.id)}
         assert kinds == {"clusters", "duplicates", "tags"}
+
+
+async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    async with local_at(tmp_path) as local:
+        await ended(local, (await local.submit("nike", source=source)).id)
+        asset = (await snapshot(local, "nike"))[0]
+        assert asset.embedding is not None
+        assert asset.model is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while await local.catalogue.unindexed_brands():
+                await asyncio.sleep(0.05)
+        vector = asset.embedding / float(np.linalg.norm(asset.embedding))
+        found = await local.catalogue.nearest_anywhere(Nearest(asset.model, vector, 10, PATIENCE_S))
+    assert len(found.rows) == 5
+    assert found.rows[0].similarity > 0.99
 
 
 @pytest.mark.parametrize("kept", [False, True])
