@@ -121,7 +121,8 @@ async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 6)
-    async with local_at(tmp_path) as local:
+    model = str(clip(tmp_path / "clip"))
+    async with local_at(tmp_path, embedder=model) as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         asset = (await snapshot(local, "nike"))[0]
         assert asset.embedding is not None
@@ -131,7 +132,7 @@ async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
                 await asyncio.sleep(0.05)
         vector = asset.embedding / float(np.linalg.norm(asset.embedding))
         found = await local.catalogue.nearest_anywhere(Nearest(asset.model, vector, 10, PATIENCE_S))
-    assert len(found.rows) == 5
+    assert len(found.rows) == 6
     assert found.rows[0].similarity > 0.99
 
 
