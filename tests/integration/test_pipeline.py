@@ -112,7 +112,7 @@ async def test_one_call_from_python_takes_a_brand_through_all_phases(
             assert asset.embedding.shape == (1280,)
             assert float(asset.embedding @ asset.embedding) == pytest.approx(1, abs=1e-2)
         kinds = {insight.kind for insight in await local.catalogue.insights(run.id)}
-        assert kinds == {"clusters", "duplicates"}
+        assert kinds == {"clusters", "duplicates", "tags"}
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -17,6 +17,7 @@ from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.fetch.hosts import Hosts
 from triptych.insights.pixels import StoredPixels
 from triptych.insights.step import discover
+from triptych.insights.vocabulary import read_vocabulary
 from triptych.media.decoders import Decoders
 from triptych.phases.acquire import Acquire, AcquireLimits
 from triptych.phases.ai import AiPhase
@@ -31,6 +32,7 @@ from triptych.wiring.components import (
     open_objects,
 )
 from triptych.wiring.database import Parts, connect
+from triptych.wiring.models import Models
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
 from triptych.workers.heartbeat import Heartbeat
@@ -50,6 +52,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
         ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
     """
     settings = parts.settings
+    models = Models(settings, threads=embed_threads(settings))
     async with AsyncExitStack() as stack:
         stations: list[Station] = []
         for phase in phases:
@@ -57,10 +60,10 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
                 gather = await _gather(parts, stack)
                 stations.append(Station(phase, gather.handle, settings.gather_concurrency))
             elif phase is Phase.ACQUIRE:
-                acquire = await _acquire(parts, stack)
+                acquire = await _acquire(parts, stack, models)
                 stations.append(Station(phase, acquire.handle, settings.acquire_prefetch))
             else:
-                ai = await _ai(parts, stack)
+                ai = await _ai(parts, stack, models)
                 stations.append(Station(phase, ai.handle, settings.ai_concurrency))
         intervals = SweepIntervals(
             sweep_s=settings.sweep_s,
@@ -127,7 +130,7 @@ async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
     )
 
 
-async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
+async def _acquire(parts: Parts, stack: AsyncExitStack, models: Models) -> Acquire:
     settings = parts.settings
     cores = available_cores()
     decoders = Decoders(cores)
@@ -146,7 +149,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     )
     stack.push_async_callback(fetcher.close)
     store = await open_objects(settings)
-    embedder = await asyncio.to_thread(open_embedder, settings, embed_threads(settings))
+    embedder = await asyncio.to_thread(models.embedder)
     buffer = Buffer(parts.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
     limits = AcquireLimits(
         concurrency=settings.acquire_concurrency,
@@ -159,7 +162,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     )
 
 
-async def _ai(parts: Parts, stack: AsyncExitStack) -> AiPhase:
+async def _ai(parts: Parts, stack: AsyncExitStack, models: Models) -> AiPhase:
     settings = parts.settings
     decoders = Decoders(1)
     stack.callback(decoders.close)
@@ -167,11 +170,19 @@ async def _ai(parts: Parts, stack: AsyncExitStack) -> AiPhase:
     look = partial(
         StoredPixels, store=store, decoders=decoders, max_pixels=settings.decode_max_pixels
     )
-    return AiPhase(parts.catalogue, discover(), pixels=look)
+    return AiPhase(
+        parts.catalogue,
+        discover(),
+        pixels=look,
+        text=models.text,
+        # Read for each brand: what is edited holds from the next one on.
+        vocabulary=partial(read_vocabulary, settings.tags),
+    )
 
 
 async def check_wiring(settings: Settings, dsn: str) -> None:
     """Raise the first thing that a worker would fail for, before any worker is started."""
     async with connect(settings, dsn):
         await open_objects(settings)
+        await asyncio.to_thread(read_vocabulary, settings.tags)
         await asyncio.to_thread(open_embedder, settings, 1)
