@@ -17,7 +17,7 @@ from triptych.insights.points import Floats, Indices, blocks
 
 CELL_POINTS = 256
 """Vectors in a cell on average."""
-CANDIDATES = 6_000
+CANDIDATES = 8_000
 """At least so many vectors, of the nearest cells, are compared with each."""
 TRAINED_MAX = 20_000
 """Vectors that the cells are found in."""
@@ -81,7 +81,7 @@ class Neighbourhood:
     def _fill(
         self, found: Nearest, asking: Indices, vectors: Floats, cell: int, *, alone: bool
     ) -> None:
-        """Answer for those ``asking``, who lie in a cell; ``alone``: nobody is its own neighbour."""
+        """Answer those ``asking``, who lie in a cell; ``alone``: nobody is its own neighbour."""
         k = found.indices.shape[1]
         candidates = self._candidates(cell, max(CANDIDATES, k + 1))
         for block in blocks(asking.size, BLOCK_ROWS):
