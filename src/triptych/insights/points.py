@@ -91,7 +91,7 @@ class Components:
 
 
 def find_components(snapshot: Snapshot, points: Points) -> Components:
-    """Return the principal components of the first `FIT_MAX` points; there is at least one."""
+    """Return the principal components of the first `FIT_MAX` points; wants one at least."""
     sample = snapshot.embeddings[points.rows[:FIT_MAX]].astype(np.float32)
     mean = sample.mean(axis=0)
     sample -= mean
@@ -103,9 +103,10 @@ def find_components(snapshot: Snapshot, points: Points) -> Components:
         values, vectors = np.linalg.eigh(sample.T @ sample)
     kept = values > values.max(initial=0) * 1e-6
     kept[: -min(DIMENSIONS, kept.size)] = False
+    kept[-1] = True  # One direction, though no two points differ.
     directions = vectors[:, kept][:, ::-1]
     lengths = np.linalg.norm(directions, axis=0)
-    return Components(mean, np.asarray(directions / lengths, np.float32))
+    return Components(mean, np.asarray(directions / np.where(lengths > 0, lengths, 1), np.float32))
 
 
 def reduced(snapshot: Snapshot, points: Points, components: Components) -> Floats:
