@@ -72,7 +72,8 @@ def _begun(nearest: Nearest, start: Plane) -> Any:
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     count, k = nearest.indices.shape
-    cores = available_cores()
+    # Threads that wait for each other cost small layouts more than they save.
+    cores = available_cores() if count >= GRID_FROM else 1
     distances = np.sqrt(np.maximum(2 - 2 * nearest.cosines.astype(np.float64), 0))
     affinities = PerplexityBasedNN(
         knn_index=PrecomputedNeighbors(nearest.indices.astype(np.int64), distances),
