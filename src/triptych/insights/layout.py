@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.cores import available_cores
 from triptych.insights.neighbours import Nearest
 
 PERPLEXITY_SHARE = 1 / 3
@@ -29,6 +28,9 @@ GRID_FROM = 5_000
 """Points from which the grid is faster than a tree (Barnes and Hut)."""
 START_SPREAD = 1e-4
 TOLD_EVERY = 10
+THREADS = 1
+"""More make it hardly faster (30,000 points: 11 s with one and with two), cost twice the time and
+more where other work wants the cores, and give another layout on every machine."""
 
 Plane = npt.NDArray[np.float64]
 """(n, 2)."""
@@ -37,8 +39,7 @@ Plane = npt.NDArray[np.float64]
 def lay_out(nearest: Nearest, start: Plane, progress: Callable[[float], None]) -> Plane:
     """Return places for points that have none: ``start`` only says who is on which side.
 
-    Every point needs as many neighbours as the others. The same start gives the same layout on
-    the same machine.
+    Every point needs as many neighbours as the others. The same start gives the same layout.
     """
     spread = start.std(axis=0).max()
     begun = _begun(nearest, START_SPREAD * (start - start.mean(axis=0)) / (spread or 1.0))
@@ -72,19 +73,17 @@ def _begun(nearest: Nearest, start: Plane) -> Any:
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     count, k = nearest.indices.shape
-    # Threads that wait for each other cost small layouts more than they save.
-    cores = available_cores() if count >= GRID_FROM else 1
     distances = np.sqrt(np.maximum(2 - 2 * nearest.cosines.astype(np.float64), 0))
     affinities = PerplexityBasedNN(
         knn_index=PrecomputedNeighbors(nearest.indices.astype(np.int64), distances),
         perplexity=max(k * PERPLEXITY_SHARE, 1.0),
-        n_jobs=cores,
+        n_jobs=THREADS,
     )
     return TSNEEmbedding(
         np.array(start, np.float64, order="C"),
         affinities,
         negative_gradient_method="fft" if count >= GRID_FROM else "bh",
-        n_jobs=cores,
+        n_jobs=THREADS,
         random_state=0,
     )
 
