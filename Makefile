@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test prove demo up bench lock docs clean
+.PHONY: help setup check test prove demo up bench eval lock docs clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -49,6 +49,9 @@ up: $(READY) ## Start everything, until Ctrl-C
 bench: $(READY) ## Measure the spine on this machine
 	$(BIN)/python -m bench
 
+eval: $(READY) demo/node_modules/.ready ## Measure the insights on real pictures; writes docs/insights.md
+	$(BIN)/python -m evals
+
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
@@ -61,4 +64,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) demo/node_modules .triptych .triptych-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo/node_modules .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,6 +27,10 @@ def is_over(run: Run) -> bool:
     return run.state is not RunState.COMMITTED or run.ai_state in AI_FINAL
 
 
+NEW = "new"
+"""State of a brand that had no run yet."""
+
+
 def phase(run: Run | None) -> str:
     """Return what a run is at: ``gather``, ``acquire``, ``commit``, ``ai`` or ``over``."""
     if run is None:
@@ -89,6 +93,8 @@ def brand_state(brand: Brand) -> State:
     return {
         "name": brand.name,
         "source": _shown(brand.source),
+        "state": brand.latest.state.value if brand.latest is not None else NEW,
+        "phase": phase(brand.latest),
         "current_run": str(brand.current_run) if brand.current_run is not None else None,
         "assets": brand.assets,
         "latest": run_state(brand.latest) if brand.latest is not None else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -83,7 +84,7 @@ class RetentionContract:
         await emptied(catalogue)
         assert len(await catalogue.assets(run.id, after=None, limit=10)) == 5
         with pytest.raises(Conflict, match="let go of"):
-            await catalogue.redrive_run(opened.id, new_id=opened.id, policy=POLICY)
+            await catalogue.redrive_run(opened.id, new_id=uuid4(), policy=POLICY)
 
     async def test_g6_an_object_in_use_again_is_spared(self, catalogue: Catalogue) -> None:
         await committed(catalogue, content="old")

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from triptych.api.server import address, bind, serve
+from triptych.live.server import server_options
 from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
 from triptych.model import (
     Colour,
@@ -29,6 +29,7 @@ from triptych.model import (
 from triptych.objects import open_store
 from triptych.ports import Catalogue, DeadLetter, Queue
 from triptych.registry import ActiveBrandRegistry
+from triptych.serving import address, bind, serve
 from triptych.settings import Settings
 from triptych.urls import item_key
 from triptych.wiring import Parts, connect
@@ -110,7 +111,7 @@ async def serving(dsn: str, data: Path, **overrides: Any) -> AsyncIterator[Api]:
     async with connect(settings, dsn) as parts, open_web(parts) as app:
         stop = asyncio.Event()
         listening = bind("127.0.0.1", 0)
-        task = asyncio.create_task(serve(app, listening, stop, drain_s=10))
+        task = asyncio.create_task(serve(app, listening, stop, drain_s=10, **server_options()))
         async with aiohttp.ClientSession() as session:
             yield Api(address(listening), parts, session, stop, task)
             stop.set()

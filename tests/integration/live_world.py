@@ -13,14 +13,18 @@ from uuid import UUID, uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from triptych.access.gate import Gate
+from triptych.access.keys import KeyRing
+from triptych.access.rates import Rates
+from triptych.access.sites import Sites
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.pgmq import PgmqQueue
 from triptych.adapters.postgres.session import Database
-from triptych.live.admission import Authorise, loopback_only
 from triptych.live.app import LiveApp, open_live_app
 from triptych.live.limits import Limits
-from triptych.live.server import bind, serve
+from triptych.live.server import DRAIN_S, server_options
 from triptych.model import ItemResult, NewItem, Policy, Reason, Run, RunKind
+from triptych.serving import bind, serve
 from triptych.urls import item_key
 
 POLICY = Policy(tolerated_failures=0, max_attempts=3, deadline_s=3600)
@@ -105,9 +109,16 @@ class Client:
         await self.until("subscribed")
 
 
+def open_gate(catalogue: PostgresCatalogue) -> Gate:
+    """A gate that lets in who comes by a name of loopback's."""
+    rates = Rates(100_000, 100_000)
+    sites = Sites((), (), any_host=False)
+    return Gate(sites, KeyRing(catalogue), rates, open_=True, balancer=None)
+
+
 @asynccontextmanager
 async def open_world(
-    dsn: str, *, limits: Limits | None = None, authorise: Authorise = loopback_only, **options: Any
+    dsn: str, *, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[World]:
     database = Database(dsn)
     catalogue = PostgresCatalogue(database, run_cap_s=3600)
@@ -115,16 +126,17 @@ async def open_world(
     stop = asyncio.Event()
     try:
         async with open_live_app(
-            catalogue, queue, authorise=authorise, limits=limits or Limits()
+            catalogue, queue, gate=open_gate(catalogue), limits=limits or Limits()
         ) as app:
-            listener = bind("127.0.0.1", 0)
-            url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
-            serving = asyncio.create_task(serve(app, listener, stop, **options))
-            try:
-                yield World(app, url, database, catalogue, queue, stop)
-            finally:
-                stop.set()
-                await serving
+            with bind("127.0.0.1", 0) as listener:
+                configured = {"drain_s": DRAIN_S, **server_options(), **options}
+                serving = asyncio.create_task(serve(app, listener, stop, **configured))
+                url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
+                try:
+                    yield World(app, url, database, catalogue, queue, stop)
+                finally:
+                    stop.set()
+                    await serving
     finally:
         await queue.close()
         await catalogue.close()

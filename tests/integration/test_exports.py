@@ -49,7 +49,7 @@ async def marked_snapshot(catalogue: PostgresCatalogue, store: ObjectStore) -> R
     run = await catalogue.commit(run_id)
     assets = await catalogue.assets(run.id, after=None, limit=100)
     for asset in assets:
-        await store._put(asset.object_key, asset.url.encode(), "image/png")
+        await store.put_as(asset.object_key, asset.url.encode(), "image/png")
     keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8).reshape(-1, 16)
     marks = Marks(keys, {"tags": [["shoe", "red"]] * ASSETS, "x": [0.5] * ASSETS})
     await catalogue.begin_ai("nike", run.id)

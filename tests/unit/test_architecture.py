@@ -19,14 +19,14 @@ LAYERS = (
     {"local", "doctor"},
     {"wiring"},
     {"api", "live", "workers"},
-    {"phases", "exports", "reports"},
+    {"phases", "exports", "reports", "search"},
     {"registry", "insights", "fetch", "media", "objects", "access"},
     {"telemetry"},
     {
         *("ports", "retry", "batching", "settings", "urls", "interruption", "failures"),
-        *("schedule", "states"),
+        *("schedule", "states", "serving"),
     },
-    {"messages", "data_folder", "cores"},
+    {"messages", "data_folder", "cores", "asset_ids"},
     {"errors"},
     {"model"},
 )

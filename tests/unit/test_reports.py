@@ -46,7 +46,7 @@ class Catalogue:
         self.run_ = committed_run(added=5)
         self.assets_ = {a.key: a for a in (asset(self.run_.id, n) for n in range(5))}
         self.insights_ = insights
-        self.brand_ = Brand("nike", None, None if empty else self.run_.id, 5, self.run_, 1)
+        self.brand_ = Brand("nike", None, None if empty else self.run_.id, 5, self.run_, version=1)
         self.marks_: dict[bytes, Metadata] = {}
 
     async def brand(self, name: str) -> Brand:
@@ -142,7 +142,7 @@ def hostile_contents() -> Contents:
     one = asset(run.id, 1)
     evil = Asset(**{**{f: getattr(one, f) for f in one.__slots__}, "url": "http://x/<script>"})
     return Contents(
-        brand=Brand(HOSTILE, None, run.id, 1, run, 1),
+        brand=Brand(HOSTILE, None, run.id, 1, run, version=1),
         run=run,
         at=datetime.now(UTC),
         results={"tags": {"tags": [{"tag": HOSTILE, "count": 1}]}, "look": {"palette": []}},

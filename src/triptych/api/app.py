@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from triptych.api import (
     assets,
     brands,
     content,
+    pictures,
     problems,
     runs,
+    search,
     snapshots,
     steering,
     system,
@@ -27,11 +29,14 @@ from triptych.api.parts import ApiParts
 from triptych.api.schemas import Problem
 
 PREFIX = "/api/v1"
+LIVE_PATH = "/ws"
 
 ROUTERS = (
     brands.router,
     assets.router,
     content.router,
+    search.router,
+    pictures.router,
     snapshots.router,
     runs.router,
     steering.router,
@@ -43,8 +48,8 @@ EVERYWHERE = problems.documented(400, 401, 403, 413, 421, 422, 429, 500, 503)
 """Problems that any operation may answer with."""
 
 
-def create_app(parts: ApiParts | None, mounts: Mapping[str, ASGIApp] | None = None) -> FastAPI:
-    """Return the app. ``mounts`` are other apps by the path they are under, as ``/ws``.
+def create_app(parts: ApiParts | None, live: ASGIApp | None = None) -> FastAPI:
+    """Return the app; with ``live``, it has that app's WebSockets, too.
 
     Without parts it can only be described, which is what the documents need.
     """
@@ -62,8 +67,8 @@ def create_app(parts: ApiParts | None, mounts: Mapping[str, ASGIApp] | None = No
         app.include_router(router, prefix=PREFIX)
     app.include_router(system.health)
     problems.install(app)
-    for path, mounted in (mounts or {}).items():
-        app.mount(path, mounted)
+    if live is not None:
+        app.router.routes.append(WebSocketRoute(LIVE_PATH, live))
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     if parts is not None:
         app.state.parts = parts

@@ -13,12 +13,15 @@ from triptych.access.identity import Identity
 from triptych.api import problems
 from triptych.errors import TriptychError
 from triptych.ports import Scope as Right
+from triptych.search.room import IMAGE_MAX_BYTES
 
 PUBLIC = frozenset({"/healthz", "/readyz"})
 """Asked by load balancers, which have no key and ask under an address. They tell little."""
 
 BODY_MAX_BYTES = 256 * 1024
-"""Of a request."""
+"""Of a request…"""
+BODIES_MAX_BYTES = {("POST", "/api/v1/search"): IMAGE_MAX_BYTES}
+"""…but for those whose body is a picture."""
 
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -45,14 +48,14 @@ class Door:
             await self._app(scope, receive, send)
             return
         started = False
-        left = BODY_MAX_BYTES
+        most = left = BODIES_MAX_BYTES.get((scope["method"], scope["path"]), BODY_MAX_BYTES)
 
         async def receiving() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise HTTPException(413, f"A request has at most {BODY_MAX_BYTES} bytes.")
+                raise HTTPException(413, f"A request has at most {most} bytes.")
             return message
 
         async def sending(message: Message) -> None:

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from triptych.api.assets import AssetAsked, AssetPath
 from triptych.api.parts import ApiParts, Parts
 from triptych.api.problems import documented, problem
-from triptych.errors import AssetNotFound, NotFound, SnapshotCollected, StoreUnavailable
+from triptych.errors import AssetNotFound, SnapshotCollected, StoreUnavailable
 from triptych.model import Asset
 
 CHUNK_BYTES = 1024 * 1024
@@ -114,7 +114,7 @@ async def content(
     found = await parts.catalogue.asset(*asset, run_id=asked.run)
     etag = f'"{found.sha256.hex()}"'
     headers = {**_headers(found), "ETag": etag, "Accept-Ranges": "bytes"}
-    if _matches(request.headers.get("if-none-match"), etag):
+    if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     asks = request.headers.get("range")
     if (condition := request.headers.get("if-range")) is not None and condition != etag:
@@ -171,7 +171,8 @@ def _headers(asset: Asset) -> dict[str, str]:
     }
 
 
-def _matches(header: str | None, etag: str) -> bool:
+def matches(header: str | None, etag: str) -> bool:
+    """Tell whether an If-None-Match header names the ETag."""
     if header is None:
         return False
     given = [entry.strip().removeprefix("W/") for entry in header.split(",")]
@@ -193,15 +194,13 @@ async def get_thumbnail(
 ) -> Response:
     """At most `w` pixels wide, made when first asked for. Only pictures have one."""
     found = await parts.catalogue.asset(*asset, run_id=asked.run)
-    if parts.thumbnails is None:
-        raise NotFound("This server makes no thumbnails.")
     etag = f'"{found.sha256.hex()}-{asked.w}"'
     headers = {
         "ETag": etag,
         "Cache-Control": "private, no-cache",
         "Content-Security-Policy": SANDBOX,
     }
-    if _matches(request.headers.get("if-none-match"), etag):
+    if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     body = await parts.thumbnails.get(found.sha256, int(asked.w))
     return Response(body, headers=headers, media_type="image/webp")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")]
+LIVE_PORT = 8701
+LivePort = Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on [8321]; 0 for a free one.")]
 
 
@@ -81,10 +83,8 @@ def worker(
 
 
 def live(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", help="Port to listen on; 0 for a free one.")
-    ] = 8701,
+    host: Host = None,
+    port: LivePort = LIVE_PORT,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -94,9 +94,9 @@ def live(
     async def work(settings: Settings) -> None:
         from triptych.cli.up import serve_live
 
-        await serve_live(settings, host, port)
+        await serve_live(settings)
 
-    execute(work, debug=debug, json=json, data=data)
+    execute(work, debug=debug, json=json, data=data, api_host=host, api_port=port)
 
 
 def migrate(data: Data = None, json: Json = False, debug: Debug = False) -> None:

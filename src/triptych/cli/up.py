@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address
 
 import typer
 
@@ -19,7 +18,6 @@ from triptych.telemetry.tracing import tracing
 from triptych.wiring import (
     check_wiring,
     connect,
-    open_live,
     open_worker,
     own_database,
     reach_database,
@@ -54,7 +52,7 @@ async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
     The API's socket is bound here, so its address is known and nobody is refused while a server
     that died is started again.
     """
-    from triptych.api.server import address, bind
+    from triptych.serving import address, bind
     from triptych.wiring.web import check_access
 
     with stop_on_signal() as stop:
@@ -105,8 +103,9 @@ def _ready_line(settings: Settings, url: str) -> str:
 
 async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) -> None:
     """Serve the API until told to stop, or until the parent that holds stdin is gone."""
-    from triptych.api.server import address, bind
-    from triptych.api.server import serve as serve_app
+    from triptych.live.server import server_options
+    from triptych.serving import address, bind
+    from triptych.serving import serve as serve_app
     from triptych.wiring.web import open_web
 
     with stop_on_signal() as stop:
@@ -121,7 +120,7 @@ async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) ->
             with given or bind(settings.api_host, settings.api_port) as listening:
                 if given is None:
                     typer.echo(f"The API is at {address(listening)}/api/v1.", err=True)
-                await serve_app(app, listening, stop, drain_s=settings.drain_s)
+                await serve_app(app, listening, stop, drain_s=settings.drain_s, **server_options())
     if fd is None:
         typer.echo("Stopped.", err=True)
 
@@ -148,38 +147,28 @@ async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent:
                 await worker.run(stop)
 
 
-async def serve_live(settings: Settings, host: str, port: int) -> None:
+async def serve_live(settings: Settings) -> None:
     """Serve live status by itself until told to stop.
 
     Raises:
-        BadInput: the address is not this machine's own, or cannot be had.
+        SettingsError: others could reach it and there are no keys, or the address cannot be had.
     """
-    from triptych.live.server import bind, serve
+    from triptych.live.server import DRAIN_S, server_options
+    from triptych.serving import address, bind
+    from triptych.serving import serve as serve_app
+    from triptych.wiring.web import open_live_alone
 
-    if host != "localhost" and not _is_loopback(host):
-        raise BadInput(
-            f"{host} can be reached by others, and no keys are configured.",
-            field="--host",
-            remedy="Listen on 127.0.0.1.",
-        )
     with stop_on_signal() as stop:
         async with (
             reach_database(settings) as dsn,
             connect(settings, dsn) as parts,
-            open_live(parts) as app,
+            open_live_alone(parts) as app,
         ):
-            listener = bind(host, port)
-            place = f"{host}:{listener.getsockname()[1]}"
-            typer.echo(f"Live status is at ws://{place}/ws; stop it with Ctrl-C.", err=True)
-            await serve(app, listener, stop)
+            with bind(settings.api_host, settings.api_port) as listening:
+                place = address(listening, "ws")
+                typer.echo(f"Live status is at {place}/ws; stop it with Ctrl-C.", err=True)
+                await serve_app(app, listening, stop, drain_s=DRAIN_S, **server_options())
     typer.echo("Stopped.", err=True)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _phase(name: str) -> Phase:

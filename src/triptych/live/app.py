@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 
 from triptych import __version__
+from triptych.access.gate import Gate
 from triptych.interruption import ending_with
-from triptych.live.admission import Authorise, Refusal, Scope
+from triptych.live.admission import Refusal, Scope, refusal_of
 from triptych.live.hub import Hub
 from triptych.live.limits import PING_S, Limits
 from triptych.live.protocol import SUBPROTOCOL, Hello, dump
@@ -35,9 +36,9 @@ _NO_PATH = Refusal(404, "There is nothing here.", f"Connect to {PATH}.")
 class LiveApp:
     """Live status as an ASGI application. `open_live_app` makes one that runs."""
 
-    def __init__(self, hub: Hub, authorise: Authorise) -> None:
+    def __init__(self, hub: Hub, gate: Gate) -> None:
         self.hub = hub
-        self._authorise = authorise
+        self._gate = gate
         self._sessions: dict[Session, Callable[[int, str], None] | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,9 +96,9 @@ class LiveApp:
     async def _refusal(self, scope: Scope) -> Refusal | None:
         if scope["path"] != PATH:
             return _NO_PATH
-        admitted = await self._authorise(scope)
-        if isinstance(admitted, Refusal):
-            return admitted
+        refusal = await refusal_of(self._gate, scope)
+        if refusal is not None:
+            return refusal
         offered = scope.get("subprotocols", ())
         ours = [name for name in offered if name.startswith("triptych.v")]
         if ours and SUBPROTOCOL not in ours:
@@ -135,14 +136,15 @@ def _problem(refusal: Refusal) -> bytes:
         "type": "about:blank",
         "title": refusal.reason,
         "status": refusal.status,
-        "remedy": refusal.remedy,
     }
+    if refusal.remedy is not None:
+        problem["remedy"] = refusal.remedy
     return orjson.dumps(problem)
 
 
 @asynccontextmanager
 async def open_live_app(
-    reading: Reading, queue: Queue, *, authorise: Authorise, limits: Limits
+    reading: Reading, queue: Queue, *, gate: Gate, limits: Limits
 ) -> AsyncIterator[LiveApp]:
     """Yield the application, its hub running; an error of the hub interrupts the body.
 
@@ -150,7 +152,7 @@ async def open_live_app(
         DatabaseUnavailable: it cannot be reached at the start.
     """
     hub = Hub(reading, queue, limits)
-    app = LiveApp(hub, authorise)
+    app = LiveApp(hub, gate)
     working = asyncio.create_task(_work(app))
     try:
         async with ending_with(working):

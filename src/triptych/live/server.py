@@ -1,19 +1,15 @@
-"""Serving on uvicorn: its WebSocket protocol with the bounds that live status promises."""
+"""uvicorn's WebSocket protocol, with the bounds that live status promises."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from triptych.errors import BadInput
 from triptych.live.app import CLOSE_EXTENSION, WRITE_EXTENSION
 from triptych.live.limits import MESSAGE_MAX_BYTES, PING_S, PONG_S
 
@@ -25,7 +21,6 @@ ABORT_S = 5.0
 """A closed connection whose client takes nothing more is cut after this."""
 DRAIN_S = 5.0
 """For which a stopping server waits until its clients have taken their close frames."""
-BACKLOG = 2048
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
@@ -83,14 +78,6 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.transport.write(output)
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to the command that runs it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def server_options() -> dict[str, Any]:
     """Return what any uvicorn that serves ``/ws`` is to be configured with."""
     return {
@@ -99,49 +86,4 @@ def server_options() -> dict[str, Any]:
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PONG_S,
         "ws_per_message_deflate": False,
-        "timeout_graceful_shutdown": int(DRAIN_S),
-        "backlog": BACKLOG,
-        "server_header": False,
     }
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one.
-
-    Raises:
-        BadInput: the address cannot be had.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise BadInput(
-            f"{host}:{port} cannot be listened on ({error.strerror or error}).",
-            field="--port",
-            remedy="Name another port, or stop what uses it.",
-        ) from error
-    listener.setblocking(False)
-    return listener
-
-
-async def serve(
-    app: Callable[..., Any], listener: socket.socket, stop: asyncio.Event, **options: Any
-) -> None:
-    """Serve an ASGI application until ``stop``; then close clients with 1012, no frame cut."""
-    config = uvicorn.Config(
-        app,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        log_level="warning",
-        **{**server_options(), **options},
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        server.should_exit = True
-        stopping.cancel()
-        await serving

@@ -30,6 +30,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP")
 """What is decoded. Never Pillow's whole list: some of its readers start other programs."""
 DRAFT_FACTOR = 2
 """JPEG is decoded at no less than this many times the size that is needed (DCT scaling)."""
+FINGERPRINT_SIDE = 448
+"""At least this many pixels a side go into the hash, so that small embedders do not blur it."""
 WHITE = (255, 255, 255, 255)
 BLACK = (0, 0, 0, 255)
 NEARLY_WHITE = 235.0
@@ -122,9 +124,11 @@ def as_item_error(body: bytes, work: Callable[[], T]) -> T:
 
 
 def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
-    opened = open_upright(body, side=DRAFT_FACTOR * size, max_pixels=max_pixels)
+    # The hash is the same whatever the embedder takes.
+    side = max(DRAFT_FACTOR * size, FINGERPRINT_SIDE)
+    opened = open_upright(body, side=side, max_pixels=max_pixels)
     # Small before it is laid over a ground: each copy of the original is up to 400 MB.
-    rgb = _to_rgb(_reduced(opened.image, DRAFT_FACTOR * size))
+    rgb = _to_rgb(_reduced(opened.image, side))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
         pixels=np.asarray(square, dtype=np.uint8),

@@ -179,15 +179,7 @@ class Acquire:
         decoded = await loop.run_in_executor(self._threads, self._decode, body)
         if isinstance(decoded, str):
             raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
-        return replace(
-            known,
-            width=decoded.width,
-            height=decoded.height,
-            phash=decoded.phash,
-            colours=decoded.colours,
-            embedding=await self._embedding(decoded),
-            model=self._model,
-        )
+        return replace(known, embedding=await self._embedding(decoded), model=self._model)
 
     async def _acquire(self, item: Item, known: Staged | None, turn: Turn) -> Staged:
         if known is not None and known.model != self._model and known.phash is not None:

@@ -17,7 +17,6 @@ from triptych.wiring.database import (
     own_database,
     reach_database,
 )
-from triptych.wiring.live import open_live
 from triptych.wiring.worker import check_wiring, open_worker
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "connect",
     "migrate_database",
     "open_embedder",
-    "open_live",
     "open_objects",
     "open_summary",
     "open_text_encoder",

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from triptych.live.admission import Authorise, loopback_only
+from triptych.access.gate import Gate
 from triptych.live.app import LiveApp, open_live_app
 from triptych.live.limits import Limits
 from triptych.wiring.database import Parts
 
 
 @asynccontextmanager
-async def open_live(
-    parts: Parts, authorise: Authorise = loopback_only, limits: Limits | None = None
-) -> AsyncIterator[LiveApp]:
+async def open_live(parts: Parts, gate: Gate) -> AsyncIterator[LiveApp]:
     """Yield the ASGI application of ``/ws``, running; to be served alone or as a route of another.
 
     Raises:
         DatabaseUnavailable: it cannot be reached at the start.
     """
-    limits = limits or Limits(clients=parts.settings.live_clients)
-    async with open_live_app(
-        parts.catalogue, parts.queue, authorise=authorise, limits=limits
-    ) as app:
+    limits = Limits(clients=parts.settings.live_clients)
+    async with open_live_app(parts.catalogue, parts.queue, gate=gate, limits=limits) as app:
         yield app

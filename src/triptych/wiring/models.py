@@ -13,7 +13,7 @@ from triptych.wiring.components import open_embedder, open_text_encoder
 T = TypeVar("T")
 
 
-class Models:
+class LoadedModels:
     """The embedder and its text side. Both may be called from any thread, but no event loop's.
 
     What fails to load fails again at the next call, which tries anew: a model that is fetched may

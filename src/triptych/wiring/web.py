@@ -1,4 +1,4 @@
-"""Building the web app: the API, and what else is served on its port."""
+"""Building what is served: the API with live status, or live status alone, behind the gate."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from triptych.api.paging import Cursors
 from triptych.api.parts import ApiParts
 from triptych.errors import SettingsError
 from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.live.app import LiveApp
 from triptych.settings import Settings
-from triptych.wiring.components import open_objects
+from triptych.wiring.components import open_objects, open_thumbnails
 from triptych.wiring.database import Parts, connect
+from triptych.wiring.live import open_live
+from triptych.wiring.search import open_search
 
 KEY_CONNECTIONS = 2
 
@@ -96,22 +99,40 @@ async def check_access(settings: Settings, dsn: str) -> None:
 
 @asynccontextmanager
 async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
-    """Build the app; close what it opened when it is done.
+    """Build the app, live status on its port; close what it opened when it is done.
 
     Raises:
         SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
     """
     settings = parts.settings
-    async with open_gate(parts) as gate:
-        yield create_app(
-            ApiParts(
-                settings=settings,
-                catalogue=parts.catalogue,
-                queue=parts.queue,
-                registry=parts.registry,
-                objects=await open_objects(settings),
-                gate=gate,
-                cursors=Cursors(await parts.catalogue.secret("cursor")),
-                local=is_open(settings),
-            )
+    objects = await open_objects(settings)
+    async with (
+        open_gate(parts) as gate,
+        open_thumbnails(settings, objects) as thumbnails,
+        open_live(parts, gate) as live,
+        open_search(settings, parts.catalogue) as search,
+    ):
+        api = ApiParts(
+            settings=settings,
+            catalogue=parts.catalogue,
+            queue=parts.queue,
+            registry=parts.registry,
+            objects=objects,
+            gate=gate,
+            cursors=Cursors(await parts.catalogue.secret("cursor")),
+            local=is_open(settings),
+            thumbnails=thumbnails,
+            search=search,
         )
+        yield create_app(api, live)
+
+
+@asynccontextmanager
+async def open_live_alone(parts: Parts) -> AsyncIterator[LiveApp]:
+    """Build live status behind a gate of its own, to be served by itself.
+
+    Raises:
+        SettingsError: as `open_gate`.
+    """
+    async with open_gate(parts) as gate, open_live(parts, gate) as app:
+        yield app

@@ -32,10 +32,11 @@ from triptych.wiring.components import (
     open_objects,
 )
 from triptych.wiring.database import Parts, connect
-from triptych.wiring.models import Models
+from triptych.wiring.models import LoadedModels
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
 from triptych.workers.heartbeat import Heartbeat
+from triptych.workers.indexer import Indexer
 from triptych.workers.notifier import Notifier
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.worker import Phase, Station, Worker
@@ -52,7 +53,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
         ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
     """
     settings = parts.settings
-    models = Models(settings, threads=embed_threads(settings))
+    models = LoadedModels(settings, threads=embed_threads(settings))
     async with AsyncExitStack() as stack:
         stations: list[Station] = []
         for phase in phases:
@@ -79,6 +80,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
             Sweeper(parts.registry, intervals),
             Collector(parts.catalogue, await open_objects(settings), _keeping(settings)),
             await _notifier(parts, stack),
+            Indexer(parts.catalogue),
             Heartbeat(parts.catalogue, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
@@ -130,7 +132,7 @@ async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
     )
 
 
-async def _acquire(parts: Parts, stack: AsyncExitStack, models: Models) -> Acquire:
+async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = parts.settings
     cores = available_cores()
     decoders = Decoders(cores)
@@ -162,7 +164,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack, models: Models) -> Acqui
     )
 
 
-async def _ai(parts: Parts, stack: AsyncExitStack, models: Models) -> AiPhase:
+async def _ai(parts: Parts, stack: AsyncExitStack, models: LoadedModels) -> AiPhase:
     settings = parts.settings
     decoders = Decoders(1)
     stack.callback(decoders.close)

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from triptych.errors import SettingsError
 
@@ -19,11 +19,12 @@ BIND_TRIES_S = 5.0
 BIND_RETRY_S = 0.1
 KEEP_ALIVE_S = 75
 """Longer than load balancers keep an idle connection (60 s), so that theirs is the first end."""
-CHECK_S = 0.1
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, field: str = "TRIPTYCH_API_PORT") -> socket.socket:
     """Return a socket that listens; connections wait in it until somebody serves them.
+
+    Port 0 takes a free one. ``field`` is what an error names.
 
     Raises:
         SettingsError: the address cannot be had.
@@ -41,18 +42,18 @@ def bind(host: str, port: int) -> socket.socket:
             if isinstance(error, socket.gaierror) or time.monotonic() >= until:
                 raise SettingsError(
                     f"Cannot listen on {host} port {port} ({error.strerror or error}).",
-                    field="TRIPTYCH_API_PORT",
+                    field=field,
                     remedy="Another process may have it: choose another port, or 0 for a free one.",
                 ) from error
         time.sleep(BIND_RETRY_S)
 
 
-def address(listening: socket.socket) -> str:
+def address(listening: socket.socket, scheme: str = "http") -> str:
     """Return the URL at which a socket is reached from this machine."""
     host, port = listening.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound to
         host = "localhost"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class _Server(uvicorn.Server):
@@ -64,9 +65,17 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: ASGIApp, listening: socket.socket, stop: asyncio.Event, *, drain_s: float
+    app: Callable[..., Any],
+    listening: socket.socket,
+    stop: asyncio.Event,
+    *,
+    drain_s: float,
+    **options: Any,
 ) -> None:
-    """Serve until ``stop``; then take no more, and finish what was taken within ``drain_s``."""
+    """Serve until ``stop``; then take no more, and finish what was taken within ``drain_s``.
+
+    ``options`` are uvicorn's; an app with WebSockets brings those of its protocol.
+    """
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -76,8 +85,10 @@ async def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(drain_s),
+        **options,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
