@@ -162,3 +162,11 @@ def test_labels_are_tags_where_a_text_encoder_is() -> None:
 def test_nothing_has_no_labels(count: int) -> None:
     snapshot = snapshot_of(unit(np.ones((count, 2))), phash=[0] * count)
     assert label_all(snapshot, []) == []
+
+
+def test_names_differ_though_keys_begin_alike() -> None:
+    snapshot = grown([30, 40, 50])
+    keys = np.zeros((120, 16), np.uint8)
+    keys[:, 15] = np.arange(120)
+    found = find_clusters(replace(snapshot, keys=keys))
+    assert len({cluster["id"] for cluster in found.result["clusters"]}) == 3

@@ -43,13 +43,17 @@ def named(snapshot: Snapshot, families: Sequence[Indices]) -> tuple[list[str], i
     taken |= set(then_sizes)
     for number, family in enumerate(families):
         if names[number] is None:
-            names[number] = next(
-                name
-                for name in (snapshot.key(asset)[:NAME_CHARS] for asset in family.tolist())
-                if name not in taken
-            )
-            taken.add(str(names[number]))
+            name = _new(snapshot.key(int(family[0])), taken)
+            names[number] = name
+            taken.add(name)
     return [str(name) for name in names], kept
+
+
+def _new(key: str, taken: set[str]) -> str:
+    """Return the head of a key that is long enough to be nobody's name."""
+    heads = (key[:length] for length in range(NAME_CHARS, len(key) + 1))
+    numbered = (f"{key}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (*heads, *numbered) if name not in taken)
 
 
 def _before(snapshot: Snapshot) -> list[str | None]:
