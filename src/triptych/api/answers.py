@@ -14,8 +14,8 @@ from fastapi import Response
 
 from triptych.asset_ids import asset_id
 from triptych.model import AiState, Asset, Run, RunState
+from triptych.places import without_password
 from triptych.ports import Scheduled, Task, TaskState
-from triptych.settings import without_password
 from triptych.states import brand_state, run_state
 
 T = TypeVar("T")
