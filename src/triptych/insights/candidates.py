@@ -128,7 +128,10 @@ def _nearest(
             block = closeness(these, slice(begin, min(begin + COLUMNS, count)))
             own = np.arange(max(start, begin), min(these.stop, begin + block.shape[1]))
             block[own - start, own - begin] = -np.inf
-            rows, columns = np.divmod(np.flatnonzero(block >= bound), block.shape[1])
+            near = block >= bound
+            for crowded in np.flatnonzero(near.sum(axis=1) > NEAREST):
+                _thin(near[crowded], block[crowded])
+            rows, columns = np.divmod(np.flatnonzero(near), block.shape[1])
             row = np.concatenate([row, rows])
             column = np.concatenate([column, columns + begin])
             close = np.concatenate([close, block[rows, columns]])
@@ -142,6 +145,16 @@ def _nearest(
         found.append(np.stack([row + start, column], axis=1))
         progress(these.stop / count)
     return np.concatenate(found)
+
+
+def _thin(near: npt.NDArray[np.bool_], close: Floats) -> None:
+    """Leave the `NEAREST` of those that are near; of equals the first."""
+    at = np.flatnonzero(near)
+    values = close[at]
+    last = np.partition(values, -NEAREST)[-NEAREST]
+    near[at[values < last]] = False
+    nearer = int((values > last).sum())
+    near[at[values == last][NEAREST - nearer :]] = False
 
 
 def _cosines(embeddings: npt.NDArray[np.float16], pairs: Indices) -> Floats:

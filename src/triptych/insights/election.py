@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-FAMILY_MAX = 2_000
-"""Members of a family that are compared with its heads; what is beyond goes by known pairs only."""
+ASKED_MAX = 200_000
+"""Pairs of a head and a member of its family that are looked at; then known pairs decide."""
 
 Indices = npt.NDArray[np.intp]
 Same = Callable[[int, int], bool]
@@ -54,19 +54,23 @@ def elect(
     members: dict[int, list[int]] = {}
     for content in sorted(known):
         members.setdefault(families.of(content), []).append(content)
+    left = ASKED_MAX
     for family in members.values():
-        _divide(family, known, same, head_of)
+        left = _divide(family, known, same, head_of, left)
     return head_of
 
 
-def _divide(family: list[int], known: dict[int, list[int]], same: Same, head_of: Indices) -> None:
-    """Give the members of a family, the largest first, their heads."""
-    left = family
-    while left:
-        head, others = left[0], left[1:]
-        near = set(known[head])
-        direct = {one for one in others[:FAMILY_MAX] if one in near or same(head, one)}
-        direct |= near.intersection(others)
+def _divide(
+    family: list[int], known: dict[int, list[int]], same: Same, head_of: Indices, asked_max: int
+) -> int:
+    """Give the members of a family, the largest first, their heads; return what is left to ask."""
+    while family:
+        head, others = family[0], family[1:]
+        asked, unasked = others[:asked_max], others[asked_max:]
+        asked_max -= len(asked)
+        direct = {one for one in asked if same(head, one)}
+        direct |= set(known[head]).intersection(unasked)
         followers = {one for one in others if one in direct or direct.intersection(known[one])}
         head_of[list(followers)] = head
-        left = [one for one in others if one not in followers]
+        family = [one for one in others if one not in followers]
+    return asked_max

@@ -41,6 +41,11 @@ PEAKS = 2
 """Places each way that are looked at more finely; the best `FINE` of all are."""
 FINE = 2
 MOVES_MAX = 5
+STEPS = (1 / GRID, 0.5 / GRID, 0.25 / GRID)
+PROMISING = 0.5
+"""Agreement from which the last step is worth its while."""
+HOPE = 0.12
+"""Agreement that a place must have before it is looked at more finely."""
 SURE = 0.85
 """An agreement of the wholes from which no better place is sought."""
 COLOURS = 12
@@ -65,7 +70,7 @@ class Agreement:
     """The mean over the blocks that show something of the square of their correlation, those that
     are opposed counting as 0: 0..1."""
     worst: float
-    """The same of the quarter of them that agrees least."""
+    """The same of the tenth of them that agrees least."""
     colour: float
     """The share of the places that have a colour in both at which it is the same hue or nearly so;
     1 where there are too few such places."""
@@ -81,12 +86,12 @@ def agreement(first: View, second: View, *, parts: bool = True) -> Agreement:
     another as wholes, and those of different shapes do not agree.
     """
     ways = [_Way(first, second), _Way(second, first)]
-    whole = ways[0].as_wholes()
-    starts = [] if whole is None else [(ways[0].score(whole), 0, whole)]
-    if parts and not (starts and starts[0][0] >= SURE):
+    wholes = [(number, way.as_wholes()) for number, way in enumerate(ways)]
+    starts = [(ways[n].score(place), n, place) for n, place in wholes if place is not None]
+    if parts and not any(score >= SURE for score, _, _ in starts):
         for number, way in enumerate(ways):
             starts += [(way.score(place), number, place) for place in way.peaks()]
-    starts.sort(key=lambda start: -start[0])
+    starts = sorted((one for one in starts if one[0] >= HOPE), key=lambda start: -start[0])
     ends = [(n, *ways[n].refined(score, place)) for score, n, place in starts[:FINE]]
     if not ends:
         return NONE
@@ -122,7 +127,7 @@ class _Way:
         agree = np.sort(self._agree(place))
         if not agree.size:
             return NONE
-        worst = agree[: max(1, agree.size // 4)]
+        worst = agree[: max(1, agree.size // 10)]
         return Agreement(float(agree.mean()), float(worst.mean()), self._colour(place))
 
     def _agree(self, place: Place) -> Grey:
@@ -198,8 +203,10 @@ class _Way:
                 yield _detail(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
 
     def refined(self, score: float, place: Place) -> tuple[float, Place]:
-        """Move the part about its place, by half a cell in the end, while that agrees better."""
-        for step in (1 / GRID, 0.5 / GRID):
+        """Move the part about its place, by ever smaller steps, while that agrees better."""
+        for step in STEPS:
+            if step < STEPS[-2] and score < PROMISING:
+                break
             for _ in range(MOVES_MAX):
                 before = score
                 for moved in self._moves(place, step):

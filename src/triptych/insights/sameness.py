@@ -23,7 +23,7 @@ COLOUR_MIN = 0.6
 """Share of the coloured places whose hue must be the same: one product comes in many colours."""
 PLAIN_DETAIL_MIN = 0.85
 PLAIN_WORST_MIN = 0.5
-"""Agreement of plain pictures, in all and in the quarter that agrees least."""
+"""Agreement of plain pictures, in all and in the tenth that agrees least."""
 AGREE_MAX_BITS = 10
 AGREE_COSINE_MIN = 0.88
 """Fingerprints of copies whose pixels are not seen: each alone errs where the other does not."""

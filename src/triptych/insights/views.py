@@ -20,7 +20,7 @@ READERS = 4
 """Pictures that are read and decoded at a time."""
 VIEWS_MAX = 1_024
 """Views made ready that are kept, of about 50 kB each."""
-FRAME_MAX = 0.35
+FRAME_MAX = 0.45
 """Share of a side up to which a border of one colour is taken for a frame and cut off."""
 FRAME_DEVIATION = 5.0
 FRAME_STEP = 10.0
