@@ -88,8 +88,8 @@ def ranked(snapshot: Snapshot, views: Views, members: Indices) -> Group:
     grey = np.array([view is not None and not view.coloured for view in seen])
     sizes = snapshot.size_bytes[members]
     keys = np.array([snapshot.key(int(row)) for row in members])
-    ordinal = np.where(large, 0, -content)
-    best_first = np.lexsort((keys, -sizes, grey, framed, ordinal))
+    by_size = np.where(large, -np.inf, -content)
+    best_first = np.lexsort((keys, -sizes, grey, framed, by_size))
     best = best_first[0]
 
     shape = f"{snapshot.widths[members[best]]} × {snapshot.heights[members[best]]} pixels"
