@@ -26,7 +26,7 @@ from triptych.insights.sameness import Judge, agree
 from triptych.insights.step import Snapshot, Step
 from triptych.insights.views import Views
 
-PAIRS_MAX = 50_000
+PAIRS_MAX = 30_000
 """Candidates compared by pixels, the likeliest; the others must agree in both fingerprints."""
 VIEWED_MAX = 20_000
 """Assets looked at for it: 10 kB of each are kept."""

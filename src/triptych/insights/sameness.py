@@ -27,7 +27,7 @@ PLAIN_WORST_MIN = 0.5
 AGREE_MAX_BITS = 10
 AGREE_COSINE_MIN = 0.88
 """Fingerprints of copies whose pixels are not seen: each alone errs where the other does not."""
-COMPARISONS_MAX = 60_000
+COMPARISONS_MAX = 40_000
 """Pairs compared by pixels in a step, each in a few milliseconds; further ones by fingerprints."""
 
 
