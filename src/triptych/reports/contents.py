@@ -98,7 +98,11 @@ async def read_contents(catalogue: Reading, brand: str) -> Contents:
         )
     ]
     duplicates = [
-        await named.family(str(entry["kind"]), int(entry["size"]), entry["members"][:COPIES_MAX])
+        await named.family(
+            "; best: ".join(filter(None, (str(entry["kind"]), entry.get("why")))),
+            int(entry["size"]),
+            entry["members"][:COPIES_MAX],
+        )
         for entry in results.get("duplicates", {}).get("groups", [])[:GROUPS_MAX]
     ]
     return Contents(
