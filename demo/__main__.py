@@ -17,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from demo.report import Outcome, print_summary, print_verdict
 from demo.service import serve
-from demo.world import World, load
+from demo.showing import show_photographs
+from demo.world import PHOTOS, World, load
 from triptych.cli.frame import configure_logs
 from triptych.local import Local, open_local
 from triptych.model import Run
@@ -29,7 +30,7 @@ ASSETS_MAX = 10_000
 
 async def play(console: Console) -> int:
     """Run the demo; return the exit code."""
-    world = load()
+    world = load(photos=PHOTOS)
     await asyncio.to_thread(shutil.rmtree, DATA, ignore_errors=True)
     console.print(
         f"[bold]Triptych demo[/]: {len(world.brands)} real brands, {world.images} URLs, "
@@ -44,8 +45,9 @@ async def play(console: Console) -> int:
             runs = await _run_brands(local, world, console)
             seconds = time.perf_counter() - start
             outcomes = [await _outcome(local, world, run) for run in runs]
+            print_summary(outcomes, seconds, console)
+            await show_photographs(local, settings, console)
     mismatches = [line for outcome in outcomes for line in outcome.mismatches()]
-    print_summary(outcomes, seconds, console)
     print_verdict(mismatches, console)
     console.print(f"Look around with: .venv/bin/triptych status --data {DATA}", style="dim")
     return 1 if mismatches else 0
