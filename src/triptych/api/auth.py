@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from triptych.access.gate import Gate
 from triptych.access.identity import Identity
 from triptych.api import problems
+from triptych.api.dashboard import is_page
 from triptych.errors import TriptychError
 from triptych.ports import Scope as Right
 
@@ -63,7 +64,9 @@ class Door:
             await send(message)
 
         try:
-            if scope["path"] not in PUBLIC:
+            if is_page(scope["path"]):
+                self._gate.admit_anybody(scope)
+            elif scope["path"] not in PUBLIC:
                 scope["identity"] = await self._gate.admit(scope)
             await self._app(scope, receiving, sending)
         except Exception as error:
