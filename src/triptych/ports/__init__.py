@@ -15,6 +15,8 @@ from triptych.ports.browsing import (
     FailedItem,
     KeptLetter,
     NearColour,
+    Pace,
+    PaceBucket,
     Scheduled,
     Slice,
 )
@@ -58,6 +60,8 @@ __all__ = [
     "News",
     "Opened",
     "Outgoing",
+    "Pace",
+    "PaceBucket",
     "Page",
     "Presence",
     "Published",
