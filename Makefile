@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 READY := $(VENV)/.ready
 DASHBOARD := src/triptych/dashboard/.built
-DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -name schema.d.ts)
+DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path "*/src/api/schema.d.ts" -not -name reasons.json)
 CHROMIUM := .chromium/.ready
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -36,7 +36,7 @@ dashboard/node_modules/.ready: dashboard/package-lock.json
 	cd dashboard && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(DASHBOARD): $(DASHBOARD_SOURCES) docs/reference/openapi.json dashboard/node_modules/.ready
+$(DASHBOARD): $(DASHBOARD_SOURCES) docs/reference/openapi.json docs/reference/failures.md dashboard/node_modules/.ready
 	cd dashboard && npm run --silent build
 	@touch $@
 

@@ -1,5 +1,7 @@
 /** What a view asks the API for once: loading, there, or refused. */
 
+import { untrack } from 'svelte';
+
 export class Resource<T> {
   data = $state.raw<T | undefined>(undefined);
   error = $state.raw<unknown>(undefined);
@@ -16,7 +18,8 @@ export class Resource<T> {
     const asked = ++this.#asked;
     this.loading = true;
     try {
-      const data = await this.#ask();
+      // What asking reads is not what the view that asks depends on.
+      const data = await untrack(() => this.#ask());
       if (asked !== this.#asked) return;
       this.data = data;
       this.error = undefined;

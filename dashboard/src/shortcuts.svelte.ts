@@ -1,5 +1,6 @@
 /** Keys. A single key may be in the way of speech input, so they can be turned off (WCAG 2.1.4). */
 
+import { untrack } from 'svelte';
 import { router } from './router.svelte';
 
 export interface Shortcut {
@@ -37,8 +38,10 @@ class Shortcuts {
 
   /** Have keys while a view is open; call what is returned when it closes. */
   have(list: Shortcut[]): () => void {
-    this.ofView = [...this.ofView, ...list];
-    return () => (this.ofView = this.ofView.filter((shortcut) => !list.includes(shortcut)));
+    const others = (): Shortcut[] =>
+      untrack(() => this.ofView).filter((had) => !list.includes(had));
+    this.ofView = [...others(), ...list];
+    return () => (this.ofView = others());
   }
 
   press = (event: KeyboardEvent): void => {

@@ -140,8 +140,8 @@ order by position limit $4
 with run as (
     select id, created_at as begun, next_position as items,
            greatest(1, ceil(next_position / $2::double precision))::bigint as step,
-           greatest(extract(epoch from coalesce(ended_at, clock_timestamp()) - created_at), 1)
-               ::double precision / $3 as width
+           greatest(extract(epoch from coalesce(ended_at, clock_timestamp()) - created_at)
+               ::double precision / $3, 1) as width
     from runs where id = $1
 ), sampled as (
     select run.*, item.state, item.settled_at,
