@@ -22,6 +22,7 @@
     │   ├── BrandNotFound
     │   ├── RunNotFound
     │   ├── WebhookNotFound
+    │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it was there, and is no longer kept                    410
     │   ├── AssetNotFound
     │   ├── TaskNotFound
@@ -176,6 +177,10 @@ class BrandNotFound(NotFound):
 
 class RunNotFound(NotFound):
     """There is no such run."""
+
+
+class ExportFileNotFound(NotFound):
+    """An export has no such file."""
 
 
 class WebhookNotFound(NotFound):

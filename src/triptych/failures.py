@@ -28,8 +28,9 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "no: mend the source",
         ),
         Reason.ADDRESS_REFUSED: Explanation(
-            "The URL leads to an address that is not public, or carries credentials.",
-            "after `TRIPTYCH_FETCH_ALLOW` allows the network",
+            "The URL leads to an address that is not public, to a port that is not the web's, or "
+            "carries credentials.",
+            "after `TRIPTYCH_FETCH_ALLOW` allows the network, or `TRIPTYCH_FETCH_PORTS` the port",
         ),
         Reason.NOT_FOUND: Explanation("HTTP 404 or 410.", "if it was put back"),
         Reason.FORBIDDEN: Explanation("HTTP 401, 403 or 451.", "if access was given"),

@@ -39,6 +39,8 @@ SCHEMA_VERSION = "1"
 HEADER_VERSION = "triptych-version"
 HEADER_RUN = "triptych-run"
 HEADER_ITEM = "triptych-item"
+HEADER_TASK = "triptych-task"
+"""On `AI_QUEUE`: brand-wide work that was submitted, and is to be done instead of the AI phase."""
 HEADER_REASON = "triptych-reason"
 """Why a message became a dead letter."""
 HEADER_ORIGIN_ID = "triptych-origin-id"
@@ -138,11 +140,12 @@ def parse_body(kind: type[BodyT], body: object) -> BodyT:
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Ours, beside the body. Both ids are absent on a stranger's message."""
+    """Ours, beside the body. All ids are absent on a stranger's message."""
 
     run_id: UUID | None = None
     item_key: bytes | None = None
     traceparent: str | None = None
+    task_id: UUID | None = None
 
     def encode(self) -> dict[str, str]:
         """Return the headers as the flat strings that both queue systems carry."""
@@ -153,6 +156,8 @@ class Headers:
             encoded[HEADER_ITEM] = self.item_key.hex()
         if self.traceparent is not None:
             encoded[HEADER_TRACE] = self.traceparent
+        if self.task_id is not None:
+            encoded[HEADER_TASK] = str(self.task_id)
         return encoded
 
     @classmethod
@@ -169,17 +174,21 @@ class Headers:
                 field=HEADER_VERSION,
                 remedy=f"This worker reads version {SCHEMA_VERSION}; upgrade it.",
             )
-        try:
-            run_id = UUID(raw[HEADER_RUN]) if HEADER_RUN in raw else None
-        except ValueError as error:
-            raise InvalidMessage("Not a UUID.", field=HEADER_RUN) from error
+        run_id, task_id = _uuid(raw, HEADER_RUN), _uuid(raw, HEADER_TASK)
         try:
             item_key = bytes.fromhex(raw[HEADER_ITEM]) if HEADER_ITEM in raw else None
         except ValueError as error:
             raise InvalidMessage("Not hexadecimal.", field=HEADER_ITEM) from error
         if item_key is not None and len(item_key) != KEY_BYTES:
             raise InvalidMessage(f"Not {KEY_BYTES} bytes long.", field=HEADER_ITEM)
-        return cls(run_id, item_key, well_formed_trace(raw.get(HEADER_TRACE)))
+        return cls(run_id, item_key, well_formed_trace(raw.get(HEADER_TRACE)), task_id)
+
+
+def _uuid(raw: Mapping[str, str], header: str) -> UUID | None:
+    try:
+        return UUID(raw[header]) if header in raw else None
+    except ValueError as error:
+        raise InvalidMessage("Not a UUID.", field=header) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,8 @@ class Item:
     """What its run is for; known of items that were read to be worked on."""
     traceparent: str | None = None
     """Its run's."""
+    source: str | None = None
+    """Its run's: known of items that were read to be worked on."""
 
 
 @dataclass(frozen=True, slots=True)

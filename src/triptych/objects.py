@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -18,6 +19,9 @@ from obstore.store import ObjectStore as Store
 
 from triptych.errors import SettingsError, StoreUnavailable
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
 PROBE = b"triptych"
 PROBE_KEY = f"sha256/probe/{hashlib.sha256(PROBE).hexdigest()}"
 AT_ONCE = 32
@@ -25,6 +29,8 @@ AT_ONCE = 32
 
 DELETE_BATCH = 1000
 """Keys of one request; S3 takes no more."""
+WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+"""Of an object that is written piece by piece; S3's parts are as large."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -157,6 +163,24 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
 
+    def open_file(self, key: str) -> ObjectFile:
+        """Return a file whose bytes become an object when it is closed. It blocks."""
+        return ObjectFile(obstore.open_writer(self._store, key, buffer_size=WRITE_BUFFER_BYTES))
+
+    async def delete_under(self, prefix: str) -> None:
+        """Delete all objects whose keys begin with ``prefix``, which ends with a slash.
+
+        Raises:
+            StoreUnavailable: some may be left.
+        """
+        try:
+            await self.delete(await self._run(self._keys_under, prefix))
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    def _keys_under(self, prefix: str) -> list[str]:
+        return [found["path"] for found in obstore.list(self._store, prefix).collect()]
+
     async def check(self) -> None:
         """Raise `StoreUnavailable` unless an object can be written and read back."""
         await self.put_as(PROBE_KEY, PROBE, "text/plain")
@@ -181,6 +205,59 @@ class ObjectStore:
             f"The object store {self._name} does not answer ({_first_line(error)}).",
             remedy="Check TRIPTYCH_STORE_URL and its credentials; work goes on by itself.",
         )
+
+
+class ObjectFile(io.RawIOBase):
+    """A file that is written once, from its start to its end, and then is an object."""
+
+    def __init__(self, writer: obstore.WritableFile) -> None:
+        super().__init__()
+        self._writer = writer
+        self.size_bytes = 0
+
+    def writable(self) -> bool:
+        """Tell that it may be written to."""
+        return True
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self.size_bytes
+
+    def write(self, content: Buffer, /) -> int:
+        """Add bytes.
+
+        Raises:
+            StoreUnavailable: they could not be stored.
+        """
+        # Copied: the store writes later, and writers use their buffers again.
+        plain = bytes(content)
+        try:
+            self._writer.write(plain)
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(
+                f"The object store took no more of a file ({_first_line(error)}).",
+                remedy="Check TRIPTYCH_STORE_URL and its credentials.",
+            ) from error
+        self.size_bytes += len(plain)
+        return len(plain)
+
+    def close(self) -> None:
+        """Finish the object. Safe to repeat.
+
+        Raises:
+            StoreUnavailable: there is no object.
+        """
+        if self.closed:
+            return
+        try:
+            self._writer.close()
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(
+                f"The object store did not finish a file ({_first_line(error)}).",
+                remedy="Check TRIPTYCH_STORE_URL and its credentials.",
+            ) from error
+        finally:
+            super().close()
 
 
 def open_store(url: str, default_root: Path) -> ObjectStore:

@@ -7,24 +7,17 @@ leaves something for the sweeper and nothing half done.
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID, uuid4, uuid5
 
-import orjson
 import structlog
 
-from triptych.errors import Conflict, QueueUnavailable, RunActive, RunEnded
+from triptych.dispatch import Dispatcher
+from triptych.errors import Conflict, RunActive, RunEnded
 from triptych.messages import (
-    METADATA_IN_BODY_MAX_BYTES,
-    URL_QUEUE,
     Delivery,
-    Headers,
-    Message,
-    UrlBody,
 )
 from triptych.model import Item, ItemResult, NewItem, Policy, Run, RunKind, RunState
 from triptych.ports import Catalogue, DeadLetter, Opened, Queue
@@ -32,15 +25,11 @@ from triptych.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
 from triptych.telemetry.tracing import current_traceparent, span
 
-SEND_TRIES = 3
-SEND_RETRY_STEP_S = 0.2
-RELAY_BATCH = 100
 RESEND_BATCH = 500
 SWEEP_RUNS = 100
 """Runs looked after in one sweep; the others wait for the next."""
 REDRIVEN_LETTERS_MAX = 1000
 """Dead letters sent again by one request."""
-TASKS_KEPT_S = 30 * 24 * 3600.0
 SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
 """Namespace of the run ids that are derived from the times of schedules."""
 STRANGERS = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
@@ -54,7 +43,7 @@ class ActiveBrandRegistry:
 
     def __init__(self, catalogue: Catalogue, queue: Queue, *, window: int, policy: Policy) -> None:
         self._catalogue = catalogue
-        self._queue = queue
+        self._dispatcher = Dispatcher(catalogue, queue)
         self._window = window
         self._policy = policy
 
@@ -86,11 +75,15 @@ class ActiveBrandRegistry:
             traceparent=current_traceparent(),
         )
         check_joinable(opened.run, RunKind.FULL)
-        await self.relay(opened.run.id)
+        await self._dispatcher.relay(opened.run.id)
         return opened
 
-    async def reembed(self, brand: str, *, policy: Policy | None = None) -> Opened:
+    async def reembed(
+        self, brand: str, *, policy: Policy | None = None, run_id: UUID | None = None
+    ) -> Opened:
         """Open a run that embeds a brand's snapshot anew, from its stored objects.
+
+        Asked again with the same ``run_id``, it is that run, ended or not.
 
         Raises:
             BrandNotFound: there is none of that name.
@@ -104,7 +97,7 @@ class ActiveBrandRegistry:
             )
         opened = await self._catalogue.open_run(
             brand,
-            run_id=uuid4(),
+            run_id=run_id or uuid4(),
             kind=RunKind.REEMBED,
             source=None,
             policy=policy or self._policy,
@@ -112,7 +105,7 @@ class ActiveBrandRegistry:
             traceparent=current_traceparent(),
         )
         check_joinable(opened.run, RunKind.REEMBED)
-        await self.relay(opened.run.id)
+        await self._dispatcher.relay(opened.run.id)
         return opened
 
     async def open_for_message(self, brand: str, delivery: Delivery) -> Opened:
@@ -140,8 +133,8 @@ class ActiveBrandRegistry:
         opened = await self._catalogue.redrive_run(
             run_id, new_id=new_id or uuid4(), policy=self._policy
         )
-        await self.relay(opened.run.id)
-        await self._dispatch(await self._catalogue.claim_window(opened.run.id, limit=self._window))
+        await self._dispatcher.relay(opened.run.id)
+        await self._fill(opened.run.id)
         return opened.run
 
     async def adopt(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
@@ -162,7 +155,7 @@ class ActiveBrandRegistry:
         Raises:
             RunEnded: the run is not active.
         """
-        await self._dispatch(
+        await self._dispatcher.dispatch(
             await self._catalogue.expect(run_id, items, cursor=cursor, limit=self._window)
         )
 
@@ -180,7 +173,7 @@ class ActiveBrandRegistry:
         for result in results:
             if result.key in settlement.changed:
                 ITEMS.labels(result.state.value, result.reason.value if result.reason else "").inc()
-        await self._dispatch(settlement.dispatch)
+        await self._dispatcher.dispatch(settlement.dispatch)
         if settlement.run.complete:
             await self.commit(run_id)
         return settlement.refused
@@ -204,9 +197,14 @@ class ActiveBrandRegistry:
             run = await self._catalogue.commit(run_id)
         if run.state is RunState.COMMITTED:
             COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
-            await self.relay(run_id)
+            await self._dispatcher.relay(run_id)
         RUNS.labels(run.state.value).inc()
         return run
+
+    async def _fill(self, run_id: UUID) -> None:
+        """Dispatch what fits a run's window."""
+        items = await self._catalogue.claim_window(run_id, limit=self._window)
+        await self._dispatcher.dispatch(items)
 
     # --- steer --------------------------------------------------------------------------------
 
@@ -217,7 +215,7 @@ class ActiveBrandRegistry:
     async def resume(self, run_id: UUID) -> Run:
         """Dispatch again."""
         run = await self._catalogue.pause(run_id, paused=False)
-        await self._dispatch(await self._catalogue.claim_window(run_id, limit=self._window))
+        await self._fill(run_id)
         return run
 
     async def cancel(self, run_id: UUID) -> Run:
@@ -243,8 +241,21 @@ class ActiveBrandRegistry:
             Conflict: it has no snapshot yet.
         """
         run = await self._catalogue.request_ai(brand)
-        await self.relay(run.id)
+        await self._dispatcher.relay(run.id)
         return run
+
+    async def begin_deletion(self, brand: str) -> None:
+        """Hide a brand and end its active run, so that what is left of it can be deleted.
+
+        Safe to repeat; no run of it is opened any more.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        await self._catalogue.begin_deletion(brand)
+        active = (await self._catalogue.brand(brand)).latest
+        if active is not None and active.state is RunState.ACTIVE:
+            await self._catalogue.cancel(active.id)
 
     async def redrive_letters(self, *, ids: Sequence[int] | None, queue: str | None) -> int:
         """Send dead letters to the queues they came from; return how many.
@@ -255,7 +266,7 @@ class ActiveBrandRegistry:
             ids=ids, queue=queue, limit=REDRIVEN_LETTERS_MAX
         )
         if count:
-            await self.relay(None)
+            await self._dispatcher.relay(None)
         return count
 
     async def schedule(self, brand: str, *, source: str | None, schedule: str | None) -> None:
@@ -270,6 +281,10 @@ class ActiveBrandRegistry:
     async def bury(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
         await self._catalogue.bury(letter)
+
+    async def relay(self, run_id: UUID | None) -> None:
+        """Send what committed transactions owe: see `Dispatcher.relay`."""
+        await self._dispatcher.relay(run_id)
 
     # --- sweep --------------------------------------------------------------------------------
 
@@ -292,15 +307,14 @@ class ActiveBrandRegistry:
             await self.commit(run_id)
         for run_id in due.resend:
             with suppress(RunEnded):  # Or paused, since it was found to stand still.
-                await self._dispatch(
+                await self._dispatcher.dispatch(
                     await self._catalogue.claim_resend(
                         run_id, interval_s=resend_s, limit=RESEND_BATCH
                     )
                 )
-            await self._dispatch(await self._catalogue.claim_window(run_id, limit=self._window))
+            await self._fill(run_id)
         await self._open_scheduled()
-        await self._catalogue.drop_old_tasks(older_s=TASKS_KEPT_S, limit=SWEEP_RUNS)
-        await self.relay(None, older_s=owed_s)
+        await self._dispatcher.relay(None, older_s=owed_s)
 
     async def _open_scheduled(self) -> None:
         """Open the runs that schedules want: one for each time due, however many sweep.
@@ -319,37 +333,6 @@ class ActiveBrandRegistry:
             # Behind the opening: killed in between, the next sweep finds that run open.
             later = next_due(due.schedule, max(now, due.due_at))
             await self._catalogue.advance_schedule(due.name, seen=due.due_at, due_at=later)
-
-    async def relay(self, run_id: UUID | None, *, older_s: float = 0) -> None:
-        """Send what committed transactions owe, of one run or of all, and take it off.
-
-        Killed in between, it is sent again: consumers know it by its run id.
-        """
-        while owed := await self._catalogue.owed(run_id=run_id, older_s=older_s, limit=RELAY_BATCH):
-            for queue in {entry.queue for entry in owed}:
-                entries = [entry for entry in owed if entry.queue == queue]
-                try:
-                    await self._queue.send(queue, [entry.message for entry in entries])
-                except QueueUnavailable as error:
-                    log.warning("relay_deferred", queue=queue, error=str(error))
-                    return
-                await self._catalogue.mark_sent([entry.id for entry in entries])
-
-    async def _dispatch(self, items: Sequence[Item]) -> None:
-        """Send the messages of items that are marked as sent.
-
-        Not sending them loses nothing: a sweep finds items that are out and never settle.
-        """
-        if not items:
-            return None
-        messages = [_message(item) for item in items]
-        for attempt in range(SEND_TRIES):
-            try:
-                return await self._queue.send(URL_QUEUE, messages)
-            except QueueUnavailable as error:
-                log.warning("dispatch_deferred", items=len(items), error=str(error))
-            await asyncio.sleep(random.uniform(0, SEND_RETRY_STEP_S * 2**attempt))  # noqa: S311
-        return None
 
 
 def check_joinable(run: Run, wanted: RunKind) -> None:
@@ -371,16 +354,3 @@ def check_joinable(run: Run, wanted: RunKind) -> None:
 def derived_id(delivery: Delivery) -> UUID:
     """Return the id of the run that a stranger's message opens: the same on every delivery."""
     return uuid5(STRANGERS, f"{delivery.queue}/{delivery.id}")
-
-
-def _message(item: Item) -> Message:
-    metadata = dict(item.metadata)
-    if len(orjson.dumps(metadata)) > METADATA_IN_BODY_MAX_BYTES:
-        metadata = {}
-    return Message(
-        body=UrlBody.model_construct(
-            brand=item.brand, url=item.url, metadata=metadata
-        ).model_dump(),
-        headers=Headers(item.run_id, item.key, item.traceparent).encode(),
-        brand=item.brand,
-    )

@@ -13,6 +13,8 @@ BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
 RETRY_AFTER_CAP_S = 3600.0
 """A server's Retry-After is honoured up to this."""
+ASKED_JITTER_S = 0.25
+"""Over what a server asks for: those who come back together take turns at the host in any case."""
 
 
 class Action(Enum):
@@ -42,7 +44,7 @@ def plan_retry(
 
     Input that is wrong stays wrong: dead letter. Everything else comes again, after full jitter
     over an exponential backoff (https://aws.amazon.com/blogs/architecture/
-    exponential-backoff-and-jitter/), or after what the server asked for plus a tenth of jitter.
+    exponential-backoff-and-jitter/), or after what the server asked for plus `ASKED_JITTER_S`.
     A message that never succeeds ends by the queue's own count of receives.
     """
     if isinstance(error, BadInput):
@@ -51,7 +53,7 @@ def plan_retry(
     if asked is not None:
         bounded = min(max(asked, 0.0), RETRY_AFTER_CAP_S)
         action = Action.PUT_OFF if isinstance(error, HostBusy) else Action.RETRY
-        return Plan(action, bounded + uniform(0, max(1.0, bounded / 10)))
+        return Plan(action, bounded + uniform(0, ASKED_JITTER_S))
     return Plan(Action.RETRY, backoff(attempt, uniform=uniform))
 
 

@@ -21,15 +21,21 @@ from pydantic_settings import (
 
 from triptych.errors import SettingsError
 from triptych.model import Policy
+from triptych.places import (
+    DATABASE_SCHEMES,
+    QUEUE_SCHEMES,
+    STORE_SCHEMES,
+    check_scheme,
+    check_source,
+    is_model_url,
+    read_ports,
+    without_password,
+    without_query,
+)
 
 ENV_PREFIX = "TRIPTYCH_"
 MIB = 1024 * 1024
 
-DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://")
-QUEUE_SCHEMES = ("pgmq:",)
-STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
-SOURCE_SCHEMES = ("catalog:", "manifest:")
-MODEL_SCHEMES = ("https://", "http://", "s3://")
 AUTO: Literal["auto"] = "auto"
 
 Positive = Annotated[float, Field(gt=0)]
@@ -131,6 +137,23 @@ class Settings(BaseSettings):
         (),
         description="Networks that are reached although they are not public, comma-separated: "
         "`127.0.0.0/8,10.1.0.0/16`.",
+    )
+    fetch_ports: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Ports that public servers are reached on beside 80 and 443, comma-separated: "
+        "`8080,9000-9010`. Networks of `TRIPTYCH_FETCH_ALLOW` are reached on every port.",
+    )
+    fetch_proxy: SecretStr | None = Field(
+        None,
+        description="Proxy that requests go through: `http://user:password@host:3128`.",
+    )
+    fetch_profiles: SecretStr | None = Field(
+        None,
+        description="User-Agent, headers and proxy of some sources: a JSON list, or the path of a "
+        "file that holds one.",
+    )
+    fetch_memory_bytes: Count = Field(
+        256 * MIB, description="Bytes of all bodies that one worker holds at a time."
     )
     host_concurrency: Count = Field(
         16, description="Requests at a time from one worker to one host."
@@ -256,13 +279,21 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "fetch_allow", "allowed_hosts", "allowed_origins", "oidc_operators", mode="before"
+        *("fetch_allow", "fetch_ports", "allowed_hosts", "allowed_origins", "oidc_operators"),
+        mode="before",
     )
     @classmethod
     def _networks(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("fetch_ports")
+    @classmethod
+    def _ports(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            read_ports(value)
+        return values
 
     @field_validator("oidc_keys_url")
     @classmethod
@@ -277,18 +308,18 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: SecretStr) -> SecretStr:
-        _scheme(value.get_secret_value(), DATABASE_SCHEMES)
+        check_scheme(value.get_secret_value(), DATABASE_SCHEMES)
         return value
 
     @field_validator("queue_url")
     @classmethod
     def _queue(cls, value: str) -> str:
-        return _scheme(value, QUEUE_SCHEMES)
+        return check_scheme(value, QUEUE_SCHEMES)
 
     @field_validator("store_url")
     @classmethod
     def _store(cls, value: str) -> str:
-        return _scheme(value, STORE_SCHEMES)
+        return check_scheme(value, STORE_SCHEMES)
 
     @field_validator("source")
     @classmethod
@@ -349,50 +380,10 @@ class Settings(BaseSettings):
             if name == "database_url":
                 value = without_password(value.get_secret_value())
             elif name == "embedder" and is_model_url(value):
-                value = _without_query(value)
+                value = without_query(value)
             elif isinstance(value, tuple):
                 value = ",".join(str(entry) for entry in value)
             elif isinstance(value, str):
                 value = without_password(value)
             values[name] = "" if value is None else str(value)
         return values
-
-
-def check_source(value: str) -> str:
-    """Return ``value`` if it names a source.
-
-    Raises:
-        ValueError: it has none of the known schemes, or nothing behind it.
-    """
-    _scheme(value, SOURCE_SCHEMES)
-    if not value.partition(":")[2]:
-        message = "names no place behind the colon"
-        raise ValueError(message)
-    return value
-
-
-def is_model_url(value: str) -> bool:
-    """Tell whether ``value`` names a model by URL, not by path."""
-    return value.startswith(MODEL_SCHEMES)
-
-
-def _scheme(value: str, known: tuple[str, ...]) -> str:
-    if not value.startswith(known):
-        message = f"must begin with one of {', '.join(known)}"
-        raise ValueError(message)
-    return value
-
-
-def without_password(url: str) -> str:
-    """Return a URL, also one behind a scheme of ours, with stars for the password in it."""
-    scheme, mark, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not at or ":" not in credentials:
-        return url
-    return f"{scheme}{mark}{credentials.partition(':')[0]}:****@{place}"
-
-
-def _without_query(url: str) -> str:
-    """Hide what may sign a URL."""
-    place, mark, fragment = url.partition("#")
-    return place.partition("?")[0] + mark + fragment

@@ -12,8 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from triptych.model import AiState, Brand, Policy, Run, RunKind, RunState, TimelineEvent
+from triptych.places import without_password
 from triptych.ports import QueueDepth
-from triptych.settings import without_password
 
 State = dict[str, Any]
 

@@ -31,7 +31,7 @@ from triptych.errors import (
     SnapshotCollected,
     TaskNotFound,
 )
-from triptych.messages import AI_QUEUE, URL_QUEUE
+from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
 from triptych.model import AiState, RunState
 from triptych.ports import (
     AssetFilter,
@@ -222,9 +222,38 @@ class ApiContract:
         later = await catalogue.claim_task(asks(fingerprint=b"g"), kept_s=0, stale_s=60)
         assert later.mine
         await catalogue.drop_claim(later.task_id)
-        await catalogue.drop_old_tasks(older_s=0, limit=5)
+        assert await catalogue.old_tasks(older_s=3600, limit=5) == []
+        (old,) = await catalogue.old_tasks(older_s=0, limit=5)
+        await catalogue.drop_tasks([old.id])
         with pytest.raises(TaskNotFound):
             await catalogue.task(claim.task_id)
+
+    async def test_work_of_a_task_is_owed_with_it_and_done_once(self, catalogue: Catalogue) -> None:
+        await committed(catalogue)
+        await catalogue.mark_sent(
+            [e.id for e in await catalogue.owed(run_id=None, older_s=0, limit=9)]
+        )
+        claim = await catalogue.claim_task(asks(key=None), **KEPT)
+        audit = Audit("a", "export", "brand:nike")
+        what = {"run_id": None, "result": {"format": "csv"}, "audit": audit, "owe_work": True}
+        for _ in range(2):
+            await catalogue.accept_task(claim.task_id, state=TaskState.ACCEPTED, **what)
+        (owed,) = await catalogue.owed(run_id=None, older_s=0, limit=9)
+        assert (owed.queue, owed.message.body) == (AI_QUEUE, {"brand": "nike"})
+        assert Headers.decode(owed.message.headers).task_id == claim.task_id
+        for _ in range(2):
+            begun = await catalogue.begin_task(claim.task_id)
+            assert begun is not None
+            assert (begun.state, begun.result) == (TaskState.RUNNING, {"format": "csv"})
+        await catalogue.note_task(claim.task_id, {"assets": 3})
+        assert (await catalogue.task(claim.task_id)).result == {"assets": 3}
+        await catalogue.end_task(claim.task_id, TaskState.DONE, {"assets": 5})
+        await catalogue.end_task(claim.task_id, TaskState.FAILED, {})
+        ended = await catalogue.task(claim.task_id)
+        assert (ended.state, ended.result) == (TaskState.DONE, {"assets": 5})
+        assert ended.ended_at is not None
+        assert await catalogue.begin_task(claim.task_id) is None
+        assert await catalogue.begin_task(uuid4()) is None
 
     async def test_keys_live_until_they_are_revoked(self, catalogue: Catalogue) -> None:
         key = await catalogue.create_key("a", Scope.OPERATOR, b"d" * 32)

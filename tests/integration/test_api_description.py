@@ -95,12 +95,15 @@ def _with_examples(raw: dict[str, Any], there: dict[str, str]) -> dict[str, Any]
 
     raw = copy.deepcopy(raw)
     for operations in raw["paths"].values():
-        for operation in operations.values():
+        for method, operation in operations.items():
             for parameter in operation.get("parameters", ()):
-                if parameter["in"] == "path" and parameter["name"] in there:
+                name = parameter["name"]
+                if parameter["in"] == "path" and name in there:
                     parameter.pop("examples", None)
                     parameter["schema"].pop("examples", None)
-                    parameter["example"] = there[parameter["name"]]
+                    parameter["example"] = there[name]
+                    if (method, name) == ("delete", "brand"):
+                        parameter["example"] = "adidas"  # The others are still read.
     return raw
 
 
@@ -155,6 +158,9 @@ def leave_to_schema(case: schemathesis.Case) -> None:
         case.headers["Idempotency-Key"] = str(uuid4())  # Others may have come with the same.
     if isinstance(case.body, dict):
         case.body.pop("schedule", None)
+        if "url" in case.body:
+            case.body["url"] = "https://hooks.example/triptych"  # Any other may be no address.
+        case.body.pop("brand", None)
         if not str(case.body.get("source", "")).isprintable():
             del case.body["source"]
 
@@ -193,7 +199,7 @@ def test_every_operation_is_described_whole() -> None:
             assert {"401", "422", "429", "500"} <= set(problems), path
             for code in problems:
                 assert "application/problem+json" in operation["responses"][code]["content"]
-            if method in {"post", "put"}:
+            if method in {"post", "put"} and "201" not in operation["responses"]:
                 assert "202" in operation["responses"], path
                 assert "Location" in operation["responses"]["202"]["headers"], path
     assert len(names) == sum(len(operations) for operations in raw["paths"].values())

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from triptych.adapters.sources import open_source
 from triptych.errors import SourceRefused, SourceUnavailable
-from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.fetch.guard import AddressGuard
+from triptych.fetch.profiles import Profiles
+from triptych.fetch.ways import Ways
 from triptych.ports import Page, Row
 
 PATIENCE_S = 30.0
@@ -79,13 +80,20 @@ async def service() -> AsyncIterator[Service]:
 
 
 async def pages(
-    url: str, *, cursor: str | None = None, token: str | None = None, allow: Any = LOOPBACK
+    url: str,
+    *,
+    cursor: str | None = None,
+    token: str | None = None,
+    allow: Any = LOOPBACK,
+    profiles: Profiles | None = None,
 ) -> list[Page]:
-    connector = guarded_connector(AddressGuard(allow), limit=5)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        source = open_source(f"catalog:{url}", session=session, token=token, page_rows=10)
+    ways = Ways(AddressGuard(allow), limit=5, user_agent="triptych-test", profiles=profiles)
+    try:
+        source = open_source(f"catalog:{url}", ways=ways, token=token, page_rows=10)
         async with asyncio.timeout(PATIENCE_S):
             return [page async for page in source.pages("H&M", cursor)]
+    finally:
+        await ways.close()
 
 
 async def test_pages_are_followed_to_the_end(service: Service) -> None:
@@ -191,6 +199,6 @@ async def test_g9_the_token_goes_to_its_own_host_only(service: Service) -> None:
 async def test_g9_a_source_at_a_private_address_is_refused(service: Service) -> None:
     service.says(page(1))
     for url in (service.base, service.base.replace("127.0.0.1", "localhost")):
-        with pytest.raises(SourceRefused, match=r"not public.*TRIPTYCH_FETCH_ALLOW"):
+        with pytest.raises(SourceRefused, match=r"not a public.*TRIPTYCH_FETCH_ALLOW"):
             await pages(url, allow=())
     assert service.requests == []

@@ -21,7 +21,7 @@ from triptych.errors import RunNotFound, SnapshotCollected, StoreUnavailable
 from triptych.exports import export as exporting
 from triptych.exports import writers
 from triptych.exports.export import Exporting, export
-from triptych.exports.writers import ExportFormat
+from triptych.exports.formats import ExportFormat
 from triptych.model import Insight, Run
 from triptych.objects import ObjectStore, open_store
 from triptych.ports import Marks

@@ -195,7 +195,5 @@ async def test_a_failed_fetch_leaves_its_place_in_the_pool() -> None:
             with pytest.raises(TransientItemError):
                 await fetcher.fetch(bad)
         fetched = await asyncio.wait_for(fetcher.fetch(f"{base}/a"), PATIENCE_S)
-        await fetcher.close()
-        await fetcher.close()
     assert fetched is not None
     assert fetched.body == BODY

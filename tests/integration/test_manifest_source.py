@@ -7,11 +7,11 @@ import csv
 import gzip
 import os
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import aiohttp
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,16 +20,28 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.integration.fetch_rig import LOOPBACK
 from triptych.adapters.sources import open_source
 from triptych.errors import SourceRefused
+from triptych.fetch.guard import AddressGuard
+from triptych.fetch.ways import Ways
 from triptych.ports import Page, Row
 
 PATIENCE_S = 120.0
 
 
+@asynccontextmanager
+async def opened_ways() -> AsyncIterator[Ways]:
+    ways = Ways(AddressGuard(LOOPBACK), limit=5, user_agent="triptych-test")
+    try:
+        yield ways
+    finally:
+        await ways.close()
+
+
 async def _pages(place: str, brand: str, cursor: str | None, rows: int) -> list[Page]:
-    async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE_S):
-        source = open_source(f"manifest:{place}", session=session, token=None, page_rows=rows)
+    async with opened_ways() as ways, asyncio.timeout(PATIENCE_S):
+        source = open_source(f"manifest:{place}", ways=ways, token=None, page_rows=rows)
         return [page async for page in source.pages(brand, cursor)]
 
 
@@ -223,8 +235,8 @@ def test_g8_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> Non
     async def peak(count: int) -> int:
         path = tmp_path / f"{count}-{name}"
         WRITERS[name](path, [{"url": f"https://x/{n}", "note": "x" * 50} for n in range(count)])
-        async with aiohttp.ClientSession() as session:
-            source = open_source(f"manifest:{path}", session=session, token=None, page_rows=1000)
+        async with opened_ways() as ways:
+            source = open_source(f"manifest:{path}", ways=ways, token=None, page_rows=1000)
             tracemalloc.start()
             try:
                 read = 0

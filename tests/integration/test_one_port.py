@@ -7,12 +7,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.integration.api_rig import Api, commit, pictures, put_objects, serving
 from tests.integration.test_api_gate import HOST, bearer, keyed
+from triptych.telemetry.tracing import tracing
 
 PROTOCOL = "triptych.v1"
 PATIENCE_S = 20.0
@@ -94,3 +97,48 @@ async def test_listeners_are_told_to_come_back_and_requests_finished(
             closing = await asyncio.wait_for(socket.receive(), PATIENCE_S)
             assert (closing.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 1012)
         await asyncio.wait_for(asyncio.shield(api.serving), PATIENCE_S)
+
+
+async def test_metrics_tell_of_requests_queues_and_listeners(
+    migrated_dsn: str, tmp_path: Path
+) -> None:
+    async with serving(migrated_dsn, tmp_path) as api:
+        await api.registry.open("nike", source="manifest:/nowhere.csv")
+        assert (await api.get("/brands/nike")).status == 200
+        async with api.session.ws_connect(f"{api.url}/ws") as socket:
+            assert (await frame(socket))["type"] == "hello"
+            async with api.session.get(f"{api.url}/metrics") as told:
+                assert told.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+                lines = (await told.text()).splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(values["triptych_live_clients"]) == 1
+    assert float(values['triptych_queue_waiting{queue="brand-gather-queue"}']) == 1
+    route = 'method="GET",route="/brands/{brand}",status="200"'
+    assert float(values[f"triptych_http_request_seconds_count{{{route}}}"]) >= 1
+    assert "nike" not in "".join(values), "labels have few values"
+
+
+async def test_metrics_are_for_readers(migrated_dsn: str, tmp_path: Path) -> None:
+    async with serving(migrated_dsn, tmp_path) as opened:
+        tokens = await keyed(opened)
+    async with serving(migrated_dsn, tmp_path, allowed_hosts=(HOST,)) as api:
+        for headers, status in (({}, 401), (bearer(tokens["reader"]), 200)):
+            async with api.session.get(f"{api.url}/metrics", headers=headers) as told:
+                assert told.status == status
+
+
+async def test_a_run_belongs_to_the_trace_of_the_request_that_opened_it(
+    migrated_dsn: str, tmp_path: Path
+) -> None:
+    exporter = InMemorySpanExporter()
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with tracing(None, role="api", exporter=exporter):
+        async with serving(migrated_dsn, tmp_path) as api:
+            headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+            given = {"source": "manifest:/nowhere.csv"}
+            reply = await api.post("/brands/nike/runs", json=given, headers=headers)
+            run = await api.catalogue.run(UUID(reply.json["run"]))
+    assert run.traceparent is not None
+    assert trace in run.traceparent
+    spans = [one for one in exporter.get_finished_spans() if one.name.startswith("POST ")]
+    assert [one.context.trace_id for one in spans if one.context] == [int(trace, 16)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from tests.faults.world import picture
+from tests.integration.fetch_rig import opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.client import Fetcher, Validators
-from triptych.fetch.guard import AddressGuard
-from triptych.fetch.hosts import Hosts
 from triptych.fetch.politeness import check_opt_out
 from triptych.local import open_local
 from triptych.model import Reason, RunState
@@ -108,21 +106,8 @@ async def hosting() -> AsyncIterator[Host]:
 
 @asynccontextmanager
 async def fetching(*, robots: bool = True, opt_outs: bool = True) -> AsyncIterator[Fetcher]:
-    fetcher = Fetcher(
-        AddressGuard([ip_network("127.0.0.0/8")]),
-        deadline_s=30,
-        max_bytes=1_000_000,
-        max_redirects=3,
-        user_agent="triptych-test",
-        concurrency=10,
-        robots=robots,
-        opt_outs=opt_outs,
-        hosts=Hosts(concurrency=100, rate_per_s=None),
-    )
-    try:
+    async with opened_fetcher(at_once=10, robots=robots, opt_outs=opt_outs) as fetcher:
         yield fetcher
-    finally:
-        await fetcher.close()
 
 
 async def reason(fetcher: Fetcher, url: str) -> Reason | None:
@@ -213,3 +198,34 @@ async def test_a_rerun_of_an_unchanged_brand_of_1000_transfers_no_bodies(tmp_pat
         assert (second.state, second.kept) == (RunState.COMMITTED, 1000)
         assert (host.bodies, host.not_modified) == (1000, 1000)
         assert host.asked == 1
+
+
+async def test_last_modified_alone_is_enough(tmp_path: Path) -> None:
+    stamp, sent = "Tue, 24 Nov 2026 10:00:00 GMT", {"bodies": 0, "unchanged": 0}
+
+    async def get(request: web.Request) -> web.Response:
+        if request.headers.get("If-Modified-Since") == stamp:
+            sent["unchanged"] += 1
+            return web.Response(status=304)
+        sent["bodies"] += 1
+        body = picture(int(request.match_info["number"]))
+        return web.Response(body=body, headers={"Last-Modified": stamp})
+
+    app = web.Application()
+    app.router.add_get("/{number}.png", get)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    path = tmp_path / "urls.csv"
+    path.write_text("\n".join(["url", *(f"{base}/{n}.png" for n in range(20))]))
+    settings = Settings.load(data=tmp_path / "data", embedder="none", fetch_allow="127.0.0.0/8")
+    try:
+        async with open_local(settings) as local, asyncio.timeout(PATIENCE_S):
+            await local.wait((await local.submit("nike", source=f"manifest:{path}")).id)
+            assert sent == {"bodies": 20, "unchanged": 0}
+            second = await local.wait((await local.submit("nike")).id)
+    finally:
+        await runner.cleanup()
+    assert (second.kept, second.changed) == (20, 0)
+    assert sent == {"bodies": 20, "unchanged": 20}

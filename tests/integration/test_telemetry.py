@@ -12,11 +12,11 @@ import structlog
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.faults.world import write_manifest
+from tests.faults.world import picture, write_manifest
 from tests.integration.test_pipeline import Site, ended, local_at, site
 from triptych.errors import SettingsError
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE
-from triptych.model import RunState
+from triptych.model import AiState, RunState
 from triptych.telemetry.metrics import REGISTRY, exposition, served_metrics
 from triptych.telemetry.tracing import current_traceparent, span, tracing
 
@@ -77,6 +77,28 @@ async def test_what_happens_is_counted(site: Site, tmp_path: Path) -> None:
     assert value("triptych_commit_assets_count") - commits == 1
     assert value("triptych_messages_held", queue=URL_QUEUE) == 0
     assert re.search(rb"^triptych_commit_seconds_bucket", exposition(), re.MULTILINE)
+
+
+async def test_the_work_on_urls_is_measured(site: Site, tmp_path: Path) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", PICTURES)
+    names = {
+        "triptych_gather_seconds_count": 1,
+        "triptych_gathered_total": PICTURES,
+        "triptych_fetch_seconds_count": PICTURES,
+        "triptych_fetched_bytes_total": sum(len(picture(n)) for n in range(PICTURES)),
+        "triptych_decode_seconds_count": PICTURES,
+        "triptych_embedded_total": PICTURES,
+    }
+    before = {name: value(name) for name in names}
+    batches = value("triptych_embed_seconds_count")
+    steps = {"step": "duplicates", "outcome": "done"}
+    taken = value("triptych_ai_step_seconds_count", **steps)
+    async with local_at(tmp_path, embedder="bundled") as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+    assert run.ai_state is AiState.DONE
+    assert {name: value(name) - before[name] for name in names} == names
+    assert 1 <= value("triptych_embed_seconds_count") - batches <= PICTURES
+    assert value("triptych_ai_step_seconds_count", **steps) - taken == 1
 
 
 async def test_metrics_are_served_and_a_taken_port_is_passed_over() -> None:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from uuid import uuid4
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -20,10 +19,12 @@ from triptych.adapters.postgres import webhooks as adapter
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.session import Database
 from triptych.errors import Conflict, WebhookNotFound
-from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.fetch.guard import AddressGuard
+from triptych.fetch.ways import open_session
 from triptych.model import Insight
 from triptych.ports import webhooks as port
 from triptych.ports.webhooks import Delivered, Event, Webhook
+from triptych.telemetry.metrics import REGISTRY
 from triptych.workers import notifier as room
 from triptych.workers.notifier import Notifier
 
@@ -70,7 +71,7 @@ async def notifier(
 ) -> AsyncIterator[Notifier]:
     monkeypatch.setattr(room, "BACKOFF_BASE_S", 0.0)
     guard = AddressGuard([LOOPBACK])
-    async with aiohttp.ClientSession(connector=guarded_connector(guard, limit=5)) as session:
+    async with open_session(guard, limit=5) as session:
         yield Notifier(catalogue, session, guard, every_s=0.1)
 
 
@@ -83,6 +84,11 @@ async def hook(
 
 async def outcomes(catalogue: PostgresCatalogue, webhook: Webhook) -> list[Delivered]:
     return list(await catalogue.deliveries(webhook.id, limit=100))
+
+
+def counted(outcome: str) -> float:
+    name = "triptych_webhook_attempts_total"
+    return REGISTRY.get_sample_value(name, {"outcome": outcome}) or 0.0
 
 
 async def test_a_commit_and_its_ai_phase_are_told_signed_and_once(
@@ -127,8 +133,11 @@ async def test_a_failing_receiver_is_tried_again_until_it_has_taken_it(
     webhook = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
     receiver.answers = [web.Response(status=500), web.Response(status=302)]
     await committed(catalogue)
+    attempts = {"refused": 2, "taken": 1}
+    before = {outcome: counted(outcome) for outcome in attempts}
     for _ in range(3):
         await notifier.deliver()
+    assert {outcome: counted(outcome) - before[outcome] for outcome in attempts} == attempts
     (outcome,) = await outcomes(catalogue, webhook)
     assert (outcome.attempts, outcome.delivered_at is not None) == (3, True)
     ids = {headers["webhook-id"] for headers, _ in receiver.told}

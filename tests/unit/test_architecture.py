@@ -20,13 +20,13 @@ LAYERS = (
     {"wiring"},
     {"api", "live", "workers"},
     {"phases", "exports", "reports"},
-    {"registry", "insights", "fetch", "media", "objects", "access"},
+    {"registry", "dispatch", "insights", "fetch", "media", "objects", "access"},
     {"telemetry"},
     {
         *("ports", "retry", "batching", "settings", "urls", "interruption", "failures"),
         *("schedule", "states", "serving"),
     },
-    {"messages", "data_folder", "cores"},
+    {"messages", "data_folder", "cores", "places"},
     {"errors"},
     {"model"},
 )
@@ -122,7 +122,24 @@ def undocumented(root: Path) -> list[str]:
     return found
 
 
-RULES = [wrong_imports, too_long, nameless, stray_sql, undocumented]
+def stray_sessions(root: Path) -> list[str]:
+    """Find sessions that the address guard does not stand in."""
+    found = []
+    for module, path in modules(root):
+        if module == "fetch.ways":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = (
+                getattr(node.func, "attr", getattr(node.func, "id", ""))
+                if (isinstance(node, ast.Call))
+                else ""
+            )
+            if name in {"ClientSession", "TCPConnector", "urlopen"}:
+                found.append(f"{module}: {name}")
+    return found
+
+
+RULES = [wrong_imports, too_long, nameless, stray_sql, stray_sessions, undocumented]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -150,6 +167,10 @@ BREAKS = {
     ],
     "nameless": [("utils.py", ""), ("helpers/x.py", ""), ("api/manager.py", "")],
     "stray_sql": [("registry.py", 'x = "select 1 from runs where id = 2"')],
+    "stray_sessions": [
+        ("registry.py", "aiohttp.ClientSession()"),
+        ("fetch/client.py", "x = ClientSession(trust_env=True)"),
+    ],
     "undocumented": [("model.py", ""), ("ports.py", '"""."""\nclass Port:\n    pass\n')],
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from yarl import URL
@@ -32,7 +32,7 @@ PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8
 def test_g9_refused_addresses(address: str) -> None:
     guard = AddressGuard()
     with pytest.raises(AddressRefused, match="not a public address"):
-        guard.check(address)
+        guard.check(address, 443)
     host = f"[{address.partition('%')[0]}]" if ":" in address else address
     with pytest.raises(PermanentItemError) as refused:
         guard.check_url(URL(f"http://{host}/"))
@@ -41,7 +41,7 @@ def test_g9_refused_addresses(address: str) -> None:
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_g9_public_addresses_pass(address: str) -> None:
-    AddressGuard().check(address)
+    AddressGuard().check(address, 443)
 
 
 def _picture(kind: str) -> bytes:
@@ -53,6 +53,7 @@ def _picture(kind: str) -> bytes:
 PICTURES = [_picture(kind) for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(PICTURES),
     st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=8)), max_size=8),

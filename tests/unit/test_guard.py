@@ -15,9 +15,9 @@ from triptych.fetch.guard import (
     AddressGuard,
     AddressRefused,
     GuardedResolver,
-    guarded_connector,
     refusal,
 )
+from triptych.fetch.ways import open_session
 from triptych.model import Reason
 
 REFUSED = {
@@ -82,13 +82,13 @@ class Answers(AbstractResolver):
 )
 def test_g9_what_is_not_public_is_refused(address: str) -> None:
     with pytest.raises(AddressRefused, match="not a public address"):
-        AddressGuard().check(address)
+        AddressGuard().check(address, 443)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_neighbours_of_refused_networks_and_other_public_addresses_pass(address: str) -> None:
     guard = AddressGuard()
-    guard.check(address)
+    guard.check(address, 443)
     guard.check_url(URL.build(scheme="https", host=address, path="/a.png"))
 
 
@@ -126,6 +126,9 @@ def test_g9_a_local_nat64_address_is_refused_whatever_it_ends_in(address: str) -
         "http://user:password@example.com/",
         "http://:password@example.com/",
         "http://8.8.8.8@127.0.0.1/",
+        *("http://2130706433/", "http://0x7f000001/", "http://017700000001/", "http://0x7f.1/"),
+        *("http://0177.0.0.1/", "http://127.1/", "http://0x7F.0X0.0.0x1./", "http://0/"),
+        *("http://8.8.8.8:8080/", "https://[2606:4700::1111]:22/", "http://134744072:25/"),
     ],
 )
 def test_g9_urls_that_are_refused_at_sight(url: str) -> None:
@@ -158,8 +161,8 @@ def test_g9_a_password_is_not_repeated_in_the_failure() -> None:
     [
         *("http://example.com/", "https://example.com:8443/a?b#c", "https://bücher.example/"),
         *("http://8.8.8.8/", "http://8.8.8.8#@127.0.0.1/", "http://example.com/127.0.0.1"),
-        # Names of loopback: what they resolve to is refused, below.
-        *("http://localhost/", "http://2130706433/", "http://0x7f000001/"),
+        # A name of loopback: what it resolves to is refused, below.
+        *("http://localhost/", "http://134744072/", "http://0x8.8.8.8/"),
     ],
 )
 def test_other_urls_pass_at_sight(url: str) -> None:
@@ -201,24 +204,24 @@ async def test_g9_of_mixed_answers_only_public_ones_are_handed_on() -> None:
 
 async def test_g9_a_name_with_private_addresses_only_is_refused() -> None:
     resolver = GuardedResolver(AddressGuard(), Answers(["10.0.0.1", "::1"]))
-    with pytest.raises(AddressRefused, match=r"inside\.example resolves to 10\.0\.0\.1"):
-        await resolver.resolve("inside.example")
+    with pytest.raises(AddressRefused, match=r"inside\.example: 10\.0\.0\.1 is not a public"):
+        await resolver.resolve("inside.example", 443)
 
 
 async def test_g9_an_answer_that_changes_is_checked_each_time() -> None:
     inner = Answers(["8.8.8.8"], ["127.0.0.1"], ["1.1.1.1"])
     resolver = GuardedResolver(AddressGuard(), inner)
-    assert (await resolver.resolve("rebinding.example"))[0]["host"] == "8.8.8.8"
+    assert (await resolver.resolve("rebinding.example", 443))[0]["host"] == "8.8.8.8"
     with pytest.raises(AddressRefused):
-        await resolver.resolve("rebinding.example")
-    assert (await resolver.resolve("rebinding.example"))[0]["host"] == "1.1.1.1"
+        await resolver.resolve("rebinding.example", 443)
+    assert (await resolver.resolve("rebinding.example", 443))[0]["host"] == "1.1.1.1"
     assert inner.asked == 3
 
 
 async def test_a_name_without_addresses_is_an_error_and_no_refusal() -> None:
     resolver = GuardedResolver(AddressGuard(), Answers([]))
     with pytest.raises(OSError, match=r"empty\.example has no address") as error:
-        await resolver.resolve("empty.example")
+        await resolver.resolve("empty.example", 443)
     assert refusal(error.value) is None
 
 
@@ -233,9 +236,7 @@ async def test_closing_closes_the_resolver_behind() -> None:
 )
 async def test_g9_no_name_of_loopback_is_connected_to(host: str) -> None:
     """With the system's own resolver, which knows the decimal, hex and octal spellings."""
-    async with aiohttp.ClientSession(
-        connector=guarded_connector(AddressGuard(), limit=1), timeout=aiohttp.ClientTimeout(30)
-    ) as session:
+    async with open_session(AddressGuard(), limit=1, timeout=aiohttp.ClientTimeout(30)) as session:
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.setblocking(False)
             port = server.getsockname()[1]
@@ -248,9 +249,7 @@ async def test_g9_no_name_of_loopback_is_connected_to(host: str) -> None:
 
 async def test_g9_the_socket_is_guarded_although_the_resolver_let_pass() -> None:
     """A literal address never reaches the resolver; where the socket is made it is seen."""
-    async with aiohttp.ClientSession(
-        connector=guarded_connector(AddressGuard(), limit=1), timeout=aiohttp.ClientTimeout(30)
-    ) as session:
+    async with open_session(AddressGuard(), limit=1, timeout=aiohttp.ClientTimeout(30)) as session:
         with pytest.raises(aiohttp.ClientError) as error:
             await session.get("http://127.0.0.1:9/")
     assert refusal(error.value) is not None

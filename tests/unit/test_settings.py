@@ -42,6 +42,12 @@ def test_precedence_and_origins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FLUSH_ITEMS", "many", "valid integer"),
         ("TOLERATED_FAILURES", "1.5", "less than or equal to 1"),
         ("FETCH_ALLOW", "10.0.0.0/99", "FETCH_ALLOW"),
+        ("FETCH_PORTS", "8080,http", "http is neither a port nor a range of ports"),
+        ("FETCH_PORTS", "0", "neither a port"),
+        ("FETCH_PORTS", "65536", "neither a port"),
+        ("FETCH_PORTS", "9-8", "neither a port"),
+        ("FETCH_PORTS", "-1", "neither a port"),
+        ("FETCH_MEMORY_BYTES", "0", "greater than 0"),
     ],
 )
 def test_a_wrong_value_names_its_variable(

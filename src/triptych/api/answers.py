@@ -16,8 +16,8 @@ from fastapi import Response
 from triptych.errors import AssetNotFound, InvalidBrand
 from triptych.messages import check_brand
 from triptych.model import KEY_BYTES, AiState, Asset, Run, RunState
+from triptych.places import without_password
 from triptych.ports import Scheduled, Task, TaskState
-from triptych.settings import without_password
 from triptych.states import brand_state, run_state
 
 T = TypeVar("T")

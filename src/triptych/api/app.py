@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from importlib.metadata import version
 from typing import Any
 
@@ -15,12 +17,14 @@ from triptych.api import (
     assets,
     brands,
     content,
+    exports,
     problems,
     runs,
     snapshots,
     steering,
     system,
     tasks,
+    webhooks,
 )
 from triptych.api.auth import PUBLIC, Door
 from triptych.api.dashboard import Dashboard
@@ -38,6 +42,8 @@ ROUTERS = (
     runs.router,
     steering.router,
     tasks.router,
+    exports.router,
+    webhooks.router,
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."
@@ -63,7 +69,7 @@ def create_app(parts: ApiParts | None, live: ASGIApp | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.include_router(system.health)
-    problems.install(app)
+    problems.install(app, _methods())
     if live is not None:
         app.router.routes.append(WebSocketRoute(LIVE_PATH, live))
     app.router.default = Dashboard()
@@ -72,6 +78,17 @@ def create_app(parts: ApiParts | None, live: ASGIApp | None = None) -> FastAPI:
         app.state.parts = parts
         app.add_middleware(Door, gate=parts.gate)
     return app
+
+
+def _methods() -> list[tuple[re.Pattern[str], Collection[str]]]:
+    """Return the methods of every route, by what its path looks like."""
+    routes = [(PREFIX, route) for router in ROUTERS for route in router.routes]
+    routes += [("", route) for route in system.health.routes]
+    return [
+        (re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", route.path)), route.methods or ())
+        for prefix, route in routes
+        if isinstance(route, APIRoute)
+    ]
 
 
 def _operation_id(route: APIRoute) -> str:

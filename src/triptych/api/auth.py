@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,7 +14,10 @@ from triptych.access.identity import Identity
 from triptych.api import problems
 from triptych.api.dashboard import is_page
 from triptych.errors import TriptychError
+from triptych.messages import HEADER_TRACE, well_formed_trace
 from triptych.ports import Scope as Right
+from triptych.telemetry.metrics import HTTP_SECONDS
+from triptych.telemetry.tracing import span
 
 PUBLIC = frozenset({"/healthz", "/readyz"})
 """Asked by load balancers, which have no key and ask under an address. They tell little."""
@@ -45,8 +49,9 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
+        status = 0
         left = BODY_MAX_BYTES
+        begun = time.perf_counter()
 
         async def receiving() -> Message:
             nonlocal left
@@ -57,9 +62,9 @@ class Door:
             return message
 
         async def sending(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 message = {**message, "headers": _with_ours(message["headers"])}
             await send(message)
 
@@ -68,9 +73,10 @@ class Door:
                 self._gate.admit_anybody(scope)
             elif scope["path"] not in PUBLIC:
                 scope["identity"] = await self._gate.admit(scope)
-            await self._app(scope, receiving, sending)
+            with span(f"{scope['method']} {scope['path']}", _trace(scope)):
+                await self._app(scope, receiving, sending)
         except Exception as error:
-            if started:
+            if status:
                 raise  # Half an answer is out: the connection has to be cut.
             answer = (
                 problems.from_error(error)
@@ -78,6 +84,16 @@ class Door:
                 else problems.unexpected(error)
             )
             await answer(scope, receive, sending)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            taken = time.perf_counter() - begun
+            HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(taken)
+
+
+def _trace(scope: Scope) -> str | None:
+    """Return the trace that a request belongs to, if it says so."""
+    given = dict(scope["headers"]).get(HEADER_TRACE.encode())
+    return well_formed_trace(given.decode("latin-1")) if given else None
 
 
 def _with_ours(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -49,6 +49,8 @@ class Outcome:
     state: TaskState
     run_id: UUID | None = None
     result: Metadata = field(default_factory=dict)
+    owe_work: bool = False
+    """Whether a worker is to do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,10 @@ async def once(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]])
             operation.target,
             {"task": str(claim.task_id), "request": _without_secrets(body)},
         ),
+        owe_work=outcome.owe_work,
     )
+    if outcome.owe_work:
+        await operation.parts.registry.relay(None)
     return _accepted(task)
 
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 
 from triptych.access.gate import Gate
 from triptych.api.paging import Cursors
+from triptych.fetch.guard import AddressGuard
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
 from triptych.ports import Catalogue, Queue
@@ -34,6 +35,8 @@ class ApiParts:
     registry: ActiveBrandRegistry
     objects: ObjectStore
     gate: Gate
+    guard: AddressGuard
+    """Says which addresses may be told of events."""
     cursors: Cursors
     local: bool
     """True when only this machine reaches the server: then sources may be files of it."""

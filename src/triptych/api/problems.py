@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -96,8 +96,12 @@ def unexpected(error: Exception) -> Response:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Let the app answer with problems only."""
+def install(app: FastAPI, methods: Sequence[tuple[re.Pattern[str], Collection[str]]]) -> None:
+    """Let the app answer with problems only. ``methods`` are those of each path.
+
+    A path's routes each know their own method, and one of them would answer for all.
+    """
+    app.state.methods = methods
     app.add_exception_handler(TriptychError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -125,15 +129,22 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     )
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        found: set[str] = set()
+        for path, methods in request.app.state.methods:
+            if path.fullmatch(request.url.path):
+                found.update(methods)
+        headers["Allow"] = ", ".join(sorted(found))
     return problem(
         status,
         status.phrase.lower().replace(" ", "-"),
         f"{status.phrase}.",
         _printable(str(error.detail)),
-        headers=error.headers,
+        headers=headers,
     )
 
 

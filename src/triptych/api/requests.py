@@ -9,8 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from triptych.messages import QUEUES, URL_MAX_CHARS
+from triptych.errors import InvalidBrand
+from triptych.exports.formats import ExportFormat
+from triptych.messages import BRAND_MAX_CHARS, QUEUES, URL_MAX_CHARS, check_brand
 from triptych.model import RunState
+from triptych.ports.webhooks import Event
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
@@ -30,6 +33,14 @@ def _storable(text: str) -> str:
     return text
 
 
+def _brand_name(text: str) -> str:
+    """Return a brand's name in its one spelling."""
+    try:
+        return check_brand(text)
+    except InvalidBrand as error:
+        raise ValueError(error.message) from error
+
+
 def _integral(value: object) -> object:
     """Return 3.0 as 3: JSON has one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -42,6 +53,9 @@ ShortText = Annotated[
     str, Field(min_length=1, max_length=TEXT_MAX_CHARS), AfterValidator(_storable)
 ]
 CronText = Annotated[str, Field(max_length=TEXT_MAX_CHARS), AfterValidator(_storable)]
+BrandText = Annotated[
+    str, Field(min_length=1, max_length=BRAND_MAX_CHARS), AfterValidator(_brand_name)
+]
 SourceText = Annotated[
     str,
     Field(max_length=URL_MAX_CHARS, pattern=r"^(catalog|manifest):."),
@@ -165,6 +179,45 @@ class BrandGiven(Given):
         Field(
             description="Cron in UTC, five fields: when the brand runs by itself.",
         ),
+    ] = None
+
+
+class ExportGiven(Given):
+    """How a snapshot is to be exported."""
+
+    format: Annotated[
+        ExportFormat,
+        Field(
+            strict=False,
+            description="`parquet` with embeddings, `csv` without, `webdataset` with the bytes.",
+        ),
+    ]
+
+
+class ReembedGiven(Given):
+    """How a brand is to be embedded anew."""
+
+    policy: PolicyGiven | None = None
+
+
+class WebhookGiven(Given):
+    """Whom to tell of what."""
+
+    url: Annotated[
+        str,
+        Field(
+            max_length=URL_MAX_CHARS,
+            pattern=r"^https?://.",
+            description="Public, or of a network that TRIPTYCH_FETCH_ALLOW names.",
+        ),
+        AfterValidator(_storable),
+    ]
+    events: Annotated[
+        list[Annotated[Event, Field(strict=False)]],
+        Field(min_length=1, max_length=len(Event), description="Which events it is told of."),
+    ]
+    brand: Annotated[
+        BrandText | None, Field(description="Of this brand only; else of all of them.")
     ] = None
 
 

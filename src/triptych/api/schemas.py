@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from triptych.model import AiState, Reason, RunKind, RunState
 from triptych.ports.access import Scope
 from triptych.ports.tasks import TaskState
+from triptych.ports.webhooks import Event
 
 T = TypeVar("T")
 
@@ -298,6 +299,49 @@ class TaskShown(Answer):
     created_at: datetime
     ended_at: datetime | None
     result: dict[str, Any]
+
+
+class WebhookShown(Answer):
+    """An address that is told of events."""
+
+    id: UUID
+    url: str
+    brand: str | None
+    events: list[Event]
+    created_at: datetime | None
+    disabled_at: datetime | None
+    reason: Annotated[str | None, Field(description="Why it is told no more.")]
+
+
+class WebhookMade(WebhookShown):
+    """A new webhook."""
+
+    secret: Annotated[str, Field(description="Shown once: what signatures are made with.")]
+
+
+class WebhooksShown(Answer):
+    """The webhooks."""
+
+    items: list[WebhookShown]
+
+
+class DeliveryShown(Answer):
+    """What became of one event for one webhook."""
+
+    id: UUID
+    event: str
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    delivered_at: datetime | None
+    failed_at: datetime | None
+    reason: str | None
+
+
+class DeliveriesShown(Answer):
+    """What a webhook was told."""
+
+    items: list[DeliveryShown]
 
 
 class AuditShown(Answer):

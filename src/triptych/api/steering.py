@@ -12,11 +12,12 @@ from triptych.api.auth import Operating
 from triptych.api.once import IdempotencyKey, Operation, Outcome, once
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
-from triptych.api.requests import LettersGiven, PolicyGiven, RunGiven
+from triptych.api.requests import LettersGiven, PolicyGiven, ReembedGiven, RunGiven
 from triptych.api.schemas import TaskShown
 from triptych.api.sources import check_source
 from triptych.errors import BrandNotFound, Conflict, RunNotFound
 from triptych.model import Policy, Run
+from triptych.phases.brand_tasks import DELETE
 from triptych.ports import TaskState
 
 router = APIRouter(tags=["operations"])
@@ -52,6 +53,62 @@ async def start_run(
         return Outcome(TaskState.ACCEPTED, opened.run.id, result)
 
     operation = Operation(request, parts, identity, key, "start", f"brand:{brand}", brand, given)
+    return await once(operation, work)
+
+
+@router.post(
+    "/brands/{brand}/reembed",
+    response_model=TaskShown,
+    status_code=202,
+    summary="Embed a brand's snapshot anew",
+    responses=documented(BrandNotFound, Conflict),
+)
+async def reembed_brand(
+    request: Request,
+    parts: Parts,
+    identity: Operating,
+    brand: BrandPath,
+    body: ReembedGiven | None = None,
+    key: IdempotencyKey = None,
+) -> answers.Json:
+    """With the model in force, from the stored objects: nothing is fetched."""
+    given = body or ReembedGiven()
+
+    async def work(made: UUID) -> Outcome:
+        opened = await parts.registry.reembed(
+            brand, policy=_policy(given.policy, parts.settings.policy), run_id=made
+        )
+        result = {"opened": opened.created or opened.run.id == made}
+        return Outcome(TaskState.ACCEPTED, opened.run.id, result)
+
+    operation = Operation(request, parts, identity, key, "reembed", f"brand:{brand}", brand, given)
+    return await once(operation, work)
+
+
+@router.delete(
+    "/brands/{brand}",
+    response_model=TaskShown,
+    status_code=202,
+    summary="Delete a brand",
+    responses=documented(BrandNotFound),
+)
+async def delete_brand(
+    request: Request,
+    parts: Parts,
+    identity: Operating,
+    brand: BrandPath,
+    key: IdempotencyKey = None,
+) -> answers.Json:
+    """Its snapshot is hidden and its active run cancelled at once; a worker removes the rows.
+
+    Objects that nothing else uses follow after `TRIPTYCH_OBJECT_GRACE_S`.
+    """
+
+    async def work(_made: UUID) -> Outcome:
+        await parts.registry.begin_deletion(brand)
+        return Outcome(TaskState.ACCEPTED, owe_work=True)
+
+    operation = Operation(request, parts, identity, key, DELETE, f"brand:{brand}", brand)
     return await once(operation, work)
 
 

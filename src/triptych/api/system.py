@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from triptych.api import answers
 from triptych.api.parts import Parts
@@ -20,6 +20,13 @@ from triptych.api.schemas import (
 )
 from triptych.errors import InvalidCursor, Unavailable
 from triptych.ports import KeptLetter
+from triptych.telemetry.metrics import (
+    CONTENT_TYPE,
+    QUEUE_IN_FLIGHT,
+    QUEUE_OLDEST_SECONDS,
+    QUEUE_WAITING,
+    exposition,
+)
 from triptych.workers.heartbeat import SILENT_S
 
 WORKERS_MAX = 1000
@@ -105,6 +112,27 @@ async def list_settings(parts: Parts) -> answers.Json:
     shown, origins = parts.settings.shown(), parts.settings.origins()
     items = [{"name": n, "value": shown[n], "origin": origins[n]} for n in shown]
     return answers.Json({"items": items})
+
+
+@health.get(
+    "/metrics",
+    response_class=Response,
+    summary="Show this server's metrics",
+    responses={
+        200: {
+            "description": "In Prometheus' text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        **documented(Unavailable),
+    },
+)
+async def metrics(parts: Parts) -> Response:
+    """With the depths of the queues as they are now. Workers tell theirs on their own port."""
+    for depth in await parts.queue.depths():
+        QUEUE_WAITING.labels(depth.queue).set(depth.waiting)
+        QUEUE_IN_FLIGHT.labels(depth.queue).set(depth.in_flight)
+        QUEUE_OLDEST_SECONDS.labels(depth.queue).set(depth.oldest_s or 0.0)
+    return Response(exposition(), media_type=CONTENT_TYPE)
 
 
 @health.get("/healthz", response_model=HealthShown, summary="Tell that the server runs")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 from typing import IO
 
 from triptych.errors import BadInput, Conflict
-from triptych.exports.export import Exporting, export
-from triptych.exports.writers import ExportFormat
+from triptych.exports.export import Exporting, export, file_name
+from triptych.exports.formats import ExportFormat
 from triptych.settings import Settings
 from triptych.wiring import connect, open_objects, reach_database
 
@@ -53,11 +52,6 @@ async def export_to_folder(
                 part.unlink(missing_ok=True)
             raise
     return [part.replace(part.with_suffix("")) for part in parts], count
-
-
-def file_name(brand: str) -> str:
-    """Return a brand's name as a file can have it."""
-    return re.sub(r"[^\w.-]+", "-", brand).strip("-.") or "brand"
 
 
 def _format(kind: str) -> ExportFormat:

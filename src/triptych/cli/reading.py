@@ -98,9 +98,9 @@ def report(
     """Write what a brand's imagery says: Markdown, one HTML file, and pictures."""
 
     async def work(settings: Settings) -> None:
-        from triptych.cli.exporting import file_name
         from triptych.cli.output import console, print_json
         from triptych.cli.reporting import write_report
+        from triptych.exports.export import file_name
 
         folder = to or Path(f"{file_name(brand)}-report")
         files, made = await write_report(settings, brand, folder)

@@ -111,16 +111,19 @@ async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) ->
     with stop_on_signal() as stop:
         if with_parent:
             await _stop_at_end_of_stdin(stop)
-        async with (
-            reach_database(settings) as dsn,
-            connect(settings, dsn) as parts,
-            open_web(parts) as app,
-        ):
-            given = socket.socket(fileno=fd) if fd is not None else None
-            with given or bind(settings.api_host, settings.api_port) as listening:
-                if given is None:
-                    typer.echo(f"The API is at {address(listening)}/api/v1.", err=True)
-                await serve_app(app, listening, stop, drain_s=settings.drain_s, **server_options())
+        with tracing(settings.otlp_endpoint, role="api", share=settings.trace_share):
+            async with (
+                reach_database(settings) as dsn,
+                connect(settings, dsn) as parts,
+                open_web(parts) as app,
+            ):
+                given = socket.socket(fileno=fd) if fd is not None else None
+                with given or bind(settings.api_host, settings.api_port) as listening:
+                    if given is None:
+                        typer.echo(f"The API is at {address(listening)}/api/v1.", err=True)
+                    await serve_app(
+                        app, listening, stop, drain_s=settings.drain_s, **server_options()
+                    )
     if fd is None:
         typer.echo("Stopped.", err=True)
 

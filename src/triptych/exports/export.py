@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from triptych.exports.formats import ExportFormat
 from triptych.exports.rows import Exported
-from triptych.exports.writers import ExportFormat, Open, Writer, open_writer
+from triptych.exports.writers import Open, Writer, open_writer
 from triptych.objects import ObjectStore
 from triptych.ports import Reading
 
@@ -61,6 +63,11 @@ async def export(
         writer = await _opened(wanted, [])
     await asyncio.to_thread(writer.close)
     return count
+
+
+def file_name(brand: str) -> str:
+    """Return a brand's name as a file can have it."""
+    return re.sub(r"[^\w.-]+", "-", brand).strip("-.") or "brand"
 
 
 async def _opened(wanted: Exporting, first: list[Exported]) -> Writer:

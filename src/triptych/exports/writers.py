@@ -6,7 +6,6 @@ import io
 import mimetypes
 import tarfile
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import IO, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from triptych.exports.formats import ExportFormat
 from triptych.exports.rows import Exported, described, schema, table
 
 SHARD_MAX_BYTES = 512 * 1024 * 1024
@@ -25,17 +25,6 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Open = Callable[[str], IO[bytes]]
 """Opens a file of the export by its name, for writing."""
-
-
-class ExportFormat(StrEnum):
-    """In which form a snapshot is exported."""
-
-    PARQUET = "parquet"
-    """One table, embeddings included."""
-    CSV = "csv"
-    """One table without embeddings, lists as JSON."""
-    WEBDATASET = "webdataset"
-    """Tar shards with each asset's bytes, its columns as JSON and its embedding as .npy."""
 
 
 class Writer(Protocol):

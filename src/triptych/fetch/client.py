@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from triptych.errors import PermanentItemError, TransientItemError
-from triptych.fetch.guard import AddressGuard, guarded_connector, refusal
+from triptych.fetch.budget import BodyBudget, BodyShare
+from triptych.fetch.guard import refusal
 from triptych.fetch.hosts import Hosts, Turn
 from triptych.fetch.politeness import (
     ROBOTS_MAX_BYTES,
@@ -23,11 +24,13 @@ from triptych.fetch.politeness import (
     RobotsAnswer,
     check_opt_out,
 )
+from triptych.fetch.ways import Way, Ways
 from triptych.model import Reason
 
+DETAIL_MAX_CHARS = 300
+"""Of an error's text, which may quote what a server sent."""
 CHUNK_BYTES = 64 * 1024
 RETRY_AFTER_MAX_S = 3600.0
-HEADER_LINE_MAX_BYTES = 8190
 ACCEPT = "image/*,*/*;q=0.5"
 NOT_MODIFIED = 304
 THROTTLING = frozenset({429, 503})
@@ -44,7 +47,12 @@ PERMANENT: Mapping[int, Reason] = MappingProxyType(
     }
 )
 TRANSIENT: Mapping[int, Reason] = MappingProxyType(
-    {408: Reason.TIMEOUT, 425: Reason.TIMEOUT, 429: Reason.THROTTLED}
+    {
+        407: Reason.CONNECTION_FAILED,
+        408: Reason.TIMEOUT,
+        425: Reason.TIMEOUT,
+        429: Reason.THROTTLED,
+    }
 )
 
 
@@ -73,42 +81,45 @@ class Fetched:
     last_modified: str | None
     final_url: str
     """Behind all redirects."""
+    share: BodyShare = field(repr=False)
+    """Of the worker's memory; to be released when the body is let go of."""
 
 
 class Fetcher:
-    """Fetches URLs over one connection pool. Safe to share between tasks of one event loop.
+    """Fetches URLs over the pools of ``ways``. Safe to share between tasks of one event loop.
 
-    ``deadline_s`` covers everything a URL takes: names, connections, redirects, headers, body.
+    ``deadline_s`` covers everything a URL takes: names, connections, redirects, headers, body, and
+    waiting for a share of ``budget``, whose cap is that of a body.
     """
 
     def __init__(
         self,
-        guard: AddressGuard,
+        ways: Ways,
+        budget: BodyBudget,
+        hosts: Hosts,
         *,
         deadline_s: float,
-        max_bytes: int,
         max_redirects: int,
-        user_agent: str,
-        concurrency: int,
         robots: bool,
         opt_outs: bool,
-        hosts: Hosts,
-        resolver: AbstractResolver | None = None,
     ) -> None:
-        self._guard = guard
-        self._deadline_s = deadline_s
-        self._max_bytes = max_bytes
-        self._max_redirects = max_redirects
-        self._headers = {"User-Agent": user_agent, "Accept": ACCEPT}
-        self._concurrency = concurrency
-        self._resolver = resolver
-        self._opt_outs = opt_outs
+        self._ways = ways
+        self._budget = budget
         self._hosts = hosts
+        self._deadline_s = deadline_s
+        self._max_redirects = max_redirects
+        self._opt_outs = opt_outs
         self._robots = Robots(self._robots_txt) if robots else None
-        self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, url: str, known: Validators | None = None) -> Fetched | None:
+    async def fetch(
+        self, url: str, known: Validators | None = None, *, source: str | None = None
+    ) -> Fetched | None:
         """Return what ``url`` answers, redirects followed; None if it is as ``known`` still.
+
+        Args:
+            url: whose body is wanted.
+            known: what was said of a body that is here.
+            source: that the URL is from: its profile says how to ask.
 
         Raises:
             PermanentItemError: trying again would give the same answer.
@@ -116,7 +127,7 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await self._follow(URL(url), known.headers() if known else {})
+                return await self._follow(URL(url), known.headers() if known else {}, source)
         except TimeoutError as error:
             detail = f"not done within {self._deadline_s:g} s"
             raise TransientItemError(Reason.TIMEOUT, detail) from error
@@ -127,6 +138,9 @@ class Fetcher:
             raise TransientItemError(Reason.CONNECTION_FAILED, _text(error)) from error
         except (aiohttp.InvalidURL, ValueError) as error:
             raise PermanentItemError(Reason.INVALID_URL, _text(error)) from error
+        except aiohttp.ClientHttpProxyError as error:
+            detail = f"the proxy answers with HTTP {error.status}"
+            raise TransientItemError(Reason.CONNECTION_FAILED, detail) from error
         except aiohttp.ClientResponseError as error:
             # The server does not speak HTTP, or sends more headers than it may.
             raise PermanentItemError(Reason.HTTP_ERROR, _text(error)) from error
@@ -135,69 +149,56 @@ class Fetcher:
                 raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
             raise TransientItemError(Reason.CONNECTION_FAILED, _text(error)) from error
 
-    async def close(self) -> None:
-        """Close the pool. Safe to repeat."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=guarded_connector(
-                    self._guard, limit=self._concurrency, resolver=self._resolver
-                ),
-                # Nothing that one server says reaches another.
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                headers=self._headers,
-                trust_env=False,
-                max_line_size=HEADER_LINE_MAX_BYTES,
-            )
-        return self._session
-
-    async def _follow(self, url: URL, headers: Mapping[str, str]) -> Fetched | None:
+    async def _follow(
+        self, url: URL, headers: Mapping[str, str], source: str | None
+    ) -> Fetched | None:
+        led_away = False
         for _ in range(self._max_redirects + 1):
-            self._guard.check_url(url)
-            await self._heed_robots(url)
-            async with self._open().get(url, headers=headers, allow_redirects=False) as response:
+            self._ways.guard.check_url(url)
+            way = self._ways.way(source, url, led_away=led_away)
+            await self._heed_robots(way)
+            async with _get(way, {"Accept": ACCEPT, **headers}) as response:
                 if response.status not in REDIRECTS:
                     self._note(str(url.host), response)
                     if self._opt_outs:
                         check_opt_out(response.headers)
                     unchanged = response.status == NOT_MODIFIED and headers
                     return None if unchanged else await self._read(url, response)
-                location = response.headers.get("Location")
-                if location is None:
-                    detail = f"HTTP {response.status} without a Location"
-                    raise PermanentItemError(Reason.HTTP_ERROR, detail)
-                url = url.join(URL(location))
+                url = url.join(URL(_location(response)))
+                led_away = led_away or way.leads_away(url)
         raise PermanentItemError(
             Reason.TOO_MANY_REDIRECTS, f"more than {self._max_redirects} redirects"
         )
 
-    async def _heed_robots(self, url: URL) -> None:
+    async def _heed_robots(self, way: Way) -> None:
         if self._robots is not None:
-            delay = await self._robots.check(url)
+            delay = await self._robots.check(way)
             if delay is not None:
-                self._hosts.pace(str(url.host), delay)
+                self._hosts.pace(str(way.url.host), delay)
 
-    async def _robots_txt(self, url: URL) -> RobotsAnswer:
-        """Get a host's robots.txt, redirects followed as for any other URL."""
+    async def _robots_txt(self, way: Way) -> RobotsAnswer:
+        """Get a host's robots.txt, redirects followed as for any other URL, without keys."""
+        url = way.url.origin() / "robots.txt"
+        agent = {"User-Agent": way.user_agent}
         try:
             async with asyncio.timeout(self._deadline_s):
                 for _ in range(ROBOTS_REDIRECTS_MAX + 1):
-                    self._guard.check_url(url)
-                    async with self._open().get(url, allow_redirects=False) as response:
+                    async with way.session.get(
+                        url, headers=agent, allow_redirects=False
+                    ) as response:
                         location = response.headers.get("Location")
                         if response.status not in REDIRECTS or location is None:
-                            body = await _head(response, ROBOTS_MAX_BYTES)
-                            return RobotsAnswer(response.status, body.decode("utf-8", "replace"))
+                            self._note(str(url.host), response)
+                            return await _robots_answer(response)
                         url = url.join(URL(location))
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            refused = refusal(error)
+            if refused is not None and url.origin() == way.url.origin():
+                # Not the file's fault: nothing of this host may be fetched.
+                raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
             raise TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error)) from error
         # Endless redirects are no rules (RFC 9309 §2.3.1.2).
-        return RobotsAnswer(404, "")
+        return RobotsAnswer(404, "", None)
 
     def _note(self, host: str, response: aiohttp.ClientResponse) -> None:
         """Let a host rest that asks for it: the host slows down, not the worker."""
@@ -207,7 +208,7 @@ class Fetcher:
         else:
             self._hosts.answered(host)
 
-    async def turn(self, url: str) -> Turn:
+    async def turn(self, url: str, *, source: str | None = None) -> Turn:
         """Wait for a turn at the host of ``url``; to be held while it is fetched.
 
         The host's robots.txt comes first: it says at which pace turns are to be had.
@@ -218,42 +219,77 @@ class Fetcher:
                 before it is fetched.
         """
         place = URL(url)
-        self._guard.check_url(place)
-        await self._heed_robots(place)
+        self._ways.guard.check_url(place)
+        await self._heed_robots(self._ways.way(source, place))
         return await self._hosts.turn(place.host or "")
 
     async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
         _check_status(response)
+        cap = self._budget.cap
         declared = response.content_length
-        if declared is not None and declared > self._max_bytes:
-            raise self._too_large(f"{declared} bytes declared")
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-            body += chunk
-            if len(body) > self._max_bytes:
-                raise self._too_large("the body goes on")
-        if not body:
-            raise PermanentItemError(Reason.NOT_AN_IMAGE, "an empty body")
+        if declared is not None and declared > cap:
+            raise _too_large(f"{declared} bytes declared", cap)
+        if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            declared = None  # It says how long the compressed body is.
+        share = self._budget.share()
+        try:
+            await share.declare(declared)
+            body = await _body(response, share, cap)
+            share.settle(len(body))
+        except BaseException:
+            share.release()
+            raise
         return Fetched(
-            body=bytes(body),
+            body=body,
             media_type=response.content_type,
             etag=response.headers.get("ETag"),
             last_modified=response.headers.get("Last-Modified"),
             final_url=str(url),
+            share=share,
         )
 
-    def _too_large(self, what: str) -> PermanentItemError:
-        return PermanentItemError(Reason.TOO_LARGE, f"{what}; {self._max_bytes} bytes are allowed")
+
+def _get(
+    way: Way, headers: Mapping[str, str]
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    return way.session.get(way.url, headers={**headers, **way.headers}, allow_redirects=False)
 
 
-async def _head(response: aiohttp.ClientResponse, size: int) -> bytes:
-    """Return the body's first ``size`` bytes, or all of it."""
+def _location(response: aiohttp.ClientResponse) -> str:
+    location = response.headers.get("Location")
+    if location is None:
+        detail = f"HTTP {response.status} without a Location"
+        raise PermanentItemError(Reason.HTTP_ERROR, detail)
+    return location
+
+
+async def _body(response: aiohttp.ClientResponse, share: BodyShare, cap: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        if len(body) + len(chunk) > cap:
+            raise _too_large("the body goes on", cap)
+        await share.hold(len(body) + len(chunk))
         body += chunk
-        if len(body) >= size:
-            break
-    return bytes(body[:size])
+    if not body:
+        raise PermanentItemError(Reason.NOT_AN_IMAGE, "an empty body")
+    return bytes(body)
+
+
+def _too_large(what: str, cap: int) -> PermanentItemError:
+    return PermanentItemError(Reason.TOO_LARGE, f"{what}; {cap} bytes are allowed")
+
+
+async def _robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
+    asked = parse_retry_after(response.headers.get("Retry-After"))
+    body = bytearray()
+    # A body behind an error is nobody's rules.
+    if response.status == 200:
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            body += chunk
+            if len(body) >= ROBOTS_MAX_BYTES:
+                break
+    text = bytes(body[:ROBOTS_MAX_BYTES]).decode("utf-8-sig", "replace")
+    return RobotsAnswer(response.status, text, asked)
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
@@ -293,4 +329,4 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
 
 def _text(error: BaseException) -> str:
     # On one line: some of aiohttp's messages quote what they received on lines of their own.
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split())[:DETAIL_MAX_CHARS] or type(error).__name__

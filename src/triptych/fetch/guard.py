@@ -1,9 +1,10 @@
 """The address guard: no request of Triptych's reaches an address that is not public.
 
 It stands at three places, each enough for what passes it: on every URL before a request and on
-every redirect (scheme, credentials, literal addresses), in the resolver (only checked addresses
-are handed on, so an answer that changes between check and connection is never used), and where
-the socket is made (whatever address the others let through).
+every redirect (scheme, credentials, literal addresses, their ports), in the resolver (only checked
+addresses are handed on, so an answer that changes between check and connection is never used), and
+where the socket is made (whatever address the others let through). `triptych.fetch.ways` opens the
+sessions that it stands in.
 """
 
 from __future__ import annotations
@@ -17,11 +18,8 @@ from ipaddress import (
     IPv6Network,
     ip_address,
 )
-from typing import Any
 
-import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from triptych.errors import PermanentItemError
@@ -39,66 +37,100 @@ IPV4_COMPATIBLE = IPv6Network("::/96")
 TEREDO = IPv6Network("2001::/32")
 DOCUMENTATION = IPv6Network("3fff::/20")
 """RFC 9637, of 2024: younger than the lists of some supported Python versions."""
-NEVER = (NAT64_LOCAL, IPV4_COMPATIBLE, TEREDO, DOCUMENTATION)
-DNS_CACHE_S = 60
-DNS_CACHE_HOSTS = 10_000
-KEEPALIVE_S = 30.0
+RELAYS = IPv4Network("192.88.99.0/24")
+"""RFC 7526: what is left of 6to4's relays; nothing is served there."""
+WIRE_SERVER = IPv4Network("168.63.129.16/32")
+"""Azure's metadata and agent service: a public address that every machine there reaches."""
+NEVER = (NAT64_LOCAL, IPV4_COMPATIBLE, TEREDO, DOCUMENTATION, RELAYS, WIRE_SERVER)
+ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
+"""RFC 5214 §6.1: interface identifiers that end in an IPv4 address."""
+WEB_PORTS = frozenset({80, 443})
 
 
 class AddressRefused(OSError):
-    """An address is not public. An OSError, as aiohttp expects of resolvers and sockets."""
+    """An address may not be reached. An OSError, as aiohttp expects of resolvers and sockets."""
 
 
 class AddressGuard:
-    """Tells public addresses from others. ``allow`` names networks that pass although not."""
+    """Tells what may be reached: public addresses on the web's ports.
 
-    def __init__(self, allow: Sequence[Network] = ()) -> None:
+    Args:
+        allow: networks that pass although not public, on every port.
+        ports: that are reached at public addresses beside 80 and 443.
+    """
+
+    def __init__(self, allow: Sequence[Network] = (), ports: Sequence[range] = ()) -> None:
         self._allow = tuple(allow)
+        self._ports = tuple(ports)
 
     def permits(self, address: Address) -> bool:
-        """Tell whether a connection to ``address`` may be made."""
-        if any(address in network for network in self._allow):
+        """Tell whether a connection to ``address`` may be made, on some port."""
+        if self._allows(address):
             return True
         if isinstance(address, IPv6Address):
             inner = _embedded(address)
             if inner is not None:
                 return self.permits(inner)
-            if any(address in network for network in NEVER) or address.is_site_local:
+            if address.is_site_local:
                 return False
-        return address.is_global and not (
-            address.is_multicast or address.is_reserved or address.is_unspecified
+        return (
+            address.is_global
+            and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+            and not any(address in network for network in NEVER)
         )
 
-    def check(self, address: str) -> None:
-        """Raise `AddressRefused` unless ``address`` may be connected to."""
+    def check(self, address: str, port: int) -> None:
+        """Raise `AddressRefused` unless ``address`` may be connected to on ``port``."""
         # A scope (fe80::1%eth0) belongs to link-local addresses, which never pass.
-        if not self.permits(ip_address(address.partition("%")[0])):
-            raise AddressRefused(f"{address} is not a public address")
+        if (refused := self._refused(ip_address(address.partition("%")[0]), port)) is not None:
+            raise AddressRefused(f"{address} {refused}")
 
     def check_url(self, url: URL) -> None:
         """Refuse a URL for what can be seen of it, before anything is resolved.
 
         Raises:
-            PermanentItemError: not http(s), credentials in it, or a literal address not public.
+            PermanentItemError: not http(s), credentials in it, or a literal address, however it
+                is spelt, that may not be reached on its port.
         """
         if url.scheme not in {"http", "https"} or not url.host:
             raise PermanentItemError(Reason.INVALID_URL, f"not an http(s) URL: {url.scheme}:")
         if url.user is not None or url.password is not None:
             raise PermanentItemError(Reason.ADDRESS_REFUSED, "credentials in the URL")
-        try:
-            literal = ip_address(url.host.partition("%")[0].rstrip("."))
-        except ValueError:
+        # What is connected to is the encoded form; a reader sees the other.
+        literal = _literal(url.raw_host or "") or _literal(url.host)
+        if literal is None:
             return  # A name: the resolver's answer is checked.
-        if not self.permits(literal):
-            raise PermanentItemError(Reason.ADDRESS_REFUSED, f"{url.host} is not a public address")
+        if (refused := self._refused(literal, url.port or 0)) is not None:
+            raise PermanentItemError(Reason.ADDRESS_REFUSED, f"{url.host} {refused}")
+
+    def _refused(self, address: Address, port: int) -> str | None:
+        """Return why a connection may not be made."""
+        if not self.permits(address):
+            return "is not a public address"
+        if port in WEB_PORTS or any(port in known for known in self._ports):
+            return None
+        inner = _embedded(address) if isinstance(address, IPv6Address) else None
+        if self._allows(address) or (inner is not None and self._allows(inner)):
+            return None
+        return f"is not reached on port {port}"
+
+    def _allows(self, address: Address) -> bool:
+        return any(address in network for network in self._allow)
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names and hands on only addresses that the guard permits."""
+    """Resolves names and hands on only addresses that the guard permits on the port asked for.
 
-    def __init__(self, guard: AddressGuard, resolver: AbstractResolver | None = None) -> None:
+    Args:
+        whole: refuse a name if any of its addresses is not permitted, for who cannot choose.
+    """
+
+    def __init__(
+        self, guard: AddressGuard, resolver: AbstractResolver, *, whole: bool = False
+    ) -> None:
         self._guard = guard
-        self._resolver = resolver or ThreadedResolver()
+        self._resolver = resolver
+        self._whole = whole
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -114,43 +146,21 @@ class GuardedResolver(AbstractResolver):
             # What connects would stumble over an empty list instead of naming the host.
             message = f"{host} has no address"
             raise OSError(message)
-        permitted = [
-            answer
-            for answer in answers
-            if self._guard.permits(ip_address(answer["host"].partition("%")[0]))
-        ]
-        if not permitted:
-            raise AddressRefused(f"{host} resolves to {answers[0]['host']}, not a public address")
+        permitted, refused = [], []
+        for answer in answers:
+            try:
+                self._guard.check(answer["host"], port)
+            except AddressRefused as error:
+                refused.append(str(error))
+            else:
+                permitted.append(answer)
+        if refused and (self._whole or not permitted):
+            raise AddressRefused(f"{host}: {refused[0]}")
         return permitted
 
     async def close(self) -> None:
         """Close the resolver behind."""
         await self._resolver.close()
-
-
-def guarded_connector(
-    guard: AddressGuard,
-    *,
-    limit: int,
-    limit_per_host: int = 0,
-    resolver: AbstractResolver | None = None,
-) -> aiohttp.TCPConnector:
-    """Return a connection pool that connects to permitted addresses only."""
-
-    def make_socket(info: tuple[Any, ...]) -> socket.socket:
-        family, kind, protocol, _name, address = info
-        guard.check(address[0])
-        return socket.socket(family=family, type=kind, proto=protocol)
-
-    return aiohttp.TCPConnector(
-        resolver=GuardedResolver(guard, resolver),
-        socket_factory=make_socket,
-        limit=limit,
-        limit_per_host=limit_per_host,
-        ttl_dns_cache=DNS_CACHE_S,
-        dns_cache_max_size=DNS_CACHE_HOSTS,
-        keepalive_timeout=KEEPALIVE_S,
-    )
 
 
 def refusal(error: BaseException) -> AddressRefused | None:
@@ -165,11 +175,64 @@ def refusal(error: BaseException) -> AddressRefused | None:
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 one stands for: mapped, 6to4 or NAT64."""
+    """Return the IPv4 address that an IPv6 one stands for: mapped, 6to4, NAT64 or ISATAP."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    if address in NAT64:
+    if address in NAT64 or (int(address) >> 32) & 0xFFFF_FFFF in ISATAP:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return None
+
+
+def _literal(host: str) -> Address | None:
+    """Return the address that a host spells out; None for a name.
+
+    Also of ``2130706433``, ``0x7f.1`` and ``0177.0.0.1``, which the system's resolver, and the URL
+    Standard's IPv4 parser, read as 127.0.0.1.
+
+    Raises:
+        PermanentItemError: its last label is a number, and the whole is no address.
+    """
+    bare = host.partition("%")[0].rstrip(".")
+    try:
+        return ip_address(bare)
+    except ValueError:
+        labels = bare.split(".")
+    if not _is_number(labels[-1]):
+        return None
+    try:
+        return _numeric(labels)
+    except ValueError as error:
+        raise PermanentItemError(Reason.INVALID_URL, f"{host[:100]} is no address") from error
+
+
+def _is_number(label: str) -> bool:
+    if label.isascii() and label.isdigit():
+        return True
+    digits = label.lower().removeprefix("0x")
+    return label[:2].lower() == "0x" and set(digits) <= set("0123456789abcdef")
+
+
+def _numeric(labels: Sequence[str]) -> IPv4Address:
+    """Read one to four numbers, decimal, octal or hexadecimal; the last fills what is left.
+
+    Raises:
+        ValueError: they are no address (URL Standard §3.5, IPv4 parser).
+    """
+    *heads, last = [_number(label) for label in labels]
+    if len(heads) > 3 or any(head > 255 for head in heads):
+        raise ValueError("no address")
+    value = 0
+    for head in heads:
+        value = value << 8 | head
+    room = 8 * (4 - len(heads))
+    if last >> room:
+        raise ValueError("no address")
+    return IPv4Address(value << room | last)
+
+
+def _number(label: str) -> int:
+    if label[:2].lower() == "0x":
+        return int(label[2:] or "0", 16)
+    return int(label, 8 if len(label) > 1 and label.startswith("0") else 10)

@@ -18,12 +18,15 @@ from protego import Protego
 from yarl import URL
 
 from triptych.errors import PermanentItemError, TransientItemError
+from triptych.fetch.ways import Way
 from triptych.model import Reason
 
 AGENT = "triptych"
 """The product token that robots.txt and X-Robots-Tag may address."""
 ROBOTS_MAX_BYTES = 512 * 1024
 """RFC 9309 §2.5 asks for at least 500 KiB; what lies behind is not read."""
+ROBOTS_LONG_CHARS = 64 * 1024
+"""From here on reading and asking are done in a thread."""
 ROBOTS_TTL_S = 3600.0
 ROBOTS_FAILURE_TTL_S = 60.0
 ROBOTS_HOSTS_MAX = 10_000
@@ -76,6 +79,7 @@ class RobotsAnswer:
 
     status: int
     text: str
+    retry_after_s: float | None
 
 
 @dataclass(slots=True)
@@ -83,61 +87,77 @@ class _Rules:
     expires: float
     rules: Protego | None
     """None when the file could not be had: then nothing may be fetched for a while."""
+    why: str = ""
+    """It could not be had."""
+    long: bool = False
 
 
 class Robots:
     """The robots.txt of every host met lately, each asked for once an hour.
 
-    ``get`` fetches a robots.txt; what it raises as a `TransientItemError` counts as a server that
-    cannot be reached.
+    ``get`` fetches the robots.txt of a way's host; what it raises as a `TransientItemError` counts
+    as a server that cannot be reached. Hosts that are reached through different proxies may be
+    different hosts, so each proxy's are kept apart.
     """
 
-    def __init__(self, get: Callable[[URL], Awaitable[RobotsAnswer]]) -> None:
+    def __init__(self, get: Callable[[Way], Awaitable[RobotsAnswer]]) -> None:
         self._get = get
-        self._known: OrderedDict[URL, asyncio.Task[_Rules]] = OrderedDict()
+        self._known: OrderedDict[tuple[URL, URL | None], asyncio.Task[_Rules]] = OrderedDict()
 
-    async def check(self, url: URL) -> float | None:
+    async def check(self, way: Way) -> float | None:
         """Return the seconds that the host's robots.txt wants between requests, if it says.
 
         Raises:
-            PermanentItemError: it disallows the URL.
+            PermanentItemError: it disallows the URL, or the host may not be reached at all.
             TransientItemError: it cannot be reached, which disallows everything for now
                 (RFC 9309 §2.3.1.4).
         """
-        rules = await self._rules(url.origin())
+        rules = await self._rules(way)
+        host = way.url.host
         if rules.rules is None:
+            wait = max(rules.expires - asyncio.get_running_loop().time(), 0.0)
             raise TransientItemError(
                 Reason.ROBOTS_UNREACHABLE,
-                f"{url.host} does not give its robots.txt",
-                retry_after_s=ROBOTS_FAILURE_TTL_S,
+                f"{host} does not give its robots.txt ({rules.why})",
+                retry_after_s=wait,
             )
-        if not rules.rules.can_fetch(str(url), AGENT):
-            raise PermanentItemError(Reason.ROBOTS_DISALLOWED, f"robots.txt of {url.host}")
+        allowed = rules.rules.can_fetch
+        if not (
+            # With half a megabyte of wildcards, long enough for all other hosts to notice.
+            await asyncio.to_thread(allowed, str(way.url), AGENT)
+            if rules.long
+            else allowed(str(way.url), AGENT)
+        ):
+            raise PermanentItemError(Reason.ROBOTS_DISALLOWED, f"robots.txt of {host}")
         delay = rules.rules.crawl_delay(AGENT)
         return None if delay is None else float(delay)
 
-    async def _rules(self, origin: URL) -> _Rules:
+    async def _rules(self, way: Way) -> _Rules:
         now = asyncio.get_running_loop().time()
-        task = self._known.get(origin)
+        place = (way.url.origin(), way.proxy)
+        task = self._known.get(place)
         if task is None or _worn_out(task, now):
             # A task of its own: the first asker may be cancelled, the others still want it.
-            task = self._known[origin] = asyncio.create_task(self._ask(origin))
-        self._known.move_to_end(origin)
+            task = self._known[place] = asyncio.create_task(self._ask(way))
+        self._known.move_to_end(place)
         while len(self._known) > ROBOTS_HOSTS_MAX:
             self._known.popitem(last=False)
         return await asyncio.shield(task)
 
-    async def _ask(self, origin: URL) -> _Rules:
+    async def _ask(self, way: Way) -> _Rules:
         loop = asyncio.get_running_loop()
         try:
-            answer = await self._get(origin / "robots.txt")
-        except TransientItemError:
-            return _Rules(loop.time() + ROBOTS_FAILURE_TTL_S, None)
+            answer = await self._get(way)
+        except TransientItemError as error:
+            return _Rules(loop.time() + ROBOTS_FAILURE_TTL_S, None, error.detail)
         if answer.status >= 500 or answer.status == 429:
-            return _Rules(loop.time() + ROBOTS_FAILURE_TTL_S, None)
+            wait = max(ROBOTS_FAILURE_TTL_S, answer.retry_after_s or 0.0)
+            return _Rules(loop.time() + wait, None, f"HTTP {answer.status}")
         # Any other failure means that there are no rules (RFC 9309 §2.3.1.3).
         text = answer.text if answer.status == 200 else ""
-        return _Rules(loop.time() + ROBOTS_TTL_S, Protego.parse(text))
+        long = len(text) > ROBOTS_LONG_CHARS
+        rules = await asyncio.to_thread(Protego.parse, text) if long else Protego.parse(text)
+        return _Rules(loop.time() + ROBOTS_TTL_S, rules, long=long)
 
 
 def _worn_out(task: asyncio.Task[_Rules], now: float) -> bool:

@@ -1,4 +1,4 @@
-"""The ASGI application: ``/ws``, and ``/healthz`` and ``/readyz`` for who serves it alone."""
+"""The ASGI application: ``/ws``; and for who serves it alone, its health and its metrics."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from triptych.live.limits import PING_S, Limits
 from triptych.live.protocol import SUBPROTOCOL, Hello, dump
 from triptych.live.session import TRY_AGAIN_LATER, Receive, Send, Session
 from triptych.ports import Queue, Reading
+from triptych.telemetry.metrics import CONTENT_TYPE, exposition
 
 PATH = "/ws"
+METRICS_PATH = "/metrics"
 CLOSE_EXTENSION = "triptych.close"
 """Under this name a server may offer, in the scope's extensions, to close a connection whose
 client does not read: a function of code and reason."""
@@ -106,12 +108,22 @@ class LiveApp:
         return _FULL if len(self._sessions) >= self.hub.limits.clients else None
 
     async def _answer(self, scope: Scope, send: Send) -> None:
+        if scope["path"] == METRICS_PATH:
+            await self._tell_metrics(scope, send)
+            return
         ready = {"/healthz": True, "/readyz": self.hub.listening}.get(scope["path"])
         if ready is None:
             await _respond(send, "http.response", 404, _problem(_NO_PATH))
             return
         body = orjson.dumps({"status": "ok" if ready else "not listening to the database"})
         await _respond(send, "http.response", 200 if ready else 503, body)
+
+    async def _tell_metrics(self, scope: Scope, send: Send) -> None:
+        refusal = await refusal_of(self._gate, scope)
+        if refusal is not None:
+            await _respond(send, "http.response", refusal.status, _problem(refusal))
+        else:
+            await _respond(send, "http.response", 200, exposition(), CONTENT_TYPE)
 
 
 async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
@@ -121,9 +133,12 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
         await send({"type": "websocket.close", "code": 1008, "reason": refusal.reason})
 
 
-async def _respond(send: Send, kind: str, status: int, body: bytes) -> None:
+async def _respond(
+    send: Send, kind: str, status: int, body: bytes, media_type: str | None = None
+) -> None:
+    media_type = media_type or ("application/problem+json" if status >= 400 else "application/json")
     headers = [
-        (b"content-type", b"application/problem+json" if status >= 400 else b"application/json"),
+        (b"content-type", media_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]

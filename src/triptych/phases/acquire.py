@@ -41,6 +41,13 @@ from triptych.phases.gather import new_item
 from triptych.ports import Catalogue, Embedder, Row
 from triptych.registry import ActiveBrandRegistry
 from triptych.retry import plan_retry
+from triptych.telemetry.metrics import (
+    DECODE_SECONDS,
+    EMBED_SECONDS,
+    EMBEDDED,
+    FETCH_SECONDS,
+    FETCHED_BYTES,
+)
 
 LOOKUP_BATCH = 100
 LOOKUP_WAIT_S = 0.005
@@ -135,7 +142,7 @@ class Acquire:
                 async with self._slots:
                     return ItemResult(item.key, await self._embedded_anew(known))
             # First its host's turn, then a place here: waiting for a slow host holds up no other.
-            with await self._fetcher.turn(item.url) as turn:
+            with await self._fetcher.turn(item.url, source=item.source) as turn:
                 async with self._slots:
                     return ItemResult(item.key, await self._acquire(item, known, turn))
         except HostBusy as error:
@@ -185,11 +192,20 @@ class Acquire:
         if known is not None and known.model != self._model and known.phash is not None:
             known = None  # Its bytes are stored, but have to be embedded again.
         validators = Validators(known.etag, known.last_modified) if known else None
-        fetched = await self._fetcher.fetch(item.url, validators)
+        with FETCH_SECONDS.time():
+            fetched = await self._fetcher.fetch(item.url, validators, source=item.source)
         turn.release()
         if fetched is None:
             assert known is not None
             return known
+        FETCHED_BYTES.inc(len(fetched.body))
+        try:
+            return await self._taken_in(fetched, known)
+        finally:
+            fetched.share.release()
+
+    async def _taken_in(self, fetched: Fetched, known: Staged | None) -> Staged:
+        """Store, decode and embed what was fetched, unless ``known`` is the same."""
         loop = asyncio.get_running_loop()
         sha256 = await loop.run_in_executor(self._threads, _sha256, fetched.body)
         if known is not None and known.sha256 == sha256:
@@ -213,7 +229,8 @@ class Acquire:
         """Return a picture, or the type of other media that is to be kept."""
         size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
         try:
-            return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
+            with DECODE_SECONDS.time():
+                return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
         except PermanentItemError as error:
             if error.reason is not Reason.NOT_AN_IMAGE or not self._limits.other_media:
                 raise
@@ -252,7 +269,10 @@ class Acquire:
         assert self._embedder is not None
         loop = asyncio.get_running_loop()
         batch = np.stack(images)
-        return list(await loop.run_in_executor(self._threads, self._embedder.embed, batch))
+        with EMBED_SECONDS.time():
+            found = await loop.run_in_executor(self._threads, self._embedder.embed, batch)
+        EMBEDDED.inc(len(found))
+        return list(found)
 
 
 def _sha256(body: bytes) -> bytes:

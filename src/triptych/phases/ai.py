@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -20,6 +21,7 @@ from triptych.messages import AiBody, Delivery, Headers, parse_body
 from triptych.model import Insight, Run
 from triptych.phases.answers import Answer, take, together
 from triptych.ports import Catalogue
+from triptych.telemetry.metrics import STEP_SECONDS
 
 STEP_DEADLINE_S = 1_800.0
 """What a step may take. One that takes longer is recorded as failed; its thread cannot be stopped
@@ -82,7 +84,7 @@ class AiPhase:
             log.info("ai_not_due", brand=brand, run=str(run_id) if run_id else None)
             return
         snapshot = await self._look(run)
-        answers = [await self._take(number, snapshot) for number in range(len(self._steps))]
+        answers = [await self._measured(number, snapshot) for number in range(len(self._steps))]
         insights = [answer.insight for answer in answers]
         marks, vectors = together(snapshot, answers)
         published = await self._catalogue.finish_ai(run.id, insights, marks=marks, vectors=vectors)
@@ -103,6 +105,14 @@ class AiPhase:
             pixels=self._pixels(snapshot),
         )
         return replace(snapshot, context=context)
+
+    async def _measured(self, number: int, snapshot: Snapshot) -> Answer:
+        begun = time.perf_counter()
+        answer = await self._take(number, snapshot)
+        outcome = "done" if answer.insight.error is None else "failed"
+        seconds = STEP_SECONDS.labels(self._steps[number].name, outcome)
+        seconds.observe(time.perf_counter() - begun)
+        return answer
 
     async def _take(self, number: int, snapshot: Snapshot) -> Answer:
         """Run one step in a thread of its own. Never raises, except when cancelled."""

@@ -25,6 +25,7 @@ from triptych.model import Metadata, NewItem, Reason, Run, RunKind, RunState
 from triptych.phases.snapshot_source import SnapshotSource
 from triptych.ports import Catalogue, Page, Row, Source
 from triptych.registry import ActiveBrandRegistry, check_joinable, derived_id
+from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
 from triptych.urls import item_key, normalise
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,8 @@ class Gather:
         if run is None or run.state is not RunState.ACTIVE or run.sealed:
             return
         try:
-            await self._list(run)
+            with GATHER_SECONDS.time():
+                await self._list(run)
         except RunEnded:
             log.info("gather_stopped", run=str(run.id), brand=run.brand)
         except SourceRefused as error:
@@ -103,6 +105,7 @@ class Gather:
         async for page in source.pages(run.brand, cursor):
             for rows, last in _chunks(page, self._page_rows):
                 items = [new_item(row) for row in rows]
+                GATHERED.inc(len(items))
                 await self._registry.expect(run.id, items, cursor=page.cursor if last else cursor)
             cursor = page.cursor
         sealed = await self._registry.seal(run.id)

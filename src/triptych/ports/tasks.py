@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -101,8 +102,28 @@ class Tasks(Protocol):
         run_id: UUID | None,
         result: Metadata,
         audit: Audit,
+        owe_work: bool = False,
     ) -> Task:
-        """Record what a claimed request came to, and who asked for it. Safe to repeat."""
+        """Record what a claimed request came to, and who asked for it. Safe to repeat.
+
+        ``owe_work``: a worker is to do it; the message on ``brand-ai-phase-queue`` that tells so
+        is owed by the same transaction.
+        """
+        ...
+
+    async def begin_task(self, task_id: UUID) -> Task | None:
+        """Note that a worker is at a task; None if there is none, or it has ended.
+
+        Begun again, it is the same: its worker may have been killed.
+        """
+        ...
+
+    async def note_task(self, task_id: UUID, result: Metadata) -> None:
+        """Replace what is told of a running task."""
+        ...
+
+    async def end_task(self, task_id: UUID, state: TaskState, result: Metadata) -> None:
+        """End a task that a worker is at. One that has ended stays as it is."""
         ...
 
     async def drop_claim(self, task_id: UUID) -> None:
@@ -121,8 +142,12 @@ class Tasks(Protocol):
         """Return tasks, newest first."""
         ...
 
-    async def drop_old_tasks(self, *, older_s: float, limit: int) -> None:
-        """Delete some tasks that are older."""
+    async def old_tasks(self, *, older_s: float, limit: int) -> Sequence[Task]:
+        """Return the oldest of the tasks that are older than ``older_s``."""
+        ...
+
+    async def drop_tasks(self, task_ids: Sequence[UUID]) -> None:
+        """Forget tasks, once nothing is left of what they made."""
         ...
 
     async def record_audit(self, event: Audit) -> None:

@@ -89,6 +89,25 @@ STEP_SECONDS = Histogram(
 WEBHOOK_ATTEMPTS = Counter(
     "triptych_webhook_attempts_total", "Attempts to tell a webhook.", ["outcome"], registry=REGISTRY
 )
+HTTP_SECONDS = Histogram(
+    "triptych_http_request_seconds",
+    "From a request's head to the end of its answer.",
+    ["method", "route", "status"],
+    buckets=QUICK,
+    registry=REGISTRY,
+)
+QUEUE_WAITING = Gauge(
+    "triptych_queue_waiting", "Messages that wait in a queue.", ["queue"], registry=REGISTRY
+)
+QUEUE_IN_FLIGHT = Gauge(
+    "triptych_queue_in_flight", "Messages that somebody works on.", ["queue"], registry=REGISTRY
+)
+QUEUE_OLDEST_SECONDS = Gauge(
+    "triptych_queue_oldest_seconds",
+    "Age of the oldest message in a queue; 0 if there is none.",
+    ["queue"],
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

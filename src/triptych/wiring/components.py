@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
 from triptych.adapters.embedders.bundled import bundled_model
 from triptych.adapters.embedders.class_names import ClassNameEncoder
@@ -17,14 +18,17 @@ from triptych.adapters.embedders.text import OnnxTextEncoder
 from triptych.cores import available_cores
 from triptych.data_folder import MODELS, OBJECTS
 from triptych.errors import SettingsError
-from triptych.fetch.guard import AddressGuard, guarded_connector
+from triptych.fetch.guard import AddressGuard
+from triptych.fetch.profiles import PROXY_FIELD, parse_proxy
+from triptych.fetch.ways import open_session
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import Thumbnails
 from triptych.objects import ObjectStore, open_store
+from triptych.places import is_model_url, read_ports
 from triptych.ports import Embedder, TextEncoder
 from triptych.reports.report import Summarise
 from triptych.reports.summary import OpenAiSummary
-from triptych.settings import AUTO, Settings, is_model_url
+from triptych.settings import AUTO, Settings
 
 BUNDLED = "bundled"
 NONE = "none"
@@ -33,6 +37,39 @@ EMBED_BATCH_A_THREAD = 8
 """Measured with the bundled model: an image costs the same processor time in any batch of 1 to 32,
 so a batch need only be large enough to keep the threads busy; what is larger only waits longer."""
 EMBED_BATCH_MAX = 64
+
+
+def address_guard(settings: Settings) -> AddressGuard:
+    """Return what says which addresses may be reached."""
+    return AddressGuard(settings.fetch_allow, [read_ports(text) for text in settings.fetch_ports])
+
+
+def proxy(settings: Settings) -> URL | None:
+    """Return the proxy that requests go through.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if settings.fetch_proxy is None:
+        return None
+    try:
+        return parse_proxy(settings.fetch_proxy.get_secret_value())
+    except ValueError as error:
+        raise SettingsError(f"{error}.", field=PROXY_FIELD) from None
+
+
+def guarded_session(settings: Settings, limit: int) -> aiohttp.ClientSession:
+    """Open a session for requests that no source leads to.
+
+    Raises:
+        SettingsError: the proxy is none.
+    """
+    return open_session(
+        address_guard(settings),
+        limit=limit,
+        proxy=proxy(settings),
+        headers={"User-Agent": settings.user_agent},
+    )
 
 
 async def open_objects(settings: Settings) -> ObjectStore:
@@ -124,9 +161,12 @@ def _model(settings: Settings) -> Path | None:
     if settings.embedder == BUNDLED:
         return bundled_model(folder)
     if is_model_url(settings.embedder):
-        guard = AddressGuard(settings.fetch_allow)
         return fetched_model(
-            settings.embedder, folder, guard=guard, max_bytes=settings.embedder_max_bytes
+            settings.embedder,
+            folder,
+            guard=address_guard(settings),
+            max_bytes=settings.embedder_max_bytes,
+            proxy=proxy(settings),
         )
     path = Path(settings.embedder)
     if not path.is_file():
@@ -144,8 +184,6 @@ async def open_summary(settings: Settings) -> AsyncIterator[Summarise | None]:
     if settings.summary_url is None:
         yield None
         return
-    guard = AddressGuard(settings.fetch_allow)
-    connector = guarded_connector(guard, limit=SUMMARY_CONNECTIONS)
     key = settings.summary_key.get_secret_value() if settings.summary_key else None
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with guarded_session(settings, SUMMARY_CONNECTIONS) as session:
         yield OpenAiSummary(session, settings.summary_url, settings.summary_model, key)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from triptych.access.gate import Gate
 from triptych.live.app import LiveApp, open_live_app
 from triptych.live.limits import Limits
+from triptych.live.metrics import counted
 from triptych.wiring.database import Parts
 
 
@@ -20,4 +21,5 @@ async def open_live(parts: Parts, gate: Gate) -> AsyncIterator[LiveApp]:
     """
     limits = Limits(clients=parts.settings.live_clients)
     async with open_live_app(parts.catalogue, parts.queue, gate=gate, limits=limits) as app:
-        yield app
+        with counted(app.hub):
+            yield app

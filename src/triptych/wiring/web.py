@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import aiohttp
 from fastapi import FastAPI
 
 from triptych.access.balancer import Balancer, BalancerTokens, regional_keys_url
@@ -17,10 +16,9 @@ from triptych.api.app import create_app
 from triptych.api.paging import Cursors
 from triptych.api.parts import ApiParts
 from triptych.errors import SettingsError
-from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.live.app import LiveApp
 from triptych.settings import Settings
-from triptych.wiring.components import open_objects, open_thumbnails
+from triptych.wiring.components import address_guard, guarded_session, open_objects, open_thumbnails
 from triptych.wiring.database import Parts, connect
 from triptych.wiring.live import open_live
 
@@ -65,8 +63,7 @@ async def open_gate(parts: Parts) -> AsyncIterator[Gate]:
     async with AsyncExitStack() as stack:
         tokens = None
         if balancer is not None:
-            connector = guarded_connector(AddressGuard(settings.fetch_allow), limit=KEY_CONNECTIONS)
-            session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            session = await stack.enter_async_context(guarded_session(settings, KEY_CONNECTIONS))
             tokens = BalancerTokens(balancer, session)
         rates = Rates(settings.api_rate, settings.api_burst)
         yield Gate(sites, keys, rates, open_=open_, balancer=tokens)
@@ -117,6 +114,7 @@ async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
             registry=parts.registry,
             objects=objects,
             gate=gate,
+            guard=address_guard(settings),
             cursors=Cursors(await parts.catalogue.secret("cursor")),
             local=is_open(settings),
             thumbnails=thumbnails,

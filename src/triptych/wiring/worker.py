@@ -8,27 +8,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-import aiohttp
-
 from triptych.adapters.sources import open_source
 from triptych.cores import available_cores
+from triptych.fetch.budget import BodyBudget
 from triptych.fetch.client import Fetcher
-from triptych.fetch.guard import AddressGuard, guarded_connector
 from triptych.fetch.hosts import Hosts
+from triptych.fetch.profiles import Profiles
+from triptych.fetch.ways import Ways
 from triptych.insights.pixels import StoredPixels
 from triptych.insights.step import discover
 from triptych.media.decoders import Decoders
 from triptych.phases.acquire import Acquire, AcquireLimits
 from triptych.phases.ai import AiPhase
+from triptych.phases.brand_tasks import BrandTasks
 from triptych.phases.buffer import Buffer
 from triptych.phases.gather import Gather
 from triptych.ports import Source
 from triptych.settings import Settings
 from triptych.wiring.components import (
+    address_guard,
     embed_batch,
     embed_threads,
+    guarded_session,
     open_embedder,
     open_objects,
+    proxy,
 )
 from triptych.wiring.database import Parts, connect
 from triptych.workers.collector import Collector, Keeping
@@ -61,7 +65,8 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
                 stations.append(Station(phase, acquire.handle, settings.acquire_prefetch))
             else:
                 ai = await _ai(parts, stack)
-                stations.append(Station(phase, ai.handle, settings.ai_concurrency))
+                tasks = BrandTasks(parts.catalogue, await open_objects(settings), ai.handle)
+                stations.append(Station(phase, tasks.handle, settings.ai_concurrency))
         intervals = SweepIntervals(
             sweep_s=settings.sweep_s,
             idle_s=settings.add_idle_s,
@@ -74,7 +79,9 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
             stations,
             DeadLetters(parts.catalogue, parts.registry).handle,
             Sweeper(parts.registry, intervals),
-            Collector(parts.catalogue, await open_objects(settings), _keeping(settings)),
+            Collector(
+                parts.catalogue, parts.catalogue, await open_objects(settings), _keeping(settings)
+            ),
             await _notifier(parts, stack),
             Heartbeat(parts.catalogue, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
@@ -84,15 +91,19 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
 
 async def _notifier(parts: Parts, stack: AsyncExitStack) -> Notifier:
     settings = parts.settings
-    guard = AddressGuard(settings.fetch_allow)
-    session = await stack.enter_async_context(
-        aiohttp.ClientSession(
-            connector=guarded_connector(guard, limit=NOTIFIER_CONNECTIONS),
-            headers={"User-Agent": settings.user_agent},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+    session = await stack.enter_async_context(guarded_session(settings, NOTIFIER_CONNECTIONS))
+    return Notifier(parts.catalogue, session, address_guard(settings), every_s=settings.sweep_s)
+
+
+def _ways(settings: Settings, limit: int) -> Ways:
+    hidden = settings.fetch_profiles
+    return Ways(
+        address_guard(settings),
+        limit=limit,
+        user_agent=settings.user_agent,
+        proxy=proxy(settings),
+        profiles=Profiles.parse(hidden.get_secret_value() if hidden else None),
     )
-    return Notifier(parts.catalogue, session, guard, every_s=settings.sweep_s)
 
 
 def _keeping(settings: Settings) -> Keeping:
@@ -109,14 +120,12 @@ def _keeping(settings: Settings) -> Keeping:
 
 async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
     settings = parts.settings
-    connector = guarded_connector(AddressGuard(settings.fetch_allow), limit=SOURCE_CONNECTIONS)
-    session = await stack.enter_async_context(
-        aiohttp.ClientSession(connector=connector, headers={"User-Agent": settings.user_agent})
-    )
+    ways = _ways(settings, SOURCE_CONNECTIONS)
+    stack.push_async_callback(ways.close)
     token = settings.source_token.get_secret_value() if settings.source_token else None
 
     def open_one(spec: str) -> Source:
-        return open_source(spec, session=session, token=token, page_rows=settings.page_rows)
+        return open_source(spec, ways=ways, token=token, page_rows=settings.page_rows)
 
     return Gather(
         parts.catalogue,
@@ -127,24 +136,36 @@ async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
     )
 
 
+def _budget(settings: Settings) -> BodyBudget:
+    """Return the memory that a worker has for bodies.
+
+    Raises:
+        SettingsError: it is too small for what may be downloaded at a time.
+    """
+    return BodyBudget(
+        settings.fetch_memory_bytes,
+        cap=settings.fetch_max_bytes,
+        bodies=settings.acquire_concurrency,
+    )
+
+
 async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     settings = parts.settings
     cores = available_cores()
     decoders = Decoders(cores)
     stack.callback(decoders.close)
     threads = stack.enter_context(ThreadPoolExecutor(cores + 1, thread_name_prefix="acquire"))
+    ways = _ways(settings, settings.acquire_concurrency)
+    stack.push_async_callback(ways.close)
     fetcher = Fetcher(
-        AddressGuard(settings.fetch_allow),
+        ways,
+        _budget(settings),
+        Hosts(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
         deadline_s=settings.fetch_deadline_s,
-        max_bytes=settings.fetch_max_bytes,
         max_redirects=settings.fetch_max_redirects,
-        user_agent=settings.user_agent,
-        concurrency=settings.acquire_concurrency,
         robots=settings.robots,
         opt_outs=settings.opt_outs,
-        hosts=Hosts(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
     )
-    stack.push_async_callback(fetcher.close)
     store = await open_objects(settings)
     embedder = await asyncio.to_thread(open_embedder, settings, embed_threads(settings))
     buffer = Buffer(parts.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
@@ -173,5 +194,7 @@ async def _ai(parts: Parts, stack: AsyncExitStack) -> AiPhase:
 async def check_wiring(settings: Settings, dsn: str) -> None:
     """Raise the first thing that a worker would fail for, before any worker is started."""
     async with connect(settings, dsn):
+        _budget(settings)
+        await _ways(settings, 1).close()
         await open_objects(settings)
         await asyncio.to_thread(open_embedder, settings, 1)

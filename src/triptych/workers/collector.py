@@ -12,7 +12,8 @@ import structlog
 from triptych.errors import Unavailable
 from triptych.media.thumbnails import thumbnails_of
 from triptych.objects import ObjectStore
-from triptych.ports import Retention
+from triptych.phases.brand_tasks import EXPORT, export_folder
+from triptych.ports import Retention, Tasks
 
 ROWS_AT_ONCE = 5_000
 """Rows of a kind removed in one transaction."""
@@ -20,6 +21,8 @@ RUNS_AT_ONCE = 20
 ROUNDS_MAX = 1_000
 """Transactions of one pass; the rest waits for the next."""
 OBJECTS_AT_ONCE = 10_000
+TASKS_KEPT_S = 30 * 24 * 3600.0
+TASKS_AT_ONCE = 100
 SETTLED_S = 900.0
 """No settle takes longer than this: the longest transaction there is."""
 
@@ -43,8 +46,11 @@ class Keeping:
 class Collector:
     """Stateless: any number of workers may run one, and one of them at a time has a turn."""
 
-    def __init__(self, retention: Retention, store: ObjectStore, keeping: Keeping) -> None:
+    def __init__(
+        self, retention: Retention, tasks: Tasks, store: ObjectStore, keeping: Keeping
+    ) -> None:
         self._retention = retention
+        self._tasks = tasks
         self._store = store
         self._keeping = keeping
 
@@ -90,6 +96,18 @@ class Collector:
             if dropped < ROWS_AT_ONCE:
                 break
         await retention.drop_deliveries(older_s=keeping.timeline_s)
+        await self._collect_tasks()
+
+    async def _collect_tasks(self) -> None:
+        """Forget old tasks, each after the files that it left."""
+        for _ in range(ROUNDS_MAX):
+            old = await self._tasks.old_tasks(older_s=TASKS_KEPT_S, limit=TASKS_AT_ONCE)
+            for task in old:
+                if task.kind == EXPORT:
+                    await self._store.delete_under(export_folder(task.id))
+            await self._tasks.drop_tasks([task.id for task in old])
+            if len(old) < TASKS_AT_ONCE:
+                break
 
     async def collect_objects(self) -> None:
         """Delete what was condemned long enough ago, then condemn what is unused since.

@@ -22,7 +22,7 @@ from triptych.messages import (
     Headers,
 )
 from triptych.model import ItemResult, Reason
-from triptych.ports import Catalogue, DeadLetter
+from triptych.ports import Catalogue, DeadLetter, TaskState
 from triptych.registry import ActiveBrandRegistry
 
 UNKNOWN_REASON = "moved to the dead-letter queue by the queue itself: received too often"
@@ -52,7 +52,9 @@ class DeadLetters:
         )
         await self._registry.bury(letter)
         log.warning("dead_letter", queue=origin, message=letter.message_id, reason=reason)
-        if headers.run_id is not None:
+        if headers.task_id is not None:
+            await self._catalogue.end_task(headers.task_id, TaskState.FAILED, {"error": reason})
+        elif headers.run_id is not None:
             await self._end(origin, headers.run_id, headers.item_key, reason)
 
     async def _end(self, origin: str, run_id: UUID, key: bytes | None, reason: str) -> None:

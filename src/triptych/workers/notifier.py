@@ -21,6 +21,7 @@ from triptych.fetch.client import parse_retry_after
 from triptych.fetch.guard import AddressGuard, refusal
 from triptych.ports.webhooks import Delivery, Webhooks
 from triptych.retry import backoff
+from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
 
 AT_ONCE = 10
 """Deliveries of one worker at a time."""
@@ -107,6 +108,7 @@ class Notifier:
         try:
             await self._post(delivery)
         except _Refused as refused:
+            WEBHOOK_ATTEMPTS.labels("refused").inc()
             if refused.final:
                 await self._webhooks.disable_webhook(delivery.webhook_id, refused.reason)
             if refused.final or delivery.attempts >= ATTEMPTS_MAX:
@@ -118,6 +120,7 @@ class Notifier:
             bound.info("webhook_put_off", reason=refused.reason, delay_s=round(delay, 1))
             await self._webhooks.delivery_put_off(delivery.id, delay_s=delay, reason=refused.reason)
         else:
+            WEBHOOK_ATTEMPTS.labels("taken").inc()
             await self._webhooks.delivery_done(delivery.id)
 
     async def _post(self, delivery: Delivery) -> None:
@@ -130,6 +133,7 @@ class Notifier:
             "webhook-signature": signature(delivery.secret, delivery.id, now, body),
         }
         try:
+            # The session's own check sees no credentials: they are a header by then.
             self._guard.check_url(URL(delivery.url))
             async with (
                 asyncio.timeout(ANSWER_S),

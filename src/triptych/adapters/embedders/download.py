@@ -33,7 +33,8 @@ from triptych.adapters.embedders.description import (
     read_description,
 )
 from triptych.errors import ItemError, ModelError
-from triptych.fetch.guard import AddressGuard, guarded_connector, refusal
+from triptych.fetch.guard import AddressGuard, refusal
+from triptych.fetch.ways import open_session
 from triptych.model import Reason
 
 DEADLINE_S = 3600.0
@@ -51,6 +52,7 @@ KEY_CHARS = 12
 PIN = re.compile(r"sha256=([0-9a-fA-F]{64})")
 SCHEMES = frozenset({"https", "http", "s3"})
 FIELD = "TRIPTYCH_EMBEDDER"
+ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ class Place:
         return self.url.with_name(name).with_query(self.url.query)
 
 
-def fetched_model(url: str, folder: Path, *, guard: AddressGuard, max_bytes: int) -> Path:
+def fetched_model(
+    url: str, folder: Path, *, guard: AddressGuard, max_bytes: int, proxy: URL | None = None
+) -> Path:
     """Return the model that ``url`` names as a file below ``folder``, fetching it if needed.
 
     Not to be called from an event loop's thread. Safe for several processes at once: one fetches,
@@ -113,6 +117,7 @@ def fetched_model(url: str, folder: Path, *, guard: AddressGuard, max_bytes: int
         folder: of all models.
         guard: says which addresses may be reached.
         max_bytes: of one file.
+        proxy: that https goes through, if any.
 
     Raises:
         ModelError: it cannot be fetched, is too large, or not what is pinned.
@@ -126,7 +131,7 @@ def fetched_model(url: str, folder: Path, *, guard: AddressGuard, max_bytes: int
         folder.mkdir(parents=True, exist_ok=True)
         with _turn(folder / f"{place.folder}.lock", deadline):
             if not path.is_file():
-                _fetch(place, path, _Limits(guard, max_bytes, deadline))
+                _fetch(place, path, _Limits(guard, max_bytes, deadline, proxy))
     except OSError as error:
         raise ModelError(f"The model cannot be kept in {folder} ({error}).") from error
     return path
@@ -137,6 +142,7 @@ class _Limits:
     guard: AddressGuard
     max_bytes: int
     deadline: float
+    proxy: URL | None
 
 
 @contextmanager
@@ -212,7 +218,7 @@ class _Origin:
             )
             raise ModelError(
                 f"{_shown(url)} cannot be fetched ({_text(error)}).",
-                remedy="Allow its network with TRIPTYCH_FETCH_ALLOW." if refused else None,
+                remedy=ALLOW if refused else None,
             ) from error
 
     async def _save(self, url: URL, path: Path, max_bytes: int) -> str:
@@ -236,6 +242,7 @@ class _Origin:
     async def _http(self, url: URL) -> AsyncGenerator[bytes, None]:
         secure = url.scheme == "https"
         for _ in range(REDIRECTS_MAX + 1):
+            # The session's own check sees no credentials: they are a header by then.
             self._guard.check_url(url)
             async with self._session.get(url, allow_redirects=False) as response:
                 if response.status in ABSENT:
@@ -265,13 +272,12 @@ class _Origin:
 
 @asynccontextmanager
 async def _origin(limits: _Limits) -> AsyncIterator[_Origin]:
-    connector = guarded_connector(limits.guard, limit=CONNECTIONS)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-    async with aiohttp.ClientSession(
-        connector=connector,
+    async with open_session(
+        limits.guard,
+        limit=CONNECTIONS,
+        proxy=limits.proxy,
         timeout=timeout,
-        trust_env=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
         # A cap on bytes means bytes as they are kept.
         headers={"Accept-Encoding": "identity"},
     ) as session:

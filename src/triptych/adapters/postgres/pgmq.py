@@ -31,7 +31,10 @@ SEND_BATCH = 100
 RECEIVE_BATCH_MAX = 100
 CHANNEL = "triptych_queues"
 RECHECK_S = 1.0
-"""Messages whose visibility timeout passes announce nothing: a waiting reader looks this often."""
+"""Messages whose visibility timeout passes announce nothing: a waiting reader looks this often,
+and when one is due that it hid itself."""
+WAKE_STEP_S = 0.05
+"""Messages that are due within the same step wake a reader once."""
 
 
 class PgmqQueue:
@@ -43,6 +46,7 @@ class PgmqQueue:
         self._listener: asyncpg.Connection | None = None
         self._listening = asyncio.Lock()
         self._news: dict[str, asyncio.Event] = {}
+        self._due: set[tuple[str, int]] = set()
 
     async def check(self) -> None:
         """See `triptych.ports.Queue.check`."""
@@ -65,12 +69,14 @@ class PgmqQueue:
         for start in range(0, len(messages), SEND_BATCH):
             batch = messages[start : start + SEND_BATCH]
             await self._fetch(
-                "select count(*) from pgmq.send_batch($1, $2::jsonb[], $3::jsonb[], $4::integer)",
+                "select count(*) from pgmq.send_batch($1, $2::jsonb[], $3::jsonb[], "
+                "clock_timestamp() + make_interval(secs => $4))",
                 queue,
                 [dict(message.body) for message in batch],
                 [dict(message.headers) for message in batch],
-                math.ceil(delay_s),
+                delay_s,
             )
+            self._wake_in(queue, delay_s)
 
     async def receive(
         self, queue: str, *, limit: int, visibility_s: float, wait_s: float
@@ -113,11 +119,13 @@ class PgmqQueue:
         """See `triptych.ports.Queue.extend`."""
         for queue, ids in _by_queue(deliveries):
             await self._fetch(
-                "select count(*) from pgmq.set_vt($1, $2::bigint[], $3::integer)",
+                "select count(*) from pgmq.set_vt($1, $2::bigint[], "
+                "clock_timestamp() + make_interval(secs => $3))",
                 queue,
                 ids,
-                math.ceil(visibility_s),
+                visibility_s,
             )
+            self._wake_in(queue, visibility_s)
             if visibility_s <= 0:
                 await self._fetch("select pg_notify($1, $2)", CHANNEL, queue)
 
@@ -180,6 +188,21 @@ class PgmqQueue:
             except (DatabaseUnavailable, OSError, asyncpg.PostgresError) as error:
                 raise QueueUnavailable(str(error)) from error
             self._listener = listener
+
+    def _wake_in(self, queue: str, seconds: float) -> None:
+        """Look again when what was hidden here becomes visible: nobody announces that."""
+        if seconds <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        due = (queue, math.ceil((loop.time() + seconds) / WAKE_STEP_S))
+        if due not in self._due:
+            self._due.add(due)
+            loop.call_at(due[1] * WAKE_STEP_S, self._wake, due)
+
+    def _wake(self, due: tuple[str, int]) -> None:
+        self._due.discard(due)
+        if event := self._news.get(due[0]):
+            event.set()
 
     def _heard(self, _connection: object, _pid: int, _channel: str, queue: object) -> None:
         if event := self._news.get(str(queue)):

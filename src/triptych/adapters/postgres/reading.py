@@ -95,7 +95,10 @@ class PostgresReading:
     async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
         """See `triptych.ports.Reading.items`."""
         rows = await self._database.rows("items_by_key", run_id, list(keys))
-        return [to_item(row, row["brand"], RunKind(row["run_kind"])) for row in rows]
+        return [
+            to_item(row, row["brand"], RunKind(row["run_kind"]), source=row["source"])
+            for row in rows
+        ]
 
     async def known_assets(self, brand: str, keys: Sequence[bytes]) -> dict[bytes, Staged]:
         """See `triptych.ports.Reading.known_assets`."""

@@ -78,6 +78,7 @@ def to_item(
     brand: str,
     run_kind: RunKind = RunKind.FULL,
     traceparent: str | None = None,
+    source: str | None = None,
 ) -> Item:
     """Read a row of ``items``, of a run of ``brand``."""
     return Item(
@@ -90,6 +91,7 @@ def to_item(
         attempts=row["attempts"],
         run_kind=run_kind,
         traceparent=traceparent,
+        source=source,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -10,6 +11,7 @@ from triptych.adapters.postgres.browsing import LAST_ID, NEWEST, sliced
 from triptych.adapters.postgres.rows import to_run
 from triptych.adapters.postgres.session import Database, Transaction
 from triptych.errors import IdempotencyKeyReused, TaskNotFound
+from triptych.messages import AI_QUEUE, AiBody, Headers
 from triptych.model import Metadata
 from triptych.ports import Age, Audit, Claim, KeptAudit, Request, Slice, Task, TaskState
 
@@ -70,6 +72,7 @@ class PostgresTasks:
         run_id: UUID | None,
         result: Metadata,
         audit: Audit,
+        owe_work: bool = False,
     ) -> Task:
         """See `triptych.ports.Tasks.accept_task`."""
 
@@ -77,6 +80,8 @@ class PostgresTasks:
             row = await tx.row("accept_task", task_id, state.value, None, run_id, dict(result))
             if row:
                 await _audit(tx, audit)
+                if owe_work:
+                    await _owe_work(tx, row)
             else:  # Another process took the claim over and was quicker.
                 row = await tx.row("read_accepted", task_id)
             if row is None:
@@ -104,9 +109,26 @@ class PostgresTasks:
             rows, limit, _to_task, lambda row: Age(row["task_created_at"], row["task_id"])
         )
 
-    async def drop_old_tasks(self, *, older_s: float, limit: int) -> None:
-        """See `triptych.ports.Tasks.drop_old_tasks`."""
-        await self._database.rows("drop_old_tasks", older_s, limit)
+    async def begin_task(self, task_id: UUID) -> Task | None:
+        """See `triptych.ports.Tasks.begin_task`."""
+        rows = await self._database.rows("begin_task", task_id)
+        return _accepted(rows[0]) if rows else None
+
+    async def note_task(self, task_id: UUID, result: Metadata) -> None:
+        """See `triptych.ports.Tasks.note_task`."""
+        await self._database.rows("note_task", task_id, dict(result))
+
+    async def end_task(self, task_id: UUID, state: TaskState, result: Metadata) -> None:
+        """See `triptych.ports.Tasks.end_task`."""
+        await self._database.rows("end_task", task_id, state.value, dict(result))
+
+    async def old_tasks(self, *, older_s: float, limit: int) -> Sequence[Task]:
+        """See `triptych.ports.Tasks.old_tasks`."""
+        return [_accepted(row) for row in await self._database.rows("old_tasks", older_s, limit)]
+
+    async def drop_tasks(self, task_ids: Sequence[UUID]) -> None:
+        """See `triptych.ports.Tasks.drop_tasks`."""
+        await self._database.rows("drop_tasks", list(task_ids))
 
     async def record_audit(self, event: Audit) -> None:
         """See `triptych.ports.Tasks.record_audit`."""
@@ -121,6 +143,12 @@ class PostgresTasks:
         since = LAST_ID if before is None else before
         rows = await self._database.rows("audit_page", since, limit + 1)
         return sliced(rows, limit, _to_audit, lambda row: int(row["id"]))
+
+
+async def _owe_work(tx: Transaction, row: asyncpg.Record) -> None:
+    body = AiBody(brand=row["brand"]).model_dump()
+    headers = Headers(task_id=row["id"]).encode()
+    await tx.rows("owe", AI_QUEUE, body, headers, row["brand"], None)
 
 
 async def _audit(tx: Transaction, event: Audit) -> None:

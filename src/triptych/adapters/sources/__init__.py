@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import aiohttp
-
 from triptych.adapters.sources.catalog import CatalogSource
+from triptych.adapters.sources.http import Asking
 from triptych.adapters.sources.manifest import ManifestSource
 from triptych.errors import SourceRefused
+from triptych.fetch.ways import Ways
 from triptych.ports import Source
 
 CATALOG = "catalog:"
 MANIFEST = "manifest:"
 
 
-def open_source(
-    spec: str, *, session: aiohttp.ClientSession, token: str | None, page_rows: int
-) -> Source:
+def open_source(spec: str, *, ways: Ways, token: str | None, page_rows: int) -> Source:
     """Return the source that ``spec`` names: ``catalog:https://…`` or ``manifest:PLACE``.
 
     Raises:
         SourceRefused: it names neither.
     """
     if spec.startswith(CATALOG):
-        return CatalogSource(spec.removeprefix(CATALOG), session=session, token=token)
+        return CatalogSource(spec.removeprefix(CATALOG), Asking(ways, spec), token=token)
     if spec.startswith(MANIFEST):
         place = spec.removeprefix(MANIFEST)
-        return ManifestSource(place, session=session, page_rows=page_rows)
+        return ManifestSource(place, Asking(ways, spec), page_rows=page_rows)
     raise SourceRefused(
         f"{spec!r} names no source.",
         remedy="Write catalog:https://… or manifest:PATH_OR_URL.",

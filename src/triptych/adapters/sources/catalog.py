@@ -13,7 +13,7 @@ import aiohttp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from yarl import URL
 
-from triptych.adapters.sources.http import TryAgain, pause, request
+from triptych.adapters.sources.http import Asking, TryAgain, pause, request
 from triptych.adapters.sources.json_text import read_json, show_json
 from triptych.errors import SourceRefused
 from triptych.ports import Page, Row
@@ -56,9 +56,9 @@ class CatalogSource:
     The token goes to the service's own origin only, never along a redirect to another.
     """
 
-    def __init__(self, url: str, *, session: aiohttp.ClientSession, token: str | None) -> None:
+    def __init__(self, url: str, asking: Asking, *, token: str | None) -> None:
         self._url = url
-        self._session = session
+        self._asking = asking
         self._headers = {"Accept": "application/json"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -93,7 +93,7 @@ class CatalogSource:
             attempt += 1
             try:
                 async with request(
-                    self._session, url, headers=self._headers, deadline_s=PAGE_DEADLINE_S
+                    self._asking, url, headers=self._headers, deadline_s=PAGE_DEADLINE_S
                 ) as response:
                     body = await _read(response)
             except TryAgain as error:

@@ -1,17 +1,19 @@
-"""Requests to sources: guarded by their session, bounded, tried again while that may help."""
+"""Requests to sources: guarded, as their profiles say, bounded, tried again while that may help."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
-from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
 from triptych.fetch.client import parse_retry_after
 from triptych.fetch.guard import refusal
+from triptych.fetch.ways import Ways
 from triptych.retry import backoff
 
 TRIES = 5
@@ -24,6 +26,7 @@ SILENCE_S = 60.0
 """A connection that says nothing for this long is dead."""
 REDIRECTS_MAX = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
 PASSING = frozenset({408, 425, 429})
 """Statuses below 500 that ask to come again."""
 
@@ -36,9 +39,18 @@ class TryAgain(Exception):
         self.retry_after_s = retry_after_s
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a source is asked: over which ways, and in whose name."""
+
+    ways: Ways
+    source: str
+    """As the run names it: its profile is used."""
+
+
 @asynccontextmanager
 async def request(
-    session: aiohttp.ClientSession, url: URL, *, headers: Mapping[str, str], deadline_s: float
+    asking: Asking, url: URL, *, headers: Mapping[str, str], deadline_s: float
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Yield a good answer of ``url``; redirects are followed, without ``headers`` to other hosts.
 
@@ -50,7 +62,7 @@ async def request(
         SourceRefused: any other answer, or an address that is not public.
     """
     try:
-        async with asyncio.timeout(deadline_s), _answer(session, url, headers) as response:
+        async with asyncio.timeout(deadline_s), _answer(asking, url, headers) as response:
             yield response
     except TimeoutError as error:
         message = f"no answer within {deadline_s:g} s"
@@ -63,26 +75,33 @@ async def request(
             f"The source's address, or one that it redirects to, is no http(s) URL "
             f"({_text(error)})."
         ) from error
+    except PermanentItemError as error:
+        raise SourceRefused(
+            f"The source redirects to where nothing is asked ({error.detail}).", remedy=ALLOW
+        ) from error
     except (aiohttp.ClientError, OSError) as error:
         if (refused := refusal(error)) is not None:
             raise SourceRefused(
-                f"The source is at an address that is not public ({refused}).",
-                remedy="Allow its network with TRIPTYCH_FETCH_ALLOW.",
+                f"The source is at an address that is not reached ({refused}).",
+                remedy=ALLOW,
             ) from error
         raise TryAgain(_text(error)) from error
 
 
 @asynccontextmanager
 async def _answer(
-    session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str]
+    asking: Asking, url: URL, headers: Mapping[str, str]
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     origin = url.origin()
     # The session's own limit on the whole would cut long downloads; the caller has a deadline.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+    led_away = False
     for _ in range(REDIRECTS_MAX + 1):
-        async with session.get(
+        way = asking.ways.way(asking.source, url, led_away=led_away)
+        own = headers if url.origin() == origin else {}
+        async with way.session.get(
             url,
-            headers=headers if url.origin() == origin else None,
+            headers={**own, **way.headers},
             allow_redirects=False,
             timeout=timeout,
         ) as response:
@@ -92,6 +111,9 @@ async def _answer(
                 yield response
                 return
             url = url.join(URL(location))
+            # Whoever names a source may put a password into its URL; a server may not into ours.
+            asking.ways.guard.check_url(url)
+            led_away = led_away or way.leads_away(url)
     raise SourceRefused(f"The source answers with more than {REDIRECTS_MAX} redirects.")
 
 

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-import aiohttp
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 from yarl import URL
 
-from triptych.adapters.sources.http import TryAgain, pause, request
+from triptych.adapters.sources.http import Asking, TryAgain, pause, request
 from triptych.adapters.sources.rows import read_rows
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.ports import Page, Row
@@ -39,9 +38,9 @@ class ManifestSource:
     A cursor is the number of rows read, so the same file goes on where it was left.
     """
 
-    def __init__(self, place: str, *, session: aiohttp.ClientSession, page_rows: int) -> None:
+    def __init__(self, place: str, asking: Asking, *, page_rows: int) -> None:
         self._place = place
-        self._session = session
+        self._asking = asking
         self._page_rows = page_rows
 
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
@@ -87,7 +86,7 @@ class ManifestSource:
             file.truncate()
             try:
                 async with request(
-                    self._session, url, headers={}, deadline_s=DOWNLOAD_DEADLINE_S
+                    self._asking, url, headers={}, deadline_s=DOWNLOAD_DEADLINE_S
                 ) as response:
                     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                         await asyncio.to_thread(_append, file, chunk)

@@ -30,7 +30,7 @@ select * from runs where id = any($1)
 select * from runs where $1::text is null or brand = $1 order by created_at desc limit $2
 
 -- items_by_key --
-select i.*, r.brand, r.kind as run_kind from items i join runs r on r.id = i.run_id
+select i.*, r.brand, r.source, r.kind as run_kind from items i join runs r on r.id = i.run_id
 where i.run_id = $1 and i.key = any($2) and r.state = 'active'
 
 -- known_assets --

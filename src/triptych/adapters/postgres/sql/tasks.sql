@@ -50,11 +50,22 @@ from tasks t left join runs r on r.id = t.run_id
 where (t.created_at, t.id) < ($1, $2) and t.state <> 'claimed'
 order by t.created_at desc, t.id desc limit $3
 
--- drop_old_tasks --
-delete from tasks where id in (
-    select id from tasks where created_at < clock_timestamp() - make_interval(secs => $1)
-    order by created_at limit $2
-)
+-- begin_task --
+update tasks set state = 'running' where id = $1 and state in ('accepted', 'running') returning *
+
+-- note_task --
+update tasks set result = $2 where id = $1 and state = 'running'
+
+-- end_task --
+update tasks set state = $2, result = $3, ended_at = clock_timestamp()
+where id = $1 and state in ('accepted', 'running')
+
+-- old_tasks --
+select * from tasks where created_at < clock_timestamp() - make_interval(secs => $1)
+order by created_at limit $2
+
+-- drop_tasks --
+delete from tasks where id = any($1)
 
 -- add_audit --
 insert into audit (actor, action, target, detail) values ($1, $2, $3, $4)

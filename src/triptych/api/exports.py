@@ -1,0 +1,95 @@
+"""Exports of a brand's snapshot: submitted, written by a worker, fetched as files."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request, Response
+
+from triptych.api import answers
+from triptych.api.auth import Operating
+from triptych.api.once import IdempotencyKey, Operation, Outcome, once
+from triptych.api.parts import BrandPath, Parts
+from triptych.api.problems import documented
+from triptych.api.requests import ExportGiven
+from triptych.api.schemas import TaskShown
+from triptych.api.streaming import SANDBOX, Stored, answer_with
+from triptych.errors import BrandNotFound, Conflict, ExportFileNotFound, TaskNotFound
+from triptych.phases.brand_tasks import EXPORT, export_folder
+from triptych.ports import TaskState
+
+NAME_MAX_CHARS = 200
+
+router = APIRouter(tags=["exports"])
+
+
+@router.post(
+    "/brands/{brand}/exports",
+    response_model=TaskShown,
+    status_code=202,
+    summary="Export a brand's snapshot",
+    responses=documented(BrandNotFound, Conflict),
+)
+async def export_brand(
+    request: Request,
+    parts: Parts,
+    identity: Operating,
+    brand: BrandPath,
+    body: ExportGiven,
+    key: IdempotencyKey = None,
+) -> answers.Json:
+    """Its present one, into the object store. When the task is done, its result names the files."""
+
+    async def work(_made: UUID) -> Outcome:
+        run_id = await parts.catalogue.snapshot_of(brand)
+        if run_id is None:
+            raise Conflict(
+                f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
+            )
+        wanted = {"format": body.format.value, "run": str(run_id)}
+        return Outcome(TaskState.ACCEPTED, result=wanted, owe_work=True)
+
+    operation = Operation(request, parts, identity, key, EXPORT, f"brand:{brand}", brand, body)
+    return await once(operation, work)
+
+
+@router.get(
+    "/tasks/{task}/files/{name}",
+    response_class=Response,
+    summary="Get a file of an export",
+    responses={
+        200: {
+            "description": "The file.",
+            "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+        },
+        **documented(TaskNotFound, ExportFileNotFound, 416),
+    },
+)
+async def get_export_file(
+    request: Request,
+    parts: Parts,
+    task: UUID,
+    name: Annotated[str, Path(min_length=1, max_length=NAME_MAX_CHARS)],
+) -> Response:
+    """As the task's result names it; kept for 30 days."""
+    found = await parts.catalogue.task(task)
+    files: list[dict[str, Any]] = found.result.get("files", []) if found.kind == EXPORT else []
+    size = next((entry["size_bytes"] for entry in files if entry["name"] == name), None)
+    if size is None:
+        raise ExportFileNotFound(
+            f"Task {task} left no such file.", remedy="Its result names those that it left."
+        )
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f'attachment; filename="{ascii_name(name)}"',
+        "Content-Security-Policy": SANDBOX,
+        "Cache-Control": "private, no-cache",
+    }
+    stored = Stored(f"{export_folder(task)}{name}", size, f'"{task}-{size}"', headers)
+    return await answer_with(request, parts.objects, stored)
+
+
+def ascii_name(name: str) -> str:
+    """Return a file's name as a quoted header can hold it."""
+    return name.encode("ascii", "replace").decode().replace("?", "_")

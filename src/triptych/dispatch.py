@@ -1,0 +1,74 @@
+"""Sending what is durable already: messages of items that are marked as out, and what is owed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from uuid import UUID
+
+import orjson
+import structlog
+
+from triptych.errors import QueueUnavailable
+from triptych.messages import METADATA_IN_BODY_MAX_BYTES, URL_QUEUE, Headers, Message, UrlBody
+from triptych.model import Item
+from triptych.ports import Catalogue, Queue
+
+SEND_TRIES = 3
+SEND_RETRY_STEP_S = 0.2
+RELAY_BATCH = 100
+
+log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Sends. What it cannot send now, a sweep finds and sends later."""
+
+    def __init__(self, catalogue: Catalogue, queue: Queue) -> None:
+        self._catalogue = catalogue
+        self._queue = queue
+
+    async def relay(self, run_id: UUID | None, *, older_s: float = 0) -> None:
+        """Send what committed transactions owe, of one run or of all, and take it off.
+
+        Killed in between, it is sent again: consumers know it by its run id.
+        """
+        while owed := await self._catalogue.owed(run_id=run_id, older_s=older_s, limit=RELAY_BATCH):
+            for queue in {entry.queue for entry in owed}:
+                entries = [entry for entry in owed if entry.queue == queue]
+                try:
+                    await self._queue.send(queue, [entry.message for entry in entries])
+                except QueueUnavailable as error:
+                    log.warning("relay_deferred", queue=queue, error=str(error))
+                    return
+                await self._catalogue.mark_sent([entry.id for entry in entries])
+
+    async def dispatch(self, items: Sequence[Item]) -> None:
+        """Send the messages of items that are marked as sent.
+
+        Not sending them loses nothing: a sweep finds items that are out and never settle.
+        """
+        if not items:
+            return None
+        messages = [_message(item) for item in items]
+        for attempt in range(SEND_TRIES):
+            try:
+                return await self._queue.send(URL_QUEUE, messages)
+            except QueueUnavailable as error:
+                log.warning("dispatch_deferred", items=len(items), error=str(error))
+            await asyncio.sleep(random.uniform(0, SEND_RETRY_STEP_S * 2**attempt))  # noqa: S311
+        return None
+
+
+def _message(item: Item) -> Message:
+    metadata = dict(item.metadata)
+    if len(orjson.dumps(metadata)) > METADATA_IN_BODY_MAX_BYTES:
+        metadata = {}
+    return Message(
+        body=UrlBody.model_construct(
+            brand=item.brand, url=item.url, metadata=metadata
+        ).model_dump(),
+        headers=Headers(item.run_id, item.key, item.traceparent).encode(),
+        brand=item.brand,
+    )

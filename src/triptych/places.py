@@ -1,0 +1,71 @@
+"""Where things are, as settings write it: schemes, and what of a place may be shown."""
+
+from __future__ import annotations
+
+DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://")
+QUEUE_SCHEMES = ("pgmq:",)
+STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
+SOURCE_SCHEMES = ("catalog:", "manifest:")
+MODEL_SCHEMES = ("https://", "http://", "s3://")
+
+
+def check_source(value: str) -> str:
+    """Return ``value`` if it names a source.
+
+    Raises:
+        ValueError: it has none of the known schemes, or nothing behind it.
+    """
+    check_scheme(value, SOURCE_SCHEMES)
+    if not value.partition(":")[2]:
+        message = "names no place behind the colon"
+        raise ValueError(message)
+    return value
+
+
+def is_model_url(value: str) -> bool:
+    """Tell whether ``value`` names a model by URL, not by path."""
+    return value.startswith(MODEL_SCHEMES)
+
+
+def check_scheme(value: str, known: tuple[str, ...]) -> str:
+    """Return ``value`` if it begins with one of the schemes.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not value.startswith(known):
+        message = f"must begin with one of {', '.join(known)}"
+        raise ValueError(message)
+    return value
+
+
+def without_password(url: str) -> str:
+    """Return a URL, also one behind a scheme of ours, with stars for the password in it."""
+    scheme, mark, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if not at or ":" not in credentials:
+        return url
+    return f"{scheme}{mark}{credentials.partition(':')[0]}:****@{place}"
+
+
+def without_query(url: str) -> str:
+    """Hide what may sign a URL."""
+    place, mark, fragment = url.partition("#")
+    return place.partition("?")[0] + mark + fragment
+
+
+def read_ports(value: str) -> range:
+    """Read ``8080`` or ``9000-9010``.
+
+    Raises:
+        ValueError: it is neither, or no port of TCP's.
+    """
+    first, dash, last = value.partition("-")
+    try:
+        ports = range(int(first), int(last if dash else first) + 1)
+    except ValueError:
+        ports = range(0)
+    if not ports or ports[0] < 1 or ports[-1] > 65_535:
+        message = f"{value[:20]} is neither a port nor a range of ports"
+        raise ValueError(message)
+    return ports
