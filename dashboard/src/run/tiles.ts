@@ -23,7 +23,13 @@ export function layout(items: number, width: number, height: number): Layout {
   const columns = Math.min(items, Math.floor(width / pitch));
   const each = Math.max(1, Math.ceil(items / fits(pitch)));
   const tiles = Math.ceil(items / each);
-  return { columns, rows: Math.ceil(tiles / columns), pitch: even(width, columns, pitch), tiles, each };
+  return {
+    columns,
+    rows: Math.ceil(tiles / columns),
+    pitch: even(width, columns, pitch),
+    tiles,
+    each,
+  };
 }
 
 /** As far as a row is nearly full, its tiles share the width evenly. */
