@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test prove demo up bench lock docs screenshots clean
+.PHONY: help setup check test prove demo up bench eval lock docs screenshots clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -61,6 +61,9 @@ up: $(READY) $(DASHBOARD) ## Start everything, until Ctrl-C
 bench: $(READY) ## Measure the spine on this machine
 	$(BIN)/python -m bench
 
+eval: $(READY) demo/node_modules/.ready ## Measure the insights on real pictures; writes docs/insights.md
+	$(BIN)/python -m evals
+
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
@@ -73,4 +76,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis

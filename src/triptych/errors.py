@@ -34,6 +34,7 @@
     │   ├── RunEnded             the run is no longer active
     │   ├── KeyExists            the name of an API key is taken
     │   ├── RequestInProgress    the first request of this idempotency key is being done
+    │   ├── NotSearchable        what is searched for, or in, has no embedding that fits
     │   └── DataFolderInUse      another process owns the data folder
     ├── Unavailable              a component is away; trying again may help            503
     │   ├── DatabaseUnavailable
@@ -41,6 +42,7 @@
     │   ├── StoreUnavailable
     │   ├── SourceUnavailable
     │   ├── ThumbnailsBusy       too many are in the making
+    │   ├── SearchUnavailable    too many searches at once, or one takes too long
     │   └── LiveUnavailable      a live status server refuses, or is away for long
     ├── SourceRefused            the source will never answer this brand               422
     ├── SummaryFailed            no summary could be had from a language model          502
@@ -235,6 +237,10 @@ class RequestInProgress(Conflict):
     """The first request of this idempotency key is still being done."""
 
 
+class NotSearchable(Conflict):
+    """There is no embedding to compare."""
+
+
 class DataFolderInUse(Conflict):
     """Another process is using this data folder."""
 
@@ -273,6 +279,10 @@ class SourceUnavailable(Unavailable):
 
 class ThumbnailsBusy(Unavailable):
     """Too many thumbnails are being made."""
+
+
+class SearchUnavailable(Unavailable):
+    """The search cannot be done now."""
 
 
 class LiveUnavailable(Unavailable):

@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     embedder_max_bytes: Count = Field(
         4096 * MIB, description="Bytes of one file of a model that is fetched."
     )
+    tags: Path | None = Field(None, description="File of tags, one a line; empty for our own.")
     postgres_bin: Path | None = Field(
         None, description="Folder of Postgres' own binaries, instead of the wheel's."
     )

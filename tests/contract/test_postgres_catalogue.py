@@ -10,6 +10,14 @@ import pytest
 from tests.contract.api_contract import ApiContract
 from tests.contract.catalogue_contract import CatalogueContract, open_run
 from tests.contract.retention_contract import RetentionContract
+from tests.contract.search_contract import (
+    SearchContract,
+    commit_vectors,
+    drawn,
+    index_all,
+    nearest,
+    urls,
+)
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.migrate import migrate, migrations
 from triptych.adapters.postgres.session import Database
@@ -57,6 +65,30 @@ class TestPostgresRetention(RetentionContract):
 
 class TestPostgresForTheApi(ApiContract):
     pass
+
+
+class TestPostgresSearch(SearchContract):
+    async def test_long_embeddings_are_searched_without_an_index(
+        self, catalogue: PostgresCatalogue
+    ) -> None:
+        await commit_vectors(catalogue, "nike", drawn(5, 1, dimension=4100))
+        await index_all(catalogue)
+        found = await catalogue.nearest_anywhere(nearest(drawn(5, 1, dimension=4100)[2], 1))
+        assert (urls(found), found.exact) == (["2"], True)
+
+    async def test_the_walk_finds_nearly_all_that_looking_at_everything_finds(
+        self, catalogue: PostgresCatalogue, database: Database
+    ) -> None:
+        vectors = drawn(3000, 1, dimension=16)
+        run = await commit_vectors(catalogue, "nike", vectors)
+        await index_all(catalogue, limit=1000)
+        await database.fetch("analyze")
+        found = 0
+        for wanted in drawn(20, 2, dimension=16):
+            exact = urls(await catalogue.nearest_in(run.id, nearest(wanted, 10)))
+            walked = await catalogue.nearest_anywhere(nearest(wanted, 10))
+            found += len(set(exact) & set(urls(walked)))
+        assert found >= 0.95 * 200
 
 
 async def test_migrations_are_applied_once_by_whoever_comes_first(fresh_dsn: str) -> None:

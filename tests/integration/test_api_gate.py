@@ -258,7 +258,7 @@ async def test_any_address_but_loopback_is_refused_without_keys(
             pass
 
 
-READERS_MAY = frozenset[str]()
+READERS_MAY = frozenset({"search_by_picture"})
 """Operations that are no GET and change nothing."""
 
 

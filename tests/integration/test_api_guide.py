@@ -8,8 +8,12 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from tests import towers
+from tests.contract.search_contract import commit_vectors, drawn
 from tests.integration.api_rig import serving
+from triptych.wiring import open_embedder
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "api.md"
 PATIENCE_S = 60.0
@@ -19,11 +23,20 @@ async def test_the_examples_of_the_guide_work(migrated_dsn: str, tmp_path: Path)
     blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 6
     script = "\n".join(["set -eu", *blocks])
-    async with serving(migrated_dsn, tmp_path) as api:
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (40, 40), (200, 20, 20)).save(picture)
+    model = str(towers.clip(tmp_path / "clip"))
+    async with serving(migrated_dsn, tmp_path, embedder=model) as api:
+        embedder = open_embedder(api.parts.settings, 1)
+        assert embedder is not None
+        vectors = drawn(4, 1, dimension=embedder.dimension)
+        for brand in ("adidas", "puma"):
+            await commit_vectors(api.catalogue, brand, vectors, model=embedder.model)
         process = await asyncio.create_subprocess_exec(
             *("bash", "-c", script),
             env={
                 "API": f"{api.url}/api/v1",
+                "PICTURE": str(picture),
                 "SOURCE": f"manifest:{tmp_path}/nike.csv",
                 "PATH": "/usr/bin:/bin",
             },
@@ -35,4 +48,6 @@ async def test_the_examples_of_the_guide_work(migrated_dsn: str, tmp_path: Path)
         pytest.fail("curl is needed: it comes with every system that has git")
     assert process.returncode == 0, err.decode()
     assert b'"reason":"invalid-request"' in out
+    assert b'"similarity":' in out
+    assert b'"lookalikes":' in out
     assert b'"schedule":"0 3 * * 1"' in out or b'"kind":"put_brand"' in out

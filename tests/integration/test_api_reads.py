@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.api_rig import HTML, SVG, Api, commit, fill, pictures, put_objects, serving
 from triptych.api import schemas
-from triptych.api.answers import asset_id
+from triptych.asset_ids import asset_id
 from triptych.urls import item_key
 
 

@@ -23,7 +23,7 @@ from tests.integration.api_rig import Api, serving
 from triptych.adapters.postgres import browsing
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.postgres.statements import statements
-from triptych.api.answers import asset_id
+from triptych.asset_ids import asset_id
 from triptych.serving import address, bind, serve
 
 ASSETS = 100_000
@@ -64,6 +64,11 @@ async def fill(database: Database, run_id: UUID) -> None:
         ASSETS,
     )
     await database.fetch(
+        "insert into marks (run_id, key, x, y, cluster) select run_id, key, random(), random(),"
+        " 'c' || width * size_bytes % 7 from assets where run_id = $1",
+        run_id,
+    )
+    await database.fetch(
         "insert into brands (name) select 'brand ' || n from generate_series(1, $1) n", BRANDS
     )
     await database.fetch(
@@ -96,6 +101,19 @@ async def test_every_page_reads_a_range_of_an_index(
         "brands_page": ["", None, None, browsing.BRANDS_SCAN, PAGE],
         "brand_page": ["nike"],
         "assets_page": [run_id, b"", browsing.ASSETS_SCAN, PAGE, *nothing],
+        "assets_page_marked": [
+            run_id,
+            b"",
+            browsing.ASSETS_SCAN,
+            PAGE,
+            *nothing,
+            "shoe",
+            *[None] * 5,
+        ],
+        "embedding_of": ["nike", b"k"],
+        "embedding_of_run": ["nike", b"k", run_id],
+        "points": [run_id, ASSETS],
+        "sample": [run_id, 2_000, 8_000],
         "assets_scanned_to": [run_id, b"", browsing.ASSETS_SCAN],
         "asset": ["nike", b"k"],
         "asset_of_run": ["nike", b"k", run_id],
@@ -111,8 +129,30 @@ async def test_every_page_reads_a_range_of_an_index(
     for name, args in cases.items():
         rows = await database.fetch(f"explain {statements()[name]}", *args)
         plan = "\n".join(row[0] for row in rows)
-        for table in ("assets", "items", "runs"):
+        for table in ("assets", "items", "runs", "marks"):
             assert f"Seq Scan on {table}" not in plan, f"{name}\n{plan}"
+
+
+@pytest.mark.prove
+async def test_a_map_of_100_000_points_is_sent_whole_and_once(
+    filled: tuple[Api, Database, UUID],
+) -> None:
+    api, database, run_id = filled
+    await database.fetch(
+        "insert into insights (run_id, kind, result, seconds) values ($1, 'map', '{}', 0)", run_id
+    )
+    started = time.perf_counter()
+    answer = await api.get("/brands/nike/map")
+    seconds = time.perf_counter() - started
+    names = b'["c0","c1","c2","c3","c4","c5","c6"]'
+    assert len(answer.body) == 32 + 28 * ASSETS + len(names)
+    assert answer.body.endswith(names)
+    started = time.perf_counter()
+    etag = {"If-None-Match": answer.headers["ETag"]}
+    again = await api.get("/brands/nike/map", headers=etag)
+    again_s = time.perf_counter() - started
+    assert (again.status, again.body) == (304, b"")
+    print(f"\nmap of {ASSETS:,}: {seconds * 1000:.0f} ms; unchanged: {again_s * 1000:.1f} ms")
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ async def test_one_call_from_python_takes_a_brand_through_all_phases(
             assert asset.embedding.shape == (1280,)
             assert float(asset.embedding @ asset.embedding) == pytest.approx(1, abs=1e-2)
         kinds = {insight.kind for insight in await local.catalogue.insights(run.id)}
-        assert kinds == {"clusters", "duplicates"}
+        assert kinds == {"clusters", "duplicates", "tags"}
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -126,7 +126,7 @@ async def test_other_media_are_kept_by_setting(site: Site, tmp_path: Path, kept:
     assert run.reasons == {"not_an_image": 1 if kept else 2}
     pdf = assets.get(f"{site.base}/nike/1.png")
     assert (pdf is not None and pdf.media_type == "application/pdf" and pdf.phash is None) is kept
-    assert [insight.error for insight in insights] == [None, None]
+    assert [insight.error for insight in insights] == [None] * 3
 
 
 async def test_g6_unchanged_content_is_kept_and_changed_content_replaced(

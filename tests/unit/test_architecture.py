@@ -19,14 +19,14 @@ LAYERS = (
     {"local", "doctor"},
     {"wiring"},
     {"api", "live", "workers"},
-    {"phases", "exports", "reports"},
+    {"phases", "exports", "reports", "search"},
     {"registry", "dispatch", "insights", "fetch", "media", "objects", "access"},
     {"telemetry"},
     {
         *("ports", "retry", "batching", "settings", "urls", "interruption", "failures"),
         *("schedule", "states", "serving"),
     },
-    {"messages", "data_folder", "cores", "places"},
+    {"messages", "data_folder", "cores", "places", "asset_ids"},
     {"errors"},
     {"model"},
 )

@@ -7,13 +7,9 @@ export interface Picture {
   /** The last part of its URL, or its title: what it is called. */
   name: string;
   type: string;
-  /** Its colours are light. */
-  light: boolean;
   /** Width by height, where it is known. */
   ratio: number | null;
 }
-
-const LIGHT = 0.8;
 
 export function toPicture(asset: AssetShown): Picture {
   const { width, height } = asset;
@@ -21,7 +17,6 @@ export function toPicture(asset: AssetShown): Picture {
     id: asset.id,
     name: nameOf(asset),
     type: asset.media_type,
-    light: brightness(asset.colours) > LIGHT,
     ratio: width && height ? width / height : null,
   };
 }
@@ -42,18 +37,6 @@ export function lastPart(url: string): string {
   } catch {
     return part;
   }
-}
-
-/** From 0, black, to 1, white: the mean of the colours, by their shares. */
-export function brightness(colours: readonly { hex: string; share: number }[]): number {
-  let [sum, shares] = [0, 0];
-  for (const { hex, share } of colours) {
-    const rgb = parseInt(hex, 16);
-    const luma = 0.299 * (rgb >> 16) + 0.587 * ((rgb >> 8) & 255) + 0.114 * (rgb & 255);
-    sum += (luma / 255) * share;
-    shares += share;
-  }
-  return shares ? sum / shares : 0;
 }
 
 /** The id of the asset of a brand that has this key, as the API writes it. */

@@ -5,7 +5,6 @@ The answers are not validated a second time on their way out: tests hold them to
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,15 +12,13 @@ from uuid import UUID
 import orjson
 from fastapi import Response
 
-from triptych.errors import AssetNotFound, InvalidBrand
-from triptych.messages import check_brand
-from triptych.model import KEY_BYTES, AiState, Asset, Run, RunState
+from triptych.asset_ids import asset_id
+from triptych.model import AiState, Asset, Run, RunState
 from triptych.places import without_password
 from triptych.ports import Scheduled, Task, TaskState
 from triptych.states import brand_state, run_state
 
 T = TypeVar("T")
-ASSET_ID_MAX_CHARS = 1024
 PHASH_MASK = 2**64 - 1
 
 
@@ -45,32 +42,6 @@ def _plain(value: object) -> str:
 def page(items: Iterable[T], show: Callable[[T], Any], following: str | None) -> Json:
     """Answer with a page."""
     return Json({"items": [show(item) for item in items], "next": following})
-
-
-def asset_id(brand: str, key: bytes) -> str:
-    """Return an asset's id: brand and URL, not snapshot, so it outlives re-runs.
-
-    Base64url of the item key and the brand's name: it is found by the primary key, without an
-    index or a table of its own, and needs no escaping in a path.
-    """
-    return urlsafe_b64encode(key + brand.encode()).rstrip(b"=").decode()
-
-
-def read_asset_id(text: str) -> tuple[str, bytes]:
-    """Return the brand and key of an asset's id.
-
-    Raises:
-        AssetNotFound: no asset can have that id.
-    """
-    try:
-        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        brand, key = check_brand(raw[KEY_BYTES:].decode()), raw[:KEY_BYTES]
-    except (ValueError, InvalidBrand):
-        brand, key = "", b""
-    # One spelling each: base64 would also read others.
-    if len(text) > ASSET_ID_MAX_CHARS or not brand or asset_id(brand, key) != text:
-        raise AssetNotFound("No asset has such an id.", remedy="Copy it from a list of assets.")
-    return brand, key
 
 
 def source(text: str | None) -> str | None:

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Path, Query
 from triptych.api import answers
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
-from triptych.api.requests import Asked, AssetsAsked
+from triptych.api.requests import Asked, AssetsAsked, Filters
 from triptych.api.schemas import AssetShown, Page
+from triptych.asset_ids import read_asset_id
 from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
 from triptych.ports import AssetFilter, NearColour
 
@@ -34,7 +35,7 @@ async def _asset_id(
         ),
     ],
 ) -> tuple[str, bytes]:
-    return answers.read_asset_id(asset)
+    return read_asset_id(asset)
 
 
 AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
@@ -70,10 +71,20 @@ async def list_assets(
     return answers.page(found.rows, answers.asset, parts.cursors.write(listing, asked, following))
 
 
-def matching(asked: AssetsAsked) -> AssetFilter:
+def matching(asked: Filters) -> AssetFilter:
     """Return the filter that a request asks for. New filters go here."""
     near = NearColour(int(asked.colour, 16), asked.within) if asked.colour else None
-    return AssetFilter(media_type=asked.media_type, text=asked.text, colour=near)
+    return AssetFilter(
+        media_type=asked.media_type,
+        text=asked.text,
+        colour=near,
+        tag=asked.tag,
+        cluster=asked.cluster,
+        duplicates=asked.duplicates,
+        duplicated=asked.duplicated,
+        look=asked.look,
+        outlier=asked.outlier,
+    )
 
 
 @router.get(

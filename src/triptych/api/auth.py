@@ -16,6 +16,7 @@ from triptych.api.dashboard import is_page
 from triptych.errors import TriptychError
 from triptych.messages import HEADER_TRACE, well_formed_trace
 from triptych.ports import Scope as Right
+from triptych.search.room import IMAGE_MAX_BYTES
 from triptych.telemetry.metrics import HTTP_SECONDS
 from triptych.telemetry.tracing import span
 
@@ -23,7 +24,9 @@ PUBLIC = frozenset({"/healthz", "/readyz"})
 """Asked by load balancers, which have no key and ask under an address. They tell little."""
 
 BODY_MAX_BYTES = 256 * 1024
-"""Of a request."""
+"""Of a request…"""
+BODIES_MAX_BYTES = {("POST", "/api/v1/search"): IMAGE_MAX_BYTES}
+"""…but for those whose body is a picture."""
 
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -50,15 +53,15 @@ class Door:
             await self._app(scope, receive, send)
             return
         status = 0
-        left = BODY_MAX_BYTES
         begun = time.perf_counter()
+        most = left = BODIES_MAX_BYTES.get((scope["method"], scope["path"]), BODY_MAX_BYTES)
 
         async def receiving() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise HTTPException(413, f"A request has at most {BODY_MAX_BYTES} bytes.")
+                raise HTTPException(413, f"A request has at most {most} bytes.")
             return message
 
         async def sending(message: Message) -> None:

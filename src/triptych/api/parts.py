@@ -14,6 +14,7 @@ from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
 from triptych.ports import Catalogue, Queue
 from triptych.registry import ActiveBrandRegistry
+from triptych.search.room import SearchRoom
 from triptych.settings import Settings
 
 
@@ -41,6 +42,7 @@ class ApiParts:
     local: bool
     """True when only this machine reaches the server: then sources may be files of it."""
     thumbnails: Thumbnails
+    search: SearchRoom
 
 
 async def _parts(request: Request) -> ApiParts:

@@ -5,9 +5,17 @@ Imports neither FastAPI nor anything of the server's, so that clients can use it
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from triptych.errors import InvalidBrand
 from triptych.exports.formats import ExportFormat
@@ -22,6 +30,10 @@ TEXT_MAX_CHARS = 100
 COLOUR_DISTANCE_MAX = 765
 LETTERS_MAX = 1000
 ATTEMPTS_MAX = 100
+MARK_MAX_CHARS = 200
+FOUND_DEFAULT = 20
+SEARCH_MAX_CHARS = 500
+ASSET_ID_MAX_CHARS = 1024
 DEADLINE_MAX_S = 7 * 24 * 3600.0
 
 
@@ -41,6 +53,14 @@ def _brand_name(text: str) -> str:
         raise ValueError(error.message) from error
 
 
+def _words(text: str | None) -> str | None:
+    """Return text that says something."""
+    if text is not None and not text.strip():
+        message = "must not be blank"
+        raise ValueError(message)
+    return text
+
+
 def _integral(value: object) -> object:
     """Return 3.0 as 3: JSON has one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -52,6 +72,7 @@ LetterId = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(_integral)]
 ShortText = Annotated[
     str, Field(min_length=1, max_length=TEXT_MAX_CHARS), AfterValidator(_storable)
 ]
+MarkText = Annotated[str, Field(min_length=1, max_length=MARK_MAX_CHARS), AfterValidator(_storable)]
 CronText = Annotated[str, Field(max_length=TEXT_MAX_CHARS), AfterValidator(_storable)]
 BrandText = Annotated[
     str, Field(min_length=1, max_length=BRAND_MAX_CHARS), AfterValidator(_brand_name)
@@ -101,8 +122,8 @@ class BrandsAsked(PageAsked):
     state: Annotated[RunState | None, Field(description="State of the brand's newest run.")] = None
 
 
-class AssetsAsked(PageAsked):
-    """Which assets."""
+class Filters(Asked):
+    """Which assets. Every filter that is set must hold."""
 
     media_type: Annotated[
         str | None,
@@ -130,6 +151,66 @@ class AssetsAsked(PageAsked):
             description="How near: 0 the same, 765 from black to white.",
         ),
     ] = 80.0
+    tag: Annotated[MarkText | None, Field(description="One of its tags.")] = None
+    cluster: Annotated[MarkText | None, Field(description="The cluster that it is in.")] = None
+    duplicates: Annotated[
+        MarkText | None, Field(description="The group of duplicates that it is in.")
+    ] = None
+    duplicated: Annotated[
+        bool | None, Field(description="Whether it is in any group of duplicates.")
+    ] = None
+    look: Annotated[MarkText | None, Field(description="What kind of picture it is.")] = None
+    outlier: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="At least so far, 0 to 1, from what its brand looks like."),
+    ] = None
+
+
+class AssetsAsked(PageAsked, Filters):
+    """Which assets, and which page of them."""
+
+
+class FoundAsked(Filters):
+    """What may be found, and how much of it."""
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="Assets to find.")] = FOUND_DEFAULT
+
+
+class ImageSearchAsked(FoundAsked):
+    """Where to search."""
+
+    brand: Annotated[
+        ShortText | None, Field(description="In this brand, exactly; else in all of them.")
+    ] = None
+
+
+class SearchAsked(ImageSearchAsked):
+    """What to search for: a text or an asset."""
+
+    q: Annotated[
+        str | None,
+        Field(min_length=1, max_length=SEARCH_MAX_CHARS, description="What it shows, in words."),
+        AfterValidator(_words),
+    ] = None
+    asset: Annotated[
+        str | None,
+        Field(min_length=1, max_length=ASSET_ID_MAX_CHARS, description="The id of one like it."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.q is None) == (self.asset is None):
+            message = "one of `q` and `asset` is wanted"
+            raise ValueError(message)
+        return self
+
+
+class SimilarAsked(FoundAsked):
+    """Which assets, like which."""
+
+    run: Annotated[
+        UUID | None, Field(description="The snapshot that the asset is of; else the present one.")
+    ] = None
 
 
 class DifferenceAsked(PageAsked):

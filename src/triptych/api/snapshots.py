@@ -13,6 +13,7 @@ from triptych.api.parts import ApiParts, BrandPath, Parts
 from triptych.api.problems import documented
 from triptych.api.requests import DifferenceAsked, PageAsked
 from triptych.api.schemas import DifferenceShown, Page, SnapshotShown
+from triptych.asset_ids import asset_id
 from triptych.errors import BrandNotFound, InvalidCursor, RunNotFound, SnapshotCollected
 from triptych.model import Run, RunState
 from triptych.ports import Difference
@@ -77,7 +78,7 @@ async def diff_snapshots(
 
     def show(entry: Difference) -> dict[str, Any]:
         return {
-            "id": answers.asset_id(brand, entry.key),
+            "id": asset_id(brand, entry.key),
             "url": entry.url,
             "change": entry.change,
             "before": entry.before.hex() if entry.before else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from triptych.cli import operating, reading, runs
+from triptych.cli import operating, reading, runs, searching
 from triptych.cli.keys import keys
 
 COMMANDS = (
@@ -13,6 +13,9 @@ COMMANDS = (
     runs.submit,
     runs.status,
     reading.assets,
+    searching.search,
+    searching.similar,
+    searching.insights,
     reading.failures,
     reading.export,
     reading.report,
@@ -39,7 +42,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in COMMANDS:
-    app.command()(command)
+    # An asset's id may begin with a dash.
+    takes_ids = command is searching.similar
+    app.command(context_settings={"ignore_unknown_options": takes_ids})(command)
 app.add_typer(keys, name="keys")
 
 

@@ -94,7 +94,7 @@ def state_text(run: Run) -> str:
 
 def print_run(run: Run) -> None:
     """Print how one run stands, in a few lines."""
-    console.print(f"[bold]{_escape(run.brand)}[/]  {state_text(run)}  [dim]{run.id}[/]")
+    console.print(f"[bold]{shown(run.brand)}[/]  {state_text(run)}  [dim]{run.id}[/]")
     console.print(
         f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
         + ("" if run.sealed else " · still gathering")
@@ -108,9 +108,9 @@ def print_run(run: Run) -> None:
         reasons = " · ".join(f"{count:,} {reason}" for reason, count in run.reasons.items())
         console.print(f"  failed  {reasons}")
     if run.ai_state is not AiState.NONE:
-        console.print(f"  AI      {run.ai_state.value}" + _in_brackets(run.ai_reason))
+        console.print(f"  AI      {run.ai_state.value}" + in_brackets(run.ai_reason))
     if run.reason:
-        console.print(f"  reason  {_escape(run.reason)}")
+        console.print(f"  reason  {shown(run.reason)}")
 
 
 def explained(groups: Sequence[FailureGroup]) -> list[dict[str, object]]:
@@ -127,9 +127,9 @@ def print_failures(groups: Sequence[FailureGroup]) -> None:
         console.print(f"[bold]{group.count:,} {group.reason}[/]  {told.meaning}", soft_wrap=True)
         console.print(f"    [dim]May a redrive help? {told.redrive}[/]", soft_wrap=True)
         for url, detail in group.examples:
-            console.print(f"    {_escape(url)}", soft_wrap=True)
+            console.print(f"    {shown(url)}", soft_wrap=True)
             if detail:
-                console.print(f"      [dim]{_escape(detail)}[/]", soft_wrap=True)
+                console.print(f"      [dim]{shown(detail)}[/]", soft_wrap=True)
 
 
 def print_assets(assets: Sequence[Asset]) -> None:
@@ -143,17 +143,26 @@ def print_assets(assets: Sequence[Asset]) -> None:
             asset.media_type.removeprefix("image/"),
             f"{asset.width}×{asset.height}",
             f"{asset.size_bytes:,}",
-            _escape(asset.url),
+            shown(asset.url),
         )
     console.print(table)
 
 
-def _in_brackets(text: str | None) -> str:
-    return f" ({_escape(text)})" if text else ""
+def plain_asset(asset: Asset) -> dict[str, Any]:
+    """Return an asset for programs, without its embedding."""
+    plain: dict[str, Any] = _plain(asset)
+    del plain["embedding"]
+    return plain
 
 
-def _escape(text: str) -> str:
-    """Show foreign text as it is: no markup, no control sequence of it reaches the terminal."""
+def in_brackets(text: str | None) -> str:
+    """Return text in brackets behind a blank; nothing for None."""
+    return f" ({shown(text)})" if text else ""
+
+
+def shown(text: str, *, lines: bool = False) -> str:
+    """Return foreign text as it is: no markup, no control sequence of it reaches the terminal."""
     from rich.markup import escape
 
-    return escape("".join(char if char.isprintable() else "\ufffd" for char in text))
+    kept = "\n" if lines else ""
+    return escape("".join(c if c.isprintable() or c in kept else "\ufffd" for c in text))

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ports import Published
+from triptych.insights.vocabulary import Vocabulary, default_vocabulary
+from triptych.ports import Published, TextEncoder
 
 Column = Sequence[Any] | npt.NDArray[Any]
 
@@ -27,6 +28,11 @@ class Pixels(Protocol):
 
 def no_pixels(row: int, side: int) -> npt.NDArray[np.uint8] | None:  # noqa: ARG001
     """Stand for an object store that is not there."""
+    return None
+
+
+def no_text() -> TextEncoder | None:
+    """Stand for a text encoder that is not there."""
     return None
 
 
@@ -67,6 +73,11 @@ class Context:
 
     earlier: Earlier | None = None
     pixels: Pixels = no_pixels
+    text: Callable[[], TextEncoder | None] = no_text
+    """Loads what turns texts into vectors of the images' space, at the first call; None where there
+    is none. Its `image_model` must be the snapshot's `model`."""
+    vocabulary: Callable[[], Vocabulary] = default_vocabulary
+    """Reads what pictures are tagged with."""
     progress: Callable[[float], None] = no_progress
     """Takes the share that is done, 0..1. Cheap: call it as often as is convenient."""
 

@@ -15,12 +15,13 @@ from uuid import UUID
 import structlog
 
 from triptych.errors import Unavailable
-from triptych.insights.context import Context, Pixels, as_earlier, no_pixels
+from triptych.insights.context import Context, Pixels, as_earlier, no_pixels, no_text
 from triptych.insights.step import Snapshot, Step, load_snapshot
+from triptych.insights.vocabulary import Vocabulary, default_vocabulary
 from triptych.messages import AiBody, Delivery, Headers, parse_body
 from triptych.model import Insight, Run
 from triptych.phases.answers import Answer, take, together
-from triptych.ports import Catalogue
+from triptych.ports import Catalogue, TextEncoder
 from triptych.telemetry.metrics import STEP_SECONDS
 
 STEP_DEADLINE_S = 1_800.0
@@ -51,6 +52,8 @@ class AiPhase:
         steps: Sequence[Step],
         *,
         pixels: Callable[[Snapshot], Pixels] = lambda _: no_pixels,
+        text: Callable[[], TextEncoder | None] = no_text,
+        vocabulary: Callable[[], Vocabulary] = default_vocabulary,
         step_deadline_s: float = STEP_DEADLINE_S,
     ) -> None:
         if len({step.name for step in steps}) < len(steps):
@@ -58,6 +61,8 @@ class AiPhase:
         self._catalogue = catalogue
         self._steps = steps
         self._pixels = pixels
+        self._text = text
+        self._vocabulary = vocabulary
         self._step_deadline_s = step_deadline_s
 
     async def handle(self, delivery: Delivery) -> None:
@@ -103,6 +108,8 @@ class AiPhase:
         context = Context(
             earlier=None if published is None else as_earlier(published),
             pixels=self._pixels(snapshot),
+            text=self._text,
+            vocabulary=self._vocabulary,
         )
         return replace(snapshot, context=context)
 

@@ -27,6 +27,7 @@ from triptych.ports.queue import Queue, QueueDepth
 from triptych.ports.reading import FailureGroup, Feed, News, Reading
 from triptych.ports.registry import DeadLetter, Due, Opened, Outgoing, Registry, Settlement
 from triptych.ports.retention import Retention
+from triptych.ports.search import Hit, Hits, Nearest, Points, Sample, Search, Shared
 from triptych.ports.source import Page, Row, Source
 from triptych.ports.steering import DueBrand, Steering
 from triptych.ports.tasks import Audit, Claim, KeptAudit, Request, Task, Tasks, TaskState
@@ -53,16 +54,20 @@ __all__ = [
     "FailedItem",
     "FailureGroup",
     "Feed",
+    "Hit",
+    "Hits",
     "KeptAudit",
     "KeptLetter",
     "Marks",
     "NearColour",
+    "Nearest",
     "News",
     "Opened",
     "Outgoing",
     "Pace",
     "PaceBucket",
     "Page",
+    "Points",
     "Presence",
     "Published",
     "Queue",
@@ -72,10 +77,13 @@ __all__ = [
     "Request",
     "Retention",
     "Row",
+    "Sample",
     "Scheduled",
     "Scope",
+    "Search",
     "SeenWorker",
     "Settlement",
+    "Shared",
     "Slice",
     "Source",
     "Steering",

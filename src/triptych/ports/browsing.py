@@ -47,6 +47,16 @@ class AssetFilter:
     text: str | None = None
     """Found in the URL or the metadata, whatever the case."""
     colour: NearColour | None = None
+    tag: str | None = None
+    """One of its tags. This and what follows is what the AI phase says (`triptych.ports.MARKS`)."""
+    cluster: str | None = None
+    duplicates: str | None = None
+    """The group of duplicates that it is in."""
+    duplicated: bool | None = None
+    """Whether it is in any."""
+    look: str | None = None
+    outlier: float | None = None
+    """At least so far from what its brand looks like, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)

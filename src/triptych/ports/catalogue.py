@@ -11,6 +11,7 @@ from triptych.ports.presence import Presence
 from triptych.ports.reading import Reading
 from triptych.ports.registry import Registry
 from triptych.ports.retention import Retention
+from triptych.ports.search import Search
 from triptych.ports.steering import Steering
 from triptych.ports.tasks import Tasks
 from triptych.ports.webhooks import Webhooks
@@ -23,6 +24,7 @@ class Catalogue(
     Webhooks,
     Reading,
     Browsing,
+    Search,
     Steering,
     Tasks,
     Access,

@@ -21,6 +21,7 @@ from triptych.settings import Settings
 from triptych.wiring.components import address_guard, guarded_session, open_objects, open_thumbnails
 from triptych.wiring.database import Parts, connect
 from triptych.wiring.live import open_live
+from triptych.wiring.search import open_search
 
 KEY_CONNECTIONS = 2
 
@@ -106,6 +107,7 @@ async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
         open_gate(parts) as gate,
         open_thumbnails(settings, objects) as thumbnails,
         open_live(parts, gate) as live,
+        open_search(settings, parts.catalogue) as search,
     ):
         api = ApiParts(
             settings=settings,
@@ -118,6 +120,7 @@ async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
             cursors=Cursors(await parts.catalogue.secret("cursor")),
             local=is_open(settings),
             thumbnails=thumbnails,
+            search=search,
         )
         yield create_app(api, live)
 

@@ -17,6 +17,7 @@ from triptych.fetch.profiles import Profiles
 from triptych.fetch.ways import Ways
 from triptych.insights.pixels import StoredPixels
 from triptych.insights.step import discover
+from triptych.insights.vocabulary import read_vocabulary
 from triptych.media.decoders import Decoders
 from triptych.phases.acquire import Acquire, AcquireLimits
 from triptych.phases.ai import AiPhase
@@ -35,9 +36,11 @@ from triptych.wiring.components import (
     proxy,
 )
 from triptych.wiring.database import Parts, connect
+from triptych.wiring.models import LoadedModels
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
 from triptych.workers.heartbeat import Heartbeat
+from triptych.workers.indexer import Indexer
 from triptych.workers.notifier import Notifier
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.worker import Phase, Station, Worker
@@ -54,6 +57,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
         ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
     """
     settings = parts.settings
+    models = LoadedModels(settings, threads=embed_threads(settings))
     async with AsyncExitStack() as stack:
         stations: list[Station] = []
         for phase in phases:
@@ -61,10 +65,10 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
                 gather = await _gather(parts, stack)
                 stations.append(Station(phase, gather.handle, settings.gather_concurrency))
             elif phase is Phase.ACQUIRE:
-                acquire = await _acquire(parts, stack)
+                acquire = await _acquire(parts, stack, models)
                 stations.append(Station(phase, acquire.handle, settings.acquire_prefetch))
             else:
-                ai = await _ai(parts, stack)
+                ai = await _ai(parts, stack, models)
                 tasks = BrandTasks(parts.catalogue, await open_objects(settings), ai.handle)
                 stations.append(Station(phase, tasks.handle, settings.ai_concurrency))
         intervals = SweepIntervals(
@@ -83,6 +87,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
                 parts.catalogue, parts.catalogue, await open_objects(settings), _keeping(settings)
             ),
             await _notifier(parts, stack),
+            Indexer(parts.catalogue),
             Heartbeat(parts.catalogue, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
@@ -149,7 +154,7 @@ def _budget(settings: Settings) -> BodyBudget:
     )
 
 
-async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
+async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = parts.settings
     cores = available_cores()
     decoders = Decoders(cores)
@@ -167,7 +172,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
         opt_outs=settings.opt_outs,
     )
     store = await open_objects(settings)
-    embedder = await asyncio.to_thread(open_embedder, settings, embed_threads(settings))
+    embedder = await asyncio.to_thread(models.embedder)
     buffer = Buffer(parts.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
     limits = AcquireLimits(
         concurrency=settings.acquire_concurrency,
@@ -180,7 +185,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack) -> Acquire:
     )
 
 
-async def _ai(parts: Parts, stack: AsyncExitStack) -> AiPhase:
+async def _ai(parts: Parts, stack: AsyncExitStack, models: LoadedModels) -> AiPhase:
     settings = parts.settings
     decoders = Decoders(1)
     stack.callback(decoders.close)
@@ -188,7 +193,14 @@ async def _ai(parts: Parts, stack: AsyncExitStack) -> AiPhase:
     look = partial(
         StoredPixels, store=store, decoders=decoders, max_pixels=settings.decode_max_pixels
     )
-    return AiPhase(parts.catalogue, discover(), pixels=look)
+    return AiPhase(
+        parts.catalogue,
+        discover(),
+        pixels=look,
+        text=models.text,
+        # Read for each brand: what is edited holds from the next one on.
+        vocabulary=partial(read_vocabulary, settings.tags),
+    )
 
 
 async def check_wiring(settings: Settings, dsn: str) -> None:
@@ -197,4 +209,5 @@ async def check_wiring(settings: Settings, dsn: str) -> None:
         _budget(settings)
         await _ways(settings, 1).close()
         await open_objects(settings)
+        await asyncio.to_thread(read_vocabulary, settings.tags)
         await asyncio.to_thread(open_embedder, settings, 1)

@@ -14,6 +14,7 @@ from triptych.ports import Queue
 from triptych.workers.collector import Collector
 from triptych.workers.consumer import Consumer, Handle
 from triptych.workers.heartbeat import Heartbeat
+from triptych.workers.indexer import Indexer
 from triptych.workers.notifier import Notifier
 from triptych.workers.sweeper import Sweeper
 
@@ -55,6 +56,7 @@ class Worker:
         sweeper: Sweeper,
         collector: Collector,
         notifier: Notifier,
+        indexer: Indexer,
         heartbeat: Heartbeat,
         *,
         visibility_s: float,
@@ -63,6 +65,7 @@ class Worker:
         self._sweeper = sweeper
         self._collector = collector
         self._notifier = notifier
+        self._indexer = indexer
         self._heartbeat = heartbeat
         self._phases = [station.phase.value for station in stations]
         self._consumers = [
@@ -86,6 +89,7 @@ class Worker:
                 group.create_task(self._sweeper.run(stop))
                 group.create_task(self._collector.run(stop))
                 group.create_task(self._notifier.run(stop))
+                group.create_task(self._indexer.run(stop))
         finally:
             beating.cancel()
             await asyncio.wait([beating])

@@ -82,9 +82,11 @@ class PostgresBrowsing:
         self, run_id: UUID, matching: AssetFilter, *, after: bytes, limit: int
     ) -> Slice[Asset, bytes]:
         """See `triptych.ports.Browsing.assets_slice`."""
-        rows = await self._database.rows(
-            "assets_page", run_id, after, ASSETS_SCAN, limit + 1, *_conditions(matching)
-        )
+        conditions, marks = own_conditions(matching), mark_conditions(matching)
+        name = "assets_page"
+        if any(condition is not None for condition in marks):
+            name, conditions = "assets_page_marked", [*conditions, *marks]
+        rows = await self._database.rows(name, run_id, after, ASSETS_SCAN, limit + 1, *conditions)
         if not rows:
             await check_kept(self._database, run_id)
         page = [to_asset(row) for row in rows[:limit]]
@@ -104,10 +106,7 @@ class PostgresBrowsing:
             if not rows:
                 await check_kept(self._database, run_id)
         if not rows:
-            raise AssetNotFound(
-                f"The snapshot of brand {brand!r} has no such asset.",
-                remedy="List the brand's assets; one that a re-run dropped is in older snapshots.",
-            )
+            raise no_such_asset(brand)
         return to_asset(rows[0])
 
     async def snapshots_slice(
@@ -230,8 +229,8 @@ def _to_letter(row: asyncpg.Record) -> KeptLetter:
     return KeptLetter(row["id"], row["at"], letter, row["redriven_at"])
 
 
-def _conditions(matching: AssetFilter) -> list[object]:
-    """Return a filter as the statement ``assets_page`` takes it, from its fifth argument on."""
+def own_conditions(matching: AssetFilter) -> list[object]:
+    """Return what a filter asks of assets themselves, as the statements of pages take it."""
     kind = matching.media_type
     family = kind.removesuffix("*") if kind and kind.endswith("/*") else None
     near = matching.colour
@@ -241,6 +240,26 @@ def _conditions(matching: AssetFilter) -> list[object]:
         else [None, None, None, None]
     )
     return [None if family else kind, family, matching.text, *rgb]
+
+
+def mark_conditions(matching: AssetFilter) -> list[object]:
+    """Return what a filter asks of assets' marks, as the statements take it behind the others."""
+    return [
+        matching.tag,
+        matching.cluster,
+        matching.duplicates,
+        matching.duplicated,
+        matching.look,
+        matching.outlier,
+    ]
+
+
+def no_such_asset(brand: str) -> AssetNotFound:
+    """Return the error of an asset that is not in its brand's snapshot."""
+    return AssetNotFound(
+        f"The snapshot of brand {brand!r} has no such asset.",
+        remedy="List the brand's assets; one that a re-run dropped is in older snapshots.",
+    )
 
 
 def _no_brand(name: str) -> BrandNotFound:

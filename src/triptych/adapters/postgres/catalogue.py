@@ -13,6 +13,7 @@ from triptych.adapters.postgres.outbox import Outbox
 from triptych.adapters.postgres.presence import PostgresPresence
 from triptych.adapters.postgres.reading import PostgresReading
 from triptych.adapters.postgres.retention import PostgresRetention
+from triptych.adapters.postgres.search import PostgresSearch
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.postgres.settling import Settling
 from triptych.adapters.postgres.steering import PostgresSteering
@@ -31,6 +32,7 @@ class PostgresCatalogue(
     PostgresWebhooks,
     PostgresReading,
     PostgresBrowsing,
+    PostgresSearch,
     PostgresSteering,
     PostgresTasks,
     PostgresAccess,

@@ -57,9 +57,13 @@ class Transaction:
         """Run the statement and return all its rows."""
         if self._hook is not None:
             self._hook(name)
-        found: list[asyncpg.Record] = await self._connection.fetch(
-            statements()[name], *args, timeout=timeout_s
-        )
+        return await self.rows_of(statements()[name], *args, timeout_s=timeout_s)
+
+    async def rows_of(
+        self, sql: str, *args: object, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> list[asyncpg.Record]:
+        """Run a statement that was made of a named one and return all its rows."""
+        found: list[asyncpg.Record] = await self._connection.fetch(sql, *args, timeout=timeout_s)
         return found
 
     async def row(

@@ -1,0 +1,205 @@
+-- Search by vector, and the entries that are searched across brands.
+
+-- search_limits --
+-- For one transaction. Plans are made for the very filters that are set; an index on distance goes
+-- on until enough of what it finds passes them, in order.
+select set_config('statement_timeout', $1, true),
+       set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('hnsw.iterative_scan', 'strict_order', true),
+       set_config('hnsw.ef_search', $2, true),
+       set_config('hnsw.max_scan_tuples', $3, true),
+       -- The planner takes what joins let through for one row, and rather sorts everything.
+       set_config('enable_sort', $4, true),
+       set_config('enable_hashjoin', $4, true),
+       set_config('enable_mergejoin', $4, true)
+
+-- nearest_in_snapshot --
+-- Exact. The distance is measured before anything else of a row is read. Rows of another model
+-- are never compared: the condition comes before the distance.
+select found.similarity, a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
+       a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata
+from (
+    select a.key, -(a.embedding <#> $3) as similarity
+    from assets a left join marks m on m.run_id = a.run_id and m.key = a.key
+    where a.run_id = $1 and a.model = $2 and a.embedding is not null
+      and ($4::bytea is null or a.key <> $4)
+      and ($6::text is null or a.media_type = $6)
+      and ($7::text is null or starts_with(a.media_type, $7))
+      and ($8::text is null or strpos(lower(a.url), lower($8)) > 0
+           or strpos(lower(a.metadata::text), lower($8)) > 0)
+      and ($9::integer is null or near_colour(a.colours, $9, $10, $11, $12))
+      and ($13::text is null or $13 = any(m.tags))
+      and ($14::text is null or m.cluster = $14)
+      and ($15::text is null or m.duplicates = $15)
+      and ($16::boolean is null or (m.duplicates is not null) = $16)
+      and ($17::text is null or m.look = $17)
+      and ($18::real is null or m.outlier >= $18)
+    order by a.embedding <#> $3, a.key limit $5
+) found
+join assets a on a.run_id = $1 and a.key = found.key
+where (select collected_at from runs where id = $1) is null
+order by found.similarity desc, a.key
+
+-- nearest_anywhere --
+-- `:space` and `:dimension` are whole numbers of ours: an index is of one dimension, and found by
+-- its condition. `:exactly` is nothing, or what keeps the index from giving the order. An entry
+-- counts only as long as the brand's snapshot has the same content.
+select -(s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)) as similarity,
+       a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
+       a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata
+from searchable s
+join brands b on b.name = s.brand
+join assets a on a.run_id = b.current_run and a.key = s.key
+left join marks m on m.run_id = a.run_id and m.key = a.key
+where s.space = :space and a.sha256 = s.sha256 and a.model = $2
+  and ($3::text is null or s.brand <> $3 or s.key <> $4::bytea)
+  and ($6::text is null or a.media_type = $6)
+  and ($7::text is null or starts_with(a.media_type, $7))
+  and ($8::text is null or strpos(lower(a.url), lower($8)) > 0
+       or strpos(lower(a.metadata::text), lower($8)) > 0)
+  and ($9::integer is null or near_colour(a.colours, $9, $10, $11, $12))
+  and ($13::text is null or $13 = any(m.tags))
+  and ($14::text is null or m.cluster = $14)
+  and ($15::text is null or m.duplicates = $15)
+  and ($16::boolean is null or (m.duplicates is not null) = $16)
+  and ($17::text is null or m.look = $17)
+  and ($18::real is null or m.outlier >= $18)
+order by (s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)):exactly limit $5
+
+-- embedding_of --
+select a.model, a.embedding
+from brands b join assets a on a.run_id = b.current_run and a.key = $2
+where b.name = $1
+
+-- embedding_of_run --
+select model, embedding from assets
+where run_id = $3 and key = $2 and brand = $1
+  and (select collected_at from runs where id = $3) is null
+
+-- models_of --
+-- Looked for only when nothing was found: it reads the snapshot.
+select model, count(*) as assets from assets
+where run_id = $1 and embedding is not null and model is not null
+group by model order by assets desc, model
+
+-- space_of --
+select id, dimension from spaces where model = $1
+
+-- all_spaces --
+select model from spaces order by model
+
+-- unindexed_brands --
+select count(*) as brands
+from brands b left join search_progress p on p.brand = b.name and p.run_id = b.current_run
+where b.current_run is not null and p.done is not true
+
+-- one_indexer --
+-- One at a time; the lock goes with the transaction, also with one that dies.
+select pg_try_advisory_xact_lock($1) as mine
+
+-- next_to_index --
+-- The brand that was served the longest ago: a large one holds up no small one. A brand without a
+-- snapshot has its entries removed.
+select brand, run_id, after from (
+    select b.name as brand, b.current_run as run_id, p.at,
+           case when p.run_id = b.current_run then p.after else '' end as after
+    from brands b left join search_progress p on p.brand = b.name
+    where b.current_run is not null and (p.run_id is distinct from b.current_run or not p.done)
+    union all
+    select p.brand, null, p.at, ''::bytea
+    from search_progress p left join brands b on b.name = p.brand
+    where b.current_run is null
+) behind
+order by at nulls first, brand limit 1
+
+-- models_to_index --
+select distinct model, vector_dims(embedding) as dimension
+from (select model, embedding from assets where run_id = $1 and key > $2 order by key limit $3) page
+where model is not null and embedding is not null
+order by model, dimension
+
+-- add_space --
+insert into spaces (model, dimension) values ($1, $2) returning id
+
+-- end_of_page --
+select key from assets where run_id = $1 and key > $2 order by key offset $3 - 1 limit 1
+
+-- index_page --
+-- What has not changed is left alone: to enter a vector costs a hundred times what it costs to see
+-- that it is there.
+insert into searchable (brand, key, space, sha256, embedding)
+select $1, a.key, s.id, a.sha256, a.embedding
+from (select * from assets where run_id = $2 and key > $3 order by key limit $4) a
+join spaces s on s.model = a.model and s.dimension = vector_dims(a.embedding)
+where not exists (
+    select from searchable e
+    where e.brand = $1 and e.key = a.key and e.space = s.id and e.sha256 = a.sha256
+)
+order by a.key
+on conflict (brand, key) do update
+set space = excluded.space, sha256 = excluded.sha256, embedding = excluded.embedding
+
+-- unindex_page --
+-- Of the same range of keys, or of all behind it.
+delete from searchable e
+where e.brand = $1 and e.key > $3 and ($4::bytea is null or e.key <= $4)
+  and not exists (
+    select from assets a join spaces s on s.model = a.model
+    where a.run_id = $2 and a.key = e.key and a.sha256 = e.sha256 and s.id = e.space
+)
+
+-- unindex_brand --
+with gone as (
+    delete from searchable where ctid = any(array(
+        select ctid from searchable where brand = $1 limit $2))
+    returning 1
+)
+select count(*) as removed from gone
+
+-- note_indexed --
+insert into search_progress (brand, run_id, after, done, at)
+values ($1, $2, coalesce($3, ''::bytea), $3 is null, clock_timestamp())
+on conflict (brand) do update
+set run_id = excluded.run_id, after = excluded.after, done = excluded.done, at = excluded.at
+
+-- forget_indexed --
+delete from search_progress where brand = $1
+
+-- index_space --
+create index if not exists searchable_in_:space on searchable
+using hnsw ((embedding::halfvec(:dimension)) halfvec_ip_ops) where space = :space
+
+-- mapped_at --
+select max(created_at) as at from insights where run_id = $1
+
+-- points --
+-- One row: what is sent as it is, not a row a point.
+with placed as (
+    select key, x, y, cluster from marks
+    where run_id = $1 and x is not null and y is not null order by key limit $2
+), numbered as (
+    select key, x, y, case when cluster is null then -1
+        else dense_rank() over (order by cluster collate "C" nulls last)::integer - 1 end as cluster
+    from placed
+)
+select string_agg(key, ''::bytea order by key) as keys,
+       string_agg(float4send(x), ''::bytea order by key) as x,
+       string_agg(float4send(y), ''::bytea order by key) as y,
+       string_agg(int4send(cluster), ''::bytea order by key) as clusters,
+       array(select distinct cluster collate "C" from placed where cluster is not null
+             order by 1) as names
+from numbered
+
+-- sample --
+select key, sha256, model, embedding
+from (select * from assets where run_id = $1 order by key limit $3) scanned
+where embedding is not null and model is not null order by key limit $2
+
+-- shared --
+with one as (
+    select distinct on (sha256) sha256, key from assets where run_id = $1 order by sha256, key
+), other as (
+    select distinct on (sha256) sha256, key from assets where run_id = $2 order by sha256, key
+)
+select count(*) over () as shared, one.key as one, other.key as other
+from one join other using (sha256) order by one.key limit $3

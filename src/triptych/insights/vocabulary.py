@@ -1,0 +1,112 @@
+"""The vocabulary that pictures are tagged from: a text file that users edit.
+
+One tag a line, ``#`` begins a comment. Behind a colon there may be texts that tell what the tag
+looks like, parted by semicolons; a tag without any is looked for as it stands::
+
+    sneaker: a sneaker; a running shoe
+    beach
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from triptych.errors import SettingsError
+
+FIELD = "TRIPTYCH_TAGS"
+FILE_MAX_BYTES = 1024 * 1024
+TAGS_MAX = 2_000
+TAG_MAX_CHARS = 100
+TEXTS_MAX = 8
+"""Texts of one tag."""
+TEXT_MAX_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag, and the texts that pictures are compared with for it."""
+
+    name: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The tags in the order of their file. No name comes twice."""
+
+    tags: tuple[Tag, ...]
+
+    @property
+    def digest(self) -> str:
+        """What tells this vocabulary from any other: the SHA-256 of its tags and texts."""
+        lines = (f"{tag.name}: {'; '.join(tag.texts)}\n" for tag in self.tags)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@cache
+def default_vocabulary() -> Vocabulary:
+    """Return the vocabulary that comes with Triptych."""
+    file = resources.files(__package__).joinpath("vocabulary.txt")
+    return parse_vocabulary(file.read_text(encoding="utf-8"))
+
+
+def read_vocabulary(path: Path | None) -> Vocabulary:
+    """Return the vocabulary of a file, or the one that comes along for None.
+
+    Raises:
+        SettingsError: it cannot be read, or a line of it cannot be used; the line is named.
+    """
+    if path is None:
+        return default_vocabulary()
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_MAX_BYTES + 1)
+        if len(content) > FILE_MAX_BYTES:
+            raise _wrong(f"{path} has more than {FILE_MAX_BYTES} bytes.")
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise _wrong(f"{path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise _wrong(f"{path} is not text in UTF-8.") from error
+    return parse_vocabulary(text)
+
+
+def parse_vocabulary(text: str) -> Vocabulary:
+    """Return the vocabulary that a text describes.
+
+    Raises:
+        SettingsError: a line of it cannot be used, or there is no tag in it.
+    """
+    tags: dict[str, Tag] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.partition("#")[0].strip()
+        if not content:
+            continue
+        tag = _tag(content, number)
+        if tag.name in tags:
+            raise _wrong(f"Line {number}: the tag {tag.name!r} is there already.")
+        tags[tag.name] = tag
+    if not 0 < len(tags) <= TAGS_MAX:
+        raise _wrong(f"It has {len(tags)} tags; 1 to {TAGS_MAX} are wanted.")
+    return Vocabulary(tuple(tags.values()))
+
+
+def _tag(content: str, number: int) -> Tag:
+    name, _, described = (part.strip() for part in content.partition(":"))
+    texts = tuple(text for part in described.split(";") if (text := part.strip())) or (name,)
+    if not (0 < len(name) <= TAG_MAX_CHARS and name.isprintable()):
+        raise _wrong(f"Line {number}: a tag has 1 to {TAG_MAX_CHARS} printable characters.")
+    if len(texts) > TEXTS_MAX or any(len(text) > TEXT_MAX_CHARS for text in texts):
+        message = f"a tag has at most {TEXTS_MAX} texts of {TEXT_MAX_CHARS} characters."
+        raise _wrong(f"Line {number}: {message}")
+    return Tag(name, texts)
+
+
+def _wrong(message: str) -> SettingsError:
+    return SettingsError(
+        message, field=FIELD, remedy="One tag a line: `tag`, or `tag: a text; another text`."
+    )

@@ -1,0 +1,1 @@
+"""Search: from texts, assets and pictures to the assets that lie nearest."""

@@ -1,0 +1,149 @@
+"""Two brands side by side: how near their centres lie, and which assets they have in common.
+
+Bounded whatever their size: of each snapshot's embeddings `SAMPLE` are read, those of the lowest
+keys. Keys are hashes, so they are an even sample, the same one each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.errors import NotSearchable
+from triptych.model import Asset
+from triptych.ports import Browsing, Reading, Sample, Search
+
+SAMPLE = 2_000
+"""Embeddings of each brand: 10 MB of 1280-d, and 16 MB of cosines between the two."""
+PAIRS_MAX = 50
+"""Pairs of assets that are named, of each kind."""
+COSINE_MIN = 0.9
+"""How near look-alikes lie. Each must also be the other's nearest."""
+DEADLINE_S = 15.0
+"""For the database's comparison of contents."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class Compared(Search, Browsing, Reading, Protocol):
+    """What a comparison asks of the catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An asset of the one brand and one of the other."""
+
+    one: Asset
+    other: Asset
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two brands side by side."""
+
+    runs: tuple[UUID, UUID]
+    """The snapshots that were compared."""
+    model: str | None
+    """Whose embeddings were compared; None when the brands have none of one model."""
+    similarity: float | None
+    """Cosine of the two centres, -1 to 1."""
+    compared: tuple[int, int]
+    """How many embeddings of each were looked at."""
+    shared: int
+    """Contents, byte for byte, that both have: of all, not of the sample."""
+    shared_pairs: Sequence[Pair]
+    lookalikes: int
+    """Pairs of the sample that are each other's nearest, near, and not the same bytes."""
+    lookalike_pairs: Sequence[Pair]
+    """The most alike first."""
+
+
+async def compare(catalogue: Compared, brand: str, other: str) -> Comparison:
+    """Compare the current snapshots of two brands.
+
+    Raises:
+        BrandNotFound: one of them is not there.
+        NotSearchable: one of them has no snapshot yet.
+        SearchUnavailable: it took too long.
+    """
+    runs = await _snapshot(catalogue, brand), await _snapshot(catalogue, other)
+    shared = await catalogue.shared(*runs, limit=PAIRS_MAX, deadline_s=DEADLINE_S)
+    samples = [await catalogue.sample(run_id, limit=SAMPLE) for run_id in runs]
+    model = _common_model(*samples)
+    found = _Found(None, [], (0, 0))
+    if model is not None:
+        found = await asyncio.to_thread(_compare, samples[0], samples[1], model)
+    alike = found.pairs[:PAIRS_MAX]
+    named = [*shared.pairs, *((one, them) for one, them, _ in alike)]
+    ours = await catalogue.assets_of(runs[0], [one for one, _ in named])
+    their = await catalogue.assets_of(runs[1], [them for _, them in named])
+    return Comparison(
+        runs,
+        model,
+        found.similarity,
+        found.compared,
+        shared.count,
+        [Pair(ours[k], their[t], 1.0) for k, t in shared.pairs if k in ours and t in their],
+        len(found.pairs),
+        [Pair(ours[k], their[t], cosine) for k, t, cosine in alike if k in ours and t in their],
+    )
+
+
+async def _snapshot(catalogue: Compared, brand: str) -> UUID:
+    run_id = await catalogue.snapshot_of(brand)
+    if run_id is None:
+        raise NotSearchable(
+            f"Brand {brand!r} has no snapshot yet.", remedy="Wait for its run to commit."
+        )
+    return run_id
+
+
+def _common_model(one: Sample, other: Sample) -> str | None:
+    """Return the model that most of both were embedded by."""
+    here, there = Counter(one.models), Counter(other.models)
+    return max(here.keys() & there.keys(), key=lambda m: (min(here[m], there[m]), m), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    similarity: float | None
+    pairs: list[tuple[bytes, bytes, float]]
+    compared: tuple[int, int]
+
+
+def _compare(one: Sample, other: Sample, model: str) -> _Found:
+    """Return the cosine of the means, and the keys that are each other's nearest and near."""
+    here, there = _rows_of(one, model), _rows_of(other, model)
+    ours, theirs = _vectors(one, here), _vectors(other, there)
+    centres = ours.mean(axis=0), theirs.mean(axis=0)
+    length = float(np.linalg.norm(centres[0]) * np.linalg.norm(centres[1]))
+    similarity = float(centres[0] @ centres[1]) / length if length else None
+    cosines = ours @ theirs.T
+    nearest, back = cosines.argmax(axis=1), cosines.argmax(axis=0)
+    at = np.arange(len(ours))
+    best = np.clip(cosines[at, nearest], -1, 1)
+    near = np.flatnonzero((back[nearest] == at) & (best >= COSINE_MIN))
+    near = near[np.argsort(-best[near], kind="stable")]
+    pairs = [(here[row], there[nearest[row]], float(best[row])) for row in near]
+    different = [
+        (one.keys[mine], other.keys[yours], cosine)
+        for mine, yours, cosine in pairs
+        if one.sha256[mine] != other.sha256[yours]
+    ]
+    return _Found(similarity, different, (len(here), len(there)))
+
+
+def _rows_of(sample: Sample, model: str) -> list[int]:
+    return [row for row, name in enumerate(sample.models) if name == model]
+
+
+def _vectors(sample: Sample, rows: Sequence[int]) -> Floats:
+    return np.stack([sample.vectors[row] for row in rows]).astype(np.float32)

@@ -1,0 +1,315 @@
+"""Searching by text, by asset and by picture: all three become one vector of one model.
+
+Embeddings of two models are never compared. A text or a picture is compared with what this
+process's own embedder made, an asset with what its own model made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import numpy as np
+
+from triptych.errors import (
+    BadInput,
+    BodyTooLarge,
+    NotSearchable,
+    PermanentItemError,
+    SearchUnavailable,
+)
+from triptych.media.decoders import Decoders
+from triptych.model import Asset
+from triptych.ports import AssetFilter, Browsing, Embedder, Hits, Nearest, Search, TextEncoder
+from triptych.ports.search import Vector
+
+IMAGES_MAX = 8
+"""Pictures to search by that are held in memory at a time, arriving ones included."""
+LIMIT_MAX = 500
+"""Assets that one search gives."""
+TEXT_MAX_CHARS = 500
+IMAGE_MAX_BYTES = 16 * 1024 * 1024
+"""Of a picture that is searched by."""
+DEADLINE_S = 15.0
+"""For one search, the wait for its turn included."""
+WAITING_MAX = 64
+"""Searches that are at work or wait for it; more are refused."""
+REEMBED = "Embed the brand again (`triptych reembed BRAND`)."
+
+T = TypeVar("T")
+
+
+class Searched(Search, Browsing, Protocol):
+    """What a search asks of the catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What may be found, and how much of it."""
+
+    brand: str | None = None
+    """None: in the current snapshots of all brands."""
+    limit: int = 20
+    matching: AssetFilter = field(default_factory=AssetFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An asset that was found."""
+
+    asset: Asset
+    similarity: float
+    """Cosine, -1 to 1; comparable within one search."""
+    score: float | None
+    """Of texts: about the probability that the asset shows what the text says, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The answer to a search."""
+
+    rows: Sequence[Match]
+    """The nearest first."""
+    model: str
+    """Whose embeddings were compared."""
+    exact: bool
+    """False: of the very nearest some may be missing, for an index was asked."""
+    unindexed: int
+    """Brands that the search across brands has not wholly come to yet; 0 in one brand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of this process, loaded when first needed. Called from threads."""
+
+    embedder: Callable[[], Embedder | None]
+    text: Callable[[], TextEncoder | None]
+
+
+class SearchRoom:
+    """Searches. For one event loop; as many at a time work on a model as there are slots."""
+
+    def __init__(
+        self,
+        catalogue: Searched,
+        models: Models,
+        decoders: Decoders,
+        threads: Executor,
+        *,
+        at_once: int,
+        max_pixels: int,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._catalogue = catalogue
+        self._models = models
+        self._decoders = decoders
+        # Its own: a model that is long in loading keeps no other work of the process waiting.
+        self._threads = threads
+        self._max_pixels = max_pixels
+        self._deadline_s = deadline_s
+        self._slots = asyncio.Semaphore(at_once)
+        self._waiting = 0
+        self._images = 0
+        self._embedding = threading.Lock()
+
+    async def by_text(self, text: str, where: Where) -> Matches:
+        """Return the assets that show what a text says.
+
+        Raises:
+            BadInput: the text is empty, or too long.
+            NotSearchable: there is no text encoder, or nothing that its vectors compare with.
+            BrandNotFound, SearchUnavailable: as they say.
+        """
+        if not 0 < len(text.strip()) <= TEXT_MAX_CHARS:
+            raise BadInput(
+                f"It has {len(text)} characters; 1 to {TEXT_MAX_CHARS} are searched for.",
+                field="text",
+            )
+
+        def encode() -> tuple[TextEncoder, Vector]:
+            encoder = self._models.text()
+            if encoder is None:
+                raise NotSearchable(
+                    "There is no text encoder here.",
+                    remedy="Set TRIPTYCH_EMBEDDER to `bundled`, or to a model whose description "
+                    "has a text side.",
+                )
+            return encoder, encoder.encode([text])[0]
+
+        async with self._turn():
+            encoder, vector = await self._in_thread(encode)
+            found, unindexed = await self._nearest(
+                encoder.image_model, _checked(vector, encoder.dimension), where
+            )
+        scores = encoder.calibrate(np.array([hit.similarity for hit in found.rows], np.float32))
+        rows = [
+            Match(hit.asset, hit.similarity, float(score))
+            for hit, score in zip(found.rows, scores, strict=True)
+        ]
+        return Matches(rows, encoder.image_model, found.exact, unindexed)
+
+    async def by_asset(
+        self, brand: str, key: bytes, where: Where, *, run_id: UUID | None = None
+    ) -> Matches:
+        """Return the assets that look like one, which is not among them.
+
+        Raises:
+            AssetNotFound: there is none of that key; `run_id` names an older snapshot of it.
+            NotSearchable: it has no embedding.
+            BrandNotFound, SearchUnavailable: as they say.
+        """
+        async with self._turn():
+            known = await self._catalogue.embedding_of(brand, key, run_id=run_id)
+            if known is None:
+                raise NotSearchable("The asset has no embedding.", remedy=REEMBED)
+            model, vector = known
+            found, unindexed = await self._nearest(
+                model, _checked(vector, vector.size), where, without=(brand, key)
+            )
+        return _plain(found, model, unindexed)
+
+    async def by_image(self, body: bytes, where: Where) -> Matches:
+        """Return the assets that look like a picture, whose bytes nobody vouches for.
+
+        It is decoded in a process of its own, and kept nowhere.
+
+        Raises:
+            BodyTooLarge: it has more than `IMAGE_MAX_BYTES`.
+            BadInput: it is no picture that can be decoded.
+            NotSearchable: there is no embedder, or nothing that its vectors compare with.
+            BrandNotFound, SearchUnavailable: as they say.
+        """
+        if len(body) > IMAGE_MAX_BYTES:
+            raise BodyTooLarge(f"A picture to search by has at most {IMAGE_MAX_BYTES} bytes.")
+        async with self._turn():
+            embedder, vector = await self._in_thread(lambda: self._embed(body))
+            found, unindexed = await self._nearest(
+                embedder.model, _checked(vector, embedder.dimension), where
+            )
+        return _plain(found, embedder.model, unindexed)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Hold a picture that arrives, until it has been searched by.
+
+        Raises:
+            SearchUnavailable: `IMAGES_MAX` are held already.
+        """
+        if self._images >= IMAGES_MAX:
+            raise SearchUnavailable("Too many pictures at once.", remedy="Ask again in a moment.")
+        self._images += 1
+        try:
+            yield
+        finally:
+            self._images -= 1
+
+    def _embed(self, body: bytes) -> tuple[Embedder, Vector]:
+        embedder = self._models.embedder()
+        if embedder is None:
+            raise NotSearchable(
+                "There is no embedder here.", remedy="Set TRIPTYCH_EMBEDDER to `bundled`."
+            )
+        try:
+            decoded = self._decoders.decode(
+                body, size=embedder.input_size, max_pixels=self._max_pixels
+            )
+        except PermanentItemError as error:
+            raise BadInput(
+                f"It cannot be decoded ({error}).",
+                field="image",
+                remedy="Send the bytes of a JPEG, PNG, WebP, AVIF, GIF, HEIC or SVG.",
+            ) from error
+        with self._embedding:
+            return embedder, embedder.embed(decoded.pixels[None])[0]
+
+    async def _nearest(
+        self,
+        model: str,
+        vector: Vector,
+        where: Where,
+        *,
+        without: tuple[str, bytes] | None = None,
+    ) -> tuple[Hits, int]:
+        if not 1 <= where.limit <= LIMIT_MAX:
+            raise BadInput(f"It is not from 1 to {LIMIT_MAX}.", field="limit")
+        wanted = Nearest(model, vector, where.limit, self._deadline_s, where.matching, without)
+        if where.brand is None:
+            found = await self._catalogue.nearest_anywhere(wanted)
+            if not found.rows:
+                _check_model(model, await self._catalogue.models(), "Everything")
+            return found, await self._catalogue.unindexed_brands()
+        run_id = await self._catalogue.snapshot_of(where.brand)
+        if run_id is None:
+            raise NotSearchable(
+                f"Brand {where.brand!r} has no snapshot yet.", remedy="Wait for its run to commit."
+            )
+        if without is not None and without[0] != where.brand:
+            wanted = Nearest(model, vector, where.limit, self._deadline_s, where.matching)
+        found = await self._catalogue.nearest_in(run_id, wanted)
+        if not found.rows:
+            models = await self._catalogue.models_of(run_id)
+            _check_model(model, models, f"Brand {where.brand!r}")
+        return found, 0
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a slot, and end what is done in it at the deadline.
+
+        Raises:
+            SearchUnavailable: too many wait already, or the deadline has come.
+        """
+        if self._waiting >= WAITING_MAX:
+            raise SearchUnavailable("Too many searches at once.", remedy="Ask again in a moment.")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._deadline_s), self._slots:
+                yield
+        except TimeoutError as error:
+            raise SearchUnavailable(
+                f"The search took longer than {self._deadline_s:g} s.",
+                remedy="Ask again in a moment: the model may still be loading.",
+            ) from error
+        finally:
+            self._waiting -= 1
+
+
+def _plain(found: Hits, model: str, unindexed: int) -> Matches:
+    rows = [Match(hit.asset, hit.similarity, None) for hit in found.rows]
+    return Matches(rows, model, found.exact, unindexed)
+
+
+def _checked(vector: Vector, dimension: int) -> Vector:
+    """Return a vector at length 1.
+
+    Raises:
+        BadInput: it is not of that dimension, has numbers that are none, or points nowhere.
+    """
+    if vector.shape != (dimension,) or not np.isfinite(vector).all():
+        raise BadInput(
+            f"It is not of {dimension} finite numbers.", field="vector", remedy="Check the model."
+        )
+    length = float(np.linalg.norm(vector))
+    if length == 0:
+        raise BadInput("It has no direction.", field="vector", remedy="Check the model.")
+    return np.asarray(vector / length, np.float32)
+
+
+def _check_model(model: str, there: Sequence[str], who: str) -> None:
+    """Tell that nothing was found because nothing there is of that model.
+
+    Raises:
+        NotSearchable: there are embeddings, and all of them of other models.
+    """
+    if there and model not in there:
+        raise NotSearchable(
+            f"{who} is embedded by {', '.join(there)}, and this was by {model}.", remedy=REEMBED
+        )

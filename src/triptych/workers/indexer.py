@@ -1,0 +1,53 @@
+"""The indexer: a loop of every worker that keeps what is searched across brands near the snapshots.
+
+Behind the commits, never in them: to enter an embedding costs more than to commit its asset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+
+import structlog
+
+from triptych.errors import Unavailable
+from triptych.ports import Search
+
+IDLE_S = 2.0
+"""Seconds between two looks for a snapshot that is not wholly searched."""
+ASSETS_AT_ONCE = 200
+"""Assets entered in one transaction: about half a second of the database's work."""
+
+log = structlog.get_logger(__name__)
+
+
+class Indexer:
+    """Stateless: any number of workers may run one, and one of them at a time has the index."""
+
+    def __init__(self, search: Search, *, idle_s: float = IDLE_S) -> None:
+        self._search = search
+        self._idle_s = idle_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the snapshots until ``stop``, which is kept to within one transaction."""
+        while not stop.is_set():
+            try:
+                if await self._search.index_some(limit=ASSETS_AT_ONCE):
+                    continue
+            except Unavailable as error:
+                log.info("indexer_waits", error=str(error))
+            except Exception:
+                log.exception("indexer_failed")
+            pause = self._idle_s * random.uniform(0.5, 1.5)  # noqa: S311
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+
+    async def catch_up(self) -> None:
+        """Do all that is left: what a scheduled task calls where workers scale to zero.
+
+        Raises:
+            DatabaseUnavailable: the rest is for the next time.
+        """
+        while await self._search.index_some(limit=ASSETS_AT_ONCE):
+            pass

@@ -1,0 +1,31 @@
+"""The page of figures is what the evals write, and every room has figures on it."""
+
+from __future__ import annotations
+
+from evals.__main__ import rooms
+from evals.page import PAGE, Figure, Findings, kept, render
+
+
+def test_the_page_is_as_the_figures_render_it() -> None:
+    assert PAGE.read_text(encoding="utf-8") == render(kept()), "run `python -m evals --page`"
+
+
+def test_every_room_has_figures_and_every_figure_a_room_and_a_baseline() -> None:
+    assert kept().keys() == rooms().keys()
+    for findings in kept().values():
+        assert findings.figures
+        assert all(len(figure.values) > 1 for figure in findings.figures)
+
+
+def test_a_table_begins_anew_with_other_systems() -> None:
+    figures = [
+        Figure("recall", {"ours": 0.9512, "theirs": 0.5}, "≥ 0.95"),
+        Figure("rate", {"ours": 0.000012, "theirs": None}),
+        Figure("pictures", {"ours": 12345, "other": 2}),
+    ]
+    page = render({"room": Findings("Title", "About.", figures)})
+    assert (
+        "| | ours | theirs | aim |\n|---|---|---|---|\n| recall | 0.951 | 0.500 | ≥ 0.95 |" in page
+    )
+    assert "| rate | 1.2e-05 | – |  |\n\n| | ours | other | aim |\n|---|---|---|---|\n" in page
+    assert "| pictures | 12,345 | 2 |  |" in page
