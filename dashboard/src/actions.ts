@@ -122,3 +122,43 @@ export async function setBrand(
   await data(api.PUT('/api/v1/brands/{brand}', { ...onBrand(brand), body: { source, schedule } }));
   toasts.good(`${brand} is set.`);
 }
+
+export async function exportBrand(
+  brand: string,
+  format: 'parquet' | 'csv' | 'webdataset',
+): Promise<boolean> {
+  const task = data(
+    api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body: { format } }),
+  );
+  const taken = await submit('Not exported', task);
+  if (taken) toasts.good(`${brand} is being exported as ${format}.`);
+  return taken !== null;
+}
+
+export async function reembed(brand: string): Promise<void> {
+  const agreed = await confirm({
+    title: `Embed ${brand} anew?`,
+    text: 'Every asset is embedded again with the model in force, from the stored bytes: nothing is fetched. Readers keep the old embeddings until it commits.',
+    action: 'Embed anew',
+  });
+  if (!agreed) return;
+  const task = data(api.POST('/api/v1/brands/{brand}/reembed', onBrand(brand)));
+  const taken = await submit('Not embedded', task);
+  if (!taken?.run) return;
+  follow(taken.run);
+  router.go(at.run(taken.run));
+}
+
+export async function deleteBrand(brand: string): Promise<void> {
+  const agreed = await confirm({
+    title: `Delete ${brand}?`,
+    text: 'Its snapshots, runs and insights go, and the stored bytes that no other brand uses. An active run is cancelled. This cannot be undone.',
+    action: 'Delete it',
+    typed: brand,
+  });
+  if (!agreed) return;
+  const task = data(api.DELETE('/api/v1/brands/{brand}', onBrand(brand)));
+  if (!(await submit('Not deleted', task))) return;
+  toasts.good(`${brand} is being deleted.`);
+  router.go(at.home());
+}

@@ -49,7 +49,7 @@ export interface Look {
   shapes: Record<string, Share>;
   ratios: Record<string, number>;
   coherence: { score: number; cosine: number; baseline: number; brands: number } | null;
-  outliers: { key: string; score?: number; why?: unknown; [name: string]: unknown }[];
+  outliers: { key: string; score: number; why: string[] }[];
   outlier_count: number;
   change: {
     added?: number;

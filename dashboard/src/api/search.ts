@@ -1,21 +1,11 @@
 /** Search: by words, by an asset, by a picture. */
 
 import { withQuery } from '../router.svelte';
-import { API, ask } from './client';
-import type { AssetShown } from './types';
+import { API, api, ask, data } from './client';
+import type { components } from './schema';
 
-export interface Match {
-  similarity: number;
-  score: number | null;
-  asset: AssetShown;
-}
-
-export interface Found {
-  items: Match[];
-  model: string;
-  exact: boolean;
-  unindexed: number;
-}
+export type Found = components['schemas']['FoundShown'];
+export type Match = components['schemas']['MatchShown'];
 
 export interface Wanted {
   words?: string;
@@ -26,18 +16,20 @@ export interface Wanted {
 }
 
 export async function search({ words, asset, picture, brand, limit }: Wanted): Promise<Found> {
-  const where = { brand, limit: String(limit) };
-  const answer = picture
-    ? await ask(withQuery(`${API}/search`, where), {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/octet-stream' },
-        body: picture,
-      })
-    : await ask(withQuery(`${API}/search`, { ...where, q: words, asset }));
+  const where = { limit, ...(brand ? { brand } : {}) };
+  if (!picture) {
+    const query = { ...where, ...(words ? { q: words } : { asset }) };
+    return await data(api.GET('/api/v1/search', { params: { query } }));
+  }
+  const answer = await ask(withQuery(`${API}/search`, { brand, limit: String(limit) }), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/octet-stream' },
+    body: picture,
+  });
   return (await answer.json()) as Found;
 }
 
-export async function similar(asset: string, limit: number): Promise<Found> {
-  const answer = await ask(withQuery(`${API}/assets/${asset}/similar`, { limit: String(limit) }));
-  return (await answer.json()) as Found;
-}
+export const similar = (asset: string, limit: number): Promise<Found> =>
+  data(
+    api.GET('/api/v1/assets/{asset}/similar', { params: { path: { asset }, query: { limit } } }),
+  );
