@@ -43,7 +43,10 @@
     │   ├── SourceUnavailable
     │   ├── ThumbnailsBusy       too many are in the making
     │   ├── SearchUnavailable    too many searches at once, or one takes too long
+    │   ├── ServerUnavailable    the server that a client asks is away
     │   └── LiveUnavailable      a live status server refuses, or is away for long
+    ├── ServerRefused            the server that a client asks refuses, for what is unknown here
+    ├── TaskFailed               what was submitted to a server has failed
     ├── SourceRefused            the source will never answer this brand               422
     ├── SummaryFailed            no summary could be had from a language model          502
     ├── ModelError               an embedding model cannot be loaded or used           500
@@ -287,6 +290,18 @@ class SearchUnavailable(Unavailable):
 
 class LiveUnavailable(Unavailable):
     """The live status server does not answer."""
+
+
+class ServerUnavailable(Unavailable):
+    """The Triptych server does not answer."""
+
+
+class ServerRefused(TriptychError):
+    """The Triptych server refuses."""
+
+
+class TaskFailed(TriptychError):
+    """What was submitted has failed."""
 
 
 class SourceRefused(TriptychError):

@@ -263,6 +263,10 @@ class Settings(BaseSettings):
         200.0, description="Requests a second that one key may make in the long run."
     )
     api_burst: Count = Field(400, description="Requests that one key may make at once.")
+    server: str | None = Field(
+        None, description="Server that commands ask, `https://host`; empty for what is here."
+    )
+    server_key: SecretStr | None = Field(None, description="API key for that server.")
     oidc_signer: str | None = Field(
         None, description="ARN of the load balancer whose OIDC identities are believed."
     )

@@ -1,4 +1,4 @@
-"""How a run, a brand, a queue and a timeline event look outside: one shape for API and live status.
+"""How runs, brands, queues, tasks and events look outside: one shape for API and live status.
 
 The values are what JSON writers take (`orjson.dumps` with ``OPT_UTC_Z``, pydantic): enums and
 datetimes are left to them, ids are text. Field names are those of `triptych.model`.
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from triptych.model import AiState, Brand, Policy, Run, RunKind, RunState, TimelineEvent
 from triptych.places import without_password
-from triptych.ports import QueueDepth
+from triptych.ports import QueueDepth, Task, TaskState
 
 State = dict[str, Any]
 
@@ -151,3 +151,41 @@ def event_of_state(run_id: UUID, state: Mapping[str, Any]) -> TimelineEvent:
     """
     at = datetime.fromisoformat(state["at"])
     return TimelineEvent(run_id, state["seq"], at, state["kind"], state["data"])
+
+
+TASK_STATES: Mapping[RunState, TaskState] = {
+    RunState.ACTIVE: TaskState.RUNNING,
+    RunState.COMMITTED: TaskState.DONE,
+    RunState.FAILED: TaskState.FAILED,
+    RunState.CANCELLED: TaskState.FAILED,
+}
+AI_TASK_STATES: Mapping[AiState, TaskState] = {
+    AiState.NONE: TaskState.ACCEPTED,
+    AiState.QUEUED: TaskState.ACCEPTED,
+    AiState.RUNNING: TaskState.RUNNING,
+    AiState.DONE: TaskState.DONE,
+    AiState.FAILED: TaskState.FAILED,
+    AiState.SUPERSEDED: TaskState.DONE,
+}
+AI_TASK = "ai"
+"""Kind of the tasks that run an AI phase again."""
+
+
+def task_state(task: Task) -> State:
+    """Return a task's fields. One that opened a run, or its AI phase, is where that is."""
+    state, ended_at = task.state, task.ended_at
+    if state is TaskState.ACCEPTED and task.run is not None:
+        if task.kind == AI_TASK:
+            state = AI_TASK_STATES[task.run.ai_state]
+        else:
+            state, ended_at = TASK_STATES[task.run.state], task.run.ended_at
+    return {
+        "id": str(task.id),
+        "kind": task.kind,
+        "state": state,
+        "brand": task.brand,
+        "run": str(task.run_id) if task.run_id is not None else None,
+        "created_at": task.created_at,
+        "ended_at": ended_at,
+        "result": dict(task.result),
+    }

@@ -32,7 +32,7 @@ from triptych.model import (
     RunState,
     Staged,
 )
-from triptych.ports import AssetVectors, Catalogue, DeadLetter, Marks, Opened
+from triptych.ports import AssetVectors, BrandCells, Catalogue, DeadLetter, Marks, Opened
 from triptych.urls import item_key
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
@@ -83,8 +83,10 @@ async def open_run(catalogue: Catalogue, brand: str = "nike", **options: UUID) -
     )
 
 
-async def committed(catalogue: Catalogue, count: int = 5, content: str = "same") -> Run:
-    run_id = (await open_run(catalogue)).run.id
+async def committed(
+    catalogue: Catalogue, count: int = 5, content: str = "same", brand: str = "nike"
+) -> Run:
+    run_id = (await open_run(catalogue, brand)).run.id
     items = await catalogue.expect(run_id, new_items(count), cursor=None, limit=LIMIT)
     await catalogue.seal(run_id)
     await catalogue.settle(run_id, [done(item, content) for item in items], limit=LIMIT)
@@ -371,6 +373,42 @@ class CatalogueContract:
         assert published.marks.keys.tolist() == keys[:4].tolist(), "of the last nothing was said"
         assert published.marks.values["cluster"] == ["a", None, "b", "a"]
         assert published.marks.values["tags"] == [["x", "y"], [], None, ["z"]]
+
+    async def test_brands_are_read_in_the_cells_that_describe_their_present_snapshots(
+        self, catalogue: Catalogue
+    ) -> None:
+        async def describe(brand: str, content: str) -> Run:
+            run = await committed(catalogue, content=content, brand=brand)
+            assets = await catalogue.assets(run.id, after=None, limit=2)
+            keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8)
+            space = AssetVectors("cells", keys.reshape(-1, 16), np.eye(2, 8, dtype=np.float16))
+            cells = [{"key": asset.key.hex(), "size": 3} for asset in assets]
+            await catalogue.begin_ai(brand, run.id)
+            insights = [Insight("across", {"cells": cells})]
+            assert await catalogue.finish_ai(run.id, insights, vectors=[space])
+            return run
+
+        await describe("adidas", "old")
+        adidas = await describe("adidas", "new")
+        await describe("nike", "same")
+        puma = await describe("puma", "same")
+        await committed(catalogue, brand="undescribed")
+
+        async def page(after: str | None, limit: int, step: str = "across") -> list[BrandCells]:
+            return list(
+                await catalogue.brand_cells(step, "cells", besides="nike", after=after, limit=limit)
+            )
+
+        first, second = await page(None, 1), await page("adidas", 9)
+        assert [(one.brand, one.run_id) for one in first] == [("adidas", adidas.id)]
+        assert [(one.brand, one.run_id) for one in second] == [("puma", puma.id)]
+        assert [cell["size"] for cell in second[0].cells] == [3, 3]
+        assert [key.tobytes().hex() for key in second[0].vectors.keys] == [
+            cell["key"] for cell in second[0].cells
+        ]
+        assert second[0].vectors.vectors.tolist() == np.eye(2, 8).tolist()
+        assert await page("puma", 9) == []
+        assert await page(None, 9, "clusters") == []
 
     async def test_g7_a_feed_tells_of_runs_and_brands(self, catalogue: Catalogue) -> None:
         async with catalogue.feed(catch_up_s=PATIENCE_S) as feed, asyncio.timeout(PATIENCE_S):

@@ -26,6 +26,10 @@ from triptych.errors import DatabaseUnavailable
 PATIENCE_S = 30.0
 
 
+class Crash(BaseException):
+    """Takes the place of SIGKILL."""
+
+
 @pytest.fixture
 async def database(migrated_dsn: str) -> AsyncIterator[Database]:
     opened = Database(migrated_dsn)
@@ -68,6 +72,31 @@ class TestPostgresForTheApi(ApiContract):
 
 
 class TestPostgresSearch(SearchContract):
+    @pytest.mark.parametrize(
+        "point", ["index_page", "unindex_page", "note_indexed", "commit", "committed"]
+    )
+    async def test_g4_an_indexer_killed_anywhere_leaves_what_the_next_goes_on_from(
+        self, catalogue: PostgresCatalogue, migrated_dsn: str, point: str
+    ) -> None:
+        vectors = drawn(20, 1)
+        await commit_vectors(catalogue, "nike", vectors)
+        await catalogue.index_some(limit=6)
+
+        def crash(reached: str) -> None:
+            if reached == point:
+                raise Crash
+
+        dying = Database(migrated_dsn, hook=crash)
+        try:
+            with pytest.raises(Crash):
+                await PostgresCatalogue(dying, run_cap_s=3600).index_some(limit=6)
+        finally:
+            await dying.close()
+        assert await catalogue.unindexed_brands() == 1
+        await index_all(catalogue, limit=6)
+        found = await catalogue.nearest_anywhere(nearest(vectors[0], 100))
+        assert sorted(map(int, urls(found))) == list(range(20))
+
     async def test_long_embeddings_are_searched_without_an_index(
         self, catalogue: PostgresCatalogue
     ) -> None:

@@ -87,10 +87,17 @@ def environment(dsn: str, data: Path, **settings: object) -> dict[str, str]:
 class Workers:
     """Worker processes that are killed without warning and started again."""
 
-    def __init__(self, count: int, env: dict[str, str], rng: random.Random) -> None:
+    def __init__(
+        self,
+        count: int,
+        env: dict[str, str],
+        rng: random.Random,
+        phases: tuple[str, ...] = ("gather", "acquire", "ai"),
+    ) -> None:
         self._count = count
         self._env = env
         self._rng = rng
+        self._phases = phases
         self.processes: list[Process] = []
         self.kills = 0
 
@@ -113,7 +120,7 @@ class Workers:
 
     async def _spawn(self) -> Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "triptych", "worker", "gather", "acquire", "ai"),
+            *(sys.executable, "-m", "triptych", "worker", *self._phases),
             env=self._env,
             stdout=DEVNULL,
             stderr=None if "TRIPTYCH_TEST_SHOW" in os.environ else DEVNULL,

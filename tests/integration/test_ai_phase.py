@@ -12,8 +12,10 @@ import pytest
 from tests.contract.catalogue_contract import committed
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.session import Database
+from triptych.insights.across import ACROSS
 from triptych.insights.clusters import CLUSTERS
 from triptych.insights.duplicates import DUPLICATES
+from triptych.insights.look import LOOK as BRAND_LOOK
 from triptych.insights.step import Snapshot, Step
 from triptych.messages import AI_QUEUE, Delivery, Headers
 from triptych.model import AiState, Run
@@ -113,6 +115,27 @@ async def test_g5_an_older_message_after_a_newer_commit_changes_nothing(
     assert await catalogue.insights(older.id) == []
     assert len(await catalogue.insights(newer.id)) == 1
     assert (await catalogue.run(older.id)).ai_state is AiState.SUPERSEDED
+
+
+async def test_a_brand_is_compared_with_the_others_that_are_there(
+    catalogue: PostgresCatalogue,
+) -> None:
+    first = await committed(catalogue, 30)
+    phase = AiPhase(catalogue, [ACROSS, BRAND_LOOK])
+    await phase.handle(message(first))
+    # The same URLs have the same bytes; five more are this brand's own.
+    second = await committed(catalogue, 35, brand="sister")
+    await phase.handle(message(second))
+    found = {insight.kind: insight for insight in await catalogue.insights(second.id)}
+    assert found["look"].error is None
+    result = found["across"].result
+    assert result is not None
+    assert result["brands"] == 1
+    assert result["nearest"][0]["brand"] == "nike"
+    assert result["nearest"][0]["compared"] == result["nearest"][0]["lookalikes"] == 30
+    own = {asset.key.hex() for asset in await catalogue.assets(second.id, after=None, limit=100)}
+    assert {entry["key"] for entry in result["lookalikes"]} <= own
+    assert {entry["kind"] for entry in result["lookalikes"]} == {"exact"}
 
 
 class Gate:

@@ -86,7 +86,7 @@ def vouched(
 ) -> dict[str, str]:
     """Return the header that a balancer would add."""
     heading = {"kid": KID, "signer": SIGNER, "client": CLIENT, **(header or {})}
-    body = {"sub": "1", "email": "reader@example.org", "iss": ISSUER, "exp": time.time() + 60}
+    body = {"sub": "1", "email": "reader@example.org", "iss": ISSUER, "exp": time.time() + 3600}
     body |= claims
     body = {name: value for name, value in body.items() if value is not None}
     secret: Any = KEYS[key] if alg == "ES256" else "x" * 32 if alg == "HS256" else None

@@ -203,7 +203,9 @@ async def test_reads_keep_up_with_a_bare_route_of_the_same_sql(
         return await db.rows("brands_page", "", None, None, browsing.BRANDS_SCAN, PAGE + 1)
 
     async def one(db: Database) -> Any:
-        return await db.rows("asset", "nike", key)
+        found = await db.rows("asset", "nike", key)
+        marks = await db.rows("marks_by_key", found[0]["run_id"], [key])
+        return [*found, *marks]
 
     cases = [
         Case("brand list", "/brands", brands),

@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 
 from tests.faults.world import picture
-from triptych.errors import HostBusy
-from triptych.fetch.hosts import COOL_MAX_S, HOSTS_MAX, WAIT_MAX_S, Hosts
+from triptych.errors import HostBusy, TransientItemError
+from triptych.fetch.hosts import COOL_MAX_S, HOSTS_MAX, START, WAIT_MAX_S, Hosts
 from triptych.local import Local, open_local
-from triptych.model import RunState
+from triptych.model import Reason, RunState
 from triptych.settings import Settings
 
 PATIENCE_S = 120.0
@@ -35,6 +35,45 @@ async def test_no_more_requests_at_a_time_than_allowed() -> None:
     first.release()
     (await third).release()
     second.release()
+
+
+def free_turns(hosts: Hosts, name: str) -> int:
+    host = hosts._host(name)
+    return host.allowed - host.taken
+
+
+async def broken(hosts: Hosts, reason: Reason = Reason.TIMEOUT) -> None:
+    with pytest.raises(TransientItemError), await hosts.turn("a"):
+        raise TransientItemError(reason)
+
+
+async def test_turns_at_a_time_grow_with_what_ends_well_and_are_halved_by_what_breaks() -> None:
+    hosts = Hosts(concurrency=8, rate_per_s=None)
+    assert free_turns(hosts, "a") == START
+    for _ in range(10):
+        with await hosts.turn("a"):
+            pass
+    assert free_turns(hosts, "a") == 8
+    for expected in (4, 2, 1, 1):
+        await broken(hosts)
+        assert free_turns(hosts, "a") == expected
+    await broken(hosts, Reason.SERVER_ERROR)
+    assert free_turns(hosts, "a") == 2, "an answer, and as good as any for this"
+
+
+async def test_turns_that_are_out_are_taken_away_when_they_come_back() -> None:
+    hosts = Hosts(concurrency=4, rate_per_s=None)
+    held = [await hosts.turn("a") for _ in range(3)]
+    await broken(hosts)
+    waiting = asyncio.create_task(hosts.turn("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done(), "four might have been out before; three are, and two may be"
+    held[0].release()
+    (await waiting).release()
+    for turn in held:
+        turn.release()
+    assert free_turns(hosts, "a") == hosts._host("a").allowed
 
 
 async def test_a_host_that_asks_for_rest_gets_it_and_only_that_host() -> None:
@@ -214,6 +253,44 @@ async def test_a_host_that_throttles_slows_itself_and_not_the_worker(
     assert seen.failed == 0
     assert len(site.times[SLOW]) == 1
     assert [len(site.times[host]) for host in OTHERS] == [50] * 3
+
+
+async def test_hosts_that_never_answer_leave_room_for_one_that_does(tmp_path: Path) -> None:
+    """Twelve of them, each with more URLs than the worker has places, met first."""
+    gate, site = asyncio.Event(), Web()
+    silent = [f"127.0.2.{n}" for n in range(1, 13)]
+
+    async def hang(_request: web.Request) -> web.Response:
+        await gate.wait()
+        return web.Response(status=500)
+
+    app = web.Application()
+    app.router.add_get("/{number}.png", hang)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, silent[0], 0).start()
+    port = runner.addresses[0][1]
+    for host in silent[1:]:
+        await web.TCPSite(runner, host, port).start()
+    try:
+        async with (
+            serving(site) as good,
+            opened(tmp_path, fetch_deadline_s=PATIENCE_S * 10, robots=False) as local,
+        ):
+            path = tmp_path / "urls.csv"
+            urls = [f"http://{host}:{port}/{n}.png" for n in range(12) for host in silent]
+            urls += [f"http://{OTHERS[0]}:{good}/{n}.png" for n in range(100)]
+            path.write_text("\n".join(["url", *urls]))
+            run = await local.submit("nike", source=f"manifest:{path}")
+            async for seen in local.watch(run.id):
+                if seen.done == 100:
+                    break
+            await local.registry.cancel(run.id)
+            gate.set()
+    finally:
+        gate.set()
+        await runner.cleanup()
+    assert seen.failed == 0
 
 
 @asynccontextmanager

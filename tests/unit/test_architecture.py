@@ -18,7 +18,7 @@ LAYERS = (
     {"cli", "__main__", "__init__"},
     {"local", "doctor"},
     {"wiring"},
-    {"api", "live", "workers"},
+    {"api", "live", "workers", "client"},
     {"phases", "exports", "reports", "search"},
     {"registry", "dispatch", "insights", "fetch", "media", "objects", "access"},
     {"telemetry"},

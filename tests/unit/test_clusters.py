@@ -11,10 +11,14 @@ from sklearn.metrics import adjusted_rand_score
 
 from tests.unit.snapshots import shuffled, snapshot_of, unit
 from triptych.insights import clusters
-from triptych.insights.clusters import CLUSTERS, NOISE, find_clusters
+from triptych.insights.clusters import CLUSTERS, NOISE
 from triptych.insights.step import Snapshot
 
 DIMENSION = 64
+
+
+def find_clusters(snapshot: Snapshot) -> dict[str, Any]:
+    return dict(clusters.find_clusters(snapshot).result)
 
 
 def planted(
@@ -48,11 +52,7 @@ def test_planted_families_are_recovered_and_strays_are_noise() -> None:
     assert result["clustered"] + result["noise"] == len(snapshot)
 
 
-@pytest.mark.parametrize("fit_max", [80, 10_000])
-def test_the_result_is_the_same_each_time_and_in_any_order(
-    fit_max: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clusters, "FIT_MAX", fit_max)
+def test_the_result_is_the_same_each_time_and_in_any_order() -> None:
     snapshot, _ = planted(5, 30, strays=10)
     result = find_clusters(snapshot)
     assert find_clusters(snapshot) == result
@@ -74,28 +74,12 @@ def test_representatives_lie_nearest_the_centre() -> None:
         assert distances[shown].max() < np.median(distances)
 
 
-def test_a_large_snapshot_is_fitted_in_part_and_the_rest_joins(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(clusters, "FIT_MAX", 300)
-    monkeypatch.setattr(clusters, "BLOCK_ROWS", 128)
-    snapshot, truth = planted(5, 200, strays=60)
-    result = find_clusters(snapshot)
-    found = labels(snapshot, result)
-    assert (result["fitted"], len(result["clusters"])) == (300, 5)
-    joined = (truth != NOISE) & (found != NOISE)
-    assert adjusted_rand_score(truth[joined], found[joined]) == 1
-    assert joined.sum() > 0.85 * (truth != NOISE).sum()  # A radius holds 95 % of a cluster.
-    assert (found[truth == NOISE] == NOISE).mean() > 0.97
-
-
 def test_copies_count_once_and_stay_together() -> None:
     family, _ = planted(2, 30)
     vectors = np.concatenate([family.embeddings] + [family.embeddings[:1]] * 200)
     snapshot = snapshot_of(vectors, phash=np.zeros(len(vectors), np.int64))
     result = find_clusters(snapshot)
     assert [cluster["size"] for cluster in result["clusters"]] == [230, 30]
-    assert result["fitted"] == 60
     row_of = {snapshot.key(row): row for row in range(len(snapshot))}
     shown = [row_of[key] for key in result["clusters"][0]["representatives"]]
     assert len({snapshot.embeddings[row].tobytes() for row in shown}) == len(shown)
@@ -107,7 +91,7 @@ def test_copies_alone_make_a_cluster_when_they_are_as_many_as_the_smallest() -> 
     snapshot = snapshot_of(np.stack([three, two, three, two, three]), phash=[0] * 5)
     result = find_clusters(snapshot)
     assert [cluster["size"] for cluster in result["clusters"]] == [3]
-    assert (result["noise"], result["fitted"]) == (2, 0)
+    assert result["noise"] == 2
 
 
 @pytest.mark.parametrize("count", range(8))
@@ -135,4 +119,4 @@ def test_long_results_are_cut_and_say_so(monkeypatch: pytest.MonkeyPatch) -> Non
     result = find_clusters(snapshot)
     assert [(c["size"], len(c["members"])) for c in result["clusters"]] == [(30, 10)] * 2
     assert result["truncated"]
-    assert CLUSTERS.run is find_clusters
+    assert CLUSTERS.run is clusters.find_clusters

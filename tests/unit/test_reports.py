@@ -28,8 +28,24 @@ LOOK = {
         {"colour": "#0000ff", "word": "blue", "share": 0.25},
     ],
     "kinds": {"photograph": {"count": 3, "share": 0.6}, "logo": {"count": 2, "share": 0.4}},
-    "coherence": {"score": 0.7, "cosine": 0.5, "baseline": 0.1},
+    "shapes": {"square": {"count": 5, "share": 1.0}},
+    "coherence": {"score": 0.7, "cosine": 0.5, "baseline": 0.1, "brands": 0},
     "outliers": [],
+    "change": {
+        "added": 2,
+        "removed": 1,
+        "palette": 0.125,
+        "kinds": {"photograph": 0.25, "drawing": 0.0, "logo": -0.25},
+        "coherence": -0.1,
+    },
+}
+ACROSS = {
+    "nearest": [
+        {"brand": "adidas", "similarity": 0.91, "lookalikes": 1, "compared": 40},
+        {"brand": "puma", "similarity": 0.5, "lookalikes": None, "compared": None},
+    ],
+    "lookalikes": [{"brand": "adidas", "url": "https://a/1", "kind": "exact", "cosine": 1.0}],
+    "lookalike_count": 1,
 }
 
 
@@ -97,6 +113,7 @@ def insights(catalogue_keys: list[str]) -> list[Insight]:
                 "redundant": 1,
             },
         ),
+        Insight("across", ACROSS),
         Insight("map", None, "TimeoutError: not done"),
     ]
 
@@ -113,7 +130,16 @@ async def test_a_report_shows_what_the_steps_found() -> None:
     }
     text = report.files["report.md"].decode()
     assert "1 clusters hold 3 assets; 2 belong to none." in text
+    assert "red logos | 3 |" in text
     assert "photograph | 3 | 60%" in text
+    assert "Shapes: 100% square." in text
+    assert (
+        "Against the snapshot before: 2 assets added, 1 removed; the palette moved by 0.12 "
+        "(from black to white is 1); photographs +25%; logos -25%; coherence -0.10." in text
+    )
+    assert "| adidas | 0.91 | 1 |" in text
+    assert "| puma | 0.50 | not looked at |" in text
+    assert "- adidas: <https://a/1>" in text
     assert "map: TimeoutError: not done" in text
     html = report.files["report.html"].decode()
     assert html.count("data:image/png;base64,") == 5
@@ -145,7 +171,16 @@ def hostile_contents() -> Contents:
         brand=Brand(HOSTILE, None, run.id, 1, run, version=1),
         run=run,
         at=datetime.now(UTC),
-        results={"tags": {"tags": [{"tag": HOSTILE, "count": 1}]}, "look": {"palette": []}},
+        results={
+            "tags": {"tags": [{"tag": HOSTILE, "count": 1}]},
+            "look": {"palette": []},
+            "clusters": {"cluster_count": 1, "clustered": 1, "noise": 0},
+            "across": {
+                "nearest": [{"brand": HOSTILE, "similarity": 1.0, "lookalikes": 1, "compared": 1}],
+                "lookalikes": [{"brand": HOSTILE, "url": "http://x/> <script>"}],
+                "lookalike_count": 1,
+            },
+        },
         errors={HOSTILE: HOSTILE},
         clusters=[Family(HOSTILE, 1, [evil])],
         outliers=[Outlier(evil, HOSTILE)],

@@ -5,7 +5,7 @@ The answers are not validated a second time on their way out: tests hold them to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,10 +13,10 @@ import orjson
 from fastapi import Response
 
 from triptych.asset_ids import asset_id
-from triptych.model import AiState, Asset, Run, RunState
+from triptych.model import Asset, Run
 from triptych.places import without_password
-from triptych.ports import Scheduled, Task, TaskState
-from triptych.states import brand_state, run_state
+from triptych.ports import Scheduled, Task
+from triptych.states import brand_state, run_state, task_state
 
 T = TypeVar("T")
 PHASH_MASK = 2**64 - 1
@@ -78,38 +78,6 @@ def asset(found: Asset) -> dict[str, Any]:
     }
 
 
-TASK_STATES: Mapping[RunState, TaskState] = {
-    RunState.ACTIVE: TaskState.RUNNING,
-    RunState.COMMITTED: TaskState.DONE,
-    RunState.FAILED: TaskState.FAILED,
-    RunState.CANCELLED: TaskState.FAILED,
-}
-AI_TASK_STATES: Mapping[AiState, TaskState] = {
-    AiState.NONE: TaskState.ACCEPTED,
-    AiState.QUEUED: TaskState.ACCEPTED,
-    AiState.RUNNING: TaskState.RUNNING,
-    AiState.DONE: TaskState.DONE,
-    AiState.FAILED: TaskState.FAILED,
-    AiState.SUPERSEDED: TaskState.DONE,
-}
-AI = "ai"
-
-
 def task(found: Task) -> dict[str, Any]:
     """Show a task. One that opened a run, or its AI phase, is where that is."""
-    state, ended_at = found.state, found.ended_at
-    if state is TaskState.ACCEPTED and found.run is not None:
-        if found.kind == AI:
-            state = AI_TASK_STATES[found.run.ai_state]
-        else:
-            state, ended_at = TASK_STATES[found.run.state], found.run.ended_at
-    return {
-        "id": found.id,
-        "kind": found.kind,
-        "state": state,
-        "brand": found.brand,
-        "run": found.run_id,
-        "created_at": found.created_at,
-        "ended_at": ended_at,
-        "result": found.result,
-    }
+    return task_state(found)

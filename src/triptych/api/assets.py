@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 
 from triptych.api import answers
+from triptych.api.found import AssetWhole
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
 from triptych.api.requests import Asked, AssetsAsked, Filters
@@ -89,13 +90,15 @@ def matching(asked: Filters) -> AssetFilter:
 
 @router.get(
     "/assets/{asset}",
-    response_model=AssetShown,
+    response_model=AssetWhole,
     summary="Show an asset",
     responses=documented(AssetNotFound, SnapshotCollected),
 )
 async def get_asset(
     parts: Parts, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
 ) -> answers.Json:
-    """One asset, of its brand's present snapshot or of that of a `run`."""
+    """One asset, of its brand's present snapshot or of that of a `run`, with its marks."""
     brand, key = asset
-    return answers.Json(answers.asset(await parts.catalogue.asset(brand, key, run_id=asked.run)))
+    found = await parts.catalogue.asset(brand, key, run_id=asked.run)
+    marks = await parts.catalogue.marks(found.run_id, [key])
+    return answers.Json({**answers.asset(found), "marks": marks.get(key, {})})

@@ -11,9 +11,9 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from triptych.api import answers
+from triptych.api.found import ComparisonShown
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
-from triptych.api.schemas import ComparisonShown
 from triptych.api.streaming import matches
 from triptych.errors import BrandNotFound, NotSearchable, SearchUnavailable
 from triptych.messages import BRAND_MAX_CHARS, check_brand

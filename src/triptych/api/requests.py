@@ -180,7 +180,7 @@ class ImageSearchAsked(FoundAsked):
     """Where to search."""
 
     brand: Annotated[
-        ShortText | None, Field(description="In this brand, exactly; else in all of them.")
+        BrandText | None, Field(description="In this brand, exactly; else in all of them.")
     ] = None
 
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request
 
 from triptych.api import answers
 from triptych.api.assets import AssetPath, matching
+from triptych.api.found import FoundShown
 from triptych.api.parts import Parts
 from triptych.api.problems import documented
 from triptych.api.requests import FoundAsked, ImageSearchAsked, SearchAsked, SimilarAsked
-from triptych.api.schemas import FoundShown
 from triptych.asset_ids import read_asset_id
 from triptych.errors import (
     AssetNotFound,
@@ -21,7 +21,6 @@ from triptych.errors import (
     SearchUnavailable,
     SnapshotCollected,
 )
-from triptych.messages import check_brand
 from triptych.search.room import IMAGE_MAX_BYTES, Match, Matches, Where
 
 UPLOAD_S = 30.0
@@ -92,7 +91,7 @@ async def list_similar(
 
 
 def _where(asked: FoundAsked, brand: str | None) -> Where:
-    return Where(check_brand(brand) if brand is not None else None, asked.limit, matching(asked))
+    return Where(brand, asked.limit, matching(asked))
 
 
 async def _read(request: Request) -> bytes:

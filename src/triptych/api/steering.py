@@ -19,6 +19,7 @@ from triptych.errors import BrandNotFound, Conflict, RunNotFound
 from triptych.model import Policy, Run
 from triptych.phases.brand_tasks import DELETE
 from triptych.ports import TaskState
+from triptych.states import AI_TASK
 
 router = APIRouter(tags=["operations"])
 
@@ -143,7 +144,7 @@ async def run_ai(
         run = await parts.registry.run_ai_again(brand)
         return Outcome(TaskState.ACCEPTED, run.id)
 
-    operation = Operation(request, parts, identity, key, answers.AI, f"brand:{brand}", brand)
+    operation = Operation(request, parts, identity, key, AI_TASK, f"brand:{brand}", brand)
     return await once(operation, work)
 
 

@@ -9,14 +9,15 @@ from typing import IO
 from triptych.errors import BadInput, Conflict
 from triptych.exports.export import Exporting, export, file_name
 from triptych.exports.formats import ExportFormat
+from triptych.ports import Reading
 from triptych.settings import Settings
-from triptych.wiring import connect, open_objects, reach_database
+from triptych.wiring import open_objects
 
 UNFINISHED = ".part"
 
 
 async def export_to_folder(
-    settings: Settings, brand: str, kind: str, folder: Path
+    settings: Settings, catalogue: Reading, brand: str, kind: str, folder: Path
 ) -> tuple[list[Path], int]:
     """Write a brand's snapshot into ``folder``; return the files and the number of assets.
 
@@ -34,23 +35,22 @@ async def export_to_folder(
         parts.append(path)
         return path.open("wb")
 
-    async with reach_database(settings) as dsn, connect(settings, dsn) as known:
-        found = await known.catalogue.brand(brand)
-        if found.current_run is None:
-            raise Conflict(
-                f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
-            )
-        store = await open_objects(settings)
-        try:
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-            exporting = Exporting(found.current_run, file_name(brand), wanted, opening)
-            count = await export(known.catalogue, store, exporting)
-        except OSError as error:
-            raise BadInput(f"{folder} cannot be written ({error}).", field="--to") from error
-        except BaseException:
-            for part in parts:
-                part.unlink(missing_ok=True)
-            raise
+    found = await catalogue.brand(brand)
+    if found.current_run is None:
+        raise Conflict(
+            f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
+        )
+    store = await open_objects(settings)
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        exporting = Exporting(found.current_run, file_name(brand), wanted, opening)
+        count = await export(catalogue, store, exporting)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written ({error}).", field="--to") from error
+    except BaseException:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        raise
     return [part.replace(part.with_suffix("")) for part in parts], count
 
 

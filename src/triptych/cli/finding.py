@@ -3,82 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import orjson
 from rich.table import Table
 
-from triptych.asset_ids import asset_id, read_asset_id
+from triptych.asset_ids import asset_id
+from triptych.cli.desk import Found
 from triptych.cli.output import console, in_brackets, plain_asset, print_json, shown
 from triptych.errors import BadInput
-from triptych.model import AiState, Insight
-from triptych.search.room import IMAGE_MAX_BYTES, Match, Matches, SearchRoom, Where
-from triptych.settings import Settings
-from triptych.wiring import connect, reach_database
-from triptych.wiring.search import open_search
-from triptych.workers.indexer import Indexer
+from triptych.model import Insight
+from triptych.search.room import IMAGE_MAX_BYTES, Match, Matches
 
-CATCH_UP_S = 30.0
-"""What the command waits for snapshots to be searched across brands: after `triptych run` no worker
-is left to see to it."""
 SCALARS_MAX = 4
 """Numbers and texts of an insight that fit on its line."""
 TEXT_MAX_CHARS = 30
 
 
-@asynccontextmanager
-async def _searching(settings: Settings, where: Where) -> AsyncIterator[SearchRoom]:
-    async with (
-        reach_database(settings) as dsn,
-        connect(settings, dsn) as parts,
-        open_search(settings, parts.catalogue) as room,
-    ):
-        if where.brand is None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CATCH_UP_S):
-                    await Indexer(parts.catalogue).catch_up()
-        yield room
-
-
-async def find_by_text(settings: Settings, text: str, where: Where) -> Matches:
-    """Search by text. Raises what `SearchRoom.by_text` does."""
-    async with _searching(settings, where) as room:
-        return await room.by_text(text, where)
-
-
-async def find_by_image(settings: Settings, path: Path, where: Where) -> Matches:
-    """Search by a picture. Raises what `SearchRoom.by_image` does.
+async def read_picture(path: Path) -> bytes:
+    """Read a picture to search by; a byte more than are taken, if it has more.
 
     Raises:
         BadInput: there is no such file, or it cannot be read.
     """
+
+    def read() -> bytes:
+        with path.open("rb") as file:
+            return file.read(IMAGE_MAX_BYTES + 1)
+
     try:
-        body = await asyncio.to_thread(_read, path)
+        return await asyncio.to_thread(read)
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}).", field="--image") from error
-    async with _searching(settings, where) as room:
-        return await room.by_image(body, where)
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(IMAGE_MAX_BYTES + 1)
-
-
-async def find_by_asset(settings: Settings, asset: str, where: Where) -> Matches:
-    """Search by an asset. Raises what `SearchRoom.by_asset` does.
-
-    Raises:
-        AssetNotFound: no asset has such an id.
-    """
-    brand, key = read_asset_id(asset)
-    async with _searching(settings, where) as room:
-        return await room.by_asset(brand, key, where)
 
 
 def show(found: Matches, *, json: bool) -> None:
@@ -114,38 +72,20 @@ def _plain(match: Match) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the AI phase found in a brand's current snapshot."""
-
-    brand: str
-    run: UUID | None
-    ai_state: AiState
-    ai_reason: str | None
-    insights: Sequence[Insight]
-
-
-async def read_insights(settings: Settings, brand: str, step: str | None) -> Found:
-    """Read them.
+def of_step(found: Found, step: str | None) -> Found:
+    """Return what one step found, or all.
 
     Raises:
-        BrandNotFound: there is no such brand.
         BadInput: no step of that name was there.
     """
-    async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-        known = await parts.catalogue.brand(brand)
-        if known.current_run is None:
-            return Found(brand, None, AiState.NONE, None, [])
-        run = await parts.catalogue.run(known.current_run)
-        found = await parts.catalogue.insights(run.id)
-    wanted = [insight for insight in found if step is None or insight.kind == step]
+    wanted = [insight for insight in found.insights if step is None or insight.kind == step]
     if step is not None and not wanted:
         raise BadInput(
-            f"There is no insight of that kind{in_brackets(run.ai_state.value)}.",
+            f"There is no insight of that kind{in_brackets(found.ai_state.value)}.",
             field="--step",
-            remedy=f"There are: {', '.join(insight.kind for insight in found) or 'none'}.",
+            remedy=f"There are: {', '.join(each.kind for each in found.insights) or 'none'}.",
         )
-    return Found(brand, run.id, run.ai_state, run.ai_reason, wanted)
+    return replace(found, insights=wanted)
 
 
 def print_insights(found: Found, *, whole: bool) -> None:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     # Imported when a command runs: `--help` has to be quick.
     import structlog
 
-    from triptych.model import Run
-    from triptych.ports import Catalogue
     from triptych.settings import Settings
 
 T = TypeVar("T")
@@ -27,6 +25,12 @@ EXIT_INTERRUPTED = 130
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of everything embedded [./.triptych].")
+]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server", help="Ask this server instead, its API key in TRIPTYCH_SERVER_KEY [none]."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show traces and every log line.")]
@@ -105,27 +109,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop
 
     return uvloop.new_event_loop
-
-
-async def find_run(catalogue: Catalogue, name: str) -> Run:
-    """Return the run of that id, or the newest run of the brand of that name.
-
-    Raises:
-        RunNotFound: no run has that id.
-        BrandNotFound: it is no id, and no brand of that name has run.
-    """
-    from uuid import UUID
-
-    from triptych.errors import BrandNotFound
-
-    try:
-        run_id = UUID(name)
-    except ValueError:
-        runs = await catalogue.runs(name, limit=1)
-        if not runs:
-            raise BrandNotFound(
-                f"There is no run and no brand {name!r}.",
-                remedy="`triptych status` lists the brands.",
-            ) from None
-        return runs[0]
-    return await catalogue.run(run_id)

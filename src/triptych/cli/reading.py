@@ -13,8 +13,8 @@ from triptych.cli.frame import (
     Debug,
     Json,
     RunArgument,
+    Server,
     execute,
-    find_run,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def assets(
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, help="Assets on the page.")
     ] = ASSETS_PAGE,
-    after: Annotated[str | None, typer.Option(help="Go on behind this key (hex).")] = None,
+    after: Annotated[str | None, typer.Option(help="Go on where a page ended.")] = None,
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -38,35 +39,27 @@ def assets(
     """List a brand's committed assets."""
 
     async def work(settings: Settings) -> None:
+        from triptych.cli.desk import open_desk
         from triptych.cli.output import console, print_assets, print_json
-        from triptych.errors import BadInput
-        from triptych.wiring import connect, reach_database
 
-        try:
-            key = bytes.fromhex(after) if after else None
-        except ValueError as error:
-            message = "Not a key."
-            raise BadInput(message, field="--after", remedy="Copy it from the list.") from error
-        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-            found = await parts.catalogue.brand(brand)
-            page = (
-                await parts.catalogue.assets(found.current_run, after=key, limit=limit)
-                if found.current_run
-                else []
-            )
+        async with open_desk(settings) as desk:
+            page = await desk.assets(brand, limit, after)
         if json:
-            print_json(page)
+            print_json(page.assets)
             return
-        print_assets(page)
-        console.print(f"{len(page):,} of {found.assets:,} assets", style="dim")
+        print_assets(page.assets)
+        console.print(f"{len(page.assets):,} of {page.total:,} assets", style="dim")
+        if page.after is not None:
+            console.print(f"Go on with --after {page.after}", style="dim", soft_wrap=True)
 
-    execute(work, debug=debug, data=data)
+    execute(work, debug=debug, data=data, server=server)
 
 
 def export(
     brand: BrandArgument,
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")] = Path(),
     kind: Annotated[str, typer.Option("--format", help="parquet, csv or webdataset.")] = "parquet",
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -74,10 +67,11 @@ def export(
     """Write a brand's snapshot into files: a table with embeddings, or shards with the bytes."""
 
     async def work(settings: Settings) -> None:
-        from triptych.cli.exporting import export_to_folder
+        from triptych.cli.desk import open_desk
         from triptych.cli.output import console, print_json
 
-        files, count = await export_to_folder(settings, brand, kind, to)
+        async with open_desk(settings) as desk:
+            files, count = await desk.export(brand, kind, to)
         if json:
             print_json({"assets": count, "files": files})
         else:
@@ -85,7 +79,7 @@ def export(
                 console.print(str(file), soft_wrap=True)
             console.print(f"{count:,} assets", style="dim")
 
-    execute(work, debug=debug, data=data)
+    execute(work, debug=debug, data=data, server=server)
 
 
 def report(
@@ -119,6 +113,7 @@ def failures(
     examples: Annotated[
         int, typer.Option(min=1, max=1000, help="Examples of each reason.")
     ] = FAILURE_EXAMPLES,
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -126,15 +121,15 @@ def failures(
     """Show what failed in a run, by reason, with examples."""
 
     async def work(settings: Settings) -> None:
+        from triptych.cli.desk import find_run, open_desk
         from triptych.cli.output import explained, print_failures, print_json
-        from triptych.wiring import connect, reach_database
 
-        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-            found = await find_run(parts.catalogue, name)
-            groups = await parts.catalogue.failures(found.id, examples=examples)
+        async with open_desk(settings) as desk:
+            found = await find_run(desk, name)
+            groups = await desk.failures(found.id, examples)
         if json:
             print_json(explained(groups))
         else:
             print_failures(groups)
 
-    execute(work, debug=debug, data=data)
+    execute(work, debug=debug, data=data, server=server)

@@ -14,15 +14,15 @@ from triptych.cli.frame import (
     Debug,
     Json,
     RunArgument,
+    Server,
     SourceOption,
     execute,
-    find_run,
 )
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
-    from triptych.ports import Opened
-    from triptych.registry import ActiveBrandRegistry
+    from triptych.cli.desk import Desk
+    from triptych.model import Run
     from triptych.settings import Settings
 
 
@@ -56,53 +56,56 @@ def submit(
     brand: BrandArgument,
     source: SourceOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Hand a brand to the running workers; a brand with an active run answers with that run."""
-
-    async def opening(registry: ActiveBrandRegistry) -> Opened:
-        from triptych.messages import check_brand
-
-        return await registry.open(check_brand(brand), source=source)
-
-    _open(opening, watch=watch, debug=debug, json=json, data=data)
+    _open(
+        lambda desk: desk.start(brand, source),
+        watch=watch,
+        debug=debug,
+        json=json,
+        data=data,
+        server=server,
+    )
 
 
 def _open(
-    opening: Callable[[ActiveBrandRegistry], Awaitable[Opened]],
+    opening: Callable[[Desk], Awaitable[Run]],
     *,
     watch: bool,
     debug: bool,
     json: bool,
     data: Data,
+    server: Server,
 ) -> None:
     """Open a run and print it, or follow it to its end; exit 0 only if it is open or committed."""
 
     async def work(settings: Settings) -> bool:
         from triptych.cli.bars import follow
+        from triptych.cli.desk import open_desk
         from triptych.cli.output import print_json, print_run
-        from triptych.live.watch import watch as watch_run
         from triptych.model import RunState
-        from triptych.wiring import connect, reach_database
 
-        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-            opened = await opening(parts.registry)
+        async with open_desk(settings) as desk:
+            opened = await opening(desk)
             if not watch:
-                (print_json if json else print_run)(opened.run)
+                (print_json if json else print_run)(opened)
                 return True
-            last = await follow(watch_run(parts.catalogue, opened.run.id), json=json)
+            last = await follow(desk.watch(opened.id), json=json)
         if last is not None and not json:
             print_run(last)
         return last is not None and last.state is RunState.COMMITTED
 
-    if not execute(work, debug=debug, data=data):
+    if not execute(work, debug=debug, data=data, server=server):
         raise typer.Exit(EXIT_FAILED)
 
 
 def status(
     name: Annotated[str | None, typer.Argument(metavar="[BRAND|RUN]")] = None,
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -110,16 +113,16 @@ def status(
     """Show all brands, or one brand's newest run, or one run; and the queues."""
 
     async def work(settings: Settings) -> None:
+        from triptych.cli.desk import find_run, open_desk
         from triptych.cli.output import console, print_brands, print_json, print_run
-        from triptych.wiring import connect, reach_database
 
-        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
+        async with open_desk(settings) as desk:
             if name is not None:
-                found = await find_run(parts.catalogue, name)
+                found = await find_run(desk, name)
                 (print_json if json else print_run)(found)
                 return
-            brands = await parts.catalogue.brands()
-            depths = await parts.queue.depths()
+            brands = await desk.brands()
+            depths = await desk.depths()
         if json:
             print_json({"brands": brands, "queues": depths})
             return
@@ -131,54 +134,82 @@ def status(
                     style="dim",
                 )
 
-    execute(work, debug=debug, data=data)
+    execute(work, debug=debug, data=data, server=server)
 
 
 def reembed(
     brand: BrandArgument,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Embed a brand anew with the model in force, from stored objects, without downloading."""
+    _open(
+        lambda desk: desk.reembed(brand),
+        watch=watch,
+        debug=debug,
+        json=json,
+        data=data,
+        server=server,
+    )
 
-    async def opening(registry: ActiveBrandRegistry) -> Opened:
-        return await registry.reembed(brand)
 
-    _open(opening, watch=watch, debug=debug, json=json, data=data)
-
-
-def _steer(verb: str, name: str, *, debug: bool, json: bool, data: Data) -> None:
+def _steer(verb: str, name: str, *, debug: bool, json: bool, data: Data, server: Server) -> None:
     """Pause, resume, cancel or redrive a run and print how it stands."""
 
     async def work(settings: Settings) -> None:
+        from triptych.cli.desk import find_run, open_desk
         from triptych.cli.output import print_json, print_run
-        from triptych.wiring import connect, reach_database
 
-        async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-            found = await find_run(parts.catalogue, name)
-            changed = await getattr(parts.registry, verb)(found.id)
+        async with open_desk(settings) as desk:
+            found = await find_run(desk, name)
+            changed = await desk.steer(verb, found.id)
         (print_json if json else print_run)(changed)
 
-    execute(work, debug=debug, data=data)
+    execute(work, debug=debug, data=data, server=server)
 
 
-def pause(name: RunArgument, data: Data = None, json: Json = False, debug: Debug = False) -> None:
+def pause(
+    name: RunArgument,
+    server: Server = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Dispatch nothing more of a run; what is out settles."""
-    _steer("pause", name, debug=debug, json=json, data=data)
+    _steer("pause", name, debug=debug, json=json, data=data, server=server)
 
 
-def resume(name: RunArgument, data: Data = None, json: Json = False, debug: Debug = False) -> None:
+def resume(
+    name: RunArgument,
+    server: Server = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Let a paused run go on."""
-    _steer("resume", name, debug=debug, json=json, data=data)
+    _steer("resume", name, debug=debug, json=json, data=data, server=server)
 
 
-def cancel(name: RunArgument, data: Data = None, json: Json = False, debug: Debug = False) -> None:
+def cancel(
+    name: RunArgument,
+    server: Server = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """End an active run; the brand's snapshot stays what it was."""
-    _steer("cancel", name, debug=debug, json=json, data=data)
+    _steer("cancel", name, debug=debug, json=json, data=data, server=server)
 
 
-def redrive(name: RunArgument, data: Data = None, json: Json = False, debug: Debug = False) -> None:
+def redrive(
+    name: RunArgument,
+    server: Server = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Try an ended run's failed items again, in a run of their own."""
-    _steer("redrive", name, debug=debug, json=json, data=data)
+    _steer("redrive", name, debug=debug, json=json, data=data, server=server)

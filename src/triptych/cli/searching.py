@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triptych.cli.frame import BrandArgument, Data, Debug, Json, execute
+from triptych.cli.frame import BrandArgument, Data, Debug, Json, Server, execute
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
@@ -37,6 +37,7 @@ def search(
     tag: TagOption = None,
     cluster: ClusterOption = None,
     media_type: TypeOption = None,
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -44,19 +45,22 @@ def search(
     """Find assets by what they show, or by a picture that they look like."""
 
     async def work(settings: Settings) -> None:
-        from triptych.cli.finding import find_by_image, find_by_text, show
+        from triptych.cli.desk import open_desk
+        from triptych.cli.finding import read_picture, show
         from triptych.errors import BadInput
 
         where = _where(brand, limit, tag, cluster, media_type)
         if (text is None) == (image is None):
             raise BadInput("Give either a text or a picture.", field="TEXT or --image")
-        if image is not None:
-            found = await find_by_image(settings, image, where)
-        else:
-            found = await find_by_text(settings, text or "", where)
+        picture = await read_picture(image) if image is not None else b""
+        async with open_desk(settings) as desk:
+            if image is not None:
+                found = await desk.by_image(picture, where)
+            else:
+                found = await desk.by_text(text or "", where)
         show(found, json=json)
 
-    execute(work, debug=debug, data=data)
+    execute(work, debug=debug, data=data, server=server)
 
 
 def similar(
@@ -68,6 +72,7 @@ def similar(
     tag: TagOption = None,
     cluster: ClusterOption = None,
     media_type: TypeOption = None,
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -75,12 +80,14 @@ def similar(
     """Find assets that look like one."""
 
     async def work(settings: Settings) -> None:
-        from triptych.cli.finding import find_by_asset, show
+        from triptych.cli.desk import open_desk
+        from triptych.cli.finding import show
 
         where = _where(brand, limit, tag, cluster, media_type)
-        show(await find_by_asset(settings, asset, where), json=json)
+        async with open_desk(settings) as desk:
+            show(await desk.by_asset(asset, where), json=json)
 
-    execute(work, debug=debug, data=data)
+    execute(work, debug=debug, data=data, server=server)
 
 
 def _where(
@@ -95,6 +102,7 @@ def _where(
 def insights(
     brand: BrandArgument,
     step: Annotated[str | None, typer.Option("--step", help="Only what this step found.")] = None,
+    server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
@@ -102,13 +110,15 @@ def insights(
     """Show what the AI phase found in a brand's snapshot."""
 
     async def work(settings: Settings) -> None:
-        from triptych.cli.finding import print_insights, read_insights
+        from triptych.cli.desk import open_desk
+        from triptych.cli.finding import of_step, print_insights
         from triptych.cli.output import print_json
 
-        found = await read_insights(settings, brand, step)
+        async with open_desk(settings) as desk:
+            found = of_step(await desk.insights(brand), step)
         if json:
             print_json(found)
         else:
             print_insights(found, whole=step is not None)
 
-    execute(work, debug=debug, data=data)
+    execute(work, debug=debug, data=data, server=server)

@@ -3,20 +3,26 @@
 A slow or throttling host costs the worker nothing but the messages that wait for it, and of those
 only so many: beyond that, and whenever the wait would be long, a URL is put off, and its message
 goes back to the queue for about as long.
+
+How many requests a host may have at a time begins small, grows with each that ends well, and is
+halved by each that times out or breaks. So hosts that only take, and never give, cannot fill the
+worker's places by being many or by being asked a lot at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from triptych.errors import HostBusy
+from triptych.errors import HostBusy, TransientItemError
 from triptych.model import Reason
 
 WAIT_MAX_S = 3.0
 """A longer wait is spent in the queue, where it takes no place in a worker."""
+START = 4
+"""Requests at a time to a host that has not answered yet."""
 SMOOTHING = 0.2
 """Weight of the newest request in a host's mean duration."""
 COOL_FIRST_S = 1.0
@@ -24,13 +30,18 @@ COOL_MAX_S = 300.0
 PACE_MAX_S = 60.0
 """A longer Crawl-delay is taken for a mistake."""
 HOSTS_MAX = 10_000
+BROKEN = frozenset({Reason.TIMEOUT, Reason.CONNECTION_FAILED, Reason.TRUNCATED})
+"""What costs a host turns."""
 
 
 @dataclass(slots=True)
 class _Host:
-    turns: asyncio.Semaphore
     pace_s: float
-    waiting: int = 0
+    most: int
+    """Turns at a time that it may ever have."""
+    allowed: int
+    """Turns at a time that it has now."""
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     taken: int = 0
     mean_s: float = 0.0
     """How long a request takes, lately."""
@@ -43,6 +54,39 @@ class _Host:
     @property
     def idle(self) -> bool:
         return not self.waiting and not self.taken
+
+    def grow(self) -> None:
+        """Give it one more turn at a time: a request ended well."""
+        self.allowed = min(self.most, self.allowed + 1)
+
+    def shrink(self) -> None:
+        """Halve its turns at a time: a request broke."""
+        self.allowed = max(1, self.allowed // 2)
+
+    async def take(self) -> None:
+        """Wait for a turn, behind those who came before."""
+        if self.taken < self.allowed and not self.waiting:
+            self.taken += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back()  # It came at the moment when this one gave up.
+            elif turn in self.waiting:
+                self.waiting.remove(turn)
+            raise
+
+    def give_back(self) -> None:
+        """End a turn, and let those have one who wait."""
+        self.taken -= 1
+        while self.waiting and self.taken < self.allowed:
+            turn = self.waiting.popleft()
+            if not turn.cancelled():
+                self.taken += 1
+                turn.set_result(None)
 
     def ended(self, seconds: float) -> None:
         """Note how long a request took."""
@@ -59,12 +103,16 @@ class Turn:
         self.since = self._loop.time()
 
     def release(self) -> None:
-        """Let the next one have it. Safe to repeat."""
+        """Let the next one have it: the request has ended well. Safe to repeat."""
+        if (host := self._end()) is not None:
+            host.grow()
+            host.give_back()
+
+    def _end(self) -> _Host | None:
         host, self._host = self._host, None
         if host is not None:
-            host.taken -= 1
             host.ended(self._loop.time() - self.since)
-            host.turns.release()
+        return host
 
     def __enter__(self) -> Turn:
         """Hold it for a block."""
@@ -73,18 +121,22 @@ class Turn:
     def __exit__(
         self,
         _kind: type[BaseException] | None,
-        _error: BaseException | None,
+        error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Release it."""
-        self.release()
+        """Release it; a request that broke costs its host turns."""
+        if not (isinstance(error, TransientItemError) and error.reason in BROKEN):
+            self.release()
+        elif (host := self._end()) is not None:
+            host.shrink()
+            host.give_back()
 
 
 class Hosts:
     """Concurrency, pace and rest of every host met lately, in one worker.
 
     Args:
-        concurrency: requests at a time to one host.
+        concurrency: requests at a time to one host, at most.
         rate_per_s: requests a second to one host; None for no limit.
     """
 
@@ -103,15 +155,11 @@ class Hosts:
         loop = asyncio.get_running_loop()
         if (expected := self._expected_s(host, loop.time())) > WAIT_MAX_S:
             raise self._busy(name, expected)
-        host.waiting += 1
         try:
             async with asyncio.timeout(WAIT_MAX_S):
-                await host.turns.acquire()
+                await host.take()
         except TimeoutError as error:
             raise self._busy(name, max(self._expected_s(host, loop.time()), WAIT_MAX_S)) from error
-        finally:
-            host.waiting -= 1
-        host.taken += 1
         turn = Turn(host)
         try:
             await self._keep_pace(name, host)
@@ -124,8 +172,10 @@ class Hosts:
     def _expected_s(self, host: _Host, now: float) -> float:
         """Return how long a newcomer would wait: for the host's rest, its pace, those before."""
         rest = host.cool_until - now
-        paced = max(host.next_at - now, 0.0) + host.pace_s * host.waiting if host.pace_s else 0.0
-        before = host.waiting * host.mean_s / self._concurrency
+        paced = (
+            max(host.next_at - now, 0.0) + host.pace_s * len(host.waiting) if host.pace_s else 0.0
+        )
+        before = len(host.waiting) * host.mean_s / host.allowed
         return max(rest, paced, before)
 
     def _busy(self, name: str, seconds: float) -> HostBusy:
@@ -161,7 +211,8 @@ class Hosts:
     def _host(self, name: str) -> _Host:
         host = self._hosts.get(name)
         if host is None:
-            host = _Host(asyncio.Semaphore(self._concurrency), self._pace_s)
+            start = min(START, self._concurrency)
+            host = _Host(self._pace_s, self._concurrency, start)
             self._hosts[name] = host
             self._forget()
         self._hosts.move_to_end(name)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
 from triptych.insights.vocabulary import Vocabulary, default_vocabulary
+from triptych.model import Asset
 from triptych.ports import Published, TextEncoder
 
 Column = Sequence[Any] | npt.NDArray[Any]
@@ -29,6 +31,56 @@ class Pixels(Protocol):
 def no_pixels(row: int, side: int) -> npt.NDArray[np.uint8] | None:  # noqa: ARG001
     """Stand for an object store that is not there."""
     return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OtherBrand:
+    """Another brand's snapshot in a few centroids, of the same model as the snapshot at hand."""
+
+    brand: str
+    run_id: UUID
+    directions: npt.NDArray[np.float32]
+    """(c, d) unit vectors: where each cell's pictures point to on average."""
+    lengths: npt.NDArray[np.float64]
+    """(c,): of the means of the cells' unit vectors: 1 where all are alike."""
+    sizes: npt.NDArray[np.float64]
+    """(c,): embedded assets in each cell."""
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """(d,): mean of all the brand's unit vectors."""
+        weights = self.sizes * self.lengths / self.sizes.sum()
+        return np.asarray(weights @ self.directions)
+
+
+class Others(Protocol):
+    """What the other brands' snapshots are at this moment. Blocks while it reads."""
+
+    def brands(self) -> Iterable[OtherBrand]:
+        """Yield every other brand that the step `across` has described, by name."""
+        ...
+
+    def assets(self, brand: OtherBrand, limit: int) -> Iterable[Sequence[Asset]]:
+        """Yield a brand's first ``limit`` assets by key, some hundreds at a time.
+
+        Ends early when its snapshot is deleted meanwhile.
+        """
+        ...
+
+
+class NoOthers:
+    """Stands for a catalogue with no other brand."""
+
+    def brands(self) -> Iterable[OtherBrand]:
+        """Yield nothing."""
+        return ()
+
+    def assets(self, brand: OtherBrand, limit: int) -> Iterable[Sequence[Asset]]:  # noqa: ARG002
+        """Yield nothing."""
+        return ()
+
+
+NO_OTHERS = NoOthers()
 
 
 def no_text() -> TextEncoder | None:
@@ -73,6 +125,7 @@ class Context:
 
     earlier: Earlier | None = None
     pixels: Pixels = no_pixels
+    others: Others = NO_OTHERS
     text: Callable[[], TextEncoder | None] = no_text
     """Loads what turns texts into vectors of the images' space, at the first call; None where there
     is none. Its `image_model` must be the snapshot's `model`."""

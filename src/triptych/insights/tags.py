@@ -64,7 +64,7 @@ def find_tags(snapshot: Snapshot) -> Found:
             f"{encoder.image_model}: embed the brand again"
         )
         raise ValueError(message)
-    hits = _find(snapshot, encoder, _directions(encoder, vocabulary))
+    hits = _find(snapshot, encoder, directions(encoder, vocabulary))
     names = [tag.name for tag in vocabulary.tags]
     marks: list[list[str] | None] = [None] * len(snapshot)
     for row, tag in zip(hits.rows.tolist(), hits.tags.tolist(), strict=True):
@@ -88,7 +88,7 @@ class _Hits:
         self.scores: Floats = np.empty(0, np.float32)
 
 
-def _directions(encoder: TextEncoder, vocabulary: Vocabulary) -> Floats:
+def directions(encoder: TextEncoder, vocabulary: Vocabulary) -> Floats:
     """Return a unit vector a tag: the mean of its texts'."""
     texts = [text for tag in vocabulary.tags for text in tag.texts]
     starts = np.cumsum([0, *(len(tag.texts) for tag in vocabulary.tags[:-1])])

@@ -17,7 +17,7 @@ from triptych.live.hub import Hub
 from triptych.live.limits import PING_S, Limits
 from triptych.live.protocol import SUBPROTOCOL, Hello, dump
 from triptych.live.session import TRY_AGAIN_LATER, Receive, Send, Session
-from triptych.ports import Queue, Reading
+from triptych.ports import Catalogue, Queue
 from triptych.telemetry.metrics import CONTENT_TYPE, exposition
 
 PATH = "/ws"
@@ -159,7 +159,7 @@ def _problem(refusal: Refusal) -> bytes:
 
 @asynccontextmanager
 async def open_live_app(
-    reading: Reading, queue: Queue, *, gate: Gate, limits: Limits
+    reading: Catalogue, queue: Queue, *, gate: Gate, limits: Limits
 ) -> AsyncIterator[LiveApp]:
     """Yield the application, its hub running; an error of the hub interrupts the body.
 

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 
 from triptych.errors import LiveUnavailable
 from triptych.live.limits import PING_S, PONG_S
-from triptych.live.protocol import RUN_PREFIX, SUBPROTOCOL
+from triptych.live.protocol import RUN_PREFIX, SUBPROTOCOL, TASK_PREFIX
 from triptych.model import Run, TimelineEvent
 from triptych.states import event_of_state, run_of_state
 
@@ -171,6 +171,26 @@ async def watch_remote(
                 return
     finally:
         await told_of.aclose()
+
+
+async def task_remote(
+    url: str, task_id: UUID, *, headers: Mapping[str, str] | None = None
+) -> Mapping[str, Any]:
+    """Return a task's last state, when it has come to it.
+
+    Raises:
+        LiveUnavailable: see `follow`; or the server knows no such task.
+    """
+    told_of = follow(url, [f"{TASK_PREFIX}{task_id}"], headers=headers)
+    try:
+        async for told in told_of:
+            if told.state is None:
+                raise LiveUnavailable(f"The server knows no task {task_id}.")
+            if told.final:
+                return told.state
+    finally:
+        await told_of.aclose()
+    raise AssertionError  # It is followed for ever.
 
 
 async def timeline_remote(

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from triptych.errors import Unavailable
+from triptych.errors import TaskNotFound, Unavailable
 from triptych.live.depths import Depths
 from triptych.live.hints import Hints
 from triptych.live.limits import (
@@ -29,18 +29,34 @@ from triptych.live.protocol import (
     BRANDS,
     QUEUES,
     RUN_PREFIX,
+    TASK_PREFIX,
     dump_state,
-    run_id_of,
+    id_of,
 )
 from triptych.live.topics import NEVER, BrandsTopic, Reader, RunTopic, Subscription, Topic
 from triptych.model import Brand, Run, TimelineEvent
-from triptych.ports import News, Queue, Reading
-from triptych.states import brand_state
+from triptych.ports import Catalogue, News, Queue, TaskState
+from triptych.states import brand_state, task_state
 
-Hint = UUID | str
-"""A run's id, a brand's name, or ``ALL_BRANDS``."""
+
+@dataclass(frozen=True, slots=True)
+class TaskHint:
+    """A task."""
+
+    id: UUID
+
+
+Hint = UUID | str | TaskHint
+"""A run's id, a brand's name, ``ALL_BRANDS``, or a task."""
 ALL_BRANDS = ""
 """No brand has this name."""
+TASK_VERSIONS = {
+    TaskState.ACCEPTED: 1,
+    TaskState.RUNNING: 2,
+    TaskState.DONE: 3,
+    TaskState.FAILED: 3,
+}
+"""A task's states only go on; while it runs, what is told of it may change."""
 RETRY_STEP_S = 0.1
 TIMELINE_READS = 4
 """Timeline pages read at a time."""
@@ -66,7 +82,7 @@ class Counters:
 class Hub:
     """Topics, and the loop that brings them what is new."""
 
-    def __init__(self, reading: Reading, queue: Queue, limits: Limits) -> None:
+    def __init__(self, reading: Catalogue, queue: Queue, limits: Limits) -> None:
         self.limits = limits
         self.counters = Counters()
         self.listening = False
@@ -113,6 +129,8 @@ class Hub:
             self._hints.add(ALL_BRANDS)
         elif topic is self._queues:
             self._depths.ask()
+        elif name.startswith(TASK_PREFIX):
+            self._hints.add(TaskHint(id_of(name)), at_once=True)
         else:
             self._hints.add(name.removeprefix(BRAND_PREFIX), at_once=True)
         return subscription
@@ -136,7 +154,9 @@ class Hub:
             elif name == QUEUES:
                 topic = self._queues
             elif name.startswith(RUN_PREFIX):
-                topic = RunTopic(name, run_id_of(name), self._timeline)
+                topic = RunTopic(name, id_of(name), self._timeline)
+            elif name.startswith(TASK_PREFIX):
+                topic = Topic(name)
             else:
                 topic = Topic(name)
                 self._brand_topics += 1
@@ -152,21 +172,29 @@ class Hub:
         """Turn news into hints for what somebody is subscribed to."""
         self._depths.note()
         if news.everything:
-            for topic in list(self._topics.values()):
-                if isinstance(topic, RunTopic):
-                    self._hints.add(topic.run_id)
-                elif topic.name.startswith(BRAND_PREFIX):
-                    self._hints.add(topic.name.removeprefix(BRAND_PREFIX))
-            if self._brands.subscriptions:
-                self._hints.add(ALL_BRANDS)
+            self._note_everything()
         brands = self._brand_wanted
         for run_id, version in news.runs.items():
             watched = self._topics.get(f"{RUN_PREFIX}{run_id}")
             if brands or (watched is not None and (version is None or version > watched.version)):
                 self._hints.add(run_id)
+        for task_id in news.tasks:
+            if f"{TASK_PREFIX}{task_id}" in self._topics:
+                self._hints.add(TaskHint(task_id))
         for name in news.brands:
             if self._brands.subscriptions or f"{BRAND_PREFIX}{name}" in self._topics:
                 self._hints.add(name)
+
+    def _note_everything(self) -> None:
+        for topic in list(self._topics.values()):
+            if isinstance(topic, RunTopic):
+                self._hints.add(topic.run_id)
+            elif topic.name.startswith(BRAND_PREFIX):
+                self._hints.add(topic.name.removeprefix(BRAND_PREFIX))
+            elif topic.name.startswith(TASK_PREFIX):
+                self._hints.add(TaskHint(id_of(topic.name)))
+        if self._brands.subscriptions:
+            self._hints.add(ALL_BRANDS)
 
     @property
     def _brand_wanted(self) -> bool:
@@ -210,7 +238,7 @@ class Hub:
         ids = [hint for hint in hinted if isinstance(hint, UUID)]
         names = [hint for hint in hinted if isinstance(hint, str)]
         found: dict[UUID, Run] = {}
-        if self._brand_wanted and hinted:
+        if self._brand_wanted and (ids or names):
             self.counters.reads += 1
             every = ALL_BRANDS in names
             brands = await (
@@ -231,6 +259,26 @@ class Hub:
                 else:
                     topic.gone()
                 self._publish(topic, run_id, final=topic.final)
+        for hint in hinted:
+            if isinstance(hint, TaskHint):
+                await self._read_task(hint)
+
+    async def _read_task(self, hint: TaskHint) -> None:
+        topic = self._topics.get(f"{TASK_PREFIX}{hint.id}")
+        if topic is None:
+            return
+        self.counters.reads += 1
+        try:
+            task = await self._reading.task(hint.id)
+        except TaskNotFound:
+            topic.offer(max(topic.version, 0), "null", final=True)
+            self._publish(topic, hint, final=True)
+            return
+        version = TASK_VERSIONS[task.state]
+        # One that opened a run goes on as that run, which is a topic of its own.
+        final = task.ended_at is not None or task.run_id is not None
+        topic.offer(version, dump_state(task_state(task)), final=final)
+        self._publish(topic, hint, final=final)
 
     def _run(self, run_id: UUID) -> RunTopic | None:
         topic = self._topics.get(f"{RUN_PREFIX}{run_id}")

@@ -26,7 +26,7 @@ ID_MAX_CHARS = 64
 SEQ_MAX = 2**53 - 1
 """The largest integer that JavaScript tells from its neighbours."""
 BRANDS, QUEUES = "brands", "queues"
-RUN_PREFIX, BRAND_PREFIX = "run:", "brand:"
+RUN_PREFIX, BRAND_PREFIX, TASK_PREFIX = "run:", "brand:", "task:"
 
 
 def check_topic(name: str) -> str:
@@ -38,26 +38,28 @@ def check_topic(name: str) -> str:
     if name in {BRANDS, QUEUES}:
         return name
     if name.startswith(RUN_PREFIX):
-        return f"{RUN_PREFIX}{run_id_of(name)}"
+        return f"{RUN_PREFIX}{id_of(name)}"
+    if name.startswith(TASK_PREFIX):
+        return f"{TASK_PREFIX}{id_of(name)}"
     if name.startswith(BRAND_PREFIX):
         try:
             return f"{BRAND_PREFIX}{check_brand(name.removeprefix(BRAND_PREFIX))}"
         except InvalidBrand as error:
             raise ValueError(error.message) from error
-    message = "name `brands`, `brand:NAME`, `run:ID` or `queues`"
+    message = "name `brands`, `brand:NAME`, `run:ID`, `task:ID` or `queues`"
     raise ValueError(message)
 
 
-def run_id_of(topic: str) -> UUID:
-    """Return the id in ``run:ID``.
+def id_of(topic: str) -> UUID:
+    """Return the id in ``run:ID`` or ``task:ID``.
 
     Raises:
         ValueError: it is no UUID.
     """
     try:
-        return UUID(topic.removeprefix(RUN_PREFIX))
+        return UUID(topic.partition(":")[2])
     except ValueError:
-        message = "a run's id is a UUID"
+        message = "an id is a UUID"
         raise ValueError(message) from None
 
 
@@ -65,7 +67,7 @@ TopicName = Annotated[
     str,
     Field(
         max_length=TOPIC_MAX_CHARS,
-        description="`brands`, `brand:NAME`, `run:ID` or `queues`.",
+        description="`brands`, `brand:NAME`, `run:ID`, `task:ID` or `queues`.",
         examples=["run:0b6e0c4e-7c0b-4f0e-9d53-3f2a8f1f7a11", "brand:nike", "brands", "queues"],
     ),
     AfterValidator(check_topic),

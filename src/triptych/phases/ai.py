@@ -16,6 +16,7 @@ import structlog
 
 from triptych.errors import Unavailable
 from triptych.insights.context import Context, Pixels, as_earlier, no_pixels, no_text
+from triptych.insights.others import StoredOthers
 from triptych.insights.step import Snapshot, Step, load_snapshot
 from triptych.insights.vocabulary import Vocabulary, default_vocabulary
 from triptych.messages import AiBody, Delivery, Headers, parse_body
@@ -108,6 +109,7 @@ class AiPhase:
         context = Context(
             earlier=None if published is None else as_earlier(published),
             pixels=self._pixels(snapshot),
+            others=StoredOthers(self._catalogue, snapshot),
             text=self._text,
             vocabulary=self._vocabulary,
         )

@@ -6,7 +6,7 @@ port is obstore's own interface. Every method that talks to a component raises t
 """
 
 from triptych.ports.access import Access, ApiKey, Scope
-from triptych.ports.ai import MARKS, Ai, AssetVectors, Marks, Published
+from triptych.ports.ai import MARKS, Ai, AssetVectors, BrandCells, Marks, Published
 from triptych.ports.browsing import (
     Age,
     AssetFilter,
@@ -43,6 +43,7 @@ __all__ = [
     "AssetFilter",
     "AssetVectors",
     "Audit",
+    "BrandCells",
     "Browsing",
     "Catalogue",
     "Claim",

@@ -56,6 +56,18 @@ class AssetVectors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BrandCells:
+    """A brand's current snapshot in a few cells, as a step described it."""
+
+    brand: str
+    run_id: UUID
+    cells: Sequence[Metadata]
+    """What the step's result says of each cell, under ``cells``; with its ``key``."""
+    vectors: AssetVectors
+    """Of the same cells, by those keys."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Published:
     """All that an AI phase has published."""
 
@@ -95,4 +107,13 @@ class Ai(Protocol):
 
     async def earlier_ai(self, run_id: UUID) -> Published | None:
         """Return what was published for the brand's last snapshot before this run's, if any."""
+        ...
+
+    async def brand_cells(
+        self, step: str, space: str, *, besides: str, after: str | None, limit: int
+    ) -> Sequence[BrandCells]:
+        """Return a page of the other brands that ``step`` described by vectors in a ``space``.
+
+        In the order of their names, behind ``after``; of each its current snapshot.
+        """
         ...

@@ -31,6 +31,7 @@ class News:
     """With the version that a run has reached, where it is known."""
     brands: set[str] = field(default_factory=set)
     """Made, changed or deleted; not those of which only a run has changed."""
+    tasks: set[UUID] = field(default_factory=set)
     queues: bool = False
     """Something was put into a queue. Queues elsewhere tell nothing."""
     everything: bool = False

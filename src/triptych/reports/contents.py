@@ -20,6 +20,7 @@ COPIES_MAX = 6
 OUTLIERS_MAX = 8
 TAGS_MAX = 20
 NEIGHBOURS_MAX = 5
+LOOKALIKES_MAX = 10
 POINTS_MAX = 200_000
 READ_BATCH = 5_000
 
@@ -97,7 +98,11 @@ async def read_contents(catalogue: Reading, brand: str) -> Contents:
         )
     ]
     duplicates = [
-        await named.family(str(entry["kind"]), int(entry["size"]), entry["members"][:COPIES_MAX])
+        await named.family(
+            "; best: ".join(filter(None, (str(entry["kind"]), entry.get("why")))),
+            int(entry["size"]),
+            entry["members"][:COPIES_MAX],
+        )
         for entry in results.get("duplicates", {}).get("groups", [])[:GROUPS_MAX]
     ]
     return Contents(

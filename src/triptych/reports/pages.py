@@ -6,10 +6,11 @@ import base64
 import html
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markdown_it import MarkdownIt
 
-from triptych.reports.contents import NEIGHBOURS_MAX, TAGS_MAX, Contents
+from triptych.reports.contents import LOOKALIKES_MAX, NEIGHBOURS_MAX, TAGS_MAX, Contents
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #181a20; --faint: #5f6470; --line: #d9dce3; --paper: #fff }
@@ -25,6 +26,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 td, th { padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); text-align: left }
 em { color: var(--faint) } code { overflow-wrap: anywhere }
 """
+
+KIND_GAIN_MIN = 0.01
+"""A kind's share of the pictures has to change by this to be worth a word."""
 
 Pictures = Mapping[str, bytes]
 """PNGs by file name."""
@@ -107,13 +111,26 @@ def _look(contents: Contents, pictures: Pictures) -> list[str]:
         parts.append(
             f"Coherence {coherence['score']:.2f} (0: like unrelated pictures, 1: all alike)."
         )
-    change = look.get("change")
-    if change and coherence is not None:
-        parts.append(
-            f"Against the snapshot before: {change.get('added', 0):,} assets added, "
-            f"{change.get('removed', 0):,} removed."
-        )
-    return parts
+    shapes = look.get("shapes") or {}
+    if shapes:
+        told = ", ".join(f"{entry['share']:.0%} {name}" for name, entry in shapes.items())
+        parts.append(f"Shapes: {told}.")
+    return [*parts, _change(look.get("change"))]
+
+
+def _change(change: Mapping[str, Any] | None) -> str:
+    if not change:
+        return ""
+    told = []
+    if "added" in change:
+        told.append(f"{change['added']:,} assets added, {change['removed']:,} removed")
+    if "palette" in change:
+        told.append(f"the palette moved by {change['palette']:.2f} (from black to white is 1)")
+    kinds = change.get("kinds") or {}
+    told += [f"{name}s {gain:+.0%}" for name, gain in kinds.items() if abs(gain) >= KIND_GAIN_MIN]
+    if "coherence" in change:
+        told.append(f"coherence {change['coherence']:+.2f}")
+    return f"Against the snapshot before: {'; '.join(told)}." if told else ""
 
 
 def _clusters(contents: Contents, pictures: Pictures) -> list[str]:
@@ -124,7 +141,9 @@ def _clusters(contents: Contents, pictures: Pictures) -> list[str]:
         f"{found['cluster_count']:,} clusters hold {found['clustered']:,} assets; "
         f"{found['noise']:,} belong to none."
     )
-    return ["## Clusters", told, _image("clusters.png", "The largest clusters", pictures)]
+    rows = [(family.label, family.size) for family in contents.clusters]
+    table = _table(("cluster", "assets"), rows) if rows else ""
+    return ["## Clusters", told, _image("clusters.png", "The largest clusters", pictures), table]
 
 
 def _duplicates(contents: Contents, pictures: Pictures) -> list[str]:
@@ -166,13 +185,30 @@ def _outliers(contents: Contents, pictures: Pictures) -> list[str]:
 
 
 def _across(contents: Contents) -> list[str]:
-    nearest = contents.result("across").get("nearest") or []
+    across = contents.result("across")
+    nearest = across.get("nearest") or []
     if not nearest:
         return []
     rows = [
-        (str(entry["brand"]), f"{entry['similarity']:.2f}") for entry in nearest[:NEIGHBOURS_MAX]
+        (
+            str(entry["brand"]),
+            f"{entry['similarity']:.2f}",
+            "not looked at" if entry.get("compared") is None else f"{entry['lookalikes']:,}",
+        )
+        for entry in nearest[:NEIGHBOURS_MAX]
     ]
-    return ["## Nearest brands", _table(("brand", "similarity"), rows)]
+    parts = ["## Nearest brands", _table(("brand", "similarity", "pictures that both have"), rows)]
+    alike = across.get("lookalikes") or []
+    if alike:
+        lines = [
+            f"- {_text(str(entry['brand']))}: <{_url(str(entry['url']))}>"
+            for entry in alike[:LOOKALIKES_MAX]
+        ]
+        parts += [
+            f"{across['lookalike_count']:,} look-alikes, the most alike first:",
+            "\n".join(lines),
+        ]
+    return parts
 
 
 def _failed(contents: Contents) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+import asyncpg
 import numpy as np
 from pgvector import HalfVector
 
 from triptych.adapters.postgres.rows import to_insight, to_run
 from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
 from triptych.model import KEY_BYTES, AiState, Insight, Metadata, Run
-from triptych.ports import MARKS, AssetVectors, Marks, Published
+from triptych.ports import MARKS, AssetVectors, BrandCells, Marks, Published
 from triptych.ports.webhooks import Event
 
 ERROR_MAX_CHARS = 1000
@@ -106,6 +107,28 @@ class PostgresAi:
                     column.append(row[name])
             after = page[-1]["key"]
         return Marks(np.frombuffer(bytes(keys), np.uint8).reshape(-1, KEY_BYTES), values)
+
+    async def brand_cells(
+        self, step: str, space: str, *, besides: str, after: str | None, limit: int
+    ) -> Sequence[BrandCells]:
+        """See `triptych.ports.Ai.brand_cells`."""
+        rows = await self._database.rows("brand_cells", step, space, besides, after, limit)
+        ids = [row["run_id"] for row in rows]
+        vectors: dict[UUID, list[asyncpg.Record]] = {run_id: [] for run_id in ids}
+        for vector in await self._database.rows("vectors_of", ids, space):
+            vectors[vector["run_id"]].append(vector)
+        return [
+            BrandCells(
+                row["name"], row["run_id"], row["cells"], _space(space, vectors[row["run_id"]])
+            )
+            for row in rows
+        ]
+
+
+def _space(space: str, rows: Sequence[asyncpg.Record]) -> AssetVectors:
+    keys = np.frombuffer(b"".join(row["key"] for row in rows), np.uint8).reshape(-1, KEY_BYTES)
+    vectors = np.array([row["embedding"] for row in rows], np.float16)
+    return AssetVectors(space, keys, vectors.reshape(len(rows), -1 if rows else 0))
 
 
 async def _replace_marks(tx: Transaction, run_id: UUID, marks: Marks | None) -> None:

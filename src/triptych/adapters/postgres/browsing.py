@@ -10,9 +10,9 @@ from uuid import UUID
 import asyncpg
 
 from triptych.adapters.postgres.reading import check_kept
-from triptych.adapters.postgres.rows import to_asset, to_brand, to_run
+from triptych.adapters.postgres.rows import brand_not_found, to_asset, to_brand, to_run
 from triptych.adapters.postgres.session import Database
-from triptych.errors import AssetNotFound, BrandNotFound
+from triptych.errors import AssetNotFound
 from triptych.model import Asset, Run, RunState
 from triptych.ports import (
     Age,
@@ -67,14 +67,14 @@ class PostgresBrowsing:
         """See `triptych.ports.Browsing.scheduled`."""
         rows = await self._database.rows("brand_page", name)
         if not rows:
-            raise _no_brand(name)
+            raise brand_not_found(name)
         return to_scheduled(rows[0])
 
     async def snapshot_of(self, brand: str) -> UUID | None:
         """See `triptych.ports.Browsing.snapshot_of`."""
         rows = await self._database.rows("current_run_of", brand)
         if not rows:
-            raise _no_brand(brand)
+            raise brand_not_found(brand)
         run_id: UUID | None = rows[0]["current_run"]
         return run_id
 
@@ -260,7 +260,3 @@ def no_such_asset(brand: str) -> AssetNotFound:
         f"The snapshot of brand {brand!r} has no such asset.",
         remedy="List the brand's assets; one that a re-run dropped is in older snapshots.",
     )
-
-
-def _no_brand(name: str) -> BrandNotFound:
-    return BrandNotFound(f"There is no brand {name!r}.", remedy="List the brands.")

@@ -16,7 +16,8 @@ from triptych.adapters.postgres.statements import statements
 from triptych.errors import DatabaseUnavailable
 from triptych.ports import News
 
-RUNS, BRANDS, QUEUES = "triptych_runs", "triptych_brands", "triptych_queues"
+RUNS, BRANDS = "triptych_runs", "triptych_brands"
+TASKS, QUEUES = "triptych_tasks", "triptych_queues"
 """The channels."""
 CATCH_UP_MARGIN = timedelta(seconds=10)
 """Transactions commit later than the time they stamped; those are looked at twice."""
@@ -73,6 +74,7 @@ class PostgresFeed:
                 for channel, heard in (
                     (RUNS, self._heard_run),
                     (BRANDS, self._heard_brand),
+                    (TASKS, self._heard_task),
                     (QUEUES, self._heard_queue),
                 ):
                     await asyncio.wait_for(
@@ -158,6 +160,9 @@ class PostgresFeed:
 
     def _heard_brand(self, payload: str) -> None:
         self._news.brands.add(payload)
+
+    def _heard_task(self, payload: str) -> None:
+        self._news.tasks.add(UUID(payload))
 
     def _heard_queue(self, _payload: str) -> None:
         self._news.queues = True

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from triptych.adapters.postgres.feed import PostgresFeed
 from triptych.adapters.postgres.rows import (
+    brand_not_found,
     to_asset,
     to_brand,
     to_event,
@@ -21,7 +22,7 @@ from triptych.adapters.postgres.rows import (
     to_staged,
 )
 from triptych.adapters.postgres.session import Database
-from triptych.errors import BrandNotFound, RunNotFound, SnapshotCollected
+from triptych.errors import RunNotFound, SnapshotCollected
 from triptych.interruption import ending_with
 from triptych.model import (
     Asset,
@@ -66,9 +67,7 @@ class PostgresReading:
         """See `triptych.ports.Reading.brand`."""
         found = await self.brands_of([name], [])
         if not found:
-            raise BrandNotFound(
-                f"There is no brand {name!r}.", remedy="`triptych status` lists the brands."
-            )
+            raise brand_not_found(name)
         return found[0]
 
     async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:

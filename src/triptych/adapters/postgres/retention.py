@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from triptych.adapters.postgres.rows import brand_not_found
 from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction
-from triptych.errors import BrandNotFound, Conflict
+from triptych.errors import Conflict
 
 EMPTIED = (
     "empty_assets",
@@ -91,7 +92,7 @@ class PostgresRetention:
     async def begin_deletion(self, brand: str) -> None:
         """See `triptych.ports.Retention.begin_deletion`."""
         if not await self._database.rows("begin_deletion", brand):
-            raise BrandNotFound(f"There is no brand {brand!r}.")
+            raise brand_not_found(brand)
 
     async def delete_brand(self, brand: str, *, limit: int) -> bool:
         """See `triptych.ports.Retention.delete_brand`."""

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import orjson
 
+from triptych.errors import BrandNotFound
 from triptych.model import (
     AiState,
     Asset,
@@ -153,3 +154,10 @@ def from_colours(colours: Sequence[Colour]) -> str:
 def to_colours(column: Sequence[tuple[str, float]]) -> tuple[Colour, ...]:
     """Read the column ``colours``."""
     return tuple(Colour(int(rgb[1:], 16), share) for rgb, share in column)
+
+
+def brand_not_found(name: str) -> BrandNotFound:
+    """Return the error of a brand that is not there."""
+    return BrandNotFound(
+        f"There is no brand {name!r}.", remedy="`triptych status` lists the brands."
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from triptych.adapters.postgres.rows import to_run
+from triptych.adapters.postgres.rows import brand_not_found, to_run
 from triptych.adapters.postgres.session import Database, Transaction
-from triptych.errors import BrandNotFound, Conflict
+from triptych.errors import Conflict
 from triptych.messages import (
     AI_QUEUE,
     HEADER_ITEM,
@@ -55,7 +55,7 @@ class PostgresSteering:
             row = await tx.row("lock_current_run", brand)
             if row is None:
                 if not await tx.row("current_run_of", brand):
-                    raise BrandNotFound(f"There is no brand {brand!r}.")
+                    raise brand_not_found(brand)
                 raise Conflict(
                     f"Brand {brand!r} has no snapshot.", remedy="Wait for its first commit."
                 )

@@ -53,3 +53,16 @@ order by e.ended_at desc limit 1
 
 -- marks --
 select * from marks where run_id = $1 and ($2::bytea is null or key > $2) order by key limit $3
+
+-- brand_cells --
+-- The other brands ($3 is left out) that a step ($1) described by vectors in a space ($2).
+select b.name, b.current_run as run_id, i.result -> 'cells' as cells
+from brands b join insights i on i.run_id = b.current_run and i.kind = $1
+where i.error is null and b.name <> $3 and ($4::text is null or b.name > $4)
+  and jsonb_typeof(i.result -> 'cells') = 'array'
+  and exists (select from vectors v where v.run_id = b.current_run and v.model = $2)
+order by b.name limit $5
+
+-- vectors_of --
+select run_id, key, embedding from vectors where run_id = any($1) and model = $2
+order by run_id, key

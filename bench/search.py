@@ -1,0 +1,144 @@
+"""How quick search is, and how quickly the index across brands follows.
+
+``python -m bench.search N`` fills an embedded Postgres with one brand of N assets (vectors in half
+precision around 300 centres), lets the indexer go through it, and prints medians of searches with
+and without filters, in the brand and across brands, and the index's recall@10 beside the exact
+answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import numpy.typing as npt
+from pgvector import HalfVector
+
+from triptych.adapters.postgres.catalogue import PostgresCatalogue
+from triptych.adapters.postgres.migrate import migrate
+from triptych.adapters.postgres.server import EmbeddedPostgres
+from triptych.adapters.postgres.session import Database, Transaction
+from triptych.ports import AssetFilter, Nearest
+from triptych.workers.indexer import Indexer
+
+DIMENSION = 1_280
+CENTRES = 300
+RANK = 64
+SPREAD = 0.5
+BATCH = 5_000
+ROUNDS = 9
+QUERIES = 30
+HITS = 10
+DEADLINE_S = 60.0
+MODEL = "m"
+FILTERS = {
+    "no filter": AssetFilter(),
+    "a tag of 1 in 256": AssetFilter(tag="rare"),
+    "a cluster of 1 in 256": AssetFilter(cluster="c7"),
+    "a word of 1 in 10 URLs": AssetFilter(text="/1"),
+}
+
+
+class Vectors:
+    """Unit vectors around centres, on a few directions."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+        self._basis = self._random.normal(size=(RANK, DIMENSION)).astype(np.float32)
+        self._centres = self._random.normal(size=(CENTRES, RANK)).astype(np.float32)
+
+    def draw(self, count: int) -> npt.NDArray[np.float32]:
+        """Return ``count`` more."""
+        near = self._centres[self._random.integers(0, CENTRES, count)]
+        spread = SPREAD * self._random.normal(size=(count, RANK))
+        vectors = (near + spread) @ self._basis
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+async def fill(database: Database, vectors: Vectors, count: int) -> UUID:
+    """Commit one brand, without going through a run, and mark its assets."""
+    run_id = uuid4()
+    await database.fetch("insert into brands (name) values ('nike')")
+    await database.fetch(
+        "insert into runs (id, brand, kind, state, tolerated_failures, max_attempts, deadline_s,"
+        " deadline_at, sealed, added, kept, changed, removed, ended_at)"
+        " values ($1, 'nike', 'full', 'committed', 0.5, 5, 60, now(), true, $2, 0, 0, 0, now())",
+        run_id,
+        count,
+    )
+    columns = ("run_id", "key", "brand", "url", "sha256", "object_key", "media_type")
+    columns += ("size_bytes", "width", "height", "phash", "model", "embedding", "metadata")
+    random = np.random.default_rng(1)
+
+    def rows(start: int) -> Iterator[tuple[object, ...]]:
+        for at, vector in enumerate(vectors.draw(min(BATCH, count - start)), start=start):
+            what = (run_id, random.bytes(16), "nike", f"https://x.example/{at}", random.bytes(32))
+            kind = ("sha256/x", "image/png", 1, 4, 3, 1)
+            yield (*what, *kind, MODEL, HalfVector(vector), {"alt": f"picture {at}"})
+
+    for start in range(0, count, BATCH):
+
+        async def copy(tx: Transaction, start: int = start) -> None:
+            await tx.copy("assets", columns, rows(start))
+
+        await database.transact(copy)
+    await database.fetch("update brands set current_run = $1", run_id)
+    await database.fetch(
+        "insert into marks (run_id, key, tags, cluster) select run_id, key,"
+        " case when get_byte(key, 0) = 0 then array['rare'] end, 'c' || get_byte(key, 1)"
+        " from assets"
+    )
+    return run_id
+
+
+async def measure(catalogue: PostgresCatalogue, run_id: UUID, vectors: Vectors) -> None:
+    """Print the medians, and the recall."""
+    for what, matching in FILTERS.items():
+        seconds: dict[str, list[float]] = {"in the brand": [], "across brands": []}
+        for vector in vectors.draw(ROUNDS):
+            wanted = Nearest(MODEL, vector, HITS, DEADLINE_S, matching)
+            begun = time.perf_counter()
+            await catalogue.nearest_in(run_id, wanted)
+            seconds["in the brand"].append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            await catalogue.nearest_anywhere(wanted)
+            seconds["across brands"].append(time.perf_counter() - begun)
+        told = ", ".join(
+            f"{where} {statistics.median(taken) * 1000:.0f} ms" for where, taken in seconds.items()
+        )
+        print(f"{what}: {told}")
+    found = 0
+    for vector in vectors.draw(QUERIES):
+        wanted = Nearest(MODEL, vector, HITS, DEADLINE_S)
+        exact = {hit.asset.key for hit in (await catalogue.nearest_in(run_id, wanted)).rows}
+        walked = {hit.asset.key for hit in (await catalogue.nearest_anywhere(wanted)).rows}
+        found += len(exact & walked)
+    print(f"recall@{HITS} of the index: {found / (QUERIES * HITS):.3f}")
+
+
+async def main(count: int) -> None:
+    """Fill, index, measure."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with EmbeddedPostgres(Path(folder), extra={"fsync": "off"}) as server:
+            database = Database(server.dsn)
+            await migrate(database)
+            catalogue = PostgresCatalogue(database, run_cap_s=3600)
+            vectors = Vectors()
+            run_id = await fill(database, vectors, count)
+            begun = time.perf_counter()
+            await Indexer(catalogue).catch_up()
+            print(f"{count:,} assets, entered at {count / (time.perf_counter() - begun):.0f}/s")
+            await database.fetch("analyze")
+            await measure(catalogue, run_id, vectors)
+            await catalogue.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000))

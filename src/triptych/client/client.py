@@ -1,0 +1,322 @@
+"""The API from Python: nouns in and out, errors as they would be raised here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from triptych.client.nouns import (
+    asset_of,
+    brand_of,
+    depth_of,
+    failures_of,
+    insight_of,
+    matches_of,
+)
+from triptych.client.problems import error_of
+from triptych.errors import ServerUnavailable, SettingsError, TaskFailed
+from triptych.live.client import task_remote, watch_remote
+from triptych.model import AiState, Asset, Brand, Insight, Run
+from triptych.ports import FailureGroup, QueueDepth
+from triptych.search.room import Matches
+from triptych.states import run_of_state
+
+PREFIX = "/api/v1"
+ANSWER_S = 60.0
+"""For one answer, its body included; files take as long as they take."""
+CHUNK_BYTES = 1024 * 1024
+PAGE_MAX = 500
+TRIES = 3
+"""Of a request whose answer was lost: each that changes something has an idempotency key."""
+TRY_STEP_S = 0.5
+RETRIED = frozenset({502, 503, 504})
+
+Json = dict[str, Any]
+
+
+class Client:
+    """One server. Every method raises what the server refuses with, and `ServerUnavailable`."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base: URL, headers: Mapping[str, str]
+    ) -> None:
+        self._session = session
+        self._base = base
+        self._headers = headers
+
+    # --- read ---------------------------------------------------------------------------------
+
+    async def brands(self) -> Sequence[Brand]:
+        """Return all brands, by name."""
+        return [brand_of(shown) async for shown in self._pages("/brands", {})]
+
+    async def brand(self, name: str) -> Brand:
+        """Return a brand.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        return brand_of(await self._get(f"/brands/{_part(name)}"))
+
+    async def run(self, run_id: UUID) -> Run:
+        """Return a run.
+
+        Raises:
+            RunNotFound: there is none of that id.
+        """
+        return run_of_state(await self._get(f"/runs/{run_id}"))
+
+    async def assets(
+        self, brand: str, *, limit: int, cursor: str | None = None, **filters: str
+    ) -> tuple[Sequence[Asset], str | None]:
+        """Return some of a brand's assets, and the cursor of those behind them."""
+        query = {"limit": str(min(limit, PAGE_MAX)), **filters}
+        if cursor is not None:
+            query["cursor"] = cursor
+        found: list[Asset] = []
+        while True:
+            query["limit"] = str(min(limit - len(found), PAGE_MAX))
+            page = await self._get(f"/brands/{_part(brand)}/assets", query)
+            found += [asset_of(shown) for shown in page["items"]]
+            if page["next"] is None or len(found) >= limit:
+                return found, page["next"]
+            query["cursor"] = page["next"]
+
+    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
+        """Return what failed in a run by reason, with some examples of each."""
+        groups = (await self._get(f"/runs/{run_id}/failures"))["items"]
+        told = []
+        for group in groups:
+            query = {"limit": str(min(examples, PAGE_MAX))}
+            page = await self._get(f"/runs/{run_id}/failures/{group['reason']}", query)
+            told.append(failures_of(group, page["items"]))
+        return told
+
+    async def depths(self) -> Sequence[QueueDepth]:
+        """Return how deep the queues are."""
+        return [depth_of(shown) for shown in (await self._get("/queues"))["items"]]
+
+    async def insights(
+        self, brand: str
+    ) -> tuple[UUID | None, AiState, str | None, Sequence[Insight]]:
+        """Return a brand's snapshot, how its AI phase stands and why, and what that found."""
+        shown = await self._get(f"/brands/{_part(brand)}/insights")
+        run = UUID(shown["run"]) if shown["run"] is not None else None
+        found = [insight_of(each) for each in shown["items"]]
+        return run, AiState(shown["ai_state"]), shown["ai_reason"], found
+
+    # --- search -------------------------------------------------------------------------------
+
+    async def search(self, text: str, **options: str) -> Matches:
+        """Return the assets that show what a text says; options are the API's."""
+        return matches_of(await self._get("/search", {"q": text, **options}))
+
+    async def search_by_asset(self, asset: str, **options: str) -> Matches:
+        """Return the assets that look like one."""
+        return matches_of(await self._get("/search", {"asset": asset, **options}))
+
+    async def search_by_image(self, body: bytes, **options: str) -> Matches:
+        """Return the assets that look like a picture."""
+        headers = {"Content-Type": "application/octet-stream"}
+        shown = await self._ask("POST", "/search", query=options, data=body, headers=headers)
+        return matches_of(shown)
+
+    # --- submit -------------------------------------------------------------------------------
+
+    async def start(self, brand: str, *, source: str | None = None) -> Run:
+        """Start a run of a brand, or return its active one."""
+        body = {"source": source} if source is not None else {}
+        return await self._opened(f"/brands/{_part(brand)}/runs", body)
+
+    async def reembed(self, brand: str) -> Run:
+        """Open a run that embeds a brand's snapshot anew."""
+        return await self._opened(f"/brands/{_part(brand)}/reembed", {})
+
+    async def redrive(self, run_id: UUID) -> Run:
+        """Open a run of an ended run's failed items."""
+        return await self._opened(f"/runs/{run_id}/redrive")
+
+    async def steer(self, run_id: UUID, verb: str) -> Run:
+        """Pause, resume or cancel a run; return how it stands."""
+        return await self._opened(f"/runs/{run_id}/{verb}")
+
+    async def export(self, brand: str, kind: str) -> Json:
+        """Have a brand's snapshot exported; return the task, when it is done.
+
+        Raises:
+            TaskFailed: it failed.
+        """
+        path = f"/brands/{_part(brand)}/exports"
+        return await self._done(await self._submit("POST", path, {"format": kind}))
+
+    async def delete_brand(self, brand: str) -> Json:
+        """Have a brand deleted; return the task, when it is done."""
+        return await self._done(await self._submit("DELETE", f"/brands/{_part(brand)}"))
+
+    async def watch(self, run_id: UUID) -> AsyncIterator[Run]:
+        """Yield a run's states, newer ones only, until it and its AI phase are over."""
+        async for run in watch_remote(self._live, run_id, headers=self._headers):
+            yield run
+
+    async def fetch_file(self, task: str, name: str, path: Path) -> None:
+        """Write a file of an export to ``path``, whole or not at all."""
+        part = path.with_name(f"{path.name}.part")
+        try:
+            async with self._answer("GET", f"/tasks/{task}/files/{_part(name)}") as response:
+                with part.open("wb") as file:
+                    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                        await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(part.replace, path)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unavailable(error) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    # --- how ----------------------------------------------------------------------------------
+
+    async def _opened(self, path: str, body: Json | None = None) -> Run:
+        task = await self._submit("POST", path, body)
+        return await self.run(UUID(task["run"]))
+
+    async def _submit(self, method: str, path: str, body: Json | None = None) -> Json:
+        headers = {"Idempotency-Key": str(uuid4())}
+        return await self._ask(method, path, body=body, headers=headers)
+
+    async def _done(self, task: Json) -> Json:
+        """Return a task when it has ended, which live status tells."""
+        if task["ended_at"] is None:
+            task_id = UUID(task["id"])
+            task = dict(await task_remote(self._live, task_id, headers=self._headers))
+        if task["state"] == "failed":
+            told = task["result"]
+            raise TaskFailed(told.get("error"), remedy=told.get("remedy"))
+        return task
+
+    async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
+        asked = {"limit": str(PAGE_MAX), **query}
+        while True:
+            page = await self._get(path, asked)
+            for shown in page["items"]:
+                yield shown
+            if page["next"] is None:
+                return
+            asked["cursor"] = page["next"]
+
+    async def _get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        return await self._ask("GET", path, query=query)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
+        """Ask until there is an answer, a few times."""
+        if body is not None:
+            data, headers = (
+                orjson.dumps(body),
+                {**(headers or {}), "Content-Type": "application/json"},
+            )
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    async with self._answer(method, path, query, data, headers) as response:
+                        answer: Json = orjson.loads(await response.read())
+                        return answer
+            except (aiohttp.ClientError, OSError, ServerUnavailable) as error:
+                if attempt == TRIES:
+                    raise self._unavailable(error) from error
+            except ValueError as error:
+                raise self._unavailable(error) from error
+            await asyncio.sleep(TRY_STEP_S * attempt)
+        raise AssertionError
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = self._base.joinpath(f"{PREFIX}{path}".lstrip("/"), encoded=True).with_query(query)
+        async with self._session.request(
+            method,
+            url,
+            data=data,
+            headers={**self._headers, **(headers or {})},
+            allow_redirects=False,
+        ) as response:
+            if response.status in RETRIED:
+                raise ServerUnavailable(f"{self._base} answers {response.status}.")
+            if not response.ok or response.status >= 300:
+                try:
+                    problem = orjson.loads(await response.read())
+                except ValueError:
+                    problem = None
+                raise error_of(response.status, problem)
+            yield response
+
+    @property
+    def _live(self) -> str:
+        scheme = "wss" if self._base.scheme == "https" else "ws"
+        return str(self._base.with_scheme(scheme) / "ws")
+
+    def _unavailable(self, error: Exception) -> ServerUnavailable:
+        if isinstance(error, ServerUnavailable):
+            return error
+        return ServerUnavailable(
+            f"{self._base} does not answer ({error or type(error).__name__}).",
+            remedy="Check --server, and that it runs.",
+        )
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+@asynccontextmanager
+async def open_client(server: str, key: str | None = None) -> AsyncIterator[Client]:
+    """Open a client of the server at ``https://host[:port]``; ``key`` is an API key.
+
+    Raises:
+        SettingsError: the address is none.
+    """
+    base = server_url(server)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield Client(session, base, headers)
+
+
+def server_url(text: str) -> URL:
+    """Return a server's address.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        url = URL(text)
+    except ValueError:
+        url = URL()
+    plain = url.path in {"", "/"} and not (url.query_string or url.fragment or url.user)
+    if url.scheme not in {"http", "https"} or not url.host or not plain:
+        raise SettingsError(
+            "Not a server's address.",
+            field="--server",
+            remedy="Write https://host or http://127.0.0.1:8321, without a path.",
+        )
+    return url.with_path("/")

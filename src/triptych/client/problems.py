@@ -1,0 +1,50 @@
+"""From problem details back to errors: a refusal from afar is raised as it would be here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from triptych import errors
+from triptych.errors import BadInput, ServerRefused, TriptychError
+
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def reason_of(kind: type[TriptychError]) -> str:
+    """Return the ``reason`` that a problem of an error's class has."""
+    return "-".join(_WORDS.split(kind.__name__)).lower()
+
+
+def _kinds(parent: type[TriptychError]) -> Iterator[type[TriptychError]]:
+    for kind in parent.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
+
+
+KINDS = {
+    reason_of(kind): kind for kind in _kinds(TriptychError) if kind.__module__ == errors.__name__
+}
+
+
+def error_of(status: int, problem: Any) -> TriptychError:
+    """Return what a problem stands for; `ServerRefused` if it is none that is known here."""
+    if not isinstance(problem, dict):
+        return ServerRefused(f"The server answers {status} {_phrase(status)}.")
+    detail = str(problem.get("detail") or problem.get("title") or _phrase(status))
+    remedy = problem.get("remedy")
+    kind = KINDS.get(str(problem.get("reason")), ServerRefused)
+    if issubclass(kind, BadInput):
+        return kind(detail, field=str(problem.get("field") or "request"), remedy=remedy)
+    if kind.__init__ is not TriptychError.__init__:
+        kind = ServerRefused  # It tells more than a problem does.
+    return kind(detail, remedy=remedy)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "as no server should"

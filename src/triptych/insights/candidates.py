@@ -1,0 +1,169 @@
+"""Pairs that may show one picture: nearest by embedding, and near by perceptual hash.
+
+All pairs are compared, block by block in matrix products and counts of bits, and only the nearest
+few of each content are kept: 100,000 contents take minutes and some 100 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+HAMMING_MAX_BITS = 10
+"""Of 64: how far apart the perceptual hashes of candidates may be."""
+COSINE_MIN = 0.5
+"""How near the embeddings of candidates must be, of those whose hashes are not near. Of ten edits
+of photographs, 1 in 500 is farther than that from its original."""
+NEAREST = 16
+"""Candidates of a content by embedding, and as many by hash."""
+DIMENSIONS = 256
+"""Embeddings of more are first brought to so many principal directions; what is kept is measured
+in all of theirs."""
+FIT_MAX = 10_000
+ROWS = 1_024
+COLUMNS = 8_192
+"""Contents compared at a time: 34 MB of cosines."""
+GATHERED = 4_096
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+Hashes = npt.NDArray[np.uint64]
+NOTHING = np.zeros((0, 2), np.intp)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Pairs of contents, the likeliest first."""
+
+    pairs: Indices
+    """(n, 2), the first below the second."""
+    cosines: Floats
+    """Of their embeddings; NaN where one has none."""
+    bits: npt.NDArray[np.uint8]
+    """In which their hashes differ; 64 where a hash proves nothing."""
+
+
+def find_candidates(
+    embeddings: npt.NDArray[np.float16],
+    vector_of: Indices,
+    hashes: Hashes,
+    structured: npt.NDArray[np.bool_],
+    progress: Callable[[float], None],
+) -> Candidates:
+    """Return the pairs of contents that may show one picture.
+
+    Args:
+        embeddings: unit vectors.
+        vector_of: the embedding of each content, or -1.
+        hashes: of each content.
+        structured: which of them say anything of the picture.
+        progress: is told how far this is, 0..1.
+    """
+    embedded = np.flatnonzero(vector_of >= 0)
+    by_vector = _near_vectors(embeddings, vector_of[embedded], lambda done: progress(0.8 * done))
+    by_hash = _near_hashes(hashes[structured], lambda done: progress(0.8 + 0.2 * done))
+    pairs = np.concatenate([embedded[by_vector], np.flatnonzero(structured)[by_hash]])
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
+    bits[~structured[pairs].all(axis=1)] = 64
+    cosines = _cosines(embeddings, vector_of[pairs])
+    # Hashes this near are as good a reason as cosines from 0.75 (10 bits) to 1 (none).
+    likely = np.fmax(cosines, np.where(bits <= HAMMING_MAX_BITS, 1 - bits / 40, -1))
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -likely))
+    return Candidates(pairs[order], cosines[order], bits[order])
+
+
+def _near_vectors(
+    embeddings: npt.NDArray[np.float16], rows: Indices, progress: Callable[[float], None]
+) -> Indices:
+    if rows.size < 2:
+        return NOTHING
+    reduced = _reduced(embeddings, rows)
+
+    def cosines(these: slice, those: slice) -> Floats:
+        product: Floats = reduced[these] @ reduced[those].T
+        return product
+
+    return _nearest(cosines, rows.size, COSINE_MIN, progress)
+
+
+def _reduced(embeddings: npt.NDArray[np.float16], rows: Indices) -> Floats:
+    """Return the embeddings in their principal directions, of length 1 again."""
+    sample = embeddings[rows[:: max(1, rows.size // FIT_MAX)]].astype(np.float32)
+    _, directions = np.linalg.eigh(sample.T @ sample)
+    kept = directions[:, -DIMENSIONS:]
+    reduced = np.empty((rows.size, kept.shape[1]), np.float32)
+    for start in range(0, rows.size, GATHERED):
+        block = embeddings[rows[start : start + GATHERED]].astype(np.float32) @ kept
+        lengths = np.linalg.norm(block, axis=1, keepdims=True)
+        reduced[start : start + GATHERED] = block / np.maximum(lengths, 1e-6)
+    return reduced
+
+
+def _near_hashes(hashes: Hashes, progress: Callable[[float], None]) -> Indices:
+    def closeness(these: slice, those: slice) -> Floats:
+        apart = np.bitwise_count(hashes[these][:, None] ^ hashes[those][None, :])
+        near: Floats = np.subtract(64, apart, dtype=np.float32)
+        return near
+
+    return _nearest(closeness, hashes.size, 64 - HAMMING_MAX_BITS, progress)
+
+
+def _nearest(
+    closeness: Callable[[slice, slice], Floats],
+    count: int,
+    least: float,
+    progress: Callable[[float], None],
+) -> Indices:
+    """Return the `NEAREST` of each that are at least so close, as pairs. Of equals the first."""
+    found = [NOTHING]
+    for start in range(0, count, ROWS):
+        these = slice(start, min(start + ROWS, count))
+        bound = np.full((these.stop - start, 1), least, np.float32)
+        row, column, close = np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, np.float32)
+        for begin in range(0, count, COLUMNS):
+            block = closeness(these, slice(begin, min(begin + COLUMNS, count)))
+            own = np.arange(max(start, begin), min(these.stop, begin + block.shape[1]))
+            block[own - start, own - begin] = -np.inf
+            near = block >= bound
+            for crowded in np.flatnonzero(near.sum(axis=1) > NEAREST):
+                _thin(near[crowded], block[crowded])
+            rows, columns = np.divmod(np.flatnonzero(near), block.shape[1])
+            row = np.concatenate([row, rows])
+            column = np.concatenate([column, columns + begin])
+            close = np.concatenate([close, block[rows, columns]])
+            order = np.lexsort((column, -close, row))
+            row, column, close = row[order], column[order], close[order]
+            rank = np.arange(row.size) - np.searchsorted(row, row)
+            kept = rank < NEAREST
+            row, column, close, rank = row[kept], column[kept], close[kept], rank[kept]
+            last = rank == NEAREST - 1
+            bound[row[last], 0] = close[last]
+        found.append(np.stack([row + start, column], axis=1))
+        progress(these.stop / count)
+    return np.concatenate(found)
+
+
+def _thin(near: npt.NDArray[np.bool_], close: Floats) -> None:
+    """Leave the `NEAREST` of those that are near; of equals the first."""
+    at = np.flatnonzero(near)
+    values = close[at]
+    last = np.partition(values, -NEAREST)[-NEAREST]
+    near[at[values < last]] = False
+    nearer = int((values > last).sum())
+    near[at[values == last][NEAREST - nearer :]] = False
+
+
+def _cosines(embeddings: npt.NDArray[np.float16], pairs: Indices) -> Floats:
+    """Return the cosine of each pair of embeddings; NaN where one is missing."""
+    cosines = np.full(len(pairs), np.nan, np.float32)
+    both = np.flatnonzero((pairs >= 0).all(axis=1))
+    for start in range(0, both.size, GATHERED):
+        at = both[start : start + GATHERED]
+        first = embeddings[pairs[at, 0]].astype(np.float32)
+        second = embeddings[pairs[at, 1]].astype(np.float32)
+        cosines[at] = np.einsum("ij,ij->i", first, second)
+    return cosines
