@@ -14,7 +14,7 @@ UV := $(BIN)/uv
 READY := $(VENV)/.ready
 DASHBOARD := src/triptych/dashboard/.built
 DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path "*/src/api/schema.d.ts" -not -name reasons.json)
-CHROMIUM := .chromium/.ready
+BROWSER := .chromium/path
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-annotate --no-header --no-emit-index-url
@@ -40,16 +40,20 @@ $(DASHBOARD): $(DASHBOARD_SOURCES) docs/reference/openapi.json docs/reference/fa
 	cd dashboard && npm run --silent build
 	@touch $@
 
+$(BROWSER): scripts/chromium.sh
+	bash scripts/chromium.sh $@
+
 check: $(READY) dashboard/node_modules/.ready ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cd dashboard && npm run --silent check
 
-test: $(READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
+test: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## The whole suite, in under ten minutes
+	cd dashboard && npm run --silent test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove"
 
-prove: $(READY) ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(BROWSER) ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10
 
 demo: $(READY) $(DASHBOARD) demo/node_modules/.ready ## Thirty real brands through all three phases
@@ -64,6 +68,9 @@ bench: $(READY) ## Measure the spine on this machine
 eval: $(READY) demo/node_modules/.ready ## Measure the insights on real pictures; writes docs/insights.md
 	$(BIN)/python -m evals
 
+screenshots: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## Pictures of every page of the dashboard, in .screenshots
+	$(BIN)/python -m scripts.screenshots
+
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
@@ -76,4 +83,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

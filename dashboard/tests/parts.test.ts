@@ -6,7 +6,7 @@ import { checkBrand, checkSource, sourceText } from '../src/pages/source';
 import { panels } from '../src/phases';
 import { kindOf, layout } from '../src/run/tiles';
 import { parseMetrics } from '../src/system/metrics';
-import { run } from './reducer.test';
+import { run } from './run';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
 const after = (seconds: number): string => new Date(START + seconds * 1000).toISOString();
