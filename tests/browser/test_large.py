@@ -107,7 +107,7 @@ def test_twenty_thousand_scroll_smoothly_and_lie_on_the_map(
         assert gallery.locator("li").count() < 150, "only what is in sight is there"
         page.goto("/brands/large/map")
         board = page.get_by_role("application")
-        expect(board.get_by_role("img").first).to_be_visible()
+        expect(board.locator("img").first).to_be_visible()
         box = board.bounding_box()
         assert box is not None
         page.get_by_role("button", name="Draw around").click()

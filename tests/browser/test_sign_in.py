@@ -1,4 +1,4 @@
-"""A server that asks for a key: what is shown without one, with one, and with one that was revoked."""
+"""A server that asks for a key: what is shown without, and with one."""
 
 from __future__ import annotations
 
