@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test prove demo up bench eval lock docs clean
+.PHONY: help setup check test prove demo up bench eval lock docs screenshots clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -12,6 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 READY := $(VENV)/.ready
+DASHBOARD := src/triptych/dashboard/.built
+DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path "*/src/api/schema.d.ts" -not -name reasons.json)
+BROWSER := .chromium/path
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-annotate --no-header --no-emit-index-url
@@ -20,7 +23,7 @@ WORKERS ?= 2
 help: ## List the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: $(READY) ## Make .venv with everything in it; the command is .venv/bin/triptych
+setup: $(READY) $(DASHBOARD) ## Make .venv with everything in it; the command is .venv/bin/triptych
 
 $(READY): $(LOCKS) pyproject.toml scripts/venv.sh
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed: install it as python3." >&2; exit 1; }
@@ -29,28 +32,44 @@ $(READY): $(LOCKS) pyproject.toml scripts/venv.sh
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-check: $(READY) ## Format, lint, types
+dashboard/node_modules/.ready: dashboard/package-lock.json
+	cd dashboard && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(DASHBOARD): $(DASHBOARD_SOURCES) docs/reference/openapi.json docs/reference/failures.md dashboard/node_modules/.ready
+	cd dashboard && npm run --silent build
+	@touch $@
+
+$(BROWSER): scripts/chromium.sh
+	bash scripts/chromium.sh $@
+
+check: $(READY) dashboard/node_modules/.ready ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd dashboard && npm run --silent check
 
-test: $(READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
+test: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## The whole suite, in under ten minutes
+	cd dashboard && npm run --silent test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove"
 
-prove: $(READY) ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(BROWSER) ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10
 
-demo: $(READY) demo/node_modules/.ready ## Thirty real brands through all three phases
+demo: $(READY) $(DASHBOARD) demo/node_modules/.ready ## Thirty real brands through all three phases
 	$(BIN)/python -m demo
 
-up: $(READY) ## Start everything, until Ctrl-C
-	$(BIN)/triptych up
+up: $(READY) $(DASHBOARD) ## Start everything, until Ctrl-C
+	$(BIN)/triptych up $(if $(DATA),--data $(DATA))
 
 bench: $(READY) ## Measure the spine on this machine
 	$(BIN)/python -m bench
 
 eval: $(READY) demo/node_modules/.ready ## Measure the insights on real pictures; writes docs/insights.md
 	$(BIN)/python -m evals
+
+screenshots: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## Pictures of every page of the dashboard, in .screenshots
+	$(BIN)/python -m scripts.screenshots
 
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
@@ -64,4 +83,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) demo/node_modules .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

@@ -12,7 +12,15 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract.catalogue_contract import LIMIT, POLICY, committed, failed, new_items, open_run
+from tests.contract.catalogue_contract import (
+    LIMIT,
+    POLICY,
+    committed,
+    done,
+    failed,
+    new_items,
+    open_run,
+)
 from triptych.errors import (
     AssetNotFound,
     BrandNotFound,
@@ -155,6 +163,18 @@ class ApiContract:
         urls = [item.url for item in (*first.rows, *rest.rows)]
         assert (urls, rest.next) == ([item.url for item in items], None)
         assert not (await catalogue.failed_items(run_id, "timeout", after=-1, limit=2)).rows
+
+    async def test_pace_counts_what_settled(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        assert (await catalogue.pace(run_id)).buckets == []
+        items = await catalogue.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
+        results = [failed(item) for item in items[:2]] + [done(item) for item in items[2:4]]
+        await catalogue.settle(run_id, results, limit=LIMIT)
+        pace = await catalogue.pace(run_id)
+        assert (pace.each, sum(b.settled for b in pace.buckets)) == (1, 4)
+        assert sum(b.failed for b in pace.buckets) == 2
+        assert all(b.p50_s is not None and 0 <= b.p50_s <= (b.p95_s or 0) for b in pace.buckets)
+        assert (await catalogue.pace(uuid4())).buckets == []
 
     async def test_a_redriven_run_is_opened_once_for_its_id(self, catalogue: Catalogue) -> None:
         run_id = (await open_run(catalogue)).run.id

@@ -19,7 +19,11 @@ PAGES_OF_OURS = sorted(
     if "node_modules" not in path.parts
 )
 ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
-LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), ROOT / "demo" / "package-lock.json"]
+LOCKS = [
+    *sorted((ROOT / "requirements").glob("*.txt")),
+    ROOT / "demo" / "package-lock.json",
+    ROOT / "dashboard" / "package-lock.json",
+]
 PARTS = ["Status", "Context", "Decision", "Consequences", "Alternatives"]
 
 

@@ -57,6 +57,14 @@ class Gate:
         self._rates.take(identity.name)
         return identity
 
+    def admit_anybody(self, scope: Mapping[str, Any]) -> None:
+        """Let in who asks under this server's name, for what is no secret.
+
+        Raises:
+            HostRefused, OriginRefused: as `admit`.
+        """
+        self.check_site(scope, _headers(scope.get("headers", ())))
+
     def check_site(self, scope: Mapping[str, Any], headers: Mapping[bytes, str | None]) -> None:
         """Refuse requests of other sites' pages and under other sites' names."""
         host = headers.get(b"host")

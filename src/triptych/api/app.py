@@ -29,6 +29,7 @@ from triptych.api import (
     webhooks,
 )
 from triptych.api.auth import PUBLIC, Door
+from triptych.api.dashboard import Dashboard
 from triptych.api.parts import ApiParts
 from triptych.api.schemas import Problem
 
@@ -55,7 +56,7 @@ EVERYWHERE = problems.documented(400, 401, 403, 413, 421, 422, 429, 500, 503)
 
 
 def create_app(parts: ApiParts | None, live: ASGIApp | None = None) -> FastAPI:
-    """Return the app; with ``live``, it has that app's WebSockets, too.
+    """Return the app; with ``live``, it has that app's WebSockets, too, and the dashboard with it.
 
     Without parts it can only be described, which is what the documents need.
     """
@@ -75,6 +76,7 @@ def create_app(parts: ApiParts | None, live: ASGIApp | None = None) -> FastAPI:
     problems.install(app, _methods())
     if live is not None:
         app.router.routes.append(WebSocketRoute(LIVE_PATH, live))
+    app.router.default = Dashboard()
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     if parts is not None:
         app.state.parts = parts

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from triptych.access.gate import Gate
 from triptych.access.identity import Identity
 from triptych.api import problems
+from triptych.api.dashboard import is_page
 from triptych.errors import TriptychError
 from triptych.messages import HEADER_TRACE, well_formed_trace
 from triptych.ports import Scope as Right
@@ -71,7 +72,9 @@ class Door:
             await send(message)
 
         try:
-            if scope["path"] not in PUBLIC:
+            if is_page(scope["path"]):
+                self._gate.admit_anybody(scope)
+            elif scope["path"] not in PUBLIC:
                 scope["identity"] = await self._gate.admit(scope)
             with span(f"{scope['method']} {scope['path']}", _trace(scope)):
                 await self._app(scope, receiving, sending)

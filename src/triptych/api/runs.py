@@ -12,7 +12,14 @@ from triptych.api.paging import from_age, to_age
 from triptych.api.parts import Parts
 from triptych.api.problems import documented
 from triptych.api.requests import PageAsked, RunsAsked, TimelineAsked
-from triptych.api.schemas import FailedItemShown, FailureReasonsShown, Page, RunShown, TimelineShown
+from triptych.api.schemas import (
+    FailedItemShown,
+    FailureReasonsShown,
+    PaceShown,
+    Page,
+    RunShown,
+    TimelineShown,
+)
 from triptych.errors import InvalidCursor, RunNotFound
 from triptych.failures import EXPLAINED
 from triptych.model import Reason, RunState
@@ -62,6 +69,29 @@ async def get_timeline(
     events = await parts.catalogue.timeline(run, after=asked.after, limit=asked.limit)
     items = [{"seq": e.seq, "at": e.at, "kind": e.kind, "data": e.data} for e in events]
     return answers.Json({"items": items, "next": events[-1].seq if events else asked.after})
+
+
+@router.get(
+    "/runs/{run}/pace",
+    response_model=PaceShown,
+    summary="Show how fast a run went",
+    responses=documented(RunNotFound),
+)
+async def get_pace(parts: Parts, run: UUID) -> answers.Json:
+    """Items settled and their latency over time, told by an even sample of them."""
+    await parts.catalogue.run(run)
+    found = await parts.catalogue.pace(run)
+    buckets = [
+        {
+            "at": bucket.at,
+            "settled": bucket.settled,
+            "failed": bucket.failed,
+            "p50_s": bucket.p50_s,
+            "p95_s": bucket.p95_s,
+        }
+        for bucket in found.buckets
+    ]
+    return answers.Json({"width_s": found.width_s, "each": found.each, "buckets": buckets})
 
 
 @router.get(

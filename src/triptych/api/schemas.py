@@ -184,6 +184,28 @@ class FailedItemShown(Answer):
     settled_at: datetime | None
 
 
+class PaceBucketShown(Answer):
+    """What settled within a span of time."""
+
+    at: Annotated[datetime, Field(description="When the span begins.")]
+    settled: int
+    failed: int
+    p50_s: Annotated[
+        float | None, Field(description="From an item's last dispatch until it settled: median.")
+    ]
+    p95_s: float | None
+
+
+class PaceShown(Answer):
+    """How fast a run went."""
+
+    width_s: Annotated[float, Field(description="Seconds that each bucket spans.")]
+    each: Annotated[int, Field(description="Every how manieth item was looked at.")]
+    buckets: Annotated[
+        list[PaceBucketShown], Field(description="By time; empty spans are left out.")
+    ]
+
+
 class InsightShown(Answer):
     """What an AI step found, or how it failed."""
 

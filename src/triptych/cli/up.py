@@ -96,7 +96,7 @@ def _ready_line(settings: Settings, url: str) -> str:
     plural = "s" if settings.workers > 1 else ""
     return (
         f"Triptych is up: {settings.workers} worker{plural}, data in {settings.data}, "
-        f"API at {url}/api/v1. "
+        f"dashboard at {url}, API at {url}/api/v1. "
         "Hand it a brand with `triptych submit BRAND --watch`; stop it with Ctrl-C."
     )
 

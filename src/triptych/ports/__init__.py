@@ -15,6 +15,8 @@ from triptych.ports.browsing import (
     FailedItem,
     KeptLetter,
     NearColour,
+    Pace,
+    PaceBucket,
     Scheduled,
     Slice,
 )
@@ -63,6 +65,8 @@ __all__ = [
     "News",
     "Opened",
     "Outgoing",
+    "Pace",
+    "PaceBucket",
     "Page",
     "Points",
     "Presence",

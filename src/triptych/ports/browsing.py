@@ -100,6 +100,30 @@ class FailedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class PaceBucket:
+    """What settled within a span of time that begins `at`."""
+
+    at: datetime
+    settled: int
+    failed: int
+    p50_s: float | None
+    """Seconds from an item's last dispatch until it settled: the median."""
+    p95_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a run went, from its beginning until its end or now."""
+
+    width_s: float
+    """Seconds that each bucket spans."""
+    each: int
+    """Every how manieth item was looked at; counts are multiples of it."""
+    buckets: Sequence[PaceBucket]
+    """By time; spans in which nothing settled are left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeptLetter:
     """A dead letter as it is kept."""
 
@@ -185,6 +209,13 @@ class Browsing(Protocol):
         self, run_id: UUID, reason: str, *, after: int, limit: int
     ) -> Slice[FailedItem, int]:
         """Return the items of a run that failed for one reason, in order of dispatch."""
+        ...
+
+    async def pace(self, run_id: UUID) -> Pace:
+        """Return how fast a run went, told by a bounded sample of its items.
+
+        Empty for a run that there is not, or whose items are no longer kept.
+        """
         ...
 
     async def letters_slice(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:

@@ -21,6 +21,8 @@ from triptych.ports import (
     Difference,
     FailedItem,
     KeptLetter,
+    Pace,
+    PaceBucket,
     Scheduled,
     Slice,
 )
@@ -30,6 +32,10 @@ ASSETS_SCAN = 10_000
 DIFFERENCE_SCAN = 5_000
 ITEMS_SCAN = 20_000
 """Rows that one page looks at, at most: then the page ends and the next one goes on there."""
+
+PACE_SAMPLE = 5_000
+"""Items of a run that its pace is told by, at most."""
+PACE_BUCKETS = 120
 
 NEWEST = Age(datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
 LAST_ID = 2**63 - 1
@@ -166,6 +172,18 @@ class PostgresBrowsing:
             return Slice(page, rows[limit - 1]["position"])
         end = await self._database.rows("items_scanned_to", run_id, after, ITEMS_SCAN - 1)
         return Slice(page, end[0]["position"] if end else None)
+
+    async def pace(self, run_id: UUID) -> Pace:
+        """See `triptych.ports.Browsing.pace`."""
+        rows = await self._database.rows("run_pace", run_id, PACE_SAMPLE, PACE_BUCKETS)
+        return Pace(
+            width_s=rows[0]["width"] if rows else 0.0,
+            each=rows[0]["step"] if rows else 1,
+            buckets=[
+                PaceBucket(row["at"], row["settled"], row["failed"], row["p50"], row["p95"])
+                for row in rows
+            ],
+        )
 
     async def letters_slice(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
         """See `triptych.ports.Browsing.letters_slice`."""

@@ -160,6 +160,30 @@ select position, url, detail, attempts, settled_at from (
 where state = 'failed' and reason = $5
 order by position limit $4
 
+-- run_pace --
+-- A bounded sample, even by position: a run of a million items costs what one of $2 does.
+with run as (
+    select id, created_at as begun, next_position as items,
+           greatest(1, ceil(next_position / $2::double precision))::bigint as step,
+           greatest(extract(epoch from coalesce(ended_at, clock_timestamp()) - created_at)
+               ::double precision / $3, 1) as width
+    from runs where id = $1
+), sampled as (
+    select run.*, item.state, item.settled_at,
+           extract(epoch from item.settled_at - item.sent_at)::double precision as took
+    from run, generate_series(0, run.items - 1, run.step) as place
+    join items item on item.run_id = $1 and item.position = place
+    where item.settled_at is not null
+)
+select begun + make_interval(secs =>
+           width * least(floor(extract(epoch from settled_at - begun) / width), $3 - 1)) as at,
+       width, step,
+       count(*) * step as settled,
+       count(*) filter (where state = 'failed') * step as failed,
+       percentile_cont(0.5) within group (order by took) as p50,
+       percentile_cont(0.95) within group (order by took) as p95
+from sampled group by 1, width, step order by 1
+
 -- items_scanned_to --
 select position from items where run_id = $1 and position > $2 order by position offset $3 limit 1
 

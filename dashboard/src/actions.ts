@@ -1,0 +1,164 @@
+/** What operators do. Each says what became of it; what ends later is told when it does. */
+
+import { api, data, once } from './api/client';
+import type { RunShown, TaskShown } from './api/types';
+import { count, plural } from './format';
+import { live } from './live/live.svelte';
+import { at, router } from './router.svelte';
+import { confirm } from './ui/confirm.svelte';
+import { toasts } from './ui/toasts.svelte';
+
+/** Runs that were started from here: their end is told wherever one is by then. */
+const followed = new Map<string, () => void>();
+
+live.onEnd((run) => {
+  const stop = followed.get(run.id);
+  if (!stop) return;
+  followed.delete(run.id);
+  stop();
+  toasts.show(ending(run));
+});
+
+function ending(run: RunShown): Parameters<typeof toasts.show>[0] {
+  const action = { text: 'Show', href: at.run(run.id) };
+  if (run.state === 'committed') {
+    const failed = run.failed ? `, ${count(run.failed)} failed` : '';
+    const text = `${run.brand} is committed: ${plural(run.done, 'asset')}${failed}.`;
+    return { tone: 'good', text, action };
+  }
+  if (run.state === 'cancelled')
+    return { tone: 'plain', text: `${run.brand} was cancelled.`, action };
+  return { tone: 'bad', text: `${run.brand} failed: ${run.reason ?? 'see its run'}`, action };
+}
+
+export function follow(run: string | null): void {
+  if (run && !followed.has(run)) followed.set(run, live.want(`run:${run}`));
+}
+
+async function submit(what: string, task: Promise<TaskShown>): Promise<TaskShown | null> {
+  try {
+    return await task;
+  } catch (error) {
+    toasts.failed(what, error);
+    return null;
+  }
+}
+
+const onRun = (id: string) => ({ params: { path: { run: id }, header: once() } });
+const onBrand = (brand: string) => ({ params: { path: { brand }, header: once() } });
+
+/** Start a run. Raises what the API answers, for a form to show at its field. */
+export async function start(brand: string, source: string | null): Promise<TaskShown> {
+  const task = await data(
+    api.POST('/api/v1/brands/{brand}/runs', {
+      ...onBrand(brand),
+      body: source ? { source } : {},
+    }),
+  );
+  follow(task.run);
+  return task;
+}
+
+export async function runAgain(brand: string): Promise<void> {
+  const task = await submit(`${brand} was not started`, start(brand, null));
+  if (task?.run) router.go(at.run(task.run));
+}
+
+export async function pause(run: RunShown): Promise<void> {
+  const task = data(api.POST('/api/v1/runs/{run}/pause', onRun(run.id)));
+  if (await submit('Not paused', task))
+    toasts.good(`${run.brand} is paused.`, { text: 'Resume', run: () => void resume(run) });
+}
+
+export async function resume(run: RunShown): Promise<void> {
+  await submit('Not resumed', data(api.POST('/api/v1/runs/{run}/resume', onRun(run.id))));
+}
+
+export async function cancel(run: RunShown): Promise<void> {
+  const agreed = await confirm({
+    title: `Cancel the run of ${run.brand}?`,
+    text: `${plural(run.settled, 'item')} that settled will be dropped. The brand keeps the snapshot it has.`,
+    action: 'Cancel the run',
+  });
+  if (!agreed) return;
+  const task = data(api.POST('/api/v1/runs/{run}/cancel', onRun(run.id)));
+  if (await submit('Not cancelled', task)) toasts.good(`The run of ${run.brand} is cancelled.`);
+}
+
+/** Try a run's failed items again, in a run of their own. */
+export async function redrive(run: RunShown): Promise<void> {
+  const task = data(api.POST('/api/v1/runs/{run}/redrive', onRun(run.id)));
+  const taken = await submit('Not redriven', task);
+  if (!taken?.run) return;
+  follow(taken.run);
+  toasts.good(`${plural(run.failed, 'item')} of ${run.brand} tried again.`);
+  router.go(at.run(taken.run));
+}
+
+export async function aiAgain(brand: string): Promise<void> {
+  const task = data(api.POST('/api/v1/brands/{brand}/ai', onBrand(brand)));
+  if (await submit('The AI phase was not started', task))
+    toasts.good(`The AI phase of ${brand} runs again.`);
+}
+
+export async function redriveLetters(ids: number[] | null): Promise<boolean> {
+  const task = data(
+    api.POST('/api/v1/dead-letters/redrive', {
+      params: { header: once() },
+      body: ids ? { ids } : {},
+    }),
+  );
+  const taken = await submit('Not redriven', task);
+  const redriven = Number(taken?.result['redriven'] ?? 0);
+  if (taken) toasts.good(`${plural(redriven, 'dead letter')} sent again.`);
+  return taken !== null;
+}
+
+export async function setBrand(
+  brand: string,
+  source: string | null,
+  schedule: string | null,
+): Promise<void> {
+  await data(api.PUT('/api/v1/brands/{brand}', { ...onBrand(brand), body: { source, schedule } }));
+  toasts.good(`${brand} is set.`);
+}
+
+export async function exportBrand(
+  brand: string,
+  format: 'parquet' | 'csv' | 'webdataset',
+): Promise<boolean> {
+  const task = data(
+    api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body: { format } }),
+  );
+  const taken = await submit('Not exported', task);
+  if (taken) toasts.good(`${brand} is being exported as ${format}.`);
+  return taken !== null;
+}
+
+export async function reembed(brand: string): Promise<void> {
+  const agreed = await confirm({
+    title: `Embed ${brand} anew?`,
+    text: 'Every asset is embedded again with the model in force, from the stored bytes: nothing is fetched. Readers keep the old embeddings until it commits.',
+    action: 'Embed anew',
+  });
+  if (!agreed) return;
+  const task = data(api.POST('/api/v1/brands/{brand}/reembed', onBrand(brand)));
+  const taken = await submit('Not embedded', task);
+  if (!taken?.run) return;
+  follow(taken.run);
+  router.go(at.run(taken.run));
+}
+
+export async function deleteBrand(brand: string): Promise<void> {
+  const agreed = await confirm({
+    title: `Delete ${brand}?`,
+    text: 'Its snapshots, runs and insights go, and the stored bytes that no other brand uses. An active run is cancelled. This cannot be undone.',
+    action: 'Delete it',
+    typed: brand,
+  });
+  if (!agreed) return;
+  const task = data(api.DELETE('/api/v1/brands/{brand}', onBrand(brand)));
+  if (!(await submit('Not deleted', task))) return;
+  toasts.good(`${brand} is being deleted.`);
+  router.go(at.home());
+}

@@ -1,0 +1,72 @@
+/** The API, with the types of its description; every problem becomes an `ApiError`. */
+
+import createClient from 'openapi-fetch';
+import { session } from '../session.svelte';
+import type { paths } from './schema';
+import type { Problem } from './types';
+
+/** A request that the server refused, or that never reached it. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly problem: Partial<Problem>;
+
+  constructor(status: number, problem: Partial<Problem>) {
+    super(problem.detail ?? problem.title ?? 'The server did not answer.');
+    this.status = status;
+    this.problem = problem;
+  }
+
+  get remedy(): string | undefined {
+    return this.problem.remedy ?? undefined;
+  }
+}
+
+export const API = '/api/v1';
+const UNREACHED = 'Check the connection, and whether the server runs.';
+
+export function headers(): Record<string, string> {
+  return session.key ? { Authorization: `Bearer ${session.key}` } : {};
+}
+
+/** Fetch from the API; a 401 asks for a key. */
+export async function ask(input: Request | string, init?: RequestInit): Promise<Response> {
+  const request = new Request(input, init);
+  for (const [name, value] of Object.entries(headers())) request.headers.set(name, value);
+  let response: Response;
+  try {
+    response = await fetch(request);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    throw new ApiError(0, { detail: 'The server cannot be reached.', remedy: UNREACHED });
+  }
+  if (response.ok || response.status === 304) return response;
+  const problem = await readProblem(response);
+  if (response.status === 401) session.refuse(problem.detail ?? 'The server asks for a key.');
+  throw new ApiError(response.status, problem);
+}
+
+async function readProblem(response: Response): Promise<Partial<Problem>> {
+  const kind = response.headers.get('content-type') ?? '';
+  if (!kind.includes('json')) return { detail: `The server answered ${response.status}.` };
+  return (await response.json()) as Partial<Problem>;
+}
+
+export const api = createClient<paths>({ baseUrl: location.origin, fetch: ask });
+
+/** Return what an operation answered. Problems were thrown by `ask` already. */
+export async function data<T>(answer: Promise<{ data?: T }>): Promise<T> {
+  const { data: found } = await answer;
+  if (found === undefined) throw new ApiError(0, { detail: 'The server answered nothing.' });
+  return found;
+}
+
+/** A key for a submission: sent again with the same key, it is one submission. */
+export const once = (): { 'Idempotency-Key': string } => ({
+  'Idempotency-Key': crypto.randomUUID(),
+});
+
+/** Say what went wrong to a person: the fact, then what to do. */
+export function tell(error: unknown): { message: string; remedy?: string } {
+  if (error instanceof ApiError) return { message: error.message, remedy: error.remedy };
+  return { message: error instanceof Error ? error.message : String(error) };
+}

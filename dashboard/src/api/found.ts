@@ -1,0 +1,80 @@
+/** What AI steps found, as their documentation has it: the API passes it on as it is. */
+
+export interface DuplicateGroup {
+  kind: 'exact' | 'near';
+  best: string;
+  members: string[];
+  size: number;
+  contents: number;
+}
+
+export interface Duplicates {
+  groups: DuplicateGroup[];
+  group_count: number;
+  exact_groups: number;
+  near_groups: number;
+  redundant: number;
+  exact_redundant: number;
+  truncated: boolean;
+}
+
+export interface Cluster {
+  id?: string;
+  label?: string;
+  size: number;
+  representatives: string[];
+  members: string[];
+}
+
+export interface Clusters {
+  clusters: Cluster[];
+  cluster_count: number;
+  clustered: number;
+  noise: number;
+  truncated: boolean;
+}
+
+export interface Tags {
+  tags: { tag: string; count: number; score: number; examples: string[] }[];
+  tagged: number;
+  untagged: number;
+  text_model: string | null;
+}
+
+type Share = { count: number; share: number };
+
+export interface Look {
+  palette: { colour: string; word: string; share: number }[];
+  kinds: Record<string, Share>;
+  shapes: Record<string, Share>;
+  ratios: Record<string, number>;
+  coherence: { score: number; cosine: number; baseline: number; brands: number } | null;
+  outliers: { key: string; score: number; why: string[] }[];
+  outlier_count: number;
+  change: {
+    added?: number;
+    removed?: number;
+    palette?: number | null;
+    kinds?: Record<string, number>;
+    coherence?: number | null;
+  } | null;
+}
+
+export interface Across {
+  nearest: {
+    brand: string;
+    similarity: number;
+    lookalikes: number | null;
+    compared: number | null;
+  }[];
+  brands: number;
+  lookalikes: {
+    key: string;
+    brand: string;
+    other: string;
+    url: string;
+    kind: 'exact' | 'near';
+    cosine: number;
+  }[];
+  lookalike_count: number;
+}

@@ -1,0 +1,23 @@
+/** What the API answers, by name. */
+
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+export type RunShown = Schemas['RunShown'];
+export type BrandShown = Schemas['BrandShown'];
+export type AssetShown = Schemas['AssetShown'];
+export type QueueShown = Schemas['QueueShown'];
+export type EventShown = Schemas['EventShown'];
+export type SnapshotShown = Schemas['SnapshotShown'];
+export type DifferenceShown = Schemas['DifferenceShown'];
+export type InsightsShown = Schemas['InsightsShown'];
+export type FailuresShown = Schemas['FailuresShown'];
+export type FailedItemShown = Schemas['FailedItemShown'];
+export type DeadLetterShown = Schemas['DeadLetterShown'];
+export type WorkerShown = Schemas['WorkerShown'];
+export type SettingShown = Schemas['SettingShown'];
+export type TaskShown = Schemas['TaskShown'];
+export type AuditShown = Schemas['AuditShown'];
+export type IdentityShown = Schemas['IdentityShown'];
+export type Problem = Schemas['Problem'];
+export type Phase = RunShown['phase'];

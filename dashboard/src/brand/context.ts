@@ -1,0 +1,19 @@
+/** What the tabs of a brand share. */
+
+import type { InsightsShown } from '../api/types';
+import type { BrandState } from '../live/protocol';
+
+export interface BrandView {
+  name: string;
+  brand: BrandState;
+  insights: InsightsShown;
+}
+
+/** What a step found; null if it did not run or failed. */
+export function found<T>(insights: InsightsShown | undefined, kind: string): T | null {
+  const insight = insights?.items.find((each) => each.kind === kind);
+  return (insight?.result ?? null) as T | null;
+}
+
+export const failure = (insights: InsightsShown, kind: string): string | null =>
+  insights.items.find((each) => each.kind === kind)?.error ?? null;

@@ -1,0 +1,50 @@
+/** Which brands are shown, in which order. */
+
+import type { BrandState } from '../live/protocol';
+
+export const ORDERS = {
+  recent: 'Lately moved',
+  name: 'Name',
+  assets: 'Most assets',
+  failed: 'Most failures',
+} as const;
+export type Order = keyof typeof ORDERS;
+
+export const STATES = {
+  '': 'All',
+  active: 'Running',
+  committed: 'Committed',
+  failed: 'Failed',
+  cancelled: 'Cancelled',
+  new: 'Never run',
+} as const;
+
+export const isRunning = (brand: BrandState): boolean => !!brand.latest && !brand.latest.over;
+
+export function arranged(
+  brands: Iterable<BrandState>,
+  { text, state, order }: { text: string; state: string; order: Order },
+): BrandState[] {
+  const wanted = text.trim().toLocaleLowerCase();
+  return [...brands]
+    .filter((brand) => !wanted || brand.name.toLocaleLowerCase().includes(wanted))
+    .filter((brand) => !state || (state === 'active' ? isRunning(brand) : brand.state === state))
+    .sort((a, b) => before(a, b, order) || a.name.localeCompare(b.name));
+}
+
+function before(a: BrandState, b: BrandState, order: Order): number {
+  switch (order) {
+    case 'assets':
+      return b.assets - a.assets;
+    case 'failed':
+      return (b.latest?.failed ?? 0) - (a.latest?.failed ?? 0);
+    case 'recent':
+      // By when a run began, not by its last progress: cards would jump about all the time.
+      return started(b) - started(a);
+    default:
+      return 0;
+  }
+}
+
+const started = (brand: BrandState): number =>
+  brand.latest ? Date.parse(brand.latest.created_at) : 0;

@@ -1,0 +1,58 @@
+/** Frames of live status, as docs/reference/live.md has them. */
+
+import type { BrandShown, EventShown, QueueShown, RunShown } from '../api/types';
+
+export type Topic = 'brands' | 'queues' | `brand:${string}` | `run:${string}`;
+/** A brand as live status tells it: without what only changes when somebody sets it. */
+export type BrandState = Omit<BrandShown, 'schedule' | 'due_at'>;
+
+interface StateFrame<T> {
+  type: 'state';
+  version: number;
+  final: boolean;
+  state: T | null;
+}
+
+export type ServerFrame =
+  | { type: 'hello'; protocol: number; server: string; ping_s: number }
+  | { type: 'subscribed' | 'unsubscribed'; topics: string[]; id?: string }
+  | { type: 'pong'; id?: string }
+  | (StateFrame<RunShown> & { topic: `run:${string}` })
+  | (StateFrame<BrandState> & { topic: `brand:${string}` })
+  | (StateFrame<BrandState> & { topic: 'brands'; key: string })
+  | (StateFrame<QueueState> & { topic: 'queues' })
+  | { type: 'listed'; topic: 'brands'; count: number }
+  | { type: 'timeline'; topic: `run:${string}`; last: number; events: EventShown[] }
+  | { type: 'error'; code: string; message: string; field?: string; topic?: string };
+
+export interface QueueState {
+  queues: readonly QueueShown[];
+}
+
+export type ClientFrame =
+  | { type: 'subscribe'; topics: { topic: Topic; after?: number }[] }
+  | { type: 'unsubscribe'; topics: Topic[] }
+  | { type: 'ping'; id?: string };
+
+/** Read a frame; null for what is not known here, which later servers may send. */
+export function readFrame(text: string): ServerFrame | null {
+  let frame: unknown;
+  try {
+    frame = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof frame !== 'object' || frame === null || !('type' in frame)) return null;
+  return KNOWN.has(String(frame.type)) ? (frame as ServerFrame) : null;
+}
+
+const KNOWN = new Set([
+  'hello',
+  'subscribed',
+  'unsubscribed',
+  'pong',
+  'state',
+  'listed',
+  'timeline',
+  'error',
+]);

@@ -1,0 +1,85 @@
+/** A run's timeline in words, and what of it can be counted. */
+
+import type { EventShown } from '../api/types';
+import { count, plural, spoken } from '../format';
+
+export interface Told {
+  text: string;
+  tone: 'plain' | 'gather' | 'acquire' | 'ai' | 'fail';
+}
+
+const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
+
+export function told({ kind, data }: EventShown): Told {
+  switch (kind) {
+    case 'opened':
+      return { text: `Opened, ${KINDS[String(data['kind'])] ?? 'a run'}`, tone: 'plain' };
+    case 'page': {
+      const refused = number(data['refused']);
+      const also = refused ? `, ${count(refused)} refused` : '';
+      return { text: `A page of ${plural(number(data['rows']), 'row')}${also}`, tone: 'gather' };
+    }
+    case 'sealed':
+      return {
+        text: `Listed to the end: ${plural(number(data['expected']), 'URL')}`,
+        tone: 'gather',
+      };
+    case 'failures':
+      return { text: listed(data), tone: 'fail' };
+    case 'resent':
+      return { text: `${plural(number(data['items']), 'message')} sent again`, tone: 'plain' };
+    case 'redriven':
+      return { text: 'Tries again what failed in an earlier run', tone: 'plain' };
+    case 'expired':
+      return {
+        text: `Deadline: ${plural(number(data['timed_out']), 'item')} timed out`,
+        tone: 'fail',
+      };
+    case 'committed':
+      return { text: 'Committed: all of it at once', tone: 'acquire' };
+    case 'failed':
+      return { text: `Failed: ${String(data['reason'] ?? 'no reason is known')}`, tone: 'fail' };
+    case 'cancelled':
+      return { text: 'Cancelled', tone: 'fail' };
+    case 'ai_done': {
+      const failed = number(data['failed']);
+      const also = failed ? `, ${count(failed)} failed` : '';
+      return { text: `AI done: ${plural(number(data['steps']), 'step')}${also}`, tone: 'ai' };
+    }
+    case 'ai_failed':
+      return { text: `AI failed: ${String(data['reason'] ?? '')}`, tone: 'fail' };
+    default:
+      return { text: PLAIN[kind] ?? spoken(kind), tone: kind.startsWith('ai_') ? 'ai' : 'plain' };
+  }
+}
+
+const KINDS: Record<string, string> = {
+  full: 'to replace the snapshot',
+  add: 'to add to the snapshot',
+  reembed: 'to embed the snapshot anew',
+};
+const PLAIN: Record<string, string> = {
+  paused: 'Paused',
+  resumed: 'Resumed',
+  ai_requested: 'AI asked for again',
+  ai_started: 'AI began',
+  ai_superseded: 'AI left to a newer commit',
+};
+
+function listed(data: EventShown['data']): string {
+  const parts = Object.entries(data).map(
+    ([reason, times]) => `${count(number(times))} ${spoken(reason)}`,
+  );
+  return `Failed: ${parts.join(', ')}`;
+}
+
+/** Failures by reason, as far as the timeline tells them: those of rows that were refused are not. */
+export function failuresOf(events: readonly EventShown[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const event of events) {
+    if (event.kind !== 'failures') continue;
+    for (const [reason, times] of Object.entries(event.data))
+      sums[reason] = (sums[reason] ?? 0) + number(times);
+  }
+  return sums;
+}

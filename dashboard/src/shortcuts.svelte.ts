@@ -1,0 +1,68 @@
+/** Keys. A single key may be in the way of speech input, so they can be turned off (WCAG 2.1.4). */
+
+import { untrack } from 'svelte';
+import { router } from './router.svelte';
+
+export interface Shortcut {
+  keys: string;
+  does: string;
+  run: () => void;
+}
+
+const KEPT = 'triptych.shortcuts';
+/** How long after `g` its second key may come. */
+const SECOND_MS = 1_200;
+
+class Shortcuts {
+  on = $state(localStorage.getItem(KEPT) !== 'off');
+  help = $state(false);
+  starting = $state(false);
+  /** Those of the view that is open, the newest last. */
+  ofView = $state.raw<Shortcut[]>([]);
+  #first = 0;
+
+  readonly everywhere: Shortcut[] = [
+    { keys: '?', does: 'Show this sheet', run: () => (this.help = true) },
+    { keys: 'g b', does: 'Go to brands', run: () => router.go('/') },
+    { keys: 'g s', does: 'Go to search', run: () => router.go('/search') },
+    { keys: 'g y', does: 'Go to system', run: () => router.go('/system') },
+    { keys: 'n', does: 'Start a brand', run: () => (this.starting = true) },
+    { keys: '/', does: 'Go to the filter or search field', run: focusField },
+  ];
+
+  toggle(on: boolean): void {
+    this.on = on;
+    if (on) localStorage.removeItem(KEPT);
+    else localStorage.setItem(KEPT, 'off');
+  }
+
+  /** Have keys while a view is open; call what is returned when it closes. */
+  have(list: Shortcut[]): () => void {
+    const others = (): Shortcut[] =>
+      untrack(() => this.ofView).filter((had) => !list.includes(had));
+    this.ofView = [...others(), ...list];
+    return () => (this.ofView = others());
+  }
+
+  press = (event: KeyboardEvent): void => {
+    if (!this.on || event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey)
+      return;
+    const place = event.target as HTMLElement;
+    if (place.closest('input, textarea, select, [contenteditable], dialog')) return;
+    const pair = Date.now() - this.#first < SECOND_MS ? `g ${event.key}` : event.key;
+    this.#first = event.key === 'g' ? Date.now() : 0;
+    const found = [...this.everywhere, ...this.ofView].findLast(({ keys }) => keys === pair);
+    if (!found) return;
+    event.preventDefault();
+    this.#first = 0;
+    found.run();
+  };
+}
+
+function focusField(): void {
+  const field = document.querySelector<HTMLInputElement>('[data-slash]');
+  if (field) field.focus();
+  else router.go('/search');
+}
+
+export const shortcuts = new Shortcuts();

@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+import { assetId, lastPart, nameOf } from '../src/brand/pictures';
+import { rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/pace';
+import { Grid, fitted, keyAt, readMap } from '../src/map/layout';
+import { checkBrand, checkSource, sourceText } from '../src/pages/source';
+import { panels } from '../src/phases';
+import { kindOf, layout } from '../src/run/tiles';
+import { parseMetrics } from '../src/system/metrics';
+import { run } from './run';
+
+const START = Date.parse('2026-01-01T00:00:00Z');
+const after = (seconds: number): string => new Date(START + seconds * 1000).toISOString();
+
+describe('pace', () => {
+  it('is what settled a second, lately', () => {
+    let samples: readonly Sample[] = [];
+    for (let second = 1; second <= 20; second++) {
+      const settled = second <= 10 ? second : 10 + (second - 10) * 5;
+      samples = sampled(samples, run({ progressed_at: after(second), settled, out: 3 }));
+    }
+    expect(rate(samples, START + 20_000)).toBeCloseTo(5);
+    const moving = run({ expected: 160, settled: 60 });
+    expect(remaining(moving, samples, START + 20_000)).toBeCloseTo(20);
+    expect(rate(samples, START + 60_000)).toBeNull();
+    expect(remaining({ ...moving, sealed: false }, samples, START + 20_000)).toBeNull();
+  });
+
+  it('holds a bounded number of samples', () => {
+    let samples: readonly Sample[] = [];
+    for (let second = 1; second <= 3000; second++)
+      samples = sampled(samples, run({ progressed_at: after(second), settled: second }));
+    expect(samples.length).toBeLessThanOrEqual(SAMPLES_MAX);
+    expect(rate(samples, START + 3000_000)).toBeCloseTo(1);
+  });
+});
+
+describe('tiles', () => {
+  it.each([1, 7, 900, 100_000, 3_000_000])('%i items fit and none is lost', (items) => {
+    const plan = layout(items, 600, 200);
+    expect(plan.tiles * plan.each).toBeGreaterThanOrEqual(items);
+    expect(plan.columns * plan.pitch).toBeLessThanOrEqual(601);
+    expect(plan.rows * plan.pitch).toBeLessThanOrEqual(plan.pitch * 2 + 200);
+    const counts = { expected: items, done: items - 1, failed: 1, out: 0 };
+    const kinds = Array.from({ length: plan.tiles }, (_, tile) => kindOf(tile, plan, counts));
+    expect(kinds).not.toContain('waiting');
+    if (items > 1) expect(kinds.at(0)).toBe('done');
+  });
+});
+
+describe('panels', () => {
+  it('are full when all is over', () => {
+    const over = run({ state: 'committed', over: true, done: 98, failed: 2, ai_state: 'done' });
+    const { gather, acquire, ai } = panels(over);
+    expect([gather.tone, acquire.tone, ai.tone]).toEqual(['full', 'full', 'full']);
+    expect(acquire.share + acquire.failed).toBeCloseTo(1);
+  });
+  it('never fill while it is not known how many will come', () => {
+    expect(panels(run({ sealed: false, expected: 10 ** 6 })).gather.share).toBeLessThan(1);
+  });
+  it('are empty before the first run', () => {
+    expect(panels(null).acquire.tone).toBe('empty');
+  });
+});
+
+describe('names', () => {
+  it("makes the API's ids of keys", () => {
+    // `python -c "from triptych.asset_ids import asset_id; print(asset_id('nike', bytes(range(16))))"`
+    expect(assetId('nike', '000102030405060708090a0b0c0d0e0f')).toBe('AAECAwQFBgcICQoLDA0OD25pa2U');
+    expect(assetId('é', new Uint8Array(16).fill(255))).toBe('_____________________8Op');
+  });
+  it('names a picture by what is said of it, else by its address', () => {
+    expect(nameOf({ url: 'https://a.example/b/c%20d.png?x#y', metadata: {} })).toBe('c d.png');
+    expect(nameOf({ url: 'https://a.example/', metadata: { title: ' Shoe ' } })).toBe('Shoe');
+    expect(lastPart('https://a.example/%E0%A4%A')).toBe('%E0%A4%A');
+  });
+});
+
+describe('sources', () => {
+  it.each(['', ' ', 'a/b', '..', 'x'.repeat(101)])('%j names no brand', (name) => {
+    expect(checkBrand(name)).not.toBeNull();
+  });
+  it('checks places', () => {
+    expect(checkSource('own', '')).toBeNull();
+    expect(checkSource('catalog', 'ftp://x')).not.toBeNull();
+    expect(checkSource('manifest', '/srv/urls.csv')).toBeNull();
+    expect(sourceText('manifest', ' https://a.example/u.csv ')).toBe(
+      'manifest:https://a.example/u.csv',
+    );
+    expect(sourceText('own', 'x')).toBeNull();
+  });
+});
+
+function mapOf(points: [number, number, number][], names: string[]): ArrayBuffer {
+  const written = new TextEncoder().encode(JSON.stringify(names));
+  const buffer = new ArrayBuffer(32 + points.length * 28 + written.length);
+  const view = new DataView(buffer);
+  new Uint8Array(buffer).set(new TextEncoder().encode('TMAP'));
+  [1, points.length, written.length].forEach((value, at) =>
+    view.setUint32(4 + 4 * at, value, true),
+  );
+  points.forEach(([x, y, cluster], at) => {
+    view.setFloat32(32 + 4 * at, x, true);
+    view.setFloat32(32 + 4 * (points.length + at), y, true);
+    view.setInt32(32 + 4 * (2 * points.length + at), cluster, true);
+    view.setUint8(32 + 12 * points.length + 16 * at, at);
+  });
+  new Uint8Array(buffer).set(written, 32 + 28 * points.length);
+  return buffer;
+}
+
+describe('map', () => {
+  const spread = Array.from({ length: 2_000 }, (_, at): [number, number, number] => [
+    Math.cos(at) * (at / 2000),
+    Math.sin(at * 1.3) * (at / 2000),
+    at % 3 === 0 ? -1 : at % 3,
+  ]);
+  const map = readMap(mapOf(spread, ['a', 'b', 'c']));
+  const grid = new Grid(map);
+
+  it('is read as it was written', () => {
+    expect(map).toMatchObject({ count: 2_000, names: ['a', 'b', 'c'] });
+    expect(keyAt(map, 7)[0]).toBe(7);
+    expect(map.run).toBe('00000000-0000-0000-0000-000000000000');
+    expect(() => readMap(new ArrayBuffer(40))).toThrow(/form/);
+  });
+
+  it('finds inside a lasso what looking at every point finds', () => {
+    const lasso = [-0.3, -0.4, 0.5, -0.2, 0.2, 0.6, -0.1, 0.1];
+    const found = new Set(grid.inside(lasso));
+    const beside = (x: number, y: number): boolean => {
+      let inside = false;
+      for (let at = 0, before = 6; at < 8; before = at, at += 2) {
+        const [xa, ya, xb, yb] = [lasso[at]!, lasso[at + 1]!, lasso[before]!, lasso[before + 1]!];
+        if (ya > y !== yb > y && x < ((xb - xa) * (y - ya)) / (yb - ya) + xa) inside = !inside;
+      }
+      return inside;
+    };
+    const wanted = spread.flatMap((_, at) => (beside(map.x[at]!, map.y[at]!) ? [at] : []));
+    expect([...found].sort((a, b) => a - b)).toEqual(wanted);
+    expect(wanted.length).toBeGreaterThan(50);
+  });
+
+  it('finds the nearest within reach', () => {
+    expect(grid.nearest(map.x[500]!, map.y[500]!, 0.01)).toBe(500);
+    expect(grid.nearest(9, 9, 0.1)).toBeNull();
+  });
+
+  it('fits into a view, also when it is one point or none', () => {
+    for (const points of [spread, spread.slice(0, 1), []]) {
+      const camera = fitted(readMap(mapOf(points, [])), 800, 600);
+      expect(Number.isFinite(camera.scale) && camera.scale > 0).toBe(true);
+    }
+  });
+});
+
+describe('metrics', () => {
+  it('reads the clients, and tells when there is no such line', () => {
+    expect(
+      parseMetrics('# HELP triptych_live_clients x\ntriptych_live_clients 3.0\n').clients,
+    ).toBe(3);
+    expect(parseMetrics('other 1\n').clients).toBeNull();
+  });
+});

@@ -1,0 +1,161 @@
+import { describe, expect, it } from 'vitest';
+import type { EventShown, RunShown } from '../src/api/types';
+import { run } from './run';
+import type { BrandState, ServerFrame } from '../src/live/protocol';
+import { readFrame } from '../src/live/protocol';
+import {
+  addEvents,
+  emptyModel,
+  EVENTS_MAX,
+  lastSeq,
+  reduce,
+  setBrand,
+  setQueues,
+} from '../src/live/reducer';
+
+function brand(name: string, version: number, over: Partial<BrandState> = {}): BrandState {
+  return {
+    name,
+    source: null,
+    state: 'new',
+    phase: 'over',
+    current_run: null,
+    assets: 0,
+    latest: null,
+    version,
+    ...over,
+  };
+}
+
+const runFrame = (state: RunShown | null, version = state?.version ?? 0): ServerFrame => ({
+  type: 'state',
+  topic: 'run:r1',
+  version,
+  final: false,
+  state,
+});
+const brandsFrame = (state: BrandState): ServerFrame => ({
+  type: 'state',
+  topic: 'brands',
+  key: state.name,
+  version: state.version,
+  final: false,
+  state,
+});
+const event = (seq: number): EventShown => ({
+  seq,
+  at: '2026-01-01T00:00:00Z',
+  kind: 'page',
+  data: {},
+});
+
+describe('states', () => {
+  it('keeps the highest version, in whatever order frames come', () => {
+    const model = emptyModel();
+    for (const version of [2, 5, 3, 5, 1]) reduce(model, runFrame(run({ version, done: version })));
+    expect(model.runs.get('r1')).toMatchObject({ version: 5, done: 5 });
+  });
+
+  it('tells of a run that ended once, and only if it was seen before its end', () => {
+    const model = emptyModel();
+    const over = run({ version: 9, over: true, state: 'committed' });
+    reduce(model, runFrame(run()));
+    expect(reduce(model, runFrame(over)).map(({ id }) => id)).toEqual(['r1']);
+    expect(reduce(model, runFrame(over))).toEqual([]);
+    expect(reduce(emptyModel(), runFrame(over))).toEqual([]);
+  });
+
+  it('forgets what is not there, whatever its version was', () => {
+    const model = emptyModel();
+    reduce(model, runFrame(run({ version: 7 })));
+    reduce(model, runFrame(null, 0));
+    expect(model.runs.has('r1')).toBe(false);
+  });
+
+  it("takes a brand's newest run as that run's state", () => {
+    const model = emptyModel();
+    reduce(model, brandsFrame(brand('nike', 1, { latest: run({ version: 4 }) })));
+    expect(model.runs.get('r1')?.version).toBe(4);
+    reduce(model, brandsFrame(brand('nike', 2, { latest: run({ version: 3 }) })));
+    expect(model.runs.get('r1')?.version).toBe(4);
+  });
+
+  it('keeps what only snapshots tell', () => {
+    const model = emptyModel();
+    setBrand(model, { ...brand('nike', 1), schedule: '0 3 * * 1', due_at: null } as BrandState);
+    reduce(model, brandsFrame(brand('nike', 2, { assets: 9 })));
+    expect(model.brands.get('nike')).toMatchObject({ schedule: '0 3 * * 1', assets: 9 });
+  });
+
+  it('passes over an older snapshot of the API', () => {
+    const model = emptyModel();
+    reduce(model, brandsFrame(brand('nike', 5, { assets: 5 })));
+    setBrand(model, brand('nike', 4, { assets: 4 }));
+    expect(model.brands.get('nike')?.assets).toBe(5);
+  });
+});
+
+describe('listing', () => {
+  it('removes brands that went while nobody was connected, at its end and no sooner', () => {
+    const model = emptyModel();
+    for (const name of ['a', 'b']) setBrand(model, brand(name, 1));
+    reduce(model, { type: 'subscribed', topics: ['brands'] });
+    reduce(model, brandsFrame(brand('b', 1)));
+    expect([...model.brands.keys()]).toEqual(['a', 'b']);
+    reduce(model, { type: 'listed', topic: 'brands', count: 1 });
+    expect([...model.brands.keys()]).toEqual(['b']);
+  });
+
+  it('removes nothing when another topic is subscribed', () => {
+    const model = emptyModel();
+    setBrand(model, brand('a', 1));
+    reduce(model, { type: 'subscribed', topics: ['queues'] });
+    reduce(model, { type: 'listed', topic: 'brands', count: 0 });
+    expect(model.brands.has('a')).toBe(true);
+  });
+});
+
+describe('timeline', () => {
+  it('has every seq once and in order, whatever pages overlap', () => {
+    const model = emptyModel();
+    addEvents(model, 'r1', [event(1), event(2)]);
+    reduce(model, { type: 'timeline', topic: 'run:r1', last: 4, events: [2, 3, 4].map(event) });
+    reduce(model, { type: 'timeline', topic: 'run:r1', last: 3, events: [3].map(event) });
+    expect(model.timelines.get('r1')?.map(({ seq }) => seq)).toEqual([1, 2, 3, 4]);
+    expect(lastSeq(model, 'r1')).toBe(4);
+    expect(lastSeq(model, 'none')).toBe(0);
+  });
+
+  it('is bounded', () => {
+    const model = emptyModel();
+    addEvents(
+      model,
+      'r1',
+      Array.from({ length: EVENTS_MAX + 50 }, (_, at) => event(at + 1)),
+    );
+    expect(model.timelines.get('r1')).toHaveLength(EVENTS_MAX);
+    expect(lastSeq(model, 'r1')).toBe(EVENTS_MAX + 50);
+  });
+});
+
+describe('queues', () => {
+  it('ignores older readings', () => {
+    const model = emptyModel();
+    const reading = (waiting: number) => [{ queue: 'q', waiting, in_flight: 0, oldest_s: null }];
+    setQueues(model, reading(1), 10);
+    setQueues(model, reading(9), 9);
+    expect(model.queues.get('q')?.waiting).toBe(1);
+  });
+});
+
+describe('frames', () => {
+  it.each(['{', '[]', '{"type":"later"}', 'null', '3', '{"kind":"state"}'])(
+    '%s is none',
+    (text) => {
+      expect(readFrame(text)).toBeNull();
+    },
+  );
+  it('reads those that are known', () => {
+    expect(readFrame('{"type":"pong"}')).toEqual({ type: 'pong' });
+  });
+});

@@ -1,0 +1,143 @@
+"""``make screenshots``: every page of the dashboard, wide and phone, light and dark.
+
+They come from a real server with the demo's brands and a larger one of drawn pictures, a run of
+which is under way. Left in ``.screenshots``; ``--keep`` also renews those of the documents.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from demo.service import serve
+from demo.world import load
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.stage import ARGUMENTS, Stage, chromium, open_stage, until
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / ".screenshots"
+KEPT = ROOT / "docs" / "images"
+KEPT_MAX_BYTES = 300_000
+WEBP_QUALITY = 82
+BRANDS = 24
+"""Of the demo's, the largest first."""
+PICTURES = 600
+RUNNING_AFTER = 260
+"""Pictures that the run under way has got when it is held for its portrait."""
+SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+SETTLE_MS = 900
+
+Shots = Mapping[str, tuple[str, str]]
+"""Name: address, and what is there when the page is."""
+
+
+@contextmanager
+def played(data: Path) -> Iterator[tuple[Stage, Shots]]:
+    """Bring brands through their phases, and hold one in the middle."""
+    world = load()
+    with open_stage(data) as stage, stage.loop.holding(serve(world)) as service:
+        big = stage.start("bauhaus", stage.origin.source(PICTURES, missing=19))
+        runs = [stage.start(name, f"catalog:{service.url}") for name in list(world.brands)[:BRANDS]]
+        for run in (big, *runs):
+            stage.wait(run)
+        stage.loop.soon(lambda: stage.origin.hold(after=RUNNING_AFTER))
+        source = stage.origin.source(PICTURES - 30, missing=7, start=PICTURES)
+        running = stage.start("de stijl", source)
+        until(
+            lambda: stage.get(f"/runs/{running}"),
+            lambda state: state["settled"] > RUNNING_AFTER * 0.9,
+        )
+        yield stage, _shots(stage, big, running)
+
+
+def _shots(stage: Stage, big: str, running: str) -> Shots:
+    one = stage.get("/brands/bauhaus/assets", limit=30)["items"][20]["id"]
+    logo = next(iter(load().brands))
+    at = "/brands/bauhaus"
+    return {
+        "home": ("/", "[data-brand=bauhaus]"),
+        "run": (f"/runs/{running}", "[data-count=done]"),
+        "run-over": (f"/runs/{big}", "[data-reason]"),
+        "gallery": (at, "[data-place='5'] img"),
+        "logos": (f"/brands/{logo}", "[data-place='5'] img"),
+        "asset": (f"{at}?asset={one}", "[data-neighbours] img"),
+        "map": (f"{at}/map", "[role=application] img"),
+        "duplicates": (f"/brands/{logo}/duplicates", "main img, main h2"),
+        "clusters": (f"{at}/clusters", "main img, main h2"),
+        "look": (f"{at}/look", ".palette, main h2"),
+        "compare": (f"{at}/compare?with={logo}", "main dl"),
+        "snapshots": (f"{at}/snapshots", "main ol"),
+        "exports": (f"{at}/exports", "main h2"),
+        "search": ("/search?q=a+blue+circle", "[data-found] ~ div img"),
+        "system": ("/system", "table"),
+        "settings": ("/system/settings", "table"),
+    }
+
+
+def take(browser: Browser, stage: Stage, shots: Shots) -> None:
+    """Take every picture."""
+    for size, viewport in SIZES.items():
+        for scheme in ("light", "dark"):
+            options: Any = {"viewport": viewport, "color_scheme": scheme, "locale": "en-GB"}
+            context = browser.new_context(base_url=stage.url, **options)
+            page = context.new_page()
+            for name, (path, there) in shots.items():
+                page.goto(path)
+                page.locator(there).first.wait_for()
+                _settle(page)
+                page.screenshot(path=OUT / f"{name}-{size}-{scheme}.png")
+            context.close()
+
+
+def _settle(page: Page) -> None:
+    """Wait until every picture that is in sight is there."""
+    page.wait_for_timeout(SETTLE_MS)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.thumb')].every((thumb) => {"
+        " const box = thumb.getBoundingClientRect();"
+        " return box.bottom < 0 || box.top > innerHeight || !thumb.querySelector('.hidden-text');"
+        "})"
+    )
+    page.wait_for_timeout(SETTLE_MS)
+
+
+def keep() -> None:
+    """Renew the documents' pictures, compressed."""
+    for name in ("home", "run", "map", "look"):
+        scheme = "dark" if name == "map" else "light"
+        with Image.open(OUT / f"{name}-wide-{scheme}.png") as image:
+            path = KEPT / f"dashboard-{name}.webp"
+            image.convert("RGB").save(path, "WEBP", quality=WEBP_QUALITY, method=6)
+        size = path.stat().st_size
+        if size > KEPT_MAX_BYTES:
+            sys.exit(f"error: {path.name} has {size} bytes, more than {KEPT_MAX_BYTES}.")
+
+
+def main() -> None:
+    """Play, take, and keep if told to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="renew docs/images as well")
+    arguments = parser.parse_args()
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir()
+    with tempfile.TemporaryDirectory() as folder, played(Path(folder) / "data") as (stage, shots):
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
+            take(browser, stage, shots)
+            browser.close()
+        stage.loop.soon(stage.origin.release)
+    if arguments.keep:
+        keep()
+    print(f"{len(list(OUT.iterdir()))} pictures in {OUT.name}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

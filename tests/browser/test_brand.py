@@ -1,0 +1,194 @@
+"""A brand's pictures: the gallery, what is found in it, the map, and all of it by keyboard."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import FilePayload, Page, expect
+
+from tests.browser.conftest import WALL, Log
+from tests.browser.origin import picture
+from tests.browser.stage import Stage
+
+SHOWN = WALL - 3
+
+
+def test_the_gallery_shows_and_filters_and_has_an_address_for_everything(
+    stage: Stage, page: Page, wall: str, log: Log
+) -> None:
+    page.goto(f"/brands/{wall}")
+    gallery = page.get_by_role("list", name=f"Assets of {wall}")
+    expect(gallery).to_have_attribute("data-loaded", str(SHOWN))
+    expect(gallery.get_by_role("img").first).to_be_visible()
+    first = gallery.locator("[data-place='0']")
+    first.click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer).to_contain_text("SHA-256")
+    one = stage.get(f"/assets/{first.get_attribute('data-asset')}")
+    expect(drawer).to_contain_text(one["sha256"])
+    expect(drawer).to_contain_text(one["url"])
+    expect(drawer.locator("[data-neighbours] button")).to_have_count(9)
+    page.keyboard.press("ArrowRight")
+    expect(drawer).not_to_contain_text(one["sha256"])
+    page.reload()
+    expect(drawer).to_contain_text("SHA-256")
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    page.get_by_label("Find in addresses and metadata").fill("Picture 77")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 found")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"text=Picture(\+|%20)77"))
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_label("Type").select_option("image/gif")
+    expect(page.get_by_text("Nothing is like that")).to_be_visible()
+    page.get_by_role("button", name="Show all assets").click()
+    expect(gallery).to_have_attribute("data-loaded", str(SHOWN))
+
+
+def test_search_by_words_by_a_picture_and_by_more_like_this(
+    stage: Stage, page: Page, wall: str
+) -> None:
+    page.goto(f"/search?brand={wall}")
+    page.get_by_label("What it shows", exact=True).fill("a balloon")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-found]")).to_be_visible()
+    wanted = stage.get("/search", q="a balloon", brand=wall, limit=5)["items"]
+    found = page.get_by_role("list", name="Found assets").locator("[data-asset]")
+    expect(found.first).to_have_attribute("data-asset", wanted[0]["asset"]["id"])
+    title = "Picture 41"
+    chosen = FilePayload(name="a.png", mimeType="image/png", buffer=picture(20_041))
+    page.get_by_label("A picture to search by").set_input_files(chosen)
+    expect(page.get_by_alt_text("What you search by")).to_be_visible()
+    expect(found.first.get_by_text("1.00")).to_be_visible()
+    expect(found.first).to_contain_text(wall)
+    found.first.click()
+    drawer = page.get_by_role("dialog", name=title)
+    expect(drawer).to_be_visible()
+    drawer.get_by_role("link", name="More like this").click()
+    expect(page).to_have_url(re.compile("asset="))
+    expect(page.locator("[data-found]")).to_be_visible()
+    expect(found.get_by_role("img", name=title)).to_have_count(0)
+
+
+def test_a_lasso_on_the_map_chooses_what_lies_in_it(stage: Stage, page: Page, wall: str) -> None:
+    page.goto(f"/brands/{wall}/map")
+    board = page.get_by_role("application", name=re.compile(f"Map of {SHOWN} assets"))
+    expect(board.locator("img").first).to_be_visible()
+    box = board.bounding_box()
+    assert box is not None
+    left, top, right, bottom = (
+        box["x"] + 2,
+        box["y"] + 2,
+        box["x"] + box["width"] - 80,
+        box["y"] + box["height"] - 4,
+    )
+    page.get_by_role("button", name=re.compile("Draw around")).click()
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top)):
+        page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+    expect(page.locator("[data-chosen]")).to_have_attribute("data-chosen", str(SHOWN))
+    page.get_by_role("button", name="Choose none").click()
+    page.evaluate("() => scrollTo(0, 0)")
+    middle = left + (right - left) / 2
+    page.mouse.move(left, top)
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    for x, y in ((middle, top), (middle, bottom), (left, bottom)):
+        page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    some = int(page.locator("[data-chosen]").get_attribute("data-chosen") or 0)
+    assert 0 < some < SHOWN
+    chosen = page.get_by_role("list", name="Chosen assets")
+    expect(chosen).to_have_attribute("data-loaded", str(some))
+    scale = float(board.get_attribute("data-scale") or 0)
+    board.focus()
+    page.keyboard.press("+")
+    assert float(board.get_attribute("data-scale") or 0) > scale
+
+
+def test_groups_clusters_look_and_snapshots_are_shown(stage: Stage, page: Page, wall: str) -> None:
+    found = {item["kind"]: item for item in stage.get(f"/brands/{wall}/insights")["items"]}
+    page.goto(f"/brands/{wall}/clusters")
+    clusters = found["clusters"]["result"]["clusters"]
+    expect(page.locator("main ul > li")).to_have_count(len(clusters))
+    page.goto(f"/brands/{wall}/duplicates")
+    groups = found["duplicates"]["result"]["groups"]
+    expect(page.locator("main ul > li, main h2")).to_have_count(max(1, len(groups)))
+    page.goto(f"/brands/{wall}/look")
+    for colour in found["look"]["result"]["palette"]:
+        expect(page.get_by_text(colour["colour"])).to_be_visible()
+    page.goto(f"/brands/{wall}/snapshots")
+    expect(page.get_by_text("current")).to_be_visible()
+    page.goto(f"/brands/{wall}/compare?with={wall}")
+    expect(page.get_by_text("1.000").first).to_be_visible()
+
+
+def test_an_export_is_made_and_fetched(stage: Stage, page: Page, wall: str) -> None:
+    page.goto(f"/brands/{wall}/exports")
+    page.locator("li", has_text="CSV").get_by_role("button", name="Export").click()
+    made = page.locator("[data-export]").first
+    expect(made).to_be_visible()
+    again = page.get_by_role("button", name="Look again")
+    file = made.get_by_role("button", name=re.compile(r"\.csv"))
+    for _ in range(100):
+        if file.count():
+            break
+        again.click()
+        page.wait_for_timeout(200)
+    with page.expect_download() as download:
+        file.click()
+    lines = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert len(lines) == SHOWN + 1
+
+
+def test_a_journey_by_keyboard_alone(stage: Stage, page: Page, wall: str) -> None:
+    page.goto("/")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    expect(page.locator("[data-brand=wall]")).to_be_visible()
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("Start a brand")
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    dialog = page.get_by_role("dialog", name="Start a brand")
+    expect(dialog.get_by_label("Brand", exact=True)).to_be_focused()
+    page.keyboard.type("by keyboard")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.type(stage.origin.source(8, start=30_000).removeprefix("manifest:"))
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/runs/*")
+    expect(page.locator("#main")).to_be_focused()
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
+    page.keyboard.press("g")
+    page.keyboard.press("b")
+    expect(page.locator("[data-brand='by keyboard']")).to_contain_text("8 assets")
+    page.keyboard.press("/")
+    page.keyboard.type(wall)
+    expect(page.locator("[data-brand]")).to_have_count(1)
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.textContent.trim()") == wall:
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/brands/{wall}")
+    gallery = page.get_by_role("list", name=f"Assets of {wall}")
+    expect(gallery).to_have_attribute("data-loaded", str(SHOWN))
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.dataset.place") == "0":
+            break
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    reached = page.evaluate("() => document.activeElement.dataset.asset")
+    assert reached
+    page.keyboard.press("Enter")
+    drawer = page.get_by_role("dialog")
+    expect(drawer).to_contain_text("SHA-256")
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(page.locator(f"[data-asset='{reached}']")).to_be_focused()

@@ -1,0 +1,138 @@
+"""A brand of twenty thousand: the gallery goes to its end, the map draws and chooses all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import watched
+from tests.browser.origin import picture
+from tests.browser.stage import Loop
+from tests.integration.api_rig import POLICY, Api, put_objects, serving
+from triptych.model import Insight, ItemResult, NewItem, RunKind, Staged
+from triptych.urls import item_key
+
+COUNT = 20_000
+DIFFERENT = 40
+PAGE = 1_000
+LONG_FRAME_MS = 200
+"""A frame that takes longer is felt."""
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.stop()
+
+
+async def _fill(api: Api) -> None:
+    """Commit a brand of many URLs and few different pictures, on a spiral of a map."""
+    bodies = [picture(number) for number in range(DIFFERENT)]
+    contents = {str(number): (body, "image/png") for number, body in enumerate(bodies)}
+    await put_objects(api.parts.settings, contents)
+    catalogue, run_id = api.catalogue, uuid4()
+    await catalogue.open_run(
+        "large", run_id=run_id, kind=RunKind.FULL, source=None, policy=POLICY, owe_gather=False
+    )
+    keys = []
+    for start in range(0, COUNT, PAGE):
+        urls = [f"https://x.example/{number}.png" for number in range(start, start + PAGE)]
+        rows = [NewItem(item_key(url), url, {}) for url in urls]
+        keys += [row.key for row in rows]
+        await catalogue.expect(run_id, rows, cursor=None, limit=10**6)
+        results = [
+            ItemResult(row.key, _staged(bodies[number % DIFFERENT]))
+            for number, row in enumerate(rows)
+        ]
+        await catalogue.settle(run_id, results, limit=10**6)
+    await catalogue.seal(run_id)
+    await catalogue.commit(run_id)
+    await catalogue.begin_ai("large", run_id)
+    angles = np.arange(COUNT) / 400
+    marks = {
+        key: {
+            "x": round(math.cos(angle) * place / COUNT, 4),
+            "y": round(math.sin(angle) * place / COUNT, 4),
+        }
+        for place, (key, angle) in enumerate(zip(keys, angles.tolist(), strict=True))
+    }
+    found = [Insight("map", {"placed": COUNT}, seconds=1.0)]
+    assert await catalogue.finish_ai(run_id, found, marks=marks)
+
+
+def _staged(body: bytes) -> Staged:
+    sha256 = hashlib.sha256(body).digest()
+    name = sha256.hex()
+    return Staged(
+        sha256=sha256,
+        object_key=f"sha256/{name[:2]}/{name[2:4]}/{name}",
+        media_type="image/png",
+        size_bytes=len(body),
+        width=160,
+        height=160,
+        phash=1,
+        embedding=None,
+        model=None,
+        colours=(),
+    )
+
+
+@pytest.mark.prove
+def test_twenty_thousand_scroll_smoothly_and_lie_on_the_map(
+    browser: Browser, loop: Loop, migrated_dsn: str, tmp_path: Path
+) -> None:
+    with loop.holding(serving(migrated_dsn, tmp_path)) as api:
+        loop.call(_fill(api))
+        context = browser.new_context(base_url=api.url, viewport={"width": 1280, "height": 860})
+        page, log = watched(context)
+        page.goto("/brands/large")
+        gallery = page.get_by_role("list", name="Assets of large")
+        expect(gallery).to_have_attribute("data-total", str(COUNT))
+        expect(page.locator("[data-place='0'] img")).to_be_visible()
+        frames = page.evaluate(SCROLL)
+        steady = sorted(frames)[int(len(frames) * 0.95)]
+        print(f"{len(frames)} frames, 95 % within {steady:.0f} ms, longest {max(frames):.0f} ms")
+        assert steady < LONG_FRAME_MS
+        page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+        expect(gallery).to_have_attribute("data-loaded", str(COUNT))
+        expect(page.locator(f"[data-place='{COUNT - 1}'] img")).to_be_visible()
+        assert gallery.locator("li").count() < 150, "only what is in sight is there"
+        page.goto("/brands/large/map")
+        board = page.get_by_role("application")
+        expect(board.locator("img").first).to_be_visible()
+        box = board.bounding_box()
+        assert box is not None
+        page.get_by_role("button", name="Draw around").click()
+        corners = [(0.01, 0.01), (0.94, 0.01), (0.94, 0.99), (0.01, 0.99)]
+        for number, (x, y) in enumerate(corners):
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
+            if number == 0:
+                page.mouse.down()
+        page.mouse.up()
+        expect(page.locator("[data-chosen]")).to_have_attribute("data-chosen", str(COUNT))
+        context.close()
+        assert log.unexpected() == []
+
+
+SCROLL = """
+() => new Promise((resolve) => {
+  const frames = [];
+  let before = performance.now();
+  function step(now) {
+    frames.push(now - before);
+    before = now;
+    scrollBy(0, 120);
+    if (frames.length < 240) requestAnimationFrame(step);
+    else resolve(frames.slice(1));
+  }
+  requestAnimationFrame(step);
+})
+"""

@@ -1,0 +1,170 @@
+"""Brands that are started, watched, steered and tried again from the page."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from tests.browser.conftest import Log
+from tests.browser.stage import Stage, until
+
+PICTURES = 60
+
+
+def begin(page: Page, brand: str, source: str) -> None:
+    """Start a brand as a person does, and be on its run's page."""
+    page.get_by_role("button", name="Start a brand").first.click()
+    page.get_by_label("Brand", exact=True).fill(brand)
+    page.get_by_label(re.compile("A list of URLs")).check()
+    page.get_by_label("Where the list is").fill(source.removeprefix("manifest:"))
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url("**/runs/*")
+
+
+def number(page: Page, name: str) -> int:
+    return int(page.locator(f"[data-count={name}]").inner_text().replace(",", ""))
+
+
+def test_g7_a_brand_reaches_its_end_on_the_page_and_nothing_is_asked_for(
+    stage: Stage, page: Page, log: Log
+) -> None:
+    stage.loop.soon(lambda: stage.origin.hold(after=20))
+    page.goto("/")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    page.evaluate("() => (window.stayed = true)")
+    begin(page, "seen", stage.origin.source(PICTURES, missing=5))
+    run = page.url.rpartition("/")[2]
+    expect(page.locator("[data-standing]")).to_have_text("Acquiring")
+    expect(page.locator("[data-count=expected]")).to_have_text(str(PICTURES))
+    expect(page.locator("[data-count=done]")).not_to_have_text("0")
+    settled = len(log.requests)
+    before = number(page, "done")
+    assert 0 < before < PICTURES - 5
+    stage.loop.soon(stage.origin.release)
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
+    shown = {name: number(page, name) for name in ("expected", "done", "failed", "out", "waiting")}
+    assert shown == {
+        "expected": PICTURES,
+        "done": PICTURES - 5,
+        "failed": 5,
+        "out": 0,
+        "waiting": 0,
+    }
+    expect(page.locator("[data-commit=added]")).to_have_text(str(PICTURES - 5))
+    expect(page.locator("[data-reason=not_found]")).to_contain_text("5")
+    expect(page.get_by_role("status").filter(has_text="seen is committed")).to_be_visible()
+    state = stage.get(f"/runs/{run}")
+    assert (state["state"], state["ai_state"]) == ("committed", "done")
+    seqs = [
+        int(seq or 0)
+        for seq in page.locator("[data-seq]").evaluate_all("all => all.map(one => one.dataset.seq)")
+    ]
+    assert seqs == list(range(state["seq"], 0, -1))
+    assert log.requests[settled:] == [], "the socket tells all of it"
+    assert page.evaluate("() => window.stayed"), "it was one page all along"
+
+
+def test_g7_home_follows_a_brand_that_others_start(stage: Stage, page: Page, log: Log) -> None:
+    page.goto("/")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    expect(page.get_by_role("heading", name="Brands")).to_be_visible()
+    expect(page.locator("[data-queue=acquire-waiting]")).to_be_visible()
+    asked = len(log.requests)
+    state = stage.brand("others", 12, missing=2)
+    card = page.locator("[data-brand=others]")
+    expect(card).to_contain_text("Committed")
+    expect(card).to_contain_text("10 assets")
+    expect(card).to_contain_text("2 failed")
+    assert card.get_by_role("img").get_attribute("aria-label") == (
+        "Gather: 12 URLs listed. Acquire and commit: 12 of 12 settled, 2 failed. AI: done."
+    )
+    assert state["done"] == 10
+    assert log.requests[asked:] == []
+
+
+def test_g7_a_cut_socket_is_told_of_and_caught_up_with(stage: Stage, page: Page, log: Log) -> None:
+    sockets: list[WebSocketRoute] = []
+    away = False
+
+    def route(socket: WebSocketRoute) -> None:
+        if away:
+            socket.close(code=1012)
+            return
+        sockets.append(socket)
+        socket.connect_to_server()
+
+    page.route_web_socket(re.compile("/ws$"), route)
+    page.goto("/")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    asked = len(log.requests)
+    away = True
+    sockets[-1].close(code=1012)
+    expect(page.locator("[data-link=reconnecting]")).to_be_visible()
+    stage.brand("missed", 9)
+    assert page.locator("[data-brand=missed]").count() == 0
+    away = False
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    expect(page.locator("[data-brand=missed]")).to_contain_text("9 assets")
+    brands = stage.get("/brands", limit=500)["items"]
+    shown = page.locator("[data-brand]").evaluate_all("all => all.map(one => one.dataset.brand)")
+    assert sorted(shown) == sorted(brand["name"] for brand in brands)
+    for brand in brands:
+        expect(page.locator(f"[data-brand='{brand['name']}']")).to_contain_text(
+            f"{brand['assets']} asset"
+        )
+    assert [line for line in log.requests[asked:] if "/me" not in line] == []
+
+
+def test_failed_items_are_redriven_from_the_page(stage: Stage, page: Page) -> None:
+    state = stage.brand("mended", 10, missing=4, start=5000)
+    page.goto(f"/runs/{state['id']}")
+    page.locator("[data-reason=not_found]").click()
+    expect(page.get_by_text("/missing/5000.png")).to_be_visible()
+    stage.loop.soon(stage.origin.mend)
+    page.get_by_role("button", name="Redrive 4 items").click()
+    page.wait_for_url(lambda url: state["id"] not in url)
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
+    expect(page.locator("[data-commit=added]")).to_have_text("4")
+    assert stage.get("/brands/mended")["assets"] == 10
+
+
+def test_a_run_is_paused_resumed_and_cancelled(stage: Stage, page: Page) -> None:
+    stage.loop.soon(stage.origin.hold)
+    run = stage.start("stopped", stage.origin.source(20, start=7000))
+    page.goto(f"/runs/{run}")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("[data-standing]")).to_have_text("Paused")
+    page.locator("main").get_by_role("button", name="Resume").click()
+    expect(page.locator("[data-standing]")).not_to_have_text("Paused")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    asked = page.get_by_role("dialog")
+    expect(asked).to_contain_text("keeps the snapshot it has")
+    asked.get_by_role("button", name="Keep it as it is").click()
+    assert stage.get(f"/runs/{run}")["state"] == "active"
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    asked.get_by_role("button", name="Cancel the run").click()
+    expect(page.locator("[data-standing]")).to_have_text("Cancelled")
+    until(lambda: stage.get(f"/runs/{run}"), lambda state: state["state"] == "cancelled")
+    stage.loop.soon(stage.origin.release)
+
+
+def test_what_is_wrong_is_said_before_and_after_sending(stage: Stage, page: Page, log: Log) -> None:
+    log.expected.append("the server responded with a status of 422")
+    log.expected.append("the server responded with a status of 400")
+    page.goto("/")
+    page.get_by_role("button", name="Start a brand").first.click()
+    asked = len(log.requests)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Start", exact=True).click()
+    expect(dialog).to_contain_text("Give the brand a name.")
+    dialog.get_by_label("Brand", exact=True).fill("a/b")
+    expect(dialog).to_contain_text("Slashes are not allowed.")
+    assert log.requests[asked:] == []
+    dialog.get_by_label("Brand", exact=True).fill("fine")
+    dialog.get_by_label(re.compile("A list of URLs")).check()
+    dialog.get_by_label("Where the list is").fill("x" * 9000)
+    dialog.get_by_role("button", name="Start", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
