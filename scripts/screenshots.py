@@ -19,7 +19,6 @@ from demo.service import serve
 from demo.world import load
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-
 from tests.browser.stage import ARGUMENTS, Stage, chromium, open_stage, until
 
 ROOT = Path(__file__).resolve().parents[1]
