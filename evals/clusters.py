@@ -184,6 +184,8 @@ def _same(first: Labels, before: Column, now: Column) -> float:
 
 def _nearest(what: str, snapshot: Snapshot, subject: Labels) -> list[Figure]:
     """Return how often the most similar other picture is of the same subject."""
+    from scipy.spatial.distance import cdist
+
     vectors = snapshot.embeddings.astype(np.float32)
     hashes = snapshot.phash.view(np.uint64)
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None, :]).astype(np.float32)
@@ -191,7 +193,7 @@ def _nearest(what: str, snapshot: Snapshot, subject: Labels) -> list[Figure]:
     systems = {
         "embedding": vectors @ vectors.T,
         "perceptual hash": -apart,
-        "colours": -np.abs(colours[:, None, :] - colours[None, :, :]).sum(axis=2),
+        "colours": -cdist(colours, colours, "cityblock"),
     }
     values: dict[str, float | None] = {}
     for name, likeness in systems.items():

@@ -32,10 +32,11 @@ SAME_PICTURES = (("explore_monuments/42", "details/94"),)
 OURS, HASH, COSINE = "duplicates", "pHash ≤ 10 bits", "cosine"
 
 ABOUT = """
-{count} photographs and scenes: {album} of GCompris's activities (on which the thresholds were
-chosen) and {wallpapers} wallpapers (which the thresholds never saw), each at most 1280 pixels
+{count} photographs and scenes: {album} of GCompris's activities and {wallpapers} wallpapers,
+each at most 1280 pixels
 a side, and ten edits of each. Recall: of the originals with one edit of each beside them, how many
-edits are in a group with their original. False positives: among originals and edits together,
+edits are in a group with their original. The thresholds were chosen on every fourth of these
+photographs. False positives: among originals and edits together,
 pairs of different photographs in one group, of {pairs:,} pairs. Baselines compare pairs:
 imagededup's default, and the embedder's cosine at the threshold ({threshold:.2f}) that lets
 a false pair in ten thousand through.

@@ -11,7 +11,18 @@ import aiohttp
 import pytest
 from demo.report import Outcome
 from demo.service import serve
-from demo.world import BRANDS_MIN, IMAGES_MIN, PACKAGE, Expectation, Fault, World, load
+from demo.world import (
+    BAZAAR,
+    BRANDS_MIN,
+    IMAGES_MIN,
+    PACKAGE,
+    PANTRY,
+    PHOTOS,
+    Expectation,
+    Fault,
+    World,
+    load,
+)
 
 from tests.faults.world import picture
 from triptych.local import open_local
@@ -43,6 +54,13 @@ def test_the_real_world_is_large_enough() -> None:
     done = sum(world.expectation(brand).done for brand in world.brands)
     assert len(world.brands) >= BRANDS_MIN
     assert done >= IMAGES_MIN
+
+
+def test_the_photographs_are_two_brands_that_share_some() -> None:
+    world = load(PACKAGE, PHOTOS)
+    bazaar, pantry = ({entry.file for entry in world.brands[name]} for name in (BAZAAR, PANTRY))
+    assert len(bazaar) > 200
+    assert 10 < len(bazaar & pantry) < len(pantry) - 10
 
 
 async def test_the_catalogue_pages_and_fails_once(world: World) -> None:

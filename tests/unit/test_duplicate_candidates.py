@@ -33,9 +33,10 @@ def silent(_: float) -> None:
     nearest=st.integers(1, 4),
     rows=st.sampled_from([1, 3, 64]),
     columns=st.sampled_from([2, 5, 64]),
+    reduced_from=st.sampled_from([0, 1000]),
 )
 def test_the_nearest_of_each_are_candidates_whatever_the_blocks(
-    seed: int, nearest: int, rows: int, columns: int
+    seed: int, nearest: int, rows: int, columns: int, reduced_from: int
 ) -> None:
     random = np.random.default_rng(seed)
     count = 24
@@ -45,8 +46,10 @@ def test_the_nearest_of_each_are_candidates_whatever_the_blocks(
     vector_of = np.where(random.random(count) < 0.8, np.arange(count), -1)
     structured = random.random(count) < 0.8
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"NEAREST": nearest, "ROWS": rows, "COLUMNS": columns}.items():
-            patch.setattr(candidates, name, value)
+        patch.setattr(candidates, "NEAREST", nearest)
+        patch.setattr(candidates, "ROWS", rows)
+        patch.setattr(candidates, "COLUMNS", columns)
+        patch.setattr(candidates, "REDUCED_FROM", reduced_from)
         found = find_candidates(vectors, vector_of, hashes, structured, silent)
     bits = np.bitwise_count(hashes[:, None] ^ hashes[None, :]).astype(float)
     bits[~structured] = bits[:, ~structured] = 64

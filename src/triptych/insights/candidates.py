@@ -23,6 +23,8 @@ DIMENSIONS = 256
 """Embeddings of more are first brought to so many principal directions; what is kept is measured
 in all of theirs."""
 FIT_MAX = 10_000
+REDUCED_FROM = 5_000
+"""Contents for which it is worth its while: the directions take some seconds to find."""
 ROWS = 1_024
 COLUMNS = 8_192
 """Contents compared at a time: 34 MB of cosines."""
@@ -91,7 +93,9 @@ def _near_vectors(
 
 
 def _reduced(embeddings: npt.NDArray[np.float16], rows: Indices) -> Floats:
-    """Return the embeddings in their principal directions, of length 1 again."""
+    """Return the embeddings, of many only in their principal directions, of length 1 again."""
+    if rows.size < REDUCED_FROM:
+        return embeddings[rows].astype(np.float32)
     sample = embeddings[rows[:: max(1, rows.size // FIT_MAX)]].astype(np.float32)
     _, directions = np.linalg.eigh(sample.T @ sample)
     kept = directions[:, -DIMENSIONS:]

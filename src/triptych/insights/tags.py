@@ -89,7 +89,27 @@ class _Hits:
 
 
 def directions(encoder: TextEncoder, vocabulary: Vocabulary) -> Floats:
-    """Return a unit vector a tag: the mean of its texts'."""
+    """Return a unit vector for each tag: the mean of its texts'.
+
+    Kept for the next brand: encoding takes longer than most brands' steps.
+    """
+    key = (encoder.model, encoder.image_model, vocabulary.digest)
+    known = _directions.get(key)
+    if known is None:
+        known = _encoded(encoder, vocabulary)
+        known.flags.writeable = False
+        while len(_directions) >= DIRECTIONS_KEPT:
+            _directions.pop(next(iter(_directions)), None)
+        _directions[key] = known
+    return known
+
+
+DIRECTIONS_KEPT = 2
+"""Vocabularies, each in one encoder's vectors."""
+_directions: dict[tuple[str, str, str], Floats] = {}
+
+
+def _encoded(encoder: TextEncoder, vocabulary: Vocabulary) -> Floats:
     texts = [text for tag in vocabulary.tags for text in tag.texts]
     starts = np.cumsum([0, *(len(tag.texts) for tag in vocabulary.tags[:-1])])
     sums = np.add.reduceat(encoder.encode(texts), starts, axis=0)
