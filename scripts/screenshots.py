@@ -26,10 +26,11 @@ OUT = ROOT / ".screenshots"
 KEPT = ROOT / "docs" / "images"
 KEPT_MAX_BYTES = 300_000
 WEBP_QUALITY = 82
-BRANDS = 24
+BRANDS = 12
 """Of the demo's, the largest first."""
-PICTURES = 600
-RUNNING_AFTER = 260
+PLAY_S = 900.0
+PICTURES = 420
+RUNNING_AFTER = 230
 """Pictures that the run under way has got when it is held for its portrait."""
 SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 SETTLE_MS = 900
@@ -46,7 +47,7 @@ def played(data: Path) -> Iterator[tuple[Stage, Shots]]:
         big = stage.start("bauhaus", stage.origin.source(PICTURES, missing=19))
         runs = [stage.start(name, f"catalog:{service.url}") for name in list(world.brands)[:BRANDS]]
         for run in (big, *runs):
-            stage.wait(run)
+            stage.wait(run, patience_s=PLAY_S)
         stage.loop.soon(lambda: stage.origin.hold(after=RUNNING_AFTER))
         source = stage.origin.source(PICTURES - 30, missing=7, start=PICTURES)
         running = stage.start("de stijl", source)

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, 
 
 from tests.browser.stage import ARGUMENTS, ROOT, Stage, chromium, open_stage
 
-WALL = 90
+WALL = 60
 PAGE_PATIENCE_MS = 45_000
 expect.set_options(timeout=PAGE_PATIENCE_MS)
 

@@ -104,18 +104,20 @@ class Stage:
         answer.raise_for_status()
         return str(answer.json()["run"])
 
-    def wait(self, run: str) -> Any:
+    def wait(self, run: str, *, patience_s: float = PATIENCE_S) -> Any:
         """Wait until nothing more will happen to a run, and return it."""
-        return until(lambda: self.get(f"/runs/{run}"), lambda state: state["over"])
+        return until(
+            lambda: self.get(f"/runs/{run}"), lambda state: state["over"], patience_s=patience_s
+        )
 
     def brand(self, name: str, count: int, missing: int = 0, start: int = 0) -> Any:
         """Take a brand to its end."""
         return self.wait(self.start(name, self.origin.source(count, missing, start)))
 
 
-def until(ask: Callable[[], T], true: Callable[[T], bool]) -> T:
+def until(ask: Callable[[], T], true: Callable[[T], bool], *, patience_s: float = PATIENCE_S) -> T:
     """Ask until it is as it should be; the last answer is in the error if it never is."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while not true(found := ask()):
         assert time.monotonic() < end, found
         time.sleep(LOOK_S)

@@ -29,8 +29,15 @@ def check(page: Page, name: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["wide", "phone"])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [
+        ("wide", "light"),
+        ("phone", "dark"),
+        pytest.param("wide", "dark", marks=pytest.mark.prove),
+        pytest.param("phone", "light", marks=pytest.mark.prove),
+    ],
+)
 def test_axe_finds_nothing_grave_on_any_page(
     browser: Browser, stage: Stage, wall: str, scheme: Any, size: str
 ) -> None:
