@@ -34,6 +34,7 @@ RUNNING_AFTER = 230
 """Pictures that the run under way has got when it is held for its portrait."""
 SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 SETTLE_MS = 900
+PAGE_MS = 120_000
 
 Shots = Mapping[str, tuple[str, str]]
 """Name: address, and what is there when the page is."""
@@ -89,6 +90,7 @@ def take(browser: Browser, stage: Stage, shots: Shots) -> None:
             options: Any = {"viewport": viewport, "color_scheme": scheme, "locale": "en-GB"}
             context = browser.new_context(base_url=stage.url, **options)
             page = context.new_page()
+            page.set_default_timeout(PAGE_MS)
             for name, (path, there) in shots.items():
                 page.goto(path)
                 page.locator(there).first.wait_for()
