@@ -27,8 +27,9 @@ PATIENCE_S = 1_500.0
 POLICY = Policy(tolerated_failures=1.0, max_attempts=5, deadline_s=PATIENCE_S)
 LOOK_EVERY_S = 0.2
 """Between two looks at the memory of the worker and its decoders."""
-WORKER_MAX_BYTES = 768 * MIB
-DECODER_MAX_BYTES = 2048 * MIB
+WORKER_MAX_BYTES = 1280 * MIB
+"""With all its models, and what the AI phase takes for a brand of this size."""
+DECODER_MAX_BYTES = 3072 * MIB
 """Resident, of what address space allows: a hundred million pixels, and a copy or two."""
 
 

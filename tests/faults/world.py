@@ -71,6 +71,8 @@ def environment(dsn: str, data: Path, **settings: object) -> dict[str, str]:
         "data": data,
         "embedder": "none",
         "fetch_allow": "127.0.0.0/8",
+        "api_rate": 100_000,
+        "api_burst": 100_000,
         "visibility_s": 4,
         "sweep_s": 0.5,
         "stalled_s": 1.5,

@@ -24,6 +24,8 @@ RECONNECT_STEP_S = 0.1
 RECONNECT_MAX_S = 5.0
 GIVE_UP_S = 300.0
 """Without a single frame, however often it was tried."""
+TOO_MANY = 429
+"""Refused for now: others, or this one, have asked too often."""
 FRAME_MAX_BYTES = 16 * 1024 * 1024
 
 
@@ -108,7 +110,7 @@ async def follow(
                     if told is not None:
                         yield told
         except InvalidStatus as error:
-            if error.response.status_code < 500:
+            if error.response.status_code < 500 and error.response.status_code != TOO_MANY:
                 raise LiveUnavailable(_refusal(error), remedy="Check the key.") from error
             reason: object = f"status {error.response.status_code}"
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
