@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
+EMULATOR := .venv-emulator
+EMULATOR_READY := $(EMULATOR)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-annotate --no-header --no-emit-index-url
 WORKERS ?= 2
@@ -29,15 +31,21 @@ $(READY): $(LOCKS) pyproject.toml scripts/venv.sh
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
+# It pins botocore, so it stands beside what we run on.
+$(EMULATOR_READY): requirements/emulator.txt $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(EMULATOR)
+	$(UV) pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
+	@touch $@
+
 check: $(READY) ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: $(READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
+test: $(READY) $(EMULATOR_READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove"
 
-prove: $(READY) ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(EMULATOR_READY) ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10
 
 demo: $(READY) demo/node_modules/.ready ## Thirty real brands through all three phases
@@ -55,6 +63,7 @@ eval: $(READY) demo/node_modules/.ready ## Measure the insights on real pictures
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
+	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
 
 docs: $(READY) ## Write the reference pages anew
 	$(BIN)/python -m scripts.reference
@@ -64,4 +73,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) demo/node_modules .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATOR) demo/node_modules .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+from aws_local.emulator import Emulator
 
 from triptych.adapters.postgres.migrate import migrate
 from triptych.adapters.postgres.server import EmbeddedPostgres
@@ -111,3 +112,18 @@ def migrated_dsn(postgres_server: PostgresServer, migrated_template: str) -> Ite
     name = postgres_server.create_database(migrated_template)
     yield postgres_server.dsn(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """AWS' services on loopback, one a pytest process."""
+    with Emulator(tmp_path_factory.mktemp("emulator")) as started:
+        yield started
+
+
+@pytest.fixture
+def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The emulator, with an environment that leads AWS' libraries to it."""
+    for name, value in emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    return emulator

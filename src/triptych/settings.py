@@ -23,8 +23,8 @@ from triptych.errors import SettingsError
 from triptych.model import Policy
 from triptych.places import (
     DATABASE_SCHEMES,
-    QUEUE_SCHEMES,
     STORE_SCHEMES,
+    check_queue,
     check_scheme,
     check_source,
     is_model_url,
@@ -59,7 +59,10 @@ class Settings(BaseSettings):
         SecretStr("embedded:"),
         description="`embedded:` (Postgres from a wheel, in the data folder) or `postgresql://…`.",
     )
-    queue_url: str = Field("pgmq:", description="`pgmq:` (in the same Postgres).")
+    queue_url: str = Field(
+        "pgmq:",
+        description="`pgmq:` (in the same Postgres), or `sqs:` or `sqs://REGION/NAME_PREFIX`.",
+    )
     store_url: str = Field(
         "file:",
         description="`file:` (folder `objects` in the data folder), `file:///path`, `s3://bucket`.",
@@ -319,7 +322,7 @@ class Settings(BaseSettings):
     @field_validator("queue_url")
     @classmethod
     def _queue(cls, value: str) -> str:
-        return check_scheme(value, QUEUE_SCHEMES)
+        return check_queue(value)
 
     @field_validator("store_url")
     @classmethod

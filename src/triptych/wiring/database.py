@@ -12,9 +12,12 @@ from triptych.adapters.postgres.migrate import migrate
 from triptych.adapters.postgres.pgmq import PgmqQueue
 from triptych.adapters.postgres.server import EmbeddedPostgres, read_dsn
 from triptych.adapters.postgres.session import Database
+from triptych.adapters.sqs.create import create_queues
+from triptych.adapters.sqs.queue import SqsQueue
 from triptych.data_folder import DataFolder
 from triptych.errors import DataFolderInUse
 from triptych.interruption import ending_with
+from triptych.places import read_sqs
 from triptych.ports import Catalogue, Queue
 from triptych.registry import ActiveBrandRegistry
 from triptych.settings import Settings
@@ -71,7 +74,25 @@ async def reach_database(settings: Settings) -> AsyncIterator[str]:
 
 
 async def migrate_database(settings: Settings) -> Sequence[str]:
-    """Apply missing migrations; return their names. Embedded ones are applied at every start."""
+    """Apply missing migrations and make missing queues; return the names of both."""
+    return [*await _migrate(settings), *await _make_queues(settings)]
+
+
+async def _make_queues(settings: Settings) -> Sequence[str]:
+    """Make what is missing on SQS. Those of pgmq are made by a migration."""
+    if not settings.queue_url.startswith("sqs:"):
+        return []
+    region, prefix = read_sqs(settings.queue_url)
+    return await create_queues(
+        region=region,
+        prefix=prefix,
+        max_receives=settings.max_receives,
+        visibility_s=settings.visibility_s,
+    )
+
+
+async def _migrate(settings: Settings) -> Sequence[str]:
+    """Apply missing migrations. Embedded ones are applied at every start."""
     if settings.embedded and DataFolder(settings.data).owner() is None:
         async with own_database(settings):
             return []
@@ -83,6 +104,14 @@ async def migrate_database(settings: Settings) -> Sequence[str]:
             await database.close()
 
 
+def open_queue(settings: Settings, database: Database) -> Queue:
+    """Return the queues that the settings name. Nothing is connected to yet."""
+    if settings.queue_url.startswith("sqs:"):
+        region, prefix = read_sqs(settings.queue_url)
+        return SqsQueue(region=region, prefix=prefix)
+    return PgmqQueue(database, max_receives=settings.max_receives)
+
+
 @asynccontextmanager
 async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
     """Open the database and the queues and check both.
@@ -92,7 +121,7 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
     """
     database = Database(dsn)
     catalogue = PostgresCatalogue(database, run_cap_s=settings.run_cap_s)
-    queue = PgmqQueue(database, max_receives=settings.max_receives)
+    queue = open_queue(settings, database)
     try:
         await catalogue.check()
         await queue.check()

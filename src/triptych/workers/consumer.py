@@ -17,9 +17,6 @@ from triptych.telemetry.deliveries import bind_delivery, delivery_span
 from triptych.telemetry.metrics import MESSAGE_SECONDS, MESSAGES, MESSAGES_HELD
 
 RECEIVE_BATCH = 100
-RECEIVE_WAIT_S = 1.0
-"""Bounds how long a stopping consumer waits for its last receive, which is never cut short:
-what a cut-off receive took would be hidden until its visibility timeout."""
 ACK_BATCH = 100
 ACK_WAIT_S = 0.01
 HEARTBEATS = 3
@@ -94,7 +91,8 @@ class Consumer:
                     self._name,
                     limit=min(room, RECEIVE_BATCH),
                     visibility_s=self._visibility_s,
-                    wait_s=RECEIVE_WAIT_S,
+                    # Never cut short: what a cut-off receive took would be hidden for long.
+                    wait_s=self._queue.patience_s,
                 )
             except QueueUnavailable as error:
                 outage += 1
