@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://")
+DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://", "postgresql+iam://")
 QUEUE_SCHEMES = ("pgmq:", "sqs:")
 STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
 SOURCE_SCHEMES = ("catalog:", "manifest:")

@@ -24,7 +24,7 @@ LAYERS = (
     {"telemetry"},
     {
         *("ports", "retry", "batching", "settings", "urls", "interruption", "failures"),
-        *("schedule", "states", "serving"),
+        *("schedule", "states", "serving", "settings_told"),
     },
     {"messages", "data_folder", "cores", "places", "asset_ids"},
     {"errors"},

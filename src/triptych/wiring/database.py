@@ -104,6 +104,13 @@ async def _migrate(settings: Settings) -> Sequence[str]:
             await database.close()
 
 
+def _replica(settings: Settings) -> Database | None:
+    if settings.database_read_url is None:
+        return None
+    address = settings.database_read_url.get_secret_value()
+    return Database(address, pool_max=settings.database_connections)
+
+
 def open_queue(settings: Settings, database: Database) -> Queue:
     """Return the queues that the settings name. Nothing is connected to yet."""
     if settings.queue_url.startswith("sqs:"):
@@ -119,8 +126,10 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
     Raises:
         DatabaseUnavailable, QueueUnavailable: naming what is missing and the remedy.
     """
-    database = Database(dsn)
-    catalogue = PostgresCatalogue(database, run_cap_s=settings.run_cap_s)
+    database = Database(dsn, pool_max=settings.database_connections)
+    catalogue = PostgresCatalogue(
+        database, run_cap_s=settings.run_cap_s, replica=_replica(settings)
+    )
     queue = open_queue(settings, database)
     try:
         await catalogue.check()
