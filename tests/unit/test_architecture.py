@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 60
 NAMELESS = {"utils", "helpers", "common", "manager", "misc"}
 
 LAYERS = (
-    {"cli", "__main__", "__init__"},
+    {"cli", "lambdas", "__main__", "__init__"},
     {"local", "doctor"},
     {"wiring"},
     {"api", "live", "workers", "client"},

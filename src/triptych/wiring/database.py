@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -31,6 +31,8 @@ class Parts:
     catalogue: Catalogue
     queue: Queue
     registry: ActiveBrandRegistry
+    renew: Callable[[], Awaitable[None]]
+    """Replaces connections that may have died while this process stood still."""
 
 
 @asynccontextmanager
@@ -137,7 +139,7 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
         registry = ActiveBrandRegistry(
             catalogue, queue, window=settings.dispatch_window, policy=settings.policy
         )
-        yield Parts(settings, catalogue, queue, registry)
+        yield Parts(settings, catalogue, queue, registry, database.renew)
     finally:
         await queue.close()
         await catalogue.close()

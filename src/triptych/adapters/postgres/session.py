@@ -188,6 +188,14 @@ class Database:
                 server_settings={"application_name": "triptych-listen"},
             )
 
+    async def renew(self) -> None:
+        """Have each connection of the pool replaced at its next use.
+
+        A process that was frozen does not hear that the other side has hung up.
+        """
+        if self._pool is not None:
+            await self._pool.expire_connections()
+
     async def close(self) -> None:
         """Close the pool; connections still lent are given a moment, then cut."""
         pool, self._pool = self._pool, None
