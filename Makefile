@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test prove demo up bench eval lock docs clean
+.PHONY: help setup check test test-aws prove demo up bench eval lock docs clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -15,12 +15,14 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
 EMULATOR := .venv-emulator
 EMULATOR_READY := $(EMULATOR)/.ready
+INFRA := .venv-infra
+INFRA_READY := $(INFRA)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-annotate --no-header --no-emit-index-url
 WORKERS ?= 2
 
 help: ## List the verbs
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(READY) ## Make .venv with everything in it; the command is .venv/bin/triptych
 
@@ -37,6 +39,11 @@ $(EMULATOR_READY): requirements/emulator.txt $(READY)
 	$(UV) pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
 	@touch $@
 
+$(INFRA_READY): requirements/infra.txt $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(INFRA)
+	$(UV) pip install --quiet --python $(INFRA)/bin/python --require-hashes -r requirements/infra.txt
+	@touch $@
+
 check: $(READY) ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,6 +54,11 @@ test: $(READY) $(EMULATOR_READY) demo/node_modules/.ready ## The whole suite, in
 
 prove: $(READY) $(EMULATOR_READY) ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10
+
+test-aws: $(READY) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
+	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
+		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
 
 demo: $(READY) demo/node_modules/.ready ## Thirty real brands through all three phases
 	$(BIN)/python -m demo
@@ -65,6 +77,7 @@ lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml --extra lambda -o requirements/lambda.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
+	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
 
 docs: $(READY) ## Write the reference pages anew
 	$(BIN)/python -m scripts.reference
@@ -74,4 +87,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(EMULATOR) demo/node_modules .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATOR) $(INFRA) cdk.out demo/node_modules .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -32,6 +32,9 @@ from triptych.workers.worker import Phase
 
 IDLE_S = 30.0
 """After a longer pause connections are replaced: who stood still was not told of their end."""
+STUCK_S = 1800.0
+"""A run without progress for so long is stuck: its messages were sent again several times."""
+STUCK_MAX = 100
 
 log = structlog.get_logger(__name__)
 
@@ -134,8 +137,8 @@ class SweepFunction:
     def __call__(self, _event: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Sweep, tell webhooks, collect, and index for as long as there is time."""
 
-        async def work(_parts: Parts, caretakers: Caretakers) -> dict[str, Any]:
-            return await _take_care(caretakers, context)
+        async def work(parts: Parts, caretakers: Caretakers) -> dict[str, Any]:
+            return await _take_care(parts, caretakers, context)
 
         return self.function.run(work)
 
@@ -152,12 +155,18 @@ async def _serve(
     return failures(again)
 
 
-async def _take_care(caretakers: Caretakers, context: Context) -> dict[str, Any]:
-    """Do what is due; what there is no time for is left to the next invocation."""
+async def _take_care(parts: Parts, caretakers: Caretakers, context: Context) -> dict[str, Any]:
+    """Do what is due; what there is no time for is left to the next invocation.
+
+    The line ``care_taken`` tells how many runs stand still for long: an alarm watches it.
+    """
     ended = []
+    stuck = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(max(seconds_left(context), 0)):
             await caretakers.sweeper.sweep()
+            due = await parts.catalogue.due(idle_s=STUCK_S, stalled_s=STUCK_S, limit=STUCK_MAX)
+            stuck = len(due.resend)
             ended.append("sweep")
             while await caretakers.notifier.deliver():
                 pass
@@ -166,5 +175,5 @@ async def _take_care(caretakers: Caretakers, context: Context) -> dict[str, Any]
             ended.append("collect")
             await caretakers.indexer.catch_up()
             ended.append("index")
-    log.info("care_taken", ended=ended)
-    return {"ended": ended}
+    log.info("care_taken", ended=ended, stuck_runs=stuck)
+    return {"ended": ended, "stuck_runs": stuck}
