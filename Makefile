@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo up bench eval lock docs clean
+.PHONY: help setup check test test-aws prove demo aws-local up bench eval lock docs clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -20,6 +20,7 @@ INFRA_READY := $(INFRA)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-annotate --no-header --no-emit-index-url
 WORKERS ?= 2
+SHAPE ?= embedded
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -60,8 +61,11 @@ test-aws: $(READY) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its templa
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
 
-demo: $(READY) demo/node_modules/.ready ## Thirty real brands through all three phases
-	$(BIN)/python -m demo
+demo: $(READY) $(EMULATOR_READY) demo/node_modules/.ready ## Thirty real brands through all three phases
+	$(BIN)/python -m demo --shape $(SHAPE)
+
+aws-local: $(READY) $(EMULATOR_READY) ## The whole AWS shape on this machine, until Ctrl-C
+	$(BIN)/python -m aws_local
 
 up: $(READY) ## Start everything, until Ctrl-C
 	$(BIN)/triptych up

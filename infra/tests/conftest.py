@@ -1,4 +1,4 @@
-"""Synthesises once what the tests look at. cdk-nag checks at synthesis: a finding fails them all."""
+"""Synthesises what the tests look at. cdk-nag checks at synthesis: a finding fails them all."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ class Local:
     """A Triptych of one's own, open."""
 
     def __init__(self, parts: Parts) -> None:
+        self.parts = parts
         self.catalogue = parts.catalogue
         self.queue = parts.queue
         self.registry = parts.registry
