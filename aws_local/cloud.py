@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,14 +46,17 @@ class Cloud:
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "triptych", *arguments),
                 env={**self.environment, **given},
-                stdin=DEVNULL,
+                # Held open by us: who has --with-parent ends when we do, however that is.
+                stdin=PIPE,
                 stdout=log,
                 stderr=log,
             )
 
     async def start_worker(self) -> Process:
         """Start a worker of all phases."""
-        worker = await self.start(f"worker-{len(self.workers)}", "worker", *PHASES, "--json")
+        worker = await self.start(
+            f"worker-{len(self.workers)}", "worker", *PHASES, "--json", "--with-parent"
+        )
         self.workers.append(worker)
         return worker
 
@@ -147,7 +150,9 @@ async def _start(
     apis = [free_port() for _ in range(APIS)]
     lives = [free_port() for _ in range(LIVES)]
     for number, each in enumerate(apis):
-        cloud.others.append(await cloud.start(f"api-{number}", "api", "--json", api_port=each))
+        cloud.others.append(
+            await cloud.start(f"api-{number}", "api", "--json", "--with-parent", api_port=each)
+        )
     for number, each in enumerate(lives):
         arguments = ("live", "--port", str(each), "--json")
         cloud.others.append(await cloud.start(f"live-{number}", *arguments))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.migrate import migrate
 from triptych.adapters.postgres.pgmq import PgmqQueue
+from triptych.adapters.postgres.roles import prepare_role, role_of
 from triptych.adapters.postgres.server import EmbeddedPostgres, read_dsn
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.sqs.create import create_queues
@@ -75,8 +76,17 @@ async def reach_database(settings: Settings) -> AsyncIterator[str]:
         yield read_dsn(settings.data)
 
 
-async def migrate_database(settings: Settings) -> Sequence[str]:
-    """Apply missing migrations and make missing queues; return the names of both."""
+async def migrate_database(settings: Settings, *, admin: str | None = None) -> Sequence[str]:
+    """Apply missing migrations and make missing queues; return the names of both.
+
+    ``admin`` is an administrator's address: then the role of ``database_url`` is made first.
+    """
+    if admin is not None:
+        database = Database(admin)
+        try:
+            await prepare_role(database, role_of(settings.database_url.get_secret_value()))
+        finally:
+            await database.close()
     return [*await _migrate(settings), *await _make_queues(settings)]
 
 
