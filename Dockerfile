@@ -7,6 +7,10 @@ FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 WORKDIR /src
+# On ARM one package (opentsne) has no wheel. Nothing of this stage is taken along but the result.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends build-essential \
+ && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/triptych
 COPY requirements/runtime.txt requirements/lambda.txt requirements/
 RUN /opt/triptych/bin/python -m pip install --require-hashes -r requirements/runtime.txt

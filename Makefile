@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo aws-local up bench eval lock docs clean
+.PHONY: help setup check test test-aws prove demo aws-local deploy up bench eval lock docs clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -63,6 +63,9 @@ test-aws: $(READY) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its templa
 
 demo: $(READY) $(EMULATOR_READY) demo/node_modules/.ready ## Thirty real brands through all three phases
 	$(BIN)/python -m demo --shape $(SHAPE)
+
+deploy: $(READY) $(INFRA_READY) ## Deploy to AWS: docs/guides/aws.md says what it needs
+	bash scripts/deploy.sh
 
 aws-local: $(READY) $(EMULATOR_READY) ## The whole AWS shape on this machine, until Ctrl-C
 	$(BIN)/python -m aws_local

@@ -13,7 +13,7 @@ from infra.acknowledged import acknowledge
 from infra.profiles import Choices
 from infra.stack import TriptychStack
 
-CONTEXT = ("profile", "workers", "certificate", "domain", "email", "region", "source_token")
+CONTEXT = ("profile", "workers", "certificate", "domain", "email", "region", "idle", "source_token")
 
 
 def build(

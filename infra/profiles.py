@@ -86,6 +86,8 @@ class Choices:
     domain: str
     email: str
     region: str
+    idle: bool = False
+    """No API and no live status yet: the first deployment, before there is a schema."""
     source_token: str | None = None
     """Name of a secret in Secrets Manager that holds the catalogue's bearer token."""
 
@@ -119,5 +121,6 @@ class Choices:
             str(context["domain"]),
             str(context["email"]),
             str(context.get("region") or "eu-central-1"),
+            str(context.get("idle")) == "true",
             str(context["source_token"]) if context.get("source_token") else None,
         )

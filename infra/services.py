@@ -55,8 +55,9 @@ class Services(Construct):
             **shared,
         )
         grants.may_look(live.role, data)
-        self.api = self._service("ApiService", api, profile.api_tasks)
-        self.live = self._service("LiveService", live, profile.live_tasks)
+        idle = (0, 1)
+        self.api = self._service("ApiService", api, idle if choices.idle else profile.api_tasks)
+        self.live = self._service("LiveService", live, idle if choices.idle else profile.live_tasks)
         self.migrate = self._migrate(shared, data)
         for service in (self.api, self.live):
             service.connections.allow_to(data.database, ec2.Port.tcp(PORT))

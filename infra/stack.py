@@ -39,6 +39,7 @@ class TriptychStack(Stack):
         Tags.of(self).add("triptych", choices.profile.name)
         CfnOutput(self, "Url", value=f"https://{choices.domain}")
         CfnOutput(self, "BalancerName", value=edge.balancer.load_balancer_dns_name)
+        CfnOutput(self, "SteadyProvider", value=cluster.steady.capacity_provider_name)
         CfnOutput(self, "ClusterName", value=cluster.cluster.cluster_name)
         CfnOutput(self, "MigrateTask", value=services.migrate.definition.task_definition_arn)
         CfnOutput(

@@ -273,3 +273,19 @@ def test_what_is_missing_is_named_with_its_remedy(missing: str) -> None:
 def test_a_profile_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="profile: must be one of dev, prod"):
         Choices.read({**CONTEXT, "profile": "test"})
+
+
+def test_images_are_built_as_linted_and_compose_is_valid() -> None:
+    root = Path(__file__).resolve().parents[2]
+    here = Path(sys.executable)
+    for command in (
+        [here.with_name("hadolint"), "Dockerfile"],
+        [
+            *(here.with_name("check-jsonschema"), "--builtin-schema", "vendor.compose-spec"),
+            "compose.yaml",
+        ],
+    ):
+        found = subprocess.run(
+            list(map(str, command)), cwd=root, capture_output=True, text=True, check=False
+        )
+        assert found.returncode == 0, found.stdout + found.stderr
