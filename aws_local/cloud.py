@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ STOP_S = 60.0
 PROBE_S = 0.2
 PHASES = ("gather", "acquire", "ai")
 
+Detour = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
+
 
 @dataclass
 class Cloud:
@@ -36,16 +38,17 @@ class Cloud:
     environment: dict[str, str]
     database_url: str
     folder: Path
+    worker_environment: dict[str, str]
+    """What workers alone are told otherwise: a detour to what they work on."""
     workers: list[Process] = field(default_factory=list)
     others: list[Process] = field(default_factory=list)
 
-    async def start(self, name: str, *arguments: str, **settings: object) -> Process:
+    async def start(self, name: str, *arguments: str, **environment: str) -> Process:
         """Start one of our processes; its log is ``NAME.log``."""
-        given = {f"TRIPTYCH_{key.upper()}": str(value) for key, value in settings.items()}
         with (self.folder / f"{name}.log").open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "triptych", *arguments),
-                env={**self.environment, **given},
+                env={**self.environment, **environment},
                 # Held open by us: who has --with-parent ends when we do, however that is.
                 stdin=PIPE,
                 stdout=log,
@@ -54,9 +57,9 @@ class Cloud:
 
     async def start_worker(self) -> Process:
         """Start a worker of all phases."""
-        worker = await self.start(
-            f"worker-{len(self.workers)}", "worker", *PHASES, "--json", "--with-parent"
-        )
+        arguments = ("worker", *PHASES, "--json", "--with-parent")
+        name = f"worker-{len(self.workers)}"
+        worker = await self.start(name, *arguments, **self.worker_environment)
         self.workers.append(worker)
         return worker
 
@@ -81,8 +84,12 @@ async def open_cloud(
     port: int | None = None,
     workers: int = WORKERS,
     settings: Mapping[str, object] | None = None,
+    detour: Detour | None = None,
 ) -> AsyncIterator[Cloud]:
-    """Start everything and yield when it answers; stop everything at the end."""
+    """Start everything and yield when it answers; stop everything at the end.
+
+    ``detour`` is given the environment of all processes, and returns what workers are told instead.
+    """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
@@ -105,7 +112,8 @@ async def open_cloud(
         await _prepare(emulator, environment)
         balancer = LocalBalancer(folder / "balancer", port=port)
         key = await _key(environment)
-        cloud = Cloud(balancer.url, key, environment, database_url, folder)
+        told = await detour(environment) if detour else {}
+        cloud = Cloud(balancer.url, key, environment, database_url, folder, told)
         stack.push_async_callback(cloud.stop)
         await _start(cloud, balancer, stack, workers)
         yield cloud
@@ -150,9 +158,8 @@ async def _start(
     apis = [free_port() for _ in range(APIS)]
     lives = [free_port() for _ in range(LIVES)]
     for number, each in enumerate(apis):
-        cloud.others.append(
-            await cloud.start(f"api-{number}", "api", "--json", "--with-parent", api_port=each)
-        )
+        arguments: tuple[str, ...] = ("api", "--port", str(each), "--json", "--with-parent")
+        cloud.others.append(await cloud.start(f"api-{number}", *arguments))
     for number, each in enumerate(lives):
         arguments = ("live", "--port", str(each), "--json")
         cloud.others.append(await cloud.start(f"live-{number}", *arguments))
