@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from aws_local.cloud import Cloud, open_cloud
 
 from tests.faults.partition import Partition, open_partition
@@ -91,9 +91,22 @@ async def shape(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shape
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pictures() -> AsyncIterator[str]:
-    async with serve_pictures() as base:
-        yield base
+async def sources(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Callable[[str], str]]:
+    """Pictures, and manifests of them by HTTP: files are for servers on loopback without keys."""
+    folder = tmp_path_factory.mktemp("manifests")
+    app = web.Application()
+    app.router.add_static("/", folder)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with serve_pictures() as pictures:
+
+        def source(brand: str) -> str:
+            write_manifest(folder, pictures, brand, URLS)
+            return f"manifest:http://127.0.0.1:{runner.addresses[0][1]}/{brand}.csv"
+
+        yield source
+    await runner.cleanup()
 
 
 def right(run: Run) -> None:
@@ -115,7 +128,7 @@ async def once(shape: Shape, run: Run) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_g2_g4_workers_killed_while_they_work(
-    shape: Shape, pictures: str, tmp_path: Path
+    shape: Shape, sources: Callable[[str], str]
 ) -> None:
     async def kill() -> None:
         for number in range(KILLS):
@@ -125,8 +138,7 @@ async def test_g2_g4_workers_killed_while_they_work(
             shape.cloud.workers.remove(worker)
             await shape.cloud.start_worker()
 
-    source = write_manifest(tmp_path, pictures, "killed", URLS)
-    run = await shape.run("killed", source, kill)
+    run = await shape.run("killed", sources("killed"), kill)
     right(run)
     await once(shape, run)
 
@@ -135,7 +147,7 @@ async def test_g2_g4_workers_killed_while_they_work(
 @pytest.mark.parametrize("side", ["database", "services"])
 @pytest.mark.parametrize("how", ["stall", "cut"])
 async def test_g3_g4_a_partition_heals_without_loss(
-    shape: Shape, pictures: str, tmp_path: Path, side: str, how: str
+    shape: Shape, sources: Callable[[str], str], side: str, how: str
 ) -> None:
     partition: Partition = getattr(shape, side)
 
@@ -145,7 +157,6 @@ async def test_g3_g4_a_partition_heals_without_loss(
         asyncio.get_running_loop().call_later(2 * QUICK["visibility_s"], partition.heal)  # type: ignore[operator]
 
     brand = f"{side}-{how}"
-    source = write_manifest(tmp_path, pictures, brand, URLS)
-    run = await shape.run(brand, source, part)
+    run = await shape.run(brand, sources(brand), part)
     right(run)
     await once(shape, run)
