@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test prove demo up bench eval lock docs screenshots clean
+.PHONY: help setup check test test-aws prove demo aws-local deploy up bench eval lock docs screenshots clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -16,12 +16,17 @@ DASHBOARD := src/triptych/dashboard/.built
 DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path "*/src/api/schema.d.ts" -not -name reasons.json)
 BROWSER := .chromium/path
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
+EMULATOR := .venv-emulator
+EMULATOR_READY := $(EMULATOR)/.ready
+INFRA := .venv-infra
+INFRA_READY := $(INFRA)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-annotate --no-header --no-emit-index-url
 WORKERS ?= 2
+SHAPE ?= embedded
 
 help: ## List the verbs
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(READY) $(DASHBOARD) ## Make .venv with everything in it; the command is .venv/bin/triptych
 
@@ -43,21 +48,43 @@ $(DASHBOARD): $(DASHBOARD_SOURCES) docs/reference/openapi.json docs/reference/fa
 $(BROWSER): scripts/chromium.sh
 	bash scripts/chromium.sh $@
 
+# It pins botocore, so it stands beside what we run on.
+$(EMULATOR_READY): requirements/emulator.txt $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(EMULATOR)
+	$(UV) pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
+	@touch $@
+
+$(INFRA_READY): requirements/infra.txt $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(INFRA)
+	$(UV) pip install --quiet --python $(INFRA)/bin/python --require-hashes -r requirements/infra.txt
+	@touch $@
+
 check: $(READY) dashboard/node_modules/.ready ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cd dashboard && npm run --silent check
 
-test: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## The whole suite, in under ten minutes
+test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
 	cd dashboard && npm run --silent test
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove"
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws"
 
-prove: $(READY) $(DASHBOARD) $(BROWSER) ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10
 
-demo: $(READY) $(DASHBOARD) demo/node_modules/.ready ## Thirty real brands through all three phases
-	$(BIN)/python -m demo
+test-aws: $(READY) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
+	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
+		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
+
+demo: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Seventy real brands through all three phases
+	$(BIN)/python -m demo --shape $(SHAPE)
+
+deploy: $(READY) $(INFRA_READY) ## Deploy to AWS: docs/guides/aws.md says what it needs
+	bash scripts/deploy.sh
+
+aws-local: $(READY) $(DASHBOARD) $(EMULATOR_READY) ## The whole AWS shape on this machine, until Ctrl-C
+	$(BIN)/python -m aws_local
 
 up: $(READY) $(DASHBOARD) ## Start everything, until Ctrl-C
 	$(BIN)/triptych up $(if $(DATA),--data $(DATA))
@@ -73,7 +100,10 @@ screenshots: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## Pictur
 
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt pyproject.toml --extra lambda -o requirements/lambda.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
+	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
+	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
 
 docs: $(READY) ## Write the reference pages anew
 	$(BIN)/python -m scripts.reference
@@ -83,4 +113,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium
+	rm -rf $(VENV) $(EMULATOR) $(INFRA) cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

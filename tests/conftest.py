@@ -8,13 +8,16 @@ import threading
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import asyncpg
 import pytest
+from aws_local.emulator import REGION, Emulator
 
 from triptych.adapters.postgres.migrate import migrate
 from triptych.adapters.postgres.server import EmbeddedPostgres
 from triptych.adapters.postgres.session import Database
+from triptych.adapters.sqs.client import AwsClient
 
 T = TypeVar("T")
 
@@ -111,3 +114,29 @@ def migrated_dsn(postgres_server: PostgresServer, migrated_template: str) -> Ite
     name = postgres_server.create_database(migrated_template)
     yield postgres_server.dsn(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """AWS' services on loopback, one a pytest process."""
+    with Emulator(tmp_path_factory.mktemp("emulator")) as started:
+        yield started
+
+
+@pytest.fixture
+def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The emulator, with an environment that leads AWS' libraries to it."""
+    for name, value in emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    return emulator
+
+
+@pytest.fixture
+async def bucket(aws: Emulator) -> str:
+    """The address of a bucket that is the test's own."""
+    name = f"bucket-{uuid4().hex}"
+    client = AwsClient("s3", None)
+    place = {"LocationConstraint": REGION}
+    await client.call("create_bucket", Bucket=name, CreateBucketConfiguration=place)
+    await client.close()
+    return f"s3://{name}/some/prefix"

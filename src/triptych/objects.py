@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -14,13 +16,15 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
-from obstore.store import LocalStore, MemoryStore, from_url
+from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 from obstore.store import ObjectStore as Store
 
 from triptych.errors import SettingsError, StoreUnavailable
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
+    from obstore import Attributes
+    from obstore.store import RetryConfig
 
 PROBE = b"triptych"
 PROBE_KEY = f"sha256/probe/{hashlib.sha256(PROBE).hexdigest()}"
@@ -29,8 +33,15 @@ AT_ONCE = 32
 
 DELETE_BATCH = 1000
 """Keys of one request; S3 takes no more."""
+SIGNED_S = 300.0
+"""Seconds for which a signed URL may be used."""
+RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+"""Of one call to a store elsewhere. What is still away then is an outage, which work waits out."""
+
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 """Of an object that is written piece by piece; S3's parts are as large."""
+
+SHOWN = re.compile(r"(image|audio|video)/(?!svg)[a-z0-9][a-z0-9.-]{0,99}|text/plain")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,7 +89,7 @@ class ObjectStore:
             StoreUnavailable: it could not be stored.
         """
         # The local store keeps no attributes and refuses them; the type is in the row, too.
-        attributes = None if isinstance(self._store, LocalStore) else {"Content-Type": media_type}
+        attributes = None if isinstance(self._store, LocalStore) else _attributes(media_type)
         try:
             await self._run(
                 obstore.put,
@@ -128,6 +139,23 @@ class ObjectStore:
             return await self._run(self._read_range, key, start, end)
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
+
+    async def signed_url(self, key: str) -> str | None:
+        """Return a URL that reads an object for `SIGNED_S`; None where the store signs none.
+
+        Raises:
+            StoreUnavailable: credentials cannot be had.
+        """
+        if not isinstance(self._store, S3Store):
+            return None
+        try:
+            return await self._run(self._sign, self._store, key)
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    @staticmethod
+    def _sign(store: S3Store, key: str) -> str:
+        return obstore.sign(store, "GET", key, timedelta(seconds=SIGNED_S))
 
     async def exists(self, key: str) -> bool:
         """Tell whether there is an object of that key.
@@ -280,13 +308,23 @@ def open_store(url: str, default_root: Path) -> ObjectStore:
                 remedy="Choose another TRIPTYCH_STORE_URL or --data.",
             ) from error
     try:
-        return ObjectStore(from_url(url), url)
+        return ObjectStore(from_url(url, retry_config=RETRIES), url)
     except (BaseError, ValueError) as error:
         raise SettingsError(
             f"Not an object store that can be opened ({_first_line(error)}).",
             field="TRIPTYCH_STORE_URL",
             remedy="Write file:, file:///path, s3://bucket/prefix, gs://… or az://….",
         ) from error
+
+
+def _attributes(media_type: str) -> Attributes:
+    """Return how a store hands an object to a browser that a signed URL led there.
+
+    Only what holds no script is named as what it is; the rest is downloaded.
+    """
+    if SHOWN.fullmatch(media_type):
+        return {"Content-Type": media_type}
+    return {"Content-Type": "application/octet-stream", "Content-Disposition": "attachment"}
 
 
 def _first_line(error: Exception) -> str:

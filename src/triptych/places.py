@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://")
-QUEUE_SCHEMES = ("pgmq:",)
+import re
+
+DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://", "postgresql+iam://")
+QUEUE_SCHEMES = ("pgmq:", "sqs:")
 STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
 SOURCE_SCHEMES = ("catalog:", "manifest:")
 MODEL_SCHEMES = ("https://", "http://", "s3://")
@@ -19,6 +21,18 @@ def check_source(value: str) -> str:
     if not value.partition(":")[2]:
         message = "names no place behind the colon"
         raise ValueError(message)
+    return value
+
+
+def check_queue(value: str) -> str:
+    """Return ``value`` if it names queues.
+
+    Raises:
+        ValueError: it does not.
+    """
+    check_scheme(value, QUEUE_SCHEMES)
+    if value.startswith("sqs:"):
+        read_sqs(value)
     return value
 
 
@@ -52,6 +66,21 @@ def without_query(url: str) -> str:
     """Hide what may sign a URL."""
     place, mark, fragment = url.partition("#")
     return place.partition("?")[0] + mark + fragment
+
+
+def read_sqs(value: str) -> tuple[str | None, str]:
+    """Return the region, None for AWS_REGION, and the prefix of the queues' names.
+
+    Reads ``sqs:`` and ``sqs://REGION/PREFIX``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    found = re.fullmatch(r"sqs:(?://([a-z0-9-]*)(?:/([A-Za-z0-9_-]{0,50}))?)?", value)
+    if found is None:
+        message = "must be sqs: or sqs://REGION/PREFIX, of letters, digits, - and _"
+        raise ValueError(message)
+    return found[1] or None, found[2] or ""
 
 
 def read_ports(value: str) -> range:

@@ -10,28 +10,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from triptych.errors import SettingsError
 from triptych.model import Policy
 from triptych.places import (
     DATABASE_SCHEMES,
-    QUEUE_SCHEMES,
     STORE_SCHEMES,
+    check_queue,
     check_scheme,
     check_source,
-    is_model_url,
     read_ports,
-    without_password,
-    without_query,
 )
+from triptych.settings_told import ToldSettings
 
 ENV_PREFIX = "TRIPTYCH_"
 MIB = 1024 * 1024
@@ -43,7 +34,7 @@ Count = Annotated[int, Field(gt=0)]
 CountOrAuto = Count | Literal["auto"]
 
 
-class Settings(BaseSettings):
+class Settings(ToldSettings):
     """The settings in force. Frozen: a process reads them once, at its start."""
 
     model_config = SettingsConfigDict(
@@ -57,9 +48,19 @@ class Settings(BaseSettings):
     data: Path = Field(Path(".triptych"), description="Folder of everything that is embedded.")
     database_url: SecretStr = Field(
         SecretStr("embedded:"),
-        description="`embedded:` (Postgres from a wheel, in the data folder) or `postgresql://…`.",
+        description="`embedded:` (Postgres from a wheel, in the data folder), `postgresql://…`, or "
+        "`postgresql+iam://USER@HOST/…` (Amazon RDS, by IAM token).",
     )
-    queue_url: str = Field("pgmq:", description="`pgmq:` (in the same Postgres).")
+    database_read_url: SecretStr | None = Field(
+        None, description="A replica that searches are read from; empty for the database itself."
+    )
+    database_connections: Count = Field(
+        10, description="Connections to the database that one process holds, beside one or two."
+    )
+    queue_url: str = Field(
+        "pgmq:",
+        description="`pgmq:` (in the same Postgres), or `sqs:` or `sqs://REGION/NAME_PREFIX`.",
+    )
     store_url: str = Field(
         "file:",
         description="`file:` (folder `objects` in the data folder), `file:///path`, `s3://bucket`.",
@@ -310,16 +311,17 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_read_url")
     @classmethod
-    def _database(cls, value: SecretStr) -> SecretStr:
-        check_scheme(value.get_secret_value(), DATABASE_SCHEMES)
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_scheme(value.get_secret_value(), DATABASE_SCHEMES)
         return value
 
     @field_validator("queue_url")
     @classmethod
     def _queue(cls, value: str) -> str:
-        return check_scheme(value, QUEUE_SCHEMES)
+        return check_queue(value)
 
     @field_validator("store_url")
     @classmethod
@@ -360,35 +362,3 @@ class Settings(BaseSettings):
                 field=f"{ENV_PREFIX}{name.upper()}",
                 remedy=known.description if known else None,
             ) from error
-
-    def origins(self, **overrides: Any) -> dict[str, str]:
-        """Return for each setting where its value came from."""
-        sources: list[tuple[str, PydanticBaseSettingsSource]] = [
-            (".env", DotEnvSettingsSource(type(self))),
-            ("environment", EnvSettingsSource(type(self))),
-        ]
-        # What was set and is in neither came from the command line, or from Python.
-        origins = dict.fromkeys(type(self).model_fields, "default")
-        origins.update(dict.fromkeys(self.model_fields_set, "command line"))
-        for origin, source in sources:
-            origins.update(dict.fromkeys(source().keys() & origins.keys(), origin))
-        origins.update(
-            {name: "command line" for name, value in overrides.items() if value is not None}
-        )
-        return origins
-
-    def shown(self) -> dict[str, str]:
-        """Return every value as text, secrets and passwords hidden."""
-        values: dict[str, str] = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if name == "database_url":
-                value = without_password(value.get_secret_value())
-            elif name == "embedder" and is_model_url(value):
-                value = without_query(value)
-            elif isinstance(value, tuple):
-                value = ",".join(str(entry) for entry in value)
-            elif isinstance(value, str):
-                value = without_password(value)
-            values[name] = "" if value is None else str(value)
-        return values

@@ -15,8 +15,10 @@ BODY = b"content"
 SHA256 = hashlib.sha256(BODY).digest()
 
 
-@pytest.fixture(params=["file:", "memory:"])
+@pytest.fixture(params=["file:", "memory:", "s3:"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "s3:":
+        return open_store(request.getfixturevalue("bucket"), tmp_path)
     return open_store(request.param, tmp_path / "objects")
 
 
@@ -45,6 +47,30 @@ async def test_g6_many_at_once_leave_one_whole_object(store: ObjectStore) -> Non
 async def test_check_passes_twice(store: ObjectStore) -> None:
     await store.check()
     await store.check()
+
+
+async def test_what_is_deleted_is_gone_and_gone_ones_are_no_error(store: ObjectStore) -> None:
+    keys = [
+        await store.put(body, hashlib.sha256(body).digest(), "image/png") for body in (b"a", b"b")
+    ]
+    await store.delete([object_key(bytes(32)), *keys])
+    assert [await store.find(key) for key in keys] == [None, None]
+    await store.delete(keys)
+
+
+async def test_a_part_is_read(store: ObjectStore) -> None:
+    key = await store.put(BODY, SHA256, "image/png")
+    assert await store.get_range(key, 2, 5) == BODY[2:5]
+
+
+async def test_a_file_written_piece_by_piece_is_an_object(store: ObjectStore) -> None:
+    written = store.open_file("exports/x/large")
+    for _ in range(5):
+        written.write(b"x" * 5_000_000)
+    written.close()
+    assert len(await store.get("exports/x/large")) == 25_000_000
+    await store.delete_under("exports/x/")
+    assert not await store.exists("exports/x/large")
 
 
 async def test_a_missing_object_is_told(store: ObjectStore) -> None:

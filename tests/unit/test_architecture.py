@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 60
 NAMELESS = {"utils", "helpers", "common", "manager", "misc"}
 
 LAYERS = (
-    {"cli", "__main__", "__init__"},
+    {"cli", "lambdas", "__main__", "__init__"},
     {"local", "doctor"},
     {"wiring"},
     {"api", "live", "workers", "client"},
@@ -24,7 +24,7 @@ LAYERS = (
     {"telemetry"},
     {
         *("ports", "retry", "batching", "settings", "urls", "interruption", "failures"),
-        *("schedule", "states", "serving"),
+        *("schedule", "states", "serving", "settings_told"),
     },
     {"messages", "data_folder", "cores", "places", "asset_ids"},
     {"errors"},

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from triptych.api.assets import AssetAsked, AssetPath
 from triptych.api.parts import ApiParts, Parts
@@ -33,6 +34,16 @@ ACTIVE = re.compile(r"html|xml|svg|script|pdf")
 router = APIRouter(tags=["assets"])
 
 
+class ContentAsked(AssetAsked):
+    """From where."""
+
+    direct: bool = Field(
+        False,
+        description="Be led to the object store by a URL that is signed for five minutes, where it "
+        "is S3. For what is large: the bytes then do not pass through the API.",
+    )
+
+
 class ThumbnailAsked(AssetAsked):
     """How wide."""
 
@@ -44,6 +55,7 @@ CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes.", "content": {"*/*": BYTES}},
     206: {"description": "The part asked for by Range.", "content": {"*/*": BYTES}},
     304: {"description": "The same as that of If-None-Match."},
+    307: {"description": "Where the object store itself hands the bytes out, for five minutes."},
     **documented(AssetNotFound, SnapshotCollected, StoreUnavailable, 416),
 }
 
@@ -55,7 +67,7 @@ CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     responses=CONTENT_ANSWERS,
 )
 async def get_content(
-    request: Request, parts: Parts, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
+    request: Request, parts: Parts, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
 ) -> Response:
     """The bytes as they were fetched. Only pictures, films and sounds are shown inline."""
     return await content(request, parts, asset, asked)
@@ -63,19 +75,20 @@ async def get_content(
 
 @router.head("/assets/{asset}/content", include_in_schema=False)
 async def head_content(
-    request: Request, parts: Parts, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
+    request: Request, parts: Parts, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
 ) -> Response:
     """The same without the bytes."""
     return await content(request, parts, asset, asked)
 
 
 async def content(
-    request: Request, parts: ApiParts, asset: tuple[str, bytes], asked: AssetAsked
+    request: Request, parts: ApiParts, asset: tuple[str, bytes], asked: ContentAsked
 ) -> Response:
     """Answer with an asset's bytes, or the part of them that is asked for."""
     found = await parts.catalogue.asset(*asset, run_id=asked.run)
     stored = Stored(found.object_key, found.size_bytes, f'"{found.sha256.hex()}"', _headers(found))
-    return await answer_with(request, parts.objects, stored)
+    direct = asked.direct and request.method == "GET"
+    return await answer_with(request, parts.objects, stored, direct=direct)
 
 
 def _headers(asset: Asset) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from triptych.api.problems import problem
 from triptych.objects import ObjectStore
@@ -17,6 +17,10 @@ CHUNK_BYTES = 1024 * 1024
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 SANDBOX = "default-src 'none'; sandbox"
 """Content-Security-Policy of bytes that are not ours."""
+
+
+UNTOLD = {"Referrer-Policy": "no-referrer"}
+"""A signed URL is told to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,12 @@ def requested_range(header: str | None, size: int) -> Span | None:
     return span
 
 
-async def answer_with(request: Request, store: ObjectStore, stored: Stored) -> Response:
+async def answer_with(
+    request: Request, store: ObjectStore, stored: Stored, *, direct: bool = False
+) -> Response:
     """Answer with an object, or the part of it that is asked for (RFC 9110 §13, §14).
+
+    ``direct`` leads to the object store itself, where that signs URLs.
 
     Raises:
         StoreUnavailable: before the answer begins; later the connection is cut.
@@ -71,6 +79,8 @@ async def answer_with(request: Request, store: ObjectStore, stored: Stored) -> R
     headers = {**stored.headers, "ETag": stored.etag, "Accept-Ranges": "bytes"}
     if matches(request.headers.get("if-none-match"), stored.etag):
         return Response(status_code=304, headers=headers)
+    if direct and (url := await store.signed_url(stored.key)) is not None:
+        return RedirectResponse(url, 307, {"Cache-Control": "no-store", **UNTOLD})
     asks = request.headers.get("range")
     if (condition := request.headers.get("if-range")) is not None and condition != stored.etag:
         asks = None

@@ -99,14 +99,26 @@ def live(
     execute(work, debug=debug, json=json, data=data, api_host=host, api_port=port)
 
 
-def migrate(data: Data = None, json: Json = False, debug: Debug = False) -> None:
-    """Bring the database's schema up to date."""
+def migrate(
+    admin: Annotated[
+        str | None,
+        typer.Option(
+            "--admin",
+            envvar="TRIPTYCH_ADMIN_URL",
+            help="Address of an administrator, who makes the role first [none].",
+        ),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Bring the database's schema up to date, and make queues that are missing."""
 
     async def work(settings: Settings) -> None:
         from triptych.cli.output import print_json
         from triptych.wiring import migrate_database
 
-        applied = await migrate_database(settings)
+        applied = await migrate_database(settings, admin=admin)
         if json:
             print_json({"applied": applied})
         else:

@@ -25,12 +25,23 @@ class QueueDepth:
 class Queue(Protocol):
     """At-least-once queues with visibility timeouts, batches and dead letters."""
 
+    @property
+    def patience_s(self) -> float:
+        """Return the seconds that a consumer's receive should wait.
+
+        The longer, the fewer requests, and the later a consumer hears that it is to stop.
+        """
+        ...
+
     async def check(self) -> None:
         """Raise `QueueUnavailable` unless every queue and dead-letter queue is there."""
         ...
 
     async def send(self, queue: str, messages: Sequence[Message], *, delay_s: float = 0) -> None:
         """Send all messages, in batches of the system's size; entries that fail go again.
+
+        A system may shorten ``delay_s`` (SQS: 15 minutes at most): what comes early is put off
+        again.
 
         Raises:
             QueueUnavailable: some were not accepted in spite of retries. Those that were will be

@@ -17,15 +17,24 @@ from triptych.wiring.database import (
     own_database,
     reach_database,
 )
-from triptych.wiring.worker import check_wiring, open_worker
+from triptych.wiring.worker import (
+    check_wiring,
+    dead_letter_handler,
+    open_caretakers,
+    open_stations,
+    open_worker,
+)
 
 __all__ = [
     "Parts",
     "check_wiring",
     "connect",
+    "dead_letter_handler",
     "migrate_database",
+    "open_caretakers",
     "open_embedder",
     "open_objects",
+    "open_stations",
     "open_summary",
     "open_text_encoder",
     "open_thumbnails",

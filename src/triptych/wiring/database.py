@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.adapters.postgres.migrate import migrate
 from triptych.adapters.postgres.pgmq import PgmqQueue
+from triptych.adapters.postgres.roles import prepare_role, role_of
 from triptych.adapters.postgres.server import EmbeddedPostgres, read_dsn
 from triptych.adapters.postgres.session import Database
+from triptych.adapters.sqs.create import create_queues
+from triptych.adapters.sqs.queue import SqsQueue
 from triptych.data_folder import DataFolder
 from triptych.errors import DataFolderInUse
 from triptych.interruption import ending_with
+from triptych.places import read_sqs
 from triptych.ports import Catalogue, Queue
 from triptych.registry import ActiveBrandRegistry
 from triptych.settings import Settings
@@ -28,6 +32,8 @@ class Parts:
     catalogue: Catalogue
     queue: Queue
     registry: ActiveBrandRegistry
+    renew: Callable[[], Awaitable[None]]
+    """Replaces connections that may have died while this process stood still."""
 
 
 @asynccontextmanager
@@ -70,8 +76,35 @@ async def reach_database(settings: Settings) -> AsyncIterator[str]:
         yield read_dsn(settings.data)
 
 
-async def migrate_database(settings: Settings) -> Sequence[str]:
-    """Apply missing migrations; return their names. Embedded ones are applied at every start."""
+async def migrate_database(settings: Settings, *, admin: str | None = None) -> Sequence[str]:
+    """Apply missing migrations and make missing queues; return the names of both.
+
+    ``admin`` is an administrator's address: then the role of ``database_url`` is made first.
+    """
+    if admin is not None:
+        database = Database(admin)
+        try:
+            await prepare_role(database, role_of(settings.database_url.get_secret_value()))
+        finally:
+            await database.close()
+    return [*await _migrate(settings), *await _make_queues(settings)]
+
+
+async def _make_queues(settings: Settings) -> Sequence[str]:
+    """Make what is missing on SQS. Those of pgmq are made by a migration."""
+    if not settings.queue_url.startswith("sqs:"):
+        return []
+    region, prefix = read_sqs(settings.queue_url)
+    return await create_queues(
+        region=region,
+        prefix=prefix,
+        max_receives=settings.max_receives,
+        visibility_s=settings.visibility_s,
+    )
+
+
+async def _migrate(settings: Settings) -> Sequence[str]:
+    """Apply missing migrations. Embedded ones are applied at every start."""
     if settings.embedded and DataFolder(settings.data).owner() is None:
         async with own_database(settings):
             return []
@@ -83,6 +116,21 @@ async def migrate_database(settings: Settings) -> Sequence[str]:
             await database.close()
 
 
+def _replica(settings: Settings) -> Database | None:
+    if settings.database_read_url is None:
+        return None
+    address = settings.database_read_url.get_secret_value()
+    return Database(address, pool_max=settings.database_connections)
+
+
+def open_queue(settings: Settings, database: Database) -> Queue:
+    """Return the queues that the settings name. Nothing is connected to yet."""
+    if settings.queue_url.startswith("sqs:"):
+        region, prefix = read_sqs(settings.queue_url)
+        return SqsQueue(region=region, prefix=prefix)
+    return PgmqQueue(database, max_receives=settings.max_receives)
+
+
 @asynccontextmanager
 async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
     """Open the database and the queues and check both.
@@ -90,16 +138,18 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
     Raises:
         DatabaseUnavailable, QueueUnavailable: naming what is missing and the remedy.
     """
-    database = Database(dsn)
-    catalogue = PostgresCatalogue(database, run_cap_s=settings.run_cap_s)
-    queue = PgmqQueue(database, max_receives=settings.max_receives)
+    database = Database(dsn, pool_max=settings.database_connections)
+    catalogue = PostgresCatalogue(
+        database, run_cap_s=settings.run_cap_s, replica=_replica(settings)
+    )
+    queue = open_queue(settings, database)
     try:
         await catalogue.check()
         await queue.check()
         registry = ActiveBrandRegistry(
             catalogue, queue, window=settings.dispatch_window, policy=settings.policy
         )
-        yield Parts(settings, catalogue, queue, registry)
+        yield Parts(settings, catalogue, queue, registry, database.renew)
     finally:
         await queue.close()
         await catalogue.close()

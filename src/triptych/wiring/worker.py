@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from triptych.adapters.sources import open_source
@@ -37,6 +38,7 @@ from triptych.wiring.components import (
 )
 from triptych.wiring.database import Parts, connect
 from triptych.wiring.models import LoadedModels
+from triptych.workers.answers import Handle
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letters import DeadLetters
 from triptych.workers.heartbeat import Heartbeat
@@ -49,9 +51,19 @@ SOURCE_CONNECTIONS = 20
 NOTIFIER_CONNECTIONS = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Caretakers:
+    """Those who see to what no message asks for. Each is stateless and may run anywhere."""
+
+    sweeper: Sweeper
+    collector: Collector
+    notifier: Notifier
+    indexer: Indexer
+
+
 @asynccontextmanager
-async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Worker]:
-    """Build a worker for some phases; close what it opened when it is done.
+async def open_stations(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[list[Station]]:
+    """Build the handlers of some phases; close what they opened when they are done.
 
     Raises:
         ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
@@ -71,23 +83,56 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
                 ai = await _ai(parts, stack, models)
                 tasks = BrandTasks(parts.catalogue, await open_objects(settings), ai.handle)
                 stations.append(Station(phase, tasks.handle, settings.ai_concurrency))
-        intervals = SweepIntervals(
-            sweep_s=settings.sweep_s,
-            idle_s=settings.add_idle_s,
-            stalled_s=settings.stalled_s,
-            resend_s=settings.resend_s,
-            owed_s=settings.outbox_s,
+        yield stations
+
+
+@asynccontextmanager
+async def open_caretakers(parts: Parts) -> AsyncIterator[Caretakers]:
+    """Build the caretakers; close what they opened when they are done.
+
+    Raises:
+        StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
+    """
+    settings, catalogue = parts.settings, parts.catalogue
+    intervals = SweepIntervals(
+        sweep_s=settings.sweep_s,
+        idle_s=settings.add_idle_s,
+        stalled_s=settings.stalled_s,
+        resend_s=settings.resend_s,
+        owed_s=settings.outbox_s,
+    )
+    objects = await open_objects(settings)
+    async with AsyncExitStack() as stack:
+        yield Caretakers(
+            Sweeper(parts.registry, intervals),
+            Collector(catalogue, catalogue, objects, _keeping(settings)),
+            await _notifier(parts, stack),
+            Indexer(catalogue),
         )
+
+
+def dead_letter_handler(parts: Parts) -> Handle:
+    """Return what handles dead letters."""
+    return DeadLetters(parts.catalogue, parts.registry).handle
+
+
+@asynccontextmanager
+async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Worker]:
+    """Build a worker for some phases; close what it opened when it is done.
+
+    Raises:
+        ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
+    """
+    settings = parts.settings
+    async with open_stations(parts, phases) as stations, open_caretakers(parts) as caretakers:
         yield Worker(
             parts.queue,
             stations,
-            DeadLetters(parts.catalogue, parts.registry).handle,
-            Sweeper(parts.registry, intervals),
-            Collector(
-                parts.catalogue, parts.catalogue, await open_objects(settings), _keeping(settings)
-            ),
-            await _notifier(parts, stack),
-            Indexer(parts.catalogue),
+            dead_letter_handler(parts),
+            caretakers.sweeper,
+            caretakers.collector,
+            caretakers.notifier,
+            caretakers.indexer,
             Heartbeat(parts.catalogue, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,

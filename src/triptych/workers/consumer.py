@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
 from triptych.batching import Batcher
-from triptych.errors import QueueUnavailable, TriptychError
-from triptych.messages import Delivery, Message
+from triptych.errors import QueueUnavailable
+from triptych.messages import Delivery
 from triptych.ports import Queue
-from triptych.retry import Action, backoff, plan_retry
-from triptych.telemetry.deliveries import bind_delivery, delivery_span
-from triptych.telemetry.metrics import MESSAGE_SECONDS, MESSAGES, MESSAGES_HELD
+from triptych.retry import backoff
+from triptych.telemetry.metrics import MESSAGES_HELD
+from triptych.workers.answers import Answers, Handle
 
 RECEIVE_BATCH = 100
-RECEIVE_WAIT_S = 1.0
-"""Bounds how long a stopping consumer waits for its last receive, which is never cut short:
-what a cut-off receive took would be hidden until its visibility timeout."""
 ACK_BATCH = 100
 ACK_WAIT_S = 0.01
 HEARTBEATS = 3
@@ -27,8 +23,6 @@ HEARTBEATS = 3
 OUTAGE_CAP_S = 10.0
 
 log = structlog.get_logger(__name__)
-
-Handle = Callable[[Delivery], Awaitable[None]]
 
 
 class Consumer:
@@ -50,14 +44,14 @@ class Consumer:
     ) -> None:
         self._queue = queue
         self._name = name
-        self._handle = handle
         self._prefetch = prefetch
         self._visibility_s = visibility_s
         self._drain_s = drain_s
-        self._open: dict[asyncio.Task[None], Delivery] = {}
+        self._open: dict[asyncio.Task[bool], Delivery] = {}
         self._ack: Batcher[Delivery, None] = Batcher(
             self._delete, size=ACK_BATCH, wait_s=ACK_WAIT_S
         )
+        self._answers = Answers(queue, name, handle, self._ack)
         self._room = asyncio.Event()
         self._log = log.bind(queue=name)
 
@@ -94,7 +88,8 @@ class Consumer:
                     self._name,
                     limit=min(room, RECEIVE_BATCH),
                     visibility_s=self._visibility_s,
-                    wait_s=RECEIVE_WAIT_S,
+                    # Never cut short: what a cut-off receive took would be hidden for long.
+                    wait_s=self._queue.patience_s,
                 )
             except QueueUnavailable as error:
                 outage += 1
@@ -112,62 +107,17 @@ class Consumer:
         for delivery in deliveries:
             if delivery.id in held:
                 continue  # Hidden too short, so it came again; the first task answers for it.
-            task = asyncio.create_task(self._serve(delivery))
+            task = asyncio.create_task(self._answers.serve(delivery))
             self._open[task] = delivery
             MESSAGES_HELD.labels(self._name).inc()
             task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[bool]) -> None:
         del self._open[task]
         MESSAGES_HELD.labels(self._name).dec()
         self._room.set()
         if not task.cancelled() and (error := task.exception()):
             self._log.error("consumer_defect", exc_info=error)
-
-    async def _serve(self, delivery: Delivery) -> None:
-        bind_delivery(delivery)
-        begun = time.perf_counter()
-        try:
-            with delivery_span(delivery):
-                await self._handle(delivery)
-        except Exception as error:  # noqa: BLE001 - a message's failure is that message's alone
-            outcome = await self._answer(delivery, error)
-        else:
-            outcome = "done"
-            await self._guarded(self._ack(delivery), "delete")
-        MESSAGES.labels(self._name, outcome).inc()
-        MESSAGE_SECONDS.labels(self._name).observe(time.perf_counter() - begun)
-
-    async def _answer(self, delivery: Delivery, error: Exception) -> str:
-        """Answer a message that failed; return what became of it."""
-        plan = plan_retry(error, delivery.receives)
-        bound = self._log.bind(message=delivery.id, receives=delivery.receives, error=str(error))
-        if plan.action is Action.DEAD_LETTER:
-            bound.warning("message_dead_lettered")
-            await self._guarded(self._queue.dead_letter(delivery, str(error)), "dead_letter")
-            return "dead_lettered"
-        if plan.action is Action.PUT_OFF:
-            await self._guarded(self._put_off(delivery, plan.delay_s), "put_off")
-            return "put_off"
-        if isinstance(error, TriptychError):
-            bound.info("message_deferred", delay_s=round(plan.delay_s, 1))
-        else:
-            bound.error("message_defect", delay_s=round(plan.delay_s, 1), exc_info=error)
-        await self._guarded(self._queue.extend([delivery], plan.delay_s), "return")
-        return "returned"
-
-    async def _put_off(self, delivery: Delivery, delay_s: float) -> None:
-        """Send the message again for later, then delete it: killed in between, it comes twice."""
-        copy = Message(delivery.body, delivery.headers, delivery.body.get("brand"))
-        await self._queue.send(self._name, [copy], delay_s=delay_s)
-        await self._ack(delivery)
-
-    async def _guarded(self, answer: Awaitable[None], what: str) -> None:
-        """Give an answer that may get lost: without it the message comes again, harmlessly."""
-        try:
-            await answer
-        except QueueUnavailable as error:
-            self._log.info("answer_lost", answer=what, error=str(error))
 
     async def _delete(self, deliveries: Sequence[Delivery]) -> Sequence[None]:
         await self._queue.delete(deliveries)
@@ -177,7 +127,9 @@ class Consumer:
         while True:
             await asyncio.sleep(self._visibility_s / HEARTBEATS)
             if held := list(self._open.values()):
-                await self._guarded(self._queue.extend(held, self._visibility_s), "heartbeat")
+                await self._answers.guarded(
+                    self._queue.extend(held, self._visibility_s), "heartbeat"
+                )
 
     async def _drain(self) -> None:
         if not self._open:
@@ -190,7 +142,7 @@ class Consumer:
             await asyncio.wait(late)
         if returned:
             self._log.info("messages_returned", count=len(returned))
-            await self._guarded(self._queue.extend(returned, 0), "return")
+            await self._answers.guarded(self._queue.extend(returned, 0), "return")
 
 
 async def _either(first: asyncio.Event, second: asyncio.Event) -> None:

@@ -11,8 +11,9 @@ import structlog
 
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, QUEUES, URL_QUEUE, dead_letter_queue
 from triptych.ports import Queue
+from triptych.workers.answers import Handle
 from triptych.workers.collector import Collector
-from triptych.workers.consumer import Consumer, Handle
+from triptych.workers.consumer import Consumer
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
 from triptych.workers.notifier import Notifier

@@ -38,10 +38,16 @@ class PostgresCatalogue(
     PostgresAccess,
     PostgresPresence,
 ):
-    """The database. ``run_cap_s`` is how long a run may be active, whatever happens."""
+    """The database. ``run_cap_s`` is how long a run may be active, whatever happens.
 
-    def __init__(self, database: Database, *, run_cap_s: float) -> None:
+    Searches are asked of the ``replica``, if there is one.
+    """
+
+    def __init__(
+        self, database: Database, *, run_cap_s: float, replica: Database | None = None
+    ) -> None:
         Opening.__init__(self, database, run_cap_s=run_cap_s)
+        self._replica = replica
 
     async def check(self) -> None:
         """See `triptych.ports.Catalogue.check`."""
@@ -49,4 +55,6 @@ class PostgresCatalogue(
 
     async def close(self) -> None:
         """See `triptych.ports.Catalogue.close`."""
+        if self._replica is not None:
+            await self._replica.close()
         await self._database.close()

@@ -40,6 +40,9 @@ WAKE_STEP_S = 0.05
 class PgmqQueue:
     """Queues on pgmq. ``max_receives`` deliveries, then a message is a dead letter."""
 
+    patience_s = 1.0
+    """See `triptych.ports.Queue.patience_s`."""
+
     def __init__(self, database: Database, *, max_receives: int) -> None:
         self._database = database
         self._max_receives = max_receives

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 import numpy as np
+import structlog
 from pgvector import HalfVector
 
 from triptych.adapters.postgres.browsing import mark_conditions, no_such_asset, own_conditions
@@ -23,7 +24,7 @@ from triptych.adapters.postgres.reading import check_kept
 from triptych.adapters.postgres.rows import to_asset
 from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction
 from triptych.adapters.postgres.statements import statements
-from triptych.errors import BadInput, SearchUnavailable
+from triptych.errors import BadInput, DatabaseUnavailable, SearchUnavailable
 from triptych.model import KEY_BYTES
 from triptych.ports import AssetFilter, Hit, Hits, Nearest, Points, Sample, Shared
 from triptych.ports.search import Vector
@@ -43,9 +44,13 @@ SAMPLE_SCAN = 4
 INDEXER_LOCK = 0x7472697365617263
 """``trisearc`` in ASCII: the advisory lock of whoever is at the index."""
 
+log = structlog.get_logger(__name__)
+
 
 class PostgresSearch:
     """`triptych.ports.Search` on Postgres."""
+
+    _replica: Database | None = None
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,10 +101,30 @@ class PostgresSearch:
     async def _search(
         self, sql: str, args: Sequence[object], wanted: Nearest, *, walk: bool = False
     ) -> list[asyncpg.Record]:
-        """Run a search within its deadline; ``walk`` along the index, or look at everything."""
+        """Run a search within its deadline; ``walk`` along the index, or look at everything.
+
+        What the replica does not have, because it is behind or away, is asked of the database.
+        """
+        if self._replica is not None:
+            try:
+                if rows := await self._search_on(self._replica, sql, args, wanted, walk=walk):
+                    return rows
+            except (DatabaseUnavailable, asyncpg.UndefinedTableError) as error:
+                log.warning("replica_passed_over", error=str(error))
+        return await self._search_on(self._database, sql, args, wanted, walk=walk)
+
+    async def _search_on(
+        self,
+        database: Database,
+        sql: str,
+        args: Sequence[object],
+        wanted: Nearest,
+        *,
+        walk: bool,
+    ) -> list[asyncpg.Record]:
         ef_search = min(max(EF_SEARCH_MIN, 2 * wanted.limit), EF_SEARCH_MAX)
         limits = (f"{wanted.deadline_s * 1000:.0f}", str(ef_search), str(SCAN_MAX))
-        async with self._database.connection() as connection, connection.transaction():
+        async with database.connection() as connection, connection.transaction():
             await connection.fetch(statements()["search_limits"], *limits, "off" if walk else "on")
             return await _fetch(connection, sql, args, wanted.deadline_s)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import orjson
 from pgvector import HalfVector
 
+from triptych.adapters.postgres.rds import connection_arguments
 from triptych.adapters.postgres.statements import statements
 from triptych.errors import DatabaseUnavailable
 
@@ -97,7 +98,7 @@ class Database:
     """
 
     def __init__(self, dsn: str, *, pool_max: int = POOL_MAX, hook: Hook | None = None) -> None:
-        self._dsn = dsn
+        self._arguments = connection_arguments(dsn)
         self._pool_max = pool_max
         self._hook = hook
         self._pool: asyncpg.Pool | None = None
@@ -164,7 +165,7 @@ class Database:
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
-                    self._dsn,
+                    **self._arguments,
                     min_size=POOL_MIN,
                     max_size=self._pool_max,
                     timeout=CONNECT_TIMEOUT_S,
@@ -182,10 +183,18 @@ class Database:
         """
         with translated():
             return await asyncpg.connect(
-                self._dsn,
+                **self._arguments,
                 timeout=CONNECT_TIMEOUT_S,
                 server_settings={"application_name": "triptych-listen"},
             )
+
+    async def renew(self) -> None:
+        """Have each connection of the pool replaced at its next use.
+
+        A process that was frozen does not hear that the other side has hung up.
+        """
+        if self._pool is not None:
+            await self._pool.expire_connections()
 
     async def close(self) -> None:
         """Close the pool; connections still lent are given a moment, then cut."""

@@ -1,0 +1,62 @@
+# syntax=docker/dockerfile:1
+# One Dockerfile for all processes: `service` for ECS and compose, `lambda` for Lambda.
+#   docker build --target service -t triptych .
+
+# Everything is compiled and installed here, and only the result is taken along.
+FROM python:3.13-slim-trixie AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+WORKDIR /src
+# On ARM one package (opentsne) has no wheel. Nothing of this stage is taken along but the result.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends build-essential \
+ && rm -rf /var/lib/apt/lists/*
+RUN python -m venv /opt/triptych
+COPY requirements/runtime.txt requirements/lambda.txt requirements/
+RUN /opt/triptych/bin/python -m pip install --require-hashes -r requirements/runtime.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY src src
+COPY requirements/uv.txt requirements/
+RUN python -m venv /opt/uv \
+ && /opt/uv/bin/python -m pip install --require-hashes -r requirements/uv.txt \
+ && /opt/uv/bin/uv build --wheel --out-dir /dist \
+ && /opt/triptych/bin/python -m pip install --no-deps /dist/*.whl \
+ && /opt/triptych/bin/python -m pip uninstall --yes pip \
+ && /opt/triptych/bin/python -m compileall -q /opt/triptych/lib
+# The bundled model is converted now, so that containers need not write.
+RUN /opt/triptych/bin/python -c "from pathlib import Path; \
+from triptych.adapters.embedders.bundled import bundled_model; \
+bundled_model(Path('/data/models'))"
+
+FROM build AS build-lambda
+RUN python -m pip --python /opt/triptych/bin/python install --require-hashes -r requirements/lambda.txt
+
+FROM python:3.13-slim-trixie AS base
+# RDS' certificates: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
+ADD --chmod=0644 https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem /etc/ssl/rds.pem
+RUN groupadd --gid 10001 triptych \
+ && useradd --uid 10001 --gid triptych --no-create-home --home-dir /nonexistent \
+    --shell /usr/sbin/nologin triptych
+ENV PATH=/opt/triptych/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    TRIPTYCH_DATA=/data
+COPY --from=build /data /data
+USER 10001:10001
+WORKDIR /tmp
+
+FROM base AS lambda
+COPY --from=build-lambda /opt/triptych /opt/triptych
+# Lambda names the handler: triptych.lambdas.handlers.acquire and so on.
+ENTRYPOINT ["/opt/triptych/bin/python", "-m", "awslambdaric"]
+CMD ["triptych.lambdas.handlers.sweep"]
+
+FROM base AS service
+COPY --from=build /opt/triptych /opt/triptych
+EXPOSE 8321 8701
+# Only what serves HTTP has health to tell: compose.yaml and ECS say for which containers it counts.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('HEALTH_PORT', '8321')}/healthz\", timeout=3)"]
+ENTRYPOINT ["triptych"]
+CMD ["api", "--json"]

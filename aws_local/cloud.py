@@ -1,0 +1,187 @@
+"""The whole AWS shape as processes on loopback: what ECS, SQS, S3, RDS and the ALB do in AWS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from aws_local.balancer import LocalBalancer
+from aws_local.database import served_database
+from aws_local.emulator import HOST, REGION, Emulator, free_port
+
+BUCKET = "triptych-objects"
+APIS, LIVES, WORKERS = 2, 2, 3
+READY_S = 120.0
+STOP_S = 60.0
+PROBE_S = 0.2
+PHASES = ("gather", "acquire", "ai")
+
+Detour = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
+
+
+@dataclass
+class Cloud:
+    """A running cloud: where it is, and its processes."""
+
+    url: str
+    key: str
+    """An operator's API key."""
+    environment: dict[str, str]
+    database_url: str
+    folder: Path
+    worker_environment: dict[str, str]
+    """What workers alone are told otherwise: a detour to what they work on."""
+    workers: list[Process] = field(default_factory=list)
+    others: list[Process] = field(default_factory=list)
+
+    async def start(self, name: str, *arguments: str, **environment: str) -> Process:
+        """Start one of our processes; its log is ``NAME.log``."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "triptych", *arguments),
+                env={**self.environment, **environment},
+                # Held open by us: who has --with-parent ends when we do, however that is.
+                stdin=PIPE,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def start_worker(self) -> Process:
+        """Start a worker of all phases."""
+        arguments = ("worker", *PHASES, "--json", "--with-parent")
+        name = f"worker-{len(self.workers)}"
+        worker = await self.start(name, *arguments, **self.worker_environment)
+        self.workers.append(worker)
+        return worker
+
+    async def stop(self) -> None:
+        """Stop all processes, workers first: they drain."""
+        for processes in (self.workers, self.others):
+            for process in processes:
+                if process.returncode is None:
+                    process.terminate()
+            for process in processes:
+                try:
+                    await asyncio.wait_for(process.wait(), STOP_S)
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+
+
+@asynccontextmanager
+async def open_cloud(
+    folder: Path,
+    *,
+    port: int | None = None,
+    workers: int = WORKERS,
+    settings: Mapping[str, object] | None = None,
+    detour: Detour | None = None,
+) -> AsyncIterator[Cloud]:
+    """Start everything and yield when it answers; stop everything at the end.
+
+    ``detour`` is given the environment of all processes, and returns what workers are told instead.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        emulator = Emulator(folder / "emulator")
+        await asyncio.to_thread(emulator.start)
+        stack.callback(emulator.stop)
+        database_url = await stack.enter_async_context(served_database(folder / "database"))
+        knobs = {
+            "data": folder / "data",
+            "database_url": database_url,
+            "queue_url": f"sqs://{REGION}/triptych-local-",
+            "store_url": f"s3://{BUCKET}",
+            "fetch_allow": "127.0.0.0/8",
+            # A name that is set asks for keys on loopback, too, as behind the balancer.
+            "allowed_hosts": HOST,
+            **(settings or {}),
+        }
+        ours = {f"TRIPTYCH_{name.upper()}": str(value) for name, value in knobs.items()}
+        environment = {**os.environ, **emulator.environment, **ours}
+        await _prepare(emulator, environment)
+        balancer = LocalBalancer(folder / "balancer", port=port)
+        key = await _key(environment)
+        told = await detour(environment) if detour else {}
+        cloud = Cloud(balancer.url, key, environment, database_url, folder, told)
+        stack.push_async_callback(cloud.stop)
+        await _start(cloud, balancer, stack, workers)
+        yield cloud
+
+
+async def _prepare(emulator: Emulator, environment: dict[str, str]) -> None:
+    place = f"<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint>"
+    body = f"{place}</CreateBucketConfiguration>"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(f"{emulator.endpoint}/{BUCKET}", data=body) as answer,
+    ):
+        answer.raise_for_status()
+    await _run(environment, "migrate")
+
+
+async def _key(environment: dict[str, str]) -> str:
+    made = await _run(environment, "keys", "create", "local", "--scope", "operator", "--json")
+    token: str = json.loads(made)["token"]
+    return token
+
+
+async def _run(environment: dict[str, str], *arguments: str) -> bytes:
+    """Run one of our commands to its end and return what it printed.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "triptych", *arguments), env=environment, stdout=PIPE, stderr=PIPE
+    )
+    out, err = await process.communicate()
+    if process.returncode:
+        message = f"triptych {' '.join(arguments)} failed: {err.decode()}"
+        raise RuntimeError(message)
+    return out
+
+
+async def _start(
+    cloud: Cloud, balancer: LocalBalancer, stack: AsyncExitStack, workers: int
+) -> None:
+    apis = [free_port() for _ in range(APIS)]
+    lives = [free_port() for _ in range(LIVES)]
+    for number, each in enumerate(apis):
+        arguments: tuple[str, ...] = ("api", "--port", str(each), "--json", "--with-parent")
+        cloud.others.append(await cloud.start(f"api-{number}", *arguments))
+    for number, each in enumerate(lives):
+        arguments = ("live", "--port", str(each), "--json")
+        cloud.others.append(await cloud.start(f"live-{number}", *arguments))
+    for _ in range(workers):
+        await cloud.start_worker()
+    await balancer.start(apis, lives)
+    stack.push_async_callback(balancer.stop)
+    async with aiohttp.ClientSession() as session, asyncio.timeout(READY_S):
+        for each in (*apis, *lives):
+            await _ready(session, f"http://{HOST}:{each}/readyz", cloud)
+        await _ready(session, f"{cloud.url}/readyz", cloud)
+
+
+async def _ready(session: aiohttp.ClientSession, url: str, cloud: Cloud) -> None:
+    while True:
+        if dead := [p for p in (*cloud.others, *cloud.workers) if p.returncode is not None]:
+            message = f"{len(dead)} processes ended at once; see the logs in {cloud.folder}."
+            raise RuntimeError(message)
+        try:
+            async with session.get(url) as answer:
+                if answer.status == 200:
+                    return
+        except aiohttp.ClientError:
+            pass  # Not listening yet.
+        await asyncio.sleep(PROBE_S)

@@ -1,0 +1,88 @@
+"""The shapes that the demo runs in: each opens a Triptych that knows the source."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_local.cloud import open_cloud
+from rich.console import Console
+
+from triptych.cli.desk import Desk, LocalDesk, RemoteDesk
+from triptych.client import open_client
+from triptych.errors import SettingsError
+from triptych.live.server import server_options
+from triptych.local import Local, open_local
+from triptych.serving import address, bind, serve
+from triptych.settings import Settings
+from triptych.wiring.web import open_web
+
+EMBEDDED = "embedded"
+AWS = "aws"
+RATE = 100_000
+"""Requests that the demo's key may make: seventy brands are looked at page by page."""
+DRAIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An open Triptych."""
+
+    desk: Desk
+    local: tuple[Settings, Local] | None = None
+    """Where it is in this process."""
+
+
+@asynccontextmanager
+async def embedded(data: Path, source: str, console: Console) -> AsyncIterator[Stage]:
+    """Everything in this process, beside an embedded Postgres; the dashboard is served, too."""
+    settings = Settings.load(data=data, fetch_allow="127.0.0.0/8", source=source)
+    with _listen(settings) as listening:
+        console.print(f"Watch it at {address(listening)}")
+        async with open_local(settings) as local, _served(local, listening):
+            yield Stage(LocalDesk(settings, local.parts), (settings, local))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Bind the usual port, or a free one if something has that."""
+    try:
+        return bind(settings.api_host, settings.api_port)
+    except SettingsError:
+        return bind(settings.api_host, 0)
+
+
+@asynccontextmanager
+async def _served(local: Local, listening: socket.socket) -> AsyncIterator[None]:
+    """Serve the API and the dashboard meanwhile."""
+    stop = asyncio.Event()
+    async with open_web(local.parts) as app:
+        serving = asyncio.create_task(
+            serve(app, listening, stop, drain_s=DRAIN_S, **server_options())
+        )
+        try:
+            yield
+        finally:
+            stop.set()
+            await serving
+
+
+@asynccontextmanager
+async def aws(data: Path, source: str, console: Console) -> AsyncIterator[Stage]:
+    """Two API, two live and three worker processes on SQS, S3 and Postgres, behind nginx."""
+    knobs = {"source": source, "api_rate": RATE, "api_burst": RATE, "embed_threads": 1}
+    async with (
+        open_cloud(data, settings=knobs) as cloud,
+        open_client(cloud.url, cloud.key) as client,
+    ):
+        console.print(f"Watch it at {cloud.url}, with the key {cloud.key}")
+        yield Stage(RemoteDesk(client))
+
+
+SHAPES: dict[str, Callable[[Path, str, Console], AbstractAsyncContextManager[Stage]]] = {
+    EMBEDDED: embedded,
+    AWS: aws,
+}

@@ -1,0 +1,1 @@
+"""The AWS shape as one CloudFormation stack."""

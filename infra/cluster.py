@@ -1,0 +1,91 @@
+"""The ECS cluster and what its tasks run on: Graviton, and Spot where a kill costs nothing."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_autoscaling as autoscaling
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+STEADY = "m8g.large"
+SPOT = ("m8g.xlarge", "m7g.xlarge", "c8g.xlarge", "c7g.xlarge")
+STEADY_MAX = 10
+SPOT_MAX = 20
+DISK_GIB = 50
+
+
+class Cluster(Construct):
+    """A cluster with two capacity providers: ``steady`` on demand, ``spot`` for workers.
+
+    Workers acknowledge last, so what Spot takes away is delivered again.
+    """
+
+    def __init__(self, scope: Construct, name: str, vpc: ec2.IVpc) -> None:
+        super().__init__(scope, name)
+        self.cluster = ecs.Cluster(
+            self, "Ecs", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENABLED
+        )
+        self.steady = self._provider("Steady", vpc, STEADY_MAX, [STEADY], spot=False)
+        self.spot = self._provider("Spot", vpc, SPOT_MAX, list(SPOT), spot=True)
+
+    def _provider(
+        self, name: str, vpc: ec2.IVpc, most: int, types: list[str], *, spot: bool
+    ) -> ecs.AsgCapacityProvider:
+        role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+        group = ec2.SecurityGroup(self, f"{name}Hosts", vpc=vpc, allow_all_outbound=True)
+        template = ec2.LaunchTemplate(
+            self,
+            f"{name}Template",
+            instance_type=ec2.InstanceType(types[0]),
+            machine_image=ecs.EcsOptimizedImage.amazon_linux2023(ecs.AmiHardwareType.ARM),
+            role=role,
+            security_group=group,
+            user_data=ec2.UserData.for_linux(),
+            # Containers are one hop further away than this lets answers go.
+            require_imdsv2=True,
+            http_put_response_hop_limit=1,
+            block_devices=[
+                ec2.BlockDevice(
+                    device_name="/dev/xvda",
+                    volume=ec2.BlockDeviceVolume.ebs(
+                        DISK_GIB, encrypted=True, volume_type=ec2.EbsDeviceVolumeType.GP3
+                    ),
+                )
+            ],
+        )
+        policy = autoscaling.MixedInstancesPolicy(
+            launch_template=template,
+            launch_template_overrides=[
+                autoscaling.LaunchTemplateOverrides(instance_type=ec2.InstanceType(each))
+                for each in types
+            ],
+            instances_distribution=autoscaling.InstancesDistribution(
+                on_demand_percentage_above_base_capacity=0 if spot else 100,
+                spot_allocation_strategy=(
+                    autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED if spot else None
+                ),
+            ),
+        )
+        hosts = autoscaling.AutoScalingGroup(
+            self,
+            f"{name}Group",
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            mixed_instances_policy=policy,
+            min_capacity=0,
+            max_capacity=most,
+            capacity_rebalance=spot,
+            group_metrics=[autoscaling.GroupMetrics.all()],
+        )
+        provider = ecs.AsgCapacityProvider(
+            self,
+            name,
+            auto_scaling_group=hosts,
+            enable_managed_scaling=True,
+            enable_managed_draining=True,
+            enable_managed_termination_protection=False,
+            spot_instance_draining=spot,
+        )
+        self.cluster.add_asg_capacity_provider(provider)
+        return provider

@@ -1,0 +1,151 @@
+"""Lambda: the scheduled sweeper always, and the phases where `workers=lambda` chooses so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import Duration, RemovalPolicy, Size
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_ecr_assets as assets
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as functions
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra import grants
+from infra.data import PORT, Data
+from infra.profiles import Choices, Profile
+from infra.retention import days
+
+BATCH = 10
+WINDOW_S = 1
+HIDDEN_TIMES = 6
+"""AWS' advice: a message stays hidden for six times as long as its function may take, so that
+throttled batches are tried again and do not end as dead letters."""
+CONNECTIONS = 2
+SWEEP_EVERY = Duration.minutes(1)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One phase as a function."""
+
+    phase: str
+    queue: str
+    timeout_s: int
+    memory_mib: int
+    concurrency: int
+    """Batches at a time: with `CONNECTIONS` each, what the database has to bear."""
+
+
+SHAPES = (
+    Shape("gather", "brand-gather-queue", 900, 1024, 5),
+    Shape("acquire", "url-process-queue", 120, 3008, 40),
+    Shape("ai", "brand-ai-phase-queue", 900, 8192, 2),
+)
+SWEEP_TIMEOUT_S = 55
+
+
+def hidden_s(workers: str) -> dict[str, int]:
+    """Return each queue's visibility timeout: a worker's heartbeats make a short one do."""
+    if workers == "ecs":
+        return {shape.queue: 60 for shape in SHAPES}
+    return {shape.queue: HIDDEN_TIMES * shape.timeout_s for shape in SHAPES}
+
+
+class Functions(Construct):
+    """The functions, in the VPC, each with a role, a log group and a cap of its own."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        choices: Choices,
+        vpc: ec2.IVpc,
+        data: Data,
+        built: assets.DockerImageAsset,
+    ) -> None:
+        super().__init__(scope, name)
+        self._profile: Profile = choices.profile
+        self._vpc, self._data, self._built = vpc, data, built
+        self.made: dict[str, functions.DockerImageFunction] = {}
+        self.logs: dict[str, logs.LogGroup] = {}
+        sweep = self._function("sweep", SWEEP_TIMEOUT_S, 1024)
+        grants.may_send(sweep, data)
+        grants.may_keep_objects(sweep, data)
+        events.Rule(
+            self,
+            "Minute",
+            schedule=events.Schedule.rate(SWEEP_EVERY),
+            targets=[targets.LambdaFunction(sweep, retry_attempts=0)],
+        )
+        if choices.workers == "lambda":
+            for shape in SHAPES:
+                self._phase(shape)
+            self._dead_letters()
+
+    def _phase(self, shape: Shape) -> None:
+        function = self._function(shape.phase, shape.timeout_s, shape.memory_mib)
+        grants.may_look(function, self._data)
+        grants.may_send(function, self._data)
+        grants.may_keep_objects(function, self._data)
+        function.add_event_source(
+            sources.SqsEventSource(
+                self._data.queues[shape.queue].queue,
+                batch_size=BATCH if shape.phase == "acquire" else 1,
+                max_batching_window=Duration.seconds(WINDOW_S if shape.phase == "acquire" else 0),
+                report_batch_item_failures=True,
+                max_concurrency=shape.concurrency,
+            )
+        )
+
+    def _dead_letters(self) -> None:
+        function = self._function("dead_letters", 60, 1024)
+        grants.may_look(function, self._data)
+        grants.may_send(function, self._data)
+        for pair in self._data.queues.values():
+            function.add_event_source(
+                sources.SqsEventSource(
+                    pair.dead, batch_size=BATCH, report_batch_item_failures=True, max_concurrency=2
+                )
+            )
+
+    def _function(
+        self, name: str, timeout_s: int, memory_mib: int
+    ) -> functions.DockerImageFunction:
+        plain = name.replace("_", "-")
+        self.logs[name] = group = logs.LogGroup(
+            self,
+            f"{plain}-logs",
+            retention=days(self._profile.log_days),
+            removal_policy=RemovalPolicy.RETAIN if self._profile.keep else RemovalPolicy.DESTROY,
+        )
+        function = functions.DockerImageFunction(
+            self,
+            plain,
+            code=functions.DockerImageCode.from_ecr(
+                ecr.Repository.from_repository_name(
+                    self, f"{plain}-repository", self._built.repository.repository_name
+                ),
+                tag_or_digest=self._built.image_tag,
+                cmd=[f"triptych.lambdas.handlers.{name}"],
+            ),
+            architecture=functions.Architecture.ARM_64,
+            timeout=Duration.seconds(timeout_s),
+            memory_size=memory_mib,
+            ephemeral_storage_size=Size.gibibytes(1),
+            vpc=self._vpc,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            log_group=group,
+            environment={
+                **self._data.environment(),
+                "TRIPTYCH_DATABASE_CONNECTIONS": str(CONNECTIONS),
+            },
+        )
+        self._data.allow_connect(function)
+        function.connections.allow_to(self._data.database, ec2.Port.tcp(PORT))
+        self.made[name] = function
+        return function

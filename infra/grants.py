@@ -1,0 +1,67 @@
+"""Who may do what: each role gets what its process does, on what it does it to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_iam as iam
+
+from infra.data import Data
+
+LOOK = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes")
+SEND = (*LOOK, "sqs:SendMessage")
+CONSUME = (*LOOK, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
+CONTENT = "sha256/*"
+OBJECTS = (CONTENT, "thumbnails/*", "exports/*")
+
+
+def may_look(role: iam.IGrantable, data: Data) -> None:
+    """Allow to see how deep the queues are, and how old their oldest messages."""
+    _allow(role, LOOK, [queue.queue_arn for queue in data.every_queue])
+    # Metrics have no resources of their own to name.
+    _allow(role, ("cloudwatch:GetMetricData",), ["*"])
+
+
+def may_send(role: iam.IGrantable, data: Data) -> None:
+    """Allow to send to every queue: runs are opened, retried and redriven."""
+    _allow(role, SEND, [queue.queue_arn for queue in data.every_queue])
+
+
+def may_consume(role: iam.IGrantable, data: Data, names: Sequence[str]) -> None:
+    """Allow to consume some queues, and the dead letters of all."""
+    pairs = data.queues
+    arns = [pairs[name].queue.queue_arn for name in names]
+    arns += [pair.dead.queue_arn for pair in pairs.values()]
+    _allow(role, CONSUME, arns)
+
+
+def may_read_objects(role: iam.IGrantable, data: Data) -> None:
+    """Allow to read objects, and to write what the API makes: thumbnails and its probe."""
+    _allow(role, ("s3:GetObject",), _keys(data, OBJECTS))
+    _allow(role, ("s3:PutObject",), _keys(data, (CONTENT, "thumbnails/*")))
+    _may_list(role, data)
+
+
+def may_keep_objects(role: iam.IGrantable, data: Data) -> None:
+    """Allow to write objects, and to let go of them as the collector does."""
+    _allow(
+        role,
+        ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
+        _keys(data, OBJECTS),
+    )
+    _may_list(role, data)
+
+
+def _may_list(role: iam.IGrantable, data: Data) -> None:
+    # Without it, S3 answers 403 instead of 404 for what is not there.
+    _allow(role, ("s3:ListBucket",), [data.bucket.bucket_arn])
+
+
+def _keys(data: Data, patterns: Sequence[str]) -> list[str]:
+    return [data.bucket.arn_for_objects(pattern) for pattern in patterns]
+
+
+def _allow(role: iam.IGrantable, actions: Sequence[str], resources: Sequence[str]) -> None:
+    role.grant_principal.add_to_principal_policy(
+        iam.PolicyStatement(actions=list(actions), resources=list(resources))
+    )

@@ -1,0 +1,115 @@
+"""The two services behind the load balancer, and the task that migrates."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr_assets as assets
+from aws_cdk import aws_ecs as ecs
+from constructs import Construct
+
+from infra import grants
+from infra.cluster import Cluster
+from infra.data import ADMIN, DATABASE, PORT, Data
+from infra.profiles import Choices
+from infra.tasks import Task, Work
+
+API_PORT = 8321
+LIVE_PORT = 8701
+CPU_TARGET = 60
+
+
+class Services(Construct):
+    """``api`` and ``live``, each scaled by itself, and ``migrate``."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        choices: Choices,
+        cluster: Cluster,
+        data: Data,
+        built: assets.DockerImageAsset,
+    ) -> None:
+        super().__init__(scope, name)
+        self._cluster = cluster
+        profile = choices.profile
+        web = {
+            "TRIPTYCH_API_HOST": "0.0.0.0",  # noqa: S104 - its security group lets in the balancer alone
+            "TRIPTYCH_ALLOWED_HOSTS": choices.domain,
+        }
+        shared = {"profile": profile, "data": data, "built": built}
+        api = Task(
+            self,
+            "Api",
+            Work("api", ["api", "--json"], 1024, 2048, API_PORT, web),
+            **shared,
+        )
+        grants.may_look(api.role, data)
+        grants.may_send(api.role, data)
+        grants.may_read_objects(api.role, data)
+        live = Task(
+            self,
+            "Live",
+            Work("live", ["live", "--json"], 512, 1024, LIVE_PORT, web),
+            **shared,
+        )
+        grants.may_look(live.role, data)
+        idle = (0, 1)
+        self.api = self._service("ApiService", api, idle if choices.idle else profile.api_tasks)
+        self.live = self._service("LiveService", live, idle if choices.idle else profile.live_tasks)
+        self.migrate = self._migrate(shared, data)
+        for service in (self.api, self.live):
+            service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
+
+    def _migrate(self, shared: dict[str, object], data: Data) -> Task:
+        """Run by hand, or by `make deploy`: makes the services' role, then the schema as it."""
+        secret = data.database.secret
+        assert secret is not None
+        host = data.database.db_instance_endpoint_address
+        admin = (
+            f"postgresql://{ADMIN}@{host}:{PORT}/{DATABASE}"
+            "?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem"
+        )
+        work = Work(
+            "migrate",
+            ["migrate"],
+            256,
+            512,
+            environment={"TRIPTYCH_ADMIN_URL": admin},
+            secrets={"PGPASSWORD": ecs.Secret.from_secrets_manager(secret, "password")},
+        )
+        task = Task(self, "Migrate", work, **shared)  # type: ignore[arg-type]
+        grants.may_look(task.role, data)
+        return task
+
+    def _service(self, name: str, task: Task, tasks: tuple[int, int]) -> ecs.Ec2Service:
+        least, most = tasks
+        service = ecs.Ec2Service(
+            self,
+            name,
+            cluster=self._cluster.cluster,
+            task_definition=task.definition,
+            desired_count=least,
+            min_healthy_percent=100,
+            max_healthy_percent=200,
+            circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
+            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.ENABLED,
+            capacity_provider_strategies=[
+                ecs.CapacityProviderStrategy(
+                    capacity_provider=self._cluster.steady.capacity_provider_name, weight=1
+                )
+            ],
+            placement_strategies=[
+                ecs.PlacementStrategy.spread_across("attribute:ecs.availability-zone")
+            ],
+            health_check_grace_period=Duration.seconds(60),
+        )
+        scaling = service.auto_scale_task_count(min_capacity=least, max_capacity=most)
+        scaling.scale_on_cpu_utilization(
+            "Cpu",
+            target_utilization_percent=CPU_TARGET,
+            scale_in_cooldown=Duration.minutes(5),
+            scale_out_cooldown=Duration.minutes(1),
+        )
+        return service

@@ -1,0 +1,51 @@
+"""The stack: network, data, processes, the way in, and what is watched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack, Tags
+from constructs import Construct
+
+from infra.cluster import Cluster
+from infra.data import Data
+from infra.edge import Edge
+from infra.functions import Functions, hidden_s
+from infra.network import Network
+from infra.profiles import Choices
+from infra.services import Services
+from infra.tasks import image
+from infra.watch import Watch
+from infra.workers import Workers
+
+
+class TriptychStack(Stack):
+    """One deployment of Triptych."""
+
+    def __init__(self, scope: Construct, name: str, choices: Choices, **given: Any) -> None:
+        super().__init__(scope, name, **given)
+        vpc = Network(self, "Network", choices.profile, choices.region).vpc
+        data = self.data = Data(
+            self, "Data", choices.profile, vpc, hidden_s=hidden_s(choices.workers)
+        )
+        cluster = Cluster(self, "Cluster", vpc)
+        built = image(self, "service")
+        services = Services(self, "Services", choices, cluster, data, built)
+        if choices.workers == "ecs":
+            Workers(self, "Workers", choices, cluster, data, built)
+        functions = Functions(self, "Functions", choices, vpc, data, image(self, "lambda"))
+        edge = Edge(self, "Edge", choices, vpc, services, data.log_bucket)
+        Watch(self, "Watch", choices, data, edge, functions)
+        Tags.of(self).add("triptych", choices.profile.name)
+        CfnOutput(self, "Url", value=f"https://{choices.domain}")
+        CfnOutput(self, "BalancerName", value=edge.balancer.load_balancer_dns_name)
+        CfnOutput(self, "SteadyProvider", value=cluster.steady.capacity_provider_name)
+        CfnOutput(self, "ClusterName", value=cluster.cluster.cluster_name)
+        CfnOutput(self, "MigrateTask", value=services.migrate.definition.task_definition_arn)
+        CfnOutput(
+            self,
+            "MigrateSubnets",
+            value=",".join(subnet.subnet_id for subnet in vpc.private_subnets),
+        )
+        group = services.api.connections.security_groups[0]
+        CfnOutput(self, "MigrateSecurityGroup", value=group.security_group_id)

@@ -1,0 +1,1 @@
+"""What the synthesised template must hold."""

@@ -1,0 +1,48 @@
+"""Synthesises what the tests look at. cdk-nag checks at synthesis: a finding fails them all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk.assertions import Template
+
+from infra.app import build
+
+CONTEXT = {
+    "certificate": "arn:aws:acm:eu-central-1:111111111111:certificate/one",
+    "domain": "triptych.example",
+    "email": "ops@triptych.example",
+}
+
+
+class Synthesised:
+    """One template, for assertions and as a file."""
+
+    def __init__(self, folder: Path, profile: str, workers: str) -> None:
+        context = {**CONTEXT, "profile": profile, "workers": workers}
+        app, stack = build(context, outdir=str(folder))
+        app.synth()
+        self.file = folder / f"{stack.stack_name}.template.json"
+        self.json: dict[str, Any] = json.loads(self.file.read_text())
+        self.template = Template.from_json(self.json)
+
+    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the properties of all resources of a kind."""
+        return {
+            name: resource.get("Properties", {})
+            for name, resource in self.json["Resources"].items()
+            if resource["Type"] == kind
+        }
+
+
+@pytest.fixture(scope="session")
+def prod(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    return Synthesised(tmp_path_factory.mktemp("prod"), "prod", "ecs")
+
+
+@pytest.fixture(scope="session")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    return Synthesised(tmp_path_factory.mktemp("dev"), "dev", "lambda")

@@ -1,0 +1,291 @@
+"""The template: what is private, who may what, what scales, what is watched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk.assertions import Match
+
+from infra.data import MAX_RECEIVES, QUEUES
+from infra.functions import CONNECTIONS, HIDDEN_TIMES, SHAPES
+from infra.profiles import Choices
+from infra.tests.conftest import CONTEXT, Synthesised
+
+POLICY = "AWS::IAM::Policy"
+READ_ONLY = {"GetObject", "GetMetricData"}
+
+
+def arns(value: Any) -> str:
+    return json.dumps(value)
+
+
+def statements(synthesised: Synthesised, part: str) -> list[dict[str, Any]]:
+    """Return the statements of the role whose logical id has ``part`` in it."""
+    found = []
+    for properties in synthesised.of(POLICY).values():
+        if any(part in json.dumps(role) for role in properties["Roles"]):
+            found += properties["PolicyDocument"]["Statement"]
+    assert found, part
+    return found
+
+
+def actions(synthesised: Synthesised, part: str) -> set[str]:
+    found: set[str] = set()
+    for statement in statements(synthesised, part):
+        given = statement["Action"]
+        found |= {given} if isinstance(given, str) else set(given)
+    return found
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_g3_each_queue_has_a_dead_letter_queue(prod: Synthesised, name: str) -> None:
+    queues = prod.of("AWS::SQS::Queue")
+    assert len(queues) == 2 * len(QUEUES)
+    (queue,) = [q for q in queues.values() if q["QueueName"] == f"triptych-prod-{name}"]
+    target = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == MAX_RECEIVES
+    assert queues[target]["QueueName"] == f"triptych-prod-{name}-dlq"
+    assert "FifoQueue" not in queue
+    assert queue["SqsManagedSseEnabled"]
+
+
+def test_the_api_and_live_status_have_their_paths(prod: Synthesised) -> None:
+    prod.template.has_resource_properties(
+        "AWS::ElasticLoadBalancingV2::ListenerRule",
+        {
+            "Conditions": [
+                {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/ws", "/ws/*"]}}
+            ],
+            "Actions": [{"Type": "forward", "TargetGroupArn": Match.any_value()}],
+        },
+    )
+    groups = prod.of("AWS::ElasticLoadBalancingV2::TargetGroup")
+    assert sorted(group["Port"] for group in groups.values()) == [8321, 8701]
+    for group in groups.values():
+        sticky = {a["Key"]: a["Value"] for a in group["TargetGroupAttributes"]}
+        assert sticky["stickiness.enabled"] == "false"
+        assert group["HealthCheckPath"] == "/readyz"
+    listeners = prod.of("AWS::ElasticLoadBalancingV2::Listener").values()
+    by_port = {listener["Port"]: listener for listener in listeners}
+    assert by_port.keys() == {80, 443}
+    assert by_port[80]["DefaultActions"][0]["RedirectConfig"]["Protocol"] == "HTTPS"
+    assert "TLS" in by_port[443]["SslPolicy"]
+    prod.template.has_resource_properties(
+        "AWS::ElasticLoadBalancingV2::LoadBalancer",
+        {
+            "LoadBalancerAttributes": Match.array_with(
+                [{"Key": "idle_timeout.timeout_seconds", "Value": "120"}]
+            )
+        },
+    )
+    prod.template.resource_count_is("AWS::WAFv2::WebACLAssociation", 1)
+
+
+def test_g9_buckets_are_private_and_content_has_no_blind_lifecycle(prod: Synthesised) -> None:
+    buckets = prod.of("AWS::S3::Bucket").values()
+    for bucket in buckets:
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+        assert "BucketEncryption" in bucket
+    (objects,) = [bucket for bucket in buckets if "LoggingConfiguration" in bucket]
+    expiring = [r for r in objects["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in r]
+    assert [rule["Prefix"] for rule in expiring] == ["exports/"]
+
+
+def test_g9_the_database_is_private_encrypted_and_asks_for_tls(prod: Synthesised) -> None:
+    (database,) = prod.of("AWS::RDS::DBInstance").values()
+    assert database["PubliclyAccessible"] is False
+    assert database["StorageEncrypted"]
+    assert database["EnableIAMDatabaseAuthentication"]
+    assert database["MultiAZ"]
+    assert database["DeletionProtection"]
+    (parameters,) = prod.of("AWS::RDS::DBParameterGroup").values()
+    assert parameters["Parameters"]["rds.force_ssl"] == "1"
+
+
+def test_g9_containers_are_not_root_and_write_nowhere(prod: Synthesised) -> None:
+    definitions = prod.of("AWS::ECS::TaskDefinition")
+    assert len(definitions) == 6
+    for definition in definitions.values():
+        assert definition["NetworkMode"] == "awsvpc"
+        (container,) = definition["ContainerDefinitions"]
+        assert container["User"] not in {"0", "root"}
+        assert container["ReadonlyRootFilesystem"]
+        assert container["LinuxParameters"]["Capabilities"]["Drop"] == ["ALL"]
+        environment = {e["Name"]: e["Value"] for e in container["Environment"]}
+        assert "PASSWORD" not in json.dumps(list(environment))
+        assert "sslmode=verify-full" in json.dumps(environment["TRIPTYCH_DATABASE_URL"])
+
+
+def test_g9_each_role_may_do_what_its_process_does(prod: Synthesised) -> None:
+    live = actions(prod, "ServicesLiveDefinitionTaskRole")
+    assert live == {
+        "sqs:GetQueueUrl",
+        "sqs:GetQueueAttributes",
+        "cloudwatch:GetMetricData",
+        "rds-db:connect",
+    }
+    api = actions(prod, "ServicesApiDefinitionTaskRole")
+    assert "sqs:ReceiveMessage" not in api
+    assert "s3:DeleteObject" not in api
+    for phase, queue in zip(("gather", "acquire", "ai"), QUEUES, strict=True):
+        consuming = [
+            arns(statement["Resource"])
+            for statement in statements(prod, f"Workers{phase}DefinitionTaskRole")
+            if "sqs:ReceiveMessage" in statement["Action"]
+        ]
+        (resources,) = consuming
+        others = {name.replace("-", "") for name in QUEUES} - {queue.replace("-", "")}
+        assert queue.replace("-", "") in resources
+        assert all(f"Data{other}dlq" in resources for other in others)
+        assert not any(
+            f'"Data{other}' in resources.replace(f"Data{other}dlq", "") for other in others
+        )
+
+
+def test_no_policy_allows_everything(prod: Synthesised, dev: Synthesised) -> None:
+    for synthesised in (prod, dev):
+        for name, properties in synthesised.of(POLICY).items():
+            for statement in properties["PolicyDocument"]["Statement"]:
+                given = statement["Action"]
+                for action in [given] if isinstance(given, str) else given:
+                    assert not action.endswith(":*"), name
+                    assert action != "*", name
+
+
+def test_workers_scale_on_the_backlog_of_each_task_and_to_none(prod: Synthesised) -> None:
+    tracking = [
+        policy["TargetTrackingScalingPolicyConfiguration"]
+        for policy in prod.of("AWS::ApplicationAutoScaling::ScalingPolicy").values()
+        if policy["PolicyType"] == "TargetTrackingScaling"
+    ]
+    backlog = [t for t in tracking if "CustomizedMetricSpecification" in t]
+    assert len(backlog) == 3
+    for target in backlog:
+        metrics = target["CustomizedMetricSpecification"]["Metrics"]
+        assert [m["Id"] for m in metrics if m["ReturnData"]] == ["backlog"]
+        assert {m["Id"] for m in metrics} == {"waiting", "held", "running", "backlog"}
+    targets = prod.of("AWS::ApplicationAutoScaling::ScalableTarget").values()
+    assert sorted(target["MinCapacity"] for target in targets) == [0, 0, 0, 2, 2]
+    wakes = [
+        alarm
+        for alarm in prod.of("AWS::CloudWatch::Alarm").values()
+        if "waiting > 0" in json.dumps(alarm.get("Metrics", []))
+    ]
+    assert len(wakes) == 3
+
+
+def test_the_ai_phase_alone_is_not_on_spot(prod: Synthesised) -> None:
+    services = prod.of("AWS::ECS::Service")
+    assert len(services) == 5
+    on_spot = {
+        name
+        for name, service in services.items()
+        if "Spot" in json.dumps(service["CapacityProviderStrategy"])
+    }
+    assert {name[: len("Workersgather")] for name in on_spot} == {"Workersgather", "Workersacquir"}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.phase)
+def test_g4_lambda_answers_by_message_and_within_caps(dev: Synthesised, shape: Any) -> None:
+    mappings = dev.of("AWS::Lambda::EventSourceMapping")
+    assert len(mappings) == 6
+    (mapping,) = [
+        m
+        for m in mappings.values()
+        if f"Data{shape.queue.replace('-', '')}" in json.dumps(m["EventSourceArn"])
+        and "dlq" not in json.dumps(m["EventSourceArn"])
+    ]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": shape.concurrency}
+    function = dev.of("AWS::Lambda::Function")[mapping["FunctionName"]["Ref"]]
+    assert function["Timeout"] == shape.timeout_s
+    assert function["ImageConfig"]["Command"] == [f"triptych.lambdas.handlers.{shape.phase}"]
+    (queue,) = [
+        q
+        for q in dev.of("AWS::SQS::Queue").values()
+        if q["QueueName"] == f"triptych-dev-{shape.queue}"
+    ]
+    assert queue["VisibilityTimeout"] == HIDDEN_TIMES * shape.timeout_s
+
+
+def test_g8_all_functions_together_leave_the_database_connections() -> None:
+    # A t4g.medium takes about 400.
+    assert sum(shape.concurrency * (CONNECTIONS + 1) for shape in SHAPES) < 200
+
+
+def test_the_sweeper_is_on_a_schedule_in_both_shapes(prod: Synthesised, dev: Synthesised) -> None:
+    for synthesised in (prod, dev):
+        (rule,) = synthesised.of("AWS::Events::Rule").values()
+        assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert not prod.of("AWS::Lambda::EventSourceMapping")
+    assert len(dev.of("AWS::ECS::Service")) == 2
+
+
+def test_alarms_watch_what_must_not_last(prod: Synthesised) -> None:
+    alarms = prod.of("AWS::CloudWatch::Alarm")
+    told = [name for name, alarm in alarms.items() if name.startswith("Watch")]
+    assert len(told) == 14
+    assert all(alarms[name]["AlarmActions"] for name in told)
+    metrics = {alarms[name].get("MetricName") for name in told}
+    assert {
+        "ApproximateAgeOfOldestMessage",
+        "StuckRuns",
+        "HTTPCode_Target_5XX_Count",
+        "HTTPCode_ELB_5XX_Count",
+        "CPUUtilization",
+        "FreeStorageSpace",
+    } <= metrics
+    prod.template.resource_count_is("AWS::CloudWatch::Dashboard", 1)
+    prod.template.resource_count_is("AWS::Budgets::Budget", 1)
+    prod.template.has_output("Url", {"Value": "https://triptych.example"})
+
+
+def test_logs_are_kept_for_a_while_and_not_for_ever(prod: Synthesised) -> None:
+    for group in prod.of("AWS::Logs::LogGroup").values():
+        assert group["RetentionInDays"] == 90
+
+
+@pytest.mark.parametrize("shape", ["prod", "dev"])
+def test_cfn_lint_finds_no_errors(request: pytest.FixtureRequest, shape: str) -> None:
+    file: Path = request.getfixturevalue(shape).file
+    lint = Path(sys.executable).with_name("cfn-lint")
+    found = subprocess.run(
+        [str(lint), "--non-zero-exit-code", "error", "-t", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("missing", sorted(CONTEXT))
+def test_what_is_missing_is_named_with_its_remedy(missing: str) -> None:
+    given = {name: value for name, value in CONTEXT.items() if name != missing}
+    with pytest.raises(ValueError, match=f"{missing}: is missing; give .* -c {missing}="):
+        Choices.read(given)
+
+
+def test_a_profile_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match="profile: must be one of dev, prod"):
+        Choices.read({**CONTEXT, "profile": "test"})
+
+
+def test_images_are_built_as_linted_and_compose_is_valid() -> None:
+    root = Path(__file__).resolve().parents[2]
+    here = Path(sys.executable)
+    for command in (
+        [here.with_name("hadolint"), "Dockerfile"],
+        [
+            *(here.with_name("check-jsonschema"), "--builtin-schema", "vendor.compose-spec"),
+            "compose.yaml",
+        ],
+    ):
+        found = subprocess.run(
+            list(map(str, command)), cwd=root, capture_output=True, text=True, check=False
+        )
+        assert found.returncode == 0, found.stdout + found.stderr

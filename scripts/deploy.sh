@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Deploy to AWS, or bring a deployment up to date. Safe to repeat. docs/guides/aws.md explains it.
+#   CERTIFICATE=arn:… DOMAIN=triptych.example EMAIL=ops@example PROFILE=prod bash scripts/deploy.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+: "${CERTIFICATE:?Set CERTIFICATE to the ARN of a certificate in ACM for DOMAIN.}"
+: "${DOMAIN:?Set DOMAIN to the name under which the stack is reached.}"
+: "${EMAIL:?Set EMAIL to who is told of alarms and of the budget.}"
+profile=${PROFILE:-dev} shape=${SHAPE_OF_WORKERS:-ecs} region=${AWS_REGION:-eu-central-1}
+stack="Triptych-$profile"
+cdk=(npx --yes aws-cdk@2)
+context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
+    -c "profile=$profile" -c "workers=$shape" -c "region=$region")
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
+
+for tool in aws docker npx; do
+    command -v "$tool" >/dev/null || { echo "error: $tool is needed." >&2; exit 1; }
+done
+
+output() {
+    aws cloudformation describe-stacks --region "$region" --stack-name "$stack" \
+        --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue" --output text
+}
+
+# Run a command in the migrate task, and fail as it fails.
+run_task() {
+    local overrides task code
+    overrides=$(printf '{"containerOverrides":[{"name":"migrate","command":%s}]}' "$1")
+    task=$(aws ecs run-task --region "$region" --cluster "$(output ClusterName)" \
+        --task-definition "$(output MigrateTask)" --overrides "$overrides" \
+        --capacity-provider-strategy "capacityProvider=$(output SteadyProvider),weight=1" \
+        --network-configuration "awsvpcConfiguration={subnets=[$(output MigrateSubnets)],securityGroups=[$(output MigrateSecurityGroup)]}" \
+        --query 'tasks[0].taskArn' --output text)
+    aws ecs wait tasks-stopped --region "$region" --cluster "$(output ClusterName)" --tasks "$task"
+    code=$(aws ecs describe-tasks --region "$region" --cluster "$(output ClusterName)" \
+        --tasks "$task" --query 'tasks[0].containers[0].exitCode' --output text)
+    [ "$code" = 0 ] || { echo "error: $1 ended with $code; see its log group." >&2; return 1; }
+}
+
+"${cdk[@]}" bootstrap "${context[@]}"
+if ! aws cloudformation describe-stacks --region "$region" --stack-name "$stack" >/dev/null 2>&1; then
+    # Before there is a schema and a key, the services would refuse to start.
+    "${cdk[@]}" deploy "${context[@]}" -c idle=true --require-approval never
+    run_task '["migrate"]'
+    # The key is in the task's log, once; whoever deploys may read that.
+    run_task '["keys", "create", "first", "--scope", "operator"]'
+    echo "The first API key is in the log of the migrate task."
+else
+    run_task '["migrate"]'
+fi
+"${cdk[@]}" deploy "${context[@]}" --require-approval never
+echo "Point $DOMAIN to $(output BalancerName); then: $(output Url)"

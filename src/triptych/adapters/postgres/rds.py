@@ -1,0 +1,91 @@
+"""Amazon RDS: connecting by IAM token instead of a password.
+
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import botocore.session
+from botocore.exceptions import BotoCoreError
+from botocore.model import ServiceId
+from botocore.signers import RequestSigner
+
+from triptych.errors import DatabaseUnavailable, SettingsError
+
+SCHEME = "postgresql+iam://"
+PORT = 5432
+TOKEN_S = 900
+"""What RDS allows. It counts for connecting only; a connection outlives its token."""
+
+
+def connection_arguments(address: str) -> dict[str, Any]:
+    """Return what asyncpg connects with. ``postgresql+iam://USER@HOST/…`` makes a token each time.
+
+    Raises:
+        SettingsError: the address lacks what a token needs, or would hand it to anybody.
+    """
+    if not address.startswith(SCHEME):
+        return {"dsn": address}
+    dsn = f"postgresql://{address.removeprefix(SCHEME)}"
+    parts = urlsplit(dsn)
+    if not parts.hostname or not parts.username or parts.password:
+        raise _wrong("names no user and host, or a password beside them")
+    if parse_qs(parts.query).get("sslmode") != ["verify-full"]:
+        raise _wrong("has no sslmode=verify-full: a token would go to whoever answers")
+    token = _Token(parts.hostname, parts.port or PORT, unquote(parts.username))
+    return {"dsn": dsn, "password": token}
+
+
+def _wrong(problem: str) -> SettingsError:
+    return SettingsError(
+        f"The address {problem}.",
+        field="TRIPTYCH_DATABASE_URL",
+        remedy=f"Write {SCHEME}USER@HOST/DATABASE?sslmode=verify-full&sslrootcert=/path/to/ca.pem.",
+    )
+
+
+class _Token:
+    """Makes a token whenever asyncpg opens a connection. Credentials renew themselves."""
+
+    def __init__(self, host: str, port: int, user: str) -> None:
+        self._url = f"https://{host}:{port}/?Action=connect&DBUser={quote(user, safe='')}"
+        self._session: Any = None
+
+    async def __call__(self) -> str:
+        # In a thread: a role's credentials are fetched over the network when they are due.
+        try:
+            return await asyncio.to_thread(self._make)
+        except BotoCoreError as error:
+            raise _no_credentials(str(error)) from error
+
+    def _make(self) -> str:
+        if self._session is None:
+            self._session = botocore.session.get_session()
+        session = self._session
+        credentials, region = session.get_credentials(), session.get_config_variable("region")
+        if credentials is None or region is None:
+            raise _no_credentials("no credentials" if region else "no region")
+        signer = RequestSigner(
+            ServiceId("rds-db"),
+            region,
+            "rds-db",
+            "v4",
+            credentials,
+            session.get_component("event_emitter"),
+        )
+        request = {"method": "GET", "url": self._url, "body": {}, "headers": {}, "context": {}}
+        signed: str = signer.generate_presigned_url(
+            request, "connect", expires_in=TOKEN_S, region_name=region, signing_name="rds-db"
+        )
+        return signed.removeprefix("https://")
+
+
+def _no_credentials(what: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"No token for the database can be made ({what}).",
+        remedy="Give the process a role, and set AWS_REGION.",
+    )

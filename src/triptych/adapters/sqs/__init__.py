@@ -1,0 +1,1 @@
+"""Amazon SQS: the queues of the AWS shape."""

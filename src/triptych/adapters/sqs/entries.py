@@ -1,0 +1,145 @@
+"""Messages as SQS carries them, and deliveries as it gives them back. Pure.
+
+Limits: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from triptych.messages import (
+    HEADER_ITEM,
+    HEADER_ORIGIN_ID,
+    HEADER_REASON,
+    HEADER_RUN,
+    HEADER_TASK,
+    HEADER_TRACE,
+    HEADER_VERSION,
+    Delivery,
+    Message,
+)
+
+BATCH_ENTRIES = 10
+BATCH_BYTES = 256 * 1024
+"""Of a request, bodies and attributes together. SQS takes 1 MiB since August 2025; queues in front
+of a Lambda function, and emulators, may still hold to what was the limit before."""
+ATTRIBUTES_MAX = 10
+ATTRIBUTE_CHARS = 1024
+"""Of one value. A reason is a sentence; what is longer is cut."""
+DELAY_MAX_S = 900
+VISIBILITY_MAX_S = 43_200
+GROUP_MAX_CHARS = 128
+
+OURS = (
+    *(HEADER_VERSION, HEADER_RUN, HEADER_ITEM, HEADER_TASK),
+    *(HEADER_REASON, HEADER_ORIGIN_ID, HEADER_TRACE),
+)
+"""Kept first when a stranger's attributes and ours are more than SQS carries."""
+
+_NAME = re.compile(
+    r"(?!(?:aws|amazon)\.)(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)", re.IGNORECASE
+)
+_GROUP = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
+_REFUSED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+Entry = dict[str, Any]
+
+
+def group_id(brand: str) -> str:
+    """Return the tenant of a brand's messages: its name, or its hash where SQS refuses that."""
+    if _GROUP.fullmatch(brand):
+        return brand
+    return f"sha256-{hashlib.sha256(brand.encode()).hexdigest()}"
+
+
+def encode_body(body: object) -> str:
+    """Return a body as text that SQS takes. What was no JSON when it came stays as it was."""
+    if isinstance(body, str) and body:
+        return _REFUSED.sub("\ufffd", body)
+    text = orjson.dumps(body).decode()
+    # Within JSON they stand in strings only; there they may be written as escapes.
+    return _REFUSED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def decode_body(text: str) -> object:
+    """Return a body's JSON; the text itself where it is none."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def encode_headers(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return headers as message attributes: at most ten, ours first; empty ones are left out."""
+    ordered = sorted(headers, key=lambda name: OURS.index(name) if name in OURS else len(OURS))
+    kept = [name for name in ordered if headers[name] and _NAME.fullmatch(name)]
+    return {
+        name: {
+            "DataType": "String",
+            "StringValue": _REFUSED.sub("\ufffd", headers[name][:ATTRIBUTE_CHARS]),
+        }
+        for name in kept[:ATTRIBUTES_MAX]
+    }
+
+
+def encode(message: Message, delay_s: float) -> Entry:
+    """Return a message as an entry of SendMessageBatch, without its ``Id``."""
+    entry: Entry = {"MessageBody": encode_body(message.body)}
+    if attributes := encode_headers(message.headers):
+        entry["MessageAttributes"] = attributes
+    if message.brand:
+        entry["MessageGroupId"] = group_id(message.brand)
+    if delay_s > 0:
+        entry["DelaySeconds"] = min(DELAY_MAX_S, math.ceil(delay_s))
+    return entry
+
+
+def entry_bytes(entry: Entry) -> int:
+    """Return what SQS counts: the body, and names, types and values of the attributes."""
+    size = len(entry["MessageBody"].encode())
+    for name, value in entry.get("MessageAttributes", {}).items():
+        size += len(name) + len(value["DataType"]) + len(value["StringValue"].encode())
+    return size
+
+
+def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Group entries into requests within count and size; a larger one goes by itself."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        more = entry_bytes(entry)
+        if batch and (len(batch) == BATCH_ENTRIES or size + more > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += more
+    if batch:
+        yield batch
+
+
+def decode(queue: str, raw: Mapping[str, Any]) -> Delivery:
+    """Return a message of ReceiveMessage. Attributes that are binary are not carried on."""
+    attributes: Mapping[str, Mapping[str, str]] = raw.get("MessageAttributes") or {}
+    return Delivery(
+        queue=queue,
+        id=raw["MessageId"],
+        receipt=raw["ReceiptHandle"],
+        body=decode_body(raw["Body"]),
+        headers={
+            name: value["StringValue"]
+            for name, value in attributes.items()
+            if "StringValue" in value
+        },
+        receives=int(raw["Attributes"]["ApproximateReceiveCount"]),
+    )
+
+
+def visibility(seconds: float) -> int:
+    """Return a visibility timeout that SQS takes."""
+    return min(VISIBILITY_MAX_S, max(0, math.ceil(seconds)))
