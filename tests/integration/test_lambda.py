@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aws_local.emulator import REGION, Emulator
 from aws_local.functions import Answer, LambdaProcess, sqs_event
 
@@ -18,6 +21,7 @@ from tests.faults.world import environment, write_manifest
 from tests.integration.test_pipeline import Site, site
 from triptych.adapters.postgres.session import Database
 from triptych.adapters.sqs.client import AwsClient
+from triptych.live.watch import watch
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, HEADER_REASON, QUEUES, URL_QUEUE, Message
 from triptych.messages import dead_letter_queue as dlq
 from triptych.model import AiState, Reason, RunState
@@ -233,3 +237,75 @@ async def test_g4_a_database_that_is_away_loses_nothing_and_a_later_invocation_o
     assert answer.body["errorType"] == "DatabaseUnavailable"
     again = await (await cloud.function("acquire")).invoke(sqs_event(PREFIX + URL_QUEUE, messages))
     assert again.body["errorType"] == "DatabaseUnavailable"
+
+
+FORWARD = """
+import json, os, urllib.request
+
+def handler(event, context):
+    request = urllib.request.Request(os.environ["FUNCTION"], json.dumps(event).encode())
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+"""
+"""What the emulator runs as a function: it hands the event on to ours, in AWS' runtime client."""
+
+
+@pytest.mark.aws
+async def test_an_event_source_mapping_delivers_and_takes_one_bad_record_in_ten_back(
+    cloud: Cloud, site: Site, tmp_path: Path
+) -> None:
+    function = await cloud.function("acquire")
+    answers: list[tuple[int, int]] = []
+
+    async def invoke(request: web.Request) -> web.Response:
+        event = await request.json()
+        answer = await function.invoke(event)
+        assert answer.ok
+        answers.append((len(event["Records"]), len(answer.body["batchItemFailures"])))
+        return web.json_response(answer.body)
+
+    app = web.Application()
+    app.router.add_post("/", invoke)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+
+    site.failing = {3: 1}
+    source = write_manifest(tmp_path, site.base, "nike", 10)
+    opened = await cloud.parts.registry.open("nike", source=source)
+    assert await cloud.poll("gather", GATHER_QUEUE)
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("index.py", FORWARD)
+    lambdas = AwsClient("lambda", REGION)
+    place = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    await lambdas.call(
+        "create_function",
+        FunctionName="acquire",
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/any",
+        Handler="index.handler",
+        Timeout=60,
+        Code={"ZipFile": code.getvalue()},
+        Environment={"Variables": {"FUNCTION": place}},
+    )
+    mapping = await lambdas.call(
+        "create_event_source_mapping",
+        EventSourceArn=f"arn:aws:sqs:{REGION}:000000000000:{PREFIX}{URL_QUEUE}",
+        FunctionName="acquire",
+        BatchSize=10,
+        FunctionResponseTypes=["ReportBatchItemFailures"],
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            async for run in watch(cloud.parts.catalogue, opened.run.id):
+                if run.state is RunState.COMMITTED:
+                    break
+    finally:
+        await lambdas.call("delete_event_source_mapping", UUID=mapping["UUID"])
+        await lambdas.close()
+        await runner.cleanup()
+    assert (run.state, run.done, run.failed) == (RunState.COMMITTED, 10, 0)
+    assert sum(failed for _, failed in answers) == 1
+    assert sum(records for records, _ in answers) == 11
+    assert site.hits == 11
