@@ -18,7 +18,7 @@ from triptych.api.sources import check_source
 from triptych.errors import BrandNotFound, Conflict, RunNotFound
 from triptych.model import Policy, Run
 from triptych.phases.brand_tasks import DELETE
-from triptych.ports import TaskState
+from triptych.ports import Opened, TaskState
 from triptych.states import AI_TASK
 
 router = APIRouter(tags=["operations"])
@@ -50,8 +50,7 @@ async def start_run(
             policy=_policy(given.policy, parts.settings.policy),
             run_id=made,
         )
-        result = {"opened": opened.created or opened.run.id == made}
-        return Outcome(TaskState.ACCEPTED, opened.run.id, result)
+        return _opened(opened, made)
 
     operation = Operation(request, parts, identity, key, "start", f"brand:{brand}", brand, given)
     return await once(operation, work)
@@ -79,8 +78,7 @@ async def reembed_brand(
         opened = await parts.registry.reembed(
             brand, policy=_policy(given.policy, parts.settings.policy), run_id=made
         )
-        result = {"opened": opened.created or opened.run.id == made}
-        return Outcome(TaskState.ACCEPTED, opened.run.id, result)
+        return _opened(opened, made)
 
     operation = Operation(request, parts, identity, key, "reembed", f"brand:{brand}", brand, given)
     return await once(operation, work)
@@ -111,6 +109,12 @@ async def delete_brand(
 
     operation = Operation(request, parts, identity, key, DELETE, f"brand:{brand}", brand)
     return await once(operation, work)
+
+
+def _opened(opened: Opened, made: UUID) -> Outcome:
+    """Answer with the run that was opened, or that was there."""
+    result = {"opened": opened.created or opened.run.id == made}
+    return Outcome(TaskState.ACCEPTED, opened.run.id, result)
 
 
 def _policy(given: PolicyGiven | None, default: Policy) -> Policy | None:

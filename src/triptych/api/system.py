@@ -20,6 +20,7 @@ from triptych.api.schemas import (
 )
 from triptych.errors import InvalidCursor, Unavailable
 from triptych.ports import KeptLetter
+from triptych.states import queue_state
 from triptych.telemetry.metrics import (
     CONTENT_TYPE,
     QUEUE_IN_FLIGHT,
@@ -43,15 +44,7 @@ health = APIRouter(tags=["health"])
 )
 async def list_queues(parts: Parts) -> answers.Json:
     """Depth, messages in flight and the age of the oldest, dead-letter queues included."""
-    items = [
-        {
-            "queue": depth.queue,
-            "waiting": depth.waiting,
-            "in_flight": depth.in_flight,
-            "oldest_s": depth.oldest_s,
-        }
-        for depth in await parts.queue.depths()
-    ]
+    items = [queue_state(depth) for depth in await parts.queue.depths()]
     return answers.Json({"items": items})
 
 
