@@ -24,8 +24,6 @@ READY_S = 120.0
 STOP_S = 60.0
 PROBE_S = 0.2
 PHASES = ("gather", "acquire", "ai")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""Seven processes share the cores; threads that spin while they wait would take them all."""
 
 Detour = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
 
@@ -110,7 +108,7 @@ async def open_cloud(
             **(settings or {}),
         }
         ours = {f"TRIPTYCH_{name.upper()}": str(value) for name, value in knobs.items()}
-        environment = {**os.environ, **ONE_THREAD, **emulator.environment, **ours}
+        environment = {**os.environ, **emulator.environment, **ours}
         await _prepare(emulator, environment)
         balancer = LocalBalancer(folder / "balancer", port=port)
         key = await _key(environment)

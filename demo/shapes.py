@@ -73,7 +73,7 @@ async def _served(local: Local, listening: socket.socket) -> AsyncIterator[None]
 @asynccontextmanager
 async def aws(data: Path, source: str, console: Console) -> AsyncIterator[Stage]:
     """Two API, two live and three worker processes on SQS, S3 and Postgres, behind nginx."""
-    knobs = {"source": source, "api_rate": RATE, "api_burst": RATE, "embed_threads": 1}
+    knobs = {"source": source, "api_rate": RATE, "api_burst": RATE}
     async with (
         open_cloud(data, settings=knobs) as cloud,
         open_client(cloud.url, cloud.key) as client,
