@@ -56,8 +56,10 @@ class Services(Construct):
         )
         grants.may_look(live.role, data)
         idle = (0, 1)
-        self.api = self._service("ApiService", api, idle if choices.idle else profile.api_tasks)
-        self.live = self._service("LiveService", live, idle if choices.idle else profile.live_tasks)
+        self.api = self._service("ApiService", api, idle if choices.idle else profile.tasks["api"])
+        self.live = self._service(
+            "LiveService", live, idle if choices.idle else profile.tasks["live"]
+        )
         self.migrate = self._migrate(shared, data)
         for service in (self.api, self.live):
             service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
