@@ -20,6 +20,7 @@ from aws_local.emulator import HOST, REGION, Emulator, free_port
 from aws_local.guard import Guard
 
 BUCKET = "triptych-objects"
+PREFIX = "triptych-local-"
 APIS, LIVES, WORKERS = 2, 2, 3
 READY_S = 120.0
 STOP_S = 60.0
@@ -105,7 +106,7 @@ async def open_cloud(
         knobs = {
             "data": folder / "data",
             "database_url": database_url,
-            "queue_url": f"sqs://{REGION}/triptych-local-",
+            "queue_url": f"sqs://{REGION}/{PREFIX}",
             "store_url": f"s3://{BUCKET}",
             "fetch_allow": "127.0.0.0/8",
             # A name that is set asks for keys on loopback, too, as behind the balancer.
