@@ -71,7 +71,7 @@ test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.read
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
 	$(BIN)/pytest -m "not prove" tests/browser
 
-prove: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
 	$(BIN)/pytest -m prove tests/browser
 

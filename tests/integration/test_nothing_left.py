@@ -56,6 +56,7 @@ def test_a_guard_ends_what_its_owner_leaves(killed: bool) -> None:
         family.close()
 
 
+@pytest.mark.prove
 @pytest.mark.skipif(
     not (ROOT / "demo" / "node_modules" / ".ready").exists(), reason="the demo is not set up"
 )
