@@ -7,11 +7,12 @@ import shutil
 import string
 import subprocess
 import sys
-from asyncio.subprocess import Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from pathlib import Path
 
-from aws_local.emulator import HOST, PYTHON, ROOT, free_port
+from aws_local.emulator import HOST, PYTHON, free_port
+from aws_local.guard import ROOT, Guard
 
 TEMPLATE = ROOT / "deploy" / "alb.conf.template"
 UNPACKED = PYTHON.parents[1] / "nginx"
@@ -87,8 +88,11 @@ def write_configuration(folder: Path, port: int, api: Sequence[int], live: Seque
 class LocalBalancer:
     """A running nginx."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, guard: Guard | None = None
+    ) -> None:
         self._folder = folder.resolve()
+        self._guard = guard
         self.port = port or free_port()
         self._process: Process | None = None
 
@@ -103,8 +107,12 @@ class LocalBalancer:
         main = write_configuration(self._folder, self.port, api, live)
         self._process = await asyncio.create_subprocess_exec(
             *(str(program), "-p", str(self._folder), "-e", "stderr", "-c", str(main)),
+            stdin=DEVNULL,
             stderr=sys.stderr,
+            start_new_session=True,
         )
+        if self._guard is not None:
+            self._guard.watch(self._process.pid)
 
     async def stop(self) -> None:
         """End it. Safe to repeat."""

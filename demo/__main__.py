@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -31,6 +32,10 @@ ASSETS_A_PAGE = 100
 
 async def play(console: Console, shape: str) -> int:
     """Run the demo in a shape; return the exit code."""
+    # Told to end, it ends in order, as with Ctrl-C.
+    playing = asyncio.current_task()
+    assert playing is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     world = load(photos=PHOTOS)
     data = DATA if shape == EMBEDDED else DATA.with_name(f"{DATA.name}-{shape}")
     await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)

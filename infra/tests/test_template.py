@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Match
 
+from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import CONNECTIONS, HIDDEN_TIMES, SHAPES
 from infra.profiles import Choices
@@ -261,6 +262,27 @@ def test_cfn_lint_finds_no_errors(request: pytest.FixtureRequest, shape: str) ->
         check=False,
     )
     assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("shape", ["prod", "dev"])
+def test_checkov_finds_what_was_reviewed_and_nothing_else(
+    request: pytest.FixtureRequest, shape: str
+) -> None:
+    file: Path = request.getfixturevalue(shape).file
+    found = subprocess.run(
+        [
+            *(sys.executable, str(Path(sys.executable).with_name("checkov"))),
+            *("--framework", "cloudformation", "--skip-download", "-o", "json", "-f", str(file)),
+        ],
+        capture_output=True,
+        check=False,
+    )
+    report = json.loads(found.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    assert report["summary"]["passed"] > 300
+    failed = {finding["check_id"] for finding in report["results"]["failed_checks"]}
+    reviewed = CHECKOV if shape == "prod" else CHECKOV | CHECKOV_FOR_TRYING
+    assert failed == reviewed.keys()
 
 
 @pytest.mark.parametrize("missing", sorted(CONTEXT))
