@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
-from img2dataset import distributor, download
+from img2dataset import distributor, download, logger
 
 from bench.track import Track
 
@@ -21,8 +22,9 @@ THREADS = 256
 def main() -> None:
     track = Track()
     distributor.get_context = lambda _: get_context("fork")
+    logger.LoggerProcess._Popen = staticmethod(ForkProcess._Popen)
     arguments = track.arguments
-    track.say()
+    track.say(restarts=True)
     while (order := track.order()) is not None:
         folder = Path(arguments["folder"]) / "dataset"
         shutil.rmtree(folder, ignore_errors=True)
