@@ -31,6 +31,10 @@ PEERS = ROOT / ".venv-peers" / "bin" / "python"
 READY_S = 180.0
 ROUND_S = 3600.0
 STOP_S = 30.0
+REST_S = 0.5
+REST_CPU_S = 0.05
+"""A program is at rest when all its processes took no more than that in `REST_S`."""
+REST_MAX_S = 20.0
 LOG_TAIL = 3000
 
 
@@ -92,6 +96,7 @@ class Lane:
             )
         its.close()
         self.told = self._hear()
+        self._come_to_rest()
 
     @property
     def pid(self) -> int:
@@ -107,6 +112,16 @@ class Lane:
             told = self._hear()
             wall, cpu = time.perf_counter() - wall, cpu_s(self.pid) - cpu
         return Spent(wall, cpu, peak.bytes, told)
+
+    def _come_to_rest(self) -> None:
+        """Wait until what it has started has started: until its processes do next to nothing."""
+        until = time.monotonic() + REST_MAX_S
+        spent = cpu_s(self.pid)
+        while time.monotonic() < until:
+            time.sleep(REST_S)
+            before, spent = spent, cpu_s(self.pid)
+            if spent - before < REST_CPU_S:
+                return
 
     def close(self) -> None:
         """End it, and whatever it leaves."""

@@ -33,9 +33,7 @@ def main() -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     model = bundled_model(Path(arguments["folder"]))
-    session = onnxruntime.InferenceSession(
-        str(model), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0].name
 
     def embed(paths: list[Path]) -> int:

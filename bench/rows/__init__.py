@@ -1,5 +1,5 @@
 """The rows of the bench, a module each."""
 
-from bench.rows import download
+from bench.rows import download, embedding, fan_in
 
-ROWS = (download,)
+ROWS = (download, embedding, fan_in)
