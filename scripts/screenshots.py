@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from demo.service import serve
 from demo.world import load
@@ -33,8 +33,16 @@ PICTURES = 420
 RUNNING_AFTER = 230
 """Pictures that the run under way has got when it is held for its portrait."""
 SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
-SETTLE_MS = 900
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PAGE_MS = 120_000
+PICTURES_THERE = """
+() => [...document.querySelectorAll('.thumb')].every((thumb) => {
+  const box = thumb.getBoundingClientRect();
+  const away = box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth;
+  return away || !thumb.querySelector('.hidden-text');
+})
+"""
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 Shots = Mapping[str, tuple[str, str]]
 """Name: address, and what is there when the page is."""
@@ -84,31 +92,29 @@ def _shots(stage: Stage, big: str, running: str) -> Shots:
 
 
 def take(browser: Browser, stage: Stage, shots: Shots) -> None:
-    """Take every picture."""
-    for size, viewport in SIZES.items():
-        for scheme in ("light", "dark"):
-            options: Any = {"viewport": viewport, "color_scheme": scheme, "locale": "en-GB"}
-            context = browser.new_context(base_url=stage.url, **options)
-            page = context.new_page()
-            page.set_default_timeout(PAGE_MS)
-            for name, (path, there) in shots.items():
-                page.goto(path)
-                page.locator(there).first.wait_for()
+    """Take every picture: each page is opened once, then turned to every size and scheme."""
+    context = browser.new_context(
+        base_url=stage.url, viewport=SIZES["wide"], locale="en-GB", reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.set_default_timeout(PAGE_MS)
+    for name, (path, there) in shots.items():
+        page.set_viewport_size(SIZES["wide"])
+        page.goto(path)
+        page.locator(there).first.wait_for()
+        for size, viewport in SIZES.items():
+            page.set_viewport_size(viewport)
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
                 _settle(page)
                 page.screenshot(path=OUT / f"{name}-{size}-{scheme}.png")
-            context.close()
+    context.close()
 
 
 def _settle(page: Page) -> None:
-    """Wait until every picture that is in sight is there."""
-    page.wait_for_timeout(SETTLE_MS)
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.thumb')].every((thumb) => {"
-        " const box = thumb.getBoundingClientRect();"
-        " return box.bottom < 0 || box.top > innerHeight || !thumb.querySelector('.hidden-text');"
-        "})"
-    )
-    page.wait_for_timeout(SETTLE_MS)
+    """Wait until every picture that is in sight is there, and drawn."""
+    page.wait_for_function(PICTURES_THERE)
+    page.evaluate(TWO_FRAMES)
 
 
 def keep() -> None:
