@@ -104,9 +104,13 @@ class Stage:
 
     def start(self, brand: str, source: str) -> str:
         """Start a brand over the API; return the run's id."""
-        answer = self.http.post(f"/brands/{brand}/runs", json={"source": source})
+        return str(self.submit(f"/brands/{brand}/runs", source=source)["run"])
+
+    def submit(self, path: str, **body: Any) -> Any:
+        """Post to the API; return its answer."""
+        answer = self.http.post(path, json=body)
         answer.raise_for_status()
-        return str(answer.json()["run"])
+        return answer.json()
 
     def wait(self, run: str, *, patience_s: float = PATIENCE_S) -> Any:
         """Wait until nothing more will happen to a run, and return it."""
