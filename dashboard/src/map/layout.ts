@@ -128,6 +128,49 @@ function contains(xs: readonly number[], ys: readonly number[], x: number, y: nu
   return inside;
 }
 
+type Box = readonly [left: number, top: number, right: number, bottom: number];
+
+/**
+ * Choose points whose pictures can stand beside each other: for each patch of the map the one
+ * nearest its middle, unless its picture would lie on another's. Patches are of the map, not of the
+ * screen, so that a choice stays while the map is moved.
+ */
+export function spread(
+  map: MapData,
+  points: Iterable<number>,
+  [left, top, right, bottom]: Box,
+  side: number,
+  only: ReadonlySet<number> | null,
+): number[] {
+  const best = new Map<string, { point: number; off: number }>();
+  for (const point of points) {
+    if (only && !only.has(point)) continue;
+    const [x, y] = [map.x[point]!, map.y[point]!];
+    if (x < left || x > right || y < top || y > bottom) continue;
+    const [column, row] = [Math.floor(x / side), Math.floor(y / side)];
+    const off = Math.abs(x / side - column - 0.5) + Math.abs(y / side - row - 0.5);
+    const had = best.get(`${column} ${row}`);
+    if (!had || off < had.off) best.set(`${column} ${row}`, { point, off });
+  }
+  const taken = new Map<string, number>();
+  const free = (point: number): boolean => {
+    const [x, y] = [map.x[point]!, map.y[point]!];
+    const [column, row] = [Math.floor(x / side), Math.floor(y / side)];
+    for (let beside = column - 1; beside <= column + 1; beside++)
+      for (let near = row - 1; near <= row + 1; near++) {
+        const other = taken.get(`${beside} ${near}`);
+        if (other === undefined) continue;
+        if (Math.abs(map.x[other]! - x) < side && Math.abs(map.y[other]! - y) < side) return false;
+      }
+    taken.set(`${column} ${row}`, point);
+    return true;
+  };
+  return [...best.values()]
+    .sort((a, b) => a.off - b.off || a.point - b.point)
+    .map(({ point }) => point)
+    .filter(free);
+}
+
 export function bounds(map: MapData): { left: number; top: number; width: number; height: number } {
   let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
   for (let point = 0; point < map.count; point++) {

@@ -221,3 +221,7 @@ class Browsing(Protocol):
     async def letters_slice(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
         """Return dead letters, newest first."""
         ...
+
+    async def letters_waiting(self, *, limit: int) -> int:
+        """Count the dead letters that were not sent again, up to a limit."""
+        ...

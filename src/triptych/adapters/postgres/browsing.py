@@ -191,6 +191,11 @@ class PostgresBrowsing:
         rows = await self._database.rows("dead_letters_page", since, limit + 1)
         return sliced(rows, limit, _to_letter, lambda row: int(row["id"]))
 
+    async def letters_waiting(self, *, limit: int) -> int:
+        """See `triptych.ports.Browsing.letters_waiting`."""
+        rows = await self._database.rows("dead_letters_waiting", limit)
+        return int(rows[0]["waiting"])
+
 
 P = TypeVar("P")
 
