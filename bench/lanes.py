@@ -32,9 +32,9 @@ READY_S = 180.0
 ROUND_S = 3600.0
 STOP_S = 30.0
 REST_S = 0.5
-REST_CPU_S = 0.05
+REST_CPU_S = 0.1
 """A program is at rest when all its processes took no more than that in `REST_S`."""
-REST_MAX_S = 20.0
+REST_MAX_S = 10.0
 LOG_TAIL = 3000
 
 
