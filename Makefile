@@ -83,7 +83,7 @@ prove: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) ## Proofs that take lo
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
 	$(BIN)/pytest -m prove tests/browser
 
-test-aws: $(READY) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
+test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10

@@ -52,21 +52,36 @@ def find_nginx() -> Path:
         message = "nginx is not installed, and there is no apt-get to fetch it with."
         raise RuntimeError(message)
     UNPACKED.mkdir(parents=True, exist_ok=True)
+    # A bare machine has no lists of packages yet; these are our own, and nothing is installed.
+    own = [f"-oDir::{name}={_folder(name)}" for name in ("State::Lists", "Cache")]
+    if not (
+        _apt("download", "nginx") or (_apt(*own, "update") and _apt(*own, "download", "nginx"))
+    ):
+        message = "nginx cannot be fetched: install it."
+        raise RuntimeError(message)
+    (found,) = UNPACKED.glob("nginx_*.deb")
+    subprocess.run(["dpkg-deb", "-x", found, UNPACKED], check=True, timeout=APT_S)
+    found.unlink()
+    return program
+
+
+def _folder(name: str) -> Path:
+    folder = UNPACKED / "apt" / name.replace(":", "")
+    (folder / "partial").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _apt(*arguments: str) -> bool:
+    """Run apt-get where packages are unpacked; return whether it did what it was told."""
     done = subprocess.run(
-        ["apt-get", "download", "-qq", "nginx"],
+        ["apt-get", "-qq", *arguments],
         cwd=UNPACKED,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=APT_S,
         check=False,
     )
-    found = sorted(UNPACKED.glob("nginx_*.deb"))
-    if done.returncode or not found:
-        message = "nginx cannot be fetched: run `apt-get update` first, or install it."
-        raise RuntimeError(message)
-    subprocess.run(["dpkg-deb", "-x", found[0], UNPACKED], check=True, timeout=APT_S)
-    for each in found:
-        each.unlink()
-    return program
+    return done.returncode == 0
 
 
 def write_configuration(folder: Path, port: int, api: Sequence[int], live: Sequence[int]) -> Path:

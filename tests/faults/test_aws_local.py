@@ -117,6 +117,7 @@ def test_it_is_used_from_outside_and_ends_with_ctrl_c(tmp_path: Path, site: str)
             part = f" triptych {process} "
             assert sum(part in command for command in running.family.commands) == count, part
         assert httpx.get(f"{running.url}/healthz").status_code == 200
+        assert "<script" in httpx.get(running.url).text
         brands = f"{running.url}/api/v1/brands"
         assert httpx.get(brands).status_code == 401
         key = {"Authorization": f"Bearer {running.told['TRIPTYCH_SERVER_KEY']}"}
