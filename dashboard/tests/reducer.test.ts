@@ -136,6 +136,7 @@ describe('queues', () => {
     const reading = (waiting: number) => ({
       queues: [{ queue: 'q', waiting, in_flight: 0, oldest_s: null }],
       dead_letters: waiting,
+      newest_letter: null,
     });
     expect(model.told.deadLetters).toBeNull();
     reduce(model, { type: 'state', topic: 'queues', version: 10, final: false, state: reading(1) });

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from triptych.model import AiState, Brand, Policy, Run, RunKind, RunState, TimelineEvent
 from triptych.places import without_password
-from triptych.ports import SILENT_S, QueueDepth, SeenWorker, Task, TaskState
+from triptych.ports import SILENT_S, Letters, QueueDepth, SeenWorker, Task, TaskState
 
 State = dict[str, Any]
 
@@ -118,9 +118,13 @@ WORKERS_MAX = 1_000
 """Workers that are shown, the longest-lived first."""
 
 
-def queues_state(depths: Sequence[QueueDepth], letters: int) -> State:
-    """Return every queue's depth, and how many dead letters wait to be sent again."""
-    return {"queues": [queue_state(depth) for depth in depths], "dead_letters": letters}
+def queues_state(depths: Sequence[QueueDepth], letters: Letters) -> State:
+    """Return every queue's depth, and how it stands with the dead letters."""
+    return {
+        "queues": [queue_state(depth) for depth in depths],
+        "dead_letters": letters.waiting,
+        "newest_letter": letters.newest,
+    }
 
 
 def worker_state(seen: SeenWorker) -> State:

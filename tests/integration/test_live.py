@@ -151,11 +151,16 @@ async def test_dead_letters_that_wait_are_counted_as_they_come_and_go(migrated_d
         waiting = first
         while waiting["state"]["dead_letters"] < 3:
             waiting = await one.until("state", topic="queues")
-        assert await world.catalogue.letters_waiting(limit=2) == 2
+        assert (await world.catalogue.letters_kept(limit=2)).waiting == 2
+        newest = waiting["state"]["newest_letter"]
         assert await world.catalogue.redrive_letters(ids=None, queue=None, limit=10) == 3
         while waiting["state"]["dead_letters"]:
             waiting = await one.until("state", topic="queues")
         assert waiting["version"] > first["version"]
+        # One is sent again and another comes at once: as many wait as before, and it is told of.
+        await world.catalogue.bury(DeadLetter("url-process-queue", "m9", {}, {}, "none", None))
+        while waiting["state"]["newest_letter"] == newest:
+            waiting = await one.until("state", topic="queues")
 
 
 async def test_workers_are_told_of_as_they_come_and_go(migrated_dsn: str) -> None:

@@ -39,6 +39,8 @@ export interface QueueState {
   queues: readonly QueueShown[];
   /** Kept and not sent again, counted up to `LETTERS_MAX`. */
   dead_letters: number;
+  /** Id of the newest that is kept. */
+  newest_letter: number | null;
 }
 
 export const LETTERS_MAX = 10_000;

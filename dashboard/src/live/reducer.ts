@@ -32,6 +32,7 @@ export interface Told {
   workersVersion: number;
   /** Dead letters that wait to be sent again; null while that is not known. */
   deadLetters: number | null;
+  newestLetter: number | null;
 }
 
 /** Events of a run that are kept in the page; the API has the others. */
@@ -46,7 +47,7 @@ export function emptyModel(): LiveModel {
     tasks: new Map(),
     queues: new Map(),
     workers: new Map(),
-    told: { queuesVersion: -1, workersVersion: -1, deadLetters: null },
+    told: { queuesVersion: -1, workersVersion: -1, deadLetters: null, newestLetter: null },
     listing: null,
     listed: false,
   };
@@ -105,6 +106,7 @@ export function setQueues(model: LiveModel, state: QueueState, version: number):
   if (version < model.told.queuesVersion) return;
   model.told.queuesVersion = version;
   model.told.deadLetters = state.dead_letters;
+  model.told.newestLetter = state.newest_letter;
   for (const queue of state.queues) model.queues.set(queue.queue, queue);
 }
 

@@ -240,6 +240,7 @@ class QueuesShown(Answer):
     dead_letters: Annotated[
         int, Field(description="Kept and not sent again; counted up to 10,000.")
     ]
+    newest_letter: Annotated[int | None, Field(description="Id of the newest that is kept.")]
 
 
 class DeadLetterShown(Answer):

@@ -42,9 +42,9 @@ health = APIRouter(tags=["health"])
 async def list_queues(parts: Parts) -> answers.Json:
     """Depth, messages in flight and the age of the oldest, dead-letter queues included."""
     depths = await parts.queue.depths()
-    waiting = await parts.catalogue.letters_waiting(limit=LETTERS_COUNTED_MAX)
-    state = queues_state(depths, waiting)
-    return answers.Json({"items": state["queues"], "dead_letters": state["dead_letters"]})
+    letters = await parts.catalogue.letters_kept(limit=LETTERS_COUNTED_MAX)
+    state = queues_state(depths, letters)
+    return answers.Json({"items": state.pop("queues"), **state})
 
 
 @router.get(

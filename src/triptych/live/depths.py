@@ -16,7 +16,7 @@ import structlog
 from triptych.errors import Unavailable
 from triptych.live.protocol import dump_state
 from triptych.live.topics import Topic
-from triptych.ports import Catalogue, Queue
+from triptych.ports import Catalogue, Letters, Queue
 from triptych.states import LETTERS_COUNTED_MAX, queues_state
 
 READ_EVERY_S = 1.0
@@ -33,7 +33,7 @@ class Depths:
         self._reading = reading
         self._topic = topic
         self._happened = asyncio.Event()
-        self._last: tuple[list[tuple[str, int, int]], int] | None = None
+        self._last: tuple[list[tuple[str, int, int]], Letters] | None = None
 
     def note(self) -> None:
         """Take note that something happened."""
@@ -67,7 +67,7 @@ class Depths:
         try:
             depths = await self._queue.depths()
             # After the depths: what has left a dead-letter queue is counted.
-            letters = await self._reading.letters_waiting(limit=LETTERS_COUNTED_MAX)
+            letters = await self._reading.letters_kept(limit=LETTERS_COUNTED_MAX)
         except Unavailable as error:
             log.warning("the queues' depths cannot be read", error=str(error))
             return True
