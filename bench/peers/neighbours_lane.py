@@ -1,4 +1,4 @@
-"""Exact neighbours by scikit-learn's brute force or by faiss; clusters by HDBSCAN on faiss' graph."""
+"""Exact neighbours by scikit-learn or by faiss; clusters by HDBSCAN on a graph of faiss'."""
 
 from __future__ import annotations
 

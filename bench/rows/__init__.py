@@ -11,9 +11,10 @@ from bench.rows import (
     messages,
     neighbours,
     reads,
+    stages,
 )
 
 ROWS = (
     *(download, embedding, fan_in, committing, messages),
-    *(live, reads, growth, neighbours, cold),
+    *(live, reads, growth, neighbours, cold, stages),
 )

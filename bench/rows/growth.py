@@ -14,6 +14,8 @@ ROW = 8
 TITLE = "growth"
 FULL = {"least": 1_000, "most": 100_000, "rounds": 1, "again": 3}
 REDUCED = {"least": 100, "most": 300, "rounds": 1, "again": 1}
+LARGE = 100_000
+"""From here on a round takes minutes."""
 MILLION = 1_000_000
 FLAT = Aim("≤ 1.1", most=1.1)
 FASTER = Aim("≥ 1.7 where cores are free", least=1.7)
@@ -46,10 +48,11 @@ def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
             # A million takes its time once.
             for workers in ((1, 2) if urls < MILLION else (2,))
         }
-        small = {name: work for name, work in works.items() if "100,000" not in name}
+        small = {name: work for name, work in works.items() if _urls(name) < LARGE}
         large = {name: work for name, work in works.items() if name not in small}
         spent: dict[str, list[Spent]] = interleaved(small, size["again"], tell)
-        spent |= interleaved(large, size["rounds"], tell)
+        if large:
+            spent |= interleaved(large, size["rounds"], tell)
     return _entries(sizes, spent)
 
 
