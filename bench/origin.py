@@ -24,7 +24,7 @@ CONFIGURATION = string.Template(
 $user
 worker_processes 1;
 pid $folder/nginx.pid;
-error_log stderr error;
+error_log stderr crit;
 events { worker_connections 4096; }
 http {
     access_log off;
