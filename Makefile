@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo aws-local deploy up bench eval lock docs screenshots clean
+.PHONY: help setup check test test-aws prove demo aws-local deploy up bench bench-reduced eval lock docs screenshots clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -18,6 +18,8 @@ BROWSER := .chromium/path
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
 EMULATOR := .venv-emulator
 EMULATOR_READY := $(EMULATOR)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 INFRA := .venv-infra
 INFRA_READY := $(INFRA)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -52,6 +54,12 @@ $(BROWSER): scripts/chromium.sh
 $(EMULATOR_READY): requirements/emulator.txt $(READY)
 	$(UV) venv --quiet --python $(BIN)/python --clear $(EMULATOR)
 	$(UV) pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
+	@touch $@
+
+# What the bench measures Triptych beside: img2dataset pins much, so they stand beside it.
+$(PEERS_READY): requirements/peers.txt $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(PEERS)
+	$(UV) pip install --quiet --python $(PEERS)/bin/python --compile-bytecode --require-hashes -r requirements/peers.txt
 	@touch $@
 
 $(INFRA_READY): requirements/infra.txt $(READY)
@@ -92,8 +100,12 @@ aws-local: $(READY) $(DASHBOARD) $(EMULATOR_READY) ## The whole AWS shape on thi
 up: $(READY) $(DASHBOARD) ## Start everything, until Ctrl-C
 	$(BIN)/triptych up $(if $(DATA),--data $(DATA))
 
-bench: $(READY) ## Measure the spine on this machine
-	$(BIN)/python -m bench
+bench: $(READY) $(PEERS_READY) $(EMULATOR_READY) ## Measure Triptych beside its peers, an hour; ID=3 runs one row, FULL=1 its million too
+	$(BIN)/python -m bench $(ID)
+	$(BIN)/python -m bench.report
+
+bench-reduced: $(READY) $(PEERS_READY) $(EMULATOR_READY) ## Every row of the bench in small: that it runs
+	$(BIN)/python -m bench --reduced $(ID)
 
 eval: $(READY) demo/node_modules/.ready ## Measure the insights on real pictures; writes docs/insights.md
 	$(BIN)/python -m evals
@@ -106,6 +118,7 @@ lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml --extra lambda -o requirements/lambda.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
+	$(COMPILE) requirements/peers.in -o requirements/peers.txt --upgrade
 	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
 
 docs: $(READY) ## Write the reference pages anew
@@ -116,4 +129,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(EMULATOR) $(INFRA) cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium
+	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

@@ -132,7 +132,7 @@ def parse_body(kind: type[BodyT], body: object) -> BodyT:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
         raise InvalidMessage(
-            f"{first['msg']}.",
+            f"{first['msg'].removeprefix('Value error, ').rstrip('.')}.",
             field=where,
             remedy=f"A {kind.__name__} has exactly these fields: {', '.join(kind.model_fields)}.",
         ) from error

@@ -126,18 +126,19 @@ def test_groups_clusters_look_and_snapshots_are_shown(stage: Stage, page: Page, 
     expect(page.get_by_text("1.000").first).to_be_visible()
 
 
-def test_an_export_is_made_and_fetched(stage: Stage, page: Page, wall: str) -> None:
+def test_g7_an_export_is_made_followed_to_its_end_and_fetched(
+    page: Page, wall: str, log: Log
+) -> None:
     page.goto(f"/brands/{wall}/exports")
+    expect(page.get_by_text("None yet")).to_be_visible()
+    asked = len(log.requests)
     page.locator("li", has_text="CSV").get_by_role("button", name="Export").click()
     made = page.locator("[data-export]").first
-    expect(made).to_be_visible()
-    again = page.get_by_role("button", name="Look again")
     file = made.get_by_role("button", name=re.compile(r"\.csv"))
-    for _ in range(100):
-        if file.count():
-            break
-        again.click()
-        page.wait_for_timeout(200)
+    expect(file).to_be_visible()
+    told = page.get_by_role("status").filter(has_text=f"{wall} is exported as csv")
+    expect(told).to_be_visible()
+    assert log.requests[asked:] == [f"POST /api/v1/brands/{wall}/exports"]
     with page.expect_download() as download:
         file.click()
     lines = download.value.path().read_text(encoding="utf-8").splitlines()
