@@ -28,6 +28,8 @@ from triptych.model import Run
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", ".triptych-demo"))
 ASSETS_A_PAGE = 100
+STOPPED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
 
 async def play(console: Console, shape: str) -> int:
@@ -114,7 +116,11 @@ def main() -> int:
     configure_logs(debug=given.debug)
     console = Console(highlight=False)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(play(console, given.shape))
+        try:
+            return runner.run(play(console, given.shape))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            console.print("Stopped.")
+            return STOPPED
 
 
 if __name__ == "__main__":
