@@ -7,6 +7,7 @@ import shutil
 import string
 import subprocess
 import sys
+import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,31 +52,35 @@ def find_nginx() -> Path:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         message = "nginx is not installed, and there is no apt-get to fetch it with."
         raise RuntimeError(message)
-    UNPACKED.mkdir(parents=True, exist_ok=True)
-    # A bare machine has no lists of packages yet; these are our own, and nothing is installed.
-    own = [f"-oDir::{name}={_folder(name)}" for name in ("State::Lists", "Cache")]
-    if not (
-        _apt("download", "nginx") or (_apt(*own, "update") and _apt(*own, "download", "nginx"))
-    ):
-        message = "nginx cannot be fetched: install it."
-        raise RuntimeError(message)
-    (found,) = UNPACKED.glob("nginx_*.deb")
-    subprocess.run(["dpkg-deb", "-x", found, UNPACKED], check=True, timeout=APT_S)
-    found.unlink()
+    with tempfile.TemporaryDirectory(dir=UNPACKED.parent, prefix="nginx.") as own:
+        _fetch(Path(own))
+        program.parent.mkdir(parents=True, exist_ok=True)
+        # At once, as another process may be doing the same.
+        (Path(own) / "usr" / "sbin" / "nginx").replace(program)
     return program
 
 
-def _folder(name: str) -> Path:
-    folder = UNPACKED / "apt" / name.replace(":", "")
-    (folder / "partial").mkdir(parents=True, exist_ok=True)
-    return folder
+def _fetch(folder: Path) -> None:
+    """Unpack Debian's nginx below a folder; nothing is installed."""
+    # A bare machine has no lists of packages yet; these are our own.
+    for name in ("lists", "cache"):
+        (folder / name / "partial").mkdir(parents=True)
+    own = (f"-oDir::State::Lists={folder}/lists", f"-oDir::Cache={folder}/cache")
+    if not (
+        _apt(folder, "download", "nginx")
+        or (_apt(folder, *own, "update") and _apt(folder, *own, "download", "nginx"))
+    ):
+        message = "nginx cannot be fetched: install it."
+        raise RuntimeError(message)
+    (found,) = folder.glob("nginx_*.deb")
+    subprocess.run(["dpkg-deb", "-x", found, folder], check=True, timeout=APT_S)
 
 
-def _apt(*arguments: str) -> bool:
-    """Run apt-get where packages are unpacked; return whether it did what it was told."""
+def _apt(folder: Path, *arguments: str) -> bool:
+    """Run apt-get in a folder; return whether it did what it was told."""
     done = subprocess.run(
         ["apt-get", "-qq", *arguments],
-        cwd=UNPACKED,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=APT_S,
