@@ -96,8 +96,10 @@ def svg(height: int, title: str, body: Sequence[str]) -> str:
     """Return a picture that reads on light and on dark pages."""
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-            f'font-family="system-ui, sans-serif" font-size="13">',
+            (
+                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+                f'role="img" font-family="system-ui, sans-serif" font-size="13">'
+            ),
             f"<title>{escape(title)}</title>",
             f'<rect width="{WIDTH}" height="{height}" fill="{GROUND}"/>',
             *body,
@@ -131,8 +133,10 @@ def ratios(entries: Sequence[Entry]) -> str:
         body += [
             text(LEFT, y, f"{each['id']}. {each['work']}"[:64]),
             text(LEFT, y + 16, f"beside {each['against']}"[:70], fill=FAINT),
-            f'<rect x="{x:.0f}" y="{y - 8}" width="{max(width, 1):.0f}" height="18" '
-            f'fill="{fill}"/>',
+            (
+                f'<rect x="{x:.0f}" y="{y - 8}" width="{max(width, 1):.0f}" height="18" '
+                f'fill="{fill}"/>'
+            ),
             text(WIDTH - 10, y + 6, f"{each['ratio']:.2f}", anchor="end"),
         ]
     height = 40 + len(compared) * 44
