@@ -113,6 +113,10 @@ class Lane:
             wall, cpu = time.perf_counter() - wall, cpu_s(self.pid) - cpu
         return Spent(wall, cpu, peak.bytes, told)
 
+    def log_tail(self) -> str:
+        """Return what it wrote last."""
+        return self._log.read_text(errors="replace")[-LOG_TAIL:]
+
     def _come_to_rest(self) -> None:
         """Wait until what it has started has started: until its processes do next to nothing."""
         until = time.monotonic() + REST_MAX_S
@@ -146,8 +150,7 @@ class Lane:
         except TimeoutError:
             line = ""
         if not line:
-            tail = self._log.read_text(errors="replace")[-LOG_TAIL:]
-            raise LaneFailed(f"{self._contender.name} ended or stood still:\n{tail}")
+            raise LaneFailed(f"{self._contender.name} ended or stood still:\n{self.log_tail()}")
         told: dict[str, Any] = json.loads(line)
         return told
 
@@ -161,6 +164,9 @@ def running(contender: Contender) -> Iterator[Lane]:
         lane = Lane(contender, folder)
         try:
             yield lane
+        except Exception as error:
+            error.add_note(f"{contender.name} wrote last:\n{lane.log_tail()}")
+            raise
         finally:
             lane.close()
     finally:

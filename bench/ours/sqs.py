@@ -18,6 +18,8 @@ from triptych.adapters.sqs.queue import AT_ONCE, SqsQueue
 from triptych.messages import URL_QUEUE, Delivery, Headers, Message
 
 BATCH = 10
+FIRST = 300
+"""Messages that are not counted: enough to open every connection."""
 HELD = 100
 """Messages received before they are deleted, as our consumers do."""
 VISIBILITY_S = 60
@@ -107,14 +109,14 @@ async def main() -> None:
         config = AioConfig(max_pool_connections=50)
         async with get_session().create_client("sqs", config=config) as client:
             url = (await client.get_queue_url(QueueName=prefix + URL_QUEUE))["QueueUrl"]
-            await bare(client, url, BATCH, headers)
+            await bare(client, url, FIRST, headers)
             track.say()
             while (order := await track.next_order()) is not None:
                 await bare(client, url, order["messages"], headers)
                 track.say()
         return
     queue = SqsQueue(prefix=prefix)
-    await by_adapter(queue, BATCH, headers)
+    await by_adapter(queue, FIRST, headers)
     track.say()
     while (order := await track.next_order()) is not None:
         await by_adapter(queue, order["messages"], headers)

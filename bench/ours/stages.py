@@ -1,8 +1,9 @@
 """Where a URL's processor time goes: one brand through one process, its main thread sampled.
 
 The kernel says what each process and each thread took. What the main thread took is parted by
-samples: the profiling timer interrupts it after so much processor time, and the innermost function
-of ours on its stack, or of a library that belongs to one stage, says what it was doing.
+samples: the profiling timer interrupts it after so much processor time, the innermost function
+of ours on its stack, or of a library that belongs to one stage, says what it was doing, and gets
+what its thread has taken since the last time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from types import FrameType
@@ -49,10 +51,12 @@ class Samples:
     """What the main thread was doing."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+        self._last = 0.0
 
     def start(self) -> None:
         """Begin."""
+        self._last = time.thread_time()
         signal.signal(signal.SIGPROF, self._take)
         signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
 
@@ -61,14 +65,19 @@ class Samples:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
     def _take(self, _signal: int, frame: FrameType | None) -> None:
+        # The timer counts all threads: when others work, this one has taken next to nothing.
+        before, self._last = self._last, time.thread_time()
+        self.seconds[self._stage(frame)] += self._last - before
+
+    @staticmethod
+    def _stage(frame: FrameType | None) -> str:
         while frame is not None:
             name = frame.f_code.co_filename
             for place, stage in PLACES:
                 if place in name:
-                    self.counts[stage] += 1
-                    return
+                    return stage
             frame = frame.f_back
-        self.counts[EVENT_LOOP] += 1
+        return EVENT_LOOP
 
 
 def threads() -> dict[str, float]:
@@ -101,9 +110,9 @@ def parted(
 ) -> dict[str, float]:
     """Return µs a URL by stage."""
     stages: Counter[str] = Counter(below)
-    all_samples = sum(samples.values()) or 1
-    for stage, count in samples.items():
-        stages[stage] += mine["main"] * count / all_samples
+    whole = sum(samples.values()) or 1.0
+    for stage, taken in samples.items():
+        stages[stage] += mine["main"] * taken / whole
     # Threads bear no names that say more: those beside the main one store, hash and embed.
     stages["store, embed (threads)"] += sum(s for name, s in mine.items() if name != "main")
     return {name: round(1e6 * seconds / urls, 1) for name, seconds in stages.most_common()}
@@ -135,7 +144,7 @@ async def main() -> None:
             await committed(parts, order)
             samples.stop()
             spent = since(threads(), mine), since(processes(), below)
-            track.say(stages=parted(samples.counts, *spent, order["urls"]))
+            track.say(stages=parted(samples.seconds, *spent, order["urls"]))
         stop.set()
         await working
 

@@ -13,7 +13,7 @@ from bench.results import Aim, Entry, compared
 ROW = 8
 TITLE = "growth"
 FULL = {"least": 1_000, "most": 100_000, "rounds": 1, "again": 3}
-REDUCED = {"least": 100, "most": 300, "rounds": 1, "again": 1}
+REDUCED = {"least": 200, "most": 200, "rounds": 1, "again": 1}
 LARGE = 100_000
 """From here on a round takes minutes."""
 MILLION = 1_000_000

@@ -12,7 +12,7 @@ from bench.rows.download import SETTINGS, orders
 ROW = 11
 TITLE = "where a URL's processor time goes"
 FULL = {"urls": 4000}
-REDUCED = {"urls": 100}
+REDUCED = {"urls": 40}
 NONE = Aim("–")
 KINDS = {
     "stored as they are": SETTINGS,

@@ -1,7 +1,7 @@
 /** What operators do. Each says what became of it; what ends later is told when it does. */
 
 import { api, data, once } from './api/client';
-import type { RunShown, TaskShown } from './api/types';
+import type { Reason, RunShown, TaskShown } from './api/types';
 import { count, plural } from './format';
 import { live } from './live/live.svelte';
 import { at, router } from './router.svelte';
@@ -104,13 +104,14 @@ export async function cancel(run: RunShown): Promise<void> {
   if (await submit('Not cancelled', task)) toasts.good(`The run of ${run.brand} is cancelled.`);
 }
 
-/** Try a run's failed items again, in a run of their own. */
-export async function redrive(run: RunShown): Promise<void> {
-  const task = data(api.POST('/api/v1/runs/{run}/redrive', onRun(run.id)));
+/** Try a run's failed items again, in a run of their own: all, or those of one reason. */
+export async function redrive(run: RunShown, reason?: Reason): Promise<void> {
+  const body = reason ? { reasons: [reason] } : {};
+  const task = data(api.POST('/api/v1/runs/{run}/redrive', { ...onRun(run.id), body }));
   const taken = await submit('Not redriven', task);
   if (!taken?.run) return;
   follow(taken.run);
-  toasts.good(`${plural(run.failed, 'item')} of ${run.brand} tried again.`);
+  toasts.good(`What failed of ${run.brand} is tried again.`);
   router.go(at.run(taken.run));
 }
 

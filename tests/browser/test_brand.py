@@ -11,6 +11,13 @@ from tests.browser.origin import picture
 from tests.browser.stage import Stage
 
 SHOWN = WALL - 3
+PASTE = """
+(bytes) => {
+  const clipboardData = new DataTransfer();
+  clipboardData.items.add(new File([new Uint8Array(bytes)], 'b.png', {type: 'image/png'}));
+  document.dispatchEvent(new ClipboardEvent('paste', {clipboardData, bubbles: true}));
+}
+"""
 
 
 def test_the_gallery_shows_and_filters_and_has_an_address_for_everything(
@@ -61,6 +68,12 @@ def test_search_by_words_by_a_picture_and_by_more_like_this(
     expect(page.get_by_alt_text("What you search by")).to_be_visible()
     expect(found.first.get_by_text("1.00")).to_be_visible()
     expect(found.first).to_contain_text(wall)
+    pasted = found.first.get_attribute("data-asset")
+    page.get_by_role("button", name="Not any more").click()
+    expect(page.get_by_text("Find a picture by what it shows")).to_be_visible()
+    page.evaluate(PASTE, list(picture(20_041)))
+    expect(page.get_by_alt_text("What you search by")).to_be_visible()
+    expect(found.first).to_have_attribute("data-asset", pasted or "")
     found.first.click()
     drawer = page.get_by_role("dialog", name=title)
     expect(drawer).to_be_visible()

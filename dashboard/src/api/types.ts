@@ -21,5 +21,6 @@ export type WebhookShown = Schemas['WebhookShown'];
 export type DeliveryShown = Schemas['DeliveryShown'];
 export type AuditShown = Schemas['AuditShown'];
 export type IdentityShown = Schemas['IdentityShown'];
+export type Reason = Schemas['Reason'];
 export type Problem = Schemas['Problem'];
 export type Phase = RunShown['phase'];

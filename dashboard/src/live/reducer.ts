@@ -23,11 +23,11 @@ export interface LiveModel {
   told: Told;
   /** Brands that a listing under way has named; null when none is. */
   listing: Set<string> | null;
-  /** Every brand there is has been told once. */
-  listed: boolean;
 }
 
 export interface Told {
+  /** Every brand there is has been told once. */
+  listed: boolean;
   queuesVersion: number;
   workersVersion: number;
   /** Dead letters that wait to be sent again; null while that is not known. */
@@ -47,9 +47,14 @@ export function emptyModel(): LiveModel {
     tasks: new Map(),
     queues: new Map(),
     workers: new Map(),
-    told: { queuesVersion: -1, workersVersion: -1, deadLetters: null, newestLetter: null },
+    told: {
+      listed: false,
+      queuesVersion: -1,
+      workersVersion: -1,
+      deadLetters: null,
+      newestLetter: null,
+    },
     listing: null,
-    listed: false,
   };
 }
 
@@ -143,7 +148,7 @@ function endListing(model: LiveModel): void {
     for (const name of [...model.brands.keys()]) if (!named.has(name)) model.brands.delete(name);
   }
   model.listing = null;
-  model.listed = true;
+  model.told.listed = true;
 }
 
 function forgetRun(model: LiveModel, id: string): void {

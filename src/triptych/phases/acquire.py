@@ -146,8 +146,10 @@ class Acquire:
                 async with self._slots:
                     return ItemResult(item.key, await self._embedded_anew(known))
             # First its host's turn, then a place here: waiting for a slow host holds up no other.
-            with await self._fetcher.turn(item.url, source=item.source) as turn:
+            crowded = self._slots.locked
+            with await self._fetcher.turn(item.url, source=item.source, crowded=crowded) as turn:
                 async with self._slots:
+                    turn.begin()
                     return ItemResult(item.key, await self._acquire(item, known, turn))
         except HostBusy as error:
             delay = error.retry_after_s or 0.0
