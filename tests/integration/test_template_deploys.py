@@ -17,7 +17,7 @@ from triptych.adapters.sqs.client import AwsClient
 from triptych.adapters.sqs.queue import SqsQueue
 from triptych.messages import QUEUES, URL_QUEUE, Message, dead_letter_queue
 
-pytestmark = pytest.mark.aws
+pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("template")]
 
 SYNTH_S = 300.0
 PATIENCE_S = 60.0
