@@ -33,10 +33,11 @@ RUN python -m venv /opt/uv \
  && /opt/triptych/bin/python -m pip install --no-deps /dist/*.whl \
  && /opt/triptych/bin/python -m pip uninstall --yes pip \
  && /opt/triptych/bin/python -m compileall -q /opt/triptych/lib
-# The bundled model is converted now, so that containers need not write; they must be able to read.
-RUN /opt/triptych/bin/python -c "from pathlib import Path; \
-from triptych.adapters.embedders.bundled import bundled_model; \
-bundled_model(Path('/data/models'))" \
+# What the bundled models keep is made now: containers can read it, and write nothing.
+RUN /opt/triptych/bin/python -c "from triptych.settings import Settings; \
+from triptych.wiring.components import open_embedder, open_text_encoder; \
+settings = Settings.load(data='/data'); \
+open_text_encoder(settings, open_embedder(settings, 1))" \
  && chmod -R a+rX /data
 
 FROM build AS build-lambda

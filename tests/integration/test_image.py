@@ -17,10 +17,12 @@ SEES = """
 import sys
 from pathlib import Path
 import triptych
-from triptych.adapters.embedders.bundled import bundled_model
-from triptych.adapters.embedders.onnx import OnnxEmbedder
+from triptych.settings import Settings
+from triptych.wiring.components import open_embedder, open_text_encoder
 data, page = Path(sys.argv[1]), Path(triptych.__file__).parent / "dashboard" / "index.html"
-OnnxEmbedder(bundled_model(data / "models"), threads=1)
+settings, before = Settings.load(data=data), {*data.rglob("*")}
+open_text_encoder(settings, open_embedder(settings, 1)).encode(["a shoe"])
+assert {*data.rglob("*")} == before, "a container may not write there"
 assert "<script" in page.read_text()
 assert "site-packages" in triptych.__file__, "not what was installed"
 """
