@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from aws_local.cloud import open_cloud
+from aws_local.emulator import taken
 
 FOLDER = Path(".triptych-aws")
 PORT = 8380
@@ -34,4 +35,8 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=FOLDER)
     parser.add_argument("--port", type=int, default=PORT)
     given = parser.parse_args()
+    if taken(given.port):
+        sys.exit(
+            f"error: The port {given.port} is taken; `python -m aws_local --port` takes another."
+        )
     sys.exit(asyncio.run(serve(given.data, given.port)))

@@ -126,6 +126,12 @@ class Emulator:
         self.stop()
 
 
+def taken(port: int) -> bool:
+    """Tell whether something listens at a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
 def free_port() -> int:
     """Return a port of loopback that is free just now."""
     with socket.socket() as probe:

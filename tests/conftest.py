@@ -13,6 +13,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from aws_local.emulator import REGION, Emulator
+from aws_local.guard import Guard
 
 from triptych.adapters.postgres.migrate import migrate
 from triptych.adapters.postgres.server import EmbeddedPostgres
@@ -119,7 +120,10 @@ def migrated_dsn(postgres_server: PostgresServer, migrated_template: str) -> Ite
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """AWS' services on loopback, one a pytest process."""
-    with Emulator(tmp_path_factory.mktemp("emulator")) as started:
+    with (
+        Guard() as guard,
+        Emulator(tmp_path_factory.mktemp("emulator"), guard=guard) as started,
+    ):
         yield started
 
 

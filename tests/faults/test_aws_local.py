@@ -123,6 +123,15 @@ def test_it_is_used_from_outside_and_ends_with_ctrl_c(tmp_path: Path, site: str)
         key = {"Authorization": f"Bearer {running.told['TRIPTYCH_SERVER_KEY']}"}
         assert httpx.get(brands, headers=key).json()["items"] == []
         told = running.triptych("submit", "nike", "--source", site, "--watch", "--json")
+        second = subprocess.run(
+            [sys.executable, "-m", "aws_local", "--port", running.url.rpartition(":")[2]],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert "is taken" in second.stderr
         run = json.loads(told.splitlines()[-1])
         assert (run["state"], run["done"]) == ("committed", URLS)
         assert httpx.get(f"{brands}/nike/assets", headers=key).json()["items"]
