@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo aws-local deploy up bench eval lock docs screenshots clean
+.PHONY: help setup check test test-aws prove demo aws-local deploy up bench bench-reduced eval lock docs screenshots clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -18,6 +18,8 @@ BROWSER := .chromium/path
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
 EMULATOR := .venv-emulator
 EMULATOR_READY := $(EMULATOR)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 INFRA := .venv-infra
 INFRA_READY := $(INFRA)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -54,6 +56,12 @@ $(EMULATOR_READY): requirements/emulator.txt $(READY)
 	$(UV) pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
 	@touch $@
 
+# What the bench measures Triptych beside: img2dataset pins much, so they stand beside it.
+$(PEERS_READY): requirements/peers.txt $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(PEERS)
+	$(UV) pip install --quiet --python $(PEERS)/bin/python --compile-bytecode --require-hashes -r requirements/peers.txt
+	@touch $@
+
 $(INFRA_READY): requirements/infra.txt $(READY)
 	$(UV) venv --quiet --python $(BIN)/python --clear $(INFRA)
 	$(UV) pip install --quiet --python $(INFRA)/bin/python --require-hashes -r requirements/infra.txt
@@ -71,10 +79,10 @@ test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.read
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
 	$(BIN)/pytest tests/browser
 
-prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
 
-test-aws: $(READY) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
+test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
@@ -91,8 +99,12 @@ aws-local: $(READY) $(DASHBOARD) $(EMULATOR_READY) ## The whole AWS shape on thi
 up: $(READY) $(DASHBOARD) ## Start everything, until Ctrl-C
 	$(BIN)/triptych up $(if $(DATA),--data $(DATA))
 
-bench: $(READY) ## Measure the spine on this machine
-	$(BIN)/python -m bench
+bench: $(READY) $(PEERS_READY) $(EMULATOR_READY) ## Measure Triptych beside its peers, an hour; ID=3 runs one row, FULL=1 its million too
+	$(BIN)/python -m bench $(ID)
+	$(BIN)/python -m bench.report
+
+bench-reduced: $(READY) $(PEERS_READY) $(EMULATOR_READY) ## Every row of the bench in small: that it runs
+	$(BIN)/python -m bench --reduced $(ID)
 
 eval: $(READY) demo/node_modules/.ready ## Measure the insights on real pictures; writes docs/insights.md
 	$(BIN)/python -m evals
@@ -105,6 +117,7 @@ lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml --extra lambda -o requirements/lambda.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
+	$(COMPILE) requirements/peers.in -o requirements/peers.txt --upgrade
 	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
 
 docs: $(READY) ## Write the reference pages anew
@@ -115,4 +128,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(EMULATOR) $(INFRA) cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium
+	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

@@ -1,1 +1,1 @@
-"""Measurements of the spine: `python -m bench`."""
+"""Triptych measured beside what would be picked instead, in one run on one machine."""

@@ -1,4 +1,8 @@
-"""Thousands of WebSocket clients in one process, as light as can be: no library, frames counted."""
+"""Thousands of WebSocket clients in one process, as light as can be: no library, frames counted.
+
+They speak our protocol, or Socket.IO's (https://socket.io/docs/v4/socket-io-protocol/), in which a
+subscription is an event, too.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,38 @@ import socket
 import struct
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 HANDSHAKE = (
-    "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 VERSION = re.compile(rb'"version":(\d+)')
 SMALL_BUFFER_BYTES = 4096
+AT_ONCE = 200
+"""Clients that connect at a time."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How clients talk to a server."""
+
+    path: str
+    state: bytes
+    """How a frame begins that brings a state."""
+    answers: tuple[tuple[bytes, str | None], ...] = ()
+    """What is said to frames that begin so; None: the subscription."""
+
+
+TRIPTYCH = Dialect("/ws", b'{"type":"state"')
+SOCKET_IO = Dialect(
+    "/socket.io/?EIO=4&transport=websocket",
+    b'42["state"',
+    # The transport is open: connect. Connected: subscribe. A ping: a pong.
+    ((b"0{", "40"), (b"40", None), (b"2", "3")),
+)
 
 
 class Crowd:
@@ -51,8 +78,9 @@ class Crowd:
 class Subscriber(asyncio.Protocol):
     """Subscribes to a topic, and notes when which version came."""
 
-    def __init__(self, crowd: Crowd, port: int, topic: str) -> None:
+    def __init__(self, crowd: Crowd, port: int, topic: str, dialect: Dialect) -> None:
         self._crowd = crowd
+        self._dialect = dialect
         self._port = port
         self._topic = topic
         self._buffer = b""
@@ -68,7 +96,7 @@ class Subscriber(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for an upgrade."""
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(HANDSHAKE.format(port=self._port).encode())
+        self.transport.write(HANDSHAKE.format(path=self._dialect.path, port=self._port).encode())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that it is gone."""
@@ -85,13 +113,14 @@ class Subscriber(asyncio.Protocol):
                 return
             assert b" 101 " in head, head
             self._upgraded, self._buffer = True, rest
-            self._say({"type": "subscribe", "topics": [{"topic": self._topic}]})
+            if not self._dialect.answers:
+                self._say(json.dumps({"type": "subscribe", "topics": [{"topic": self._topic}]}))
         while (payload := self._next_frame()) is not None:
             self._take(payload)
 
-    def _say(self, frame: object) -> None:
+    def _say(self, frame: str) -> None:
         assert self.transport is not None
-        text = json.dumps(frame).encode()
+        text = frame.encode()
         length = (
             bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + struct.pack("!H", len(text))
         )
@@ -115,7 +144,11 @@ class Subscriber(asyncio.Protocol):
         return buffer[start : start + length]
 
     def _take(self, payload: bytes) -> None:
-        if not payload.startswith(b'{"type":"state"'):
+        if not payload.startswith(self._dialect.state):
+            for head, answer in self._dialect.answers:
+                if payload.startswith(head):
+                    self._say(answer or f'42["subscribe",{json.dumps(self._topic)}]')
+                    break
             return
         found = VERSION.search(payload)
         assert found
@@ -129,7 +162,9 @@ class Subscriber(asyncio.Protocol):
             self.first.set_result(None)
 
 
-async def subscribe(port: int, topic: str, count: int, *, paused: bool = False) -> Crowd:
+async def subscribe(
+    port: int, topic: str, count: int, *, paused: bool = False, dialect: Dialect = TRIPTYCH
+) -> Crowd:
     """Connect clients and return when each has its first state; paused ones then read no more."""
     loop = asyncio.get_running_loop()
     crowd = Crowd()
@@ -140,9 +175,11 @@ async def subscribe(port: int, topic: str, count: int, *, paused: bool = False) 
         peer.setblocking(False)
         await loop.sock_connect(peer, ("127.0.0.1", port))
         _, subscriber = await loop.create_connection(
-            lambda: Subscriber(crowd, port, topic), sock=peer
+            lambda: Subscriber(crowd, port, topic, dialect), sock=peer
         )
         crowd.subscribers.append(subscriber)
+        if len(crowd.subscribers) % AT_ONCE == 0:
+            await asyncio.gather(*(each.first for each in crowd.subscribers[-AT_ONCE:]))
     await asyncio.gather(*(subscriber.first for subscriber in crowd.subscribers))
     if paused:
         for subscriber in crowd.subscribers:

@@ -7,6 +7,7 @@ leaves something for the sweeper and nothing half done.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -175,9 +176,13 @@ class ActiveBrandRegistry:
         """
         with FLUSH_SECONDS.time(), span("flush", attributes={"triptych.items": len(results)}):
             settlement = await self._catalogue.settle(run_id, results, limit=self._window)
-        for result in results:
-            if result.key in settlement.changed:
-                ITEMS.labels(result.state.value, result.reason.value if result.reason else "").inc()
+        counts = Counter(
+            (result.state.value, result.reason.value if result.reason else "")
+            for result in results
+            if result.key in settlement.changed
+        )
+        for labels, count in counts.items():
+            ITEMS.labels(*labels).inc(count)
         await self._dispatcher.dispatch(settlement.dispatch)
         if settlement.run.complete:
             await self.commit(run_id)

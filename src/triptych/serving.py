@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -91,6 +92,9 @@ async def serve(
         **options,
     )
     server = _Server(config)
+    # Whatever is here now stays until the end: the collector need not look at it ever again.
+    gc.collect()
+    gc.freeze()
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -181,6 +181,11 @@ class Settings(ToldSettings):
         100_000_000, description="Pixels of one image; checked before they are allocated."
     )
 
+    decode: bool = Field(
+        True,
+        description="Decode pictures. Without, they are stored as they are: no size, fingerprint, "
+        "colours or embedding of them is known.",
+    )
     other_media: bool = Field(
         False, description="Keep videos, sounds and PDFs too, without an embedding."
     )

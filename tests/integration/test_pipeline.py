@@ -123,6 +123,20 @@ async def test_one_call_from_python_takes_a_brand_through_all_phases(
         assert kinds == {"across", "clusters", "duplicates", "look", "map", "tags"}
 
 
+async def test_pictures_are_stored_as_they_are_where_nothing_is_decoded(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 12)
+    async with local_at(tmp_path, decode=False) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        assert (run.state, run.added) == (RunState.COMMITTED, 12)
+        assets = await snapshot(local, "nike")
+        store = open_store("file:", tmp_path / "data" / "objects")
+        for asset in assets:
+            assert await store.get(asset.object_key) == picture(int(asset.metadata["position"]))
+            assert (asset.media_type, asset.phash, asset.embedding) == ("image/png", None, None)
+
+
 async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
     site: Site, tmp_path: Path
 ) -> None:

@@ -169,3 +169,23 @@ async def test_g8_an_idle_buffer_holds_nothing(flushes: Flushes) -> None:
     held = buffer(flushes)
     await all_of(*(task for _ in range(5) for task in start(held, uuid4(), "ab")))
     assert not held._runs
+
+
+async def test_what_finishes_during_a_flush_makes_one_next_flush(flushes: Flushes) -> None:
+    under_way, over = asyncio.Event(), asyncio.Event()
+    at_once = flushes.settle
+
+    async def slow(run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
+        under_way.set()
+        await over.wait()
+        return await at_once(run_id, results)
+
+    flushes.settle = slow  # type: ignore[method-assign]
+    run, held = uuid4(), buffer(flushes, items=100)
+    first = start(held, run, "a")
+    await asyncio.wait_for(under_way.wait(), PATIENCE_S)
+    rest = start(held, run, "bcd")
+    await entered()
+    over.set()
+    await all_of(*first, *rest)
+    assert flushes.batches == [(run, [b"a"]), (run, [b"b", b"c", b"d"])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -208,10 +208,17 @@ class Fetcher:
         else:
             self._hosts.answered(host)
 
-    async def turn(self, url: str, *, source: str | None = None) -> Turn:
+    async def turn(
+        self,
+        url: str,
+        *,
+        source: str | None = None,
+        crowded: Callable[[], bool] = lambda: False,
+    ) -> Turn:
         """Wait for a turn at the host of ``url``; to be held while it is fetched.
 
-        The host's robots.txt comes first: it says at which pace turns are to be had.
+        The host's robots.txt comes first: it says at which pace turns are to be had. ``crowded``
+        is that of `Hosts.turn`.
 
         Raises:
             HostBusy: the wait would be long.
@@ -221,7 +228,7 @@ class Fetcher:
         place = URL(url)
         self._ways.guard.check_url(place)
         await self._heed_robots(self._ways.way(source, place))
-        return await self._hosts.turn(place.host or "")
+        return await self._hosts.turn(place.host or "", crowded=crowded)
 
     async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
         _check_status(response)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -45,6 +46,8 @@ NEVER = (NAT64_LOCAL, IPV4_COMPATIBLE, TEREDO, DOCUMENTATION, RELAYS, WIRE_SERVE
 ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 """RFC 5214 §6.1: interface identifiers that end in an IPv4 address."""
 WEB_PORTS = frozenset({80, 443})
+KNOWN_MAX = 4096
+"""Answers about addresses that are kept: each URL asks several times, mostly of the same hosts."""
 
 
 class AddressRefused(OSError):
@@ -62,6 +65,7 @@ class AddressGuard:
     def __init__(self, allow: Sequence[Network] = (), ports: Sequence[range] = ()) -> None:
         self._allow = tuple(allow)
         self._ports = tuple(ports)
+        self._refused = lru_cache(KNOWN_MAX)(self._refusal)
 
     def permits(self, address: Address) -> bool:
         """Tell whether a connection to ``address`` may be made, on some port."""
@@ -103,7 +107,7 @@ class AddressGuard:
         if (refused := self._refused(literal, url.port or 0)) is not None:
             raise PermanentItemError(Reason.ADDRESS_REFUSED, f"{url.host} {refused}")
 
-    def _refused(self, address: Address, port: int) -> str | None:
+    def _refusal(self, address: Address, port: int) -> str | None:
         """Return why a connection may not be made."""
         if not self.permits(address):
             return "is not a public address"
@@ -185,6 +189,7 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
     return None
 
 
+@lru_cache(KNOWN_MAX)
 def _literal(host: str) -> Address | None:
     """Return the address that a host spells out; None for a name.
 

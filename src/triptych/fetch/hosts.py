@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -102,6 +103,10 @@ class Turn:
         self._loop = asyncio.get_running_loop()
         self.since = self._loop.time()
 
+    def begin(self) -> None:
+        """Say that the request begins now: what came before is not the host's time."""
+        self.since = self._loop.time()
+
     def release(self) -> None:
         """Let the next one have it: the request has ended well. Safe to repeat."""
         if (host := self._end()) is not None:
@@ -145,21 +150,33 @@ class Hosts:
         self._pace_s = 1.0 / rate_per_s if rate_per_s else 0.0
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
 
-    async def turn(self, name: str) -> Turn:
+    async def turn(self, name: str, *, crowded: Callable[[], bool] = lambda: False) -> Turn:
         """Wait for a turn at a host.
+
+        Args:
+            name: the host's.
+            crowded: tells whether the worker has no place for another download. Meanwhile a turn
+                is waited for however long it takes: that is not the host's doing, nobody could go
+                on instead, and what is put off only comes again.
 
         Raises:
             HostBusy: the wait would be long; put the URL off for as long as it says.
         """
         host = self._host(name)
         loop = asyncio.get_running_loop()
-        if (expected := self._expected_s(host, loop.time())) > WAIT_MAX_S:
-            raise self._busy(name, expected)
-        try:
-            async with asyncio.timeout(WAIT_MAX_S):
-                await host.take()
-        except TimeoutError as error:
-            raise self._busy(name, max(self._expected_s(host, loop.time()), WAIT_MAX_S)) from error
+        if (rest := self._rest_s(host, loop.time())) > WAIT_MAX_S:
+            raise self._busy(name, rest)
+        if (queue := self._queue_s(host)) > WAIT_MAX_S and not crowded():
+            raise self._busy(name, queue)
+        while True:
+            try:
+                async with asyncio.timeout(WAIT_MAX_S):
+                    await host.take()
+                break
+            except TimeoutError as error:
+                if not crowded():
+                    expected = max(self._rest_s(host, loop.time()), self._queue_s(host), WAIT_MAX_S)
+                    raise self._busy(name, expected) from error
         turn = Turn(host)
         try:
             await self._keep_pace(name, host)
@@ -169,14 +186,17 @@ class Hosts:
         turn.since = loop.time()
         return turn
 
-    def _expected_s(self, host: _Host, now: float) -> float:
-        """Return how long a newcomer would wait: for the host's rest, its pace, those before."""
+    def _rest_s(self, host: _Host, now: float) -> float:
+        """Return how long a newcomer would wait for the host's rest and its pace."""
         rest = host.cool_until - now
         paced = (
             max(host.next_at - now, 0.0) + host.pace_s * len(host.waiting) if host.pace_s else 0.0
         )
-        before = len(host.waiting) * host.mean_s / host.allowed
-        return max(rest, paced, before)
+        return max(rest, paced)
+
+    def _queue_s(self, host: _Host) -> float:
+        """Return how long a newcomer would wait for those before him."""
+        return len(host.waiting) * host.mean_s / host.allowed
 
     def _busy(self, name: str, seconds: float) -> HostBusy:
         return HostBusy(Reason.THROTTLED, f"{name} is at its pace", retry_after_s=seconds)

@@ -100,9 +100,10 @@ class Neighbourhood:
 def _keep(found: Nearest, rows: Indices, columns: Indices, cosines: Floats) -> None:
     """Merge a block of products into the best that are known."""
     k = found.indices.shape[1]
-    best = np.arange(columns.size)[None, :].repeat(rows.size, 0)
     if columns.size > k:
         best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+    else:
+        best = np.arange(columns.size)[None, :].repeat(rows.size, 0)
     indices = np.concatenate([found.indices[rows], columns[best].astype(np.int32)], axis=1)
     values = np.concatenate([found.cosines[rows], np.take_along_axis(cosines, best, 1)], axis=1)
     # By cosine, then by index: which of equals is kept must not depend on the blocks.

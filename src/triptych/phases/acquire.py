@@ -32,7 +32,7 @@ from triptych.fetch.client import Fetched, Fetcher, Validators
 from triptych.fetch.hosts import Turn
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
-from triptych.media.kinds import other_media
+from triptych.media.kinds import other_media, picture_type
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
@@ -52,6 +52,8 @@ from triptych.telemetry.metrics import (
 LOOKUP_BATCH = 100
 LOOKUP_WAIT_S = 0.005
 EMBED_WAIT_S = 0.02
+HASHED_HERE_BYTES = 256 * 1024
+"""A smaller body is hashed sooner than a thread has been woken for it."""
 PIXELS_WITHOUT_EMBEDDER = 224
 """Side of the decoded image when nothing is to be embedded: the fingerprint's input."""
 
@@ -68,6 +70,8 @@ class AcquireLimits:
     """Downloads at a time; held from the first byte until the decoded image is embedded."""
     embed_batch: int
     max_pixels: int
+    decode: bool
+    """Decode pictures; else they are kept as they are."""
     other_media: bool
     """Keep videos, sounds and PDFs, which have no embedding."""
 
@@ -142,8 +146,10 @@ class Acquire:
                 async with self._slots:
                     return ItemResult(item.key, await self._embedded_anew(known))
             # First its host's turn, then a place here: waiting for a slow host holds up no other.
-            with await self._fetcher.turn(item.url, source=item.source) as turn:
+            crowded = self._slots.locked
+            with await self._fetcher.turn(item.url, source=item.source, crowded=crowded) as turn:
                 async with self._slots:
+                    turn.begin()
                     return ItemResult(item.key, await self._acquire(item, known, turn))
         except HostBusy as error:
             delay = error.retry_after_s or 0.0
@@ -182,8 +188,7 @@ class Acquire:
         if known.phash is None or known.model == self._model:
             return known
         body = await self._store.get(known.object_key)
-        loop = asyncio.get_running_loop()
-        decoded = await loop.run_in_executor(self._threads, self._decode, body)
+        decoded = await self._decoded(body)
         if isinstance(decoded, str):
             raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
         return replace(known, embedding=await self._embedding(decoded), model=self._model)
@@ -206,12 +211,11 @@ class Acquire:
 
     async def _taken_in(self, fetched: Fetched, known: Staged | None) -> Staged:
         """Store, decode and embed what was fetched, unless ``known`` is the same."""
-        loop = asyncio.get_running_loop()
-        sha256 = await loop.run_in_executor(self._threads, _sha256, fetched.body)
+        sha256 = await self._sha256(fetched.body)
         if known is not None and known.sha256 == sha256:
             # The same bytes under the same model: stored and embedded already.
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
-        decoded = await loop.run_in_executor(self._threads, self._decode, fetched.body)
+        decoded = await self._decoded(fetched.body)
         if isinstance(decoded, str):
             put_at = time.monotonic()
             object_key = await self._store.put(fetched.body, sha256, decoded)
@@ -224,6 +228,23 @@ class Acquire:
         )
         staged = _staged(fetched, decoded, sha256, object_key, embedding, self._model)
         return replace(staged, put_at=put_at)
+
+    async def _sha256(self, body: bytes) -> bytes:
+        if len(body) <= HASHED_HERE_BYTES:
+            return _sha256(body)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _sha256, body)
+
+    async def _decoded(self, body: bytes) -> Decoded | str:
+        """Return a picture, or the type of what is kept as it is."""
+        if not self._limits.decode:
+            return self._kind(body)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._decode, body)
+
+    def _kind(self, body: bytes) -> str:
+        kind = other_media(body) if self._limits.other_media else None
+        return kind or picture_type(body)
 
     def _decode(self, body: bytes) -> Decoded | str:
         """Return a picture, or the type of other media that is to be kept."""

@@ -37,7 +37,10 @@ class Buffer:
 
     A run's items are flushed when ``flush_items`` are finished, when the first of them has waited
     ``flush_s``, or when this worker holds no unfinished item of the run: then nothing would come
-    to fill the batch. `settle` returns when the item's flush is durable.
+    to fill the batch. In the last case what finishes during a flush waits for its end and makes the
+    next one: small flushes would only queue for the run's row, and bring small ones in their wake,
+    for each lets as many new messages out as it settles. `settle` returns when the item's flush is
+    durable.
     """
 
     def __init__(self, registry: ActiveBrandRegistry, *, flush_items: int, flush_s: float) -> None:
@@ -73,7 +76,8 @@ class Buffer:
 
     def _flush_if_due(self, run_id: UUID, run: _Run) -> None:
         waiting = len(run.finished)
-        if waiting >= self._flush_items or (waiting and waiting >= run.held - run.flushing):
+        nothing_to_come = waiting and not run.flushing and waiting >= run.held
+        if waiting >= self._flush_items or nothing_to_come:
             self._flush(run_id, run)
 
     def _flush(self, run_id: UUID, run: _Run) -> None:

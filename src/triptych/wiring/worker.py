@@ -217,12 +217,13 @@ async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) ->
         opt_outs=settings.opt_outs,
     )
     store = await open_objects(settings)
-    embedder = await asyncio.to_thread(models.embedder)
+    embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(parts.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
     limits = AcquireLimits(
         concurrency=settings.acquire_concurrency,
         embed_batch=embed_batch(settings),
         max_pixels=settings.decode_max_pixels,
+        decode=settings.decode,
         other_media=settings.other_media,
     )
     return Acquire(

@@ -16,6 +16,8 @@ from triptych.telemetry.metrics import MESSAGE_SECONDS, MESSAGES
 
 log = structlog.get_logger(__name__)
 
+OUTCOMES = ("done", "dead_lettered", "put_off", "returned")
+
 Handle = Callable[[Delivery], Awaitable[None]]
 
 
@@ -36,6 +38,8 @@ class Answers:
         self._name = name
         self._handle = handle
         self._acknowledge = acknowledge
+        self._seconds = MESSAGE_SECONDS.labels(name)
+        self._outcomes = {outcome: MESSAGES.labels(name, outcome) for outcome in OUTCOMES}
         self._log = log.bind(queue=name)
 
     async def serve(self, delivery: Delivery) -> bool:
@@ -50,8 +54,8 @@ class Answers:
         else:
             outcome = "done"
             settled = await self.guarded(self._acknowledge(delivery), "delete")
-        MESSAGES.labels(self._name, outcome).inc()
-        MESSAGE_SECONDS.labels(self._name).observe(time.perf_counter() - begun)
+        self._outcomes[outcome].inc()
+        self._seconds.observe(time.perf_counter() - begun)
         return settled
 
     async def _answer(self, delivery: Delivery, error: Exception) -> tuple[str, bool]:

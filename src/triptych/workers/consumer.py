@@ -53,6 +53,7 @@ class Consumer:
         )
         self._answers = Answers(queue, name, handle, self._ack)
         self._room = asyncio.Event()
+        self._held = MESSAGES_HELD.labels(name)
         self._log = log.bind(queue=name)
 
     @property
@@ -109,12 +110,12 @@ class Consumer:
                 continue  # Hidden too short, so it came again; the first task answers for it.
             task = asyncio.create_task(self._answers.serve(delivery))
             self._open[task] = delivery
-            MESSAGES_HELD.labels(self._name).inc()
+            self._held.inc()
             task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[bool]) -> None:
         del self._open[task]
-        MESSAGES_HELD.labels(self._name).dec()
+        self._held.dec()
         self._room.set()
         if not task.cancelled() and (error := task.exception()):
             self._log.error("consumer_defect", exc_info=error)

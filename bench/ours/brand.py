@@ -1,0 +1,60 @@
+"""A brand through gather, acquire and commit, all in this process and a Postgres of its own.
+
+The AI phase has no consumer here: peers have nothing like it. An order's run is done when it is
+committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench.track import Track
+from triptych.cli.frame import configure_logs
+from triptych.model import RunState
+from triptych.settings import Settings
+from triptych.wiring import connect, open_worker, own_database
+from triptych.wiring.database import Parts
+from triptych.workers.worker import Phase
+
+
+async def committed(parts: Parts, order: dict[str, Any]) -> None:
+    """Take an order's brand to its commit."""
+    async with parts.catalogue.changes() as changed:
+        opened = await parts.registry.open(order["brand"], source=order["source"])
+        run = opened.run
+        while run.state is RunState.ACTIVE:
+            if await anext(changed) == run.id:
+                run = await parts.catalogue.run(run.id)
+    assert run.state is RunState.COMMITTED, run
+    assert (run.done, run.failed) == (order["urls"], 0), run
+
+
+async def main() -> None:
+    track = Track()
+    configure_logs(debug=False)
+    folder = Path(track.arguments["folder"])
+    settings = Settings.load(
+        data=folder / "data", fetch_allow="127.0.0.0/8", **track.arguments["settings"]
+    )
+    stop = asyncio.Event()
+    async with (
+        own_database(settings) as dsn,
+        connect(settings, dsn) as parts,
+        open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
+    ):
+        working = asyncio.create_task(worker.run(stop))
+        track.say()
+        while (order := await track.next_order()) is not None:
+            await committed(parts, order)
+            track.say()
+        stop.set()
+        await working
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,0 +1,92 @@
+"""A brand of any size through worker processes of ours: what a URL costs, as brands grow.
+
+Postgres and the workers run below this one. Memory is that of the workers alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import asyncpg
+import uvloop
+
+from bench.ours.brand import committed
+from bench.spending import memory_bytes
+from bench.track import Track
+from triptych.cli.frame import configure_logs
+from triptych.settings import Settings
+from triptych.wiring import connect, own_database
+
+SAMPLE_S = 0.5
+START_S = 120.0
+
+
+class Memory:
+    """The most memory that the workers had together."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = pids
+        self.most = 0
+
+    async def watch(self) -> None:
+        """Look, some times a second, until cancelled."""
+        while True:
+            held = await asyncio.to_thread(lambda: sum(map(memory_bytes, self._pids)))
+            self.most = max(self.most, held)
+            await asyncio.sleep(SAMPLE_S)
+
+
+async def start(dsn: str, data: Path, count: int) -> list[Process]:
+    """Start workers; return when all have said in the database that they are there."""
+    settings = {
+        "TRIPTYCH_DATABASE_URL": dsn,
+        "TRIPTYCH_DATA": str(data),
+        "TRIPTYCH_EMBEDDER": "none",
+        "TRIPTYCH_DECODE": "false",
+        "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
+        "TRIPTYCH_HOST_CONCURRENCY": "64",
+    }
+    workers = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "triptych", "worker", "gather", "acquire", "--with-parent"),
+            env={**os.environ, **settings},
+            stdin=PIPE,
+        )
+        for _ in range(count)
+    ]
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with asyncio.timeout(START_S):
+            while await connection.fetchval("select count(*) from workers") < count:
+                await asyncio.sleep(SAMPLE_S)
+    finally:
+        await connection.close()
+    return workers
+
+
+async def main() -> None:
+    track = Track()
+    configure_logs(debug=False)
+    folder = Path(track.arguments["folder"])
+    settings = Settings.load(data=folder / "data")
+    async with own_database(settings) as dsn, connect(settings, dsn) as parts:
+        workers = await start(dsn, folder / "workers", track.arguments["workers"])
+        track.say()
+        while (order := await track.next_order()) is not None:
+            memory = Memory([worker.pid for worker in workers])
+            watching = asyncio.create_task(memory.watch())
+            await committed(parts, order)
+            watching.cancel()
+            track.say(worker_bytes=memory.most)
+        for worker in workers:
+            worker.terminate()
+            await worker.wait()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,0 +1,41 @@
+"""A worker of ours whose URLs do nothing: no download, only what queues, rows and commits take."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import uvloop
+
+from triptych.cli.frame import configure_logs
+from triptych.model import Item, ItemResult, Staged
+from triptych.phases.acquire import Acquire
+from triptych.settings import Settings
+from triptych.wiring import connect, open_worker
+from triptych.workers.worker import Phase
+
+BODY = b"\x01" * 32
+
+
+async def main(folder: str, dsn: str, work_ms: int) -> None:
+    configure_logs(debug=False)
+
+    async def nothing(_self: Acquire, item: Item) -> ItemResult:
+        if work_ms:
+            await asyncio.sleep(work_ms / 1000)
+        staged = Staged(BODY, "sha256/none", "image/jpeg", 1, None, None, None, None, None)
+        return ItemResult(item.key, staged)
+
+    Acquire._result = nothing  # type: ignore[method-assign]
+    settings = Settings.load(data=Path(folder), embedder="none")
+    async with (
+        connect(settings, dsn) as parts,
+        open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
+    ):
+        await worker.run(asyncio.Event())
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
