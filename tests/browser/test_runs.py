@@ -201,6 +201,27 @@ def test_a_run_is_paused_resumed_and_cancelled(stage: Stage, page: Page) -> None
     stage.loop.soon(stage.origin.release)
 
 
+def test_g7_a_brand_is_deleted_once_its_name_is_typed_and_its_end_is_told(
+    stage: Stage, page: Page
+) -> None:
+    stage.brand("doomed", 4, start=12_000)
+    page.goto("/brands/doomed")
+    page.get_by_role("button", name="More").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="Delete").click()
+    asked = page.get_by_role("dialog", name="Delete doomed?")
+    sure = asked.get_by_role("button", name="Delete it")
+    expect(sure).to_be_disabled()
+    asked.get_by_label("Type doomed to go on").fill("doomed")
+    sure.click()
+    page.wait_for_url("**/")
+    expect(page.get_by_role("status").filter(has_text="doomed is deleted.")).to_be_visible()
+    expect(page.locator("[data-brand=doomed]")).to_have_count(0)
+    assert "doomed" not in {brand["name"] for brand in stage.get("/brands", limit=500)["items"]}
+
+
 def test_what_is_wrong_is_said_before_and_after_sending(stage: Stage, page: Page, log: Log) -> None:
     log.expected.append("the server responded with a status of 422")
     log.expected.append("the server responded with a status of 400")

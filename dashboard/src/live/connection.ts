@@ -34,6 +34,8 @@ export class Connection {
   #socket: WebSocket | null = null;
   #open = false;
   #closed = false;
+  /** What is shown is old by now, whatever the next attempt comes to. */
+  #old = false;
   #failures = 0;
   #heardAt = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -61,6 +63,8 @@ export class Connection {
     clearInterval(this.#silence);
     this.#silence = undefined;
     for (const timer of [this.#retry, this.#stale, this.#answer]) clearTimeout(timer);
+    this.#stale = undefined;
+    this.#old = false;
     removeEventListener('online', this.#wake);
     removeEventListener('offline', this.#lost);
     document.removeEventListener('visibilitychange', this.#wake);
@@ -123,6 +127,7 @@ export class Connection {
   #opened(): void {
     this.#open = true;
     this.#failures = 0;
+    this.#old = false;
     clearTimeout(this.#stale);
     this.#stale = undefined;
     this.#subscribe([...this.#wanted.keys()]);
@@ -134,12 +139,17 @@ export class Connection {
     this.#drop();
     if (this.#closed) return;
     if (!wasOpen) this.#failures += 1;
-    this.#stale ??= setTimeout(() => this.#options.onLink('stale'), STALE_MS);
-    if (wasOpen || this.#failures === 1) this.#options.onLink('reconnecting');
+    this.#stale ??= setTimeout(() => this.#age(), STALE_MS);
+    if (!this.#old && (wasOpen || this.#failures === 1)) this.#options.onLink('reconnecting');
     if (this.#failures === REFUSALS) this.#options.onRefused();
     const longest = Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** this.#failures);
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => this.#connect(), PAUSE_MIN_MS + Math.random() * longest);
+  }
+
+  #age(): void {
+    this.#old = true;
+    this.#options.onLink('stale');
   }
 
   #drop(): void {
