@@ -23,6 +23,7 @@ from bench.ours.brand import committed
 from bench.spending import tree
 from bench.track import Track
 from triptych.cli.frame import configure_logs
+from triptych.cli.up import keep_what_is_here
 from triptych.settings import Settings
 from triptych.wiring import connect, open_worker, own_database
 from triptych.workers.worker import Phase
@@ -135,6 +136,7 @@ async def main() -> None:
         connect(settings, dsn) as parts,
         open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
     ):
+        keep_what_is_here()  # As `triptych worker` does.
         working = asyncio.create_task(worker.run(stop))
         track.say()
         while (order := await track.next_order()) is not None:
