@@ -2,6 +2,15 @@
 # One Dockerfile for all processes: `service` for ECS and compose, `lambda` for Lambda.
 #   docker build --target service -t triptych .
 
+# The page in the browser. It is the same for all processors.
+FROM --platform=$BUILDPLATFORM node:22-slim AS dashboard
+WORKDIR /src/dashboard
+COPY dashboard/package.json dashboard/package-lock.json ./
+RUN npm ci --no-audit --no-fund --loglevel=error
+COPY docs/reference/openapi.json docs/reference/failures.md /src/docs/reference/
+COPY dashboard ./
+RUN npm run --silent build
+
 # Everything is compiled and installed here, and only the result is taken along.
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
@@ -16,6 +25,7 @@ COPY requirements/runtime.txt requirements/lambda.txt requirements/
 RUN /opt/triptych/bin/python -m pip install --require-hashes -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+COPY --from=dashboard /src/src/triptych/dashboard src/triptych/dashboard
 COPY requirements/uv.txt requirements/
 RUN python -m venv /opt/uv \
  && /opt/uv/bin/python -m pip install --require-hashes -r requirements/uv.txt \
@@ -23,10 +33,11 @@ RUN python -m venv /opt/uv \
  && /opt/triptych/bin/python -m pip install --no-deps /dist/*.whl \
  && /opt/triptych/bin/python -m pip uninstall --yes pip \
  && /opt/triptych/bin/python -m compileall -q /opt/triptych/lib
-# The bundled model is converted now, so that containers need not write.
+# The bundled model is converted now, so that containers need not write; they must be able to read.
 RUN /opt/triptych/bin/python -c "from pathlib import Path; \
 from triptych.adapters.embedders.bundled import bundled_model; \
-bundled_model(Path('/data/models'))"
+bundled_model(Path('/data/models'))" \
+ && chmod -R a+rX /data
 
 FROM build AS build-lambda
 RUN python -m pip --python /opt/triptych/bin/python install --require-hashes -r requirements/lambda.txt

@@ -77,13 +77,12 @@ check: $(READY) dashboard/node_modules/.ready ## Format, lint, types
 test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
 	cd dashboard && npm run --silent test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
-	$(BIN)/pytest -m "not prove" tests/browser
+	$(BIN)/pytest tests/browser
 
-prove: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
-	$(BIN)/pytest -m prove tests/browser
 
-test-aws: $(READY) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
+test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10

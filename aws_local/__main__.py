@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -13,18 +15,23 @@ FOLDER = Path(".triptych-aws")
 PORT = 8380
 
 
-async def serve() -> None:
-    """Run it until told to stop."""
+async def serve(folder: Path, port: int) -> None:
+    """Run it until told to stop, empty at its start: the emulator forgets, so must the database."""
+    await asyncio.to_thread(shutil.rmtree, folder / "database", ignore_errors=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_cloud(FOLDER, port=PORT) as cloud:
-        print(f"The AWS shape is up at {cloud.url}/api/v1, logs in {FOLDER}/.")
+    async with open_cloud(folder, port=port) as cloud:
+        print(f"The AWS shape is up at {cloud.url}/api/v1, logs in {folder}/.")
         print(f"export TRIPTYCH_SERVER={cloud.url} TRIPTYCH_SERVER_KEY={cloud.key}")
         print(f"export TRIPTYCH_DATABASE_URL='{cloud.database_url}'", flush=True)
         await stop.wait()
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(serve()))
+    parser = argparse.ArgumentParser(prog="python -m aws_local")
+    parser.add_argument("--data", type=Path, default=FOLDER)
+    parser.add_argument("--port", type=int, default=PORT)
+    given = parser.parse_args()
+    sys.exit(asyncio.run(serve(given.data, given.port)))

@@ -7,11 +7,13 @@ import shutil
 import string
 import subprocess
 import sys
-from asyncio.subprocess import Process
+import tempfile
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from pathlib import Path
 
-from aws_local.emulator import HOST, PYTHON, ROOT, free_port
+from aws_local.emulator import HOST, PYTHON, free_port
+from aws_local.guard import ROOT, Guard
 
 TEMPLATE = ROOT / "deploy" / "alb.conf.template"
 UNPACKED = PYTHON.parents[1] / "nginx"
@@ -50,22 +52,41 @@ def find_nginx() -> Path:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         message = "nginx is not installed, and there is no apt-get to fetch it with."
         raise RuntimeError(message)
-    UNPACKED.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=UNPACKED.parent, prefix="nginx.") as own:
+        _fetch(Path(own))
+        program.parent.mkdir(parents=True, exist_ok=True)
+        # At once, as another process may be doing the same.
+        (Path(own) / "usr" / "sbin" / "nginx").replace(program)
+    return program
+
+
+def _fetch(folder: Path) -> None:
+    """Unpack Debian's nginx below a folder; nothing is installed."""
+    # A bare machine has no lists of packages yet; these are our own.
+    for name in ("lists", "cache"):
+        (folder / name / "partial").mkdir(parents=True)
+    own = (f"-oDir::State::Lists={folder}/lists", f"-oDir::Cache={folder}/cache")
+    if not (
+        _apt(folder, "download", "nginx")
+        or (_apt(folder, *own, "update") and _apt(folder, *own, "download", "nginx"))
+    ):
+        message = "nginx cannot be fetched: install it."
+        raise RuntimeError(message)
+    (found,) = folder.glob("nginx_*.deb")
+    subprocess.run(["dpkg-deb", "-x", found, folder], check=True, timeout=APT_S)
+
+
+def _apt(folder: Path, *arguments: str) -> bool:
+    """Run apt-get in a folder; return whether it did what it was told."""
     done = subprocess.run(
-        ["apt-get", "download", "-qq", "nginx"],
-        cwd=UNPACKED,
+        ["apt-get", "-qq", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=APT_S,
         check=False,
     )
-    found = sorted(UNPACKED.glob("nginx_*.deb"))
-    if done.returncode or not found:
-        message = "nginx cannot be fetched: run `apt-get update` first, or install it."
-        raise RuntimeError(message)
-    subprocess.run(["dpkg-deb", "-x", found[0], UNPACKED], check=True, timeout=APT_S)
-    for each in found:
-        each.unlink()
-    return program
+    return done.returncode == 0
 
 
 def write_configuration(folder: Path, port: int, api: Sequence[int], live: Sequence[int]) -> Path:
@@ -87,8 +108,11 @@ def write_configuration(folder: Path, port: int, api: Sequence[int], live: Seque
 class LocalBalancer:
     """A running nginx."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, guard: Guard | None = None
+    ) -> None:
         self._folder = folder.resolve()
+        self._guard = guard
         self.port = port or free_port()
         self._process: Process | None = None
 
@@ -103,8 +127,12 @@ class LocalBalancer:
         main = write_configuration(self._folder, self.port, api, live)
         self._process = await asyncio.create_subprocess_exec(
             *(str(program), "-p", str(self._folder), "-e", "stderr", "-c", str(main)),
+            stdin=DEVNULL,
             stderr=sys.stderr,
+            start_new_session=True,
         )
+        if self._guard is not None:
+            self._guard.watch(self._process.pid)
 
     async def stop(self) -> None:
         """End it. Safe to repeat."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ import aiohttp
 from aws_local.balancer import LocalBalancer
 from aws_local.database import served_database
 from aws_local.emulator import HOST, REGION, Emulator, free_port
+from aws_local.guard import Guard
 
 BUCKET = "triptych-objects"
+PREFIX = "triptych-local-"
 APIS, LIVES, WORKERS = 2, 2, 3
 READY_S = 120.0
 STOP_S = 60.0
 PROBE_S = 0.2
 PHASES = ("gather", "acquire", "ai")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""Seven processes share the cores; threads that spin while they wait would take them all."""
 
 Detour = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
 
@@ -40,6 +40,7 @@ class Cloud:
     environment: dict[str, str]
     database_url: str
     folder: Path
+    guard: Guard
     worker_environment: dict[str, str]
     """What workers alone are told otherwise: a detour to what they work on."""
     workers: list[Process] = field(default_factory=list)
@@ -48,18 +49,20 @@ class Cloud:
     async def start(self, name: str, *arguments: str, **environment: str) -> Process:
         """Start one of our processes; its log is ``NAME.log``."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "triptych", *arguments),
                 env={**self.environment, **environment},
-                # Held open by us: who has --with-parent ends when we do, however that is.
-                stdin=PIPE,
+                stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # Ctrl-C is for us: what they need must outlive them.
             )
+        self.guard.watch(process.pid)
+        return process
 
     async def start_worker(self) -> Process:
         """Start a worker of all phases."""
-        arguments = ("worker", *PHASES, "--json", "--with-parent")
+        arguments = ("worker", *PHASES, "--json")
         name = f"worker-{len(self.workers)}"
         worker = await self.start(name, *arguments, **self.worker_environment)
         self.workers.append(worker)
@@ -95,14 +98,15 @@ async def open_cloud(
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        emulator = Emulator(folder / "emulator")
+        guard = stack.enter_context(Guard())
+        emulator = Emulator(folder / "emulator", guard=guard)
         await asyncio.to_thread(emulator.start)
         stack.callback(emulator.stop)
-        database_url = await stack.enter_async_context(served_database(folder / "database"))
+        database_url = await stack.enter_async_context(served_database(folder / "database", guard))
         knobs = {
             "data": folder / "data",
             "database_url": database_url,
-            "queue_url": f"sqs://{REGION}/triptych-local-",
+            "queue_url": f"sqs://{REGION}/{PREFIX}",
             "store_url": f"s3://{BUCKET}",
             "fetch_allow": "127.0.0.0/8",
             # A name that is set asks for keys on loopback, too, as behind the balancer.
@@ -110,12 +114,12 @@ async def open_cloud(
             **(settings or {}),
         }
         ours = {f"TRIPTYCH_{name.upper()}": str(value) for name, value in knobs.items()}
-        environment = {**os.environ, **ONE_THREAD, **emulator.environment, **ours}
+        environment = {**os.environ, **emulator.environment, **ours}
         await _prepare(emulator, environment)
-        balancer = LocalBalancer(folder / "balancer", port=port)
+        balancer = LocalBalancer(folder / "balancer", port=port, guard=guard)
         key = await _key(environment)
         told = await detour(environment) if detour else {}
-        cloud = Cloud(balancer.url, key, environment, database_url, folder, told)
+        cloud = Cloud(balancer.url, key, environment, database_url, folder, guard, told)
         stack.push_async_callback(cloud.stop)
         await _start(cloud, balancer, stack, workers)
         yield cloud
@@ -160,7 +164,7 @@ async def _start(
     apis = [free_port() for _ in range(APIS)]
     lives = [free_port() for _ in range(LIVES)]
     for number, each in enumerate(apis):
-        arguments: tuple[str, ...] = ("api", "--port", str(each), "--json", "--with-parent")
+        arguments: tuple[str, ...] = ("api", "--port", str(each), "--json")
         cloud.others.append(await cloud.start(f"api-{number}", *arguments))
     for number, each in enumerate(lives):
         arguments = ("live", "--port", str(each), "--json")

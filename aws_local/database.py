@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
+from aws_local.guard import Guard
 from triptych.adapters.postgres.cluster import ROLE
 from triptych.adapters.postgres.server import EmbeddedPostgres
 
@@ -31,7 +33,7 @@ def own_address() -> str:
 
 
 @asynccontextmanager
-async def served_database(folder: Path) -> AsyncIterator[str]:
+async def served_database(folder: Path, guard: Guard | None = None) -> AsyncIterator[str]:
     """Yield the address of an empty database, its password in it."""
     folder.mkdir(parents=True, exist_ok=True)
     address, password = own_address(), secrets.token_urlsafe(24)
@@ -48,6 +50,8 @@ async def served_database(folder: Path) -> AsyncIterator[str]:
             "password_encryption": "scram-sha-256",
         }
         async with EmbeddedPostgres(folder, extra=extra) as server:
+            if guard is not None and server.pid is not None:
+                guard.watch(server.pid, signal.SIGINT)
             connection = await asyncpg.connect(server.dsn)
             # ALTER ROLE takes no parameters; the token is of letters, digits, - and _.
             await connection.execute(f"alter role \"{ROLE}\" password '{password}'")

@@ -14,7 +14,8 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-ROOT = Path(__file__).resolve().parents[1]
+from aws_local.guard import ROOT, Guard
+
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 HOST = "127.0.0.1"
 REGION = "eu-central-1"
@@ -26,8 +27,11 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 class Emulator:
     """The emulator as a child process; its state is in memory and ends with it."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, guard: Guard | None = None
+    ) -> None:
         self._folder = folder
+        self._guard = guard
         self._port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,8 +68,10 @@ class Emulator:
             self._process = subprocess.Popen(
                 [str(PYTHON), "-m", "ministack"],
                 cwd=self._folder,
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for us: workers drain first.
                 env={
                     "PATH": os.environ["PATH"],
                     "TMPDIR": str(self._folder),
@@ -76,6 +82,8 @@ class Emulator:
                     **options,
                 },
             )
+        if self._guard is not None:
+            self._guard.watch(self._process.pid)
         self._wait()
 
     def _wait(self) -> None:

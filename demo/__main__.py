@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -27,10 +28,16 @@ from triptych.model import Run
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", ".triptych-demo"))
 ASSETS_A_PAGE = 100
+STOPPED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
 
 async def play(console: Console, shape: str) -> int:
     """Run the demo in a shape; return the exit code."""
+    # Told to end, it ends in order, as with Ctrl-C.
+    playing = asyncio.current_task()
+    assert playing is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     world = load(photos=PHOTOS)
     data = DATA if shape == EMBEDDED else DATA.with_name(f"{DATA.name}-{shape}")
     await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)
@@ -109,7 +116,11 @@ def main() -> int:
     configure_logs(debug=given.debug)
     console = Console(highlight=False)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(play(console, given.shape))
+        try:
+            return runner.run(play(console, given.shape))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            console.print("Stopped.")
+            return STOPPED
 
 
 if __name__ == "__main__":

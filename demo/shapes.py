@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aws_local.cloud import open_cloud
+from aws_local.guard import Guard
 from rich.console import Console
 
 from triptych.cli.desk import Desk, LocalDesk, RemoteDesk
 from triptych.client import open_client
+from triptych.data_folder import POSTGRES
 from triptych.errors import SettingsError
 from triptych.live.server import server_options
 from triptych.local import Local, open_local
@@ -41,10 +44,17 @@ class Stage:
 async def embedded(data: Path, source: str, console: Console) -> AsyncIterator[Stage]:
     """Everything in this process, beside an embedded Postgres; the dashboard is served, too."""
     settings = Settings.load(data=data, fetch_allow="127.0.0.0/8", source=source)
-    with _listen(settings) as listening:
+    with Guard() as guard, _listen(settings) as listening:
         console.print(f"Watch it at {address(listening)}")
         async with open_local(settings) as local, _served(local, listening):
+            # Killed, it would leave a database on a folder that the next demo deletes.
+            guard.watch(_postmaster(settings.data), signal.SIGINT)
             yield Stage(LocalDesk(settings, local.parts), (settings, local))
+
+
+def _postmaster(data: Path) -> int:
+    """Return the process id of the database in a data folder."""
+    return int((data / POSTGRES / "postmaster.pid").read_text().partition("\n")[0])
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -73,7 +83,7 @@ async def _served(local: Local, listening: socket.socket) -> AsyncIterator[None]
 @asynccontextmanager
 async def aws(data: Path, source: str, console: Console) -> AsyncIterator[Stage]:
     """Two API, two live and three worker processes on SQS, S3 and Postgres, behind nginx."""
-    knobs = {"source": source, "api_rate": RATE, "api_burst": RATE, "embed_threads": 1}
+    knobs = {"source": source, "api_rate": RATE, "api_burst": RATE}
     async with (
         open_cloud(data, settings=knobs) as cloud,
         open_client(cloud.url, cloud.key) as client,

@@ -24,6 +24,8 @@ MAX_RECEIVES = 20
 """Well above an item's attempts: receives also count drains and throttles (design of retries)."""
 RETENTION = Duration.days(14)
 EXPORTS_DAYS = 30
+GROWTH = 10
+"""Times its first storage, up to which the database grows by itself."""
 ACCESS_LOGS_DAYS = 90
 QUEUES = ("brand-gather-queue", "url-process-queue", "brand-ai-phase-queue")
 DEAD = "-dlq"
@@ -81,11 +83,11 @@ class Data(Construct):
             database_name=DATABASE,
             credentials=rds.Credentials.from_generated_secret(ADMIN),
             iam_authentication=True,
-            multi_az=profile.multi_az,
+            multi_az=profile.keep,
             storage_type=rds.StorageType.GP3,
             storage_encrypted=True,
             allocated_storage=profile.database_gib,
-            max_allocated_storage=profile.database_max_gib,
+            max_allocated_storage=GROWTH * profile.database_gib,
             backup_retention=Duration.days(profile.backup_days),
             deletion_protection=profile.keep,
             delete_automated_backups=not profile.keep,

@@ -45,7 +45,8 @@ class Network(Construct):
         )
         # Pictures are most of the traffic; past NAT they cost nothing.
         self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
-        if profile.endpoints:
+        # Dearer than NAT until much is sent, but there in every zone.
+        if profile.keep:
             for each, service in ENDPOINTS.items():
                 self.vpc.add_interface_endpoint(each, service=service)
         group = logs.LogGroup(

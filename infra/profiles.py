@@ -11,68 +11,69 @@ WORKERS = ("ecs", "lambda")
 
 @dataclass(frozen=True)
 class Profile:
-    """Sizes and promises of one deployment."""
+    """Sizes of one deployment; what it promises follows from ``keep``."""
 
     name: str
+    keep: bool
+    """To rely on: data outlives its stack, and no zone is missed."""
     zones: int
-    nat_gateways: int
-    endpoints: bool
-    """Interface endpoints for AWS' own services: dearer than NAT until much is sent."""
-    multi_az: bool
     database_class: str
     database_gib: int
-    database_max_gib: int
-    backup_days: int
-    keep: bool
-    """Data outlives the stack."""
-    api_tasks: tuple[int, int]
-    live_tasks: tuple[int, int]
-    gather_tasks: tuple[int, int]
-    acquire_tasks: tuple[int, int]
-    ai_tasks: tuple[int, int]
-    log_days: int
+    """At first; it grows by itself."""
+    tasks: Mapping[str, tuple[int, int]]
+    """Of each service, the least and the most."""
     budget_usd: int
+
+    @property
+    def nat_gateways(self) -> int:
+        """Return how many: one a zone, where no zone may be missed."""
+        return self.zones if self.keep else 1
+
+    @property
+    def backup_days(self) -> int:
+        """Return for how long the database can be brought back."""
+        return 14 if self.keep else 1
+
+    @property
+    def log_days(self) -> int:
+        """Return for how long logs are kept."""
+        return 90 if self.keep else 14
 
 
 PROFILES = {
-    "dev": Profile(
-        name="dev",
-        zones=2,
-        nat_gateways=1,
-        endpoints=False,
-        multi_az=False,
-        database_class="t4g.medium",
-        database_gib=20,
-        database_max_gib=100,
-        backup_days=1,
-        keep=False,
-        api_tasks=(1, 2),
-        live_tasks=(1, 2),
-        gather_tasks=(0, 2),
-        acquire_tasks=(0, 4),
-        ai_tasks=(0, 1),
-        log_days=14,
-        budget_usd=200,
-    ),
-    "prod": Profile(
-        name="prod",
-        zones=3,
-        nat_gateways=3,
-        endpoints=True,
-        multi_az=True,
-        database_class="r8g.xlarge",
-        database_gib=200,
-        database_max_gib=2000,
-        backup_days=14,
-        keep=True,
-        api_tasks=(2, 10),
-        live_tasks=(2, 10),
-        gather_tasks=(0, 6),
-        acquire_tasks=(0, 40),
-        ai_tasks=(0, 4),
-        log_days=90,
-        budget_usd=3000,
-    ),
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="dev",
+            keep=False,
+            zones=2,
+            database_class="t4g.medium",
+            database_gib=20,
+            tasks={
+                "api": (1, 2),
+                "live": (1, 2),
+                "gather": (0, 2),
+                "acquire": (0, 4),
+                "ai": (0, 1),
+            },
+            budget_usd=200,
+        ),
+        Profile(
+            name="prod",
+            keep=True,
+            zones=3,
+            database_class="r8g.xlarge",
+            database_gib=200,
+            tasks={
+                "api": (2, 10),
+                "live": (2, 10),
+                "gather": (0, 6),
+                "acquire": (0, 40),
+                "ai": (0, 4),
+            },
+            budget_usd=3000,
+        ),
+    )
 }
 
 

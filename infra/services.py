@@ -42,7 +42,7 @@ class Services(Construct):
         api = Task(
             self,
             "Api",
-            Work("api", ["api", "--json"], 1024, 2048, API_PORT, web),
+            Work("api", ["api", "--json"], 1024, 2048, API_PORT, web, migrates=True),
             **shared,
         )
         grants.may_look(api.role, data)
@@ -56,14 +56,21 @@ class Services(Construct):
         )
         grants.may_look(live.role, data)
         idle = (0, 1)
-        self.api = self._service("ApiService", api, idle if choices.idle else profile.api_tasks)
-        self.live = self._service("LiveService", live, idle if choices.idle else profile.live_tasks)
+        self.api = self._service("ApiService", api, idle if choices.idle else profile.tasks["api"])
+        self.live = self._service(
+            "LiveService", live, idle if choices.idle else profile.tasks["live"]
+        )
+        # CloudFormation waits for the API to be steady, and so for the schema.
+        self.live.node.add_dependency(self.api)
         self.migrate = self._migrate(shared, data)
         for service in (self.api, self.live):
             service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
 
     def _migrate(self, shared: dict[str, object], data: Data) -> Task:
-        """Run by hand, or by `make deploy`: makes the services' role, then the schema as it."""
+        """Run once, by hand or by `make deploy`: makes the services' role, then the schema as it.
+
+        Later the API's tasks migrate: this task's definition is of the code that is deployed.
+        """
         secret = data.database.secret
         assert secret is not None
         host = data.database.db_instance_endpoint_address

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_ecr_assets as assets
@@ -23,6 +24,8 @@ TMP_MIB = 512
 STOP_S = 110
 """ECS gives 120 at most; a worker drains in TRIPTYCH_DRAIN_S and one last receive."""
 DRAIN_S = 90
+MIGRATION_MIN = 30
+"""Minutes that a service waits for its schema; a migration that is cut leaves no trace."""
 
 
 def image(scope: Construct, target: str) -> assets.DockerImageAsset:
@@ -48,6 +51,8 @@ class Work:
     port: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, ecs.Secret] = field(default_factory=dict)
+    migrates: bool = False
+    """It starts when the schema is that of its image: a container before it sees to that."""
 
 
 class Task(Construct):
@@ -73,16 +78,36 @@ class Task(Construct):
         self.definition = ecs.Ec2TaskDefinition(
             self, "Definition", network_mode=ecs.NetworkMode.AWS_VPC
         )
-        limits = ecs.LinuxParameters(self, "Limits", init_process_enabled=True)
+        self._data, self._built = data, built
+        container = self._container(
+            work,
+            port_mappings=[ecs.PortMapping(container_port=work.port)] if work.port else None,
+            health_check=_health(work.port) if work.port else None,
+        )
+        if work.migrates:
+            before = self._container(
+                Work("migrate", ["migrate"], 128, 512),
+                essential=False,
+                start_timeout=Duration.minutes(MIGRATION_MIN),
+            )
+            container.add_container_dependencies(
+                ecs.ContainerDependency(
+                    container=before, condition=ecs.ContainerDependencyCondition.SUCCESS
+                )
+            )
+        data.allow_connect(self.definition.task_role)
+
+    def _container(self, work: Work, **more: Any) -> ecs.ContainerDefinition:
+        limits = ecs.LinuxParameters(self, f"Limits-{work.name}", init_process_enabled=True)
         limits.add_tmpfs(
             ecs.Tmpfs(
                 container_path="/tmp", size=TMP_MIB, mount_options=[ecs.TmpfsMountOption.NOEXEC]
             )
         )
         limits.drop_capabilities(ecs.Capability.ALL)
-        self.definition.add_container(
+        return self.definition.add_container(
             work.name,
-            image=ecs.ContainerImage.from_docker_image_asset(built),
+            image=ecs.ContainerImage.from_docker_image_asset(self._built),
             command=list(work.command),
             cpu=work.cpu,
             memory_limit_mib=work.memory_mib,
@@ -91,16 +116,14 @@ class Task(Construct):
             linux_parameters=limits,
             stop_timeout=Duration.seconds(STOP_S),
             environment={
-                **data.environment(),
+                **self._data.environment(),
                 "TRIPTYCH_DRAIN_S": str(DRAIN_S),
                 **work.environment,
             },
             secrets=dict(work.secrets),
             logging=ecs.LogDriver.aws_logs(stream_prefix=work.name, log_group=self.logs),
-            port_mappings=[ecs.PortMapping(container_port=work.port)] if work.port else None,
-            health_check=_health(work.port) if work.port else None,
+            **more,
         )
-        data.allow_connect(self.definition.task_role)
 
     @property
     def role(self) -> iam.IRole:

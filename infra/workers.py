@@ -58,11 +58,6 @@ class Workers(Construct):
     ) -> None:
         super().__init__(scope, name)
         profile = choices.profile
-        tasks = {
-            "gather": profile.gather_tasks,
-            "acquire": profile.acquire_tasks,
-            "ai": profile.ai_tasks,
-        }
         self.tasks: dict[str, Task] = {}
         for size in SIZES:
             secrets = {}
@@ -87,7 +82,7 @@ class Workers(Construct):
                 f"{size.phase}-service",
                 cluster=cluster.cluster,
                 task_definition=task.definition,
-                desired_count=tasks[size.phase][0],
+                desired_count=profile.tasks[size.phase][0],
                 min_healthy_percent=0,
                 max_healthy_percent=200,
                 circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
@@ -99,7 +94,7 @@ class Workers(Construct):
                 placement_strategies=[ecs.PlacementStrategy.packed_by_cpu()],
             )
             service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
-            self._scale(size, service, tasks[size.phase], cluster, data)
+            self._scale(size, service, profile.tasks[size.phase], cluster, data)
             self.tasks[size.phase] = task
 
     def _scale(

@@ -1,8 +1,9 @@
 """What a million URLs cost on AWS: ``python -m scripts.cost`` prints the tables of docs/scaling.md.
 
-Every price and every assumption has a name here. Prices are AWS' public on-demand ones of
-us-east-1 in US dollars, written down from memory of the price lists: look them up before you rely
-on them, change them here, and print the tables anew.
+Every price and every assumption has a name here. Prices are list prices, on demand, of `REGION` in
+US dollars, as of `AS_OF`, by the pages that `PRICES` names. They were written down without asking
+those pages: look them up there before you rely on a figure, change them here, and print the tables
+anew.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+REGION = "us-east-1"
+AS_OF = "November 2026"
 MILLION = 1_000_000
 HOURS = 730.0
 """Of a month."""
@@ -33,6 +36,30 @@ DATABASE_GB_MONTH = {"dev": 0.115, "prod": 0.23}
 ENDPOINT_HOUR = 0.01
 LAMBDA_GB_SECOND = 0.0000133334
 LAMBDA_MILLION_REQUESTS = 0.20
+
+PRICES = (
+    ("a million requests", SQS_MILLION_REQUESTS, "Amazon SQS pricing, standard queues"),
+    ("a thousand PUTs", S3_THOUSAND_PUTS, "Amazon S3 pricing, requests, S3 Standard"),
+    ("a thousand GETs", S3_THOUSAND_GETS, "Amazon S3 pricing, requests, S3 Standard"),
+    ("a GB of objects for a month", S3_GB_MONTH, "Amazon S3 pricing, storage, first 50 TB"),
+    ("a GB through NAT", NAT_GB, "Amazon VPC pricing, NAT gateway"),
+    ("an hour of a NAT gateway", NAT_HOUR, "Amazon VPC pricing, NAT gateway"),
+    ("an hour of an endpoint in a zone", ENDPOINT_HOUR, "AWS PrivateLink pricing"),
+    ("an hour of the load balancer", ALB_HOUR, "Elastic Load Balancing pricing"),
+    ("an hour of m8g.xlarge", HOST_HOUR, "Amazon EC2 On-Demand pricing"),
+    ("an hour of m8g.large", STEADY_HOST_HOUR, "Amazon EC2 On-Demand pricing"),
+    ("an hour of `dev`'s database", DATABASE_HOUR["dev"], "Amazon RDS for PostgreSQL pricing"),
+    ("an hour of `prod`'s database", DATABASE_HOUR["prod"], "Amazon RDS for PostgreSQL pricing"),
+    ("a GB of `dev`'s for a month", DATABASE_GB_MONTH["dev"], "Amazon RDS for PostgreSQL pricing"),
+    (
+        "a GB of `prod`'s for a month",
+        DATABASE_GB_MONTH["prod"],
+        "Amazon RDS for PostgreSQL pricing",
+    ),
+    ("a GB-second of a function", LAMBDA_GB_SECOND, "AWS Lambda pricing, Arm"),
+    ("a million invocations", LAMBDA_MILLION_REQUESTS, "AWS Lambda pricing, Arm"),
+)
+"""What is paid for, US dollars, and the page of AWS' that tells."""
 
 IMAGE_KB = 150.0
 NEW_SHARE = 1.0
@@ -132,6 +159,16 @@ def table(title: str, lines: Sequence[Line]) -> str:
     )
 
 
+def prices() -> str:
+    """Return the prices and where they are to be checked, as Markdown."""
+    rows = [
+        f"| {what} | {usd:.10f}".rstrip("0").rstrip(".") + f" | {page} |"
+        for what, usd, page in PRICES
+    ]
+    head = f"| list prices of {REGION}, {AS_OF} | $ | to be checked at |"
+    return "\n".join([head, "|---|---:|---|", *rows])
+
+
 def tables() -> str:
     """Return all tables of docs/scaling.md."""
     return "\n\n".join(
@@ -141,6 +178,7 @@ def tables() -> str:
             table("a million images, each month", kept_million()),
             table("`dev`, each month, idle", standing("dev")),
             table("`prod`, each month, idle", standing("prod")),
+            prices(),
         ]
     )
 

@@ -39,15 +39,15 @@ run_task() {
 }
 
 "${cdk[@]}" bootstrap "${context[@]}"
-if ! aws cloudformation describe-stacks --region "$region" --stack-name "$stack" >/dev/null 2>&1; then
+# Also where an earlier attempt was cut: it is idle until its last step.
+if [ "$(output Idle 2>/dev/null)" != false ]; then
     # Before there is a schema and a key, the services would refuse to start.
     "${cdk[@]}" deploy "${context[@]}" -c idle=true --require-approval never
     run_task '["migrate"]'
     # The key is in the task's log, once; whoever deploys may read that.
     run_task '["keys", "create", "first", "--scope", "operator"]'
     echo "The first API key is in the log of the migrate task."
-else
-    run_task '["migrate"]'
 fi
+# From now on the API's new tasks migrate before they start, and all else waits for them.
 "${cdk[@]}" deploy "${context[@]}" --require-approval never
 echo "Point $DOMAIN to $(output BalancerName); then: $(output Url)"

@@ -12,8 +12,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from demo.service import serve
 from demo.world import load
@@ -24,7 +25,11 @@ from tests.browser.stage import ARGUMENTS, Stage, chromium, open_stage, until
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / ".screenshots"
 KEPT = ROOT / "docs" / "images"
-KEPT_MAX_BYTES = 300_000
+KEPT_WIDE = {"home": "light", "run": "light", "map": "dark", "look": "light", "gallery": "dark"}
+KEPT_PHONE = (("home", "light"), ("run", "dark"), ("gallery", "light"), ("map", "dark"))
+GAP = 24
+"""Pixels between phones."""
+KEPT_MAX_BYTES = 250_000
 WEBP_QUALITY = 82
 BRANDS = 12
 """Of the demo's, the largest first."""
@@ -33,22 +38,50 @@ PICTURES = 420
 RUNNING_AFTER = 230
 """Pictures that the run under way has got when it is held for its portrait."""
 SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
-SETTLE_MS = 900
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PAGE_MS = 120_000
+PICTURES_THERE = """
+() => [...document.querySelectorAll('.thumb')].every((thumb) => {
+  const box = thumb.getBoundingClientRect();
+  const away = box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth;
+  return away || !thumb.querySelector('.hidden-text');
+})
+"""
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
-Shots = Mapping[str, tuple[str, str]]
-"""Name: address, and what is there when the page is."""
+
+@dataclass(frozen=True)
+class Shot:
+    """A page: its address, what is there when it is, and a key to press then."""
+
+    path: str
+    there: str
+    press: str = ""
+
+
+Shots = Mapping[str, Shot]
 
 
 @contextmanager
 def played(data: Path) -> Iterator[tuple[Stage, Shots]]:
-    """Bring brands through their phases, and hold one in the middle."""
+    """Bring brands through their phases, one twice, and hold one in the middle."""
     world = load()
     with open_stage(data) as stage, stage.loop.holding(serve(world)) as service:
         big = stage.start("bauhaus", stage.origin.source(PICTURES, missing=19))
         runs = [stage.start(name, f"catalog:{service.url}") for name in list(world.brands)[:BRANDS]]
         for run in (big, *runs):
             stage.wait(run, patience_s=PLAY_S)
+        stage.submit("/webhooks", url=f"{stage.origin.url}/told", events=["run.committed"])
+        big = stage.start("bauhaus", stage.origin.source(PICTURES + 12, missing=19, start=8))
+        stage.wait(big, patience_s=PLAY_S)
+        for format_ in ("parquet", "csv"):
+            stage.submit("/brands/bauhaus/exports", format=format_)
+        until(
+            lambda: stage.get("/tasks", limit=2)["items"],
+            lambda tasks: all(task["ended_at"] for task in tasks),
+        )
+        stage.stray({"brand": "de/stijl"})
+        until(lambda: stage.get("/queues"), lambda told: told["dead_letters"] == 1)
         stage.loop.soon(lambda: stage.origin.hold(after=RUNNING_AFTER))
         source = stage.origin.source(PICTURES - 30, missing=7, start=PICTURES)
         running = stage.start("de stijl", source)
@@ -56,71 +89,88 @@ def played(data: Path) -> Iterator[tuple[Stage, Shots]]:
             lambda: stage.get(f"/runs/{running}"),
             lambda state: state["settled"] > RUNNING_AFTER * 0.9,
         )
-        yield stage, _shots(stage, big, running)
+        yield stage, pages(stage, big, running)
 
 
-def _shots(stage: Stage, big: str, running: str) -> Shots:
+def pages(stage: Stage, big: str, running: str) -> Shots:
+    """Return every page."""
     one = stage.get("/brands/bauhaus/assets", limit=30)["items"][20]["id"]
     logo = next(iter(load().brands))
     at = "/brands/bauhaus"
     return {
-        "home": ("/", "[data-brand=bauhaus]"),
-        "run": (f"/runs/{running}", "[data-count=done]"),
-        "run-over": (f"/runs/{big}", "[data-reason]"),
-        "gallery": (at, "[data-place='5'] img"),
-        "logos": (f"/brands/{logo}", "[data-place='5'] img"),
-        "asset": (f"{at}?asset={one}", "[data-neighbours] img"),
-        "map": (f"{at}/map", "[role=application] img"),
-        "duplicates": (f"/brands/{logo}/duplicates", "main img, main h2"),
-        "clusters": (f"{at}/clusters", "main img, main h2"),
-        "look": (f"{at}/look", ".palette, main h2"),
-        "compare": (f"{at}/compare?with={logo}", "main dl"),
-        "snapshots": (f"{at}/snapshots", "main ol"),
-        "exports": (f"{at}/exports", "main h2"),
-        "search": ("/search?q=a+blue+circle", "[data-found] ~ div img"),
-        "system": ("/system", "table"),
-        "settings": ("/system/settings", "table"),
+        "home": Shot("/", "[data-brand=bauhaus]"),
+        "start": Shot("/", "[data-link=live]", "n"),
+        "keys": Shot("/", "[data-link=live]", "?"),
+        "run": Shot(f"/runs/{running}", "[data-seq]"),
+        "run-over": Shot(f"/runs/{big}", "[data-seq]"),
+        "gallery": Shot(at, "[data-place='5'] img"),
+        "logos": Shot(f"/brands/{logo}", "[data-place='5'] img"),
+        "asset": Shot(f"{at}?asset={one}", "[data-neighbours] img"),
+        "map": Shot(f"{at}/map", "[role=application] img"),
+        "duplicates": Shot(f"/brands/{logo}/duplicates", "main img, main h2"),
+        "clusters": Shot(f"{at}/clusters", "main img, main h2"),
+        "look": Shot(f"{at}/look", ".palette, main h2"),
+        "compare": Shot(f"{at}/compare?with={logo}", "main .sides"),
+        "snapshots": Shot(f"{at}/snapshots", "main ul img"),
+        "exports": Shot(f"{at}/exports", "[data-export]"),
+        "search": Shot("/search?q=triangles", "[data-found] ~ div img"),
+        "system": Shot("/system", "table"),
+        "letters": Shot("/system/letters", "[data-letter]"),
+        "settings": Shot("/system/settings", "table"),
+        "webhooks": Shot("/system/webhooks", "[data-webhook]"),
+        "audit": Shot("/system/audit", "table"),
     }
 
 
 def take(browser: Browser, stage: Stage, shots: Shots) -> None:
-    """Take every picture."""
-    for size, viewport in SIZES.items():
-        for scheme in ("light", "dark"):
-            options: Any = {"viewport": viewport, "color_scheme": scheme, "locale": "en-GB"}
-            context = browser.new_context(base_url=stage.url, **options)
-            page = context.new_page()
-            page.set_default_timeout(PAGE_MS)
-            for name, (path, there) in shots.items():
-                page.goto(path)
-                page.locator(there).first.wait_for()
+    """Take every picture: each page is opened once, then turned to every size and scheme."""
+    context = browser.new_context(
+        base_url=stage.url, viewport=SIZES["wide"], locale="en-GB", reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.set_default_timeout(PAGE_MS)
+    for name, shot in shots.items():
+        page.set_viewport_size(SIZES["wide"])
+        page.goto(shot.path)
+        page.locator(shot.there).first.wait_for()
+        if shot.press:
+            page.keyboard.press(shot.press)
+            page.get_by_role("dialog").wait_for()
+        for size, viewport in SIZES.items():
+            page.set_viewport_size(viewport)
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
                 _settle(page)
                 page.screenshot(path=OUT / f"{name}-{size}-{scheme}.png")
-            context.close()
+    context.close()
 
 
 def _settle(page: Page) -> None:
-    """Wait until every picture that is in sight is there."""
-    page.wait_for_timeout(SETTLE_MS)
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.thumb')].every((thumb) => {"
-        " const box = thumb.getBoundingClientRect();"
-        " return box.bottom < 0 || box.top > innerHeight || !thumb.querySelector('.hidden-text');"
-        "})"
-    )
-    page.wait_for_timeout(SETTLE_MS)
+    """Wait until every picture that is in sight is there, and drawn."""
+    page.wait_for_function(PICTURES_THERE)
+    page.evaluate(TWO_FRAMES)
 
 
 def keep() -> None:
     """Renew the documents' pictures, compressed."""
-    for name in ("home", "run", "map", "look"):
-        scheme = "dark" if name == "map" else "light"
+    for name, scheme in KEPT_WIDE.items():
         with Image.open(OUT / f"{name}-wide-{scheme}.png") as image:
-            path = KEPT / f"dashboard-{name}.webp"
-            image.convert("RGB").save(path, "WEBP", quality=WEBP_QUALITY, method=6)
-        size = path.stat().st_size
-        if size > KEPT_MAX_BYTES:
-            sys.exit(f"error: {path.name} has {size} bytes, more than {KEPT_MAX_BYTES}.")
+            _save(image, name)
+    phones = [Image.open(OUT / f"{name}-phone-{scheme}.png") for name, scheme in KEPT_PHONE]
+    width, height = phones[0].size
+    beside = Image.new("RGB", (len(phones) * (width + GAP) - GAP, height), "#8a918b")
+    for number, phone in enumerate(phones):
+        beside.paste(phone, (number * (width + GAP), 0))
+        phone.close()
+    _save(beside, "phone")
+
+
+def _save(image: Image.Image, name: str) -> None:
+    path = KEPT / f"dashboard-{name}.webp"
+    image.convert("RGB").save(path, "WEBP", quality=WEBP_QUALITY, method=6)
+    size = path.stat().st_size
+    if size > KEPT_MAX_BYTES:
+        sys.exit(f"error: {path.name} has {size} bytes, more than {KEPT_MAX_BYTES}.")
 
 
 def main() -> None:

@@ -1,25 +1,21 @@
 /** What operators do. Each says what became of it; what ends later is told when it does. */
 
 import { api, data, once } from './api/client';
-import type { RunShown, TaskShown } from './api/types';
+import type { Reason, RunShown, TaskShown } from './api/types';
 import { count, plural } from './format';
 import { live } from './live/live.svelte';
 import { at, router } from './router.svelte';
 import { confirm } from './ui/confirm.svelte';
-import { toasts } from './ui/toasts.svelte';
+import { type Toast, toasts } from './ui/toasts.svelte';
 
-/** Runs that were started from here: their end is told wherever one is by then. */
-const followed = new Map<string, () => void>();
+type Ending = Omit<Toast, 'id'>;
 
-live.onEnd((run) => {
-  const stop = followed.get(run.id);
-  if (!stop) return;
-  followed.delete(run.id);
-  stop();
-  toasts.show(ending(run));
-});
+/** Tell how a run ends, wherever one is by then. */
+export function follow(run: string | null): void {
+  if (run) live.follow(`run:${run}`, (state) => state && toasts.show(ending(state as RunShown)));
+}
 
-function ending(run: RunShown): Parameters<typeof toasts.show>[0] {
+function ending(run: RunShown): Ending {
   const action = { text: 'Show', href: at.run(run.id) };
   if (run.state === 'committed') {
     const failed = run.failed ? `, ${count(run.failed)} failed` : '';
@@ -31,8 +27,31 @@ function ending(run: RunShown): Parameters<typeof toasts.show>[0] {
   return { tone: 'bad', text: `${run.brand} failed: ${run.reason ?? 'see its run'}`, action };
 }
 
-export function follow(run: string | null): void {
-  if (run && !followed.has(run)) followed.set(run, live.want(`run:${run}`));
+/** Tell how a run's AI phase ends that was asked for again. */
+function followAi(run: string): void {
+  live.follow(`run:${run}`, (state) => {
+    if (!state) return;
+    const { brand, ai_state, ai_reason } = state as RunShown;
+    const action = { text: 'Show', href: at.brand(brand, 'look') };
+    if (ai_state === 'failed')
+      toasts.show({ tone: 'bad', text: `The AI phase of ${brand} failed: ${ai_reason}`, action });
+    else toasts.good(`The AI phase of ${brand} is done.`, action);
+  });
+}
+
+/** Tell how a task ends that a worker does; `done` says what is there then. */
+function followTask(task: TaskShown, what: string, done: (task: TaskShown) => Ending): void {
+  live.follow(`task:${task.id}`, (state) => {
+    const ended = state as TaskShown | null;
+    if (ended?.state === 'done') toasts.show(done(ended));
+    else if (ended) toasts.show({ tone: 'bad', text: what, ...why(ended) });
+  });
+}
+
+/** Why a task failed, and what to do. */
+function why({ result }: TaskShown): { detail?: string } {
+  const told = [result['error'], result['remedy']].filter((part) => typeof part === 'string');
+  return told.length ? { detail: told.join(' ') } : {};
 }
 
 async function submit(what: string, task: Promise<TaskShown>): Promise<TaskShown | null> {
@@ -85,23 +104,26 @@ export async function cancel(run: RunShown): Promise<void> {
   if (await submit('Not cancelled', task)) toasts.good(`The run of ${run.brand} is cancelled.`);
 }
 
-/** Try a run's failed items again, in a run of their own. */
-export async function redrive(run: RunShown): Promise<void> {
-  const task = data(api.POST('/api/v1/runs/{run}/redrive', onRun(run.id)));
+/** Try a run's failed items again, in a run of their own: all, or those of one reason. */
+export async function redrive(run: RunShown, reason?: Reason): Promise<void> {
+  const body = reason ? { reasons: [reason] } : {};
+  const task = data(api.POST('/api/v1/runs/{run}/redrive', { ...onRun(run.id), body }));
   const taken = await submit('Not redriven', task);
   if (!taken?.run) return;
   follow(taken.run);
-  toasts.good(`${plural(run.failed, 'item')} of ${run.brand} tried again.`);
+  toasts.good(`What failed of ${run.brand} is tried again.`);
   router.go(at.run(taken.run));
 }
 
 export async function aiAgain(brand: string): Promise<void> {
   const task = data(api.POST('/api/v1/brands/{brand}/ai', onBrand(brand)));
-  if (await submit('The AI phase was not started', task))
-    toasts.good(`The AI phase of ${brand} runs again.`);
+  const taken = await submit('The AI phase was not started', task);
+  if (!taken) return;
+  toasts.good(`The AI phase of ${brand} runs again.`);
+  if (taken.run) followAi(taken.run);
 }
 
-export async function redriveLetters(ids: number[] | null): Promise<boolean> {
+export async function redriveLetters(ids: number[] | null): Promise<void> {
   const task = data(
     api.POST('/api/v1/dead-letters/redrive', {
       params: { header: once() },
@@ -111,7 +133,6 @@ export async function redriveLetters(ids: number[] | null): Promise<boolean> {
   const taken = await submit('Not redriven', task);
   const redriven = Number(taken?.result['redriven'] ?? 0);
   if (taken) toasts.good(`${plural(redriven, 'dead letter')} sent again.`);
-  return taken !== null;
 }
 
 export async function setBrand(
@@ -126,13 +147,18 @@ export async function setBrand(
 export async function exportBrand(
   brand: string,
   format: 'parquet' | 'csv' | 'webdataset',
-): Promise<boolean> {
+): Promise<TaskShown | null> {
   const task = data(
     api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body: { format } }),
   );
   const taken = await submit('Not exported', task);
-  if (taken) toasts.good(`${brand} is being exported as ${format}.`);
-  return taken !== null;
+  if (!taken) return null;
+  followTask(taken, `${brand} was not exported`, () => ({
+    tone: 'good',
+    text: `${brand} is exported as ${format}.`,
+    action: { text: 'Show', href: at.brand(brand, 'exports') },
+  }));
+  return taken;
 }
 
 export async function reembed(brand: string): Promise<void> {
@@ -158,7 +184,12 @@ export async function deleteBrand(brand: string): Promise<void> {
   });
   if (!agreed) return;
   const task = data(api.DELETE('/api/v1/brands/{brand}', onBrand(brand)));
-  if (!(await submit('Not deleted', task))) return;
+  const taken = await submit('Not deleted', task);
+  if (!taken) return;
+  followTask(taken, `${brand} was not deleted`, () => ({
+    tone: 'good',
+    text: `${brand} is deleted.`,
+  }));
   toasts.good(`${brand} is being deleted.`);
   router.go(at.home());
 }

@@ -3,6 +3,15 @@
 const whole = new Intl.NumberFormat();
 const short = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
 const percentage = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
+const likely = new Intl.NumberFormat(undefined, {
+  style: 'percent',
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+const cosines = new Intl.NumberFormat(undefined, {
+  minimumFractionDigits: 3,
+  maximumFractionDigits: 3,
+});
 const tenth = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const brief = new Intl.DateTimeFormat(undefined, {
@@ -19,6 +28,10 @@ export const count = (value: number): string => whole.format(value);
 export const compact = (value: number): string =>
   value < 10_000 ? whole.format(value) : short.format(value);
 export const percent = (share: number): string => percentage.format(share);
+/** Always with a decimal, so that many stand in line. */
+export const likelihood = (share: number): string => likely.format(share);
+/** How alike two embeddings are. */
+export const cosine = (value: number): string => cosines.format(value);
 export const decimal = (value: number): string => tenth.format(value);
 export const when = (time: string): string => moment.format(new Date(time));
 export const whenBrief = (time: string): string => brief.format(new Date(time));

@@ -6,7 +6,8 @@ import { router } from './router.svelte';
 export interface Shortcut {
   keys: string;
   does: string;
-  run: () => void;
+  /** Nothing where the view itself takes the key: it is told on the sheet only. */
+  run?: () => void;
 }
 
 const KEPT = 'triptych.shortcuts';
@@ -52,7 +53,7 @@ class Shortcuts {
     const pair = Date.now() - this.#first < SECOND_MS ? `g ${event.key}` : event.key;
     this.#first = event.key === 'g' ? Date.now() : 0;
     const found = [...this.everywhere, ...this.ofView].findLast(({ keys }) => keys === pair);
-    if (!found) return;
+    if (!found?.run) return;
     event.preventDefault();
     this.#first = 0;
     found.run();

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { assetId, lastPart, nameOf } from '../src/brand/pictures';
 import { rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/pace';
-import { Grid, fitted, keyAt, readMap } from '../src/map/layout';
+import { Grid, fitted, keyAt, readMap, spread } from '../src/map/layout';
 import { checkBrand, checkSource, sourceText } from '../src/pages/source';
 import { panels } from '../src/phases';
+import { series } from '../src/run/series';
 import { kindOf, layout } from '../src/run/tiles';
 import { parseMetrics } from '../src/system/metrics';
 import { run } from './run';
@@ -31,6 +32,36 @@ describe('pace', () => {
       samples = sampled(samples, run({ progressed_at: after(second), settled: second }));
     expect(samples.length).toBeLessThanOrEqual(SAMPLES_MAX);
     expect(rate(samples, START + 3000_000)).toBeCloseTo(1);
+  });
+});
+
+describe('series', () => {
+  const bucket = (second: number, settled: number) => ({
+    at: after(second),
+    settled,
+    failed: 1,
+    p50_s: 2,
+    p95_s: 3,
+  });
+
+  it('ends one bucket where its time ends, and says that nothing is zero', () => {
+    const one = series({ width_s: 4, each: 1, buckets: [bucket(8, 12)] }, [], after(0));
+    expect(one.at.map((at) => at - START / 1000)).toEqual([0, 8, 12]);
+    expect(one.settled).toEqual([0, 3, 3]);
+    expect(one.p95).toEqual([null, 3, 3]);
+  });
+
+  it('goes on with what live status tells', () => {
+    const samples = [0, 4, 6, 8].map((second) => ({
+      at: START + second * 1000,
+      settled: 10 * second,
+      out: 30,
+    }));
+    const both = series({ width_s: 4, each: 1, buckets: [bucket(0, 40)] }, samples, after(0));
+    expect(both.at.map((at) => at - START / 1000)).toEqual([0, 4, 6, 8]);
+    expect(both.settled).toEqual([10, 10, 10, 10]);
+    expect(both.p50).toEqual([2, 3, 3, 3]);
+    expect(series({ width_s: 1, each: 1, buckets: [] }, [], after(0)).at).toEqual([]);
   });
 });
 
@@ -109,12 +140,12 @@ function mapOf(points: [number, number, number][], names: string[]): ArrayBuffer
 }
 
 describe('map', () => {
-  const spread = Array.from({ length: 2_000 }, (_, at): [number, number, number] => [
+  const scattered = Array.from({ length: 2_000 }, (_, at): [number, number, number] => [
     Math.cos(at) * (at / 2000),
     Math.sin(at * 1.3) * (at / 2000),
     at % 3 === 0 ? -1 : at % 3,
   ]);
-  const map = readMap(mapOf(spread, ['a', 'b', 'c']));
+  const map = readMap(mapOf(scattered, ['a', 'b', 'c']));
   const grid = new Grid(map);
 
   it('is read as it was written', () => {
@@ -135,7 +166,7 @@ describe('map', () => {
       }
       return inside;
     };
-    const wanted = spread.flatMap((_, at) => (beside(map.x[at]!, map.y[at]!) ? [at] : []));
+    const wanted = scattered.flatMap((_, at) => (beside(map.x[at]!, map.y[at]!) ? [at] : []));
     expect([...found].sort((a, b) => a - b)).toEqual(wanted);
     expect(wanted.length).toBeGreaterThan(50);
   });
@@ -145,8 +176,25 @@ describe('map', () => {
     expect(grid.nearest(9, 9, 0.1)).toBeNull();
   });
 
+  it('spreads pictures so that none lies on another', () => {
+    const side = 0.06;
+    const everywhere = [-9, -9, 9, 9] as const;
+    const shown = spread(map, grid.within(...everywhere), everywhere, side, null);
+    const apart = (a: number, b: number): number =>
+      Math.max(Math.abs(map.x[a]! - map.x[b]!), Math.abs(map.y[a]! - map.y[b]!));
+    const near = shown.flatMap((a) => shown.filter((b) => a < b && apart(a, b) < side));
+    expect(near).toEqual([]);
+    expect(shown.length).toBeGreaterThan(80);
+    const some = new Set([3, 5, 7]);
+    for (const point of spread(map, grid.within(...everywhere), everywhere, side, some))
+      expect(some.has(point)).toBe(true);
+    expect(spread(map, grid.within(0, 0, 1, 1), [0, 0, 1, 1], side, null).length).toBeLessThan(
+      shown.length,
+    );
+  });
+
   it('fits into a view, also when it is one point or none', () => {
-    for (const points of [spread, spread.slice(0, 1), []]) {
+    for (const points of [scattered, scattered.slice(0, 1), []]) {
       const camera = fitted(readMap(mapOf(points, [])), 800, 600);
       expect(Number.isFinite(camera.scale) && camera.scale > 0).toBe(true);
     }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EventShown, RunShown } from '../src/api/types';
+import type { EventShown, RunShown, TaskShown, WorkerShown } from '../src/api/types';
 import { run } from './run';
 import type { BrandState, ServerFrame } from '../src/live/protocol';
 import { readFrame } from '../src/live/protocol';
@@ -11,6 +11,7 @@ import {
   reduce,
   setBrand,
   setQueues,
+  setTask,
 } from '../src/live/reducer';
 
 function brand(name: string, version: number, over: Partial<BrandState> = {}): BrandState {
@@ -54,15 +55,6 @@ describe('states', () => {
     const model = emptyModel();
     for (const version of [2, 5, 3, 5, 1]) reduce(model, runFrame(run({ version, done: version })));
     expect(model.runs.get('r1')).toMatchObject({ version: 5, done: 5 });
-  });
-
-  it('tells of a run that ended once, and only if it was seen before its end', () => {
-    const model = emptyModel();
-    const over = run({ version: 9, over: true, state: 'committed' });
-    reduce(model, runFrame(run()));
-    expect(reduce(model, runFrame(over)).map(({ id }) => id)).toEqual(['r1']);
-    expect(reduce(model, runFrame(over))).toEqual([]);
-    expect(reduce(emptyModel(), runFrame(over))).toEqual([]);
   });
 
   it('forgets what is not there, whatever its version was', () => {
@@ -141,10 +133,59 @@ describe('timeline', () => {
 describe('queues', () => {
   it('ignores older readings', () => {
     const model = emptyModel();
-    const reading = (waiting: number) => [{ queue: 'q', waiting, in_flight: 0, oldest_s: null }];
-    setQueues(model, reading(1), 10);
+    const reading = (waiting: number) => ({
+      queues: [{ queue: 'q', waiting, in_flight: 0, oldest_s: null }],
+      dead_letters: waiting,
+      newest_letter: null,
+    });
+    expect(model.told.deadLetters).toBeNull();
+    reduce(model, { type: 'state', topic: 'queues', version: 10, final: false, state: reading(1) });
     setQueues(model, reading(9), 9);
     expect(model.queues.get('q')?.waiting).toBe(1);
+    expect(model.told.deadLetters).toBe(1);
+  });
+});
+
+describe('workers', () => {
+  it('are those of the newest list', () => {
+    const model = emptyModel();
+    const listed = (version: number, ...ids: string[]): ServerFrame => ({
+      type: 'state',
+      topic: 'workers',
+      version,
+      final: false,
+      state: { workers: ids.map((id) => ({ id }) as WorkerShown) },
+    });
+    reduce(model, listed(2, 'a', 'b'));
+    reduce(model, listed(1, 'c'));
+    expect([...model.workers.keys()]).toEqual(['a', 'b']);
+    reduce(model, listed(3, 'b', 'd'));
+    expect([...model.workers.keys()]).toEqual(['b', 'd']);
+  });
+});
+
+describe('tasks', () => {
+  const task = (over: Partial<TaskShown>): TaskShown => ({
+    id: 't1',
+    kind: 'export',
+    state: 'running',
+    brand: 'nike',
+    run: null,
+    created_at: '2026-01-01T00:00:00Z',
+    ended_at: null,
+    result: {},
+    ...over,
+  });
+
+  it('stay ended, whatever late answer of the API says', () => {
+    const model = emptyModel();
+    const state = task({ state: 'done', ended_at: '2026-01-01T00:01:00Z' });
+    setTask(model, task({}));
+    reduce(model, { type: 'state', topic: 'task:t1', version: 3, final: true, state });
+    setTask(model, task({}));
+    expect(model.tasks.get('t1')?.state).toBe('done');
+    reduce(model, { type: 'state', topic: 'task:t1', version: 3, final: true, state: null });
+    expect(model.tasks.has('t1')).toBe(false);
   });
 });
 

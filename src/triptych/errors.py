@@ -61,9 +61,12 @@ The first line of a class's docstring is its default message, and ``status`` its
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from triptych.model import Reason
+
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class TriptychError(Exception):
@@ -76,6 +79,11 @@ class TriptychError(Exception):
         super().__init__(text)
         self.message = text
         self.remedy = remedy
+
+    @classmethod
+    def problem(cls) -> str:
+        """Return the class's name as problem details have it: ``brand-not-found``."""
+        return "-".join(_WORDS.split(cls.__name__)).lower()
 
     def __str__(self) -> str:
         """One line: what is wrong and, where known, what to do about it."""

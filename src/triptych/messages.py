@@ -29,8 +29,8 @@ DEAD_LETTER_SUFFIX = "-dlq"
 BRAND_MAX_CHARS = 100
 URL_MAX_CHARS = 8_192
 METADATA_IN_BODY_MAX_BYTES = 32 * 1024
-"""Larger metadata stays on the item and the body carries ``{}``, so that a batch of ten
-always fits one SQS request (262,144 bytes)."""
+"""Larger metadata stays on the item and the body carries ``{}``, so that a message is far smaller
+than any queue allows, and mostly ten fit one request of SQS'."""
 
 METADATA_MAX_BYTES = 256 * 1024
 """An item whose metadata is larger as JSON enters its run as failed."""
@@ -132,7 +132,7 @@ def parse_body(kind: type[BodyT], body: object) -> BodyT:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
         raise InvalidMessage(
-            f"{first['msg']}.",
+            f"{first['msg'].removeprefix('Value error, ').rstrip('.')}.",
             field=where,
             remedy=f"A {kind.__name__} has exactly these fields: {', '.join(kind.model_fields)}.",
         ) from error

@@ -20,7 +20,7 @@ from triptych.errors import Conflict, RunActive, RunEnded
 from triptych.messages import (
     Delivery,
 )
-from triptych.model import Item, ItemResult, NewItem, Policy, Run, RunKind, RunState
+from triptych.model import Item, ItemResult, NewItem, Policy, Reason, Run, RunKind, RunState
 from triptych.ports import Catalogue, DeadLetter, Opened, Queue
 from triptych.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
@@ -124,15 +124,20 @@ class ActiveBrandRegistry:
             traceparent=current_traceparent(),
         )
 
-    async def redrive(self, run_id: UUID, *, new_id: UUID | None = None) -> Run:
+    async def redrive(
+        self, run_id: UUID, *, new_id: UUID | None = None, reasons: Sequence[Reason] | None = None
+    ) -> Run:
         """Open a run of an ended run's failed items and dispatch it; once for each ``new_id``.
+
+        With ``reasons`` only of those that failed for one of them.
 
         Raises:
             RunNotFound: no such run.
-            Conflict: it has not ended, or there is nothing to redrive.
+            Conflict: it has not ended, there is nothing to redrive, or ``reasons`` were given and
+                it did not commit.
         """
         opened = await self._catalogue.redrive_run(
-            run_id, new_id=new_id or uuid4(), policy=self._policy
+            run_id, new_id=new_id or uuid4(), policy=self._policy, reasons=reasons
         )
         await self._dispatcher.relay(opened.run.id)
         await self._fill(opened.run.id)

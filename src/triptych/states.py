@@ -6,14 +6,14 @@ datetimes are left to them, ids are text. Field names are those of `triptych.mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from triptych.model import AiState, Brand, Policy, Run, RunKind, RunState, TimelineEvent
 from triptych.places import without_password
-from triptych.ports import QueueDepth, Task, TaskState
+from triptych.ports import SILENT_S, Letters, QueueDepth, SeenWorker, Task, TaskState
 
 State = dict[str, Any]
 
@@ -109,6 +109,37 @@ def queue_state(depth: QueueDepth) -> State:
         "waiting": depth.waiting,
         "in_flight": depth.in_flight,
         "oldest_s": depth.oldest_s,
+    }
+
+
+LETTERS_COUNTED_MAX = 10_000
+"""Dead letters that wait are counted so far."""
+WORKERS_MAX = 1_000
+"""Workers that are shown, the longest-lived first."""
+
+
+def queues_state(depths: Sequence[QueueDepth], letters: Letters) -> State:
+    """Return every queue's depth, and how it stands with the dead letters."""
+    return {
+        "queues": [queue_state(depth) for depth in depths],
+        "dead_letters": letters.waiting,
+        "newest_letter": letters.newest,
+    }
+
+
+def worker_state(seen: SeenWorker) -> State:
+    """Return a worker's fields, and whether it was heard of lately."""
+    return {
+        "id": str(seen.worker.id),
+        "host": seen.worker.host,
+        "pid": seen.worker.pid,
+        "version": seen.worker.version,
+        "phases": list(seen.worker.phases),
+        "alive": seen.silent_s < SILENT_S,
+        "stopping": seen.worker.stopping,
+        "started_at": seen.worker.started_at,
+        "silent_s": seen.silent_s,
+        "doing": dict(seen.worker.doing),
     }
 
 

@@ -80,10 +80,10 @@ class Origin:
         return f"manifest:{self.url}/list/{count}/{missing}/{start}.csv"
 
     async def listing(self, request: web.Request) -> web.Response:
-        """List pictures, every row with a title."""
+        """List pictures, every row with a title, the missing ones first."""
         count, missing, start = (int(request.match_info[n]) for n in ("count", "missing", "start"))
-        rows = [f"{self.url}/picture/{start + n}.png,Picture {n}" for n in range(count - missing)]
-        rows += [f"{self.url}/missing/{start + n}.png,Missing {n}" for n in range(missing)]
+        rows = [f"{self.url}/missing/{start + n}.png,Missing {n}" for n in range(missing)]
+        rows += [f"{self.url}/picture/{start + n}.png,Picture {n}" for n in range(count - missing)]
         return web.Response(text="\n".join(["url,title", *rows]), content_type="text/csv")
 
     async def picture(self, request: web.Request) -> web.Response:

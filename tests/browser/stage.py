@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -15,9 +16,11 @@ from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import httpx
 
 from tests.browser.origin import Origin, serve_origin
+from triptych.messages import GATHER_QUEUE
 
 T = TypeVar("T")
 
@@ -84,8 +87,9 @@ class Loop:
 class Stage:
     """A running `triptych up`, reached as a browser and as a client of the API."""
 
-    def __init__(self, url: str, loop: Loop, origin: Origin) -> None:
+    def __init__(self, url: str, loop: Loop, origin: Origin, data: Path) -> None:
         self.url = url
+        self._data = data
         self.origin = origin
         self.loop = loop
         self.http = httpx.Client(base_url=f"{url}/api/v1", timeout=PATIENCE_S)
@@ -100,9 +104,13 @@ class Stage:
 
     def start(self, brand: str, source: str) -> str:
         """Start a brand over the API; return the run's id."""
-        answer = self.http.post(f"/brands/{brand}/runs", json={"source": source})
+        return str(self.submit(f"/brands/{brand}/runs", source=source)["run"])
+
+    def submit(self, path: str, **body: Any) -> Any:
+        """Post to the API; return its answer."""
+        answer = self.http.post(path, json=body)
         answer.raise_for_status()
-        return str(answer.json()["run"])
+        return answer.json()
 
     def wait(self, run: str, *, patience_s: float = PATIENCE_S) -> Any:
         """Wait until nothing more will happen to a run, and return it."""
@@ -113,6 +121,21 @@ class Stage:
     def brand(self, name: str, count: int, missing: int = 0, start: int = 0) -> Any:
         """Take a brand to its end."""
         return self.wait(self.start(name, self.origin.source(count, missing, start)))
+
+    def stray(self, body: dict[str, Any]) -> None:
+        """Put a message into the gather queue, as a stranger may."""
+        dsn = (self._data / "postgres.dsn").read_text(encoding="utf-8").strip()
+
+        async def send() -> None:
+            connection = await asyncpg.connect(dsn)
+            try:
+                await connection.execute(
+                    "select pgmq.send($1, $2::jsonb)", GATHER_QUEUE, json.dumps(body)
+                )
+            finally:
+                await connection.close()
+
+        self.loop.call(send())
 
 
 def until(ask: Callable[[], T], true: Callable[[T], bool], *, patience_s: float = PATIENCE_S) -> T:
@@ -147,7 +170,7 @@ def open_stage(data: Path, *, port: int = 0) -> Iterator[Stage]:
                 told = up.stderr.readline()
                 found = re.search(r"dashboard at (http://[^,\s]+)", told)
                 assert found, told + up.stderr.read()
-                with closing(Stage(found[1], loop, origin)) as stage:
+                with closing(Stage(found[1], loop, origin, data)) as stage:
                     ready = f"{found[1]}/readyz"
                     until(lambda: stage.http.get(ready).status_code, lambda status: status == 200)
                     yield stage

@@ -11,6 +11,13 @@ from tests.browser.origin import picture
 from tests.browser.stage import Stage
 
 SHOWN = WALL - 3
+PASTE = """
+(bytes) => {
+  const clipboardData = new DataTransfer();
+  clipboardData.items.add(new File([new Uint8Array(bytes)], 'b.png', {type: 'image/png'}));
+  document.dispatchEvent(new ClipboardEvent('paste', {clipboardData, bubbles: true}));
+}
+"""
 
 
 def test_the_gallery_shows_and_filters_and_has_an_address_for_everything(
@@ -61,6 +68,12 @@ def test_search_by_words_by_a_picture_and_by_more_like_this(
     expect(page.get_by_alt_text("What you search by")).to_be_visible()
     expect(found.first.get_by_text("1.00")).to_be_visible()
     expect(found.first).to_contain_text(wall)
+    pasted = found.first.get_attribute("data-asset")
+    page.get_by_role("button", name="Not any more").click()
+    expect(page.get_by_text("Find a picture by what it shows")).to_be_visible()
+    page.evaluate(PASTE, list(picture(20_041)))
+    expect(page.get_by_alt_text("What you search by")).to_be_visible()
+    expect(found.first).to_have_attribute("data-asset", pasted or "")
     found.first.click()
     drawer = page.get_by_role("dialog", name=title)
     expect(drawer).to_be_visible()
@@ -126,18 +139,19 @@ def test_groups_clusters_look_and_snapshots_are_shown(stage: Stage, page: Page, 
     expect(page.get_by_text("1.000").first).to_be_visible()
 
 
-def test_an_export_is_made_and_fetched(stage: Stage, page: Page, wall: str) -> None:
+def test_g7_an_export_is_made_followed_to_its_end_and_fetched(
+    page: Page, wall: str, log: Log
+) -> None:
     page.goto(f"/brands/{wall}/exports")
+    expect(page.get_by_text("None yet")).to_be_visible()
+    asked = len(log.requests)
     page.locator("li", has_text="CSV").get_by_role("button", name="Export").click()
     made = page.locator("[data-export]").first
-    expect(made).to_be_visible()
-    again = page.get_by_role("button", name="Look again")
     file = made.get_by_role("button", name=re.compile(r"\.csv"))
-    for _ in range(100):
-        if file.count():
-            break
-        again.click()
-        page.wait_for_timeout(200)
+    expect(file).to_be_visible()
+    told = page.get_by_role("status").filter(has_text=f"{wall} is exported as csv")
+    expect(told).to_be_visible()
+    assert log.requests[asked:] == [f"POST /api/v1/brands/{wall}/exports"]
     with page.expect_download() as download:
         file.click()
     lines = download.value.path().read_text(encoding="utf-8").splitlines()

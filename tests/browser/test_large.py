@@ -80,7 +80,6 @@ def _staged(body: bytes) -> Staged:
     )
 
 
-@pytest.mark.prove
 def test_twenty_thousand_scroll_smoothly_and_lie_on_the_map(
     browser: Browser, loop: Loop, migrated_dsn: str, tmp_path: Path
 ) -> None:

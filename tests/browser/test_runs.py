@@ -116,13 +116,65 @@ def test_g7_a_cut_socket_is_told_of_and_caught_up_with(stage: Stage, page: Page,
     assert [line for line in log.requests[asked:] if "/me" not in line] == []
 
 
+def test_g7_what_died_while_it_slept_is_found_on_waking(stage: Stage, page: Page) -> None:
+    asleep = False
+    sockets: list[WebSocketRoute] = []
+
+    def route(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        server = socket.connect_to_server()
+        mine = len(sockets)
+        # A connection that is gone without having said so: nothing comes through any more.
+        socket.on_message(lambda text: None if asleep and mine == 1 else server.send(text))
+        server.on_message(lambda text: None if asleep and mine == 1 else socket.send(text))
+
+    page.route_web_socket(re.compile("/ws$"), route)
+    page.clock.install()
+    page.goto("/")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    asleep = True
+    stage.brand("slept through", 6, start=11_000)
+    assert page.locator("[data-brand='slept through']").count() == 0
+    page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    page.clock.run_for(6_000)
+    expect(page.locator("[data-brand='slept through']")).to_contain_text("6 assets")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    assert len(sockets) == 2
+
+
+def test_g7_what_is_shown_is_called_stale_when_nobody_answers(page: Page) -> None:
+    away = False
+
+    def route(socket: WebSocketRoute) -> None:
+        if away:
+            socket.close(code=1012)
+        else:
+            sockets.append(socket)
+            socket.connect_to_server()
+
+    sockets: list[WebSocketRoute] = []
+    page.route_web_socket(re.compile("/ws$"), route)
+    page.clock.install()
+    page.goto("/")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    away = True
+    sockets[-1].close(code=1012)
+    expect(page.locator("[data-link=reconnecting]")).to_be_visible()
+    page.clock.run_for(16_000)
+    expect(page.locator("[data-link=stale]")).to_contain_text("as of")
+    away = False
+    page.clock.run_for(9_000)
+    expect(page.locator("[data-link=live]")).to_be_visible()
+
+
 def test_failed_items_are_redriven_from_the_page(stage: Stage, page: Page) -> None:
     state = stage.brand("mended", 10, missing=4, start=5000)
     page.goto(f"/runs/{state['id']}")
     page.locator("[data-reason=not_found]").click()
     expect(page.get_by_text("/missing/5000.png")).to_be_visible()
     stage.loop.soon(stage.origin.mend)
-    page.get_by_role("button", name="Redrive 4 items").click()
+    expect(page.get_by_role("button", name="Redrive 4 items")).to_be_visible()
+    page.get_by_role("button", name="Redrive these 4").click()
     page.wait_for_url(lambda url: state["id"] not in url)
     expect(page.locator("[data-standing]")).to_have_text("Committed")
     expect(page.locator("[data-commit=added]")).to_have_text("4")

@@ -32,7 +32,7 @@ from triptych.errors import (
     TaskNotFound,
 )
 from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
-from triptych.model import AiState, RunState
+from triptych.model import AiState, ItemResult, Reason, RunKind, RunState
 from triptych.ports import (
     AssetFilter,
     Audit,
@@ -186,6 +186,29 @@ class ApiContract:
         first = await catalogue.redrive_run(run_id, new_id=new_id, policy=POLICY)
         again = await catalogue.redrive_run(run_id, new_id=new_id, policy=POLICY)
         assert (first.created, again.created, again.run.id) == (True, False, new_id)
+
+    async def test_some_reasons_of_a_committed_run_are_redriven(self, catalogue: Catalogue) -> None:
+        run_id = (await open_run(catalogue)).run.id
+        items = await catalogue.expect(run_id, new_items(12), cursor=None, limit=LIMIT)
+        reasons = [Reason.THROTTLED, Reason.TIMEOUT, Reason.NOT_FOUND, Reason.TIMEOUT]
+        results = [
+            ItemResult(item.key, None, reason, "")
+            for item, reason in zip(items[:4], reasons, strict=True)
+        ]
+        results += [done(item) for item in items[4:]]
+        await catalogue.settle(run_id, results, limit=LIMIT)
+        await catalogue.seal(run_id)
+        with pytest.raises(Conflict):
+            await catalogue.redrive_run(run_id, new_id=uuid4(), policy=POLICY, reasons=reasons)
+        assert (await catalogue.commit(run_id)).state is RunState.COMMITTED
+        with pytest.raises(Conflict):
+            await catalogue.redrive_run(
+                run_id, new_id=uuid4(), policy=POLICY, reasons=[Reason.FORBIDDEN]
+            )
+        opened = await catalogue.redrive_run(
+            run_id, new_id=uuid4(), policy=POLICY, reasons=[Reason.TIMEOUT]
+        )
+        assert (opened.run.kind, opened.run.expected) == (RunKind.ADD, 2)
 
     async def test_one_claim_for_a_key_whoever_races(self, catalogue: Catalogue) -> None:
         claims = await asyncio.gather(*(catalogue.claim_task(asks(), **KEPT) for _ in range(6)))

@@ -20,7 +20,6 @@ from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
     AiState,
     Colour,
-    Insight,
     Item,
     ItemResult,
     ItemState,
@@ -32,7 +31,7 @@ from triptych.model import (
     RunState,
     Staged,
 )
-from triptych.ports import AssetVectors, BrandCells, Catalogue, DeadLetter, Marks, Opened
+from triptych.ports import Catalogue, DeadLetter, Opened
 from triptych.urls import item_key
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
@@ -316,21 +315,6 @@ class CatalogueContract:
             await catalogue.redrive_run(whole.id, new_id=uuid4(), policy=POLICY)
         assert (await catalogue.runs("nike", limit=1))[0].id == whole.id, "no run was left behind"
 
-    async def test_g5_ai_happens_once_a_commit(self, catalogue: Catalogue) -> None:
-        old = await committed(catalogue)
-        new = await committed(catalogue)
-        assert await catalogue.begin_ai("nike", old.id) is None
-        assert (await catalogue.run(old.id)).ai_state is AiState.SUPERSEDED
-        claimed = await catalogue.begin_ai("nike", new.id)
-        assert claimed is not None
-        insights = [Insight("duplicates", {"groups": []}, seconds=0.5), Insight("x", None, "boom")]
-        assert await catalogue.finish_ai(new.id, insights)
-        assert not await catalogue.finish_ai(new.id, [])
-        assert await catalogue.begin_ai("nike", new.id) is None
-        assert list(await catalogue.insights(new.id)) == insights
-        ended = await catalogue.run(new.id)
-        assert (ended.ai_state, ended.ai_reason) == (AiState.DONE, "failed steps: x")
-
     async def test_g7_a_listener_hears_of_every_changed_run(self, catalogue: Catalogue) -> None:
         async with catalogue.changes() as changed:
             run_id = (await open_run(catalogue)).run.id
@@ -339,76 +323,6 @@ class CatalogueContract:
             await catalogue.pause(run_id, paused=True)
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
             assert (await catalogue.run(run_id)).version > before.version
-
-    async def test_marks_and_vectors_are_published_with_the_insights(
-        self, catalogue: Catalogue
-    ) -> None:
-        first = await committed(catalogue)
-        assert await catalogue.earlier_ai(first.id) is None
-        assets = await catalogue.assets(first.id, after=None, limit=10)
-        keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8).reshape(-1, 16)
-        marks = Marks(
-            keys,
-            {
-                "cluster": ["a", None, "b", "a", None],
-                "tags": [["x", "y"], [], None, ["z"], None],
-                "x": [0.5, -1.0, 0.0, 2.0, None],
-                "mine": [{"n": 1}, None, None, None, None],
-            },
-        )
-        space = AssetVectors("space", keys[:2], np.eye(2, 8, dtype=np.float16))
-        for _ in range(2):  # Again by a stranger's message: it replaces what was there.
-            assert await catalogue.begin_ai("nike", None)
-            await catalogue.note_ai(first.id, {"step": "x", "share": 0.5})
-            assert (await catalogue.run(first.id)).ai_progress == {"step": "x", "share": 0.5}
-            insights = [Insight("x", {"n": 1})]
-            assert await catalogue.finish_ai(first.id, insights, marks=marks, vectors=[space])
-        assert (await catalogue.run(first.id)).ai_progress == {}
-        await catalogue.note_ai(first.id, {"step": "late"})
-        assert (await catalogue.run(first.id)).ai_progress == {}
-        second = await committed(catalogue, content="new")
-        published = await catalogue.earlier_ai(second.id)
-        assert published is not None
-        assert (published.run_id, list(published.insights)) == (first.id, insights)
-        assert published.marks.keys.tolist() == keys[:4].tolist(), "of the last nothing was said"
-        assert published.marks.values["cluster"] == ["a", None, "b", "a"]
-        assert published.marks.values["tags"] == [["x", "y"], [], None, ["z"]]
-
-    async def test_brands_are_read_in_the_cells_that_describe_their_present_snapshots(
-        self, catalogue: Catalogue
-    ) -> None:
-        async def describe(brand: str, content: str) -> Run:
-            run = await committed(catalogue, content=content, brand=brand)
-            assets = await catalogue.assets(run.id, after=None, limit=2)
-            keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8)
-            space = AssetVectors("cells", keys.reshape(-1, 16), np.eye(2, 8, dtype=np.float16))
-            cells = [{"key": asset.key.hex(), "size": 3} for asset in assets]
-            await catalogue.begin_ai(brand, run.id)
-            insights = [Insight("across", {"cells": cells})]
-            assert await catalogue.finish_ai(run.id, insights, vectors=[space])
-            return run
-
-        await describe("adidas", "old")
-        adidas = await describe("adidas", "new")
-        await describe("nike", "same")
-        puma = await describe("puma", "same")
-        await committed(catalogue, brand="undescribed")
-
-        async def page(after: str | None, limit: int, step: str = "across") -> list[BrandCells]:
-            return list(
-                await catalogue.brand_cells(step, "cells", besides="nike", after=after, limit=limit)
-            )
-
-        first, second = await page(None, 1), await page("adidas", 9)
-        assert [(one.brand, one.run_id) for one in first] == [("adidas", adidas.id)]
-        assert [(one.brand, one.run_id) for one in second] == [("puma", puma.id)]
-        assert [cell["size"] for cell in second[0].cells] == [3, 3]
-        assert [key.tobytes().hex() for key in second[0].vectors.keys] == [
-            cell["key"] for cell in second[0].cells
-        ]
-        assert second[0].vectors.vectors.tolist() == np.eye(2, 8).tolist()
-        assert await page("puma", 9) == []
-        assert await page(None, 9, "clusters") == []
 
     async def test_g7_a_feed_tells_of_runs_and_brands(self, catalogue: Catalogue) -> None:
         async with catalogue.feed(catch_up_s=PATIENCE_S) as feed, asyncio.timeout(PATIENCE_S):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.api_contract import ApiContract
 from tests.contract.catalogue_contract import CatalogueContract, open_run
+from tests.contract.insights_contract import InsightsContract
 from tests.contract.retention_contract import RetentionContract
 from tests.contract.search_contract import (
     SearchContract,
@@ -64,6 +65,10 @@ class TestPostgresCatalogue(CatalogueContract):
 
 
 class TestPostgresRetention(RetentionContract):
+    """Nothing of Postgres' own."""
+
+
+class TestPostgresForTheAiPhase(InsightsContract):
     """Nothing of Postgres' own."""
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,12 +14,14 @@ from triptych.adapters.sqs.entries import (
     ATTRIBUTES_MAX,
     BATCH_BYTES,
     BATCH_ENTRIES,
+    MESSAGE_BYTES,
     batches,
     decode_body,
     encode,
     encode_body,
     encode_headers,
     entry_bytes,
+    fitting,
     group_id,
 )
 from triptych.messages import HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN, Message
@@ -78,6 +81,19 @@ def test_batches_keep_within_count_and_size_and_lose_nothing(sizes: list[int]) -
     for first, second in itertools.pairwise(made):
         full = len(first) == BATCH_ENTRIES
         assert full or sum(map(entry_bytes, first)) + entry_bytes(second[0]) > BATCH_BYTES
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\x00", "\U0001f600"])
+@pytest.mark.parametrize("more", [-2000, -100, 0, 1, 2000])
+def test_g4_a_dead_letter_is_never_too_large(more: int, letter: str) -> None:
+    reason = "é" * 400
+    body = letter * ((MESSAGE_BYTES + more) // len(letter.encode()))
+    message = Message(body, {HEADER_REASON: reason, HEADER_ORIGIN_ID: "1"}, "nike")
+    entry = encode(fitting(message), 0)
+    size = entry_bytes(encode(message, 0))
+    assert entry_bytes(entry) <= MESSAGE_BYTES
+    assert entry_bytes(entry) > min(size, MESSAGE_BYTES) - 4, "no more is cut than must be"
+    assert encode_body(body).startswith(entry["MessageBody"])
 
 
 @given(TEXT.filter(bool), TEXT.filter(bool))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from aws_local.cloud import Cloud, open_cloud
+from aws_local.cloud import PREFIX, Cloud, open_cloud
+from aws_local.emulator import REGION
 
 from tests.faults.partition import Partition, open_partition
 from tests.faults.world import serve_pictures, write_manifest
 from triptych.adapters.postgres.session import Database
+from triptych.adapters.sqs.queue import SqsQueue
 from triptych.client import Client, open_client
+from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Delivery, Headers, Message
 from triptych.model import AiState, Run, RunState
 
 pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("aws-shape")]
@@ -140,6 +145,60 @@ async def test_g2_g4_workers_killed_while_they_work(
 
     run = await shape.run("killed", sources("killed"), kill)
     right(run)
+    await once(shape, run)
+
+
+async def out(queue: SqsQueue) -> dict[str, Delivery]:
+    """Return half a window of messages at least, which stay where they are."""
+    found: dict[str, Delivery] = {}
+    while len(found) < QUICK["dispatch_window"] // 2:  # type: ignore[operator]
+        some = await queue.receive(URL_QUEUE, limit=100, visibility_s=1, wait_s=5)
+        found |= {delivery.id: delivery for delivery in some}
+    return found
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_g2_g5_every_message_comes_again_and_late(
+    shape: Shape, sources: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in shape.cloud.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    queue = SqsQueue(region=REGION, prefix=PREFIX)
+    brand = "doubled"
+    sent = [0]
+
+    async def again(run_id: UUID) -> None:
+        messages = [Message({"brand": brand}, Headers(run_id).encode(), brand)]
+        for name in (GATHER_QUEUE, AI_QUEUE):
+            await queue.send(name, messages * 3)
+
+    async def double() -> None:
+        # What they hold is given to others meanwhile: they come back late, too.
+        for worker in shape.cloud.workers:
+            worker.send_signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                found = await out(queue)
+            copies = [Message(each.body, each.headers, brand) for each in found.values()]
+            await queue.send(URL_QUEUE, copies * 3)
+            sent[0] = len(copies)
+            run_id = Headers.decode(copies[0].headers).run_id
+            assert run_id is not None
+            await again(run_id)
+        finally:
+            for worker in shape.cloud.workers:
+                worker.send_signal(signal.SIGCONT)
+
+    run = await shape.run(brand, sources(brand), double)
+    right(run)
+    assert sent[0] >= 1
+    await again(run.id)
+    async with asyncio.timeout(PATIENCE_S):
+        while any(depth.waiting or depth.in_flight for depth in await queue.depths()):
+            await asyncio.sleep(0.2)
+    await queue.close()
+    right(await shape.client.run(run.id))
     await once(shape, run)
 
 

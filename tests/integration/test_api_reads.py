@@ -158,7 +158,9 @@ async def test_failures_of_an_active_run_are_counted_too(api: Api) -> None:
 
 async def test_the_machinery_is_shown(api: Api) -> None:
     ids = await fill(api)
-    assert {q["queue"] for q in (await api.get("/queues")).json["items"]} >= {"url-process-queue"}
+    queues = (await api.get("/queues")).json
+    assert {q["queue"] for q in queues["items"]} >= {"url-process-queue"}
+    assert queues["dead_letters"] == 2
     newest, oldest = await walk(api, "/dead-letters", 1)
     assert (newest["message_id"], newest["body"]) == ("m2", "no object")
     assert oldest["run"] == str(ids["old"])

@@ -141,6 +141,10 @@ async def test_pause_resume_cancel_and_redrive(api: Api) -> None:
     late = await api.post(f"/runs/{active}/pause")
     assert (late.status, late.json["reason"]) == (409, "run-ended")
     key = {"Idempotency-Key": "k1"}
+    none = await api.post(f"/runs/{ids['new']}/redrive", json={"reasons": ["too_large"]})
+    assert none.status == 409
+    wrong = await api.post(f"/runs/{ids['new']}/redrive", json={"reasons": ["no such"]})
+    assert (wrong.status, wrong.json["field"]) == (422, "reasons.0")
     first = await api.post(f"/runs/{ids['new']}/redrive", headers=key)
     again = await api.post(f"/runs/{ids['new']}/redrive", headers=key)
     assert (first.status, first.body) == (202, again.body)

@@ -1,7 +1,4 @@
-"""G8: a worker's memory does not grow with the brand, nor does what a URL costs.
-
-``FULL=1`` takes 10,000 and 100,000 URLs; without it, 1,000 and 10,000.
-"""
+"""G8: a worker's memory does not grow with the brand, nor does what a URL costs."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from tests.faults.world import PICTURES, Workers, environment, picture, write_ma
 from triptych.live.watch import watch
 from triptych.model import RunState
 
-FEW, MANY = (10_000, 100_000) if os.environ.get("FULL") else (1_000, 10_000)
+FEW, MANY = 10_000, 100_000
 GROWTH_MAX_MB = 60
 DEARER_MAX = 1.3
 """How many times as much processor time a URL of the large brand may cost."""

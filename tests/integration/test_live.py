@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from tests.integration.live_world import PATIENCE_S, client, open_world
 from triptych.live.limits import RUN_EVERY_S
+from triptych.ports import DeadLetter, WorkerState
 from triptych.states import run_of_state
 
 CHANGES = 40
@@ -136,6 +138,41 @@ async def test_queues_are_told_of_when_their_depth_changes(migrated_dsn: str) ->
         last = await one.until("state", topic="queues")
         while any(queue["waiting"] or queue["in_flight"] for queue in last["state"]["queues"]):
             last = await one.until("state", topic="queues")
+
+
+async def test_dead_letters_that_wait_are_counted_as_they_come_and_go(migrated_dsn: str) -> None:
+    async with open_world(migrated_dsn) as world, client(world) as one:
+        await one.subscribe("queues")
+        first = await one.until("state", topic="queues")
+        assert first["state"]["dead_letters"] == 0
+        for number in range(3):
+            letter = DeadLetter("url-process-queue", f"m{number}", {}, {}, "no object", None)
+            await world.catalogue.bury(letter)
+        waiting = first
+        while waiting["state"]["dead_letters"] < 3:
+            waiting = await one.until("state", topic="queues")
+        assert (await world.catalogue.letters_kept(limit=2)).waiting == 2
+        newest = waiting["state"]["newest_letter"]
+        assert await world.catalogue.redrive_letters(ids=None, queue=None, limit=10) == 3
+        while waiting["state"]["dead_letters"]:
+            waiting = await one.until("state", topic="queues")
+        assert waiting["version"] > first["version"]
+        # One is sent again and another comes at once: as many wait as before, and it is told of.
+        await world.catalogue.bury(DeadLetter("url-process-queue", "m9", {}, {}, "none", None))
+        while waiting["state"]["newest_letter"] == newest:
+            waiting = await one.until("state", topic="queues")
+
+
+async def test_workers_are_told_of_as_they_come_and_go(migrated_dsn: str) -> None:
+    async with open_world(migrated_dsn) as world, client(world) as one:
+        await one.subscribe("workers")
+        assert (await one.until("state", topic="workers"))["state"] == {"workers": []}
+        worker = WorkerState(uuid4(), "host", 1, "1", ["ai"], {"q": 2}, False, datetime.now(UTC))
+        await world.catalogue.beat(worker, forget_s=60)
+        (shown,) = (await one.until("state", topic="workers"))["state"]["workers"]
+        assert (shown["id"], shown["alive"], shown["doing"]) == (str(worker.id), True, {"q": 2})
+        await world.catalogue.leave(worker.id)
+        assert (await one.until("state", topic="workers"))["state"] == {"workers": []}
 
 
 async def test_g7_nobody_polls_one_subscription_and_no_other_request(migrated_dsn: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from triptych.cores import available_cores
+from triptych.cores import POOLS, available_cores
 from triptych.settings import Settings
 from triptych.wiring.components import embed_batch, embed_threads
 
@@ -58,3 +61,40 @@ def test_auto_shares_the_cores_between_workers(monkeypatch: pytest.MonkeyPatch) 
     fixed = Settings(embed_threads=3, embed_batch=5, workers=8)
     assert (embed_threads(fixed), embed_batch(fixed)) == (3, 5)
     assert embed_batch(Settings(embed_threads=20)) == 64
+
+
+COMMAND = """
+import sys
+from triptych.cli.app import main
+sys.argv = ["triptych", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+FUNCTION = "import triptych.lambdas.handlers"
+POOLS_IN_USE = """
+import json, sys
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_info
+json.dump({pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()}, sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "told", "threads"),
+    [(COMMAND, {}, 1), (FUNCTION, {}, 1), (COMMAND, dict.fromkeys(POOLS, "3"), 3)],
+)
+def test_what_computes_uses_one_thread_unless_told(
+    entry: str, told: dict[str, str], threads: int
+) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in POOLS}
+    ended = subprocess.run(
+        [sys.executable, "-c", entry + POOLS_IN_USE],
+        env={**inherited, **told},
+        capture_output=True,
+        check=True,
+    )
+    # OpenBLAS takes no more threads than there are cores.
+    blas = min(threads, os.cpu_count() or 1)
+    assert json.loads(ended.stderr) == {"openblas": blas, "openmp": threads}

@@ -49,7 +49,7 @@ NEAR = st.fixed_dictionaries(
     optional={
         "topics": st.lists(
             st.fixed_dictionaries({"topic": st.text() | JSON}, optional={"after": JSON})
-            | st.sampled_from(["brands", "queues", "run:", "brand:nike"])
+            | st.sampled_from(["brands", "queues", "workers", "run:", "brand:nike"])
             | JSON,
             max_size=3,
         )

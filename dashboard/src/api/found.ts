@@ -20,7 +20,7 @@ export interface Duplicates {
 
 export interface Cluster {
   id?: string;
-  label?: string;
+  label?: string | null;
   size: number;
   representatives: string[];
   members: string[];

@@ -1,5 +1,6 @@
 /** What the tabs of a brand share. */
 
+import type { Cluster } from '../api/found';
 import type { InsightsShown } from '../api/types';
 import type { BrandState } from '../live/protocol';
 
@@ -17,3 +18,7 @@ export function found<T>(insights: InsightsShown | undefined, kind: string): T |
 
 export const failure = (insights: InsightsShown, kind: string): string | null =>
   insights.items.find((each) => each.kind === kind)?.error ?? null;
+
+/** What a cluster is called: not every one has a name. */
+export const clusterName = ({ label }: Pick<Cluster, 'label'>, place: number): string =>
+  label || `Cluster ${place + 1}`;

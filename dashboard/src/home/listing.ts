@@ -3,7 +3,7 @@
 import type { BrandState } from '../live/protocol';
 
 export const ORDERS = {
-  recent: 'Lately moved',
+  recent: 'Newest run',
   name: 'Name',
   assets: 'Most assets',
   failed: 'Most failures',

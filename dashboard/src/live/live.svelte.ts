@@ -2,20 +2,26 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 import { api } from '../api/client';
-import type { RunShown } from '../api/types';
 import { session } from '../session.svelte';
 import { Connection, type Link } from './connection';
 import type { ServerFrame, Topic } from './protocol';
 import { type LiveModel, emptyModel, lastSeq, reduce } from './reducer';
 
+/** What a topic's last state is handed to: null when the thing is no longer there. */
+type Ending = (state: unknown) => void;
+
 class Live {
+  readonly #told = $state(emptyModel().told);
   readonly model: LiveModel = {
     ...emptyModel(),
     brands: new SvelteMap(),
     runs: new SvelteMap(),
     timelines: new SvelteMap(),
     paces: new SvelteMap(),
+    tasks: new SvelteMap(),
     queues: new SvelteMap(),
+    workers: new SvelteMap(),
+    told: this.#told,
   };
   link = $state<Link>('connecting');
   /** Milliseconds: ticks once a second, for "3 min. ago" and the like. */
@@ -23,7 +29,7 @@ class Live {
   heardAt = $state(0);
   server = $state('');
   readonly #connection: Connection;
-  readonly #enders = new Set<(run: RunShown) => void>();
+  readonly #followed = new Map<string, { stop: () => void; told: Ending }>();
 
   constructor() {
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
@@ -52,16 +58,23 @@ class Live {
     return this.#connection.want(topic, options);
   }
 
-  /** Be told of every run that ends, until what is returned is called. */
-  onEnd(told: (run: RunShown) => void): () => void {
-    this.#enders.add(told);
-    return () => this.#enders.delete(told);
+  /** Follow what has an end until it has come, whatever view is open by then. */
+  follow(topic: `run:${string}` | `task:${string}`, told: Ending): void {
+    if (!this.#followed.has(topic)) this.#followed.set(topic, { stop: this.want(topic), told });
   }
 
   #take(frame: ServerFrame): void {
     this.heardAt = Date.now();
     if (frame.type === 'hello') this.server = frame.server;
-    for (const run of reduce(this.model, frame)) for (const told of this.#enders) told(run);
+    reduce(this.model, frame);
+    if (frame.type === 'state' && frame.final) this.#end(frame.topic, frame.state);
+  }
+
+  #end(topic: string, state: unknown): void {
+    const followed = this.#followed.get(topic);
+    this.#followed.delete(topic);
+    followed?.stop();
+    followed?.told(state);
   }
 }
 

@@ -1,8 +1,16 @@
 /** Frames of live status, as docs/reference/live.md has them. */
 
-import type { BrandShown, EventShown, QueueShown, RunShown } from '../api/types';
+import type {
+  BrandShown,
+  EventShown,
+  QueueShown,
+  RunShown,
+  TaskShown,
+  WorkerShown,
+} from '../api/types';
 
-export type Topic = 'brands' | 'queues' | `brand:${string}` | `run:${string}`;
+export type Topic =
+  'brands' | 'queues' | 'workers' | `brand:${string}` | `run:${string}` | `task:${string}`;
 /** A brand as live status tells it: without what only changes when somebody sets it. */
 export type BrandState = Omit<BrandShown, 'schedule' | 'due_at'>;
 
@@ -20,13 +28,25 @@ export type ServerFrame =
   | (StateFrame<RunShown> & { topic: `run:${string}` })
   | (StateFrame<BrandState> & { topic: `brand:${string}` })
   | (StateFrame<BrandState> & { topic: 'brands'; key: string })
+  | (StateFrame<TaskShown> & { topic: `task:${string}` })
   | (StateFrame<QueueState> & { topic: 'queues' })
+  | (StateFrame<CrewState> & { topic: 'workers' })
   | { type: 'listed'; topic: 'brands'; count: number }
   | { type: 'timeline'; topic: `run:${string}`; last: number; events: EventShown[] }
   | { type: 'error'; code: string; message: string; field?: string; topic?: string };
 
 export interface QueueState {
   queues: readonly QueueShown[];
+  /** Kept and not sent again, counted up to `LETTERS_MAX`. */
+  dead_letters: number;
+  /** Id of the newest that is kept. */
+  newest_letter: number | null;
+}
+
+export const LETTERS_MAX = 10_000;
+
+export interface CrewState {
+  workers: readonly WorkerShown[];
 }
 
 export type ClientFrame =

@@ -1,13 +1,13 @@
 /**
- * What is known of brands, runs and queues, and how each frame changes it.
+ * What is known of brands, runs, tasks, queues and workers, and how each frame changes it.
  *
  * States are whole and versioned, so a frame that comes late, twice or not at all does no harm: the
  * highest version that was seen of a thing stays. Snapshots of the API come through the same door.
  */
 
-import type { EventShown, QueueShown, RunShown } from '../api/types';
+import type { EventShown, QueueShown, RunShown, TaskShown, WorkerShown } from '../api/types';
 import { type Sample, sampled } from './pace';
-import type { BrandState, ServerFrame } from './protocol';
+import type { BrandState, CrewState, QueueState, ServerFrame } from './protocol';
 
 export interface LiveModel {
   brands: Map<string, BrandState>;
@@ -16,13 +16,23 @@ export interface LiveModel {
   timelines: Map<string, readonly EventShown[]>;
   /** How fast each run went, lately. */
   paces: Map<string, readonly Sample[]>;
+  tasks: Map<string, TaskShown>;
   queues: Map<string, QueueShown>;
-  /** Of the state of `queues`. */
-  queuesVersion: number;
+  workers: Map<string, WorkerShown>;
+  /** What is told of as one: their versions, and what is no list. */
+  told: Told;
   /** Brands that a listing under way has named; null when none is. */
   listing: Set<string> | null;
+}
+
+export interface Told {
   /** Every brand there is has been told once. */
   listed: boolean;
+  queuesVersion: number;
+  workersVersion: number;
+  /** Dead letters that wait to be sent again; null while that is not known. */
+  deadLetters: number | null;
+  newestLetter: number | null;
 }
 
 /** Events of a run that are kept in the page; the API has the others. */
@@ -34,59 +44,88 @@ export function emptyModel(): LiveModel {
     runs: new Map(),
     timelines: new Map(),
     paces: new Map(),
+    tasks: new Map(),
     queues: new Map(),
-    queuesVersion: -1,
+    workers: new Map(),
+    told: {
+      listed: false,
+      queuesVersion: -1,
+      workersVersion: -1,
+      deadLetters: null,
+      newestLetter: null,
+    },
     listing: null,
-    listed: false,
   };
 }
 
-/** Apply a frame. Return the runs that ended by it, for whoever waits for one. */
-export function reduce(model: LiveModel, frame: ServerFrame): RunShown[] {
+/** Apply a frame. */
+export function reduce(model: LiveModel, frame: ServerFrame): void {
   if (frame.type === 'subscribed' && frame.topics.includes('brands')) model.listing = new Set();
   if (frame.type === 'listed') endListing(model);
-  if (frame.type === 'timeline') addEvents(model, runOf(frame.topic), frame.events);
-  if (frame.type !== 'state') return [];
+  if (frame.type === 'timeline') addEvents(model, idOf(frame.topic), frame.events);
+  if (frame.type !== 'state') return;
   if (frame.topic === 'queues') {
-    if (frame.state) setQueues(model, frame.state.queues, frame.version);
-    return [];
+    if (frame.state) setQueues(model, frame.state as QueueState, frame.version);
+  } else if (frame.topic === 'workers') {
+    if (frame.state) setWorkers(model, (frame.state as CrewState).workers, frame.version);
+  } else if (frame.topic.startsWith('run:')) {
+    if (frame.state) setRun(model, frame.state as RunShown);
+    else forgetRun(model, idOf(frame.topic));
+  } else if (frame.topic.startsWith('task:')) {
+    if (frame.state) setTask(model, frame.state as TaskShown);
+    else model.tasks.delete(idOf(frame.topic));
+  } else {
+    const name = 'key' in frame ? frame.key : idOf(frame.topic);
+    if (frame.topic === 'brands') model.listing?.add(name);
+    if (frame.state) setBrand(model, frame.state as BrandState);
+    else model.brands.delete(name);
   }
-  if (frame.topic.startsWith('run:')) {
-    const id = runOf(frame.topic);
-    if (frame.state === null) forgetRun(model, id);
-    return frame.state ? setRun(model, frame.state as RunShown) : [];
-  }
-  const name = 'key' in frame ? frame.key : frame.topic.slice('brand:'.length);
-  if (frame.topic === 'brands') model.listing?.add(name);
-  if (frame.state === null) model.brands.delete(name);
-  return frame.state ? setBrand(model, frame.state as BrandState) : [];
 }
 
-export function setBrand(model: LiveModel, state: BrandState): RunShown[] {
+export function setBrand(model: LiveModel, state: BrandState): void {
   const known = model.brands.get(state.name);
-  const ended = state.latest ? setRun(model, state.latest) : [];
+  if (state.latest) setRun(model, state.latest);
   if (!known || state.version > known.version) {
     // Live status does not tell what only changes when somebody sets it.
     model.brands.set(state.name, { ...known, ...state });
   } else if ('schedule' in state && !('schedule' in known)) {
     model.brands.set(state.name, { ...state, ...known });
   }
-  return ended;
 }
 
 /** Take a run's state unless a newer one is known. */
-export function setRun(model: LiveModel, run: RunShown): RunShown[] {
+export function setRun(model: LiveModel, run: RunShown): void {
   const known = model.runs.get(run.id);
-  if (known && run.version <= known.version) return [];
+  if (known && run.version <= known.version) return;
   model.runs.set(run.id, run);
   model.paces.set(run.id, sampled(model.paces.get(run.id) ?? [], run));
-  return run.over && known && !known.over ? [run] : [];
 }
 
-export function setQueues(model: LiveModel, queues: readonly QueueShown[], version: number): void {
-  if (version < model.queuesVersion) return;
-  model.queuesVersion = version;
-  for (const queue of queues) model.queues.set(queue.queue, queue);
+/** Take a task's state. It has no version; one that has ended stays ended. */
+export function setTask(model: LiveModel, task: TaskShown): void {
+  if (!model.tasks.get(task.id)?.ended_at) model.tasks.set(task.id, task);
+}
+
+/** Take what is told of queues; a snapshot of the API has version 0. */
+export function setQueues(model: LiveModel, state: QueueState, version: number): void {
+  if (version < model.told.queuesVersion) return;
+  model.told.queuesVersion = version;
+  model.told.deadLetters = state.dead_letters;
+  model.told.newestLetter = state.newest_letter;
+  for (const queue of state.queues) model.queues.set(queue.queue, queue);
+}
+
+/** Take the list of workers; who is not on it has gone. */
+export function setWorkers(
+  model: LiveModel,
+  workers: readonly WorkerShown[],
+  version: number,
+): void {
+  if (version < model.told.workersVersion) return;
+  model.told.workersVersion = version;
+  const there = new Set(workers.map(({ id }) => id));
+  for (const id of [...model.workers.keys()]) if (!there.has(id)) model.workers.delete(id);
+  for (const worker of workers) model.workers.set(worker.id, worker);
 }
 
 /** Add events; those that are there already are passed over, so pages may overlap. */
@@ -109,7 +148,7 @@ function endListing(model: LiveModel): void {
     for (const name of [...model.brands.keys()]) if (!named.has(name)) model.brands.delete(name);
   }
   model.listing = null;
-  model.listed = true;
+  model.told.listed = true;
 }
 
 function forgetRun(model: LiveModel, id: string): void {
@@ -118,4 +157,4 @@ function forgetRun(model: LiveModel, id: string): void {
   model.paces.delete(id);
 }
 
-const runOf = (topic: string): string => topic.slice('run:'.length);
+const idOf = (topic: string): string => topic.slice(topic.indexOf(':') + 1);

@@ -128,6 +128,57 @@ function contains(xs: readonly number[], ys: readonly number[], x: number, y: nu
   return inside;
 }
 
+type Box = readonly [left: number, top: number, right: number, bottom: number];
+
+/** Patches of half a side: of so many pictures one is tried for each place that one may have. */
+const HALVES = 2;
+/** Columns of patches that are told apart in one number. */
+const STRIDE = 2 ** 20;
+
+/**
+ * Choose points whose pictures, so wide, can stand beside each other: for each patch of the map the
+ * one nearest its middle, unless its picture would lie on another's. Patches are of the map, not
+ * of the screen, so that a choice stays while the map is moved.
+ */
+export function spread(
+  map: MapData,
+  points: Iterable<number>,
+  [left, top, right, bottom]: Box,
+  side: number,
+  only: ReadonlySet<number> | null,
+): number[] {
+  const patch = side / HALVES;
+  const best = new Map<number, { point: number; off: number }>();
+  for (const point of points) {
+    if (only && !only.has(point)) continue;
+    const [x, y] = [map.x[point]!, map.y[point]!];
+    if (x < left || x > right || y < top || y > bottom) continue;
+    const [column, row] = [Math.floor(x / patch), Math.floor(y / patch)];
+    const off = Math.abs(x / patch - column - 0.5) + Math.abs(y / patch - row - 0.5);
+    const had = best.get(row * STRIDE + column);
+    if (!had || off < had.off) best.set(row * STRIDE + column, { point, off });
+  }
+  const taken = new Map<number, number>();
+  return [...best.values()]
+    .sort((a, b) => a.off - b.off || a.point - b.point)
+    .map(({ point }) => point)
+    .filter((point) => takes(map, point, side, taken));
+}
+
+/** Take a place if it is free: no picture nearer than one's own width. */
+function takes(map: MapData, point: number, side: number, taken: Map<number, number>): boolean {
+  const [x, y] = [map.x[point]!, map.y[point]!];
+  const [column, row] = [Math.floor(x / side), Math.floor(y / side)];
+  for (let near = row - 1; near <= row + 1; near++)
+    for (let beside = column - 1; beside <= column + 1; beside++) {
+      const other = taken.get(near * STRIDE + beside);
+      if (other === undefined) continue;
+      if (Math.abs(map.x[other]! - x) < side && Math.abs(map.y[other]! - y) < side) return false;
+    }
+  taken.set(row * STRIDE + column, point);
+  return true;
+}
+
 export function bounds(map: MapData): { left: number; top: number; width: number; height: number } {
   let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
   for (let point = 0; point < map.count; point++) {

@@ -83,3 +83,14 @@ export function failuresOf(events: readonly EventShown[]): Record<string, number
   }
   return sums;
 }
+
+/** How many steps the AI phase did, and in how many seconds; null if the timeline does not tell. */
+export function aiDone(events: readonly EventShown[]): { steps: number; took: number } | null {
+  const end = events.findLast(({ kind }) => kind === 'ai_done');
+  const start = events.findLast(({ kind, seq }) => kind === 'ai_started' && seq < (end?.seq ?? 0));
+  if (!end || !start) return null;
+  return {
+    steps: number(end.data['steps']),
+    took: (Date.parse(end.at) - Date.parse(start.at)) / 1000,
+  };
+}

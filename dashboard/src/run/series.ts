@@ -17,20 +17,18 @@ export interface Series {
 /** Live states nearer than this are drawn as one point. */
 const STEP_MS = 1_000;
 
+/** Values hold from their time to the next; the last time only ends what is before it. */
 export function series(pace: Pace, samples: readonly Sample[], begun: string): Series {
   const shown: Series = { at: [], settled: [], failed: [], p50: [], p95: [] };
-  const start = Date.parse(begun) / 1000;
-  const put = (at: number, values: Partial<Record<keyof Series, number | null>>): void => {
+  const put: Put = (at, values) => {
     shown.at.push(at);
-    for (const name of ['settled', 'failed', 'p50', 'p95'] as const)
-      shown[name].push(values[name] ?? null);
+    for (const name of COLUMNS) shown[name].push(values[name] ?? null);
   };
-  let until = start;
+  let until = Date.parse(begun) / 1000;
   for (const bucket of pace.buckets) {
     const at = Date.parse(bucket.at) / 1000;
     // A span in which nothing settled is no gap in what is known: it is zero.
-    for (let empty = until; at - empty > pace.width_s * 0.5; empty += pace.width_s)
-      put(empty, { settled: 0, failed: 0 });
+    if (at - until > pace.width_s * 0.5) put(until, { settled: 0, failed: 0 });
     put(at, {
       settled: bucket.settled / pace.width_s,
       failed: bucket.failed / pace.width_s,
@@ -39,22 +37,22 @@ export function series(pace: Pace, samples: readonly Sample[], begun: string): S
     });
     until = at + pace.width_s;
   }
-  addLive(samples, until * 1000, put);
+  until = addLive(samples, until, put);
+  if (shown.at.length)
+    put(until, Object.fromEntries(COLUMNS.map((name) => [name, last(shown, name)])));
   return shown;
 }
 
-function addLive(
-  samples: readonly Sample[],
-  afterMs: number,
-  put: (at: number, values: { settled: number; p50: number | null }) => void,
-): void {
-  let before: Sample | null = null;
+const COLUMNS = ['settled', 'failed', 'p50', 'p95'] as const;
+type Put = (at: number, values: Partial<Record<(typeof COLUMNS)[number], number | null>>) => void;
+const last = (shown: Series, name: (typeof COLUMNS)[number]): number | null =>
+  shown[name].at(-1) ?? null;
+
+/** Add what live states tell of the time after some second; return until when they tell. */
+function addLive(samples: readonly Sample[], after: number, put: Put): number {
+  let [before, until]: [Sample | null, number] = [null, after];
   for (const sample of samples) {
-    if (sample.at < afterMs) {
-      before = sample;
-      continue;
-    }
-    if (!before) {
+    if (sample.at <= after * 1000 || !before) {
       before = sample;
       continue;
     }
@@ -63,7 +61,8 @@ function addLive(
     const settled = ((sample.settled - before.settled) / span) * 1000;
     // Little's law: what is out, divided by what settles in a second, is how long one takes.
     const took = settled > 0 && sample.out > 0 ? sample.out / settled : null;
-    put(sample.at / 1000, { settled, p50: took });
-    before = sample;
+    put(Math.max(before.at / 1000, after), { settled, p50: took });
+    [before, until] = [sample, sample.at / 1000];
   }
+  return until;
 }

@@ -32,8 +32,6 @@ DETAIL_MAX_CHARS = 500
 
 log = structlog.get_logger(__name__)
 
-_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
 
 def problem(
     status: int,
@@ -73,7 +71,7 @@ def from_error(error: TriptychError) -> Response:
     title = (type(error).__doc__ or "").splitlines()[0]
     return problem(
         error.status,
-        "-".join(_WORDS.split(type(error).__name__)).lower(),
+        error.problem(),
         title,
         _printable(error.message),
         field=error.field if isinstance(error, BadInput) else None,

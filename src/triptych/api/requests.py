@@ -20,7 +20,7 @@ from pydantic import (
 from triptych.errors import InvalidBrand
 from triptych.exports.formats import ExportFormat
 from triptych.messages import BRAND_MAX_CHARS, QUEUES, URL_MAX_CHARS, check_brand
-from triptych.model import RunState
+from triptych.model import Reason, RunState
 from triptych.ports.webhooks import Event
 
 PAGE_DEFAULT = 50
@@ -299,6 +299,19 @@ class WebhookGiven(Given):
     ]
     brand: Annotated[
         BrandText | None, Field(description="Of this brand only; else of all of them.")
+    ] = None
+
+
+class RedriveGiven(Given):
+    """Which failed items of a run are to be tried again; without it, all of them."""
+
+    reasons: Annotated[
+        list[Annotated[Reason, Field(strict=False)]] | None,
+        Field(
+            min_length=1,
+            max_length=len(Reason),
+            description="Only those that failed for one of these. Of committed runs.",
+        ),
     ] = None
 
 

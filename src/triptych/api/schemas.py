@@ -234,9 +234,13 @@ class QueueShown(Answer):
 
 
 class QueuesShown(Answer):
-    """The queues."""
+    """The queues, and the dead letters that wait to be sent again."""
 
     items: list[QueueShown]
+    dead_letters: Annotated[
+        int, Field(description="Kept and not sent again; counted up to 10,000.")
+    ]
+    newest_letter: Annotated[int | None, Field(description="Id of the newest that is kept.")]
 
 
 class DeadLetterShown(Answer):

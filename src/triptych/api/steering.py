@@ -12,7 +12,13 @@ from triptych.api.auth import Operating
 from triptych.api.once import IdempotencyKey, Operation, Outcome, once
 from triptych.api.parts import BrandPath, Parts
 from triptych.api.problems import documented
-from triptych.api.requests import LettersGiven, PolicyGiven, ReembedGiven, RunGiven
+from triptych.api.requests import (
+    LettersGiven,
+    PolicyGiven,
+    RedriveGiven,
+    ReembedGiven,
+    RunGiven,
+)
 from triptych.api.schemas import TaskShown
 from triptych.api.sources import check_source
 from triptych.errors import BrandNotFound, Conflict, RunNotFound
@@ -215,15 +221,21 @@ def _steered(
     responses=documented(RunNotFound, Conflict),
 )
 async def redrive_run(
-    request: Request, parts: Parts, identity: Operating, run: UUID, key: IdempotencyKey = None
+    request: Request,
+    parts: Parts,
+    identity: Operating,
+    run: UUID,
+    body: RedriveGiven | None = None,
+    key: IdempotencyKey = None,
 ) -> answers.Json:
     """In a run of their own, which the task names."""
+    given = body or RedriveGiven()
 
     async def work(made: UUID) -> Outcome:
-        redriven = await parts.registry.redrive(run, new_id=made)
+        redriven = await parts.registry.redrive(run, new_id=made, reasons=given.reasons)
         return Outcome(TaskState.ACCEPTED, redriven.id)
 
-    operation = Operation(request, parts, identity, key, "redrive", f"run:{run}")
+    operation = Operation(request, parts, identity, key, "redrive", f"run:{run}", body=given)
     return await once(operation, work)
 
 

@@ -20,7 +20,7 @@ from triptych.api.schemas import (
 )
 from triptych.errors import InvalidCursor, Unavailable
 from triptych.ports import KeptLetter
-from triptych.states import queue_state
+from triptych.states import LETTERS_COUNTED_MAX, WORKERS_MAX, queues_state, worker_state
 from triptych.telemetry.metrics import (
     CONTENT_TYPE,
     QUEUE_IN_FLIGHT,
@@ -28,9 +28,6 @@ from triptych.telemetry.metrics import (
     QUEUE_WAITING,
     exposition,
 )
-from triptych.workers.heartbeat import SILENT_S
-
-WORKERS_MAX = 1000
 
 router = APIRouter(tags=["system"])
 health = APIRouter(tags=["health"])
@@ -44,8 +41,10 @@ health = APIRouter(tags=["health"])
 )
 async def list_queues(parts: Parts) -> answers.Json:
     """Depth, messages in flight and the age of the oldest, dead-letter queues included."""
-    items = [queue_state(depth) for depth in await parts.queue.depths()]
-    return answers.Json({"items": items})
+    depths = await parts.queue.depths()
+    letters = await parts.catalogue.letters_kept(limit=LETTERS_COUNTED_MAX)
+    state = queues_state(depths, letters)
+    return answers.Json({"items": state.pop("queues"), **state})
 
 
 @router.get(
@@ -81,21 +80,7 @@ async def list_dead_letters(parts: Parts, asked: Annotated[PageAsked, Query()]) 
 @router.get("/workers", response_model=WorkersShown, summary="Show the workers")
 async def list_workers(parts: Parts) -> answers.Json:
     """Who is alive, in which version, and how many messages of which queue each holds."""
-    items = [
-        {
-            "id": seen.worker.id,
-            "host": seen.worker.host,
-            "pid": seen.worker.pid,
-            "version": seen.worker.version,
-            "phases": seen.worker.phases,
-            "alive": seen.silent_s < SILENT_S,
-            "stopping": seen.worker.stopping,
-            "started_at": seen.worker.started_at,
-            "silent_s": seen.silent_s,
-            "doing": seen.worker.doing,
-        }
-        for seen in await parts.catalogue.workers(limit=WORKERS_MAX)
-    ]
+    items = [worker_state(seen) for seen in await parts.catalogue.workers(limit=WORKERS_MAX)]
     return answers.Json({"items": items})
 
 

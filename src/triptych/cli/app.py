@@ -6,6 +6,7 @@ import typer
 
 from triptych.cli import operating, reading, runs, searching
 from triptych.cli.keys import keys
+from triptych.cores import one_thread_each
 
 COMMANDS = (
     runs.run,
@@ -50,4 +51,5 @@ app.add_typer(keys, name="keys")
 
 def main() -> None:
     """Run the command line."""
+    one_thread_each()
     app()

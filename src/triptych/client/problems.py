@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 from triptych import errors
 from triptych.errors import BadInput, ServerRefused, TriptychError
-
-_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
-
-def reason_of(kind: type[TriptychError]) -> str:
-    """Return the ``reason`` that a problem of an error's class has."""
-    return "-".join(_WORDS.split(kind.__name__)).lower()
 
 
 def _kinds(parent: type[TriptychError]) -> Iterator[type[TriptychError]]:
@@ -25,7 +17,7 @@ def _kinds(parent: type[TriptychError]) -> Iterator[type[TriptychError]]:
 
 
 KINDS = {
-    reason_of(kind): kind for kind in _kinds(TriptychError) if kind.__module__ == errors.__name__
+    kind.problem(): kind for kind in _kinds(TriptychError) if kind.__module__ == errors.__name__
 }
 
 

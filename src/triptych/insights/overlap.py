@@ -11,34 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
-from scipy import fft
 
+from triptych.insights.coarse import GRID, SIDE_MIN, Place, detail, likeliest
 from triptych.insights.views import Grey, View
 
-GRID = 32
-"""Side of the coarse grid, on which all places are tried."""
 PATCH = 48
 """Side of what is compared in blocks."""
 BLOCK = 8
-DETAIL_SIGMA = 3.0
-"""What is smooth over this many samples of a grid or patch is taken away, by a Gaussian."""
 NOISE_VARIANCE = 9.0
 """Of grey levels: blocks with less in both pictures show nothing; JPEG alone gives them some."""
-COARSE_NOISE = 1e-3
-SCALE_STEP = 1.05
-AREA_MIN = 0.25
-"""A part of a picture is sought down to this share of it: a crop to 60 % of each side has .36."""
-SIDE_MIN = 6
-"""Of a part, in cells of the grid."""
 RATIO_MAX = 1.25
 """Pictures are laid on one another as wholes if their aspect ratios differ by no more."""
-PEAKS = 2
-"""Places each way that are looked at more finely; the best `FINE` of all are."""
 FINE = 2
 MOVES_MAX = 5
 STEPS = (1 / GRID, 0.5 / GRID, 0.25 / GRID)
@@ -55,11 +41,6 @@ CHROMA_MIN = 8.0
 TELLING_MIN = 0.05
 """Share of the places that must have a colour in both."""
 HUE_COSINE_MIN = 0.7
-SCALES = SCALE_STEP ** -np.arange(0.0, 16.0)
-
-
-Place = tuple[float, float, float]
-"""Where a part lies: its width, left and top, as shares of the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +90,7 @@ class _Way:
         self._ratio = part.aspect / whole.aspect
         self._widest = min(1.0, self._ratio)
         patch = Image.fromarray(part.inside).resize((PATCH, PATCH), Image.Resampling.BILINEAR)
-        self._ours = _blocks(_detail(np.asarray(patch)))
+        self._ours = _blocks(detail(np.asarray(patch)))
 
     def as_wholes(self) -> Place | None:
         """Return where they lie as wholes, if they have about the same shape."""
@@ -139,7 +120,7 @@ class _Way:
             Image.Resampling.BILINEAR,
             (left * wide, top * tall, right * wide, bottom * tall),
         )
-        theirs, their_variance = _blocks(_detail(np.asarray(patch)))
+        theirs, their_variance = _blocks(detail(np.asarray(patch)))
         ours, our_variance = self._ours
         shows = np.maximum(our_variance, their_variance) > NOISE_VARIANCE
         agree = np.einsum("ij,ij->i", ours[shows], theirs[shows])
@@ -162,45 +143,8 @@ class _Way:
         return float((likeness > HUE_COSINE_MIN).mean())
 
     def peaks(self) -> list[Place]:
-        """Return the likeliest places by correlation on the coarse grid, one a scale at most."""
-        target = self._image.resize((GRID, GRID), Image.Resampling.BILINEAR)
-        grid = _detail(np.asarray(target))
-        parts = list(self._parts())
-        if not parts:
-            return []
-        spread = np.zeros((len(parts), GRID, GRID), np.float32)
-        for number, part in enumerate(parts):
-            spread[number, : part.shape[0], : part.shape[1]] = part - part.mean()
-        spectrum = fft.rfft2(grid) * np.conj(fft.rfft2(spread))
-        products = fft.irfft2(spectrum, s=(GRID, GRID))
-        sums, squares = _integral(grid), _integral(grid * grid)
-        found = []
-        for part, product, filled in zip(parts, products, spread, strict=True):
-            tall, wide = part.shape
-            area = tall * wide
-            variance = _windows(squares, tall, wide) - _windows(sums, tall, wide) ** 2 / area
-            energy = np.maximum(variance, COARSE_NOISE * area) * max(
-                float((filled * filled).sum()), COARSE_NOISE * area
-            )
-            correlation = product[: GRID - tall + 1, : GRID - wide + 1] / np.sqrt(energy)
-            top, left = divmod(int(correlation.argmax()), correlation.shape[1])
-            place = (wide / GRID, left / GRID, top / GRID)
-            found.append((float(correlation[top, left]), place))
-        found.sort(reverse=True)
-        return [self._held(*place) for _, place in found[:PEAKS]]
-
-    def _parts(self) -> Iterator[Grey]:
-        """Yield the part's details at each scale at which it may lie in the whole."""
-        image = Image.fromarray(self._part.inside)
-        seen = set()
-        for scale in SCALES:
-            wide, tall = scale * self._widest, scale * min(1.0, 1 / self._ratio)
-            size = (round(wide * GRID), round(tall * GRID))
-            if wide * tall < AREA_MIN or min(size) < SIDE_MIN:
-                return
-            if size not in seen:
-                seen.add(size)
-                yield _detail(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
+        """Return the likeliest places by correlation on the coarse grid."""
+        return [self._held(*place) for place in likeliest(self._part, self._whole)]
 
     def refined(self, score: float, place: Place) -> tuple[float, Place]:
         """Move the part about its place, by ever smaller steps, while that agrees better."""
@@ -249,19 +193,6 @@ def _chroma(seen: View, bounds: tuple[float, float, float, float]) -> Grey:
     return np.stack([np.asarray(plane) for plane in planes])
 
 
-@lru_cache(maxsize=64)
-def _blur(side: int) -> Grey:
-    """Return the matrix that blurs so many samples; at the ends with what there is."""
-    at = np.arange(side, dtype=np.float32)
-    weights = np.exp(-((at[:, None] - at[None, :]) ** 2) / (2 * DETAIL_SIGMA**2))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
-
-
-def _detail(grey: Grey) -> Grey:
-    smooth = _blur(grey.shape[0]) @ grey @ _blur(grey.shape[1]).T
-    return (grey - smooth).astype(np.float32, copy=False)
-
-
 def _blocks(patch: Grey) -> tuple[Grey, Grey]:
     count = PATCH // BLOCK
     tiles = patch.reshape(count, BLOCK, count, BLOCK).transpose(0, 2, 1, 3)
@@ -269,15 +200,3 @@ def _blocks(patch: Grey) -> tuple[Grey, Grey]:
     blocks = blocks - blocks.mean(axis=1, keepdims=True)
     energy = np.einsum("ij,ij->i", blocks, blocks)
     return blocks / np.sqrt(np.maximum(energy, 1e-6))[:, None], energy / (BLOCK * BLOCK)
-
-
-def _integral(grid: Grey) -> npt.NDArray[np.float64]:
-    whole = np.zeros((grid.shape[0] + 1, grid.shape[1] + 1))
-    whole[1:, 1:] = grid.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    return whole
-
-
-def _windows(integral: npt.NDArray[np.float64], tall: int, wide: int) -> npt.NDArray[np.float64]:
-    """Return the sum over the window at every place."""
-    right = integral[:, wide:] - integral[:, :-wide]
-    return right[tall:] - right[:-tall]

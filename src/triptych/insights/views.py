@@ -36,7 +36,7 @@ Grey = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class View:
     """A small picture without its frame."""
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 
 from triptych.errors import TaskNotFound, Unavailable
+from triptych.live.crew import Crew
 from triptych.live.depths import Depths
 from triptych.live.hints import Hints
 from triptych.live.limits import (
@@ -30,6 +31,7 @@ from triptych.live.protocol import (
     QUEUES,
     RUN_PREFIX,
     TASK_PREFIX,
+    WORKERS,
     dump_state,
     id_of,
 )
@@ -93,7 +95,9 @@ class Hub:
         """How many of the topics are single brands."""
         self._brands = BrandsTopic()
         self._queues = Topic(QUEUES)
-        self._depths = Depths(queue, self._queues)
+        self._workers = Topic(WORKERS)
+        self._depths = Depths(queue, reading, self._queues)
+        self._crew = Crew(reading, self._workers)
         self._hints: Hints[Hint] = Hints(RUN_EVERY_S)
         self._timelines = asyncio.Semaphore(TIMELINE_READS)
 
@@ -112,6 +116,7 @@ class Hub:
             self.listening = True
             try:
                 group.create_task(self._depths.run())
+                group.create_task(self._crew.run())
                 group.create_task(self._read_hinted())
                 while True:
                     self._note(await feed.news())
@@ -129,6 +134,8 @@ class Hub:
             self._hints.add(ALL_BRANDS)
         elif topic is self._queues:
             self._depths.ask()
+        elif topic is self._workers:
+            self._crew.ask()
         elif name.startswith(TASK_PREFIX):
             self._hints.add(TaskHint(id_of(name)), at_once=True)
         else:
@@ -153,6 +160,8 @@ class Hub:
                 topic = self._brands
             elif name == QUEUES:
                 topic = self._queues
+            elif name == WORKERS:
+                topic = self._workers
             elif name.startswith(RUN_PREFIX):
                 topic = RunTopic(name, id_of(name), self._timeline)
             elif name.startswith(TASK_PREFIX):

@@ -25,7 +25,7 @@ TOPICS_MAX = 100
 ID_MAX_CHARS = 64
 SEQ_MAX = 2**53 - 1
 """The largest integer that JavaScript tells from its neighbours."""
-BRANDS, QUEUES = "brands", "queues"
+BRANDS, QUEUES, WORKERS = "brands", "queues", "workers"
 RUN_PREFIX, BRAND_PREFIX, TASK_PREFIX = "run:", "brand:", "task:"
 
 
@@ -35,7 +35,7 @@ def check_topic(name: str) -> str:
     Raises:
         ValueError: it names no topic.
     """
-    if name in {BRANDS, QUEUES}:
+    if name in {BRANDS, QUEUES, WORKERS}:
         return name
     if name.startswith(RUN_PREFIX):
         return f"{RUN_PREFIX}{id_of(name)}"
@@ -46,7 +46,7 @@ def check_topic(name: str) -> str:
             return f"{BRAND_PREFIX}{check_brand(name.removeprefix(BRAND_PREFIX))}"
         except InvalidBrand as error:
             raise ValueError(error.message) from error
-    message = "name `brands`, `brand:NAME`, `run:ID`, `task:ID` or `queues`"
+    message = "name `brands`, `brand:NAME`, `run:ID`, `task:ID`, `queues` or `workers`"
     raise ValueError(message)
 
 
@@ -67,7 +67,7 @@ TopicName = Annotated[
     str,
     Field(
         max_length=TOPIC_MAX_CHARS,
-        description="`brands`, `brand:NAME`, `run:ID`, `task:ID` or `queues`.",
+        description="`brands`, `brand:NAME`, `run:ID`, `task:ID`, `queues` or `workers`.",
         examples=["run:0b6e0c4e-7c0b-4f0e-9d53-3f2a8f1f7a11", "brand:nike", "brands", "queues"],
     ),
     AfterValidator(check_topic),

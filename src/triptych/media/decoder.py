@@ -11,7 +11,12 @@ from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
 from triptych.media.exchange import ANSWER, REQUEST, TEXT_MAX_BYTES, Wanted, write_picture
 from triptych.media.shrink import shrink
+from triptych.media.svg import looks_like_svg
 from triptych.model import Reason
+
+DRAWING_MAX_BYTES = 1024**3
+"""Address space while an SVG is drawn. What comes out is small; masks within masks would take
+gigabytes on their way to the deadline."""
 
 
 def main() -> None:
@@ -19,10 +24,12 @@ def main() -> None:
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rb") as source:
         while head := source.read(REQUEST.size):
             wanted, size, length, max_pixels, memory, seconds = REQUEST.unpack(head)
-            _limit_memory(memory)
             # The worker may be gone by the time a picture hangs: then nobody else ends this.
             signal.alarm(seconds)
-            ok, content = _answer(Wanted(wanted), source.read(length), size, max_pixels)
+            body = source.read(length)
+            drawn = min(memory, DRAWING_MAX_BYTES) if looks_like_svg(body) else memory
+            _limit_memory(drawn, at_most=memory)
+            ok, content = _answer(Wanted(wanted), body, size, max_pixels)
             signal.alarm(0)
             line.sendall(ANSWER.pack(ok, len(content)) + content)
 
@@ -42,9 +49,10 @@ def _failure(reason: Reason, detail: str) -> bytes:
     return f"{reason.value}\n{detail}".encode("utf-8", "replace")[:TEXT_MAX_BYTES]
 
 
-def _limit_memory(limit: int) -> None:
-    if sys.platform == "linux" and resource.getrlimit(resource.RLIMIT_AS)[0] != limit:
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+def _limit_memory(limit: int, *, at_most: int) -> None:
+    """Set this process' address space; a later limit may be higher, up to ``at_most``."""
+    if sys.platform == "linux" and resource.getrlimit(resource.RLIMIT_AS) != (limit, at_most):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, at_most))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from triptych.ports.browsing import (
     Difference,
     FailedItem,
     KeptLetter,
+    Letters,
     NearColour,
     Pace,
     PaceBucket,
@@ -22,7 +23,7 @@ from triptych.ports.browsing import (
 )
 from triptych.ports.catalogue import Catalogue
 from triptych.ports.embedder import Embedder
-from triptych.ports.presence import Presence, SeenWorker, WorkerState
+from triptych.ports.presence import BEAT_S, SILENT_S, Presence, SeenWorker, WorkerState
 from triptych.ports.queue import Queue, QueueDepth
 from triptych.ports.reading import FailureGroup, Feed, News, Reading
 from triptych.ports.registry import DeadLetter, Due, Opened, Outgoing, Registry, Settlement
@@ -35,7 +36,9 @@ from triptych.ports.text import TextEncoder
 from triptych.ports.webhooks import Webhook, Webhooks
 
 __all__ = [
+    "BEAT_S",
     "MARKS",
+    "SILENT_S",
     "Access",
     "Age",
     "Ai",
@@ -59,6 +62,7 @@ __all__ = [
     "Hits",
     "KeptAudit",
     "KeptLetter",
+    "Letters",
     "Marks",
     "NearColour",
     "Nearest",

@@ -133,6 +133,16 @@ class KeptLetter:
     redriven_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """How it stands with the dead letters: whatever happens to one changes either."""
+
+    waiting: int
+    """Not sent again."""
+    newest: int | None
+    """The highest id of those that are kept."""
+
+
 class Browsing(Protocol):
     """Pages. None of it locks."""
 
@@ -220,4 +230,8 @@ class Browsing(Protocol):
 
     async def letters_slice(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
         """Return dead letters, newest first."""
+        ...
+
+    async def letters_kept(self, *, limit: int) -> Letters:
+        """Tell how many dead letters wait, counted up to a limit, and which is the newest."""
         ...

@@ -8,6 +8,11 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+BEAT_S = 5.0
+"""Workers say that they are there about this often."""
+SILENT_S = 3.5 * BEAT_S
+"""A worker that was not heard of for so long counts as gone: three beats may be lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:

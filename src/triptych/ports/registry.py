@@ -14,6 +14,7 @@ from triptych.model import (
     Metadata,
     NewItem,
     Policy,
+    Reason,
     Run,
     RunKind,
 )
@@ -102,14 +103,24 @@ class Registry(Protocol):
         """
         ...
 
-    async def redrive_run(self, run_id: UUID, *, new_id: UUID, policy: Policy) -> Opened:
+    async def redrive_run(
+        self,
+        run_id: UUID,
+        *,
+        new_id: UUID,
+        policy: Policy,
+        reasons: Sequence[Reason] | None = None,
+    ) -> Opened:
         """Open a run of an ended run's failed items; what it had done and staged moves along.
 
+        With ``reasons`` only items that failed for one of them. A run that did not commit is tried
+        again as a whole: without its other failures it would commit what its policy refused.
         Safe to repeat: a run ``new_id`` that is there is returned.
 
         Raises:
             RunNotFound: no such run.
-            Conflict: it is still active, nothing of it failed, or its results are gone.
+            Conflict: it is still active, nothing of it failed so, its results are gone, or
+                ``reasons`` were given and it did not commit.
         """
         ...
 

@@ -15,11 +15,8 @@ from uuid import uuid4
 import structlog
 
 from triptych.errors import Unavailable
-from triptych.ports import Presence, WorkerState
+from triptych.ports import BEAT_S, Presence, WorkerState
 
-BEAT_S = 5.0
-SILENT_S = 3.5 * BEAT_S
-"""A worker that was not heard of for so long counts as gone: three beats may be lost."""
 FORGET_S = 3600.0
 """A worker that died without a word is shown for so long."""
 

@@ -21,6 +21,7 @@ from triptych.ports import (
     Difference,
     FailedItem,
     KeptLetter,
+    Letters,
     Pace,
     PaceBucket,
     Scheduled,
@@ -190,6 +191,11 @@ class PostgresBrowsing:
         since = LAST_ID if before is None else before
         rows = await self._database.rows("dead_letters_page", since, limit + 1)
         return sliced(rows, limit, _to_letter, lambda row: int(row["id"]))
+
+    async def letters_kept(self, *, limit: int) -> Letters:
+        """See `triptych.ports.Browsing.letters_kept`."""
+        (row,) = await self._database.rows("dead_letters_kept", limit)
+        return Letters(row["waiting"], row["newest"])
 
 
 P = TypeVar("P")

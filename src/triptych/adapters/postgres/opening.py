@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -96,7 +97,14 @@ class Opening:
         headers = Headers(run_id=run.id, traceparent=run.traceparent).encode()
         await tx.rows("owe", GATHER_QUEUE, body, headers, run.brand, run.id)
 
-    async def redrive_run(self, run_id: UUID, *, new_id: UUID, policy: Policy) -> Opened:
+    async def redrive_run(
+        self,
+        run_id: UUID,
+        *,
+        new_id: UUID,
+        policy: Policy,
+        reasons: Sequence[Reason] | None = None,
+    ) -> Opened:
         """See `triptych.ports.Registry.redrive_run`."""
 
         async def work(tx: Transaction) -> Opened:
@@ -107,6 +115,11 @@ class Opening:
                 raise RunNotFound(f"There is no run {run_id}.")
             old = to_run(old_row)
             _check_redrivable(old, collected=old_row["collected_at"] is not None)
+            if reasons is not None and old.state is not RunState.COMMITTED:
+                raise Conflict(
+                    f"Run {run_id} did not commit: it is redriven as a whole.",
+                    remedy="Redrive it without naming reasons.",
+                )
             # A committed run's other items are assets now: its failed ones are added to them.
             added = old.kind is RunKind.FULL and old.state is RunState.COMMITTED
             kind = RunKind.ADD if added else old.kind
@@ -125,13 +138,16 @@ class Opening:
                     f"Brand {old.brand!r} has an active run, {opened.run.id}.",
                     remedy="Redrive when it has ended, or cancel it.",
                 )
-            run = await self._take_over(tx, old_row, new_id)
+            run = await self._take_over(tx, old_row, new_id, reasons)
             return Opened(run, created=True)
 
         return await self._database.transact(work)
 
-    async def _take_over(self, tx: Transaction, old: asyncpg.Record, new_id: UUID) -> Run:
-        counts = await tx.row("redrive_items", old["id"], new_id, list(NEVER_REDRIVEN))
+    async def _take_over(
+        self, tx: Transaction, old: asyncpg.Record, new_id: UUID, reasons: Sequence[Reason] | None
+    ) -> Run:
+        only = None if reasons is None else [reason.value for reason in reasons]
+        counts = await tx.row("redrive_items", old["id"], new_id, list(NEVER_REDRIVEN), only)
         assert counts is not None
         ended_unsealed = not old["sealed"]
         lost = old["state"] != "committed" and counts["done"] < old["done"]

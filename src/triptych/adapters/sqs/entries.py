@@ -9,6 +9,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -29,6 +30,8 @@ BATCH_ENTRIES = 10
 BATCH_BYTES = 256 * 1024
 """Of a request, bodies and attributes together. SQS takes 1 MiB since August 2025; queues in front
 of a Lambda function, and emulators, may still hold to what was the limit before."""
+MESSAGE_BYTES = 1024 * 1024
+"""Of one message, as SQS takes it. Ours are far smaller; a stranger's may be as large."""
 ATTRIBUTES_MAX = 10
 ATTRIBUTE_CHARS = 1024
 """Of one value. A reason is a sentence; what is longer is cut."""
@@ -106,6 +109,19 @@ def entry_bytes(entry: Entry) -> int:
     for name, value in entry.get("MessageAttributes", {}).items():
         size += len(name) + len(value["DataType"]) + len(value["StringValue"].encode())
     return size
+
+
+def fitting(message: Message) -> Message:
+    """Return a message that SQS takes: with the beginning of its body, as text, if it is too large.
+
+    For dead letters: what is added to a stranger's message must not keep it from being one.
+    """
+    entry = encode(message, 0)
+    over = entry_bytes(entry) - MESSAGE_BYTES
+    if over <= 0:
+        return message
+    text = entry["MessageBody"].encode()
+    return replace(message, body=text[: len(text) - over].decode(errors="ignore"))
 
 
 def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

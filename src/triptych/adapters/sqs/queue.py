@@ -22,6 +22,7 @@ from triptych.adapters.sqs.entries import (
     batches,
     decode,
     encode,
+    fitting,
     visibility,
 )
 from triptych.errors import QueueUnavailable
@@ -146,7 +147,7 @@ class SqsQueue:
         headers = {**delivery.headers, HEADER_REASON: reason, HEADER_ORIGIN_ID: delivery.id}
         brand = delivery.body.get("brand") if isinstance(delivery.body, dict) else None
         copy = Message(delivery.body, headers, brand if isinstance(brand, str) else None)
-        await self.send(dead_letter_queue(delivery.queue), [copy])
+        await self.send(dead_letter_queue(delivery.queue), [fitting(copy)])
         await self.delete([delivery])
 
     async def depths(self) -> Sequence[QueueDepth]:

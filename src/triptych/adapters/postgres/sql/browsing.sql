@@ -189,3 +189,8 @@ select position from items where run_id = $1 and position > $2 order by position
 
 -- dead_letters_page --
 select * from dead_letters where id < $1 order by id desc limit $2
+
+-- dead_letters_kept --
+select (select count(*) from (select from dead_letters where redriven_at is null limit $1) as first)
+           as waiting,
+       (select max(id) from dead_letters) as newest

@@ -305,6 +305,7 @@ with moved as (
     from items i left join staged s on s.run_id = i.run_id and s.key = i.key
     where i.run_id = $1 and (s.key is not null or i.state <> 'done')
       and coalesce(i.reason, '') <> all($3::text[])
+      and ($4::text[] is null or i.reason = any($4))
     returning state
 )
 select count(*) as expected, count(*) filter (where state = 'done') as done from moved

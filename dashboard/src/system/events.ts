@@ -1,0 +1,13 @@
+/** What webhooks may be told of, as it is said. */
+
+import type { components } from '../api/schema';
+
+export type WebhookEvent = components['schemas']['Event'];
+
+export const EVENTS: Record<WebhookEvent, string> = {
+  'run.committed': 'A run committed',
+  'run.failed': 'A run failed',
+  'run.cancelled': 'A run was cancelled',
+  'ai.done': 'An AI phase is done',
+  'ai.failed': 'An AI phase failed',
+};
