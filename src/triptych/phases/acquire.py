@@ -69,6 +69,8 @@ class AcquireLimits:
     concurrency: int
     """Downloads at a time; held from the first byte until the decoded image is embedded."""
     embed_batch: int
+    embed_calls: int
+    """Batches embedded at a time."""
     max_pixels: int
     decode: bool
     """Decode pictures; else they are kept as they are."""
@@ -112,7 +114,10 @@ class Acquire:
             self._known_assets, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
         self._embed: Batcher[npt.NDArray[np.uint8], npt.NDArray[np.float32]] = Batcher(
-            self._embeddings, size=limits.embed_batch, wait_s=EMBED_WAIT_S
+            self._embeddings,
+            size=limits.embed_batch,
+            wait_s=EMBED_WAIT_S,
+            parallel=limits.embed_calls,
         )
 
     async def handle(self, delivery: Delivery) -> None:
