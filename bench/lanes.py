@@ -28,7 +28,8 @@ from bench.track import CHANNEL
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".work" / "bench"
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
-READY_S = 180.0
+READY_S = 900.0
+"""Also for filling a database with a million rows."""
 ROUND_S = 3600.0
 STOP_S = 30.0
 REST_S = 0.5
