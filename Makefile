@@ -101,7 +101,6 @@ up: $(READY) $(DASHBOARD) ## Start everything, until Ctrl-C
 
 bench: $(READY) $(PEERS_READY) $(EMULATOR_READY) ## Measure Triptych beside its peers, an hour; ID=3 runs one row, FULL=1 its million too
 	$(BIN)/python -m bench $(ID)
-	$(BIN)/python -m bench.report
 
 bench-reduced: $(READY) $(PEERS_READY) $(EMULATOR_READY) ## Every row of the bench in small: that it runs
 	$(BIN)/python -m bench --reduced $(ID)

@@ -1,7 +1,8 @@
 """Run the bench: ``python -m bench [--reduced] [ROW …]``; ``make bench`` and ``make bench ID=3``.
 
-Results go to ``bench/results/latest.json`` row by row; of the reduced form, which only shows that
-every row runs, to ``reduced.json``. Interrupted, it goes on where it was when it is started again.
+Results go to ``bench/results/latest.json`` row by row, and from there to docs/performance.md; of
+the reduced form, which only shows that every row runs, to ``reduced.json``.
+Interrupted, it goes on where it was when it is started again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from types import ModuleType
 from rich.console import Console
 from rich.table import Table
 
+from bench import report
 from bench.lanes import PEERS, WORK
 from bench.results import Book, Entry
 from bench.rows import ROWS
@@ -84,6 +86,8 @@ def main() -> int:
             CONSOLE.print_exception()
             failed.append(row.ROW)
     shutil.rmtree(WORK / "lanes", ignore_errors=True)
+    if size == "full" and book.entries():
+        report.write(report.PAGE, report.IMAGES, book.entries())
     if failed:
         CONSOLE.print(f"failed: {failed}")
         return 1

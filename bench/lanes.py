@@ -22,13 +22,14 @@ from typing import Any
 
 import psutil
 
-from bench.spending import Peak, cpu_s, tree
+from bench.spending import STEP_S, Peak, cpu_s, tree
 from bench.track import CHANNEL
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".work" / "bench"
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
-READY_S = 180.0
+READY_S = 900.0
+"""Also for filling a database with a million rows."""
 ROUND_S = 3600.0
 STOP_S = 30.0
 REST_S = 0.5
@@ -56,7 +57,7 @@ class Spent:
         """Return this without what ``start`` took: a round that did next to nothing."""
         return Spent(
             max(self.wall_s - start.wall_s, 1e-9),
-            max(self.cpu_s - start.cpu_s, 1e-9),
+            max(self.cpu_s - start.cpu_s, STEP_S),
             self.peak_bytes,
             self.told,
         )
@@ -111,7 +112,7 @@ class Lane:
             self._channel.sendall(json.dumps(order).encode() + b"\n")
             told = self._hear()
             wall, cpu = time.perf_counter() - wall, cpu_s(self.pid) - cpu
-        return Spent(wall, cpu, peak.bytes, told)
+        return Spent(wall, max(cpu, STEP_S), peak.bytes, told)
 
     def log_tail(self) -> str:
         """Return what it wrote last."""

@@ -7,6 +7,8 @@ import threading
 import psutil
 
 SAMPLE_S = 0.25
+STEP_S = 0.01
+"""In which the kernel counts; what took less than one counts as one."""
 
 
 def tree(pid: int) -> list[psutil.Process]:

@@ -14,6 +14,7 @@ import uvloop
 
 from bench.track import Track
 from triptych.cli.frame import configure_logs
+from triptych.cli.up import keep_what_is_here
 from triptych.model import RunState
 from triptych.settings import Settings
 from triptych.wiring import connect, open_worker, own_database
@@ -46,6 +47,7 @@ async def main() -> None:
         connect(settings, dsn) as parts,
         open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
     ):
+        keep_what_is_here()  # As `triptych worker` does.
         working = asyncio.create_task(worker.run(stop))
         track.say()
         while (order := await track.next_order()) is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import uvloop
 
 from triptych.cli.frame import configure_logs
+from triptych.cli.up import keep_what_is_here
 from triptych.model import Item, ItemResult, Staged
 from triptych.phases.acquire import Acquire
 from triptych.settings import Settings
@@ -33,6 +34,7 @@ async def main(folder: str, dsn: str, work_ms: int) -> None:
         connect(settings, dsn) as parts,
         open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
     ):
+        keep_what_is_here()  # As `triptych worker` does.
         await worker.run(asyncio.Event())
 
 

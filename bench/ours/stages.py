@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,11 +24,12 @@ from bench.ours.brand import committed
 from bench.spending import tree
 from bench.track import Track
 from triptych.cli.frame import configure_logs
+from triptych.cli.up import keep_what_is_here
 from triptych.settings import Settings
 from triptych.wiring import connect, open_worker, own_database
 from triptych.workers.worker import Phase
 
-EVERY_S = 0.002
+EVERY_S = 0.005
 PLACES = (
     ("triptych/fetch/", "download"),
     ("/aiohttp/", "download"),
@@ -45,6 +47,13 @@ PLACES = (
 )
 """Parts of files' names, and the stage of what is in them; the first that fits."""
 EVENT_LOOP = "event loop"
+THREADS = (
+    ("MainThread", "main"),
+    ("objects", "store"),
+    ("tokio", "store"),
+    ("asyncio", "messages and tasks"),
+)
+"""How the names of threads begin, and what they do."""
 
 
 class Samples:
@@ -81,13 +90,15 @@ class Samples:
 
 
 def threads() -> dict[str, float]:
-    """Return the CPU-seconds of each kind of thread of this process."""
+    """Return the CPU-seconds of this process' threads: of the main one, and by what others do."""
     found: Counter[str] = Counter()
     tick = os.sysconf("SC_CLK_TCK")
+    names = {thread.native_id: thread.name for thread in threading.enumerate()}
     for task in Path("/proc/self/task").iterdir():
-        name, _, fields = (task / "stat").read_text().partition(") ")
-        values = fields.split()
-        kind = "main" if task.name == str(os.getpid()) else name.partition("(")[2]
+        head, _, rest = (task / "stat").read_text().rpartition(") ")
+        name, values = names.get(int(task.name), head.partition("(")[2]), rest.split()
+        # Those that bear no name are ONNX Runtime's, which works in its caller's, too.
+        kind = next((kind for start, kind in THREADS if name.startswith(start)), "embed")
         found[kind] += (int(values[11]) + int(values[12])) / tick
     return found
 
@@ -113,9 +124,12 @@ def parted(
     whole = sum(samples.values()) or 1.0
     for stage, taken in samples.items():
         stages[stage] += mine["main"] * taken / whole
-    # Threads bear no names that say more: those beside the main one store, hash and embed.
-    stages["store, embed (threads)"] += sum(s for name, s in mine.items() if name != "main")
-    return {name: round(1e6 * seconds / urls, 1) for name, seconds in stages.most_common()}
+    for stage, taken in mine.items():
+        if stage != "main":
+            stages[stage] += taken
+    return {
+        name: round(1e6 * seconds / urls, 1) for name, seconds in stages.most_common() if seconds
+    }
 
 
 def since(now: dict[str, float], before: dict[str, float]) -> dict[str, float]:
@@ -135,6 +149,7 @@ async def main() -> None:
         connect(settings, dsn) as parts,
         open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
     ):
+        keep_what_is_here()  # As `triptych worker` does.
         working = asyncio.create_task(worker.run(stop))
         track.say()
         while (order := await track.next_order()) is not None:

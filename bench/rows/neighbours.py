@@ -76,17 +76,20 @@ def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
         return Contender(name, module, {"vectors": path, "what": what, "out": out}, **more)
 
     peer = "bench.peers.neighbours_lane"
+    # As `triptych worker` runs: one thread a call. Peers take all cores, as they do by themselves.
+    alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     contenders = [
-        contender("pairs", "bench.ours.neighbours", "pairs"),
+        contender("pairs", "bench.ours.neighbours", "pairs", environment=alone),
         contender("sklearn", peer, "sklearn", python=PEERS),
         contender("faiss", peer, "faiss", python=PEERS),
-        contender("clusters", "bench.ours.neighbours", "labels"),
+        contender("clusters", "bench.ours.neighbours", "labels", environment=alone),
         contender("hdbscan", peer, "labels", python=PEERS),
     ]
     spent: dict[str, list[Spent]] = interleaved(laned(contenders, work), size["rounds"], tell)
     found = {each.name: np.load(each.arguments["out"]) for each in contenders}
     seconds = {name: [each.wall_s for each in every] for name, every in spent.items()}
     peak = {name: round(max(s.peak_bytes for s in every) / 1e6) for name, every in spent.items()}
+    cpu = {name: [round(s.cpu_s) for s in every] for name, every in spent.items()}
     entries = [
         compared(
             ROW,
@@ -98,6 +101,7 @@ def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
             FASTER,
             recall=rounded(recall(found["pairs"], found[name], vectors)),
             peak_MB={each: peak[each] for each in ("pairs", name)},
+            cpu_s={each: cpu[each] for each in ("pairs", name)},
         )
         for name, text in (
             ("sklearn", "scikit-learn, brute force"),
@@ -118,6 +122,7 @@ def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
             Aim("< 1", most=1.0),
             agreement_with_the_families={k: rounded(v) for k, v in families.items()},
             peak_MB={each: peak[each] for each in ("clusters", "hdbscan")},
+            cpu_s={each: cpu[each] for each in ("clusters", "hdbscan")},
         )
     )
     return entries

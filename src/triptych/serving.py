@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -92,9 +91,6 @@ async def serve(
         **options,
     )
     server = _Server(config)
-    # Whatever is here now stays until the end: the collector need not look at it ever again.
-    gc.collect()
-    gc.freeze()
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopping = asyncio.create_task(stop.wait())
     try:

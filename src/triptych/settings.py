@@ -114,12 +114,12 @@ class Settings(ToldSettings):
     flush_items: Count = Field(100, description="Finished items of a run that make a flush.")
     flush_s: Positive = Field(1.0, description="Seconds a finished item waits for a flush at most.")
     embed_batch: CountOrAuto = Field(
-        AUTO, description="Images embedded in one call; `auto`: 8 a thread, 64 at most."
+        AUTO, description="Images embedded in one call of the model; `auto`: 8."
     )
     embed_threads: CountOrAuto = Field(
         AUTO,
-        description="Threads of one such call; `auto`: the cores that the machine and its "
-        "control group allow, divided by `TRIPTYCH_WORKERS`.",
+        description="Such calls at a time, each on a thread; `auto`: the cores that the machine "
+        "and its control group allow, divided by `TRIPTYCH_WORKERS`.",
     )
     gather_concurrency: Count = Field(8, description="Brands gathered at a time in one worker.")
     ai_concurrency: Count = Field(1, description="Brands in the AI phase at a time in one worker.")

@@ -135,6 +135,12 @@ async def test_pictures_are_stored_as_they_are_where_nothing_is_decoded(
         for asset in assets:
             assert await store.get(asset.object_key) == picture(int(asset.metadata["position"]))
             assert (asset.media_type, asset.phash, asset.embedding) == ("image/png", None, None)
+    async with local_at(tmp_path) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        assert (run.state, run.kept) == (RunState.COMMITTED, 12)
+        for asset in await snapshot(local, "nike"):
+            assert (asset.width, asset.height) == (48, 48)
+            assert asset.phash is not None
 
 
 async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(

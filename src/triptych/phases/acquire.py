@@ -69,6 +69,8 @@ class AcquireLimits:
     concurrency: int
     """Downloads at a time; held from the first byte until the decoded image is embedded."""
     embed_batch: int
+    embed_calls: int
+    """Batches embedded at a time."""
     max_pixels: int
     decode: bool
     """Decode pictures; else they are kept as they are."""
@@ -112,7 +114,10 @@ class Acquire:
             self._known_assets, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
         self._embed: Batcher[npt.NDArray[np.uint8], npt.NDArray[np.float32]] = Batcher(
-            self._embeddings, size=limits.embed_batch, wait_s=EMBED_WAIT_S
+            self._embeddings,
+            size=limits.embed_batch,
+            wait_s=EMBED_WAIT_S,
+            parallel=limits.embed_calls,
         )
 
     async def handle(self, delivery: Delivery) -> None:
@@ -185,17 +190,33 @@ class Acquire:
 
         From its stored object: nothing is downloaded. What is no picture stays as it is.
         """
-        if known.phash is None or known.model == self._model:
+        undecoded = self._is_undecoded(known)
+        if not undecoded and (known.phash is None or known.model == self._model):
             return known
         body = await self._store.get(known.object_key)
         decoded = await self._decoded(body)
         if isinstance(decoded, str):
             raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
+        if undecoded:
+            known = replace(
+                known,
+                width=decoded.width,
+                height=decoded.height,
+                phash=decoded.phash,
+                colours=decoded.colours,
+            )
         return replace(known, embedding=await self._embedding(decoded), model=self._model)
 
+    def _is_undecoded(self, known: Staged) -> bool:
+        """Tell whether a picture was stored as it is, and is to be decoded now."""
+        as_it_is = known.phash is None and known.media_type.startswith("image/")
+        return as_it_is and self._limits.decode
+
     async def _acquire(self, item: Item, known: Staged | None, turn: Turn) -> Staged:
-        if known is not None and known.model != self._model and known.phash is not None:
-            known = None  # Its bytes are stored, but have to be embedded again.
+        if known is not None and (
+            self._is_undecoded(known) or (known.model != self._model and known.phash is not None)
+        ):
+            known = None  # Its bytes are stored, but have to be decoded and embedded again.
         validators = Validators(known.etag, known.last_modified) if known else None
         with FETCH_SECONDS.time():
             fetched = await self._fetcher.fetch(item.url, validators, source=item.source)

@@ -33,10 +33,9 @@ from triptych.settings import AUTO, Settings
 BUNDLED = "bundled"
 NONE = "none"
 SUMMARY_CONNECTIONS = 1
-EMBED_BATCH_A_THREAD = 8
+EMBED_BATCH = 8
 """Measured with the bundled model: an image costs the same processor time in any batch of 1 to 32,
-so a batch need only be large enough to keep the threads busy; what is larger only waits longer."""
-EMBED_BATCH_MAX = 64
+and a tenth more where the threads share a batch instead of taking one each."""
 
 
 def address_guard(settings: Settings) -> AddressGuard:
@@ -140,17 +139,15 @@ def open_text_encoder(
 
 
 def embed_threads(settings: Settings) -> int:
-    """Return the threads of one call of the model: this worker's share of the cores."""
+    """Return how many calls of the model run at a time: this worker's share of the cores."""
     if settings.embed_threads != AUTO:
         return settings.embed_threads
     return max(1, available_cores() // settings.workers)
 
 
 def embed_batch(settings: Settings) -> int:
-    """Return how many images go through the model together: enough for its threads."""
-    if settings.embed_batch != AUTO:
-        return settings.embed_batch
-    return min(EMBED_BATCH_MAX, EMBED_BATCH_A_THREAD * embed_threads(settings))
+    """Return how many images go through the model together."""
+    return EMBED_BATCH if settings.embed_batch == AUTO else settings.embed_batch
 
 
 def _model(settings: Settings) -> Path | None:

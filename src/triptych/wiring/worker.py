@@ -69,7 +69,7 @@ async def open_stations(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[
         ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
     """
     settings = parts.settings
-    models = LoadedModels(settings, threads=embed_threads(settings))
+    models = LoadedModels(settings, threads=1)  # Calls run side by side instead.
     async with AsyncExitStack() as stack:
         stations: list[Station] = []
         for phase in phases:
@@ -204,7 +204,9 @@ async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) ->
     cores = available_cores()
     decoders = Decoders(cores)
     stack.callback(decoders.close)
-    threads = stack.enter_context(ThreadPoolExecutor(cores + 1, thread_name_prefix="acquire"))
+    # Decoders are waited for in as many, and some are left for hashes of large bodies.
+    at_once = cores + embed_threads(settings) + 1
+    threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
     ways = _ways(settings, settings.acquire_concurrency)
     stack.push_async_callback(ways.close)
     fetcher = Fetcher(
@@ -222,6 +224,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) ->
     limits = AcquireLimits(
         concurrency=settings.acquire_concurrency,
         embed_batch=embed_batch(settings),
+        embed_calls=embed_threads(settings),
         max_pixels=settings.decode_max_pixels,
         decode=settings.decode,
         other_media=settings.other_media,
