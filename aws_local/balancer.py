@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import string
-import subprocess
 import sys
-import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from pathlib import Path
+
+from scripts.debian import unpacked
 
 from aws_local.emulator import HOST, PYTHON, free_port
 from aws_local.guard import ROOT, Guard
 
 TEMPLATE = ROOT / "deploy" / "alb.conf.template"
 UNPACKED = PYTHON.parents[1] / "nginx"
-APT_S = 300.0
 STOP_S = 10.0
 MAIN = string.Template(
     """daemon off;
@@ -42,51 +41,11 @@ def find_nginx() -> Path:
     """Return nginx: the installed one, or Debian's, fetched once.
 
     Raises:
-        RuntimeError: there is none, and this is no Debian.
+        CannotFetch: there is none, and this is no Debian.
     """
     if installed := shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin"):
         return Path(installed)
-    program = UNPACKED / "usr" / "sbin" / "nginx"
-    if program.exists():
-        return program
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        message = "nginx is not installed, and there is no apt-get to fetch it with."
-        raise RuntimeError(message)
-    with tempfile.TemporaryDirectory(dir=UNPACKED.parent, prefix="nginx.") as own:
-        _fetch(Path(own))
-        program.parent.mkdir(parents=True, exist_ok=True)
-        # At once, as another process may be doing the same.
-        (Path(own) / "usr" / "sbin" / "nginx").replace(program)
-    return program
-
-
-def _fetch(folder: Path) -> None:
-    """Unpack Debian's nginx below a folder; nothing is installed."""
-    # A bare machine has no lists of packages yet; these are our own.
-    for name in ("lists", "cache"):
-        (folder / name / "partial").mkdir(parents=True)
-    own = (f"-oDir::State::Lists={folder}/lists", f"-oDir::Cache={folder}/cache")
-    if not (
-        _apt(folder, "download", "nginx")
-        or (_apt(folder, *own, "update") and _apt(folder, *own, "download", "nginx"))
-    ):
-        message = "nginx cannot be fetched: install it."
-        raise RuntimeError(message)
-    (found,) = folder.glob("nginx_*.deb")
-    subprocess.run(["dpkg-deb", "-x", found, folder], check=True, timeout=APT_S)
-
-
-def _apt(folder: Path, *arguments: str) -> bool:
-    """Run apt-get in a folder; return whether it did what it was told."""
-    done = subprocess.run(
-        ["apt-get", "-qq", *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=APT_S,
-        check=False,
-    )
-    return done.returncode == 0
+    return unpacked(["nginx"], UNPACKED) / "usr" / "sbin" / "nginx"
 
 
 def write_configuration(folder: Path, port: int, api: Sequence[int], live: Sequence[int]) -> Path:

@@ -11,14 +11,12 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
+from scripts.debian import CannotFetch, unpacked
 
 from evals.page import ROOT
 
@@ -42,7 +40,6 @@ GCOMPRIS_PHOTOS = (
 STAMPS = "tuxpaint-stamps-default"
 """Cut-out photographs and drawings in folders by subject, each beside a text that names it."""
 ICONS = ROOT / "demo" / "node_modules" / "@lobehub" / "icons-static-png"
-APT_S = 600.0
 SIDE_MAX = 1_280
 """Photographs are brought to this side at most: they come with up to 5,640."""
 SIDE_MIN = 300
@@ -52,26 +49,10 @@ PICTURES = frozenset({".jpg", ".png", ".webp"})
 
 def package(name: str) -> Path:
     """Return the folder with a Debian package's files, fetched if it is not there."""
-    folder = FOLDER / name
-    if folder.is_dir():
-        return folder
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        sys.exit(f"error: the pictures come from Debian's {name}: run this on a Debian.")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=FOLDER) as place:
-        fetched = subprocess.run(
-            ["apt-get", "download", "-qq", name],
-            cwd=place,
-            timeout=APT_S,
-            check=False,
-        )
-        found = list(Path(place).glob("*.deb"))
-        if fetched.returncode or not found:
-            sys.exit(f"error: {name} cannot be fetched: run `apt-get update` first.")
-        unpacked = Path(place) / "unpacked"
-        subprocess.run(["dpkg-deb", "-x", found[0], unpacked], check=True, timeout=APT_S)
-        unpacked.rename(folder)
-    return folder
+    try:
+        return unpacked([name], FOLDER / name)
+    except CannotFetch as error:
+        sys.exit(f"error: {error}")
 
 
 def album() -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from typing import Literal
 from demo.service import serve
 from demo.world import load
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from tests.browser.stage import ARGUMENTS, Stage, chromium, open_stage, until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,10 @@ PLAY_S = 900.0
 PICTURES = 420
 RUNNING_AFTER = 230
 """Pictures that the run under way has got when it is held for its portrait."""
-SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+SIZES: dict[str, ViewportSize] = {
+    "wide": {"width": 1440, "height": 900},
+    "phone": {"width": 390, "height": 844},
+}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PAGE_MS = 120_000
 PICTURES_THERE = """

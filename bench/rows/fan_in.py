@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from aws_local.emulator import free_port
 
-from bench.debian import redis_command
 from bench.lanes import PEERS, Contender, Lane, Spent, interleaved, laned, running
+from bench.redis_server import redis_command
 from bench.results import Aim, Entry, compared
 
 ROW = 3

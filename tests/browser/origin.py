@@ -6,7 +6,7 @@ import asyncio
 import colorsys
 import io
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
@@ -111,7 +111,7 @@ async def serve_origin(port: int = 0) -> AsyncIterator[Origin]:
     """Serve on a free port of loopback."""
     origin = Origin()
     app = web.Application()
-    routes: list[tuple[str, Callable[..., object]]] = [
+    routes: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
         ("/list/{count}/{missing}/{start}.csv", origin.listing),
         ("/picture/{number}.png", origin.picture),
         ("/missing/{number}.png", origin.missing),
