@@ -73,6 +73,9 @@ async def test_commands_answer_alike_here_and_from_afar(cli: Cli, tmp_path: Path
         here, there = await both(cli, url, *args)
         assert there.json() == here.json()
         asset = here.json()["items"][0]["id"]
+        here, there = await both(cli, url, "redrive", "nike", "--reason", "too_large")
+        assert (there.code, there.err) == (here.code, here.err)
+        assert there.code == 1
         here, there = await both(cli, url, "similar", asset, "--brand", "nike", "--json")
         assert there.json() == here.json()
         exported = await away("export", "nike", "--to", str(tmp_path / "out"), "--format", "csv")

@@ -16,7 +16,7 @@ from triptych.client import Client, open_client
 from triptych.errors import BadInput, BrandNotFound
 from triptych.live.watch import watch
 from triptych.messages import check_brand
-from triptych.model import AiState, Asset, Brand, Insight, Run
+from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
 from triptych.ports import FailureGroup, QueueDepth
 from triptych.search.room import Matches, SearchRoom, Where
 from triptych.settings import Settings
@@ -62,7 +62,11 @@ class Desk(Protocol):
         ...
 
     async def steer(self, verb: str, run_id: UUID) -> Run:
-        """Pause, resume, cancel or redrive a run; return how it, or what it became, stands."""
+        """Pause, resume or cancel a run; return how it stands."""
+        ...
+
+    async def redrive(self, run_id: UUID, reasons: Sequence[Reason]) -> Run:
+        """Try a run's failed items again, those of some reasons or all; return the new run."""
         ...
 
     def watch(self, run_id: UUID) -> AsyncIterator[Run]:
@@ -134,6 +138,10 @@ class LocalDesk:
         """See `Desk.steer`."""
         steered: Run = await getattr(self._parts.registry, verb)(run_id)
         return steered
+
+    async def redrive(self, run_id: UUID, reasons: Sequence[Reason]) -> Run:
+        """See `Desk.redrive`."""
+        return await self._parts.registry.redrive(run_id, reasons=reasons or None)
 
     async def run(self, run_id: UUID) -> Run:
         """See `Desk.run`."""
@@ -231,6 +239,10 @@ class RemoteDesk:
     async def steer(self, verb: str, run_id: UUID) -> Run:
         """See `Desk.steer`."""
         return await self._client.steer(run_id, verb)
+
+    async def redrive(self, run_id: UUID, reasons: Sequence[Reason]) -> Run:
+        """See `Desk.redrive`."""
+        return await self._client.redrive(run_id, reasons=reasons)
 
     async def newest(self, brand: str) -> Run | None:
         """See `Desk.newest`."""

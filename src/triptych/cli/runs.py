@@ -22,7 +22,7 @@ from triptych.cli.frame import (
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
     from triptych.cli.desk import Desk
-    from triptych.model import Run
+    from triptych.model import Reason, Run
     from triptych.settings import Settings
 
 
@@ -157,7 +157,7 @@ def reembed(
 
 
 def _steer(verb: str, name: str, *, debug: bool, json: bool, data: Data, server: Server) -> None:
-    """Pause, resume, cancel or redrive a run and print how it stands."""
+    """Pause, resume or cancel a run and print how it stands."""
 
     async def work(settings: Settings) -> None:
         from triptych.cli.desk import find_run, open_desk
@@ -206,10 +206,39 @@ def cancel(
 
 def redrive(
     name: RunArgument,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option("--reason", help="Only items that failed for this; may be repeated [all]."),
+    ] = None,
     server: Server = None,
     data: Data = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Try an ended run's failed items again, in a run of their own."""
-    _steer("redrive", name, debug=debug, json=json, data=data, server=server)
+
+    async def work(settings: Settings) -> None:
+        from triptych.cli.desk import find_run, open_desk
+        from triptych.cli.output import print_json, print_run
+
+        reasons = [_known_reason(each) for each in reason or ()]
+        async with open_desk(settings) as desk:
+            found = await find_run(desk, name)
+            changed = await desk.redrive(found.id, reasons)
+        (print_json if json else print_run)(changed)
+
+    execute(work, debug=debug, data=data, server=server)
+
+
+def _known_reason(name: str) -> Reason:
+    from triptych.errors import BadInput
+    from triptych.model import Reason
+
+    try:
+        return Reason(name)
+    except ValueError:
+        raise BadInput(
+            f"There is no reason {name!r}.",
+            field="--reason",
+            remedy="`triptych failures RUN` shows those of a run.",
+        ) from None

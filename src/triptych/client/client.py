@@ -25,7 +25,7 @@ from triptych.client.nouns import (
 from triptych.client.problems import error_of
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed
 from triptych.live.client import task_remote, watch_remote
-from triptych.model import AiState, Asset, Brand, Insight, Run
+from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
 from triptych.ports import FailureGroup, QueueDepth
 from triptych.search.room import Matches
 from triptych.states import run_of_state
@@ -141,9 +141,10 @@ class Client:
         """Open a run that embeds a brand's snapshot anew."""
         return await self._opened(f"/brands/{_part(brand)}/reembed", {})
 
-    async def redrive(self, run_id: UUID) -> Run:
-        """Open a run of an ended run's failed items."""
-        return await self._opened(f"/runs/{run_id}/redrive")
+    async def redrive(self, run_id: UUID, *, reasons: Sequence[Reason] = ()) -> Run:
+        """Open a run of an ended run's failed items: those of some reasons, or all."""
+        body = {"reasons": [reason.value for reason in reasons]} if reasons else {}
+        return await self._opened(f"/runs/{run_id}/redrive", body)
 
     async def steer(self, run_id: UUID, verb: str) -> Run:
         """Pause, resume or cancel a run; return how it stands."""
