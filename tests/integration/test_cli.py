@@ -110,16 +110,16 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
         await cli("assets", "nike", "--after", first[-1]["key"], "--limit", "30", "--json")
     ).json()
     assert len({asset["url"] for asset in first + second}) == 54
+    for command in (["status"], ["status", "nike"], ["failures", "nike"], ["assets", "nike"]):
+        shown = await cli(*command)
+        assert (shown.code, shown.err) == (0, "")
+        assert "not_found" in shown.out or "nike" in shown.out
     unknown = await cli("redrive", "nike", "--reason", "bad_luck")
     assert unknown.code == 1
     assert "--reason: There is no reason 'bad_luck'" in unknown.err
     assert (await cli("redrive", "nike", "--reason", "too_large")).code == 1
     redriven = (await cli("redrive", "nike", "--reason", "not_found", "--json")).json()
     assert (redriven["state"], redriven["expected"]) == ("active", 1)
-    for command in (["status"], ["status", "nike"], ["failures", "nike"], ["assets", "nike"]):
-        shown = await cli(*command)
-        assert (shown.code, shown.err) == (0, "")
-        assert "not_found" in shown.out or "nike" in shown.out
 
 
 async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
