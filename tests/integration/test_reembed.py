@@ -16,6 +16,9 @@ from triptych.model import AiState, RunKind, RunState
 
 __all__ = ["site"]
 
+URLS = 40
+"""One is out at a time, so that the run is still under way when it is paused."""
+
 
 def another_model(folder: Path) -> str:
     return str(encoder(folder / "other.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8))
@@ -75,8 +78,8 @@ async def test_what_cannot_be_embedded_anew_stays_as_it_was(site: Site, tmp_path
 async def test_runs_of_other_kinds_wait_and_strangers_urls_are_acquired(
     site: Site, tmp_path: Path
 ) -> None:
-    source = write_manifest(tmp_path, site.base, "nike", 4)
-    async with local_at(tmp_path, embedder="none", source=source) as local:
+    source = write_manifest(tmp_path, site.base, "nike", URLS)
+    async with local_at(tmp_path, embedder="none", source=source, dispatch_window=1) as local:
         with pytest.raises(BrandNotFound):
             await local.registry.reembed("nike")
         first = await local.submit("nike", source=source)
@@ -88,12 +91,12 @@ async def test_runs_of_other_kinds_wait_and_strangers_urls_are_acquired(
         with pytest.raises(RunActive, match="being embedded anew"):
             await local.submit("nike", source=source)
         await local.queue.send(GATHER_QUEUE, [Message({"brand": "nike"})])
-        body = {"brand": "nike", "url": f"{site.base}/nike/77.png", "metadata": {}}
+        body = {"brand": "nike", "url": f"{site.base}/nike/777.png", "metadata": {}}
         await local.queue.send(URL_QUEUE, [Message(body)])
         async for state in local.watch(reembedding.id):
-            if state.expected == 5:
+            if state.expected == URLS + 1:
                 await local.registry.resume(reembedding.id)
                 break
         run = await ended(local, reembedding.id)
         assert (run.state, run.added) == (RunState.COMMITTED, 1)
-        assert f"{site.base}/nike/77.png" in {asset.url for asset in await snapshot(local, "nike")}
+        assert f"{site.base}/nike/777.png" in {asset.url for asset in await snapshot(local, "nike")}
