@@ -7,12 +7,12 @@ before it: near in both fingerprints, and the same to look at.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 
 import numpy as np
 import numpy.typing as npt
 
+from tests.integration.brand_at_scale import peak_mb
 from tests.unit.snapshots import snapshot_of
 from triptych.insights.context import Context
 from triptych.insights.duplicates import find_duplicates
@@ -59,7 +59,7 @@ def main(count: int) -> None:
     told = {name: value for name, value in result.items() if name != "groups"}
     told["missed"] = len(planted - found)
     told["made_up"] = len(found - planted)
-    told["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    told["peak_mb"] = round(peak_mb())
     print(json.dumps(told))
 
 
