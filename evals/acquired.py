@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from uuid import UUID
@@ -67,6 +68,26 @@ def acquire(pictures: Mapping[str, bytes], *, context: Context | None = None) ->
         media_types=[seen[4] for seen, _ in looked],
         colours=[seen[5] for seen, _ in looked],
         context=context or Context(pixels=lambda row, side: pixels(bodies[row], side)),
+    )
+
+
+def part(whole: Snapshot, rows: npt.NDArray[np.intp]) -> Snapshot:
+    """Return only some of a snapshot's assets."""
+    look = whole.context.pixels
+    return replace(
+        whole,
+        keys=whole.keys[rows],
+        urls=[whole.urls[row] for row in rows],
+        sha256=whole.sha256[rows],
+        phash=whole.phash[rows],
+        widths=whole.widths[rows],
+        heights=whole.heights[rows],
+        size_bytes=whole.size_bytes[rows],
+        embeddings=whole.embeddings[rows],
+        embedded=np.arange(rows.size),
+        media_types=[whole.media_types[row] for row in rows],
+        colours=[whole.colours[row] for row in rows],
+        context=replace(whole.context, pixels=lambda row, side: look(int(rows[row]), side)),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evals.acquired import acquire
+from evals.acquired import acquire, part
 from evals.page import Figure, Findings
 from evals.photos import icons, stamps
 from triptych.insights.cluster_identity import named
@@ -143,24 +143,6 @@ def _kept(snapshot: Snapshot, count: int) -> tuple[float, float]:
     later = replace(snapshot, context=_after(before, names))
     again = _named(later, _kmeans(snapshot, np.arange(len(snapshot)), count))
     return ours, _same(first, names, again)
-
-
-def part(snapshot: Snapshot, rows: Labels) -> Snapshot:
-    """Return only some of a snapshot's assets."""
-    return replace(
-        snapshot,
-        keys=snapshot.keys[rows],
-        urls=[snapshot.urls[row] for row in rows],
-        sha256=snapshot.sha256[rows],
-        phash=snapshot.phash[rows],
-        widths=snapshot.widths[rows],
-        heights=snapshot.heights[rows],
-        size_bytes=snapshot.size_bytes[rows],
-        embeddings=snapshot.embeddings[rows],
-        embedded=np.arange(rows.size),
-        media_types=[snapshot.media_types[row] for row in rows],
-        colours=[snapshot.colours[row] for row in rows],
-    )
 
 
 def _after(before: Snapshot, names: Column) -> Context:

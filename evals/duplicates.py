@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from evals.acquired import acquire
+from evals.acquired import acquire, part
 from evals.edits import EDITS
 from evals.page import Figure, Findings
 from evals.photos import album, icons, jpeg, reduced, stamps, wallpapers
@@ -114,28 +113,9 @@ def _recall(what: str, ours: Pairs, theirs: Pairs, cosine: Pairs, aim: str = "")
 def _found(whole: Snapshot, original: npt.NDArray[np.intp], edited: npt.NDArray[np.intp]) -> Pairs:
     """Return of which pictures the edit is grouped with its original."""
     rows = np.concatenate([original, edited])
-    marks = find_duplicates(_part(whole, rows)).marks["duplicates"]
+    marks = find_duplicates(part(whole, rows)).marks["duplicates"]
     halves = zip(marks[: len(original)], marks[len(original) :], strict=True)
     return np.array([first is not None and first == second for first, second in halves])
-
-
-def _part(whole: Snapshot, rows: npt.NDArray[np.intp]) -> Snapshot:
-    look = whole.context.pixels
-    return replace(
-        whole,
-        keys=whole.keys[rows],
-        urls=[whole.urls[row] for row in rows],
-        sha256=whole.sha256[rows],
-        phash=whole.phash[rows],
-        widths=whole.widths[rows],
-        heights=whole.heights[rows],
-        size_bytes=whole.size_bytes[rows],
-        embeddings=whole.embeddings[rows],
-        embedded=np.arange(len(rows)),
-        media_types=[whole.media_types[row] for row in rows],
-        colours=[whole.colours[row] for row in rows],
-        context=replace(whole.context, pixels=lambda row, side: look(int(rows[row]), side)),
-    )
 
 
 def _cosines(snapshot: Snapshot) -> npt.NDArray[np.float32]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evals.clusters import FIRST_SHARE, Labels, brands, part, subjects
+from evals.acquired import part
+from evals.clusters import FIRST_SHARE, Labels, brands, subjects
 from evals.page import Figure, Findings
 from triptych.insights.context import Context, Earlier
 from triptych.insights.map import find_map

@@ -7,6 +7,8 @@ committed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,9 @@ async def committed(parts: Parts, order: dict[str, Any]) -> None:
     assert (run.done, run.failed) == (order["urls"], 0), run
 
 
-async def main() -> None:
-    track = Track()
+@asynccontextmanager
+async def ready(track: Track) -> AsyncIterator[Parts]:
+    """Have a worker and its database run, and say so; gathers and acquires until the end."""
     configure_logs(debug=False)
     folder = Path(track.arguments["folder"])
     settings = Settings.load(
@@ -50,11 +53,17 @@ async def main() -> None:
         keep_what_is_here()  # As `triptych worker` does.
         working = asyncio.create_task(worker.run(stop))
         track.say()
+        yield parts
+        stop.set()
+        await working
+
+
+async def main() -> None:
+    track = Track()
+    async with ready(track) as parts:
         while (order := await track.next_order()) is not None:
             await committed(parts, order)
             track.say()
-        stop.set()
-        await working
 
 
 if __name__ == "__main__":

@@ -20,14 +20,9 @@ from types import FrameType
 import psutil
 import uvloop
 
-from bench.ours.brand import committed
+from bench.ours.brand import committed, ready
 from bench.spending import tree
 from bench.track import Track
-from triptych.cli.frame import configure_logs
-from triptych.cli.up import keep_what_is_here
-from triptych.settings import Settings
-from triptych.wiring import connect, open_worker, own_database
-from triptych.workers.worker import Phase
 
 EVERY_S = 0.005
 PLACES = (
@@ -138,20 +133,7 @@ def since(now: dict[str, float], before: dict[str, float]) -> dict[str, float]:
 
 async def main() -> None:
     track = Track()
-    configure_logs(debug=False)
-    folder = Path(track.arguments["folder"])
-    settings = Settings.load(
-        data=folder / "data", fetch_allow="127.0.0.0/8", **track.arguments["settings"]
-    )
-    stop = asyncio.Event()
-    async with (
-        own_database(settings) as dsn,
-        connect(settings, dsn) as parts,
-        open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
-    ):
-        keep_what_is_here()  # As `triptych worker` does.
-        working = asyncio.create_task(worker.run(stop))
-        track.say()
+    async with ready(track) as parts:
         while (order := await track.next_order()) is not None:
             samples = Samples()
             mine, below = threads(), processes()
@@ -160,8 +142,6 @@ async def main() -> None:
             samples.stop()
             spent = since(threads(), mine), since(processes(), below)
             track.say(stages=parted(samples.seconds, *spent, order["urls"]))
-        stop.set()
-        await working
 
 
 if __name__ == "__main__":

@@ -124,9 +124,9 @@ def pixels(row: int, side: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(row).integers(0, 255, (side, side, 3), np.uint8)
 
 
-def peak_mb() -> float:
-    """Return the most memory that this process has had, in MB."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+def peak_mb(pid: int | str = "self") -> float:
+    """Return the most memory that a process has had, in MB."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1]) / 1_000
 

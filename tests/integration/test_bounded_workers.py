@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from aiohttp import web
 
 from tests.faults.test_processes import Scene, open_scene
 from tests.faults.world import PICTURES, Workers, environment, picture, write_manifest
+from tests.integration.brand_at_scale import peak_mb
 from triptych.live.watch import watch
 from triptych.model import RunState
 
@@ -70,12 +70,6 @@ def processes(worker: int) -> Iterator[int]:
     yield worker
     for task in Path(f"/proc/{worker}/task").iterdir():
         yield from (int(pid) for pid in (task / "children").read_text().split())
-
-
-def peak_mb(pid: int) -> float:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1_000
 
 
 def cpu_s(worker: int) -> float:
