@@ -56,10 +56,15 @@ class Rows:
         return found
 
 
-async def prepare(catalogue: Catalogue, database: Database, rows: Rows) -> UUID:
-    """Empty the tables, and bring a run to where only its commit is missing."""
-    # Both begin with empty tables, and without another's dirty pages.
+async def empty(database: Database) -> None:
+    """Begin with empty tables, and without another's dirty pages."""
     await database.fetch("truncate assets, staged, items")
+    await database.fetch("checkpoint")
+
+
+async def prepare(catalogue: Catalogue, database: Database, rows: Rows) -> UUID:
+    """Bring a run to where only its commit is missing."""
+    await empty(database)
     run_id = uuid4()
     await catalogue.open_run(
         f"bench-{run_id}",
@@ -75,7 +80,6 @@ async def prepare(catalogue: Catalogue, database: Database, rows: Rows) -> UUID:
         results = [ItemResult(item.key, rows.staged(start + n)) for n, item in enumerate(page)]
         await catalogue.settle(run_id, results, limit=500)
     await catalogue.seal(run_id)
-    await database.fetch("checkpoint")
     return run_id
 
 
@@ -92,13 +96,14 @@ async def main() -> None:
         while (order := await track.next_order()) is not None:
             if order["what"] == "prepare commit":
                 run_id = await prepare(parts.catalogue, database, rows)
+            elif order["what"] == "checkpoint":
+                await database.fetch("checkpoint")
             elif order["what"] == "commit":
                 run = await parts.catalogue.commit(run_id)
                 assert (run.state, run.added) == (RunState.COMMITTED, len(rows.items)), run
             elif order["what"] == "prepare copy":
                 records = rows.records(uuid4(), "bench")
-                await database.fetch("truncate assets, staged, items")
-                await database.fetch("checkpoint")
+                await empty(database)
             else:
                 async with database.connection() as connection:
                     await connection.copy_records_to_table(

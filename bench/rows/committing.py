@@ -30,23 +30,35 @@ def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
                 lane.run(what="prepare commit")
                 return lane.run(what="commit")
 
+            def commit_later() -> Spent:
+                lane.run(what="prepare commit")
+                lane.run(what="checkpoint")
+                return lane.run(what="commit")
+
             def copy() -> Spent:
                 lane.run(what="prepare copy")
                 return lane.run(what="copy")
 
-            spent = interleaved({"commit": commit, "COPY": copy}, size["rounds"], tell)
-        entries.append(
+            works = {"commit": commit, "later": commit_later, "COPY": copy}
+            spent = interleaved(works, size["rounds"], tell)
+        rates = {name: [count / each.wall_s for each in every] for name, every in spent.items()}
+        entries += [
             compared(
                 ROW,
-                f"commit of {count:,} assets with {dimension}-d embeddings",
+                f"commit of {count:,} assets with {dimension}-d embeddings, {when}",
                 "binary COPY of the same rows by the bare driver",
                 "rows/s",
-                *([count / each.wall_s for each in spent[name]] for name in ("commit", "COPY")),
+                rates[name],
+                rates["COPY"],
                 aim=AIM,
                 cpu_us_a_row={
-                    name: [round(1e6 * s.cpu_s / count, 1) for s in every]
-                    for name, every in spent.items()
+                    each: [round(1e6 * s.cpu_s / count, 1) for s in spent[each]]
+                    for each in (name, "COPY")
                 },
             )
-        )
+            for name, when in (
+                ("commit", "their last item just settled"),
+                ("later", "a checkpoint since"),
+            )
+        ]
     return entries

@@ -15,6 +15,9 @@ from triptych.errors import RunNotFound
 from triptych.messages import AI_QUEUE, AiBody, Headers
 from triptych.model import Run, RunKind, RunState
 
+JOIN_MEMORY = "64MB"
+"""What a join of the commit may take before it spills; twice that for its hash table."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -72,16 +75,30 @@ async def _end(tx: Transaction, run: Run, counts: asyncpg.Record) -> None:
 async def _publish(tx: Transaction, run: Run) -> None:
     brand = await tx.row("current_run", run.brand)
     assert brand is not None
-    previous = brand["current_run"]
-    await tx.rows("publish_assets", run.id, run.brand, timeout_s=COMMIT_TIMEOUT_S)
-    if run.kind is not RunKind.FULL and previous is not None:
-        await tx.rows("carry_assets", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
-    difference = await tx.row("difference", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
-    assert difference is not None
+    difference = await _publish_assets(tx, run, brand["current_run"])
     await tx.rows("swap_snapshot", run.brand, run.id)
     await tx.rows("drop_staging", run.id, timeout_s=COMMIT_TIMEOUT_S)
-    await tx.rows("record_commit", run.id, *difference.values())
+    await tx.rows("record_commit", run.id, *difference)
     await end_run(tx, run.id, RunState.COMMITTED, None)
     body = AiBody(brand=run.brand).model_dump()
     headers = Headers(run_id=run.id, traceparent=run.traceparent).encode()
     await tx.rows("owe", AI_QUEUE, body, headers, run.brand, run.id)
+
+
+async def _publish_assets(
+    tx: Transaction, run: Run, previous: UUID | None
+) -> tuple[int, int, int, int]:
+    """Write the run's snapshot; return how many assets it added, kept, changed and removed."""
+    await tx.rows("plan_large_joins", JOIN_MEMORY)
+    found = await tx.row("publish_assets", run.id, run.brand, previous, timeout_s=COMMIT_TIMEOUT_S)
+    assert found is not None
+    added, kept, changed = found.values()
+    if previous is None:
+        return added, kept, changed, 0
+    if run.kind is not RunKind.FULL:
+        carried = await tx.row("carry_assets", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
+        assert carried is not None
+        return added, kept + carried["carried"], changed, 0
+    before = await tx.row("snapshot_size", previous, timeout_s=COMMIT_TIMEOUT_S)
+    assert before is not None
+    return added, kept, changed, before["size"] - kept - changed

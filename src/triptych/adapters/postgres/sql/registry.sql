@@ -180,9 +180,10 @@ select count(*) as ended, count(*) filter (where was_out) as was_out from ended
 update runs
 set state = $2, reason = $3, ended_at = clock_timestamp(), out = 0, paused = false,
     progressed_at = clock_timestamp(),
-    reasons = coalesce((select jsonb_object_agg(reason, n) from (
-        select reason, count(*) as n from items
-        where run_id = $1 and state = 'failed' group by reason) as counted), '{}')
+    reasons = case when failed = 0 then '{}' else coalesce((
+        select jsonb_object_agg(reason, n) from (
+            select reason, count(*) as n from items
+            where run_id = $1 and state = 'failed' group by reason) as counted), '{}') end
 where id = $1 and state = 'active'
 returning *
 
