@@ -75,7 +75,9 @@ async def _end(tx: Transaction, run: Run, counts: asyncpg.Record) -> None:
 async def _publish(tx: Transaction, run: Run) -> None:
     brand = await tx.row("current_run", run.brand)
     assert brand is not None
+    await tx.rows("plan_large_joins", JOIN_MEMORY)
     difference = await _publish_assets(tx, run, brand["current_run"])
+    await tx.rows("plan_as_usual")
     await tx.rows("swap_snapshot", run.brand, run.id)
     await tx.rows("drop_staging", run.id, timeout_s=COMMIT_TIMEOUT_S)
     await tx.rows("record_commit", run.id, *difference)
@@ -89,7 +91,6 @@ async def _publish_assets(
     tx: Transaction, run: Run, previous: UUID | None
 ) -> tuple[int, int, int, int]:
     """Write the run's snapshot; return how many assets it added, kept, changed and removed."""
-    await tx.rows("plan_large_joins", JOIN_MEMORY)
     found = await tx.row("publish_assets", run.id, run.brand, previous, timeout_s=COMMIT_TIMEOUT_S)
     assert found is not None
     added, kept, changed = found.values()

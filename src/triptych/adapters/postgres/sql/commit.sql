@@ -20,6 +20,10 @@ select current_run from brands where name = $1 for no key update
 select set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
        set_config('work_mem', $1, true)
 
+-- plan_as_usual --
+select set_config(name, reset_val, true) from pg_settings
+where name in ('enable_nestloop', 'enable_mergejoin', 'work_mem')
+
 -- publish_assets --
 -- And compare with the previous snapshot ($3), by URL: the same bytes are kept, other bytes
 -- changed. What was just written is not read again: it is a gigabyte for a million assets.

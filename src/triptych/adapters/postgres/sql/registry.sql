@@ -203,9 +203,10 @@ set since = excluded.since, condemned_at = null, deleted_at = null
 -- let_go_older_staging --
 -- A brand keeps the staging of its newest failed run at most: redrive takes it up.
 with gone as (
-    delete from staged s using runs r
-    where s.run_id = r.id and r.brand = $1 and r.id <> $2 and r.state <> 'active'
-    returning s.object_key
+    delete from staged
+    where run_id = any (array(
+        select id from runs where brand = $1 and id <> $2 and state <> 'active'))
+    returning object_key
 )
 insert into unused_objects (object_key)
 select distinct object_key from gone order by object_key
