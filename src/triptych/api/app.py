@@ -30,6 +30,7 @@ from triptych.api import (
 )
 from triptych.api.auth import PUBLIC, Door
 from triptych.api.dashboard import Dashboard
+from triptych.api.direct import Direct
 from triptych.api.parts import ApiParts
 from triptych.api.schemas import Problem
 
@@ -80,7 +81,8 @@ def create_app(parts: ApiParts | None, live: ASGIApp | None = None) -> FastAPI:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     if parts is not None:
         app.state.parts = parts
-        app.add_middleware(Door, gate=parts.gate)
+        app.add_middleware(Direct, parts=parts, prefix=PREFIX)
+        app.add_middleware(Door, gate=parts.gate)  # Before all others.
     return app
 
 

@@ -157,8 +157,10 @@ class Database:
             DatabaseUnavailable: none can be had, or it broke while lent.
         """
         with translated():
-            pool = await self._open()
-            async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            pool = self._pool or await self._open()
+            # Where one is idle nothing waits: the driver's deadline would be a task and a timer.
+            patience_s = None if pool.get_idle_size() else ACQUIRE_TIMEOUT_S
+            async with pool.acquire(timeout=patience_s) as connection:
                 yield connection
 
     async def _open(self) -> asyncpg.Pool:
