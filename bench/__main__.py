@@ -62,6 +62,16 @@ def table(entries: list[Entry]) -> Table:
     return shown
 
 
+def shown(row: ModuleType, size: str, book: Book) -> bool:
+    """Measure a row and show it; tell whether that went well."""
+    try:
+        CONSOLE.print(table(run_row(row, size, book)))
+    except Exception:  # noqa: BLE001 - one row's failure leaves the others their turn
+        CONSOLE.print_exception()
+        return False
+    return True
+
+
 def main() -> int:
     """Run what was asked for; return 1 if a row failed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -76,16 +86,13 @@ def main() -> int:
     done = set() if asked.rows else book.done()
     if done:
         CONSOLE.print(f"going on; done already: {sorted(done)}")
-    failed = []
-    for row in ROWS:
-        if (asked.rows and row.ROW not in asked.rows) or row.ROW in done:
-            continue
-        try:
-            CONSOLE.print(table(run_row(row, size, book)))
-        except Exception:  # noqa: BLE001 - one row's failure leaves the others their turn
-            CONSOLE.print_exception()
-            failed.append(row.ROW)
-    shutil.rmtree(WORK / "lanes", ignore_errors=True)
+    wanted = [row for row in ROWS if row.ROW not in done]
+    if asked.rows:
+        wanted = [row for row in ROWS if row.ROW in asked.rows]
+    try:
+        failed = [row.ROW for row in wanted if not shown(row, size, book)]
+    finally:
+        shutil.rmtree(WORK / "lanes", ignore_errors=True)
     if size == "full" and book.entries():
         report.write(report.PAGE, report.IMAGES, book.entries())
     if failed:

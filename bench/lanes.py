@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -158,20 +157,21 @@ class Lane:
 
 @contextmanager
 def running(contender: Contender) -> Iterator[Lane]:
-    """Start a contender in a new folder of its own; end it and delete the folder."""
+    """Start a contender in a new folder of its own; end it.
+
+    The folder stays until the bench ends: a file system that has just deleted many files takes
+    longer to make others, so whoever comes next would pay for it.
+    """
     folder = WORK / "lanes" / f"{contender.name.replace(' ', '-')}-{time.time_ns()}"
     folder.mkdir(parents=True)
+    lane = Lane(contender, folder)
     try:
-        lane = Lane(contender, folder)
-        try:
-            yield lane
-        except Exception as error:
-            error.add_note(f"{contender.name} wrote last:\n{lane.log_tail()}")
-            raise
-        finally:
-            lane.close()
+        yield lane
+    except Exception as error:
+        error.add_note(f"{contender.name} wrote last:\n{lane.log_tail()}")
+        raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        lane.close()
 
 
 def interleaved(

@@ -16,7 +16,7 @@ from PIL import Image
 from bench.track import Track
 from triptych.adapters.embedders.bundled import bundled_model
 
-BATCH = 16
+BATCH = 4
 SIDE = 224
 
 

@@ -48,9 +48,13 @@ R = TypeVar("R")
 
 
 def object_key(sha256: bytes) -> str:
-    """Return the key under which content of this SHA-256 is stored."""
+    """Return the key under which content of this SHA-256 is stored.
+
+    One level of 256 folders: with two, most objects of a local store would have one of their own,
+    and making that takes longer than writing them.
+    """
     name = sha256.hex()
-    return f"sha256/{name[:2]}/{name[2:4]}/{name}"
+    return f"sha256/{name[:2]}/{name}"
 
 
 class ObjectStore:

@@ -114,7 +114,7 @@ class Settings(ToldSettings):
     flush_items: Count = Field(100, description="Finished items of a run that make a flush.")
     flush_s: Positive = Field(1.0, description="Seconds a finished item waits for a flush at most.")
     embed_batch: CountOrAuto = Field(
-        AUTO, description="Images embedded in one call of the model; `auto`: 8."
+        AUTO, description="Images embedded in one call of the model; `auto`: 4."
     )
     embed_threads: CountOrAuto = Field(
         AUTO,

@@ -68,7 +68,7 @@ def _staged(body: bytes) -> Staged:
     name = sha256.hex()
     return Staged(
         sha256=sha256,
-        object_key=f"sha256/{name[:2]}/{name[2:4]}/{name}",
+        object_key=f"sha256/{name[:2]}/{name}",
         media_type="image/png",
         size_bytes=len(body),
         width=160,

@@ -24,7 +24,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 async def test_what_is_put_is_there(store: ObjectStore) -> None:
     key = await store.put(BODY, SHA256, "image/png")
-    assert key == object_key(SHA256) == f"sha256/ed/70/{SHA256.hex()}"
+    assert key == object_key(SHA256) == f"sha256/ed/{SHA256.hex()}"
     assert await store.get(key) == BODY
     assert await store.exists(key)
     assert not await store.exists(object_key(bytes(32)))

@@ -153,7 +153,7 @@ def _staged(body: bytes, media_type: str) -> Staged:
     name = sha256.hex()
     return Staged(
         sha256=sha256,
-        object_key=f"sha256/{name[:2]}/{name[2:4]}/{name}",
+        object_key=f"sha256/{name[:2]}/{name}",
         media_type=media_type,
         size_bytes=len(body),
         width=4,
