@@ -6,6 +6,7 @@ Postgres and the workers run below this one. Memory is that of the workers alone
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -40,24 +41,35 @@ class Memory:
             await asyncio.sleep(SAMPLE_S)
 
 
-async def start(dsn: str, data: Path, count: int) -> list[Process]:
-    """Start workers; return when all have said in the database that they are there."""
+STORING = {"TRIPTYCH_EMBEDDER": "none", "TRIPTYCH_DECODE": "false"}
+"""What has workers store pictures as they are."""
+
+
+async def start(dsn: str, data: Path, count: int, *, embedding: bool) -> list[Process]:
+    """Start workers; return when all have said in the database that they are there.
+
+    Those that embed have a core each: by themselves they would share all of them.
+    """
     settings = {
         "TRIPTYCH_DATABASE_URL": dsn,
         "TRIPTYCH_DATA": str(data),
-        "TRIPTYCH_EMBEDDER": "none",
-        "TRIPTYCH_DECODE": "false",
         "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
         "TRIPTYCH_HOST_CONCURRENCY": "64",
+        **({} if embedding else STORING),
     }
-    workers = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "triptych", "worker", "gather", "acquire", "--with-parent"),
-            env={**os.environ, **settings},
-            stdin=PIPE,
+    cores = os.sched_getaffinity(0)
+    workers = []
+    for _, core in zip(range(count), itertools.cycle(cores)):
+        if embedding:
+            os.sched_setaffinity(0, {core})  # What is started now inherits it.
+        workers.append(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "triptych", "worker", "gather", "acquire", "--with-parent"),
+                env={**os.environ, **settings},
+                stdin=PIPE,
+            )
         )
-        for _ in range(count)
-    ]
+    os.sched_setaffinity(0, cores)
     connection = await asyncpg.connect(dsn)
     try:
         async with asyncio.timeout(START_S):
@@ -74,7 +86,8 @@ async def main() -> None:
     folder = Path(track.arguments["folder"])
     settings = Settings.load(data=folder / "data")
     async with own_database(settings) as dsn, connect(settings, dsn) as parts:
-        workers = await start(dsn, folder / "workers", track.arguments["workers"])
+        count, embedding = track.arguments["workers"], track.arguments["embedding"]
+        workers = await start(dsn, folder / "workers", count, embedding=embedding)
         track.say()
         while (order := await track.next_order()) is not None:
             memory = Memory([worker.pid for worker in workers])

@@ -12,8 +12,8 @@ from bench.results import Aim, Entry, compared
 
 ROW = 8
 TITLE = "growth"
-FULL = {"least": 1_000, "most": 100_000, "rounds": 1, "again": 3}
-REDUCED = {"least": 200, "most": 200, "rounds": 1, "again": 1}
+FULL = {"least": 1_000, "most": 100_000, "rounds": 1, "again": 3, "embedded": 2_000}
+REDUCED = {"least": 200, "most": 200, "rounds": 1, "again": 1, "embedded": 40}
 LARGE = 100_000
 """From here on a round takes minutes."""
 MILLION = 1_000_000
@@ -31,11 +31,12 @@ def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
         sizes.append(MILLION)
     with origin(1000) as base:
 
-        def run(urls: int, workers: int) -> Spent:
+        def run(urls: int, workers: int, *, embedding: bool = False) -> Spent:
             urls_file = WORK / f"growth-{urls}.csv"
             write_list(urls_file, [f"{base}/many/{number}.jpg" for number in range(urls)])
             one = write_list(WORK / "one.csv", [f"{base}/0.jpg"])
-            contender = Contender(f"{workers} workers", "bench.ours.growth", {"workers": workers})
+            arguments = {"workers": workers, "embedding": embedding}
+            contender = Contender(f"{workers} workers", "bench.ours.growth", arguments)
             with running(contender) as lane:
                 lane.run(brand="one", source=f"manifest:{one}", urls=1)
                 return lane.run(brand="all", source=f"manifest:{urls_file}", urls=urls)
@@ -53,7 +54,26 @@ def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
         spent: dict[str, list[Spent]] = interleaved(small, size["again"], tell)
         if large:
             spent |= interleaved(large, size["rounds"], tell)
-    return _entries(sizes, spent)
+        embedded = {
+            f"{size['embedded']:,} URLs embedded, {workers} on a core each": (
+                lambda workers=workers: run(size["embedded"], workers, embedding=True)
+            )
+            for workers in (1, 2)
+        }
+        alone, both = interleaved(embedded, size["again"], tell).values()
+    return [*_entries(sizes, spent), _with_a_core_each(size["embedded"], alone, both)]
+
+
+def _with_a_core_each(urls: int, alone: list[Spent], both: list[Spent]) -> Entry:
+    return compared(
+        ROW,
+        f"one brand of {urls:,} URLs with embedding, two workers with a core each",
+        "one worker on one core",
+        "URLs/s",
+        *([urls / each.wall_s for each in every] for every in (both, alone)),
+        aim=FASTER,
+        cores=os.cpu_count(),
+    )
 
 
 def _entries(sizes: list[int], spent: dict[str, list[Spent]]) -> list[Entry]:
