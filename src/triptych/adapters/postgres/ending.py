@@ -119,6 +119,7 @@ async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | 
     assert row is not None
     if state is RunState.CANCELLED:
         await tx.rows("let_go_staging", run_id)
-    await tx.rows("let_go_older_staging", row["brand"], run_id)
+    for older in await tx.rows("older_staging", row["brand"], run_id):
+        await tx.rows("let_go_staging", older["id"])
     await tx.rows("add_event", run_id, state.value, {"reason": reason})
     await tx.rows("owe_webhooks", run_id, f"run.{state.value}")

@@ -191,7 +191,7 @@ returning *
 delete from staged where run_id = $1
 
 -- let_go_staging --
--- Of a cancelled run: no asset points to what it stored.
+-- Of a run that will not commit: its own assets will never point to what it stored.
 with gone as (
     delete from staged where run_id = $1 returning object_key
 )
@@ -200,18 +200,12 @@ select distinct object_key from gone order by object_key
 on conflict (object_key) do update
 set since = excluded.since, condemned_at = null, deleted_at = null
 
--- let_go_older_staging --
--- A brand keeps the staging of its newest failed run at most: redrive takes it up.
-with gone as (
-    delete from staged
-    where run_id = any (array(
-        select id from runs where brand = $1 and id <> $2 and state <> 'active'))
-    returning object_key
-)
-insert into unused_objects (object_key)
-select distinct object_key from gone order by object_key
-on conflict (object_key) do update
-set since = excluded.since, condemned_at = null, deleted_at = null
+-- older_staging --
+-- A brand keeps the staging of its newest failed run at most: redrive takes it up. Asked of the
+-- index run by run, or a small brand's end would read through what larger ones have staged.
+select r.id
+from runs r, lateral (select from staged where run_id = r.id order by key limit 1) as found
+where r.brand = $1 and r.id <> $2 and r.state <> 'active'
 
 -- item_by_message --
 select i.*, r.brand, r.state as run_state
