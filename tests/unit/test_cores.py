@@ -57,7 +57,7 @@ def test_auto_shares_the_cores_between_workers(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("triptych.wiring.components.available_cores", lambda: 8)
     for workers, threads in [(1, 8), (2, 4), (3, 2), (20, 1)]:
         settings = Settings(workers=workers)
-        assert (embed_threads(settings), embed_batch(settings)) == (threads, 8)
+        assert (embed_threads(settings), embed_batch(settings)) == (threads, 4)
     fixed = Settings(embed_threads=3, embed_batch=5, workers=8)
     assert (embed_threads(fixed), embed_batch(fixed)) == (3, 5)
 
