@@ -120,9 +120,9 @@ def ratios(entries: Sequence[Entry]) -> str:
     """Return how far each comparison is from its aim: a bar each, to the right is better."""
     compared = [each for each in entries if each["ratio"] is not None and each["id"] != STAGES]
     body = []
-    middle, span = 520, 220
+    middle, span = 560, 150
     for number, each in enumerate(compared):
-        y = 30 + number * 44
+        y = 30 + number * 50
         least = re.search(r"[\d.]+", each["aim"])
         aim = float(least[0]) if least else 1.0
         ahead = each["ratio"] / aim if each["aim"].startswith(("≥", ">")) else aim / each["ratio"]
@@ -131,19 +131,16 @@ def ratios(entries: Sequence[Entry]) -> str:
         x, width = (middle, reach) if reach >= 0 else (middle + reach, -reach)
         fill = MET if each["met"] else MISSED
         body += [
-            text(LEFT, y, f"{each['id']}. {each['work']}"[:64]),
-            text(LEFT, y + 16, f"beside {each['against']}"[:70], fill=FAINT),
+            text(LEFT, y, f"{each['id']}. {each['work']}"),
+            text(LEFT, y + 18, f"beside {each['against']}", fill=FAINT),
             (
-                f'<rect x="{x:.0f}" y="{y - 8}" width="{max(width, 1):.0f}" height="18" '
+                f'<rect x="{x:.0f}" y="{y + 6}" width="{max(width, 1):.0f}" height="16" '
                 f'fill="{fill}"/>'
             ),
-            text(WIDTH - 10, y + 6, f"{each['ratio']:.2f}", anchor="end"),
+            text(WIDTH - 10, y + 18, f"{each['ratio']:.2f}", anchor="end"),
+            f'<line x1="{middle}" x2="{middle}" y1="{y + 3}" y2="{y + 25}" stroke="{INK}"/>',
         ]
-    height = 40 + len(compared) * 44
-    body.append(
-        f'<line x1="{middle}" x2="{middle}" y1="10" y2="{height - 20}" stroke="{INK}" '
-        'stroke-dasharray="3 3"/>'
-    )
+    height = 40 + len(compared) * 50
     body.append(text(middle, height - 5, "the aim", anchor="middle", fill=FAINT))
     return svg(height, "Each comparison and its aim", body)
 
