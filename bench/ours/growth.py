@@ -24,6 +24,8 @@ from triptych.wiring import connect, own_database
 
 SAMPLE_S = 0.5
 START_S = 120.0
+STORING = {"TRIPTYCH_EMBEDDER": "none", "TRIPTYCH_DECODE": "false"}
+"""What has workers store pictures as they are."""
 
 
 class Memory:
@@ -39,10 +41,6 @@ class Memory:
             held = await asyncio.to_thread(lambda: sum(map(memory_bytes, self._pids)))
             self.most = max(self.most, held)
             await asyncio.sleep(SAMPLE_S)
-
-
-STORING = {"TRIPTYCH_EMBEDDER": "none", "TRIPTYCH_DECODE": "false"}
-"""What has workers store pictures as they are."""
 
 
 async def start(dsn: str, data: Path, count: int, *, embedding: bool) -> list[Process]:

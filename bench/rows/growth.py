@@ -61,19 +61,15 @@ def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
             for workers in (1, 2)
         }
         alone, both = interleaved(embedded, size["again"], tell).values()
-    return [*_entries(sizes, spent), _with_a_core_each(size["embedded"], alone, both)]
+    work = f"one brand of {size['embedded']:,} URLs with embedding, two workers with a core each"
+    with_a_core_each = _second(work, "one worker on one core", size["embedded"], alone, both)
+    return [*_entries(sizes, spent), with_a_core_each]
 
 
-def _with_a_core_each(urls: int, alone: list[Spent], both: list[Spent]) -> Entry:
-    return compared(
-        ROW,
-        f"one brand of {urls:,} URLs with embedding, two workers with a core each",
-        "one worker on one core",
-        "URLs/s",
-        *([urls / each.wall_s for each in every] for every in (both, alone)),
-        aim=FASTER,
-        cores=os.cpu_count(),
-    )
+def _second(work: str, beside: str, urls: int, alone: list[Spent], both: list[Spent]) -> Entry:
+    """Return what a second worker brings."""
+    rates = ([urls / each.wall_s for each in every] for every in (both, alone))
+    return compared(ROW, work, beside, "URLs/s", *rates, aim=FASTER, cores=os.cpu_count())
 
 
 def _entries(sizes: list[int], spent: dict[str, list[Spent]]) -> list[Entry]:
@@ -97,9 +93,6 @@ def _entries(sizes: list[int], spent: dict[str, list[Spent]]) -> list[Entry]:
         }
         for name, each in spent.items()
     }
-    both = statistics.median(urls.wall_s for urls in of(flat, 1)) / statistics.median(
-        urls.wall_s for urls in of(flat, 2)
-    )
     work = f"one brand of {flat:,} to {largest:,} URLs"
     return [
         compared(
@@ -121,16 +114,12 @@ def _entries(sizes: list[int], spent: dict[str, list[Spent]]) -> list[Entry]:
             [peak(flat, last)],
             FLAT,
         ),
-        compared(
-            ROW,
+        _second(
             f"one brand of {flat:,} URLs with two workers",
             "one worker",
-            "URLs/s",
-            [flat / statistics.median(s.wall_s for s in of(flat, 2))],
-            [flat / statistics.median(s.wall_s for s in of(flat, 1))],
-            FASTER,
-            cores=os.cpu_count(),
-            speed_up=round(both, 2),
+            flat,
+            of(flat, 1),
+            of(flat, 2),
         ),
     ]
 

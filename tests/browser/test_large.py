@@ -16,6 +16,7 @@ from tests.browser.origin import picture
 from tests.browser.stage import Loop
 from tests.integration.api_rig import POLICY, Api, put_objects, serving
 from triptych.model import KEY_BYTES, Insight, ItemResult, NewItem, RunKind, Staged
+from triptych.objects import object_key
 from triptych.ports import Marks
 from triptych.urls import item_key
 
@@ -65,10 +66,9 @@ async def _fill(api: Api) -> None:
 
 def _staged(body: bytes) -> Staged:
     sha256 = hashlib.sha256(body).digest()
-    name = sha256.hex()
     return Staged(
         sha256=sha256,
-        object_key=f"sha256/{name[:2]}/{name}",
+        object_key=object_key(sha256),
         media_type="image/png",
         size_bytes=len(body),
         width=160,

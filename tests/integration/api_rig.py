@@ -26,7 +26,7 @@ from triptych.model import (
     RunKind,
     Staged,
 )
-from triptych.objects import open_store
+from triptych.objects import object_key, open_store
 from triptych.ports import Catalogue, DeadLetter, Queue
 from triptych.registry import ActiveBrandRegistry
 from triptych.serving import address, bind, serve
@@ -150,10 +150,9 @@ async def commit(
 
 def _staged(body: bytes, media_type: str) -> Staged:
     sha256 = hashlib.sha256(body).digest()
-    name = sha256.hex()
     return Staged(
         sha256=sha256,
-        object_key=f"sha256/{name[:2]}/{name}",
+        object_key=object_key(sha256),
         media_type=media_type,
         size_bytes=len(body),
         width=4,
@@ -161,7 +160,7 @@ def _staged(body: bytes, media_type: str) -> Staged:
         phash=-7,
         embedding=None,
         model=None,
-        colours=(Colour(int(name[:6], 16), 1.0),),
+        colours=(Colour(int(sha256.hex()[:6], 16), 1.0),),
     )
 
 

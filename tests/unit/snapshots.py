@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import numpy.typing as npt
+from evals.acquired import part
 
 from triptych.insights.context import Context
 from triptych.insights.step import Snapshot
@@ -69,20 +69,7 @@ def snapshot_of(
 
 def shuffled(snapshot: Snapshot, order: Sequence[int] | npt.NDArray[np.intp]) -> Snapshot:
     """Return the same assets in another order; all of them must have an embedding."""
-    at = np.asarray(order, np.intp)
-    return replace(
-        snapshot,
-        keys=snapshot.keys[at],
-        urls=[snapshot.urls[row] for row in at],
-        sha256=snapshot.sha256[at],
-        phash=snapshot.phash[at],
-        widths=snapshot.widths[at],
-        heights=snapshot.heights[at],
-        size_bytes=snapshot.size_bytes[at],
-        embeddings=snapshot.embeddings[at],
-        media_types=[snapshot.media_types[row] for row in at],
-        colours=[snapshot.colours[row] for row in at],
-    )
+    return part(snapshot, np.asarray(order, np.intp))
 
 
 def committed_run(brand: str = "nike", *, added: int | None = None) -> Run:

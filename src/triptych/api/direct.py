@@ -7,11 +7,10 @@ the same operations. Everything else goes on to FastAPI, which also says what is
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,7 +30,6 @@ class Read(NamedTuple):
     """An operation that takes something from its path, and a query."""
 
     route: APIRoute
-    operation: Callable[[ApiParts, Any, Any], Awaitable[Response]]
     place: Callable[[str], Any]
     """Reads what the path names, or raises."""
     query: type[BaseModel]
@@ -45,7 +43,7 @@ class Direct:
         self._parts = parts
         self._prefix = prefix
         self._reads = [
-            Read(_route(assets.router, operation.__name__), operation, place, query)
+            Read(_route(operation), place, query)
             for operation, place, query in (
                 (assets.list_assets, check_brand, AssetsAsked),
                 (assets.get_asset, read_asset_id, assets.AssetAsked),
@@ -60,7 +58,7 @@ class Direct:
             return
         read, place, asked = found
         scope["route"] = read.route
-        answer = await read.operation(self._parts, place, asked)
+        answer = await read.route.endpoint(self._parts, place, asked)
         await answer(scope, receive, send)
 
     def _ordinary(self, scope: Scope) -> tuple[Read, Any, BaseModel] | None:
@@ -86,5 +84,6 @@ class Direct:
             return None
 
 
-def _route(router: APIRouter, name: str) -> APIRoute:
-    return next(r for r in router.routes if isinstance(r, APIRoute) and r.name == name)
+def _route(operation: Callable[..., Any]) -> APIRoute:
+    routes = (route for route in assets.router.routes if isinstance(route, APIRoute))
+    return next(route for route in routes if route.endpoint is operation)
