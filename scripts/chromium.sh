@@ -9,9 +9,11 @@ found() {
 			return
 		fi
 	done
-	# What `playwright install chromium` left.
-	find "${PLAYWRIGHT_BROWSERS_PATH:-$HOME/.cache/ms-playwright}" -name chrome -path '*chrome-linux*' \
-		-type f 2> /dev/null | sort | tail -n 1
+	# What `playwright install chromium` left. `find` fails where the folder is missing.
+	local cache="${PLAYWRIGHT_BROWSERS_PATH:-${HOME:-}/.cache/ms-playwright}"
+	if [ -d "$cache" ]; then
+		find "$cache" -name chrome -path '*chrome-linux*' -type f | sort | tail -n 1
+	fi
 }
 path=$(found)
 if [ -z "$path" ] && command -v apt-get > /dev/null; then
