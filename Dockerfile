@@ -34,7 +34,7 @@ RUN python -m venv /opt/uv \
  && /opt/triptych/bin/python -m pip uninstall --yes pip \
  && /opt/triptych/bin/python -m compileall -q /opt/triptych/lib
 # What the bundled models keep is made now: containers can read it, and write nothing.
-RUN /opt/triptych/bin/python -c "from triptych.settings import Settings; \
+RUN /opt/triptych/bin/python -c "from triptych.settings.settings import Settings; \
 from triptych.wiring.components import open_embedder, open_text_encoder; \
 settings = Settings.load(data='/data'); \
 open_text_encoder(settings, open_embedder(settings, 1))" \
@@ -60,9 +60,9 @@ WORKDIR /tmp
 
 FROM base AS lambda
 COPY --from=build-lambda /opt/triptych /opt/triptych
-# Lambda names the handler: triptych.lambdas.handlers.acquire and so on.
+# Lambda names the handler: triptych.aws_lambda.handlers.acquire and so on.
 ENTRYPOINT ["/opt/triptych/bin/python", "-m", "awslambdaric"]
-CMD ["triptych.lambdas.handlers.sweep"]
+CMD ["triptych.aws_lambda.handlers.sweep"]
 
 FROM base AS service
 COPY --from=build /opt/triptych /opt/triptych

@@ -17,7 +17,7 @@ from aws_local.cloud import BUCKET
 from aws_local.database import served_database
 from aws_local.emulator import REGION, Emulator
 from aws_local.functions import LambdaProcess
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import migrate_database
 
 WARM = 20
@@ -52,7 +52,7 @@ async def measure() -> None:
 
 
 async def _measure(function: str, environment: dict[str, str]) -> None:
-    handler = f"triptych.lambdas.handlers.{function}"
+    handler = f"triptych.aws_lambda.handlers.{function}"
     event: object = {}
     if function != "sweep":
         record = {

@@ -13,8 +13,8 @@ from pathlib import Path
 import asyncpg
 
 from aws_local.guard import Guard
-from triptych.adapters.postgres.cluster import ROLE
-from triptych.adapters.postgres.server import EmbeddedPostgres
+from triptych.embedded.cluster import ROLE
+from triptych.embedded.server import EmbeddedPostgres
 
 PORT = 5432
 DATABASE = "triptych"

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from pgvector import HalfVector
 
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.migrate import migrate
-from triptych.adapters.postgres.server import EmbeddedPostgres
-from triptych.adapters.postgres.session import Database, Transaction
+from triptych.database.migrate import migrate
+from triptych.embedded.server import EmbeddedPostgres
+from triptych.database.session import Database, Transaction
 from triptych.ports import AssetFilter, Nearest
 from triptych.workers.indexer import Indexer
 

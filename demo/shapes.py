@@ -16,13 +16,13 @@ from rich.console import Console
 
 from triptych.cli.desk import Desk, LocalDesk, RemoteDesk
 from triptych.client import open_client
-from triptych.data_folder import POSTGRES
+from triptych.embedded.data_folder import POSTGRES
 from triptych.errors import SettingsError
-from triptych.live.server import server_options
-from triptych.local import Local, open_local
-from triptych.serving import address, bind, serve
-from triptych.settings import Settings
-from triptych.wiring.web import open_web
+from triptych.live.websocket_server import server_options
+from triptych.wiring.local import Local, open_local
+from triptych.runtime.asgi_server import address, bind, serve
+from triptych.settings.settings import Settings
+from triptych.wiring.web_server import open_web
 
 EMBEDDED = "embedded"
 AWS = "aws"

@@ -12,11 +12,11 @@ from rich.console import Console
 from demo.shapes import Stage
 from demo.world import BAZAAR, PANTRY
 from triptych.cli.desk import Desk
-from triptych.local import Local
+from triptych.wiring.local import Local
 from triptych.model import Asset
-from triptych.reports.report import make_report
-from triptych.search.room import Where
-from triptych.settings import Settings
+from triptych.snapshots.reports.report import make_report
+from triptych.snapshots.search_service import Where
+from triptych.settings.settings import Settings
 from triptych.wiring import open_thumbnails
 
 QUERIES = ("bananas", "a pig", "crab")

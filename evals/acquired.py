@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.photos import FOLDER
-from triptych.insights.context import Context
-from triptych.insights.step import Snapshot
+from triptych.ai.context import Context
+from triptych.ai.step import Snapshot
 from triptych.media.decode import decode
 from triptych.model import Colour
 from triptych.ports import Embedder
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import open_embedder
 
 MAX_PIXELS = 100_000_000

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from evals.acquired import part
 from evals.clusters import FIRST_SHARE, Labels, brands, subjects
 from evals.page import Figure, Findings
-from triptych.insights.context import Context, Earlier
-from triptych.insights.map import find_map
-from triptych.insights.step import Snapshot
+from triptych.ai.context import Context, Earlier
+from triptych.ai.steps.map.map import find_map
+from triptych.ai.step import Snapshot
 
 NEIGHBOURS = 10
 

@@ -131,7 +131,7 @@ class Functions(Construct):
                     self, f"{plain}-repository", self._built.repository.repository_name
                 ),
                 tag_or_digest=self._built.image_tag,
-                cmd=[f"triptych.lambdas.handlers.{name}"],
+                cmd=[f"triptych.aws_lambda.handlers.{name}"],
             ),
             architecture=functions.Architecture.ARM_64,
             timeout=Duration.seconds(timeout_s),

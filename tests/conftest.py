@@ -15,10 +15,10 @@ import pytest
 from aws_local.emulator import REGION, Emulator
 from aws_local.guard import Guard
 
-from triptych.adapters.postgres.migrate import migrate
-from triptych.adapters.postgres.server import EmbeddedPostgres
-from triptych.adapters.postgres.session import Database
-from triptych.adapters.sqs.client import AwsClient
+from triptych.database.migrate import migrate
+from triptych.embedded.server import EmbeddedPostgres
+from triptych.database.session import Database
+from triptych.queues.sqs.sqs_client import AwsClient
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ import onnxruntime
 from PIL import Image
 
 from bench.track import Track
-from triptych.adapters.embedders.bundled import bundled_model
+from triptych.embedders.bundled import bundled_model
 
 BATCH = 4
 SIDE = 224

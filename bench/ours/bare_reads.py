@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from triptych.adapters.postgres.browsing import ASSETS_SCAN
-from triptych.adapters.postgres.session import connection_arguments
-from triptych.adapters.postgres.statements import statements
+from triptych.database.session import connection_arguments
+from triptych.database.statements import statements
 
 POOL = 10
 NO_FILTER = [None] * 7

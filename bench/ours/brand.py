@@ -18,7 +18,7 @@ from bench.track import Track
 from triptych.cli.frame import configure_logs
 from triptych.cli.up import keep_what_is_here
 from triptych.model import RunState
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import connect, open_worker, own_database
 from triptych.wiring.database import Parts
 from triptych.workers.worker import Phase

@@ -13,12 +13,12 @@ import uvloop
 from pgvector import HalfVector
 
 from bench.track import Track
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.cli.frame import configure_logs
 from triptych.model import ItemResult, NewItem, Policy, RunKind, RunState, Staged
 from triptych.ports import Catalogue
-from triptych.settings import Settings
-from triptych.urls import item_key
+from triptych.settings.settings import Settings
+from triptych.gather.urls import item_key
 from triptych.wiring import connect, own_database
 
 PAGE = 1000

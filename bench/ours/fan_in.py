@@ -18,7 +18,7 @@ import uvloop
 from bench.track import Track
 from triptych.cli.frame import configure_logs
 from triptych.model import RunState
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import connect, own_database
 from triptych.wiring.database import Parts
 

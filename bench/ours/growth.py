@@ -19,7 +19,7 @@ from bench.ours.brand import committed
 from bench.spending import memory_bytes
 from bench.track import Track
 from triptych.cli.frame import configure_logs
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import connect, own_database
 
 SAMPLE_S = 0.5

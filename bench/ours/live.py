@@ -17,7 +17,7 @@ from bench.track import Track
 from triptych.cli.frame import configure_logs
 from triptych.model import Policy, RunKind
 from triptych.ports import Catalogue
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import connect, own_database
 
 PATIENCE_S = 60.0

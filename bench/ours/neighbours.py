@@ -10,9 +10,9 @@ from uuid import UUID
 import numpy as np
 
 from bench.track import Track
-from triptych.insights.candidates import find_candidates
-from triptych.insights.clusters import find_clusters
-from triptych.insights.step import Snapshot
+from triptych.ai.steps.duplicates.candidates import find_candidates
+from triptych.ai.steps.clusters.clusters import find_clusters
+from triptych.ai.step import Snapshot
 
 
 def snapshot(vectors: np.ndarray) -> Snapshot:

@@ -11,8 +11,8 @@ import uvloop
 from triptych.cli.frame import configure_logs
 from triptych.cli.up import keep_what_is_here
 from triptych.model import Item, ItemResult, Staged
-from triptych.phases.acquire import Acquire
-from triptych.settings import Settings
+from triptych.acquire.phase import Acquire
+from triptych.settings.settings import Settings
 from triptych.wiring import connect, open_worker
 from triptych.workers.worker import Phase
 

@@ -95,7 +95,7 @@ describe('panels', () => {
 
 describe('names', () => {
   it("makes the API's ids of keys", () => {
-    // `python -c "from triptych.asset_ids import asset_id; print(asset_id('nike', bytes(range(16))))"`
+    // `python -c "from triptych.snapshots.asset_ids import asset_id; print(asset_id('nike', bytes(range(16))))"`
     expect(assetId('nike', '000102030405060708090a0b0c0d0e0f')).toBe('AAECAwQFBgcICQoLDA0OD25pa2U');
     expect(assetId('é', new Uint8Array(16).fill(255))).toBe('_____________________8Op');
   });

@@ -230,7 +230,7 @@ def test_g4_lambda_answers_by_message_and_within_caps(dev: Synthesised, shape: A
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": shape.concurrency}
     function = dev.of("AWS::Lambda::Function")[mapping["FunctionName"]["Ref"]]
     assert function["Timeout"] == shape.timeout_s
-    assert function["ImageConfig"]["Command"] == [f"triptych.lambdas.handlers.{shape.phase}"]
+    assert function["ImageConfig"]["Command"] == [f"triptych.aws_lambda.handlers.{shape.phase}"]
     (queue,) = [
         q
         for q in dev.of("AWS::SQS::Queue").values()

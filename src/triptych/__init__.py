@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from triptych.local import open_local, run
+    from triptych.wiring.local import open_local, run
 
 __all__ = ["open_local", "run"]
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Load the pipeline when it is first used, so that importing the package costs nothing."""
     if name in __all__:
-        from triptych import local
+        from triptych.wiring import local
 
         return getattr(local, name)
     message = f"module {__name__!r} has no attribute {name!r}"

@@ -18,7 +18,7 @@ from tests.integration.api_rig import POLICY, Api, put_objects, serving
 from triptych.model import KEY_BYTES, Insight, ItemResult, NewItem, RunKind, Staged
 from triptych.objects import object_key
 from triptych.ports import Marks
-from triptych.urls import item_key
+from triptych.gather.urls import item_key
 
 COUNT = 20_000
 DIFFERENT = 40

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
-from triptych.insights.step import load_snapshot
+from triptych.ai.step import load_snapshot
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
     AiState,
@@ -32,7 +32,7 @@ from triptych.model import (
     Staged,
 )
 from triptych.ports import Catalogue, DeadLetter, Opened
-from triptych.urls import item_key
+from triptych.gather.urls import item_key
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
 LIMIT = 500

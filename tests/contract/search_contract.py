@@ -19,7 +19,7 @@ from tests.contract.catalogue_contract import POLICY
 from triptych.errors import AssetNotFound, BadInput, RunNotFound, SearchUnavailable
 from triptych.model import Colour, Insight, ItemResult, NewItem, Run, RunKind, Staged
 from triptych.ports import AssetFilter, Catalogue, Hits, Marks, NearColour, Nearest
-from triptych.urls import item_key
+from triptych.gather.urls import item_key
 
 DIMENSION = 8
 LIMIT = 10_000

@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 from aws_local.emulator import REGION
 
-from triptych.adapters.postgres.rds import connection_arguments
-from triptych.adapters.sqs.client import AwsClient
+from triptych.database.rds import connection_arguments
+from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.objects import open_store
 
 LEFT_S = 60

@@ -20,8 +20,8 @@ from tests.contract.search_contract import (
     urls,
 )
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.migrate import migrate, migrations
-from triptych.adapters.postgres.session import Database
+from triptych.database.migrate import migrate, migrations
+from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable
 
 PATIENCE_S = 30.0

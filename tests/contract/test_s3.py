@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aws_local.emulator import HOST, PYTHON, REGION, Emulator, free_port
 
-from triptych.adapters.sqs.client import AwsClient
+from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.errors import StoreUnavailable
 from triptych.objects import open_store
 

@@ -9,9 +9,9 @@ import pytest
 from aws_local.emulator import REGION, Emulator
 
 from tests.contract.queue_contract import HIDDEN_S, MAX_RECEIVES, PATIENCE_S, QueueContract, take
-from triptych.adapters.sqs.client import AwsClient
-from triptych.adapters.sqs.create import create_queues
-from triptych.adapters.sqs.queue import SqsQueue
+from triptych.queues.sqs.sqs_client import AwsClient
+from triptych.queues.sqs.create import create_queues
+from triptych.queues.sqs.sqs_queue import SqsQueue
 from triptych.errors import QueueUnavailable
 from triptych.messages import (
     AI_QUEUE,

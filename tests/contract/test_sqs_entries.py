@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych.adapters.sqs.entries import (
+from triptych.queues.sqs.entries import (
     ATTRIBUTES_MAX,
     BATCH_BYTES,
     BATCH_ENTRIES,

@@ -12,10 +12,10 @@ import sklearn.datasets
 
 from tests.contract.text_encoder_contract import Pair, TextEncoderContract
 from tests.towers import COLOURS, clip, picture
-from triptych.adapters.embedders import class_names
+from triptych.embedders import class_names
 from triptych.errors import ModelError
 from triptych.media.decode import decode
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import open_embedder, open_text_encoder
 
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.session import Database
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.session import Database
 from triptych.errors import Conflict, RunEnded, RunNotFound
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Delivery, Headers
 from triptych.model import (
@@ -33,8 +33,8 @@ from triptych.model import (
     RunState,
     Staged,
 )
-from triptych.registry import ActiveBrandRegistry
-from triptych.urls import item_key
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.gather.urls import item_key
 
 WINDOW = 4
 URLS = [f"https://example.com/{number}" for number in range(12)]

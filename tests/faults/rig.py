@@ -11,12 +11,12 @@ from uuid import UUID
 
 from tests.faults.barrier_machine import Fuse, result
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.session import Database
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.session import Database
 from triptych.messages import URL_QUEUE, Delivery
 from triptych.model import Policy, Run
 from triptych.ports import Page, Row
-from triptych.registry import ActiveBrandRegistry
+from triptych.runs.registry import ActiveBrandRegistry
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
 HIDDEN_S = 3600.0

@@ -17,8 +17,8 @@ from aws_local.emulator import REGION
 
 from tests.faults.partition import Partition, open_partition
 from tests.faults.world import serve_pictures, write_manifest
-from triptych.adapters.postgres.session import Database
-from triptych.adapters.sqs.queue import SqsQueue
+from triptych.database.session import Database
+from triptych.queues.sqs.sqs_queue import SqsQueue
 from triptych.client import Client, open_client
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Delivery, Headers, Message
 from triptych.model import AiState, Run, RunState

@@ -14,11 +14,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.faults.barrier_machine import POLICY, BarrierMachine, staged
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.session import Database
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.session import Database
 from triptych.model import Item, ItemResult, NewItem, RunState
-from triptych.registry import ActiveBrandRegistry
-from triptych.urls import item_key
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.gather.urls import item_key
 
 WORKERS = 8
 

@@ -14,9 +14,9 @@ import pytest
 
 from tests.faults.test_processes import MISSING, PATIENCE_S, URLS, check, open_scene, wait_for
 from tests.faults.world import Workers, environment, serve_pictures, write_manifest
-from triptych.adapters.postgres.migrate import migrate
-from triptych.adapters.postgres.server import EmbeddedPostgres
-from triptych.adapters.postgres.session import Database
+from triptych.database.migrate import migrate
+from triptych.embedded.server import EmbeddedPostgres
+from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable
 from triptych.live.watch import watch
 from triptych.model import Run

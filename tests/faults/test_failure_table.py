@@ -19,10 +19,10 @@ from triptych.messages import (
     dead_letter_queue,
 )
 from triptych.model import AiState, Insight, Reason, Run, RunState
-from triptych.phases.gather import Gather
+from triptych.gather.phase import Gather
 from triptych.ports import Source
-from triptych.registry import ActiveBrandRegistry
-from triptych.workers.dead_letters import DeadLetters
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.workers.dead_letter_consumer import DeadLetters
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ class HalfDeaf:
 async def test_g4_send_to_the_next_queue_fails_partly(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.dispatch.SEND_RETRY_STEP_S", 0.001)
+    monkeypatch.setattr("triptych.runs.dispatch.SEND_RETRY_STEP_S", 0.001)
     healthy = rig.registry
     deaf = HalfDeaf(rig)
     opened = await healthy.open("nike")

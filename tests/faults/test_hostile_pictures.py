@@ -17,7 +17,7 @@ from tests.faults.corpus import Hostile, corpus
 from tests.faults.test_processes import open_scene, wait_for
 from tests.faults.world import Workers, environment, picture
 from triptych.model import Policy, Reason, RunState
-from triptych.registry import ActiveBrandRegistry
+from triptych.runs.registry import ActiveBrandRegistry
 
 MIB = 1024 * 1024
 URLS = 2_000

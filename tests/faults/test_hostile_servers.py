@@ -14,7 +14,7 @@ from tests.faults.test_hostile_pictures import MIB, Watch
 from tests.faults.test_processes import open_scene, wait_for
 from tests.faults.world import Workers, environment, serve_pictures, write_manifest
 from triptych.model import Policy, Reason, RunState
-from triptych.registry import ActiveBrandRegistry
+from triptych.runs.registry import ActiveBrandRegistry
 
 OF_EACH = 12
 GOOD = 20

@@ -21,11 +21,11 @@ from tests.contract.catalogue_contract import done
 from tests.faults.cutting_proxy import CuttingProxy, open_proxy
 from tests.faults.world import environment
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.session import Database
-from triptych.live.client import Told, follow
+from triptych.database.session import Database
+from triptych.client.subscription import Told, follow
 from triptych.model import Item, NewItem, Policy, RunKind
-from triptych.states import run_of_state
-from triptych.urls import item_key
+from triptych.live.states import run_of_state
+from triptych.gather.urls import item_key
 
 URLS = 5_000
 PAGE = 50

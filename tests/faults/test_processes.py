@@ -21,12 +21,12 @@ from tests.faults.world import (
     write_manifest,
 )
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.session import Database
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.session import Database
 from triptych.live.watch import watch
 from triptych.model import AiState, Run, RunState
-from triptych.registry import ActiveBrandRegistry
-from triptych.settings import Settings
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.settings.settings import Settings
 
 URLS = 200
 MISSING = URLS // 50

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.world import write_manifest
 from tests.integration.test_pipeline import Site, ended, local_at, site, snapshot
 from triptych.errors import BrandNotFound, SnapshotCollected
-from triptych.local import Local
+from triptych.wiring.local import Local
 from triptych.media.thumbnails import WIDTHS, thumbnail_key
 from triptych.model import RunState
 from triptych.objects import ObjectStore, open_store

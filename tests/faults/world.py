@@ -17,7 +17,7 @@ import numpy as np
 from aiohttp import web
 from PIL import Image
 
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.messages import QUEUES
 
 PICTURES = 20

@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.session import Database
-from triptych.insights.step import Snapshot, Step, discover
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.session import Database
+from triptych.ai.step import Snapshot, Step, discover
 from triptych.messages import AI_QUEUE
-from triptych.phases.ai import AiPhase
+from triptych.ai.phase import AiPhase
 
 HIDDEN_S = 1.0
 """Until what a dead worker held is seen by the next."""

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from triptych.live.server import server_options
+from triptych.live.websocket_server import server_options
 from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
 from triptych.model import (
     Colour,
@@ -28,12 +28,12 @@ from triptych.model import (
 )
 from triptych.objects import object_key, open_store
 from triptych.ports import Catalogue, DeadLetter, Queue
-from triptych.registry import ActiveBrandRegistry
-from triptych.serving import address, bind, serve
-from triptych.settings import Settings
-from triptych.urls import item_key
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.runtime.asgi_server import address, bind, serve
+from triptych.settings.settings import Settings
+from triptych.gather.urls import item_key
 from triptych.wiring import Parts, connect
-from triptych.wiring.web import open_web
+from triptych.wiring.web_server import open_web
 
 POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600)
 WINDOW = 500

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.unit.snapshots import committed_run
-from triptych.insights.context import Context, Earlier, OtherBrand
-from triptych.insights.step import Snapshot, discover, load_snapshot
+from triptych.ai.context import Context, Earlier, OtherBrand
+from triptych.ai.step import Snapshot, discover, load_snapshot
 from triptych.model import Asset, Colour
-from triptych.phases.answers import Answer, take, together
+from triptych.ai.step_results import Answer, take, together
 
 DIMENSION = 1_280
 FAMILIES = 300

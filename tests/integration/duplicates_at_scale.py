@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from tests.integration.brand_at_scale import peak_mb
 from tests.unit.snapshots import snapshot_of
-from triptych.insights.context import Context
-from triptych.insights.duplicates import find_duplicates
+from triptych.ai.context import Context
+from triptych.ai.steps.duplicates.duplicates import find_duplicates
 
 DIMENSION = 1280
 EVERY = 100

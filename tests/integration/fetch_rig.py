@@ -10,12 +10,12 @@ from ipaddress import ip_network
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from triptych.fetch.budget import BodyBudget
-from triptych.fetch.client import Fetcher
+from triptych.fetch.body_budget import BodyBudget
+from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.guard import AddressGuard, Network
-from triptych.fetch.hosts import Hosts
-from triptych.fetch.profiles import Profiles
-from triptych.fetch.ways import Ways
+from triptych.fetch.host_throttle import Hosts
+from triptych.fetch.request_profiles import Profiles
+from triptych.fetch.transport import Ways
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 AT_ONCE = 4

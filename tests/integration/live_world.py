@@ -13,19 +13,19 @@ from uuid import UUID, uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from triptych.access.gate import Gate
-from triptych.access.keys import KeyRing
-from triptych.access.rates import Rates
-from triptych.access.sites import Sites
+from triptych.access.authenticator import Gate
+from triptych.access.key_cache import KeyRing
+from triptych.access.rate_limiter import Rates
+from triptych.access.host_policy import Sites
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.session import Database
-from triptych.live.app import LiveApp, open_live_app
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.session import Database
+from triptych.live.live_app import LiveApp, open_live_app
 from triptych.live.limits import Limits
-from triptych.live.server import DRAIN_S, server_options
+from triptych.live.websocket_server import DRAIN_S, server_options
 from triptych.model import ItemResult, NewItem, Policy, Reason, Run, RunKind
-from triptych.serving import bind, serve
-from triptych.urls import item_key
+from triptych.runtime.asgi_server import bind, serve
+from triptych.gather.urls import item_key
 
 POLICY = Policy(tolerated_failures=0, max_attempts=3, deadline_s=3600)
 PATIENCE_S = 30.0

@@ -12,9 +12,9 @@ import pytest
 
 from tests.contract.catalogue_contract import committed
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.session import Database
-from triptych.insights.step import discover
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.session import Database
+from triptych.ai.step import discover
 from triptych.messages import AI_QUEUE, Headers, Message
 from triptych.model import AiState, Run
 

@@ -11,15 +11,15 @@ import pytest
 
 from tests.contract.catalogue_contract import committed
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.session import Database
-from triptych.insights.across import ACROSS
-from triptych.insights.clusters import CLUSTERS
-from triptych.insights.duplicates import DUPLICATES
-from triptych.insights.look import LOOK as BRAND_LOOK
-from triptych.insights.step import Snapshot, Step
+from triptych.database.session import Database
+from triptych.ai.steps.across.across import ACROSS
+from triptych.ai.steps.clusters.clusters import CLUSTERS
+from triptych.ai.steps.duplicates.duplicates import DUPLICATES
+from triptych.ai.steps.look.look import LOOK as BRAND_LOOK
+from triptych.ai.step import Snapshot, Step
 from triptych.messages import AI_QUEUE, Delivery, Headers
 from triptych.model import AiState, Run
-from triptych.phases.ai import AiPhase
+from triptych.ai.phase import AiPhase
 
 PATIENCE_S = 30.0
 

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 
 from tests.integration.api_rig import commit, pictures, put_objects, serving
-from triptych.asset_ids import asset_id
-from triptych.urls import item_key
+from triptych.snapshots.asset_ids import asset_id
+from triptych.gather.urls import item_key
 
 
 async def test_direct_content_comes_from_s3(migrated_dsn: str, tmp_path: Path, bucket: str) -> None:

@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.routing import APIRoute
 
 from tests.integration.api_rig import Api, serving, settings_for
-from triptych.access.gate import KEY_SUBPROTOCOL, Gate
+from triptych.access.authenticator import KEY_SUBPROTOCOL, Gate
 from triptych.access.identity import digest, new_token
 from triptych.api.app import ROUTERS
-from triptych.api.auth import operating
+from triptych.api.http.auth import operating
 from triptych.errors import SettingsError, TriptychError
 from triptych.ports import Scope
 from triptych.wiring import connect
-from triptych.wiring.web import open_gate, open_web
+from triptych.wiring.web_server import open_gate, open_web
 
 SIGNER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/t/1"
 ISSUER = "https://idp.example"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.integration.api_rig import HTML, SVG, Api, commit, fill, pictures, put_objects, serving
 from triptych.api import schemas
-from triptych.asset_ids import asset_id
-from triptych.urls import item_key
+from triptych.snapshots.asset_ids import asset_id
+from triptych.gather.urls import item_key
 
 
 @pytest.fixture

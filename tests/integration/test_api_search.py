@@ -18,10 +18,10 @@ from tests import towers
 from tests.contract.search_contract import commit_vectors, drawn, index_all, mark
 from tests.integration.api_rig import Api, serving
 from triptych.api import auth, pictures
-from triptych.asset_ids import asset_id
+from triptych.snapshots.asset_ids import asset_id
 from triptych.model import Run
-from triptych.search import room as room_module
-from triptych.urls import item_key
+from triptych.snapshots import search_service as room_module
+from triptych.gather.urls import item_key
 from triptych.wiring import open_embedder
 
 COLOURS = ["red", "green", "blue", "white"]

@@ -10,8 +10,8 @@ import pytest
 from fastapi.routing import APIRoute
 
 from tests.integration.api_rig import commit, pictures, serving
-from triptych.asset_ids import asset_id
-from triptych.urls import item_key
+from triptych.snapshots.asset_ids import asset_id
+from triptych.gather.urls import item_key
 
 
 async def test_both_ways_answer_the_same(

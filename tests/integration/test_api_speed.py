@@ -21,10 +21,10 @@ from starlette.routing import Route
 
 from tests.integration.api_rig import Api, serving
 from triptych.adapters.postgres import browsing
-from triptych.adapters.postgres.session import Database
-from triptych.adapters.postgres.statements import statements
-from triptych.asset_ids import asset_id
-from triptych.serving import address, bind, serve
+from triptych.database.session import Database
+from triptych.database.statements import statements
+from triptych.snapshots.asset_ids import asset_id
+from triptych.runtime.asgi_server import address, bind, serve
 
 ASSETS = 100_000
 BRANDS = 200

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from triptych.adapters.sources import open_source
+from triptych.gather.sources import open_source
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
-from triptych.fetch.profiles import Profiles
-from triptych.fetch.ways import Ways
+from triptych.fetch.request_profiles import Profiles
+from triptych.fetch.transport import Ways
 from triptych.ports import Page, Row
 
 PATIENCE_S = 30.0
@@ -24,7 +24,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych.adapters.sources.http.BACKOFF_BASE_S", 0.001)
+    monkeypatch.setattr("triptych.gather.sources.http.BACKOFF_BASE_S", 0.001)
 
 
 class Service:
@@ -180,7 +180,7 @@ async def test_g3_a_circle_of_cursors_ends(service: Service) -> None:
 async def test_g8_a_page_too_large_is_not_read(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.adapters.sources.catalog.PAGE_MAX_BYTES", 1000)
+    monkeypatch.setattr("triptych.gather.sources.catalog.PAGE_MAX_BYTES", 1000)
     service.says(page(100))
     with pytest.raises(SourceRefused, match="larger than 1000 bytes"):
         await pages(service.base)

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.session import Database
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.session import Database
 from triptych.errors import InvalidMessage, QueueUnavailable, TransientItemError
 from triptych.messages import HEADER_REASON, URL_QUEUE, Delivery, Message, dead_letter_queue
 from triptych.model import Reason

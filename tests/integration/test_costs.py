@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from triptych.adapters.postgres.session import Database
-from triptych.local import open_local
+from triptych.database.session import Database
+from triptych.wiring.local import open_local
 from triptych.model import Item, ItemResult, RunState, Staged
-from triptych.phases.acquire import Acquire
-from triptych.settings import Settings
+from triptych.acquire.phase import Acquire
+from triptych.settings.settings import Settings
 
 ITEMS = 2_000
 PATIENCE_S = 120.0

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from triptych.data_folder import DataFolder
+from triptych.embedded.data_folder import DataFolder
 from triptych.errors import DataFolderInUse, SettingsError
 
 HOLDER = """
 import os, signal, subprocess, sys
 from pathlib import Path
-from triptych.data_folder import DataFolder
+from triptych.embedded.data_folder import DataFolder
 DataFolder(Path(sys.argv[1])).acquire()
 started = subprocess.Popen(["sleep", "600"], close_fds=False, stdout=subprocess.DEVNULL)
 forked = os.fork()

@@ -25,9 +25,9 @@ from demo.world import (
 )
 
 from tests.faults.world import picture
-from triptych.local import open_local
+from triptych.wiring.local import open_local
 from triptych.model import Reason, RunState
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 
 PATIENCE_S = 120.0
 

@@ -25,11 +25,11 @@ from tests.towers import (
     text_tower,
     tokenizer,
 )
-from triptych.adapters.embedders.onnx import OnnxEmbedder
-from triptych.doctor import diagnose
+from triptych.embedders.onnx_embedder import OnnxEmbedder
+from triptych.wiring.doctor import diagnose
 from triptych.errors import ModelError
 from triptych.ports import Embedder, TextEncoder
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import open_embedder, open_text_encoder
 
 

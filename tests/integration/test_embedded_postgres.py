@@ -18,8 +18,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.integration.embedded import QUICK, ask
-from triptych.adapters.postgres.postmaster import LOG_MAX_BYTES
-from triptych.adapters.postgres.server import (
+from triptych.embedded.postmaster import LOG_MAX_BYTES
+from triptych.embedded.server import (
     MAX_RESTARTS,
     RESTART_MAX_S,
     RESTART_WINDOW_S,
@@ -27,7 +27,7 @@ from triptych.adapters.postgres.server import (
     read_dsn,
     restart_delay_s,
 )
-from triptych.data_folder import DataFolder
+from triptych.embedded.data_folder import DataFolder
 from triptych.errors import PostgresServerError
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ DEADLINE_S = 60.0
 OWNER = """
 import asyncio, json, sys
 from pathlib import Path
-from triptych.adapters.postgres.server import EmbeddedPostgres
-from triptych.data_folder import DataFolder
+from triptych.embedded.server import EmbeddedPostgres
+from triptych.embedded.data_folder import DataFolder
 async def main():
     data = Path(sys.argv[1])
     with DataFolder(data).lock():

@@ -15,11 +15,11 @@ import asyncpg
 import pytest
 
 from tests.integration.embedded import QUICK, ask, mode, socket_folder
-from triptych.adapters.postgres import server as server_module
-from triptych.adapters.postgres.binaries import find_binaries, make_reachable
-from triptych.adapters.postgres.server import EmbeddedPostgres
-from triptych.adapters.postgres.sockets import PATH_MAX_BYTES, SOCKET
-from triptych.data_folder import DataFolder
+from triptych.embedded import server as server_module
+from triptych.embedded.binaries import find_binaries, make_reachable
+from triptych.embedded.server import EmbeddedPostgres
+from triptych.embedded.sockets import PATH_MAX_BYTES, SOCKET
+from triptych.embedded.data_folder import DataFolder
 from triptych.errors import PostgresServerError
 
 if TYPE_CHECKING:

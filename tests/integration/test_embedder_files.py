@@ -19,10 +19,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from triptych.adapters.embedders import bundled
-from triptych.adapters.embedders.bundled import FILE, bundled_model
-from triptych.adapters.embedders.onnx import OnnxEmbedder
-from triptych.adapters.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
+from triptych.embedders import bundled
+from triptych.embedders.bundled import FILE, bundled_model
+from triptych.embedders.onnx_embedder import OnnxEmbedder
+from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 
 PROCESSES = 3
@@ -30,7 +30,7 @@ PATIENCE_S = 120.0
 CONVERT = """
 import sys
 from pathlib import Path
-from triptych.adapters.embedders.bundled import bundled_model
+from triptych.embedders.bundled import bundled_model
 bundled_model(Path(sys.argv[1]))
 """
 

@@ -13,9 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from triptych.adapters.embedders.bundled import bundled_model
-from triptych.adapters.embedders.onnx import IMAGENET_MEAN, IMAGENET_STD, OnnxEmbedder
-from triptych.adapters.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
+from triptych.embedders.bundled import bundled_model
+from triptych.embedders.onnx_embedder import IMAGENET_MEAN, IMAGENET_STD, OnnxEmbedder
+from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 
 SIDE = 8

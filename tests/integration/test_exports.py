@@ -16,12 +16,12 @@ import pytest
 
 from tests.contract.catalogue_contract import LIMIT, done, new_items, open_run
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.errors import RunNotFound, SnapshotCollected, StoreUnavailable
-from triptych.exports import export as exporting
-from triptych.exports import writers
-from triptych.exports.export import Exporting, export
-from triptych.exports.formats import ExportFormat
+from triptych.snapshots.exports import export as exporting
+from triptych.snapshots.exports import writers
+from triptych.snapshots.exports.export import Exporting, export
+from triptych.snapshots.exports.formats import ExportFormat
 from triptych.model import Insight, Run
 from triptych.objects import ObjectStore, open_store
 from triptych.ports import Marks

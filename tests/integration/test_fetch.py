@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 
 from tests.integration.fetch_rig import LOOPBACK, Names, opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
-from triptych.fetch.client import RETRY_AFTER_MAX_S, Fetcher, parse_retry_after
+from triptych.fetch.fetcher import RETRY_AFTER_MAX_S, Fetcher, parse_retry_after
 from triptych.model import Reason
 
 BODY = b"image" * 100

@@ -19,10 +19,10 @@ from yarl import URL
 
 from tests.integration.fetch_rig import Names, opened_fetcher
 from tests.unit.test_guard import REFUSED
-from triptych.adapters.sources import open_source
+from triptych.gather.sources import open_source
 from triptych.errors import ItemError, PermanentItemError, SourceRefused
 from triptych.fetch.guard import AddressGuard, refusal
-from triptych.fetch.ways import Ways, open_session
+from triptych.fetch.transport import Ways, open_session
 from triptych.model import Reason
 
 PATIENCE_S = 30.0
@@ -189,7 +189,7 @@ async def test_g9_a_name_that_changes_its_answer(
     bad: str, served: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was checked is what is connected to; nothing is asked again in between."""
-    monkeypatch.setattr("triptych.fetch.ways.DNS_CACHE_S", 0)
+    monkeypatch.setattr("triptych.fetch.transport.DNS_CACHE_S", 0)
     names = Flipping(SERVED, bad)
     outcomes = []
     for _ in range(6):

@@ -17,7 +17,7 @@ SEES = """
 import sys
 from pathlib import Path
 import triptych
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring.components import open_embedder, open_text_encoder
 data, page = Path(sys.argv[1]), Path(triptych.__file__).parent / "dashboard" / "index.html"
 settings, before = Settings.load(data=data), {*data.rglob("*")}
@@ -78,7 +78,7 @@ def test_the_service_has_its_model_and_the_dashboard(build: Build) -> None:
 def test_the_function_has_awss_runtime_client_and_its_handlers(build: Build) -> None:
     root = build.root("build-lambda")
     assert build.entry("lambda") == ["/opt/triptych/bin/python", "-m", "awslambdaric"]
-    found = run(root, "-c", "import awslambdaric; from triptych.lambdas.handlers import sweep")
+    found = run(root, "-c", "import awslambdaric; from triptych.aws_lambda.handlers import sweep")
     assert found.returncode == 0, found.stderr
 
 

@@ -19,13 +19,13 @@ from aws_local.functions import Answer, LambdaProcess, sqs_event
 
 from tests.faults.world import environment, write_manifest
 from tests.integration.test_pipeline import Site, site
-from triptych.adapters.postgres.session import Database
-from triptych.adapters.sqs.client import AwsClient
+from triptych.database.session import Database
+from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.live.watch import watch
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, HEADER_REASON, QUEUES, URL_QUEUE, Message
 from triptych.messages import dead_letter_queue as dlq
 from triptych.model import AiState, Reason, RunState
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import Parts, connect, migrate_database
 
 __all__ = ["site"]
@@ -48,7 +48,7 @@ class Cloud:
     async def function(self, name: str) -> LambdaProcess:
         if name not in self.functions:
             process = LambdaProcess(
-                f"triptych.lambdas.handlers.{name}", self.environment, timeout_s=TIMEOUT_S
+                f"triptych.aws_lambda.handlers.{name}", self.environment, timeout_s=TIMEOUT_S
             )
             self.functions[name] = await self.stack.enter_async_context(process)
         return self.functions[name]

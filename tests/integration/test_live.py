@@ -9,7 +9,7 @@ from uuid import uuid4
 from tests.integration.live_world import PATIENCE_S, client, open_world
 from triptych.live.limits import RUN_EVERY_S
 from triptych.ports import DeadLetter, WorkerState
-from triptych.states import run_of_state
+from triptych.live.states import run_of_state
 
 CHANGES = 40
 

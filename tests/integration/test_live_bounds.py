@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.integration.live_world import PATIENCE_S, client, open_world
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, Limits
-from triptych.live.server import WRITE_BUFFER_BYTES, BoundedWebSocket
+from triptych.live.websocket_server import WRITE_BUFFER_BYTES, BoundedWebSocket
 
 BAD_FRAMES = {
     "no JSON": "{",

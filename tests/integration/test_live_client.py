@@ -17,8 +17,8 @@ from tests.faults.test_live import live_process
 from tests.faults.world import environment
 from tests.integration.live_world import PATIENCE_S, Client, open_world
 from triptych.errors import LiveUnavailable
-from triptych.live.client import Told, follow, timeline_remote, watch_remote
-from triptych.states import run_of_state
+from triptych.client.subscription import Told, follow, timeline_remote, watch_remote
+from triptych.live.states import run_of_state
 
 
 async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> None:

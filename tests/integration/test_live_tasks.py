@@ -12,7 +12,7 @@ import pytest
 from tests.integration.api_rig import Api, serving
 from tests.integration.test_api_brand_tasks import filled, working
 from triptych.errors import LiveUnavailable
-from triptych.live.client import task_remote
+from triptych.client.subscription import task_remote
 from triptych.ports import TaskState
 
 PATIENCE_S = 60.0

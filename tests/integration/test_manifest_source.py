@@ -21,10 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.integration.fetch_rig import LOOPBACK
-from triptych.adapters.sources import open_source
+from triptych.gather.sources import open_source
 from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
-from triptych.fetch.ways import Ways
+from triptych.fetch.transport import Ways
 from triptych.ports import Page, Row
 
 PATIENCE_S = 120.0
@@ -135,7 +135,7 @@ def test_json_lines_keep_what_is_good_of_a_broken_file(tmp_path: Path) -> None:
 def test_g8_a_line_too_long_is_a_row_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.adapters.sources.rows.LINE_MAX_BYTES", 100)
+    monkeypatch.setattr("triptych.gather.sources.rows.LINE_MAX_BYTES", 100)
     long = '{"url": "' + "x" * 1000 + '"}'
     (tmp_path / "a.jsonl").write_text(f'{long}\n{{"url": "https://x/2"}}\n')
     assert [row.url for row in rows_of(pages(tmp_path / "a.jsonl"))] == [

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.towers import DIMENSION, clip, describe, image_tower
-from triptych.adapters.embedders.download import Place, fetched_model
+from triptych.embedders.download import Place, fetched_model
 from triptych.errors import ModelError
 from triptych.fetch.guard import AddressGuard
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import open_embedder, open_text_encoder
 
 LOOPBACK = AddressGuard([ip_network("127.0.0.0/8")])

@@ -17,14 +17,14 @@ import triptych
 from tests.faults.world import picture, write_manifest
 from tests.towers import DIMENSION, clip, describe
 from triptych.errors import BadInput, InvalidBrand
-from triptych.local import Local, open_local
+from triptych.wiring.local import Local, open_local
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, Asset, Run, RunKind, RunState
 from triptych.objects import open_store
 from triptych.ports import Nearest
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 
 PATIENCE_S = 120.0
 LOOPBACK = "127.0.0.0/8"

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.unit.snapshots import snapshot_of, unit
-from triptych.insights import pixels
-from triptych.insights.pixels import StoredPixels
-from triptych.insights.step import Snapshot
+from triptych.ai import pixels
+from triptych.ai.pixels import StoredPixels
+from triptych.ai.step import Snapshot
 from triptych.media.decoders import Decoders
 from triptych.objects import ObjectStore, open_store
 

@@ -14,11 +14,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from tests.faults.world import picture
 from tests.integration.fetch_rig import opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
-from triptych.fetch.client import Fetcher, Validators
-from triptych.fetch.politeness import check_opt_out
-from triptych.local import open_local
+from triptych.fetch.fetcher import Fetcher, Validators
+from triptych.fetch.robots import check_opt_out
+from triptych.wiring.local import open_local
 from triptych.model import Reason, RunState
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 
 PATIENCE_S = 240.0
 

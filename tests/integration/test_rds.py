@@ -14,9 +14,9 @@ from tests.conftest import PostgresServer
 from tests.contract.search_contract import axis, commit_vectors, drawn, nearest
 from tests.integration.rds_door import KEY, REGION, SECRET, USER, Door, certificates, open_door
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable, SettingsError
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import connect
 
 

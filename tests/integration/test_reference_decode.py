@@ -18,8 +18,8 @@ from PIL import Image, ImageOps
 
 from tests.faults.bombs import SVG_NS
 from tests.faults.photo import HEIC, HEIC_SIZE, encode, photo
-from triptych.adapters.embedders.bundled import bundled_model
-from triptych.adapters.embedders.onnx import OnnxEmbedder
+from triptych.embedders.bundled import bundled_model
+from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.media.decode import decode
 
 MEAN_MAX = 0.5

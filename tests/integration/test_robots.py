@@ -12,8 +12,8 @@ from yarl import URL
 
 from tests.integration.fetch_rig import Names, opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
-from triptych.fetch.client import ROBOTS_REDIRECTS_MAX, Fetcher
-from triptych.fetch.politeness import ROBOTS_FAILURE_TTL_S, ROBOTS_LONG_CHARS, ROBOTS_MAX_BYTES
+from triptych.fetch.fetcher import ROBOTS_REDIRECTS_MAX, Fetcher
+from triptych.fetch.robots import ROBOTS_FAILURE_TTL_S, ROBOTS_LONG_CHARS, ROBOTS_MAX_BYTES
 from triptych.model import Reason
 
 PATIENCE_S = 60.0

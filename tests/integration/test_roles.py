@@ -8,9 +8,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from triptych.adapters.postgres.migrate import migrations
-from triptych.adapters.postgres.roles import IAM, prepare_role, role_of
-from triptych.adapters.postgres.session import Database
+from triptych.database.migrate import migrations
+from triptych.database.roles import IAM, prepare_role, role_of
+from triptych.database.session import Database
 from triptych.errors import SettingsError
 
 

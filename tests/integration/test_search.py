@@ -17,7 +17,7 @@ from PIL import Image
 from tests import towers
 from tests.contract.search_contract import commit_vectors, drawn, index_all, mark
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.errors import (
     AssetNotFound,
     BadInput,
@@ -28,12 +28,12 @@ from triptych.errors import (
 )
 from triptych.model import Run
 from triptych.ports import AssetFilter
-from triptych.search import room as room_module
-from triptych.search.room import Matches, SearchRoom, Where
-from triptych.settings import Settings
-from triptych.urls import item_key
+from triptych.snapshots import search_service as room_module
+from triptych.snapshots.search_service import Matches, SearchRoom, Where
+from triptych.settings.settings import Settings
+from triptych.gather.urls import item_key
 from triptych.wiring import open_embedder
-from triptych.wiring.search import open_search
+from triptych.wiring.search_wiring import open_search
 
 COLOURS = ["red", "green", "blue", "white"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych.insights.step import discover
+from triptych.ai.step import discover
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = 100_000

@@ -18,7 +18,7 @@ from triptych.media import thumbnails as room
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import WIDTHS, Thumbnails, thumbnail_key, thumbnail_keys
 from triptych.objects import ObjectStore, open_store
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import open_thumbnails
 
 MAX_PIXELS = 10_000_000

@@ -17,16 +17,16 @@ from aiohttp import web
 from tests.contract.catalogue_contract import committed, open_run
 from triptych.adapters.postgres import webhooks as adapter
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.errors import Conflict, WebhookNotFound
 from triptych.fetch.guard import AddressGuard
-from triptych.fetch.ways import open_session
+from triptych.fetch.transport import open_session
 from triptych.model import Insight
 from triptych.ports import webhooks as port
 from triptych.ports.webhooks import Delivered, Event, Webhook
 from triptych.telemetry.metrics import REGISTRY
-from triptych.workers import notifier as room
-from triptych.workers.notifier import Notifier
+from triptych.workers import webhook_notifier as room
+from triptych.workers.webhook_notifier import Notifier
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 LOOPBACK = ip_network("127.0.0.0/8")

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from evals.acquired import part
 
-from triptych.insights.context import Context
-from triptych.insights.step import Snapshot
+from triptych.ai.context import Context
+from triptych.ai.step import Snapshot
 from triptych.model import AiState, Asset, Colour, Policy, Run, RunKind, RunState
 
 Vectors = npt.NDArray[np.floating[Any]]

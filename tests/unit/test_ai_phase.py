@@ -17,14 +17,14 @@ import pytest
 
 from tests.unit.snapshots import asset, committed_run
 from triptych.errors import DatabaseUnavailable, InvalidMessage
-from triptych.insights.clusters import CLUSTERS
-from triptych.insights.context import Found, Vectors
-from triptych.insights.duplicates import DUPLICATES
-from triptych.insights.step import Snapshot, Step
+from triptych.ai.steps.clusters.clusters import CLUSTERS
+from triptych.ai.context import Found, Vectors
+from triptych.ai.steps.duplicates.duplicates import DUPLICATES
+from triptych.ai.step import Snapshot, Step
 from triptych.messages import AI_QUEUE, Delivery, Headers
 from triptych.model import Asset, Insight, Metadata, Run
-from triptych.phases import answers
-from triptych.phases.ai import AiPhase
+from triptych.ai import step_results as answers
+from triptych.ai.phase import AiPhase
 from triptych.ports import AssetVectors, Marks, Published
 
 PATIENCE_S = 30.0
@@ -346,7 +346,7 @@ async def test_progress_is_told_and_losing_it_costs_nothing() -> None:
 
 HANGING = """
 import asyncio, threading
-from triptych.phases.ai import in_thread
+from triptych.ai.phase import in_thread
 
 async def main():
     begun = threading.Event()

@@ -161,9 +161,9 @@ def test_g11_every_module_has_its_layer() -> None:
 BREAKS = {
     "wrong_imports": [
         ("model.py", '"""."""\nfrom triptych.ports import Queue'),
-        ("adapters/sqs.py", '"""."""\nfrom triptych.registry import X'),
+        ("adapters/sqs.py", '"""."""\nfrom triptych.runs.registry import X'),
         ("adapters/a/x.py", '"""."""\nimport triptych.adapters.b.y'),
-        ("phases/x.py", '"""."""\nfrom triptych.adapters.postgres.pgmq import PgmqQueue'),
+        ("phases/x.py", '"""."""\nfrom triptych.queues.pgmq import PgmqQueue'),
         ("registry.py", '"""."""\ndef f():\n    """."""\n    from triptych.workers import x'),
     ],
     "too_long": [
@@ -174,7 +174,7 @@ BREAKS = {
     "stray_sql": [("registry.py", 'x = "select 1 from runs where id = 2"')],
     "stray_sessions": [
         ("registry.py", "aiohttp.ClientSession()"),
-        ("fetch/client.py", "x = ClientSession(trust_env=True)"),
+        ("fetch/fetcher.py", "x = ClientSession(trust_env=True)"),
     ],
     "undocumented": [("model.py", ""), ("ports.py", '"""."""\nclass Port:\n    pass\n')],
 }

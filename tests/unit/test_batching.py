@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from triptych.batching import Batcher
+from triptych.runtime.micro_batch import Batcher
 
 LONG_S = 30.0
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triptych.errors import SettingsError
-from triptych.fetch.budget import FIRST_BYTES, BodyBudget
+from triptych.fetch.body_budget import FIRST_BYTES, BodyBudget
 
 CAP = 4 * FIRST_BYTES
 BODIES = 5

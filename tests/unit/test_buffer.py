@@ -10,7 +10,7 @@ import pytest
 
 from triptych.errors import DatabaseUnavailable, RunEnded, TransientItemError
 from triptych.model import ItemResult, Reason
-from triptych.phases.buffer import Buffer
+from triptych.acquire.buffer import Buffer
 
 NEVER_S = 3600.0
 PATIENCE_S = 30.0
@@ -134,7 +134,7 @@ async def test_an_item_that_leaves_unfinished_releases_its_neighbours(flushes: F
 async def test_g4_an_outage_is_waited_out_and_nothing_is_lost(
     flushes: Flushes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.phases.buffer.OUTAGE_STEP_S", 0.001)
+    monkeypatch.setattr("triptych.acquire.buffer.OUTAGE_STEP_S", 0.001)
     flushes.errors = [DatabaseUnavailable(), DatabaseUnavailable()]
     run = uuid4()
     assert await together(buffer(flushes), run, "ab") == [None, None]

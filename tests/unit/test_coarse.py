@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.insights import coarse
-from triptych.insights.coarse import GRID, PEAKS, likeliest
-from triptych.insights.views import SIDE, View, view
+from triptych.ai.steps.duplicates import coarse_registration as coarse
+from triptych.ai.steps.duplicates.coarse_registration import GRID, PEAKS, likeliest
+from triptych.ai.steps.duplicates.views import SIDE, View, view
 
 CELL = 1 / GRID
 

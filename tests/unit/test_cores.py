@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from triptych.cores import POOLS, available_cores
-from triptych.settings import Settings
+from triptych.runtime.cpu import POOLS, available_cores
+from triptych.settings.settings import Settings
 from triptych.wiring.components import embed_batch, embed_threads
 
 
@@ -71,7 +71,7 @@ try:
 except SystemExit:
     pass
 """
-FUNCTION = "import triptych.lambdas.handlers"
+FUNCTION = "import triptych.aws_lambda.handlers"
 POOLS_IN_USE = """
 import json, sys
 from sklearn.cluster import KMeans

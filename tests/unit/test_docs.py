@@ -9,7 +9,7 @@ import pytest
 from scripts.reference import PAGES
 
 from triptych import errors
-from triptych.failures import EXPLAINED
+from triptych.runs.failure_reasons import EXPLAINED
 from triptych.model import Reason
 
 ROOT = Path(__file__).resolve().parents[2]

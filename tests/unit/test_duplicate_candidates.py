@@ -13,12 +13,12 @@ from PIL import Image
 
 from tests.unit.snapshots import snapshot_of, unit
 from triptych.insights import candidates, election
-from triptych.insights.candidates import find_candidates
-from triptych.insights.context import Context
-from triptych.insights.copies import ranked
-from triptych.insights.election import elect
-from triptych.insights.overlap import agreement
-from triptych.insights.views import SIDE, Views, view
+from triptych.ai.steps.duplicates.candidates import find_candidates
+from triptych.ai.context import Context
+from triptych.ai.steps.duplicates.exact_copies import ranked
+from triptych.ai.steps.duplicates.union_groups import elect
+from triptych.ai.steps.duplicates.registration import agreement
+from triptych.ai.steps.duplicates.views import SIDE, Views, view
 
 Pixels = npt.NDArray[np.uint8]
 

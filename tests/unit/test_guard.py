@@ -17,7 +17,7 @@ from triptych.fetch.guard import (
     GuardedResolver,
     refusal,
 )
-from triptych.fetch.ways import open_session
+from triptych.fetch.transport import open_session
 from triptych.model import Reason
 
 REFUSED = {

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from triptych.interruption import ending_with
+from triptych.runtime.cancellation import ending_with
 
 LONG_S = 60.0
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.unit.snapshots import committed_run
-from triptych.live.document import asyncapi
+from triptych.live.asyncapi import asyncapi
 from triptych.live.protocol import (
     SERVER_FRAMES,
     Error,
@@ -30,7 +30,7 @@ from triptych.live.protocol import (
     state_frame,
 )
 from triptych.model import Brand, TimelineEvent
-from triptych.states import (
+from triptych.live.states import (
     brand_state,
     event_of_state,
     event_state,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.unit.snapshots import snapshot_of, unit
-from triptych.insights import neighbours
-from triptych.insights.neighbours import NOBODY, Neighbourhood
-from triptych.insights.points import Floats, find_components, find_points, reduced
+from triptych.ai import neighbours
+from triptych.ai.neighbours import NOBODY, Neighbourhood
+from triptych.ai.points import Floats, find_components, find_points, reduced
 
 
 def families(count: int, *, dimensions: int = 24, seed: int = 0) -> Floats:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.unit.snapshots import asset, digests, snapshot_of, unit
 from triptych.errors import SnapshotCollected
-from triptych.insights import others
-from triptych.insights.others import STEP, StoredOthers, space_of
+from triptych.ai import other_brands as others
+from triptych.ai.other_brands import STEP, StoredOthers, space_of
 from triptych.model import Asset
 from triptych.ports import AssetVectors, BrandCells
 

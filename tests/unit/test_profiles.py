@@ -10,8 +10,8 @@ import pytest
 from yarl import URL
 
 from triptych.errors import SettingsError
-from triptych.fetch.profiles import OURS, Profiles, parse_proxy
-from triptych.settings import Settings
+from triptych.fetch.request_profiles import OURS, Profiles, parse_proxy
+from triptych.settings.settings import Settings
 
 SECRET = "s3cret"
 CDN = "https://cdn.example.com"

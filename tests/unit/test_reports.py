@@ -16,10 +16,10 @@ from PIL import Image
 from tests.unit.snapshots import asset, committed_run
 from triptych.errors import Conflict, NoThumbnail, SummaryFailed
 from triptych.model import Asset, Brand, Insight, Metadata, Run
-from triptych.reports.contents import Contents, Family, Outlier, Point
-from triptych.reports.pages import markdown, page
-from triptych.reports.report import make_report
-from triptych.reports.sheets import colour_of, palette, scatter, sheet
+from triptych.snapshots.reports.contents import Contents, Family, Outlier, Point
+from triptych.snapshots.reports.pages import markdown, page
+from triptych.snapshots.reports.report import make_report
+from triptych.snapshots.reports.sheets import colour_of, palette, scatter, sheet
 
 HOSTILE = "</title><script>alert(1)</script> [x](javascript:alert(1)) ![y](http://e/) `|*_\n# h"
 LOOK = {

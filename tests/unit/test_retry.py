@@ -12,7 +12,7 @@ from triptych.errors import (
     TransientItemError,
 )
 from triptych.model import Reason
-from triptych.retry import (
+from triptych.runtime.retry import (
     BACKOFF_CAP_S,
     RETRY_AFTER_CAP_S,
     Action,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from triptych.adapters.postgres.session import no_nul, translated
-from triptych.adapters.postgres.statements import statements
+from triptych.database.session import no_nul, translated
+from triptych.database.statements import statements
 from triptych.errors import DatabaseUnavailable
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from triptych.errors import SettingsError
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 
 
 @pytest.fixture(autouse=True)

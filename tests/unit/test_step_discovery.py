@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.unit.snapshots import asset, committed_run, snapshot_of
-from triptych.insights import step as step_module
-from triptych.insights.clusters import CLUSTERS
-from triptych.insights.duplicates import DUPLICATES
-from triptych.insights.step import Snapshot, Step, discover, load_snapshot
+from triptych.ai import step as step_module
+from triptych.ai.steps.clusters.clusters import CLUSTERS
+from triptych.ai.steps.duplicates.duplicates import DUPLICATES
+from triptych.ai.step import Snapshot, Step, discover, load_snapshot
 from triptych.model import Asset
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "ai-steps.md"
@@ -79,7 +79,7 @@ def test_a_taken_name_fails_the_later_plug_in_only(site: Path) -> None:
         site,
         "plug_thief",
         "thief = plug_thief:STEP",
-        "from triptych.insights.step import Step\nSTEP = Step('clusters', 1, lambda _: {})",
+        "from triptych.ai.step import Step\nSTEP = Step('clusters', 1, lambda _: {})",
     )
     steps = discover()
     names = [step.name for step in steps]

@@ -12,10 +12,10 @@ import pytest
 from tests.unit.snapshots import shuffled, snapshot_of, unit
 from triptych.errors import SettingsError
 from triptych.insights import tags, vocabulary
-from triptych.insights.context import Context
-from triptych.insights.step import Snapshot
-from triptych.insights.tags import find_tags
-from triptych.insights.vocabulary import (
+from triptych.ai.context import Context
+from triptych.ai.step import Snapshot
+from triptych.ai.steps.tags.tags import find_tags
+from triptych.ai.vocabulary import (
     Tag,
     Vocabulary,
     default_vocabulary,

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from triptych.errors import HostBusy
-from triptych.fetch import hosts
-from triptych.fetch.hosts import Hosts
+from triptych.fetch import host_throttle as hosts
+from triptych.fetch.host_throttle import Hosts
 
 PATIENCE_S = 30.0
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from triptych.errors import InvalidUrl
 from triptych.model import KEY_BYTES, Reason
-from triptych.phases.gather import new_item
+from triptych.gather.phase import new_item
 from triptych.ports import Row
-from triptych.urls import item_key, normalise
+from triptych.gather.urls import item_key, normalise
 
 
 @pytest.mark.parametrize(

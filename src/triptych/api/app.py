@@ -28,10 +28,10 @@ from triptych.api import (
     tasks,
     webhooks,
 )
-from triptych.api.auth import PUBLIC, Door
+from triptych.api.http.auth import PUBLIC, Door
 from triptych.api.dashboard import Dashboard
-from triptych.api.direct import Direct
-from triptych.api.parts import ApiParts
+from triptych.api.http.direct import Direct
+from triptych.api.http.dependencies import ApiParts
 from triptych.api.schemas import Problem
 
 PREFIX = "/api/v1"

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
 
-from triptych.api import answers
-from triptych.api.found import AssetWhole
-from triptych.api.parts import BrandPath, Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.search_schemas import AssetWhole
+from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import Asked, AssetsAsked, Filters
 from triptych.api.schemas import AssetShown, Page
-from triptych.asset_ids import read_asset_id
+from triptych.snapshots.asset_ids import read_asset_id
 from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
 from triptych.ports import AssetFilter, NearColour
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from triptych.api import answers
-from triptych.api.auth import Operating
-from triptych.api.once import IdempotencyKey, Operation, Outcome, once
-from triptych.api.parts import BrandPath, Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.http.auth import Operating
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
+from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import BrandGiven, BrandsAsked
 from triptych.api.schemas import BrandShown, InsightsShown, Page, TaskShown
 from triptych.api.sources import check_source

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from triptych.api.assets import AssetAsked, AssetPath
-from triptych.api.parts import ApiParts, Parts
-from triptych.api.problems import documented
-from triptych.api.streaming import SANDBOX, Stored, answer_with, matches
+from triptych.api.http.dependencies import ApiParts, Parts
+from triptych.api.http.problems import documented
+from triptych.api.http.streaming import SANDBOX, Stored, answer_with, matches
 from triptych.errors import AssetNotFound, SnapshotCollected, StoreUnavailable
 from triptych.model import Asset
 

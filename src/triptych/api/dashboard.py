@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from triptych.api.problems import problem
+from triptych.api.http.problems import problem
 
 FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
 """Where the build puts its files. They are no part of the sources."""

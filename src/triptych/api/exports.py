@@ -7,16 +7,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
 
-from triptych.api import answers
-from triptych.api.auth import Operating
-from triptych.api.once import IdempotencyKey, Operation, Outcome, once
-from triptych.api.parts import BrandPath, Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.http.auth import Operating
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
+from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import ExportGiven
 from triptych.api.schemas import TaskShown
-from triptych.api.streaming import SANDBOX, Stored, answer_with
+from triptych.api.http.streaming import SANDBOX, Stored, answer_with
 from triptych.errors import BrandNotFound, Conflict, ExportFileNotFound, TaskNotFound
-from triptych.phases.brand_tasks import EXPORT, export_folder
+from triptych.tasks.brand_tasks import EXPORT, export_folder
 from triptych.ports import TaskState
 
 NAME_MAX_CHARS = 200

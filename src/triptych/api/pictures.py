@@ -10,15 +10,15 @@ import numpy as np
 import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from triptych.api import answers
-from triptych.api.found import ComparisonShown
-from triptych.api.parts import BrandPath, Parts
-from triptych.api.problems import documented
-from triptych.api.streaming import matches
+from triptych.api.http import responses as answers
+from triptych.api.search_schemas import ComparisonShown
+from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.problems import documented
+from triptych.api.http.streaming import matches
 from triptych.errors import BrandNotFound, NotSearchable, SearchUnavailable
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.ports import Points
-from triptych.search.compare import Pair, compare
+from triptych.snapshots.comparison import Pair, compare
 
 POINTS_MAX = 200_000
 """Points of one map, 6 MB: of a larger brand, those of the lowest keys, an even sample."""

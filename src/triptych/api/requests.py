@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from triptych.errors import InvalidBrand
-from triptych.exports.formats import ExportFormat
+from triptych.snapshots.exports.formats import ExportFormat
 from triptych.messages import BRAND_MAX_CHARS, QUEUES, URL_MAX_CHARS, check_brand
 from triptych.model import Reason, RunState
 from triptych.ports.webhooks import Event

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from triptych.api import answers
-from triptych.api.paging import from_age, to_age
-from triptych.api.parts import Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.http.paging import from_age, to_age
+from triptych.api.http.dependencies import Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import PageAsked, RunsAsked, TimelineAsked
 from triptych.api.schemas import (
     FailedItemShown,
@@ -21,7 +21,7 @@ from triptych.api.schemas import (
     TimelineShown,
 )
 from triptych.errors import InvalidCursor, RunNotFound
-from triptych.failures import EXPLAINED
+from triptych.runs.failure_reasons import EXPLAINED
 from triptych.model import Reason, RunState
 from triptych.ports import FailedItem
 

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from triptych.api import answers
-from triptych.api.paging import from_age, to_age
-from triptych.api.parts import ApiParts, BrandPath, Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.http.paging import from_age, to_age
+from triptych.api.http.dependencies import ApiParts, BrandPath, Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import DifferenceAsked, PageAsked
 from triptych.api.schemas import DifferenceShown, Page, SnapshotShown
-from triptych.asset_ids import asset_id
+from triptych.snapshots.asset_ids import asset_id
 from triptych.errors import BrandNotFound, InvalidCursor, RunNotFound, SnapshotCollected
 from triptych.model import Run, RunState
 from triptych.ports import Difference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from triptych.errors import BadInput
-from triptych.places import check_source as check_scheme
+from triptych.settings.addresses import check_source as check_scheme
 
 REMOTE = ("http://", "https://", "s3://")
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 
-from triptych.api import answers
-from triptych.api.auth import Operating
-from triptych.api.once import IdempotencyKey, Operation, Outcome, once
-from triptych.api.parts import BrandPath, Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.http.auth import Operating
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
+from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import (
     LettersGiven,
     PolicyGiven,
@@ -23,9 +23,9 @@ from triptych.api.schemas import TaskShown
 from triptych.api.sources import check_source
 from triptych.errors import BrandNotFound, Conflict, RunNotFound
 from triptych.model import Policy, Run
-from triptych.phases.brand_tasks import DELETE
+from triptych.tasks.brand_tasks import DELETE
 from triptych.ports import Opened, TaskState
-from triptych.states import AI_TASK
+from triptych.live.states import AI_TASK
 
 router = APIRouter(tags=["operations"])
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from triptych.api import answers
-from triptych.api.parts import Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.http.dependencies import Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import PageAsked
 from triptych.api.schemas import (
     DeadLetterShown,
@@ -20,7 +20,7 @@ from triptych.api.schemas import (
 )
 from triptych.errors import InvalidCursor, Unavailable
 from triptych.ports import KeptLetter
-from triptych.states import LETTERS_COUNTED_MAX, WORKERS_MAX, queues_state, worker_state
+from triptych.live.states import LETTERS_COUNTED_MAX, WORKERS_MAX, queues_state, worker_state
 from triptych.telemetry.metrics import (
     CONTENT_TYPE,
     QUEUE_IN_FLIGHT,

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from triptych.api import answers
-from triptych.api.auth import Asking, Operating
-from triptych.api.paging import from_age, to_age
-from triptych.api.parts import Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.http.auth import Asking, Operating
+from triptych.api.http.paging import from_age, to_age
+from triptych.api.http.dependencies import Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import PageAsked
 from triptych.api.schemas import AuditShown, IdentityShown, Page, TaskShown
 from triptych.errors import InvalidCursor, TaskNotFound

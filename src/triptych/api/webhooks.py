@@ -11,10 +11,10 @@ from fastapi import APIRouter, Response
 from yarl import URL
 
 from triptych.access.identity import Identity
-from triptych.api import answers
-from triptych.api.auth import Operating
-from triptych.api.parts import ApiParts, Parts
-from triptych.api.problems import documented
+from triptych.api.http import responses as answers
+from triptych.api.http.auth import Operating
+from triptych.api.http.dependencies import ApiParts, Parts
+from triptych.api.http.problems import documented
 from triptych.api.requests import WebhookGiven
 from triptych.api.schemas import DeliveriesShown, WebhookMade, WebhooksShown
 from triptych.errors import BadInput, Conflict, PermanentItemError, WebhookNotFound

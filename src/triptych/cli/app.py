@@ -6,7 +6,7 @@ import typer
 
 from triptych.cli import operating, reading, runs, searching
 from triptych.cli.keys import keys
-from triptych.cores import one_thread_each
+from triptych.runtime.cpu import one_thread_each
 
 COMMANDS = (
     runs.run,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from triptych.asset_ids import read_asset_id
+from triptych.snapshots.asset_ids import read_asset_id
 from triptych.cli.exporting import export_to_folder
 from triptych.client import Client, open_client
 from triptych.errors import BadInput, BrandNotFound
@@ -18,10 +18,10 @@ from triptych.live.watch import watch
 from triptych.messages import check_brand
 from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
 from triptych.ports import FailureGroup, QueueDepth
-from triptych.search.room import Matches, SearchRoom, Where
-from triptych.settings import Settings
+from triptych.snapshots.search_service import Matches, SearchRoom, Where
+from triptych.settings.settings import Settings
 from triptych.wiring import Parts, connect, reach_database
-from triptych.wiring.search import open_search
+from triptych.wiring.search_wiring import open_search
 from triptych.workers.indexer import Indexer
 
 CATCH_UP_S = 30.0

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import IO
 
 from triptych.errors import BadInput, Conflict
-from triptych.exports.export import Exporting, export, file_name
-from triptych.exports.formats import ExportFormat
+from triptych.snapshots.exports.export import Exporting, export, file_name
+from triptych.snapshots.exports.formats import ExportFormat
 from triptych.ports import Reading
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring import open_objects
 
 UNFINISHED = ".part"

@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 from rich.table import Table
 
-from triptych.asset_ids import asset_id
+from triptych.snapshots.asset_ids import asset_id
 from triptych.cli.desk import Found
 from triptych.cli.output import console, in_brackets, plain_asset, print_json, shown
 from triptych.errors import BadInput
 from triptych.model import Insight
-from triptych.search.room import IMAGE_MAX_BYTES, Match, Matches
+from triptych.snapshots.search_service import IMAGE_MAX_BYTES, Match, Matches
 
 SCALARS_MAX = 4
 """Numbers and texts of an insight that fit on its line."""

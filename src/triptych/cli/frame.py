@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     # Imported when a command runs: `--help` has to be quick.
     import structlog
 
-    from triptych.settings import Settings
+    from triptych.settings.settings import Settings
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def execute(
         typer.Exit: with 1 after an error of ours, 2 after a wrong setting, 130 after Ctrl-C.
     """
     from triptych.errors import SettingsError, TriptychError
-    from triptych.settings import Settings
+    from triptych.settings.settings import Settings
 
     configure_logs(debug=debug, json=json)
     try:

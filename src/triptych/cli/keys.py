@@ -11,7 +11,7 @@ from triptych.cli.frame import Data, Debug, Json, execute
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
     from triptych.ports import ApiKey
-    from triptych.settings import Settings
+    from triptych.settings.settings import Settings
 
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]
 BY_COMMAND_LINE = "command line"

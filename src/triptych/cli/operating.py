@@ -16,7 +16,7 @@ from triptych.cli.frame import (
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
-    from triptych.settings import Settings
+    from triptych.settings.settings import Settings
 
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")]
@@ -132,7 +132,7 @@ def doctor(data: Data = None, json: Json = False, debug: Debug = False) -> None:
 
     async def work(settings: Settings) -> bool:
         from triptych.cli.output import console, print_json
-        from triptych.doctor import diagnose
+        from triptych.wiring.doctor import diagnose
 
         findings = await diagnose(settings)
         if json:
@@ -152,7 +152,7 @@ def settings(data: Data = None, json: Json = False, debug: Debug = False) -> Non
 
     async def work(settings: Settings) -> None:
         from triptych.cli.output import console, print_json
-        from triptych.settings import ENV_PREFIX
+        from triptych.settings.settings import ENV_PREFIX
 
         shown, origins = settings.shown(), settings.origins(data=data)
         if json:

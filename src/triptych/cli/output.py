@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from triptych.failures import EXPLAINED
+from triptych.runs.failure_reasons import EXPLAINED
 from triptych.model import AiState, Asset, Brand, Reason, Run, RunState
 from triptych.ports import FailureGroup
 

@@ -19,7 +19,7 @@ from triptych.cli.frame import (
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
-    from triptych.settings import Settings
+    from triptych.settings.settings import Settings
 
 ASSETS_PAGE = 20
 FAILURE_EXAMPLES = 3
@@ -94,7 +94,7 @@ def report(
     async def work(settings: Settings) -> None:
         from triptych.cli.output import console, print_json
         from triptych.cli.reporting import write_report
-        from triptych.exports.export import file_name
+        from triptych.snapshots.exports.export import file_name
 
         folder = to or Path(f"{file_name(brand)}-report")
         files, made = await write_report(settings, brand, folder)

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 from triptych.errors import BadInput
-from triptych.reports.report import Report, make_report
-from triptych.settings import Settings
+from triptych.snapshots.reports.report import Report, make_report
+from triptych.settings.settings import Settings
 from triptych.wiring import connect, open_summary, open_thumbnails, reach_database
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
     from triptych.cli.desk import Desk
     from triptych.model import Reason, Run
-    from triptych.settings import Settings
+    from triptych.settings.settings import Settings
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     async def work(settings: Settings) -> bool:
         from triptych.cli.bars import follow
         from triptych.cli.output import print_run
-        from triptych.local import open_local
+        from triptych.wiring.local import open_local
         from triptych.model import RunState
 
         async with open_local(settings) as local:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import typer
 
 from triptych.errors import BadInput
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.telemetry.metrics import served_metrics
 from triptych.telemetry.tracing import tracing
 from triptych.wiring import (
@@ -23,7 +23,7 @@ from triptych.wiring import (
     own_database,
     reach_database,
 )
-from triptych.workers.processes import WorkerProcesses
+from triptych.workers.supervisor import WorkerProcesses
 from triptych.workers.worker import Phase
 
 
@@ -63,8 +63,8 @@ async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
     The API's socket is bound here, so its address is known and nobody is refused while a server
     that died is started again.
     """
-    from triptych.serving import address, bind
-    from triptych.wiring.web import check_access
+    from triptych.runtime.asgi_server import address, bind
+    from triptych.wiring.web_server import check_access
 
     with stop_on_signal() as stop:
         async with own_database(settings) as dsn:
@@ -114,10 +114,10 @@ def _ready_line(settings: Settings, url: str) -> str:
 
 async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) -> None:
     """Serve the API until told to stop, or until the parent that holds stdin is gone."""
-    from triptych.live.server import server_options
-    from triptych.serving import address, bind
-    from triptych.serving import serve as serve_app
-    from triptych.wiring.web import open_web
+    from triptych.live.websocket_server import server_options
+    from triptych.runtime.asgi_server import address, bind
+    from triptych.runtime.asgi_server import serve as serve_app
+    from triptych.wiring.web_server import open_web
 
     with stop_on_signal() as stop:
         if with_parent:
@@ -169,10 +169,10 @@ async def serve_live(settings: Settings) -> None:
     Raises:
         SettingsError: others could reach it and there are no keys, or the address cannot be had.
     """
-    from triptych.live.server import DRAIN_S, server_options
-    from triptych.serving import address, bind
-    from triptych.serving import serve as serve_app
-    from triptych.wiring.web import open_live_alone
+    from triptych.live.websocket_server import DRAIN_S, server_options
+    from triptych.runtime.asgi_server import address, bind
+    from triptych.runtime.asgi_server import serve as serve_app
+    from triptych.wiring.web_server import open_live_alone
 
     with stop_on_signal() as stop:
         async with (

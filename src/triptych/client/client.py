@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from triptych.client.nouns import (
+from triptych.client.models import (
     asset_of,
     brand_of,
     depth_of,
@@ -22,13 +22,13 @@ from triptych.client.nouns import (
     insight_of,
     matches_of,
 )
-from triptych.client.problems import error_of
+from triptych.client.problem import error_of
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed
-from triptych.live.client import task_remote, watch_remote
+from triptych.client.subscription import task_remote, watch_remote
 from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
 from triptych.ports import FailureGroup, QueueDepth
-from triptych.search.room import Matches
-from triptych.states import run_of_state
+from triptych.snapshots.search_service import Matches
+from triptych.live.states import run_of_state
 
 PREFIX = "/api/v1"
 ANSWER_S = 60.0

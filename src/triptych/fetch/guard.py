@@ -3,7 +3,7 @@
 It stands at three places, each enough for what passes it: on every URL before a request and on
 every redirect (scheme, credentials, literal addresses, their ports), in the resolver (only checked
 addresses are handed on, so an answer that changes between check and connection is never used), and
-where the socket is made (whatever address the others let through). `triptych.fetch.ways` opens the
+where the socket is made (whatever address the others let through). `triptych.fetch.transport` opens the
 sessions that it stands in.
 """
 

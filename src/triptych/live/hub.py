@@ -14,9 +14,9 @@ from uuid import UUID
 import structlog
 
 from triptych.errors import TaskNotFound, Unavailable
-from triptych.live.crew import Crew
-from triptych.live.depths import Depths
-from triptych.live.hints import Hints
+from triptych.live.workers_topic import Crew
+from triptych.live.queues_topic import Depths
+from triptych.live.debounce import Hints
 from triptych.live.limits import (
     CATCH_UP_S,
     GATHER_S,
@@ -38,7 +38,7 @@ from triptych.live.protocol import (
 from triptych.live.topics import NEVER, BrandsTopic, Reader, RunTopic, Subscription, Topic
 from triptych.model import Brand, Run, TimelineEvent
 from triptych.ports import Catalogue, News, Queue, TaskState
-from triptych.states import brand_state, task_state
+from triptych.live.states import brand_state, task_state
 
 
 @dataclass(frozen=True, slots=True)

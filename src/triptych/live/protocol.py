@@ -254,7 +254,7 @@ def dump(frame: BaseModel) -> str:
 
 
 def dump_state(state: object) -> str:
-    """Return a state of `triptych.states` as JSON."""
+    """Return a state of `triptych.live.states` as JSON."""
     return orjson.dumps(state, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from triptych.model import Run
 from triptych.ports import Reading
-from triptych.states import is_over
+from triptych.live.states import is_over
 
 
 async def watch(catalogue: Reading, run_id: UUID) -> AsyncIterator[Run]:

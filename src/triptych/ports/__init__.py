@@ -22,17 +22,17 @@ from triptych.ports.browsing import (
     Slice,
 )
 from triptych.ports.catalogue import Catalogue
-from triptych.ports.embedder import Embedder
+from triptych.embedders.embedder import Embedder
 from triptych.ports.presence import BEAT_S, SILENT_S, Presence, SeenWorker, WorkerState
-from triptych.ports.queue import Queue, QueueDepth
+from triptych.queues.queue import Queue, QueueDepth
 from triptych.ports.reading import FailureGroup, Feed, News, Reading
 from triptych.ports.registry import DeadLetter, Due, Opened, Outgoing, Registry, Settlement
 from triptych.ports.retention import Retention
 from triptych.ports.search import Hit, Hits, Nearest, Points, Sample, Search, Shared
-from triptych.ports.source import Page, Row, Source
+from triptych.gather.source import Page, Row, Source
 from triptych.ports.steering import DueBrand, Steering
 from triptych.ports.tasks import Audit, Claim, KeptAudit, Request, Task, Tasks, TaskState
-from triptych.ports.text import TextEncoder
+from triptych.embedders.text_encoder import TextEncoder
 from triptych.ports.webhooks import Webhook, Webhooks
 
 __all__ = [

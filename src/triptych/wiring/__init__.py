@@ -1,6 +1,6 @@
 """The only room that knows which adapter stands behind which port.
 
-`triptych.wiring.web` is imported where it is needed: workers do without a web framework.
+`triptych.wiring.web_server` is imported where it is needed: workers do without a web framework.
 """
 
 from triptych.wiring.components import (
@@ -17,7 +17,7 @@ from triptych.wiring.database import (
     own_database,
     reach_database,
 )
-from triptych.wiring.worker import (
+from triptych.wiring.worker_wiring import (
     check_wiring,
     dead_letter_handler,
     open_caretakers,

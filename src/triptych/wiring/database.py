@@ -8,20 +8,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.adapters.postgres.migrate import migrate
-from triptych.adapters.postgres.pgmq import PgmqQueue
-from triptych.adapters.postgres.roles import prepare_role, role_of
-from triptych.adapters.postgres.server import EmbeddedPostgres, read_dsn
-from triptych.adapters.postgres.session import Database
-from triptych.adapters.sqs.create import create_queues
-from triptych.adapters.sqs.queue import SqsQueue
-from triptych.data_folder import DataFolder
+from triptych.database.migrate import migrate
+from triptych.queues.pgmq import PgmqQueue
+from triptych.database.roles import prepare_role, role_of
+from triptych.embedded.server import EmbeddedPostgres, read_dsn
+from triptych.database.session import Database
+from triptych.queues.sqs.create import create_queues
+from triptych.queues.sqs.sqs_queue import SqsQueue
+from triptych.embedded.data_folder import DataFolder
 from triptych.errors import DataFolderInUse
-from triptych.interruption import ending_with
-from triptych.places import read_sqs
+from triptych.runtime.cancellation import ending_with
+from triptych.settings.addresses import read_sqs
 from triptych.ports import Catalogue, Queue
-from triptych.registry import ActiveBrandRegistry
-from triptych.settings import Settings
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.settings.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

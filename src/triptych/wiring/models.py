@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from triptych.ports import Embedder, TextEncoder
-from triptych.settings import Settings
+from triptych.settings.settings import Settings
 from triptych.wiring.components import open_embedder, open_text_encoder
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import structlog
 
 from triptych.messages import Delivery
 from triptych.ports import Queue
-from triptych.workers.answers import Answers, Handle
+from triptych.workers.message_outcome import Answers, Handle
 
 log = structlog.get_logger(__name__)
 

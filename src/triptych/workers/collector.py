@@ -12,7 +12,7 @@ import structlog
 from triptych.errors import Unavailable
 from triptych.media.thumbnails import thumbnails_of
 from triptych.objects import ObjectStore
-from triptych.phases.brand_tasks import EXPORT, export_folder
+from triptych.tasks.brand_tasks import EXPORT, export_folder
 from triptych.ports import Retention, Tasks
 
 ROWS_AT_ONCE = 5_000

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import structlog
 
-from triptych.batching import Batcher
+from triptych.runtime.micro_batch import Batcher
 from triptych.errors import QueueUnavailable
 from triptych.messages import Delivery
 from triptych.ports import Queue
-from triptych.retry import backoff
+from triptych.runtime.retry import backoff
 from triptych.telemetry.metrics import MESSAGES_HELD
-from triptych.workers.answers import Answers, Handle
+from triptych.workers.message_outcome import Answers, Handle
 
 RECEIVE_BATCH = 100
 ACK_BATCH = 100

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from triptych.errors import Unavailable
-from triptych.registry import ActiveBrandRegistry
+from triptych.runs.registry import ActiveBrandRegistry
 
 log = structlog.get_logger(__name__)
 

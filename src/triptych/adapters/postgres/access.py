@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.errors import KeyExists, KeyNotFound
 from triptych.ports import ApiKey, Scope
 

@@ -9,8 +9,8 @@ import asyncpg
 import numpy as np
 from pgvector import HalfVector
 
-from triptych.adapters.postgres.rows import to_insight, to_run
-from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
+from triptych.database.rows import to_insight, to_run
+from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
 from triptych.model import KEY_BYTES, AiState, Insight, Metadata, Run
 from triptych.ports import MARKS, AssetVectors, BrandCells, Marks, Published
 from triptych.ports.webhooks import Event

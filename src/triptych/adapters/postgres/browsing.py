@@ -10,8 +10,8 @@ from uuid import UUID
 import asyncpg
 
 from triptych.adapters.postgres.reading import check_kept
-from triptych.adapters.postgres.rows import brand_not_found, to_asset, to_brand, to_run
-from triptych.adapters.postgres.session import Database
+from triptych.database.rows import brand_not_found, to_asset, to_brand, to_run
+from triptych.database.session import Database
 from triptych.errors import AssetNotFound
 from triptych.model import Asset, Run, RunState
 from triptych.ports import (

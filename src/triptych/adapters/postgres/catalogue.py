@@ -7,14 +7,14 @@ from triptych.adapters.postgres.ai import PostgresAi
 from triptych.adapters.postgres.browsing import PostgresBrowsing
 from triptych.adapters.postgres.commit import Committing
 from triptych.adapters.postgres.ending import Ending
-from triptych.adapters.postgres.migrate import check_schema
+from triptych.database.migrate import check_schema
 from triptych.adapters.postgres.opening import Opening
 from triptych.adapters.postgres.outbox import Outbox
 from triptych.adapters.postgres.presence import PostgresPresence
 from triptych.adapters.postgres.reading import PostgresReading
 from triptych.adapters.postgres.retention import PostgresRetention
 from triptych.adapters.postgres.search import PostgresSearch
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.adapters.postgres.settling import Settling
 from triptych.adapters.postgres.steering import PostgresSteering
 from triptych.adapters.postgres.tasks import PostgresTasks

@@ -8,8 +8,8 @@ import asyncpg
 import structlog
 
 from triptych.adapters.postgres.ending import end_run
-from triptych.adapters.postgres.rows import to_run
-from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction
+from triptych.database.rows import to_run
+from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction
 from triptych.adapters.postgres.settling import read_run
 from triptych.errors import RunNotFound
 from triptych.messages import AI_QUEUE, AiBody, Headers

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from triptych.adapters.postgres.session import Database, Transaction
+from triptych.database.session import Database, Transaction
 from triptych.adapters.postgres.settling import read_run
 from triptych.errors import RunEnded
 from triptych.model import ItemState, Reason, Run, RunState

@@ -11,8 +11,8 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from triptych.adapters.postgres.session import Database, translated
-from triptych.adapters.postgres.statements import statements
+from triptych.database.session import Database, translated
+from triptych.database.statements import statements
 from triptych.errors import DatabaseUnavailable
 from triptych.ports import News
 

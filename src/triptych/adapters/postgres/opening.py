@@ -7,8 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
-from triptych.adapters.postgres.rows import to_item, to_run
-from triptych.adapters.postgres.session import Database, Transaction, no_nul
+from triptych.database.rows import to_item, to_run
+from triptych.database.session import Database, Transaction, no_nul
 from triptych.errors import Conflict, RunNotFound
 from triptych.messages import GATHER_QUEUE, GatherBody, Headers
 from triptych.model import Item, NewItem, Policy, Reason, Run, RunKind, RunState

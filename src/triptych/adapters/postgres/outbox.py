@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.messages import Message
 from triptych.ports import DeadLetter, Outgoing
 

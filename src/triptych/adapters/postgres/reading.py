@@ -10,7 +10,7 @@ from itertools import groupby
 from uuid import UUID
 
 from triptych.adapters.postgres.feed import PostgresFeed
-from triptych.adapters.postgres.rows import (
+from triptych.database.rows import (
     brand_not_found,
     to_asset,
     to_brand,
@@ -21,9 +21,9 @@ from triptych.adapters.postgres.rows import (
     to_run,
     to_staged,
 )
-from triptych.adapters.postgres.session import Database
+from triptych.database.session import Database
 from triptych.errors import RunNotFound, SnapshotCollected
-from triptych.interruption import ending_with
+from triptych.runtime.cancellation import ending_with
 from triptych.model import (
     Asset,
     Brand,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from triptych.adapters.postgres.rows import brand_not_found
-from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction
+from triptych.database.rows import brand_not_found
+from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction
 from triptych.errors import Conflict
 
 EMPTIED = (

@@ -21,9 +21,9 @@ from pgvector import HalfVector
 
 from triptych.adapters.postgres.browsing import mark_conditions, no_such_asset, own_conditions
 from triptych.adapters.postgres.reading import check_kept
-from triptych.adapters.postgres.rows import to_asset
-from triptych.adapters.postgres.session import COMMIT_TIMEOUT_S, Database, Transaction
-from triptych.adapters.postgres.statements import statements
+from triptych.database.rows import to_asset
+from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction
+from triptych.database.statements import statements
 from triptych.errors import BadInput, DatabaseUnavailable, SearchUnavailable
 from triptych.model import KEY_BYTES
 from triptych.ports import AssetFilter, Hit, Hits, Nearest, Points, Sample, Shared

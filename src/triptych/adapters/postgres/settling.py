@@ -15,8 +15,8 @@ import asyncpg
 from pgvector import HalfVector
 
 from triptych.adapters.postgres.opening import DETAIL_MAX_CHARS
-from triptych.adapters.postgres.rows import from_colours, to_item, to_run
-from triptych.adapters.postgres.session import Database, Transaction, no_nul
+from triptych.database.rows import from_colours, to_item, to_run
+from triptych.database.session import Database, Transaction, no_nul
 from triptych.errors import RunEnded, RunNotFound
 from triptych.model import Item, ItemResult, NewItem, Run, RunKind, RunState
 from triptych.ports import Settlement

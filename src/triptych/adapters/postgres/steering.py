@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from triptych.adapters.postgres.rows import brand_not_found, to_run
-from triptych.adapters.postgres.session import Database, Transaction
+from triptych.database.rows import brand_not_found, to_run
+from triptych.database.session import Database, Transaction
 from triptych.errors import Conflict
 from triptych.messages import (
     AI_QUEUE,

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from triptych.adapters.postgres.browsing import LAST_ID, NEWEST, sliced
-from triptych.adapters.postgres.rows import to_run
-from triptych.adapters.postgres.session import Database, Transaction
+from triptych.database.rows import to_run
+from triptych.database.session import Database, Transaction
 from triptych.errors import IdempotencyKeyReused, TaskNotFound
 from triptych.messages import AI_QUEUE, AiBody, Headers
 from triptych.model import Metadata

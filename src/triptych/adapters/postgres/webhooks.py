@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from triptych.adapters.postgres.session import Database, Transaction, no_nul
+from triptych.database.session import Database, Transaction, no_nul
 from triptych.errors import Conflict, WebhookNotFound
 from triptych.ports.webhooks import WEBHOOKS_MAX, Delivered, Delivery, Webhook
 

@@ -1,0 +1,129 @@
+"""The gate before every request and every WebSocket: site, identity, rate.
+
+It reads the ASGI scope only, so HTTP and WebSocket apps pass the same one. A token comes in
+``Authorization: Bearer …``; from a browser's WebSocket, which cannot set headers, as the
+subprotocol ``triptych.key.<token>`` beside the real one. Never in a URL: those end up in logs,
+histories and Referer headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from triptych.access.balancer import HEADER as BALANCER_HEADER
+from triptych.access.identity import LOCAL, Identity
+from triptych.access.key_cache import KeyRing
+from triptych.access.rate_limiter import Rates
+from triptych.access.host_policy import Sites
+from triptych.errors import Unauthenticated
+
+KEY_SUBPROTOCOL = "triptych.key."
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+class Tokens(Protocol):
+    """Verifies what a load balancer vouches for."""
+
+    async def identify(self, token: str) -> Identity:
+        """Return whom the token names, or raise `Unauthenticated`."""
+        ...
+
+
+class Gate:
+    """Lets in whom it knows. ``open``: without a token one is `LOCAL`, who may do everything."""
+
+    def __init__(
+        self, sites: Sites, keys: KeyRing, rates: Rates, *, open_: bool, balancer: Tokens | None
+    ) -> None:
+        self._sites = sites
+        self._keys = keys
+        self._rates = rates
+        self._open = open_
+        self._balancer = balancer
+
+    async def admit(self, scope: Mapping[str, Any]) -> Identity:
+        """Return who asks.
+
+        Raises:
+            HostRefused, OriginRefused: another site's page, or under another site's name.
+            Unauthenticated: no token, or one that is not valid (any more).
+            TooManyRequests: the identity asks too often.
+            Unavailable: it cannot be told now.
+        """
+        headers = _headers(scope.get("headers", ()))
+        self.check_site(scope, headers)
+        identity = await self._identify(scope, headers)
+        self._rates.take(identity.name)
+        return identity
+
+    def admit_anybody(self, scope: Mapping[str, Any]) -> None:
+        """Let in who asks under this server's name, for what is no secret.
+
+        Raises:
+            HostRefused, OriginRefused: as `admit`.
+        """
+        self.check_site(scope, _headers(scope.get("headers", ())))
+
+    def check_site(self, scope: Mapping[str, Any], headers: Mapping[bytes, str | None]) -> None:
+        """Refuse requests of other sites' pages and under other sites' names."""
+        host = headers.get(b"host")
+        self._sites.check_host(host)
+        navigates = (
+            scope["type"] == "http"
+            and scope["method"] in SAFE_METHODS
+            and headers.get(b"sec-fetch-mode") == "navigate"
+        )
+        self._sites.check_origin(
+            headers.get(b"origin"), host, headers.get(b"sec-fetch-site"), navigates=navigates
+        )
+
+    async def _identify(
+        self, scope: Mapping[str, Any], headers: Mapping[bytes, str | None]
+    ) -> Identity:
+        token = _token(scope, headers)
+        if token is not None:
+            key = await self._keys.find(token)
+            if key is None:
+                raise Unauthenticated(
+                    "This API key is not known, or it was revoked.",
+                    remedy="Make one with `triptych keys create NAME`.",
+                )
+            return Identity(f"key:{key.name}", key.scope)
+        if self._balancer is not None and (vouched := headers.get(BALANCER_HEADER)):
+            return await self._balancer.identify(vouched)
+        if self._open:
+            return LOCAL
+        raise Unauthenticated(remedy="Send it as `Authorization: Bearer trk_…`.")
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str | None]:
+    """Return the headers; one that decides and comes twice makes a request nobody's.
+
+    Two servers may each believe another of the two.
+    """
+    found: dict[bytes, str | None] = {}
+    for name, value in raw:
+        if name in DECIDING and name in found:
+            raise Unauthenticated(f"The header {name.decode('latin-1')} comes twice.")
+        found[name] = value.decode("latin-1")
+    return found
+
+
+DECIDING = frozenset({b"host", b"origin", b"authorization", BALANCER_HEADER})
+
+
+def _token(scope: Mapping[str, Any], headers: Mapping[bytes, str | None]) -> str | None:
+    given = headers.get(b"authorization")
+    if given is not None:
+        kind, _, token = given.partition(" ")
+        if kind.lower() != "bearer" or not token.strip():
+            raise Unauthenticated(
+                "The Authorization header is not a bearer token.",
+                remedy="Send `Authorization: Bearer trk_…`.",
+            )
+        return token.strip()
+    for protocol in scope.get("subprotocols") or ():
+        if protocol.startswith(KEY_SUBPROTOCOL):
+            return str(protocol.removeprefix(KEY_SUBPROTOCOL))
+    return None

@@ -1,0 +1,1 @@
+"""Phase 2, acquire: from a URL to a settled item."""

@@ -1,0 +1,149 @@
+"""The local buffer: finished items of one run, flushed together in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from triptych.errors import RunEnded, RunNotFound, TransientItemError, Unavailable
+from triptych.model import ItemResult, Reason
+from triptych.runs.registry import ActiveBrandRegistry
+
+OUTAGE_STEP_S = 0.2
+OUTAGE_CAP_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+Waiting = tuple[ItemResult, "asyncio.Future[None]"]
+
+
+@dataclass(slots=True)
+class _Run:
+    held: int = 0
+    """Items of the run that this worker holds, finished and flushing ones included."""
+    flushing: int = 0
+    finished: list[Waiting] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+
+
+class Buffer:
+    """Finished items, by run. Its size is bounded by the messages that a worker holds.
+
+    A run's items are flushed when ``flush_items`` are finished, when the first of them has waited
+    ``flush_s``, or when this worker holds no unfinished item of the run: then nothing would come
+    to fill the batch. In the last case what finishes during a flush waits for its end and makes the
+    next one: small flushes would only queue for the run's row, and bring small ones in their wake,
+    for each lets as many new messages out as it settles. `settle` returns when the item's flush is
+    durable.
+    """
+
+    def __init__(self, registry: ActiveBrandRegistry, *, flush_items: int, flush_s: float) -> None:
+        self._registry = registry
+        self._flush_items = flush_items
+        self._flush_s = flush_s
+        self._runs: dict[UUID, _Run] = {}
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def working(self, run_id: UUID) -> AsyncIterator[None]:
+        """Hold an item of a run: its finished neighbours may wait for it."""
+        run = self._runs.setdefault(run_id, _Run())
+        run.held += 1
+        try:
+            yield
+        finally:
+            run.held -= 1
+            self._flush_if_due(run_id, run)
+            if run.held == 0:
+                del self._runs[run_id]
+
+    async def settle(self, run_id: UUID, result: ItemResult) -> None:
+        """Put a finished item in and wait until it is settled, or the run has ended without it."""
+        run = self._runs[run_id]
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        run.finished.append((result, future))
+        if run.timer is None:
+            loop = asyncio.get_running_loop()
+            run.timer = loop.call_later(self._flush_s, self._flush, run_id, run)
+        self._flush_if_due(run_id, run)
+        await future
+
+    def _flush_if_due(self, run_id: UUID, run: _Run) -> None:
+        waiting = len(run.finished)
+        nothing_to_come = waiting and not run.flushing and waiting >= run.held
+        if waiting >= self._flush_items or nothing_to_come:
+            self._flush(run_id, run)
+
+    def _flush(self, run_id: UUID, run: _Run) -> None:
+        if run.timer is not None:
+            run.timer.cancel()
+            run.timer = None
+        batch, run.finished = run.finished, []
+        # Cancelled work takes its result along: its message goes back to the queue.
+        batch = [(result, future) for result, future in batch if not future.done()]
+        if batch:
+            run.flushing += len(batch)
+            flush = asyncio.create_task(self._settle(run_id, run, batch))
+            self._flushes.add(flush)
+            flush.add_done_callback(self._flushes.discard)
+
+    async def _settle(self, run_id: UUID, run: _Run, batch: list[Waiting]) -> None:
+        try:
+            outcome = await self._settle_or_error(run_id, [result for result, _ in batch])
+            if isinstance(outcome, Exception) and len(batch) > 1:
+                # One result that cannot be settled must not take its neighbours along.
+                for single in batch:
+                    await self._settle_single(run_id, single)
+                return
+            _resolve(batch, outcome)
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        finally:
+            run.flushing -= len(batch)
+
+    async def _settle_single(self, run_id: UUID, single: Waiting) -> None:
+        _resolve([single], await self._settle_or_error(run_id, [single[0]]))
+
+    async def _settle_or_error(
+        self, run_id: UUID, results: list[ItemResult]
+    ) -> Exception | frozenset[bytes]:
+        """Settle, for as long as it takes the database to come back.
+
+        Returns:
+            The keys that were refused, or what else failed.
+        """
+        outage = 0
+        while True:
+            try:
+                return await self._registry.settle(run_id, results)
+            except (RunEnded, RunNotFound):
+                return frozenset()  # Late: no row changes, and the messages may go.
+            except Unavailable as error:
+                outage += 1
+                if outage == 1:
+                    log.warning("flush_waits", run=str(run_id), error=str(error))
+                pause = min(OUTAGE_CAP_S, OUTAGE_STEP_S * 2 ** min(outage, 10))
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
+            except Exception as error:
+                log.exception("flush_failed", run=str(run_id), items=len(results))
+                return error
+
+
+def _resolve(batch: list[Waiting], outcome: Exception | frozenset[bytes]) -> None:
+    for result, future in batch:
+        if future.done():
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        elif result.key in outcome:
+            future.set_exception(TransientItemError(Reason.STORE_FAILED, "its object was deleted"))
+        else:
+            future.set_result(None)

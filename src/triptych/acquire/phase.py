@@ -1,0 +1,364 @@
+"""Phase 2, Acquire: fetch a URL, store its bytes, decode, embed, settle.
+
+One message, one call of `Acquire.handle`. It returns when the item is settled durably, so the
+consumer may delete the message. What many calls ask at once is batched: items are looked up
+together, images embedded together, results flushed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from triptych.runtime.micro_batch import Batcher
+from triptych.errors import (
+    HostBusy,
+    PermanentItemError,
+    StoreUnavailable,
+    TransientItemError,
+    Unavailable,
+)
+from triptych.fetch.fetcher import Fetched, Fetcher, Validators
+from triptych.fetch.host_throttle import Turn
+from triptych.media.decode import Decoded
+from triptych.media.decoders import Decoders
+from triptych.media.kinds import other_media, picture_type
+from triptych.messages import Delivery, Headers, UrlBody, parse_body
+from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
+from triptych.objects import ObjectStore
+from triptych.acquire.buffer import Buffer
+from triptych.gather.phase import new_item
+from triptych.ports import Catalogue, Embedder, Row
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.runtime.retry import plan_retry
+from triptych.telemetry.metrics import (
+    DECODE_SECONDS,
+    EMBED_SECONDS,
+    EMBEDDED,
+    FETCH_SECONDS,
+    FETCHED_BYTES,
+)
+
+LOOKUP_BATCH = 100
+LOOKUP_WAIT_S = 0.005
+EMBED_WAIT_S = 0.02
+HASHED_HERE_BYTES = 256 * 1024
+"""A smaller body is hashed sooner than a thread has been woken for it."""
+PIXELS_WITHOUT_EMBEDDER = 224
+"""Side of the decoded image when nothing is to be embedded: the fingerprint's input."""
+
+log = structlog.get_logger(__name__)
+
+Address = tuple[UUID, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireLimits:
+    """What one worker spends on acquiring."""
+
+    concurrency: int
+    """Downloads at a time; held from the first byte until the decoded image is embedded."""
+    embed_batch: int
+    embed_calls: int
+    """Batches embedded at a time."""
+    max_pixels: int
+    decode: bool
+    """Decode pictures; else they are kept as they are."""
+    other_media: bool
+    """Keep videos, sounds and PDFs, which have no embedding."""
+
+
+class Acquire:
+    """Handles messages of ``url-process-queue``.
+
+    Safe to repeat: an object is put under its content's name, an item is settled once, and a
+    message of an item that is settled only asks again whether its run is complete.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        registry: ActiveBrandRegistry,
+        fetcher: Fetcher,
+        store: ObjectStore,
+        embedder: Embedder | None,
+        buffer: Buffer,
+        decoders: Decoders,
+        threads: Executor,
+        limits: AcquireLimits,
+    ) -> None:
+        self._catalogue = catalogue
+        self._registry = registry
+        self._fetcher = fetcher
+        self._store = store
+        self._embedder = embedder
+        self._buffer = buffer
+        self._decoders = decoders
+        self._threads = threads
+        self._limits = limits
+        self._slots = asyncio.Semaphore(limits.concurrency)
+        self._look_up: Batcher[Address, Item | None] = Batcher(
+            self._items, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
+        self._known: Batcher[tuple[str, bytes], Staged | None] = Batcher(
+            self._known_assets, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
+        self._embed: Batcher[npt.NDArray[np.uint8], npt.NDArray[np.float32]] = Batcher(
+            self._embeddings,
+            size=limits.embed_batch,
+            wait_s=EMBED_WAIT_S,
+            parallel=limits.embed_calls,
+        )
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Acquire the URL named in the body and settle its item.
+
+        Raises:
+            InvalidMessage: the body or a header is wrong.
+            TransientItemError: to be tried again; the attempt is counted.
+            HostBusy: put off, untried.
+        """
+        body = parse_body(UrlBody, delivery.body)
+        headers = Headers.decode(delivery.headers)
+        if headers.run_id is None or headers.item_key is None:
+            row = Row(body.url, body.metadata)
+            item = await self._registry.adopt(body.brand, new_item(row), delivery)
+        else:
+            item = await self._look_up((headers.run_id, headers.item_key))
+        if item is None:
+            return  # Of a run that is unknown or has ended: late, and harmless.
+        if item.state is not ItemState.PENDING:
+            await self._registry.finish(item.run_id)
+            return
+        async with self._buffer.working(item.run_id):
+            result = await self._result(item)
+            await self._buffer.settle(item.run_id, result)
+
+    async def _result(self, item: Item) -> ItemResult:
+        try:
+            known = await self._known((item.brand, item.key))
+            if item.run_kind is RunKind.REEMBED and known is not None:
+                async with self._slots:
+                    return ItemResult(item.key, await self._embedded_anew(known))
+            # First its host's turn, then a place here: waiting for a slow host holds up no other.
+            crowded = self._slots.locked
+            with await self._fetcher.turn(item.url, source=item.source, crowded=crowded) as turn:
+                async with self._slots:
+                    turn.begin()
+                    return ItemResult(item.key, await self._acquire(item, known, turn))
+        except HostBusy as error:
+            delay = error.retry_after_s or 0.0
+            await self._catalogue.put_off(item.run_id, item.key, delay_s=delay)
+            raise
+        except PermanentItemError as error:
+            return ItemResult(item.key, None, error.reason, error.detail)
+        except TransientItemError as error:
+            return await self._try_again(item, error)
+        except StoreUnavailable as error:
+            log.warning("store_away", error=str(error))
+            return await self._try_again(item, TransientItemError(Reason.STORE_FAILED, str(error)))
+        except Unavailable:
+            raise  # The database or the queue: no attempt of the item's.
+        except Exception as error:
+            log.exception("acquire_defect", run=str(item.run_id), url=item.url)
+            text = f"{type(error).__name__}: {error}"
+            return await self._try_again(item, TransientItemError(Reason.INTERNAL, text))
+
+    async def _try_again(self, item: Item, error: TransientItemError) -> ItemResult:
+        """Count the attempt; raise for another, or return the failure if it was the last."""
+        plan = plan_retry(error, item.attempts + 1)
+        if await self._catalogue.count_attempt(item.run_id, item.key, delay_s=plan.delay_s):
+            return ItemResult(item.key, None, error.reason, error.detail)
+        raise TransientItemError(error.reason, error.detail, retry_after_s=plan.delay_s)
+
+    @property
+    def _model(self) -> str | None:
+        return self._embedder.model if self._embedder else None
+
+    async def _embedded_anew(self, known: Staged) -> Staged:
+        """Return an asset of the snapshot with an embedding of the model in force.
+
+        From its stored object: nothing is downloaded. What is no picture stays as it is.
+        """
+        undecoded = self._is_undecoded(known)
+        if not undecoded and (known.phash is None or known.model == self._model):
+            return known
+        body = await self._store.get(known.object_key)
+        decoded = await self._decoded(body)
+        if isinstance(decoded, str):
+            raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
+        if undecoded:
+            known = replace(
+                known,
+                width=decoded.width,
+                height=decoded.height,
+                phash=decoded.phash,
+                colours=decoded.colours,
+            )
+        return replace(known, embedding=await self._embedding(decoded), model=self._model)
+
+    def _is_undecoded(self, known: Staged) -> bool:
+        """Tell whether a picture was stored as it is, and is to be decoded now."""
+        as_it_is = known.phash is None and known.media_type.startswith("image/")
+        return as_it_is and self._limits.decode
+
+    async def _acquire(self, item: Item, known: Staged | None, turn: Turn) -> Staged:
+        if known is not None and (
+            self._is_undecoded(known) or (known.model != self._model and known.phash is not None)
+        ):
+            known = None  # Its bytes are stored, but have to be decoded and embedded again.
+        validators = Validators(known.etag, known.last_modified) if known else None
+        with FETCH_SECONDS.time():
+            fetched = await self._fetcher.fetch(item.url, validators, source=item.source)
+        turn.release()
+        if fetched is None:
+            assert known is not None
+            return known
+        FETCHED_BYTES.inc(len(fetched.body))
+        try:
+            return await self._taken_in(fetched, known)
+        finally:
+            fetched.share.release()
+
+    async def _taken_in(self, fetched: Fetched, known: Staged | None) -> Staged:
+        """Store, decode and embed what was fetched, unless ``known`` is the same."""
+        sha256 = await self._sha256(fetched.body)
+        if known is not None and known.sha256 == sha256:
+            # The same bytes under the same model: stored and embedded already.
+            return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
+        decoded = await self._decoded(fetched.body)
+        if isinstance(decoded, str):
+            put_at = time.monotonic()
+            object_key = await self._store.put(fetched.body, sha256, decoded)
+            return _staged_as_it_is(fetched, sha256, object_key, decoded, put_at)
+        # Objects before rows: the bytes are stored when the item settles.
+        put_at = time.monotonic()
+        object_key, embedding = await asyncio.gather(
+            self._store.put(fetched.body, sha256, decoded.media_type),
+            self._embedding(decoded),
+        )
+        staged = _staged(fetched, decoded, sha256, object_key, embedding, self._model)
+        return replace(staged, put_at=put_at)
+
+    async def _sha256(self, body: bytes) -> bytes:
+        if len(body) <= HASHED_HERE_BYTES:
+            return _sha256(body)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _sha256, body)
+
+    async def _decoded(self, body: bytes) -> Decoded | str:
+        """Return a picture, or the type of what is kept as it is."""
+        if not self._limits.decode:
+            return self._kind(body)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._decode, body)
+
+    def _kind(self, body: bytes) -> str:
+        kind = other_media(body) if self._limits.other_media else None
+        return kind or picture_type(body)
+
+    def _decode(self, body: bytes) -> Decoded | str:
+        """Return a picture, or the type of other media that is to be kept."""
+        size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
+        try:
+            with DECODE_SECONDS.time():
+                return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
+        except PermanentItemError as error:
+            if error.reason is not Reason.NOT_AN_IMAGE or not self._limits.other_media:
+                raise
+            if (kind := other_media(body)) is None:
+                raise
+            return kind
+
+    async def _embedding(self, decoded: Decoded) -> npt.NDArray[np.float32] | None:
+        return await self._embed(decoded.pixels) if self._embedder else None
+
+    async def _items(self, addresses: Sequence[Address]) -> Sequence[Item | None]:
+        keys: dict[UUID, list[bytes]] = defaultdict(list)
+        for run_id, key in addresses:
+            keys[run_id].append(key)
+        found: dict[Address, Item] = {}
+        for run_id, wanted in keys.items():
+            for item in await self._catalogue.items(run_id, wanted):
+                found[run_id, item.key] = item
+        return [found.get(address) for address in addresses]
+
+    async def _known_assets(
+        self, addresses: Sequence[tuple[str, bytes]]
+    ) -> Sequence[Staged | None]:
+        keys: dict[str, list[bytes]] = defaultdict(list)
+        for brand, key in addresses:
+            keys[brand].append(key)
+        found: dict[tuple[str, bytes], Staged] = {}
+        for brand, wanted in keys.items():
+            known = await self._catalogue.known_assets(brand, wanted)
+            found.update({(brand, key): staged for key, staged in known.items()})
+        return [found.get(address) for address in addresses]
+
+    async def _embeddings(
+        self, images: Sequence[npt.NDArray[np.uint8]]
+    ) -> Sequence[npt.NDArray[np.float32]]:
+        assert self._embedder is not None
+        loop = asyncio.get_running_loop()
+        batch = np.stack(images)
+        with EMBED_SECONDS.time():
+            found = await loop.run_in_executor(self._threads, self._embedder.embed, batch)
+        EMBEDDED.inc(len(found))
+        return list(found)
+
+
+def _sha256(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()
+
+
+def _staged(
+    fetched: Fetched,
+    decoded: Decoded,
+    sha256: bytes,
+    object_key: str,
+    embedding: npt.NDArray[np.float32] | None,
+    model: str | None,
+) -> Staged:
+    return Staged(
+        sha256=sha256,
+        object_key=object_key,
+        media_type=decoded.media_type,
+        size_bytes=len(fetched.body),
+        width=decoded.width,
+        height=decoded.height,
+        phash=decoded.phash,
+        colours=decoded.colours,
+        embedding=embedding,
+        model=model,
+        etag=fetched.etag,
+        last_modified=fetched.last_modified,
+    )
+
+
+def _staged_as_it_is(
+    fetched: Fetched, sha256: bytes, object_key: str, media_type: str, put_at: float
+) -> Staged:
+    return Staged(
+        sha256=sha256,
+        object_key=object_key,
+        media_type=media_type,
+        size_bytes=len(fetched.body),
+        width=None,
+        height=None,
+        phash=None,
+        embedding=None,
+        model=None,
+        etag=fetched.etag,
+        last_modified=fetched.last_modified,
+        put_at=put_at,
+    )

@@ -1,0 +1,138 @@
+"""Nearest neighbours among many unit vectors, found in bounded memory.
+
+Vectors are parted into cells (k-means); a cell's vectors are compared with those of the nearest
+cells, as exact products. It is an inverted file (Jégou et al., "Product Quantization for Nearest
+Neighbor Search", 2011, without the quantizer). Up to `CANDIDATES` vectors the answer is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.ai.points import Floats, Indices, blocks
+
+CELL_POINTS = 256
+"""Vectors in a cell on average."""
+CANDIDATES = 8_000
+"""At least so many vectors, of the nearest cells, are compared with each."""
+TRAINED_MAX = 20_000
+"""Vectors that the cells are found in."""
+ROUNDS = 10
+BLOCK_ROWS = 1_024
+BLOCK_COLUMNS = 16_384
+"""Products in memory at a time: 64 MB."""
+NOBODY = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nearest:
+    """The nearest neighbours of some vectors, the nearest first."""
+
+    indices: npt.NDArray[np.int32]
+    """(n, k); `NOBODY` where there are no more."""
+    cosines: Floats
+    """(n, k); -1 where there are no more."""
+
+
+class Neighbourhood:
+    """Vectors that can be asked for those near others. The same vectors, the same answers."""
+
+    def __init__(self, vectors: Floats) -> None:
+        self._vectors = vectors
+        self._centres = _centres(vectors)
+        cell_of = _nearest_centre(vectors, self._centres)
+        self._order = np.argsort(cell_of, kind="stable")
+        bounds = np.searchsorted(cell_of[self._order], np.arange(len(self._centres) + 1))
+        self._bounds = bounds
+        near = self._centres @ self._centres.T
+        self._cells_near = np.argsort(-near, axis=1, kind="stable").astype(np.int32)
+
+    def among(self, k: int, progress: Callable[[float], None] = lambda _: None) -> Nearest:
+        """Return for each of the vectors the ``k`` nearest others."""
+        count = len(self._vectors)
+        found = _nothing(count, k)
+        for cell in range(len(self._centres)):
+            members = self._members(cell)
+            self._fill(found, members, self._vectors, cell, alone=True)
+            progress((cell + 1) / len(self._centres))
+        return found
+
+    def of(self, queries: Floats, k: int) -> Nearest:
+        """Return for each of some other vectors the ``k`` nearest."""
+        found = _nothing(len(queries), k)
+        cell_of = _nearest_centre(queries, self._centres)
+        for cell in np.unique(cell_of):
+            self._fill(found, np.flatnonzero(cell_of == cell), queries, int(cell), alone=False)
+        return found
+
+    def _members(self, cell: int) -> Indices:
+        return self._order[self._bounds[cell] : self._bounds[cell + 1]]
+
+    def _candidates(self, cell: int, enough: int) -> Indices:
+        """Return the vectors of the nearest cells: at least ``enough``, if there are as many."""
+        sizes = np.diff(self._bounds)[self._cells_near[cell]]
+        taken = int(np.searchsorted(np.cumsum(sizes), enough)) + 1
+        return np.sort(np.concatenate([self._members(c) for c in self._cells_near[cell][:taken]]))
+
+    def _fill(
+        self, found: Nearest, asking: Indices, vectors: Floats, cell: int, *, alone: bool
+    ) -> None:
+        """Answer those ``asking``, who lie in a cell; ``alone``: nobody is its own neighbour."""
+        k = found.indices.shape[1]
+        candidates = self._candidates(cell, max(CANDIDATES, k + 1))
+        for block in blocks(asking.size, BLOCK_ROWS):
+            rows = asking[block]
+            for part in blocks(candidates.size, BLOCK_COLUMNS):
+                columns = candidates[part]
+                cosines = vectors[rows] @ self._vectors[columns].T
+                if alone:
+                    here = np.searchsorted(columns, rows)
+                    own = np.flatnonzero(here < columns.size)
+                    own = own[columns[here[own]] == rows[own]]
+                    cosines[own, here[own]] = -np.inf
+                _keep(found, rows, columns, cosines)
+
+
+def _keep(found: Nearest, rows: Indices, columns: Indices, cosines: Floats) -> None:
+    """Merge a block of products into the best that are known."""
+    k = found.indices.shape[1]
+    if columns.size > k:
+        best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+    else:
+        best = np.arange(columns.size)[None, :].repeat(rows.size, 0)
+    indices = np.concatenate([found.indices[rows], columns[best].astype(np.int32)], axis=1)
+    values = np.concatenate([found.cosines[rows], np.take_along_axis(cosines, best, 1)], axis=1)
+    # By cosine, then by index: which of equals is kept must not depend on the blocks.
+    order = np.lexsort((indices, -values))[:, :k]
+    indices, values = np.take_along_axis(indices, order, 1), np.take_along_axis(values, order, 1)
+    nobody = np.isneginf(values)
+    found.indices[rows] = np.where(nobody, NOBODY, indices)
+    found.cosines[rows] = np.where(nobody, -1, values)
+
+
+def _nothing(count: int, k: int) -> Nearest:
+    return Nearest(np.full((count, k), NOBODY, np.int32), np.full((count, k), -1, np.float32))
+
+
+def _centres(vectors: Floats) -> Floats:
+    """Return the centres of the cells."""
+    cells = len(vectors) // CELL_POINTS
+    if len(vectors) <= CANDIDATES:
+        return np.zeros((1, vectors.shape[1]), np.float32)
+    from sklearn.cluster import KMeans  # Takes a second, which no other command should wait for.
+
+    sample = vectors[: max(TRAINED_MAX, 4 * cells)]
+    model = KMeans(cells, init="random", n_init=1, max_iter=ROUNDS, random_state=0, tol=0)
+    return np.asarray(model.fit(sample).cluster_centers_, np.float32)
+
+
+def _nearest_centre(vectors: Floats, centres: Floats) -> Indices:
+    half = (centres**2).sum(axis=1) / 2
+    nearest = np.empty(len(vectors), np.intp)
+    for block in blocks(len(vectors), BLOCK_ROWS):
+        nearest[block] = (vectors[block] @ centres.T - half).argmax(axis=1)
+    return nearest

@@ -1,0 +1,186 @@
+"""Phase 3, AI: run every step over the committed snapshot and publish all results at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from triptych.errors import Unavailable
+from triptych.ai.context import Context, Pixels, as_earlier, no_pixels, no_text
+from triptych.ai.other_brands import StoredOthers
+from triptych.ai.step import Snapshot, Step, load_snapshot
+from triptych.ai.vocabulary import Vocabulary, default_vocabulary
+from triptych.messages import AiBody, Delivery, Headers, parse_body
+from triptych.model import Insight, Run
+from triptych.ai.step_results import Answer, take, together
+from triptych.ports import Catalogue, TextEncoder
+from triptych.telemetry.metrics import STEP_SECONDS
+
+STEP_DEADLINE_S = 1_800.0
+"""What a step may take. One that takes longer is recorded as failed; its thread cannot be stopped
+and ends when it ends, or with the process."""
+PROGRESS_S = 0.5
+"""Seconds between two notes of how far a phase is."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class AiPhase:
+    """Handles messages of ``brand-ai-phase-queue``.
+
+    Safe to repeat: the catalogue lends a run's AI phase only while it is due, and publishes
+    a run's insights once, in one transaction, only while its snapshot is the brand's current one.
+    Whatever ends this in the middle, cancellation included, publishes nothing.
+
+    Raises:
+        ValueError: two steps have the same name.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        steps: Sequence[Step],
+        *,
+        pixels: Callable[[Snapshot], Pixels] = lambda _: no_pixels,
+        text: Callable[[], TextEncoder | None] = no_text,
+        vocabulary: Callable[[], Vocabulary] = default_vocabulary,
+        step_deadline_s: float = STEP_DEADLINE_S,
+    ) -> None:
+        if len({step.name for step in steps}) < len(steps):
+            raise ValueError("Two AI steps have the same name.")
+        self._catalogue = catalogue
+        self._steps = steps
+        self._pixels = pixels
+        self._text = text
+        self._vocabulary = vocabulary
+        self._step_deadline_s = step_deadline_s
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Process the brand named in the body, and the run named in the headers, if any.
+
+        Raises:
+            InvalidMessage: the body or a header is wrong.
+            DatabaseUnavailable: to be tried again.
+        """
+        body = parse_body(AiBody, delivery.body)
+        await self.process(body.brand, Headers.decode(delivery.headers).run_id)
+
+    async def process(self, brand: str, run_id: UUID | None) -> None:
+        """Run all steps over a run's snapshot, or over the brand's current one, and publish.
+
+        A step that fails is published as failed, and ends no other. Nothing happens when
+        the run's AI phase is done, or its snapshot no longer the current one.
+
+        Raises:
+            DatabaseUnavailable: nothing is published, or this cannot be known; to be tried again.
+        """
+        run = await self._catalogue.begin_ai(brand, run_id)
+        if run is None:
+            log.info("ai_not_due", brand=brand, run=str(run_id) if run_id else None)
+            return
+        snapshot = await self._look(run)
+        answers = [await self._measured(number, snapshot) for number in range(len(self._steps))]
+        insights = [answer.insight for answer in answers]
+        marks, vectors = together(snapshot, answers)
+        published = await self._catalogue.finish_ai(run.id, insights, marks=marks, vectors=vectors)
+        log.info(
+            "ai_done" if published else "ai_not_published",
+            run=str(run.id),
+            brand=brand,
+            assets=len(snapshot),
+            failed=[insight.kind for insight in insights if insight.error is not None],
+        )
+
+    async def _look(self, run: Run) -> Snapshot:
+        """Read the snapshot and what surrounds it."""
+        published = await self._catalogue.earlier_ai(run.id)
+        snapshot = await load_snapshot(self._catalogue, run)
+        context = Context(
+            earlier=None if published is None else as_earlier(published),
+            pixels=self._pixels(snapshot),
+            others=StoredOthers(self._catalogue, snapshot),
+            text=self._text,
+            vocabulary=self._vocabulary,
+        )
+        return replace(snapshot, context=context)
+
+    async def _measured(self, number: int, snapshot: Snapshot) -> Answer:
+        begun = time.perf_counter()
+        answer = await self._take(number, snapshot)
+        outcome = "done" if answer.insight.error is None else "failed"
+        seconds = STEP_SECONDS.labels(self._steps[number].name, outcome)
+        seconds.observe(time.perf_counter() - begun)
+        return answer
+
+    async def _take(self, number: int, snapshot: Snapshot) -> Answer:
+        """Run one step in a thread of its own. Never raises, except when cancelled."""
+        step = self._steps[number]
+        share = 0.0
+
+        def progress(done: float) -> None:
+            nonlocal share
+            share = min(max(float(done), 0.0), 1.0)
+
+        async def tell() -> None:
+            told: float | None = None
+            while True:
+                if share != told:
+                    told = share
+                    await self._note(snapshot.run_id, number, share)
+                await asyncio.sleep(PROGRESS_S)
+
+        seen = replace(snapshot, context=replace(snapshot.context, progress=progress))
+        telling = asyncio.create_task(tell())
+        try:
+            async with asyncio.timeout(self._step_deadline_s):
+                return await in_thread(lambda: take(step, seen), name=f"ai-{step.name}")
+        except TimeoutError:
+            error = f"TimeoutError: not done after {self._step_deadline_s:g} s"
+            log.error("ai_step_failed", step=step.name, run=str(snapshot.run_id), error=error)
+            return Answer(Insight(step.name, None, error, self._step_deadline_s), {})
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
+
+    async def _note(self, run_id: UUID, number: int, share: float) -> None:
+        progress = {
+            "step": self._steps[number].name,
+            "number": number + 1,
+            "steps": len(self._steps),
+            "share": round(share, 2),
+        }
+        try:
+            await self._catalogue.note_ai(run_id, progress)
+        except Unavailable as error:
+            log.info("ai_progress_lost", run=str(run_id), error=str(error))
+
+
+async def in_thread(work: Callable[[], T], *, name: str) -> T:
+    """Run ``work`` in a thread of its own and return its result.
+
+    Unlike `asyncio.to_thread`, whose pool a process waits for when it ends, a thread that nobody
+    waits for any more keeps no process alive and takes no other work's place.
+    """
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()  # From now on cancelling ends the waiting, not the work.
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            done.set_exception(error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=name, daemon=True).start()
+    return await asyncio.wrap_future(done)

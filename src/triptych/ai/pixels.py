@@ -1,0 +1,48 @@
+"""Small pictures of a snapshot's assets, for steps that have to look closer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from triptych.errors import PermanentItemError, StoreUnavailable
+from triptych.ai.step import Snapshot
+from triptych.media.decoders import Decoders
+from triptych.objects import ObjectStore, object_key
+
+LOOKS_MAX = 50_000
+"""Pictures that one AI phase reads; a step that asks for more is told of none."""
+READ_S = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class StoredPixels:
+    """Reads a snapshot's objects and decodes them out of harm's way. For threads, not the loop."""
+
+    def __init__(
+        self, snapshot: Snapshot, store: ObjectStore, decoders: Decoders, *, max_pixels: int
+    ) -> None:
+        self._snapshot = snapshot
+        self._store = store
+        self._decoders = decoders
+        self._max_pixels = max_pixels
+        self._loop = asyncio.get_running_loop()
+        self._looks = 0
+
+    def __call__(self, row: int, side: int) -> npt.NDArray[np.uint8] | None:
+        """Return asset ``row`` squashed into (side, side, 3), RGB; None if it cannot be had."""
+        self._looks += 1
+        if self._looks > LOOKS_MAX:
+            return None
+        key = object_key(self._snapshot.sha256[row].tobytes())
+        try:
+            reading = asyncio.run_coroutine_threadsafe(self._store.get(key), self._loop)
+            body = reading.result(READ_S)
+            return self._decoders.decode(body, size=side, max_pixels=self._max_pixels).pixels
+        except (PermanentItemError, StoreUnavailable, TimeoutError) as error:
+            log.info("pixels_missing", object=key, error=str(error))
+            return None

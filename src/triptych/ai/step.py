@@ -1,0 +1,248 @@
+"""What an AI step is, what it is given, and where steps are found.
+
+A step is a pure function over a committed snapshot. It changes nothing; what it returns is
+published with the results of all other steps in one transaction (`triptych.ai.phase`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.ai.context import ALONE, Context, Found
+from triptych.model import KEY_BYTES, Asset, Colour, Run
+from triptych.ports import Reading
+
+ENTRY_POINT_GROUP = "triptych.insights"
+STEP_NAME_MAX_CHARS = 100
+
+SNAPSHOT_MAX_ASSETS_IN_MEMORY = 200_000
+"""Larger snapshots are sampled. So many 1280-d embeddings in half precision take 512 MB."""
+READ_BATCH = 1_000
+"""Assets read from the catalogue at a time."""
+SHA256_BYTES = 32
+FIRST_CAPACITY = 1_024
+"""Embeddings that room is made for when the run does not tell how many assets it has."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A committed snapshot's pictures in columns: row ``i`` of each is asset ``i``. Read-only.
+
+    Assets come in key order. A key is the head of a SHA-256, so the first
+    `SNAPSHOT_MAX_ASSETS_IN_MEMORY` keys are an even sample of a larger snapshot: the same one
+    each time, and mostly the same one in the next run.
+    """
+
+    brand: str
+    run_id: UUID
+    keys: npt.NDArray[np.uint8]
+    """(n, 16)."""
+    urls: Sequence[str]
+    sha256: npt.NDArray[np.uint8]
+    """(n, 32)."""
+    phash: npt.NDArray[np.int64]
+    """(n,): 64 bits of perceptual hash."""
+    widths: npt.NDArray[np.int64]
+    """(n,), in pixels."""
+    heights: npt.NDArray[np.int64]
+    """(n,), in pixels."""
+    size_bytes: npt.NDArray[np.int64]
+    """(n,)."""
+    model: str | None
+    """What made the embeddings; None when there are none."""
+    embeddings: npt.NDArray[np.float16]
+    """(m, d) unit vectors, all of ``model``. m <= n: an asset may have no embedding, or one of
+    another model, which is never compared with these."""
+    embedded: npt.NDArray[np.intp]
+    """(m,): ``embeddings[j]`` belongs to asset ``embedded[j]``. Ascending."""
+    sampled: bool
+    """True when the snapshot has more assets than these."""
+    media_types: Sequence[str]
+    colours: Sequence[tuple[Colour, ...]]
+    """That dominate each asset, the largest share first."""
+    context: Context = ALONE
+
+    def __len__(self) -> int:
+        """Return the number of assets."""
+        return len(self.urls)
+
+    def key(self, asset: int) -> str:
+        """Return an asset's key in hexadecimal, as results name it."""
+        return bytes(self.keys[asset]).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An AI step.
+
+    Raises:
+        ValueError: the name or version cannot be used.
+    """
+
+    name: str
+    """The kind of insight: unique among the steps, and the same in every version."""
+    version: int
+    """Grows with every change of what results mean. Counts from 1."""
+    run: Callable[[Snapshot], Mapping[str, Any] | Found]
+    """Returns a JSON object, or one with marks of single assets beside it. Called in a thread of
+    its own; whatever it raises is its failure alone. The same snapshot gives the same result."""
+
+    def __post_init__(self) -> None:
+        if not (0 < len(self.name) <= STEP_NAME_MAX_CHARS and self.name.isprintable()):
+            message = f"A step's name has 1 to {STEP_NAME_MAX_CHARS} printable characters."
+            raise ValueError(message)
+        if self.version < 1:
+            message = f"Step {self.name!r}: versions count from 1."
+            raise ValueError(message)
+
+
+def discover() -> Sequence[Step]:
+    """Return the installed steps: the entry points of the group ``triptych.insights``.
+
+    Never raises for a plug-in: one that cannot be imported, is no `Step` or takes another's name
+    becomes a step that fails with the reason, so that it is seen and ends no other.
+    """
+    steps: dict[str, Step] = {}
+    points = entry_points(group=ENTRY_POINT_GROUP)
+    for point in sorted(points, key=lambda point: (point.name, point.value)):
+        step = _load(point)
+        if step.name in steps:
+            taken = ValueError(f"There is another step of the name {step.name!r}.")
+            step = _failing(f"{point.name} ({point.value})", taken)
+        steps[step.name] = step
+    return tuple(steps.values())
+
+
+def _load(point: EntryPoint) -> Step:
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a foreign module may raise anything
+        return _failing(point.name, ImportError(f"{point.value}: {type(error).__name__}: {error}"))
+    if not isinstance(found, Step):
+        problem = TypeError(f"{point.value} is of {type(found).__name__}, not a Step.")
+        return _failing(point.name, problem)
+    return found
+
+
+def _failing(name: str, problem: Exception) -> Step:
+    def run(_: Snapshot) -> Mapping[str, Any]:
+        raise problem.with_traceback(None)
+
+    return Step(name[:STEP_NAME_MAX_CHARS], 1, run)
+
+
+async def load_snapshot(catalogue: Reading, run: Run) -> Snapshot:
+    """Read a run's snapshot, at most `SNAPSHOT_MAX_ASSETS_IN_MEMORY` assets of it.
+
+    Where assets have embeddings of several models, the one of the most assets is taken.
+
+    Raises:
+        DatabaseUnavailable: the catalogue is away.
+    """
+    columns = _Columns(_count(run))
+    sampled = False
+    async for batch in catalogue.stream_assets(run.id, batch=READ_BATCH):
+        room = SNAPSHOT_MAX_ASSETS_IN_MEMORY - len(columns)
+        columns.add(batch[:room])
+        if len(batch) > room:
+            sampled = True
+            break
+    return columns.snapshot(run, sampled=sampled)
+
+
+def _count(run: Run) -> int:
+    """Return how many assets the snapshot has by its commit's own count; 0 if it did not say."""
+    return (run.added or 0) + (run.kept or 0) + (run.changed or 0)
+
+
+class _Columns:
+    """Takes assets in and keeps what steps may ask of them, in as little memory as it needs."""
+
+    def __init__(self, expected: int) -> None:
+        self._capacity = min(expected or FIRST_CAPACITY, SNAPSHOT_MAX_ASSETS_IN_MEMORY)
+        self._keys = bytearray()
+        self._sha256 = bytearray()
+        self._urls: list[str] = []
+        self._media_types: list[str] = []
+        self._colours: list[tuple[Colour, ...]] = []
+        self._numbers: list[npt.NDArray[np.int64]] = []
+        self._vectors: dict[str, _Vectors] = {}
+
+    def __len__(self) -> int:
+        return len(self._urls)
+
+    def add(self, assets: Sequence[Asset]) -> None:
+        """Take pictures in; what is none has nothing that a step could look at."""
+        pictures = [asset for asset in assets if asset.phash is not None]
+        for row, asset in enumerate(pictures, start=len(self)):
+            self._keys += asset.key
+            self._sha256 += asset.sha256
+            self._urls.append(asset.url)
+            self._media_types.append(asset.media_type)
+            self._colours.append(asset.colours)
+            if asset.embedding is not None and asset.model is not None:
+                if asset.model not in self._vectors:
+                    self._vectors[asset.model] = _Vectors(self._capacity - row)
+                self._vectors[asset.model].add(row, asset.embedding)
+        numbers = [(a.phash, a.width, a.height, a.size_bytes) for a in pictures]
+        self._numbers.append(np.array(numbers, dtype=np.int64).reshape(-1, 4))
+
+    def snapshot(self, run: Run, *, sampled: bool) -> Snapshot:
+        model = max(self._vectors, key=lambda name: (len(self._vectors[name]), name), default=None)
+        vectors = self._vectors[model] if model is not None else _Vectors(0)
+        numbers = np.concatenate([np.empty((0, 4), np.int64), *self._numbers])
+        phash, widths, heights, size_bytes = (_frozen(column.copy()) for column in numbers.T)
+        return Snapshot(
+            brand=run.brand,
+            run_id=run.id,
+            keys=np.frombuffer(bytes(self._keys), np.uint8).reshape(-1, KEY_BYTES),
+            urls=tuple(self._urls),
+            sha256=np.frombuffer(bytes(self._sha256), np.uint8).reshape(-1, SHA256_BYTES),
+            phash=phash,
+            widths=widths,
+            heights=heights,
+            size_bytes=size_bytes,
+            model=model,
+            embeddings=_frozen(vectors.array()),
+            embedded=_frozen(np.array(vectors.rows, dtype=np.intp)),
+            sampled=sampled,
+            media_types=tuple(self._media_types),
+            colours=tuple(self._colours),
+        )
+
+
+class _Vectors:
+    """The embeddings of one model, in one array that grows in place: never two copies of it."""
+
+    def __init__(self, expected: int) -> None:
+        self._expected = max(expected, 1)
+        self._array = np.empty((0, 0), np.float16)
+        self.rows: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(self, row: int, embedding: npt.NDArray[np.float32]) -> None:
+        filled = len(self.rows)
+        if filled == 0:
+            self._array = np.empty((self._expected, embedding.size), np.float16)
+        elif filled == len(self._array):
+            # Nothing else refers to the array before `array` hands it out.
+            self._array.resize((2 * filled, self._array.shape[1]), refcheck=False)
+        self._array[filled] = embedding
+        self.rows.append(row)
+
+    def array(self) -> npt.NDArray[np.float16]:
+        return self._array[: len(self.rows)]
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.flags.writeable = False
+    return array

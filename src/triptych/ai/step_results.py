@@ -1,0 +1,200 @@
+"""Taking a step's answer: run it, check what it gives, and keep its failure to itself."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import structlog
+
+from triptych.ai.context import Column, Found, Vectors
+from triptych.ai.step import Snapshot, Step
+from triptych.model import Insight
+from triptych.ports import MARKS, AssetVectors, Marks
+
+RESULT_MAX_BYTES = 32 * 1024 * 1024
+RESULT_MAX_DEPTH = 64
+"""Levels of nesting in a step's result."""
+ERROR_MAX_CHARS = 1_000
+RESERVED = ("version", "assets", "sampled")
+"""What every published result says beside the step's own: the step's version, the assets that
+the step was given, and whether they were only a sample of the snapshot."""
+MARK_MAX_CHARS = 200
+TAGS_MAX = 50
+"""Tags of one asset."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What one step gave, ready to be published; a failed one has an insight only."""
+
+    insight: Insight
+    marks: Mapping[str, Sequence[Any]]
+    vectors: Vectors | None = None
+
+
+def take(step: Step, snapshot: Snapshot) -> Answer:
+    """Run a step and check what it gives; whatever it raises becomes the insight's error."""
+    begun = time.perf_counter()
+    try:
+        given = step.run(snapshot)
+        found = given if isinstance(given, Found) else Found(given)
+        result = _publishable(step, snapshot, found.result)
+        marks = {name: _checked(name, found.marks[name], len(snapshot)) for name in found.marks}
+        _check_vectors(found.vectors, len(snapshot))
+    except (Exception, SystemExit) as error:  # A step's failure is its own alone.
+        text = error_text(error)
+        log.exception("ai_step_failed", step=step.name, run=str(snapshot.run_id), error=text)
+        return Answer(Insight(step.name, None, text, time.perf_counter() - begun), {})
+    return Answer(
+        Insight(step.name, result, None, time.perf_counter() - begun), marks, found.vectors
+    )
+
+
+def together(snapshot: Snapshot, answers: Sequence[Answer]) -> tuple[Marks, list[AssetVectors]]:
+    """Return the marks and vectors of all steps; of a name that two give, the first one's."""
+    values: dict[str, Sequence[Any]] = {}
+    for answer in answers:
+        for name, column in answer.marks.items():
+            if values.setdefault(name, column) is not column:
+                log.error("mark_given_twice", name=name, step=answer.insight.kind)
+    spaces = {answer.vectors.model: answer.vectors for answer in answers if answer.vectors}
+    vectors = [
+        AssetVectors(space.model, snapshot.keys[space.rows], space.vectors)
+        for space in spaces.values()
+    ]
+    return Marks(snapshot.keys, values), vectors
+
+
+def _checked(name: str, given: Column, count: int) -> Sequence[Any]:
+    """Return a column of marks as every store can hold it.
+
+    Raises:
+        TypeError, ValueError: not as many as assets, or not what the name stands for.
+    """
+    column: Sequence[Any] = given.tolist() if isinstance(given, np.ndarray) else given
+    if len(column) != count:
+        message = f"mark {name!r} has {len(column)} values for {count} assets"
+        raise ValueError(message)
+    wanted = MARKS.get(name)
+    for value in column:
+        if value is None:
+            continue
+        if wanted is None:
+            _check_json({"mark": value})
+        elif wanted is list:
+            _check_tags(value)
+        elif not isinstance(value, wanted):
+            message = f"mark {name!r} holds {type(value).__name__}, not {wanted.__name__}"
+            raise TypeError(message)
+        else:
+            _check_scalar(value, f"mark {name!r}")
+            _check_length(value)
+    return column
+
+
+def _check_tags(tags: object) -> None:
+    if not isinstance(tags, list) or len(tags) > TAGS_MAX:
+        message = f"tags are lists of at most {TAGS_MAX} texts"
+        raise TypeError(message)
+    for tag in tags:
+        if not isinstance(tag, str):
+            message = f"a tag is of {type(tag).__name__}, not text"
+            raise TypeError(message)
+        _check_scalar(tag, "a tag")
+        _check_length(tag)
+
+
+def _check_length(value: object) -> None:
+    if isinstance(value, str) and len(value) > MARK_MAX_CHARS:
+        message = f"a mark has {len(value)} characters; {MARK_MAX_CHARS} are allowed"
+        raise ValueError(message)
+
+
+def _check_vectors(vectors: Vectors | None, count: int) -> None:
+    if vectors is None:
+        return
+    rows = vectors.rows
+    good = (
+        vectors.vectors.ndim == 2
+        and len(rows) == len(vectors.vectors)
+        and (not len(rows) or (rows[0] >= 0 and rows[-1] < count and (np.diff(rows) > 0).all()))
+        and np.isfinite(vectors.vectors).all()
+    )
+    if not good:
+        message = "vectors are (m, d) finite numbers with m ascending rows of the snapshot"
+        raise ValueError(message)
+
+
+def _publishable(step: Step, snapshot: Snapshot, result: object) -> Mapping[str, Any]:
+    """Return the result as it is published.
+
+    Raises:
+        TypeError, ValueError: it is not JSON that every store can hold, or too large.
+    """
+    if not isinstance(result, Mapping):
+        message = f"the result is of {type(result).__name__}, not a JSON object"
+        raise TypeError(message)
+    if taken := [name for name in RESERVED if name in result]:
+        message = f"the result has {', '.join(taken)}, which Triptych adds"
+        raise ValueError(message)
+    _check_json(result)
+    added = dict(zip(RESERVED, (step.version, len(snapshot), snapshot.sampled), strict=True))
+    published = {**added, **result}
+    size = len(orjson.dumps(published))  # Refuses types that only look like JSON's, too.
+    if size > RESULT_MAX_BYTES:
+        message = f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed"
+        raise ValueError(message)
+    return published
+
+
+def _check_json(result: Mapping[Any, Any]) -> None:
+    """Refuse what JSON cannot say (NaN, infinity, other types) and databases cannot hold (NUL)."""
+    waiting: list[tuple[object, str, int]] = [(result, "result", 1)]
+    while waiting:
+        value, where, depth = waiting.pop()
+        if depth > RESULT_MAX_DEPTH:
+            message = f"the result is more than {RESULT_MAX_DEPTH} levels deep"
+            raise ValueError(message)
+        if isinstance(value, Mapping):
+            for name, part in value.items():
+                if not isinstance(name, str):
+                    message = f"{where} has the key {name!r}, which is not text"
+                    raise TypeError(message)
+                _check_scalar(name, f"a key of {where}")
+                waiting.append((part, f"{where}.{name}", depth + 1))
+        elif isinstance(value, (list, tuple)):
+            waiting.extend((part, f"{where}[{at}]", depth + 1) for at, part in enumerate(value))
+        else:
+            _check_scalar(value, where)
+
+
+def _check_scalar(value: object, where: str) -> None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            message = f"{where} holds a NUL character"
+            raise ValueError(message)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            message = f"{where} is {value}, which JSON does not have"
+            raise ValueError(message)
+    elif not (value is None or isinstance(value, int)):
+        message = f"{where} is of {type(value).__name__}, which JSON does not have"
+        raise TypeError(message)
+
+
+def error_text(error: BaseException) -> str:
+    """Return ``Type: message`` as every store can hold it."""
+    try:
+        message = str(error)
+    except Exception as defect:  # noqa: BLE001 - even the text of a foreign error may fail
+        message = f"its message cannot be had ({type(defect).__name__})"
+    text = f"{type(error).__name__}: {message}"[:ERROR_MAX_CHARS]
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,1 @@
+"""The step ``across``: what a brand's pictures share with other brands."""

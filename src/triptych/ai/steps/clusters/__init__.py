@@ -1,0 +1,1 @@
+"""The step ``clusters``: groups of pictures that look alike, with lasting names."""

@@ -1,0 +1,1 @@
+"""The step ``duplicates``: copies of one picture."""

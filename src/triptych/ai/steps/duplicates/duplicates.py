@@ -1,0 +1,167 @@
+"""The step `duplicates`: assets that are one picture, byte for byte or edited.
+
+Candidates are the nearest by embedding and by perceptual hash (`triptych.ai.steps.duplicates.candidates`).
+What they show is laid on one another and compared (`triptych.ai.steps.duplicates.registration`), as photographs or,
+more strictly, as marks and drawings (`triptych.ai.steps.duplicates.pixel_judge`). Where pixels cannot be had,
+both fingerprints must agree.
+
+Found of photographs: other sizes and qualities, crops down to 60 % of each side, frames, grey
+copies, other brightness, overlays on up to about a third. Not found: turned and mirrored copies,
+collages, crops of marks. How well: ``docs/insights.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.ai.steps.duplicates.candidates import Candidates, find_candidates
+from triptych.ai.context import Found
+from triptych.ai.steps.duplicates.exact_copies import Contents, Group, contents_of, ranked
+from triptych.ai.steps.duplicates.union_groups import elect
+from triptych.ai.steps.duplicates.pixel_judge import Judge, agree
+from triptych.ai.step import Snapshot, Step
+from triptych.ai.steps.duplicates.views import Views
+
+PAIRS_MAX = 30_000
+"""Candidates compared by pixels, the likeliest; the others must agree in both fingerprints."""
+VIEWED_MAX = 20_000
+"""Assets looked at for it: 10 kB of each are kept."""
+GROUPS_MAX = 10_000
+"""Groups named in a result, largest first; all are counted."""
+MEMBERS_MAX = 1_000
+"""Members named of a group, best first; all are counted."""
+
+SOUGHT, LOOKED = 0.3, 0.7
+"""Shares of the work that are done after each of its parts."""
+
+Indices = npt.NDArray[np.intp]
+
+
+def find_duplicates(snapshot: Snapshot) -> Found:
+    """Return the groups of assets that are one picture, and mark each asset with its group.
+
+    Groups are disjoint. Assets of the same bytes are always in one group. Every content of a group
+    is seen to be one picture with the group's largest copy, or with one that is, so groups do not
+    chain. The best copy is one of the largest, without a frame and in colour if there is such
+    a one, the least compressed of those (most bytes), then that of the lowest key. The order of the
+    assets changes nothing.
+
+    A group's mark (``duplicates``) is the key of its best copy.
+
+    The result::
+
+        groups            largest first: {kind: "exact" | "near", best: key, why, members:
+                          [key, …], size, contents}; members best first; contents: how many
+                          different bytes; why: in words what makes the best copy the best
+        group_count, exact_groups, near_groups
+        redundant         assets that are not the best copy of their group
+        exact_redundant   assets whose bytes a better one has
+        compared          contents that could be compared for near duplicates
+        candidates        pairs of them that may be one picture
+        seen              pairs that were compared by pixels
+        viewed            assets looked at for it
+        truncated         true when groups or members were left out for their number
+    """
+    contents = contents_of(snapshot)
+    tell = snapshot.context.progress
+    candidates = find_candidates(
+        snapshot.embeddings,
+        contents.vector,
+        contents.hashes,
+        contents.structured,
+        lambda done: tell(SOUGHT * done),
+    )
+    views = Views(snapshot)
+    likely = _within_reach(candidates)
+    views.look(
+        (int(row) for row in contents.first[candidates.pairs[:likely]].ravel()),
+        lambda done: tell(SOUGHT + (LOOKED - SOUGHT) * done),
+    )
+    judge = Judge(views, snapshot.embeddings, contents)
+    head_of = elect(
+        contents.first.size,
+        _worth_judging(candidates, likely),
+        judge.same,
+        lambda done: tell(LOOKED + (1 - LOOKED) * done),
+    )
+    groups = [
+        ranked(snapshot, views, contents.order[members])
+        for members in _groups(head_of[contents.of_asset])
+    ]
+    groups.sort(key=lambda group: (-group.members.size, snapshot.key(group.members[0])))
+    counted = {
+        "compared": int(((contents.vector >= 0) | contents.structured).sum()),
+        "candidates": len(candidates.pairs),
+        "seen": judge.compared,
+        "viewed": len(views),
+    }
+    result = {**_described(snapshot, groups, contents), **counted}
+    return Found(result, {"duplicates": _marks(snapshot, groups)})
+
+
+DUPLICATES = Step("duplicates", 2, find_duplicates)
+
+
+def _within_reach(candidates: Candidates) -> int:
+    """Return how many of the first pairs can be looked at."""
+    pairs = candidates.pairs[:PAIRS_MAX]
+    _, first = np.unique(pairs.ravel(), return_index=True)
+    if first.size <= VIEWED_MAX:
+        return len(pairs)
+    return int(np.sort(first)[VIEWED_MAX]) // 2
+
+
+def _worth_judging(candidates: Candidates, likely: int) -> Sequence[tuple[int, int]]:
+    """Return the pairs to be looked at, and those whose fingerprints decide, likeliest first."""
+    decided = np.flatnonzero(agree(candidates.cosines, candidates.bits))
+    at = np.concatenate([np.arange(likely), decided[decided >= likely]])
+    return [(int(first), int(second)) for first, second in candidates.pairs[at]]
+
+
+def _groups(head_of: Indices) -> Iterator[Indices]:
+    """Yield the positions of each group of two or more, ascending."""
+    by_head = np.argsort(head_of, kind="stable")
+    bounds = np.flatnonzero(np.diff(head_of[by_head])) + 1
+    for group in np.split(by_head, bounds):
+        if group.size > 1:
+            yield group
+
+
+def _described(snapshot: Snapshot, groups: Sequence[Group], contents: Contents) -> dict[str, Any]:
+    content_of_asset = np.empty(len(snapshot), np.intp)
+    content_of_asset[contents.order] = contents.of_asset
+    different = [int(np.unique(content_of_asset[group.members]).size) for group in groups]
+    near = sum(count > 1 for count in different)
+    return {
+        "groups": [
+            {
+                "kind": "near" if count > 1 else "exact",
+                "best": snapshot.key(group.members[0]),
+                "why": group.why if count > 1 else "all have the same bytes",
+                "members": [snapshot.key(row) for row in group.members[:MEMBERS_MAX]],
+                "size": int(group.members.size),
+                "contents": count,
+            }
+            for group, count in zip(groups[:GROUPS_MAX], different[:GROUPS_MAX], strict=True)
+        ],
+        "group_count": len(groups),
+        "exact_groups": len(groups) - near,
+        "near_groups": near,
+        "redundant": sum(int(group.members.size) - 1 for group in groups),
+        "exact_redundant": len(snapshot) - int(contents.first.size),
+        "truncated": len(groups) > GROUPS_MAX
+        or any(group.members.size > MEMBERS_MAX for group in groups),
+    }
+
+
+def _marks(snapshot: Snapshot, groups: Sequence[Group]) -> list[str | None]:
+    marks: list[str | None] = [None] * len(snapshot)
+    for group in groups:
+        name = snapshot.key(group.members[0])
+        for row in group.members:
+            marks[row] = name
+    return marks

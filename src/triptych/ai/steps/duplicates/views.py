@@ -1,0 +1,147 @@
+"""Small views of a snapshot's pictures: read once, kept compactly, and cut free of their frames."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from triptych.ai.step import Snapshot
+
+SIDE = 96
+"""Of the square into which pictures are squashed."""
+CHROMA_SIDE = 24
+READERS = 4
+"""Pictures that are read and decoded at a time."""
+VIEWS_MAX = 1_024
+"""Views made ready that are kept, of about 50 kB each."""
+FRAME_MAX = 0.45
+"""Share of a side up to which a border of one colour is taken for a frame and cut off."""
+FRAME_DEVIATION = 5.0
+FRAME_STEP = 10.0
+CONTENT_MIN = 16
+"""A picture of fewer rows or columns within its frame is left with it."""
+GREY_CHROMA = 6.0
+PLAIN_SHARE = 0.6
+"""A picture is plain, as marks and drawings are, if two of 64 shades of grey take this share of
+it. Of the photographs of the eval 1 % are, of the icons nine tenths."""
+SHADES = 64
+
+Grey = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class View:
+    """A small picture without its frame."""
+
+    inside: Grey
+    """Grey levels, 0..255."""
+    chroma: tuple[Grey, Grey]
+    """Blue and red difference of the whole, the frame included, 0 being none."""
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom of what is inside, as shares of the whole."""
+    aspect: float
+    """Width by height of what is inside, in the picture's own pixels."""
+    content: float
+    """Share of the picture's area that is inside."""
+    coloured: bool
+    plain: bool
+
+
+def view(pixels: Bytes, width: int, height: int) -> View:
+    """Return the view of a picture of that size; ``pixels`` is all of it as a square, RGB."""
+    return _seen(_compact(pixels), width, height)
+
+
+class Views:
+    """Looks at assets of a snapshot, each at most once, and keeps 10 kB of each.
+
+    Not for several threads.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._kept: dict[int, tuple[Bytes, Bytes] | None] = {}
+        self._ready: OrderedDict[int, View] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many assets were looked at."""
+        return len(self._kept)
+
+    def look(self, rows: Iterable[int], progress: Callable[[float], None]) -> None:
+        """Read those assets that were not looked at yet; tell how far it is, 0..1."""
+        wanted = [row for row in dict.fromkeys(rows) if row not in self._kept]
+        with ThreadPoolExecutor(READERS, thread_name_prefix="views") as readers:
+            for done, (row, kept) in enumerate(
+                zip(wanted, readers.map(self._read, wanted), strict=True), start=1
+            ):
+                self._kept[row] = kept
+                progress(done / len(wanted))
+
+    def of(self, row: int) -> View | None:
+        """Return the view of an asset; None if it was not looked at, or cannot be had."""
+        if row in self._ready:
+            self._ready.move_to_end(row)
+            return self._ready[row]
+        kept = self._kept.get(row)
+        if kept is None:
+            return None
+        snapshot = self._snapshot
+        made = _seen(kept, int(snapshot.widths[row]), int(snapshot.heights[row]))
+        self._ready[row] = made
+        if len(self._ready) > VIEWS_MAX:
+            self._ready.popitem(last=False)
+        return made
+
+    def _read(self, row: int) -> tuple[Bytes, Bytes] | None:
+        pixels = self._snapshot.context.pixels(row, SIDE)
+        return None if pixels is None else _compact(pixels)
+
+
+def _compact(pixels: Bytes) -> tuple[Bytes, Bytes]:
+    """Return the grey levels, and the two colour differences at a quarter of the side."""
+    image = Image.fromarray(np.ascontiguousarray(pixels)).convert("YCbCr")
+    small = image.resize((CHROMA_SIDE, CHROMA_SIDE), Image.Resampling.BOX)
+    return np.asarray(image)[..., 0].copy(), np.asarray(small)[..., 1:].copy()
+
+
+def _seen(kept: tuple[Bytes, Bytes], width: int, height: int) -> View:
+    grey = kept[0].astype(np.float32)
+    blue, red = np.moveaxis(kept[1].astype(np.float32) - 128, 2, 0)
+    rows = _inside(grey)
+    columns = _inside(grey[rows].T)
+    inside = np.ascontiguousarray(grey[rows, columns])
+    side = len(grey)
+    tall, wide = inside.shape[0] / side, inside.shape[1] / side
+    shades = np.bincount((kept[0][rows, columns] // (256 // SHADES)).ravel(), minlength=SHADES)
+    return View(
+        inside,
+        (np.ascontiguousarray(blue), np.ascontiguousarray(red)),
+        (columns.start / side, rows.start / side, columns.stop / side, rows.stop / side),
+        width * wide / (height * tall),
+        wide * tall,
+        bool(np.hypot(blue, red).mean() > GREY_CHROMA),
+        bool(np.sort(shades)[-2:].sum() >= PLAIN_SHARE * inside.size),
+    )
+
+
+def _inside(lines: Grey) -> slice:
+    """Return the lines without the frame at either end: those of one colour each, and alike."""
+    first, last = _frame(lines), _frame(lines[::-1])
+    if len(lines) - first - last < CONTENT_MIN:
+        return slice(0, len(lines))
+    return slice(first, len(lines) - last)
+
+
+def _frame(lines: Grey) -> int:
+    border = lines[: int(len(lines) * FRAME_MAX)]
+    plain = (border.std(axis=1) <= FRAME_DEVIATION) & (
+        np.abs(border.mean(axis=1) - np.median(lines[0])) <= FRAME_STEP
+    )
+    return len(border) if plain.all() else int(plain.argmin())

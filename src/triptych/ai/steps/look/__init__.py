@@ -1,0 +1,1 @@
+"""The step ``look``: what a brand's pictures look like as a whole."""

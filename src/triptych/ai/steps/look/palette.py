@@ -1,0 +1,113 @@
+"""A brand's palette: the colours that its pictures have most of, by how eyes tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.ai.colour_words import Places, places, words
+from triptych.ai.step import Snapshot
+from triptych.media.colours import JOINED_BELOW, oklab
+
+PALETTE_MAX = 8
+SHARE_MIN = 0.01
+BIN_BITS = 5
+"""Of each channel, when colours are added up: 32,768 bins at most, whatever the brand's size."""
+STARTS = 4
+
+Shares = npt.NDArray[np.float64]
+
+
+def find_palette(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return at most `PALETTE_MAX` colours, the largest share first.
+
+    Each picture counts the same, by the colours that dominate it. They are grouped in OKLab by
+    k-means, weighted; near groups are joined, and each shows its most frequent colour: a mean of
+    several would be one that the brand does not have. An entry is {colour: "#rrggbb", word, share};
+    shares are of all colours counted, and add up to less than 1 where small ones are left out.
+    """
+    bins, weights = _bins(snapshot)
+    if not weights.size:
+        return []
+    seen = oklab(bins)
+    group_of = _groups(seen, weights)
+    total = weights.sum()
+    found = []
+    for group in np.unique(group_of):
+        members = np.flatnonzero(group_of == group)
+        share = float(weights[members].sum() / total)
+        shown = bins[members[weights[members].argmax()]]
+        if share >= SHARE_MIN:
+            found.append((share, "#" + "".join(f"{round(float(c)):02x}" for c in shown)))
+    found.sort(key=lambda entry: (-entry[0], entry[1]))
+    told = words(places([int(colour[1:], 16) for _, colour in found]))
+    return [
+        {"colour": colour, "word": word, "share": round(share, 3)}
+        for (share, colour), word in zip(found, told, strict=True)
+    ]
+
+
+def distance(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> float:
+    """Return how far one palette is from another, in OKLab: 0 for the same, 1 for black and white.
+
+    The least that colours have to be moved, by their shares (the earth mover's distance of Rubner,
+    Tomasi and Guibas, 2000).
+    """
+    from scipy.optimize import linprog
+
+    sides = []
+    for palette in (before, now):
+        shares = np.array([float(entry["share"]) for entry in palette])
+        where = places([int(str(entry["colour"])[1:], 16) for entry in palette])
+        sides.append((where, shares / shares.sum()))
+    (first, have), (second, want) = sides
+    away = np.linalg.norm(first[:, None] - second[None, :], axis=2)
+    leaving = np.kron(np.eye(have.size), np.ones(want.size))
+    coming = np.kron(np.ones(have.size), np.eye(want.size))
+    # One of the equations follows from the others, and would be found wrong by a rounding error.
+    answer = linprog(
+        away.ravel(),
+        A_eq=np.concatenate([leaving, coming])[:-1],
+        b_eq=np.concatenate([have, want])[:-1],
+    )
+    return float(answer.fun)
+
+
+def _bins(snapshot: Snapshot) -> tuple[npt.NDArray[np.float64], Shares]:
+    """Return the mean colour of each bin that has any, (n, 3) of 0..255, and its weight."""
+    flat = [(colour.rgb, colour.share) for each in snapshot.colours for colour in each]
+    if not flat:
+        return np.empty((0, 3)), np.empty(0)
+    packed = np.array([rgb for rgb, _ in flat], np.intp)
+    weights = np.array([share for _, share in flat], np.float64)
+    channels = np.stack([packed >> 16, (packed >> 8) & 255, packed & 255], axis=1)
+    coarse = channels >> (8 - BIN_BITS)
+    index = coarse @ np.array([1 << 2 * BIN_BITS, 1 << BIN_BITS, 1])
+    totals = np.bincount(index, weights).astype(np.float64)
+    full = np.flatnonzero(totals)
+    sums = [np.bincount(index, weights * channels[:, channel])[full] for channel in range(3)]
+    return np.stack(sums, axis=1) / totals[full, None], totals[full]
+
+
+def _groups(seen: Places, weights: Shares) -> npt.NDArray[np.intp]:
+    """Return the group of each colour."""
+    from sklearn.cluster import KMeans  # Takes a second, which no other command should wait for.
+
+    count = min(PALETTE_MAX, len(np.unique(seen, axis=0)))
+    model = KMeans(count, n_init=STARTS, random_state=0).fit(seen, sample_weight=weights)
+    group_of = np.asarray(model.labels_, np.intp)
+    totals = np.bincount(group_of, weights, count)
+    joined = np.arange(count)
+    kept: list[int] = []
+    for group in np.argsort(-totals, kind="stable").tolist():
+        centre = model.cluster_centers_[group]
+        near = [
+            k for k in kept if np.linalg.norm(model.cluster_centers_[k] - centre) < JOINED_BELOW
+        ]
+        joined[group] = near[0] if near else group
+        if not near:
+            kept.append(group)
+    return joined[group_of]

@@ -1,0 +1,1 @@
+"""The step ``map``: a place in the plane for each picture."""

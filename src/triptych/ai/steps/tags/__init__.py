@@ -1,0 +1,1 @@
+"""The step ``tags``: words for each picture."""

@@ -1,0 +1,126 @@
+"""The gate at the API's door, and what stands on every answer that leaves."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from triptych.access.authenticator import Gate
+from triptych.access.identity import Identity
+from triptych.api.http import problems
+from triptych.api.dashboard import is_page
+from triptych.errors import TriptychError
+from triptych.messages import HEADER_TRACE, well_formed_trace
+from triptych.ports import Scope as Right
+from triptych.snapshots.search_service import IMAGE_MAX_BYTES
+from triptych.telemetry.metrics import HTTP_SECONDS
+from triptych.telemetry.tracing import span
+
+PUBLIC = frozenset({"/healthz", "/readyz"})
+"""Asked by load balancers, which have no key and ask under an address. They tell little."""
+
+BODY_MAX_BYTES = 256 * 1024
+"""Of a request…"""
+BODIES_MAX_BYTES = {("POST", "/api/v1/search"): IMAGE_MAX_BYTES}
+"""…but for those whose body is a picture."""
+
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+NO_STORE = (b"cache-control", b"no-store")
+
+
+class Door:
+    """Asks the gate before anything else; answers with a problem whatever goes wrong behind it.
+
+    WebSockets pass: their app asks the same gate, and refuses in their own way.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 0
+        begun = time.perf_counter()
+        most = left = BODIES_MAX_BYTES.get((scope["method"], scope["path"]), BODY_MAX_BYTES)
+
+        async def receiving() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, f"A request has at most {most} bytes.")
+            return message
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": _with_ours(message["headers"])}
+            await send(message)
+
+        try:
+            if is_page(scope["path"]):
+                self._gate.admit_anybody(scope)
+            elif scope["path"] not in PUBLIC:
+                scope["identity"] = await self._gate.admit(scope)
+            with span(f"{scope['method']} {scope['path']}", _trace(scope)):
+                await self._app(scope, receiving, sending)
+        except Exception as error:
+            if status:
+                raise  # Half an answer is out: the connection has to be cut.
+            answer = (
+                problems.from_error(error)
+                if isinstance(error, TriptychError)
+                else problems.unexpected(error)
+            )
+            await answer(scope, receive, sending)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            taken = time.perf_counter() - begun
+            HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(taken)
+
+
+def _trace(scope: Scope) -> str | None:
+    """Return the trace that a request belongs to, if it says so."""
+    given = dict(scope["headers"]).get(HEADER_TRACE.encode())
+    return well_formed_trace(given.decode("latin-1")) if given else None
+
+
+def _with_ours(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    if any(name == b"cache-control" for name, _ in headers):
+        return [*headers, *HEADERS]
+    return [*headers, *HEADERS, NO_STORE]
+
+
+async def asking(request: Request) -> Identity:
+    """Return who asks."""
+    identity: Identity = request.scope["identity"]
+    return identity
+
+
+async def operating(request: Request) -> Identity:
+    """Return who asks, if it is an operator.
+
+    Raises:
+        Forbidden: it is a reader.
+    """
+    identity = await asking(request)
+    identity.require(Right.OPERATOR)
+    return identity
+
+
+Asking = Annotated[Identity, Depends(asking)]
+Operating = Annotated[Identity, Depends(operating)]

@@ -1,0 +1,68 @@
+"""What the API is made of, and how its operations come by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Path, Request
+
+from triptych.access.authenticator import Gate
+from triptych.api.http.paging import Cursors
+from triptych.fetch.guard import AddressGuard
+from triptych.messages import BRAND_MAX_CHARS, check_brand
+from triptych.objects import ObjectStore
+from triptych.ports import Catalogue, Queue
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.snapshots.search_service import SearchRoom
+from triptych.settings.settings import Settings
+
+
+class Thumbnails(Protocol):
+    """Small pictures of stored ones."""
+
+    async def get(self, sha256: bytes, width: int) -> bytes:
+        """Return a WebP, at most ``width`` pixels wide, of the object of that SHA-256."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the API is made of."""
+
+    settings: Settings
+    catalogue: Catalogue
+    queue: Queue
+    registry: ActiveBrandRegistry
+    objects: ObjectStore
+    gate: Gate
+    guard: AddressGuard
+    """Says which addresses may be told of events."""
+    cursors: Cursors
+    local: bool
+    """True when only this machine reaches the server: then sources may be files of it."""
+    thumbnails: Thumbnails
+    search: SearchRoom
+
+
+async def _parts(request: Request) -> ApiParts:
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+async def _brand(
+    brand: Annotated[
+        str,
+        Path(
+            min_length=1,
+            max_length=BRAND_MAX_CHARS,
+            description="The brand's name: printable, without slashes or blanks at its ends.",
+            examples=["nike"],
+        ),
+    ],
+) -> str:
+    return check_brand(brand)
+
+
+Parts = Annotated[ApiParts, Depends(_parts)]
+BrandPath = Annotated[str, Depends(_brand)]

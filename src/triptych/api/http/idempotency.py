@@ -1,0 +1,147 @@
+"""Long-running operations: accepted once for each idempotency key, answered with their task."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from uuid import UUID, uuid5
+
+import orjson
+from fastapi import Header, Request
+from pydantic import BaseModel
+
+from triptych.access.identity import Identity
+from triptych.api.http import responses as answers
+from triptych.api.http.dependencies import ApiParts
+from triptych.errors import RequestInProgress
+from triptych.model import Metadata
+from triptych.ports import Audit, Claim, Task, TaskState
+from triptych.ports import Request as TaskRequest
+
+KEPT_S = 24 * 3600.0
+"""Seconds for which a repeated idempotency key gets the first answer."""
+STALE_S = 60.0
+"""A claim this old whose server said nothing more is given to the next that asks."""
+WAIT_S = 5.0
+"""How long a second request waits for the first one with its key."""
+WAIT_STEP_S = 0.05
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key with the same request gets the same answer for 24 hours.",
+        examples=["2b7d6c1e-start-nike"],
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation came to."""
+
+    state: TaskState
+    run_id: UUID | None = None
+    result: Metadata = field(default_factory=dict)
+    owe_work: bool = False
+    """Whether a worker is to do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One request for an operation."""
+
+    request: Request
+    parts: ApiParts
+    identity: Identity
+    key: str | None
+    kind: str
+    target: str
+    brand: str | None = None
+    body: BaseModel | None = None
+
+
+async def once(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> answers.Json:
+    """Do an operation, once for its idempotency key; answer 202 with its task.
+
+    ``work`` gets an id for what it makes. The id belongs to the request, so doing it again after
+    a crash finds what was made. What it raises is answered, and the key is free again.
+
+    Raises:
+        IdempotencyKeyReused: the key came with another request.
+        RequestInProgress: the first request with the key goes on and on.
+    """
+    tasks = operation.parts.catalogue
+    claim = await _claim(operation)
+    if claim.settled is not None:
+        return _accepted(claim.settled)
+    try:
+        outcome = await work(made_by(claim.task_id))
+    except BaseException:
+        await asyncio.shield(tasks.drop_claim(claim.task_id))
+        raise
+    body = operation.body.model_dump(mode="json", exclude_none=True) if operation.body else {}
+    task = await tasks.accept_task(
+        claim.task_id,
+        state=outcome.state,
+        run_id=outcome.run_id,
+        result=outcome.result,
+        audit=Audit(
+            operation.identity.name,
+            operation.kind,
+            operation.target,
+            {"task": str(claim.task_id), "request": _without_secrets(body)},
+        ),
+        owe_work=outcome.owe_work,
+    )
+    if outcome.owe_work:
+        await operation.parts.registry.relay(None)
+    return _accepted(task)
+
+
+def made_by(task_id: UUID) -> UUID:
+    """Return the id of what a task makes."""
+    return uuid5(task_id, "made")
+
+
+async def _claim(operation: Operation) -> Claim:
+    request = TaskRequest(
+        operation.kind,
+        operation.identity.name,
+        operation.brand,
+        operation.key,
+        _fingerprint(operation),
+    )
+    tasks = operation.parts.catalogue
+    until = asyncio.get_running_loop().time() + WAIT_S
+    while True:
+        claim = await tasks.claim_task(request, kept_s=KEPT_S, stale_s=STALE_S)
+        if claim.mine or claim.settled is not None:
+            return claim
+        if asyncio.get_running_loop().time() >= until:
+            raise RequestInProgress(remedy="Send the same request again in a moment.")
+        await asyncio.sleep(WAIT_STEP_S)
+
+
+def _fingerprint(operation: Operation) -> bytes:
+    body = operation.body.model_dump(mode="json") if operation.body else None
+    text = orjson.dumps(
+        [operation.request.method, operation.request.url.path, body], option=orjson.OPT_SORT_KEYS
+    )
+    return hashlib.sha256(text).digest()
+
+
+def _without_secrets(body: dict[str, Any]) -> dict[str, Any]:
+    if "source" in body:
+        body = {**body, "source": answers.source(body["source"])}
+    return body
+
+
+def _accepted(task: Task) -> answers.Json:
+    return answers.Json(answers.task(task), 202, headers={"Location": f"/api/v1/tasks/{task.id}"})

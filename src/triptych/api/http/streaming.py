@@ -1,0 +1,130 @@
+"""Objects as answers: whole, or the part that a Range header asks for, piece by piece."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
+
+from triptych.api.http.problems import problem
+from triptych.objects import ObjectStore
+
+CHUNK_BYTES = 1024 * 1024
+"""Read from the object store and sent at a time: what one answer holds in memory."""
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+SANDBOX = "default-src 'none'; sandbox"
+"""Content-Security-Policy of bytes that are not ours."""
+
+
+UNTOLD = {"Referrer-Policy": "no-referrer"}
+"""A signed URL is told to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes ``start`` up to, not including, ``end``."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object, and how it is answered with."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    """With its quotes."""
+    headers: Mapping[str, str]
+
+
+def requested_range(header: str | None, size: int) -> Span | None:
+    """Return the part that a Range header asks for; None for the whole.
+
+    One range only; what is malformed or several is answered with the whole, as RFC 9110 allows.
+
+    Raises:
+        ValueError: it lies behind the end.
+    """
+    found = RANGE.fullmatch(header.replace(" ", "")) if header else None
+    if found is None or not any(found.groups()):
+        return None
+    first, last = found.groups()
+    if not first:
+        span = Span(max(0, size - int(last)), size)
+    else:
+        span = Span(int(first), min(size, int(last) + 1) if last else size)
+        if last and int(last) < int(first):
+            return None
+    if span.start >= span.end:
+        message = "behind the end"
+        raise ValueError(message)
+    return span
+
+
+async def answer_with(
+    request: Request, store: ObjectStore, stored: Stored, *, direct: bool = False
+) -> Response:
+    """Answer with an object, or the part of it that is asked for (RFC 9110 §13, §14).
+
+    ``direct`` leads to the object store itself, where that signs URLs.
+
+    Raises:
+        StoreUnavailable: before the answer begins; later the connection is cut.
+    """
+    headers = {**stored.headers, "ETag": stored.etag, "Accept-Ranges": "bytes"}
+    if matches(request.headers.get("if-none-match"), stored.etag):
+        return Response(status_code=304, headers=headers)
+    if direct and (url := await store.signed_url(stored.key)) is not None:
+        return RedirectResponse(url, 307, {"Cache-Control": "no-store", **UNTOLD})
+    asks = request.headers.get("range")
+    if (condition := request.headers.get("if-range")) is not None and condition != stored.etag:
+        asks = None
+    size = stored.size_bytes
+    try:
+        part = requested_range(asks, size)
+    except ValueError:
+        return problem(
+            416,
+            "range-not-satisfiable",
+            "Range Not Satisfiable.",
+            f"There are {size} bytes.",
+            field="Range",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    span = part or Span(0, size)
+    headers["Content-Length"] = str(span.end - span.start)
+    if part:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
+    status = 206 if part else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    # The first bytes before the answer begins: a store that is away is a 503, not a cut.
+    first = Span(span.start, min(span.end, span.start + CHUNK_BYTES))
+    head = await _read(store, stored.key, first)
+    rest = _stream(store, stored.key, head, Span(first.end, span.end))
+    return StreamingResponse(rest, status, headers)
+
+
+async def _read(store: ObjectStore, key: str, span: Span) -> bytes:
+    if span.start >= span.end:
+        return b""
+    return await store.get_range(key, span.start, span.end)
+
+
+async def _stream(store: ObjectStore, key: str, head: bytes, rest: Span) -> AsyncIterator[bytes]:
+    yield head
+    for start in range(rest.start, rest.end, CHUNK_BYTES):
+        yield await _read(store, key, Span(start, min(rest.end, start + CHUNK_BYTES)))
+
+
+def matches(header: str | None, etag: str) -> bool:
+    """Tell whether an If-None-Match header names an ETag."""
+    if header is None:
+        return False
+    given = [entry.strip().removeprefix("W/") for entry in header.split(",")]
+    return "*" in given or etag in given

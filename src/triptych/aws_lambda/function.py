@@ -1,0 +1,179 @@
+"""One function's life: opened at its first invocation, then called again and again, frozen between.
+
+One event loop lives as long as the process. Between two invocations nothing runs, so each of them
+leaves nothing under way: a phase returns when its effect is durable, the buffer flushes when no
+item of its run is unfinished, and what is late is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from triptych.errors import SettingsError
+from triptych.aws_lambda.events import Context, deliveries, failures, seconds_left
+from triptych.settings.addresses import read_sqs
+from triptych.settings.settings import Settings
+from triptych.wiring import Parts, connect, dead_letter_handler, open_caretakers, open_stations
+from triptych.wiring.worker_wiring import Caretakers
+from triptych.workers.message_outcome import Handle
+from triptych.workers.batch import serve_batch
+from triptych.workers.worker import Phase
+
+IDLE_S = 30.0
+"""After a longer pause connections are replaced: who stood still was not told of their end."""
+STUCK_S = 1800.0
+"""A run without progress for so long is stuck: its messages were sent again several times."""
+STUCK_MAX = 100
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Open = Callable[[Parts], AbstractAsyncContextManager[T]]
+
+
+class Function(Generic[T]):
+    """Keeps what ``opened`` gives between invocations; opens it anew after it failed to open."""
+
+    def __init__(self, opened: Open[T]) -> None:
+        self._opened = opened
+        self._runner = asyncio.Runner()
+        self._stack: AsyncExitStack | None = None
+        self._kept: tuple[Parts, T] | None = None
+        self._last = 0.0
+
+    def run(self, work: Callable[[Parts, T], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Do one invocation's work."""
+        return self._runner.run(self._run(work))
+
+    async def _run(self, work: Callable[[Parts, T], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        if self._kept is None:
+            self._kept = await self._open()
+        elif time.time() - self._last > IDLE_S:
+            await self._kept[0].renew()
+        try:
+            return await work(*self._kept)
+        finally:
+            self._last = time.time()
+
+    async def _open(self) -> tuple[Parts, T]:
+        settings = Settings.load()
+        if settings.embedded or not settings.queue_url.startswith("sqs:"):
+            raise SettingsError(
+                "A Lambda function works on SQS, with a database of its own.",
+                field="TRIPTYCH_QUEUE_URL",
+                remedy="Set TRIPTYCH_QUEUE_URL=sqs: and TRIPTYCH_DATABASE_URL.",
+            )
+        async with AsyncExitStack() as stack:
+            dsn = settings.database_url.get_secret_value()
+            parts = await stack.enter_async_context(connect(settings, dsn))
+            kept = await stack.enter_async_context(self._opened(parts))
+            self._stack = stack.pop_all()
+            return parts, kept
+
+    def close(self) -> None:
+        """Let go of everything. Lambda does not call it: it kills."""
+        if self._stack is not None:
+            self._runner.run(self._stack.aclose())
+            self._stack = self._kept = None
+        self._runner.close()
+
+
+class PhaseFunction:
+    """A function that serves one phase's queue."""
+
+    def __init__(self, phase: Phase) -> None:
+        @asynccontextmanager
+        async def opened(parts: Parts) -> AsyncIterator[Handle]:
+            async with open_stations(parts, [phase]) as (station,):
+                yield station.handle
+
+        self.function: Function[Handle] = Function(opened)
+
+    def __call__(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """Serve a batch; answer with the messages that must come again."""
+
+        async def work(parts: Parts, handle: Handle) -> dict[str, Any]:
+            return await _serve(parts, handle, event, context)
+
+        return self.function.run(work)
+
+
+class DeadLetterFunction:
+    """A function that serves all three dead-letter queues."""
+
+    def __init__(self) -> None:
+        @asynccontextmanager
+        async def opened(parts: Parts) -> AsyncIterator[Handle]:
+            yield dead_letter_handler(parts)
+
+        self.function: Function[Handle] = Function(opened)
+
+    def __call__(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """Serve a batch; answer with the messages that must come again."""
+
+        async def work(parts: Parts, handle: Handle) -> dict[str, Any]:
+            return await _serve(parts, handle, event, context)
+
+        return self.function.run(work)
+
+
+class SweepFunction:
+    """A function for a schedule: what workers see to in loops, once, within the invocation."""
+
+    def __init__(self) -> None:
+        self.function: Function[Caretakers] = Function(open_caretakers)
+
+    def __call__(self, _event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """Sweep, tell webhooks, collect, and index for as long as there is time."""
+
+        async def work(parts: Parts, caretakers: Caretakers) -> dict[str, Any]:
+            return await _take_care(parts, caretakers, context)
+
+        return self.function.run(work)
+
+
+async def _serve(
+    parts: Parts, handle: Handle, event: Mapping[str, Any], context: Context
+) -> dict[str, Any]:
+    _, prefix = read_sqs(parts.settings.queue_url)
+    found = deliveries(event, prefix)
+    again = await serve_batch(
+        parts.queue, found[0].queue, handle, found, within_s=seconds_left(context)
+    )
+    log.info("batch_served", queue=found[0].queue, messages=len(found), again=len(again))
+    return failures(again)
+
+
+async def _take_care(parts: Parts, caretakers: Caretakers, context: Context) -> dict[str, Any]:
+    """Do what is due; what there is no time for is left to the next invocation.
+
+    The line ``care_taken`` tells how many runs stand still for long: an alarm watches it.
+    """
+    ended = []
+    stuck = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max(seconds_left(context), 0)):
+            await caretakers.sweeper.sweep()
+            due = await parts.catalogue.due(idle_s=STUCK_S, stalled_s=STUCK_S, limit=STUCK_MAX)
+            stuck = len(due.resend)
+            ended.append("sweep")
+            while await caretakers.notifier.deliver():
+                pass
+            ended.append("notify")
+            await caretakers.collector.turn()
+            ended.append("collect")
+            await caretakers.indexer.catch_up()
+            ended.append("index")
+    log.info("care_taken", ended=ended, stuck_runs=stuck)
+    return {"ended": ended, "stuck_runs": stuck}

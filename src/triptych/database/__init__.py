@@ -1,0 +1,1 @@
+"""Postgres: sessions, named statements, migrations and roles."""

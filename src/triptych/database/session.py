@@ -1,0 +1,277 @@
+"""Connections to Postgres: a pool, transactions that are retried, errors in our own terms."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+import orjson
+from pgvector import HalfVector
+
+from triptych.database.rds import connection_arguments
+from triptych.database.statements import statements
+from triptych.errors import DatabaseUnavailable
+
+POOL_MIN = 1
+POOL_MAX = 10
+CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 60.0
+COMMIT_TIMEOUT_S = 900.0
+"""A commit of a million assets takes a minute or two here; slower disks exist."""
+ACQUIRE_TIMEOUT_S = 30.0
+TRANSACTION_TRIES = 8
+"""Deadlocks and serialisation failures are rare and pass; eight in a row are a defect."""
+RETRY_STEP_S = 0.02
+
+T = TypeVar("T")
+Hook = Callable[[str], None]
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.QueryCanceledError,
+)
+_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class Transaction:
+    """One open transaction; runs statements by name."""
+
+    def __init__(self, connection: asyncpg.Connection, hook: Hook | None) -> None:
+        self._connection = connection
+        self._hook = hook
+
+    async def rows(
+        self, name: str, *args: object, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> list[asyncpg.Record]:
+        """Run the statement and return all its rows."""
+        if self._hook is not None:
+            self._hook(name)
+        return await self.rows_of(statements()[name], *args, timeout_s=timeout_s)
+
+    async def rows_of(
+        self, sql: str, *args: object, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> list[asyncpg.Record]:
+        """Run a statement that was made of a named one and return all its rows."""
+        found: list[asyncpg.Record] = await self._connection.fetch(sql, *args, timeout=timeout_s)
+        return found
+
+    async def row(
+        self, name: str, *args: object, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> asyncpg.Record | None:
+        """Run the statement and return its first row, if any."""
+        found = await self.rows(name, *args, timeout_s=timeout_s)
+        return found[0] if found else None
+
+    async def copy(
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Iterable[tuple[object, ...]],
+        *,
+        timeout_s: float = COMMAND_TIMEOUT_S,
+    ) -> None:
+        """Add rows to a table by COPY, streamed."""
+        if self._hook is not None:
+            self._hook(f"copy_{table}")
+        await self._connection.copy_records_to_table(
+            table, columns=columns, records=rows, timeout=timeout_s
+        )
+
+
+class Database:
+    """A pool on one Postgres. Safe to share between tasks of one event loop.
+
+    ``hook`` is called with each statement's name before it runs, with ``commit`` before each
+    COMMIT and ``committed`` after its answer: whatever it raises there takes the place of a crash.
+    """
+
+    def __init__(self, dsn: str, *, pool_max: int = POOL_MAX, hook: Hook | None = None) -> None:
+        self._arguments = connection_arguments(dsn)
+        self._pool_max = pool_max
+        self._hook = hook
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run ``work`` in one READ COMMITTED transaction; again after a deadlock.
+
+        ``work`` must therefore be safe to repeat until it has returned.
+
+        Raises:
+            DatabaseUnavailable: the database is away, or went away: then the transaction may or
+                may not have been committed.
+        """
+        for attempt in range(TRANSACTION_TRIES):
+            try:
+                return await self._once(work)
+            except _AGAIN:
+                if attempt == TRANSACTION_TRIES - 1:
+                    raise
+            await asyncio.sleep(random.uniform(0, RETRY_STEP_S * 2**attempt))  # noqa: S311
+        raise AssertionError
+
+    async def _once(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        async with self.connection() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                result = await work(Transaction(connection, self._hook))
+                if self._hook is not None:
+                    self._hook("commit")
+            except BaseException:
+                if not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
+            if self._hook is not None:
+                self._hook("committed")
+            return result
+
+    async def rows(self, name: str, *args: object) -> list[asyncpg.Record]:
+        """Run one named statement by itself and return its rows."""
+        return await self.fetch(statements()[name], *args)
+
+    async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
+        """Run one statement by itself and return its rows."""
+        async with self.connection() as connection:
+            found: list[asyncpg.Record] = await connection.fetch(sql, *args)
+            return found
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """Lend a connection of the pool.
+
+        Raises:
+            DatabaseUnavailable: none can be had, or it broke while lent.
+        """
+        with translated():
+            pool = self._pool or await self._open()
+            # Where one is idle nothing waits: the driver's deadline would be a task and a timer.
+            patience_s = None if pool.get_idle_size() else ACQUIRE_TIMEOUT_S
+            async with pool.acquire(timeout=patience_s) as connection:
+                yield connection
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    **self._arguments,
+                    min_size=POOL_MIN,
+                    max_size=self._pool_max,
+                    timeout=CONNECT_TIMEOUT_S,
+                    command_timeout=COMMAND_TIMEOUT_S,
+                    init=_prepare,
+                    reset=_reset,
+                    server_settings={"application_name": "triptych"},
+                )
+            return self._pool
+
+    async def connect(self) -> asyncpg.Connection:
+        """Open a connection of one's own, outside the pool, for LISTEN.
+
+        Raises:
+            DatabaseUnavailable: it cannot be had.
+        """
+        with translated():
+            return await asyncpg.connect(
+                **self._arguments,
+                timeout=CONNECT_TIMEOUT_S,
+                server_settings={"application_name": "triptych-listen"},
+            )
+
+    async def renew(self) -> None:
+        """Have each connection of the pool replaced at its next use.
+
+        A process that was frozen does not hear that the other side has hung up.
+        """
+        if self._pool is not None:
+            await self._pool.expire_connections()
+
+    async def close(self) -> None:
+        """Close the pool; connections still lent are given a moment, then cut."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), CONNECT_TIMEOUT_S)
+        except (TimeoutError, *_AWAY):
+            pool.terminate()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what asyncpg and the socket raise when the database is away into our error."""
+    try:
+        yield
+    except _AWAY as error:
+        raise _unavailable(error) from error
+    except asyncpg.InterfaceError as error:
+        if "clos" not in str(error) and "released" not in str(error):
+            raise
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailable:
+    detail = str(error) or type(error).__name__
+    return DatabaseUnavailable(
+        f"The database does not answer ({detail}).",
+        remedy="Check TRIPTYCH_DATABASE_URL and that the server runs; work goes on by itself.",
+    )
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_to_jsonb, decoder=_from_jsonb, format="binary"
+    )
+    known = await connection.fetchval("select to_regtype('halfvec') is not null")
+    if known:
+        await connection.set_type_codec(
+            "halfvec", schema="public", encoder=_to_halfvec, decoder=_from_halfvec, format="binary"
+        )
+
+
+async def _reset(connection: asyncpg.Connection) -> None:
+    """Leave a connection as it was lent, without asking the server each time.
+
+    What statements here set, they set for their transaction; so only one that was cut off in
+    a transaction has anything to be reset. The driver's own way costs every query a second one.
+    """
+    if connection.is_in_transaction():
+        await connection.reset()
+
+
+JSONB_VERSION = b"\x01"
+"""First byte of jsonb's binary format."""
+
+
+def _to_jsonb(value: object) -> bytes:
+    return JSONB_VERSION + orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _from_jsonb(binary: bytes) -> object:
+    return orjson.loads(memoryview(binary)[1:])
+
+
+def _to_halfvec(vector: HalfVector) -> bytes:
+    return bytes(vector.to_binary())
+
+
+def _from_halfvec(binary: bytes) -> npt.NDArray[np.float32]:
+    return np.asarray(HalfVector.from_binary(binary).to_numpy(), dtype=np.float32)
+
+
+def no_nul(values: Sequence[str | None], limit: int) -> list[str | None]:
+    """Return texts as Postgres can hold them: without NUL, at most ``limit`` characters."""
+    return [None if v is None else v.replace("\x00", "\ufffd")[:limit] for v in values]

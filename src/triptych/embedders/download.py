@@ -1,0 +1,297 @@
+"""Models by URL: fetched once into the data folder, whole or not at all.
+
+``https://host/folder/model.onnx`` or ``s3://bucket/folder/model.onnx``; ``#sha256=…`` behind it
+pins the model file's content. The description is fetched from ``model.onnx.json`` beside it, and
+after it the files that it names. What is there already is used without asking the server again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import from_url
+from yarl import URL
+
+from triptych.embedders.description import (
+    DESCRIPTION_MAX_BYTES,
+    FILE_NAME,
+    description_path,
+    read_description,
+)
+from triptych.errors import ItemError, ModelError
+from triptych.fetch.guard import AddressGuard, refusal
+from triptych.fetch.transport import open_session
+from triptych.model import Reason
+
+DEADLINE_S = 3600.0
+"""For one model with all its files."""
+CONNECT_S = 15.0
+SILENCE_S = 60.0
+CHUNK_BYTES = 1024 * 1024
+REDIRECTS_MAX = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+ABSENT = frozenset({404, 410})
+CONNECTIONS = 2
+TURN_RETRY_S = 0.2
+"""Between two looks whether another process is done fetching the same model."""
+KEY_CHARS = 12
+PIN = re.compile(r"sha256=([0-9a-fA-F]{64})")
+SCHEMES = frozenset({"https", "http", "s3"})
+FIELD = "TRIPTYCH_EMBEDDER"
+ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model is fetched from."""
+
+    url: URL
+    """Without fragment."""
+    sha256: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read a model's URL.
+
+        Raises:
+            ModelError: it names no ONNX file, its pin is none, or it needs one.
+        """
+        try:
+            url = URL(text)
+        except ValueError as error:
+            raise ModelError(f"{FIELD} is no URL ({error}).") from error
+        fragment, url = url.fragment, url.with_fragment(None)
+        pin = PIN.fullmatch(fragment)
+        if fragment and pin is None:
+            raise ModelError(
+                f"{FIELD}: behind # stands no hash.",
+                remedy="Write #sha256=<64 hexadecimal digits>.",
+            )
+        if url.scheme not in SCHEMES or not url.host or not _is_model(url.name):
+            raise ModelError(
+                f"{FIELD}: {_shown(url)} names no ONNX file.",
+                remedy="Write https://host/…/model.onnx or s3://bucket/…/model.onnx.",
+            )
+        if url.scheme == "http" and pin is None:
+            raise ModelError(
+                f"{FIELD}: anyone on the way can change what http:// brings.",
+                remedy="Use https://, or pin the content: …/model.onnx#sha256=<hash>.",
+            )
+        return cls(url, pin.group(1).lower() if pin else None)
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that the model is kept in: another URL or pin has another."""
+        key = hashlib.sha256(f"{self.url} {self.sha256}".encode()).hexdigest()
+        return f"{self.url.name.removesuffix('.onnx')}-{key[:KEY_CHARS]}"
+
+    def beside(self, name: str) -> URL:
+        """Return the URL of another file of the model."""
+        return self.url.with_name(name).with_query(self.url.query)
+
+
+def fetched_model(
+    url: str, folder: Path, *, guard: AddressGuard, max_bytes: int, proxy: URL | None = None
+) -> Path:
+    """Return the model that ``url`` names as a file below ``folder``, fetching it if needed.
+
+    Not to be called from an event loop's thread. Safe for several processes at once: one fetches,
+    the others wait for it. A model is seen with all its files or not at all, whatever is killed.
+
+    Args:
+        url: as described above.
+        folder: of all models.
+        guard: says which addresses may be reached.
+        max_bytes: of one file.
+        proxy: that https goes through, if any.
+
+    Raises:
+        ModelError: it cannot be fetched, is too large, or not what is pinned.
+    """
+    place = Place.parse(url)
+    path = folder / place.folder / place.url.name
+    if path.is_file():
+        return path
+    deadline = time.monotonic() + DEADLINE_S
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _turn(folder / f"{place.folder}.lock", deadline):
+            if not path.is_file():
+                _fetch(place, path, _Limits(guard, max_bytes, deadline, proxy))
+    except OSError as error:
+        raise ModelError(f"The model cannot be kept in {folder} ({error}).") from error
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    guard: AddressGuard
+    max_bytes: int
+    deadline: float
+    proxy: URL | None
+
+
+@contextmanager
+def _turn(path: Path, deadline: float) -> Iterator[None]:
+    """Hold a lock that ends with the process, however that ends. The file stays."""
+    with path.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise ModelError("Another process fetches the model for too long.") from error
+                time.sleep(TURN_RETRY_S)
+        yield
+
+
+def _fetch(place: Place, path: Path, limits: _Limits) -> None:
+    prefix = f".{path.parent.name}."
+    for left in path.parent.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left)  # Of a process that was killed: this one has the turn.
+    staging = Path(tempfile.mkdtemp(dir=path.parent.parent, prefix=prefix))
+    try:
+        asyncio.run(_fetch_all(place, staging / path.name, limits))
+        staging.chmod(0o755)
+        staging.rename(path.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+async def _fetch_all(place: Place, path: Path, limits: _Limits) -> None:
+    try:
+        async with asyncio.timeout(limits.deadline - time.monotonic()), _origin(limits) as origin:
+            described = description_path(path)
+            beside = place.beside(described.name)
+            await origin.save(beside, described, DESCRIPTION_MAX_BYTES, optional=True)
+            files = read_description(path).files
+            digest = await origin.save(place.url, path, limits.max_bytes)
+            if place.sha256 is not None and digest != place.sha256:
+                raise ModelError(
+                    f"{_shown(place.url)} has the SHA-256 {digest}, not the one it is pinned to.",
+                    remedy="Someone changed it; if that is right, change the pin.",
+                )
+            for name in dict.fromkeys(files):
+                await origin.save(place.beside(name), path.with_name(name), limits.max_bytes)
+    except TimeoutError as error:
+        raise ModelError(f"{_shown(place.url)} was not fetched within {DEADLINE_S:g} s.") from error
+
+
+class _Origin:
+    """Files by URL: https through the address guard, s3 with the environment's credentials."""
+
+    def __init__(self, session: aiohttp.ClientSession, guard: AddressGuard) -> None:
+        self._session = session
+        self._guard = guard
+
+    async def save(self, url: URL, path: Path, max_bytes: int, *, optional: bool = False) -> str:
+        """Write what ``url`` answers to ``path`` and return its SHA-256; empty if it is absent.
+
+        Raises:
+            ModelError: it cannot be had, or is too large. What is optional may be absent.
+        """
+        try:
+            return await self._save(url, path, max_bytes)
+        except (FileNotFoundError, NotFoundError) as error:
+            if optional:
+                await asyncio.to_thread(path.unlink)
+                return ""
+            raise ModelError(f"There is no {_shown(url)}.") from error
+        except (aiohttp.ClientError, ItemError, BaseError, OSError, ValueError) as error:
+            refused = refusal(error) is not None or (
+                isinstance(error, ItemError) and error.reason is Reason.ADDRESS_REFUSED
+            )
+            raise ModelError(
+                f"{_shown(url)} cannot be fetched ({_text(error)}).",
+                remedy=ALLOW if refused else None,
+            ) from error
+
+    async def _save(self, url: URL, path: Path, max_bytes: int) -> str:
+        digest, size = hashlib.sha256(), 0
+        source = self._s3(url) if url.scheme == "s3" else self._http(url)
+        async with aclosing(source) as chunks:
+            with path.open("xb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > max_bytes:
+                        raise ModelError(
+                            f"{_shown(url)} is larger than {max_bytes} bytes.",
+                            remedy="TRIPTYCH_EMBEDDER_MAX_BYTES says how large a model may be.",
+                        )
+                    digest.update(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+        return digest.hexdigest()
+
+    async def _http(self, url: URL) -> AsyncGenerator[bytes, None]:
+        secure = url.scheme == "https"
+        for _ in range(REDIRECTS_MAX + 1):
+            # The session's own check sees no credentials: they are a header by then.
+            self._guard.check_url(url)
+            async with self._session.get(url, allow_redirects=False) as response:
+                if response.status in ABSENT:
+                    raise FileNotFoundError
+                location = response.headers.get("Location")
+                if response.status not in REDIRECTS or location is None:
+                    if response.status != 200:
+                        message = f"HTTP {response.status}"
+                        raise ValueError(message)
+                    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                        yield chunk
+                    return
+                url = url.join(URL(location))
+                if secure and url.scheme != "https":
+                    raise ValueError("it redirects from https to what is not")
+        message = f"more than {REDIRECTS_MAX} redirects"
+        raise ValueError(message)
+
+    async def _s3(self, url: URL) -> AsyncGenerator[bytes, None]:
+        store = from_url(f"s3://{url.host}")
+        # Blocking, in threads of Python's: see `triptych.objects`.
+        found = await asyncio.to_thread(obstore.get, store, url.path.lstrip("/"))
+        chunks = iter(found.stream(min_chunk_size=CHUNK_BYTES))
+        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            yield bytes(chunk)
+
+
+@asynccontextmanager
+async def _origin(limits: _Limits) -> AsyncIterator[_Origin]:
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+    async with open_session(
+        limits.guard,
+        limit=CONNECTIONS,
+        proxy=limits.proxy,
+        timeout=timeout,
+        # A cap on bytes means bytes as they are kept.
+        headers={"Accept-Encoding": "identity"},
+    ) as session:
+        yield _Origin(session, limits.guard)
+
+
+def _is_model(name: str) -> bool:
+    return name.endswith(".onnx") and FILE_NAME.fullmatch(name) is not None
+
+
+def _shown(url: URL) -> str:
+    """Return a URL without what may be a secret of it."""
+    return f"{url.scheme}://{url.host or ''}{url.path}"
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,181 @@
+"""Any ONNX image encoder as an embedder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from triptych.embedders.description import Description, Pooling, read_description
+from triptych.embedders.inference import load_graph, unit
+from triptych.errors import ModelError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+SCALE = 1 / 255
+DEFAULT_SIDE = 224
+RGB = 3
+RANK = 4
+ID_CHARS = 12
+EMBEDDING_NAMES = ("embedding", "image_embeds", "image_embedding", "pooler_output")
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """How a graph wants its images."""
+
+    name: str
+    channels_first: bool
+    side: int
+    dtype: type[np.generic]
+
+
+class OnnxEmbedder:
+    """An image encoder run by ONNX Runtime on the CPU.
+
+    Layout, size and type of the input are read from the graph. A uint8 input gets the pixels as
+    they are: such a graph normalises by itself. A float input gets (pixels × scale - mean) / std,
+    with 1/255 and ImageNet's figures. What is different, the description file beside the model
+    says (`triptych.embedders.description`).
+
+    Args:
+        path: the ONNX file.
+        threads: how many threads one call uses.
+
+    Raises:
+        ModelError: the file cannot be loaded, is no image encoder, or its description is wrong.
+    """
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        self._description = read_description(path)
+        self._graph = load_graph(
+            path, threads=threads, external_data=self._description.external_data
+        )
+        self._input = _find_input(self._graph.session, path, self._description)
+        self._output = self._graph.output(self._description.output, EMBEDDING_NAMES)
+        # The description is part of what the embeddings mean.
+        digest = self._graph.digest.copy()
+        digest.update(json.dumps(self._description.of_images(), sort_keys=True).encode())
+        self._model = f"{path.stem}-{digest.hexdigest()[:ID_CHARS]}"
+        self._scale = np.float32(self._description.scale or SCALE)
+        self._mean = np.array(self._description.mean or IMAGENET_MEAN, np.float32)
+        self._std = np.array(self._description.std or IMAGENET_STD, np.float32)
+        side = self._input.side
+        self._dimension = int(self.embed(np.zeros((1, side, side, RGB), np.uint8)).shape[1])
+
+    @property
+    def model(self) -> str:
+        """The file's name and the head of its content's SHA-256, its description included."""
+        return self._model
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self._dimension
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square RGB image it takes, in pixels."""
+        return self._input.side
+
+    def embed(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return unit vectors of shape (n, dimension); images have shape (n, size, size, 3).
+
+        Raises:
+            ModelError: the graph fails, or gives what is no embedding.
+        """
+        found = self._graph.run(self._output, {self._input.name: self._prepare(images)})
+        vectors = _pool(found, self._description.pooling)
+        if vectors.ndim != 2 or len(vectors) != len(images) or not np.isfinite(vectors).all():
+            raise ModelError(
+                f"The model's output {self._output!r} of shape {found.shape} is no embedding.",
+                remedy='Name another with {"output": "…"} in the JSON file beside the model, '
+                'or say how it is pooled: {"pooling": "cls"} or "mean".',
+            )
+        return unit(vectors)
+
+    def _prepare(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        batch: npt.NDArray[Any] = images
+        if self._input.dtype is not np.uint8:
+            # What overflows is told as an output that is no embedding.
+            with np.errstate(over="ignore", invalid="ignore"):
+                scaled = (images.astype(np.float32) * self._scale - self._mean) / self._std
+                batch = scaled.astype(self._input.dtype)
+        if self._input.channels_first:
+            batch = batch.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(batch)
+
+
+def _pool(found: npt.NDArray[np.float32], pooling: Pooling | None) -> npt.NDArray[np.float32]:
+    """Reduce tokens (n, t, d), or a feature map (n, d, h, w), to (n, d)."""
+    if pooling == "cls" and found.ndim == 3:
+        return np.asarray(found[:, 0])
+    if pooling == "mean" and found.ndim == 3:
+        return np.asarray(found.mean(axis=1))
+    if pooling == "mean" and found.ndim == RANK:
+        return np.asarray(found.mean(axis=(2, 3)))
+    return found
+
+
+def _find_input(session: ort.InferenceSession, path: Path, description: Description) -> _Input:
+    inputs = session.get_inputs()
+    shape = inputs[0].shape if inputs else []
+    dtypes: dict[str, type[np.generic]] = {
+        "tensor(uint8)": np.uint8,
+        "tensor(float)": np.float32,
+        "tensor(float16)": np.float16,
+    }
+    dtype = dtypes.get(inputs[0].type) if inputs else None
+    if len(inputs) != 1 or len(shape) != RANK or not dtype:
+        raise _no_encoder(session, path)
+    channels_first = _channels_first(shape, description)
+    channels = shape[1] if channels_first else shape[3]
+    if channels_first is None or (isinstance(channels, int) and channels != RGB):
+        raise _no_encoder(session, path)
+    given = (description.scale, description.mean, description.std)
+    if dtype is np.uint8 and any(value is not None for value in given):
+        raise ModelError(
+            f"{path.name} takes bytes, which it normalises by itself.",
+            remedy=f"Remove scale, mean and std from {path.name}.json.",
+        )
+    side = _side(shape[2:4] if channels_first else shape[1:3], path, description)
+    return _Input(inputs[0].name, channels_first, side, dtype)
+
+
+def _channels_first(shape: list[Any], description: Description) -> bool | None:
+    """Tell whether the channels come first; None if nothing says it."""
+    if description.layout is not None:
+        return description.layout == "NCHW"
+    if RGB in (shape[1], shape[3]):
+        return bool(shape[1] == RGB)
+    return None
+
+
+def _side(sides: list[Any], path: Path, description: Description) -> int:
+    fixed = {side for side in sides if isinstance(side, int)}
+    wanted = description.input_size
+    if len(fixed) > 1:
+        raise ModelError(f"{path.name} takes {sides[1]}×{sides[0]} pixels; a square is wanted.")
+    if wanted is not None and fixed - {wanted}:
+        raise ModelError(
+            f"{path.name}.json: input_size: the graph takes {fixed.pop()} pixels, not {wanted}.",
+            remedy="Leave input_size out.",
+        )
+    return wanted or (fixed.pop() if fixed else DEFAULT_SIDE)
+
+
+def _no_encoder(session: ort.InferenceSession, path: Path) -> ModelError:
+    inputs = session.get_inputs()
+    return ModelError(
+        f"{path.name} is no image encoder: it takes "
+        + ("; ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "nothing")
+        + ".",
+        remedy="One input is wanted: batch × 3 × H × W or batch × H × W × 3. If the graph does "
+        f'not say which, {path.name}.json does: {{"layout": "NCHW"}}. Of a CLIP or SigLIP, name '
+        "the image tower.",
+    )

@@ -1,0 +1,339 @@
+"""Fetching one URL: guarded, bounded in time and bytes, every outcome a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+
+import aiohttp
+from yarl import URL
+
+from triptych.errors import PermanentItemError, TransientItemError
+from triptych.fetch.body_budget import BodyBudget, BodyShare
+from triptych.fetch.guard import refusal
+from triptych.fetch.host_throttle import Hosts, Turn
+from triptych.fetch.robots import (
+    ROBOTS_MAX_BYTES,
+    Robots,
+    RobotsAnswer,
+    check_opt_out,
+)
+from triptych.fetch.transport import Way, Ways
+from triptych.model import Reason
+
+DETAIL_MAX_CHARS = 300
+"""Of an error's text, which may quote what a server sent."""
+CHUNK_BYTES = 64 * 1024
+RETRY_AFTER_MAX_S = 3600.0
+ACCEPT = "image/*,*/*;q=0.5"
+NOT_MODIFIED = 304
+THROTTLING = frozenset({429, 503})
+ROBOTS_REDIRECTS_MAX = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+PERMANENT: Mapping[int, Reason] = MappingProxyType(
+    {
+        401: Reason.FORBIDDEN,
+        403: Reason.FORBIDDEN,
+        404: Reason.NOT_FOUND,
+        410: Reason.NOT_FOUND,
+        451: Reason.FORBIDDEN,
+    }
+)
+TRANSIENT: Mapping[int, Reason] = MappingProxyType(
+    {
+        407: Reason.CONNECTION_FAILED,
+        408: Reason.TIMEOUT,
+        425: Reason.TIMEOUT,
+        429: Reason.THROTTLED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server told of a body that is here already (RFC 9110 §8.8)."""
+
+    etag: str | None
+    last_modified: str | None
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that ask for the body only if it has changed."""
+        named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a URL answered."""
+
+    body: bytes
+    """Decompressed, whole."""
+    media_type: str
+    """As the server declares it; never trusted."""
+    etag: str | None
+    last_modified: str | None
+    final_url: str
+    """Behind all redirects."""
+    share: BodyShare = field(repr=False)
+    """Of the worker's memory; to be released when the body is let go of."""
+
+
+class Fetcher:
+    """Fetches URLs over the pools of ``ways``. Safe to share between tasks of one event loop.
+
+    ``deadline_s`` covers everything a URL takes: names, connections, redirects, headers, body, and
+    waiting for a share of ``budget``, whose cap is that of a body.
+    """
+
+    def __init__(
+        self,
+        ways: Ways,
+        budget: BodyBudget,
+        hosts: Hosts,
+        *,
+        deadline_s: float,
+        max_redirects: int,
+        robots: bool,
+        opt_outs: bool,
+    ) -> None:
+        self._ways = ways
+        self._budget = budget
+        self._hosts = hosts
+        self._deadline_s = deadline_s
+        self._max_redirects = max_redirects
+        self._opt_outs = opt_outs
+        self._robots = Robots(self._robots_txt) if robots else None
+
+    async def fetch(
+        self, url: str, known: Validators | None = None, *, source: str | None = None
+    ) -> Fetched | None:
+        """Return what ``url`` answers, redirects followed; None if it is as ``known`` still.
+
+        Args:
+            url: whose body is wanted.
+            known: what was said of a body that is here.
+            source: that the URL is from: its profile says how to ask.
+
+        Raises:
+            PermanentItemError: trying again would give the same answer.
+            TransientItemError: trying again may help; with the server's Retry-After, if any.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._follow(URL(url), known.headers() if known else {}, source)
+        except TimeoutError as error:
+            detail = f"not done within {self._deadline_s:g} s"
+            raise TransientItemError(Reason.TIMEOUT, detail) from error
+        except aiohttp.ClientPayloadError as error:
+            raise TransientItemError(Reason.TRUNCATED, _text(error)) from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            # Before ValueError, which it is too: the URL is right, and certificates get renewed.
+            raise TransientItemError(Reason.CONNECTION_FAILED, _text(error)) from error
+        except (aiohttp.InvalidURL, ValueError) as error:
+            raise PermanentItemError(Reason.INVALID_URL, _text(error)) from error
+        except aiohttp.ClientHttpProxyError as error:
+            detail = f"the proxy answers with HTTP {error.status}"
+            raise TransientItemError(Reason.CONNECTION_FAILED, detail) from error
+        except aiohttp.ClientResponseError as error:
+            # The server does not speak HTTP, or sends more headers than it may.
+            raise PermanentItemError(Reason.HTTP_ERROR, _text(error)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            if (refused := refusal(error)) is not None:
+                raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
+            raise TransientItemError(Reason.CONNECTION_FAILED, _text(error)) from error
+
+    async def _follow(
+        self, url: URL, headers: Mapping[str, str], source: str | None
+    ) -> Fetched | None:
+        led_away = False
+        for _ in range(self._max_redirects + 1):
+            self._ways.guard.check_url(url)
+            way = self._ways.way(source, url, led_away=led_away)
+            await self._heed_robots(way)
+            async with _get(way, {"Accept": ACCEPT, **headers}) as response:
+                if response.status not in REDIRECTS:
+                    self._note(str(url.host), response)
+                    if self._opt_outs:
+                        check_opt_out(response.headers)
+                    unchanged = response.status == NOT_MODIFIED and headers
+                    return None if unchanged else await self._read(url, response)
+                url = url.join(URL(_location(response)))
+                led_away = led_away or way.leads_away(url)
+        raise PermanentItemError(
+            Reason.TOO_MANY_REDIRECTS, f"more than {self._max_redirects} redirects"
+        )
+
+    async def _heed_robots(self, way: Way) -> None:
+        if self._robots is not None:
+            delay = await self._robots.check(way)
+            if delay is not None:
+                self._hosts.pace(str(way.url.host), delay)
+
+    async def _robots_txt(self, way: Way) -> RobotsAnswer:
+        """Get a host's robots.txt, redirects followed as for any other URL, without keys."""
+        url = way.url.origin() / "robots.txt"
+        agent = {"User-Agent": way.user_agent}
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                for _ in range(ROBOTS_REDIRECTS_MAX + 1):
+                    async with way.session.get(
+                        url, headers=agent, allow_redirects=False
+                    ) as response:
+                        location = response.headers.get("Location")
+                        if response.status not in REDIRECTS or location is None:
+                            self._note(str(url.host), response)
+                            return await _robots_answer(response)
+                        url = url.join(URL(location))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            refused = refusal(error)
+            if refused is not None and url.origin() == way.url.origin():
+                # Not the file's fault: nothing of this host may be fetched.
+                raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
+            raise TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error)) from error
+        # Endless redirects are no rules (RFC 9309 §2.3.1.2).
+        return RobotsAnswer(404, "", None)
+
+    def _note(self, host: str, response: aiohttp.ClientResponse) -> None:
+        """Let a host rest that asks for it: the host slows down, not the worker."""
+        if response.status in THROTTLING:
+            asked = parse_retry_after(response.headers.get("Retry-After"))
+            self._hosts.throttled(host, asked)
+        else:
+            self._hosts.answered(host)
+
+    async def turn(
+        self,
+        url: str,
+        *,
+        source: str | None = None,
+        crowded: Callable[[], bool] = lambda: False,
+    ) -> Turn:
+        """Wait for a turn at the host of ``url``; to be held while it is fetched.
+
+        The host's robots.txt comes first: it says at which pace turns are to be had. ``crowded``
+        is that of `Hosts.turn`.
+
+        Raises:
+            HostBusy: the wait would be long.
+            PermanentItemError, TransientItemError: as `fetch` raises them, for what can be told
+                before it is fetched.
+        """
+        place = URL(url)
+        self._ways.guard.check_url(place)
+        await self._heed_robots(self._ways.way(source, place))
+        return await self._hosts.turn(place.host or "", crowded=crowded)
+
+    async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
+        _check_status(response)
+        cap = self._budget.cap
+        declared = response.content_length
+        if declared is not None and declared > cap:
+            raise _too_large(f"{declared} bytes declared", cap)
+        if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            declared = None  # It says how long the compressed body is.
+        share = self._budget.share()
+        try:
+            await share.declare(declared)
+            body = await _body(response, share, cap)
+            share.settle(len(body))
+        except BaseException:
+            share.release()
+            raise
+        return Fetched(
+            body=body,
+            media_type=response.content_type,
+            etag=response.headers.get("ETag"),
+            last_modified=response.headers.get("Last-Modified"),
+            final_url=str(url),
+            share=share,
+        )
+
+
+def _get(
+    way: Way, headers: Mapping[str, str]
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    return way.session.get(way.url, headers={**headers, **way.headers}, allow_redirects=False)
+
+
+def _location(response: aiohttp.ClientResponse) -> str:
+    location = response.headers.get("Location")
+    if location is None:
+        detail = f"HTTP {response.status} without a Location"
+        raise PermanentItemError(Reason.HTTP_ERROR, detail)
+    return location
+
+
+async def _body(response: aiohttp.ClientResponse, share: BodyShare, cap: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        if len(body) + len(chunk) > cap:
+            raise _too_large("the body goes on", cap)
+        await share.hold(len(body) + len(chunk))
+        body += chunk
+    if not body:
+        raise PermanentItemError(Reason.NOT_AN_IMAGE, "an empty body")
+    return bytes(body)
+
+
+def _too_large(what: str, cap: int) -> PermanentItemError:
+    return PermanentItemError(Reason.TOO_LARGE, f"{what}; {cap} bytes are allowed")
+
+
+async def _robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
+    asked = parse_retry_after(response.headers.get("Retry-After"))
+    body = bytearray()
+    # A body behind an error is nobody's rules.
+    if response.status == 200:
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            body += chunk
+            if len(body) >= ROBOTS_MAX_BYTES:
+                break
+    text = bytes(body[:ROBOTS_MAX_BYTES]).decode("utf-8-sig", "replace")
+    return RobotsAnswer(response.status, text, asked)
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if status == 200:
+        return
+    detail = f"HTTP {status}"
+    asked = parse_retry_after(response.headers.get("Retry-After"))
+    if (reason := PERMANENT.get(status)) is not None:
+        raise PermanentItemError(reason, detail)
+    if (reason := TRANSIENT.get(status)) is not None:
+        raise TransientItemError(reason, detail, retry_after_s=asked)
+    if status >= 500:
+        raise TransientItemError(Reason.SERVER_ERROR, detail, retry_after_s=asked)
+    raise PermanentItemError(Reason.HTTP_ERROR, detail)
+
+
+def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a Retry-After header asks for (RFC 9110 §10.2.3).
+
+    Bounded to 0 … `RETRY_AFTER_MAX_S`; None without a header or for one that makes no sense.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:10]), RETRY_AFTER_MAX_S)
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    seconds = (at - (now or datetime.now(UTC))).total_seconds()
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
+
+
+def _text(error: BaseException) -> str:
+    # On one line: some of aiohttp's messages quote what they received on lines of their own.
+    return " ".join(str(error).split())[:DETAIL_MAX_CHARS] or type(error).__name__

@@ -1,0 +1,166 @@
+"""Manners: what a server asks of those who fetch from it is asked for, and kept to.
+
+robots.txt is RFC 9309. ``X-Robots-Tag`` directives are those that search engines and, for ``noai``
+and ``noimageai``, DeviantArt and img2dataset have agreed on. ``tdm-reservation`` is the W3C
+community group's TDM Reservation Protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from multidict import CIMultiDictProxy
+from protego import Protego
+from yarl import URL
+
+from triptych.errors import PermanentItemError, TransientItemError
+from triptych.fetch.transport import Way
+from triptych.model import Reason
+
+AGENT = "triptych"
+"""The product token that robots.txt and X-Robots-Tag may address."""
+ROBOTS_MAX_BYTES = 512 * 1024
+"""RFC 9309 §2.5 asks for at least 500 KiB; what lies behind is not read."""
+ROBOTS_LONG_CHARS = 64 * 1024
+"""From here on reading and asking are done in a thread."""
+ROBOTS_TTL_S = 3600.0
+ROBOTS_FAILURE_TTL_S = 60.0
+ROBOTS_HOSTS_MAX = 10_000
+
+VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+"""Directives with a value behind a colon; any other name before a colon is an agent's."""
+DIRECTIVES: Mapping[str, Reason] = MappingProxyType(
+    {
+        "noai": Reason.NO_AI,
+        "noimageai": Reason.NO_AI,
+        "noindex": Reason.NO_INDEX,
+        "noimageindex": Reason.NO_INDEX,
+        "none": Reason.NO_INDEX,
+    }
+)
+
+
+def check_opt_out(headers: CIMultiDictProxy[str]) -> None:
+    """Raise if an answer's headers ask not to be used.
+
+    Raises:
+        PermanentItemError: with the reason of the first directive that says so.
+    """
+    for value in headers.getall("X-Robots-Tag", []):
+        for directive in _directives(value):
+            if (reason := DIRECTIVES.get(directive)) is not None:
+                raise PermanentItemError(reason, f"X-Robots-Tag: {directive}")
+    if headers.get("tdm-reservation", "").strip() == "1":
+        raise PermanentItemError(Reason.TDM_RESERVED, "tdm-reservation: 1")
+
+
+def _directives(value: str) -> Iterable[str]:
+    """Yield the directives of one header that are for everybody or for us.
+
+    ``otherbot: noindex, nofollow`` addresses another agent, up to the next name.
+    """
+    ours = True
+    for part in value.lower().split(","):
+        name, colon, rest = part.partition(":")
+        addressed = bool(colon) and name.strip() not in VALUED
+        if addressed:
+            ours = name.strip() in {AGENT, "*"}
+        if ours:
+            yield (rest if addressed else part).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsAnswer:
+    """What a server gave for ``/robots.txt``."""
+
+    status: int
+    text: str
+    retry_after_s: float | None
+
+
+@dataclass(slots=True)
+class _Rules:
+    expires: float
+    rules: Protego | None
+    """None when the file could not be had: then nothing may be fetched for a while."""
+    why: str = ""
+    """It could not be had."""
+    long: bool = False
+
+
+class Robots:
+    """The robots.txt of every host met lately, each asked for once an hour.
+
+    ``get`` fetches the robots.txt of a way's host; what it raises as a `TransientItemError` counts
+    as a server that cannot be reached. Hosts that are reached through different proxies may be
+    different hosts, so each proxy's are kept apart.
+    """
+
+    def __init__(self, get: Callable[[Way], Awaitable[RobotsAnswer]]) -> None:
+        self._get = get
+        self._known: OrderedDict[tuple[URL, URL | None], asyncio.Task[_Rules]] = OrderedDict()
+
+    async def check(self, way: Way) -> float | None:
+        """Return the seconds that the host's robots.txt wants between requests, if it says.
+
+        Raises:
+            PermanentItemError: it disallows the URL, or the host may not be reached at all.
+            TransientItemError: it cannot be reached, which disallows everything for now
+                (RFC 9309 §2.3.1.4).
+        """
+        rules = await self._rules(way)
+        host = way.url.host
+        if rules.rules is None:
+            wait = max(rules.expires - asyncio.get_running_loop().time(), 0.0)
+            raise TransientItemError(
+                Reason.ROBOTS_UNREACHABLE,
+                f"{host} does not give its robots.txt ({rules.why})",
+                retry_after_s=wait,
+            )
+        allowed = rules.rules.can_fetch
+        if not (
+            # With half a megabyte of wildcards, long enough for all other hosts to notice.
+            await asyncio.to_thread(allowed, str(way.url), AGENT)
+            if rules.long
+            else allowed(str(way.url), AGENT)
+        ):
+            raise PermanentItemError(Reason.ROBOTS_DISALLOWED, f"robots.txt of {host}")
+        delay = rules.rules.crawl_delay(AGENT)
+        return None if delay is None else float(delay)
+
+    async def _rules(self, way: Way) -> _Rules:
+        now = asyncio.get_running_loop().time()
+        place = (way.url.origin(), way.proxy)
+        task = self._known.get(place)
+        if task is None or _worn_out(task, now):
+            # A task of its own: the first asker may be cancelled, the others still want it.
+            task = self._known[place] = asyncio.create_task(self._ask(way))
+        self._known.move_to_end(place)
+        while len(self._known) > ROBOTS_HOSTS_MAX:
+            self._known.popitem(last=False)
+        return await asyncio.shield(task)
+
+    async def _ask(self, way: Way) -> _Rules:
+        loop = asyncio.get_running_loop()
+        try:
+            answer = await self._get(way)
+        except TransientItemError as error:
+            return _Rules(loop.time() + ROBOTS_FAILURE_TTL_S, None, error.detail)
+        if answer.status >= 500 or answer.status == 429:
+            wait = max(ROBOTS_FAILURE_TTL_S, answer.retry_after_s or 0.0)
+            return _Rules(loop.time() + wait, None, f"HTTP {answer.status}")
+        # Any other failure means that there are no rules (RFC 9309 §2.3.1.3).
+        text = answer.text if answer.status == 200 else ""
+        long = len(text) > ROBOTS_LONG_CHARS
+        rules = await asyncio.to_thread(Protego.parse, text) if long else Protego.parse(text)
+        return _Rules(loop.time() + ROBOTS_TTL_S, rules, long=long)
+
+
+def _worn_out(task: asyncio.Task[_Rules], now: float) -> bool:
+    if not task.done():
+        return False
+    return task.cancelled() or task.exception() is not None or task.result().expires <= now

@@ -1,0 +1,1 @@
+"""Phase 1, gather: from a source to a run's items."""

@@ -1,0 +1,145 @@
+"""Phase 1, Gather: ask the brand's source for its URLs and write each down as an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import orjson
+import structlog
+
+from triptych.errors import (
+    InvalidUrl,
+    RunEnded,
+    RunNotFound,
+    SourceRefused,
+)
+from triptych.messages import (
+    METADATA_MAX_BYTES,
+    URL_MAX_CHARS,
+    Delivery,
+    GatherBody,
+    Headers,
+    parse_body,
+)
+from triptych.model import Metadata, NewItem, Reason, Run, RunKind, RunState
+from triptych.gather.sources.snapshot import SnapshotSource
+from triptych.ports import Catalogue, Page, Row, Source
+from triptych.runs.registry import ActiveBrandRegistry, check_joinable, derived_id
+from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
+from triptych.gather.urls import item_key, normalise
+
+log = structlog.get_logger(__name__)
+
+
+class Gather:
+    """Handles messages of ``brand-gather-queue``.
+
+    Safe to repeat: items are keyed by their URL, the cursor is kept with the run, so a redelivery
+    goes on where the last one stopped, and sealing twice changes nothing.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        registry: ActiveBrandRegistry,
+        open_source: Callable[[str], Source],
+        *,
+        default_source: str | None,
+        page_rows: int,
+    ) -> None:
+        self._catalogue = catalogue
+        self._registry = registry
+        self._open_source = open_source
+        self._default_source = default_source
+        self._page_rows = page_rows
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Gather the brand named in the body.
+
+        Raises:
+            InvalidMessage: the body or a header is wrong.
+            RunActive: the brand has a run of another kind right now; to be tried again.
+            SourceUnavailable: the source does not answer; to be tried again.
+        """
+        body = parse_body(GatherBody, delivery.body)
+        headers = Headers.decode(delivery.headers)
+        if headers.run_id is None:
+            run = await self._join(body.brand, delivery)
+        else:
+            try:
+                run = await self._catalogue.run(headers.run_id)
+            except RunNotFound:
+                log.info("gather_of_unknown_run", run=str(headers.run_id))
+                return
+        if run is None or run.state is not RunState.ACTIVE or run.sealed:
+            return
+        try:
+            with GATHER_SECONDS.time():
+                await self._list(run)
+        except RunEnded:
+            log.info("gather_stopped", run=str(run.id), brand=run.brand)
+        except SourceRefused as error:
+            await self._registry.fail(run.id, f"source_refused: {error}")
+
+    async def _join(self, brand: str, delivery: Delivery) -> Run | None:
+        opened = await self._registry.open_for_message(brand, delivery)
+        if opened.run.id == derived_id(delivery):
+            return opened.run
+        check_joinable(opened.run, RunKind.FULL)
+        return None  # Its active run gathers already.
+
+    def _source(self, run: Run) -> Source:
+        if run.kind is RunKind.REEMBED:
+            return SnapshotSource(self._catalogue, self._page_rows)
+        spec = run.source or self._default_source
+        if spec is None:
+            raise SourceRefused(
+                f"Brand {run.brand!r} has no source.",
+                remedy="Name one: --source catalog:https://… or manifest:PATH, or TRIPTYCH_SOURCE.",
+            )
+        return self._open_source(spec)
+
+    async def _list(self, run: Run) -> None:
+        source = self._source(run)
+        cursor = await self._catalogue.gather_cursor(run.id)
+        async for page in source.pages(run.brand, cursor):
+            for rows, last in _chunks(page, self._page_rows):
+                items = [new_item(row) for row in rows]
+                GATHERED.inc(len(items))
+                await self._registry.expect(run.id, items, cursor=page.cursor if last else cursor)
+            cursor = page.cursor
+        sealed = await self._registry.seal(run.id)
+        log.info("gathered", run=str(run.id), brand=run.brand, expected=sealed.expected)
+
+
+def new_item(row: Row) -> NewItem:
+    """Return a source's row as an item: normalised, or refused with its reason. Never raises."""
+    metadata, problem = _checked(row.metadata)
+    text = row.url.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+    try:
+        url = normalise(text)
+    except InvalidUrl as error:
+        shown = text[:URL_MAX_CHARS]
+        return NewItem(item_key(shown), shown, metadata, Reason.INVALID_URL, error.message)
+    if problem:
+        return NewItem(item_key(url), url, {}, Reason.INVALID_METADATA, problem)
+    return NewItem(item_key(url), url, metadata)
+
+
+def _checked(metadata: Metadata) -> tuple[Metadata, str]:
+    """Return metadata that every store can hold, or ``{}`` and what is wrong with it."""
+    try:
+        encoded = orjson.dumps(metadata)
+    except (TypeError, ValueError) as error:
+        return {}, f"not JSON: {error}"
+    if len(encoded) > METADATA_MAX_BYTES:
+        return {}, f"{len(encoded)} bytes of JSON; {METADATA_MAX_BYTES} are allowed"
+    if b"\\u0000" in encoded:
+        return {}, "holds a NUL character"
+    return metadata, ""
+
+
+def _chunks(page: Page, rows: int) -> Iterator[tuple[Sequence[Row], bool]]:
+    """Cut a page into parts of at most ``rows``; tell which is the last, also of an empty page."""
+    for start in range(0, max(len(page.rows), 1), rows):
+        yield page.rows[start : start + rows], start + rows >= len(page.rows)

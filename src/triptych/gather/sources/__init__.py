@@ -1,0 +1,30 @@
+"""Sources: where a brand's URLs come from."""
+
+from __future__ import annotations
+
+from triptych.gather.sources.catalog import CatalogSource
+from triptych.gather.sources.http import Asking
+from triptych.gather.sources.manifest import ManifestSource
+from triptych.errors import SourceRefused
+from triptych.fetch.transport import Ways
+from triptych.ports import Source
+
+CATALOG = "catalog:"
+MANIFEST = "manifest:"
+
+
+def open_source(spec: str, *, ways: Ways, token: str | None, page_rows: int) -> Source:
+    """Return the source that ``spec`` names: ``catalog:https://…`` or ``manifest:PLACE``.
+
+    Raises:
+        SourceRefused: it names neither.
+    """
+    if spec.startswith(CATALOG):
+        return CatalogSource(spec.removeprefix(CATALOG), Asking(ways, spec), token=token)
+    if spec.startswith(MANIFEST):
+        place = spec.removeprefix(MANIFEST)
+        return ManifestSource(place, Asking(ways, spec), page_rows=page_rows)
+    raise SourceRefused(
+        f"{spec!r} names no source.",
+        remedy="Write catalog:https://… or manifest:PATH_OR_URL.",
+    )

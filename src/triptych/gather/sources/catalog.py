@@ -1,0 +1,144 @@
+"""The source ``catalog``: an HTTP service that lists a brand's URLs page by page.
+
+``GET <url>?brand=nike&cursor=…`` answers ``{"items": [{"url": "…", "metadata": {…}}], "next":
+"…" | null}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import aiohttp
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from yarl import URL
+
+from triptych.gather.sources.http import Asking, TryAgain, pause, request
+from triptych.gather.sources.json_text import read_json, show_json
+from triptych.errors import SourceRefused
+from triptych.ports import Page, Row
+
+PAGE_MAX_BYTES = 32 * 1024 * 1024
+PAGE_DEADLINE_S = 60.0
+PAGES_MAX = 1_000_000
+CURSOR_MAX_CHARS = 4096
+CHUNK_BYTES = 64 * 1024
+SHOWN_CHARS = 500
+"""What is kept of an item that cannot be read."""
+
+
+class _Answer(BaseModel):
+    """A page as the service writes it; the items are looked at one by one."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    items: list[Any]
+    next: str | None = Field(None, max_length=CURSOR_MAX_CHARS, pattern=r"^[^\x00]*$")
+
+
+def _or_empty(value: object) -> object:
+    # PHP writes an empty object as an empty list.
+    return {} if value is None or value == [] else value
+
+
+class _Item(BaseModel):
+    """An item as the service writes it."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    url: str = Field(min_length=1)
+    metadata: Annotated[dict[str, Any], BeforeValidator(_or_empty)] = Field(default_factory=dict)
+
+
+class CatalogSource:
+    """Lists a brand from an HTTP service, retried with backoff, with an optional bearer token.
+
+    The token goes to the service's own origin only, never along a redirect to another.
+    """
+
+    def __init__(self, url: str, asking: Asking, *, token: str | None) -> None:
+        self._url = url
+        self._asking = asking
+        self._headers = {"Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
+        """See `triptych.ports.Source.pages`."""
+        # Brent's: whatever the length of a circle, the cursors walk into the milestone again.
+        milestone, steps, stretch = cursor, 0, 1
+        for _ in range(PAGES_MAX):
+            answer = await self._page(brand, cursor)
+            cursor = answer.next or None
+            yield Page([_row(item) for item in answer.items], cursor)
+            if cursor is None:
+                return
+            if cursor == milestone:
+                raise SourceRefused(
+                    f"The source lists in a circle: cursor {cursor[:100]!r} came twice."
+                )
+            steps += 1
+            if steps == stretch:
+                milestone, steps, stretch = cursor, 0, stretch * 2
+        raise SourceRefused(f"The source lists more than {PAGES_MAX} pages.")
+
+    async def _page(self, brand: str, cursor: str | None) -> _Answer:
+        query = {"brand": brand} if cursor is None else {"brand": brand, "cursor": cursor}
+        try:
+            url = URL(self._url).update_query(query)
+        except ValueError as error:
+            raise SourceRefused(f"{self._url!r} is no URL ({error}).") from error
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with request(
+                    self._asking, url, headers=self._headers, deadline_s=PAGE_DEADLINE_S
+                ) as response:
+                    body = await _read(response)
+            except TryAgain as error:
+                await pause(attempt, error)
+            else:
+                return _parse(body)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body += chunk
+        if len(body) > PAGE_MAX_BYTES:
+            raise SourceRefused(
+                f"A page of the source is larger than {PAGE_MAX_BYTES} bytes.",
+                remedy="Let it list fewer items a page.",
+            )
+    return bytes(body)
+
+
+def _parse(body: bytes) -> _Answer:
+    try:
+        return _Answer.model_validate(read_json(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise _unreadable(f"{where}: {first['msg']}") from error
+    except ValueError as error:
+        raise _unreadable(str(error)) from error
+
+
+def _unreadable(why: str) -> SourceRefused:
+    return SourceRefused(
+        f"A page of the source cannot be read ({why}).",
+        remedy='It must be {"items": [{"url": "…", "metadata": {}}], "next": "…" or null}.',
+    )
+
+
+def _row(item: Any) -> Row:
+    """Read one item; a malformed one becomes a row that fails by itself, not with its page.
+
+    Its own JSON, which is never a URL, stands where the URL should: that is what people see.
+    """
+    try:
+        known = _Item.model_validate(item)
+    except ValidationError:
+        return Row(show_json(item, SHOWN_CHARS), {})
+    return Row(known.url, known.metadata)

@@ -1,0 +1,151 @@
+"""Requests to sources: guarded, as their profiles say, bounded, tried again while that may help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
+from triptych.fetch.fetcher import parse_retry_after
+from triptych.fetch.guard import refusal
+from triptych.fetch.transport import Ways
+from triptych.runtime.retry import backoff
+
+TRIES = 5
+BACKOFF_BASE_S = 0.5
+BACKOFF_CAP_S = 8.0
+WAIT_MAX_S = 20.0
+"""A longer Retry-After is waited for in the queue, not here."""
+CONNECT_S = 15.0
+SILENCE_S = 60.0
+"""A connection that says nothing for this long is dead."""
+REDIRECTS_MAX = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
+PASSING = frozenset({408, 425, 429})
+"""Statuses below 500 that ask to come again."""
+
+
+class TryAgain(Exception):
+    """This request failed for now."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a source is asked: over which ways, and in whose name."""
+
+    ways: Ways
+    source: str
+    """As the run names it: its profile is used."""
+
+
+@asynccontextmanager
+async def request(
+    asking: Asking, url: URL, *, headers: Mapping[str, str], deadline_s: float
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Yield a good answer of ``url``; redirects are followed, without ``headers`` to other hosts.
+
+    ``deadline_s`` covers the reading of the body too. What the block raises for its own reasons
+    must not be an `OSError` or a `ValueError`, for those are taken for the source's.
+
+    Raises:
+        TryAgain: a timeout, a broken connection, 429 or 5xx.
+        SourceRefused: any other answer, or an address that is not public.
+    """
+    try:
+        async with asyncio.timeout(deadline_s), _answer(asking, url, headers) as response:
+            yield response
+    except TimeoutError as error:
+        message = f"no answer within {deadline_s:g} s"
+        raise TryAgain(message) from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        # Before ValueError, which it is too. Certificates get renewed.
+        raise TryAgain(_text(error)) from error
+    except (aiohttp.InvalidURL, ValueError) as error:
+        raise SourceRefused(
+            f"The source's address, or one that it redirects to, is no http(s) URL "
+            f"({_text(error)})."
+        ) from error
+    except PermanentItemError as error:
+        raise SourceRefused(
+            f"The source redirects to where nothing is asked ({error.detail}).", remedy=ALLOW
+        ) from error
+    except (aiohttp.ClientError, OSError) as error:
+        if (refused := refusal(error)) is not None:
+            raise SourceRefused(
+                f"The source is at an address that is not reached ({refused}).",
+                remedy=ALLOW,
+            ) from error
+        raise TryAgain(_text(error)) from error
+
+
+@asynccontextmanager
+async def _answer(
+    asking: Asking, url: URL, headers: Mapping[str, str]
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    origin = url.origin()
+    # The session's own limit on the whole would cut long downloads; the caller has a deadline.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+    led_away = False
+    for _ in range(REDIRECTS_MAX + 1):
+        way = asking.ways.way(asking.source, url, led_away=led_away)
+        own = headers if url.origin() == origin else {}
+        async with way.session.get(
+            url,
+            headers={**own, **way.headers},
+            allow_redirects=False,
+            timeout=timeout,
+        ) as response:
+            location = response.headers.get("Location")
+            if response.status not in REDIRECTS or location is None:
+                _check_status(response)
+                yield response
+                return
+            url = url.join(URL(location))
+            # Whoever names a source may put a password into its URL; a server may not into ours.
+            asking.ways.guard.check_url(url)
+            led_away = led_away or way.leads_away(url)
+    raise SourceRefused(f"The source answers with more than {REDIRECTS_MAX} redirects.")
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if status == 200:
+        return
+    if status in PASSING or status >= 500:
+        asked = parse_retry_after(response.headers.get("Retry-After"))
+        message = f"HTTP {status}"
+        raise TryAgain(message, asked)
+    raise SourceRefused(
+        f"The source answers with HTTP {status}.",
+        remedy="Check its URL, the brand's name and TRIPTYCH_SOURCE_TOKEN.",
+    )
+
+
+async def pause(attempt: int, error: TryAgain) -> None:
+    """Wait before the next try: what the source asks for, and full jitter on top; or give up.
+
+    Raises:
+        SourceUnavailable: the tries are used up, or the source asks for a long wait.
+    """
+    asked = error.retry_after_s
+    if attempt >= TRIES or (asked is not None and asked > WAIT_MAX_S):
+        raise SourceUnavailable(
+            f"The source does not answer ({error}).", retry_after_s=asked
+        ) from error
+    jitter = backoff(attempt, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
+    await asyncio.sleep((asked or 0.0) + jitter)
+
+
+def _text(error: BaseException) -> str:
+    # On one line: some of aiohttp's messages quote what they received on lines of their own.
+    return " ".join(str(error).split()) or type(error).__name__

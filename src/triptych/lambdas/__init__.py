@@ -1,5 +1,0 @@
-"""The workers as AWS Lambda functions: the same phases, called with batches instead of polling."""
-
-from triptych.cores import one_thread_each
-
-one_thread_each()

@@ -1,0 +1,31 @@
+"""Who may connect: the gate that HTTP passes, asked before the handshake is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from triptych.access.authenticator import Gate
+from triptych.errors import TriptychError
+
+Scope = Mapping[str, Any]
+"""An ASGI connection scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a connection is refused: an HTTP status, what is wrong and what helps."""
+
+    status: int
+    reason: str
+    remedy: str | None
+
+
+async def refusal_of(gate: Gate, scope: Scope) -> Refusal | None:
+    """Return why the gate refuses a connection; None if it lets it in. Readers may connect."""
+    try:
+        await gate.admit(scope)
+    except TriptychError as error:
+        return Refusal(error.status, error.message, error.remedy)
+    return None

@@ -1,0 +1,183 @@
+"""The ASGI application: ``/ws``; and for who serves it alone, its health and its metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+
+from triptych import __version__
+from triptych.access.authenticator import Gate
+from triptych.runtime.cancellation import ending_with
+from triptych.live.handshake import Refusal, Scope, refusal_of
+from triptych.live.hub import Hub
+from triptych.live.limits import PING_S, Limits
+from triptych.live.protocol import SUBPROTOCOL, Hello, dump
+from triptych.live.connection import TRY_AGAIN_LATER, Receive, Send, Session
+from triptych.ports import Catalogue, Queue
+from triptych.telemetry.metrics import CONTENT_TYPE, exposition
+
+PATH = "/ws"
+METRICS_PATH = "/metrics"
+CLOSE_EXTENSION = "triptych.close"
+"""Under this name a server may offer, in the scope's extensions, to close a connection whose
+client does not read: a function of code and reason."""
+WRITE_EXTENSION = "triptych.write"
+"""And under this one, to write a frame to a client that is ready for it, for less than half of
+what an ASGI message costs: a function of the frame's bytes that returns whether it did."""
+SLOW_CHECK_S = 1.0
+
+_FULL = Refusal(503, "This server has as many clients as it takes.", "Try again later.")
+_UNKNOWN = Refusal(400, "No known protocol was offered.", f"Offer {SUBPROTOCOL}, or none.")
+_NO_PATH = Refusal(404, "There is nothing here.", f"Connect to {PATH}.")
+
+
+class LiveApp:
+    """Live status as an ASGI application. `open_live_app` makes one that runs."""
+
+    def __init__(self, hub: Hub, gate: Gate) -> None:
+        self.hub = hub
+        self._gate = gate
+        self._sessions: dict[Session, Callable[[int, str], None] | None] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection or request."""
+        if scope["type"] == "websocket":
+            await self._connect(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, send)
+
+    async def watch_slow(self) -> None:
+        """Close who leaves frames unread for too long, until cancelled."""
+        slow_s = self.hub.limits.slow_s
+        while True:
+            await asyncio.sleep(min(SLOW_CHECK_S, slow_s))
+            before = asyncio.get_running_loop().time() - slow_s
+            for session, close in list(self._sessions.items()):
+                if session.sending_since is not None and session.sending_since < before:
+                    self.hub.counters.slow += 1
+                    self._sessions[session] = None
+                    if close is not None:
+                        close(TRY_AGAIN_LATER, "too slow")
+                    else:
+                        session.abandon()
+
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = await self._refusal(scope)
+        message = await receive()
+        if message["type"] != "websocket.connect":
+            return
+        if refusal is not None:
+            self.hub.counters.refused += 1
+            await _refuse(scope, send, refusal)
+            return
+        offered = SUBPROTOCOL in scope.get("subprotocols", ())
+        accept = {"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None}
+        extensions = scope.get("extensions", {})
+        session = Session(self.hub, receive, send, extensions.get(WRITE_EXTENSION))
+        limits = self.hub.limits
+        hello = Hello(
+            server=__version__,
+            ping_s=PING_S,
+            subscriptions=limits.subscriptions,
+            frames_per_s=limits.frames_per_s,
+        )
+        session.reply(dump(hello))
+        self._sessions[session] = extensions.get(CLOSE_EXTENSION)
+        self.hub.counters.clients = len(self._sessions)
+        try:
+            await send(accept)
+            await session.serve()
+        finally:
+            del self._sessions[session]
+            self.hub.counters.clients = len(self._sessions)
+
+    async def _refusal(self, scope: Scope) -> Refusal | None:
+        if scope["path"] != PATH:
+            return _NO_PATH
+        refusal = await refusal_of(self._gate, scope)
+        if refusal is not None:
+            return refusal
+        offered = scope.get("subprotocols", ())
+        ours = [name for name in offered if name.startswith("triptych.v")]
+        if ours and SUBPROTOCOL not in ours:
+            return _UNKNOWN
+        return _FULL if len(self._sessions) >= self.hub.limits.clients else None
+
+    async def _answer(self, scope: Scope, send: Send) -> None:
+        if scope["path"] == METRICS_PATH:
+            await self._tell_metrics(scope, send)
+            return
+        ready = {"/healthz": True, "/readyz": self.hub.listening}.get(scope["path"])
+        if ready is None:
+            await _respond(send, "http.response", 404, _problem(_NO_PATH))
+            return
+        body = orjson.dumps({"status": "ok" if ready else "not listening to the database"})
+        await _respond(send, "http.response", 200 if ready else 503, body)
+
+    async def _tell_metrics(self, scope: Scope, send: Send) -> None:
+        refusal = await refusal_of(self._gate, scope)
+        if refusal is not None:
+            await _respond(send, "http.response", refusal.status, _problem(refusal))
+        else:
+            await _respond(send, "http.response", 200, exposition(), CONTENT_TYPE)
+
+
+async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await _respond(send, "websocket.http.response", refusal.status, _problem(refusal))
+    else:
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.reason})
+
+
+async def _respond(
+    send: Send, kind: str, status: int, body: bytes, media_type: str | None = None
+) -> None:
+    media_type = media_type or ("application/problem+json" if status >= 400 else "application/json")
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": f"{kind}.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
+
+
+def _problem(refusal: Refusal) -> bytes:
+    problem: dict[str, Any] = {
+        "type": "about:blank",
+        "title": refusal.reason,
+        "status": refusal.status,
+    }
+    if refusal.remedy is not None:
+        problem["remedy"] = refusal.remedy
+    return orjson.dumps(problem)
+
+
+@asynccontextmanager
+async def open_live_app(
+    reading: Catalogue, queue: Queue, *, gate: Gate, limits: Limits
+) -> AsyncIterator[LiveApp]:
+    """Yield the application, its hub running; an error of the hub interrupts the body.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached at the start.
+    """
+    hub = Hub(reading, queue, limits)
+    app = LiveApp(hub, gate)
+    working = asyncio.create_task(_work(app))
+    try:
+        async with ending_with(working):
+            yield app
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def _work(app: LiveApp) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(app.hub.run())
+        group.create_task(app.watch_slow())

@@ -1,0 +1,81 @@
+"""The topic ``queues``: depths and waiting dead letters, read while anybody is subscribed.
+
+No queue tells how deep it is. So one reading follows what happens, at most one a second and
+process; while messages wait or are in flight and nothing else happens, it is repeated after two
+seconds, four, and so on up to half a minute: acknowledgements and visibility timeouts tell
+nothing. With nothing subscribed, or with empty queues and nothing happening, nothing is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from triptych.errors import Unavailable
+from triptych.live.protocol import dump_state
+from triptych.live.topics import Topic
+from triptych.ports import Catalogue, Letters, Queue
+from triptych.live.states import LETTERS_COUNTED_MAX, queues_state
+
+READ_EVERY_S = 1.0
+QUIET_MAX_S = 30.0
+
+log = structlog.get_logger()
+
+
+class Depths:
+    """Reads the depths of all queues into a topic."""
+
+    def __init__(self, queue: Queue, reading: Catalogue, topic: Topic) -> None:
+        self._queue = queue
+        self._reading = reading
+        self._topic = topic
+        self._happened = asyncio.Event()
+        self._last: tuple[list[tuple[str, int, int]], Letters] | None = None
+
+    def note(self) -> None:
+        """Take note that something happened."""
+        if self._topic.subscriptions:
+            self._happened.set()
+
+    def ask(self) -> None:
+        """Read soon: somebody has subscribed."""
+        self._last = None
+        self._happened.set()
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        quiet_s: float | None = None
+        while True:
+            try:
+                await asyncio.wait_for(self._happened.wait(), quiet_s)
+                quiet_s = READ_EVERY_S
+            except TimeoutError:
+                quiet_s = min(QUIET_MAX_S, 2 * (quiet_s or READ_EVERY_S))
+            self._happened.clear()
+            if not self._topic.subscriptions:
+                quiet_s = None
+                continue
+            if not await self._read():
+                quiet_s = None
+            await asyncio.sleep(READ_EVERY_S)
+
+    async def _read(self) -> bool:
+        """Read and publish; return whether there is anything in a queue."""
+        try:
+            depths = await self._queue.depths()
+            # After the depths: what has left a dead-letter queue is counted.
+            letters = await self._reading.letters_kept(limit=LETTERS_COUNTED_MAX)
+        except Unavailable as error:
+            log.warning("the queues' depths cannot be read", error=str(error))
+            return True
+        numbers = [(depth.queue, depth.waiting, depth.in_flight) for depth in depths]
+        if (numbers, letters) != self._last or self._topic.edition == 0:
+            self._last = (numbers, letters)
+            # No queue has a version: the time of the reading is one that any process agrees on.
+            version = max(self._topic.version + 1, time.time_ns() // 1_000)
+            self._topic.offer(version, dump_state(queues_state(depths, letters)))
+        self._topic.publish()
+        return any(waiting or in_flight for _, waiting, in_flight in numbers)

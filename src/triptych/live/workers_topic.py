@@ -1,0 +1,64 @@
+"""The topic ``workers``: who is there, read about as often as workers say so, while somebody asks.
+
+A beat announces nothing, and one that fails to come cannot. So while the topic has subscribers the
+rows are read once in `triptych.ports.BEAT_S` and process, and sent when anything but the seconds of
+silence has changed. With nothing subscribed, nothing is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from triptych.errors import Unavailable
+from triptych.live.protocol import dump_state
+from triptych.live.topics import Topic
+from triptych.ports import BEAT_S, Catalogue
+from triptych.live.states import WORKERS_MAX, State, worker_state
+
+log = structlog.get_logger()
+
+
+class Crew:
+    """Reads the workers into a topic."""
+
+    def __init__(self, reading: Catalogue, topic: Topic) -> None:
+        self._reading = reading
+        self._topic = topic
+        self._asked = asyncio.Event()
+        self._last: list[State] | None = None
+
+    def ask(self) -> None:
+        """Read soon: somebody has subscribed."""
+        self._last = None
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            while self._topic.subscriptions:
+                await self._read()
+                try:
+                    await asyncio.wait_for(self._asked.wait(), BEAT_S)
+                except TimeoutError:
+                    continue
+                self._asked.clear()
+
+    async def _read(self) -> None:
+        try:
+            found = await self._reading.workers(limit=WORKERS_MAX)
+        except Unavailable as error:
+            log.warning("the workers cannot be read", error=str(error))
+            return
+        workers = [worker_state(seen) for seen in found]
+        steady = [{**worker, "silent_s": None} for worker in workers]
+        if steady != self._last:
+            self._last = steady
+            # The time of the reading is a version that any process agrees on.
+            version = max(self._topic.version + 1, time.time_ns() // 1_000)
+            self._topic.offer(version, dump_state({"workers": workers}))
+        self._topic.publish()

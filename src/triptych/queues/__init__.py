@@ -1,0 +1,1 @@
+"""Queues: the port, pgmq and SQS."""

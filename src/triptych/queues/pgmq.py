@@ -1,0 +1,236 @@
+"""`triptych.ports.Queue` on pgmq: queues in the same Postgres.
+
+Plain reads only: pgmq's grouped reads are FIFO, so a group with a message in flight yields
+nothing. pgmq has no dead-lettering of its own: a message is moved in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+
+import asyncpg
+
+from triptych.database.session import Database
+from triptych.errors import DatabaseUnavailable, QueueUnavailable
+from triptych.messages import (
+    DEAD_LETTER_SUFFIX,
+    HEADER_ORIGIN_ID,
+    HEADER_REASON,
+    QUEUES,
+    Delivery,
+    Message,
+    dead_letter_queue,
+)
+from triptych.ports import QueueDepth
+
+SEND_BATCH = 100
+RECEIVE_BATCH_MAX = 100
+CHANNEL = "triptych_queues"
+RECHECK_S = 1.0
+"""Messages whose visibility timeout passes announce nothing: a waiting reader looks this often,
+and when one is due that it hid itself."""
+WAKE_STEP_S = 0.05
+"""Messages that are due within the same step wake a reader once."""
+
+
+class PgmqQueue:
+    """Queues on pgmq. ``max_receives`` deliveries, then a message is a dead letter."""
+
+    patience_s = 1.0
+    """See `triptych.ports.Queue.patience_s`."""
+
+    def __init__(self, database: Database, *, max_receives: int) -> None:
+        self._database = database
+        self._max_receives = max_receives
+        self._listener: asyncpg.Connection | None = None
+        self._listening = asyncio.Lock()
+        self._news: dict[str, asyncio.Event] = {}
+        self._due: set[tuple[str, int]] = set()
+
+    async def check(self) -> None:
+        """See `triptych.ports.Queue.check`."""
+        try:
+            rows = await self._database.fetch("select queue_name from pgmq.list_queues()")
+        except asyncpg.UndefinedFunctionError as error:
+            raise _missing("pgmq") from error
+        except asyncpg.InvalidSchemaNameError as error:
+            raise _missing("pgmq") from error
+        except DatabaseUnavailable as error:
+            raise QueueUnavailable(error.message, remedy=error.remedy) from error
+        there = {row["queue_name"] for row in rows}
+        for queue in QUEUES:
+            for name in (queue, dead_letter_queue(queue)):
+                if name not in there:
+                    raise _missing(name)
+
+    async def send(self, queue: str, messages: Sequence[Message], *, delay_s: float = 0) -> None:
+        """See `triptych.ports.Queue.send`."""
+        for start in range(0, len(messages), SEND_BATCH):
+            batch = messages[start : start + SEND_BATCH]
+            await self._fetch(
+                "select count(*) from pgmq.send_batch($1, $2::jsonb[], $3::jsonb[], "
+                "clock_timestamp() + make_interval(secs => $4))",
+                queue,
+                [dict(message.body) for message in batch],
+                [dict(message.headers) for message in batch],
+                delay_s,
+            )
+            self._wake_in(queue, delay_s)
+
+    async def receive(
+        self, queue: str, *, limit: int, visibility_s: float, wait_s: float
+    ) -> Sequence[Delivery]:
+        """See `triptych.ports.Queue.receive`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        news = self._news.setdefault(queue, asyncio.Event())
+        while True:
+            news.clear()
+            found = await self._read(queue, min(limit, RECEIVE_BATCH_MAX), visibility_s)
+            left = until - loop.time()
+            if found or left <= 0:
+                return found
+            await self._listen()
+            try:
+                await asyncio.wait_for(news.wait(), min(left, RECHECK_S))
+            except TimeoutError:
+                continue
+
+    async def _read(self, queue: str, limit: int, visibility_s: float) -> list[Delivery]:
+        rows = await self._fetch(
+            "select msg_id, read_ct, enqueued_at, message, headers from pgmq.read($1, $2, $3)",
+            queue,
+            math.ceil(visibility_s),
+            limit,
+        )
+        found: list[Delivery] = []
+        for row in rows:
+            delivery = _delivery(queue, row)
+            worn_out = delivery.receives > self._max_receives
+            if worn_out and not queue.endswith(DEAD_LETTER_SUFFIX):
+                reason = f"received {delivery.receives - 1} times and never settled"
+                await self.dead_letter(delivery, reason)
+            else:
+                found.append(delivery)
+        return found
+
+    async def extend(self, deliveries: Sequence[Delivery], visibility_s: float) -> None:
+        """See `triptych.ports.Queue.extend`."""
+        for queue, ids in _by_queue(deliveries):
+            await self._fetch(
+                "select count(*) from pgmq.set_vt($1, $2::bigint[], "
+                "clock_timestamp() + make_interval(secs => $3))",
+                queue,
+                ids,
+                visibility_s,
+            )
+            self._wake_in(queue, visibility_s)
+            if visibility_s <= 0:
+                await self._fetch("select pg_notify($1, $2)", CHANNEL, queue)
+
+    async def delete(self, deliveries: Sequence[Delivery]) -> None:
+        """See `triptych.ports.Queue.delete`."""
+        for queue, ids in _by_queue(deliveries):
+            await self._fetch("select count(*) from pgmq.delete($1, $2::bigint[])", queue, ids)
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """See `triptych.ports.Queue.dead_letter`. One statement, so one transaction."""
+        headers = {
+            **delivery.headers,
+            HEADER_REASON: reason,
+            HEADER_ORIGIN_ID: delivery.id,
+        }
+        await self._fetch(
+            "select pgmq.send($2, $4::jsonb, $5::jsonb) where pgmq.delete($1, $3::bigint)",
+            delivery.queue,
+            dead_letter_queue(delivery.queue),
+            int(delivery.receipt),
+            delivery.body,
+            headers,
+        )
+
+    async def depths(self) -> Sequence[QueueDepth]:
+        """See `triptych.ports.Queue.depths`."""
+        rows = await self._fetch("select * from pgmq.metrics_all()")
+        known = {row["queue_name"]: row for row in rows}
+        names = [name for queue in QUEUES for name in (queue, dead_letter_queue(queue))]
+        return [
+            QueueDepth(
+                queue=name,
+                waiting=known[name]["queue_visible_length"],
+                in_flight=known[name]["queue_length"] - known[name]["queue_visible_length"],
+                oldest_s=known[name]["oldest_msg_age_sec"],
+            )
+            for name in names
+            if name in known
+        ]
+
+    async def close(self) -> None:
+        """See `triptych.ports.Queue.close`. The database is its opener's to close."""
+        listener, self._listener = self._listener, None
+        if listener is not None and not listener.is_closed():
+            listener.terminate()
+
+    async def _fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
+        try:
+            return await self._database.fetch(sql, *args)
+        except DatabaseUnavailable as error:
+            raise QueueUnavailable(error.message, remedy=error.remedy) from error
+
+    async def _listen(self) -> None:
+        async with self._listening:
+            if self._listener is not None and not self._listener.is_closed():
+                return
+            try:
+                listener = await self._database.connect()
+                await listener.add_listener(CHANNEL, self._heard)
+            except (DatabaseUnavailable, OSError, asyncpg.PostgresError) as error:
+                raise QueueUnavailable(str(error)) from error
+            self._listener = listener
+
+    def _wake_in(self, queue: str, seconds: float) -> None:
+        """Look again when what was hidden here becomes visible: nobody announces that."""
+        if seconds <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        due = (queue, math.ceil((loop.time() + seconds) / WAKE_STEP_S))
+        if due not in self._due:
+            self._due.add(due)
+            loop.call_at(due[1] * WAKE_STEP_S, self._wake, due)
+
+    def _wake(self, due: tuple[str, int]) -> None:
+        self._due.discard(due)
+        if event := self._news.get(due[0]):
+            event.set()
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, queue: object) -> None:
+        if event := self._news.get(str(queue)):
+            event.set()
+
+
+def _delivery(queue: str, row: asyncpg.Record) -> Delivery:
+    at: datetime = row["enqueued_at"]
+    headers = row["headers"] if isinstance(row["headers"], dict) else {}
+    return Delivery(
+        queue=queue,
+        # Message ids begin again when a queue is made anew; the time tells those apart.
+        id=f"{row['msg_id']}-{int(at.timestamp() * 1_000_000)}",
+        receipt=str(row["msg_id"]),
+        body=row["message"],
+        headers={str(name): str(value) for name, value in headers.items()},
+        receives=row["read_ct"],
+    )
+
+
+def _by_queue(deliveries: Sequence[Delivery]) -> Iterator[tuple[str, list[int]]]:
+    ordered = sorted(deliveries, key=lambda delivery: delivery.queue)
+    for queue, group in groupby(ordered, key=lambda delivery: delivery.queue):
+        yield queue, sorted(int(delivery.receipt) for delivery in group)
+
+
+def _missing(name: str) -> QueueUnavailable:
+    return QueueUnavailable(f"The queue {name} is not there.", remedy="Run `triptych migrate`.")

@@ -1,0 +1,1 @@
+"""Runs and the Active Brand Registry: open, expect, settle, seal, commit."""

@@ -1,0 +1,366 @@
+"""The Active Brand Registry: which runs are active, what each expects, and when it is done.
+
+The state lives in the catalogue's rows. This is the order in which things are done around its
+transactions: what is durable first, then what tells others, so that a crash between the two
+leaves something for the sweeper and nothing half done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID, uuid4, uuid5
+
+import structlog
+
+from triptych.runs.dispatch import Dispatcher
+from triptych.errors import Conflict, RunActive, RunEnded
+from triptych.messages import (
+    Delivery,
+)
+from triptych.model import Item, ItemResult, NewItem, Policy, Reason, Run, RunKind, RunState
+from triptych.ports import Catalogue, DeadLetter, Opened, Queue
+from triptych.runs.schedule import next_due
+from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
+from triptych.telemetry.tracing import current_traceparent, span
+
+RESEND_BATCH = 500
+SWEEP_RUNS = 100
+"""Runs looked after in one sweep; the others wait for the next."""
+REDRIVEN_LETTERS_MAX = 1000
+"""Dead letters sent again by one request."""
+SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
+"""Namespace of the run ids that are derived from the times of schedules."""
+STRANGERS = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
+"""Namespace of the run ids that are derived from strangers' messages (RFC 9562 §5.5)."""
+
+log = structlog.get_logger(__name__)
+
+
+class ActiveBrandRegistry:
+    """Opens, fills, settles, seals and commits runs. Any number of processes may hold one."""
+
+    def __init__(self, catalogue: Catalogue, queue: Queue, *, window: int, policy: Policy) -> None:
+        self._catalogue = catalogue
+        self._dispatcher = Dispatcher(catalogue, queue)
+        self._window = window
+        self._policy = policy
+
+    # --- open -------------------------------------------------------------------------------
+
+    async def open(
+        self,
+        brand: str,
+        *,
+        source: str | None = None,
+        policy: Policy | None = None,
+        run_id: UUID | None = None,
+    ) -> Opened:
+        """Open a run of a brand and send its gather message; or return its active run.
+
+        The run is durable before the message goes; an unsent message is sent by a sweep. Asked
+        again with the same ``run_id``, it is that run, ended or not.
+
+        Raises:
+            RunActive: the active run is of another kind.
+        """
+        opened = await self._catalogue.open_run(
+            brand,
+            run_id=run_id or uuid4(),
+            kind=RunKind.FULL,
+            source=source,
+            policy=policy or self._policy,
+            owe_gather=True,
+            traceparent=current_traceparent(),
+        )
+        check_joinable(opened.run, RunKind.FULL)
+        await self._dispatcher.relay(opened.run.id)
+        return opened
+
+    async def reembed(
+        self, brand: str, *, policy: Policy | None = None, run_id: UUID | None = None
+    ) -> Opened:
+        """Open a run that embeds a brand's snapshot anew, from its stored objects.
+
+        Asked again with the same ``run_id``, it is that run, ended or not.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+            Conflict: it has no snapshot.
+            RunActive: it has an active run of another kind.
+        """
+        known = await self._catalogue.brand(brand)
+        if known.current_run is None:
+            raise Conflict(
+                f"Brand {brand!r} has no snapshot to embed.", remedy="Start a run of it first."
+            )
+        opened = await self._catalogue.open_run(
+            brand,
+            run_id=run_id or uuid4(),
+            kind=RunKind.REEMBED,
+            source=None,
+            policy=policy or self._policy,
+            owe_gather=True,
+            traceparent=current_traceparent(),
+        )
+        check_joinable(opened.run, RunKind.REEMBED)
+        await self._dispatcher.relay(opened.run.id)
+        return opened
+
+    async def open_for_message(self, brand: str, delivery: Delivery) -> Opened:
+        """Open the run that a stranger's gather message asks for.
+
+        Its id is derived from the message's, so every delivery of one message opens the same run.
+        """
+        return await self._catalogue.open_run(
+            brand,
+            run_id=derived_id(delivery),
+            kind=RunKind.FULL,
+            source=None,
+            policy=self._policy,
+            owe_gather=False,
+            traceparent=current_traceparent(),
+        )
+
+    async def redrive(
+        self, run_id: UUID, *, new_id: UUID | None = None, reasons: Sequence[Reason] | None = None
+    ) -> Run:
+        """Open a run of an ended run's failed items and dispatch it; once for each ``new_id``.
+
+        With ``reasons`` only of those that failed for one of them.
+
+        Raises:
+            RunNotFound: no such run.
+            Conflict: it has not ended, there is nothing to redrive, or ``reasons`` were given and
+                it did not commit.
+        """
+        opened = await self._catalogue.redrive_run(
+            run_id, new_id=new_id or uuid4(), policy=self._policy, reasons=reasons
+        )
+        await self._dispatcher.relay(opened.run.id)
+        await self._fill(opened.run.id)
+        return opened.run
+
+    async def adopt(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
+        """Take a stranger's URL into the brand's active run, or into a run that adds to it."""
+        return await self._catalogue.adopt(
+            brand,
+            item,
+            message_id=f"{delivery.queue}/{delivery.id}",
+            run_id=derived_id(delivery),
+            policy=self._policy,
+        )
+
+    # --- expect, settle, seal -----------------------------------------------------------------
+
+    async def expect(self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None) -> None:
+        """Add a page of items to a run and dispatch what fits its window.
+
+        Raises:
+            RunEnded: the run is not active.
+        """
+        await self._dispatcher.dispatch(
+            await self._catalogue.expect(run_id, items, cursor=cursor, limit=self._window)
+        )
+
+    async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
+        """Settle finished items; whoever settles the last one commits, here and now.
+
+        When this returns, the results are durable and their messages may be deleted, except those
+        of the keys returned: their objects were being deleted, and have to be put again.
+
+        Raises:
+            RunEnded: the run is not active; nothing changed.
+        """
+        with FLUSH_SECONDS.time(), span("flush", attributes={"triptych.items": len(results)}):
+            settlement = await self._catalogue.settle(run_id, results, limit=self._window)
+        counts = Counter(
+            (result.state.value, result.reason.value if result.reason else "")
+            for result in results
+            if result.key in settlement.changed
+        )
+        for labels, count in counts.items():
+            ITEMS.labels(*labels).inc(count)
+        await self._dispatcher.dispatch(settlement.dispatch)
+        if settlement.run.complete:
+            await self.commit(run_id)
+        return settlement.refused
+
+    async def finish(self, run_id: UUID) -> None:
+        """Commit a run if it is complete: what a redelivered message does after a crash."""
+        run = await self._catalogue.run(run_id)
+        if run.state is RunState.ACTIVE and run.complete:
+            await self.commit(run_id)
+
+    async def seal(self, run_id: UUID) -> Run:
+        """Declare a run's items complete; commit if they are settled already, or none came."""
+        run = await self._catalogue.seal(run_id)
+        if run.state is RunState.ACTIVE and run.complete:
+            return await self.commit(run_id)
+        return run
+
+    async def commit(self, run_id: UUID) -> Run:
+        """End a complete run in one transaction, then send the AI message it owes."""
+        with COMMIT_SECONDS.time(), span("commit", attributes={"triptych.run": str(run_id)}):
+            run = await self._catalogue.commit(run_id)
+        if run.state is RunState.COMMITTED:
+            COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
+            await self._dispatcher.relay(run_id)
+        RUNS.labels(run.state.value).inc()
+        return run
+
+    async def _fill(self, run_id: UUID) -> None:
+        """Dispatch what fits a run's window."""
+        items = await self._catalogue.claim_window(run_id, limit=self._window)
+        await self._dispatcher.dispatch(items)
+
+    # --- steer --------------------------------------------------------------------------------
+
+    async def pause(self, run_id: UUID) -> Run:
+        """Dispatch nothing more; what is out settles."""
+        return await self._catalogue.pause(run_id, paused=True)
+
+    async def resume(self, run_id: UUID) -> Run:
+        """Dispatch again."""
+        run = await self._catalogue.pause(run_id, paused=False)
+        await self._fill(run_id)
+        return run
+
+    async def cancel(self, run_id: UUID) -> Run:
+        """End an active run; the brand's snapshot stays what it was.
+
+        Raises:
+            Conflict: it has ended otherwise.
+        """
+        run = await self._catalogue.cancel(run_id)
+        if run.state is not RunState.CANCELLED:
+            raise Conflict(f"Run {run_id} is {run.state.value}; it cannot be cancelled.")
+        return run
+
+    async def fail(self, run_id: UUID, reason: str) -> Run:
+        """End an active run as failed; the brand's snapshot stays what it was."""
+        return await self._catalogue.fail(run_id, reason)
+
+    async def run_ai_again(self, brand: str) -> Run:
+        """Queue the AI phase of a brand's snapshot and send its message.
+
+        Raises:
+            BrandNotFound: there is no such brand.
+            Conflict: it has no snapshot yet.
+        """
+        run = await self._catalogue.request_ai(brand)
+        await self._dispatcher.relay(run.id)
+        return run
+
+    async def begin_deletion(self, brand: str) -> None:
+        """Hide a brand and end its active run, so that what is left of it can be deleted.
+
+        Safe to repeat; no run of it is opened any more.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        await self._catalogue.begin_deletion(brand)
+        active = (await self._catalogue.brand(brand)).latest
+        if active is not None and active.state is RunState.ACTIVE:
+            await self._catalogue.cancel(active.id)
+
+    async def redrive_letters(self, *, ids: Sequence[int] | None, queue: str | None) -> int:
+        """Send dead letters to the queues they came from; return how many.
+
+        Each is chosen once, and then sent at least once, as everything that is owed.
+        """
+        count = await self._catalogue.redrive_letters(
+            ids=ids, queue=queue, limit=REDRIVEN_LETTERS_MAX
+        )
+        if count:
+            await self._dispatcher.relay(None)
+        return count
+
+    async def schedule(self, brand: str, *, source: str | None, schedule: str | None) -> None:
+        """Make a brand, or replace its source and schedule.
+
+        Raises:
+            InvalidSchedule: not a cron expression that comes due.
+        """
+        due_at = next_due(schedule, datetime.now(UTC)) if schedule else None
+        await self._catalogue.put_brand(brand, source=source, schedule=schedule, due_at=due_at)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Keep a dead letter."""
+        await self._catalogue.bury(letter)
+
+    async def relay(self, run_id: UUID | None) -> None:
+        """Send what committed transactions owe: see `Dispatcher.relay`."""
+        await self._dispatcher.relay(run_id)
+
+    # --- sweep --------------------------------------------------------------------------------
+
+    async def sweep(
+        self, *, idle_s: float, stalled_s: float, resend_s: float, owed_s: float
+    ) -> None:
+        """Do what a crash or a lost message left undone. Stateless; any number may sweep.
+
+        Commits complete runs, seals idle ``add`` runs, sends again what a standing run has out,
+        ends runs at their deadline, opens scheduled runs, sends what is owed.
+        """
+        due = await self._catalogue.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
+        for run_id in due.expire:
+            run = await self._catalogue.expire(run_id)
+            if run.state is RunState.ACTIVE and run.complete:
+                await self.commit(run_id)
+        for run_id in due.seal:
+            await self.seal(run_id)
+        for run_id in due.commit:
+            await self.commit(run_id)
+        for run_id in due.resend:
+            with suppress(RunEnded):  # Or paused, since it was found to stand still.
+                await self._dispatcher.dispatch(
+                    await self._catalogue.claim_resend(
+                        run_id, interval_s=resend_s, limit=RESEND_BATCH
+                    )
+                )
+            await self._fill(run_id)
+        await self._open_scheduled()
+        await self._dispatcher.relay(None, older_s=owed_s)
+
+    async def _open_scheduled(self) -> None:
+        """Open the runs that schedules want: one for each time due, however many sweep.
+
+        The run's id is derived from the time, so whoever opens it, it is the same run. Times that
+        passed while nobody swept are one run, and a brand with an active run needs none.
+        """
+        now = datetime.now(UTC)
+        for due in await self._catalogue.due_brands(limit=SWEEP_RUNS):
+            run_id = uuid5(SCHEDULES, f"{due.name}/{due.due_at.isoformat()}")
+            try:
+                opened = await self.open(due.name, run_id=run_id)
+                log.info("scheduled_run", brand=due.name, run=str(opened.run.id))
+            except RunActive as error:
+                log.info("scheduled_run_skipped", brand=due.name, error=str(error))
+            # Behind the opening: killed in between, the next sweep finds that run open.
+            later = next_due(due.schedule, max(now, due.due_at))
+            await self._catalogue.advance_schedule(due.name, seen=due.due_at, due_at=later)
+
+
+def check_joinable(run: Run, wanted: RunKind) -> None:
+    """Raise `RunActive` if a brand's active run is not of the kind that was asked for."""
+    if run.kind is wanted or run.state is not RunState.ACTIVE:
+        return
+    if run.kind is RunKind.ADD:
+        raise RunActive(
+            f"Brand {run.brand!r} is taking in single URLs (run {run.id}).",
+            remedy="It commits by itself within seconds; try again then.",
+        )
+    doing = "being embedded anew" if run.kind is RunKind.REEMBED else "being gathered"
+    raise RunActive(
+        f"Brand {run.brand!r} is {doing} (run {run.id}).",
+        remedy="Try again when that has ended, or cancel it.",
+    )
+
+
+def derived_id(delivery: Delivery) -> UUID:
+    """Return the id of the run that a stranger's message opens: the same on every delivery."""
+    return uuid5(STRANGERS, f"{delivery.queue}/{delivery.id}")

@@ -1,0 +1,1 @@
+"""What processes share that knows nothing of brands: retries, batches, cancellation, the server."""

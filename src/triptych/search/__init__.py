@@ -1,1 +1,0 @@
-"""Search: from texts, assets and pictures to the assets that lie nearest."""

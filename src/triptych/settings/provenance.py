@@ -1,0 +1,53 @@
+"""What is told of settings: where each came from, and its value with secrets hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+)
+
+from triptych.settings.addresses import is_model_url, without_password, without_query
+
+ADDRESSES = ("database_url", "database_read_url")
+"""Secrets of which all but the password is shown."""
+
+
+class ToldSettings(BaseSettings):
+    """Settings that can be shown."""
+
+    def origins(self, **overrides: Any) -> dict[str, str]:
+        """Return for each setting where its value came from."""
+        sources: list[tuple[str, PydanticBaseSettingsSource]] = [
+            (".env", DotEnvSettingsSource(type(self))),
+            ("environment", EnvSettingsSource(type(self))),
+        ]
+        # What was set and is in neither came from the command line, or from Python.
+        origins = dict.fromkeys(type(self).model_fields, "default")
+        origins.update(dict.fromkeys(self.model_fields_set, "command line"))
+        for origin, source in sources:
+            origins.update(dict.fromkeys(source().keys() & origins.keys(), origin))
+        origins.update(
+            {name: "command line" for name, value in overrides.items() if value is not None}
+        )
+        return origins
+
+    def shown(self) -> dict[str, str]:
+        """Return every value as text, secrets and passwords hidden."""
+        values: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name in ADDRESSES and value is not None:
+                value = without_password(value.get_secret_value())
+            elif name == "embedder" and is_model_url(value):
+                value = without_query(value)
+            elif isinstance(value, tuple):
+                value = ",".join(str(entry) for entry in value)
+            elif isinstance(value, str):
+                value = without_password(value)
+            values[name] = "" if value is None else str(value)
+        return values

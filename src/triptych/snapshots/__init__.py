@@ -1,0 +1,1 @@
+"""Committed snapshots: reading, search, comparison, exports, reports and retention."""

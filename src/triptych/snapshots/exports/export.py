@@ -1,0 +1,77 @@
+"""Exporting a snapshot: page by page, into files of one format."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.columns import Exported
+from triptych.snapshots.exports.writers import Open, Writer, open_writer
+from triptych.objects import ObjectStore
+from triptych.ports import Reading
+
+PAGE_ASSETS = 1_000
+"""Assets of a table read and written at a time."""
+PAGE_BODIES = 32
+"""Assets with their bytes read and written at a time: 1 GiB at the very most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exporting:
+    """A snapshot to be exported, and where to."""
+
+    run_id: UUID
+    name: str
+    kind: ExportFormat
+    opening: Open
+
+
+async def export(
+    catalogue: Reading,
+    store: ObjectStore,
+    wanted: Exporting,
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Write a snapshot's assets in key order; return their number.
+
+    Holds one page in memory. The same snapshot gives the same rows in the same order. What it
+    raises leaves files that are not closed, and no export.
+
+    Raises:
+        SnapshotCollected: it is no longer kept.
+        StoreUnavailable: an object cannot be read.
+    """
+    batch = PAGE_BODIES if wanted.kind is ExportFormat.WEBDATASET else PAGE_ASSETS
+    writer: Writer | None = None
+    count = 0
+    async for page in catalogue.stream_assets(wanted.run_id, batch=batch):
+        marks = await catalogue.marks(wanted.run_id, [asset.key for asset in page])
+        rows = [Exported(asset, marks.get(asset.key, {})) for asset in page]
+        if writer is None:
+            writer = await _opened(wanted, rows)
+        bodies: list[bytes] = []
+        if writer.needs_bodies:
+            bodies = await asyncio.gather(*(store.get(asset.object_key) for asset in page))
+        await asyncio.to_thread(writer.add, rows, bodies)
+        count += len(rows)
+        progress(count)
+    if writer is None:
+        writer = await _opened(wanted, [])
+    await asyncio.to_thread(writer.close)
+    return count
+
+
+def file_name(brand: str) -> str:
+    """Return a brand's name as a file can have it."""
+    return re.sub(r"[^\w.-]+", "-", brand).strip("-.") or "brand"
+
+
+async def _opened(wanted: Exporting, first: list[Exported]) -> Writer:
+    """Open the writer; the first embedding tells how long all of them are."""
+    vectors = [row.asset.embedding for row in first if row.asset.embedding is not None]
+    dimension = len(vectors[0]) if vectors else None
+    return await asyncio.to_thread(open_writer, wanted.kind, wanted.name, dimension, wanted.opening)

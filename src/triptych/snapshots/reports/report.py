@@ -1,0 +1,124 @@
+"""Making a brand's report: its contents, pictures and pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from PIL import Image
+
+from triptych.errors import BadInput, NotFound, TriptychError
+from triptych.ports import Reading
+from triptych.snapshots.reports import sheets
+from triptych.snapshots.reports.contents import (
+    COPIES_MAX,
+    OUTLIERS_MAX,
+    REPRESENTATIVES_MAX,
+    Contents,
+    Family,
+    read_contents,
+)
+from triptych.snapshots.reports.pages import markdown, page
+
+THUMB_WIDTH = 160
+THUMBS_AT_ONCE = 8
+
+log = structlog.get_logger(__name__)
+
+Summarise = Callable[[Contents], Awaitable[str]]
+"""Writes a few sentences about a brand; may fail."""
+
+
+class ThumbnailSource(Protocol):
+    """Where small pictures come from: `triptych.media.thumbnails.Thumbnails`."""
+
+    async def get(self, sha256: bytes, width: int) -> bytes:
+        """Return a thumbnail as WebP."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report as files by their names."""
+
+    files: Mapping[str, bytes]
+    problems: tuple[str, ...] = ()
+    """What could not be had, though the report could."""
+
+
+async def make_report(
+    catalogue: Reading,
+    thumbnails: ThumbnailSource,
+    brand: str,
+    summarise: Summarise | None = None,
+) -> Report:
+    """Return the report of a brand's current snapshot: Markdown, HTML and PNGs.
+
+    A summary that cannot be had is recorded as a problem; the report is made without.
+
+    Raises:
+        BrandNotFound, Conflict: there is nothing to report on.
+    """
+    contents = await read_contents(catalogue, brand)
+    thumbs, missing = await _thumbs(contents, thumbnails)
+    pictures = await asyncio.to_thread(_pictures, contents, thumbs)
+    problems = [f"{missing} pictures could not be shown"] if missing else []
+    summary = None
+    if summarise is not None:
+        try:
+            summary = await summarise(contents)
+        except TriptychError as error:
+            log.warning("summary_failed", brand=brand, error=str(error))
+            problems.append(f"no summary: {error}")
+    text = markdown(contents, pictures, summary)
+    files = {
+        "report.md": text.encode(),
+        "report.html": page(text, contents.brand.name, pictures).encode(),
+        **pictures,
+    }
+    return Report(files, tuple(problems))
+
+
+async def _thumbs(
+    contents: Contents, thumbnails: ThumbnailSource
+) -> tuple[dict[bytes, Image.Image], int]:
+    shown = {
+        asset.sha256
+        for family in (*contents.clusters, *contents.duplicates)
+        for asset in family.assets
+    } | {one.asset.sha256 for one in contents.outliers}
+    slots = asyncio.Semaphore(THUMBS_AT_ONCE)
+
+    async def one(sha256: bytes) -> Image.Image | None:
+        async with slots:
+            try:
+                body = await thumbnails.get(sha256, THUMB_WIDTH)
+            except (NotFound, BadInput, TriptychError) as error:
+                log.info("thumbnail_missing", object=sha256.hex(), error=str(error))
+                return None
+        return await asyncio.to_thread(sheets.read_thumb, body)
+
+    wanted = sorted(shown)
+    made = await asyncio.gather(*(one(sha256) for sha256 in wanted))
+    there = {sha: thumb for sha, thumb in zip(wanted, made, strict=True) if thumb is not None}
+    return there, len(wanted) - len(there)
+
+
+def _pictures(contents: Contents, thumbs: sheets.Thumbs) -> dict[str, bytes]:
+    """Draw what there is something to draw of."""
+    pictures: dict[str, bytes] = {}
+    if contents.clusters:
+        pictures["clusters.png"] = sheets.sheet(contents.clusters, thumbs, REPRESENTATIVES_MAX)
+    if contents.duplicates:
+        pictures["duplicates.png"] = sheets.sheet(contents.duplicates, thumbs, COPIES_MAX)
+    if contents.outliers:
+        strip = Family("Off brand", len(contents.outliers), [o.asset for o in contents.outliers])
+        pictures["outliers.png"] = sheets.sheet([strip], thumbs, OUTLIERS_MAX)
+    if colours := contents.result("look").get("palette"):
+        pictures["palette.png"] = sheets.palette(colours)
+    if contents.points:
+        pictures["map.png"] = sheets.scatter(contents.points)
+    return pictures

@@ -1,0 +1,1 @@
+"""Operations that were accepted and the work that some of them need."""

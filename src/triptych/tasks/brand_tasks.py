@@ -1,0 +1,112 @@
+"""Brand-wide work that was submitted: exports and deletions, done by the workers of phase 3.
+
+Its messages travel on ``brand-ai-phase-queue`` like those of the AI phase, and name their task in
+a header. So they are kept hidden, tried again and dead-lettered as everything else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import IO, Any
+from uuid import UUID
+
+import structlog
+
+from triptych.errors import Conflict, TriptychError, Unavailable
+from triptych.snapshots.exports.export import Exporting, export, file_name
+from triptych.snapshots.exports.formats import ExportFormat
+from triptych.messages import Delivery, Headers
+from triptych.model import Metadata, RunState
+from triptych.objects import ObjectFile, ObjectStore
+from triptych.ports import Catalogue, Task, TaskState
+
+EXPORT = "export"
+DELETE = "delete"
+
+ROWS_AT_ONCE = 5_000
+"""Rows of a kind that a deletion removes in one transaction."""
+ROUNDS_MAX = 1_000_000
+
+log = structlog.get_logger(__name__)
+
+Handle = Callable[[Delivery], Awaitable[None]]
+
+
+def export_folder(task_id: UUID) -> str:
+    """Return the prefix of the keys that an export's files have in the object store."""
+    return f"exports/{task_id}/"
+
+
+@dataclass(frozen=True, slots=True)
+class BrandTasks:
+    """Does submitted tasks; what names none goes to ``otherwise``, the AI phase.
+
+    Safe to repeat: an export writes the same files of the same snapshot again, a deletion goes on
+    where it was. A task that has ended, or is not known, is left alone.
+    """
+
+    catalogue: Catalogue
+    store: ObjectStore
+    otherwise: Handle
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Do the task that a message names.
+
+        Raises:
+            InvalidMessage: a header is wrong.
+            Unavailable: to be tried again.
+        """
+        task_id = Headers.decode(delivery.headers).task_id
+        if task_id is None:
+            await self.otherwise(delivery)
+            return
+        task = await self.catalogue.begin_task(task_id)
+        if task is None:
+            log.info("task_not_due", task=str(task_id))
+            return
+        try:
+            state, result = TaskState.DONE, await self._do(task)
+        except Unavailable:
+            raise
+        except TriptychError as error:
+            state = TaskState.FAILED
+            result = {**task.result, "error": error.message, "remedy": error.remedy}
+        await self.catalogue.end_task(task.id, state, result)
+        log.info("task_ended", task=str(task.id), kind=task.kind, state=state.value)
+
+    async def _do(self, task: Task) -> Metadata:
+        assert task.brand is not None
+        if task.kind == EXPORT:
+            return await self._export(task, task.brand)
+        if task.kind == DELETE:
+            return await self._delete(task.brand)
+        raise Conflict(f"No worker does tasks of the kind {task.kind!r}.")
+
+    async def _export(self, task: Task, brand: str) -> Metadata:
+        files: dict[str, ObjectFile] = {}
+
+        def opening(name: str) -> IO[bytes]:
+            files[name] = self.store.open_file(f"{export_folder(task.id)}{name}")
+            return files[name]  # type: ignore[return-value]  # It is one but for its generics.
+
+        kind, run_id = ExportFormat(task.result["format"]), UUID(task.result["run"])
+        wanted = Exporting(run_id, file_name(brand), kind, opening)
+        count = await export(self.catalogue, self.store, wanted)
+        told: list[dict[str, Any]] = [
+            {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()
+        ]
+        return {**task.result, "assets": count, "files": told}
+
+    async def _delete(self, brand: str) -> Metadata:
+        for _ in range(ROUNDS_MAX):
+            try:
+                if await self.catalogue.delete_brand(brand, limit=ROWS_AT_ONCE):
+                    break
+            except Conflict:
+                # Opened by somebody who had seen the brand before it was being deleted.
+                latest = (await self.catalogue.brand(brand)).latest
+                if latest is None or latest.state is not RunState.ACTIVE:
+                    raise
+                await self.catalogue.cancel(latest.id)
+        return {}

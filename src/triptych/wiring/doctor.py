@@ -1,0 +1,64 @@
+"""What `triptych doctor` looks at: everything a worker needs, each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from triptych.errors import TriptychError
+from triptych.settings.settings import Settings
+from triptych.wiring import connect, open_embedder, open_objects, open_text_encoder, reach_database
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    ok: bool
+    says: str
+
+
+async def diagnose(settings: Settings) -> Sequence[Finding]:
+    """Look at every component; one that is broken does not hide the others."""
+    return [
+        await _look("database", _database(settings)),
+        await _look("objects", _objects(settings)),
+        await _look("embedder", _embedder(settings)),
+        Finding("source", ok=True, says=settings.source or "none; each run names its own"),
+    ]
+
+
+async def _look(what: str, work: Awaitable[str]) -> Finding:
+    try:
+        return Finding(what, ok=True, says=await work)
+    except TriptychError as error:
+        return Finding(what, ok=False, says=str(error))
+
+
+async def _database(settings: Settings) -> str:
+    async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
+        brands = len(await parts.catalogue.brands())
+        depths = await parts.queue.depths()
+    dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
+    where = "embedded" if settings.embedded else "external"
+    return f"{where}, schema up to date, queues there; {brands} brands, {dead} dead letters waiting"
+
+
+async def _objects(settings: Settings) -> str:
+    await open_objects(settings)
+    return f"{settings.store_url} can be written"
+
+
+async def _embedder(settings: Settings) -> str:
+    return await asyncio.to_thread(_describe_embedder, settings)
+
+
+def _describe_embedder(settings: Settings) -> str:
+    embedder = open_embedder(settings, 1)
+    if embedder is None:
+        return "none: assets are stored without embeddings"
+    text = open_text_encoder(settings, embedder)
+    search = f"search by text with {text.model}" if text else "no text side: no search by text"
+    return f"{embedder.model}, {embedder.dimension}-d, {embedder.input_size} px; {search}"

@@ -1,0 +1,25 @@
+"""Building live status out of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from triptych.access.authenticator import Gate
+from triptych.live.live_app import LiveApp, open_live_app
+from triptych.live.limits import Limits
+from triptych.live.hub_metrics import counted
+from triptych.wiring.database import Parts
+
+
+@asynccontextmanager
+async def open_live(parts: Parts, gate: Gate) -> AsyncIterator[LiveApp]:
+    """Yield the ASGI application of ``/ws``, running; to be served alone or as a route of another.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached at the start.
+    """
+    limits = Limits(clients=parts.settings.live_clients)
+    async with open_live_app(parts.catalogue, parts.queue, gate=gate, limits=limits) as app:
+        with counted(app.hub):
+            yield app

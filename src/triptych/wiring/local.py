@@ -1,0 +1,87 @@
+"""Everything in this process: database, queues, worker. What `triptych run` and Python use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from triptych.runtime.cancellation import ending_with
+from triptych.live.watch import watch
+from triptych.messages import check_brand
+from triptych.model import Run
+from triptych.settings.settings import Settings
+from triptych.wiring import Parts, connect, open_worker, own_database
+from triptych.workers.worker import Phase
+
+
+class Local:
+    """A Triptych of one's own, open."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.catalogue = parts.catalogue
+        self.queue = parts.queue
+        self.registry = parts.registry
+
+    async def submit(self, brand: str, *, source: str | None = None) -> Run:
+        """Start a run of a brand, or return the one that is active.
+
+        Raises:
+            InvalidBrand: the name cannot be used.
+            RunActive: the brand is taking in single URLs; it ends by itself within seconds.
+        """
+        opened = await self.registry.open(check_brand(brand), source=source)
+        return opened.run
+
+    def watch(self, run_id: UUID) -> AsyncIterator[Run]:
+        """Yield a run's states, newest only, until it and its AI phase are over."""
+        return watch(self.catalogue, run_id)
+
+    async def wait(self, run_id: UUID) -> Run:
+        """Return a run's final state."""
+        async for run in self.watch(run_id):
+            last = run
+        return last
+
+
+@asynccontextmanager
+async def open_local(settings: Settings) -> AsyncIterator[Local]:
+    """Start everything in this process and stop it again, work drained or returned.
+
+    Raises:
+        DataFolderInUse: another process, such as `triptych up`, owns the data folder.
+    """
+    stop = asyncio.Event()
+    async with (
+        own_database(settings) as dsn,
+        connect(settings, dsn) as parts,
+        open_worker(parts, list(Phase)) as worker,
+    ):
+        working = asyncio.create_task(worker.run(stop))
+        try:
+            async with ending_with(working):
+                yield Local(parts)
+        finally:
+            stop.set()
+            await asyncio.wait([working])
+        working.result()
+
+
+async def run(brand: str, *, source: str | None = None, **settings: Any) -> Run:
+    """Take a brand through all three phases and return the run's final state.
+
+    ``settings`` are those of `triptych.settings.settings.Settings`, over ``TRIPTYCH_*``::
+
+        run = await triptych.run("nike", source="manifest:urls.csv", data="./nike")
+        assert run.state is RunState.COMMITTED
+
+    Raises:
+        BadInput: the brand's name, the source or a setting is wrong.
+        DataFolderInUse: another process owns the data folder.
+    """
+    async with open_local(Settings.load(source=source, **settings)) as local:
+        opened = await local.submit(brand, source=source)
+        return await local.wait(opened.id)

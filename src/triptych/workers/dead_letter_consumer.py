@@ -1,0 +1,77 @@
+"""The dead-letter consumer: what no worker could process becomes a recorded failure.
+
+A dead letter is kept in the catalogue, and what it stood for ends: an item fails, a run whose
+gathering died fails, an AI phase fails. So nothing waits for a message that will never come.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+
+from triptych.errors import InvalidMessage, RunEnded, RunNotFound
+from triptych.messages import (
+    AI_QUEUE,
+    DEAD_LETTER_SUFFIX,
+    GATHER_QUEUE,
+    HEADER_ORIGIN_ID,
+    HEADER_REASON,
+    URL_QUEUE,
+    Delivery,
+    Headers,
+)
+from triptych.model import ItemResult, Reason
+from triptych.ports import Catalogue, DeadLetter, TaskState
+from triptych.runs.registry import ActiveBrandRegistry
+
+UNKNOWN_REASON = "moved to the dead-letter queue by the queue itself: received too often"
+
+log = structlog.get_logger(__name__)
+
+
+class DeadLetters:
+    """Handles messages of the three dead-letter queues. Safe to repeat: one row a message."""
+
+    def __init__(self, catalogue: Catalogue, registry: ActiveBrandRegistry) -> None:
+        self._catalogue = catalogue
+        self._registry = registry
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Keep the message, then end what waits for it."""
+        origin = delivery.queue.removesuffix(DEAD_LETTER_SUFFIX)
+        reason = delivery.headers.get(HEADER_REASON, UNKNOWN_REASON)
+        headers = _headers(delivery)
+        letter = DeadLetter(
+            queue=origin,
+            message_id=delivery.headers.get(HEADER_ORIGIN_ID, delivery.id),
+            body=delivery.body,
+            headers=dict(delivery.headers),
+            reason=reason,
+            run_id=headers.run_id,
+        )
+        await self._registry.bury(letter)
+        log.warning("dead_letter", queue=origin, message=letter.message_id, reason=reason)
+        if headers.task_id is not None:
+            await self._catalogue.end_task(headers.task_id, TaskState.FAILED, {"error": reason})
+        elif headers.run_id is not None:
+            await self._end(origin, headers.run_id, headers.item_key, reason)
+
+    async def _end(self, origin: str, run_id: UUID, key: bytes | None, reason: str) -> None:
+        try:
+            if origin == URL_QUEUE and key is not None:
+                result = ItemResult(key, None, Reason.DEAD_LETTERED, reason)
+                await self._registry.settle(run_id, [result])
+            elif origin == GATHER_QUEUE:
+                await self._registry.fail(run_id, f"gather_dead_lettered: {reason}")
+            elif origin == AI_QUEUE:
+                await self._catalogue.fail_ai(run_id, reason)
+        except (RunEnded, RunNotFound) as error:
+            log.info("dead_letter_late", run=str(run_id), error=str(error))
+
+
+def _headers(delivery: Delivery) -> Headers:
+    try:
+        return Headers.decode(delivery.headers)
+    except InvalidMessage:
+        return Headers()  # They may be why it is dead; it names no run then.

@@ -1,0 +1,160 @@
+"""The notifier: tells webhooks what happened, signed, until they have taken it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import random
+import time
+from contextlib import suppress
+from uuid import UUID
+
+import aiohttp
+import orjson
+import structlog
+from yarl import URL
+
+from triptych.errors import PermanentItemError, Unavailable
+from triptych.fetch.fetcher import parse_retry_after
+from triptych.fetch.guard import AddressGuard, refusal
+from triptych.ports.webhooks import Delivery, Webhooks
+from triptych.runtime.retry import backoff
+from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
+
+AT_ONCE = 10
+"""Deliveries of one worker at a time."""
+ANSWER_S = 15.0
+LEASE_S = 60.0
+"""Whoever claimed a delivery has it for so long: well above what an answer may take."""
+ATTEMPTS_MAX = 10
+BACKOFF_BASE_S = 10.0
+BACKOFF_CAP_S = 4 * 3600.0
+"""With these the last attempt comes about half a day after the first."""
+GONE = 410
+"""An address that answers so wants to be told no more (Standard Webhooks)."""
+
+log = structlog.get_logger(__name__)
+
+
+class _Refused(Exception):
+    """An attempt failed."""
+
+    def __init__(
+        self, reason: str, retry_after_s: float | None = None, *, final: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        self.final = final
+
+
+def signature(secret: bytes, delivery_id: UUID, timestamp: int, body: bytes) -> str:
+    """Return the header ``webhook-signature`` for a body (Standard Webhooks, symmetric).
+
+    HMAC-SHA256 over ``id.timestamp.body``. The timestamp lets the receiver refuse what is old, and
+    the id what he was told before.
+    """
+    signed = f"{delivery_id}.{timestamp}.".encode() + body
+    digest = hmac.new(secret, signed, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+class Notifier:
+    """Delivers at least once. Stateless: any number of workers may run one.
+
+    Redirects are not followed: a signed body goes to the address that was named, and to none that
+    is not public.
+    """
+
+    def __init__(
+        self,
+        webhooks: Webhooks,
+        session: aiohttp.ClientSession,
+        guard: AddressGuard,
+        *,
+        every_s: float,
+    ) -> None:
+        self._webhooks = webhooks
+        self._session = session
+        self._guard = guard
+        self._every_s = every_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until ``stop``; what is under way then is finished."""
+        while not stop.is_set():
+            try:
+                busy = await self.deliver()
+            except Unavailable as error:
+                log.info("notifier_waits", error=str(error))
+                busy = False
+            except Exception:
+                log.exception("notifier_failed")
+                busy = False
+            if not busy:
+                pause = self._every_s * random.uniform(0.5, 1.5)  # noqa: S311
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause)
+
+    async def deliver(self) -> bool:
+        """Deliver what is due, at most `AT_ONCE`; tell whether there may be more."""
+        due = await self._webhooks.claim_deliveries(limit=AT_ONCE, lease_s=LEASE_S)
+        await asyncio.gather(*(self._attempt(delivery) for delivery in due))
+        return len(due) == AT_ONCE
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        bound = log.bind(delivery=str(delivery.id), event_kind=delivery.event)
+        try:
+            await self._post(delivery)
+        except _Refused as refused:
+            WEBHOOK_ATTEMPTS.labels("refused").inc()
+            if refused.final:
+                await self._webhooks.disable_webhook(delivery.webhook_id, refused.reason)
+            if refused.final or delivery.attempts >= ATTEMPTS_MAX:
+                bound.warning("webhook_failed", reason=refused.reason)
+                await self._webhooks.delivery_failed(delivery.id, refused.reason)
+                return
+            delay = backoff(delivery.attempts, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
+            delay = max(delay, refused.retry_after_s or 0.0)
+            bound.info("webhook_put_off", reason=refused.reason, delay_s=round(delay, 1))
+            await self._webhooks.delivery_put_off(delivery.id, delay_s=delay, reason=refused.reason)
+        else:
+            WEBHOOK_ATTEMPTS.labels("taken").inc()
+            await self._webhooks.delivery_done(delivery.id)
+
+    async def _post(self, delivery: Delivery) -> None:
+        body = orjson.dumps(delivery.body)
+        now = int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": str(delivery.id),
+            "webhook-timestamp": str(now),
+            "webhook-signature": signature(delivery.secret, delivery.id, now, body),
+        }
+        try:
+            # The session's own check sees no credentials: they are a header by then.
+            self._guard.check_url(URL(delivery.url))
+            async with (
+                asyncio.timeout(ANSWER_S),
+                self._session.post(
+                    delivery.url, data=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                _check(response)
+        except PermanentItemError as error:
+            raise _Refused(error.detail) from error
+        except TimeoutError as error:
+            message = f"no answer within {ANSWER_S:g} s"
+            raise _Refused(message) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            refused = refusal(error)
+            raise _Refused(str(refused or error) or type(error).__name__) from error
+
+
+def _check(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if 200 <= status < 300:
+        return
+    asked = parse_retry_after(response.headers.get("Retry-After"))
+    raise _Refused(f"HTTP {status}", asked, final=status == GONE)
