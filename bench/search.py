@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from pgvector import HalfVector
 
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.database.migrate import migrate
-from triptych.embedded.server import EmbeddedPostgres
 from triptych.database.session import Database, Transaction
-from triptych.ports import AssetFilter, Nearest
+from triptych.embedded.server import EmbeddedPostgres
+from triptych.snapshots.search_store import Nearest
+from triptych.snapshots.snapshot_store import AssetFilter
+from triptych.wiring.stores import Stores, postgres_stores
 from triptych.workers.indexer import Indexer
 
 DIMENSION = 1_280
@@ -98,17 +99,17 @@ async def fill(database: Database, vectors: Vectors, count: int) -> UUID:
     return run_id
 
 
-async def measure(catalogue: PostgresCatalogue, run_id: UUID, vectors: Vectors) -> None:
+async def measure(stores: Stores, run_id: UUID, vectors: Vectors) -> None:
     """Print the medians, and the recall."""
     for what, matching in FILTERS.items():
         seconds: dict[str, list[float]] = {"in the brand": [], "across brands": []}
         for vector in vectors.draw(ROUNDS):
             wanted = Nearest(MODEL, vector, HITS, DEADLINE_S, matching)
             begun = time.perf_counter()
-            await catalogue.nearest_in(run_id, wanted)
+            await stores.search.nearest_in(run_id, wanted)
             seconds["in the brand"].append(time.perf_counter() - begun)
             begun = time.perf_counter()
-            await catalogue.nearest_anywhere(wanted)
+            await stores.search.nearest_anywhere(wanted)
             seconds["across brands"].append(time.perf_counter() - begun)
         told = ", ".join(
             f"{where} {statistics.median(taken) * 1000:.0f} ms" for where, taken in seconds.items()
@@ -117,8 +118,8 @@ async def measure(catalogue: PostgresCatalogue, run_id: UUID, vectors: Vectors) 
     found = 0
     for vector in vectors.draw(QUERIES):
         wanted = Nearest(MODEL, vector, HITS, DEADLINE_S)
-        exact = {hit.asset.key for hit in (await catalogue.nearest_in(run_id, wanted)).rows}
-        walked = {hit.asset.key for hit in (await catalogue.nearest_anywhere(wanted)).rows}
+        exact = {hit.asset.key for hit in (await stores.search.nearest_in(run_id, wanted)).rows}
+        walked = {hit.asset.key for hit in (await stores.search.nearest_anywhere(wanted)).rows}
         found += len(exact & walked)
     print(f"recall@{HITS} of the index: {found / (QUERIES * HITS):.3f}")
 
@@ -129,15 +130,15 @@ async def main(count: int) -> None:
         async with EmbeddedPostgres(Path(folder), extra={"fsync": "off"}) as server:
             database = Database(server.dsn)
             await migrate(database)
-            catalogue = PostgresCatalogue(database, run_cap_s=3600)
+            stores = postgres_stores(database, run_cap_s=3600)
             vectors = Vectors()
             run_id = await fill(database, vectors, count)
             begun = time.perf_counter()
-            await Indexer(catalogue).catch_up()
+            await Indexer(stores.search).catch_up()
             print(f"{count:,} assets, entered at {count / (time.perf_counter() - begun):.0f}/s")
             await database.fetch("analyze")
-            await measure(catalogue, run_id, vectors)
-            await catalogue.close()
+            await measure(stores, run_id, vectors)
+            await stores.close()
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def _print_totals(outcomes: Sequence[Outcome], seconds: float, console: Console)
     console.print(f"  {sum(reasons.values())} URLs failed, each for its reason: {listed}.")
     console.print(
         "  A 429 was waited out, a 503 tried again, redirects followed, slow bodies read, "
-        "broken pages of the catalogue asked for again."
+        "broken pages of the stores asked for again."
     )
 
 

@@ -19,9 +19,9 @@ from triptych.client import open_client
 from triptych.embedded.data_folder import POSTGRES
 from triptych.errors import SettingsError
 from triptych.live.websocket_server import server_options
-from triptych.wiring.local import Local, open_local
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.settings.settings import Settings
+from triptych.wiring.local import Local, open_local
 from triptych.wiring.web_server import open_web
 
 EMBEDDED = "embedded"

@@ -12,12 +12,12 @@ from rich.console import Console
 from demo.shapes import Stage
 from demo.world import BAZAAR, PANTRY
 from triptych.cli.desk import Desk
-from triptych.wiring.local import Local
 from triptych.model import Asset
+from triptych.settings.settings import Settings
 from triptych.snapshots.reports.report import make_report
 from triptych.snapshots.search_service import Where
-from triptych.settings.settings import Settings
 from triptych.wiring import open_thumbnails
+from triptych.wiring.local import Local
 
 QUERIES = ("bananas", "a pig", "crab")
 SHOWN = 3
@@ -38,7 +38,9 @@ async def show_photographs(stage: Stage, console: Console) -> None:
 
 async def _write_report(settings: Settings, local: Local, console: Console) -> None:
     async with open_thumbnails(settings) as thumbnails:
-        report = await make_report(local.catalogue, thumbnails, BAZAAR)
+        report = await make_report(
+            local.stores.brands, local.stores.runs, local.stores.snapshots, thumbnails, BAZAAR
+        )
     folder = settings.data / f"{BAZAAR}-report"
     await asyncio.to_thread(_write, folder, report.files)
     for name in SHEETS:

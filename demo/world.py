@@ -63,7 +63,7 @@ EXPECTED_REASON: Mapping[Fault, Reason] = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One row of the catalogue service."""
+    """One row of the stores service."""
 
     name: str
     """Last part of the URL's path, unique within its brand."""

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from evals.photos import FOLDER
 from triptych.ai.context import Context
 from triptych.ai.step import Snapshot
+from triptych.embedders.embedder import Embedder
 from triptych.media.decode import decode
 from triptych.model import Colour
-from triptych.ports import Embedder
 from triptych.settings.settings import Settings
 from triptych.wiring import open_embedder
 

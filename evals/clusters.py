@@ -14,10 +14,10 @@ import numpy.typing as npt
 from evals.acquired import acquire, part
 from evals.page import Figure, Findings
 from evals.photos import icons, stamps
-from triptych.ai.steps.clusters.cluster_identity import named
-from triptych.ai.steps.clusters.clusters import find_clusters
 from triptych.ai.context import Column, Context, Earlier
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.clusters.cluster_identity import named
+from triptych.ai.steps.clusters.clusters import find_clusters
 
 SUBJECT_MIN = 3
 """Subjects of fewer stamps are left out: nothing could be a cluster of them."""

@@ -20,8 +20,8 @@ from evals.acquired import acquire, part
 from evals.edits import EDITS
 from evals.page import Figure, Findings
 from evals.photos import album, icons, jpeg, reduced, stamps, wallpapers
-from triptych.ai.steps.duplicates.duplicates import find_duplicates
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.duplicates.duplicates import find_duplicates
 
 HAMMING_MAX_BITS = 10
 """imagededup's default threshold."""

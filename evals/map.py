@@ -13,8 +13,8 @@ from evals.acquired import part
 from evals.clusters import FIRST_SHARE, Labels, brands, subjects
 from evals.page import Figure, Findings
 from triptych.ai.context import Context, Earlier
-from triptych.ai.steps.map.map import find_map
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.map.map import find_map
 
 NEIGHBOURS = 10
 

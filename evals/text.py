@@ -21,15 +21,15 @@ import numpy.typing as npt
 from evals.acquired import acquire, embedder
 from evals.page import Figure, Findings
 from evals.photos import package, stamps
-from triptych.embedders.bundled import bundled_weights
-from triptych.embedders.class_names import CLASSES, CLASSIFIER, NAMES, NAMES_SHA256
-from triptych.embedders.files import package_file
-from triptych.embedders.torch_legacy import load_tensors
 from triptych.ai.context import Context
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.tags.tags import find_tags
 from triptych.ai.vocabulary import default_vocabulary
-from triptych.ports import TextEncoder
+from triptych.embedders.bundled import bundled_weights
+from triptych.embedders.class_names import CLASSES, CLASSIFIER, NAMES, NAMES_SHA256
+from triptych.embedders.files import package_file
+from triptych.embedders.text_encoder import TextEncoder
+from triptych.embedders.torch_legacy import load_tensors
 from triptych.settings.settings import Settings
 from triptych.wiring import open_text_encoder
 

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from triptych.api.app import create_app
 from triptych.cli.app import app
-from triptych.runs.failure_reasons import EXPLAINED
 from triptych.live.asyncapi import asyncapi
 from triptych.model import Reason
+from triptych.runs.failure_reasons import EXPLAINED
 from triptych.settings.settings import ENV_PREFIX, Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"

@@ -16,8 +16,8 @@ from aws_local.emulator import REGION, Emulator
 from aws_local.guard import Guard
 
 from triptych.database.migrate import migrate
-from triptych.embedded.server import EmbeddedPostgres
 from triptych.database.session import Database
+from triptych.embedded.server import EmbeddedPostgres
 from triptych.queues.sqs.sqs_client import AwsClient
 
 T = TypeVar("T")

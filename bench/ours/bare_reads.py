@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from triptych.adapters.postgres.browsing import ASSETS_SCAN
 from triptych.database.session import connection_arguments
 from triptych.database.statements import statements
+from triptych.snapshots.postgres.postgres_snapshots import ASSETS_SCAN
 
 POOL = 10
 NO_FILTER = [None] * 7

@@ -26,12 +26,12 @@ from triptych.workers.worker import Phase
 
 async def committed(parts: Parts, order: dict[str, Any]) -> None:
     """Take an order's brand to its commit."""
-    async with parts.catalogue.changes() as changed:
+    async with parts.stores.changes.changes() as changed:
         opened = await parts.registry.open(order["brand"], source=order["source"])
         run = opened.run
         while run.state is RunState.ACTIVE:
             if await anext(changed) == run.id:
-                run = await parts.catalogue.run(run.id)
+                run = await parts.stores.runs.run(run.id)
     assert run.state is RunState.COMMITTED, run
     assert (run.done, run.failed) == (order["urls"], 0), run
 

@@ -13,13 +13,13 @@ import uvloop
 from pgvector import HalfVector
 
 from bench.track import Track
-from triptych.database.session import Database
 from triptych.cli.frame import configure_logs
-from triptych.model import ItemResult, NewItem, Policy, RunKind, RunState, Staged
-from triptych.ports import Catalogue
-from triptych.settings.settings import Settings
+from triptych.database.session import Database
 from triptych.gather.urls import item_key
+from triptych.model import ItemResult, NewItem, Policy, RunKind, RunState, Staged
+from triptych.settings.settings import Settings
 from triptych.wiring import connect, own_database
+from triptych.wiring.stores import Stores
 
 PAGE = 1000
 COPY_TIMEOUT_S = 600.0
@@ -62,11 +62,11 @@ async def empty(database: Database) -> None:
     await database.fetch("checkpoint")
 
 
-async def prepare(catalogue: Catalogue, database: Database, rows: Rows) -> UUID:
+async def prepare(stores: Stores, database: Database, rows: Rows) -> UUID:
     """Bring a run to where only its commit is missing."""
     await empty(database)
     run_id = uuid4()
-    await catalogue.open_run(
+    await stores.runs.open_run(
         f"bench-{run_id}",
         run_id=run_id,
         kind=RunKind.FULL,
@@ -76,10 +76,10 @@ async def prepare(catalogue: Catalogue, database: Database, rows: Rows) -> UUID:
     )
     for start in range(0, len(rows.items), PAGE):
         page = rows.items[start : start + PAGE]
-        await catalogue.expect(run_id, page, cursor=None, limit=500)
+        await stores.runs.expect(run_id, page, cursor=None, limit=500)
         results = [ItemResult(item.key, rows.staged(start + n)) for n, item in enumerate(page)]
-        await catalogue.settle(run_id, results, limit=500)
-    await catalogue.seal(run_id)
+        await stores.runs.settle(run_id, results, limit=500)
+    await stores.runs.seal(run_id)
     return run_id
 
 
@@ -95,11 +95,11 @@ async def main() -> None:
         run_id, records = uuid4(), []
         while (order := await track.next_order()) is not None:
             if order["what"] == "prepare commit":
-                run_id = await prepare(parts.catalogue, database, rows)
+                run_id = await prepare(parts.stores, database, rows)
             elif order["what"] == "checkpoint":
                 await database.fetch("checkpoint")
             elif order["what"] == "commit":
-                run = await parts.catalogue.commit(run_id)
+                run = await parts.stores.runs.commit(run_id)
                 assert (run.state, run.added) == (RunState.COMMITTED, len(rows.items)), run
             elif order["what"] == "prepare copy":
                 records = rows.records(uuid4(), "bench")

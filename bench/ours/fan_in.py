@@ -58,12 +58,12 @@ async def fan_in(parts: Parts, folder: Path, order: dict[str, Any], workers: Wor
     urls = folder / f"{order['run']}.csv"
     lines = [f"https://bench.example/{number}" for number in range(order["items"])]
     urls.write_text("\n".join(["url", *lines]))
-    async with parts.catalogue.changes() as changed:
+    async with parts.stores.changes.changes() as changed:
         opened = await parts.registry.open(order["run"], source=f"manifest:{urls}")
         run, killed = opened.run, not order["work_ms"]
         while run.state is RunState.ACTIVE:
             if await anext(changed) == run.id:
-                run = await parts.catalogue.run(run.id)
+                run = await parts.stores.runs.run(run.id)
             if not killed and run.settled >= KILLED_AT * order["items"]:
                 killed = True
                 await workers.kill_one()

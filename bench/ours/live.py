@@ -16,9 +16,9 @@ import uvloop
 from bench.track import Track
 from triptych.cli.frame import configure_logs
 from triptych.model import Policy, RunKind
-from triptych.ports import Catalogue
 from triptych.settings.settings import Settings
 from triptych.wiring import connect, own_database
+from triptych.wiring.stores import Stores
 
 PATIENCE_S = 60.0
 
@@ -46,9 +46,9 @@ async def live_process(dsn: str, data: Path, clients: int) -> AsyncIterator[tupl
         await process.communicate()
 
 
-async def open_run(catalogue: Catalogue) -> UUID:
+async def open_run(stores: Stores) -> UUID:
     policy = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
-    opened = await catalogue.open_run(
+    opened = await stores.runs.open_run(
         f"brand-{uuid4()}",
         run_id=uuid4(),
         kind=RunKind.FULL,
@@ -69,12 +69,12 @@ async def main() -> None:
         connect(settings, dsn) as parts,
         live_process(dsn, folder / "live", track.arguments["clients"]) as (pid, port),
     ):
-        run_id = await open_run(parts.catalogue)
+        run_id = await open_run(parts.stores)
         track.say(port=port, server=pid, topic=f"run:{run_id}")
         number = 0
         while await track.next_order() is not None:
             number += 1
-            run = await parts.catalogue.pause(run_id, paused=number % 2 == 1)
+            run = await parts.stores.runs.pause(run_id, paused=number % 2 == 1)
             track.say(version=run.version)
 
 

@@ -10,9 +10,9 @@ from uuid import UUID
 import numpy as np
 
 from bench.track import Track
-from triptych.ai.steps.duplicates.candidates import find_candidates
-from triptych.ai.steps.clusters.clusters import find_clusters
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.clusters.clusters import find_clusters
+from triptych.ai.steps.duplicates.candidates import find_candidates
 
 
 def snapshot(vectors: np.ndarray) -> Snapshot:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import uvloop
 
+from triptych.acquire.phase import Acquire
 from triptych.cli.frame import configure_logs
 from triptych.cli.up import keep_what_is_here
 from triptych.model import Item, ItemResult, Staged
-from triptych.acquire.phase import Acquire
 from triptych.settings.settings import Settings
 from triptych.wiring import connect, open_worker
 from triptych.workers.worker import Phase

@@ -13,9 +13,9 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from bench.track import Track
+from triptych.messages import URL_QUEUE, Delivery, Headers, Message
 from triptych.queues.sqs.create import create_queues
 from triptych.queues.sqs.sqs_queue import AT_ONCE, SqsQueue
-from triptych.messages import URL_QUEUE, Delivery, Headers, Message
 
 BATCH = 10
 FIRST = 300

@@ -5,11 +5,12 @@ Everything else in Triptych speaks in these; nothing here imports anything of ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -302,3 +303,47 @@ class TimelineEvent:
     at: datetime
     kind: str
     data: Metadata = field(default_factory=dict)
+
+
+MARKS: Mapping[str, type] = MappingProxyType(
+    {
+        "cluster": str,
+        "duplicates": str,
+        "tags": list,
+        "look": str,
+        "x": float,
+        "y": float,
+        "outlier": float,
+    }
+)
+"""Marks with a meaning of their own, and what they hold.
+
+``cluster`` and ``duplicates`` name the group an asset is in; ``tags`` are texts, the likeliest
+first; ``look`` is what kind of picture it is; ``x`` and ``y`` are its place on the brand's map;
+``outlier`` grows, from 0 to 1, with how little it looks like its brand.
+"""
+
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[T, P]):
+    """Some rows of a listing, and where the next ones begin.
+
+    A filter may leave a slice short, or empty, while more follows: an adapter looks at a bounded
+    number of rows for each slice, whatever the filter lets through.
+    """
+
+    rows: Sequence[T]
+    next: P | None
+    """The position behind which the listing goes on; None at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """A position in a listing from the newest to the oldest."""
+
+    at: datetime
+    id: UUID

@@ -15,10 +15,10 @@ from tests.browser.conftest import watched
 from tests.browser.origin import picture
 from tests.browser.stage import Loop
 from tests.integration.api_rig import POLICY, Api, put_objects, serving
+from triptych.ai.ai_store import Marks
+from triptych.gather.urls import item_key
 from triptych.model import KEY_BYTES, Insight, ItemResult, NewItem, RunKind, Staged
 from triptych.objects import object_key
-from triptych.ports import Marks
-from triptych.gather.urls import item_key
 
 COUNT = 20_000
 DIFFERENT = 40
@@ -37,8 +37,8 @@ async def _fill(api: Api) -> None:
     bodies = [picture(number) for number in range(DIFFERENT)]
     contents = {str(number): (body, "image/png") for number, body in enumerate(bodies)}
     await put_objects(api.parts.settings, contents)
-    catalogue, run_id = api.catalogue, uuid4()
-    await catalogue.open_run(
+    stores, run_id = api.stores, uuid4()
+    await stores.runs.open_run(
         "large", run_id=run_id, kind=RunKind.FULL, source=None, policy=POLICY, owe_gather=False
     )
     keys = []
@@ -46,22 +46,22 @@ async def _fill(api: Api) -> None:
         urls = [f"https://x.example/{number}.png" for number in range(start, start + PAGE)]
         rows = [NewItem(item_key(url), url, {}) for url in urls]
         keys += [row.key for row in rows]
-        await catalogue.expect(run_id, rows, cursor=None, limit=10**6)
+        await stores.runs.expect(run_id, rows, cursor=None, limit=10**6)
         results = [
             ItemResult(row.key, _staged(bodies[number % DIFFERENT]))
             for number, row in enumerate(rows)
         ]
-        await catalogue.settle(run_id, results, limit=10**6)
-    await catalogue.seal(run_id)
-    await catalogue.commit(run_id)
-    await catalogue.begin_ai("large", run_id)
+        await stores.runs.settle(run_id, results, limit=10**6)
+    await stores.runs.seal(run_id)
+    await stores.runs.commit(run_id)
+    await stores.ai.begin_ai("large", run_id)
     angles = np.arange(COUNT) / 400
     places = np.arange(COUNT) / COUNT
     values = {"x": (np.cos(angles) * places).round(4), "y": (np.sin(angles) * places).round(4)}
     rows16 = np.frombuffer(b"".join(keys), np.uint8).reshape(COUNT, KEY_BYTES)
     marks = Marks(rows16, {name: column.tolist() for name, column in values.items()})
     found = [Insight("map", {"placed": COUNT}, seconds=1.0)]
-    assert await catalogue.finish_ai(run_id, found, marks=marks)
+    assert await stores.ai.finish_ai(run_id, found, marks=marks)
 
 
 def _staged(body: bytes) -> Staged:

@@ -25,7 +25,7 @@ def loop() -> Iterator[Loop]:
 async def _fill(api: Api) -> dict[str, str]:
     contents = {f"https://x.example/{n}": (picture(n), "image/png") for n in range(5)}
     await put_objects(api.parts.settings, contents)
-    await commit(api.catalogue, "nike", contents)
+    await commit(api.stores, "nike", contents)
     return await keyed(api)
 
 

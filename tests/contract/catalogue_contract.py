@@ -1,4 +1,4 @@
-"""What every adapter of the port Catalogue must do. A subclass gives the fixture ``catalogue``.
+"""What every adapter of the port Catalogue must do. A subclass gives the fixture ``stores``.
 
 The barrier's deeper proofs (crashes, racers, every row of the failure table) are in
 ``tests/faults``; this is each verb by itself, through the port only.
@@ -14,8 +14,10 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
 from triptych.ai.step import load_snapshot
+from triptych.dead_letters.dead_letter_store import DeadLetter
+from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
+from triptych.gather.urls import item_key
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
     AiState,
@@ -31,8 +33,8 @@ from triptych.model import (
     RunState,
     Staged,
 )
-from triptych.ports import Catalogue, DeadLetter, Opened
-from triptych.gather.urls import item_key
+from triptych.runs.run_store import Opened
+from triptych.wiring.stores import Stores
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
 LIMIT = 500
@@ -71,8 +73,8 @@ def failed(item: Item) -> ItemResult:
     return ItemResult(item.key, None, Reason.NOT_FOUND, "404 \x00 <b>")
 
 
-async def open_run(catalogue: Catalogue, brand: str = "nike", **options: UUID) -> Opened:
-    return await catalogue.open_run(
+async def open_run(stores: Stores, brand: str = "nike", **options: UUID) -> Opened:
+    return await stores.runs.open_run(
         brand,
         run_id=options.get("run_id") or uuid4(),
         kind=RunKind.FULL,
@@ -83,78 +85,74 @@ async def open_run(catalogue: Catalogue, brand: str = "nike", **options: UUID) -
 
 
 async def committed(
-    catalogue: Catalogue, count: int = 5, content: str = "same", brand: str = "nike"
+    stores: Stores, count: int = 5, content: str = "same", brand: str = "nike"
 ) -> Run:
-    run_id = (await open_run(catalogue, brand)).run.id
-    items = await catalogue.expect(run_id, new_items(count), cursor=None, limit=LIMIT)
-    await catalogue.seal(run_id)
-    await catalogue.settle(run_id, [done(item, content) for item in items], limit=LIMIT)
-    return await catalogue.commit(run_id)
+    run_id = (await open_run(stores, brand)).run.id
+    items = await stores.runs.expect(run_id, new_items(count), cursor=None, limit=LIMIT)
+    await stores.runs.seal(run_id)
+    await stores.runs.settle(run_id, [done(item, content) for item in items], limit=LIMIT)
+    return await stores.runs.commit(run_id)
 
 
 class CatalogueContract:
     """One method, one transaction; all of them safe to repeat."""
 
-    async def test_check_passes_on_a_migrated_database(self, catalogue: Catalogue) -> None:
-        await catalogue.check()
+    async def test_check_passes_on_a_migrated_database(self, stores: Stores) -> None:
+        await stores.check()
 
-    async def test_one_active_run_a_brand_and_its_message_is_owed(
-        self, catalogue: Catalogue
-    ) -> None:
-        first, second = await asyncio.gather(open_run(catalogue), open_run(catalogue))
+    async def test_one_active_run_a_brand_and_its_message_is_owed(self, stores: Stores) -> None:
+        first, second = await asyncio.gather(open_run(stores), open_run(stores))
         assert {first.created, second.created} == {True, False}
         assert first.run.id == second.run.id
-        (owed,) = await catalogue.owed(run_id=first.run.id, older_s=0, limit=10)
+        (owed,) = await stores.runs.owed(run_id=first.run.id, older_s=0, limit=10)
         assert (owed.queue, dict(owed.message.body)) == (GATHER_QUEUE, {"brand": "nike"})
         assert Headers.decode(owed.message.headers).run_id == first.run.id
-        await catalogue.mark_sent([owed.id])
-        assert not await catalogue.owed(run_id=None, older_s=0, limit=10)
+        await stores.runs.mark_sent([owed.id])
+        assert not await stores.runs.owed(run_id=None, older_s=0, limit=10)
 
-    async def test_a_run_id_opens_once_even_when_it_has_ended(self, catalogue: Catalogue) -> None:
+    async def test_a_run_id_opens_once_even_when_it_has_ended(self, stores: Stores) -> None:
         run_id = uuid4()
-        await open_run(catalogue, run_id=run_id)
-        await catalogue.cancel(run_id)
-        again = await open_run(catalogue, run_id=run_id)
+        await open_run(stores, run_id=run_id)
+        await stores.runs.cancel(run_id)
+        again = await open_run(stores, run_id=run_id)
         assert (again.created, again.run.state) == (False, RunState.CANCELLED)
 
-    async def test_expect_counts_each_url_once_and_keeps_the_cursor(
-        self, catalogue: Catalogue
-    ) -> None:
-        run_id = (await open_run(catalogue)).run.id
+    async def test_expect_counts_each_url_once_and_keeps_the_cursor(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
         refused = NewItem(b"r" * 16, "ftp://x", {}, Reason.INVALID_URL, "no")
-        await catalogue.expect(
+        await stores.runs.expect(
             run_id, [*new_items(3), *new_items(2), refused], cursor="c", limit=LIMIT
         )
-        await catalogue.expect(run_id, new_items(3), cursor="d", limit=LIMIT)
-        run = await catalogue.run(run_id)
+        await stores.runs.expect(run_id, new_items(3), cursor="d", limit=LIMIT)
+        run = await stores.runs.run(run_id)
         assert (run.expected, run.failed, run.out) == (4, 1, 3)
-        assert await catalogue.gather_cursor(run_id) == "d"
+        assert await stores.runs.gather_cursor(run_id) == "d"
 
-    async def test_g10_no_more_than_the_window_is_out(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        out = list(await catalogue.expect(run_id, new_items(10), cursor=None, limit=4))
+    async def test_g10_no_more_than_the_window_is_out(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        out = list(await stores.runs.expect(run_id, new_items(10), cursor=None, limit=4))
         assert [item.url for item in out] == [f"https://x/{n}" for n in range(4)]
-        assert not await catalogue.claim_window(run_id, limit=4)
-        settlement = await catalogue.settle(run_id, [done(out[0]), failed(out[1])], limit=4)
+        assert not await stores.runs.claim_window(run_id, limit=4)
+        settlement = await stores.runs.settle(run_id, [done(out[0]), failed(out[1])], limit=4)
         assert [item.url for item in settlement.dispatch] == ["https://x/4", "https://x/5"]
         assert settlement.run.out == 4
 
-    async def test_items_are_read_while_the_run_is_active(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        (item,) = await catalogue.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
-        (found,) = await catalogue.items(run_id, [item.key, b"?" * 16])
+    async def test_items_are_read_while_the_run_is_active(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+        (found,) = await stores.runs.items(run_id, [item.key, b"?" * 16])
         assert (found.url, dict(found.metadata), found.brand) == (item.url, item.metadata, "nike")
-        await catalogue.cancel(run_id)
-        assert not await catalogue.items(run_id, [item.key])
+        await stores.runs.cancel(run_id)
+        assert not await stores.runs.items(run_id, [item.key])
 
-    async def test_settling_twice_changes_nothing(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        items = await catalogue.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
-        first = await catalogue.settle(
+    async def test_settling_twice_changes_nothing(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        first = await stores.runs.settle(
             run_id, [done(items[0]), done(items[0]), failed(items[1])], limit=LIMIT
         )
         assert first.changed == {items[0].key, items[1].key}
-        again = await catalogue.settle(run_id, [failed(items[0]), done(items[1])], limit=LIMIT)
+        again = await stores.runs.settle(run_id, [failed(items[0]), done(items[1])], limit=LIMIT)
         assert not again.changed
         assert (again.run.done, again.run.failed, again.run.version) == (
             1,
@@ -162,55 +160,55 @@ class CatalogueContract:
             first.run.version,
         )
 
-    async def test_attempts_are_counted_and_the_last_is_told(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        (item,) = await catalogue.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
-        told = [await catalogue.count_attempt(run_id, item.key, delay_s=1) for _ in range(3)]
+    async def test_attempts_are_counted_and_the_last_is_told(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+        told = [await stores.runs.count_attempt(run_id, item.key, delay_s=1) for _ in range(3)]
         assert told == [False, False, True]
-        (found,) = await catalogue.items(run_id, [item.key])
+        (found,) = await stores.runs.items(run_id, [item.key])
         assert found.attempts == 3
 
-    async def test_g3_an_unsealed_run_cannot_commit(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        items = await catalogue.expect(run_id, new_items(2), cursor=None, limit=LIMIT)
-        await catalogue.settle(run_id, [done(item) for item in items], limit=LIMIT)
-        assert (await catalogue.commit(run_id)).state is RunState.ACTIVE
-        await catalogue.seal(run_id)
-        assert (await catalogue.commit(run_id)).state is RunState.COMMITTED
+    async def test_g3_an_unsealed_run_cannot_commit(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(2), cursor=None, limit=LIMIT)
+        await stores.runs.settle(run_id, [done(item) for item in items], limit=LIMIT)
+        assert (await stores.runs.commit(run_id)).state is RunState.ACTIVE
+        await stores.runs.seal(run_id)
+        assert (await stores.runs.commit(run_id)).state is RunState.COMMITTED
 
-    async def test_g3_a_run_of_nothing_commits_when_sealed(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        assert (await catalogue.seal(run_id)).complete
-        run = await catalogue.commit(run_id)
+    async def test_g3_a_run_of_nothing_commits_when_sealed(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        assert (await stores.runs.seal(run_id)).complete
+        run = await stores.runs.commit(run_id)
         assert (run.state, run.added) == (RunState.COMMITTED, 0)
 
-    async def test_what_is_no_picture_has_no_size_in_pixels(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        (item,) = await catalogue.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+    async def test_what_is_no_picture_has_no_size_in_pixels(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
         staged = Staged(b"0" * 32, "sha256/film", "video/mp4", 9, None, None, None, None, None)
-        await catalogue.seal(run_id)
-        await catalogue.settle(run_id, [ItemResult(item.key, staged)], limit=LIMIT)
-        await catalogue.commit(run_id)
-        (asset,) = await catalogue.assets(run_id, after=None, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        await stores.runs.settle(run_id, [ItemResult(item.key, staged)], limit=LIMIT)
+        await stores.runs.commit(run_id)
+        (asset,) = await stores.snapshots.assets(run_id, after=None, limit=LIMIT)
         assert (asset.media_type, asset.width, asset.height, asset.phash) == (
             "video/mp4",
             None,
             None,
             None,
         )
-        assert (await catalogue.known_assets("nike", [item.key]))[item.key] == staged
+        assert (await stores.snapshots.known_assets("nike", [item.key]))[item.key] == staged
 
-    async def test_g1_commit_publishes_everything_at_once(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        items = await catalogue.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
-        await catalogue.seal(run_id)
-        await catalogue.settle(run_id, [done(item) for item in items], limit=LIMIT)
-        assert (await catalogue.brand("nike")).current_run is None
-        run = await catalogue.commit(run_id)
-        brand = await catalogue.brand("nike")
+    async def test_g1_commit_publishes_everything_at_once(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        await stores.runs.settle(run_id, [done(item) for item in items], limit=LIMIT)
+        assert (await stores.brands.brand("nike")).current_run is None
+        run = await stores.runs.commit(run_id)
+        brand = await stores.brands.brand("nike")
         assert (brand.current_run, brand.assets) == (run_id, 5)
         assert (run.state, run.added, run.ai_state) == (RunState.COMMITTED, 5, AiState.QUEUED)
-        pages = [page async for page in catalogue.stream_assets(run_id, batch=2)]
+        pages = [page async for page in stores.snapshots.stream_assets(run_id, batch=2)]
         assert [len(page) for page in pages] == [2, 2, 1]
         asset = pages[0][0]
         result = {item.key: done(item).staged for item in items}[asset.key]
@@ -221,65 +219,65 @@ class CatalogueContract:
         np.testing.assert_array_equal(asset.embedding, result.embedding)
 
     async def test_each_asset_keeps_its_model_and_dimension_beside_others_of_another(
-        self, catalogue: Catalogue
+        self, stores: Stores
     ) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        items = await catalogue.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
-        await catalogue.seal(run_id)
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        await stores.runs.seal(run_id)
         results = [done(item) for item in items]
         assert results[0].staged is not None
         other = replace(results[0].staged, embedding=np.ones(8, np.float32), model="n")
         results[0] = replace(results[0], staged=other)
-        await catalogue.settle(run_id, results, limit=LIMIT)
-        run = await catalogue.commit(run_id)
+        await stores.runs.settle(run_id, results, limit=LIMIT)
+        run = await stores.runs.commit(run_id)
         expected = {items[0].key: ("n", 8), items[1].key: ("m", 16), items[2].key: ("m", 16)}
-        (page,) = [page async for page in catalogue.stream_assets(run_id, batch=10)]
-        known = await catalogue.known_assets("nike", list(expected))
+        (page,) = [page async for page in stores.snapshots.stream_assets(run_id, batch=10)]
+        known = await stores.snapshots.known_assets("nike", list(expected))
         for found in ({asset.key: asset for asset in page}, known):
             assert expected == {
                 key: (each.model, each.embedding.size)
                 for key, each in found.items()
                 if each.embedding is not None
             }
-        compared = await load_snapshot(catalogue, run)
+        compared = await load_snapshot(stores.snapshots, run)
         assert (compared.model, compared.embeddings.shape) == ("m", (2, 16))
         assert items[0].key not in {bytes(compared.keys[row]) for row in compared.embedded}
 
-    async def test_g2_commit_twice_is_one_commit(self, catalogue: Catalogue) -> None:
-        run = await committed(catalogue)
-        assert await catalogue.commit(run.id) == run
-        kinds = [event.kind for event in await catalogue.timeline(run.id, after=0, limit=100)]
+    async def test_g2_commit_twice_is_one_commit(self, stores: Stores) -> None:
+        run = await committed(stores)
+        assert await stores.runs.commit(run.id) == run
+        kinds = [event.kind for event in await stores.runs.timeline(run.id, after=0, limit=100)]
         assert kinds.count("committed") == 1
 
-    async def test_difference_against_the_last_snapshot(self, catalogue: Catalogue) -> None:
-        await committed(catalogue, 5)
-        second = await committed(catalogue, 3, content="other")
+    async def test_difference_against_the_last_snapshot(self, stores: Stores) -> None:
+        await committed(stores, 5)
+        second = await committed(stores, 3, content="other")
         assert (second.added, second.kept, second.changed, second.removed) == (0, 0, 3, 2)
-        known = await catalogue.known_assets("nike", [item.key for item in new_items(5)])
+        known = await stores.snapshots.known_assets("nike", [item.key for item in new_items(5)])
         assert len(known) == 3
         assert {staged.etag for staged in known.values()} == {'"e"'}
 
-    async def test_g1_cancel_leaves_the_snapshot(self, catalogue: Catalogue) -> None:
-        first = await committed(catalogue)
-        run_id = (await open_run(catalogue)).run.id
-        items = await catalogue.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
-        await catalogue.settle(run_id, [done(items[0])], limit=LIMIT)
-        cancelled = await catalogue.cancel(run_id)
+    async def test_g1_cancel_leaves_the_snapshot(self, stores: Stores) -> None:
+        first = await committed(stores)
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        await stores.runs.settle(run_id, [done(items[0])], limit=LIMIT)
+        cancelled = await stores.runs.cancel(run_id)
         assert (cancelled.state, cancelled.done, cancelled.out) == (RunState.CANCELLED, 1, 0)
-        assert (await catalogue.brand("nike")).current_run == first.id
+        assert (await stores.brands.brand("nike")).current_run == first.id
         with pytest.raises(RunEnded):
-            await catalogue.settle(run_id, [done(items[1])], limit=LIMIT)
+            await stores.runs.settle(run_id, [done(items[1])], limit=LIMIT)
         with pytest.raises(RunEnded):
-            await catalogue.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+            await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
         with pytest.raises(RunEnded):
-            await catalogue.pause(run_id, paused=True)
+            await stores.runs.pause(run_id, paused=True)
 
-    async def test_a_strangers_url_opens_a_run_that_adds(self, catalogue: Catalogue) -> None:
-        await committed(catalogue, 5)
+    async def test_a_strangers_url_opens_a_run_that_adds(self, stores: Stores) -> None:
+        await committed(stores, 5)
         (item,) = new_items(1, start=9)
 
         async def adopt() -> Item | None:
-            return await catalogue.adopt(
+            return await stores.runs.adopt(
                 "nike", item, message_id="m1", run_id=UUID(int=1), policy=POLICY
             )
 
@@ -287,46 +285,46 @@ class CatalogueContract:
         assert first is not None
         assert first == again
         assert first.state is ItemState.PENDING
-        due = await catalogue.due(idle_s=0, stalled_s=600, limit=10)
+        due = await stores.runs.due(idle_s=0, stalled_s=600, limit=10)
         assert due.seal == [first.run_id]
-        await catalogue.seal(first.run_id)
-        await catalogue.settle(first.run_id, [done(first)], limit=LIMIT)
-        run = await catalogue.commit(first.run_id)
+        await stores.runs.seal(first.run_id)
+        await stores.runs.settle(first.run_id, [done(first)], limit=LIMIT)
+        run = await stores.runs.commit(first.run_id)
         assert (run.kind, run.added, run.kept, run.removed) == (RunKind.ADD, 1, 5, 0)
         assert await adopt() is None, "its run has ended"
 
-    async def test_failures_are_grouped_with_examples(self, catalogue: Catalogue) -> None:
-        run_id = (await open_run(catalogue)).run.id
-        items = await catalogue.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
-        await catalogue.settle(run_id, [failed(item) for item in items[:4]], limit=LIMIT)
-        (group,) = await catalogue.failures(run_id, examples=2)
+    async def test_failures_are_grouped_with_examples(self, stores: Stores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
+        await stores.runs.settle(run_id, [failed(item) for item in items[:4]], limit=LIMIT)
+        (group,) = await stores.runs.failures(run_id, examples=2)
         assert (group.reason, group.count, len(group.examples)) == ("not_found", 4, 2)
         assert group.examples[0] == ("https://x/0", "404 \ufffd <b>")
 
-    async def test_redrive_refuses_what_makes_no_sense(self, catalogue: Catalogue) -> None:
+    async def test_redrive_refuses_what_makes_no_sense(self, stores: Stores) -> None:
         with pytest.raises(RunNotFound):
-            await catalogue.redrive_run(uuid4(), new_id=uuid4(), policy=POLICY)
-        active = (await open_run(catalogue)).run.id
+            await stores.runs.redrive_run(uuid4(), new_id=uuid4(), policy=POLICY)
+        active = (await open_run(stores)).run.id
         with pytest.raises(Conflict, match="still active"):
-            await catalogue.redrive_run(active, new_id=uuid4(), policy=POLICY)
-        await catalogue.cancel(active)
-        whole = await committed(catalogue)
+            await stores.runs.redrive_run(active, new_id=uuid4(), policy=POLICY)
+        await stores.runs.cancel(active)
+        whole = await committed(stores)
         with pytest.raises(Conflict, match="nothing left"):
-            await catalogue.redrive_run(whole.id, new_id=uuid4(), policy=POLICY)
-        assert (await catalogue.runs("nike", limit=1))[0].id == whole.id, "no run was left behind"
+            await stores.runs.redrive_run(whole.id, new_id=uuid4(), policy=POLICY)
+        assert (await stores.runs.runs("nike", limit=1))[0].id == whole.id, "no run was left behind"
 
-    async def test_g7_a_listener_hears_of_every_changed_run(self, catalogue: Catalogue) -> None:
-        async with catalogue.changes() as changed:
-            run_id = (await open_run(catalogue)).run.id
+    async def test_g7_a_listener_hears_of_every_changed_run(self, stores: Stores) -> None:
+        async with stores.changes.changes() as changed:
+            run_id = (await open_run(stores)).run.id
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
-            before = await catalogue.run(run_id)
-            await catalogue.pause(run_id, paused=True)
+            before = await stores.runs.run(run_id)
+            await stores.runs.pause(run_id, paused=True)
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
-            assert (await catalogue.run(run_id)).version > before.version
+            assert (await stores.runs.run(run_id)).version > before.version
 
-    async def test_g7_a_feed_tells_of_runs_and_brands(self, catalogue: Catalogue) -> None:
-        async with catalogue.feed(catch_up_s=PATIENCE_S) as feed, asyncio.timeout(PATIENCE_S):
-            run_id = (await open_run(catalogue)).run.id
+    async def test_g7_a_feed_tells_of_runs_and_brands(self, stores: Stores) -> None:
+        async with stores.changes.feed(catch_up_s=PATIENCE_S) as feed, asyncio.timeout(PATIENCE_S):
+            run_id = (await open_run(stores)).run.id
             runs: set[UUID] = set()
             brands: set[str] = set()
             while run_id not in runs or "nike" not in brands:
@@ -334,45 +332,43 @@ class CatalogueContract:
                 runs |= news.runs.keys()
                 brands |= news.brands
 
-    async def test_brands_and_runs_are_found_together(self, catalogue: Catalogue) -> None:
-        run = await catalogue.run((await open_run(catalogue)).run.id)
-        other = await catalogue.run((await open_run(catalogue, "adidas")).run.id)
-        found = await catalogue.brands_of(["nike", "nobody"], [other.id, uuid4()])
+    async def test_brands_and_runs_are_found_together(self, stores: Stores) -> None:
+        run = await stores.runs.run((await open_run(stores)).run.id)
+        other = await stores.runs.run((await open_run(stores, "adidas")).run.id)
+        found = await stores.brands.brands_of(["nike", "nobody"], [other.id, uuid4()])
         assert [brand.name for brand in found] == ["adidas", "nike"]
         assert [brand.latest for brand in found] == [other, run]
-        assert await catalogue.brands_of([], []) == []
-        assert await catalogue.runs_of([run.id, uuid4()]) == [run]
+        assert await stores.brands.brands_of([], []) == []
+        assert await stores.runs.runs_of([run.id, uuid4()]) == [run]
 
-    async def test_g7_a_brands_version_grows_with_its_newest_run(
-        self, catalogue: Catalogue
-    ) -> None:
+    async def test_g7_a_brands_version_grows_with_its_newest_run(self, stores: Stores) -> None:
         versions = []
         for _ in range(2):
-            run_id = (await open_run(catalogue)).run.id
-            versions.append((await catalogue.brand("nike")).version)
-            await catalogue.pause(run_id, paused=True)
-            versions.append((await catalogue.brand("nike")).version)
-            await catalogue.cancel(run_id)
-            versions.append((await catalogue.brand("nike")).version)
+            run_id = (await open_run(stores)).run.id
+            versions.append((await stores.brands.brand("nike")).version)
+            await stores.runs.pause(run_id, paused=True)
+            versions.append((await stores.brands.brand("nike")).version)
+            await stores.runs.cancel(run_id)
+            versions.append((await stores.brands.brand("nike")).version)
         assert versions == sorted(versions)
         assert len(set(versions)) >= 5
 
-    async def test_g7_the_timeline_has_every_seq_once(self, catalogue: Catalogue) -> None:
-        run = await committed(catalogue)
-        events = await catalogue.timeline(run.id, after=0, limit=100)
+    async def test_g7_the_timeline_has_every_seq_once(self, stores: Stores) -> None:
+        run = await committed(stores)
+        events = await stores.runs.timeline(run.id, after=0, limit=100)
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         assert [event.kind for event in events] == ["opened", "page", "sealed", "committed"]
-        assert await catalogue.timeline(run.id, after=2, limit=1) == events[2:3]
+        assert await stores.runs.timeline(run.id, after=2, limit=1) == events[2:3]
 
-    async def test_dead_letters_are_kept_once(self, catalogue: Catalogue) -> None:
+    async def test_dead_letters_are_kept_once(self, stores: Stores) -> None:
         letter = DeadLetter("url-process-queue", "m", {"a": 1}, {"h": "v"}, "why", None)
-        await catalogue.bury(letter)
-        await catalogue.bury(letter)
-        ((_, kept),) = await catalogue.dead_letters(limit=10)
+        await stores.dead_letters.bury(letter)
+        await stores.dead_letters.bury(letter)
+        ((_, kept),) = await stores.dead_letters.dead_letters(limit=10)
         assert kept == letter
 
-    async def test_unknown_names_are_told(self, catalogue: Catalogue) -> None:
+    async def test_unknown_names_are_told(self, stores: Stores) -> None:
         with pytest.raises(RunNotFound):
-            await catalogue.run(uuid4())
+            await stores.runs.run(uuid4())
         with pytest.raises(BrandNotFound):
-            await catalogue.brand("nobody")
+            await stores.brands.brand("nobody")

@@ -5,34 +5,33 @@ from __future__ import annotations
 import numpy as np
 
 from tests.contract.catalogue_contract import committed
+from triptych.ai.ai_store import AssetVectors, BrandCells, Marks
 from triptych.model import AiState, Insight, Run
-from triptych.ports import AssetVectors, BrandCells, Catalogue, Marks
+from triptych.wiring.stores import Stores
 
 
 class InsightsContract:
     """Claimed once a commit, published whole, and read by the brands beside it."""
 
-    async def test_g5_ai_happens_once_a_commit(self, catalogue: Catalogue) -> None:
-        old = await committed(catalogue)
-        new = await committed(catalogue)
-        assert await catalogue.begin_ai("nike", old.id) is None
-        assert (await catalogue.run(old.id)).ai_state is AiState.SUPERSEDED
-        claimed = await catalogue.begin_ai("nike", new.id)
+    async def test_g5_ai_happens_once_a_commit(self, stores: Stores) -> None:
+        old = await committed(stores)
+        new = await committed(stores)
+        assert await stores.ai.begin_ai("nike", old.id) is None
+        assert (await stores.runs.run(old.id)).ai_state is AiState.SUPERSEDED
+        claimed = await stores.ai.begin_ai("nike", new.id)
         assert claimed is not None
         insights = [Insight("duplicates", {"groups": []}, seconds=0.5), Insight("x", None, "boom")]
-        assert await catalogue.finish_ai(new.id, insights)
-        assert not await catalogue.finish_ai(new.id, [])
-        assert await catalogue.begin_ai("nike", new.id) is None
-        assert list(await catalogue.insights(new.id)) == insights
-        ended = await catalogue.run(new.id)
+        assert await stores.ai.finish_ai(new.id, insights)
+        assert not await stores.ai.finish_ai(new.id, [])
+        assert await stores.ai.begin_ai("nike", new.id) is None
+        assert list(await stores.snapshots.insights(new.id)) == insights
+        ended = await stores.runs.run(new.id)
         assert (ended.ai_state, ended.ai_reason) == (AiState.DONE, "failed steps: x")
 
-    async def test_marks_and_vectors_are_published_with_the_insights(
-        self, catalogue: Catalogue
-    ) -> None:
-        first = await committed(catalogue)
-        assert await catalogue.earlier_ai(first.id) is None
-        assets = await catalogue.assets(first.id, after=None, limit=10)
+    async def test_marks_and_vectors_are_published_with_the_insights(self, stores: Stores) -> None:
+        first = await committed(stores)
+        assert await stores.ai.earlier_ai(first.id) is None
+        assets = await stores.snapshots.assets(first.id, after=None, limit=10)
         keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8).reshape(-1, 16)
         marks = Marks(
             keys,
@@ -45,16 +44,16 @@ class InsightsContract:
         )
         space = AssetVectors("space", keys[:2], np.eye(2, 8, dtype=np.float16))
         for _ in range(2):  # Again by a stranger's message: it replaces what was there.
-            assert await catalogue.begin_ai("nike", None)
-            await catalogue.note_ai(first.id, {"step": "x", "share": 0.5})
-            assert (await catalogue.run(first.id)).ai_progress == {"step": "x", "share": 0.5}
+            assert await stores.ai.begin_ai("nike", None)
+            await stores.ai.note_ai(first.id, {"step": "x", "share": 0.5})
+            assert (await stores.runs.run(first.id)).ai_progress == {"step": "x", "share": 0.5}
             insights = [Insight("x", {"n": 1})]
-            assert await catalogue.finish_ai(first.id, insights, marks=marks, vectors=[space])
-        assert (await catalogue.run(first.id)).ai_progress == {}
-        await catalogue.note_ai(first.id, {"step": "late"})
-        assert (await catalogue.run(first.id)).ai_progress == {}
-        second = await committed(catalogue, content="new")
-        published = await catalogue.earlier_ai(second.id)
+            assert await stores.ai.finish_ai(first.id, insights, marks=marks, vectors=[space])
+        assert (await stores.runs.run(first.id)).ai_progress == {}
+        await stores.ai.note_ai(first.id, {"step": "late"})
+        assert (await stores.runs.run(first.id)).ai_progress == {}
+        second = await committed(stores, content="new")
+        published = await stores.ai.earlier_ai(second.id)
         assert published is not None
         assert (published.run_id, list(published.insights)) == (first.id, insights)
         assert published.marks.keys.tolist() == keys[:4].tolist(), "of the last nothing was said"
@@ -62,28 +61,28 @@ class InsightsContract:
         assert published.marks.values["tags"] == [["x", "y"], [], None, ["z"]]
 
     async def test_brands_are_read_in_the_cells_that_describe_their_present_snapshots(
-        self, catalogue: Catalogue
+        self, stores: Stores
     ) -> None:
         async def describe(brand: str, content: str) -> Run:
-            run = await committed(catalogue, content=content, brand=brand)
-            assets = await catalogue.assets(run.id, after=None, limit=2)
+            run = await committed(stores, content=content, brand=brand)
+            assets = await stores.snapshots.assets(run.id, after=None, limit=2)
             keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8)
             space = AssetVectors("cells", keys.reshape(-1, 16), np.eye(2, 8, dtype=np.float16))
             cells = [{"key": asset.key.hex(), "size": 3} for asset in assets]
-            await catalogue.begin_ai(brand, run.id)
+            await stores.ai.begin_ai(brand, run.id)
             insights = [Insight("across", {"cells": cells})]
-            assert await catalogue.finish_ai(run.id, insights, vectors=[space])
+            assert await stores.ai.finish_ai(run.id, insights, vectors=[space])
             return run
 
         await describe("adidas", "old")
         adidas = await describe("adidas", "new")
         await describe("nike", "same")
         puma = await describe("puma", "same")
-        await committed(catalogue, brand="undescribed")
+        await committed(stores, brand="undescribed")
 
         async def page(after: str | None, limit: int, step: str = "across") -> list[BrandCells]:
             return list(
-                await catalogue.brand_cells(step, "cells", besides="nike", after=after, limit=limit)
+                await stores.ai.brand_cells(step, "cells", besides="nike", after=after, limit=limit)
             )
 
         first, second = await page(None, 1), await page("adidas", 9)

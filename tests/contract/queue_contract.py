@@ -15,7 +15,7 @@ from triptych.messages import (
     Message,
     dead_letter_queue,
 )
-from triptych.ports import Queue
+from triptych.queues.queue import Queue
 
 MAX_RECEIVES = 3
 """The fixture's ``max_receives``."""

@@ -1,6 +1,6 @@
 """What every adapter must do for search: nearest in a snapshot and across brands, and the index.
 
-A subclass gives the fixture ``catalogue``.
+A subclass gives the fixture ``stores``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import numpy.typing as npt
 import pytest
 
 from tests.contract.catalogue_contract import POLICY
+from triptych.ai.ai_store import Marks
 from triptych.errors import AssetNotFound, BadInput, RunNotFound, SearchUnavailable
-from triptych.model import Colour, Insight, ItemResult, NewItem, Run, RunKind, Staged
-from triptych.ports import AssetFilter, Catalogue, Hits, Marks, NearColour, Nearest
 from triptych.gather.urls import item_key
+from triptych.model import Colour, Insight, ItemResult, NewItem, Run, RunKind, Staged
+from triptych.snapshots.search_store import Hits, Nearest
+from triptych.snapshots.snapshot_store import AssetFilter, NearColour
+from triptych.wiring.stores import Stores
 
 DIMENSION = 8
 LIMIT = 10_000
@@ -41,7 +44,7 @@ def drawn(count: int, seed: int, dimension: int = DIMENSION) -> Vectors:
 
 
 async def commit_vectors(
-    catalogue: Catalogue,
+    stores: Stores,
     brand: str,
     vectors: Vectors | Sequence[Vectors | None],
     *,
@@ -51,12 +54,12 @@ async def commit_vectors(
 ) -> Run:
     """Commit a snapshot whose asset ``n``, at ``https://x/n``, has vector ``n``."""
     run_id = uuid4()
-    await catalogue.open_run(
+    await stores.runs.open_run(
         brand, run_id=run_id, kind=RunKind.FULL, source=None, policy=POLICY, owe_gather=False
     )
     urls = [f"https://x/{number}" for number in range(len(vectors))]
     rows = [NewItem(item_key(url), url, {"alt": f"About {url}"}) for url in urls]
-    await catalogue.expect(run_id, rows, cursor=None, limit=LIMIT)
+    await stores.runs.expect(run_id, rows, cursor=None, limit=LIMIT)
     results = []
     for number, (row, vector) in enumerate(zip(rows, vectors, strict=True)):
         shown = "none" if vector is None else vector.tobytes().hex()
@@ -74,21 +77,21 @@ async def commit_vectors(
             colours=(Colour(0xFF0000 if number % 2 else 0x0000FF, 1.0),),
         )
         results.append(ItemResult(row.key, staged))
-    await catalogue.settle(run_id, results, limit=LIMIT)
-    await catalogue.seal(run_id)
-    return await catalogue.commit(run_id)
+    await stores.runs.settle(run_id, results, limit=LIMIT)
+    await stores.runs.seal(run_id)
+    return await stores.runs.commit(run_id)
 
 
-async def mark(catalogue: Catalogue, run: Run, urls: Sequence[str], **values: list[Any]) -> None:
-    await catalogue.begin_ai(run.brand, run.id)
+async def mark(stores: Stores, run: Run, urls: Sequence[str], **values: list[Any]) -> None:
+    await stores.ai.begin_ai(run.brand, run.id)
     keys = np.frombuffer(b"".join(item_key(url) for url in urls), np.uint8).reshape(-1, 16)
     insights = [Insight("marks", {})]
-    assert await catalogue.finish_ai(run.id, insights, marks=Marks(keys, values))
+    assert await stores.ai.finish_ai(run.id, insights, marks=Marks(keys, values))
 
 
-async def index_all(catalogue: Catalogue, *, limit: int = 100) -> int:
+async def index_all(stores: Stores, *, limit: int = 100) -> int:
     rounds = 0
-    while await catalogue.index_some(limit=limit):
+    while await stores.search.index_some(limit=limit):
         rounds += 1
         assert rounds < 1000
     return rounds
@@ -109,44 +112,42 @@ def places(hits: Hits) -> set[tuple[str, str]]:
 class SearchContract:
     """Exact in a snapshot; across brands whatever the index has come to."""
 
-    async def test_the_nearest_come_first_and_exactly(self, catalogue: Catalogue) -> None:
+    async def test_the_nearest_come_first_and_exactly(self, stores: Stores) -> None:
         vectors = drawn(200, seed=1)
-        run = await commit_vectors(catalogue, "nike", vectors)
+        run = await commit_vectors(stores, "nike", vectors)
         wanted = drawn(1, seed=2)[0]
-        hits = await catalogue.nearest_in(run.id, nearest(wanted, 20))
+        hits = await stores.search.nearest_in(run.id, nearest(wanted, 20))
         cosines = vectors.astype(np.float16).astype(np.float32) @ wanted
         assert urls(hits) == [str(n) for n in np.argsort(-cosines)[:20]]
         assert hits.exact
         assert hits.rows[0].similarity == pytest.approx(float(cosines.max()), abs=2e-3)
         assert hits.rows[0].asset.embedding is None
 
-    async def test_models_are_never_mixed(self, catalogue: Catalogue) -> None:
-        run = await commit_vectors(catalogue, "nike", drawn(5, seed=1))
-        await commit_vectors(catalogue, "puma", drawn(5, 2, dimension=16), model="other")
-        await index_all(catalogue)
-        assert not (await catalogue.nearest_in(run.id, nearest(axis(0), model="other"))).rows
-        assert places(await catalogue.nearest_anywhere(nearest(axis(0), 20))) == {
+    async def test_models_are_never_mixed(self, stores: Stores) -> None:
+        run = await commit_vectors(stores, "nike", drawn(5, seed=1))
+        await commit_vectors(stores, "puma", drawn(5, 2, dimension=16), model="other")
+        await index_all(stores)
+        assert not (await stores.search.nearest_in(run.id, nearest(axis(0), model="other"))).rows
+        assert places(await stores.search.nearest_anywhere(nearest(axis(0), 20))) == {
             ("nike", str(n)) for n in range(5)
         }
-        found = await catalogue.nearest_anywhere(nearest(axis(3, 16), 20, model="other"))
+        found = await stores.search.nearest_anywhere(nearest(axis(3, 16), 20, model="other"))
         assert places(found) == {("puma", str(n)) for n in range(5)}
-        assert not (await catalogue.nearest_anywhere(nearest(axis(0), model="unknown"))).rows
-        assert list(await catalogue.models_of(run.id)) == ["m"]
-        assert list(await catalogue.models()) == ["m", "other"]
+        assert not (await stores.search.nearest_anywhere(nearest(axis(0), model="unknown"))).rows
+        assert list(await stores.search.models_of(run.id)) == ["m"]
+        assert list(await stores.search.models()) == ["m", "other"]
 
-    async def test_a_vector_of_another_length_is_refused(self, catalogue: Catalogue) -> None:
-        await commit_vectors(catalogue, "nike", drawn(5, seed=1))
-        await index_all(catalogue)
+    async def test_a_vector_of_another_length_is_refused(self, stores: Stores) -> None:
+        await commit_vectors(stores, "nike", drawn(5, seed=1))
+        await index_all(stores)
         with pytest.raises(BadInput, match="16 numbers, and m gives 8"):
-            await catalogue.nearest_anywhere(nearest(axis(0, 16)))
+            await stores.search.nearest_anywhere(nearest(axis(0, 16)))
 
-    async def test_filters_hold_in_one_brand_and_in_all(self, catalogue: Catalogue) -> None:
+    async def test_filters_hold_in_one_brand_and_in_all(self, stores: Stores) -> None:
         types = ["image/png", "image/svg+xml"] * 4
-        run = await commit_vectors(
-            catalogue, "nike", np.eye(8, dtype=np.float32), media_types=types
-        )
+        run = await commit_vectors(stores, "nike", np.eye(8, dtype=np.float32), media_types=types)
         await mark(
-            catalogue,
+            stores,
             run,
             [f"https://x/{n}" for n in range(8)],
             tags=[["shoe", "red"], ["shoe"], None, ["hat"], None, None, None, ["red"]],
@@ -155,7 +156,7 @@ class SearchContract:
             look=["photograph", "logo", None, None, None, None, None, None],
             outlier=[0.1, 0.5, 0.9, None, None, None, None, None],
         )
-        await index_all(catalogue)
+        await index_all(stores)
         for matching, expected in [
             (AssetFilter(), "01234567"),
             (AssetFilter(media_type="image/svg+xml"), "1357"),
@@ -174,101 +175,101 @@ class SearchContract:
             (AssetFilter(tag="shoe", cluster="a", duplicated=False), "1"),
         ]:
             wanted = nearest(unit([8, 7, 6, 5, 4, 3, 2, 1]), 20, matching=matching)
-            assert urls(await catalogue.nearest_in(run.id, wanted)) == list(expected), matching
-            anywhere = await catalogue.nearest_anywhere(wanted)
+            assert urls(await stores.search.nearest_in(run.id, wanted)) == list(expected), matching
+            anywhere = await stores.search.nearest_anywhere(wanted)
             assert urls(anywhere) == list(expected), matching
-            page = await catalogue.assets_slice(run.id, matching, after=b"", limit=20)
+            page = await stores.snapshots.assets_slice(run.id, matching, after=b"", limit=20)
             assert sorted(a.url[-1] for a in page.rows) == list(expected), matching
 
-    async def test_the_asset_asked_about_is_left_out(self, catalogue: Catalogue) -> None:
-        run = await commit_vectors(catalogue, "nike", np.eye(8, dtype=np.float32))
-        await commit_vectors(catalogue, "puma", np.eye(8, dtype=np.float32)[:1])
-        await index_all(catalogue)
+    async def test_the_asset_asked_about_is_left_out(self, stores: Stores) -> None:
+        run = await commit_vectors(stores, "nike", np.eye(8, dtype=np.float32))
+        await commit_vectors(stores, "puma", np.eye(8, dtype=np.float32)[:1])
+        await index_all(stores)
         key = item_key("https://x/0")
-        found = await catalogue.embedding_of("nike", key)
+        found = await stores.search.embedding_of("nike", key)
         assert found is not None
         assert found[0] == "m"
         np.testing.assert_array_equal(found[1], axis(0))
         wanted = nearest(found[1], 1, without=("nike", key))
-        assert urls(await catalogue.nearest_in(run.id, wanted)) != ["0"]
-        assert places(await catalogue.nearest_anywhere(wanted)) == {("puma", "0")}
+        assert urls(await stores.search.nearest_in(run.id, wanted)) != ["0"]
+        assert places(await stores.search.nearest_anywhere(wanted)) == {("puma", "0")}
 
-    async def test_what_has_no_embedding_is_not_found_and_says_so(
-        self, catalogue: Catalogue
-    ) -> None:
-        run = await commit_vectors(catalogue, "nike", [axis(0), None])
-        await index_all(catalogue)
-        assert urls(await catalogue.nearest_in(run.id, nearest(axis(1)))) == ["0"]
-        assert urls(await catalogue.nearest_anywhere(nearest(axis(1)))) == ["0"]
-        assert await catalogue.embedding_of("nike", item_key("https://x/1")) is None
-        assert await catalogue.embedding_of("nike", item_key("https://x/1"), run_id=run.id) is None
+    async def test_what_has_no_embedding_is_not_found_and_says_so(self, stores: Stores) -> None:
+        run = await commit_vectors(stores, "nike", [axis(0), None])
+        await index_all(stores)
+        assert urls(await stores.search.nearest_in(run.id, nearest(axis(1)))) == ["0"]
+        assert urls(await stores.search.nearest_anywhere(nearest(axis(1)))) == ["0"]
+        assert await stores.search.embedding_of("nike", item_key("https://x/1")) is None
+        assert (
+            await stores.search.embedding_of("nike", item_key("https://x/1"), run_id=run.id) is None
+        )
         with pytest.raises(AssetNotFound):
-            await catalogue.embedding_of("nike", item_key("https://x/2"))
+            await stores.search.embedding_of("nike", item_key("https://x/2"))
         with pytest.raises(RunNotFound):
-            await catalogue.nearest_in(uuid4(), nearest(axis(1)))
+            await stores.search.nearest_in(uuid4(), nearest(axis(1)))
         with pytest.raises(RunNotFound):
-            await catalogue.embedding_of("nike", item_key("https://x/1"), run_id=uuid4())
+            await stores.search.embedding_of("nike", item_key("https://x/1"), run_id=uuid4())
 
-    async def test_the_index_follows_the_snapshots(self, catalogue: Catalogue) -> None:
+    async def test_the_index_follows_the_snapshots(self, stores: Stores) -> None:
         old = np.eye(8, dtype=np.float32)
-        await commit_vectors(catalogue, "nike", old)
-        assert await catalogue.unindexed_brands() == 1
-        assert not (await catalogue.nearest_anywhere(nearest(axis(0)))).rows
-        await index_all(catalogue, limit=3)
-        assert await catalogue.unindexed_brands() == 0
+        await commit_vectors(stores, "nike", old)
+        assert await stores.search.unindexed_brands() == 1
+        assert not (await stores.search.nearest_anywhere(nearest(axis(0)))).rows
+        await index_all(stores, limit=3)
+        assert await stores.search.unindexed_brands() == 0
         # Asset 0 has changed, 6 and 7 are gone: what is stale is not found, even before the index
         # knows, and what stayed is.
         new = old[:6].copy()
         new[0] = -axis(0)
-        await commit_vectors(catalogue, "nike", new)
+        await commit_vectors(stores, "nike", new)
         everything = nearest(unit(np.ones(8)), 20)
-        assert sorted(urls(await catalogue.nearest_anywhere(everything))) == list("12345")
-        await index_all(catalogue, limit=4)
-        assert sorted(urls(await catalogue.nearest_anywhere(everything))) == list("012345")
-        assert not await catalogue.index_some(limit=4)
+        assert sorted(urls(await stores.search.nearest_anywhere(everything))) == list("12345")
+        await index_all(stores, limit=4)
+        assert sorted(urls(await stores.search.nearest_anywhere(everything))) == list("012345")
+        assert not await stores.search.index_some(limit=4)
 
-    async def test_an_embedding_of_another_model_takes_the_olds_place(
-        self, catalogue: Catalogue
-    ) -> None:
-        await commit_vectors(catalogue, "nike", drawn(5, 1))
-        await index_all(catalogue)
-        await commit_vectors(catalogue, "nike", drawn(5, 2, dimension=16), model="newer")
-        assert not (await catalogue.nearest_anywhere(nearest(axis(0)))).rows
-        await index_all(catalogue)
-        assert not (await catalogue.nearest_anywhere(nearest(axis(0)))).rows
-        found = await catalogue.nearest_anywhere(nearest(axis(0, 16), 9, model="newer"))
+    async def test_an_embedding_of_another_model_takes_the_olds_place(self, stores: Stores) -> None:
+        await commit_vectors(stores, "nike", drawn(5, 1))
+        await index_all(stores)
+        await commit_vectors(stores, "nike", drawn(5, 2, dimension=16), model="newer")
+        assert not (await stores.search.nearest_anywhere(nearest(axis(0)))).rows
+        await index_all(stores)
+        assert not (await stores.search.nearest_anywhere(nearest(axis(0)))).rows
+        found = await stores.search.nearest_anywhere(nearest(axis(0, 16), 9, model="newer"))
         assert len(found.rows) == 5
 
-    async def test_a_deleted_brand_leaves_the_index(self, catalogue: Catalogue) -> None:
-        await commit_vectors(catalogue, "nike", drawn(5, 1))
-        await index_all(catalogue)
-        await catalogue.begin_deletion("nike")
-        assert not (await catalogue.nearest_anywhere(nearest(axis(0)))).rows
-        while not await catalogue.delete_brand("nike", limit=100):
+    async def test_a_deleted_brand_leaves_the_index(self, stores: Stores) -> None:
+        await commit_vectors(stores, "nike", drawn(5, 1))
+        await index_all(stores)
+        await stores.brands.begin_deletion("nike")
+        assert not (await stores.search.nearest_anywhere(nearest(axis(0)))).rows
+        while not await stores.retention.delete_brand("nike", limit=100):
             pass
-        assert await index_all(catalogue, limit=2) == 3
-        assert not await catalogue.index_some(limit=2)
+        assert await index_all(stores, limit=2) == 3
+        assert not await stores.search.index_some(limit=2)
 
-    async def test_brands_take_turns_in_the_index(self, catalogue: Catalogue) -> None:
-        await commit_vectors(catalogue, "large", drawn(50, 1))
-        await commit_vectors(catalogue, "small", drawn(1, 2))
+    async def test_brands_take_turns_in_the_index(self, stores: Stores) -> None:
+        await commit_vectors(stores, "large", drawn(50, 1))
+        await commit_vectors(stores, "small", drawn(1, 2))
         for _ in range(3):
-            assert await catalogue.index_some(limit=5)
-        found = await catalogue.nearest_anywhere(nearest(axis(0), 100))
+            assert await stores.search.index_some(limit=5)
+        found = await stores.search.nearest_anywhere(nearest(axis(0), 100))
         assert "small" in {hit.asset.brand for hit in found.rows}
         assert len(found.rows) < 51
 
-    async def test_indexers_do_not_get_in_each_others_way(self, catalogue: Catalogue) -> None:
-        await commit_vectors(catalogue, "nike", drawn(60, 1))
-        await asyncio.gather(*(index_all(catalogue, limit=7) for _ in range(4)))
-        await index_all(catalogue)
-        found = await catalogue.nearest_anywhere(nearest(axis(0), 100))
+    async def test_indexers_do_not_get_in_each_others_way(self, stores: Stores) -> None:
+        await commit_vectors(stores, "nike", drawn(60, 1))
+        await asyncio.gather(*(index_all(stores, limit=7) for _ in range(4)))
+        await index_all(stores)
+        found = await stores.search.nearest_anywhere(nearest(axis(0), 100))
         assert len(places(found)) == len(found.rows) == 60
 
-    async def test_what_takes_too_long_is_given_up(self, catalogue: Catalogue) -> None:
-        run = await commit_vectors(catalogue, "nike", drawn(3000, 1))
+    async def test_what_takes_too_long_is_given_up(self, stores: Stores) -> None:
+        run = await commit_vectors(stores, "nike", drawn(3000, 1))
         hard = AssetFilter(text="nothing has this", colour=NearColour(1, 1))
         with pytest.raises(SearchUnavailable, match=r"longer than 0\.001 s"):
-            await catalogue.nearest_in(run.id, nearest(axis(0), deadline_s=0.001, matching=hard))
+            await stores.search.nearest_in(
+                run.id, nearest(axis(0), deadline_s=0.001, matching=hard)
+            )
         # The connection is as good as before.
-        assert len((await catalogue.nearest_in(run.id, nearest(axis(0)))).rows) == 3
+        assert len((await stores.search.nearest_in(run.id, nearest(axis(0)))).rows) == 3

@@ -18,8 +18,8 @@ from aiohttp import web
 from aws_local.emulator import REGION
 
 from triptych.database.rds import connection_arguments
-from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.objects import open_store
+from triptych.queues.sqs.sqs_client import AwsClient
 
 LEFT_S = 60
 """Of the credentials given out: less than what any of the libraries waits for before it renews."""

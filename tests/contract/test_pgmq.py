@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.contract.queue_contract import MAX_RECEIVES, PATIENCE_S, QueueContract, take
-from triptych.queues.pgmq import PgmqQueue
 from triptych.database.session import Database
 from triptych.errors import QueueUnavailable
 from triptych.messages import URL_QUEUE
+from triptych.queues.pgmq import PgmqQueue
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Postgres keeps the contract of the port Catalogue, and what is Postgres' own."""
+"""Postgres keeps the contract of the port Stores, and what is Postgres' own."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.contract.search_contract import (
     nearest,
     urls,
 )
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.database.migrate import migrate, migrations
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable
+from triptych.wiring.stores import Stores, postgres_stores
 
 PATIENCE_S = 30.0
 
@@ -39,28 +39,28 @@ async def database(migrated_dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def catalogue(database: Database) -> PostgresCatalogue:
-    return PostgresCatalogue(database, run_cap_s=3600)
+def stores(database: Database) -> Stores:
+    return postgres_stores(database, run_cap_s=3600)
 
 
-class TestPostgresCatalogue(CatalogueContract):
+class TestPostgresStores(CatalogueContract):
     async def test_wrong_counters_are_repaired_from_the_rows(
-        self, catalogue: PostgresCatalogue, database: Database
+        self, stores: Stores, database: Database
     ) -> None:
-        run_id = (await open_run(catalogue)).run.id
+        run_id = (await open_run(stores)).run.id
         await database.fetch("update runs set expected = 9, done = 9, sealed = true")
-        run = await catalogue.commit(run_id)
+        run = await stores.runs.commit(run_id)
         assert (run.expected, run.done, run.added) == (0, 0, 0)
 
     async def test_g7_a_listener_catches_up_after_its_connection_is_cut(
-        self, catalogue: PostgresCatalogue, database: Database
+        self, stores: Stores, database: Database
     ) -> None:
-        async with catalogue.changes() as changed:
+        async with stores.changes.changes() as changed:
             await database.fetch(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
                 " where application_name = 'triptych-listen' and datname = current_database()"
             )
-            run_id = (await open_run(catalogue)).run.id
+            run_id = (await open_run(stores)).run.id
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
 
 
@@ -81,11 +81,11 @@ class TestPostgresSearch(SearchContract):
         "point", ["index_page", "unindex_page", "note_indexed", "commit", "committed"]
     )
     async def test_g4_an_indexer_killed_anywhere_leaves_what_the_next_goes_on_from(
-        self, catalogue: PostgresCatalogue, migrated_dsn: str, point: str
+        self, stores: Stores, migrated_dsn: str, point: str
     ) -> None:
         vectors = drawn(20, 1)
-        await commit_vectors(catalogue, "nike", vectors)
-        await catalogue.index_some(limit=6)
+        await commit_vectors(stores, "nike", vectors)
+        await stores.search.index_some(limit=6)
 
         def crash(reached: str) -> None:
             if reached == point:
@@ -94,33 +94,31 @@ class TestPostgresSearch(SearchContract):
         dying = Database(migrated_dsn, hook=crash)
         try:
             with pytest.raises(Crash):
-                await PostgresCatalogue(dying, run_cap_s=3600).index_some(limit=6)
+                await postgres_stores(dying, run_cap_s=3600).search.index_some(limit=6)
         finally:
             await dying.close()
-        assert await catalogue.unindexed_brands() == 1
-        await index_all(catalogue, limit=6)
-        found = await catalogue.nearest_anywhere(nearest(vectors[0], 100))
+        assert await stores.search.unindexed_brands() == 1
+        await index_all(stores, limit=6)
+        found = await stores.search.nearest_anywhere(nearest(vectors[0], 100))
         assert sorted(map(int, urls(found))) == list(range(20))
 
-    async def test_long_embeddings_are_searched_without_an_index(
-        self, catalogue: PostgresCatalogue
-    ) -> None:
-        await commit_vectors(catalogue, "nike", drawn(5, 1, dimension=4100))
-        await index_all(catalogue)
-        found = await catalogue.nearest_anywhere(nearest(drawn(5, 1, dimension=4100)[2], 1))
+    async def test_long_embeddings_are_searched_without_an_index(self, stores: Stores) -> None:
+        await commit_vectors(stores, "nike", drawn(5, 1, dimension=4100))
+        await index_all(stores)
+        found = await stores.search.nearest_anywhere(nearest(drawn(5, 1, dimension=4100)[2], 1))
         assert (urls(found), found.exact) == (["2"], True)
 
     async def test_the_walk_finds_nearly_all_that_looking_at_everything_finds(
-        self, catalogue: PostgresCatalogue, database: Database
+        self, stores: Stores, database: Database
     ) -> None:
         vectors = drawn(3000, 1, dimension=16)
-        run = await commit_vectors(catalogue, "nike", vectors)
-        await index_all(catalogue, limit=1000)
+        run = await commit_vectors(stores, "nike", vectors)
+        await index_all(stores, limit=1000)
         await database.fetch("analyze")
         found = 0
         for wanted in drawn(20, 2, dimension=16):
-            exact = urls(await catalogue.nearest_in(run.id, nearest(wanted, 10)))
-            walked = await catalogue.nearest_anywhere(nearest(wanted, 10))
+            exact = urls(await stores.search.nearest_in(run.id, nearest(wanted, 10)))
+            walked = await stores.search.nearest_anywhere(nearest(wanted, 10))
             found += len(set(exact) & set(urls(walked)))
         assert found >= 0.95 * 200
 
@@ -137,13 +135,13 @@ async def test_migrations_are_applied_once_by_whoever_comes_first(fresh_dsn: str
 
 async def test_check_tells_an_empty_and_a_newer_schema(fresh_dsn: str) -> None:
     database = Database(fresh_dsn)
-    catalogue = PostgresCatalogue(database, run_cap_s=1)
+    stores = postgres_stores(database, run_cap_s=1)
     try:
         with pytest.raises(DatabaseUnavailable, match=r"lacks 0001_catalogue.*triptych migrate"):
-            await catalogue.check()
+            await stores.check()
         await migrate(database)
         await database.fetch("insert into schema_migrations values ('9999_future')")
         with pytest.raises(DatabaseUnavailable, match=r"newer than this Triptych \(9999_future\)"):
-            await catalogue.check()
+            await stores.check()
     finally:
-        await catalogue.close()
+        await stores.close()

@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 from aws_local.emulator import HOST, PYTHON, REGION, Emulator, free_port
 
-from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.errors import StoreUnavailable
 from triptych.objects import open_store
+from triptych.queues.sqs.sqs_client import AwsClient
 
 BODY = b"content"
 SHA256 = hashlib.sha256(BODY).digest()

@@ -9,9 +9,6 @@ import pytest
 from aws_local.emulator import REGION, Emulator
 
 from tests.contract.queue_contract import HIDDEN_S, MAX_RECEIVES, PATIENCE_S, QueueContract, take
-from triptych.queues.sqs.sqs_client import AwsClient
-from triptych.queues.sqs.create import create_queues
-from triptych.queues.sqs.sqs_queue import SqsQueue
 from triptych.errors import QueueUnavailable
 from triptych.messages import (
     AI_QUEUE,
@@ -20,6 +17,9 @@ from triptych.messages import (
     Message,
     dead_letter_queue,
 )
+from triptych.queues.sqs.create import create_queues
+from triptych.queues.sqs.sqs_client import AwsClient
+from triptych.queues.sqs.sqs_queue import SqsQueue
 
 numbers = itertools.count(1)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triptych.messages import HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN, Message
 from triptych.queues.sqs.entries import (
     ATTRIBUTES_MAX,
     BATCH_BYTES,
@@ -24,7 +25,6 @@ from triptych.queues.sqs.entries import (
     fitting,
     group_id,
 )
-from triptych.messages import HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN, Message
 
 ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 """SendMessage, AWS' API reference."""

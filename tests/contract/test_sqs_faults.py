@@ -12,11 +12,11 @@ from aiohttp import web
 from aws_local.emulator import REGION, Emulator
 
 from tests.contract.queue_contract import HIDDEN_S, PATIENCE_S, numbered, take
+from triptych.errors import QueueUnavailable
+from triptych.messages import URL_QUEUE
 from triptych.queues.sqs import sqs_queue as sqs
 from triptych.queues.sqs.create import create_queues
 from triptych.queues.sqs.sqs_queue import SqsQueue
-from triptych.errors import QueueUnavailable
-from triptych.messages import URL_QUEUE
 
 numbers = itertools.count(1)
 BATCHES = {"SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from triptych.ports import Embedder, TextEncoder
+from triptych.embedders.embedder import Embedder
+from triptych.embedders.text_encoder import TextEncoder
 
 TEXTS = ["red", "a green thing", "flower", "blue"]
 ODD = [

@@ -18,10 +18,9 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.queues.pgmq import PgmqQueue
 from triptych.database.session import Database
 from triptych.errors import Conflict, RunEnded, RunNotFound
+from triptych.gather.urls import item_key
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Delivery, Headers
 from triptych.model import (
     ItemResult,
@@ -33,8 +32,9 @@ from triptych.model import (
     RunState,
     Staged,
 )
+from triptych.queues.pgmq import PgmqQueue
 from triptych.runs.registry import ActiveBrandRegistry
-from triptych.gather.urls import item_key
+from triptych.wiring.stores import postgres_stores
 
 WINDOW = 4
 URLS = [f"https://example.com/{number}" for number in range(12)]
@@ -91,10 +91,15 @@ class BarrierMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.fuse = Fuse()
         self.database = Database(self.dsn, pool_max=2, hook=self.fuse)
-        self.catalogue = PostgresCatalogue(self.database, run_cap_s=LONG_S)
+        self.stores = postgres_stores(self.database, run_cap_s=LONG_S)
         self.queue = PgmqQueue(self.database, max_receives=1000)
         self.registry = ActiveBrandRegistry(
-            self.catalogue, self.queue, window=WINDOW, policy=POLICY
+            self.stores.runs,
+            self.stores.brands,
+            self.stores.dead_letters,
+            self.queue,
+            window=WINDOW,
+            policy=POLICY,
         )
         self.brand = f"brand-{uuid4().hex[:8]}"
         self.held: list[Delivery] = []
@@ -124,7 +129,7 @@ class BarrierMachine(RuleBasedStateMachine):
             await self.database.fetch("select pgmq.purge_queue($1)", queue)
 
     async def active(self) -> Run | None:
-        newest = await self.catalogue.runs(self.brand, limit=1)
+        newest = await self.stores.runs.runs(self.brand, limit=1)
         if newest and newest[0].id not in self.run_ids:
             self.run_ids.append(newest[0].id)
         return newest[0] if newest and newest[0].state is RunState.ACTIVE else None
@@ -219,7 +224,7 @@ class BarrierMachine(RuleBasedStateMachine):
 
     @rule(after=crashes)
     def redrive(self, after: int | None) -> None:
-        newest = self.run(self.catalogue.runs(self.brand, limit=1))
+        newest = self.run(self.stores.runs.runs(self.brand, limit=1))
         if newest:
             self.crashing(after, lambda: self.registry.redrive(newest[0].id))
 
@@ -299,7 +304,7 @@ class BarrierMachine(RuleBasedStateMachine):
         """G1 and G7: versions only grow; the snapshot only ever moves to a committed run."""
         self.run(self.active())
         for run_id in self.run_ids:
-            run = self.run(self.catalogue.run(run_id))
+            run = self.run(self.stores.runs.run(run_id))
             assert run.version >= self.versions.get(run_id, 0)
             self.versions[run_id] = run.version
         rows = self.run(
@@ -307,7 +312,7 @@ class BarrierMachine(RuleBasedStateMachine):
         )
         current = rows[0]["current_run"] if rows else None
         if current != self.snapshot:
-            assert self.run(self.catalogue.run(current)).state is RunState.COMMITTED
+            assert self.run(self.stores.runs.run(current)).state is RunState.COMMITTED
         self.snapshot = current
 
     # --- and in the end ---
@@ -317,7 +322,7 @@ class BarrierMachine(RuleBasedStateMachine):
             self.run(self.drain())
         finally:
             self.run(self.queue.close())
-            self.run(self.catalogue.close())
+            self.run(self.stores.close())
             self.runner.close()
 
     async def drain(self) -> None:

@@ -10,13 +10,13 @@ from datetime import timedelta
 from uuid import UUID
 
 from tests.faults.barrier_machine import Fuse, result
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.queues.pgmq import PgmqQueue
 from triptych.database.session import Database
+from triptych.gather.source import Page, Row
 from triptych.messages import URL_QUEUE, Delivery
 from triptych.model import Policy, Run
-from triptych.ports import Page, Row
+from triptych.queues.pgmq import PgmqQueue
 from triptych.runs.registry import ActiveBrandRegistry
+from triptych.wiring.stores import Stores, postgres_stores
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
 HIDDEN_S = 3600.0
@@ -29,7 +29,7 @@ class Rig:
     """The spine without its edges: no fetching, no embedding."""
 
     database: Database
-    catalogue: PostgresCatalogue
+    stores: Stores
     queue: PgmqQueue
     registry: ActiveBrandRegistry
     fuse: Fuse = field(default_factory=Fuse)
@@ -50,11 +50,11 @@ class Rig:
             if mine:
                 await self.settle(mine)
             await self.queue.delete(deliveries)
-        return await self.catalogue.run(run_id)
+        return await self.stores.runs.run(run_id)
 
     async def kinds(self, run_id: UUID) -> Counter[str]:
         """Count the run's timeline by kind."""
-        events = await self.catalogue.timeline(run_id, after=0, limit=10_000)
+        events = await self.stores.runs.timeline(run_id, after=0, limit=10_000)
         return Counter(event.kind for event in events)
 
     async def waiting(self, queue: str) -> int:
@@ -82,15 +82,17 @@ class Rig:
 async def open_rig(dsn: str, *, window: int = WINDOW, max_receives: int = 10) -> AsyncIterator[Rig]:
     fuse = Fuse()
     database = Database(dsn, hook=fuse)
-    catalogue = PostgresCatalogue(database, run_cap_s=HIDDEN_S)
+    stores = postgres_stores(database, run_cap_s=HIDDEN_S)
     queue = PgmqQueue(database, max_receives=max_receives)
-    registry = ActiveBrandRegistry(catalogue, queue, window=window, policy=POLICY)
+    registry = ActiveBrandRegistry(
+        stores.runs, stores.brands, stores.dead_letters, queue, window=window, policy=POLICY
+    )
     try:
-        yield Rig(database, catalogue, queue, registry, fuse)
+        yield Rig(database, stores, queue, registry, fuse)
     finally:
         fuse.left = None
         await queue.close()
-        await catalogue.close()
+        await stores.close()
 
 
 class Listing:

@@ -93,7 +93,7 @@ async def test_g6_deletion_retention_and_reembedding_under_load(
     async with serving(migrated_dsn, tmp_path, **options) as api, working(api):
         storm = Storm(api)
         store = open_store("file:", tmp_path / "objects")
-        collector = Collector(api.catalogue, api.catalogue, store, AT_ONCE)
+        collector = Collector(api.stores.retention, api.stores.tasks, store, AT_ONCE)
         changing: list[Callable[[], Awaitable[None]]] = [
             lambda: storm.run_again("a", sources["a"], site),
             lambda: storm.run_again("b", sources["b"], site),

@@ -17,11 +17,11 @@ from aws_local.emulator import REGION
 
 from tests.faults.partition import Partition, open_partition
 from tests.faults.world import serve_pictures, write_manifest
-from triptych.database.session import Database
-from triptych.queues.sqs.sqs_queue import SqsQueue
 from triptych.client import Client, open_client
+from triptych.database.session import Database
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Delivery, Headers, Message
 from triptych.model import AiState, Run, RunState
+from triptych.queues.sqs.sqs_queue import SqsQueue
 
 pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("aws-shape")]
 

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.faults.barrier_machine import POLICY, BarrierMachine, staged
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.queues.pgmq import PgmqQueue
 from triptych.database.session import Database
-from triptych.model import Item, ItemResult, NewItem, RunState
-from triptych.runs.registry import ActiveBrandRegistry
 from triptych.gather.urls import item_key
+from triptych.model import Item, ItemResult, NewItem, RunState
+from triptych.queues.pgmq import PgmqQueue
+from triptych.runs.registry import ActiveBrandRegistry
+from triptych.wiring.stores import Stores, postgres_stores
 
 WORKERS = 8
 
@@ -50,15 +50,17 @@ async def race(dsn: str, seed: int) -> None:
     """Eight connections flush single items at once while the run is sealed: one commit."""
     rng = random.Random(seed)
     database = Database(dsn, pool_max=WORKERS)
-    catalogue = PostgresCatalogue(database, run_cap_s=3600)
+    stores = postgres_stores(database, run_cap_s=3600)
     queue = PgmqQueue(database, max_receives=10)
-    registry = ActiveBrandRegistry(catalogue, queue, window=10_000, policy=POLICY)
+    registry = ActiveBrandRegistry(
+        stores.runs, stores.brands, stores.dead_letters, queue, window=10_000, policy=POLICY
+    )
     try:
         opened = await registry.open(f"race-{uuid4().hex}")
         urls = [f"https://example.com/{number}" for number in range(25)]
         items = [NewItem(item_key(url), url, {}) for url in urls]
         run_id = opened.run.id
-        claimed = await catalogue.expect(run_id, items, cursor=None, limit=10_000)
+        claimed = await stores.runs.expect(run_id, items, cursor=None, limit=10_000)
         work: list[Item] = [*claimed, *rng.sample(list(claimed), 4)]
         rng.shuffle(work)
 
@@ -68,21 +70,21 @@ async def race(dsn: str, seed: int) -> None:
 
         tasks = [worker(work[number::WORKERS]) for number in range(WORKERS)]
         outcomes = await asyncio.gather(*tasks, registry.seal(run_id), return_exceptions=True)
-        await check_committed_once(catalogue, database, run_id, len(urls))
+        await check_committed_once(stores, database, run_id, len(urls))
         assert {type(outcome).__name__ for outcome in outcomes} <= {"NoneType", "Run", "RunEnded"}
     finally:
         await queue.close()
-        await catalogue.close()
+        await stores.close()
 
 
 async def check_committed_once(
-    catalogue: PostgresCatalogue, database: Database, run_id: UUID, assets: int
+    stores: Stores, database: Database, run_id: UUID, assets: int
 ) -> None:
-    run = await catalogue.run(run_id)
+    run = await stores.runs.run(run_id)
     assert run.state is RunState.COMMITTED
-    kinds = Counter(event.kind for event in await catalogue.timeline(run_id, after=0, limit=1000))
+    kinds = Counter(event.kind for event in await stores.runs.timeline(run_id, after=0, limit=1000))
     assert kinds["committed"] == 1
-    assert len(await catalogue.assets(run_id, after=None, limit=1000)) == assets
+    assert len(await stores.snapshots.assets(run_id, after=None, limit=1000)) == assets
     assert not await database.fetch("select 1 from staged where run_id = $1", run_id)
 
 

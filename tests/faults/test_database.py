@@ -15,12 +15,12 @@ import pytest
 from tests.faults.test_processes import MISSING, PATIENCE_S, URLS, check, open_scene, wait_for
 from tests.faults.world import Workers, environment, serve_pictures, write_manifest
 from triptych.database.migrate import migrate
-from triptych.embedded.server import EmbeddedPostgres
 from triptych.database.session import Database
+from triptych.embedded.server import EmbeddedPostgres
 from triptych.errors import DatabaseUnavailable
 from triptych.live.watch import watch
 from triptych.model import Run
-from triptych.ports import Reading
+from triptych.wiring.stores import Stores
 
 T = TypeVar("T")
 Strike = Callable[[EmbeddedPostgres], Awaitable[None]]
@@ -36,8 +36,8 @@ async def kill(server: EmbeddedPostgres) -> None:
     os.kill(server.pid, signal.SIGKILL)
 
 
-async def half_done(catalogue: Reading, run: Run) -> None:
-    async for state in watch(catalogue, run.id):
+async def half_done(stores: Stores, run: Run) -> None:
+    async for state in watch(stores.runs, stores.changes, run.id):
         if state.settled >= URLS // 4:
             return
 
@@ -62,7 +62,7 @@ async def test_g4_the_database_goes_away_in_the_middle_of_a_run(
             env = environment(server.dsn, data, dispatch_window=20, flush_items=5, flush_s=0.2)
             async with Workers(2, env, random.Random(1)):
                 opened = await scene.registry.open("nike", source=source)
-                await half_done(scene.catalogue, opened.run)
+                await half_done(scene.stores, opened.run)
                 await strike(server)
                 run = await patient(lambda: wait_for(scene, opened.run.id))
                 await patient(lambda: check(scene, [run]))

@@ -10,6 +10,8 @@ import pytest
 from tests.faults.barrier_machine import Crash, result
 from tests.faults.rig import Died, Listing, Rig, open_rig
 from triptych.errors import QueueUnavailable, RunEnded, RunNotFound
+from triptych.gather.phase import Gather
+from triptych.gather.source import Source
 from triptych.messages import (
     AI_QUEUE,
     GATHER_QUEUE,
@@ -19,8 +21,6 @@ from triptych.messages import (
     dead_letter_queue,
 )
 from triptych.model import AiState, Insight, Reason, Run, RunState
-from triptych.gather.phase import Gather
-from triptych.ports import Source
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.workers.dead_letter_consumer import DeadLetters
 
@@ -33,7 +33,13 @@ async def rig(migrated_dsn: str) -> AsyncIterator[Rig]:
 
 def gather(rig: Rig, source: Source) -> Gather:
     return Gather(
-        rig.catalogue, rig.registry, lambda _spec: source, default_source="manifest:x", page_rows=10
+        rig.stores.runs,
+        rig.stores.brands,
+        rig.stores.snapshots,
+        rig.registry,
+        lambda _spec: source,
+        default_source="manifest:x",
+        page_rows=10,
     )
 
 
@@ -43,7 +49,7 @@ async def gathered(rig: Rig, urls: int = 20, brand: str = "nike") -> Run:
     for delivery in await rig.take(GATHER_QUEUE):
         await gather(rig, Listing(urls)).handle(delivery)
         await rig.queue.delete([delivery])
-    return await rig.catalogue.run(opened.run.id)
+    return await rig.stores.runs.run(opened.run.id)
 
 
 @pytest.mark.parametrize("dies_behind", [0, 10, 20])
@@ -73,11 +79,11 @@ async def test_g3_strangers_gather_message_redelivered_opens_the_same_run(rig: R
     await rig.queue.extend([first], 0)
     (second,) = await rig.take(GATHER_QUEUE)
     await gather(rig, Listing(30)).handle(second)
-    (run,) = await rig.catalogue.runs("nike", limit=10)
+    (run,) = await rig.stores.runs.runs("nike", limit=10)
     assert (await rig.finish(run.id)).state is RunState.COMMITTED
 
     await gather(rig, Listing(30)).handle(second)
-    assert len(await rig.catalogue.runs("nike", limit=10)) == 1
+    assert len(await rig.stores.runs.runs("nike", limit=10)) == 1
 
 
 class HalfDeaf:
@@ -99,7 +105,9 @@ async def test_g4_send_to_the_next_queue_fails_partly(
     deaf = HalfDeaf(rig)
     opened = await healthy.open("nike")
     rig.registry = ActiveBrandRegistry(
-        rig.catalogue,
+        rig.stores.runs,
+        rig.stores.brands,
+        rig.stores.dead_letters,
         deaf,  # type: ignore[arg-type]
         window=500,
         policy=opened.run.policy,
@@ -126,11 +134,11 @@ async def test_g4_killed_between_flush_and_delete(rig: Rig) -> None:
     run = await gathered(rig)
     deliveries = await rig.take(URL_QUEUE)
     await rig.settle(deliveries)
-    before = await rig.catalogue.run(run.id)
+    before = await rig.stores.runs.run(run.id)
     await rig.queue.extend(deliveries, 0)
     with pytest.raises(RunEnded):
         await rig.settle(await rig.take(URL_QUEUE), good=False)
-    after = await rig.catalogue.run(run.id)
+    after = await rig.stores.runs.run(run.id)
     assert after == before
     assert (after.state, after.failed) == (RunState.COMMITTED, 0)
 
@@ -174,7 +182,7 @@ async def test_g2_killed_inside_commit_or_its_answer_lost(rig: Rig, statement: s
         await rig.settle(again)
     except RunEnded:
         assert statement == "committed", "only there the first commit had happened"
-    ended = await rig.catalogue.run(run.id)
+    ended = await rig.stores.runs.run(run.id)
     assert (ended.state, ended.added) == (RunState.COMMITTED, 20)
     assert (await rig.kinds(run.id))["committed"] == 1
     await rig.registry.relay(None)
@@ -184,8 +192,8 @@ async def test_g2_killed_inside_commit_or_its_answer_lost(rig: Rig, statement: s
 async def test_g5_killed_between_commit_and_ai_send(rig: Rig) -> None:
     run = await gathered(rig)
     results = [result(delivery, good=True) for delivery in await rig.take(URL_QUEUE)]
-    await rig.catalogue.settle(run.id, results, limit=500)
-    committed = await rig.catalogue.commit(run.id)
+    await rig.stores.runs.settle(run.id, results, limit=500)
+    committed = await rig.stores.runs.commit(run.id)
     assert committed.state is RunState.COMMITTED
     # The process ends here: the registry would send what the commit owes.
     assert not await rig.take(AI_QUEUE)
@@ -200,9 +208,9 @@ async def test_g2_duplicate_late_unknown_and_cancelled_change_nothing(rig: Rig) 
     run = await gathered(rig)
     deliveries = await rig.take(URL_QUEUE)
     await rig.settle(deliveries[:5])
-    settled = await rig.catalogue.run(run.id)
+    settled = await rig.stores.runs.run(run.id)
     await rig.settle(deliveries[:5], good=False)
-    assert await rig.catalogue.run(run.id) == settled, "a duplicate changes nothing"
+    assert await rig.stores.runs.run(run.id) == settled, "a duplicate changes nothing"
 
     unknown = Delivery(
         URL_QUEUE,
@@ -218,8 +226,8 @@ async def test_g2_duplicate_late_unknown_and_cancelled_change_nothing(rig: Rig) 
     cancelled = await rig.registry.cancel(run.id)
     with pytest.raises(RunEnded):
         await rig.settle(deliveries)
-    assert await rig.catalogue.run(run.id) == cancelled
-    assert (await rig.catalogue.brand("nike")).current_run is None
+    assert await rig.stores.runs.run(run.id) == cancelled
+    assert (await rig.stores.brands.brand("nike")).current_run is None
 
 
 async def test_g1_gather_dead_lettered_leaves_the_old_snapshot(rig: Rig) -> None:
@@ -228,13 +236,13 @@ async def test_g1_gather_dead_lettered_leaves_the_old_snapshot(rig: Rig) -> None
     (delivery,) = await rig.take(GATHER_QUEUE)
     await rig.queue.dead_letter(delivery, "received 20 times and never settled")
     (dead,) = await rig.take(dead_letter_queue(GATHER_QUEUE))
-    await DeadLetters(rig.catalogue, rig.registry).handle(dead)
+    await DeadLetters(rig.stores.tasks, rig.stores.ai, rig.registry).handle(dead)
 
-    run = await rig.catalogue.run(second.run.id)
+    run = await rig.stores.runs.run(second.run.id)
     assert run.state is RunState.FAILED
     assert run.reason == "gather_dead_lettered: received 20 times and never settled"
-    assert (await rig.catalogue.brand("nike")).current_run == first.id
-    ((_, letter),) = await rig.catalogue.dead_letters(limit=10)
+    assert (await rig.stores.brands.brand("nike")).current_run == first.id
+    ((_, letter),) = await rig.stores.dead_letters.dead_letters(limit=10)
     assert (letter.queue, letter.run_id) == (GATHER_QUEUE, run.id)
 
 
@@ -245,27 +253,27 @@ async def test_g3_url_dead_lettered_settles_its_item(rig: Rig) -> None:
     await rig.queue.dead_letter(deliveries[0], "received 20 times and never settled")
     (dead,) = await rig.take(dead_letter_queue(URL_QUEUE))
     for _ in range(2):
-        await DeadLetters(rig.catalogue, rig.registry).handle(dead)
-    ended = await rig.catalogue.run(run.id)
+        await DeadLetters(rig.stores.tasks, rig.stores.ai, rig.registry).handle(dead)
+    ended = await rig.stores.runs.run(run.id)
     assert (ended.state, ended.done, ended.failed) == (RunState.COMMITTED, 19, 1)
     assert ended.reasons == {Reason.DEAD_LETTERED.value: 1}
-    assert len(await rig.catalogue.dead_letters(limit=10)) == 1
+    assert len(await rig.stores.dead_letters.dead_letters(limit=10)) == 1
 
 
 async def test_g5_ai_dead_lettered_is_visible_and_can_run_again(rig: Rig) -> None:
     run = await rig.finish((await gathered(rig)).id)
     (told,) = await rig.take(AI_QUEUE)
-    assert await rig.catalogue.begin_ai("nike", run.id)
+    assert await rig.stores.ai.begin_ai("nike", run.id)
     await rig.queue.dead_letter(told, "received 20 times and never settled")
     (dead,) = await rig.take(dead_letter_queue(AI_QUEUE))
-    await DeadLetters(rig.catalogue, rig.registry).handle(dead)
-    failed = await rig.catalogue.run(run.id)
+    await DeadLetters(rig.stores.tasks, rig.stores.ai, rig.registry).handle(dead)
+    failed = await rig.stores.runs.run(run.id)
     assert (failed.ai_state, failed.state) == (AiState.FAILED, RunState.COMMITTED)
     assert failed.ai_reason == "received 20 times and never settled"
 
-    assert await rig.catalogue.begin_ai("nike", None)
-    assert await rig.catalogue.finish_ai(run.id, [Insight("x", {"n": 1})])
-    assert (await rig.catalogue.run(run.id)).ai_state is AiState.DONE
+    assert await rig.stores.ai.begin_ai("nike", None)
+    assert await rig.stores.ai.finish_ai(run.id, [Insight("x", {"n": 1})])
+    assert (await rig.stores.runs.run(run.id)).ai_state is AiState.DONE
 
 
 async def test_g3_paused_run_dispatches_nothing_and_settles_what_is_out(migrated_dsn: str) -> None:
@@ -278,7 +286,7 @@ async def test_g3_paused_run_dispatches_nothing_and_settles_what_is_out(migrated
         await rig.queue.delete(out)
         await rig.sweep()
         assert not await rig.take(URL_QUEUE)
-        paused = await rig.catalogue.run(run.id)
+        paused = await rig.stores.runs.run(run.id)
         assert (paused.paused, paused.done, paused.out) == (True, 5, 0)
 
         await rig.registry.resume(run.id)
@@ -291,7 +299,7 @@ async def test_g3_deadline_settles_the_rest_as_timed_out(rig: Rig) -> None:
     await rig.settle(deliveries[:12])
     await rig.database.fetch("update runs set deadline_at = now() - interval '1 s'")
     await rig.registry.sweep(idle_s=60, stalled_s=60, resend_s=60, owed_s=60)
-    ended = await rig.catalogue.run(run.id)
+    ended = await rig.stores.runs.run(run.id)
     assert (ended.state, ended.done, ended.failed) == (RunState.COMMITTED, 12, 8)
     assert ended.reasons == {Reason.TIMED_OUT.value: 8}
 
@@ -315,7 +323,7 @@ async def test_g3_a_retry_that_is_not_due_is_not_sent_again(rig: Rig) -> None:
     run = await gathered(rig, 1)
     (delivery,) = await rig.take(URL_QUEUE)
     key = bytes.fromhex(delivery.headers["triptych-item"])
-    assert not await rig.catalogue.count_attempt(run.id, key, delay_s=1800)
+    assert not await rig.stores.runs.count_attempt(run.id, key, delay_s=1800)
     await rig.age(minutes=20)
     await rig.registry.sweep(idle_s=1, stalled_s=0, resend_s=60, owed_s=0)
     assert not await rig.take(URL_QUEUE), "its Retry-After lies in the future"
@@ -330,7 +338,7 @@ async def test_g3_an_item_that_dispatch_passed_over_is_sent_by_the_sweeper(rig: 
     await rig.database.fetch("update items set sent_at = null, sends = 0 where position = 1")
     await rig.database.fetch("update runs set out = out - 1")
     await rig.sweep()
-    assert (await rig.catalogue.run(run.id)).out == 3
+    assert (await rig.stores.runs.run(run.id)).out == 3
     ended = await rig.finish(run.id)
     assert (ended.state, ended.done) == (RunState.COMMITTED, 3)
 
@@ -342,11 +350,11 @@ async def test_g1_too_many_failures_leave_the_old_snapshot(rig: Rig) -> None:
     await rig.settle(deliveries[:11], good=False)
     await rig.settle(deliveries[11:])
     await rig.queue.delete(deliveries)
-    failed = await rig.catalogue.run(second.id)
+    failed = await rig.stores.runs.run(second.id)
     assert failed.state is RunState.FAILED
     assert failed.reasons == {"not_found": 11}
     assert "11 of 20 items failed" in (failed.reason or "")
-    assert (await rig.catalogue.brand("nike")).current_run == first.id
+    assert (await rig.stores.brands.brand("nike")).current_run == first.id
 
     redriven = await rig.registry.redrive(second.id)
     assert (redriven.expected, redriven.done) == (20, 9), "what was done is not done again"
@@ -368,11 +376,13 @@ async def test_g1_redrive_of_a_committed_run_adds_to_its_snapshot(rig: Rig) -> N
         3,
         17,
     )
-    assert (await rig.catalogue.brand("nike")).assets == 20
+    assert (await rig.stores.brands.brand("nike")).assets == 20
 
 
 async def _snapshot_urls(rig: Rig, run_id: UUID) -> set[str]:
-    return {asset.url for asset in await rig.catalogue.assets(run_id, after=None, limit=1000)}
+    return {
+        asset.url for asset in await rig.stores.snapshots.assets(run_id, after=None, limit=1000)
+    }
 
 
 async def test_g1_a_rerun_replaces_the_snapshot_and_counts_the_difference(rig: Rig) -> None:

@@ -19,7 +19,7 @@ WINDOW = 500
 
 async def until_ended(scene: Scene, run_id: UUID) -> Run:
     """Wait for the commit, not for the AI phase behind it."""
-    async for run in watch(scene.catalogue, run_id):
+    async for run in watch(scene.stores.runs, scene.stores.changes, run_id):
         if run.state is not RunState.ACTIVE:
             break
     return run
@@ -35,7 +35,7 @@ async def test_g10_ten_small_brands_pass_a_large_one(migrated_dsn: str, tmp_path
         large = await scene.registry.open(
             "large", source=write_manifest(tmp_path, base, "large", LARGE)
         )
-        async for run in watch(scene.catalogue, large.run.id):
+        async for run in watch(scene.stores.runs, scene.stores.changes, large.run.id):
             if run.out == WINDOW:
                 break
         small = [
@@ -45,7 +45,7 @@ async def test_g10_ten_small_brands_pass_a_large_one(migrated_dsn: str, tmp_path
             for number in range(10)
         ]
         ended = await asyncio.gather(*(until_ended(scene, opened.run.id) for opened in small))
-        behind = await scene.catalogue.run(large.run.id)
+        behind = await scene.stores.runs.run(large.run.id)
         await scene.registry.cancel(large.run.id)
     assert {run.state for run in ended} == {RunState.COMMITTED}
     assert behind.expected > LARGE // 10

@@ -101,7 +101,14 @@ async def prove(dsn: str, folder: Path, count: int) -> Watch:
         asyncio.timeout(PATIENCE_S),
         Workers(1, env, random.Random(0)) as workers,
     ):
-        registry = ActiveBrandRegistry(scene.catalogue, scene.queue, window=500, policy=POLICY)
+        registry = ActiveBrandRegistry(
+            scene.stores.runs,
+            scene.stores.brands,
+            scene.stores.dead_letters,
+            scene.queue,
+            window=500,
+            policy=POLICY,
+        )
         process = workers.processes[0]
         watch = Watch(process.pid)
         watching = asyncio.create_task(watch.run())

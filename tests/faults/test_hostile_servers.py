@@ -49,7 +49,14 @@ async def test_g9_a_brand_of_hostile_servers_ends(migrated_dsn: str, tmp_path: P
         asyncio.timeout(PATIENCE_S),
         Workers(1, env, random.Random(0)) as workers,
     ):
-        registry = ActiveBrandRegistry(scene.catalogue, scene.queue, window=500, policy=POLICY)
+        registry = ActiveBrandRegistry(
+            scene.stores.runs,
+            scene.stores.brands,
+            scene.stores.dead_letters,
+            scene.queue,
+            window=500,
+            policy=POLICY,
+        )
         watch = Watch(workers.processes[0].pid)
         watching = asyncio.create_task(watch.run())
         good = write_manifest(tmp_path, base, "good", GOOD)

@@ -20,12 +20,12 @@ from bench.subscribers import subscribe as subscribe_many
 from tests.contract.catalogue_contract import done
 from tests.faults.cutting_proxy import CuttingProxy, open_proxy
 from tests.faults.world import environment
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.database.session import Database
 from triptych.client.subscription import Told, follow
-from triptych.model import Item, NewItem, Policy, RunKind
-from triptych.live.states import run_of_state
+from triptych.database.session import Database
 from triptych.gather.urls import item_key
+from triptych.live.states import run_of_state
+from triptych.model import Item, NewItem, Policy, RunKind
+from triptych.wiring.stores import Stores, postgres_stores
 
 URLS = 5_000
 PAGE = 50
@@ -57,32 +57,30 @@ async def live_process(
         await process.communicate()
 
 
-async def gather_and_settle(
-    catalogue: PostgresCatalogue, run_id: UUID, proxy: CuttingProxy
-) -> None:
+async def gather_and_settle(stores: Stores, run_id: UUID, proxy: CuttingProxy) -> None:
     """Take a run through its phases, step by step, while connections are cut."""
     rng = random.Random(5)
     items: list[NewItem] = []
     for start in range(0, URLS, PAGE):
         urls = [f"https://x/{number}" for number in range(start, start + PAGE)]
         items += (page := [NewItem(item_key(url), url, {}) for url in urls])
-        await catalogue.expect(run_id, page, cursor=str(start + PAGE), limit=500)
+        await stores.runs.expect(run_id, page, cursor=str(start + PAGE), limit=500)
         if start // PAGE % 4 == 0:
             await proxy.cut()
-    await catalogue.seal(run_id)
+    await stores.runs.seal(run_id)
     while proxy.cuts < CUTS or items:
         flush, items = items[:FLUSH], items[FLUSH:]
         results = [
             done(Item(run_id, new.key, "nike", new.url, {}, None, 0))  # type: ignore[arg-type]
             for new in flush
         ]
-        await catalogue.settle(run_id, results, limit=500)
+        await stores.runs.settle(run_id, results, limit=500)
         await asyncio.sleep(rng.uniform(0, 0.02))
         if proxy.cuts < CUTS:
             await proxy.cut()
-    await catalogue.commit(run_id)
-    await catalogue.begin_ai("nike", run_id)
-    await catalogue.finish_ai(run_id, [])
+    await stores.runs.commit(run_id)
+    await stores.ai.begin_ai("nike", run_id)
+    await stores.ai.finish_ai(run_id, [])
 
 
 async def subscribe(url: str, run_id: UUID) -> list[Told]:
@@ -107,7 +105,7 @@ async def test_g7_fifty_cuts_a_killed_process_and_a_lost_database_connection(
     env = environment(migrated_dsn, tmp_path)
     # One connection, so that every other one is the live processes'.
     database = Database(migrated_dsn, pool_max=1)
-    catalogue = PostgresCatalogue(database, run_cap_s=3600)
+    stores = postgres_stores(database, run_cap_s=3600)
     run_id = uuid4()
     try:
         async with (
@@ -117,7 +115,7 @@ async def test_g7_fifty_cuts_a_killed_process_and_a_lost_database_connection(
             open_proxy([one, other]) as proxy,
             asyncio.TaskGroup() as group,
         ):
-            await catalogue.open_run(
+            await stores.runs.open_run(
                 "nike",
                 run_id=run_id,
                 kind=RunKind.FULL,
@@ -127,7 +125,7 @@ async def test_g7_fifty_cuts_a_killed_process_and_a_lost_database_connection(
             )
             url = f"ws://127.0.0.1:{proxy.port}/ws"
             subscribers = [group.create_task(subscribe(url, run_id)) for _ in range(3)]
-            working = group.create_task(gather_and_settle(catalogue, run_id, proxy))
+            working = group.create_task(gather_and_settle(stores, run_id, proxy))
             while proxy.cuts < CUTS // 3:
                 await asyncio.sleep(0.05)
             first.kill()
@@ -141,8 +139,8 @@ async def test_g7_fifty_cuts_a_killed_process_and_a_lost_database_connection(
             await working
             heard = [await subscriber for subscriber in subscribers]
         assert proxy.cuts >= CUTS
-        run = await catalogue.run(run_id)
-        events = await catalogue.timeline(run_id, after=0, limit=100_000)
+        run = await stores.runs.run(run_id)
+        events = await stores.runs.timeline(run_id, after=0, limit=100_000)
         for told in heard:
             versions = [each.version for each in told if each.state is not None]
             assert versions == sorted(set(versions))
@@ -152,7 +150,7 @@ async def test_g7_fifty_cuts_a_killed_process_and_a_lost_database_connection(
             assert seqs == list(range(1, len(events) + 1))
             assert (run.settled, run.added) == (URLS, URLS)
     finally:
-        await catalogue.close()
+        await stores.close()
 
 
 READERS = 1_000
@@ -165,12 +163,12 @@ KEPT_BYTES = 64 * 1024 + 2 * STATE_BYTES
 edges. The kernel's buffers are not the process' memory."""
 
 
-async def rounds(catalogue: PostgresCatalogue, run_id: UUID, crowd: Crowd) -> list[float]:
+async def rounds(stores: Stores, run_id: UUID, crowd: Crowd) -> list[float]:
     """Change a run; return how long each change took to come to each client."""
     latencies: list[float] = []
     for number in range(ROUNDS):
         began = time.monotonic()
-        version = (await catalogue.pause(run_id, paused=number % 2 == 0)).version
+        version = (await stores.runs.pause(run_id, paused=number % 2 == 0)).version
         await crowd.have(version)
         latencies += [each.came[version] - began for each in crowd.subscribers]
         await asyncio.sleep(0.25)
@@ -182,14 +180,14 @@ async def test_g8_a_thousand_readers_are_not_held_up_by_a_hundred_who_do_not_rea
     migrated_dsn: str, tmp_path: Path
 ) -> None:
     database = Database(migrated_dsn)
-    catalogue = PostgresCatalogue(database, run_cap_s=3600)
+    stores = postgres_stores(database, run_cap_s=3600)
     run_id = uuid4()
     try:
         async with (
             asyncio.timeout(PATIENCE_S),
             live_process(environment(migrated_dsn, tmp_path)) as (process, port),
         ):
-            await catalogue.open_run(
+            await stores.runs.open_run(
                 "nike",
                 run_id=run_id,
                 kind=RunKind.FULL,
@@ -199,12 +197,12 @@ async def test_g8_a_thousand_readers_are_not_held_up_by_a_hundred_who_do_not_rea
             )
             await database.fetch("update runs set reason = repeat('x', $1::integer)", STATE_BYTES)
             readers = await subscribe_many(port, f"run:{run_id}", READERS)
-            alone = await rounds(catalogue, run_id, readers)
+            alone = await rounds(stores, run_id, readers)
             before = resident_bytes(process.pid)
             slow = await subscribe_many(port, f"run:{run_id}", SLOW, paused=True)
-            beside = await rounds(catalogue, run_id, readers)
+            beside = await rounds(stores, run_id, readers)
             grown = resident_bytes(process.pid) - before
-            last = await catalogue.cancel(run_id)
+            last = await stores.runs.cancel(run_id)
             await readers.have(last.version)
             print(
                 f"median latency alone {statistics.median(alone) * 1e3:.0f} ms,"
@@ -218,4 +216,4 @@ async def test_g8_a_thousand_readers_are_not_held_up_by_a_hundred_who_do_not_rea
         assert statistics.median(beside) < 3 * statistics.median(alone)
         assert grown < SLOW * KEPT_BYTES + READERS * 10_000
     finally:
-        await catalogue.close()
+        await stores.close()

@@ -20,13 +20,13 @@ from tests.faults.world import (
     serve_pictures,
     write_manifest,
 )
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.queues.pgmq import PgmqQueue
 from triptych.database.session import Database
 from triptych.live.watch import watch
 from triptych.model import AiState, Run, RunState
+from triptych.queues.pgmq import PgmqQueue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.settings.settings import Settings
+from triptych.wiring.stores import Stores, postgres_stores
 
 URLS = 200
 MISSING = URLS // 50
@@ -40,7 +40,7 @@ KILLS_MAX = 15
 @dataclass
 class Scene:
     database: Database
-    catalogue: PostgresCatalogue
+    stores: Stores
     queue: PgmqQueue
     registry: ActiveBrandRegistry
 
@@ -48,18 +48,25 @@ class Scene:
 @asynccontextmanager
 async def open_scene(dsn: str) -> AsyncIterator[Scene]:
     database = Database(dsn)
-    catalogue = PostgresCatalogue(database, run_cap_s=3600)
+    stores = postgres_stores(database, run_cap_s=3600)
     queue = PgmqQueue(database, max_receives=1000)
-    registry = ActiveBrandRegistry(catalogue, queue, window=500, policy=Settings.load().policy)
+    registry = ActiveBrandRegistry(
+        stores.runs,
+        stores.brands,
+        stores.dead_letters,
+        queue,
+        window=500,
+        policy=Settings.load().policy,
+    )
     try:
-        yield Scene(database, catalogue, queue, registry)
+        yield Scene(database, stores, queue, registry)
     finally:
         await queue.close()
-        await catalogue.close()
+        await stores.close()
 
 
 async def wait_for(scene: Scene, run_id: UUID) -> Run:
-    async for run in watch(scene.catalogue, run_id):
+    async for run in watch(scene.stores.runs, scene.stores.changes, run_id):
         last = run
     return last
 
@@ -76,11 +83,11 @@ async def check(scene: Scene, runs: list[Run]) -> None:
         assert (run.expected, run.done, run.failed) == (URLS, URLS - MISSING, MISSING)
         assert run.reasons == {"not_found": MISSING}
         assert run.ai_state is AiState.DONE
-        events = await scene.catalogue.timeline(run.id, after=0, limit=10_000)
+        events = await scene.stores.runs.timeline(run.id, after=0, limit=10_000)
         kinds = Counter(event.kind for event in events)
         assert (kinds["committed"], kinds["ai_done"]) == (1, 1)
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        assets = await scene.catalogue.assets(run.id, after=None, limit=10_000)
+        assets = await scene.stores.snapshots.assets(run.id, after=None, limit=10_000)
         assert len({asset.url for asset in assets}) == len(assets) == URLS - MISSING
     assert not await scene.database.fetch("select 1 from staged limit 1")
     assert not await scene.database.fetch("select 1 from items where state = 'pending' limit 1")

@@ -11,10 +11,10 @@ import pytest
 from tests.faults.world import write_manifest
 from tests.integration.test_pipeline import Site, ended, local_at, site, snapshot
 from triptych.errors import BrandNotFound, SnapshotCollected
-from triptych.wiring.local import Local
 from triptych.media.thumbnails import WIDTHS, thumbnail_key
 from triptych.model import RunState
 from triptych.objects import ObjectStore, open_store
+from triptych.wiring.local import Local
 from triptych.workers.collector import Collector, Keeping
 
 __all__ = ["site"]
@@ -46,34 +46,34 @@ async def read_until(stop: asyncio.Event, local: Local, store: ObjectStore) -> i
     """Read the snapshot as it is at that moment: whole or not at all."""
     whole = 0
     while not stop.is_set():
-        current = (await local.catalogue.brand("nike")).current_run
+        current = (await local.stores.brands.brand("nike")).current_run
         if current is None:
             await asyncio.sleep(0.01)
             continue
         try:
             found = [
                 asset
-                async for page in local.catalogue.stream_assets(current, batch=7)
+                async for page in local.stores.snapshots.stream_assets(current, batch=7)
                 for asset in page
             ]
         except SnapshotCollected:
             continue
         assert len(found) == PICTURES
         whole += 1
-        if (await local.catalogue.brand("nike")).current_run == current:
+        if (await local.stores.brands.brand("nike")).current_run == current:
             asset = random.choice(found)
             there = await store.exists(asset.object_key)
-            still = (await local.catalogue.brand("nike")).current_run == current
+            still = (await local.stores.brands.brand("nike")).current_run == current
             assert there or not still, "an asset of the current snapshot has its object"
     return whole
 
 
 async def delete_brand(local: Local, brand: str) -> None:
-    await local.catalogue.begin_deletion(brand)
-    for run in await local.catalogue.runs(brand, limit=100):
+    await local.stores.brands.begin_deletion(brand)
+    for run in await local.stores.runs.runs(brand, limit=100):
         if run.state is RunState.ACTIVE:
             await local.registry.cancel(run.id)
-    while not await local.catalogue.delete_brand(brand, limit=5):
+    while not await local.stores.retention.delete_brand(brand, limit=5):
         pass
 
 
@@ -88,7 +88,7 @@ async def test_g6_letting_go_while_everything_goes_on(site: Site, tmp_path: Path
         thumbnails = [thumbnail_key(a.sha256, WIDTHS[0]) for a in await snapshot(local, "nike")]
         for key in thumbnails:
             await store.put_as(key, b"of no matter", "image/webp")
-        collector = Collector(local.catalogue, local.catalogue, store, AT_ONCE)
+        collector = Collector(local.stores.retention, local.stores.tasks, store, AT_ONCE)
         async with asyncio.TaskGroup() as group:
             collecting = group.create_task(collect_until(stop, collector))
             reading = group.create_task(read_until(stop, local, store))
@@ -110,9 +110,9 @@ async def test_g6_letting_go_while_everything_goes_on(site: Site, tmp_path: Path
         assets = await snapshot(local, "nike")
         assert len(assets) == PICTURES
         async with asyncio.timeout(60):
-            while await local.catalogue.condemned_objects(
+            while await local.stores.retention.condemned_objects(
                 settled_s=0, limit=1
-            ) or await local.catalogue.condemn_objects(grace_s=0, limit=1):
+            ) or await local.stores.retention.condemn_objects(grace_s=0, limit=1):
                 await collector.collect_rows()
                 await collector.collect_objects()
     for asset in assets:
@@ -127,7 +127,7 @@ async def test_g6_letting_go_while_everything_goes_on(site: Site, tmp_path: Path
 
 async def known(local: Local, brand: str) -> bool:
     try:
-        await local.catalogue.brand(brand)
+        await local.stores.brands.brand(brand)
     except BrandNotFound:
         return False
     return True

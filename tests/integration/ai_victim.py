@@ -14,12 +14,12 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.queues.pgmq import PgmqQueue
-from triptych.database.session import Database
-from triptych.ai.step import Snapshot, Step, discover
-from triptych.messages import AI_QUEUE
 from triptych.ai.phase import AiPhase
+from triptych.ai.step import Snapshot, Step, discover
+from triptych.database.session import Database
+from triptych.messages import AI_QUEUE
+from triptych.queues.pgmq import PgmqQueue
+from triptych.wiring.stores import postgres_stores
 
 HIDDEN_S = 1.0
 """Until what a dead worker held is seen by the next."""
@@ -40,10 +40,10 @@ def deadly(step: Step) -> Step:
 
 async def work(dsn: str, where: str) -> None:
     database = Database(dsn)
-    catalogue = PostgresCatalogue(database, run_cap_s=3600)
+    stores = postgres_stores(database, run_cap_s=3600)
     queue = PgmqQueue(database, max_receives=1000)
     steps = [deadly(step) if step.name == where else step for step in discover()]
-    phase = AiPhase(catalogue, steps)
+    phase = AiPhase(stores.ai, stores.snapshots, steps)
     deliveries = await queue.receive(AI_QUEUE, limit=1, visibility_s=HIDDEN_S, wait_s=PATIENCE_S)
     if not deliveries:
         sys.exit("no message came")
@@ -53,7 +53,7 @@ async def work(dsn: str, where: str) -> None:
             die()
     await queue.delete(deliveries)
     await queue.close()
-    await catalogue.close()
+    await stores.close()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
+from triptych.dead_letters.dead_letter_store import DeadLetter
+from triptych.gather.urls import item_key
 from triptych.live.websocket_server import server_options
 from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
 from triptych.model import (
@@ -27,12 +29,12 @@ from triptych.model import (
     Staged,
 )
 from triptych.objects import object_key, open_store
-from triptych.ports import Catalogue, DeadLetter, Queue
+from triptych.queues.queue import Queue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.settings.settings import Settings
-from triptych.gather.urls import item_key
 from triptych.wiring import Parts, connect
+from triptych.wiring.stores import Stores
 from triptych.wiring.web_server import open_web
 
 POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600)
@@ -67,8 +69,8 @@ class Api:
     serving: asyncio.Task[None]
 
     @property
-    def catalogue(self) -> Catalogue:
-        return self.parts.catalogue
+    def stores(self) -> Stores:
+        return self.parts.stores
 
     @property
     def queue(self) -> Queue:
@@ -120,22 +122,22 @@ async def serving(dsn: str, data: Path, **overrides: Any) -> AsyncIterator[Api]:
 
 
 async def commit(
-    catalogue: Catalogue, brand: str, contents: dict[str, tuple[bytes, str]], *, failed: int = 0
+    stores: Stores, brand: str, contents: dict[str, tuple[bytes, str]], *, failed: int = 0
 ) -> Run:
     """Commit a run of a brand whose URLs have these bytes and types, and some that failed."""
     run_id = uuid4()
-    await catalogue.open_run(
+    await stores.runs.open_run(
         brand,
         run_id=run_id,
         kind=RunKind.FULL,
-        source="catalog:https://user:secret@catalogue.example",
+        source="catalog:https://user:secret@stores.example",
         policy=POLICY,
         owe_gather=False,
     )
     urls = [*contents, *(f"https://gone.example/{n}" for n in range(failed))]
     rows = [NewItem(item_key(url), url, {"alt": f"About {url}"}) for url in urls]
     for start in range(0, len(rows), WINDOW):
-        await catalogue.expect(run_id, rows[start : start + WINDOW], cursor=None, limit=10**6)
+        await stores.runs.expect(run_id, rows[start : start + WINDOW], cursor=None, limit=10**6)
     results = [
         ItemResult(row.key, _staged(*contents[row.url]))
         if row.url in contents
@@ -143,9 +145,9 @@ async def commit(
         for row in rows
     ]
     for start in range(0, len(results), WINDOW):
-        await catalogue.settle(run_id, results[start : start + WINDOW], limit=10**6)
-    await catalogue.seal(run_id)
-    return await catalogue.commit(run_id)
+        await stores.runs.settle(run_id, results[start : start + WINDOW], limit=10**6)
+    await stores.runs.seal(run_id)
+    return await stores.runs.commit(run_id)
 
 
 def _staged(body: bytes, media_type: str) -> Staged:
@@ -186,12 +188,12 @@ async def fill(api: Api) -> dict[str, UUID]:
         "https://x.example/svg": (SVG, "image/svg+xml"),
     }
     await put_objects(api.parts.settings, {**first, **second})
-    old = await commit(api.catalogue, "nike", first, failed=3)
-    new = await commit(api.catalogue, "nike", second, failed=2)
-    await api.catalogue.begin_ai("nike", new.id)
-    await api.catalogue.finish_ai(new.id, [Insight("duplicates", {"groups": []}, seconds=0.1)])
+    old = await commit(api.stores, "nike", first, failed=3)
+    new = await commit(api.stores, "nike", second, failed=2)
+    await api.stores.ai.begin_ai("nike", new.id)
+    await api.stores.ai.finish_ai(new.id, [Insight("duplicates", {"groups": []}, seconds=0.1)])
     opened = await api.registry.open("adidas", source="manifest:https://x.example/a.csv")
-    await api.catalogue.bury(
+    await api.stores.dead_letters.bury(
         DeadLetter(
             URL_QUEUE,
             "m1",
@@ -201,5 +203,5 @@ async def fill(api: Api) -> dict[str, UUID]:
             old.id,
         )
     )
-    await api.catalogue.bury(DeadLetter(AI_QUEUE, "m2", "no object", {}, "invalid", None))
+    await api.stores.dead_letters.bury(DeadLetter(AI_QUEUE, "m2", "no object", {}, "invalid", None))
     return {"old": old.id, "new": new.id, "active": opened.run.id}

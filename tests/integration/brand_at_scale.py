@@ -23,8 +23,8 @@ import numpy.typing as npt
 from tests.unit.snapshots import committed_run
 from triptych.ai.context import Context, Earlier, OtherBrand
 from triptych.ai.step import Snapshot, discover, load_snapshot
-from triptych.model import Asset, Colour
 from triptych.ai.step_results import Answer, take, together
+from triptych.model import Asset, Colour
 
 DIMENSION = 1_280
 FAMILIES = 300
@@ -37,7 +37,7 @@ OTHER_ASSETS = 2_000
 BATCH = 1_000
 
 
-class Catalogue:
+class FakeStores:
     """Streams a brand of ``count`` made-up pictures; the same ones each time."""
 
     def __init__(self, count: int, seed: int = 0) -> None:
@@ -101,9 +101,9 @@ class Others:
 
     def assets(self, brand: OtherBrand, limit: int) -> Iterable[Sequence[Asset]]:
         # The first batch of the brand at hand is in every other: look-alikes to be found.
-        catalogue = Catalogue(OTHER_ASSETS, seed=brand.run_id.int % 2)
+        stores = FakeStores(OTHER_ASSETS, seed=brand.run_id.int % 2)
         for start in range(0, min(limit, OTHER_ASSETS), BATCH):
-            yield catalogue.page(brand.run_id, start, BATCH)
+            yield stores.page(brand.run_id, start, BATCH)
 
 
 class Text:
@@ -135,8 +135,8 @@ def run(count: int, *, again: bool) -> dict[str, Any]:
     """Run all steps; ``again``: once more over the same brand, from what they gave."""
     told: dict[str, Any] = {"seconds": {}, "errors": {}, "results": {}}
     begun, of_cpu = time.monotonic(), time.process_time()
-    catalogue: Any = Catalogue(count)
-    snapshot = asyncio.run(load_snapshot(catalogue, committed_run(added=count)))
+    stores: Any = FakeStores(count)
+    snapshot = asyncio.run(load_snapshot(stores, committed_run(added=count)))
     told["seconds"]["load"] = round(time.monotonic() - begun, 1)
     told["loaded_mb"] = round(peak_mb())
     context = Context(pixels=pixels, others=Others(), text=Text)

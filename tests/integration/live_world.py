@@ -14,18 +14,18 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from triptych.access.authenticator import Gate
+from triptych.access.host_policy import Sites
 from triptych.access.key_cache import KeyRing
 from triptych.access.rate_limiter import Rates
-from triptych.access.host_policy import Sites
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.queues.pgmq import PgmqQueue
 from triptych.database.session import Database
-from triptych.live.live_app import LiveApp, open_live_app
+from triptych.gather.urls import item_key
 from triptych.live.limits import Limits
+from triptych.live.live_app import LiveApp, open_live_app
 from triptych.live.websocket_server import DRAIN_S, server_options
 from triptych.model import ItemResult, NewItem, Policy, Reason, Run, RunKind
+from triptych.queues.pgmq import PgmqQueue
 from triptych.runtime.asgi_server import bind, serve
-from triptych.gather.urls import item_key
+from triptych.wiring.stores import Stores, postgres_stores
 
 POLICY = Policy(tolerated_failures=0, max_attempts=3, deadline_s=3600)
 PATIENCE_S = 30.0
@@ -39,12 +39,12 @@ class World:
     app: LiveApp
     url: str
     database: Database
-    catalogue: PostgresCatalogue
+    stores: Stores
     queue: PgmqQueue
     stop: asyncio.Event
 
     async def open(self, brand: str = "nike") -> Run:
-        opened = await self.catalogue.open_run(
+        opened = await self.stores.runs.open_run(
             brand,
             run_id=uuid4(),
             kind=RunKind.FULL,
@@ -58,18 +58,18 @@ class World:
         """A page of the source; tells of it in the timeline."""
         urls = [f"https://x/{number}" for number in range(start, start + count)]
         items = [NewItem(item_key(url), url, {}) for url in urls]
-        await self.catalogue.expect(run_id, items, cursor=str(start + count), limit=WINDOW)
+        await self.stores.runs.expect(run_id, items, cursor=str(start + count), limit=WINDOW)
         return items
 
     async def settle(self, run_id: UUID, items: list[NewItem]) -> None:
         results = [ItemResult(item.key, None, Reason.NOT_FOUND, "404") for item in items]
-        await self.catalogue.settle(run_id, results, limit=WINDOW)
+        await self.stores.runs.settle(run_id, results, limit=WINDOW)
 
     async def finish(self, run_id: UUID) -> Run:
         """End a run: with everything failed and nothing tolerated it fails."""
-        await self.catalogue.seal(run_id)
-        await self.catalogue.commit(run_id)
-        return await self.catalogue.run(run_id)
+        await self.stores.runs.seal(run_id)
+        await self.stores.runs.commit(run_id)
+        return await self.stores.runs.run(run_id)
 
 
 class Client:
@@ -109,11 +109,11 @@ class Client:
         await self.until("subscribed")
 
 
-def open_gate(catalogue: PostgresCatalogue) -> Gate:
+def open_gate(stores: Stores) -> Gate:
     """A gate that lets in who comes by a name of loopback's."""
     rates = Rates(100_000, 100_000)
     sites = Sites((), (), any_host=False)
-    return Gate(sites, KeyRing(catalogue), rates, open_=True, balancer=None)
+    return Gate(sites, KeyRing(stores.access), rates, open_=True, balancer=None)
 
 
 @asynccontextmanager
@@ -121,25 +121,25 @@ async def open_world(
     dsn: str, *, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[World]:
     database = Database(dsn)
-    catalogue = PostgresCatalogue(database, run_cap_s=3600)
+    stores = postgres_stores(database, run_cap_s=3600)
     queue = PgmqQueue(database, max_receives=10)
     stop = asyncio.Event()
     try:
         async with open_live_app(
-            catalogue, queue, gate=open_gate(catalogue), limits=limits or Limits()
+            stores, queue, gate=open_gate(stores), limits=limits or Limits()
         ) as app:
             with bind("127.0.0.1", 0) as listener:
                 configured = {"drain_s": DRAIN_S, **server_options(), **options}
                 serving = asyncio.create_task(serve(app, listener, stop, **configured))
                 url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
                 try:
-                    yield World(app, url, database, catalogue, queue, stop)
+                    yield World(app, url, database, stores, queue, stop)
                 finally:
                     stop.set()
                     await serving
     finally:
         await queue.close()
-        await catalogue.close()
+        await stores.close()
 
 
 @asynccontextmanager

@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 
 from tests.contract.catalogue_contract import committed
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
-from triptych.database.session import Database
+from triptych.ai.phase import AiPhase
+from triptych.ai.step import Snapshot, Step
 from triptych.ai.steps.across.across import ACROSS
 from triptych.ai.steps.clusters.clusters import CLUSTERS
 from triptych.ai.steps.duplicates.duplicates import DUPLICATES
 from triptych.ai.steps.look.look import LOOK as BRAND_LOOK
-from triptych.ai.step import Snapshot, Step
+from triptych.database.session import Database
 from triptych.messages import AI_QUEUE, Delivery, Headers
 from triptych.model import AiState, Run
-from triptych.ai.phase import AiPhase
+from triptych.wiring.stores import Stores, postgres_stores
 
 PATIENCE_S = 30.0
 
 
 @pytest.fixture
-async def catalogue(migrated_dsn: str) -> AsyncIterator[PostgresCatalogue]:
+async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
     database = Database(migrated_dsn)
-    yield PostgresCatalogue(database, run_cap_s=3600)
+    yield postgres_stores(database, run_cap_s=3600)
     await database.close()
 
 
@@ -54,18 +54,18 @@ LOOK = Step("look", 7, look)
 FAIL = Step("fail", 1, fail)
 
 
-async def events(catalogue: PostgresCatalogue, run: Run) -> list[str]:
-    return [one.kind for one in await catalogue.timeline(run.id, after=0, limit=100)]
+async def events(stores: Stores, run: Run) -> list[str]:
+    return [one.kind for one in await stores.runs.timeline(run.id, after=0, limit=100)]
 
 
 async def test_a_step_sees_the_snapshot_and_its_result_is_published(
-    catalogue: PostgresCatalogue,
+    stores: Stores,
 ) -> None:
-    run = await committed(catalogue)
-    await AiPhase(catalogue, [CLUSTERS, DUPLICATES, LOOK]).handle(message(run))
-    found = {insight.kind: insight for insight in await catalogue.insights(run.id)}
+    run = await committed(stores)
+    await AiPhase(stores.ai, stores.snapshots, [CLUSTERS, DUPLICATES, LOOK]).handle(message(run))
+    found = {insight.kind: insight for insight in await stores.snapshots.insights(run.id)}
     assert found.keys() == {"clusters", "duplicates", "look"}
-    assets = await catalogue.assets(run.id, after=None, limit=100)
+    assets = await stores.snapshots.assets(run.id, after=None, limit=100)
     assert found["look"].result == {
         "version": 7,
         "assets": 5,
@@ -76,64 +76,66 @@ async def test_a_step_sees_the_snapshot_and_its_result_is_published(
         "shape": [5, 16],
         "lengths": [1.0] * 5,
     }
-    assert (await catalogue.run(run.id)).ai_state is AiState.DONE
+    assert (await stores.runs.run(run.id)).ai_state is AiState.DONE
 
 
 async def test_g5_a_message_delivered_again_and_again_is_one_set_of_insights(
-    catalogue: PostgresCatalogue,
+    stores: Stores,
 ) -> None:
-    run = await committed(catalogue)
-    phase = AiPhase(catalogue, [DUPLICATES, LOOK])
+    run = await committed(stores)
+    phase = AiPhase(stores.ai, stores.snapshots, [DUPLICATES, LOOK])
     await asyncio.gather(*(phase.handle(message(run)) for _ in range(3)))
-    first = await catalogue.insights(run.id)
+    first = await stores.snapshots.insights(run.id)
     await phase.handle(message(run))
-    assert await catalogue.insights(run.id) == first
+    assert await stores.snapshots.insights(run.id) == first
     assert sorted(insight.kind for insight in first) == ["duplicates", "look"]
-    assert (await events(catalogue, run)).count("ai_done") == 1
+    assert (await events(stores, run)).count("ai_done") == 1
 
 
-async def test_a_failing_step_is_recorded_beside_the_others(catalogue: PostgresCatalogue) -> None:
-    run = await committed(catalogue)
-    await AiPhase(catalogue, [FAIL, LOOK]).handle(message(run))
-    found = {insight.kind: insight for insight in await catalogue.insights(run.id)}
+async def test_a_failing_step_is_recorded_beside_the_others(stores: Stores) -> None:
+    run = await committed(stores)
+    await AiPhase(stores.ai, stores.snapshots, [FAIL, LOOK]).handle(message(run))
+    found = {insight.kind: insight for insight in await stores.snapshots.insights(run.id)}
     assert (found["fail"].result, found["fail"].error) == (None, "ValueError: no \ufffd idea")
     assert found["look"].result is not None
-    ended = await catalogue.run(run.id)
+    ended = await stores.runs.run(run.id)
     assert (ended.ai_state, ended.ai_reason) == (AiState.DONE, "failed steps: fail")
 
 
 async def test_g5_an_older_message_after_a_newer_commit_changes_nothing(
-    catalogue: PostgresCatalogue,
+    stores: Stores,
 ) -> None:
-    older = await committed(catalogue)
-    newer = await committed(catalogue, content="new")
-    phase = AiPhase(catalogue, [LOOK])
+    older = await committed(stores)
+    newer = await committed(stores, content="new")
+    phase = AiPhase(stores.ai, stores.snapshots, [LOOK])
     await phase.handle(message(newer))
-    before = await catalogue.run(newer.id)
+    before = await stores.runs.run(newer.id)
     await phase.handle(message(older))
-    assert await catalogue.run(newer.id) == before
-    assert await catalogue.insights(older.id) == []
-    assert len(await catalogue.insights(newer.id)) == 1
-    assert (await catalogue.run(older.id)).ai_state is AiState.SUPERSEDED
+    assert await stores.runs.run(newer.id) == before
+    assert await stores.snapshots.insights(older.id) == []
+    assert len(await stores.snapshots.insights(newer.id)) == 1
+    assert (await stores.runs.run(older.id)).ai_state is AiState.SUPERSEDED
 
 
 async def test_a_brand_is_compared_with_the_others_that_are_there(
-    catalogue: PostgresCatalogue,
+    stores: Stores,
 ) -> None:
-    first = await committed(catalogue, 30)
-    phase = AiPhase(catalogue, [ACROSS, BRAND_LOOK])
+    first = await committed(stores, 30)
+    phase = AiPhase(stores.ai, stores.snapshots, [ACROSS, BRAND_LOOK])
     await phase.handle(message(first))
     # The same URLs have the same bytes; five more are this brand's own.
-    second = await committed(catalogue, 35, brand="sister")
+    second = await committed(stores, 35, brand="sister")
     await phase.handle(message(second))
-    found = {insight.kind: insight for insight in await catalogue.insights(second.id)}
+    found = {insight.kind: insight for insight in await stores.snapshots.insights(second.id)}
     assert found["look"].error is None
     result = found["across"].result
     assert result is not None
     assert result["brands"] == 1
     assert result["nearest"][0]["brand"] == "nike"
     assert result["nearest"][0]["compared"] == result["nearest"][0]["lookalikes"] == 30
-    own = {asset.key.hex() for asset in await catalogue.assets(second.id, after=None, limit=100)}
+    own = {
+        asset.key.hex() for asset in await stores.snapshots.assets(second.id, after=None, limit=100)
+    }
     assert {entry["key"] for entry in result["lookalikes"]} <= own
     assert {entry["kind"] for entry in result["lookalikes"]} == {"exact"}
 
@@ -158,43 +160,47 @@ class Gate:
 
 
 async def test_g5_a_commit_while_the_steps_run_supersedes_them(
-    catalogue: PostgresCatalogue,
+    stores: Stores,
 ) -> None:
     gate = Gate()
-    older = await committed(catalogue)
-    task = asyncio.create_task(AiPhase(catalogue, [gate.step]).handle(message(older)))
+    older = await committed(stores)
+    task = asyncio.create_task(
+        AiPhase(stores.ai, stores.snapshots, [gate.step]).handle(message(older))
+    )
     await gate.reached()
-    newer = await committed(catalogue, content="new")
+    newer = await committed(stores, content="new")
     gate.open()
     await task
-    assert await catalogue.insights(older.id) == []
-    assert (await catalogue.run(older.id)).ai_state is AiState.SUPERSEDED
-    assert (await catalogue.run(newer.id)).ai_state is AiState.QUEUED
+    assert await stores.snapshots.insights(older.id) == []
+    assert (await stores.runs.run(older.id)).ai_state is AiState.SUPERSEDED
+    assert (await stores.runs.run(newer.id)).ai_state is AiState.QUEUED
 
 
 async def test_g4_a_phase_cut_off_half_way_publishes_nothing_and_is_done_by_the_redelivery(
-    catalogue: PostgresCatalogue,
+    stores: Stores,
 ) -> None:
     gate = Gate()
-    run = await committed(catalogue)
-    task = asyncio.create_task(AiPhase(catalogue, [LOOK, gate.step]).handle(message(run)))
+    run = await committed(stores)
+    task = asyncio.create_task(
+        AiPhase(stores.ai, stores.snapshots, [LOOK, gate.step]).handle(message(run))
+    )
     await gate.reached()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     gate.open()
-    assert await catalogue.insights(run.id) == []
-    assert (await catalogue.run(run.id)).ai_state is AiState.RUNNING
-    await AiPhase(catalogue, [LOOK]).handle(message(run))
-    assert [insight.kind for insight in await catalogue.insights(run.id)] == ["look"]
-    assert (await catalogue.run(run.id)).ai_state is AiState.DONE
+    assert await stores.snapshots.insights(run.id) == []
+    assert (await stores.runs.run(run.id)).ai_state is AiState.RUNNING
+    await AiPhase(stores.ai, stores.snapshots, [LOOK]).handle(message(run))
+    assert [insight.kind for insight in await stores.snapshots.insights(run.id)] == ["look"]
+    assert (await stores.runs.run(run.id)).ai_state is AiState.DONE
 
 
 async def test_g5_a_strangers_message_processes_the_current_snapshot_again(
-    catalogue: PostgresCatalogue,
+    stores: Stores,
 ) -> None:
-    run = await committed(catalogue)
-    await AiPhase(catalogue, [LOOK]).handle(message(run))
+    run = await committed(stores)
+    await AiPhase(stores.ai, stores.snapshots, [LOOK]).handle(message(run))
     stranger = Delivery(AI_QUEUE, "2", "receipt", {"brand": "nike"}, {}, 1)
-    await AiPhase(catalogue, [DUPLICATES]).handle(stranger)
-    assert [insight.kind for insight in await catalogue.insights(run.id)] == ["duplicates"]
+    await AiPhase(stores.ai, stores.snapshots, [DUPLICATES]).handle(stranger)
+    assert [insight.kind for insight in await stores.snapshots.insights(run.id)] == ["duplicates"]

@@ -60,7 +60,7 @@ async def done(api: Api, task: dict[str, Any]) -> dict[str, Any]:
 async def filled(api: Api, brand: str = "nike", count: int = 6) -> UUID:
     contents = pictures(count, salt=brand)
     await put_objects(api.parts.settings, contents)
-    return (await commit(api.catalogue, brand, contents)).id
+    return (await commit(api.stores, brand, contents)).id
 
 
 async def exported(api: Api, kind: str) -> tuple[dict[str, Any], list[bytes]]:
@@ -159,7 +159,7 @@ async def test_a_brand_is_embedded_anew_without_a_request(
     assert first.status == 202
     task = await done(api, first.json)
     assert (task["kind"], task["state"]) == ("reembed", "done")
-    run = await api.catalogue.run(UUID(task["run"]))
+    run = await api.stores.runs.run(UUID(task["run"]))
     assert (run.state, run.kept, site.hits) == (RunState.COMMITTED, 5, hits)
     again = await api.post("/brands/nike/reembed", headers=key)
     assert again.json["run"] == task["run"]

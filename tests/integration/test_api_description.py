@@ -23,10 +23,10 @@ from schemathesis import GenerationMode
 from tests.conftest import PostgresServer
 from tests.integration.api_rig import fill, serving
 from triptych.api.app import create_app
-from triptych.snapshots.asset_ids import asset_id
 from triptych.errors import InvalidBrand
-from triptych.messages import check_brand
 from triptych.gather.urls import item_key
+from triptych.messages import check_brand
+from triptych.snapshots.asset_ids import asset_id
 
 PATIENCE_S = 60.0
 EXAMPLES = 12

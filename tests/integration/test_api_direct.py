@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 
 from tests.integration.api_rig import commit, pictures, put_objects, serving
-from triptych.snapshots.asset_ids import asset_id
 from triptych.gather.urls import item_key
+from triptych.snapshots.asset_ids import asset_id
 
 
 async def test_direct_content_comes_from_s3(migrated_dsn: str, tmp_path: Path, bucket: str) -> None:
@@ -18,7 +18,7 @@ async def test_direct_content_comes_from_s3(migrated_dsn: str, tmp_path: Path, b
     path = f"/assets/{asset_id('nike', item_key(url))}/content"
     async with serving(migrated_dsn, tmp_path, store_url=bucket) as api:
         await put_objects(api.parts.settings, contents)
-        await commit(api.catalogue, "nike", contents)
+        await commit(api.stores, "nike", contents)
         through = await api.get(path)
         assert (through.status, through.body) == (200, body)
         led = await api.get(f"{path}?direct=true")
@@ -39,6 +39,6 @@ async def test_a_store_that_signs_nothing_answers_itself(migrated_dsn: str, tmp_
     ((url, (body, _)),) = contents.items()
     async with serving(migrated_dsn, tmp_path) as api:
         await put_objects(api.parts.settings, contents)
-        await commit(api.catalogue, "nike", contents)
+        await commit(api.stores, "nike", contents)
         reply = await api.get(f"/assets/{asset_id('nike', item_key(url))}/content?direct=true")
         assert (reply.status, reply.body) == (200, body)

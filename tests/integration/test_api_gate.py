@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.routing import APIRoute
 
 from tests.integration.api_rig import Api, serving, settings_for
+from triptych.access.access_store import Scope
 from triptych.access.authenticator import KEY_SUBPROTOCOL, Gate
 from triptych.access.identity import digest, new_token
 from triptych.api.app import ROUTERS
 from triptych.api.http.auth import operating
 from triptych.errors import SettingsError, TriptychError
-from triptych.ports import Scope
 from triptych.wiring import connect
 from triptych.wiring.web_server import open_gate, open_web
 
@@ -102,8 +102,8 @@ async def keyed(api: Api) -> dict[str, str]:
     tokens = {name: new_token() for name in ("reader", "operator", "revoked")}
     for name, token in tokens.items():
         scope = Scope.OPERATOR if name == "operator" else Scope.READER
-        await api.catalogue.create_key(name, scope, digest(token))
-    await api.catalogue.revoke_key("revoked")
+        await api.stores.access.create_key(name, scope, digest(token))
+    await api.stores.access.revoke_key("revoked")
     return tokens
 
 
@@ -158,7 +158,7 @@ async def test_whom_the_gate_refuses(guarded: Api) -> None:
         assert (reply.status, reply.json["reason"]) == (status, reason), who
         assert reply.headers["Content-Type"] == "application/problem+json"
         assert ("WWW-Authenticate" in reply.headers) == (status == 401), who
-    assert not (await guarded.catalogue.runs(None, limit=1))
+    assert not (await guarded.stores.runs.runs(None, limit=1))
 
 
 async def test_whom_the_gate_lets_in(guarded: Api, endpoint: KeyEndpoint) -> None:
@@ -205,7 +205,7 @@ async def test_websockets_are_asked_the_same(migrated_dsn: str, tmp_path: Path) 
     settings = settings_for(migrated_dsn, tmp_path, allowed_hosts=(HOST,))
     token = new_token()
     async with connect(settings, migrated_dsn) as parts:
-        await parts.catalogue.create_key("reader", Scope.READER, digest(token))
+        await parts.stores.access.create_key("reader", Scope.READER, digest(token))
         async with open_gate(parts) as gate:
             mine = {"Host": HOST, "Origin": f"https://{HOST}"}
             protocol = [f"{KEY_SUBPROTOCOL}{token}", "triptych.v1"]
@@ -253,7 +253,7 @@ async def test_any_address_but_loopback_is_refused_without_keys(
                     pass
     settings = settings_for(migrated_dsn, tmp_path, api_host="0.0.0.0")
     async with connect(settings, migrated_dsn) as parts:
-        await parts.catalogue.create_key("a", Scope.READER, digest(new_token()))
+        await parts.stores.access.create_key("a", Scope.READER, digest(new_token()))
         async with open_web(parts):
             pass
 

@@ -31,7 +31,7 @@ async def test_the_examples_of_the_guide_work(migrated_dsn: str, tmp_path: Path)
         assert embedder is not None
         vectors = drawn(4, 1, dimension=embedder.dimension)
         for brand in ("adidas", "puma"):
-            await commit_vectors(api.catalogue, brand, vectors, model=embedder.model)
+            await commit_vectors(api.stores, brand, vectors, model=embedder.model)
         process = await asyncio.create_subprocess_exec(
             *("bash", "-c", script),
             env={

@@ -11,8 +11,8 @@ import pytest
 
 from tests.integration.api_rig import HTML, SVG, Api, commit, fill, pictures, put_objects, serving
 from triptych.api import schemas
-from triptych.snapshots.asset_ids import asset_id
 from triptych.gather.urls import item_key
+from triptych.snapshots.asset_ids import asset_id
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ async def test_passwords_in_sources_are_never_shown(api: Api) -> None:
 
 
 async def test_g1_a_walk_over_assets_stays_on_the_snapshot_it_began_on(api: Api) -> None:
-    await commit(api.catalogue, "nike", pictures(9))
+    await commit(api.stores, "nike", pictures(9))
     first = (await api.get("/brands/nike/assets?limit=4")).json
-    await commit(api.catalogue, "nike", pictures(3, salt="new"))
+    await commit(api.stores, "nike", pictures(3, salt="new"))
     seen = list(first["items"])
     while first["next"]:
         first = (await api.get(f"/brands/nike/assets?limit=4&cursor={first['next']}")).json
@@ -66,8 +66,8 @@ async def test_g1_a_walk_over_assets_stays_on_the_snapshot_it_began_on(api: Api)
 
 
 async def test_an_asset_has_one_id_in_all_snapshots(api: Api) -> None:
-    old = await commit(api.catalogue, "nike", pictures(2))
-    new = await commit(api.catalogue, "nike", pictures(2, salt="new"))
+    old = await commit(api.stores, "nike", pictures(2))
+    new = await commit(api.stores, "nike", pictures(2, salt="new"))
     name = asset_id("nike", item_key("https://x.example/0"))
     now = (await api.get(f"/assets/{name}")).json
     before = (await api.get(f"/assets/{name}?run={old.id}")).json
@@ -94,10 +94,10 @@ async def test_assets_are_filtered_by_type_text_and_colour(api: Api) -> None:
 async def test_a_filter_that_lets_little_through_ends_pages_early_and_loses_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.adapters.postgres.browsing.ASSETS_SCAN", 10)
-    monkeypatch.setattr("triptych.adapters.postgres.browsing.DIFFERENCE_SCAN", 10)
-    old = await commit(api.catalogue, "nike", pictures(95))
-    new = await commit(api.catalogue, "nike", {**pictures(60), **pictures(5, salt="!")})
+    monkeypatch.setattr("triptych.snapshots.postgres.postgres_snapshots.ASSETS_SCAN", 10)
+    monkeypatch.setattr("triptych.snapshots.postgres.postgres_snapshots.DIFFERENCE_SCAN", 10)
+    old = await commit(api.stores, "nike", pictures(95))
+    new = await commit(api.stores, "nike", {**pictures(60), **pictures(5, salt="!")})
     found = await walk(api, "/brands/nike/assets?text=x.example/7", 50)
     assert [a["url"] for a in found] == ["https://x.example/7"]
     assert len(await walk(api, "/brands/nike/assets?text=x.example", 7)) == 60
@@ -148,8 +148,8 @@ async def test_failures_of_an_active_run_are_counted_too(api: Api) -> None:
     from triptych.model import ItemResult, NewItem, Reason
 
     items = [NewItem(item_key(url), url, {}) for url, _ in rows]
-    await api.catalogue.expect(opened.run.id, items, cursor=None, limit=10)
-    await api.catalogue.settle(
+    await api.stores.runs.expect(opened.run.id, items, cursor=None, limit=10)
+    await api.stores.runs.settle(
         opened.run.id, [ItemResult(items[0].key, None, Reason.THROTTLED, "429")], limit=10
     )
     (group,) = (await api.get(f"/runs/{opened.run.id}/failures")).json["items"]
@@ -219,7 +219,7 @@ KINDS = [
 async def test_g9_active_content_is_never_shown_inline(api: Api) -> None:
     contents = {f"https://x.example/{n}": kind[:2] for n, kind in enumerate(KINDS)}
     await put_objects(api.parts.settings, {u: (b, "image/png") for u, (b, _) in contents.items()})
-    await commit(api.catalogue, "nike", contents)
+    await commit(api.stores, "nike", contents)
     for url, (body, media_type, inline) in zip(contents, KINDS, strict=True):
         reply = await api.get(f"/assets/{asset_id('nike', item_key(url))}/content")
         assert (reply.status, reply.body) == (200, body), media_type
@@ -233,7 +233,7 @@ async def test_g9_active_content_is_never_shown_inline(api: Api) -> None:
 
 
 async def test_an_object_that_is_away_is_told_before_anything_is_sent(api: Api) -> None:
-    await commit(api.catalogue, "nike", pictures(1))
+    await commit(api.stores, "nike", pictures(1))
     name = asset_id("nike", item_key("https://x.example/0"))
     reply = await api.get(f"/assets/{name}/content")
     assert (reply.status, reply.json["reason"]) == (503, "store-unavailable")
@@ -303,7 +303,7 @@ async def test_a_defect_answers_with_a_name_and_nothing_of_the_inside(
     async def broken(*_: object, **__: object) -> None:
         raise ValueError("s3cret of the inside")
 
-    monkeypatch.setattr(api.catalogue, "run", broken)
+    monkeypatch.setattr(api.stores, "run", broken)
     reply = await api.get(f"/runs/{uuid4()}")
     assert (reply.status, reply.json["reason"]) == (500, "internal")
     assert b"s3cret" not in reply.body
@@ -318,7 +318,7 @@ async def test_a_database_that_is_away_is_a_503_and_the_server_still_lives(
     async def away(*_: object, **__: object) -> None:
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(api.parts.catalogue, "check", away)
+    monkeypatch.setattr(api.parts.stores, "check", away)
     ready = await api.get("/readyz")
     assert (ready.status, ready.json["reason"]) == (503, "database-unavailable")
     assert (await api.get("/healthz")).status == 200

@@ -17,11 +17,12 @@ from PIL import Image
 from tests import towers
 from tests.contract.search_contract import commit_vectors, drawn, index_all, mark
 from tests.integration.api_rig import Api, serving
-from triptych.api import auth, pictures
-from triptych.snapshots.asset_ids import asset_id
+from triptych.api import pictures
+from triptych.api.http import auth
+from triptych.gather.urls import item_key
 from triptych.model import Run
 from triptych.snapshots import search_service as room_module
-from triptych.gather.urls import item_key
+from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring import open_embedder
 
 COLOURS = ["red", "green", "blue", "white"]
@@ -39,7 +40,7 @@ async def colours(api: Api, brand: str) -> Run:
     assert embedder is not None
     shown = np.stack([towers.picture(towers.COLOURS[name]) for name in COLOURS])
     vectors = embedder.embed(shown)
-    return await commit_vectors(api.catalogue, brand, vectors, model=embedder.model, content=brand)
+    return await commit_vectors(api.stores, brand, vectors, model=embedder.model, content=brand)
 
 
 def png(colour: tuple[int, int, int]) -> bytes:
@@ -65,7 +66,7 @@ async def test_texts_assets_and_pictures_are_searched_by(api: Api) -> None:
     assert found["items"][0]["score"] > 0.9
     assert len(found["items"]) == 2
     assert (await api.get("/search?q=red")).json["unindexed"] == 2
-    await index_all(api.catalogue)
+    await index_all(api.stores)
     everywhere = (await api.get("/search?q=blue&limit=2")).json
     assert names(everywhere) == ["blue", "blue"]
     assert {hit["asset"]["brand"] for hit in everywhere["items"]} == {"nike", "puma"}
@@ -89,7 +90,7 @@ async def test_texts_assets_and_pictures_are_searched_by(api: Api) -> None:
 async def test_filters_reach_search_and_pages(api: Api) -> None:
     run = await colours(api, "nike")
     await mark(
-        api.catalogue,
+        api.stores,
         run,
         [f"https://x/{n}" for n in range(4)],
         tags=[["shoe"], ["shoe", "hat"], None, None],
@@ -152,8 +153,8 @@ async def test_filters_reach_search_and_pages(api: Api) -> None:
 async def test_what_cannot_be_done_says_why(
     api: Api, path: str, status: int, reason: str | None, field: str | None
 ) -> None:
-    await commit_vectors(api.catalogue, "other", drawn(3, 1), model="older")
-    await commit_vectors(api.catalogue, "bare", [None])
+    await commit_vectors(api.stores, "other", drawn(3, 1), model="older")
+    await commit_vectors(api.stores, "bare", [None])
     await api.registry.open("new", source="manifest:https://x.example/a.csv")
     answer = await api.get(path)
     assert answer.status == status, answer.body
@@ -212,7 +213,7 @@ async def test_a_map_is_drawn_once_a_snapshot(api: Api) -> None:
     assert (early.status, len(read_map(early.body)[1])) == (200, 0)
     urls = [f"https://x/{n}" for n in range(4)]
     places = {"x": [0.5, -1.0, None, 3.0], "y": [1.0, 2.0, None, -0.25]}
-    await mark(api.catalogue, run, urls, cluster=["ü", None, "ü", "a"], **places)
+    await mark(api.stores, run, urls, cluster=["ü", None, "ü", "a"], **places)
     answer = await api.get("/brands/nike/map")
     assert answer.headers["Content-Type"] == pictures.MAP_TYPE
     drawn_of, x, y, clusters, keys = read_map(answer.body)
@@ -229,8 +230,8 @@ async def test_a_map_is_drawn_once_a_snapshot(api: Api) -> None:
     same = await api.get("/brands/nike/map", headers={"If-None-Match": etag})
     assert (same.status, same.body) == (304, b"")
     # Drawn anew, of the same snapshot: another ETag.
-    await api.catalogue.begin_ai("nike", None)
-    await mark(api.catalogue, run, urls[:1], x=[9.0], y=[9.0])
+    await api.stores.ai.begin_ai("nike", None)
+    await mark(api.stores, run, urls[:1], x=[9.0], y=[9.0])
     changed = await api.get("/brands/nike/map", headers={"If-None-Match": etag})
     assert (changed.status, len(read_map(changed.body)[1])) == (200, 1)
 
@@ -241,8 +242,8 @@ async def test_brands_are_compared(api: Api, monkeypatch: pytest.MonkeyPatch) ->
     near[3:5] += 0.05 * drawn(2, 2)
     near[5] = -base[5]
     near[3:5] /= np.linalg.norm(near[3:5], axis=1, keepdims=True)
-    one = await commit_vectors(api.catalogue, "nike", base)
-    other = await commit_vectors(api.catalogue, "puma", near)
+    one = await commit_vectors(api.stores, "nike", base)
+    other = await commit_vectors(api.stores, "puma", near)
     found = (await api.get("/brands/nike/compare/puma")).json
     assert found["runs"] == [str(one.id), str(other.id)]
     assert (found["model"], found["compared"]) == ("m", [6, 6])
@@ -260,6 +261,6 @@ async def test_brands_are_compared(api: Api, monkeypatch: pytest.MonkeyPatch) ->
     assert found["similarity"] == pytest.approx(float(cosine), abs=1e-3)
     same = (await api.get("/brands/nike/compare/nike")).json
     assert (same["shared"]["count"], same["lookalikes"]["count"]) == (6, 0)
-    await commit_vectors(api.catalogue, "older", drawn(3, 1), model="older")
+    await commit_vectors(api.stores, "older", drawn(3, 1), model="older")
     apart = (await api.get("/brands/nike/compare/older")).json
     assert (apart["model"], apart["similarity"], apart["compared"]) == (None, None, [0, 0])

@@ -10,8 +10,8 @@ import pytest
 from fastapi.routing import APIRoute
 
 from tests.integration.api_rig import commit, pictures, serving
-from triptych.snapshots.asset_ids import asset_id
 from triptych.gather.urls import item_key
+from triptych.snapshots.asset_ids import asset_id
 
 
 async def test_both_ways_answer_the_same(
@@ -28,7 +28,7 @@ async def test_both_ways_answer_the_same(
     contents = pictures(5)
     one = f"/assets/{asset_id('nike', item_key(next(iter(contents))))}"
     async with serving(migrated_dsn, tmp_path) as api:
-        run = await commit(api.catalogue, "nike", contents)
+        run = await commit(api.stores, "nike", contents)
         page = (await api.get("/brands/nike/assets?limit=2")).json
         assert not handled
 

@@ -20,11 +20,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.integration.api_rig import Api, serving
-from triptych.adapters.postgres import browsing
+from triptych.database.paging import LAST_ID, NEWEST
 from triptych.database.session import Database
 from triptych.database.statements import statements
-from triptych.snapshots.asset_ids import asset_id
+from triptych.runs.postgres.postgres_brands import BRANDS_SCAN
+from triptych.runs.postgres.postgres_runs import ITEMS_SCAN
 from triptych.runtime.asgi_server import address, bind, serve
+from triptych.snapshots.asset_ids import asset_id
+from triptych.snapshots.postgres.postgres_snapshots import ASSETS_SCAN, DIFFERENCE_SCAN
 
 ASSETS = 100_000
 BRANDS = 200
@@ -96,15 +99,15 @@ async def test_every_page_reads_a_range_of_an_index(
     filled: tuple[Api, Database, UUID],
 ) -> None:
     _, database, run_id = filled
-    since, nothing = browsing.NEWEST, [None] * 7
+    since, nothing = NEWEST, [None] * 7
     cases: dict[str, list[Any]] = {
-        "brands_page": ["", None, None, browsing.BRANDS_SCAN, PAGE],
+        "brands_page": ["", None, None, BRANDS_SCAN, PAGE],
         "brand_page": ["nike"],
-        "assets_page": [run_id, b"", browsing.ASSETS_SCAN, PAGE, *nothing],
+        "assets_page": [run_id, b"", ASSETS_SCAN, PAGE, *nothing],
         "assets_page_marked": [
             run_id,
             b"",
-            browsing.ASSETS_SCAN,
+            ASSETS_SCAN,
             PAGE,
             *nothing,
             "shoe",
@@ -114,17 +117,17 @@ async def test_every_page_reads_a_range_of_an_index(
         "embedding_of_run": ["nike", b"k", run_id],
         "points": [run_id, ASSETS],
         "sample": [run_id, 2_000, 8_000],
-        "assets_scanned_to": [run_id, b"", browsing.ASSETS_SCAN],
+        "assets_scanned_to": [run_id, b"", ASSETS_SCAN],
         "asset": ["nike", b"k"],
         "asset_of_run": ["nike", b"k", run_id],
         "snapshots_page": ["nike", since.at, since.id, PAGE],
-        "difference_page": [run_id, run_id, b"", browsing.DIFFERENCE_SCAN, PAGE, None],
+        "difference_page": [run_id, run_id, b"", DIFFERENCE_SCAN, PAGE, None],
         "runs_page": [since.at, since.id, PAGE],
         "runs_page_in_state": [since.at, since.id, PAGE, "committed"],
         "runs_page_of_brand": [since.at, since.id, PAGE, "nike", None],
-        "failed_items": [run_id, -1, browsing.ITEMS_SCAN, PAGE, "not_found"],
+        "failed_items": [run_id, -1, ITEMS_SCAN, PAGE, "not_found"],
         "timeline": [run_id, 0, PAGE],
-        "dead_letters_page": [browsing.LAST_ID, PAGE],
+        "dead_letters_page": [LAST_ID, PAGE],
     }
     for name, args in cases.items():
         rows = await database.fetch(f"explain {statements()[name]}", *args)
@@ -196,11 +199,11 @@ async def test_reads_keep_up_with_a_bare_route_of_the_same_sql(
 
     async def assets(db: Database) -> Any:
         await db.rows("current_run_of", "nike")
-        args = [run_id, b"", browsing.ASSETS_SCAN, PAGE + 1, *[None] * 7]
+        args = [run_id, b"", ASSETS_SCAN, PAGE + 1, *[None] * 7]
         return await db.rows("assets_page", *args)
 
     async def brands(db: Database) -> Any:
-        return await db.rows("brands_page", "", None, None, browsing.BRANDS_SCAN, PAGE + 1)
+        return await db.rows("brands_page", "", None, None, BRANDS_SCAN, PAGE + 1)
 
     async def one(db: Database) -> Any:
         found = await db.rows("asset", "nike", key)

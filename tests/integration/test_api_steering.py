@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.integration.api_rig import Api, commit, fill, pictures, serving
-from triptych.api import once, schemas
+from triptych.api import schemas
+from triptych.api.http import idempotency
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE
 from triptych.model import AiState
 
@@ -69,7 +70,7 @@ async def test_a_key_gets_the_same_answer_and_one_effect_however_often_and_at_on
     await api.registry.cancel(run)
     again = await api.post("/brands/nike/runs", json=SOURCE, headers=key)
     assert again.body == replies[0].body
-    assert len(await api.catalogue.runs("nike", limit=10)) == 1
+    assert len(await api.stores.runs.runs("nike", limit=10)) == 1
     assert len((await api.get("/audit")).json["items"]) == 1
 
 
@@ -90,7 +91,7 @@ async def test_a_key_is_free_again_after_24_hours(
 ) -> None:
     key = {"Idempotency-Key": "k1"}
     first = (await api.post("/brands/nike/runs", json=SOURCE, headers=key)).json
-    monkeypatch.setattr(once, "KEPT_S", 0.0)
+    monkeypatch.setattr(idempotency, "KEPT_S", 0.0)
     second = await api.post("/brands/adidas/runs", json=SOURCE, headers=key)
     assert second.status == 202
     assert second.json["id"] != first["id"]
@@ -109,18 +110,18 @@ async def test_a_server_killed_between_effect_and_answer_makes_no_second_run(
         return
 
     with monkeypatch.context() as patch:
-        patch.setattr(api.catalogue, "accept_task", killed)
-        patch.setattr(api.catalogue, "drop_claim", nothing)
+        patch.setattr(api.stores, "accept_task", killed)
+        patch.setattr(api.stores, "drop_claim", nothing)
         assert (await api.post("/brands/nike/runs", json=SOURCE, headers=key)).status == 500
-    (run,) = await api.catalogue.runs("nike", limit=10)
+    (run,) = await api.stores.runs.runs("nike", limit=10)
     await api.registry.cancel(run.id)
-    monkeypatch.setattr(once, "WAIT_S", 0.1)
+    monkeypatch.setattr(idempotency, "WAIT_S", 0.1)
     early = await api.post("/brands/nike/runs", json=SOURCE, headers=key)
     assert (early.status, early.json["reason"]) == (409, "request-in-progress")
-    monkeypatch.setattr(once, "STALE_S", 0.0)
+    monkeypatch.setattr(idempotency, "STALE_S", 0.0)
     reply = await api.post("/brands/nike/runs", json=SOURCE, headers=key)
     assert (reply.status, reply.json["run"]) == (202, str(run.id))
-    assert len(await api.catalogue.runs("nike", limit=10)) == 1
+    assert len(await api.stores.runs.runs("nike", limit=10)) == 1
 
 
 async def test_what_was_refused_leaves_its_key_free(api: Api) -> None:
@@ -167,13 +168,13 @@ async def test_dead_letters_go_back_to_their_queues_once(api: Api) -> None:
 
 
 async def test_letters_of_an_active_run_and_of_other_queues_wait(api: Api) -> None:
-    from triptych.ports import DeadLetter
+    from triptych.dead_letters.dead_letter_store import DeadLetter
 
     opened = await api.registry.open("nike", source="manifest:x.csv")
     for number, queue in enumerate((URL_QUEUE, GATHER_QUEUE)):
         run_id = opened.run.id if queue == URL_QUEUE else None
         letter = DeadLetter(queue, f"m{number}", {"brand": "nike"}, {}, "why", run_id)
-        await api.catalogue.bury(letter)
+        await api.stores.dead_letters.bury(letter)
     none = await api.post("/dead-letters/redrive", json={"queue": URL_QUEUE})
     assert none.json["result"] == {"redriven": 0}
     by_id = await api.post("/dead-letters/redrive", json={"ids": [1, 2, 99]})
@@ -181,17 +182,17 @@ async def test_letters_of_an_active_run_and_of_other_queues_wait(api: Api) -> No
 
 
 async def test_ai_again_is_queued_and_its_message_sent(api: Api) -> None:
-    run = await commit(api.catalogue, "nike", pictures(1))
+    run = await commit(api.stores, "nike", pictures(1))
     await api.registry.relay(run.id)
-    await api.catalogue.begin_ai("nike", run.id)
+    await api.stores.ai.begin_ai("nike", run.id)
     busy = await api.post("/brands/nike/ai")
     assert (busy.status, await waiting(api, AI_QUEUE)) == (202, 1)
-    await api.catalogue.finish_ai(run.id, [])
+    await api.stores.ai.finish_ai(run.id, [])
     again = await api.post("/brands/nike/ai")
     assert (again.json["state"], again.json["run"]) == ("accepted", str(run.id))
     assert await waiting(api, AI_QUEUE) == 2
-    assert (await api.catalogue.run(run.id)).ai_state is AiState.QUEUED
-    assert await api.catalogue.begin_ai("nike", run.id)
+    assert (await api.stores.runs.run(run.id)).ai_state is AiState.QUEUED
+    assert await api.stores.ai.begin_ai("nike", run.id)
     assert (await api.get(f"/tasks/{again.json['id']}")).json["state"] == "running"
     assert (await api.post("/brands/nobody/ai")).status == 404
     await api.registry.open("adidas", source="manifest:x.csv")
@@ -203,28 +204,30 @@ async def test_a_schedule_opens_one_run_for_each_time_due_whoever_sweeps(api: Ap
     assert (await api("PUT", "/brands/nike", json=body)).status == 202
     brand = (await api.get("/brands/nike")).json
     assert brand["schedule"] == "* * * * *"
-    assert not await api.catalogue.due_brands(limit=10)
+    assert not await api.stores.brands.due_brands(limit=10)
     first = await make_due(api)
     sweeps = {"idle_s": 60, "stalled_s": 60, "resend_s": 60, "owed_s": 60}
     await asyncio.gather(*(api.registry.sweep(**sweeps) for _ in range(5)))
-    (run,) = await api.catalogue.runs("nike", limit=10)
+    (run,) = await api.stores.runs.runs("nike", limit=10)
     assert run.source == SOURCE["source"]
-    assert not await api.catalogue.due_brands(limit=10)
+    assert not await api.stores.brands.due_brands(limit=10)
     await api.registry.cancel(run.id)
     # A sweeper that saw the time before it was advanced, and went on after the run had ended.
-    await api.catalogue.advance_schedule("nike", seen=(await scheduled(api)).due_at, due_at=first)
+    await api.stores.brands.advance_schedule(
+        "nike", seen=(await scheduled(api)).due_at, due_at=first
+    )
     await api.registry.sweep(**sweeps)
-    assert len(await api.catalogue.runs("nike", limit=10)) == 1
+    assert len(await api.stores.runs.runs("nike", limit=10)) == 1
     await make_due(api)
     await asyncio.gather(*(api.registry.sweep(**sweeps) for _ in range(5)))
-    assert len(await api.catalogue.runs("nike", limit=10)) == 2
+    assert len(await api.stores.runs.runs("nike", limit=10)) == 2
     assert (await api("PUT", "/brands/nike", json={})).status == 202
     brand = (await api.get("/brands/nike")).json
     assert (brand["source"], brand["schedule"], brand["due_at"]) == (None, None, None)
 
 
 async def scheduled(api: Api):  # type: ignore[no-untyped-def]
-    return await api.catalogue.scheduled("nike")
+    return await api.stores.brands.scheduled("nike")
 
 
 async def make_due(api: Api):  # type: ignore[no-untyped-def]
@@ -233,7 +236,7 @@ async def make_due(api: Api):  # type: ignore[no-untyped-def]
 
     seen = (await scheduled(api)).due_at
     due_at = datetime.now(UTC)
-    assert await api.catalogue.advance_schedule("nike", seen=seen, due_at=due_at)
+    assert await api.stores.brands.advance_schedule("nike", seen=seen, due_at=due_at)
     return due_at
 
 

@@ -101,7 +101,7 @@ async def cost(dsn: str, folder: Path, base: str, urls: int) -> Cost:
 async def ended(scene: Scene, source: str, brand: str) -> None:
     """Run a brand until its commit."""
     opened = await scene.registry.open(brand, source=source)
-    async for run in watch(scene.catalogue, opened.run.id):
+    async for run in watch(scene.stores.runs, scene.stores.changes, opened.run.id):
         if run.state is not RunState.ACTIVE:
             break
     assert (run.state, run.failed) == (RunState.COMMITTED, 0), run

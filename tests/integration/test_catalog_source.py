@@ -1,4 +1,4 @@
-"""The catalogue source against a service that pages, fails, moves and lies."""
+"""The stores source against a service that pages, fails, moves and lies."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from triptych.gather.sources import open_source
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import Ways
-from triptych.ports import Page, Row
+from triptych.gather.source import Page, Row
+from triptych.gather.sources import open_source
 
 PATIENCE_S = 30.0
 LOOPBACK = (ip_network("127.0.0.0/8"),)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from tests.faults.world import serve_pictures, write_manifest
-from triptych.embedded.server import read_dsn
 from triptych.database.session import Database
+from triptych.embedded.server import read_dsn
 from triptych.errors import DatabaseUnavailable
 
 PATIENCE_S = 120.0

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from triptych.queues.pgmq import PgmqQueue
 from triptych.database.session import Database
 from triptych.errors import InvalidMessage, QueueUnavailable, TransientItemError
 from triptych.messages import HEADER_REASON, URL_QUEUE, Delivery, Message, dead_letter_queue
 from triptych.model import Reason
+from triptych.queues.pgmq import PgmqQueue
 from triptych.workers.consumer import Consumer
 
 PATIENCE_S = 30.0

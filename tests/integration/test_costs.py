@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from triptych.database.session import Database
-from triptych.wiring.local import open_local
-from triptych.model import Item, ItemResult, RunState, Staged
 from triptych.acquire.phase import Acquire
+from triptych.database.session import Database
+from triptych.model import Item, ItemResult, RunState, Staged
 from triptych.settings.settings import Settings
+from triptych.wiring.local import open_local
 
 ITEMS = 2_000
 PATIENCE_S = 120.0
@@ -51,11 +51,11 @@ async def test_items_go_through_in_batches(tmp_path: Path, monkeypatch: pytest.M
     async with open_local(settings) as local, asyncio.timeout(PATIENCE_S):
         before = asked.total()
         opened = await local.submit("costs", source=f"manifest:{urls}")
-        async with local.catalogue.changes() as changed:
-            run = await local.catalogue.run(opened.id)
+        async with local.stores.changes.changes() as changed:
+            run = await local.stores.runs.run(opened.id)
             while run.state is RunState.ACTIVE:
                 await anext(changed)
-                run = await local.catalogue.run(opened.id)
+                run = await local.stores.runs.run(opened.id)
         spent = asked.total() - before
     assert (run.state, run.done) == (RunState.COMMITTED, ITEMS)
     assert spent / ITEMS < ASKED_MAX, asked

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from triptych.embedded.data_folder import DataFolder
-from triptych.errors import DataFolderInUse, SettingsError
+from triptych.embedded.errors import DataFolderInUse, DataFolderUnusable
 
 HOLDER = """
 import os, signal, subprocess, sys
@@ -59,7 +59,7 @@ def test_the_folder_is_made_for_its_owner_only(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_a_folder_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(SettingsError, match=r"^TRIPTYCH_DATA: .* cannot be made .*\. Name a"):
+    with pytest.raises(DataFolderUnusable, match=r"^TRIPTYCH_DATA: .* cannot be made .*\. Name a"):
         DataFolder(tmp_path / "file")
 
 

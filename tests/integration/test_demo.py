@@ -25,9 +25,9 @@ from demo.world import (
 )
 
 from tests.faults.world import picture
-from triptych.wiring.local import open_local
 from triptych.model import Reason, RunState
 from triptych.settings.settings import Settings
+from triptych.wiring.local import open_local
 
 PATIENCE_S = 120.0
 
@@ -92,11 +92,11 @@ async def test_every_count_is_met_and_a_wrong_one_is_noticed(world: World, tmp_p
             outcomes = [
                 Outcome(
                     run,
-                    await local.catalogue.insights(run.id),
+                    await local.stores.snapshots.insights(run.id),
                     len(
                         {
                             asset.sha256
-                            for asset in await local.catalogue.assets(
+                            for asset in await local.stores.snapshots.assets(
                                 run.id, after=None, limit=1000
                             )
                         }

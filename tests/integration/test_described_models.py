@@ -25,12 +25,13 @@ from tests.towers import (
     text_tower,
     tokenizer,
 )
+from triptych.embedders.embedder import Embedder
 from triptych.embedders.onnx_embedder import OnnxEmbedder
-from triptych.wiring.doctor import diagnose
+from triptych.embedders.text_encoder import TextEncoder
 from triptych.errors import ModelError
-from triptych.ports import Embedder, TextEncoder
 from triptych.settings.settings import Settings
 from triptych.wiring import open_embedder, open_text_encoder
+from triptych.wiring.doctor import diagnose
 
 
 def opened(path: Path) -> tuple[Embedder, TextEncoder | None]:

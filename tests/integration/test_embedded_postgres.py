@@ -18,6 +18,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.integration.embedded import QUICK, ask
+from triptych.embedded.data_folder import DataFolder
+from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.postmaster import LOG_MAX_BYTES
 from triptych.embedded.server import (
     MAX_RESTARTS,
@@ -27,8 +29,6 @@ from triptych.embedded.server import (
     read_dsn,
     restart_delay_s,
 )
-from triptych.embedded.data_folder import DataFolder
-from triptych.errors import PostgresServerError
 
 if TYPE_CHECKING:
     from tests.conftest import PostgresServer

@@ -17,10 +17,10 @@ import pytest
 from tests.integration.embedded import QUICK, ask, mode, socket_folder
 from triptych.embedded import server as server_module
 from triptych.embedded.binaries import find_binaries, make_reachable
+from triptych.embedded.data_folder import DataFolder
+from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.server import EmbeddedPostgres
 from triptych.embedded.sockets import PATH_MAX_BYTES, SOCKET
-from triptych.embedded.data_folder import DataFolder
-from triptych.errors import PostgresServerError
 
 if TYPE_CHECKING:
     from tests.conftest import PostgresServer

@@ -15,24 +15,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.contract.catalogue_contract import LIMIT, done, new_items, open_run
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
+from triptych.ai.ai_store import Marks
 from triptych.database.session import Database
 from triptych.errors import RunNotFound, SnapshotCollected, StoreUnavailable
+from triptych.model import Insight, Run
+from triptych.objects import ObjectStore, open_store
 from triptych.snapshots.exports import export as exporting
 from triptych.snapshots.exports import writers
 from triptych.snapshots.exports.export import Exporting, export
 from triptych.snapshots.exports.formats import ExportFormat
-from triptych.model import Insight, Run
-from triptych.objects import ObjectStore, open_store
-from triptych.ports import Marks
+from triptych.wiring.stores import Stores, postgres_stores
 
 ASSETS = 7
 
 
 @pytest.fixture
-async def catalogue(migrated_dsn: str) -> AsyncIterator[PostgresCatalogue]:
+async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
     database = Database(migrated_dsn)
-    yield PostgresCatalogue(database, run_cap_s=3600)
+    yield postgres_stores(database, run_cap_s=3600)
     await database.close()
 
 
@@ -41,19 +41,19 @@ def store() -> ObjectStore:
     return open_store("memory:", Path())
 
 
-async def marked_snapshot(catalogue: PostgresCatalogue, store: ObjectStore) -> Run:
-    run_id = (await open_run(catalogue)).run.id
-    items = await catalogue.expect(run_id, new_items(ASSETS), cursor=None, limit=LIMIT)
-    await catalogue.seal(run_id)
-    await catalogue.settle(run_id, [done(item) for item in items], limit=LIMIT)
-    run = await catalogue.commit(run_id)
-    assets = await catalogue.assets(run.id, after=None, limit=100)
+async def marked_snapshot(stores: Stores, store: ObjectStore) -> Run:
+    run_id = (await open_run(stores)).run.id
+    items = await stores.runs.expect(run_id, new_items(ASSETS), cursor=None, limit=LIMIT)
+    await stores.runs.seal(run_id)
+    await stores.runs.settle(run_id, [done(item) for item in items], limit=LIMIT)
+    run = await stores.runs.commit(run_id)
+    assets = await stores.snapshots.assets(run.id, after=None, limit=100)
     for asset in assets:
         await store.put_as(asset.object_key, asset.url.encode(), "image/png")
     keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8).reshape(-1, 16)
     marks = Marks(keys, {"tags": [["shoe", "red"]] * ASSETS, "x": [0.5] * ASSETS})
-    await catalogue.begin_ai("nike", run.id)
-    await catalogue.finish_ai(run.id, [Insight("x", {})], marks=marks)
+    await stores.ai.begin_ai("nike", run.id)
+    await stores.ai.finish_ai(run.id, [Insight("x", {})], marks=marks)
     return run
 
 
@@ -75,22 +75,22 @@ class Files:
 
 
 async def exported(
-    catalogue: PostgresCatalogue, store: ObjectStore, run: Run, kind: ExportFormat
+    stores: Stores, store: ObjectStore, run: Run, kind: ExportFormat
 ) -> dict[str, bytes]:
     files = Files()
-    count = await export(catalogue, store, Exporting(run.id, "nike", kind, files.open))
+    count = await export(stores.snapshots, store, Exporting(run.id, "nike", kind, files.open))
     assert count == ASSETS
     return files.finished
 
 
 async def test_parquet_has_every_asset_with_its_embedding(
-    catalogue: PostgresCatalogue, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "PAGE_ASSETS", 3)
-    run = await marked_snapshot(catalogue, store)
-    files = await exported(catalogue, store, run, ExportFormat.PARQUET)
+    run = await marked_snapshot(stores, store)
+    files = await exported(stores, store, run, ExportFormat.PARQUET)
     table = pq.read_table(io.BytesIO(files["nike.parquet"]))
-    assets = await catalogue.assets(run.id, after=None, limit=100)
+    assets = await stores.snapshots.assets(run.id, after=None, limit=100)
     assert table.column("key").to_pylist() == [asset.key.hex() for asset in assets]
     assert table.schema.field("embedding").type.list_size == 16
     for row, asset in zip(table.to_pylist(), assets, strict=True):
@@ -99,14 +99,14 @@ async def test_parquet_has_every_asset_with_its_embedding(
         assert (row["tags"], row["x"], row["cluster"]) == (["shoe", "red"], 0.5, None)
         assert json.loads(row["metadata"]) == asset.metadata
         assert row["colours"] == ["#00ff7f", "#000000"]
-    assert files == await exported(catalogue, store, run, ExportFormat.PARQUET), "the same bytes"
+    assert files == await exported(stores, store, run, ExportFormat.PARQUET), "the same bytes"
 
 
 async def test_csv_is_read_back_and_runs_in_no_spreadsheet(
-    catalogue: PostgresCatalogue, store: ObjectStore
+    stores: Stores, store: ObjectStore
 ) -> None:
-    run = await marked_snapshot(catalogue, store)
-    files = await exported(catalogue, store, run, ExportFormat.CSV)
+    run = await marked_snapshot(stores, store)
+    files = await exported(stores, store, run, ExportFormat.CSV)
     rows = list(csv.DictReader(io.StringIO(files["nike.csv"].decode())))
     assert len(rows) == ASSETS
     assert json.loads(rows[0]["tags"]) == ["shoe", "red"]
@@ -115,11 +115,11 @@ async def test_csv_is_read_back_and_runs_in_no_spreadsheet(
 
 
 async def test_webdataset_shards_have_bytes_columns_and_embedding(
-    catalogue: PostgresCatalogue, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writers, "SHARD_MAX_SAMPLES", 3)
-    run = await marked_snapshot(catalogue, store)
-    files = await exported(catalogue, store, run, ExportFormat.WEBDATASET)
+    run = await marked_snapshot(stores, store)
+    files = await exported(stores, store, run, ExportFormat.WEBDATASET)
     assert sorted(files) == [f"nike-00000{n}.tar" for n in range(3)]
     samples: dict[str, dict[str, bytes]] = {}
     for content in files.values():
@@ -139,32 +139,30 @@ async def test_webdataset_shards_have_bytes_columns_and_embedding(
 
 @pytest.mark.parametrize("kind", list(ExportFormat))
 async def test_an_empty_snapshot_is_an_empty_export(
-    catalogue: PostgresCatalogue, store: ObjectStore, kind: ExportFormat
+    stores: Stores, store: ObjectStore, kind: ExportFormat
 ) -> None:
-    run_id = (await open_run(catalogue)).run.id
-    await catalogue.seal(run_id)
-    await catalogue.commit(run_id)
+    run_id = (await open_run(stores)).run.id
+    await stores.runs.seal(run_id)
+    await stores.runs.commit(run_id)
     files = Files()
-    assert await export(catalogue, store, Exporting(run_id, "nike", kind, files.open)) == 0
+    assert await export(stores.snapshots, store, Exporting(run_id, "nike", kind, files.open)) == 0
     assert len(files.finished) == 1
 
 
-async def test_what_cannot_be_read_is_no_export(
-    catalogue: PostgresCatalogue, store: ObjectStore
-) -> None:
-    run = await marked_snapshot(catalogue, store)
-    assets = await catalogue.assets(run.id, after=None, limit=100)
+async def test_what_cannot_be_read_is_no_export(stores: Stores, store: ObjectStore) -> None:
+    run = await marked_snapshot(stores, store)
+    assets = await stores.snapshots.assets(run.id, after=None, limit=100)
     await store.delete([assets[-1].object_key])
     files = Files()
     wanted = Exporting(run.id, "nike", ExportFormat.WEBDATASET, files.open)
     with pytest.raises(StoreUnavailable):
-        await export(catalogue, store, wanted)
+        await export(stores.snapshots, store, wanted)
     assert files.finished == {}
-    await catalogue.begin_deletion("nike")
-    await catalogue.delete_brand("nike", limit=1000)
+    await stores.brands.begin_deletion("nike")
+    await stores.retention.delete_brand("nike", limit=1000)
     wanted = Exporting(run.id, "nike", ExportFormat.CSV, files.open)
     with pytest.raises(SnapshotCollected):
-        await export(catalogue, store, wanted)
-    await catalogue.delete_brand("nike", limit=1000)
+        await export(stores.snapshots, store, wanted)
+    await stores.retention.delete_brand("nike", limit=1000)
     with pytest.raises(RunNotFound):
-        await export(catalogue, store, wanted)
+        await export(stores.snapshots, store, wanted)

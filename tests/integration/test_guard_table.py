@@ -19,10 +19,10 @@ from yarl import URL
 
 from tests.integration.fetch_rig import Names, opened_fetcher
 from tests.unit.test_guard import REFUSED
-from triptych.gather.sources import open_source
 from triptych.errors import ItemError, PermanentItemError, SourceRefused
 from triptych.fetch.guard import AddressGuard, refusal
 from triptych.fetch.transport import Ways, open_session
+from triptych.gather.sources import open_source
 from triptych.model import Reason
 
 PATIENCE_S = 30.0

@@ -16,9 +16,9 @@ from aiohttp import web
 from tests.faults.world import picture
 from triptych.errors import HostBusy, TransientItemError
 from triptych.fetch.host_throttle import COOL_MAX_S, HOSTS_MAX, START, WAIT_MAX_S, Hosts
-from triptych.wiring.local import Local, open_local
 from triptych.model import Reason, RunState
 from triptych.settings.settings import Settings
+from triptych.wiring.local import Local, open_local
 
 PATIENCE_S = 120.0
 

@@ -20,11 +20,11 @@ from aws_local.functions import Answer, LambdaProcess, sqs_event
 from tests.faults.world import environment, write_manifest
 from tests.integration.test_pipeline import Site, site
 from triptych.database.session import Database
-from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.live.watch import watch
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, HEADER_REASON, QUEUES, URL_QUEUE, Message
 from triptych.messages import dead_letter_queue as dlq
 from triptych.model import AiState, Reason, RunState
+from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.settings.settings import Settings
 from triptych.wiring import Parts, connect, migrate_database
 
@@ -139,7 +139,7 @@ async def test_functions_alone_take_a_brand_through_all_phases(
                     ("ai", AI_QUEUE),
                 )
             ]
-            run = await cloud.parts.catalogue.run(opened.run.id)
+            run = await cloud.parts.stores.runs.run(opened.run.id)
             if run.ai_state is AiState.DONE:
                 break
             assert run.state in {RunState.ACTIVE, RunState.COMMITTED}
@@ -192,7 +192,7 @@ async def test_g4_the_deadline_cuts_the_slow_and_keeps_what_is_durable(
     returned = await cloud.receive(URL_QUEUE, wait_s=10)
     assert {m["MessageId"] for m in returned} == {m["MessageId"] for m in messages[1:]}
     assert (await cloud.deliver("acquire", URL_QUEUE, returned)).body == {"batchItemFailures": []}
-    (run,) = await cloud.parts.catalogue.runs("nike", limit=1)
+    (run,) = await cloud.parts.stores.runs.runs("nike", limit=1)
     assert (run.state, run.done) == (RunState.COMMITTED, 4)
 
 
@@ -216,7 +216,7 @@ async def test_a_dead_letter_settles_its_item(cloud: Cloud, site: Site, tmp_path
     messages = await urls(cloud, site, tmp_path, 1)
     delivery = await cloud.deliver("dead_letters", dlq(URL_QUEUE), messages)
     assert delivery.ok
-    (run,) = await cloud.parts.catalogue.runs("nike", limit=1)
+    (run,) = await cloud.parts.stores.runs.runs("nike", limit=1)
     assert (run.failed, run.reasons) == (1, {Reason.DEAD_LETTERED: 1})
 
 
@@ -298,7 +298,9 @@ async def test_an_event_source_mapping_delivers_and_takes_one_bad_record_in_ten_
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            async for run in watch(cloud.parts.catalogue, opened.run.id):
+            async for run in watch(
+                cloud.parts.stores.runs, cloud.parts.stores.changes, opened.run.id
+            ):
                 if run.state is RunState.COMMITTED:
                     break
     finally:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from tests.integration.live_world import PATIENCE_S, client, open_world
+from triptych.dead_letters.dead_letter_store import DeadLetter
 from triptych.live.limits import RUN_EVERY_S
-from triptych.ports import DeadLetter, WorkerState
 from triptych.live.states import run_of_state
+from triptych.presence.presence_store import WorkerState
 
 CHANGES = 40
 
@@ -21,7 +22,7 @@ async def test_g7_a_subscriber_has_the_present_state_then_newer_ones_to_the_last
         run = await world.open()
         await one.subscribe(f"run:{run.id}", after=0)
         first = await one.until("state")
-        assert run_of_state(first["state"]) == await world.catalogue.run(run.id)
+        assert run_of_state(first["state"]) == await world.stores.runs.run(run.id)
         assert not first["final"]
         items = await world.expect(run.id, 10)
         await world.settle(run.id, items)
@@ -35,8 +36,8 @@ async def test_g7_a_subscriber_has_the_present_state_then_newer_ones_to_the_last
             else:
                 seqs += [event["seq"] for event in frame["events"]]
         assert versions == sorted(set(versions))
-        assert run_of_state(states[-1]) == await world.catalogue.run(run.id)
-        events = await world.catalogue.timeline(run.id, after=0, limit=1000)
+        assert run_of_state(states[-1]) == await world.stores.runs.run(run.id)
+        events = await world.stores.runs.timeline(run.id, after=0, limit=1000)
         assert seqs == [event.seq for event in events] == list(range(1, len(events) + 1))
 
 
@@ -44,8 +45,8 @@ async def test_g7_resuming_a_timeline_has_neither_gap_nor_duplicate(migrated_dsn
     async with open_world(migrated_dsn) as world:
         run = await world.open()
         for page in range(450):
-            await world.catalogue.expect(run.id, [], cursor=str(page), limit=1)
-        seq = (await world.catalogue.run(run.id)).seq
+            await world.stores.runs.expect(run.id, [], cursor=str(page), limit=1)
+        seq = (await world.stores.runs.run(run.id)).seq
         assert seq > 400
         async with client(world) as one:
             await one.subscribe(f"run:{run.id}", after=17)
@@ -67,9 +68,9 @@ async def test_states_of_a_busy_run_are_coalesced_and_the_last_one_arrives(
         loop = asyncio.get_running_loop()
         began = loop.time()
         for number in range(CHANGES):
-            await world.catalogue.pause(run.id, paused=number % 2 == 0)
+            await world.stores.runs.pause(run.id, paused=number % 2 == 0)
             await asyncio.sleep(0.01)
-        last = (await world.catalogue.cancel(run.id)).version
+        last = (await world.stores.runs.cancel(run.id)).version
         frames = [await one.until("state")]
         while frames[-1]["version"] < last:
             frames.append(await one.until("state"))
@@ -89,7 +90,7 @@ async def test_brands_are_listed_once_and_then_told_of(migrated_dsn: str) -> Non
         assert (await one.hear()) == {"type": "listed", "topic": "brands", "count": 2}
         await world.open("puma")
         assert (await one.until("state"))["key"] == "puma"
-        await world.catalogue.cancel(runs["nike"].id)
+        await world.stores.runs.cancel(runs["nike"].id)
         frame = await one.until("state", key="nike")
         assert frame["state"]["latest"]["state"] == "cancelled"
         await world.database.fetch("delete from runs where brand = 'adidas'")
@@ -105,7 +106,7 @@ async def test_a_brand_is_told_of_before_and_after_it_exists(migrated_dsn: str) 
         run = await world.open()
         frame = await one.until("state", topic="brand:nike")
         assert frame["state"]["latest"]["id"] == str(run.id)
-        await world.catalogue.cancel(run.id)
+        await world.stores.runs.cancel(run.id)
         later = await one.until("state", topic="brand:nike")
         assert later["version"] > frame["version"]
         assert later["state"]["latest"]["state"] == "cancelled"
@@ -147,18 +148,20 @@ async def test_dead_letters_that_wait_are_counted_as_they_come_and_go(migrated_d
         assert first["state"]["dead_letters"] == 0
         for number in range(3):
             letter = DeadLetter("url-process-queue", f"m{number}", {}, {}, "no object", None)
-            await world.catalogue.bury(letter)
+            await world.stores.dead_letters.bury(letter)
         waiting = first
         while waiting["state"]["dead_letters"] < 3:
             waiting = await one.until("state", topic="queues")
-        assert (await world.catalogue.letters_kept(limit=2)).waiting == 2
+        assert (await world.stores.dead_letters.letters_kept(limit=2)).waiting == 2
         newest = waiting["state"]["newest_letter"]
-        assert await world.catalogue.redrive_letters(ids=None, queue=None, limit=10) == 3
+        assert await world.stores.dead_letters.redrive_letters(ids=None, queue=None, limit=10) == 3
         while waiting["state"]["dead_letters"]:
             waiting = await one.until("state", topic="queues")
         assert waiting["version"] > first["version"]
         # One is sent again and another comes at once: as many wait as before, and it is told of.
-        await world.catalogue.bury(DeadLetter("url-process-queue", "m9", {}, {}, "none", None))
+        await world.stores.dead_letters.bury(
+            DeadLetter("url-process-queue", "m9", {}, {}, "none", None)
+        )
         while waiting["state"]["newest_letter"] == newest:
             waiting = await one.until("state", topic="queues")
 
@@ -168,10 +171,10 @@ async def test_workers_are_told_of_as_they_come_and_go(migrated_dsn: str) -> Non
         await one.subscribe("workers")
         assert (await one.until("state", topic="workers"))["state"] == {"workers": []}
         worker = WorkerState(uuid4(), "host", 1, "1", ["ai"], {"q": 2}, False, datetime.now(UTC))
-        await world.catalogue.beat(worker, forget_s=60)
+        await world.stores.presence.beat(worker, forget_s=60)
         (shown,) = (await one.until("state", topic="workers"))["state"]["workers"]
         assert (shown["id"], shown["alive"], shown["doing"]) == (str(worker.id), True, {"q": 2})
-        await world.catalogue.leave(worker.id)
+        await world.stores.presence.leave(worker.id)
         assert (await one.until("state", topic="workers"))["state"] == {"workers": []}
 
 
@@ -215,7 +218,7 @@ async def test_readers_share_one_read_for_a_change(migrated_dsn: str) -> None:
             await ready.acquire()
         await asyncio.sleep(2 * RUN_EVERY_S)
         before = world.app.hub.counters.reads
-        await world.catalogue.cancel(run.id)
+        await world.stores.runs.cancel(run.id)
         assert sum([await follower for follower in followers]) == 50
         assert world.app.hub.counters.reads - before <= 2
 
@@ -226,8 +229,8 @@ async def test_unsubscribing_ends_it_and_the_topic_is_forgotten(migrated_dsn: st
         await one.subscribe(f"run:{run.id}", f"run:{other.id}")
         await one.say(type="unsubscribe", topics=[f"run:{run.id}"], id="u")
         assert (await one.until("unsubscribed"))["id"] == "u"
-        await world.catalogue.cancel(run.id)
-        await world.catalogue.cancel(other.id)
+        await world.stores.runs.cancel(run.id)
+        await world.stores.runs.cancel(other.id)
         frame = await one.until("state", final=True)
         assert frame["topic"] == f"run:{other.id}"
 
@@ -250,7 +253,7 @@ async def test_g7_a_lost_connection_to_the_database_is_caught_up_with(migrated_d
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where application_name = 'triptych-listen' and datname = current_database()"
         )
-        await world.catalogue.cancel(run.id)
+        await world.stores.runs.cancel(run.id)
         await world.database.fetch("delete from brands where name = 'adidas'")
         await one.until("state", topic=f"run:{run.id}", final=True)
 
@@ -261,7 +264,7 @@ async def test_g7_what_no_notification_told_of_is_found(migrated_dsn: str) -> No
         await one.subscribe(f"run:{run.id}")
         await one.until("state")
         await world.database.fetch("alter table runs disable trigger run_notify")
-        await world.catalogue.cancel(run.id)
+        await world.stores.runs.cancel(run.id)
         assert (await one.until("state", final=True))["state"]["state"] == "cancelled"
 
 
@@ -277,7 +280,7 @@ async def test_g7_a_bad_row_ends_no_stream_but_its_own(migrated_dsn: str) -> Non
         await one.until("state", topic=f"run:{good.id}")
         assert (await one.until("timeline"))["events"][-1]["data"] == [1, 2]
         await world.database.fetch("update runs set paused = true")
-        await world.catalogue.cancel(good.id)
+        await world.stores.runs.cancel(good.id)
         await one.until("state", topic=f"run:{good.id}", final=True)
 
 
@@ -287,5 +290,5 @@ async def test_any_asgi_server_will_do(migrated_dsn: str) -> None:
         run = await world.open()
         await one.subscribe(f"run:{run.id}", "brands", after=0)
         await one.until("listed")
-        last = await world.catalogue.cancel(run.id)
+        last = await world.stores.runs.cancel(run.id)
         assert (await one.until("state", final=True))["version"] == last.version

@@ -85,7 +85,7 @@ async def test_g7_malformed_notifications_end_no_stream(migrated_dsn: str) -> No
         for payload in ("", "garbage", "\x01", "x" * 7000, str(uuid4())):
             for channel in ("triptych_runs", "triptych_brands", "triptych_queues"):
                 await world.database.fetch("select pg_notify($1, $2)", channel, payload)
-        await world.catalogue.cancel(run.id)
+        await world.stores.runs.cancel(run.id)
         assert (await one.until("state", topic=f"run:{run.id}", final=True))["state"]
 
 
@@ -173,12 +173,12 @@ async def test_g8_who_does_not_read_is_closed_and_delays_nobody(migrated_dsn: st
             heard = 0
             async with asyncio.timeout(PATIENCE_S):
                 while world.app.hub.counters.slow < len(slow.subscribers):
-                    await world.catalogue.pause(run.id, paused=heard % 2 == 0)
-                    version = (await world.catalogue.run(run.id)).version
+                    await world.stores.runs.pause(run.id, paused=heard % 2 == 0)
+                    version = (await world.stores.runs.run(run.id)).version
                     while (await one.until("state"))["version"] < version:
                         continue
                     heard += 1
-            last = await world.catalogue.cancel(run.id)
+            last = await world.stores.runs.cancel(run.id)
             assert (await one.until("state", final=True))["version"] == last.version
         async with asyncio.timeout(PATIENCE_S):
             while world.app.hub.counters.clients:

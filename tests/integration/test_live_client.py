@@ -16,8 +16,8 @@ from tests.faults.cutting_proxy import open_proxy
 from tests.faults.test_live import live_process
 from tests.faults.world import environment
 from tests.integration.live_world import PATIENCE_S, Client, open_world
-from triptych.errors import LiveUnavailable
 from triptych.client.subscription import Told, follow, timeline_remote, watch_remote
+from triptych.errors import LiveUnavailable
 from triptych.live.states import run_of_state
 
 
@@ -36,9 +36,9 @@ async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> 
             listening = asyncio.create_task(listen(f"ws://127.0.0.1:{proxy.port}/ws"))
             for page in range(5):
                 cutting = asyncio.create_task(proxy.cut())
-                await world.catalogue.expect(run.id, [], cursor=str(page), limit=1)
+                await world.stores.runs.expect(run.id, [], cursor=str(page), limit=1)
                 await cutting
-            last = await world.catalogue.cancel(run.id)
+            last = await world.stores.runs.cancel(run.id)
             async with asyncio.timeout(PATIENCE_S):
                 while not any(told.final for told in heard) or seen(heard)[-1:] < [last.seq]:
                     news.clear()
@@ -57,11 +57,11 @@ def seen(heard: list[Told]) -> list[int]:
 async def test_a_run_is_watched_and_its_timeline_read_from_afar(migrated_dsn: str) -> None:
     async with open_world(migrated_dsn) as world:
         run = await world.open()
-        await world.catalogue.cancel(run.id)
+        await world.stores.runs.cancel(run.id)
         states = [state async for state in watch_remote(world.url, run.id)]
-        assert states == [await world.catalogue.run(run.id)]
+        assert states == [await world.stores.runs.run(run.id)]
         events = [event async for event in timeline_remote(world.url, run.id)]
-        assert events == await world.catalogue.timeline(run.id, after=0, limit=100)
+        assert events == await world.stores.runs.timeline(run.id, after=0, limit=100)
         with pytest.raises(LiveUnavailable, match="no run"):
             await anext(watch_remote(world.url, uuid4()))
         with pytest.raises(LiveUnavailable, match="other sites"):
@@ -91,7 +91,7 @@ async def test_the_example_of_the_docs_follows_a_run_to_its_end(
         async with asyncio.timeout(PATIENCE_S):
             first = json.loads(await process.stdout.readline())
             assert first["id"] == str(run.id)
-            last = await world.catalogue.cancel(run.id)
+            last = await world.stores.runs.cancel(run.id)
             shown = [json.loads(line) async for line in process.stdout]
             assert await process.wait() == 0
         assert run_of_state(next(each for each in reversed(shown) if "id" in each)) == last

@@ -11,9 +11,9 @@ import pytest
 
 from tests.integration.api_rig import Api, serving
 from tests.integration.test_api_brand_tasks import filled, working
-from triptych.errors import LiveUnavailable
 from triptych.client.subscription import task_remote
-from triptych.ports import TaskState
+from triptych.errors import LiveUnavailable
+from triptych.tasks.task_store import TaskState
 
 PATIENCE_S = 60.0
 

@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.integration.fetch_rig import LOOPBACK
-from triptych.gather.sources import open_source
 from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import Ways
-from triptych.ports import Page, Row
+from triptych.gather.source import Page, Row
+from triptych.gather.sources import open_source
 
 PATIENCE_S = 120.0
 

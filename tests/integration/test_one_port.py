@@ -42,7 +42,7 @@ async def test_a_page_reads_once_and_then_listens(migrated_dsn: str, tmp_path: P
     async with serving(migrated_dsn, tmp_path) as api:
         contents = pictures(3)
         await put_objects(api.parts.settings, contents)
-        await commit(api.catalogue, "nike", contents)
+        await commit(api.stores, "nike", contents)
         listed = (await api.get("/brands")).json["items"]
         async with api.session.ws_connect(f"{api.url}/ws", protocols=[PROTOCOL]) as socket:
             assert (await frame(socket))["type"] == "hello"
@@ -51,7 +51,7 @@ async def test_a_page_reads_once_and_then_listens(migrated_dsn: str, tmp_path: P
                 assert told["type"] == "subscribed"
             planned = {"schedule": None, "due_at": None}
             assert {**told["state"], **planned} == listed[0], "one form, whoever tells of it"
-            await commit(api.catalogue, "adidas", contents)
+            await commit(api.stores, "adidas", contents)
             while told.get("key") != "adidas" or told["state"]["current_run"] is None:
                 told = await frame(socket)
             assert told["state"]["assets"] == 3
@@ -137,7 +137,7 @@ async def test_a_run_belongs_to_the_trace_of_the_request_that_opened_it(
             headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
             given = {"source": "manifest:/nowhere.csv"}
             reply = await api.post("/brands/nike/runs", json=given, headers=headers)
-            run = await api.catalogue.run(UUID(reply.json["run"]))
+            run = await api.stores.runs.run(UUID(reply.json["run"]))
     assert run.traceparent is not None
     assert trace in run.traceparent
     spans = [one for one in exporter.get_finished_spans() if one.name.startswith("POST ")]

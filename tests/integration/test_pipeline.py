@@ -17,14 +17,14 @@ import triptych
 from tests.faults.world import picture, write_manifest
 from tests.towers import DIMENSION, clip, describe
 from triptych.errors import BadInput, InvalidBrand
-from triptych.wiring.local import Local, open_local
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, Asset, Run, RunKind, RunState
 from triptych.objects import open_store
-from triptych.ports import Nearest
 from triptych.settings.settings import Settings
+from triptych.snapshots.search_store import Nearest
+from triptych.wiring.local import Local, open_local
 
 PATIENCE_S = 120.0
 LOOPBACK = "127.0.0.0/8"
@@ -83,24 +83,24 @@ async def ended(local: Local, run_id: UUID) -> Run:
 
 async def ai_phases(local: Local, run: Run) -> int:
     """Return how many times the run's AI phase was done."""
-    events = await local.catalogue.timeline(run.id, after=0, limit=1000)
+    events = await local.stores.runs.timeline(run.id, after=0, limit=1000)
     return [event.kind for event in events].count("ai_done")
 
 
 async def newest(local: Local, brand: str, kind: RunKind, state: RunState) -> Run:
     """Wait until the brand's newest run is of that kind and state."""
-    async with local.catalogue.changes() as changed, asyncio.timeout(PATIENCE_S):
+    async with local.stores.changes.changes() as changed, asyncio.timeout(PATIENCE_S):
         while True:
-            runs = await local.catalogue.runs(brand, limit=1)
+            runs = await local.stores.runs.runs(brand, limit=1)
             if runs and (runs[0].kind, runs[0].state) == (kind, state):
                 return runs[0]
             await anext(changed)
 
 
 async def snapshot(local: Local, brand: str) -> list[Asset]:
-    found = await local.catalogue.brand(brand)
+    found = await local.stores.brands.brand(brand)
     assert found.current_run is not None
-    return list(await local.catalogue.assets(found.current_run, after=None, limit=1000))
+    return list(await local.stores.snapshots.assets(found.current_run, after=None, limit=1000))
 
 
 async def test_one_call_from_python_takes_a_brand_through_all_phases(
@@ -119,7 +119,7 @@ async def test_one_call_from_python_takes_a_brand_through_all_phases(
             assert asset.embedding is not None
             assert asset.embedding.shape == (1280,)
             assert float(asset.embedding @ asset.embedding) == pytest.approx(1, abs=1e-2)
-        kinds = {insight.kind for insight in await local.catalogue.insights(run.id)}
+        kinds = {insight.kind for insight in await local.stores.snapshots.insights(run.id)}
         assert kinds == {"across", "clusters", "duplicates", "look", "map", "tags"}
 
 
@@ -154,10 +154,12 @@ async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
         assert asset.embedding is not None
         assert asset.model is not None
         async with asyncio.timeout(PATIENCE_S):
-            while await local.catalogue.unindexed_brands():
+            while await local.stores.search.unindexed_brands():
                 await asyncio.sleep(0.05)
         vector = asset.embedding / float(np.linalg.norm(asset.embedding))
-        found = await local.catalogue.nearest_anywhere(Nearest(asset.model, vector, 10, PATIENCE_S))
+        found = await local.stores.search.nearest_anywhere(
+            Nearest(asset.model, vector, 10, PATIENCE_S)
+        )
     assert len(found.rows) == 6
     assert found.rows[0].similarity > 0.99
 
@@ -169,7 +171,7 @@ async def test_other_media_are_kept_by_setting(site: Site, tmp_path: Path, kept:
     async with local_at(tmp_path, other_media=kept, tolerated_failures=1.0) as local:
         run = await ended(local, (await local.submit("nike", source=source)).id)
         assets = {asset.url: asset for asset in await snapshot(local, "nike")}
-        insights = await local.catalogue.insights(run.id)
+        insights = await local.stores.snapshots.insights(run.id)
     assert run.reasons == {"not_an_image": 1 if kept else 2}
     pdf = assets.get(f"{site.base}/nike/1.png")
     assert (pdf is not None and pdf.media_type == "application/pdf" and pdf.phash is None) is kept
@@ -221,7 +223,7 @@ async def test_g3_transient_failures_are_tried_again_and_permanent_ones_are_not(
     source = write_manifest(tmp_path, site.base, "nike", 6)
     async with local_at(tmp_path, max_attempts=3) as local:
         run = await ended(local, (await local.submit("nike", source=source)).id)
-        groups = await local.catalogue.failures(run.id, examples=5)
+        groups = await local.stores.runs.failures(run.id, examples=5)
     assert (run.state, run.done) == (RunState.COMMITTED, 4)
     assert {group.reason: group.count for group in groups} == {"not_found": 1, "server_error": 1}
     assert site.hits == 3 + 3 + 3 + 1, "three good ones, 2+1, three attempts, one 404"
@@ -254,7 +256,7 @@ async def test_g3_a_defect_of_ours_fails_its_item_and_no_other(
     monkeypatch.setattr(Decoders, "decode", defective)
     async with local_at(tmp_path, max_attempts=2) as local:
         run = await ended(local, (await local.submit("nike", source=source)).id)
-        (group,) = await local.catalogue.failures(run.id, examples=5)
+        (group,) = await local.stores.runs.failures(run.id, examples=5)
     assert (run.state, run.done, run.reasons) == (RunState.COMMITTED, 2, {"internal": 1})
     assert "ZeroDivisionError" in str(group)
 
@@ -284,7 +286,7 @@ async def test_g1_cancel_in_the_middle_leaves_the_snapshot(site: Site, tmp_path:
         cancelled = await local.registry.cancel(second.id)
         site.gate.set()
         assert cancelled.state is RunState.CANCELLED
-        assert (await local.catalogue.brand("nike")).current_run == first.id
+        assert (await local.stores.brands.brand("nike")).current_run == first.id
 
 
 async def test_strangers_write_the_three_bodies_and_nothing_else(
@@ -306,7 +308,7 @@ async def test_strangers_write_the_three_bodies_and_nothing_else(
         done = await ended(local, added.id)
 
         await local.queue.send(AI_QUEUE, [Message({"brand": "nike"})])
-        async with local.catalogue.changes() as changed, asyncio.timeout(PATIENCE_S):
+        async with local.stores.changes.changes() as changed, asyncio.timeout(PATIENCE_S):
             while await ai_phases(local, done) < 2:
                 await anext(changed)
 
@@ -322,7 +324,7 @@ async def test_g4_invalid_messages_are_dead_letters_with_their_reason(
     async with local_at(tmp_path) as local, asyncio.timeout(PATIENCE_S):
         for queue, body in bad.items():
             await local.queue.send(queue, [Message(body)])
-        while len(letters := await local.catalogue.dead_letters(limit=10)) < len(bad):
+        while len(letters := await local.stores.dead_letters.dead_letters(limit=10)) < len(bad):
             await asyncio.sleep(0.05)
     reasons = {letter.queue: letter.reason for _, letter in letters}
     assert reasons[GATHER_QUEUE].startswith("brand: ")

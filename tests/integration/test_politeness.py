@@ -16,9 +16,9 @@ from tests.integration.fetch_rig import opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.fetcher import Fetcher, Validators
 from triptych.fetch.robots import check_opt_out
-from triptych.wiring.local import open_local
 from triptych.model import Reason, RunState
 from triptych.settings.settings import Settings
+from triptych.wiring.local import open_local
 
 PATIENCE_S = 240.0
 

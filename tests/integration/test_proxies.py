@@ -14,11 +14,11 @@ from aiohttp import web
 from yarl import URL
 
 from tests.integration.fetch_rig import AGENT, LOOPBACK, Names, opened_fetcher
-from triptych.gather.sources import open_source
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import Ways
+from triptych.gather.sources import open_source
 from triptych.model import Reason
 
 BODY = b"image"

@@ -13,11 +13,11 @@ import pytest
 from tests.conftest import PostgresServer
 from tests.contract.search_contract import axis, commit_vectors, drawn, nearest
 from tests.integration.rds_door import KEY, REGION, SECRET, USER, Door, certificates, open_door
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable, SettingsError
 from triptych.settings.settings import Settings
 from triptych.wiring import connect
+from triptych.wiring.stores import postgres_stores
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def test_a_token_over_tls_opens_the_database(
     where = address(door, migrated_dsn, authority[0])
     settings = Settings.load(data=tmp_path, database_url=where, database_connections=2)
     async with connect(settings, where) as parts:
-        assert await parts.catalogue.brands() == []
+        assert await parts.stores.brands.brands() == []
         await parts.queue.depths()
     assert door.let_in >= 1
     assert door.refused == 0
@@ -153,11 +153,11 @@ async def test_a_search_asks_the_replica_and_what_that_lacks_the_database(
     away = "postgresql://nobody@127.0.0.1:9/none"
     replica = Watched({"level": migrated_dsn, "behind": behind, "away": away}[state])
     database = Watched(migrated_dsn)
-    catalogue = PostgresCatalogue(database, run_cap_s=60, replica=replica)
-    run = await commit_vectors(catalogue, "nike", drawn(5, 1))
+    stores = postgres_stores(database, run_cap_s=60, replica=replica)
+    run = await commit_vectors(stores, "nike", drawn(5, 1))
     before = database.asked
-    hits = await catalogue.nearest_in(run.id, nearest(axis(0)))
-    await catalogue.close()
+    hits = await stores.search.nearest_in(run.id, nearest(axis(0)))
+    await stores.close()
     assert len(hits.rows) == 3
     assert replica.asked == 1
     assert database.asked - before == (0 if state == "level" else 1)

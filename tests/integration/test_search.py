@@ -16,7 +16,6 @@ from PIL import Image
 
 from tests import towers
 from tests.contract.search_contract import commit_vectors, drawn, index_all, mark
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.database.session import Database
 from triptych.errors import (
     AssetNotFound,
@@ -26,22 +25,23 @@ from triptych.errors import (
     NotSearchable,
     SearchUnavailable,
 )
+from triptych.gather.urls import item_key
 from triptych.model import Run
-from triptych.ports import AssetFilter
+from triptych.settings.settings import Settings
 from triptych.snapshots import search_service as room_module
 from triptych.snapshots.search_service import Matches, SearchRoom, Where
-from triptych.settings.settings import Settings
-from triptych.gather.urls import item_key
+from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring import open_embedder
 from triptych.wiring.search_wiring import open_search
+from triptych.wiring.stores import Stores, postgres_stores
 
 COLOURS = ["red", "green", "blue", "white"]
 
 
 @pytest.fixture
-async def catalogue(migrated_dsn: str) -> AsyncIterator[PostgresCatalogue]:
+async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
     database = Database(migrated_dsn)
-    yield PostgresCatalogue(database, run_cap_s=3600)
+    yield postgres_stores(database, run_cap_s=3600)
     await database.close()
 
 
@@ -51,18 +51,18 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def room(settings: Settings, catalogue: PostgresCatalogue) -> AsyncIterator[SearchRoom]:
-    async with open_search(settings, catalogue) as opened:
+async def room(settings: Settings, stores: Stores) -> AsyncIterator[SearchRoom]:
+    async with open_search(settings, stores) as opened:
         yield opened
 
 
-async def colours(catalogue: PostgresCatalogue, settings: Settings, brand: str) -> Run:
+async def colours(stores: Stores, settings: Settings, brand: str) -> Run:
     """Commit a brand of four pictures of one colour each, embedded by the towers."""
     embedder = open_embedder(settings, 1)
     assert embedder is not None
     pictures = np.stack([towers.picture(towers.COLOURS[name]) for name in COLOURS])
     return await commit_vectors(
-        catalogue, brand, embedder.embed(pictures), model=embedder.model, content=brand
+        stores, brand, embedder.embed(pictures), model=embedder.model, content=brand
     )
 
 
@@ -77,10 +77,10 @@ def names(matches: Matches) -> list[str]:
 
 
 async def test_texts_find_what_shows_them_in_one_brand_and_in_all(
-    room: SearchRoom, catalogue: PostgresCatalogue, settings: Settings
+    room: SearchRoom, stores: Stores, settings: Settings
 ) -> None:
-    await colours(catalogue, settings, "nike")
-    await colours(catalogue, settings, "puma")
+    await colours(stores, settings, "nike")
+    await colours(stores, settings, "puma")
     for text in ("red", "green", "blue"):
         found = await room.by_text(text, Where("nike"))
         assert names(found)[0] == text
@@ -91,7 +91,7 @@ async def test_texts_find_what_shows_them_in_one_brand_and_in_all(
         assert scores[0] > 0.9 > scores[-1]
     early = await room.by_text("red", Where())
     assert (len(early.rows), early.unindexed) == (0, 2)
-    await index_all(catalogue)
+    await index_all(stores)
     everywhere = await room.by_text("red", Where(limit=2))
     assert {match.asset.brand for match in everywhere.rows} == {"nike", "puma"}
     assert names(everywhere) == ["red", "red"]
@@ -99,9 +99,9 @@ async def test_texts_find_what_shows_them_in_one_brand_and_in_all(
 
 
 async def test_pictures_find_what_looks_like_them(
-    room: SearchRoom, catalogue: PostgresCatalogue, settings: Settings
+    room: SearchRoom, stores: Stores, settings: Settings
 ) -> None:
-    await colours(catalogue, settings, "nike")
+    await colours(stores, settings, "nike")
     for kind in ("PNG", "JPEG", "WEBP"):
         found = await room.by_image(encoded((0, 0, 1), kind), Where("nike", limit=1))
         assert names(found) == ["blue"]
@@ -110,11 +110,11 @@ async def test_pictures_find_what_looks_like_them(
 
 
 async def test_assets_find_what_looks_like_them_but_not_themselves(
-    room: SearchRoom, catalogue: PostgresCatalogue, settings: Settings
+    room: SearchRoom, stores: Stores, settings: Settings
 ) -> None:
-    run = await colours(catalogue, settings, "nike")
-    await colours(catalogue, settings, "puma")
-    await index_all(catalogue)
+    run = await colours(stores, settings, "nike")
+    await colours(stores, settings, "puma")
+    await index_all(stores)
     key = item_key("https://x/0")
     assert "red" not in names(await room.by_asset("nike", key, Where("nike")))
     other = await room.by_asset("nike", key, Where("puma", limit=1), run_id=run.id)
@@ -126,10 +126,10 @@ async def test_assets_find_what_looks_like_them_but_not_themselves(
 
 
 async def test_filters_are_searched_with(
-    room: SearchRoom, catalogue: PostgresCatalogue, settings: Settings
+    room: SearchRoom, stores: Stores, settings: Settings
 ) -> None:
-    run = await colours(catalogue, settings, "nike")
-    await mark(catalogue, run, ["https://x/1", "https://x/2"], tags=[["shoe"], ["shoe", "hat"]])
+    run = await colours(stores, settings, "nike")
+    await mark(stores, run, ["https://x/1", "https://x/2"], tags=[["shoe"], ["shoe", "hat"]])
     found = await room.by_text("red", Where("nike", matching=AssetFilter(tag="shoe")))
     assert sorted(names(found)) == ["blue", "green"]
 
@@ -143,7 +143,7 @@ async def test_texts_that_say_nothing_or_too_much_are_refused(room: SearchRoom, 
 
 @pytest.mark.parametrize("limit", [0, -1, 501])
 async def test_limits_are_kept(
-    room: SearchRoom, catalogue: PostgresCatalogue, settings: Settings, limit: int
+    room: SearchRoom, stores: Stores, settings: Settings, limit: int
 ) -> None:
     with pytest.raises(BadInput) as caught:
         await room.by_text("red", Where(limit=limit))
@@ -168,26 +168,26 @@ async def test_g8_too_large_a_picture_is_refused(
 
 
 async def test_what_cannot_be_compared_says_why(
-    room: SearchRoom, catalogue: PostgresCatalogue, settings: Settings
+    room: SearchRoom, stores: Stores, settings: Settings
 ) -> None:
     with pytest.raises(BrandNotFound):
         await room.by_text("red", Where("nike"))
-    await commit_vectors(catalogue, "nike", drawn(3, 1), model="older")
+    await commit_vectors(stores, "nike", drawn(3, 1), model="older")
     with pytest.raises(NotSearchable, match="'nike' is embedded by older, and this was by vision_"):
         await room.by_text("red", Where("nike"))
-    await index_all(catalogue)
+    await index_all(stores)
     with pytest.raises(NotSearchable, match="Everything is embedded by older"):
         await room.by_image(encoded((1, 0, 0)), Where())
-    await commit_vectors(catalogue, "bare", [None])
+    await commit_vectors(stores, "bare", [None])
     with pytest.raises(NotSearchable, match="has no embedding"):
         await room.by_asset("bare", item_key("https://x/0"), Where())
     assert not (await room.by_text("red", Where("bare"))).rows
-    await catalogue.open_run(
+    await stores.runs.open_run(
         "new",
         run_id=uuid4(),
-        kind=(await catalogue.runs("nike", limit=1))[0].kind,
+        kind=(await stores.runs.runs("nike", limit=1))[0].kind,
         source=None,
-        policy=(await catalogue.runs("nike", limit=1))[0].policy,
+        policy=(await stores.runs.runs("nike", limit=1))[0].policy,
         owe_gather=False,
     )
     with pytest.raises(NotSearchable, match="no snapshot yet"):
@@ -195,11 +195,11 @@ async def test_what_cannot_be_compared_says_why(
 
 
 async def test_without_a_model_only_assets_are_searched_by(
-    catalogue: PostgresCatalogue, settings: Settings, tmp_path: Path
+    stores: Stores, settings: Settings, tmp_path: Path
 ) -> None:
-    await commit_vectors(catalogue, "nike", drawn(3, 1))
+    await commit_vectors(stores, "nike", drawn(3, 1))
     without = Settings.load(data=tmp_path, embedder="none")
-    async with open_search(without, catalogue) as room:
+    async with open_search(without, stores) as room:
         with pytest.raises(NotSearchable, match="no text encoder"):
             await room.by_text("red", Where())
         with pytest.raises(NotSearchable, match="no embedder"):

@@ -13,9 +13,9 @@ import pytest
 from aws_local.emulator import REGION, ROOT, Emulator
 from aws_local.template import STRIPPED, strip
 
+from triptych.messages import QUEUES, URL_QUEUE, Message, dead_letter_queue
 from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.queues.sqs.sqs_queue import SqsQueue
-from triptych.messages import QUEUES, URL_QUEUE, Message, dead_letter_queue
 
 pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("template")]
 

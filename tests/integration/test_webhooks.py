@@ -15,16 +15,15 @@ import pytest
 from aiohttp import web
 
 from tests.contract.catalogue_contract import committed, open_run
-from triptych.adapters.postgres import webhooks as adapter
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.database.session import Database
 from triptych.errors import Conflict, WebhookNotFound
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import open_session
 from triptych.model import Insight
-from triptych.ports import webhooks as port
-from triptych.ports.webhooks import Delivered, Event, Webhook
 from triptych.telemetry.metrics import REGISTRY
+from triptych.webhooks import postgres_webhooks
+from triptych.webhooks.webhook_store import Delivered, Event, Webhook
+from triptych.wiring.stores import Stores, postgres_stores
 from triptych.workers import webhook_notifier as room
 from triptych.workers.webhook_notifier import Notifier
 
@@ -59,31 +58,27 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def catalogue(migrated_dsn: str) -> AsyncIterator[PostgresCatalogue]:
+async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
     database = Database(migrated_dsn)
-    yield PostgresCatalogue(database, run_cap_s=3600)
+    yield postgres_stores(database, run_cap_s=3600)
     await database.close()
 
 
 @pytest.fixture
-async def notifier(
-    catalogue: PostgresCatalogue, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Notifier]:
+async def notifier(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Notifier]:
     monkeypatch.setattr(room, "BACKOFF_BASE_S", 0.0)
     guard = AddressGuard([LOOPBACK])
     async with open_session(guard, limit=5) as session:
-        yield Notifier(catalogue, session, guard, every_s=0.1)
+        yield Notifier(stores.webhooks, session, guard, every_s=0.1)
 
 
-async def hook(
-    catalogue: PostgresCatalogue, url: str, *events: Event, brand: str | None = None
-) -> Webhook:
+async def hook(stores: Stores, url: str, *events: Event, brand: str | None = None) -> Webhook:
     names = tuple(event.value for event in events or tuple(Event))
-    return await catalogue.put_webhook(Webhook(uuid4(), url, SECRET, brand, names))
+    return await stores.webhooks.put_webhook(Webhook(uuid4(), url, SECRET, brand, names))
 
 
-async def outcomes(catalogue: PostgresCatalogue, webhook: Webhook) -> list[Delivered]:
-    return list(await catalogue.deliveries(webhook.id, limit=100))
+async def outcomes(stores: Stores, webhook: Webhook) -> list[Delivered]:
+    return list(await stores.webhooks.deliveries(webhook.id, limit=100))
 
 
 def counted(outcome: str) -> float:
@@ -92,13 +87,13 @@ def counted(outcome: str) -> float:
 
 
 async def test_a_commit_and_its_ai_phase_are_told_signed_and_once(
-    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+    stores: Stores, notifier: Notifier, receiver: Receiver
 ) -> None:
-    await hook(catalogue, f"{receiver.base}/hook")
-    run = await committed(catalogue)
+    await hook(stores, f"{receiver.base}/hook")
+    run = await committed(stores)
     await notifier.deliver()
-    await catalogue.begin_ai("nike", run.id)
-    await catalogue.finish_ai(run.id, [Insight("x", {})])
+    await stores.ai.begin_ai("nike", run.id)
+    await stores.ai.finish_ai(run.id, [Insight("x", {})])
     await notifier.deliver()
     await notifier.deliver()
     kinds = []
@@ -114,76 +109,74 @@ async def test_a_commit_and_its_ai_phase_are_told_signed_and_once(
 
 
 async def test_only_what_was_asked_for_is_told(
-    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+    stores: Stores, notifier: Notifier, receiver: Receiver
 ) -> None:
-    failing = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_FAILED)
-    other = await hook(catalogue, f"{receiver.base}/hook", brand="adidas")
-    await committed(catalogue)
-    await catalogue.fail((await open_run(catalogue)).run.id, "source_refused: gone")
+    failing = await hook(stores, f"{receiver.base}/hook", Event.RUN_FAILED)
+    other = await hook(stores, f"{receiver.base}/hook", brand="adidas")
+    await committed(stores)
+    await stores.runs.fail((await open_run(stores)).run.id, "source_refused: gone")
     await notifier.deliver()
     assert [orjson.loads(body)["type"] for _, body in receiver.told] == ["run.failed"]
     assert orjson.loads(receiver.told[0][1])["data"]["reason"] == "source_refused: gone"
-    assert len(await outcomes(catalogue, failing)) == 1
-    assert await outcomes(catalogue, other) == []
+    assert len(await outcomes(stores, failing)) == 1
+    assert await outcomes(stores, other) == []
 
 
 async def test_a_failing_receiver_is_tried_again_until_it_has_taken_it(
-    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+    stores: Stores, notifier: Notifier, receiver: Receiver
 ) -> None:
-    webhook = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    webhook = await hook(stores, f"{receiver.base}/hook", Event.RUN_COMMITTED)
     receiver.answers = [web.Response(status=500), web.Response(status=302)]
-    await committed(catalogue)
+    await committed(stores)
     attempts = {"refused": 2, "taken": 1}
     before = {outcome: counted(outcome) for outcome in attempts}
     for _ in range(3):
         await notifier.deliver()
     assert {outcome: counted(outcome) - before[outcome] for outcome in attempts} == attempts
-    (outcome,) = await outcomes(catalogue, webhook)
+    (outcome,) = await outcomes(stores, webhook)
     assert (outcome.attempts, outcome.delivered_at is not None) == (3, True)
     ids = {headers["webhook-id"] for headers, _ in receiver.told}
     assert ids == {str(outcome.id)}, "the receiver can tell that it is the same"
 
 
 async def test_a_receiver_that_never_takes_it_is_given_up(
-    catalogue: PostgresCatalogue,
+    stores: Stores,
     notifier: Notifier,
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(room, "ATTEMPTS_MAX", 2)
-    webhook = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    webhook = await hook(stores, f"{receiver.base}/hook", Event.RUN_COMMITTED)
     receiver.answers = [web.Response(status=503), web.Response(status=404)]
-    await committed(catalogue)
+    await committed(stores)
     for _ in range(3):
         await notifier.deliver()
-    (outcome,) = await outcomes(catalogue, webhook)
+    (outcome,) = await outcomes(stores, webhook)
     assert (outcome.attempts, outcome.reason) == (2, "HTTP 404")
     assert outcome.failed_at is not None
     assert len(receiver.told) == 2
 
 
-async def test_retry_after_is_kept(
-    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
-) -> None:
-    webhook = await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+async def test_retry_after_is_kept(stores: Stores, notifier: Notifier, receiver: Receiver) -> None:
+    webhook = await hook(stores, f"{receiver.base}/hook", Event.RUN_COMMITTED)
     receiver.answers = [web.Response(status=429, headers={"Retry-After": "600"})]
-    await committed(catalogue)
+    await committed(stores)
     await notifier.deliver()
     await notifier.deliver()
-    (outcome,) = await outcomes(catalogue, webhook)
+    (outcome,) = await outcomes(stores, webhook)
     assert len(receiver.told) == 1
     assert (outcome.due_at - outcome.created_at).total_seconds() > 590
 
 
 async def test_an_address_that_is_gone_is_told_no_more(
-    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+    stores: Stores, notifier: Notifier, receiver: Receiver
 ) -> None:
-    await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    await hook(stores, f"{receiver.base}/hook", Event.RUN_COMMITTED)
     receiver.answers = [web.Response(status=410)]
     for content in "ab":
-        await committed(catalogue, content=content)
+        await committed(stores, content=content)
         await notifier.deliver()
-    (kept,) = await catalogue.webhooks()
+    (kept,) = await stores.webhooks.webhooks()
     assert (kept.disabled_at is not None, kept.reason) == (True, "HTTP 410")
     assert len(receiver.told) == 1
 
@@ -192,40 +185,37 @@ async def test_an_address_that_is_gone_is_told_no_more(
     "url",
     ["http://10.0.0.1/hook", "http://169.254.169.254/latest", "http://[::1]/", "ftp://x/", "x"],
 )
-async def test_g9_no_private_address_is_told(
-    catalogue: PostgresCatalogue, notifier: Notifier, url: str
-) -> None:
-    webhook = await hook(catalogue, url, Event.RUN_COMMITTED)
-    await committed(catalogue)
+async def test_g9_no_private_address_is_told(stores: Stores, notifier: Notifier, url: str) -> None:
+    webhook = await hook(stores, url, Event.RUN_COMMITTED)
+    await committed(stores)
     await notifier.deliver()
-    (outcome,) = await outcomes(catalogue, webhook)
+    (outcome,) = await outcomes(stores, webhook)
     assert outcome.delivered_at is None
     assert outcome.reason
 
 
 async def test_many_notifiers_deliver_once(
-    catalogue: PostgresCatalogue, notifier: Notifier, receiver: Receiver
+    stores: Stores, notifier: Notifier, receiver: Receiver
 ) -> None:
-    await hook(catalogue, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    await hook(stores, f"{receiver.base}/hook", Event.RUN_COMMITTED)
     for content in "abcdef":
-        await committed(catalogue, content=content)
+        await committed(stores, content=content)
     await asyncio.gather(*(notifier.deliver() for _ in range(5)))
     ids = [headers["webhook-id"] for headers, _ in receiver.told]
     assert len(ids) == len(set(ids)) == 6
 
 
 async def test_webhooks_are_counted_listed_and_deleted(
-    catalogue: PostgresCatalogue, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert adapter.WEBHOOKS_MAX == port.WEBHOOKS_MAX
-    monkeypatch.setattr(adapter, "WEBHOOKS_MAX", 2)
-    first = await hook(catalogue, "https://a.example/")
-    await hook(catalogue, "https://b.example/")
+    monkeypatch.setattr(postgres_webhooks, "WEBHOOKS_MAX", 2)
+    first = await hook(stores, "https://a.example/")
+    await hook(stores, "https://b.example/")
     with pytest.raises(Conflict, match="2 webhooks"):
-        await hook(catalogue, "https://c.example/")
-    await committed(catalogue)
-    await catalogue.delete_webhook(first.id)
+        await hook(stores, "https://c.example/")
+    await committed(stores)
+    await stores.webhooks.delete_webhook(first.id)
     with pytest.raises(WebhookNotFound):
-        await catalogue.delete_webhook(first.id)
-    assert [kept.url for kept in await catalogue.webhooks()] == ["https://b.example/"]
+        await stores.webhooks.delete_webhook(first.id)
+    assert [kept.url for kept in await stores.webhooks.webhooks()] == ["https://b.example/"]
     assert "0123456789" not in repr(first)

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from triptych.access.access_store import ApiKey, Scope
+from triptych.access.host_policy import Sites, is_loopback
 from triptych.access.identity import check_key_name, digest, new_token
 from triptych.access.key_cache import KeyRing
 from triptych.access.rate_limiter import BUCKETS_MAX, Rates
-from triptych.access.host_policy import Sites, is_loopback
 from triptych.errors import BadInput, HostRefused, OriginRefused, TooManyRequests
-from triptych.ports import ApiKey, Scope
 
 LOCAL = Sites([], [], any_host=False)
 NAMED = Sites(["Triptych.example"], ["https://Dash.example/"], any_host=False)

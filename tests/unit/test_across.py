@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 
 from tests.unit.snapshots import asset, snapshot_of, unit
-from triptych.ai.steps.across import across
-from triptych.ai.steps.across.across import ACROSS, find_across
 from triptych.ai.context import Context, Found, OtherBrand
 from triptych.ai.other_brands import space_of
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.across import across
+from triptych.ai.steps.across.across import ACROSS, find_across
 from triptych.model import Asset
 
 DIMENSION = 32

@@ -16,21 +16,21 @@ import numpy as np
 import pytest
 
 from tests.unit.snapshots import asset, committed_run
-from triptych.errors import DatabaseUnavailable, InvalidMessage
-from triptych.ai.steps.clusters.clusters import CLUSTERS
+from triptych.ai import step_results as answers
+from triptych.ai.ai_store import AssetVectors, Marks, Published
 from triptych.ai.context import Found, Vectors
-from triptych.ai.steps.duplicates.duplicates import DUPLICATES
+from triptych.ai.phase import AiPhase
 from triptych.ai.step import Snapshot, Step
+from triptych.ai.steps.clusters.clusters import CLUSTERS
+from triptych.ai.steps.duplicates.duplicates import DUPLICATES
+from triptych.errors import DatabaseUnavailable, InvalidMessage
 from triptych.messages import AI_QUEUE, Delivery, Headers
 from triptych.model import Asset, Insight, Metadata, Run
-from triptych.ai import step_results as answers
-from triptych.ai.phase import AiPhase
-from triptych.ports import AssetVectors, Marks, Published
 
 PATIENCE_S = 30.0
 
 
-class Catalogue:
+class FakeStores:
     """The methods of the port that the phase calls, on one committed run."""
 
     def __init__(self, assets: int = 3) -> None:
@@ -85,9 +85,9 @@ def raising(error: BaseException, name: str = "step") -> Step:
 
 
 async def processed(*steps: Step, **options: Any) -> dict[str, Insight]:
-    catalogue = Catalogue()
-    await AiPhase(catalogue, steps, **options).process("nike", None)  # type: ignore[arg-type]
-    (insights,) = catalogue.published
+    stores = FakeStores()
+    await AiPhase(stores, stores, steps, **options).process("nike", None)  # type: ignore[arg-type]
+    (insights,) = stores.published
     return {insight.kind: insight for insight in insights}
 
 
@@ -173,34 +173,34 @@ async def test_a_result_that_contains_itself_is_the_steps_failure() -> None:
 
 
 async def test_nothing_happens_when_the_phase_is_not_due() -> None:
-    catalogue = Catalogue()
-    catalogue.due = None
-    phase = AiPhase(catalogue, [raising(AssertionError())])  # type: ignore[arg-type]
-    await phase.process("nike", catalogue.run_id)
-    assert catalogue.published == []
+    stores = FakeStores()
+    stores.due = None
+    phase = AiPhase(stores, stores, [raising(AssertionError())])  # type: ignore[arg-type]
+    await phase.process("nike", stores.run_id)
+    assert stores.published == []
 
 
 async def test_a_message_names_brand_and_run() -> None:
-    catalogue = Catalogue()
-    phase = AiPhase(catalogue, [])  # type: ignore[arg-type]
-    headers = Headers(run_id=catalogue.run_id).encode()
+    stores = FakeStores()
+    phase = AiPhase(stores, stores, [])  # type: ignore[arg-type]
+    headers = Headers(run_id=stores.run_id).encode()
     for sent in (headers, {}):
         await phase.handle(Delivery(AI_QUEUE, "1", "r", {"brand": "nike"}, sent, 1))
-    assert catalogue.begun == [("nike", catalogue.run_id), ("nike", None)]
+    assert stores.begun == [("nike", stores.run_id), ("nike", None)]
     with pytest.raises(InvalidMessage):
         await phase.handle(Delivery(AI_QUEUE, "1", "r", {"brand": "nike", "x": 1}, {}, 1))
 
 
 async def test_an_unavailable_database_is_the_messages_problem() -> None:
-    catalogue = Catalogue()
-    catalogue.away = True
+    stores = FakeStores()
+    stores.away = True
     with pytest.raises(DatabaseUnavailable):
-        await AiPhase(catalogue, [returning({})]).process("nike", None)  # type: ignore[arg-type]
+        await AiPhase(stores, stores, [returning({})]).process("nike", None)  # type: ignore[arg-type]
 
 
 def test_two_steps_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="same name"):
-        AiPhase(Catalogue(), [returning({}), returning({})])  # type: ignore[arg-type]
+        AiPhase(FakeStores(), FakeStores(), [returning({}), returning({})])  # type: ignore[arg-type]
 
 
 class Blocking:
@@ -234,16 +234,16 @@ async def test_the_event_loop_goes_on_while_a_step_works() -> None:
 
 
 async def test_g4_a_cancelled_phase_publishes_nothing() -> None:
-    catalogue, blocking = Catalogue(), Blocking()
+    stores, blocking = FakeStores(), Blocking()
     steps = [returning({}), blocking.step]
-    task = asyncio.create_task(AiPhase(catalogue, steps).process("nike", None))  # type: ignore[arg-type]
+    task = asyncio.create_task(AiPhase(stores, stores, steps).process("nike", None))  # type: ignore[arg-type]
     await until(blocking.begun.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     blocking.go_on.set()
     await until(blocking.ended.wait)
-    assert catalogue.published == []
+    assert stores.published == []
 
 
 async def test_a_step_that_takes_too_long_is_recorded_and_loses_no_other() -> None:
@@ -258,25 +258,25 @@ def marking(**marks: Any) -> Step:
     return Step("marking", 1, lambda _: Found({}, marks))
 
 
-async def marked(*steps: Step) -> tuple[Catalogue, dict[str, str | None]]:
-    catalogue = Catalogue()
-    await AiPhase(catalogue, steps).process("nike", None)  # type: ignore[arg-type]
-    return catalogue, {insight.kind: insight.error for insight in catalogue.published[0]}
+async def marked(*steps: Step) -> tuple[FakeStores, dict[str, str | None]]:
+    stores = FakeStores()
+    await AiPhase(stores, stores, steps).process("nike", None)  # type: ignore[arg-type]
+    return stores, {insight.kind: insight.error for insight in stores.published[0]}
 
 
 async def test_marks_and_vectors_of_all_steps_are_published_together() -> None:
     space = Vectors("space", np.array([0, 2]), np.eye(2, 4, dtype=np.float16))
     vectors = Step("vectors", 1, lambda _: Found({"a": 1}, {}, space))
     marks = marking(tags=[["shoe"], None, []], x=np.array([0.5, 1, 2]), mine=[{"a": 1}, None, 2])
-    catalogue, errors = await marked(marks, vectors, returning({}))
+    stores, errors = await marked(marks, vectors, returning({}))
     assert set(errors.values()) == {None}
-    assert catalogue.marks.values == {
+    assert stores.marks.values == {
         "tags": [["shoe"], None, []],
         "x": [0.5, 1.0, 2.0],
         "mine": [{"a": 1}, None, 2],
     }
-    (published,) = catalogue.vectors
-    assert published.keys.tolist() == catalogue.marks.keys[[0, 2]].tolist()
+    (published,) = stores.vectors
+    assert published.keys.tolist() == stores.marks.keys[[0, 2]].tolist()
 
 
 @pytest.mark.parametrize(
@@ -295,9 +295,9 @@ async def test_marks_and_vectors_of_all_steps_are_published_together() -> None:
 async def test_marks_that_cannot_be_kept_fail_their_step(
     marks: dict[str, Any], problem: str
 ) -> None:
-    catalogue, errors = await marked(marking(**marks), returning({}))
+    stores, errors = await marked(marking(**marks), returning({}))
     assert errors == {"marking": problem, "step": None}
-    assert catalogue.marks.values == {}
+    assert stores.marks.values == {}
 
 
 async def test_vectors_of_other_assets_fail_their_step() -> None:
@@ -307,9 +307,9 @@ async def test_vectors_of_other_assets_fail_their_step() -> None:
 
 
 async def test_a_step_sees_what_was_published_before() -> None:
-    catalogue = Catalogue()
-    keys = np.array([list(catalogue.assets[1].key), [0] * 16], np.uint8)
-    catalogue.earlier = Published(
+    stores = FakeStores()
+    keys = np.array([list(stores.assets[1].key), [0] * 16], np.uint8)
+    stores.earlier = Published(
         uuid4(),
         [Insight("look", {"answer": 41}), Insight("broken", None, "boom")],
         Marks(keys, {"cluster": ["c1", "c2"]}),
@@ -322,26 +322,26 @@ async def test_a_step_sees_what_was_published_before() -> None:
         seen.update(results=earlier.results, rows=earlier.rows_of(snapshot.keys).tolist())
         return {}
 
-    await AiPhase(catalogue, [Step("look", 1, look)]).process("nike", None)  # type: ignore[arg-type]
+    await AiPhase(stores, stores, [Step("look", 1, look)]).process("nike", None)  # type: ignore[arg-type]
     assert seen == {"results": {"look": {"answer": 41}}, "rows": [-1, 0, -1]}
 
 
 async def test_progress_is_told_and_losing_it_costs_nothing() -> None:
-    catalogue, blocking = Catalogue(), Blocking()
+    stores, blocking = FakeStores(), Blocking()
 
     def work(snapshot: Snapshot) -> dict[str, Any]:
         snapshot.context.progress(7.0)
         return dict(blocking.step.run(snapshot))  # type: ignore[arg-type]
 
     steps = [returning({}), Step("work", 1, work)]
-    task = asyncio.create_task(AiPhase(catalogue, steps).process("nike", None))  # type: ignore[arg-type]
+    task = asyncio.create_task(AiPhase(stores, stores, steps).process("nike", None))  # type: ignore[arg-type]
     async with asyncio.timeout(PATIENCE_S):
-        while not any(note["share"] == 1.0 for note in catalogue.notes):
+        while not any(note["share"] == 1.0 for note in stores.notes):
             await asyncio.sleep(0.01)
-    assert catalogue.notes[-1] == {"step": "work", "number": 2, "steps": 2, "share": 1.0}
+    assert stores.notes[-1] == {"step": "work", "number": 2, "steps": 2, "share": 1.0}
     blocking.go_on.set()
     await task
-    assert len(catalogue.published) == 1
+    assert len(stores.published) == 1
 
 
 HANGING = """

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from triptych.acquire.buffer import Buffer
 from triptych.errors import DatabaseUnavailable, RunEnded, TransientItemError
 from triptych.model import ItemResult, Reason
-from triptych.acquire.buffer import Buffer
 
 NEVER_S = 3600.0
 PATIENCE_S = 30.0

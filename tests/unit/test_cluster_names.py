@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pytest
 
 from tests.unit.snapshots import digests, snapshot_of, unit
-from triptych.errors import ModelError
-from triptych.ai.steps.clusters.cluster_labels import file_words, label_all
-from triptych.ai.steps.clusters.clusters import find_clusters
 from triptych.ai.context import ALONE, Context, Earlier, Found
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.clusters.cluster_labels import file_words, label_all
+from triptych.ai.steps.clusters.clusters import find_clusters
 from triptych.ai.vocabulary import Tag, Vocabulary
+from triptych.errors import ModelError
 from triptych.model import Colour
 
 DIMENSION = 32

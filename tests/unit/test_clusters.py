@@ -10,9 +10,9 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from tests.unit.snapshots import shuffled, snapshot_of, unit
+from triptych.ai.step import Snapshot
 from triptych.ai.steps.clusters import clusters
 from triptych.ai.steps.clusters.clusters import CLUSTERS, NOISE
-from triptych.ai.step import Snapshot
 
 DIMENSION = 64
 

@@ -14,12 +14,12 @@ from uuid import UUID
 
 import pytest
 
-from triptych.queues.sqs.entries import batches, decode, encode
 from triptych.api.http import responses as answers
+from triptych.gather.urls import item_key, normalise
 from triptych.messages import Headers, Message, UrlBody, parse_body
 from triptych.model import Asset
+from triptych.queues.sqs.entries import batches, decode, encode
 from triptych.runtime.retry import plan_retry
-from triptych.gather.urls import item_key, normalise
 
 RUN = UUID(int=7)
 URL = "https://Shop.example/a/../media/picture%20one.jpg?b=2&a=1#top"

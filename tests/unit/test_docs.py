@@ -9,8 +9,8 @@ import pytest
 from scripts.reference import PAGES
 
 from triptych import errors
-from triptych.runs.failure_reasons import EXPLAINED
 from triptych.model import Reason
+from triptych.runs.failure_reasons import EXPLAINED
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES_OF_OURS = sorted(

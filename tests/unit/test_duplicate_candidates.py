@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.unit.snapshots import snapshot_of, unit
-from triptych.insights import candidates, election
-from triptych.ai.steps.duplicates.candidates import find_candidates
 from triptych.ai.context import Context
+from triptych.ai.steps.duplicates import candidates
+from triptych.ai.steps.duplicates import union_groups as election
+from triptych.ai.steps.duplicates.candidates import find_candidates
 from triptych.ai.steps.duplicates.exact_copies import ranked
-from triptych.ai.steps.duplicates.union_groups import elect
 from triptych.ai.steps.duplicates.registration import agreement
+from triptych.ai.steps.duplicates.union_groups import elect
 from triptych.ai.steps.duplicates.views import SIDE, Views, view
 
 Pixels = npt.NDArray[np.uint8]

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from tests.unit.snapshots import shuffled, snapshot_of, unit
-from triptych.embedders.bundled import bundled_model
-from triptych.embedders.onnx_embedder import OnnxEmbedder
-from triptych.insights import candidates, duplicates
 from triptych.ai.context import Context
+from triptych.ai.step import Snapshot
+from triptych.ai.steps.duplicates import candidates, duplicates
 from triptych.ai.steps.duplicates.duplicates import find_duplicates
 from triptych.ai.steps.duplicates.pixel_judge import AGREE_COSINE_MIN, AGREE_MAX_BITS
-from triptych.ai.step import Snapshot
+from triptych.embedders.bundled import bundled_model
+from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.media.decode import decode
 from triptych.media.fingerprint import hamming
 

@@ -29,7 +29,6 @@ from triptych.live.protocol import (
     read_frame,
     state_frame,
 )
-from triptych.model import Brand, TimelineEvent
 from triptych.live.states import (
     brand_state,
     event_of_state,
@@ -38,6 +37,7 @@ from triptych.live.states import (
     run_of_state,
     run_state,
 )
+from triptych.model import Brand, TimelineEvent
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

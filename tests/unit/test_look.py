@@ -13,14 +13,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.unit.snapshots import shuffled, snapshot_of, unit
-from triptych.ai.steps.look import picture_kinds as kinds_room
-from triptych.ai.steps.look import look
 from triptych.ai.colour_words import WORDS, places, words
 from triptych.ai.context import ALONE, Context, Earlier, OtherBrand
-from triptych.ai.steps.look.picture_kinds import KINDS, measures
+from triptych.ai.step import Snapshot
+from triptych.ai.steps.look import look
+from triptych.ai.steps.look import picture_kinds as kinds_room
 from triptych.ai.steps.look.look import LOOK, find_look
 from triptych.ai.steps.look.palette import distance, find_palette
-from triptych.ai.step import Snapshot
+from triptych.ai.steps.look.picture_kinds import KINDS, measures
 from triptych.model import Asset, Colour
 
 SIDE = 64

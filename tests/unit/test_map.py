@@ -10,10 +10,10 @@ import pytest
 from sklearn.manifold import trustworthiness
 
 from tests.unit.snapshots import digests, shuffled, snapshot_of, unit
-from triptych.ai.steps.map import layout
 from triptych.ai.context import Context, Earlier, Found
-from triptych.ai.steps.map.map import LAID_OUT_MIN, MAP, find_map
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.map import layout
+from triptych.ai.steps.map.map import LAID_OUT_MIN, MAP, find_map
 
 DIMENSION = 32
 FAMILIES = 12

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tests.unit.snapshots import asset, digests, snapshot_of, unit
-from triptych.errors import SnapshotCollected
 from triptych.ai import other_brands as others
+from triptych.ai.ai_store import AssetVectors, BrandCells
 from triptych.ai.other_brands import STEP, StoredOthers, space_of
+from triptych.errors import SnapshotCollected
 from triptych.model import Asset
-from triptych.ports import AssetVectors, BrandCells
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def described(name: str, *, torn: bool = False) -> BrandCells:
     return BrandCells(name, uuid4(), cells, AssetVectors("cells", keys, vectors))
 
 
-class Catalogue:
+class FakeStores:
     """Brands by name, and one with five assets that is collected after the first page."""
 
     def __init__(self, brands: Sequence[BrandCells], *, gone: bool = False) -> None:
@@ -53,9 +53,9 @@ class Catalogue:
         return later[:limit]
 
 
-async def reading(catalogue: Catalogue, read: Callable[[StoredOthers], T]) -> T:
+async def reading(stores: FakeStores, read: Callable[[StoredOthers], T]) -> T:
     snapshot = snapshot_of(unit(np.eye(2)), phash=[0, 0])
-    stored = StoredOthers(catalogue, snapshot)  # type: ignore[arg-type]
+    stored = StoredOthers(stores, stores, snapshot)  # type: ignore[arg-type]
     return await asyncio.to_thread(read, stored)
 
 
@@ -63,20 +63,20 @@ async def test_brands_come_page_by_page_with_their_cells_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(others, "BRANDS_PAGE", 2)
-    catalogue = Catalogue([described(name) for name in "abc"])
-    found = await reading(catalogue, lambda stored: list(stored.brands()))
+    stores = FakeStores([described(name) for name in "abc"])
+    found = await reading(stores, lambda stored: list(stored.brands()))
     assert [one.brand for one in found] == ["a", "b", "c"]
     # Cells are in the order of the result, whatever order their vectors came in.
     assert found[0].directions.tolist() == [[0, 1], [1, 0]]
     assert found[0].sizes.tolist() == [1, 2]
     assert found[0].mean.tolist() == pytest.approx([1 / 3, 1 / 6])
-    assert [asked[3] for asked in catalogue.asked] == [None, "b", "c"]
-    assert catalogue.asked[0][:3] == (STEP, space_of("m"), "nike")
+    assert [asked[3] for asked in stores.asked] == [None, "b", "c"]
+    assert stores.asked[0][:3] == (STEP, space_of("m"), "nike")
 
 
 async def test_a_brand_described_anew_while_it_is_read_is_passed_over() -> None:
-    catalogue = Catalogue([described("a"), described("b", torn=True), described("c")])
-    found = await reading(catalogue, lambda stored: list(stored.brands()))
+    stores = FakeStores([described("a"), described("b", torn=True), described("c")])
+    found = await reading(stores, lambda stored: list(stored.brands()))
     assert [one.brand for one in found] == ["a", "c"]
 
 
@@ -87,10 +87,10 @@ async def test_assets_come_up_to_the_limit_and_end_when_their_snapshot_does(
     limit: int, gone: bool, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(others, "ASSETS_PAGE", 2)
-    catalogue = Catalogue([described("a")], gone=gone)
+    stores = FakeStores([described("a")], gone=gone)
 
     def read(stored: StoredOthers) -> list[int]:
         brand = next(iter(stored.brands()))
         return [len(page) for page in stored.assets(brand, limit)]
 
-    assert await reading(catalogue, read) == sizes
+    assert await reading(stores, read) == sizes

@@ -55,7 +55,7 @@ def webp(colour: tuple[int, int, int]) -> bytes:
     return written.getvalue()
 
 
-class Catalogue:
+class FakeStores:
     """What a report reads, of one brand with five assets."""
 
     def __init__(self, insights: Sequence[Insight], *, empty: bool = False) -> None:
@@ -119,11 +119,11 @@ def insights(catalogue_keys: list[str]) -> list[Insight]:
 
 
 async def test_a_report_shows_what_the_steps_found() -> None:
-    catalogue = Catalogue([])
-    keys = [key.hex() for key in catalogue.assets_]
-    catalogue.insights_ = insights([*keys[:4], keys[4]])
-    catalogue.marks_ = {bytes.fromhex(keys[0]): {"x": 0.1, "y": -0.5, "cluster": "c"}}
-    report = await make_report(catalogue, Thumbs(), "nike")  # type: ignore[arg-type]
+    stores = FakeStores([])
+    keys = [key.hex() for key in stores.assets_]
+    stores.insights_ = insights([*keys[:4], keys[4]])
+    stores.marks_ = {bytes.fromhex(keys[0]): {"x": 0.1, "y": -0.5, "cluster": "c"}}
+    report = await make_report(stores, stores, stores, Thumbs(), "nike")  # type: ignore[arg-type]
     assert set(report.files) == {
         *("report.md", "report.html", "clusters.png", "duplicates.png", "outliers.png"),
         *("palette.png", "map.png"),
@@ -148,17 +148,17 @@ async def test_a_report_shows_what_the_steps_found() -> None:
 
 
 async def test_nothing_found_is_a_short_report() -> None:
-    report = await make_report(Catalogue([]), Thumbs(), "nike")  # type: ignore[arg-type]
+    report = await make_report(*[FakeStores([])] * 3, Thumbs(), "nike")  # type: ignore[arg-type]
     assert set(report.files) == {"report.md", "report.html"}
     with pytest.raises(Conflict, match="no snapshot"):
-        await make_report(Catalogue([], empty=True), Thumbs(), "nike")  # type: ignore[arg-type]
+        await make_report(*[FakeStores([], empty=True)] * 3, Thumbs(), "nike")  # type: ignore[arg-type]
 
 
 async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
     async def fail(_: Contents) -> str:
         raise SummaryFailed("The endpoint answers 500.")
 
-    report = await make_report(Catalogue([]), Thumbs(), "nike", fail)  # type: ignore[arg-type]
+    report = await make_report(*[FakeStores([])] * 3, Thumbs(), "nike", fail)  # type: ignore[arg-type]
     assert report.problems == ("no summary: The endpoint answers 500.",)
     assert "report.html" in report.files
 

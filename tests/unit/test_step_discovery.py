@@ -12,9 +12,9 @@ import pytest
 
 from tests.unit.snapshots import asset, committed_run, snapshot_of
 from triptych.ai import step as step_module
+from triptych.ai.step import Snapshot, Step, discover, load_snapshot
 from triptych.ai.steps.clusters.clusters import CLUSTERS
 from triptych.ai.steps.duplicates.duplicates import DUPLICATES
-from triptych.ai.step import Snapshot, Step, discover, load_snapshot
 from triptych.model import Asset
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "ai-steps.md"

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from tests.unit.snapshots import shuffled, snapshot_of, unit
-from triptych.errors import SettingsError
-from triptych.insights import tags, vocabulary
+from triptych.ai import vocabulary
 from triptych.ai.context import Context
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.tags import tags
 from triptych.ai.steps.tags.tags import find_tags
 from triptych.ai.vocabulary import (
     Tag,
@@ -22,6 +22,7 @@ from triptych.ai.vocabulary import (
     parse_vocabulary,
     read_vocabulary,
 )
+from triptych.errors import SettingsError
 
 WORDS = ["red", "green", "blue"]
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triptych.errors import InvalidUrl
-from triptych.model import KEY_BYTES, Reason
 from triptych.gather.phase import new_item
-from triptych.ports import Row
+from triptych.gather.source import Row
 from triptych.gather.urls import item_key, normalise
+from triptych.model import KEY_BYTES, Reason
 
 
 @pytest.mark.parametrize(

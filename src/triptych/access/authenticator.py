@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from triptych.access.balancer import HEADER as BALANCER_HEADER
+from triptych.access.host_policy import Sites
 from triptych.access.identity import LOCAL, Identity
 from triptych.access.key_cache import KeyRing
 from triptych.access.rate_limiter import Rates
-from triptych.access.host_policy import Sites
 from triptych.errors import Unauthenticated
 
 KEY_SUBPROTOCOL = "triptych.key."

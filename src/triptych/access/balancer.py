@@ -21,9 +21,9 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from triptych.access.access_store import Scope
 from triptych.access.identity import Identity
 from triptych.errors import Unauthenticated, Unavailable
-from triptych.ports import Scope
 
 HEADER = b"x-amzn-oidc-data"
 TOKEN_MAX_CHARS = 16 * 1024

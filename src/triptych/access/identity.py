@@ -10,8 +10,8 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
+from triptych.access.access_store import Scope
 from triptych.errors import BadInput, Forbidden
-from triptych.ports import Scope
 
 TOKEN_PREFIX = "trk_"  # noqa: S105
 """By which scanners of repositories know a token."""

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from triptych.access.access_store import AccessStore, ApiKey
 from triptych.access.identity import digest
-from triptych.ports import Access, ApiKey
 
 REFRESH_S = 5.0
 """A revoked key is refused after so long at most."""
@@ -19,7 +19,7 @@ KEYS_MAX = 10_000
 class KeyRing:
     """Finds the key of a token. Its memory is bounded by ``KEYS_MAX``."""
 
-    def __init__(self, access: Access, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, access: AccessStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._access = access
         self._clock = clock
         self._keys: dict[bytes, ApiKey] = {}

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from triptych.runtime.micro_batch import Batcher
+from triptych.acquire.buffer import Buffer
+from triptych.embedders.embedder import Embedder
 from triptych.errors import (
     HostBusy,
     PermanentItemError,
@@ -30,17 +31,19 @@ from triptych.errors import (
 )
 from triptych.fetch.fetcher import Fetched, Fetcher, Validators
 from triptych.fetch.host_throttle import Turn
+from triptych.gather.phase import new_item
+from triptych.gather.source import Row
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media, picture_type
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
-from triptych.acquire.buffer import Buffer
-from triptych.gather.phase import new_item
-from triptych.ports import Catalogue, Embedder, Row
 from triptych.runs.registry import ActiveBrandRegistry
+from triptych.runs.run_store import RunStore
+from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import plan_retry
+from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import (
     DECODE_SECONDS,
     EMBED_SECONDS,
@@ -87,7 +90,8 @@ class Acquire:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        runs: RunStore,
+        snapshots: SnapshotStore,
         registry: ActiveBrandRegistry,
         fetcher: Fetcher,
         store: ObjectStore,
@@ -97,7 +101,8 @@ class Acquire:
         threads: Executor,
         limits: AcquireLimits,
     ) -> None:
-        self._catalogue = catalogue
+        self._runs = runs
+        self._snapshots = snapshots
         self._registry = registry
         self._fetcher = fetcher
         self._store = store
@@ -158,7 +163,7 @@ class Acquire:
                     return ItemResult(item.key, await self._acquire(item, known, turn))
         except HostBusy as error:
             delay = error.retry_after_s or 0.0
-            await self._catalogue.put_off(item.run_id, item.key, delay_s=delay)
+            await self._runs.put_off(item.run_id, item.key, delay_s=delay)
             raise
         except PermanentItemError as error:
             return ItemResult(item.key, None, error.reason, error.detail)
@@ -177,7 +182,7 @@ class Acquire:
     async def _try_again(self, item: Item, error: TransientItemError) -> ItemResult:
         """Count the attempt; raise for another, or return the failure if it was the last."""
         plan = plan_retry(error, item.attempts + 1)
-        if await self._catalogue.count_attempt(item.run_id, item.key, delay_s=plan.delay_s):
+        if await self._runs.count_attempt(item.run_id, item.key, delay_s=plan.delay_s):
             return ItemResult(item.key, None, error.reason, error.detail)
         raise TransientItemError(error.reason, error.detail, retry_after_s=plan.delay_s)
 
@@ -289,7 +294,7 @@ class Acquire:
             keys[run_id].append(key)
         found: dict[Address, Item] = {}
         for run_id, wanted in keys.items():
-            for item in await self._catalogue.items(run_id, wanted):
+            for item in await self._runs.items(run_id, wanted):
                 found[run_id, item.key] = item
         return [found.get(address) for address in addresses]
 
@@ -301,7 +306,7 @@ class Acquire:
             keys[brand].append(key)
         found: dict[tuple[str, bytes], Staged] = {}
         for brand, wanted in keys.items():
-            known = await self._catalogue.known_assets(brand, wanted)
+            known = await self._snapshots.known_assets(brand, wanted)
             found.update({(brand, key): staged for key, staged in known.items()})
         return [found.get(address) for address in addresses]
 

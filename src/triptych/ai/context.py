@@ -11,9 +11,10 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from triptych.ai.ai_store import Published
 from triptych.ai.vocabulary import Vocabulary, default_vocabulary
+from triptych.embedders.text_encoder import TextEncoder
 from triptych.model import Asset
-from triptych.ports import Published, TextEncoder
 
 Column = Sequence[Any] | npt.NDArray[Any]
 
@@ -158,6 +159,6 @@ class Found:
     result: Mapping[str, Any]
     marks: Mapping[str, Column] = field(default_factory=lambda: NOTHING)
     """By name, a value for each asset of the snapshot, None for nothing. The names of
-    `triptych.ports.MARKS` are columns that readers filter by; any other is kept as JSON. No two
+    `triptych.model.MARKS` are columns that readers filter by; any other is kept as JSON. No two
     steps give one name."""
     vectors: Vectors | None = None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
 
-from triptych.errors import NotFound
+from triptych.ai.ai_store import AiStore, BrandCells
 from triptych.ai.context import OtherBrand
 from triptych.ai.step import Snapshot
+from triptych.errors import NotFound
 from triptych.model import Asset
-from triptych.ports import Ai, BrandCells, Reading
+from triptych.snapshots.snapshot_store import SnapshotStore
 
 STEP = "across"
 """The step that describes brands for this."""
@@ -27,20 +28,17 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Catalogue(Ai, Reading, Protocol):
-    """What is asked of the database."""
-
-
 def space_of(model: str) -> str:
     """Return the name of the space in which brands' cells of an embedding model are kept."""
     return f"cells of {model}"
 
 
 class StoredOthers:
-    """`triptych.ai.context.Others` from the catalogue. For threads, not the loop."""
+    """`triptych.ai.context.Others` from the database. For threads, not the loop."""
 
-    def __init__(self, catalogue: Catalogue, snapshot: Snapshot) -> None:
-        self._catalogue = catalogue
+    def __init__(self, ai: AiStore, snapshots: SnapshotStore, snapshot: Snapshot) -> None:
+        self._ai = ai
+        self._snapshots = snapshots
         self._brand = snapshot.brand
         self._model = snapshot.model
         self._loop = asyncio.get_running_loop()
@@ -51,7 +49,7 @@ class StoredOthers:
             return
         after: str | None = None
         while page := self._wait(
-            self._catalogue.brand_cells(
+            self._ai.brand_cells(
                 STEP, space_of(self._model), besides=self._brand, after=after, limit=BRANDS_PAGE
             )
         ):
@@ -67,7 +65,7 @@ class StoredOthers:
         while left > 0:
             try:
                 page = self._wait(
-                    self._catalogue.assets(brand.run_id, after=after, limit=min(ASSETS_PAGE, left))
+                    self._snapshots.assets(brand.run_id, after=after, limit=min(ASSETS_PAGE, left))
                 )
             except NotFound as error:
                 log.info("other_brand_gone", brand=brand.brand, error=str(error))

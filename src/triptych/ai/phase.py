@@ -14,15 +14,17 @@ from uuid import UUID
 
 import structlog
 
-from triptych.errors import Unavailable
+from triptych.ai.ai_store import AiStore
 from triptych.ai.context import Context, Pixels, as_earlier, no_pixels, no_text
 from triptych.ai.other_brands import StoredOthers
 from triptych.ai.step import Snapshot, Step, load_snapshot
+from triptych.ai.step_results import Answer, take, together
 from triptych.ai.vocabulary import Vocabulary, default_vocabulary
+from triptych.embedders.text_encoder import TextEncoder
+from triptych.errors import Unavailable
 from triptych.messages import AiBody, Delivery, Headers, parse_body
 from triptych.model import Insight, Run
-from triptych.ai.step_results import Answer, take, together
-from triptych.ports import Catalogue, TextEncoder
+from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import STEP_SECONDS
 
 STEP_DEADLINE_S = 1_800.0
@@ -39,7 +41,7 @@ log = structlog.get_logger(__name__)
 class AiPhase:
     """Handles messages of ``brand-ai-phase-queue``.
 
-    Safe to repeat: the catalogue lends a run's AI phase only while it is due, and publishes
+    Safe to repeat: the store lends a run's AI phase only while it is due, and publishes
     a run's insights once, in one transaction, only while its snapshot is the brand's current one.
     Whatever ends this in the middle, cancellation included, publishes nothing.
 
@@ -49,7 +51,8 @@ class AiPhase:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        ai: AiStore,
+        snapshots: SnapshotStore,
         steps: Sequence[Step],
         *,
         pixels: Callable[[Snapshot], Pixels] = lambda _: no_pixels,
@@ -59,7 +62,8 @@ class AiPhase:
     ) -> None:
         if len({step.name for step in steps}) < len(steps):
             raise ValueError("Two AI steps have the same name.")
-        self._catalogue = catalogue
+        self._ai = ai
+        self._snapshots = snapshots
         self._steps = steps
         self._pixels = pixels
         self._text = text
@@ -85,7 +89,7 @@ class AiPhase:
         Raises:
             DatabaseUnavailable: nothing is published, or this cannot be known; to be tried again.
         """
-        run = await self._catalogue.begin_ai(brand, run_id)
+        run = await self._ai.begin_ai(brand, run_id)
         if run is None:
             log.info("ai_not_due", brand=brand, run=str(run_id) if run_id else None)
             return
@@ -93,7 +97,7 @@ class AiPhase:
         answers = [await self._measured(number, snapshot) for number in range(len(self._steps))]
         insights = [answer.insight for answer in answers]
         marks, vectors = together(snapshot, answers)
-        published = await self._catalogue.finish_ai(run.id, insights, marks=marks, vectors=vectors)
+        published = await self._ai.finish_ai(run.id, insights, marks=marks, vectors=vectors)
         log.info(
             "ai_done" if published else "ai_not_published",
             run=str(run.id),
@@ -104,12 +108,12 @@ class AiPhase:
 
     async def _look(self, run: Run) -> Snapshot:
         """Read the snapshot and what surrounds it."""
-        published = await self._catalogue.earlier_ai(run.id)
-        snapshot = await load_snapshot(self._catalogue, run)
+        published = await self._ai.earlier_ai(run.id)
+        snapshot = await load_snapshot(self._snapshots, run)
         context = Context(
             earlier=None if published is None else as_earlier(published),
             pixels=self._pixels(snapshot),
-            others=StoredOthers(self._catalogue, snapshot),
+            others=StoredOthers(self._ai, self._snapshots, snapshot),
             text=self._text,
             vocabulary=self._vocabulary,
         )
@@ -161,7 +165,7 @@ class AiPhase:
             "share": round(share, 2),
         }
         try:
-            await self._catalogue.note_ai(run_id, progress)
+            await self._ai.note_ai(run_id, progress)
         except Unavailable as error:
             log.info("ai_progress_lost", run=str(run_id), error=str(error))
 

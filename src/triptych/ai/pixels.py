@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from triptych.errors import PermanentItemError, StoreUnavailable
 from triptych.ai.step import Snapshot
+from triptych.errors import PermanentItemError, StoreUnavailable
 from triptych.media.decoders import Decoders
 from triptych.objects import ObjectStore, object_key
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from triptych.ai.context import ALONE, Context, Found
 from triptych.model import KEY_BYTES, Asset, Colour, Run
-from triptych.ports import Reading
+from triptych.snapshots.snapshot_store import SnapshotStore
 
 ENTRY_POINT_GROUP = "triptych.insights"
 STEP_NAME_MAX_CHARS = 100
@@ -25,7 +25,7 @@ STEP_NAME_MAX_CHARS = 100
 SNAPSHOT_MAX_ASSETS_IN_MEMORY = 200_000
 """Larger snapshots are sampled. So many 1280-d embeddings in half precision take 512 MB."""
 READ_BATCH = 1_000
-"""Assets read from the catalogue at a time."""
+"""Assets read from the database at a time."""
 SHA256_BYTES = 32
 FIRST_CAPACITY = 1_024
 """Embeddings that room is made for when the run does not tell how many assets it has."""
@@ -138,17 +138,17 @@ def _failing(name: str, problem: Exception) -> Step:
     return Step(name[:STEP_NAME_MAX_CHARS], 1, run)
 
 
-async def load_snapshot(catalogue: Reading, run: Run) -> Snapshot:
+async def load_snapshot(snapshots: SnapshotStore, run: Run) -> Snapshot:
     """Read a run's snapshot, at most `SNAPSHOT_MAX_ASSETS_IN_MEMORY` assets of it.
 
     Where assets have embeddings of several models, the one of the most assets is taken.
 
     Raises:
-        DatabaseUnavailable: the catalogue is away.
+        DatabaseUnavailable: the database is away.
     """
     columns = _Columns(_count(run))
     sampled = False
-    async for batch in catalogue.stream_assets(run.id, batch=READ_BATCH):
+    async for batch in snapshots.stream_assets(run.id, batch=READ_BATCH):
         room = SNAPSHOT_MAX_ASSETS_IN_MEMORY - len(columns)
         columns.add(batch[:room])
         if len(batch) > room:

@@ -12,10 +12,10 @@ import numpy as np
 import orjson
 import structlog
 
+from triptych.ai.ai_store import AssetVectors, Marks
 from triptych.ai.context import Column, Found, Vectors
 from triptych.ai.step import Snapshot, Step
-from triptych.model import Insight
-from triptych.ports import MARKS, AssetVectors, Marks
+from triptych.model import MARKS, Insight
 
 RESULT_MAX_BYTES = 32 * 1024 * 1024
 RESULT_MAX_DEPTH = 64

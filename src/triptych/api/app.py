@@ -19,7 +19,6 @@ from triptych.api import (
     content,
     exports,
     pictures,
-    problems,
     runs,
     search,
     snapshots,
@@ -28,10 +27,11 @@ from triptych.api import (
     tasks,
     webhooks,
 )
-from triptych.api.http.auth import PUBLIC, Door
 from triptych.api.dashboard import Dashboard
-from triptych.api.http.direct import Direct
+from triptych.api.http import problems
+from triptych.api.http.auth import PUBLIC, Door
 from triptych.api.http.dependencies import ApiParts
+from triptych.api.http.direct import Direct
 from triptych.api.schemas import Problem
 
 PREFIX = "/api/v1"

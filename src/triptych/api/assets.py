@@ -8,14 +8,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 
 from triptych.api.http import responses as answers
-from triptych.api.search_schemas import AssetWhole
 from triptych.api.http.dependencies import BrandPath, Parts
 from triptych.api.http.problems import documented
 from triptych.api.requests import Asked, AssetsAsked, Filters
 from triptych.api.schemas import AssetShown, Page
-from triptych.snapshots.asset_ids import read_asset_id
+from triptych.api.search_schemas import AssetWhole
 from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
-from triptych.ports import AssetFilter, NearColour
+from triptych.snapshots.asset_ids import read_asset_id
+from triptych.snapshots.snapshot_store import AssetFilter, NearColour
 
 router = APIRouter(tags=["assets"])
 
@@ -58,12 +58,12 @@ async def list_assets(
     listing = f"assets/{brand}"
     position = parts.cursors.read(listing, asked)
     if position is None:
-        run_id, after = await parts.catalogue.snapshot_of(brand), b""
+        run_id, after = await parts.stores.brands.snapshot_of(brand), b""
     else:
         run_id, after = UUID(position[0]), bytes.fromhex(position[1])
     if run_id is None:
         return answers.page([], answers.asset, None)
-    found = await parts.catalogue.assets_slice(
+    found = await parts.stores.snapshots.assets_slice(
         run_id, matching(asked), after=after, limit=asked.limit
     )
     following: list[Any] | None = None
@@ -99,6 +99,6 @@ async def get_asset(
 ) -> answers.Json:
     """One asset, of its brand's present snapshot or of that of a `run`, with its marks."""
     brand, key = asset
-    found = await parts.catalogue.asset(brand, key, run_id=asked.run)
-    marks = await parts.catalogue.marks(found.run_id, [key])
+    found = await parts.stores.snapshots.asset(brand, key, run_id=asked.run)
+    marks = await parts.stores.snapshots.marks(found.run_id, [key])
     return answers.Json({**answers.asset(found), "marks": marks.get(key, {})})

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Query, Request
 
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
-from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
 from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
 from triptych.api.http.problems import documented
 from triptych.api.requests import BrandGiven, BrandsAsked
 from triptych.api.schemas import BrandShown, InsightsShown, Page, TaskShown
 from triptych.api.sources import check_source
 from triptych.errors import BrandNotFound, InvalidCursor
 from triptych.model import AiState
-from triptych.ports import TaskState
+from triptych.tasks.task_store import TaskState
 
 router = APIRouter(tags=["brands"])
 
@@ -30,7 +30,7 @@ router = APIRouter(tags=["brands"])
 async def list_brands(parts: Parts, asked: Annotated[BrandsAsked, Query()]) -> answers.Json:
     """Brands by name, with the state, counts and phase of each one's newest run."""
     position = parts.cursors.read("brands", asked)
-    found = await parts.catalogue.brands_slice(
+    found = await parts.stores.brands.brands_slice(
         after=position[0] if position else "",
         name=asked.name,
         state=asked.state,
@@ -48,7 +48,7 @@ async def list_brands(parts: Parts, asked: Annotated[BrandsAsked, Query()]) -> a
 )
 async def get_brand(parts: Parts, brand: BrandPath) -> answers.Json:
     """One brand, with its newest run."""
-    return answers.Json(answers.brand(await parts.catalogue.scheduled(brand)))
+    return answers.Json(answers.brand(await parts.stores.brands.scheduled(brand)))
 
 
 @router.put(
@@ -85,11 +85,11 @@ async def put_brand(
 )
 async def get_insights(parts: Parts, brand: BrandPath) -> answers.Json:
     """Every step's result over the brand's present snapshot."""
-    run_id = await parts.catalogue.snapshot_of(brand)
+    run_id = await parts.stores.brands.snapshot_of(brand)
     if run_id is None:
         return answers.Json({"run": None, "ai_state": AiState.NONE, "ai_reason": None, "items": []})
-    run = await parts.catalogue.run(run_id)
-    found = await parts.catalogue.insights(run_id)
+    run = await parts.stores.runs.run(run_id)
+    found = await parts.stores.snapshots.insights(run_id)
     items = [
         {"kind": i.kind, "result": i.result, "error": i.error, "seconds": i.seconds} for i in found
     ]

@@ -85,7 +85,7 @@ async def content(
     request: Request, parts: ApiParts, asset: tuple[str, bytes], asked: ContentAsked
 ) -> Response:
     """Answer with an asset's bytes, or the part of them that is asked for."""
-    found = await parts.catalogue.asset(*asset, run_id=asked.run)
+    found = await parts.stores.snapshots.asset(*asset, run_id=asked.run)
     stored = Stored(found.object_key, found.size_bytes, f'"{found.sha256.hex()}"', _headers(found))
     direct = asked.direct and request.method == "GET"
     return await answer_with(request, parts.objects, stored, direct=direct)
@@ -118,7 +118,7 @@ async def get_thumbnail(
     request: Request, parts: Parts, asset: AssetPath, asked: Annotated[ThumbnailAsked, Query()]
 ) -> Response:
     """At most `w` pixels wide, made when first asked for. Only pictures have one."""
-    found = await parts.catalogue.asset(*asset, run_id=asked.run)
+    found = await parts.stores.snapshots.asset(*asset, run_id=asked.run)
     etag = f'"{found.sha256.hex()}-{asked.w}"'
     headers = {
         "ETag": etag,

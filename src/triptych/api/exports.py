@@ -9,15 +9,15 @@ from fastapi import APIRouter, Path, Request, Response
 
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
-from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
 from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
 from triptych.api.http.problems import documented
+from triptych.api.http.streaming import SANDBOX, Stored, answer_with
 from triptych.api.requests import ExportGiven
 from triptych.api.schemas import TaskShown
-from triptych.api.http.streaming import SANDBOX, Stored, answer_with
 from triptych.errors import BrandNotFound, Conflict, ExportFileNotFound, TaskNotFound
 from triptych.tasks.brand_tasks import EXPORT, export_folder
-from triptych.ports import TaskState
+from triptych.tasks.task_store import TaskState
 
 NAME_MAX_CHARS = 200
 
@@ -42,7 +42,7 @@ async def export_brand(
     """Its present one, into the object store. When the task is done, its result names the files."""
 
     async def work(_made: UUID) -> Outcome:
-        run_id = await parts.catalogue.snapshot_of(brand)
+        run_id = await parts.stores.brands.snapshot_of(brand)
         if run_id is None:
             raise Conflict(
                 f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
@@ -73,7 +73,7 @@ async def get_export_file(
     name: Annotated[str, Path(min_length=1, max_length=NAME_MAX_CHARS)],
 ) -> Response:
     """As the task's result names it; kept for 30 days."""
-    found = await parts.catalogue.task(task)
+    found = await parts.stores.tasks.task(task)
     files: list[dict[str, Any]] = found.result.get("files", []) if found.kind == EXPORT else []
     size = next((entry["size_bytes"] for entry in files if entry["name"] == name), None)
     if size is None:

@@ -11,14 +11,14 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from triptych.api.http import responses as answers
-from triptych.api.search_schemas import ComparisonShown
 from triptych.api.http.dependencies import BrandPath, Parts
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import matches
+from triptych.api.search_schemas import ComparisonShown
 from triptych.errors import BrandNotFound, NotSearchable, SearchUnavailable
 from triptych.messages import BRAND_MAX_CHARS, check_brand
-from triptych.ports import Points
 from triptych.snapshots.comparison import Pair, compare
+from triptych.snapshots.search_store import Points
 
 POINTS_MAX = 200_000
 """Points of one map, 6 MB: of a larger brand, those of the lowest keys, an even sample."""
@@ -50,8 +50,8 @@ async def get_map(request: Request, parts: Parts, brand: BrandPath) -> Response:
 
     Without points before the AI phase has drawn it. The ETag changes with what is drawn.
     """
-    run_id = await parts.catalogue.snapshot_of(brand)
-    at = None if run_id is None else await parts.catalogue.mapped_at(run_id)
+    run_id = await parts.stores.brands.snapshot_of(brand)
+    at = None if run_id is None else await parts.stores.search.mapped_at(run_id)
     stamp = 0 if at is None else int(at.timestamp() * 1_000_000)
     etag = f'"{(run_id or UUID(int=0)).hex}-{stamp:x}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
@@ -59,7 +59,7 @@ async def get_map(request: Request, parts: Parts, brand: BrandPath) -> Response:
         return Response(status_code=304, headers=headers)
     if run_id is None or at is None:
         return Response(encode_map(UUID(int=0), None), headers=headers, media_type=MAP_TYPE)
-    points = await parts.catalogue.points(run_id, limit=POINTS_MAX)
+    points = await parts.stores.search.points(run_id, limit=POINTS_MAX)
     return Response(encode_map(run_id, points), headers=headers, media_type=MAP_TYPE)
 
 
@@ -118,7 +118,9 @@ async def compare_brands(
     parts: Parts, brand: BrandPath, other: Annotated[str, Depends(_other)]
 ) -> answers.Json:
     """How near the centres of the present snapshots lie, and which assets they have in common."""
-    found = await compare(parts.catalogue, brand, other)
+    found = await compare(
+        parts.stores.brands, parts.stores.snapshots, parts.stores.search, brand, other
+    )
 
     def show(pair: Pair) -> dict[str, Any]:
         return {

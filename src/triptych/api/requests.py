@@ -8,20 +8,13 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from triptych.errors import InvalidBrand
-from triptych.snapshots.exports.formats import ExportFormat
 from triptych.messages import BRAND_MAX_CHARS, QUEUES, URL_MAX_CHARS, check_brand
 from triptych.model import Reason, RunState
-from triptych.ports.webhooks import Event
+from triptych.snapshots.exports.formats import ExportFormat
+from triptych.webhooks.webhook_store import Event
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500

@@ -8,8 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from triptych.api.http import responses as answers
-from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.dependencies import Parts
+from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.requests import PageAsked, RunsAsked, TimelineAsked
 from triptych.api.schemas import (
@@ -21,9 +21,9 @@ from triptych.api.schemas import (
     TimelineShown,
 )
 from triptych.errors import InvalidCursor, RunNotFound
-from triptych.runs.failure_reasons import EXPLAINED
 from triptych.model import Reason, RunState
-from triptych.ports import FailedItem
+from triptych.runs.failure_reasons import EXPLAINED
+from triptych.runs.run_store import FailedItem
 
 router = APIRouter(tags=["runs"])
 
@@ -37,7 +37,7 @@ router = APIRouter(tags=["runs"])
 async def list_runs(parts: Parts, asked: Annotated[RunsAsked, Query()]) -> answers.Json:
     """Runs of all brands or of one, in any state or in one."""
     before = to_age(parts.cursors.read("runs", asked))
-    found = await parts.catalogue.runs_slice(
+    found = await parts.stores.runs.runs_slice(
         brand=asked.brand, state=asked.state, before=before, limit=asked.limit
     )
     following = parts.cursors.write("runs", asked, from_age(found.next))
@@ -52,7 +52,7 @@ async def list_runs(parts: Parts, asked: Annotated[RunsAsked, Query()]) -> answe
 )
 async def get_run(parts: Parts, run: UUID) -> answers.Json:
     """One run as it stands. A reader keeps the highest `version` that it saw."""
-    return answers.Json(answers.run(await parts.catalogue.run(run)))
+    return answers.Json(answers.run(await parts.stores.runs.run(run)))
 
 
 @router.get(
@@ -65,8 +65,8 @@ async def get_timeline(
     parts: Parts, run: UUID, asked: Annotated[TimelineAsked, Query()]
 ) -> answers.Json:
     """Events behind seq `after`, without gap or duplicate."""
-    await parts.catalogue.run(run)
-    events = await parts.catalogue.timeline(run, after=asked.after, limit=asked.limit)
+    await parts.stores.runs.run(run)
+    events = await parts.stores.runs.timeline(run, after=asked.after, limit=asked.limit)
     items = [{"seq": e.seq, "at": e.at, "kind": e.kind, "data": e.data} for e in events]
     return answers.Json({"items": items, "next": events[-1].seq if events else asked.after})
 
@@ -79,8 +79,8 @@ async def get_timeline(
 )
 async def get_pace(parts: Parts, run: UUID) -> answers.Json:
     """Items settled and their latency over time, told by an even sample of them."""
-    await parts.catalogue.run(run)
-    found = await parts.catalogue.pace(run)
+    await parts.stores.runs.run(run)
+    found = await parts.stores.runs.pace(run)
     buckets = [
         {
             "at": bucket.at,
@@ -102,9 +102,9 @@ async def get_pace(parts: Parts, run: UUID) -> answers.Json:
 )
 async def get_failures(parts: Parts, run: UUID) -> answers.Json:
     """Each reason with its count, what it means and whether a redrive may help."""
-    found = await parts.catalogue.run(run)
+    found = await parts.stores.runs.run(run)
     if found.state is RunState.ACTIVE:
-        counts = list(await parts.catalogue.failure_counts(run))
+        counts = list(await parts.stores.runs.failure_counts(run))
     else:  # Counted when it ended.
         counts = sorted(found.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
     items = [
@@ -131,8 +131,8 @@ async def list_failed(
     """Their URLs with details, in order of dispatch."""
     listing = f"failures/{run}/{reason}"
     position = parts.cursors.read(listing, asked)
-    await parts.catalogue.run(run)
-    found = await parts.catalogue.failed_items(
+    await parts.stores.runs.run(run)
+    found = await parts.stores.runs.failed_items(
         run, reason.value, after=position[0] if position else -1, limit=asked.limit
     )
 

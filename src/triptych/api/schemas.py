@@ -11,10 +11,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from triptych.access.access_store import Scope
 from triptych.model import AiState, Reason, RunKind, RunState
-from triptych.ports.access import Scope
-from triptych.ports.tasks import TaskState
-from triptych.ports.webhooks import Event
+from triptych.tasks.task_store import TaskState
+from triptych.webhooks.webhook_store import Event
 
 T = TypeVar("T")
 

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from triptych.api.http import responses as answers
 from triptych.api.assets import AssetPath, matching
-from triptych.api.search_schemas import FoundShown
+from triptych.api.http import responses as answers
 from triptych.api.http.dependencies import Parts
 from triptych.api.http.problems import documented
 from triptych.api.requests import FoundAsked, ImageSearchAsked, SearchAsked, SimilarAsked
-from triptych.snapshots.asset_ids import read_asset_id
+from triptych.api.search_schemas import FoundShown
 from triptych.errors import (
     AssetNotFound,
     BrandNotFound,
@@ -21,6 +20,7 @@ from triptych.errors import (
     SearchUnavailable,
     SnapshotCollected,
 )
+from triptych.snapshots.asset_ids import read_asset_id
 from triptych.snapshots.search_service import IMAGE_MAX_BYTES, Match, Matches, Where
 
 UPLOAD_S = 30.0

@@ -8,15 +8,15 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from triptych.api.http import responses as answers
-from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.dependencies import ApiParts, BrandPath, Parts
+from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.requests import DifferenceAsked, PageAsked
 from triptych.api.schemas import DifferenceShown, Page, SnapshotShown
-from triptych.snapshots.asset_ids import asset_id
 from triptych.errors import BrandNotFound, InvalidCursor, RunNotFound, SnapshotCollected
 from triptych.model import Run, RunState
-from triptych.ports import Difference
+from triptych.snapshots.asset_ids import asset_id
+from triptych.snapshots.snapshot_store import Difference
 
 router = APIRouter(tags=["snapshots"])
 
@@ -33,8 +33,8 @@ async def list_snapshots(
     """What the brand's runs committed, newest first."""
     listing = f"snapshots/{brand}"
     before = to_age(parts.cursors.read(listing, asked))
-    current = await parts.catalogue.snapshot_of(brand)
-    found = await parts.catalogue.snapshots_slice(brand, before=before, limit=asked.limit)
+    current = await parts.stores.brands.snapshot_of(brand)
+    found = await parts.stores.snapshots.snapshots_slice(brand, before=before, limit=asked.limit)
 
     def show(run: Run) -> dict[str, Any]:
         return {
@@ -68,7 +68,7 @@ async def diff_snapshots(
     position = parts.cursors.read(listing, asked)
     for run_id in (old, new):
         await _check_snapshot(parts, brand, run_id)
-    found = await parts.catalogue.difference_slice(
+    found = await parts.stores.snapshots.difference_slice(
         old,
         new,
         change=asked.change,
@@ -90,7 +90,7 @@ async def diff_snapshots(
 
 
 async def _check_snapshot(parts: ApiParts, brand: str, run_id: UUID) -> None:
-    run = await parts.catalogue.run(run_id)
+    run = await parts.stores.runs.run(run_id)
     if run.brand != brand or run.state is not RunState.COMMITTED:
         raise RunNotFound(
             f"Brand {brand!r} has no snapshot {run_id}.", remedy="List the brand's snapshots."

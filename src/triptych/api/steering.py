@@ -9,23 +9,18 @@ from fastapi import APIRouter, Request
 
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
-from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
 from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
 from triptych.api.http.problems import documented
-from triptych.api.requests import (
-    LettersGiven,
-    PolicyGiven,
-    RedriveGiven,
-    ReembedGiven,
-    RunGiven,
-)
+from triptych.api.requests import LettersGiven, PolicyGiven, RedriveGiven, ReembedGiven, RunGiven
 from triptych.api.schemas import TaskShown
 from triptych.api.sources import check_source
 from triptych.errors import BrandNotFound, Conflict, RunNotFound
-from triptych.model import Policy, Run
-from triptych.tasks.brand_tasks import DELETE
-from triptych.ports import Opened, TaskState
 from triptych.live.states import AI_TASK
+from triptych.model import Policy, Run
+from triptych.runs.run_store import Opened
+from triptych.tasks.brand_tasks import DELETE
+from triptych.tasks.task_store import TaskState
 
 router = APIRouter(tags=["operations"])
 

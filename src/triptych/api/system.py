@@ -18,8 +18,8 @@ from triptych.api.schemas import (
     SettingsShown,
     WorkersShown,
 )
+from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import InvalidCursor, Unavailable
-from triptych.ports import KeptLetter
 from triptych.live.states import LETTERS_COUNTED_MAX, WORKERS_MAX, queues_state, worker_state
 from triptych.telemetry.metrics import (
     CONTENT_TYPE,
@@ -42,7 +42,7 @@ health = APIRouter(tags=["health"])
 async def list_queues(parts: Parts) -> answers.Json:
     """Depth, messages in flight and the age of the oldest, dead-letter queues included."""
     depths = await parts.queue.depths()
-    letters = await parts.catalogue.letters_kept(limit=LETTERS_COUNTED_MAX)
+    letters = await parts.stores.dead_letters.letters_kept(limit=LETTERS_COUNTED_MAX)
     state = queues_state(depths, letters)
     return answers.Json({"items": state.pop("queues"), **state})
 
@@ -56,7 +56,7 @@ async def list_queues(parts: Parts) -> answers.Json:
 async def list_dead_letters(parts: Parts, asked: Annotated[PageAsked, Query()]) -> answers.Json:
     """Messages that could not be processed, with the reason."""
     position = parts.cursors.read("dead-letters", asked)
-    found = await parts.catalogue.letters_slice(
+    found = await parts.stores.dead_letters.letters_slice(
         before=position[0] if position else None, limit=asked.limit
     )
 
@@ -80,7 +80,7 @@ async def list_dead_letters(parts: Parts, asked: Annotated[PageAsked, Query()]) 
 @router.get("/workers", response_model=WorkersShown, summary="Show the workers")
 async def list_workers(parts: Parts) -> answers.Json:
     """Who is alive, in which version, and how many messages of which queue each holds."""
-    items = [worker_state(seen) for seen in await parts.catalogue.workers(limit=WORKERS_MAX)]
+    items = [worker_state(seen) for seen in await parts.stores.presence.workers(limit=WORKERS_MAX)]
     return answers.Json({"items": items})
 
 
@@ -127,6 +127,6 @@ async def healthz() -> answers.Json:
 )
 async def readyz(parts: Parts) -> answers.Json:
     """Database and queues answer, and the schema is the one that is known here."""
-    await parts.catalogue.check()
+    await parts.stores.check()
     await parts.queue.check()
     return answers.Json({"status": "ok"})

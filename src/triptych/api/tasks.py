@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query
 
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Asking, Operating
-from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.dependencies import Parts
+from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.requests import PageAsked
 from triptych.api.schemas import AuditShown, IdentityShown, Page, TaskShown
 from triptych.errors import InvalidCursor, TaskNotFound
-from triptych.ports import KeptAudit
+from triptych.tasks.task_store import KeptAudit
 
 router = APIRouter(tags=["tasks"])
 
@@ -29,7 +29,7 @@ router = APIRouter(tags=["tasks"])
 async def list_tasks(parts: Parts, asked: Annotated[PageAsked, Query()]) -> answers.Json:
     """What was submitted in the last 30 days."""
     before = to_age(parts.cursors.read("tasks", asked))
-    found = await parts.catalogue.tasks_slice(before=before, limit=asked.limit)
+    found = await parts.stores.tasks.tasks_slice(before=before, limit=asked.limit)
     following = parts.cursors.write("tasks", asked, from_age(found.next))
     return answers.page(found.rows, answers.task, following)
 
@@ -42,7 +42,7 @@ async def list_tasks(parts: Parts, asked: Annotated[PageAsked, Query()]) -> answ
 )
 async def get_task(parts: Parts, task: UUID) -> answers.Json:
     """One task as it stands: what it opened or changed is its `run`."""
-    return answers.Json(answers.task(await parts.catalogue.task(task)))
+    return answers.Json(answers.task(await parts.stores.tasks.task(task)))
 
 
 @router.get(
@@ -56,7 +56,7 @@ async def list_audit(
 ) -> answers.Json:
     """Who did what, to what, with which request."""
     position = parts.cursors.read("audit", asked)
-    found = await parts.catalogue.audit_slice(
+    found = await parts.stores.tasks.audit_slice(
         before=position[0] if position else None, limit=asked.limit
     )
 

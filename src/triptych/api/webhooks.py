@@ -18,7 +18,8 @@ from triptych.api.http.problems import documented
 from triptych.api.requests import WebhookGiven
 from triptych.api.schemas import DeliveriesShown, WebhookMade, WebhooksShown
 from triptych.errors import BadInput, Conflict, PermanentItemError, WebhookNotFound
-from triptych.ports import Audit, Webhook
+from triptych.tasks.task_store import Audit
+from triptych.webhooks.webhook_store import Webhook
 
 SECRET_BYTES = 32
 DELIVERIES_SHOWN = 100
@@ -29,7 +30,9 @@ router = APIRouter(tags=["webhooks"])
 @router.get("/webhooks", response_model=WebhooksShown, summary="List the webhooks")
 async def list_webhooks(parts: Parts, _operator: Operating) -> answers.Json:
     """The oldest first, without their secrets."""
-    return answers.Json({"items": [_shown(hook) for hook in await parts.catalogue.webhooks()]})
+    return answers.Json(
+        {"items": [_shown(hook) for hook in await parts.stores.webhooks.webhooks()]}
+    )
 
 
 @router.post(
@@ -46,7 +49,7 @@ async def make_webhook(parts: Parts, identity: Operating, body: WebhookGiven) ->
     """
     _check_address(parts, body.url)
     secret = secrets.token_bytes(SECRET_BYTES)
-    made = await parts.catalogue.put_webhook(
+    made = await parts.stores.webhooks.put_webhook(
         Webhook(uuid4(), body.url, secret, body.brand, tuple(dict.fromkeys(body.events)))
     )
     await _audited(parts, identity, "make_webhook", made.id)
@@ -76,7 +79,7 @@ def _check_address(parts: ApiParts, url: str) -> None:
 )
 async def delete_webhook(parts: Parts, identity: Operating, webhook: UUID) -> Response:
     """What it is still owed is forgotten."""
-    await parts.catalogue.delete_webhook(webhook)
+    await parts.stores.webhooks.delete_webhook(webhook)
     await _audited(parts, identity, "delete_webhook", webhook)
     return Response(status_code=204)
 
@@ -89,9 +92,9 @@ async def delete_webhook(parts: Parts, identity: Operating, webhook: UUID) -> Re
 )
 async def list_deliveries(parts: Parts, _operator: Operating, webhook: UUID) -> answers.Json:
     """The newest 100, with the attempts made and why the last one failed."""
-    if webhook not in {hook.id for hook in await parts.catalogue.webhooks()}:
+    if webhook not in {hook.id for hook in await parts.stores.webhooks.webhooks()}:
         raise WebhookNotFound(f"There is no webhook {webhook}.")
-    found = await parts.catalogue.deliveries(webhook, limit=DELIVERIES_SHOWN)
+    found = await parts.stores.webhooks.deliveries(webhook, limit=DELIVERIES_SHOWN)
     items = [
         {
             "id": told.id,
@@ -121,4 +124,4 @@ def _shown(hook: Webhook) -> dict[str, Any]:
 
 
 async def _audited(parts: ApiParts, identity: Identity, action: str, webhook: UUID) -> None:
-    await parts.catalogue.record_audit(Audit(identity.name, action, f"webhook:{webhook}"))
+    await parts.stores.tasks.record_audit(Audit(identity.name, action, f"webhook:{webhook}"))

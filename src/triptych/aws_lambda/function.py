@@ -10,24 +10,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    suppress,
-)
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 import structlog
 
-from triptych.errors import SettingsError
 from triptych.aws_lambda.events import Context, deliveries, failures, seconds_left
+from triptych.errors import SettingsError
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
 from triptych.wiring import Parts, connect, dead_letter_handler, open_caretakers, open_stations
 from triptych.wiring.worker_wiring import Caretakers
-from triptych.workers.message_outcome import Handle
 from triptych.workers.batch import serve_batch
+from triptych.workers.message_outcome import Handle
 from triptych.workers.worker import Phase
 
 IDLE_S = 30.0
@@ -165,7 +160,7 @@ async def _take_care(parts: Parts, caretakers: Caretakers, context: Context) -> 
     with suppress(TimeoutError):
         async with asyncio.timeout(max(seconds_left(context), 0)):
             await caretakers.sweeper.sweep()
-            due = await parts.catalogue.due(idle_s=STUCK_S, stalled_s=STUCK_S, limit=STUCK_MAX)
+            due = await parts.stores.runs.due(idle_s=STUCK_S, stalled_s=STUCK_S, limit=STUCK_MAX)
             stuck = len(due.resend)
             ended.append("sweep")
             while await caretakers.notifier.deliver():

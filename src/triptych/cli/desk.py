@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from triptych.snapshots.asset_ids import read_asset_id
 from triptych.cli.exporting import export_to_folder
 from triptych.client import Client, open_client
 from triptych.errors import BadInput, BrandNotFound
 from triptych.live.watch import watch
 from triptych.messages import check_brand
 from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
-from triptych.ports import FailureGroup, QueueDepth
-from triptych.snapshots.search_service import Matches, SearchRoom, Where
+from triptych.queues.queue import QueueDepth
+from triptych.runs.run_store import FailureGroup
 from triptych.settings.settings import Settings
+from triptych.snapshots.asset_ids import read_asset_id
+from triptych.snapshots.search_service import Matches, SearchRoom, Where
 from triptych.wiring import Parts, connect, reach_database
 from triptych.wiring.search_wiring import open_search
 from triptych.workers.indexer import Indexer
@@ -124,7 +125,7 @@ class LocalDesk:
     def __init__(self, settings: Settings, parts: Parts) -> None:
         self._settings = settings
         self._parts = parts
-        self.watch = lambda run_id: watch(parts.catalogue, run_id)
+        self.watch = lambda run_id: watch(parts.stores.runs, parts.stores.changes, run_id)
 
     async def start(self, brand: str, source: str | None) -> Run:
         """See `Desk.start`."""
@@ -145,16 +146,16 @@ class LocalDesk:
 
     async def run(self, run_id: UUID) -> Run:
         """See `Desk.run`."""
-        return await self._parts.catalogue.run(run_id)
+        return await self._parts.stores.runs.run(run_id)
 
     async def newest(self, brand: str) -> Run | None:
         """See `Desk.newest`."""
-        runs = await self._parts.catalogue.runs(brand, limit=1)
+        runs = await self._parts.stores.runs.runs(brand, limit=1)
         return runs[0] if runs else None
 
     async def brands(self) -> Sequence[Brand]:
         """See `Desk.brands`."""
-        return await self._parts.catalogue.brands()
+        return await self._parts.stores.brands.brands()
 
     async def depths(self) -> Sequence[QueueDepth]:
         """See `Desk.depths`."""
@@ -171,28 +172,35 @@ class LocalDesk:
         except ValueError as error:
             message = "Not a key."
             raise BadInput(message, field="--after", remedy="Copy it from the list.") from error
-        found = await self._parts.catalogue.brand(brand)
+        found = await self._parts.stores.brands.brand(brand)
         if found.current_run is None:
             return AssetPage([], 0, None)
-        page = await self._parts.catalogue.assets(found.current_run, after=key, limit=limit)
+        page = await self._parts.stores.snapshots.assets(found.current_run, after=key, limit=limit)
         more = page[-1].key.hex() if len(page) == limit else None
         return AssetPage(page, found.assets, more)
 
     async def failures(self, run_id: UUID, examples: int) -> Sequence[FailureGroup]:
         """See `Desk.failures`."""
-        return await self._parts.catalogue.failures(run_id, examples=examples)
+        return await self._parts.stores.runs.failures(run_id, examples=examples)
 
     async def export(self, brand: str, kind: str, folder: Path) -> tuple[Sequence[Path], int]:
         """See `Desk.export`."""
-        return await export_to_folder(self._settings, self._parts.catalogue, brand, kind, folder)
+        return await export_to_folder(
+            self._settings,
+            self._parts.stores.brands,
+            self._parts.stores.snapshots,
+            brand,
+            kind,
+            folder,
+        )
 
     async def insights(self, brand: str) -> Found:
         """See `Desk.insights`."""
-        known = await self._parts.catalogue.brand(brand)
+        known = await self._parts.stores.brands.brand(brand)
         if known.current_run is None:
             return Found(brand, None, AiState.NONE, None, [])
-        run = await self._parts.catalogue.run(known.current_run)
-        found = await self._parts.catalogue.insights(run.id)
+        run = await self._parts.stores.runs.run(known.current_run)
+        found = await self._parts.stores.snapshots.insights(run.id)
         return Found(brand, run.id, run.ai_state, run.ai_reason, found)
 
     async def by_text(self, text: str, where: Where) -> Matches:
@@ -213,11 +221,11 @@ class LocalDesk:
 
     @asynccontextmanager
     async def _searching(self, where: Where) -> AsyncIterator[SearchRoom]:
-        async with open_search(self._settings, self._parts.catalogue) as room:
+        async with open_search(self._settings, self._parts.stores) as room:
             if where.brand is None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(CATCH_UP_S):
-                        await Indexer(self._parts.catalogue).catch_up()
+                        await Indexer(self._parts.stores.search).catch_up()
             yield room
 
 

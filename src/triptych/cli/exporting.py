@@ -7,17 +7,23 @@ from pathlib import Path
 from typing import IO
 
 from triptych.errors import BadInput, Conflict
+from triptych.runs.brand_store import BrandStore
+from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export import Exporting, export, file_name
 from triptych.snapshots.exports.formats import ExportFormat
-from triptych.ports import Reading
-from triptych.settings.settings import Settings
+from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.wiring import open_objects
 
 UNFINISHED = ".part"
 
 
 async def export_to_folder(
-    settings: Settings, catalogue: Reading, brand: str, kind: str, folder: Path
+    settings: Settings,
+    brands: BrandStore,
+    snapshots: SnapshotStore,
+    brand: str,
+    kind: str,
+    folder: Path,
 ) -> tuple[list[Path], int]:
     """Write a brand's snapshot into ``folder``; return the files and the number of assets.
 
@@ -35,7 +41,7 @@ async def export_to_folder(
         parts.append(path)
         return path.open("wb")
 
-    found = await catalogue.brand(brand)
+    found = await brands.brand(brand)
     if found.current_run is None:
         raise Conflict(
             f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
@@ -44,7 +50,7 @@ async def export_to_folder(
     try:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         exporting = Exporting(found.current_run, file_name(brand), wanted, opening)
-        count = await export(catalogue, store, exporting)
+        count = await export(snapshots, store, exporting)
     except OSError as error:
         raise BadInput(f"{folder} cannot be written ({error}).", field="--to") from error
     except BaseException:

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 from rich.table import Table
 
-from triptych.snapshots.asset_ids import asset_id
 from triptych.cli.desk import Found
 from triptych.cli.output import console, in_brackets, plain_asset, print_json, shown
 from triptych.errors import BadInput
 from triptych.model import Insight
+from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.search_service import IMAGE_MAX_BYTES, Match, Matches
 
 SCALARS_MAX = 4

@@ -10,7 +10,7 @@ from triptych.cli.frame import Data, Debug, Json, execute
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
-    from triptych.ports import ApiKey
+    from triptych.access.access_store import ApiKey
     from triptych.settings.settings import Settings
 
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]
@@ -30,10 +30,11 @@ def create(
     """Make a key and print it, once: only its hash is kept."""
 
     async def work(settings: Settings) -> None:
+        from triptych.access.access_store import Scope
         from triptych.access.identity import check_key_name, digest, new_token
         from triptych.cli.output import print_json
         from triptych.errors import BadInput
-        from triptych.ports import Audit, Scope
+        from triptych.tasks.task_store import Audit
         from triptych.wiring import connect, reach_database
 
         try:
@@ -43,8 +44,8 @@ def create(
             raise BadInput(message, field="--scope", remedy="reader or operator.") from error
         token = new_token()
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-            key = await parts.catalogue.create_key(check_key_name(name), right, digest(token))
-            await parts.catalogue.record_audit(
+            key = await parts.stores.access.create_key(check_key_name(name), right, digest(token))
+            await parts.stores.tasks.record_audit(
                 Audit(BY_COMMAND_LINE, "create_key", f"key:{name}", {"scope": right.value})
             )
         if json:
@@ -65,7 +66,7 @@ def list_keys(data: Data = None, json: Json = False, debug: Debug = False) -> No
         from triptych.wiring import connect, reach_database
 
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-            found = await parts.catalogue.keys()
+            found = await parts.stores.access.keys()
         if json:
             print_json([_plain(key) for key in found])
             return
@@ -82,12 +83,14 @@ def revoke(name: KeyName, data: Data = None, json: Json = False, debug: Debug = 
 
     async def work(settings: Settings) -> None:
         from triptych.cli.output import print_json
-        from triptych.ports import Audit
+        from triptych.tasks.task_store import Audit
         from triptych.wiring import connect, reach_database
 
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-            key = await parts.catalogue.revoke_key(name)
-            await parts.catalogue.record_audit(Audit(BY_COMMAND_LINE, "revoke_key", f"key:{name}"))
+            key = await parts.stores.access.revoke_key(name)
+            await parts.stores.tasks.record_audit(
+                Audit(BY_COMMAND_LINE, "revoke_key", f"key:{name}")
+            )
         if json:
             print_json(_plain(key))
         else:

@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triptych.cli.frame import (
-    EXIT_FAILED,
-    Data,
-    Debug,
-    Json,
-    execute,
-)
+from triptych.cli.frame import EXIT_FAILED, Data, Debug, Json, execute
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.

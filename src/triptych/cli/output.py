@@ -16,9 +16,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from triptych.runs.failure_reasons import EXPLAINED
 from triptych.model import AiState, Asset, Brand, Reason, Run, RunState
-from triptych.ports import FailureGroup
+from triptych.runs.failure_reasons import EXPLAINED
+from triptych.runs.run_store import FailureGroup
 
 console = Console(highlight=False)
 

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triptych.cli.frame import (
-    BrandArgument,
-    Data,
-    Debug,
-    Json,
-    RunArgument,
-    Server,
-    execute,
-)
+from triptych.cli.frame import BrandArgument, Data, Debug, Json, RunArgument, Server, execute
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.

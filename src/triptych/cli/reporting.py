@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 from triptych.errors import BadInput
-from triptych.snapshots.reports.report import Report, make_report
 from triptych.settings.settings import Settings
+from triptych.snapshots.reports.report import Report, make_report
 from triptych.wiring import connect, open_summary, open_thumbnails, reach_database
 
 
@@ -24,7 +24,14 @@ async def write_report(settings: Settings, brand: str, folder: Path) -> tuple[li
         open_thumbnails(settings) as thumbnails,
         open_summary(settings) as summarise,
     ):
-        report = await make_report(parts.catalogue, thumbnails, brand, summarise)
+        report = await make_report(
+            parts.stores.brands,
+            parts.stores.runs,
+            parts.stores.snapshots,
+            thumbnails,
+            brand,
+            summarise,
+        )
     try:
         return await asyncio.to_thread(_write, report, folder), report
     except OSError as error:

@@ -38,8 +38,8 @@ def run(
     async def work(settings: Settings) -> bool:
         from triptych.cli.bars import follow
         from triptych.cli.output import print_run
-        from triptych.wiring.local import open_local
         from triptych.model import RunState
+        from triptych.wiring.local import open_local
 
         async with open_local(settings) as local:
             opened = await local.submit(brand, source=source)

@@ -11,8 +11,8 @@ from triptych.cli.frame import BrandArgument, Data, Debug, Json, Server, execute
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
-    from triptych.snapshots.search_service import Where
     from triptych.settings.settings import Settings
+    from triptych.snapshots.search_service import Where
 
 HITS = 10
 
@@ -93,8 +93,8 @@ def similar(
 def _where(
     brand: str | None, limit: int, tag: str | None, cluster: str | None, media_type: str | None
 ) -> Where:
-    from triptych.ports import AssetFilter
     from triptych.snapshots.search_service import Where
+    from triptych.snapshots.snapshot_store import AssetFilter
 
     return Where(brand, limit, AssetFilter(media_type=media_type, tag=tag, cluster=cluster))
 

@@ -14,21 +14,15 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from triptych.client.models import (
-    asset_of,
-    brand_of,
-    depth_of,
-    failures_of,
-    insight_of,
-    matches_of,
-)
+from triptych.client.models import asset_of, brand_of, depth_of, failures_of, insight_of, matches_of
 from triptych.client.problem import error_of
-from triptych.errors import ServerUnavailable, SettingsError, TaskFailed
 from triptych.client.subscription import task_remote, watch_remote
-from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
-from triptych.ports import FailureGroup, QueueDepth
-from triptych.snapshots.search_service import Matches
+from triptych.errors import ServerUnavailable, SettingsError, TaskFailed
 from triptych.live.states import run_of_state
+from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
+from triptych.queues.queue import QueueDepth
+from triptych.runs.run_store import FailureGroup
+from triptych.snapshots.search_service import Matches
 
 PREFIX = "/api/v1"
 ANSWER_S = 60.0

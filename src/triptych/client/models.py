@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from triptych.snapshots.asset_ids import read_asset_id
+from triptych.live.states import run_of_state
 from triptych.model import Asset, Brand, Colour, Insight
 from triptych.objects import object_key
-from triptych.ports import FailureGroup, QueueDepth
+from triptych.queues.queue import QueueDepth
+from triptych.runs.run_store import FailureGroup
+from triptych.snapshots.asset_ids import read_asset_id
 from triptych.snapshots.search_service import Match, Matches
-from triptych.live.states import run_of_state
 
 Json = Mapping[str, Any]
 HASH_BITS = 64

@@ -16,8 +16,8 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from triptych.errors import LiveUnavailable
 from triptych.live.limits import PING_S, PONG_S
 from triptych.live.protocol import RUN_PREFIX, SUBPROTOCOL, TASK_PREFIX
-from triptych.model import Run, TimelineEvent
 from triptych.live.states import event_of_state, run_of_state
+from triptych.model import Run, TimelineEvent
 
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_STEP_S = 0.1

@@ -10,6 +10,7 @@ import orjson
 
 from triptych.errors import BrandNotFound
 from triptych.model import (
+    MARKS,
     AiState,
     Asset,
     Brand,
@@ -25,7 +26,6 @@ from triptych.model import (
     Staged,
     TimelineEvent,
 )
-from triptych.ports import MARKS
 
 
 def to_run(row: asyncpg.Record) -> Run:

@@ -1,22 +1,30 @@
-"""SQL lives in ``sql/*.sql``; each statement has a name there and a name here."""
+"""Named SQL statements. SQL lives in ``*.sql`` beside the store that runs it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from types import MappingProxyType
+
+PACKAGE = "triptych"
+NO_STATEMENTS = frozenset({"migrations", "dashboard", "__pycache__"})
+"""Folders that hold no named statements."""
 
 _NAME = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 
 @cache
 def statements() -> Mapping[str, str]:
-    """Return every named statement of the folder ``sql``."""
+    """Return every named statement of the package.
+
+    Raises:
+        RuntimeError: two statements have one name.
+    """
     found: dict[str, str] = {}
-    folder = resources.files(__package__).joinpath("sql")
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+    for file in sorted(_files(resources.files(PACKAGE)), key=str):
         parts = _NAME.split(file.read_text(encoding="utf-8"))[1:]
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             if name in found:
@@ -24,3 +32,12 @@ def statements() -> Mapping[str, str]:
                 raise RuntimeError(message)
             found[name] = text.strip()
     return MappingProxyType(found)
+
+
+def _files(folder: Traversable) -> Iterator[Traversable]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            if entry.name not in NO_STATEMENTS:
+                yield from _files(entry)
+        elif entry.name.endswith(".sql"):
+            yield entry

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from triptych.errors import PostgresServerError
+from triptych.embedded.errors import PostgresServerError
 
 DEFAULT_ACCOUNTS = ("postgres", "nobody")
 """Whom root lets the server run as, unless told otherwise: the first that exists."""

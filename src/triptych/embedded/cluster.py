@@ -20,8 +20,8 @@ from typing import Any
 
 from triptych.embedded.accounts import Account
 from triptych.embedded.binaries import Binaries
+from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.processes import serving
-from triptych.errors import PostgresServerError
 
 ROLE = "triptych"
 """The cluster's only role, and the database's name."""

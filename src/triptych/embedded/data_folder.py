@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from triptych.errors import DataFolderInUse, SettingsError
+from triptych.embedded.errors import DataFolderInUse, DataFolderUnusable
 
 POSTGRES = "postgres"
 """The database cluster."""
@@ -54,7 +54,7 @@ class DataFolder:
         """Create the folder, readable by its owner only, unless it is there.
 
         Raises:
-            SettingsError: it cannot be created or is no folder.
+            DataFolderUnusable: it cannot be created or is no folder.
         """
         self.path = path.absolute()
         self._lock: int | None = None
@@ -165,10 +165,9 @@ class DataFolder:
             raise _unusable(f"{self.path / LOCK} cannot be opened", error) from error
 
 
-def _unusable(problem: str, error: OSError) -> SettingsError:
-    return SettingsError(
+def _unusable(problem: str, error: OSError) -> DataFolderUnusable:
+    return DataFolderUnusable(
         f"{problem} ({error.strerror}).",
-        field="TRIPTYCH_DATA",
         remedy="Name a folder on a local disk that this account can write.",
     )
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import structlog
 
 from triptych.embedded.cluster import Cluster
+from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.sockets import PORT
-from triptych.errors import PostgresServerError
 
 STOP_S = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 30.0), (signal.SIGKILL, 10.0))
 """Fast, then immediate, then by force. The latter two cost the next start a recovery, no data."""

@@ -1,7 +1,7 @@
 """The embedded Postgres: our own child process, started, watched, restarted and stopped.
 
-Whoever runs it owns the data folder (`triptych.embedded.data_folder.DataFolder`): a postmaster that it
-finds there is taken for an orphan and stopped.
+Whoever runs it owns the data folder (`triptych.embedded.data_folder.DataFolder`): a postmaster
+that it finds there is taken for an orphan and stopped.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import structlog
 from triptych.embedded.accounts import Account
 from triptych.embedded.binaries import find_binaries, make_reachable
 from triptych.embedded.cluster import ROLE, Cluster, read_major
+from triptych.embedded.data_folder import LOG, POSTGRES
+from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.postmaster import ExitedEarly, Postmaster, ServerLog, launch
 from triptych.embedded.sockets import (
     clear_socket_folder,
@@ -30,8 +32,6 @@ from triptych.embedded.sockets import (
     socket_folder,
     write_dsn,
 )
-from triptych.embedded.data_folder import LOG, POSTGRES
-from triptych.errors import PostgresServerError
 
 __all__ = ["EmbeddedPostgres", "read_dsn", "restart_delay_s"]
 

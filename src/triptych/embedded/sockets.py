@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from triptych.embedded.accounts import Account
 from triptych.embedded.cluster import ROLE
-from triptych.errors import PostgresServerError
+from triptych.embedded.errors import PostgresServerError
 
 PORT = 5432
 """Only part of the socket's name; no port is opened."""

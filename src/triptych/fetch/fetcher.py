@@ -18,12 +18,7 @@ from triptych.errors import PermanentItemError, TransientItemError
 from triptych.fetch.body_budget import BodyBudget, BodyShare
 from triptych.fetch.guard import refusal
 from triptych.fetch.host_throttle import Hosts, Turn
-from triptych.fetch.robots import (
-    ROBOTS_MAX_BYTES,
-    Robots,
-    RobotsAnswer,
-    check_opt_out,
-)
+from triptych.fetch.robots import ROBOTS_MAX_BYTES, Robots, RobotsAnswer, check_opt_out
 from triptych.fetch.transport import Way, Ways
 from triptych.model import Reason
 

@@ -3,8 +3,8 @@
 It stands at three places, each enough for what passes it: on every URL before a request and on
 every redirect (scheme, credentials, literal addresses, their ports), in the resolver (only checked
 addresses are handed on, so an answer that changes between check and connection is never used), and
-where the socket is made (whatever address the others let through). `triptych.fetch.transport` opens the
-sessions that it stands in.
+where the socket is made (whatever address the others let through). `triptych.fetch.transport`
+opens the sessions that it stands in.
 """
 
 from __future__ import annotations
@@ -12,13 +12,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL

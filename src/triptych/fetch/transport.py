@@ -21,8 +21,8 @@ from yarl import URL
 
 from triptych.errors import PermanentItemError
 from triptych.fetch.guard import AddressGuard, AddressRefused, GuardedResolver
-from triptych.fetch.resolver import SystemResolver
 from triptych.fetch.request_profiles import Profile, Profiles
+from triptych.fetch.resolver import SystemResolver
 from triptych.model import Reason
 
 DNS_CACHE_S = 60

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 import orjson
 import structlog
 
-from triptych.errors import (
-    InvalidUrl,
-    RunEnded,
-    RunNotFound,
-    SourceRefused,
-)
+from triptych.errors import InvalidUrl, RunEnded, RunNotFound, SourceRefused
+from triptych.gather.source import Page, Row, Source
+from triptych.gather.sources.snapshot import SnapshotSource
+from triptych.gather.urls import item_key, normalise
 from triptych.messages import (
     METADATA_MAX_BYTES,
     URL_MAX_CHARS,
@@ -22,11 +20,11 @@ from triptych.messages import (
     parse_body,
 )
 from triptych.model import Metadata, NewItem, Reason, Run, RunKind, RunState
-from triptych.gather.sources.snapshot import SnapshotSource
-from triptych.ports import Catalogue, Page, Row, Source
+from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry, check_joinable, derived_id
+from triptych.runs.run_store import RunStore
+from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
-from triptych.gather.urls import item_key, normalise
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +38,18 @@ class Gather:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        runs: RunStore,
+        brands: BrandStore,
+        snapshots: SnapshotStore,
         registry: ActiveBrandRegistry,
         open_source: Callable[[str], Source],
         *,
         default_source: str | None,
         page_rows: int,
     ) -> None:
-        self._catalogue = catalogue
+        self._runs = runs
+        self._brands = brands
+        self._snapshots = snapshots
         self._registry = registry
         self._open_source = open_source
         self._default_source = default_source
@@ -67,7 +69,7 @@ class Gather:
             run = await self._join(body.brand, delivery)
         else:
             try:
-                run = await self._catalogue.run(headers.run_id)
+                run = await self._runs.run(headers.run_id)
             except RunNotFound:
                 log.info("gather_of_unknown_run", run=str(headers.run_id))
                 return
@@ -90,7 +92,7 @@ class Gather:
 
     def _source(self, run: Run) -> Source:
         if run.kind is RunKind.REEMBED:
-            return SnapshotSource(self._catalogue, self._page_rows)
+            return SnapshotSource(self._brands, self._snapshots, self._page_rows)
         spec = run.source or self._default_source
         if spec is None:
             raise SourceRefused(
@@ -101,7 +103,7 @@ class Gather:
 
     async def _list(self, run: Run) -> None:
         source = self._source(run)
-        cursor = await self._catalogue.gather_cursor(run.id)
+        cursor = await self._runs.gather_cursor(run.id)
         async for page in source.pages(run.brand, cursor):
             for rows, last in _chunks(page, self._page_rows):
                 items = [new_item(row) for row in rows]

@@ -7,13 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from triptych.live.limits import FRAME_MAX_BYTES, PING_S, RUN_EVERY_S, Limits
 from triptych.live.live_app import PATH
-from triptych.live.limits import (
-    FRAME_MAX_BYTES,
-    PING_S,
-    RUN_EVERY_S,
-    Limits,
-)
 from triptych.live.protocol import (
     PROTOCOL,
     SERVER_FRAMES,

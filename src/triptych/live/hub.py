@@ -9,13 +9,13 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 import structlog
 
+from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.errors import TaskNotFound, Unavailable
-from triptych.live.workers_topic import Crew
-from triptych.live.queues_topic import Depths
 from triptych.live.debounce import Hints
 from triptych.live.limits import (
     CATCH_UP_S,
@@ -35,10 +35,17 @@ from triptych.live.protocol import (
     dump_state,
     id_of,
 )
-from triptych.live.topics import NEVER, BrandsTopic, Reader, RunTopic, Subscription, Topic
-from triptych.model import Brand, Run, TimelineEvent
-from triptych.ports import Catalogue, News, Queue, TaskState
+from triptych.live.queues_topic import Depths
 from triptych.live.states import brand_state, task_state
+from triptych.live.topics import NEVER, BrandsTopic, Reader, RunTopic, Subscription, Topic
+from triptych.live.workers_topic import Crew
+from triptych.model import Brand, Run, TimelineEvent
+from triptych.presence.presence_store import PresenceStore
+from triptych.queues.queue import Queue
+from triptych.runs.brand_store import BrandStore
+from triptych.runs.change_feed import ChangeFeed, News
+from triptych.runs.run_store import RunStore
+from triptych.tasks.task_store import TaskState, TaskStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +88,34 @@ class Counters:
     """Of the database."""
 
 
+class LiveStores(Protocol):
+    """The stores that live status reads."""
+
+    runs: RunStore
+    brands: BrandStore
+    changes: ChangeFeed
+    tasks: TaskStore
+    dead_letters: DeadLetterStore
+    presence: PresenceStore
+
+
 class Hub:
     """Topics, and the loop that brings them what is new."""
 
-    def __init__(self, reading: Catalogue, queue: Queue, limits: Limits) -> None:
+    def __init__(self, stores: LiveStores, queue: Queue, limits: Limits) -> None:
         self.limits = limits
         self.counters = Counters()
         self.listening = False
         """True while the database's notifications are heard."""
-        self._reading = reading
+        self._stores = stores
         self._topics: dict[str, Topic] = {}
         self._brand_topics = 0
         """How many of the topics are single brands."""
         self._brands = BrandsTopic()
         self._queues = Topic(QUEUES)
         self._workers = Topic(WORKERS)
-        self._depths = Depths(queue, reading, self._queues)
-        self._crew = Crew(reading, self._workers)
+        self._depths = Depths(queue, stores.dead_letters, self._queues)
+        self._crew = Crew(stores.presence, self._workers)
         self._hints: Hints[Hint] = Hints(RUN_EVERY_S)
         self._timelines = asyncio.Semaphore(TIMELINE_READS)
 
@@ -112,7 +130,10 @@ class Hub:
         Raises:
             DatabaseUnavailable: it cannot be reached at the start; later it is waited for.
         """
-        async with self._reading.feed(catch_up_s=CATCH_UP_S) as feed, asyncio.TaskGroup() as group:
+        async with (
+            self._stores.changes.feed(catch_up_s=CATCH_UP_S) as feed,
+            asyncio.TaskGroup() as group,
+        ):
             self.listening = True
             try:
                 group.create_task(self._depths.run())
@@ -175,7 +196,7 @@ class Hub:
     async def _timeline(self, run_id: UUID, after: int) -> Sequence[TimelineEvent]:
         async with self._timelines:
             self.counters.reads += 1
-            return await self._reading.timeline(run_id, after=after, limit=TIMELINE_PAGE)
+            return await self._stores.runs.timeline(run_id, after=after, limit=TIMELINE_PAGE)
 
     def _note(self, news: News) -> None:
         """Turn news into hints for what somebody is subscribed to."""
@@ -251,14 +272,14 @@ class Hub:
             self.counters.reads += 1
             every = ALL_BRANDS in names
             brands = await (
-                self._reading.brands() if every else self._reading.brands_of(names, ids)
+                self._stores.brands.brands() if every else self._stores.brands.brands_of(names, ids)
             )
             found = {b.latest.id: b.latest for b in brands if b.latest is not None}
             self._offer_brands(brands, names, every=every)
         left = [run_id for run_id in ids if run_id not in found and self._run(run_id) is not None]
         if left:
             self.counters.reads += 1
-            found |= {run.id: run for run in await self._reading.runs_of(left)}
+            found |= {run.id: run for run in await self._stores.runs.runs_of(left)}
         for run_id in ids:
             topic = self._run(run_id)
             if topic is not None:
@@ -278,7 +299,7 @@ class Hub:
             return
         self.counters.reads += 1
         try:
-            task = await self._reading.task(hint.id)
+            task = await self._stores.tasks.task(hint.id)
         except TaskNotFound:
             topic.offer(max(topic.version, 0), "null", final=True)
             self._publish(topic, hint, final=True)

@@ -11,13 +11,13 @@ import orjson
 
 from triptych import __version__
 from triptych.access.authenticator import Gate
-from triptych.runtime.cancellation import ending_with
+from triptych.live.connection import TRY_AGAIN_LATER, Receive, Send, Session
 from triptych.live.handshake import Refusal, Scope, refusal_of
-from triptych.live.hub import Hub
+from triptych.live.hub import Hub, LiveStores
 from triptych.live.limits import PING_S, Limits
 from triptych.live.protocol import SUBPROTOCOL, Hello, dump
-from triptych.live.connection import TRY_AGAIN_LATER, Receive, Send, Session
-from triptych.ports import Catalogue, Queue
+from triptych.queues.queue import Queue
+from triptych.runtime.cancellation import ending_with
 from triptych.telemetry.metrics import CONTENT_TYPE, exposition
 
 PATH = "/ws"
@@ -159,14 +159,14 @@ def _problem(refusal: Refusal) -> bytes:
 
 @asynccontextmanager
 async def open_live_app(
-    reading: Catalogue, queue: Queue, *, gate: Gate, limits: Limits
+    stores: LiveStores, queue: Queue, *, gate: Gate, limits: Limits
 ) -> AsyncIterator[LiveApp]:
     """Yield the application, its hub running; an error of the hub interrupts the body.
 
     Raises:
         DatabaseUnavailable: it cannot be reached at the start.
     """
-    hub = Hub(reading, queue, limits)
+    hub = Hub(stores, queue, limits)
     app = LiveApp(hub, gate)
     working = asyncio.create_task(_work(app))
     try:

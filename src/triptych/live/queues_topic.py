@@ -13,11 +13,12 @@ import time
 
 import structlog
 
+from triptych.dead_letters.dead_letter_store import DeadLetterStore, Letters
 from triptych.errors import Unavailable
 from triptych.live.protocol import dump_state
-from triptych.live.topics import Topic
-from triptych.ports import Catalogue, Letters, Queue
 from triptych.live.states import LETTERS_COUNTED_MAX, queues_state
+from triptych.live.topics import Topic
+from triptych.queues.queue import Queue
 
 READ_EVERY_S = 1.0
 QUIET_MAX_S = 30.0
@@ -28,9 +29,9 @@ log = structlog.get_logger()
 class Depths:
     """Reads the depths of all queues into a topic."""
 
-    def __init__(self, queue: Queue, reading: Catalogue, topic: Topic) -> None:
+    def __init__(self, queue: Queue, dead_letters: DeadLetterStore, topic: Topic) -> None:
         self._queue = queue
-        self._reading = reading
+        self._dead_letters = dead_letters
         self._topic = topic
         self._happened = asyncio.Event()
         self._last: tuple[list[tuple[str, int, int]], Letters] | None = None
@@ -67,7 +68,7 @@ class Depths:
         try:
             depths = await self._queue.depths()
             # After the depths: what has left a dead-letter queue is counted.
-            letters = await self._reading.letters_kept(limit=LETTERS_COUNTED_MAX)
+            letters = await self._dead_letters.letters_kept(limit=LETTERS_COUNTED_MAX)
         except Unavailable as error:
             log.warning("the queues' depths cannot be read", error=str(error))
             return True

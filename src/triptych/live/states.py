@@ -11,9 +11,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from triptych.dead_letters.dead_letter_store import Letters
 from triptych.model import AiState, Brand, Policy, Run, RunKind, RunState, TimelineEvent
+from triptych.presence.presence_store import SILENT_S, SeenWorker
+from triptych.queues.queue import QueueDepth
 from triptych.settings.addresses import without_password
-from triptych.ports import SILENT_S, Letters, QueueDepth, SeenWorker, Task, TaskState
+from triptych.tasks.task_store import Task, TaskState
 
 State = dict[str, Any]
 

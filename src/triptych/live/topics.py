@@ -15,8 +15,8 @@ from websockets.frames import Frame, Opcode
 
 from triptych.live.limits import TIMELINE_PAGES_KEPT
 from triptych.live.protocol import BRANDS, Listed, dump, dump_state, state_frame
-from triptych.model import Brand, Run, TimelineEvent
 from triptych.live.states import brand_state, event_state, is_over, run_state
+from triptych.model import Brand, Run, TimelineEvent
 
 NEVER = 0
 """Edition of a topic of which nothing is known yet."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from triptych.model import Run
-from triptych.ports import Reading
 from triptych.live.states import is_over
+from triptych.model import Run
+from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.run_store import RunStore
 
 
-async def watch(catalogue: Reading, run_id: UUID) -> AsyncIterator[Run]:
+async def watch(runs: RunStore, changes: ChangeFeed, run_id: UUID) -> AsyncIterator[Run]:
     """Yield a run whenever its version has grown; end with the state that is final.
 
     Level-triggered: what is yielded is the state as the database has it, so a lost or doubled
@@ -19,13 +20,13 @@ async def watch(catalogue: Reading, run_id: UUID) -> AsyncIterator[Run]:
     Raises:
         RunNotFound: no such run.
     """
-    async with catalogue.changes() as changed:
-        run = await catalogue.run(run_id)
+    async with changes.changes() as changed:
+        run = await runs.run(run_id)
         yield run
         while not is_over(run):
             if await anext(changed) != run_id:
                 continue
-            newest = await catalogue.run(run_id)
+            newest = await runs.run(run_id)
             if newest.version > run.version:
                 run = newest
                 yield run

@@ -10,8 +10,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from triptych.live.live_app import CLOSE_EXTENSION, WRITE_EXTENSION
 from triptych.live.limits import MESSAGE_MAX_BYTES, PING_S, PONG_S
+from triptych.live.live_app import CLOSE_EXTENSION, WRITE_EXTENSION
 
 WRITE_BUFFER_BYTES = 64 * 1024
 """Of one client, in this process; a frame more may lie in it."""

@@ -1,7 +1,7 @@
 """The topic ``workers``: who is there, read about as often as workers say so, while somebody asks.
 
 A beat announces nothing, and one that fails to come cannot. So while the topic has subscribers the
-rows are read once in `triptych.ports.BEAT_S` and process, and sent when anything but the seconds of
+rows are read once in `BEAT_S` and process, and sent when anything but the seconds of
 silence has changed. With nothing subscribed, nothing is read.
 """
 
@@ -14,9 +14,9 @@ import structlog
 
 from triptych.errors import Unavailable
 from triptych.live.protocol import dump_state
-from triptych.live.topics import Topic
-from triptych.ports import BEAT_S, Catalogue
 from triptych.live.states import WORKERS_MAX, State, worker_state
+from triptych.live.topics import Topic
+from triptych.presence.presence_store import BEAT_S, PresenceStore
 
 log = structlog.get_logger()
 
@@ -24,8 +24,8 @@ log = structlog.get_logger()
 class Crew:
     """Reads the workers into a topic."""
 
-    def __init__(self, reading: Catalogue, topic: Topic) -> None:
-        self._reading = reading
+    def __init__(self, presence: PresenceStore, topic: Topic) -> None:
+        self._presence = presence
         self._topic = topic
         self._asked = asyncio.Event()
         self._last: list[State] | None = None
@@ -50,7 +50,7 @@ class Crew:
 
     async def _read(self) -> None:
         try:
-            found = await self._reading.workers(limit=WORKERS_MAX)
+            found = await self._presence.workers(limit=WORKERS_MAX)
         except Unavailable as error:
             log.warning("the workers cannot be read", error=str(error))
             return

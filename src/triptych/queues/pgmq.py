@@ -1,4 +1,4 @@
-"""`triptych.ports.Queue` on pgmq: queues in the same Postgres.
+"""`Queue` on pgmq: queues in the same Postgres.
 
 Plain reads only: pgmq's grouped reads are FIFO, so a group with a message in flight yields
 nothing. pgmq has no dead-lettering of its own: a message is moved in one transaction.
@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import groupby
 
 import asyncpg
+from typing_extensions import override
 
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable, QueueUnavailable
@@ -25,7 +26,7 @@ from triptych.messages import (
     Message,
     dead_letter_queue,
 )
-from triptych.ports import QueueDepth
+from triptych.queues.queue import Queue, QueueDepth
 
 SEND_BATCH = 100
 RECEIVE_BATCH_MAX = 100
@@ -37,11 +38,10 @@ WAKE_STEP_S = 0.05
 """Messages that are due within the same step wake a reader once."""
 
 
-class PgmqQueue:
+class PgmqQueue(Queue):
     """Queues on pgmq. ``max_receives`` deliveries, then a message is a dead letter."""
 
     patience_s = 1.0
-    """See `triptych.ports.Queue.patience_s`."""
 
     def __init__(self, database: Database, *, max_receives: int) -> None:
         self._database = database
@@ -51,8 +51,8 @@ class PgmqQueue:
         self._news: dict[str, asyncio.Event] = {}
         self._due: set[tuple[str, int]] = set()
 
+    @override
     async def check(self) -> None:
-        """See `triptych.ports.Queue.check`."""
         try:
             rows = await self._database.fetch("select queue_name from pgmq.list_queues()")
         except asyncpg.UndefinedFunctionError as error:
@@ -67,8 +67,8 @@ class PgmqQueue:
                 if name not in there:
                     raise _missing(name)
 
+    @override
     async def send(self, queue: str, messages: Sequence[Message], *, delay_s: float = 0) -> None:
-        """See `triptych.ports.Queue.send`."""
         for start in range(0, len(messages), SEND_BATCH):
             batch = messages[start : start + SEND_BATCH]
             await self._fetch(
@@ -81,10 +81,10 @@ class PgmqQueue:
             )
             self._wake_in(queue, delay_s)
 
+    @override
     async def receive(
         self, queue: str, *, limit: int, visibility_s: float, wait_s: float
     ) -> Sequence[Delivery]:
-        """See `triptych.ports.Queue.receive`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
         news = self._news.setdefault(queue, asyncio.Event())
@@ -118,8 +118,8 @@ class PgmqQueue:
                 found.append(delivery)
         return found
 
+    @override
     async def extend(self, deliveries: Sequence[Delivery], visibility_s: float) -> None:
-        """See `triptych.ports.Queue.extend`."""
         for queue, ids in _by_queue(deliveries):
             await self._fetch(
                 "select count(*) from pgmq.set_vt($1, $2::bigint[], "
@@ -132,13 +132,14 @@ class PgmqQueue:
             if visibility_s <= 0:
                 await self._fetch("select pg_notify($1, $2)", CHANNEL, queue)
 
+    @override
     async def delete(self, deliveries: Sequence[Delivery]) -> None:
-        """See `triptych.ports.Queue.delete`."""
         for queue, ids in _by_queue(deliveries):
             await self._fetch("select count(*) from pgmq.delete($1, $2::bigint[])", queue, ids)
 
+    @override
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """See `triptych.ports.Queue.dead_letter`. One statement, so one transaction."""
+        """One statement, so one transaction."""
         headers = {
             **delivery.headers,
             HEADER_REASON: reason,
@@ -153,8 +154,8 @@ class PgmqQueue:
             headers,
         )
 
+    @override
     async def depths(self) -> Sequence[QueueDepth]:
-        """See `triptych.ports.Queue.depths`."""
         rows = await self._fetch("select * from pgmq.metrics_all()")
         known = {row["queue_name"]: row for row in rows}
         names = [name for queue in QUEUES for name in (queue, dead_letter_queue(queue))]
@@ -169,8 +170,9 @@ class PgmqQueue:
             if name in known
         ]
 
+    @override
     async def close(self) -> None:
-        """See `triptych.ports.Queue.close`. The database is its opener's to close."""
+        """The database is its opener's to close."""
         listener, self._listener = self._listener, None
         if listener is not None and not listener.is_closed():
             listener.terminate()

@@ -13,7 +13,8 @@ import structlog
 from triptych.errors import QueueUnavailable
 from triptych.messages import METADATA_IN_BODY_MAX_BYTES, URL_QUEUE, Headers, Message, UrlBody
 from triptych.model import Item
-from triptych.ports import Catalogue, Queue
+from triptych.queues.queue import Queue
+from triptych.runs.run_store import RunStore
 
 SEND_TRIES = 3
 SEND_RETRY_STEP_S = 0.2
@@ -25,8 +26,8 @@ log = structlog.get_logger(__name__)
 class Dispatcher:
     """Sends. What it cannot send now, a sweep finds and sends later."""
 
-    def __init__(self, catalogue: Catalogue, queue: Queue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, runs: RunStore, queue: Queue) -> None:
+        self._runs = runs
         self._queue = queue
 
     async def relay(self, run_id: UUID | None, *, older_s: float = 0) -> None:
@@ -34,7 +35,7 @@ class Dispatcher:
 
         Killed in between, it is sent again: consumers know it by its run id.
         """
-        while owed := await self._catalogue.owed(run_id=run_id, older_s=older_s, limit=RELAY_BATCH):
+        while owed := await self._runs.owed(run_id=run_id, older_s=older_s, limit=RELAY_BATCH):
             for queue in {entry.queue for entry in owed}:
                 entries = [entry for entry in owed if entry.queue == queue]
                 try:
@@ -42,7 +43,7 @@ class Dispatcher:
                 except QueueUnavailable as error:
                     log.warning("relay_deferred", queue=queue, error=str(error))
                     return
-                await self._catalogue.mark_sent([entry.id for entry in entries])
+                await self._runs.mark_sent([entry.id for entry in entries])
 
     async def dispatch(self, items: Sequence[Item]) -> None:
         """Send the messages of items that are marked as sent.

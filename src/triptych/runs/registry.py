@@ -1,6 +1,6 @@
 """The Active Brand Registry: which runs are active, what each expects, and when it is done.
 
-The state lives in the catalogue's rows. This is the order in which things are done around its
+The state lives in the database's rows. This is the order in which things are done around its
 transactions: what is durable first, then what tells others, so that a crash between the two
 leaves something for the sweeper and nothing half done.
 """
@@ -15,13 +15,14 @@ from uuid import UUID, uuid4, uuid5
 
 import structlog
 
-from triptych.runs.dispatch import Dispatcher
+from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
 from triptych.errors import Conflict, RunActive, RunEnded
-from triptych.messages import (
-    Delivery,
-)
+from triptych.messages import Delivery
 from triptych.model import Item, ItemResult, NewItem, Policy, Reason, Run, RunKind, RunState
-from triptych.ports import Catalogue, DeadLetter, Opened, Queue
+from triptych.queues.queue import Queue
+from triptych.runs.brand_store import BrandStore
+from triptych.runs.dispatch import Dispatcher
+from triptych.runs.run_store import Opened, RunStore
 from triptych.runs.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
 from triptych.telemetry.tracing import current_traceparent, span
@@ -42,9 +43,20 @@ log = structlog.get_logger(__name__)
 class ActiveBrandRegistry:
     """Opens, fills, settles, seals and commits runs. Any number of processes may hold one."""
 
-    def __init__(self, catalogue: Catalogue, queue: Queue, *, window: int, policy: Policy) -> None:
-        self._catalogue = catalogue
-        self._dispatcher = Dispatcher(catalogue, queue)
+    def __init__(
+        self,
+        runs: RunStore,
+        brands: BrandStore,
+        dead_letters: DeadLetterStore,
+        queue: Queue,
+        *,
+        window: int,
+        policy: Policy,
+    ) -> None:
+        self._runs = runs
+        self._brands = brands
+        self._dead_letters = dead_letters
+        self._dispatcher = Dispatcher(runs, queue)
         self._window = window
         self._policy = policy
 
@@ -66,7 +78,7 @@ class ActiveBrandRegistry:
         Raises:
             RunActive: the active run is of another kind.
         """
-        opened = await self._catalogue.open_run(
+        opened = await self._runs.open_run(
             brand,
             run_id=run_id or uuid4(),
             kind=RunKind.FULL,
@@ -91,12 +103,12 @@ class ActiveBrandRegistry:
             Conflict: it has no snapshot.
             RunActive: it has an active run of another kind.
         """
-        known = await self._catalogue.brand(brand)
+        known = await self._brands.brand(brand)
         if known.current_run is None:
             raise Conflict(
                 f"Brand {brand!r} has no snapshot to embed.", remedy="Start a run of it first."
             )
-        opened = await self._catalogue.open_run(
+        opened = await self._runs.open_run(
             brand,
             run_id=run_id or uuid4(),
             kind=RunKind.REEMBED,
@@ -114,7 +126,7 @@ class ActiveBrandRegistry:
 
         Its id is derived from the message's, so every delivery of one message opens the same run.
         """
-        return await self._catalogue.open_run(
+        return await self._runs.open_run(
             brand,
             run_id=derived_id(delivery),
             kind=RunKind.FULL,
@@ -136,7 +148,7 @@ class ActiveBrandRegistry:
             Conflict: it has not ended, there is nothing to redrive, or ``reasons`` were given and
                 it did not commit.
         """
-        opened = await self._catalogue.redrive_run(
+        opened = await self._runs.redrive_run(
             run_id, new_id=new_id or uuid4(), policy=self._policy, reasons=reasons
         )
         await self._dispatcher.relay(opened.run.id)
@@ -145,7 +157,7 @@ class ActiveBrandRegistry:
 
     async def adopt(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
         """Take a stranger's URL into the brand's active run, or into a run that adds to it."""
-        return await self._catalogue.adopt(
+        return await self._runs.adopt(
             brand,
             item,
             message_id=f"{delivery.queue}/{delivery.id}",
@@ -162,7 +174,7 @@ class ActiveBrandRegistry:
             RunEnded: the run is not active.
         """
         await self._dispatcher.dispatch(
-            await self._catalogue.expect(run_id, items, cursor=cursor, limit=self._window)
+            await self._runs.expect(run_id, items, cursor=cursor, limit=self._window)
         )
 
     async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
@@ -175,7 +187,7 @@ class ActiveBrandRegistry:
             RunEnded: the run is not active; nothing changed.
         """
         with FLUSH_SECONDS.time(), span("flush", attributes={"triptych.items": len(results)}):
-            settlement = await self._catalogue.settle(run_id, results, limit=self._window)
+            settlement = await self._runs.settle(run_id, results, limit=self._window)
         counts = Counter(
             (result.state.value, result.reason.value if result.reason else "")
             for result in results
@@ -190,13 +202,13 @@ class ActiveBrandRegistry:
 
     async def finish(self, run_id: UUID) -> None:
         """Commit a run if it is complete: what a redelivered message does after a crash."""
-        run = await self._catalogue.run(run_id)
+        run = await self._runs.run(run_id)
         if run.state is RunState.ACTIVE and run.complete:
             await self.commit(run_id)
 
     async def seal(self, run_id: UUID) -> Run:
         """Declare a run's items complete; commit if they are settled already, or none came."""
-        run = await self._catalogue.seal(run_id)
+        run = await self._runs.seal(run_id)
         if run.state is RunState.ACTIVE and run.complete:
             return await self.commit(run_id)
         return run
@@ -204,7 +216,7 @@ class ActiveBrandRegistry:
     async def commit(self, run_id: UUID) -> Run:
         """End a complete run in one transaction, then send the AI message it owes."""
         with COMMIT_SECONDS.time(), span("commit", attributes={"triptych.run": str(run_id)}):
-            run = await self._catalogue.commit(run_id)
+            run = await self._runs.commit(run_id)
         if run.state is RunState.COMMITTED:
             COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
             await self._dispatcher.relay(run_id)
@@ -213,18 +225,18 @@ class ActiveBrandRegistry:
 
     async def _fill(self, run_id: UUID) -> None:
         """Dispatch what fits a run's window."""
-        items = await self._catalogue.claim_window(run_id, limit=self._window)
+        items = await self._runs.claim_window(run_id, limit=self._window)
         await self._dispatcher.dispatch(items)
 
     # --- steer --------------------------------------------------------------------------------
 
     async def pause(self, run_id: UUID) -> Run:
         """Dispatch nothing more; what is out settles."""
-        return await self._catalogue.pause(run_id, paused=True)
+        return await self._runs.pause(run_id, paused=True)
 
     async def resume(self, run_id: UUID) -> Run:
         """Dispatch again."""
-        run = await self._catalogue.pause(run_id, paused=False)
+        run = await self._runs.pause(run_id, paused=False)
         await self._fill(run_id)
         return run
 
@@ -234,14 +246,14 @@ class ActiveBrandRegistry:
         Raises:
             Conflict: it has ended otherwise.
         """
-        run = await self._catalogue.cancel(run_id)
+        run = await self._runs.cancel(run_id)
         if run.state is not RunState.CANCELLED:
             raise Conflict(f"Run {run_id} is {run.state.value}; it cannot be cancelled.")
         return run
 
     async def fail(self, run_id: UUID, reason: str) -> Run:
         """End an active run as failed; the brand's snapshot stays what it was."""
-        return await self._catalogue.fail(run_id, reason)
+        return await self._runs.fail(run_id, reason)
 
     async def run_ai_again(self, brand: str) -> Run:
         """Queue the AI phase of a brand's snapshot and send its message.
@@ -250,7 +262,7 @@ class ActiveBrandRegistry:
             BrandNotFound: there is no such brand.
             Conflict: it has no snapshot yet.
         """
-        run = await self._catalogue.request_ai(brand)
+        run = await self._runs.request_ai(brand)
         await self._dispatcher.relay(run.id)
         return run
 
@@ -262,17 +274,17 @@ class ActiveBrandRegistry:
         Raises:
             BrandNotFound: there is none of that name.
         """
-        await self._catalogue.begin_deletion(brand)
-        active = (await self._catalogue.brand(brand)).latest
+        await self._brands.begin_deletion(brand)
+        active = (await self._brands.brand(brand)).latest
         if active is not None and active.state is RunState.ACTIVE:
-            await self._catalogue.cancel(active.id)
+            await self._runs.cancel(active.id)
 
     async def redrive_letters(self, *, ids: Sequence[int] | None, queue: str | None) -> int:
         """Send dead letters to the queues they came from; return how many.
 
         Each is chosen once, and then sent at least once, as everything that is owed.
         """
-        count = await self._catalogue.redrive_letters(
+        count = await self._dead_letters.redrive_letters(
             ids=ids, queue=queue, limit=REDRIVEN_LETTERS_MAX
         )
         if count:
@@ -286,11 +298,11 @@ class ActiveBrandRegistry:
             InvalidSchedule: not a cron expression that comes due.
         """
         due_at = next_due(schedule, datetime.now(UTC)) if schedule else None
-        await self._catalogue.put_brand(brand, source=source, schedule=schedule, due_at=due_at)
+        await self._brands.put_brand(brand, source=source, schedule=schedule, due_at=due_at)
 
     async def bury(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
-        await self._catalogue.bury(letter)
+        await self._dead_letters.bury(letter)
 
     async def relay(self, run_id: UUID | None) -> None:
         """Send what committed transactions owe: see `Dispatcher.relay`."""
@@ -306,9 +318,9 @@ class ActiveBrandRegistry:
         Commits complete runs, seals idle ``add`` runs, sends again what a standing run has out,
         ends runs at their deadline, opens scheduled runs, sends what is owed.
         """
-        due = await self._catalogue.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
+        due = await self._runs.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
         for run_id in due.expire:
-            run = await self._catalogue.expire(run_id)
+            run = await self._runs.expire(run_id)
             if run.state is RunState.ACTIVE and run.complete:
                 await self.commit(run_id)
         for run_id in due.seal:
@@ -318,9 +330,7 @@ class ActiveBrandRegistry:
         for run_id in due.resend:
             with suppress(RunEnded):  # Or paused, since it was found to stand still.
                 await self._dispatcher.dispatch(
-                    await self._catalogue.claim_resend(
-                        run_id, interval_s=resend_s, limit=RESEND_BATCH
-                    )
+                    await self._runs.claim_resend(run_id, interval_s=resend_s, limit=RESEND_BATCH)
                 )
             await self._fill(run_id)
         await self._open_scheduled()
@@ -333,7 +343,7 @@ class ActiveBrandRegistry:
         passed while nobody swept are one run, and a brand with an active run needs none.
         """
         now = datetime.now(UTC)
-        for due in await self._catalogue.due_brands(limit=SWEEP_RUNS):
+        for due in await self._brands.due_brands(limit=SWEEP_RUNS):
             run_id = uuid5(SCHEDULES, f"{due.name}/{due.due_at.isoformat()}")
             try:
                 opened = await self.open(due.name, run_id=run_id)
@@ -342,7 +352,7 @@ class ActiveBrandRegistry:
                 log.info("scheduled_run_skipped", brand=due.name, error=str(error))
             # Behind the opening: killed in between, the next sweep finds that run open.
             later = next_due(due.schedule, max(now, due.due_at))
-            await self._catalogue.advance_schedule(due.name, seen=due.due_at, due_at=later)
+            await self._brands.advance_schedule(due.name, seen=due.due_at, due_at=later)
 
 
 def check_joinable(run: Run, wanted: RunKind) -> None:

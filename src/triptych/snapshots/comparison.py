@@ -10,7 +10,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
 import numpy as np
@@ -18,7 +17,9 @@ import numpy.typing as npt
 
 from triptych.errors import NotSearchable
 from triptych.model import Asset
-from triptych.ports import Browsing, Reading, Sample, Search
+from triptych.runs.brand_store import BrandStore
+from triptych.snapshots.search_store import Sample, SearchStore
+from triptych.snapshots.snapshot_store import SnapshotStore
 
 SAMPLE = 2_000
 """Embeddings of each brand: 10 MB of 1280-d, and 16 MB of cosines between the two."""
@@ -30,10 +31,6 @@ DEADLINE_S = 15.0
 """For the database's comparison of contents."""
 
 Floats = npt.NDArray[np.float32]
-
-
-class Compared(Search, Browsing, Reading, Protocol):
-    """What a comparison asks of the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,9 @@ class Comparison:
     """The most alike first."""
 
 
-async def compare(catalogue: Compared, brand: str, other: str) -> Comparison:
+async def compare(
+    brands: BrandStore, snapshots: SnapshotStore, search: SearchStore, brand: str, other: str
+) -> Comparison:
     """Compare the current snapshots of two brands.
 
     Raises:
@@ -74,17 +73,17 @@ async def compare(catalogue: Compared, brand: str, other: str) -> Comparison:
         NotSearchable: one of them has no snapshot yet.
         SearchUnavailable: it took too long.
     """
-    runs = await _snapshot(catalogue, brand), await _snapshot(catalogue, other)
-    shared = await catalogue.shared(*runs, limit=PAIRS_MAX, deadline_s=DEADLINE_S)
-    samples = [await catalogue.sample(run_id, limit=SAMPLE) for run_id in runs]
+    runs = await _snapshot(brands, brand), await _snapshot(brands, other)
+    shared = await search.shared(*runs, limit=PAIRS_MAX, deadline_s=DEADLINE_S)
+    samples = [await search.sample(run_id, limit=SAMPLE) for run_id in runs]
     model = _common_model(*samples)
     found = _Found(None, [], (0, 0))
     if model is not None:
         found = await asyncio.to_thread(_compare, samples[0], samples[1], model)
     alike = found.pairs[:PAIRS_MAX]
     named = [*shared.pairs, *((one, them) for one, them, _ in alike)]
-    ours = await catalogue.assets_of(runs[0], [one for one, _ in named])
-    their = await catalogue.assets_of(runs[1], [them for _, them in named])
+    ours = await snapshots.assets_of(runs[0], [one for one, _ in named])
+    their = await snapshots.assets_of(runs[1], [them for _, them in named])
     return Comparison(
         runs,
         model,
@@ -97,8 +96,8 @@ async def compare(catalogue: Compared, brand: str, other: str) -> Comparison:
     )
 
 
-async def _snapshot(catalogue: Compared, brand: str) -> UUID:
-    run_id = await catalogue.snapshot_of(brand)
+async def _snapshot(brands: BrandStore, brand: str) -> UUID:
+    run_id = await brands.snapshot_of(brand)
     if run_id is None:
         raise NotSearchable(
             f"Brand {brand!r} has no snapshot yet.", remedy="Wait for its run to commit."

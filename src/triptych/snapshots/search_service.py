@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
 
+from triptych.embedders.embedder import Embedder
+from triptych.embedders.text_encoder import TextEncoder
 from triptych.errors import (
     BadInput,
     BodyTooLarge,
@@ -26,8 +28,9 @@ from triptych.errors import (
 )
 from triptych.media.decoders import Decoders
 from triptych.model import Asset
-from triptych.ports import AssetFilter, Browsing, Embedder, Hits, Nearest, Search, TextEncoder
-from triptych.ports.search import Vector
+from triptych.runs.brand_store import BrandStore
+from triptych.snapshots.search_store import Hits, Nearest, SearchStore, Vector
+from triptych.snapshots.snapshot_store import AssetFilter
 
 IMAGES_MAX = 8
 """Pictures to search by that are held in memory at a time, arriving ones included."""
@@ -43,10 +46,6 @@ WAITING_MAX = 64
 REEMBED = "Embed the brand again (`triptych reembed BRAND`)."
 
 T = TypeVar("T")
-
-
-class Searched(Search, Browsing, Protocol):
-    """What a search asks of the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,8 @@ class SearchRoom:
 
     def __init__(
         self,
-        catalogue: Searched,
+        brands: BrandStore,
+        search: SearchStore,
         models: Models,
         decoders: Decoders,
         threads: Executor,
@@ -106,7 +106,8 @@ class SearchRoom:
         max_pixels: int,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        self._catalogue = catalogue
+        self._brands = brands
+        self._search = search
         self._models = models
         self._decoders = decoders
         # Its own: a model that is long in loading keeps no other work of the process waiting.
@@ -165,7 +166,7 @@ class SearchRoom:
             BrandNotFound, SearchUnavailable: as they say.
         """
         async with self._turn():
-            known = await self._catalogue.embedding_of(brand, key, run_id=run_id)
+            known = await self._search.embedding_of(brand, key, run_id=run_id)
             if known is None:
                 raise NotSearchable("The asset has no embedding.", remedy=REEMBED)
             model, vector = known
@@ -243,20 +244,20 @@ class SearchRoom:
             raise BadInput(f"It is not from 1 to {LIMIT_MAX}.", field="limit")
         wanted = Nearest(model, vector, where.limit, self._deadline_s, where.matching, without)
         if where.brand is None:
-            found = await self._catalogue.nearest_anywhere(wanted)
+            found = await self._search.nearest_anywhere(wanted)
             if not found.rows:
-                _check_model(model, await self._catalogue.models(), "Everything")
-            return found, await self._catalogue.unindexed_brands()
-        run_id = await self._catalogue.snapshot_of(where.brand)
+                _check_model(model, await self._search.models(), "Everything")
+            return found, await self._search.unindexed_brands()
+        run_id = await self._brands.snapshot_of(where.brand)
         if run_id is None:
             raise NotSearchable(
                 f"Brand {where.brand!r} has no snapshot yet.", remedy="Wait for its run to commit."
             )
         if without is not None and without[0] != where.brand:
             wanted = Nearest(model, vector, where.limit, self._deadline_s, where.matching)
-        found = await self._catalogue.nearest_in(run_id, wanted)
+        found = await self._search.nearest_in(run_id, wanted)
         if not found.rows:
-            models = await self._catalogue.models_of(run_id)
+            models = await self._search.models_of(run_id)
             _check_model(model, models, f"Brand {where.brand!r}")
         return found, 0
 

@@ -14,12 +14,16 @@ from uuid import UUID
 import structlog
 
 from triptych.errors import Conflict, TriptychError, Unavailable
-from triptych.snapshots.exports.export import Exporting, export, file_name
-from triptych.snapshots.exports.formats import ExportFormat
 from triptych.messages import Delivery, Headers
 from triptych.model import Metadata, RunState
 from triptych.objects import ObjectFile, ObjectStore
-from triptych.ports import Catalogue, Task, TaskState
+from triptych.runs.brand_store import BrandStore
+from triptych.runs.run_store import RunStore
+from triptych.snapshots.exports.export import Exporting, export, file_name
+from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.retention_store import RetentionStore
+from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.tasks.task_store import Task, TaskState, TaskStore
 
 EXPORT = "export"
 DELETE = "delete"
@@ -46,7 +50,11 @@ class BrandTasks:
     where it was. A task that has ended, or is not known, is left alone.
     """
 
-    catalogue: Catalogue
+    tasks: TaskStore
+    runs: RunStore
+    brands: BrandStore
+    snapshots: SnapshotStore
+    retention: RetentionStore
     store: ObjectStore
     otherwise: Handle
 
@@ -61,7 +69,7 @@ class BrandTasks:
         if task_id is None:
             await self.otherwise(delivery)
             return
-        task = await self.catalogue.begin_task(task_id)
+        task = await self.tasks.begin_task(task_id)
         if task is None:
             log.info("task_not_due", task=str(task_id))
             return
@@ -72,7 +80,7 @@ class BrandTasks:
         except TriptychError as error:
             state = TaskState.FAILED
             result = {**task.result, "error": error.message, "remedy": error.remedy}
-        await self.catalogue.end_task(task.id, state, result)
+        await self.tasks.end_task(task.id, state, result)
         log.info("task_ended", task=str(task.id), kind=task.kind, state=state.value)
 
     async def _do(self, task: Task) -> Metadata:
@@ -92,7 +100,7 @@ class BrandTasks:
 
         kind, run_id = ExportFormat(task.result["format"]), UUID(task.result["run"])
         wanted = Exporting(run_id, file_name(brand), kind, opening)
-        count = await export(self.catalogue, self.store, wanted)
+        count = await export(self.snapshots, self.store, wanted)
         told: list[dict[str, Any]] = [
             {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()
         ]
@@ -101,12 +109,12 @@ class BrandTasks:
     async def _delete(self, brand: str) -> Metadata:
         for _ in range(ROUNDS_MAX):
             try:
-                if await self.catalogue.delete_brand(brand, limit=ROWS_AT_ONCE):
+                if await self.retention.delete_brand(brand, limit=ROWS_AT_ONCE):
                     break
             except Conflict:
                 # Opened by somebody who had seen the brand before it was being deleted.
-                latest = (await self.catalogue.brand(brand)).latest
+                latest = (await self.brands.brand(brand)).latest
                 if latest is None or latest.state is not RunState.ACTIVE:
                     raise
-                await self.catalogue.cancel(latest.id)
+                await self.runs.cancel(latest.id)
         return {}

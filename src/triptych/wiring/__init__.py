@@ -10,13 +10,7 @@ from triptych.wiring.components import (
     open_text_encoder,
     open_thumbnails,
 )
-from triptych.wiring.database import (
-    Parts,
-    connect,
-    migrate_database,
-    own_database,
-    reach_database,
-)
+from triptych.wiring.database import Parts, connect, migrate_database, own_database, reach_database
 from triptych.wiring.worker_wiring import (
     check_wiring,
     dead_letter_handler,

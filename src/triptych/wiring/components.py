@@ -9,14 +9,15 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
+from triptych.embedded.data_folder import MODELS, OBJECTS
 from triptych.embedders.bundled import bundled_model
 from triptych.embedders.class_names import ClassNameEncoder
 from triptych.embedders.description import read_description
 from triptych.embedders.download import fetched_model
+from triptych.embedders.embedder import Embedder
 from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.embedders.onnx_text import OnnxTextEncoder
-from triptych.runtime.cpu import available_cores
-from triptych.embedded.data_folder import MODELS, OBJECTS
+from triptych.embedders.text_encoder import TextEncoder
 from triptych.errors import SettingsError
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import PROXY_FIELD, parse_proxy
@@ -24,11 +25,11 @@ from triptych.fetch.transport import open_session
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import Thumbnails
 from triptych.objects import ObjectStore, open_store
+from triptych.runtime.cpu import available_cores
 from triptych.settings.addresses import is_model_url, read_ports
-from triptych.ports import Embedder, TextEncoder
+from triptych.settings.settings import AUTO, Settings
 from triptych.snapshots.reports.report import Summarise
 from triptych.snapshots.reports.summary import OpenAiSummary
-from triptych.settings.settings import AUTO, Settings
 
 BUNDLED = "bundled"
 NONE = "none"

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from triptych.adapters.postgres.catalogue import PostgresCatalogue
 from triptych.database.migrate import migrate
-from triptych.queues.pgmq import PgmqQueue
 from triptych.database.roles import prepare_role, role_of
-from triptych.embedded.server import EmbeddedPostgres, read_dsn
 from triptych.database.session import Database
+from triptych.embedded import errors as embedded
+from triptych.embedded.data_folder import DataFolder
+from triptych.embedded.server import EmbeddedPostgres, read_dsn
+from triptych.errors import DataFolderInUse, PostgresServerError, SettingsError
+from triptych.queues.pgmq import PgmqQueue
+from triptych.queues.queue import Queue
 from triptych.queues.sqs.create import create_queues
 from triptych.queues.sqs.sqs_queue import SqsQueue
-from triptych.embedded.data_folder import DataFolder
-from triptych.errors import DataFolderInUse
+from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.cancellation import ending_with
 from triptych.settings.addresses import read_sqs
-from triptych.ports import Catalogue, Queue
-from triptych.runs.registry import ActiveBrandRegistry
 from triptych.settings.settings import Settings
+from triptych.wiring.stores import Stores, postgres_stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,24 @@ class Parts:
     """What every process needs: the database, the queues, and the registry over both."""
 
     settings: Settings
-    catalogue: Catalogue
+    stores: Stores
     queue: Queue
     registry: ActiveBrandRegistry
     renew: Callable[[], Awaitable[None]]
     """Replaces connections that may have died while this process stood still."""
+
+
+@contextmanager
+def embedded_errors() -> Iterator[None]:
+    """Turn the embedded Postgres' errors, which know nothing of settings, into our own."""
+    try:
+        yield
+    except embedded.DataFolderInUse as error:
+        raise DataFolderInUse(error.message, remedy=error.remedy) from error
+    except embedded.DataFolderUnusable as error:
+        raise SettingsError(error.message, field="TRIPTYCH_DATA", remedy=error.remedy) from error
+    except embedded.EmbeddedError as error:
+        raise PostgresServerError(error.message, remedy=error.remedy) from error
 
 
 @asynccontextmanager
@@ -46,8 +60,7 @@ async def own_database(settings: Settings) -> AsyncIterator[str]:
     if not settings.embedded:
         yield settings.database_url.get_secret_value()
         return
-    folder = DataFolder(settings.data)
-    with folder.lock():
+    with embedded_errors(), DataFolder(settings.data).lock():
         async with EmbeddedPostgres(settings.data, binaries=settings.postgres_bin) as server:
             database = Database(server.dsn)
             try:
@@ -65,15 +78,30 @@ async def own_database(settings: Settings) -> AsyncIterator[str]:
 @asynccontextmanager
 async def reach_database(settings: Settings) -> AsyncIterator[str]:
     """Yield the database's address: of the running server, or of one started meanwhile."""
-    if settings.embedded and DataFolder(settings.data).owner() is not None:
-        yield read_dsn(settings.data)
+    if settings.embedded and is_owned(settings):
+        yield _running_dsn(settings)
         return
     try:
         async with own_database(settings) as dsn:
             yield dsn
     except DataFolderInUse:
-        # Somebody took the folder between the look and the lock; their server is as good.
-        yield read_dsn(settings.data)
+        # Another process took the folder between the look and the lock; its server is as good.
+        yield _running_dsn(settings)
+
+
+def is_owned(settings: Settings) -> bool:
+    """Tell whether a process owns the data folder.
+
+    Raises:
+        SettingsError: the folder cannot be used.
+    """
+    with embedded_errors():
+        return DataFolder(settings.data).owner() is not None
+
+
+def _running_dsn(settings: Settings) -> str:
+    with embedded_errors():
+        return read_dsn(settings.data)
 
 
 async def migrate_database(settings: Settings, *, admin: str | None = None) -> Sequence[str]:
@@ -105,7 +133,7 @@ async def _make_queues(settings: Settings) -> Sequence[str]:
 
 async def _migrate(settings: Settings) -> Sequence[str]:
     """Apply missing migrations. Embedded ones are applied at every start."""
-    if settings.embedded and DataFolder(settings.data).owner() is None:
+    if settings.embedded and not is_owned(settings):
         async with own_database(settings):
             return []
     async with reach_database(settings) as dsn:
@@ -139,17 +167,20 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
         DatabaseUnavailable, QueueUnavailable: naming what is missing and the remedy.
     """
     database = Database(dsn, pool_max=settings.database_connections)
-    catalogue = PostgresCatalogue(
-        database, run_cap_s=settings.run_cap_s, replica=_replica(settings)
-    )
+    stores = postgres_stores(database, run_cap_s=settings.run_cap_s, replica=_replica(settings))
     queue = open_queue(settings, database)
     try:
-        await catalogue.check()
+        await stores.check()
         await queue.check()
         registry = ActiveBrandRegistry(
-            catalogue, queue, window=settings.dispatch_window, policy=settings.policy
+            stores.runs,
+            stores.brands,
+            stores.dead_letters,
+            queue,
+            window=settings.dispatch_window,
+            policy=settings.policy,
         )
-        yield Parts(settings, catalogue, queue, registry, database.renew)
+        yield Parts(settings, stores, queue, registry, database.renew)
     finally:
         await queue.close()
-        await catalogue.close()
+        await stores.close()

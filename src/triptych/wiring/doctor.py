@@ -39,7 +39,7 @@ async def _look(what: str, work: Awaitable[str]) -> Finding:
 
 async def _database(settings: Settings) -> str:
     async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-        brands = len(await parts.catalogue.brands())
+        brands = len(await parts.stores.brands.brands())
         depths = await parts.queue.depths()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
     where = "embedded" if settings.embedded else "external"

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from triptych.access.authenticator import Gate
-from triptych.live.live_app import LiveApp, open_live_app
-from triptych.live.limits import Limits
 from triptych.live.hub_metrics import counted
+from triptych.live.limits import Limits
+from triptych.live.live_app import LiveApp, open_live_app
 from triptych.wiring.database import Parts
 
 
@@ -20,6 +20,6 @@ async def open_live(parts: Parts, gate: Gate) -> AsyncIterator[LiveApp]:
         DatabaseUnavailable: it cannot be reached at the start.
     """
     limits = Limits(clients=parts.settings.live_clients)
-    async with open_live_app(parts.catalogue, parts.queue, gate=gate, limits=limits) as app:
+    async with open_live_app(parts.stores, parts.queue, gate=gate, limits=limits) as app:
         with counted(app.hub):
             yield app

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from triptych.runtime.cancellation import ending_with
 from triptych.live.watch import watch
 from triptych.messages import check_brand
 from triptych.model import Run
+from triptych.runtime.cancellation import ending_with
 from triptych.settings.settings import Settings
 from triptych.wiring import Parts, connect, open_worker, own_database
 from triptych.workers.worker import Phase
@@ -22,7 +22,7 @@ class Local:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.catalogue = parts.catalogue
+        self.stores = parts.stores
         self.queue = parts.queue
         self.registry = parts.registry
 
@@ -38,7 +38,7 @@ class Local:
 
     def watch(self, run_id: UUID) -> AsyncIterator[Run]:
         """Yield a run's states, newest only, until it and its AI phase are over."""
-        return watch(self.catalogue, run_id)
+        return watch(self.stores.runs, self.stores.changes, run_id)
 
     async def wait(self, run_id: UUID) -> Run:
         """Return a run's final state."""

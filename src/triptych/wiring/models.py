@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from triptych.ports import Embedder, TextEncoder
+from triptych.embedders.embedder import Embedder
+from triptych.embedders.text_encoder import TextEncoder
 from triptych.settings.settings import Settings
 from triptych.wiring.components import open_embedder, open_text_encoder
 

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from triptych.runtime.cpu import available_cores
 from triptych.media.decoders import Decoders
-from triptych.ports import Catalogue
-from triptych.snapshots.search_service import Models, SearchRoom
+from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.snapshots.search_service import Models, SearchRoom
 from triptych.wiring.models import LoadedModels
+from triptych.wiring.stores import Stores
 
 
 @asynccontextmanager
-async def open_search(settings: Settings, catalogue: Catalogue) -> AsyncIterator[SearchRoom]:
+async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[SearchRoom]:
     """Yield the search room; its models are loaded at the first search that needs one."""
     cores = available_cores()
     decoders = Decoders(cores)
@@ -23,7 +23,8 @@ async def open_search(settings: Settings, catalogue: Catalogue) -> AsyncIterator
     models = LoadedModels(settings, threads=1)
     try:
         yield SearchRoom(
-            catalogue,
+            stores.brands,
+            stores.search,
             Models(models.embedder, models.text),
             decoders,
             threads,

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from triptych.access.balancer import Balancer, BalancerTokens, regional_keys_url
 from triptych.access.authenticator import Gate
+from triptych.access.balancer import Balancer, BalancerTokens, regional_keys_url
+from triptych.access.host_policy import Sites, is_loopback
 from triptych.access.key_cache import KeyRing
 from triptych.access.rate_limiter import Rates
-from triptych.access.host_policy import Sites, is_loopback
 from triptych.api.app import create_app
-from triptych.api.http.paging import Cursors
 from triptych.api.http.dependencies import ApiParts
+from triptych.api.http.paging import Cursors
 from triptych.errors import SettingsError
 from triptych.live.live_app import LiveApp
 from triptych.settings.settings import Settings
@@ -46,7 +46,7 @@ async def open_gate(parts: Parts) -> AsyncIterator[Gate]:
         SettingsError: everybody would have to be let in, or nobody could be.
     """
     settings = parts.settings
-    keys = KeyRing(parts.catalogue)
+    keys = KeyRing(parts.stores.access)
     open_ = is_open(settings)
     balancer = _balancer(settings)
     if not open_ and balancer is None and not await keys.any():
@@ -107,17 +107,17 @@ async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
         open_gate(parts) as gate,
         open_thumbnails(settings, objects) as thumbnails,
         open_live(parts, gate) as live,
-        open_search(settings, parts.catalogue) as search,
+        open_search(settings, parts.stores) as search,
     ):
         api = ApiParts(
             settings=settings,
-            catalogue=parts.catalogue,
+            stores=parts.stores,
             queue=parts.queue,
             registry=parts.registry,
             objects=objects,
             gate=gate,
             guard=address_guard(settings),
-            cursors=Cursors(await parts.catalogue.secret("cursor")),
+            cursors=Cursors(await parts.stores.access.secret("cursor")),
             local=is_open(settings),
             thumbnails=thumbnails,
             search=search,

@@ -9,24 +9,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from triptych.gather.sources import open_source
-from triptych.runtime.cpu import available_cores
+from triptych.acquire.buffer import Buffer
+from triptych.acquire.phase import Acquire, AcquireLimits
+from triptych.ai.phase import AiPhase
+from triptych.ai.pixels import StoredPixels
+from triptych.ai.step import discover
+from triptych.ai.vocabulary import read_vocabulary
 from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import Hosts
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import Ways
-from triptych.ai.pixels import StoredPixels
-from triptych.ai.step import discover
-from triptych.ai.vocabulary import read_vocabulary
-from triptych.media.decoders import Decoders
-from triptych.acquire.phase import Acquire, AcquireLimits
-from triptych.ai.phase import AiPhase
-from triptych.tasks.brand_tasks import BrandTasks
-from triptych.acquire.buffer import Buffer
 from triptych.gather.phase import Gather
-from triptych.ports import Source
+from triptych.gather.source import Source
+from triptych.gather.sources import open_source
+from triptych.media.decoders import Decoders
+from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.tasks.brand_tasks import BrandTasks
 from triptych.wiring.components import (
     address_guard,
     embed_batch,
@@ -38,13 +38,13 @@ from triptych.wiring.components import (
 )
 from triptych.wiring.database import Parts, connect
 from triptych.wiring.models import LoadedModels
-from triptych.workers.message_outcome import Handle
 from triptych.workers.collector import Collector, Keeping
 from triptych.workers.dead_letter_consumer import DeadLetters
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
-from triptych.workers.webhook_notifier import Notifier
+from triptych.workers.message_outcome import Handle
 from triptych.workers.sweeper import Sweeper, SweepIntervals
+from triptych.workers.webhook_notifier import Notifier
 from triptych.workers.worker import Phase, Station, Worker
 
 SOURCE_CONNECTIONS = 20
@@ -81,7 +81,16 @@ async def open_stations(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[
                 stations.append(Station(phase, acquire.handle, settings.acquire_prefetch))
             else:
                 ai = await _ai(parts, stack, models)
-                tasks = BrandTasks(parts.catalogue, await open_objects(settings), ai.handle)
+                stores = parts.stores
+                tasks = BrandTasks(
+                    stores.tasks,
+                    stores.runs,
+                    stores.brands,
+                    stores.snapshots,
+                    stores.retention,
+                    await open_objects(settings),
+                    ai.handle,
+                )
                 stations.append(Station(phase, tasks.handle, settings.ai_concurrency))
         yield stations
 
@@ -93,7 +102,7 @@ async def open_caretakers(parts: Parts) -> AsyncIterator[Caretakers]:
     Raises:
         StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
     """
-    settings, catalogue = parts.settings, parts.catalogue
+    settings, stores = parts.settings, parts.stores
     intervals = SweepIntervals(
         sweep_s=settings.sweep_s,
         idle_s=settings.add_idle_s,
@@ -105,15 +114,15 @@ async def open_caretakers(parts: Parts) -> AsyncIterator[Caretakers]:
     async with AsyncExitStack() as stack:
         yield Caretakers(
             Sweeper(parts.registry, intervals),
-            Collector(catalogue, catalogue, objects, _keeping(settings)),
+            Collector(stores.retention, stores.tasks, objects, _keeping(settings)),
             await _notifier(parts, stack),
-            Indexer(catalogue),
+            Indexer(stores.search),
         )
 
 
 def dead_letter_handler(parts: Parts) -> Handle:
     """Return what handles dead letters."""
-    return DeadLetters(parts.catalogue, parts.registry).handle
+    return DeadLetters(parts.stores.tasks, parts.stores.ai, parts.registry).handle
 
 
 @asynccontextmanager
@@ -133,7 +142,7 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
             caretakers.collector,
             caretakers.notifier,
             caretakers.indexer,
-            Heartbeat(parts.catalogue, [phase.value for phase in phases]),
+            Heartbeat(parts.stores.presence, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
         )
@@ -142,7 +151,9 @@ async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Wo
 async def _notifier(parts: Parts, stack: AsyncExitStack) -> Notifier:
     settings = parts.settings
     session = await stack.enter_async_context(guarded_session(settings, NOTIFIER_CONNECTIONS))
-    return Notifier(parts.catalogue, session, address_guard(settings), every_s=settings.sweep_s)
+    return Notifier(
+        parts.stores.webhooks, session, address_guard(settings), every_s=settings.sweep_s
+    )
 
 
 def _ways(settings: Settings, limit: int) -> Ways:
@@ -178,7 +189,9 @@ async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
         return open_source(spec, ways=ways, token=token, page_rows=settings.page_rows)
 
     return Gather(
-        parts.catalogue,
+        parts.stores.runs,
+        parts.stores.brands,
+        parts.stores.snapshots,
         parts.registry,
         open_one,
         default_source=settings.source,
@@ -230,7 +243,16 @@ async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) ->
         other_media=settings.other_media,
     )
     return Acquire(
-        parts.catalogue, parts.registry, fetcher, store, embedder, buffer, decoders, threads, limits
+        parts.stores.runs,
+        parts.stores.snapshots,
+        parts.registry,
+        fetcher,
+        store,
+        embedder,
+        buffer,
+        decoders,
+        threads,
+        limits,
     )
 
 
@@ -243,7 +265,8 @@ async def _ai(parts: Parts, stack: AsyncExitStack, models: LoadedModels) -> AiPh
         StoredPixels, store=store, decoders=decoders, max_pixels=settings.decode_max_pixels
     )
     return AiPhase(
-        parts.catalogue,
+        parts.stores.ai,
+        parts.stores.snapshots,
         discover(),
         pixels=look,
         text=models.text,

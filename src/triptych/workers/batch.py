@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from triptych.messages import Delivery
-from triptych.ports import Queue
+from triptych.queues.queue import Queue
 from triptych.workers.message_outcome import Answers, Handle
 
 log = structlog.get_logger(__name__)

@@ -12,8 +12,9 @@ import structlog
 from triptych.errors import Unavailable
 from triptych.media.thumbnails import thumbnails_of
 from triptych.objects import ObjectStore
+from triptych.snapshots.retention_store import RetentionStore
 from triptych.tasks.brand_tasks import EXPORT, export_folder
-from triptych.ports import Retention, Tasks
+from triptych.tasks.task_store import TaskStore
 
 ROWS_AT_ONCE = 5_000
 """Rows of a kind removed in one transaction."""
@@ -47,7 +48,7 @@ class Collector:
     """Stateless: any number of workers may run one, and one of them at a time has a turn."""
 
     def __init__(
-        self, retention: Retention, tasks: Tasks, store: ObjectStore, keeping: Keeping
+        self, retention: RetentionStore, tasks: TaskStore, store: ObjectStore, keeping: Keeping
     ) -> None:
         self._retention = retention
         self._tasks = tasks

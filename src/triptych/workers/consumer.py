@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import structlog
 
-from triptych.runtime.micro_batch import Batcher
 from triptych.errors import QueueUnavailable
 from triptych.messages import Delivery
-from triptych.ports import Queue
+from triptych.queues.queue import Queue
+from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import backoff
 from triptych.telemetry.metrics import MESSAGES_HELD
 from triptych.workers.message_outcome import Answers, Handle

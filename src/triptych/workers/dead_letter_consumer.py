@@ -1,6 +1,6 @@
 """The dead-letter consumer: what no worker could process becomes a recorded failure.
 
-A dead letter is kept in the catalogue, and what it stood for ends: an item fails, a run whose
+A dead letter is kept in the database, and what it stood for ends: an item fails, a run whose
 gathering died fails, an AI phase fails. So nothing waits for a message that will never come.
 """
 
@@ -10,6 +10,8 @@ from uuid import UUID
 
 import structlog
 
+from triptych.ai.ai_store import AiStore
+from triptych.dead_letters.dead_letter_store import DeadLetter
 from triptych.errors import InvalidMessage, RunEnded, RunNotFound
 from triptych.messages import (
     AI_QUEUE,
@@ -22,8 +24,8 @@ from triptych.messages import (
     Headers,
 )
 from triptych.model import ItemResult, Reason
-from triptych.ports import Catalogue, DeadLetter, TaskState
 from triptych.runs.registry import ActiveBrandRegistry
+from triptych.tasks.task_store import TaskState, TaskStore
 
 UNKNOWN_REASON = "moved to the dead-letter queue by the queue itself: received too often"
 
@@ -33,8 +35,9 @@ log = structlog.get_logger(__name__)
 class DeadLetters:
     """Handles messages of the three dead-letter queues. Safe to repeat: one row a message."""
 
-    def __init__(self, catalogue: Catalogue, registry: ActiveBrandRegistry) -> None:
-        self._catalogue = catalogue
+    def __init__(self, tasks: TaskStore, ai: AiStore, registry: ActiveBrandRegistry) -> None:
+        self._tasks = tasks
+        self._ai = ai
         self._registry = registry
 
     async def handle(self, delivery: Delivery) -> None:
@@ -53,7 +56,7 @@ class DeadLetters:
         await self._registry.bury(letter)
         log.warning("dead_letter", queue=origin, message=letter.message_id, reason=reason)
         if headers.task_id is not None:
-            await self._catalogue.end_task(headers.task_id, TaskState.FAILED, {"error": reason})
+            await self._tasks.end_task(headers.task_id, TaskState.FAILED, {"error": reason})
         elif headers.run_id is not None:
             await self._end(origin, headers.run_id, headers.item_key, reason)
 
@@ -65,7 +68,7 @@ class DeadLetters:
             elif origin == GATHER_QUEUE:
                 await self._registry.fail(run_id, f"gather_dead_lettered: {reason}")
             elif origin == AI_QUEUE:
-                await self._catalogue.fail_ai(run_id, reason)
+                await self._ai.fail_ai(run_id, reason)
         except (RunEnded, RunNotFound) as error:
             log.info("dead_letter_late", run=str(run_id), error=str(error))
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 import structlog
 
 from triptych.errors import Unavailable
-from triptych.ports import BEAT_S, Presence, WorkerState
+from triptych.presence.presence_store import BEAT_S, PresenceStore, WorkerState
 
 FORGET_S = 3600.0
 """A worker that died without a word is shown for so long."""
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 class Heartbeat:
     """Writes one small row every few seconds: a later beat replaces an earlier one."""
 
-    def __init__(self, presence: Presence, phases: Sequence[str]) -> None:
+    def __init__(self, presence: PresenceStore, phases: Sequence[str]) -> None:
         self._presence = presence
         self._phases = tuple(phases)
         self._id = uuid4()

@@ -12,7 +12,7 @@ from contextlib import suppress
 import structlog
 
 from triptych.errors import Unavailable
-from triptych.ports import Search
+from triptych.snapshots.search_store import SearchStore
 
 IDLE_S = 2.0
 """Seconds between two looks for a snapshot that is not wholly searched."""
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 class Indexer:
     """Stateless: any number of workers may run one, and one of them at a time has the index."""
 
-    def __init__(self, search: Search, *, idle_s: float = IDLE_S) -> None:
+    def __init__(self, search: SearchStore, *, idle_s: float = IDLE_S) -> None:
         self._search = search
         self._idle_s = idle_s
 

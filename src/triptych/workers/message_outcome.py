@@ -9,7 +9,7 @@ import structlog
 
 from triptych.errors import QueueUnavailable, TriptychError
 from triptych.messages import Delivery, Message
-from triptych.ports import Queue
+from triptych.queues.queue import Queue
 from triptych.runtime.retry import Action, plan_retry
 from triptych.telemetry.deliveries import bind_delivery, delivery_span
 from triptych.telemetry.metrics import MESSAGE_SECONDS, MESSAGES

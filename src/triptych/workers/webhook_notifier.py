@@ -19,9 +19,9 @@ from yarl import URL
 from triptych.errors import PermanentItemError, Unavailable
 from triptych.fetch.fetcher import parse_retry_after
 from triptych.fetch.guard import AddressGuard, refusal
-from triptych.ports.webhooks import Delivery, Webhooks
 from triptych.runtime.retry import backoff
 from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
+from triptych.webhooks.webhook_store import Delivery, WebhookStore
 
 AT_ONCE = 10
 """Deliveries of one worker at a time."""
@@ -70,7 +70,7 @@ class Notifier:
 
     def __init__(
         self,
-        webhooks: Webhooks,
+        webhooks: WebhookStore,
         session: aiohttp.ClientSession,
         guard: AddressGuard,
         *,

@@ -10,14 +10,14 @@ from enum import StrEnum
 import structlog
 
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, QUEUES, URL_QUEUE, dead_letter_queue
-from triptych.ports import Queue
-from triptych.workers.message_outcome import Handle
+from triptych.queues.queue import Queue
 from triptych.workers.collector import Collector
 from triptych.workers.consumer import Consumer
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
-from triptych.workers.webhook_notifier import Notifier
+from triptych.workers.message_outcome import Handle
 from triptych.workers.sweeper import Sweeper
+from triptych.workers.webhook_notifier import Notifier
 
 DEAD_LETTER_PREFETCH = 20
 

@@ -9,13 +9,13 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from triptych.access.access_store import Scope as Right
 from triptych.access.authenticator import Gate
 from triptych.access.identity import Identity
-from triptych.api.http import problems
 from triptych.api.dashboard import is_page
+from triptych.api.http import problems
 from triptych.errors import TriptychError
 from triptych.messages import HEADER_TRACE, well_formed_trace
-from triptych.ports import Scope as Right
 from triptych.snapshots.search_service import IMAGE_MAX_BYTES
 from triptych.telemetry.metrics import HTTP_SECONDS
 from triptych.telemetry.tracing import span

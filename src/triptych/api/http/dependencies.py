@@ -9,13 +9,21 @@ from fastapi import Depends, Path, Request
 
 from triptych.access.authenticator import Gate
 from triptych.api.http.paging import Cursors
+from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.fetch.guard import AddressGuard
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
-from triptych.ports import Catalogue, Queue
+from triptych.presence.presence_store import PresenceStore
+from triptych.queues.queue import Queue
+from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry
-from triptych.snapshots.search_service import SearchRoom
+from triptych.runs.run_store import RunStore
 from triptych.settings.settings import Settings
+from triptych.snapshots.search_service import SearchRoom
+from triptych.snapshots.search_store import SearchStore
+from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.tasks.task_store import TaskStore
+from triptych.webhooks.webhook_store import WebhookStore
 
 
 class Thumbnails(Protocol):
@@ -26,12 +34,29 @@ class Thumbnails(Protocol):
         ...
 
 
+class ApiStores(Protocol):
+    """The stores that the API reads and writes."""
+
+    runs: RunStore
+    brands: BrandStore
+    dead_letters: DeadLetterStore
+    snapshots: SnapshotStore
+    search: SearchStore
+    tasks: TaskStore
+    webhooks: WebhookStore
+    presence: PresenceStore
+
+    async def check(self) -> None:
+        """Raise `DatabaseUnavailable` unless the database answers with the schema known here."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiParts:
     """What the API is made of."""
 
     settings: Settings
-    catalogue: Catalogue
+    stores: ApiStores
     queue: Queue
     registry: ActiveBrandRegistry
     objects: ObjectStore

@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from triptych.api import assets
 from triptych.api.http.dependencies import ApiParts
 from triptych.api.requests import AssetsAsked
-from triptych.snapshots.asset_ids import read_asset_id
 from triptych.errors import TriptychError
 from triptych.messages import check_brand
+from triptych.snapshots.asset_ids import read_asset_id
 
 QUERY_MAX_BYTES = 2048
 """A longer query is nothing ordinary."""

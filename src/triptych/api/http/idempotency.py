@@ -18,8 +18,8 @@ from triptych.api.http import responses as answers
 from triptych.api.http.dependencies import ApiParts
 from triptych.errors import RequestInProgress
 from triptych.model import Metadata
-from triptych.ports import Audit, Claim, Task, TaskState
-from triptych.ports import Request as TaskRequest
+from triptych.tasks.task_store import Audit, Claim, Task, TaskState
+from triptych.tasks.task_store import Request as TaskRequest
 
 KEPT_S = 24 * 3600.0
 """Seconds for which a repeated idempotency key gets the first answer."""
@@ -77,7 +77,7 @@ async def once(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]])
         IdempotencyKeyReused: the key came with another request.
         RequestInProgress: the first request with the key goes on and on.
     """
-    tasks = operation.parts.catalogue
+    tasks = operation.parts.stores.tasks
     claim = await _claim(operation)
     if claim.settled is not None:
         return _accepted(claim.settled)
@@ -118,7 +118,7 @@ async def _claim(operation: Operation) -> Claim:
         operation.key,
         _fingerprint(operation),
     )
-    tasks = operation.parts.catalogue
+    tasks = operation.parts.stores.tasks
     until = asyncio.get_running_loop().time() + WAIT_S
     while True:
         claim = await tasks.claim_task(request, kept_s=KEPT_S, stale_s=STALE_S)

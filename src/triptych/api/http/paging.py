@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from triptych.api.requests import PageAsked
 from triptych.errors import InvalidCursor
-from triptych.ports import Age
+from triptych.model import Age
 
 SEAL_BYTES = 16
 

@@ -12,11 +12,12 @@ from uuid import UUID
 import orjson
 from fastapi import Response
 
-from triptych.snapshots.asset_ids import asset_id
-from triptych.model import Asset, Run
-from triptych.settings.addresses import without_password
-from triptych.ports import Scheduled, Task
 from triptych.live.states import brand_state, run_state, task_state
+from triptych.model import Asset, Run
+from triptych.runs.brand_store import Scheduled
+from triptych.settings.addresses import without_password
+from triptych.snapshots.asset_ids import asset_id
+from triptych.tasks.task_store import Task
 
 T = TypeVar("T")
 PHASH_MASK = 2**64 - 1

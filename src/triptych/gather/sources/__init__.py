@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from triptych.errors import SourceRefused
+from triptych.fetch.transport import Ways
+from triptych.gather.source import Source
 from triptych.gather.sources.catalog import CatalogSource
 from triptych.gather.sources.http import Asking
 from triptych.gather.sources.manifest import ManifestSource
-from triptych.errors import SourceRefused
-from triptych.fetch.transport import Ways
-from triptych.ports import Source
 
 CATALOG = "catalog:"
 MANIFEST = "manifest:"

@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 import aiohttp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from typing_extensions import override
 from yarl import URL
 
+from triptych.errors import SourceRefused
+from triptych.gather.source import Page, Row, Source
 from triptych.gather.sources.http import Asking, TryAgain, pause, request
 from triptych.gather.sources.json_text import read_json, show_json
-from triptych.errors import SourceRefused
-from triptych.ports import Page, Row
 
 PAGE_MAX_BYTES = 32 * 1024 * 1024
 PAGE_DEADLINE_S = 60.0
@@ -50,7 +51,7 @@ class _Item(BaseModel):
     metadata: Annotated[dict[str, Any], BeforeValidator(_or_empty)] = Field(default_factory=dict)
 
 
-class CatalogSource:
+class CatalogSource(Source):
     """Lists a brand from an HTTP service, retried with backoff, with an optional bearer token.
 
     The token goes to the service's own origin only, never along a redirect to another.
@@ -63,8 +64,8 @@ class CatalogSource:
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
 
+    @override
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
-        """See `triptych.ports.Source.pages`."""
         # Brent's: whatever the length of a circle, the cursors walk into the milestone again.
         milestone, steps, stretch = cursor, 0, 1
         for _ in range(PAGES_MAX):

@@ -18,12 +18,13 @@ from urllib.parse import quote
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
+from typing_extensions import override
 from yarl import URL
 
+from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.gather.source import Page, Row, Source
 from triptych.gather.sources.http import Asking, TryAgain, pause, request
 from triptych.gather.sources.rows import read_rows
-from triptych.errors import SourceRefused, SourceUnavailable
-from triptych.ports import Page, Row
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
@@ -32,7 +33,7 @@ OBJECT_SCHEMES = ("s3://", "gs://", "az://", "file://")
 HTTP_SCHEMES = ("http://", "https://")
 
 
-class ManifestSource:
+class ManifestSource(Source):
     """Lists a brand from a file. Holds one page of rows in memory, whatever the file's length.
 
     A cursor is the number of rows read, so the same file goes on where it was left.
@@ -43,8 +44,8 @@ class ManifestSource:
         self._asking = asking
         self._page_rows = page_rows
 
+    @override
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
-        """See `triptych.ports.Source.pages`."""
         async with self._local(brand) as path:
             offset = _offset(cursor)
             rows = await asyncio.to_thread(read_rows, path, self._name(brand), brand, offset)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from triptych.errors import SourceRefused
-from triptych.ports import Row
+from triptych.gather.source import Row
 
 LINE_MAX_BYTES = 1024 * 1024
 """A longer line of JSON is a row that fails; a longer field of CSV ends the manifest."""

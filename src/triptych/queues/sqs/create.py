@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from triptych.queues.sqs.sqs_client import FAILURES, AwsClient, error_code, unavailable
-from triptych.queues.sqs.entries import visibility
-from triptych.queues.sqs.sqs_queue import MISSING
 from triptych.messages import QUEUES, dead_letter_queue
+from triptych.queues.sqs.entries import visibility
+from triptych.queues.sqs.sqs_client import FAILURES, AwsClient, error_code, unavailable
+from triptych.queues.sqs.sqs_queue import MISSING
 
 RETENTION_S = 14 * 24 * 3600
 """The most that SQS keeps: longer than any run may last."""

@@ -1,4 +1,4 @@
-"""`triptych.ports.Queue` on SQS standard queues, each with a dead-letter queue.
+"""`Queue` on SQS standard queues, each with a dead-letter queue.
 
 Redelivery past ``maxReceiveCount`` is SQS' own: its redrive policy moves a message to the
 dead-letter queue, with its id and attributes as they were. Standard queues with a
@@ -14,17 +14,8 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
-from triptych.queues.sqs.ages import Ages
-from triptych.queues.sqs.sqs_client import FAILURES, AwsClient, error_code, unavailable
-from triptych.queues.sqs.entries import (
-    BATCH_ENTRIES,
-    Entry,
-    batches,
-    decode,
-    encode,
-    fitting,
-    visibility,
-)
+from typing_extensions import override
+
 from triptych.errors import QueueUnavailable
 from triptych.messages import (
     HEADER_ORIGIN_ID,
@@ -34,7 +25,18 @@ from triptych.messages import (
     Message,
     dead_letter_queue,
 )
-from triptych.ports import QueueDepth
+from triptych.queues.queue import Queue, QueueDepth
+from triptych.queues.sqs.ages import Ages
+from triptych.queues.sqs.entries import (
+    BATCH_ENTRIES,
+    Entry,
+    batches,
+    decode,
+    encode,
+    fitting,
+    visibility,
+)
+from triptych.queues.sqs.sqs_client import FAILURES, AwsClient, error_code, unavailable
 from triptych.runtime.retry import backoff
 
 WAIT_MAX_S = 20
@@ -54,11 +56,11 @@ COUNTS = (
 T = TypeVar("T")
 
 
-class SqsQueue:
+class SqsQueue(Queue):
     """Queues named ``prefix`` + name. How often a message is received is their redrive policy's."""
 
     patience_s = 5.0
-    """See `triptych.ports.Queue.patience_s`: an empty queue costs a request in so many seconds."""
+    """An empty queue costs a request in so many seconds."""
 
     def __init__(self, *, region: str | None = None, prefix: str = "") -> None:
         self._client = AwsClient("sqs", region)
@@ -66,8 +68,9 @@ class SqsQueue:
         self._prefix = prefix
         self._urls: dict[str, str] = {}
 
+    @override
     async def check(self) -> None:
-        """See `triptych.ports.Queue.check`. A queue without a redrive policy counts as missing."""
+        """A queue without a redrive policy counts as missing."""
         for queue in QUEUES:
             await self._url(dead_letter_queue(queue))
             answer = await self._call(
@@ -80,17 +83,19 @@ class SqsQueue:
                     "`triptych migrate`.",
                 )
 
+    @override
     async def send(self, queue: str, messages: Sequence[Message], *, delay_s: float = 0) -> None:
-        """See `triptych.ports.Queue.send`. A delay is 15 minutes at most."""
+        """A delay is 15 minutes at most."""
         requests = batches([encode(message, delay_s) for message in messages])
         await _each(
             [self._settle_entries("send_message_batch", queue, batch) for batch in requests]
         )
 
+    @override
     async def receive(
         self, queue: str, *, limit: int, visibility_s: float, wait_s: float
     ) -> Sequence[Delivery]:
-        """See `triptych.ports.Queue.receive`: one long poll; more requests only if it was full."""
+        """One long poll; more requests only if it was full."""
         found = await self._receive(queue, min(limit, BATCH_ENTRIES), visibility_s, wait_s)
         left = limit - len(found)
         if len(found) < BATCH_ENTRIES or left <= 0:
@@ -122,13 +127,14 @@ class SqsQueue:
         )
         return [decode(queue, raw) for raw in answer.get("Messages", ())]
 
+    @override
     async def extend(self, deliveries: Sequence[Delivery], visibility_s: float) -> None:
-        """See `triptych.ports.Queue.extend`. SQS hides for 12 hours in all at most."""
+        """SQS hides for 12 hours in all at most."""
         timeout = {"VisibilityTimeout": visibility(visibility_s)}
         await self._change("change_message_visibility_batch", deliveries, timeout)
 
+    @override
     async def delete(self, deliveries: Sequence[Delivery]) -> None:
-        """See `triptych.ports.Queue.delete`."""
         await self._change("delete_message_batch", deliveries, {})
 
     async def _change(self, operation: str, deliveries: Sequence[Delivery], values: Entry) -> None:
@@ -142,16 +148,18 @@ class SqsQueue:
             ]
         )
 
+    @override
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """See `triptych.ports.Queue.dead_letter`: killed in between, it is there twice."""
+        """Killed in between, it is there twice."""
         headers = {**delivery.headers, HEADER_REASON: reason, HEADER_ORIGIN_ID: delivery.id}
         brand = delivery.body.get("brand") if isinstance(delivery.body, dict) else None
         copy = Message(delivery.body, headers, brand if isinstance(brand, str) else None)
         await self.send(dead_letter_queue(delivery.queue), [fitting(copy)])
         await self.delete([delivery])
 
+    @override
     async def depths(self) -> Sequence[QueueDepth]:
-        """See `triptych.ports.Queue.depths`. SQS counts approximately; ages are CloudWatch's."""
+        """SQS counts approximately; ages are CloudWatch's."""
         names = [name for queue in QUEUES for name in (queue, dead_letter_queue(queue))]
         ages = await self._ages.read(names)
         answers = await _each(
@@ -159,8 +167,8 @@ class SqsQueue:
         )
         return [_depth(name, answer, ages) for name, answer in zip(names, answers, strict=True)]
 
+    @override
     async def close(self) -> None:
-        """See `triptych.ports.Queue.close`."""
         await self._client.close()
         await self._ages.close()
 

@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from triptych.model import Asset
-from triptych.ports import MARKS
+from triptych.model import MARKS, Asset
 
 MARK_TYPES: Mapping[type, pa.DataType] = {
     str: pa.string(),

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from triptych.snapshots.exports.formats import ExportFormat
-from triptych.snapshots.exports.columns import Exported
-from triptych.snapshots.exports.writers import Open, Writer, open_writer
 from triptych.objects import ObjectStore
-from triptych.ports import Reading
+from triptych.snapshots.exports.columns import Exported
+from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.writers import Open, Writer, open_writer
+from triptych.snapshots.snapshot_store import SnapshotStore
 
 PAGE_ASSETS = 1_000
 """Assets of a table read and written at a time."""
@@ -31,7 +31,7 @@ class Exporting:
 
 
 async def export(
-    catalogue: Reading,
+    snapshots: SnapshotStore,
     store: ObjectStore,
     wanted: Exporting,
     progress: Callable[[int], None] = lambda _: None,
@@ -48,8 +48,8 @@ async def export(
     batch = PAGE_BODIES if wanted.kind is ExportFormat.WEBDATASET else PAGE_ASSETS
     writer: Writer | None = None
     count = 0
-    async for page in catalogue.stream_assets(wanted.run_id, batch=batch):
-        marks = await catalogue.marks(wanted.run_id, [asset.key for asset in page])
+    async for page in snapshots.stream_assets(wanted.run_id, batch=batch):
+        marks = await snapshots.marks(wanted.run_id, [asset.key for asset in page])
         rows = [Exported(asset, marks.get(asset.key, {})) for asset in page]
         if writer is None:
             writer = await _opened(wanted, rows)

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from triptych.snapshots.exports.formats import ExportFormat
 from triptych.snapshots.exports.columns import Exported, described, schema, table
+from triptych.snapshots.exports.formats import ExportFormat
 
 SHARD_MAX_BYTES = 512 * 1024 * 1024
 """A WebDataset's shard is closed once it is larger."""

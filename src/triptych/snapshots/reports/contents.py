@@ -9,7 +9,9 @@ from typing import Any
 
 from triptych.errors import Conflict
 from triptych.model import Asset, Brand, Run
-from triptych.ports import Reading
+from triptych.runs.brand_store import BrandStore
+from triptych.runs.run_store import RunStore
+from triptych.snapshots.snapshot_store import SnapshotStore
 
 CLUSTERS_MAX = 12
 """Clusters shown, the largest first."""
@@ -71,22 +73,24 @@ class Contents:
         return self.results.get(step, {})
 
 
-async def read_contents(catalogue: Reading, brand: str) -> Contents:
+async def read_contents(
+    brands: BrandStore, runs: RunStore, snapshots: SnapshotStore, brand: str
+) -> Contents:
     """Read everything that a report of the brand's current snapshot says.
 
     Raises:
         BrandNotFound: there is none of that name.
         Conflict: it has no snapshot.
     """
-    found = await catalogue.brand(brand)
+    found = await brands.brand(brand)
     if found.current_run is None:
         raise Conflict(
             f"Brand {brand!r} has no snapshot to report on.", remedy="Start a run of it first."
         )
-    run = await catalogue.run(found.current_run)
-    insights = await catalogue.insights(run.id)
+    run = await runs.run(found.current_run)
+    insights = await snapshots.insights(run.id)
     results = {i.kind: i.result for i in insights if i.result is not None}
-    named = _Named(catalogue, run)
+    named = _Named(snapshots, run)
     clusters = [
         await named.family(
             str(entry.get("label") or f"Cluster {number}"),
@@ -114,20 +118,20 @@ async def read_contents(catalogue: Reading, brand: str) -> Contents:
         clusters=clusters,
         duplicates=duplicates,
         outliers=await named.outliers(results.get("look", {}).get("outliers", [])),
-        points=await _points(catalogue, run),
+        points=await _points(snapshots, run),
     )
 
 
 class _Named:
     """Assets of one snapshot, by the keys in which results name them."""
 
-    def __init__(self, catalogue: Reading, run: Run) -> None:
-        self._catalogue = catalogue
+    def __init__(self, snapshots: SnapshotStore, run: Run) -> None:
+        self._snapshots = snapshots
         self._run = run
 
     async def _assets(self, keys: Sequence[str]) -> list[Asset]:
         wanted = [bytes.fromhex(key) for key in keys]
-        found = await self._catalogue.assets_of(self._run.id, wanted)
+        found = await self._snapshots.assets_of(self._run.id, wanted)
         return [found[key] for key in wanted if key in found]
 
     async def family(self, label: str, size: int, keys: Sequence[str]) -> Family:
@@ -143,11 +147,11 @@ class _Named:
         ]
 
 
-async def _points(catalogue: Reading, run: Run) -> list[Point]:
+async def _points(snapshots: SnapshotStore, run: Run) -> list[Point]:
     points: list[Point] = []
     after: bytes | None = None
     while len(points) < POINTS_MAX:
-        page = await catalogue.marked(run.id, after=after, limit=READ_BATCH)
+        page = await snapshots.marked(run.id, after=after, limit=READ_BATCH)
         points.extend(
             Point(marks["x"], marks["y"], marks.get("cluster"))
             for marks in page.values()

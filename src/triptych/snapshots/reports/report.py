@@ -11,7 +11,8 @@ import structlog
 from PIL import Image
 
 from triptych.errors import BadInput, NotFound, TriptychError
-from triptych.ports import Reading
+from triptych.runs.brand_store import BrandStore
+from triptych.runs.run_store import RunStore
 from triptych.snapshots.reports import sheets
 from triptych.snapshots.reports.contents import (
     COPIES_MAX,
@@ -22,6 +23,7 @@ from triptych.snapshots.reports.contents import (
     read_contents,
 )
 from triptych.snapshots.reports.pages import markdown, page
+from triptych.snapshots.snapshot_store import SnapshotStore
 
 THUMB_WIDTH = 160
 THUMBS_AT_ONCE = 8
@@ -50,7 +52,9 @@ class Report:
 
 
 async def make_report(
-    catalogue: Reading,
+    brands: BrandStore,
+    runs: RunStore,
+    snapshots: SnapshotStore,
     thumbnails: ThumbnailSource,
     brand: str,
     summarise: Summarise | None = None,
@@ -62,7 +66,7 @@ async def make_report(
     Raises:
         BrandNotFound, Conflict: there is nothing to report on.
     """
-    contents = await read_contents(catalogue, brand)
+    contents = await read_contents(brands, runs, snapshots, brand)
     thumbs, missing = await _thumbs(contents, thumbnails)
     pictures = await asyncio.to_thread(_pictures, contents, thumbs)
     problems = [f"{missing} pictures could not be shown"] if missing else []

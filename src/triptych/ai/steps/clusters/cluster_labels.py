@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from triptych.errors import ModelError, SettingsError
 from triptych.ai.colour_words import places, words
 from triptych.ai.points import Indices
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.tags.tags import directions
+from triptych.errors import ModelError, SettingsError
 
 SCORE_MIN = 0.5
 """Calibrated score of a tag's vector with a cluster's mean from which the tag may be its label."""

@@ -18,19 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.steps.clusters.cluster_identity import named
-from triptych.ai.steps.clusters.cluster_labels import label_all
 from triptych.ai.context import Found
 from triptych.ai.neighbours import Nearest, Neighbourhood
-from triptych.ai.points import (
-    Floats,
-    Indices,
-    Points,
-    find_components,
-    find_points,
-    reduced,
-)
+from triptych.ai.points import Floats, Indices, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
+from triptych.ai.steps.clusters.cluster_identity import named
+from triptych.ai.steps.clusters.cluster_labels import label_all
 
 SMALLEST_MIN = 3
 SMALLEST_MAX = 50
@@ -62,7 +55,7 @@ def find_clusters(snapshot: Snapshot) -> Found:
     Assets of one embedding stay together and count once when density is measured, so copies alone
     make no cluster, unless they are as many as the smallest may be. The order of the assets
     changes nothing. Assets without an embedding take no part. A cluster that shares most of its
-    assets with one of the snapshot before keeps its name (`triptych.ai.steps.clusters.cluster_identity`).
+    assets with one of the snapshot before keeps its name (`cluster_identity`).
 
     The result::
 

@@ -1,9 +1,8 @@
 """The step `duplicates`: assets that are one picture, byte for byte or edited.
 
-Candidates are the nearest by embedding and by perceptual hash (`triptych.ai.steps.duplicates.candidates`).
-What they show is laid on one another and compared (`triptych.ai.steps.duplicates.registration`), as photographs or,
-more strictly, as marks and drawings (`triptych.ai.steps.duplicates.pixel_judge`). Where pixels cannot be had,
-both fingerprints must agree.
+Candidates are the nearest by embedding and by perceptual hash (`candidates`). What they show is
+laid on one another and compared (`registration`), as photographs or, more strictly, as marks and
+drawings (`pixel_judge`). Where pixels are missing, both fingerprints must agree.
 
 Found of photographs: other sizes and qualities, crops down to 60 % of each side, frames, grey
 copies, other brightness, overlays on up to about a third. Not found: turned and mirrored copies,
@@ -18,12 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.steps.duplicates.candidates import Candidates, find_candidates
 from triptych.ai.context import Found
-from triptych.ai.steps.duplicates.exact_copies import Contents, Group, contents_of, ranked
-from triptych.ai.steps.duplicates.union_groups import elect
-from triptych.ai.steps.duplicates.pixel_judge import Judge, agree
 from triptych.ai.step import Snapshot, Step
+from triptych.ai.steps.duplicates.candidates import Candidates, find_candidates
+from triptych.ai.steps.duplicates.exact_copies import Contents, Group, contents_of, ranked
+from triptych.ai.steps.duplicates.pixel_judge import Judge, agree
+from triptych.ai.steps.duplicates.union_groups import elect
 from triptych.ai.steps.duplicates.views import Views
 
 PAIRS_MAX = 30_000

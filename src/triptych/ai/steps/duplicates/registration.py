@@ -15,7 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from triptych.ai.steps.duplicates.coarse_registration import GRID, SIDE_MIN, Place, detail, likeliest
+from triptych.ai.steps.duplicates.coarse_registration import (
+    GRID,
+    SIDE_MIN,
+    Place,
+    detail,
+    likeliest,
+)
 from triptych.ai.steps.duplicates.views import Grey, View
 
 PATCH = 48

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from triptych.ai.context import Found
-from triptych.ai.steps.look.picture_kinds import KINDS, UNKNOWN, find_kinds
-from triptych.ai.steps.look.outliers import SCORE_MIN, describe, find_likeness
-from triptych.ai.steps.look.palette import distance, find_palette
 from triptych.ai.points import Indices, blocks
 from triptych.ai.step import Snapshot, Step
+from triptych.ai.steps.look.outliers import SCORE_MIN, describe, find_likeness
+from triptych.ai.steps.look.palette import distance, find_palette
+from triptych.ai.steps.look.picture_kinds import KINDS, UNKNOWN, find_kinds
 
 BASELINE = 0.2
 """Mean cosine of two unrelated pictures with the bundled model, between photographs, icons and

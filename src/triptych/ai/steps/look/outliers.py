@@ -10,17 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.ai.colour_words import places, words
-from triptych.ai.steps.look.picture_kinds import KINDS, UNKNOWN
 from triptych.ai.neighbours import NOBODY, Nearest, Neighbourhood
-from triptych.ai.points import (
-    Indices,
-    Points,
-    blocks,
-    find_components,
-    find_points,
-    reduced,
-)
+from triptych.ai.points import Indices, Points, blocks, find_components, find_points, reduced
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.look.picture_kinds import KINDS, UNKNOWN
 
 NEIGHBOURS = 5
 """The mean cosine with so many nearest neighbours tells how much a picture is like its brand."""

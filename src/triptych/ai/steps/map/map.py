@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.ai.context import Found
-from triptych.ai.steps.map.layout import Plane, lay_out, settle
 from triptych.ai.neighbours import Nearest, Neighbourhood
 from triptych.ai.points import Floats, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
+from triptych.ai.steps.map.layout import Plane, lay_out, settle
 
 NEIGHBOURS = 30
 LAID_OUT_MIN = 12

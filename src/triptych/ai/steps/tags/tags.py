@@ -1,7 +1,7 @@
 """The step `tags`: what pictures show, told in the words of a vocabulary that users edit.
 
 Zero-shot: nothing is trained. The texts of each tag become a vector in the image encoder's own
-space (`triptych.ports.TextEncoder`; the mean of several texts, as Radford et al., "Learning
+space (`TextEncoder`; the mean of several texts, as Radford et al., "Learning
 Transferable Visual Models From Natural Language Supervision", 2021, average prompts), and a picture
 gets the tags whose calibrated score is at least `SCORE_MIN`.
 """
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from triptych.ai.context import Found
 from triptych.ai.step import Snapshot, Step
 from triptych.ai.vocabulary import Vocabulary
-from triptych.ports import TextEncoder
+from triptych.embedders.text_encoder import TextEncoder
 
 SCORE_MIN = 0.5
 """Calibrated: about the share of pictures of such a score that show what the tag says."""

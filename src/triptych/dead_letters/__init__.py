@@ -1,0 +1,1 @@
+"""Messages that could not be processed, kept to be read and sent again."""

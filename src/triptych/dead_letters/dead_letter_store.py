@@ -1,0 +1,73 @@
+"""The port DeadLetterStore: messages that could not be processed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from triptych.model import Metadata, Slice
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be processed, kept to be read and redriven."""
+
+    queue: str
+    message_id: str
+    body: Any
+    headers: Metadata
+    reason: str
+    run_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLetter:
+    """A dead letter as it is kept."""
+
+    id: int
+    at: datetime
+    letter: DeadLetter
+    redriven_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """How it stands with the dead letters: whatever happens to one changes either."""
+
+    waiting: int
+    """Not sent again."""
+    newest: int | None
+    """The highest id of those that are kept."""
+
+
+class DeadLetterStore(Protocol):
+    """Dead letters. Each method is one transaction."""
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Keep a dead letter. Safe to repeat: one row a message."""
+        ...
+
+    async def dead_letters(self, *, limit: int) -> Sequence[tuple[datetime, DeadLetter]]:
+        """Return the newest dead letters."""
+        ...
+
+    async def letters_slice(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
+        """Return dead letters, newest first."""
+        ...
+
+    async def letters_kept(self, *, limit: int) -> Letters:
+        """Tell how many dead letters wait, counted up to a limit, and which is the newest."""
+        ...
+
+    async def redrive_letters(
+        self, *, ids: Sequence[int] | None, queue: str | None, limit: int
+    ) -> int:
+        """Owe dead letters to the queues they came from, and mark them; return how many.
+
+        Each goes out once, as a stranger's message: what it belonged to has ended. Letters of
+        active runs, redriven ones and those whose body is no object are passed over.
+        """
+        ...

@@ -1,0 +1,87 @@
+"""Dead letters on Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+from typing_extensions import override
+
+from triptych.database.paging import LAST_ID, sliced
+from triptych.database.session import Database
+from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore, KeptLetter, Letters
+from triptych.messages import HEADER_ITEM, HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN
+from triptych.model import Slice
+
+NOT_REDRIVEN = [HEADER_REASON, HEADER_ORIGIN_ID, HEADER_RUN, HEADER_ITEM]
+"""Headers that a redriven message goes without: what it belonged to has ended."""
+
+
+class PostgresDeadLetterStore(DeadLetterStore):
+    """`DeadLetterStore` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def bury(self, letter: DeadLetter) -> None:
+        await self._database.rows(
+            "bury",
+            letter.queue,
+            letter.message_id,
+            letter.body,
+            letter.headers,
+            letter.reason,
+            letter.run_id,
+        )
+
+    @override
+    async def dead_letters(self, *, limit: int) -> Sequence[tuple[datetime, DeadLetter]]:
+        return [
+            (
+                row["at"],
+                DeadLetter(
+                    row["queue"],
+                    row["message_id"],
+                    row["body"],
+                    row["headers"],
+                    row["reason"],
+                    row["run_id"],
+                ),
+            )
+            for row in await self._database.rows("dead_letters", limit)
+        ]
+
+    @override
+    async def letters_slice(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
+        since = LAST_ID if before is None else before
+        rows = await self._database.rows("dead_letters_page", since, limit + 1)
+        return sliced(rows, limit, _to_letter, lambda row: int(row["id"]))
+
+    @override
+    async def letters_kept(self, *, limit: int) -> Letters:
+        (row,) = await self._database.rows("dead_letters_kept", limit)
+        return Letters(row["waiting"], row["newest"])
+
+    @override
+    async def redrive_letters(
+        self, *, ids: Sequence[int] | None, queue: str | None, limit: int
+    ) -> int:
+        rows = await self._database.rows(
+            "redrive_letters", None if ids is None else list(ids), queue, limit, NOT_REDRIVEN
+        )
+        count: int = rows[0]["redriven"]
+        return count
+
+
+def _to_letter(row: asyncpg.Record) -> KeptLetter:
+    letter = DeadLetter(
+        row["queue"],
+        row["message_id"],
+        row["body"],
+        row["headers"],
+        row["reason"],
+        row["run_id"],
+    )
+    return KeptLetter(row["id"], row["at"], letter, row["redriven_at"])

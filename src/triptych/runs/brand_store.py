@@ -1,0 +1,99 @@
+"""The port BrandStore: brands, their sources and schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from triptych.model import Brand, RunState, Slice
+
+
+@dataclass(frozen=True, slots=True)
+class DueBrand:
+    """A brand whose schedule wants a run now."""
+
+    name: str
+    schedule: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A brand, its newest run, and when its next one opens by itself."""
+
+    brand: Brand
+    schedule: str | None
+    due_at: datetime | None
+
+
+class BrandStore(Protocol):
+    """Brands. Each method is one transaction and safe to repeat; reads take no locks."""
+
+    async def brands(self) -> Sequence[Brand]:
+        """Return every brand by name."""
+        ...
+
+    async def brand(self, name: str) -> Brand:
+        """Return a brand.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        ...
+
+    async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:
+        """Return the brands that are named, and those of the runs; without those not there."""
+        ...
+
+    async def brands_slice(
+        self, *, after: str, name: str | None, state: RunState | None, limit: int
+    ) -> Slice[Scheduled, str]:
+        """Return brands by name; those with ``name`` in it, or a newest run in ``state``."""
+        ...
+
+    async def scheduled(self, name: str) -> Scheduled:
+        """Return one brand.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        ...
+
+    async def snapshot_of(self, brand: str) -> UUID | None:
+        """Return the run that is the brand's snapshot; None before its first.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        ...
+
+    async def put_brand(
+        self, name: str, *, source: str | None, schedule: str | None, due_at: datetime | None
+    ) -> None:
+        """Make a brand, or replace its source and schedule.
+
+        ``due_at`` is when the schedule opens its first run; a schedule that stays keeps its own.
+
+        Raises:
+            Conflict: the brand is being deleted.
+        """
+        ...
+
+    async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:
+        """Return brands whose schedule wants a run, the longest due first."""
+        ...
+
+    async def advance_schedule(self, name: str, *, seen: datetime, due_at: datetime | None) -> bool:
+        """Set when the next run is due, if it still was ``seen``; tell whether it was."""
+        ...
+
+    async def begin_deletion(self, brand: str) -> None:
+        """Hide a brand's snapshot and open no run of it any more.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Runs and brands on Postgres."""

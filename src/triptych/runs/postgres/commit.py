@@ -1,0 +1,79 @@
+"""The commit: a complete run becomes its brand's snapshot in one transaction."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from triptych.database.session import COMMIT_TIMEOUT_S, Transaction
+from triptych.messages import AI_QUEUE, AiBody, Headers
+from triptych.model import Run, RunKind, RunState
+from triptych.runs.postgres.ending import end_run
+
+JOIN_MEMORY = "64MB"
+"""What a join of the commit may take before it spills; twice that for its hash table."""
+
+
+log = structlog.get_logger(__name__)
+
+
+async def repair_counters(tx: Transaction, run: asyncpg.Record, counts: asyncpg.Record) -> None:
+    """Set counters that differ from the rows. They never do, unless a hand changed the database."""
+    names = ("expected", "done", "failed")
+    if all(run[name] == counts[name] for name in names):
+        return
+    log.error(
+        "counters_repaired",
+        run=str(run["id"]),
+        counted={name: run[name] for name in names},
+        rows={name: counts[name] for name in names},
+    )
+    await tx.rows("repair_counters", run["id"], *(counts[name] for name in names))
+
+
+async def end_complete(tx: Transaction, run: Run, counts: asyncpg.Record) -> None:
+    """End a complete run: publish its snapshot, or fail it for too many failures."""
+    expected, failed = counts["expected"], counts["failed"]
+    if expected and failed / expected > run.policy.tolerated_failures:
+        reason = (
+            f"too_many_failures: {failed} of {expected} items failed, "
+            f"{run.policy.tolerated_failures:.0%} tolerated"
+        )
+        await end_run(tx, run.id, RunState.FAILED, reason)
+        return
+    await _publish(tx, run)
+
+
+async def _publish(tx: Transaction, run: Run) -> None:
+    brand = await tx.row("current_run", run.brand)
+    assert brand is not None
+    await tx.rows("plan_large_joins", JOIN_MEMORY)
+    difference = await _publish_assets(tx, run, brand["current_run"])
+    await tx.rows("plan_as_usual")
+    await tx.rows("swap_snapshot", run.brand, run.id)
+    await tx.rows("drop_staging", run.id, timeout_s=COMMIT_TIMEOUT_S)
+    await tx.rows("record_commit", run.id, *difference)
+    await end_run(tx, run.id, RunState.COMMITTED, None)
+    body = AiBody(brand=run.brand).model_dump()
+    headers = Headers(run_id=run.id, traceparent=run.traceparent).encode()
+    await tx.rows("owe", AI_QUEUE, body, headers, run.brand, run.id)
+
+
+async def _publish_assets(
+    tx: Transaction, run: Run, previous: UUID | None
+) -> tuple[int, int, int, int]:
+    """Write the run's snapshot; return how many assets it added, kept, changed and removed."""
+    found = await tx.row("publish_assets", run.id, run.brand, previous, timeout_s=COMMIT_TIMEOUT_S)
+    assert found is not None
+    added, kept, changed = found.values()
+    if previous is None:
+        return added, kept, changed, 0
+    if run.kind is not RunKind.FULL:
+        carried = await tx.row("carry_assets", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
+        assert carried is not None
+        return added, kept + carried["carried"], changed, 0
+    before = await tx.row("snapshot_size", previous, timeout_s=COMMIT_TIMEOUT_S)
+    assert before is not None
+    return added, kept, changed, before["size"] - kept - changed

@@ -1,0 +1,42 @@
+"""Ending runs inside a transaction."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+
+from triptych.database.session import Transaction
+from triptych.model import ItemState, RunState
+
+COMMIT_GRACE_S = 2.0
+"""The sweeper leaves a complete run this long to the worker that completed it."""
+
+
+async def end_pending(
+    tx: Transaction, run_id: UUID, state: ItemState, reason: str | None
+) -> tuple[asyncpg.Record | None, int, int]:
+    """End a run's pending items, then lock the run; return it with what ended and was out.
+
+    None for the run if it is not active: then nothing of it was pending.
+    """
+    first = await tx.row("end_pending", run_id, state.value, reason)
+    run = await tx.row("lock_run", run_id)
+    # A page may have come in before the run was locked; none can now.
+    second = await tx.row("end_pending", run_id, state.value, reason)
+    assert first is not None
+    assert second is not None
+    active = run if run is not None and run["state"] == "active" else None
+    return active, first["ended"] + second["ended"], first["was_out"] + second["was_out"]
+
+
+async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | None) -> None:
+    """End a run in its transaction; what it staged goes with a cancelled one."""
+    row = await tx.row("end_run", run_id, state.value, reason)
+    assert row is not None
+    if state is RunState.CANCELLED:
+        await tx.rows("let_go_staging", run_id)
+    for older in await tx.rows("older_staging", row["brand"], run_id):
+        await tx.rows("let_go_staging", older["id"])
+    await tx.rows("add_event", run_id, state.value, {"reason": reason})
+    await tx.rows("owe_webhooks", run_id, f"run.{state.value}")

@@ -1,0 +1,99 @@
+"""Brands, their sources and schedules on Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from typing_extensions import override
+
+from triptych.database.rows import brand_not_found, to_brand
+from triptych.database.session import Database
+from triptych.errors import Conflict
+from triptych.model import Brand, RunState, Slice
+from triptych.runs.brand_store import BrandStore, DueBrand, Scheduled
+
+BRANDS_SCAN = 2_000
+
+
+class PostgresBrandStore(BrandStore):
+    """`BrandStore` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def brands(self) -> Sequence[Brand]:
+        return [to_brand(row) for row in await self._database.rows("brands", None, None)]
+
+    @override
+    async def brand(self, name: str) -> Brand:
+        found = await self.brands_of([name], [])
+        if not found:
+            raise brand_not_found(name)
+        return found[0]
+
+    @override
+    async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:
+        return [
+            to_brand(row) for row in await self._database.rows("brands", list(names), list(run_ids))
+        ]
+
+    @override
+    async def brands_slice(
+        self, *, after: str, name: str | None, state: RunState | None, limit: int
+    ) -> Slice[Scheduled, str]:
+        wanted = state.value if state else None
+        rows = await self._database.rows("brands_page", after, name, wanted, BRANDS_SCAN, limit + 1)
+        page = [to_scheduled(row) for row in rows[:limit]]
+        if len(rows) > limit:
+            return Slice(page, page[-1].brand.name)
+        if name is None and wanted is None:
+            return Slice(page, None)
+        end = await self._database.rows("brands_scanned_to", after, BRANDS_SCAN - 1)
+        return Slice(page, end[0]["name"] if end else None)
+
+    @override
+    async def scheduled(self, name: str) -> Scheduled:
+        rows = await self._database.rows("brand_page", name)
+        if not rows:
+            raise brand_not_found(name)
+        return to_scheduled(rows[0])
+
+    @override
+    async def snapshot_of(self, brand: str) -> UUID | None:
+        rows = await self._database.rows("current_run_of", brand)
+        if not rows:
+            raise brand_not_found(brand)
+        run_id: UUID | None = rows[0]["current_run"]
+        return run_id
+
+    @override
+    async def put_brand(
+        self, name: str, *, source: str | None, schedule: str | None, due_at: datetime | None
+    ) -> None:
+        if not await self._database.rows("put_brand", name, source, schedule, due_at):
+            raise Conflict(f"Brand {name!r} is being deleted.", remedy="Try again when it is gone.")
+
+    @override
+    async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:
+        return [
+            DueBrand(row["name"], row["schedule"], row["due_at"])
+            for row in await self._database.rows("due_brands", limit)
+        ]
+
+    @override
+    async def advance_schedule(self, name: str, *, seen: datetime, due_at: datetime | None) -> bool:
+        return bool(await self._database.rows("advance_schedule", name, seen, due_at))
+
+    @override
+    async def begin_deletion(self, brand: str) -> None:
+        if not await self._database.rows("begin_deletion", brand):
+            raise brand_not_found(brand)
+
+
+def to_scheduled(row: asyncpg.Record) -> Scheduled:
+    """Read a row of ``brands`` that its newest run's row is joined to."""
+    return Scheduled(to_brand(row), row["schedule"], row["due_at"])

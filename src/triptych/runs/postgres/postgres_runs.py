@@ -1,0 +1,520 @@
+"""Runs and their items on Postgres: the transactions of the barrier, and what is read of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from uuid import UUID
+
+import asyncpg
+from typing_extensions import override
+
+from triptych.database.paging import NEWEST, age_of, sliced
+from triptych.database.rows import brand_not_found, to_event, to_item, to_run
+from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
+from triptych.errors import Conflict, RunEnded, RunNotFound
+from triptych.messages import AI_QUEUE, AiBody, Headers, Message
+from triptych.model import (
+    Age,
+    AiState,
+    Item,
+    ItemResult,
+    ItemState,
+    NewItem,
+    Policy,
+    Reason,
+    Run,
+    RunKind,
+    RunState,
+    Slice,
+    TimelineEvent,
+)
+from triptych.runs.postgres.commit import end_complete, repair_counters
+from triptych.runs.postgres.ending import COMMIT_GRACE_S, end_pending, end_run
+from triptych.runs.postgres.opening import (
+    DETAIL_MAX_CHARS,
+    check_redrivable,
+    enqueue_gather,
+    insert_or_join,
+    take_over,
+)
+from triptych.runs.postgres.settling import (
+    CLOCK_MARGIN_S,
+    count_reasons,
+    fill_window,
+    lock_active,
+    object_ages_s,
+    outgoing_item,
+    read_run,
+    settle_columns,
+)
+from triptych.runs.run_store import (
+    Due,
+    FailedItem,
+    FailureGroup,
+    Opened,
+    Outgoing,
+    Pace,
+    PaceBucket,
+    RunStore,
+    Settlement,
+)
+
+ITEMS_SCAN = 20_000
+"""Rows that one page looks at, at most: then the page ends and the next one goes on there."""
+
+
+PACE_SAMPLE = 5_000
+"""Items of a run that its pace is told by, at most."""
+
+
+PACE_BUCKETS = 120
+
+
+class PostgresRunStore(RunStore):
+    """`RunStore` on Postgres. ``run_cap_s`` is how long a run may be active, whatever happens."""
+
+    def __init__(self, database: Database, *, run_cap_s: float) -> None:
+        self._database = database
+        self._run_cap_s = run_cap_s
+
+    @override
+    async def open_run(
+        self,
+        brand: str,
+        *,
+        run_id: UUID,
+        kind: RunKind,
+        source: str | None,
+        policy: Policy,
+        owe_gather: bool,
+        traceparent: str | None = None,
+    ) -> Opened:
+
+        async def work(tx: Transaction) -> Opened:
+            if row := await tx.row("read_run", run_id):
+                return Opened(to_run(row), created=False)
+            await tx.rows("upsert_brand", brand, source)
+            opened = await insert_or_join(
+                tx,
+                brand,
+                run_id,
+                kind,
+                source,
+                policy,
+                run_cap_s=self._run_cap_s,
+                traceparent=traceparent,
+            )
+            if opened.created and owe_gather:
+                await enqueue_gather(tx, opened.run)
+            return opened
+
+        return await self._database.transact(work)
+
+    @override
+    async def redrive_run(
+        self,
+        run_id: UUID,
+        *,
+        new_id: UUID,
+        policy: Policy,
+        reasons: Sequence[Reason] | None = None,
+    ) -> Opened:
+
+        async def work(tx: Transaction) -> Opened:
+            if row := await tx.row("read_run", new_id):
+                return Opened(to_run(row), created=False)
+            old_row = await tx.row("lock_run", run_id)
+            if old_row is None:
+                raise RunNotFound(f"There is no run {run_id}.")
+            old = to_run(old_row)
+            check_redrivable(old, collected=old_row["collected_at"] is not None)
+            if reasons is not None and old.state is not RunState.COMMITTED:
+                raise Conflict(
+                    f"Run {run_id} did not commit: it is redriven as a whole.",
+                    remedy="Redrive it without naming reasons.",
+                )
+            # A committed run's other items are assets now: its failed ones are added to them.
+            added = old.kind is RunKind.FULL and old.state is RunState.COMMITTED
+            kind = RunKind.ADD if added else old.kind
+            opened = await insert_or_join(
+                tx,
+                old.brand,
+                new_id,
+                kind,
+                old.source,
+                policy,
+                run_cap_s=self._run_cap_s,
+                redrives=run_id,
+                traceparent=old.traceparent,
+            )
+            if not opened.created:
+                raise Conflict(
+                    f"Brand {old.brand!r} has an active run, {opened.run.id}.",
+                    remedy="Redrive when it has ended, or cancel it.",
+                )
+            run = await take_over(tx, old_row, new_id, reasons)
+            return Opened(run, created=True)
+
+        return await self._database.transact(work)
+
+    @override
+    async def adopt(
+        self, brand: str, item: NewItem, *, message_id: str, run_id: UUID, policy: Policy
+    ) -> Item | None:
+
+        async def work(tx: Transaction) -> Item | None:
+            if row := await tx.row("item_by_message", message_id, brand):
+                return to_item(row, brand) if row["run_state"] == "active" else None
+            await tx.rows("upsert_brand", brand, None)
+            opened = await insert_or_join(
+                tx, brand, run_id, RunKind.ADD, None, policy, run_cap_s=self._run_cap_s
+            )
+            run = await tx.row("lock_run", opened.run.id)
+            assert run is not None
+            refused = item.refused.value if item.refused else None
+            row = await tx.row(
+                "adopt_item",
+                run["id"],
+                item.key,
+                run["next_position"],
+                item.url,
+                item.metadata,
+                message_id,
+                refused,
+                no_nul([item.detail], DETAIL_MAX_CHARS)[0],
+            )
+            if row:
+                await tx.rows("count_adopted", run["id"], 1 if refused else 0)
+            else:
+                row = await tx.row("read_item", run["id"], item.key)
+                assert row is not None
+            return to_item(row, brand)
+
+        return await self._database.transact(work)
+
+    @override
+    async def expect(
+        self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None, limit: int
+    ) -> Sequence[Item]:
+
+        async def work(tx: Transaction) -> Sequence[Item]:
+            run = await lock_active(tx, run_id)
+            if run["sealed"]:
+                return []
+            counts = await tx.row(
+                "insert_items",
+                run_id,
+                run["next_position"],
+                [item.key for item in items],
+                [item.url for item in items],
+                [item.metadata for item in items],
+                [item.refused.value if item.refused else None for item in items],
+                no_nul([item.detail or None for item in items], DETAIL_MAX_CHARS),
+            )
+            assert counts is not None
+            row = await tx.row(
+                "count_expected", run_id, counts["expected"], counts["failed"], len(items), cursor
+            )
+            assert row is not None
+            await tx.rows(
+                "add_event",
+                run_id,
+                "page",
+                {"rows": len(items), "new": counts["expected"], "refused": counts["failed"]},
+            )
+            return await fill_window(tx, row, limit)
+
+        return await self._database.transact(work)
+
+    @override
+    async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
+
+        async def work(tx: Transaction) -> Sequence[Item]:
+            row = await tx.row("lock_run", run_id)
+            return [] if row is None else await fill_window(tx, row, limit)
+
+        return await self._database.transact(work)
+
+    @override
+    async def gather_cursor(self, run_id: UUID) -> str | None:
+        rows = await self._database.rows("read_run", run_id)
+        if not rows:
+            raise RunNotFound(f"There is no run {run_id}.")
+        cursor: str | None = rows[0]["gather_cursor"]
+        return cursor
+
+    @override
+    async def settle(
+        self, run_id: UUID, results: Sequence[ItemResult], *, limit: int
+    ) -> Settlement:
+        # One row a key: two deliveries of one message may have finished in the same flush.
+        single = list({result.key: result for result in results}.values())
+        columns = settle_columns(single)
+
+        async def work(tx: Transaction) -> Settlement:
+            # Ages are taken anew each time: a flush may have waited long for the database.
+            rows = await tx.rows(
+                "settle_items", run_id, *columns, object_ages_s(single), CLOCK_MARGIN_S
+            )
+            refused = frozenset(row["key"] for row in rows if row["refused"])
+            settled = [row for row in rows if not row["refused"]]
+            if not settled:
+                run = await read_run(tx, run_id)
+                if run.state is not RunState.ACTIVE:
+                    raise RunEnded(f"Run {run_id} is {run.state.value}.")
+                return Settlement(run, frozenset(), [], refused)
+            failures = count_reasons(settled)
+            row = await tx.row(
+                "count_settled",
+                run_id,
+                len(settled) - failures.total(),
+                failures.total(),
+                sum(row["was_out"] for row in settled),
+            )
+            if row is None:
+                raise RunEnded(f"Run {run_id} is not active.")
+            if failures:
+                await tx.rows("add_event", run_id, "failures", dict(failures))
+            dispatch = await fill_window(tx, row, limit)
+            changed = frozenset(row["key"] for row in settled)
+            return Settlement(await read_run(tx, run_id), changed, dispatch, refused)
+
+        return await self._database.transact(work)
+
+    @override
+    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> bool:
+        rows = await self._database.rows("count_attempt", run_id, key, delay_s)
+        return bool(rows and rows[0]["last"])
+
+    @override
+    async def put_off(self, run_id: UUID, key: bytes, *, delay_s: float) -> None:
+        await self._database.rows("put_off", run_id, key, delay_s)
+
+    @override
+    async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
+
+        async def work(tx: Transaction) -> Sequence[Item]:
+            overdue = await tx.rows("claim_resend", run_id, interval_s, limit)
+            if not overdue:
+                return []
+            fresh = sum(item["fresh"] for item in overdue)
+            run = await tx.row("count_resent", run_id, fresh)
+            if run is None:
+                raise RunEnded(f"Run {run_id} is paused or has ended.")
+            await tx.rows("add_event", run_id, "resent", {"items": len(overdue)})
+            return [outgoing_item(item, run) for item in overdue]
+
+        return await self._database.transact(work)
+
+    @override
+    async def seal(self, run_id: UUID) -> Run:
+
+        async def work(tx: Transaction) -> Run:
+            row = await tx.row("seal_run", run_id)
+            if row is not None:
+                await tx.rows("add_event", run_id, "sealed", {"expected": row["expected"]})
+            return await read_run(tx, run_id)
+
+        return await self._database.transact(work)
+
+    @override
+    async def pause(self, run_id: UUID, *, paused: bool) -> Run:
+
+        async def work(tx: Transaction) -> Run:
+            row = await tx.row("pause_run", run_id, paused)
+            if row is None:
+                run = await read_run(tx, run_id)
+                raise RunEnded(f"Run {run_id} is {run.state.value}.")
+            await tx.rows("add_event", run_id, "paused" if paused else "resumed", {})
+            return await read_run(tx, run_id)
+
+        return await self._database.transact(work)
+
+    @override
+    async def expire(self, run_id: UUID) -> Run:
+
+        async def work(tx: Transaction) -> Run:
+            timed_out = Reason.TIMED_OUT.value
+            run, ended, out = await end_pending(tx, run_id, ItemState.FAILED, timed_out)
+            if run is None:
+                return await read_run(tx, run_id)
+            if ended:
+                await tx.rows("count_settled", run_id, 0, ended, out)
+            await tx.rows("add_event", run_id, "expired", {"timed_out": ended})
+            if not run["sealed"]:
+                reason = "deadline: gathering had not listed every URL"
+                await end_run(tx, run_id, RunState.FAILED, reason)
+            return await read_run(tx, run_id)
+
+        return await self._database.transact(work)
+
+    @override
+    async def fail(self, run_id: UUID, reason: str) -> Run:
+        return await self._stop(run_id, RunState.FAILED, reason)
+
+    @override
+    async def cancel(self, run_id: UUID) -> Run:
+        return await self._stop(run_id, RunState.CANCELLED, "cancelled")
+
+    async def _stop(self, run_id: UUID, state: RunState, reason: str) -> Run:
+        async def work(tx: Transaction) -> Run:
+            run, _, _ = await end_pending(tx, run_id, ItemState.CANCELLED, None)
+            if run is None:
+                return await read_run(tx, run_id)
+            await end_run(tx, run_id, state, reason)
+            return await read_run(tx, run_id)
+
+        return await self._database.transact(work)
+
+    @override
+    async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
+
+        async def work(tx: Transaction) -> list[asyncpg.Record]:
+            return await tx.rows("due_runs", idle_s, stalled_s, limit, COMMIT_GRACE_S)
+
+        rows = await self._database.transact(work)
+        wants = {
+            want: [row["id"] for row in rows if row[want]]
+            for want in ("commit", "seal", "resend", "expire")
+        }
+        return Due(**wants)
+
+    @override
+    async def commit(self, run_id: UUID) -> Run:
+
+        async def work(tx: Transaction) -> Run:
+            row = await tx.row("lock_run", run_id, timeout_s=COMMIT_TIMEOUT_S)
+            if row is None:
+                raise RunNotFound(f"There is no run {run_id}.")
+            if row["state"] != "active" or not row["sealed"]:
+                return to_run(row)
+            counts = await tx.row("recount", run_id, timeout_s=COMMIT_TIMEOUT_S)
+            assert counts is not None
+            await repair_counters(tx, row, counts)
+            if counts["pending"] == 0:
+                await end_complete(tx, to_run(row), counts)
+            return await read_run(tx, run_id)
+
+        return await self._database.transact(work)
+
+    @override
+    async def owed(self, *, run_id: UUID | None, older_s: float, limit: int) -> Sequence[Outgoing]:
+        rows = await self._database.rows("owed", run_id, older_s, limit)
+        return [
+            Outgoing(row["id"], row["queue"], Message(row["body"], row["headers"], row["brand"]))
+            for row in rows
+        ]
+
+    @override
+    async def mark_sent(self, ids: Sequence[int]) -> None:
+        await self._database.rows("mark_sent", list(ids))
+
+    @override
+    async def request_ai(self, brand: str) -> Run:
+
+        async def work(tx: Transaction) -> Run:
+            row = await tx.row("lock_current_run", brand)
+            if row is None:
+                if not await tx.row("current_run_of", brand):
+                    raise brand_not_found(brand)
+                raise Conflict(
+                    f"Brand {brand!r} has no snapshot.", remedy="Wait for its first commit."
+                )
+            if row["ai_state"] == AiState.RUNNING.value:
+                return to_run(row)
+            # Owed again even when queued: its message may be the one that was lost.
+            body = AiBody(brand=brand).model_dump()
+            headers = Headers(run_id=row["id"]).encode()
+            await tx.rows("owe", AI_QUEUE, body, headers, brand, row["id"])
+            queued = await tx.row("queue_ai", row["id"])
+            assert queued is not None
+            await tx.rows("add_event", row["id"], "ai_requested", {})
+            return to_run(queued)
+
+        return await self._database.transact(work)
+
+    @override
+    async def run(self, run_id: UUID) -> Run:
+        rows = await self._database.rows("read_run", run_id)
+        if not rows:
+            raise RunNotFound(f"There is no run {run_id}.")
+        return to_run(rows[0])
+
+    @override
+    async def runs(self, brand: str | None, *, limit: int) -> Sequence[Run]:
+        return [to_run(row) for row in await self._database.rows("newest_runs", brand, limit)]
+
+    @override
+    async def runs_of(self, run_ids: Sequence[UUID]) -> Sequence[Run]:
+        return [to_run(row) for row in await self._database.rows("runs_by_id", list(run_ids))]
+
+    @override
+    async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
+        rows = await self._database.rows("items_by_key", run_id, list(keys))
+        return [
+            to_item(row, row["brand"], RunKind(row["run_kind"]), source=row["source"])
+            for row in rows
+        ]
+
+    @override
+    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
+        rows = await self._database.rows("failures", run_id, examples)
+        return [
+            FailureGroup(reason, count, [(row["url"], row["detail"] or "") for row in group])
+            for (reason, count), group in groupby(rows, key=lambda row: (row["reason"], row["n"]))
+        ]
+
+    @override
+    async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:
+        rows = await self._database.rows("timeline", run_id, after, limit)
+        return [to_event(row) for row in rows]
+
+    @override
+    async def runs_slice(
+        self, *, brand: str | None, state: RunState | None, before: Age | None, limit: int
+    ) -> Slice[Run, Age]:
+        since = before or NEWEST
+        args: list[object] = [since.at, since.id, limit + 1]
+        if brand is not None:
+            rows = await self._database.rows(
+                "runs_page_of_brand", *args, brand, state.value if state else None
+            )
+        elif state is not None:
+            rows = await self._database.rows("runs_page_in_state", *args, state.value)
+        else:
+            rows = await self._database.rows("runs_page", *args)
+        return sliced(rows, limit, to_run, age_of)
+
+    @override
+    async def failure_counts(self, run_id: UUID) -> Sequence[tuple[str, int]]:
+        rows = await self._database.rows("failure_counts", run_id)
+        return [(row["reason"], row["n"]) for row in rows]
+
+    @override
+    async def failed_items(
+        self, run_id: UUID, reason: str, *, after: int, limit: int
+    ) -> Slice[FailedItem, int]:
+        rows = await self._database.rows(
+            "failed_items", run_id, after, ITEMS_SCAN, limit + 1, reason
+        )
+        page = [
+            FailedItem(row["url"], row["detail"] or "", row["attempts"], row["settled_at"])
+            for row in rows[:limit]
+        ]
+        if len(rows) > limit:
+            return Slice(page, rows[limit - 1]["position"])
+        end = await self._database.rows("items_scanned_to", run_id, after, ITEMS_SCAN - 1)
+        return Slice(page, end[0]["position"] if end else None)
+
+    @override
+    async def pace(self, run_id: UUID) -> Pace:
+        rows = await self._database.rows("run_pace", run_id, PACE_SAMPLE, PACE_BUCKETS)
+        return Pace(
+            width_s=rows[0]["width"] if rows else 0.0,
+            each=rows[0]["step"] if rows else 1,
+            buckets=[
+                PaceBucket(row["at"], row["settled"], row["failed"], row["p50"], row["p95"])
+                for row in rows
+            ],
+        )

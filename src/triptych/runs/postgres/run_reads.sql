@@ -1,0 +1,89 @@
+-- What is read of runs, and what operators ask of them.
+
+-- runs_by_id --
+select * from runs where id = any($1)
+
+-- newest_runs --
+select * from runs where $1::text is null or brand = $1 order by created_at desc limit $2
+
+-- items_by_key --
+select i.*, r.brand, r.source, r.kind as run_kind from items i join runs r on r.id = i.run_id
+where i.run_id = $1 and i.key = any($2) and r.state = 'active'
+
+-- failures --
+with ranked as (
+    select reason, url, detail, count(*) over (partition by reason) as n,
+           row_number() over (partition by reason order by position) as rank
+    from items where run_id = $1 and state = 'failed'
+)
+select reason, n, url, detail from ranked where rank <= $2 order by n desc, reason, rank
+
+-- timeline --
+select * from timeline where run_id = $1 and seq > $2 order by seq limit $3
+
+-- changed_since --
+-- Behind a run ($2) that changed at a moment ($1), in that order; a row of the clock in any case.
+select c.now, r.id, r.version, r.changed_at
+from (select clock_timestamp() as now) c
+left join lateral (
+    select id, version, changed_at from runs where (changed_at, id) > ($1, $2)
+    order by changed_at, id limit $3
+) r on true
+
+-- runs_page --
+select * from runs where (created_at, id) < ($1, $2) order by created_at desc, id desc limit $3
+
+-- runs_page_in_state --
+select * from runs where state = $4 and (created_at, id) < ($1, $2)
+order by created_at desc, id desc limit $3
+
+-- runs_page_of_brand --
+select * from runs where brand = $4 and ($5::text is null or state = $5)
+  and (created_at, id) < ($1, $2)
+order by created_at desc, id desc limit $3
+
+-- failure_counts --
+select reason, count(*) as n from items
+where run_id = $1 and state = 'failed' group by reason order by n desc, reason
+
+-- failed_items --
+select position, url, detail, attempts, settled_at from (
+    select * from items where run_id = $1 and position > $2 order by position limit $3
+) scanned
+where state = 'failed' and reason = $5
+order by position limit $4
+
+-- run_pace --
+-- A bounded sample, even by position: a run of a million items costs what one of $2 does.
+with run as (
+    select id, created_at as begun, next_position as items,
+           greatest(1, ceil(next_position / $2::double precision))::bigint as step,
+           greatest(extract(epoch from coalesce(ended_at, clock_timestamp()) - created_at)
+               ::double precision / $3, 1) as width
+    from runs where id = $1
+), sampled as (
+    select run.*, item.state, item.settled_at,
+           extract(epoch from item.settled_at - item.sent_at)::double precision as took
+    from run, generate_series(0, run.items - 1, run.step) as place
+    join items item on item.run_id = $1 and item.position = place
+    where item.settled_at is not null
+)
+select begun + make_interval(secs =>
+           width * least(floor(extract(epoch from settled_at - begun) / width), $3 - 1)) as at,
+       width, step,
+       count(*) * step as settled,
+       count(*) filter (where state = 'failed') * step as failed,
+       percentile_cont(0.5) within group (order by took) as p50,
+       percentile_cont(0.95) within group (order by took) as p95
+from sampled group by 1, width, step order by 1
+
+-- items_scanned_to --
+select position from items where run_id = $1 and position > $2 order by position offset $3 limit 1
+
+-- lock_current_run --
+select r.* from brands b join runs r on r.id = b.current_run
+where b.name = $1
+for no key update of r
+
+-- queue_ai --
+update runs set ai_state = 'queued', ai_reason = null where id = $1 returning *

@@ -1,0 +1,330 @@
+"""The port RunStore: runs and their items in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from triptych.messages import Message
+from triptych.model import (
+    Age,
+    Item,
+    ItemResult,
+    NewItem,
+    Policy,
+    Reason,
+    Run,
+    RunKind,
+    RunState,
+    Slice,
+    TimelineEvent,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The run that a request now has."""
+
+    run: Run
+    created: bool
+    """False when the brand's active run, or the run of that id, was there before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a flush did."""
+
+    run: Run
+    changed: frozenset[bytes]
+    """Keys that this flush settled; the others were settled before."""
+    dispatch: Sequence[Item]
+    """Items newly due to be sent, to keep the dispatch window full."""
+    refused: frozenset[bytes] = frozenset()
+    """Keys whose object is about to be deleted, or was since it was put: not settled. They have
+    to be acquired again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Runs that want the sweeper, by what they want."""
+
+    commit: Sequence[UUID]
+    """Sealed and settled, and still active."""
+    seal: Sequence[UUID]
+    """Of kind ``add``, without a newcomer for long enough."""
+    resend: Sequence[UUID]
+    """Standing still with work out or not sent."""
+    expire: Sequence[UUID]
+    """Past their deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that a committed transaction owes to a queue."""
+
+    id: int
+    queue: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """The failed items of a run that share a reason."""
+
+    reason: str
+    count: int
+    examples: Sequence[tuple[str, str]]
+    """Up to a few (url, detail)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedItem:
+    """An item that failed."""
+
+    url: str
+    detail: str
+    attempts: int
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaceBucket:
+    """What settled within a span of time that begins `at`."""
+
+    at: datetime
+    settled: int
+    failed: int
+    p50_s: float | None
+    """Seconds from an item's last dispatch until it settled: the median."""
+    p95_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a run went, from its beginning until its end or now."""
+
+    width_s: float
+    """Seconds that each bucket spans."""
+    each: int
+    """Every how manieth item was looked at; counts are multiples of it."""
+    buckets: Sequence[PaceBucket]
+    """By time; spans in which nothing settled are left out."""
+
+
+class RunStore(Protocol):
+    """Runs and their items. A method that changes anything is exactly one transaction.
+
+    Each of those is safe to repeat: it changes only rows that have not changed yet, and returns
+    what it changed. Locks are taken items first, by key, then the run; deadlocks and serialisation
+    failures are retried inside. Reads take no locks.
+    """
+
+    async def open_run(
+        self,
+        brand: str,
+        *,
+        run_id: UUID,
+        kind: RunKind,
+        source: str | None,
+        policy: Policy,
+        owe_gather: bool,
+        traceparent: str | None = None,
+    ) -> Opened:
+        """Open a run, or return the brand's active run, or the run of that id.
+
+        With ``owe_gather`` the run's gather message is owed by the same transaction.
+        """
+        ...
+
+    async def redrive_run(
+        self,
+        run_id: UUID,
+        *,
+        new_id: UUID,
+        policy: Policy,
+        reasons: Sequence[Reason] | None = None,
+    ) -> Opened:
+        """Open a run of an ended run's failed items; what it had done and staged moves along.
+
+        With ``reasons`` only items that failed for one of them. A run that did not commit is tried
+        again as a whole: without its other failures it would commit what its policy refused.
+        Safe to repeat: a run ``new_id`` that is there is returned.
+
+        Raises:
+            RunNotFound: no such run.
+            Conflict: it is still active, nothing of it failed so, its results are gone, or
+                ``reasons`` were given and it did not commit.
+        """
+        ...
+
+    async def adopt(
+        self, brand: str, item: NewItem, *, message_id: str, run_id: UUID, policy: Policy
+    ) -> Item | None:
+        """Take a stranger's URL into the brand's active run, or into an ``add`` run ``run_id``.
+
+        Returns the item as it now stands, or None when an earlier delivery of the same message
+        was settled in a run that has since ended.
+        """
+        ...
+
+    async def expect(
+        self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None, limit: int
+    ) -> Sequence[Item]:
+        """Add a page of items to an unsealed run; return those now due to be dispatched.
+
+        Keys already there change nothing; refused items enter as failed; ``cursor`` is where
+        gathering goes on should it be interrupted. At most ``limit`` items are out at a time.
+
+        Raises:
+            RunEnded: the run is not active.
+        """
+        ...
+
+    async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
+        """Mark unsent items as sent until ``limit`` are out; none of a paused or ended run."""
+        ...
+
+    async def gather_cursor(self, run_id: UUID) -> str | None:
+        """Return where gathering of this run goes on; None for the beginning."""
+        ...
+
+    async def seal(self, run_id: UUID) -> Run:
+        """Declare the run's items complete. No change when sealed or ended before."""
+        ...
+
+    async def settle(
+        self, run_id: UUID, results: Sequence[ItemResult], *, limit: int
+    ) -> Settlement:
+        """Give items their final state and stage what they brought.
+
+        Raises:
+            RunEnded: the run is not active; nothing changed.
+        """
+        ...
+
+    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> bool:
+        """Count a failed attempt of an item, to be retried in ``delay_s``; True if it was the last.
+
+        No sweep sends the item again before that time.
+        """
+        ...
+
+    async def put_off(self, run_id: UUID, key: bytes, *, delay_s: float) -> None:
+        """Note that an item waits for ``delay_s``: no sweep sends it again before that time."""
+        ...
+
+    async def commit(self, run_id: UUID) -> Run:
+        """End a complete run: publish its snapshot, or fail it for too many failures.
+
+        One transaction: assets, the brand's current snapshot, the AI message owed, the event,
+        the staging's end. No change unless the rows say that the run is complete.
+        """
+        ...
+
+    async def expire(self, run_id: UUID) -> Run:
+        """At the deadline: settle what is pending as ``timed_out``; fail an unsealed run."""
+        ...
+
+    async def fail(self, run_id: UUID, reason: str) -> Run:
+        """End an active run as failed; its pending items are cancelled."""
+        ...
+
+    async def cancel(self, run_id: UUID) -> Run:
+        """End an active run as cancelled, its pending items too; drop its staging."""
+        ...
+
+    async def pause(self, run_id: UUID, *, paused: bool) -> Run:
+        """Stop or go on dispatching.
+
+        Raises:
+            RunEnded: the run is not active.
+        """
+        ...
+
+    async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
+        """Return runs that want the sweeper; ones locked by others are left to them."""
+        ...
+
+    async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
+        """Mark as sent again what is out of a run that stands still.
+
+        An item is due ``interval_s`` after it was sent, twice that after the second time, and
+        so on.
+
+        Raises:
+            RunEnded: the run is paused or not active; nothing changed.
+        """
+        ...
+
+    async def owed(self, *, run_id: UUID | None, older_s: float, limit: int) -> Sequence[Outgoing]:
+        """Return messages owed and not marked sent; of one run, or of all."""
+        ...
+
+    async def mark_sent(self, ids: Sequence[int]) -> None:
+        """Take these off what is owed."""
+        ...
+
+    async def request_ai(self, brand: str) -> Run:
+        """Queue the AI phase of the brand's snapshot and owe its message.
+
+        While the phase runs, nothing changes.
+
+        Raises:
+            BrandNotFound: there is no such brand.
+            Conflict: it has no snapshot yet.
+        """
+        ...
+
+    async def run(self, run_id: UUID) -> Run:
+        """Return a run.
+
+        Raises:
+            RunNotFound: there is none of that id.
+        """
+        ...
+
+    async def runs(self, brand: str | None, *, limit: int) -> Sequence[Run]:
+        """Return the newest runs, of one brand or of all."""
+        ...
+
+    async def runs_of(self, run_ids: Sequence[UUID]) -> Sequence[Run]:
+        """Return those of the runs that are there, in no order."""
+        ...
+
+    async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
+        """Return those of the items that exist; none when the run has ended."""
+        ...
+
+    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
+        """Return a run's failed items grouped by reason, most frequent first."""
+        ...
+
+    async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:
+        """Return a run's events behind seq ``after``."""
+        ...
+
+    async def runs_slice(
+        self, *, brand: str | None, state: RunState | None, before: Age | None, limit: int
+    ) -> Slice[Run, Age]:
+        """Return runs, newest first."""
+        ...
+
+    async def failure_counts(self, run_id: UUID) -> Sequence[tuple[str, int]]:
+        """Count a run's failed items by reason, the most frequent first."""
+        ...
+
+    async def failed_items(
+        self, run_id: UUID, reason: str, *, after: int, limit: int
+    ) -> Slice[FailedItem, int]:
+        """Return the items of a run that failed for one reason, in order of dispatch."""
+        ...
+
+    async def pace(self, run_id: UUID) -> Pace:
+        """Return how fast a run went, told by a bounded sample of its items.
+
+        Empty for a run that there is not, or whose items are no longer kept.
+        """
+        ...

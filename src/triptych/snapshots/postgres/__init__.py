@@ -1,0 +1,1 @@
+"""Snapshots, search and retention on Postgres."""

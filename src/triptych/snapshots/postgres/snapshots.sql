@@ -1,0 +1,117 @@
+-- Pages of committed snapshots: each a bounded range of an index.
+
+-- known_assets --
+select a.key, a.sha256, a.object_key, a.media_type, a.size_bytes, a.width, a.height, a.phash,
+       a.colours, a.model, a.embedding, a.etag, a.last_modified
+from brands b join assets a on a.run_id = b.current_run
+where b.name = $1 and a.key = any($2)
+
+-- assets_after --
+-- In one statement with the check: a snapshot is read whole or not at all.
+select * from assets
+where run_id = $1 and ($2::bytea is null or key > $2)
+  and (select collected_at from runs where id = $1) is null
+order by key limit $3
+
+-- is_collected --
+select collected_at is not null as collected from runs where id = $1
+
+-- insights --
+select kind, result, error, seconds from insights where run_id = $1 order by kind
+
+-- assets_by_key --
+select * from assets
+where run_id = $1 and key = any($2) and (select collected_at from runs where id = $1) is null
+
+-- marks_by_key --
+select * from marks where run_id = $1 and key = any($2)
+
+-- assets_page --
+-- The embedding stays where it is: a page of them would be megabytes.
+select key, run_id, brand, url, sha256, object_key, media_type, size_bytes, width, height, phash,
+       colours, model, metadata
+from (
+    select * from assets where run_id = $1 and key > $2 order by key limit $3
+) scanned
+where ($5::text is null or media_type = $5)
+  and ($6::text is null or starts_with(media_type, $6))
+  and ($7::text is null or strpos(lower(url), lower($7)) > 0
+       or strpos(lower(metadata::text), lower($7)) > 0)
+  and ($8::integer is null or near_colour(colours, $8, $9, $10, $11))
+  and (select collected_at from runs where id = $1) is null
+order by key limit $4
+
+-- assets_page_marked --
+-- The same where marks have to be looked at, too: as many of them, behind the same key, reach at
+-- least as far, for only assets have any.
+select scanned.key, scanned.run_id, brand, url, sha256, object_key, media_type, size_bytes, width,
+       height, phash, colours, model, metadata
+from (
+    select * from assets where run_id = $1 and key > $2 order by key limit $3
+) scanned
+left join (
+    select * from marks where run_id = $1 and key > $2 order by key limit $3
+) m on m.key = scanned.key
+where ($5::text is null or media_type = $5)
+  and ($6::text is null or starts_with(media_type, $6))
+  and ($7::text is null or strpos(lower(url), lower($7)) > 0
+       or strpos(lower(metadata::text), lower($7)) > 0)
+  and ($8::integer is null or near_colour(colours, $8, $9, $10, $11))
+  and ($12::text is null or $12 = any(m.tags))
+  and ($13::text is null or m.cluster = $13)
+  and ($14::text is null or m.duplicates = $14)
+  and ($15::boolean is null or (m.duplicates is not null) = $15)
+  and ($16::text is null or m.look = $16)
+  and ($17::real is null or m.outlier >= $17)
+  and (select collected_at from runs where id = $1) is null
+order by scanned.key limit $4
+
+-- assets_scanned_to --
+select key from assets where run_id = $1 and key > $2 order by key offset $3 limit 1
+
+-- asset --
+select a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type, a.size_bytes,
+       a.width, a.height, a.phash, a.colours, a.model, a.metadata
+from brands b join assets a on a.run_id = b.current_run and a.key = $2
+where b.name = $1
+
+-- asset_of_run --
+select key, run_id, brand, url, sha256, object_key, media_type, size_bytes, width, height, phash,
+       colours, model, metadata
+from assets where run_id = $3 and key = $2 and brand = $1
+  and (select collected_at from runs where id = $3) is null
+
+-- snapshots_page --
+select * from runs
+where brand = $1 and state = 'committed' and collected_at is null
+  and (created_at, id) < ($2, $3)
+order by created_at desc, id desc limit $4
+
+-- difference_page --
+-- The first $4 keys of both snapshots together are among the first $4 of each. Both sides begin
+-- behind the same key, so that a merge of them does not begin with the snapshot.
+with keys as (
+    select key from (
+        (select key from assets where run_id = $1 and key > $3 order by key limit $4)
+        union
+        (select key from assets where run_id = $2 and key > $3 order by key limit $4)
+    ) either order by key limit $4
+)
+select key, coalesce(n.url, p.url) as url, p.sha256 as before, n.sha256 as after,
+       case when p.run_id is null then 'added' when n.run_id is null then 'removed'
+            else 'changed' end as change
+from keys
+left join (select * from assets where run_id = $1 and key > $3) p using (key)
+left join (select * from assets where run_id = $2 and key > $3) n using (key)
+where p.sha256 is distinct from n.sha256
+  and not exists (select from runs where id in ($1, $2) and collected_at is not null)
+  and ($6::text is null or $6 = case when p.run_id is null then 'added'
+                                     when n.run_id is null then 'removed' else 'changed' end)
+order by key limit $5
+
+-- difference_scanned_to --
+select key from (
+    (select key from assets where run_id = $1 and key > $3 order by key limit $4)
+    union
+    (select key from assets where run_id = $2 and key > $3 order by key limit $4)
+) either order by key offset $4 - 1 limit 1

@@ -1,0 +1,134 @@
+"""The port SnapshotStore: committed snapshots, their assets and what was found in them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
+
+
+@dataclass(frozen=True, slots=True)
+class NearColour:
+    """Assets one of whose colours lies near this one."""
+
+    rgb: int
+    """``0xRRGGBB``."""
+    within: float
+    """"Redmean" distance: 0 the same, about 765 from black to white."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFilter:
+    """Which assets of a snapshot. Every field that is set must hold. New ones go here."""
+
+    media_type: str | None = None
+    """One type, or a family as ``image/*``."""
+    text: str | None = None
+    """Found in the URL or the metadata, whatever the case."""
+    colour: NearColour | None = None
+    tag: str | None = None
+    """One of its tags. This and what follows is what the AI phase says (`triptych.ports.MARKS`)."""
+    cluster: str | None = None
+    duplicates: str | None = None
+    """The group of duplicates that it is in."""
+    duplicated: bool | None = None
+    """Whether it is in any."""
+    look: str | None = None
+    outlier: float | None = None
+    """At least so far from what its brand looks like, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A URL that two snapshots have otherwise."""
+
+    key: bytes
+    url: str
+    change: str
+    """``added``, ``removed`` or ``changed``."""
+    before: bytes | None
+    """SHA-256 of its content; None where it is not."""
+    after: bytes | None
+
+
+class SnapshotStore(Protocol):
+    """Reads committed snapshots. Nothing here takes locks; a page does a bounded amount of work."""
+
+    async def known_assets(self, brand: str, keys: Sequence[bytes]) -> dict[bytes, Staged]:
+        """Return what the brand's current snapshot has of these URLs."""
+        ...
+
+    async def assets(self, run_id: UUID, *, after: bytes | None, limit: int) -> Sequence[Asset]:
+        """Return a page of a snapshot's assets in key order, behind the key ``after``.
+
+        Raises:
+            RunNotFound: no such run, or its brand was deleted.
+            SnapshotCollected: it is no longer kept.
+        """
+        ...
+
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+        """Return those of the assets that a snapshot has; none of one that is no longer kept."""
+        ...
+
+    def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
+        """Yield a whole snapshot in key order, ``batch`` assets at a time.
+
+        Raises:
+            RunNotFound, SnapshotCollected: as `assets` does; also in the middle.
+        """
+        ...
+
+    async def assets_slice(
+        self, run_id: UUID, matching: AssetFilter, *, after: bytes, limit: int
+    ) -> Slice[Asset, bytes]:
+        """Return assets of a snapshot by key, without their embeddings.
+
+        Raises:
+            SnapshotCollected: it is no longer kept.
+            RunNotFound: there is no such run.
+        """
+        ...
+
+    async def asset(self, brand: str, key: bytes, *, run_id: UUID | None = None) -> Asset:
+        """Return an asset of the brand's snapshot, or of an older one, without its embedding.
+
+        Raises:
+            AssetNotFound: that snapshot has none of that key.
+            SnapshotCollected: the older snapshot is no longer kept.
+        """
+        ...
+
+    async def snapshots_slice(
+        self, brand: str, *, before: Age | None, limit: int
+    ) -> Slice[Run, Age]:
+        """Return the brand's committed runs, newest first."""
+        ...
+
+    async def difference_slice(
+        self, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
+    ) -> Slice[Difference, bytes]:
+        """Return by key what two snapshots have otherwise.
+
+        Raises:
+            SnapshotCollected: one of them is no longer kept.
+            RunNotFound: there is no such run.
+        """
+        ...
+
+    async def insights(self, run_id: UUID) -> Sequence[Insight]:
+        """Return what the AI phase found in a snapshot."""
+        ...
+
+    async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
+        """Return what the AI phase says of these assets of a snapshot, by the marks' names."""
+        ...
+
+    async def marked(
+        self, run_id: UUID, *, after: bytes | None, limit: int
+    ) -> dict[bytes, Metadata]:
+        """Return a page of what is said of a snapshot's assets, in key order, behind ``after``."""
+        ...

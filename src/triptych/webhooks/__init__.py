@@ -1,0 +1,1 @@
+"""Who is told when a run ends: webhooks and their deliveries."""

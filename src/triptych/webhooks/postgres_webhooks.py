@@ -1,0 +1,118 @@
+"""Webhooks on Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+from typing_extensions import override
+
+from triptych.database.session import Database, Transaction, no_nul
+from triptych.errors import Conflict, WebhookNotFound
+from triptych.webhooks.webhook_store import WEBHOOKS_MAX, Delivered, Delivery, Webhook, WebhookStore
+
+REASON_MAX_CHARS = 500
+
+
+class PostgresWebhookStore(WebhookStore):
+    """`WebhookStore` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def put_webhook(self, webhook: Webhook) -> Webhook:
+
+        async def work(tx: Transaction) -> Webhook:
+            count = await tx.row("count_webhooks")
+            if count is not None and count["count"] >= WEBHOOKS_MAX:
+                raise Conflict(
+                    f"There are {WEBHOOKS_MAX} webhooks already.", remedy="Remove one first."
+                )
+            row = await tx.row(
+                "put_webhook",
+                webhook.id,
+                webhook.url,
+                webhook.secret,
+                webhook.brand,
+                list(webhook.events),
+            )
+            assert row is not None
+            return _to_webhook(row)
+
+        return await self._database.transact(work)
+
+    @override
+    async def webhooks(self) -> Sequence[Webhook]:
+        return [_to_webhook(row) for row in await self._database.rows("webhooks")]
+
+    @override
+    async def delete_webhook(self, webhook_id: UUID) -> None:
+        if not await self._database.rows("delete_webhook", webhook_id):
+            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+
+    @override
+    async def disable_webhook(self, webhook_id: UUID, reason: str) -> None:
+        await self._database.rows("disable_webhook", webhook_id, _storable(reason))
+
+    @override
+    async def claim_deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+        rows = await self._database.rows("claim_deliveries", limit, lease_s)
+        return [
+            Delivery(
+                row["id"],
+                row["webhook_id"],
+                row["event"],
+                row["body"],
+                row["attempts"],
+                row["url"],
+                row["secret"],
+            )
+            for row in rows
+        ]
+
+    @override
+    async def delivery_done(self, delivery_id: UUID) -> None:
+        await self._database.rows("delivery_done", delivery_id)
+
+    @override
+    async def delivery_put_off(self, delivery_id: UUID, *, delay_s: float, reason: str) -> None:
+        await self._database.rows("delivery_put_off", delivery_id, delay_s, _storable(reason))
+
+    @override
+    async def delivery_failed(self, delivery_id: UUID, reason: str) -> None:
+        await self._database.rows("delivery_failed", delivery_id, _storable(reason))
+
+    @override
+    async def deliveries(self, webhook_id: UUID, *, limit: int) -> Sequence[Delivered]:
+        return [
+            Delivered(
+                row["id"],
+                row["event"],
+                row["attempts"],
+                row["created_at"],
+                row["due_at"],
+                row["delivered_at"],
+                row["failed_at"],
+                row["reason"],
+            )
+            for row in await self._database.rows("deliveries", webhook_id, limit)
+        ]
+
+
+def _storable(reason: str) -> str | None:
+    return no_nul([reason], REASON_MAX_CHARS)[0]
+
+
+def _to_webhook(row: asyncpg.Record) -> Webhook:
+    return Webhook(
+        row["id"],
+        row["url"],
+        row["secret"],
+        row["brand"],
+        tuple(row["events"]),
+        row["created_at"],
+        row["disabled_at"],
+        row["reason"],
+    )

@@ -1,0 +1,117 @@
+"""The port WebhookStore: who is told when a run ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+WEBHOOKS_MAX = 100
+
+
+class Event(StrEnum):
+    """What a webhook may be told of."""
+
+    RUN_COMMITTED = "run.committed"
+    RUN_FAILED = "run.failed"
+    RUN_CANCELLED = "run.cancelled"
+    AI_DONE = "ai.done"
+    AI_FAILED = "ai.failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that is told of events, of one brand or of all."""
+
+    id: UUID
+    url: str
+    secret: bytes = field(repr=False)
+    brand: str | None
+    events: tuple[str, ...]
+    created_at: datetime | None = None
+    disabled_at: datetime | None = None
+    reason: str | None = None
+    """Why it was disabled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one webhook."""
+
+    id: UUID
+    webhook_id: UUID
+    event: str
+    body: Any
+    attempts: int
+    """This one included."""
+    url: str
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of a delivery."""
+
+    id: UUID
+    event: str
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    delivered_at: datetime | None
+    failed_at: datetime | None
+    reason: str | None
+
+
+class WebhookStore(Protocol):
+    """Webhooks and what they are owed. Each method is one transaction.
+
+    Deliveries are made by the transaction that ends a run or its AI phase, so none is lost and
+    none is made up.
+    """
+
+    async def put_webhook(self, webhook: Webhook) -> Webhook:
+        """Keep a new webhook.
+
+        Raises:
+            Conflict: there are `WEBHOOKS_MAX` already.
+        """
+        ...
+
+    async def webhooks(self) -> Sequence[Webhook]:
+        """Return all webhooks, the oldest first."""
+        ...
+
+    async def delete_webhook(self, webhook_id: UUID) -> None:
+        """Forget a webhook and what it is owed.
+
+        Raises:
+            WebhookNotFound: there is none of that id.
+        """
+        ...
+
+    async def disable_webhook(self, webhook_id: UUID, reason: str) -> None:
+        """Tell it no more."""
+        ...
+
+    async def claim_deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+        """Return deliveries that are due, the caller's for ``lease_s``; the attempt is counted."""
+        ...
+
+    async def delivery_done(self, delivery_id: UUID) -> None:
+        """Note that it was taken."""
+        ...
+
+    async def delivery_put_off(self, delivery_id: UUID, *, delay_s: float, reason: str) -> None:
+        """Note that it is to be tried again."""
+        ...
+
+    async def delivery_failed(self, delivery_id: UUID, reason: str) -> None:
+        """Note that it is not tried again."""
+        ...
+
+    async def deliveries(self, webhook_id: UUID, *, limit: int) -> Sequence[Delivered]:
+        """Return a webhook's newest deliveries."""
+        ...

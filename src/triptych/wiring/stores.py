@@ -1,0 +1,86 @@
+"""The stores of one database: what is asked of it, a store a concern."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triptych.access.access_store import AccessStore
+from triptych.access.postgres_access import PostgresAccessStore
+from triptych.ai.ai_store import AiStore
+from triptych.ai.postgres_ai import PostgresAiStore
+from triptych.database.migrate import check_schema
+from triptych.database.session import Database
+from triptych.dead_letters.dead_letter_store import DeadLetterStore
+from triptych.dead_letters.postgres_dead_letters import PostgresDeadLetterStore
+from triptych.presence.postgres_presence import PostgresPresenceStore
+from triptych.presence.presence_store import PresenceStore
+from triptych.runs.brand_store import BrandStore
+from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.postgres.notifications import PostgresChangeFeed
+from triptych.runs.postgres.postgres_brands import PostgresBrandStore
+from triptych.runs.postgres.postgres_runs import PostgresRunStore
+from triptych.runs.run_store import RunStore
+from triptych.snapshots.postgres.postgres_retention import PostgresRetentionStore
+from triptych.snapshots.postgres.postgres_search import PostgresSearchStore
+from triptych.snapshots.postgres.postgres_snapshots import PostgresSnapshotStore
+from triptych.snapshots.retention_store import RetentionStore
+from triptych.snapshots.search_store import SearchStore
+from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.tasks.postgres_tasks import PostgresTaskStore
+from triptych.tasks.task_store import TaskStore
+from triptych.webhooks.postgres_webhooks import PostgresWebhookStore
+from triptych.webhooks.webhook_store import WebhookStore
+
+
+@dataclass(slots=True)
+class Stores:
+    """One store a concern. Who needs some of them is given those, not this."""
+
+    runs: RunStore
+    brands: BrandStore
+    changes: ChangeFeed
+    dead_letters: DeadLetterStore
+    snapshots: SnapshotStore
+    search: SearchStore
+    retention: RetentionStore
+    ai: AiStore
+    tasks: TaskStore
+    webhooks: WebhookStore
+    access: AccessStore
+    presence: PresenceStore
+    databases: Sequence[Database]
+    """Those that the stores use: the primary first."""
+
+    async def check(self) -> None:
+        """Raise `DatabaseUnavailable` unless it answers and its schema is the one known here."""
+        await check_schema(self.databases[0])
+
+    async def close(self) -> None:
+        """Close the connections. Safe to repeat."""
+        for database in self.databases:
+            await database.close()
+
+
+def postgres_stores(
+    database: Database, *, run_cap_s: float, replica: Database | None = None
+) -> Stores:
+    """Return the stores of one Postgres; searches are asked of the ``replica``, if there is one.
+
+    ``run_cap_s`` is how long a run may be active, whatever happens.
+    """
+    return Stores(
+        runs=PostgresRunStore(database, run_cap_s=run_cap_s),
+        brands=PostgresBrandStore(database),
+        changes=PostgresChangeFeed(database),
+        dead_letters=PostgresDeadLetterStore(database),
+        snapshots=PostgresSnapshotStore(database),
+        search=PostgresSearchStore(database, replica=replica),
+        retention=PostgresRetentionStore(database),
+        ai=PostgresAiStore(database),
+        tasks=PostgresTaskStore(database),
+        webhooks=PostgresWebhookStore(database),
+        access=PostgresAccessStore(database),
+        presence=PostgresPresenceStore(database),
+        databases=[database] if replica is None else [database, replica],
+    )
