@@ -20,7 +20,7 @@ from demo.service import serve
 from demo.world import load
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
-from tests.browser.stage import ARGUMENTS, Stage, chromium, open_stage, until
+from tests.support.dashboard import ARGUMENTS, Stage, chromium, open_stage, until
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / ".screenshots"

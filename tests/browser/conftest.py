@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
-from tests.browser.stage import ARGUMENTS, ROOT, Stage, chromium, open_stage
+from tests.support.dashboard import ARGUMENTS, ROOT, Stage, chromium, open_stage
 
 WALL = 60
 PAGE_PATIENCE_MS = 45_000

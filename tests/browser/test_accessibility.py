@@ -8,7 +8,7 @@ from typing import Any, Literal
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.browser.conftest import watched
-from tests.browser.stage import ROOT, Stage
+from tests.support.dashboard import ROOT, Stage
 
 AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -7,8 +7,8 @@ import re
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser.conftest import WALL, Log
-from tests.browser.origin import picture
-from tests.browser.stage import Stage
+from tests.support.dashboard import Stage
+from tests.support.picture_origin import picture
 
 SHOWN = WALL - 3
 PASTE = """

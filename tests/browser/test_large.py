@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import watched
-from tests.browser.origin import picture
-from tests.browser.stage import Loop
-from tests.integration.api_rig import POLICY, Api, put_objects, serving
+from tests.support.api_server import POLICY, Api, put_objects, serving
+from tests.support.dashboard import Loop
+from tests.support.picture_origin import picture
 from triptych.ai.ai_store import Marks
 from triptych.gather.urls import item_key
 from triptych.model import KEY_BYTES, Insight, ItemResult, NewItem, RunKind, Staged

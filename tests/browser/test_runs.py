@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Log
-from tests.browser.stage import Stage, until
+from tests.support.dashboard import Stage, until
 
 PICTURES = 60
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.api.http.test_auth import HOST, keyed
 from tests.browser.conftest import watched
-from tests.browser.origin import picture
-from tests.browser.stage import Loop
-from tests.integration.api_rig import Api, commit, put_objects, serving
-from tests.integration.test_api_gate import HOST, keyed
+from tests.support.api_server import Api, commit, put_objects, serving
+from tests.support.dashboard import Loop
+from tests.support.picture_origin import picture
 
 
 @pytest.fixture

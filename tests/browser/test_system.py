@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Log
-from tests.browser.stage import Stage, until
+from tests.support.dashboard import Stage, until
 
 NOTHING_LISTENS = "http://127.0.0.1:9/hook"
 

@@ -1,0 +1,94 @@
+"""G8, G9: a brand that lies on hostile servers ends, each URL with its reason; the worker lives."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.acquire.test_hostile_pictures import MIB, Watch
+from tests.support.hostile_server import WAYS, serving, url_of
+from tests.support.workers import Workers, environment, serve_pictures, write_manifest
+from tests.workers.test_killed_processes import open_scene, wait_for
+from triptych.model import Policy, Reason, RunState
+from triptych.runs.registry import ActiveBrandRegistry
+
+pytestmark = pytest.mark.integration
+
+OF_EACH = 12
+GOOD = 20
+PATIENCE_S = 600.0
+DEADLINE_S = 3.0
+BODY_MAX = 8 * MIB
+MEMORY = 32 * MIB
+"""Of all bodies: 64 downloads at a time would take 512 MiB without."""
+GROWTH_MAX_BYTES = 4 * MEMORY
+"""Over what a good brand takes: the bodies, the copy of one, what connections buffer."""
+POLICY = Policy(tolerated_failures=1.0, max_attempts=2, deadline_s=PATIENCE_S)
+
+
+@pytest.mark.prove
+async def test_g9_a_brand_of_hostile_servers_ends(migrated_dsn: str, tmp_path: Path) -> None:
+    env = environment(
+        migrated_dsn,
+        tmp_path / "data",
+        visibility_s=60,
+        stalled_s=300,
+        resend_s=300,
+        fetch_deadline_s=DEADLINE_S,
+        fetch_max_bytes=BODY_MAX,
+        fetch_memory_bytes=MEMORY,
+        # Where the redirects to a private address lead is not allowed; the servers are.
+        fetch_allow="127.0.0.0/8",
+    )
+    async with (
+        serving() as server,
+        serve_pictures() as base,
+        open_scene(migrated_dsn) as scene,
+        asyncio.timeout(PATIENCE_S),
+        Workers(1, env, random.Random(0)) as workers,
+    ):
+        registry = ActiveBrandRegistry(
+            scene.stores.runs,
+            scene.stores.brands,
+            scene.stores.dead_letters,
+            scene.queue,
+            window=500,
+            policy=POLICY,
+        )
+        watch = Watch(workers.processes[0].pid)
+        watching = asyncio.create_task(watch.run())
+        good = write_manifest(tmp_path, base, "good", GOOD)
+        before = await wait_for(scene, (await registry.open("good", source=good)).run.id)
+        calm = watch.peaks[watch.worker.pid]
+        path = tmp_path / "hostile.csv"
+        urls = [url_of(server, way, number) for number in range(OF_EACH) for way in WAYS]
+        path.write_text("\n".join(["url", *urls]))
+        opened = await registry.open("hostile", source=f"manifest:{path}")
+        run = await wait_for(scene, opened.run.id)
+        rows = await scene.database.fetch("select url, reason from items where run_id = $1", run.id)
+        after = await wait_for(scene, (await registry.open("good")).run.id)
+        assert not watching.done()
+        watching.cancel()
+        assert workers.processes[0].returncode is None, "the worker lives"
+    assert (run.state, run.done + run.failed) == (RunState.COMMITTED, len(urls))
+    found: dict[str, Counter[Reason | None]] = defaultdict(Counter)
+    for row in rows:
+        found[row["url"].split("/")[3]][Reason(row["reason"]) if row["reason"] else None] += 1
+    assert {way: sum(counts.values()) for way, counts in found.items()} == dict.fromkeys(
+        WAYS, OF_EACH
+    )
+    # On a busy machine anything may take too long; one by one they are held to their own reasons.
+    wrong = {
+        way: counts
+        for way, counts in found.items()
+        if not counts.keys() <= WAYS[way].reasons | {Reason.TIMEOUT}
+    }
+    assert wrong == {}
+    assert (before.done, after.done, after.failed) == (GOOD, GOOD, 0)
+    growth = watch.peaks[watch.worker.pid] - calm
+    print(f"{len(urls)} URLs; worker {calm // MIB} MiB, {growth // MIB} MiB more at its peak")
+    assert growth < GROWTH_MAX_BYTES

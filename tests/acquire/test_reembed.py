@@ -1,0 +1,104 @@
+"""A brand is embedded anew from its stored objects, without a single request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from onnx import TensorProto
+
+from tests.embedders.test_onnx_embedder import SIDE, encoder
+from tests.support.workers import write_manifest
+from tests.wiring.test_pipeline import Site, ended, local_at, site, snapshot
+from triptych.errors import BrandNotFound, Conflict, RunActive
+from triptych.messages import GATHER_QUEUE, URL_QUEUE, Message
+from triptych.model import AiState, RunKind, RunState
+
+pytestmark = pytest.mark.integration
+
+__all__ = ["site"]
+
+URLS = 40
+"""One is out at a time, so that the run is still under way when it is paused."""
+
+
+def another_model(folder: Path) -> str:
+    return str(encoder(folder / "other.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8))
+
+
+async def test_reembedding_downloads_nothing_and_never_mixes_models(
+    site: Site, tmp_path: Path
+) -> None:
+    site.instead = {3: b"%PDF-1.7\n" + b"\0" * 100}
+    source = write_manifest(tmp_path, site.base, "nike", 25)
+    async with local_at(tmp_path, embedder="bundled", other_media=True) as local:
+        first = await ended(local, (await local.submit("nike", source=source)).id)
+        before = {asset.url: asset for asset in await snapshot(local, "nike")}
+        assert (first.added, site.hits) == (25, 25)
+    async with local_at(tmp_path, embedder=another_model(tmp_path), page_rows=10) as local:
+        opened = await local.registry.reembed("nike")
+        again = await ended(local, opened.run.id)
+        after = {asset.url: asset for asset in await snapshot(local, "nike")}
+        assert await local.registry.reembed("nike") != opened, "a new run each time"
+    assert site.hits == 25
+    assert (again.kind, again.state, again.kept) == (RunKind.REEMBED, RunState.COMMITTED, 25)
+    assert again.ai_state is AiState.DONE
+    models = {asset.model for asset in before.values()} | {None}
+    for url, asset in after.items():
+        old = before[url]
+        assert (asset.sha256, asset.metadata, asset.phash) == (
+            *(old.sha256, old.metadata, old.phash),
+        )
+        if asset.phash is None:
+            assert (asset.media_type, asset.embedding) == ("application/pdf", None)
+            continue
+        assert asset.model not in models
+        assert asset.embedding is not None
+        assert old.embedding is not None
+        assert asset.embedding.shape != old.embedding.shape
+
+
+async def test_what_cannot_be_embedded_anew_stays_as_it_was(site: Site, tmp_path: Path) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    async with local_at(tmp_path, embedder="bundled") as local:
+        await ended(local, (await local.submit("nike", source=source)).id)
+        assets = await snapshot(local, "nike")
+    lost = tmp_path / "data" / "objects" / assets[0].object_key
+    lost.write_bytes(b"no longer a picture")
+    async with local_at(tmp_path, embedder=another_model(tmp_path)) as local:
+        run = await ended(local, (await local.registry.reembed("nike")).run.id)
+        after = {asset.url: asset for asset in await snapshot(local, "nike")}
+    assert (run.state, run.failed, run.reasons) == (RunState.COMMITTED, 1, {"not_an_image": 1})
+    assert len(after) == 6
+    assert after[assets[0].url].model == assets[0].model
+    assert {asset.model for asset in after.values()} == {
+        assets[0].model,
+        after[assets[1].url].model,
+    }
+
+
+async def test_runs_of_other_kinds_wait_and_strangers_urls_are_acquired(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", URLS)
+    async with local_at(tmp_path, embedder="none", source=source, dispatch_window=1) as local:
+        with pytest.raises(BrandNotFound):
+            await local.registry.reembed("nike")
+        first = await local.submit("nike", source=source)
+        with pytest.raises(Conflict, match="no snapshot"):
+            await local.registry.reembed("nike")
+        await ended(local, first.id)
+        reembedding = (await local.registry.reembed("nike")).run
+        await local.registry.pause(reembedding.id)
+        with pytest.raises(RunActive, match="being embedded anew"):
+            await local.submit("nike", source=source)
+        await local.queue.send(GATHER_QUEUE, [Message({"brand": "nike"})])
+        body = {"brand": "nike", "url": f"{site.base}/nike/777.png", "metadata": {}}
+        await local.queue.send(URL_QUEUE, [Message(body)])
+        async for state in local.watch(reembedding.id):
+            if state.expected == URLS + 1:
+                await local.registry.resume(reembedding.id)
+                break
+        run = await ended(local, reembedding.id)
+        assert (run.state, run.added) == (RunState.COMMITTED, 1)
+        assert f"{site.base}/nike/777.png" in {asset.url for asset in await snapshot(local, "nike")}

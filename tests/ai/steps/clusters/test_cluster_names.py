@@ -1,0 +1,172 @@
+"""Clusters keep their names while a brand grows, and are called what their pictures show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.support.snapshots import digests, snapshot_of, unit
+from triptych.ai.context import ALONE, Context, Earlier, Found
+from triptych.ai.step import Snapshot
+from triptych.ai.steps.clusters.cluster_labels import file_words, label_all
+from triptych.ai.steps.clusters.clusters import find_clusters
+from triptych.ai.vocabulary import Tag, Vocabulary
+from triptych.errors import ModelError
+from triptych.model import Colour
+
+DIMENSION = 32
+RED, GREEN = Colour(0xE01010, 0.9), Colour(0x20A040, 0.9)
+
+
+def grown(
+    sizes: Sequence[int], *, first: Sequence[int] = (), seed: int = 0, near: float = 0.02
+) -> Snapshot:
+    """Families of these sizes; each picture is the same whatever the sizes are."""
+    centres = np.random.default_rng(seed).normal(size=(len(sizes), DIMENSION))
+    keys, vectors = [], []
+    for family, size in enumerate(sizes):
+        for number in range(first[family] if first else 0, size):
+            random = np.random.default_rng([seed, family, number])
+            vectors.append(centres[family] + random.normal(scale=near * 5, size=DIMENSION))
+            keys.append(f"{family}/{number}")
+    order = np.argsort(digests(keys, 16).view("S16").ravel())
+    snapshot = snapshot_of(
+        unit(np.stack(vectors))[order], phash=[0] * len(keys), keys=[keys[row] for row in order]
+    )
+    return replace(snapshot, urls=[f"https://x/{keys[row]}" for row in order])
+
+
+def after(earlier: Snapshot, found: Found, snapshot: Snapshot) -> Snapshot:
+    known = Earlier(earlier.keys, found.marks, {"clusters": found.result})
+    return replace(snapshot, context=Context(earlier=known))
+
+
+def by_family(snapshot: Snapshot, found: Found) -> dict[str, set[Any]]:
+    names: dict[str, set[Any]] = {}
+    for url, name in zip(snapshot.urls, found.marks["cluster"], strict=True):
+        if name is not None:
+            names.setdefault(url.split("/")[-2], set()).add(name)
+    return names
+
+
+def test_clusters_keep_their_names_while_the_brand_grows() -> None:
+    small = grown([30, 40, 50])
+    first = find_clusters(small)
+    names = by_family(small, first)
+    assert all(len(found) == 1 for found in names.values())
+    assert len(set.union(*names.values())) == 3
+    large = grown([90, 60, 50, 70])
+    second = find_clusters(after(small, first, large))
+    later = by_family(large, second)
+    assert {family: later[family] for family in names} == names
+    assert not later["3"] & set.union(*names.values())
+    assert second.result["kept"] == 3
+
+
+def test_a_cluster_that_is_gone_lends_its_name_to_nobody() -> None:
+    before = grown([30, 40])
+    first = find_clusters(before)
+    now = grown([0, 40, 45])
+    second = find_clusters(after(before, first, now))
+    assert by_family(now, second)["1"] == by_family(before, first)["1"]
+    assert not by_family(now, second)["2"] & by_family(before, first)["0"]
+
+
+def test_of_two_that_became_one_the_larger_gives_the_name_and_of_two_parts_the_larger_has_it() -> (
+    None
+):
+    snapshot = grown([30, 60])
+    split = np.array([int(url.split("/")[-2]) for url in snapshot.urls])
+    part = np.array([int(url.split("/")[-1]) < 40 for url in snapshot.urls])
+    marks = np.where(split == 0, "a", np.where(part, "large", "small")).tolist()
+    earlier = Earlier(snapshot.keys, {"cluster": marks}, {"clusters": {}})
+    joined = find_clusters(replace(snapshot, context=Context(earlier=earlier)))
+    assert by_family(snapshot, joined) == {"0": {"a"}, "1": {"large"}}
+    everything = Earlier(snapshot.keys, {"cluster": ["all"] * len(marks)}, {"clusters": {}})
+    parted = by_family(
+        snapshot, find_clusters(replace(snapshot, context=Context(earlier=everything)))
+    )
+    assert parted["1"] == {"all"}
+    assert len(parted["0"] - {"all"}) == 1
+
+
+def labelled(
+    urls: Sequence[str], colours: Sequence[tuple[Colour, ...]], context: Context = ALONE
+) -> Snapshot:
+    vectors = np.zeros((len(urls), 2))
+    vectors[: len(urls) // 2, 0] = vectors[len(urls) // 2 :, 1] = 1
+    snapshot = snapshot_of(unit(vectors), phash=[0] * len(urls), colours=colours, context=context)
+    return replace(snapshot, urls=list(urls))
+
+
+HALVES = [np.arange(4), np.arange(4, 8)]
+
+
+def test_labels_come_from_file_names_and_then_from_colours() -> None:
+    urls = [f"https://x/img_sneaker-{n}.png" for n in range(4)]
+    urls += [f"https://x/{n}.png" for n in range(4)]
+    colours = [(RED,)] * 4 + [(GREEN,)] * 4
+    assert label_all(labelled(urls, colours), HALVES) == ["sneaker", "green"]
+    plain = [f"https://x/image{n}.jpg" for n in range(8)]
+    assert label_all(labelled(plain, [()] * 8), HALVES) == [None, None]
+    assert file_words("https://x/a/Caf%C3%A9-RACER_final_0012.JPG?x=shoe") == {"café", "racer"}
+    assert file_words("http://[broken/shoe.png") == set()
+
+
+def test_clusters_of_one_label_are_told_apart() -> None:
+    urls = [f"https://x/shoe{n}.png" for n in range(8)] + [f"https://x/{n}" for n in range(24)]
+    one = labelled(urls, [(RED,)] * 4 + [(GREEN,)] * 4 + [()] * 24)
+    assert label_all(one, HALVES) == ["shoe", "shoe, green"]
+    same = labelled(urls, [()] * 32)
+    assert label_all(same, HALVES) == ["shoe", "shoe 2"]
+
+
+class Text:
+    """A text encoder of two directions."""
+
+    model, dimension = "t", 2
+
+    def __init__(self, image_model: str = "m") -> None:
+        self.image_model = image_model
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return np.array([[1, 0] if text == "a dog" else [0, 1] for text in texts], np.float32)
+
+    def calibrate(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return scores
+
+
+def test_labels_are_tags_where_a_text_encoder_is() -> None:
+    vocabulary = Vocabulary((Tag("dog", ("a dog",)), Tag("cat", ("a cat",))))
+    urls = [f"https://x/sneaker{n}.png" for n in range(8)]
+
+    def labels(text: Any) -> list[str | None]:
+        context = Context(text=text, vocabulary=lambda: vocabulary)
+        return label_all(labelled(urls, [()] * 8, context), HALVES)
+
+    def broken() -> None:
+        raise ModelError("no such file")
+
+    assert labels(Text) == ["dog", "cat"]
+    # Another model's texts say nothing of these pictures; nor do words that all have.
+    assert labels(lambda: Text("another")) == [None, None]
+    assert labels(broken) == [None, None]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_has_no_labels(count: int) -> None:
+    snapshot = snapshot_of(unit(np.ones((count, 2))), phash=[0] * count)
+    assert label_all(snapshot, []) == []
+
+
+def test_names_differ_though_keys_begin_alike() -> None:
+    snapshot = grown([30, 40, 50])
+    keys = np.zeros((120, 16), np.uint8)
+    keys[:, 15] = np.arange(120)
+    found = find_clusters(replace(snapshot, keys=keys))
+    assert len({cluster["id"] for cluster in found.result["clusters"]}) == 3

@@ -1,0 +1,54 @@
+"""Steps look at pixels: read from the real store, decoded in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.snapshots import snapshot_of, unit
+from triptych.ai import pixels
+from triptych.ai.pixels import StoredPixels
+from triptych.ai.step import Snapshot
+from triptych.media.decoders import Decoders
+from triptych.objects import ObjectStore, open_store
+
+pytestmark = pytest.mark.integration
+
+
+async def stored(store: ObjectStore, *bodies: bytes) -> Snapshot:
+    digests = [hashlib.sha256(body).digest() for body in bodies]
+    for body, digest in zip(bodies, digests, strict=True):
+        await store.put(body, digest, "image/png")
+    count = len(bodies) + 1
+    snapshot = snapshot_of(unit(np.ones((count, 4))), phash=[0] * count)
+    known = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+    return replace(snapshot, sha256=np.concatenate([known, snapshot.sha256[-1:]]))
+
+
+async def test_a_step_sees_pixels_or_is_told_that_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    png = io.BytesIO()
+    Image.new("RGB", (40, 20), (200, 30, 10)).save(png, "PNG")
+    store = open_store("file:", tmp_path)
+    snapshot = await stored(store, png.getvalue(), b"no picture")
+    decoders = Decoders(1)
+    try:
+        look = StoredPixels(snapshot, store, decoders, max_pixels=10_000)
+        seen = await asyncio.to_thread(look, 0, 8)
+        assert seen is not None
+        assert seen.shape == (8, 8, 3)
+        assert (seen == (200, 30, 10)).all()
+        assert await asyncio.to_thread(look, 1, 8) is None, "undecodable"
+        assert await asyncio.to_thread(look, 2, 8) is None, "not in the store"
+        monkeypatch.setattr(pixels, "LOOKS_MAX", 3)
+        assert await asyncio.to_thread(look, 0, 8) is None, "the looks are used up"
+    finally:
+        decoders.close()

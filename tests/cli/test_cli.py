@@ -1,0 +1,272 @@
+"""The command line as its users have it: a process, its exit code, one clear line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.workers import serve_pictures, write_manifest
+from triptych.database.session import Database
+from triptych.embedded.server import read_dsn
+from triptych.errors import DatabaseUnavailable
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Cli:
+    """Runs `triptych` on one data folder."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.env = {
+            **os.environ,
+            "TRIPTYCH_DATA": str(data),
+            "TRIPTYCH_EMBEDDER": "none",
+            "TRIPTYCH_API_PORT": "0",
+            "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
+            "COLUMNS": "200",
+        }
+
+    async def start(self, *args: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "triptych", *args),
+            env=self.env,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=self.data.parent,
+        )
+
+    async def __call__(self, *args: str) -> Result:
+        process = await self.start(*args)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        assert process.returncode is not None
+        return Result(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path / "data")
+
+
+@asynccontextmanager
+async def up(cli: Cli, told: list[str] | None = None) -> AsyncIterator[Process]:
+    """Run `triptych up` until it says that it is up; stop it as an init system would.
+
+    The line that says so is added to ``told``.
+    """
+    process = await cli.start("up")
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            line = ""
+            while "Triptych is up" not in line:
+                line = (await process.stderr.readline()).decode()
+                assert line, "it ended before it was up"
+        if told is not None:
+            told.append(line)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), PATIENCE_S)
+
+
+async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_path: Path) -> None:
+    async with serve_pictures() as base:
+        source = write_manifest(tmp_path, base, "nike", 55)
+        run = await cli("run", "nike", "--source", source)
+    assert run.code == 0, run.err
+    assert "54 added" in run.out
+    status = await cli("status", "--json")
+    (brand,) = status.json()["brands"]
+    assert (brand["name"], brand["assets"]) == ("nike", 54)
+    failures = await cli("failures", "nike", "--json")
+    assert [(g["reason"], g["count"]) for g in failures.json()] == [("not_found", 1)]
+    assert failures.json()[0]["redrive"] == "if it was put back"
+    assert "May a redrive help? if it was put back" in (await cli("failures", "nike")).out
+    first = (await cli("assets", "nike", "--limit", "30", "--json")).json()
+    second = (
+        await cli("assets", "nike", "--after", first[-1]["key"], "--limit", "30", "--json")
+    ).json()
+    assert len({asset["url"] for asset in first + second}) == 54
+    for command in (["status"], ["status", "nike"], ["failures", "nike"], ["assets", "nike"]):
+        shown = await cli(*command)
+        assert (shown.code, shown.err) == (0, "")
+        assert "not_found" in shown.out or "nike" in shown.out
+    unknown = await cli("redrive", "nike", "--reason", "bad_luck")
+    assert unknown.code == 1
+    assert "--reason: There is no reason 'bad_luck'" in unknown.err
+    assert (await cli("redrive", "nike", "--reason", "too_large")).code == 1
+    redriven = (await cli("redrive", "nike", "--reason", "not_found", "--json")).json()
+    assert (redriven["state"], redriven["expected"]) == ("active", 1)
+
+
+async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
+    run = await cli("run", "nike", "--source", "manifest:/nowhere.csv", "--json")
+    last = json.loads(run.out.splitlines()[-1])
+    assert (run.code, last["state"]) == (1, "failed")
+    assert "There is no file /nowhere.csv" in last["reason"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "line"),
+    [
+        (["run", "a/b", "--source", "manifest:x.csv"], 1, "error: brand: A brand's name must not"),
+        (["run", "nike", "--source", "urls.csv"], 2, "error: TRIPTYCH_SOURCE: must begin with"),
+        (["status", "nobody"], 1, "error: There is no run and no brand 'nobody'."),
+        (["worker", "paint"], 1, "error: PHASE: There is no phase 'paint'."),
+        (["assets", "nike", "--after", "xyz"], 1, "error: --after: Not a key."),
+        (["pause", "nobody"], 1, "error: There is no run and no brand 'nobody'."),
+    ],
+)
+async def test_errors_are_one_line_with_the_remedy(
+    cli: Cli, args: list[str], code: int, line: str
+) -> None:
+    result = await cli(*args)
+    assert result.code == code
+    (only,) = result.err.splitlines()
+    assert only.startswith(line)
+    assert only.rstrip().endswith(".")
+
+
+async def test_debug_shows_the_trace(cli: Cli) -> None:
+    result = await cli("status", "nobody", "--debug")
+    assert result.code != 0
+    assert "Traceback" in result.err
+
+
+async def test_settings_tell_values_origins_and_no_secret(cli: Cli) -> None:
+    cli.env["TRIPTYCH_SOURCE_TOKEN"] = "s3cret"
+    cli.env["TRIPTYCH_DATABASE_URL"] = "postgresql://me:s3cret@db/triptych"
+    result = await cli("settings", "--json")
+    shown = result.json()
+    assert shown["embedder"] == {"value": "none", "from": "environment"}
+    assert shown["flush_items"]["from"] == "default"
+    assert shown["database_url"]["value"] == "postgresql://me:****@db/triptych"
+    assert "s3cret" not in result.out + (await cli("settings")).out
+
+
+async def test_a_database_that_is_away_is_one_clear_line(cli: Cli) -> None:
+    cli.env["TRIPTYCH_DATABASE_URL"] = "postgresql://me:s3cret@127.0.0.1:1/triptych"
+    result = await cli("status")
+    assert result.code == 1
+    (only,) = result.err.splitlines()
+    assert only.startswith("error: The database does not answer")
+    assert "TRIPTYCH_DATABASE_URL" in only
+    assert "s3cret" not in only
+
+
+async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
+    well = await cli("doctor", "--json")
+    assert well.code == 0
+    assert {finding["what"]: finding["ok"] for finding in well.json()} == {
+        "database": True,
+        "objects": True,
+        "embedder": True,
+        "source": True,
+    }
+    cli.env["TRIPTYCH_EMBEDDER"] = "/nowhere.onnx"
+    ill = await cli("doctor")
+    assert ill.code == 1
+    assert "TRIPTYCH_EMBEDDER: There is no file /nowhere.onnx." in ill.out
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("TRIPTYCH_EMBEDDER", "/nowhere.onnx", "There is no file /nowhere.onnx."),
+        ("TRIPTYCH_STORE_URL", "file:///dev/null/objects", "cannot be used"),
+        ("TRIPTYCH_POSTGRES_BIN", "/nowhere", "/nowhere"),
+    ],
+)
+async def test_up_checks_its_wiring_before_it_is_up(
+    cli: Cli, variable: str, value: str, says: str
+) -> None:
+    cli.env[variable] = value
+    result = await cli("up")
+    assert result.code != 0
+    (only,) = result.err.splitlines()
+    assert only.startswith("error: ")
+    assert says in only
+
+
+async def test_migrate_twice(cli: Cli) -> None:
+    assert (await cli("migrate")).code == 0
+    again = await cli("migrate", "--json")
+    assert again.json() == {"applied": []}
+
+
+async def test_up_serves_what_is_submitted_and_stops_cleanly(cli: Cli, tmp_path: Path) -> None:
+    async with serve_pictures() as base:
+        source = write_manifest(tmp_path, base, "nike", 40)
+        async with up(cli) as process:
+            second = await cli("up")
+            assert second.code == 1
+            assert str(process.pid) in second.err
+            watched = await cli("submit", "nike", "--source", source, "--watch", "--json")
+            states = [json.loads(line) for line in watched.out.splitlines()]
+            assert watched.code == 0
+            assert (states[-1]["state"], states[-1]["ai_state"]) == ("committed", "done")
+            versions = [state["version"] for state in states]
+            assert versions == sorted(set(versions))
+            depths = (await cli("status", "--json")).json()["queues"]
+            assert all(depth["in_flight"] == 0 for depth in depths)
+        assert process.returncode == 0
+    with pytest.raises(DatabaseUnavailable):
+        await Database(read_dsn(cli.data)).fetch("select 1")
+
+
+async def test_pause_resume_cancel_and_redrive(cli: Cli, tmp_path: Path) -> None:
+    cli.env["TRIPTYCH_DISPATCH_WINDOW"] = "1"
+    async with serve_pictures() as base, up(cli):
+        source = write_manifest(tmp_path, base, "nike", 400)
+        submitted = (await cli("submit", "nike", "--source", source, "--json")).json()
+        again = (await cli("submit", "nike", "--json")).json()
+        assert again["id"] == submitted["id"], "an active run answers for its brand"
+        assert (await cli("pause", "nike", "--json")).json()["paused"] is True
+        assert (await cli("resume", submitted["id"], "--json")).json()["paused"] is False
+        cancelled = (await cli("cancel", "nike", "--json")).json()
+        assert cancelled["state"] == "cancelled"
+        refused = await cli("redrive", "nike")
+        assert refused.code == 1
+        assert "was cancelled" in refused.err
+
+
+async def test_g4_killed_up_leaves_a_folder_that_goes_on(cli: Cli, tmp_path: Path) -> None:
+    cli.env["TRIPTYCH_DISPATCH_WINDOW"] = "5"
+    cli.env["TRIPTYCH_VISIBILITY_S"] = "3"
+    cli.env["TRIPTYCH_STALLED_S"] = "1"
+    cli.env["TRIPTYCH_RESEND_S"] = "1"
+    async with serve_pictures() as base:
+        source = write_manifest(tmp_path, base, "nike", 300)
+        async with up(cli) as process:
+            submitted = (await cli("submit", "nike", "--source", source, "--json")).json()
+            process.kill()
+            await process.wait()
+        async with up(cli):
+            watched = await cli("submit", "nike", "--watch", "--json")
+            last = json.loads(watched.out.splitlines()[-1])
+    assert (last["id"], last["state"], last["done"]) == (submitted["id"], "committed", 294)

@@ -1,0 +1,67 @@
+"""Searching from the command line, on a folder that a run has filled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.test_cli import Cli, cli  # noqa: F401
+from tests.support import tiny_clip as towers
+from tests.support.workers import serve_pictures, write_manifest
+
+pytestmark = pytest.mark.integration
+
+
+async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
+    cli.env["TRIPTYCH_EMBEDDER"] = str(towers.clip(tmp_path / "clip"))
+    async with serve_pictures() as base:
+        run = await cli("run", "nike", "--source", write_manifest(tmp_path, base, "nike", 12))
+    assert run.code == 0, run.err
+
+    everywhere = await cli("search", "red", "--limit", "3", "--json")
+    assert everywhere.code == 0, everywhere.err
+    found = everywhere.json()
+    assert (len(found["items"]), found["unindexed"]) == (3, 0)
+    first = found["items"][0]
+    assert first["brand"] == "nike"
+    assert 0 <= first["score"] <= 1
+    assert "embedding" not in first
+    one = (await cli("search", "red", "--brand", "nike", "--limit", "3", "--json")).json()
+    assert [hit["id"] for hit in one["items"]] == [hit["id"] for hit in found["items"]]
+    assert one["exact"]
+
+    alike = (await cli("similar", first["id"], "--limit", "5", "--json")).json()
+    assert len(alike["items"]) == 5
+    assert first["id"] not in {hit["id"] for hit in alike["items"]}
+    picture = tmp_path / "red.png"
+    Image.new("RGB", (30, 30), (250, 10, 10)).save(picture)
+    by_image = (await cli("search", "--image", str(picture), "--type", "image/*", "--json")).json()
+    assert by_image["items"][0]["similarity"] > 0.5
+
+    told = await cli("search", "blue", "--brand", "nike")
+    assert first["url"].rsplit("/", 1)[0] in told.out
+    step = await cli("insights", "nike", "--step", "tags", "--json")
+    assert [insight["kind"] for insight in step.json()["insights"]] == ["tags"]
+    lines = (await cli("insights", "nike")).out
+    assert "AI done" in lines
+    assert "clusters" in lines
+    assert '"text_model"' in (await cli("insights", "nike", "--step", "tags")).out
+
+    for args, line in [
+        (["search"], "error: TEXT or --image: Give either a text or a picture."),
+        (["search", "a", "--image", "b"], "error: TEXT or --image: Give either"),
+        (["search", "--image", str(tmp_path / "none")], "error: --image: "),
+        (
+            ["search", "--image", str(tmp_path / "clip/tokenizer.json")],
+            "error: image: It cannot be",
+        ),
+        (["search", "red", "--brand", "nobody"], "error: There is no brand 'nobody'."),
+        (["similar", "nonsense"], "error: No asset has such an id."),
+        (["similar", "-nonsense"], "error: No asset has such an id."),
+        (["insights", "nike", "--step", "none"], "error: --step: There is no insight of that kind"),
+        (["insights", "nobody"], "error: There is no brand 'nobody'."),
+    ]:
+        refused = await cli(*args)
+        assert (refused.code, refused.err.splitlines()[-1][: len(line)]) == (1, line)

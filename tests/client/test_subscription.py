@@ -1,0 +1,121 @@
+"""Following live status from Python, from JavaScript, and from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.live.test_cuts import live_process
+from tests.support.cutting_proxy import open_proxy
+from tests.support.live_server import PATIENCE_S, Client, open_world
+from tests.support.workers import environment
+from triptych.client.subscription import Told, follow, timeline_remote, watch_remote
+from triptych.errors import LiveUnavailable
+from triptych.live.states import run_of_state
+
+pytestmark = pytest.mark.integration
+
+
+async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> None:
+    async with open_world(migrated_dsn) as world:
+        run = await world.open()
+        heard: list[Told] = []
+
+        async def listen(url: str) -> None:
+            async for told in follow(url, [f"run:{run.id}"], after={f"run:{run.id}": 0}):
+                heard.append(told)
+                news.set()
+
+        news = asyncio.Event()
+        async with open_proxy([int(world.url.rpartition(":")[2].removesuffix("/ws"))]) as proxy:
+            listening = asyncio.create_task(listen(f"ws://127.0.0.1:{proxy.port}/ws"))
+            for page in range(5):
+                cutting = asyncio.create_task(proxy.cut())
+                await world.stores.runs.expect(run.id, [], cursor=str(page), limit=1)
+                await cutting
+            last = await world.stores.runs.cancel(run.id)
+            async with asyncio.timeout(PATIENCE_S):
+                while not any(told.final for told in heard) or seen(heard)[-1:] < [last.seq]:
+                    news.clear()
+                    await news.wait()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        versions = [told.version for told in heard if told.state is not None]
+        assert versions == sorted(set(versions))
+        assert seen(heard) == list(range(1, last.seq + 1))
+
+
+def seen(heard: list[Told]) -> list[int]:
+    return [event["seq"] for told in heard for event in told.events]
+
+
+async def test_a_run_is_watched_and_its_timeline_read_from_afar(migrated_dsn: str) -> None:
+    async with open_world(migrated_dsn) as world:
+        run = await world.open()
+        await world.stores.runs.cancel(run.id)
+        states = [state async for state in watch_remote(world.url, run.id)]
+        assert states == [await world.stores.runs.run(run.id)]
+        events = [event async for event in timeline_remote(world.url, run.id)]
+        assert events == await world.stores.runs.timeline(run.id, after=0, limit=100)
+        with pytest.raises(LiveUnavailable, match="no run"):
+            await anext(watch_remote(world.url, uuid4()))
+        with pytest.raises(LiveUnavailable, match="other sites"):
+            await anext(follow(world.url, ["brands"], headers={"Origin": "https://evil.example"}))
+    with pytest.raises(LiveUnavailable, match="triptych live"):
+        await anext(follow(world.url, ["brands"], give_up_s=0))
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/live.md"
+
+
+async def test_the_example_of_the_docs_follows_a_run_to_its_end(
+    migrated_dsn: str, tmp_path: Path
+) -> None:
+    (example,) = re.findall(r"```js\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    script = tmp_path / "watch.js"
+    show = "(what) => console.log(JSON.stringify(what))"
+    script.write_text(f"{example}\nwatchRun(process.argv[2], process.argv[3], {show});\n", "utf-8")
+    async with open_world(migrated_dsn) as world:
+        run = await world.open()
+        process = await asyncio.create_subprocess_exec(
+            *("node", "--experimental-websocket", "--no-warnings", str(script)),
+            *(world.url, str(run.id)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            first = json.loads(await process.stdout.readline())
+            assert first["id"] == str(run.id)
+            last = await world.stores.runs.cancel(run.id)
+            shown = [json.loads(line) async for line in process.stdout]
+            assert await process.wait() == 0
+        assert run_of_state(next(each for each in reversed(shown) if "id" in each)) == last
+
+
+async def test_the_command_drains_on_sigterm(migrated_dsn: str, tmp_path: Path) -> None:
+    async with live_process(environment(migrated_dsn, tmp_path)) as (process, port):
+        async with connect(f"ws://127.0.0.1:{port}/ws", proxy=None) as socket:
+            one = Client(socket)
+            await one.subscribe("brands", "queues")
+            await one.until("listed")
+            process.terminate()
+            assert (await one.closed())[0] == 1012
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+
+
+async def test_the_command_listens_on_this_machine_only(migrated_dsn: str, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "triptych", "live", "--host", "0.0.0.0", "--port", "0"),
+        env=environment(migrated_dsn, tmp_path),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == 2
+    assert b"triptych keys create" in said

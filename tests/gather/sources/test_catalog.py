@@ -1,0 +1,206 @@
+"""The stores source against a service that pages, fails, moves and lies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.fetch.guard import AddressGuard
+from triptych.fetch.request_profiles import Profiles
+from triptych.fetch.transport import Ways
+from triptych.gather.source import Page, Row
+from triptych.gather.sources import open_source
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 30.0
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triptych.gather.sources.http.BACKOFF_BASE_S", 0.001)
+
+
+class Service:
+    """Answers with what a test has put in, one answer a request; the last one for ever."""
+
+    def __init__(self) -> None:
+        self.answers: list[Callable[[web.Request], web.Response]] = []
+        self.requests: list[web.Request] = []
+        self.base = ""
+
+    async def get(self, request: web.Request) -> web.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return answer(request)
+
+    def says(self, *answers: Callable[[web.Request], web.Response]) -> None:
+        self.answers = list(answers)
+
+
+def page(count: int, cursor: str | None = None, start: int = 0) -> Callable[..., web.Response]:
+    items = [{"url": f"https://x/{n}", "metadata": {"n": n}} for n in range(start, start + count)]
+    return lambda _request: web.json_response({"items": items, "next": cursor})
+
+
+def status(code: int, **headers: str) -> Callable[..., web.Response]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _request: web.Response(status=code, headers=named)
+
+
+def text(body: str) -> Callable[..., web.Response]:
+    return lambda _request: web.Response(text=body, content_type="application/json")
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Service]:
+    service = Service()
+    app = web.Application()
+    app.router.add_get("/{any:.*}", service.get)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    service.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield service
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with serving() as opened:
+        yield opened
+
+
+async def pages(
+    url: str,
+    *,
+    cursor: str | None = None,
+    token: str | None = None,
+    allow: Any = LOOPBACK,
+    profiles: Profiles | None = None,
+) -> list[Page]:
+    ways = Ways(AddressGuard(allow), limit=5, user_agent="triptych-test", profiles=profiles)
+    try:
+        source = open_source(f"catalog:{url}", ways=ways, token=token, page_rows=10)
+        async with asyncio.timeout(PATIENCE_S):
+            return [page async for page in source.pages("H&M", cursor)]
+    finally:
+        await ways.close()
+
+
+async def test_pages_are_followed_to_the_end(service: Service) -> None:
+    service.says(page(2, "b"), page(2, "c", 2), page(1, None, 4))
+    found = await pages(f"{service.base}/list?lang=en")
+    assert [row for page in found for row in page.rows] == [
+        Row(f"https://x/{n}", {"n": n}) for n in range(5)
+    ]
+    assert [page.cursor for page in found] == ["b", "c", None]
+    assert [dict(request.query) for request in service.requests] == [
+        {"lang": "en", "brand": "H&M"},
+        {"lang": "en", "brand": "H&M", "cursor": "b"},
+        {"lang": "en", "brand": "H&M", "cursor": "c"},
+    ]
+
+
+async def test_a_cursor_goes_on_where_it_was(service: Service) -> None:
+    service.says(page(1))
+    await pages(service.base, cursor="k")
+    assert service.requests[0].query["cursor"] == "k"
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 503])
+async def test_passing_failures_are_tried_again(service: Service, code: int) -> None:
+    service.says(status(code), status(code, Retry_After="0"), page(3))
+    (found,) = await pages(service.base)
+    assert len(found.rows) == 3
+
+
+async def test_a_service_that_stays_away_is_unavailable(service: Service) -> None:
+    service.says(status(503))
+    with pytest.raises(SourceUnavailable, match="HTTP 503"):
+        await pages(service.base)
+
+
+async def test_a_long_retry_after_is_left_to_the_queue(service: Service) -> None:
+    service.says(status(429, Retry_After="900"))
+    with pytest.raises(SourceUnavailable) as error:
+        await pages(service.base)
+    assert error.value.retry_after_s == 900
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 204])
+async def test_other_answers_are_refused_with_the_remedy(service: Service, code: int) -> None:
+    service.says(status(code))
+    with pytest.raises(SourceRefused, match=rf"HTTP {code}.*TRIPTYCH_SOURCE_TOKEN"):
+        await pages(service.base)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "<html>", "[]", '{"items": {}}', '{"items": [], "next": 7}', '{"urls": []}']
+)
+async def test_a_page_of_another_shape_is_refused_and_the_shape_told(
+    service: Service, body: str
+) -> None:
+    service.says(text(body))
+    with pytest.raises(SourceRefused, match=r'cannot be read.*\{"items"') as error:
+        await pages(service.base)
+    assert "\n" not in str(error.value)
+
+
+async def test_a_malformed_item_fails_by_itself(service: Service) -> None:
+    service.says(
+        text('{"items": ["x", null, {"url": 7}, {"url": "https://x/1", "metadata": []}, {}]}')
+    )
+    (found,) = await pages(service.base)
+    assert [row.url for row in found.rows] == [
+        '"x"',
+        "null",
+        '{"url": 7}',
+        "https://x/1",
+        "{}",
+    ]
+    assert all(row.metadata == {} for row in found.rows)
+
+
+async def test_g3_a_circle_of_cursors_ends(service: Service) -> None:
+    service.says(page(1, "a"), page(1, "b"), page(1, "a"))
+    with pytest.raises(SourceRefused, match="circle"):
+        await pages(service.base)
+
+
+async def test_g8_a_page_too_large_is_not_read(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triptych.gather.sources.catalog.PAGE_MAX_BYTES", 1000)
+    service.says(page(100))
+    with pytest.raises(SourceRefused, match="larger than 1000 bytes"):
+        await pages(service.base)
+
+
+async def test_g9_the_token_goes_to_its_own_host_only(service: Service) -> None:
+    async with serving() as other:
+        moved = status(302, Location=f"{other.base}/elsewhere")
+        service.says(status(302, Location="/here"), moved)
+        other.says(page(1))
+        await pages(service.base, token="s3cret")
+        assert [r.headers.get("Authorization") for r in service.requests] == ["Bearer s3cret"] * 2
+        assert [r.headers.get("Authorization") for r in other.requests] == [None]
+
+
+async def test_g9_a_source_at_a_private_address_is_refused(service: Service) -> None:
+    service.says(page(1))
+    for url in (service.base, service.base.replace("127.0.0.1", "localhost")):
+        with pytest.raises(SourceRefused, match=r"not a public.*TRIPTYCH_FETCH_ALLOW"):
+            await pages(url, allow=())
+    assert service.requests == []

@@ -1,0 +1,253 @@
+"""The manifest source: three formats, any place, any length, broken or not."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import gzip
+import os
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.fetching import LOOPBACK
+from triptych.errors import SourceRefused
+from triptych.fetch.guard import AddressGuard
+from triptych.fetch.transport import Ways
+from triptych.gather.source import Page, Row
+from triptych.gather.sources import open_source
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 120.0
+
+
+@asynccontextmanager
+async def opened_ways() -> AsyncIterator[Ways]:
+    ways = Ways(AddressGuard(LOOPBACK), limit=5, user_agent="triptych-test")
+    try:
+        yield ways
+    finally:
+        await ways.close()
+
+
+async def _pages(place: str, brand: str, cursor: str | None, rows: int) -> list[Page]:
+    async with opened_ways() as ways, asyncio.timeout(PATIENCE_S):
+        source = open_source(f"manifest:{place}", ways=ways, token=None, page_rows=rows)
+        return [page async for page in source.pages(brand, cursor)]
+
+
+def pages(
+    place: Path | str, *, brand: str = "nike", cursor: str | None = None, rows: int = 1000
+) -> list[Page]:
+    return asyncio.run(_pages(str(place), brand, cursor, rows))
+
+
+def rows_of(found: Sequence[Page]) -> list[Row]:
+    return [row for page in found for row in page.rows]
+
+
+def write_csv(path: Path, records: Sequence[dict[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["url", "note"])
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def write_jsonl(path: Path, records: Sequence[dict[str, str]]) -> None:
+    path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+
+
+def write_parquet(path: Path, records: Sequence[dict[str, str]]) -> None:
+    columns = {name: [record[name] for record in records] for name in ("url", "note")}
+    schema = pa.schema([("url", pa.string()), ("note", pa.string())])
+    pq.write_table(pa.table(columns, schema), path, row_group_size=7)
+
+
+HEX = b"".join(os.urandom(16).hex().encode() + b"\n" for _ in range(20_000))
+WRITERS: dict[str, Callable[[Path, Sequence[dict[str, str]]], None]] = {
+    "urls.csv": write_csv,
+    "urls.jsonl": write_jsonl,
+    "urls.parquet": write_parquet,
+}
+words = st.text(
+    st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=("Cs",)),
+    max_size=12,
+)
+records = st.lists(st.fixed_dictionaries({"url": words, "note": words}), min_size=1, max_size=30)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@settings(max_examples=25, deadline=None)
+@given(records=records)
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, name: str, records: list[dict[str, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("m") / name
+    WRITERS[name](path, records)
+    found = [(row.url, row.metadata) for row in rows_of(pages(path, rows=4))]
+    assert found == [(record["url"], {"note": record["note"]}) for record in records]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_g3_every_cursor_goes_on_where_its_page_ended(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    WRITERS[name](path, [{"url": f"https://x/{n}", "note": str(n)} for n in range(23)])
+    whole = pages(path, rows=4)
+    everything = rows_of(whole)
+    assert len(everything) == 23
+    assert whole[-1].cursor is None
+    read = 0
+    for page in whole[:-1]:
+        read += len(page.rows)
+        assert rows_of(pages(path, cursor=page.cursor, rows=5)) == everything[read:]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_as_spreadsheets_write_it(tmp_path: Path, delimiter: str) -> None:
+    text = (
+        f'\ufeffurl{delimiter} note \r\nhttps://x/1{delimiter}"two\r\nlines"\r\n\r\nhttps://x/2\r\n'
+    )
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    assert rows_of(pages(tmp_path / "a.csv")) == [
+        Row("https://x/1", {"note": "two\r\nlines"}),
+        Row("https://x/2", {}),
+    ]
+
+
+def test_json_lines_keep_what_is_good_of_a_broken_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    lines = ['{"url": "https://x/1", "n": {"a": [1, null]}}', "{broken", "[1]", "", '{"n": 2}']
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    found = rows_of(pages(path))
+    assert found[0] == Row("https://x/1", {"n": {"a": [1, None]}})
+    assert [row.url.partition(":")[0] for row in found[1:]] == ["line 2", "line 3", ""]
+
+
+def test_g8_a_line_too_long_is_a_row_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triptych.gather.sources.rows.LINE_MAX_BYTES", 100)
+    long = '{"url": "' + "x" * 1000 + '"}'
+    (tmp_path / "a.jsonl").write_text(f'{long}\n{{"url": "https://x/2"}}\n')
+    assert [row.url for row in rows_of(pages(tmp_path / "a.jsonl"))] == [
+        "line 1: too long",
+        "https://x/2",
+    ]
+
+
+def test_parquet_types_become_json(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "url": ["https://x/1"],
+            "at": [datetime(2026, 11, 24, 12, tzinfo=UTC)],
+            "nan": [float("nan")],
+            "raw": [b"\x01\xff"],
+            "nested": [{"tags": ["a"], "when": datetime(2026, 1, 1)}],  # noqa: DTZ001
+            "none": pa.array([None], pa.string()),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    (row,) = rows_of(pages(tmp_path / "a.parquet"))
+    assert row.metadata == {
+        "at": "2026-11-24T12:00:00+00:00",
+        "nan": None,
+        "raw": "01ff",
+        "nested": {"tags": ["a"], "when": "2026-01-01T00:00:00"},
+        "none": None,
+    }
+
+
+def test_a_brand_gets_its_own_rows_and_its_own_file(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("url,brand\nu1,nike\nu2,adidas\nu3,nike\n")
+    assert rows_of(pages(tmp_path / "all.csv")) == [Row("u1", {}), Row("u3", {})]
+    (tmp_path / "H%26M.csv").write_text("url\nu9\n")
+    assert rows_of(pages(f"{tmp_path}/{{brand}}.csv", brand="H&M")) == [Row("u9", {})]
+
+
+async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
+    path = tmp_path / "urls.parquet"
+    write_parquet(path, [{"url": f"u{n}", "note": ""} for n in range(20)])
+    app = web.Application()
+    app.router.add_static("/", tmp_path)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        assert len(rows_of(await _pages(f"{base}/urls.parquet", "nike", "5", 4))) == 15
+        with pytest.raises(SourceRefused, match="HTTP 404"):
+            await _pages(f"{base}/nowhere.csv", "nike", None, 4)
+    finally:
+        await runner.cleanup()
+
+
+def test_a_manifest_is_read_from_an_object_store(tmp_path: Path) -> None:
+    write_csv(tmp_path / "urls.csv", [{"url": "u1", "note": "n"}])
+    assert rows_of(pages(f"file://{tmp_path}/urls.csv")) == [Row("u1", {"note": "n"})]
+    with pytest.raises(SourceRefused, match="There is no object"):
+        pages(f"file://{tmp_path}/nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (
+            "a.csv",
+            b"link,note\nhttps://x/1,n\n",
+            "needs a column `url`. Its columns are: link, note",
+        ),
+        ("a.csv", b"", "needs a column `url`"),
+        ("a.csv.gz", gzip.compress(b"url\n" + b"u\n" * 10_000)[:40], "cannot be read"),
+        ("a.csv.gz", gzip.compress(b"url\n" + HEX)[:-50_000], "breaks off"),
+        ("a.parquet", b"PAR1 and nothing more", "cannot be read"),
+    ],
+    ids=["other-columns", "empty", "cut-in-its-head", "cut-later", "no-parquet"],
+)
+def test_a_file_that_cannot_be_read_is_one_clear_line(
+    tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceRefused) as error:
+        pages(tmp_path / name)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_and_a_parquet_without_urls(tmp_path: Path) -> None:
+    with pytest.raises(SourceRefused, match="There is no file"):
+        pages(tmp_path / "nowhere.csv")
+    pq.write_table(pa.table({"link": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(SourceRefused, match="columns are: link"):
+        pages(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_g8_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
+    async def peak(count: int) -> int:
+        path = tmp_path / f"{count}-{name}"
+        WRITERS[name](path, [{"url": f"https://x/{n}", "note": "x" * 50} for n in range(count)])
+        async with opened_ways() as ways:
+            source = open_source(f"manifest:{path}", ways=ways, token=None, page_rows=1000)
+            tracemalloc.start()
+            try:
+                read = 0
+                async for page in source.pages("nike", None):
+                    read += len(page.rows)
+                assert read == count
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    asyncio.run(peak(2_000))
+    assert asyncio.run(peak(60_000)) < 2 * asyncio.run(peak(6_000))

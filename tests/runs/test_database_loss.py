@@ -1,0 +1,87 @@
+"""The database goes away in the middle of a run: restarted, and killed. Nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.support.workers import Workers, environment, serve_pictures, write_manifest
+from tests.workers.test_killed_processes import (
+    MISSING,
+    PATIENCE_S,
+    URLS,
+    check,
+    open_scene,
+    wait_for,
+)
+from triptych.database.migrate import migrate
+from triptych.database.session import Database
+from triptych.embedded.server import EmbeddedPostgres
+from triptych.errors import DatabaseUnavailable
+from triptych.live.watch import watch
+from triptych.model import Run
+from triptych.wiring.stores import Stores
+
+pytestmark = pytest.mark.integration
+
+T = TypeVar("T")
+Strike = Callable[[EmbeddedPostgres], Awaitable[None]]
+
+
+async def restart(server: EmbeddedPostgres) -> None:
+    await server.stop()
+    await server.start()
+
+
+async def kill(server: EmbeddedPostgres) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+
+
+async def half_done(stores: Stores, run: Run) -> None:
+    async for state in watch(stores.runs, stores.changes, run.id):
+        if state.settled >= URLS // 4:
+            return
+
+
+@pytest.mark.parametrize("strike", [restart, kill])
+async def test_g4_the_database_goes_away_in_the_middle_of_a_run(
+    tmp_path: Path, strike: Strike
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    async with (
+        EmbeddedPostgres(data) as server,
+        serve_pictures() as base,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        database = Database(server.dsn)
+        await migrate(database)
+        await database.close()
+        async with open_scene(server.dsn) as scene:
+            source = write_manifest(tmp_path, base, "nike", URLS)
+            # A small window and slow flushes, so that the strike falls into the work.
+            env = environment(server.dsn, data, dispatch_window=20, flush_items=5, flush_s=0.2)
+            async with Workers(2, env, random.Random(1)):
+                opened = await scene.registry.open("nike", source=source)
+                await half_done(scene.stores, opened.run)
+                await strike(server)
+                run = await patient(lambda: wait_for(scene, opened.run.id))
+                await patient(lambda: check(scene, [run]))
+    assert run.failed == MISSING
+
+
+async def patient(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while the database is away."""
+    while True:
+        try:
+            return await ask()
+        except DatabaseUnavailable:
+            await asyncio.sleep(0.2)

@@ -1,0 +1,170 @@
+"""Exports of a snapshot: every asset once, whole files or none, as other tools read them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.contracts.stores_contract import LIMIT, done, new_items, open_run
+from triptych.ai.ai_store import Marks
+from triptych.database.session import Database
+from triptych.errors import RunNotFound, SnapshotCollected, StoreUnavailable
+from triptych.model import Insight, Run
+from triptych.objects import ObjectStore, open_store
+from triptych.snapshots.exports import export as exporting
+from triptych.snapshots.exports import writers
+from triptych.snapshots.exports.export import Exporting, export
+from triptych.snapshots.exports.formats import ExportFormat
+from triptych.wiring.stores import Stores, postgres_stores
+
+pytestmark = pytest.mark.integration
+
+ASSETS = 7
+
+
+@pytest.fixture
+async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
+    database = Database(migrated_dsn)
+    yield postgres_stores(database, run_cap_s=3600)
+    await database.close()
+
+
+@pytest.fixture
+def store() -> ObjectStore:
+    return open_store("memory:", Path())
+
+
+async def marked_snapshot(stores: Stores, store: ObjectStore) -> Run:
+    run_id = (await open_run(stores)).run.id
+    items = await stores.runs.expect(run_id, new_items(ASSETS), cursor=None, limit=LIMIT)
+    await stores.runs.seal(run_id)
+    await stores.runs.settle(run_id, [done(item) for item in items], limit=LIMIT)
+    run = await stores.runs.commit(run_id)
+    assets = await stores.snapshots.assets(run.id, after=None, limit=100)
+    for asset in assets:
+        await store.put_as(asset.object_key, asset.url.encode(), "image/png")
+    keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8).reshape(-1, 16)
+    marks = Marks(keys, {"tags": [["shoe", "red"]] * ASSETS, "x": [0.5] * ASSETS})
+    await stores.ai.begin_ai("nike", run.id)
+    await stores.ai.finish_ai(run.id, [Insight("x", {})], marks=marks)
+    return run
+
+
+class Files:
+    """A folder in memory that knows which files were finished."""
+
+    def __init__(self) -> None:
+        self.finished: dict[str, bytes] = {}
+
+    def open(self, name: str) -> IO[bytes]:
+        files = self
+
+        class File(io.BytesIO):
+            def close(self) -> None:
+                files.finished[name] = self.getvalue()
+                super().close()
+
+        return File()
+
+
+async def exported(
+    stores: Stores, store: ObjectStore, run: Run, kind: ExportFormat
+) -> dict[str, bytes]:
+    files = Files()
+    count = await export(stores.snapshots, store, Exporting(run.id, "nike", kind, files.open))
+    assert count == ASSETS
+    return files.finished
+
+
+async def test_parquet_has_every_asset_with_its_embedding(
+    stores: Stores, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PAGE_ASSETS", 3)
+    run = await marked_snapshot(stores, store)
+    files = await exported(stores, store, run, ExportFormat.PARQUET)
+    table = pq.read_table(io.BytesIO(files["nike.parquet"]))
+    assets = await stores.snapshots.assets(run.id, after=None, limit=100)
+    assert table.column("key").to_pylist() == [asset.key.hex() for asset in assets]
+    assert table.schema.field("embedding").type.list_size == 16
+    for row, asset in zip(table.to_pylist(), assets, strict=True):
+        assert asset.embedding is not None
+        assert row["embedding"] == asset.embedding.tolist()
+        assert (row["tags"], row["x"], row["cluster"]) == (["shoe", "red"], 0.5, None)
+        assert json.loads(row["metadata"]) == asset.metadata
+        assert row["colours"] == ["#00ff7f", "#000000"]
+    assert files == await exported(stores, store, run, ExportFormat.PARQUET), "the same bytes"
+
+
+async def test_csv_is_read_back_and_runs_in_no_spreadsheet(
+    stores: Stores, store: ObjectStore
+) -> None:
+    run = await marked_snapshot(stores, store)
+    files = await exported(stores, store, run, ExportFormat.CSV)
+    rows = list(csv.DictReader(io.StringIO(files["nike.csv"].decode())))
+    assert len(rows) == ASSETS
+    assert json.loads(rows[0]["tags"]) == ["shoe", "red"]
+    assert "embedding" not in rows[0]
+    assert writers._cell("=1+1") == "'=1+1"
+
+
+async def test_webdataset_shards_have_bytes_columns_and_embedding(
+    stores: Stores, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writers, "SHARD_MAX_SAMPLES", 3)
+    run = await marked_snapshot(stores, store)
+    files = await exported(stores, store, run, ExportFormat.WEBDATASET)
+    assert sorted(files) == [f"nike-00000{n}.tar" for n in range(3)]
+    samples: dict[str, dict[str, bytes]] = {}
+    for content in files.values():
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            for member in tar:
+                name, _, ending = member.name.partition(".")
+                file = tar.extractfile(member)
+                assert file is not None
+                samples.setdefault(name, {})[ending] = file.read()
+    assert len(samples) == ASSETS
+    for name, sample in samples.items():
+        told = json.loads(sample["json"])
+        assert told["key"] == name
+        assert sample["png"] == told["url"].encode()
+        assert np.load(io.BytesIO(sample["npy"])).shape == (16,)
+
+
+@pytest.mark.parametrize("kind", list(ExportFormat))
+async def test_an_empty_snapshot_is_an_empty_export(
+    stores: Stores, store: ObjectStore, kind: ExportFormat
+) -> None:
+    run_id = (await open_run(stores)).run.id
+    await stores.runs.seal(run_id)
+    await stores.runs.commit(run_id)
+    files = Files()
+    assert await export(stores.snapshots, store, Exporting(run_id, "nike", kind, files.open)) == 0
+    assert len(files.finished) == 1
+
+
+async def test_what_cannot_be_read_is_no_export(stores: Stores, store: ObjectStore) -> None:
+    run = await marked_snapshot(stores, store)
+    assets = await stores.snapshots.assets(run.id, after=None, limit=100)
+    await store.delete([assets[-1].object_key])
+    files = Files()
+    wanted = Exporting(run.id, "nike", ExportFormat.WEBDATASET, files.open)
+    with pytest.raises(StoreUnavailable):
+        await export(stores.snapshots, store, wanted)
+    assert files.finished == {}
+    await stores.brands.begin_deletion("nike")
+    await stores.retention.delete_brand("nike", limit=1000)
+    wanted = Exporting(run.id, "nike", ExportFormat.CSV, files.open)
+    with pytest.raises(SnapshotCollected):
+        await export(stores.snapshots, store, wanted)
+    await stores.retention.delete_brand("nike", limit=1000)
+    with pytest.raises(RunNotFound):
+        await export(stores.snapshots, store, wanted)

@@ -1,0 +1,218 @@
+"""Reports: what they show, what they leave out, and that foreign text stays text."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from markdown_it import MarkdownIt
+from PIL import Image
+
+from tests.support.snapshots import asset, committed_run
+from triptych.errors import Conflict, NoThumbnail, SummaryFailed
+from triptych.model import Asset, Brand, Insight, Metadata, Run
+from triptych.snapshots.reports.contents import Contents, Family, Outlier, Point
+from triptych.snapshots.reports.pages import markdown, page
+from triptych.snapshots.reports.report import make_report
+from triptych.snapshots.reports.sheets import colour_of, palette, scatter, sheet
+
+HOSTILE = "</title><script>alert(1)</script> [x](javascript:alert(1)) ![y](http://e/) `|*_\n# h"
+LOOK = {
+    "palette": [
+        {"colour": "#ff0000", "word": "red", "share": 0.75},
+        {"colour": "#0000ff", "word": "blue", "share": 0.25},
+    ],
+    "kinds": {"photograph": {"count": 3, "share": 0.6}, "logo": {"count": 2, "share": 0.4}},
+    "shapes": {"square": {"count": 5, "share": 1.0}},
+    "coherence": {"score": 0.7, "cosine": 0.5, "baseline": 0.1, "brands": 0},
+    "outliers": [],
+    "change": {
+        "added": 2,
+        "removed": 1,
+        "palette": 0.125,
+        "kinds": {"photograph": 0.25, "drawing": 0.0, "logo": -0.25},
+        "coherence": -0.1,
+    },
+}
+ACROSS = {
+    "nearest": [
+        {"brand": "adidas", "similarity": 0.91, "lookalikes": 1, "compared": 40},
+        {"brand": "puma", "similarity": 0.5, "lookalikes": None, "compared": None},
+    ],
+    "lookalikes": [{"brand": "adidas", "url": "https://a/1", "kind": "exact", "cosine": 1.0}],
+    "lookalike_count": 1,
+}
+
+
+def webp(colour: tuple[int, int, int]) -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (160, 80), colour).save(written, "WEBP", lossless=True)
+    return written.getvalue()
+
+
+class FakeStores:
+    """What a report reads, of one brand with five assets."""
+
+    def __init__(self, insights: Sequence[Insight], *, empty: bool = False) -> None:
+        self.run_ = committed_run(added=5)
+        self.assets_ = {a.key: a for a in (asset(self.run_.id, n) for n in range(5))}
+        self.insights_ = insights
+        self.brand_ = Brand("nike", None, None if empty else self.run_.id, 5, self.run_, version=1)
+        self.marks_: dict[bytes, Metadata] = {}
+
+    async def brand(self, name: str) -> Brand:
+        return self.brand_
+
+    async def run(self, run_id: UUID) -> Run:
+        return self.run_
+
+    async def insights(self, run_id: UUID) -> Sequence[Insight]:
+        return self.insights_
+
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+        return {key: self.assets_[key] for key in keys if key in self.assets_}
+
+    async def marked(self, run_id: UUID, *, after: bytes | None, limit: int) -> Mapping[bytes, Any]:
+        return self.marks_
+
+
+class Thumbs:
+    """Thumbnails of all but one asset."""
+
+    async def get(self, sha256: bytes, width: int) -> bytes:
+        if sha256[0] % 2:
+            raise NoThumbnail
+        return webp((10, 200, 30))
+
+
+def insights(catalogue_keys: list[str]) -> list[Insight]:
+    groups = [{"kind": "near", "size": 2, "best": catalogue_keys[0], "members": catalogue_keys[:2]}]
+    return [
+        Insight("look", {**LOOK, "outliers": [{"key": catalogue_keys[4], "why": ["its colour"]}]}),
+        Insight(
+            "clusters",
+            {
+                "clusters": [{"size": 3, "label": "red logos", "representatives": catalogue_keys}],
+                "cluster_count": 1,
+                "clustered": 3,
+                "noise": 2,
+            },
+        ),
+        Insight(
+            "duplicates",
+            {
+                "groups": groups,
+                "group_count": 1,
+                "exact_groups": 0,
+                "near_groups": 1,
+                "redundant": 1,
+            },
+        ),
+        Insight("across", ACROSS),
+        Insight("map", None, "TimeoutError: not done"),
+    ]
+
+
+async def test_a_report_shows_what_the_steps_found() -> None:
+    stores = FakeStores([])
+    keys = [key.hex() for key in stores.assets_]
+    stores.insights_ = insights([*keys[:4], keys[4]])
+    stores.marks_ = {bytes.fromhex(keys[0]): {"x": 0.1, "y": -0.5, "cluster": "c"}}
+    report = await make_report(stores, stores, stores, Thumbs(), "nike")  # type: ignore[arg-type]
+    assert set(report.files) == {
+        *("report.md", "report.html", "clusters.png", "duplicates.png", "outliers.png"),
+        *("palette.png", "map.png"),
+    }
+    text = report.files["report.md"].decode()
+    assert "1 clusters hold 3 assets; 2 belong to none." in text
+    assert "red logos | 3 |" in text
+    assert "photograph | 3 | 60%" in text
+    assert "Shapes: 100% square." in text
+    assert (
+        "Against the snapshot before: 2 assets added, 1 removed; the palette moved by 0.12 "
+        "(from black to white is 1); photographs +25%; logos -25%; coherence -0.10." in text
+    )
+    assert "| adidas | 0.91 | 1 |" in text
+    assert "| puma | 0.50 | not looked at |" in text
+    assert "- adidas: <https://a/1>" in text
+    assert "map: TimeoutError: not done" in text
+    html = report.files["report.html"].decode()
+    assert html.count("data:image/png;base64,") == 5
+    assert not re.search(r"(src|href)=\"(?!data:image/png|http|https)", html)
+    assert "pictures could not be shown" in report.problems[0]
+
+
+async def test_nothing_found_is_a_short_report() -> None:
+    report = await make_report(*[FakeStores([])] * 3, Thumbs(), "nike")  # type: ignore[arg-type]
+    assert set(report.files) == {"report.md", "report.html"}
+    with pytest.raises(Conflict, match="no snapshot"):
+        await make_report(*[FakeStores([], empty=True)] * 3, Thumbs(), "nike")  # type: ignore[arg-type]
+
+
+async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
+    async def fail(_: Contents) -> str:
+        raise SummaryFailed("The endpoint answers 500.")
+
+    report = await make_report(*[FakeStores([])] * 3, Thumbs(), "nike", fail)  # type: ignore[arg-type]
+    assert report.problems == ("no summary: The endpoint answers 500.",)
+    assert "report.html" in report.files
+
+
+def hostile_contents() -> Contents:
+    run = committed_run(added=1)
+    one = asset(run.id, 1)
+    evil = Asset(**{**{f: getattr(one, f) for f in one.__slots__}, "url": "http://x/<script>"})
+    return Contents(
+        brand=Brand(HOSTILE, None, run.id, 1, run, version=1),
+        run=run,
+        at=datetime.now(UTC),
+        results={
+            "tags": {"tags": [{"tag": HOSTILE, "count": 1}]},
+            "look": {"palette": []},
+            "clusters": {"cluster_count": 1, "clustered": 1, "noise": 0},
+            "across": {
+                "nearest": [{"brand": HOSTILE, "similarity": 1.0, "lookalikes": 1, "compared": 1}],
+                "lookalikes": [{"brand": HOSTILE, "url": "http://x/> <script>"}],
+                "lookalike_count": 1,
+            },
+        },
+        errors={HOSTILE: HOSTILE},
+        clusters=[Family(HOSTILE, 1, [evil])],
+        outliers=[Outlier(evil, HOSTILE)],
+    )
+
+
+def test_g9_foreign_text_is_text_in_markdown_and_html() -> None:
+    contents = hostile_contents()
+    text = markdown(contents, {}, HOSTILE)
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    inner = [child for token in tokens for child in token.children or []]
+    links = [child.attrs.get("href") for child in inner if child.type == "link_open"]
+    assert all(str(link).startswith("http://x/") for link in links)
+    assert not [child for child in inner if child.type in {"image", "html_inline"}]
+    assert not [token for token in tokens if token.type == "html_block"]
+    html = page(text, HOSTILE, {})
+    assert "<script" not in html
+    assert "javascript:" not in re.sub(r">[^<]*<", "><", html)
+    assert "default-src 'none'" in html
+
+
+def test_pictures_are_drawn_of_what_there_is() -> None:
+    run_id = committed_run().id
+    one, other = asset(run_id, 1), asset(run_id, 2)
+    thumb = Image.open(io.BytesIO(webp((250, 0, 0)))).convert("RGBA")
+    drawn = sheet([Family("red", 2, [one, other])], {one.sha256: thumb}, 3)
+    image = Image.open(io.BytesIO(drawn)).convert("RGB")
+    assert image.getpixel((20 + 80, 20 + 30 + 80)) == (250, 0, 0)
+    colours = Image.open(io.BytesIO(palette(LOOK["palette"]))).convert("RGB")  # type: ignore[arg-type]
+    assert colours.getpixel((600, 50)) == (255, 0, 0)
+    assert colours.getpixel((800, 50)) == (0, 0, 255)
+    points = [Point(0, 0, "c"), Point(1, 1, None), Point(-1, -1, None)]
+    drawn_map = Image.open(io.BytesIO(scatter(points))).convert("RGB")
+    assert drawn_map.getpixel((450, 450)) == colour_of("c")
+    assert colour_of("c") != colour_of("d")

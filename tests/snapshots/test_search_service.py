@@ -1,0 +1,268 @@
+"""The search room on a real database, with real (small) towers: texts, assets, pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support import tiny_clip as towers
+from tests.support.contracts.search_contract import commit_vectors, drawn, index_all, mark
+from triptych.database.session import Database
+from triptych.errors import (
+    AssetNotFound,
+    BadInput,
+    BodyTooLarge,
+    BrandNotFound,
+    NotSearchable,
+    SearchUnavailable,
+)
+from triptych.gather.urls import item_key
+from triptych.model import Run
+from triptych.settings.settings import Settings
+from triptych.snapshots import search_service as room_module
+from triptych.snapshots.search_service import Matches, SearchRoom, Where
+from triptych.snapshots.snapshot_store import AssetFilter
+from triptych.wiring import open_embedder
+from triptych.wiring.search_wiring import open_search
+from triptych.wiring.stores import Stores, postgres_stores
+
+pytestmark = pytest.mark.integration
+
+COLOURS = ["red", "green", "blue", "white"]
+
+
+@pytest.fixture
+async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
+    database = Database(migrated_dsn)
+    yield postgres_stores(database, run_cap_s=3600)
+    await database.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.load(data=tmp_path, embedder=str(towers.clip(tmp_path / "clip")))
+
+
+@pytest.fixture
+async def room(settings: Settings, stores: Stores) -> AsyncIterator[SearchRoom]:
+    async with open_search(settings, stores) as opened:
+        yield opened
+
+
+async def colours(stores: Stores, settings: Settings, brand: str) -> Run:
+    """Commit a brand of four pictures of one colour each, embedded by the towers."""
+    embedder = open_embedder(settings, 1)
+    assert embedder is not None
+    pictures = np.stack([towers.picture(towers.COLOURS[name]) for name in COLOURS])
+    return await commit_vectors(
+        stores, brand, embedder.embed(pictures), model=embedder.model, content=brand
+    )
+
+
+def encoded(colour: tuple[int, int, int], kind: str = "PNG", side: int = 40) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), tuple(255 * part for part in colour)).save(file, kind)
+    return file.getvalue()
+
+
+def names(matches: Matches) -> list[str]:
+    return [COLOURS[int(match.asset.url.removeprefix("https://x/"))] for match in matches.rows]
+
+
+async def test_texts_find_what_shows_them_in_one_brand_and_in_all(
+    room: SearchRoom, stores: Stores, settings: Settings
+) -> None:
+    await colours(stores, settings, "nike")
+    await colours(stores, settings, "puma")
+    for text in ("red", "green", "blue"):
+        found = await room.by_text(text, Where("nike"))
+        assert names(found)[0] == text
+        assert found.exact
+        scores = [match.score for match in found.rows if match.score is not None]
+        assert scores == sorted(scores, reverse=True)
+        assert len(scores) == 4
+        assert scores[0] > 0.9 > scores[-1]
+    early = await room.by_text("red", Where())
+    assert (len(early.rows), early.unindexed) == (0, 2)
+    await index_all(stores)
+    everywhere = await room.by_text("red", Where(limit=2))
+    assert {match.asset.brand for match in everywhere.rows} == {"nike", "puma"}
+    assert names(everywhere) == ["red", "red"]
+    assert everywhere.unindexed == 0
+
+
+async def test_pictures_find_what_looks_like_them(
+    room: SearchRoom, stores: Stores, settings: Settings
+) -> None:
+    await colours(stores, settings, "nike")
+    for kind in ("PNG", "JPEG", "WEBP"):
+        found = await room.by_image(encoded((0, 0, 1), kind), Where("nike", limit=1))
+        assert names(found) == ["blue"]
+        assert found.rows[0].similarity > 0.99
+        assert found.rows[0].score is None
+
+
+async def test_assets_find_what_looks_like_them_but_not_themselves(
+    room: SearchRoom, stores: Stores, settings: Settings
+) -> None:
+    run = await colours(stores, settings, "nike")
+    await colours(stores, settings, "puma")
+    await index_all(stores)
+    key = item_key("https://x/0")
+    assert "red" not in names(await room.by_asset("nike", key, Where("nike")))
+    other = await room.by_asset("nike", key, Where("puma", limit=1), run_id=run.id)
+    assert (other.rows[0].asset.brand, names(other)) == ("puma", ["red"])
+    everywhere = await room.by_asset("nike", key, Where(limit=1))
+    assert everywhere.rows[0].asset.brand == "puma"
+    with pytest.raises(AssetNotFound):
+        await room.by_asset("nike", b"k" * 16, Where())
+
+
+async def test_filters_are_searched_with(
+    room: SearchRoom, stores: Stores, settings: Settings
+) -> None:
+    run = await colours(stores, settings, "nike")
+    await mark(stores, run, ["https://x/1", "https://x/2"], tags=[["shoe"], ["shoe", "hat"]])
+    found = await room.by_text("red", Where("nike", matching=AssetFilter(tag="shoe")))
+    assert sorted(names(found)) == ["blue", "green"]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "x" * 501])
+async def test_texts_that_say_nothing_or_too_much_are_refused(room: SearchRoom, text: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        await room.by_text(text, Where())
+    assert caught.value.field == "text"
+
+
+@pytest.mark.parametrize("limit", [0, -1, 501])
+async def test_limits_are_kept(
+    room: SearchRoom, stores: Stores, settings: Settings, limit: int
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        await room.by_text("red", Where(limit=limit))
+    assert caught.value.field == "limit"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no picture", encoded((1, 0, 0))[:60], b"<svg", b"\x00" * 1000]
+)
+async def test_g9_what_is_no_picture_is_refused(room: SearchRoom, body: bytes) -> None:
+    with pytest.raises(BadInput, match="cannot be decoded") as caught:
+        await room.by_image(body, Where())
+    assert caught.value.field == "image"
+
+
+async def test_g8_too_large_a_picture_is_refused(
+    room: SearchRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_module, "IMAGE_MAX_BYTES", 10)
+    with pytest.raises(BodyTooLarge, match="at most 10 bytes"):
+        await room.by_image(encoded((1, 0, 0)), Where())
+
+
+async def test_what_cannot_be_compared_says_why(
+    room: SearchRoom, stores: Stores, settings: Settings
+) -> None:
+    with pytest.raises(BrandNotFound):
+        await room.by_text("red", Where("nike"))
+    await commit_vectors(stores, "nike", drawn(3, 1), model="older")
+    with pytest.raises(NotSearchable, match="'nike' is embedded by older, and this was by vision_"):
+        await room.by_text("red", Where("nike"))
+    await index_all(stores)
+    with pytest.raises(NotSearchable, match="Everything is embedded by older"):
+        await room.by_image(encoded((1, 0, 0)), Where())
+    await commit_vectors(stores, "bare", [None])
+    with pytest.raises(NotSearchable, match="has no embedding"):
+        await room.by_asset("bare", item_key("https://x/0"), Where())
+    assert not (await room.by_text("red", Where("bare"))).rows
+    await stores.runs.open_run(
+        "new",
+        run_id=uuid4(),
+        kind=(await stores.runs.runs("nike", limit=1))[0].kind,
+        source=None,
+        policy=(await stores.runs.runs("nike", limit=1))[0].policy,
+        owe_gather=False,
+    )
+    with pytest.raises(NotSearchable, match="no snapshot yet"):
+        await room.by_text("red", Where("new"))
+
+
+async def test_without_a_model_only_assets_are_searched_by(
+    stores: Stores, settings: Settings, tmp_path: Path
+) -> None:
+    await commit_vectors(stores, "nike", drawn(3, 1))
+    without = Settings.load(data=tmp_path, embedder="none")
+    async with open_search(without, stores) as room:
+        with pytest.raises(NotSearchable, match="no text encoder"):
+            await room.by_text("red", Where())
+        with pytest.raises(NotSearchable, match="no embedder"):
+            await room.by_image(encoded((1, 0, 0)), Where())
+        found = await room.by_asset("nike", item_key("https://x/1"), Where("nike"))
+    assert len(found.rows) == 2
+
+
+class Mad:
+    """An encoder that gives what is no direction."""
+
+    image_model = "m"
+    dimension = 8
+
+    def __init__(self, vector: np.ndarray) -> None:
+        self.vector = vector
+
+    def encode(self, _texts: Any) -> np.ndarray:
+        return self.vector[None]
+
+
+@pytest.mark.parametrize(
+    ("vector", "problem"),
+    [
+        (np.full(8, np.nan), "not of 8 finite"),
+        (np.full(8, np.inf), "not of 8 finite"),
+        (np.ones(7), "not of 8 finite"),
+        (np.zeros(8), "no direction"),
+    ],
+)
+async def test_vectors_that_point_nowhere_are_refused(
+    room: SearchRoom, monkeypatch: pytest.MonkeyPatch, vector: np.ndarray, problem: str
+) -> None:
+    monkeypatch.setattr(
+        room,
+        "_models",
+        room_module.Models(lambda: None, lambda: Mad(vector)),  # type: ignore[arg-type,return-value]
+    )
+    with pytest.raises(BadInput, match=problem) as caught:
+        await room.by_text("red", Where())
+    assert caught.value.field == "vector"
+
+
+async def test_g8_a_search_ends_at_its_deadline_and_a_crowd_is_refused(
+    room: SearchRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading = threading.Event()
+
+    def load() -> None:
+        loading.wait(30)
+
+    monkeypatch.setattr(room, "_models", room_module.Models(lambda: None, load))
+    monkeypatch.setattr(room, "_deadline_s", 0.05)
+    monkeypatch.setattr(room_module, "WAITING_MAX", 3)
+    answers = await asyncio.gather(
+        *(room.by_text("red", Where()) for _ in range(5)), return_exceptions=True
+    )
+    loading.set()
+    told = sorted(str(answer) for answer in answers)
+    assert all(isinstance(answer, SearchUnavailable) for answer in answers)
+    assert [text[:20] for text in told] == [
+        *["The search took long"] * 3,
+        *["Too many searches at"] * 2,
+    ]

@@ -1,0 +1,99 @@
+"""Every store keeps the same promise: content under its hash, once, whole."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from triptych.errors import SettingsError, StoreUnavailable
+from triptych.objects import ObjectStore, object_key, open_store
+
+pytestmark = pytest.mark.integration
+
+BODY = b"content"
+SHA256 = hashlib.sha256(BODY).digest()
+
+
+@pytest.fixture(params=["file:", "memory:", "s3:"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "s3:":
+        return open_store(request.getfixturevalue("bucket"), tmp_path)
+    return open_store(request.param, tmp_path / "objects")
+
+
+async def test_what_is_put_is_there(store: ObjectStore) -> None:
+    key = await store.put(BODY, SHA256, "image/png")
+    assert key == object_key(SHA256) == f"sha256/ed/{SHA256.hex()}"
+    assert await store.get(key) == BODY
+    assert await store.exists(key)
+    assert not await store.exists(object_key(bytes(32)))
+
+
+async def test_g6_putting_again_changes_nothing(store: ObjectStore) -> None:
+    key = await store.put(BODY, SHA256, "image/png")
+    assert await store.put(b"another body", SHA256, "image/png") == key
+    assert await store.get(key) == BODY
+
+
+async def test_g6_many_at_once_leave_one_whole_object(store: ObjectStore) -> None:
+    body = bytes(range(256)) * 4096
+    digest = hashlib.sha256(body).digest()
+    keys = await asyncio.gather(*(store.put(body, digest, "image/png") for _ in range(20)))
+    assert len(set(keys)) == 1
+    assert await store.get(keys[0]) == body
+
+
+async def test_check_passes_twice(store: ObjectStore) -> None:
+    await store.check()
+    await store.check()
+
+
+async def test_what_is_deleted_is_gone_and_gone_ones_are_no_error(store: ObjectStore) -> None:
+    keys = [
+        await store.put(body, hashlib.sha256(body).digest(), "image/png") for body in (b"a", b"b")
+    ]
+    await store.delete([object_key(bytes(32)), *keys])
+    assert [await store.find(key) for key in keys] == [None, None]
+    await store.delete(keys)
+
+
+async def test_a_part_is_read(store: ObjectStore) -> None:
+    key = await store.put(BODY, SHA256, "image/png")
+    assert await store.get_range(key, 2, 5) == BODY[2:5]
+
+
+async def test_a_file_written_piece_by_piece_is_an_object(store: ObjectStore) -> None:
+    written = store.open_file("exports/x/large")
+    for _ in range(5):
+        written.write(b"x" * 5_000_000)
+    written.close()
+    assert len(await store.get("exports/x/large")) == 25_000_000
+    await store.delete_under("exports/x/")
+    assert not await store.exists("exports/x/large")
+
+
+async def test_a_missing_object_is_told(store: ObjectStore) -> None:
+    with pytest.raises(StoreUnavailable, match="TRIPTYCH_STORE_URL"):
+        await store.get(object_key(bytes(32)))
+
+
+async def test_a_folder_given_by_url_is_used(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/my%20objects", tmp_path / "elsewhere")
+    await store.put(BODY, SHA256, "image/png")
+    assert (tmp_path / "my objects" / object_key(SHA256)).read_bytes() == BODY
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_place_that_cannot_be_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="cannot be used") as error:
+        open_store(f"file://{tmp_path}/file", tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_url_that_names_no_store_is_a_wrong_setting(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="TRIPTYCH_STORE_URL"):
+        open_store("ftp://somewhere", tmp_path)

@@ -1,0 +1,367 @@
+"""The whole spine in one process: real database, queues, HTTP, images, embedder, objects."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+import triptych
+from tests.support.tiny_clip import DIMENSION, clip, describe
+from tests.support.workers import picture, write_manifest
+from triptych.errors import BadInput, InvalidBrand
+from triptych.media.decode import Decoded
+from triptych.media.decoders import Decoders
+from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
+from triptych.model import AiState, Asset, Run, RunKind, RunState
+from triptych.objects import open_store
+from triptych.settings.settings import Settings
+from triptych.snapshots.search_store import Nearest
+from triptych.wiring.local import Local, open_local
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 120.0
+LOOPBACK = "127.0.0.0/8"
+
+
+class Site:
+    """An image server that a test can change while it runs."""
+
+    def __init__(self) -> None:
+        self.base = ""
+        self.seed = 0
+        self.hits = 0
+        self.gone: set[int] = set()
+        self.failing: dict[int, int] = {}
+        self.instead: dict[int, bytes] = {}
+        self.gate: asyncio.Event | None = None
+
+    async def get(self, request: web.Request) -> web.Response:
+        number = int(request.match_info["number"])
+        self.hits += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if number in self.gone:
+            raise web.HTTPNotFound
+        if self.failing.get(number, 0):
+            self.failing[number] -= 1
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "0"})
+        body = self.instead.get(number) or picture(self.seed + number)
+        return web.Response(body=body, content_type="image/png")
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    site = Site()
+    app = web.Application()
+    app.router.add_get("/{brand}/{number}.png", site.get)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    site.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield site
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def local_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
+    knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, **settings}
+    loaded = Settings.load(data=folder / "data", fetch_allow=LOOPBACK, **knobs)
+    async with open_local(loaded) as local:
+        yield local
+
+
+async def ended(local: Local, run_id: UUID) -> Run:
+    return await asyncio.wait_for(local.wait(run_id), PATIENCE_S)
+
+
+async def ai_phases(local: Local, run: Run) -> int:
+    """Return how many times the run's AI phase was done."""
+    events = await local.stores.runs.timeline(run.id, after=0, limit=1000)
+    return [event.kind for event in events].count("ai_done")
+
+
+async def newest(local: Local, brand: str, kind: RunKind, state: RunState) -> Run:
+    """Wait until the brand's newest run is of that kind and state."""
+    async with local.stores.changes.changes() as changed, asyncio.timeout(PATIENCE_S):
+        while True:
+            runs = await local.stores.runs.runs(brand, limit=1)
+            if runs and (runs[0].kind, runs[0].state) == (kind, state):
+                return runs[0]
+            await anext(changed)
+
+
+async def snapshot(local: Local, brand: str) -> list[Asset]:
+    found = await local.stores.brands.brand(brand)
+    assert found.current_run is not None
+    return list(await local.stores.snapshots.assets(found.current_run, after=None, limit=1000))
+
+
+async def test_one_call_from_python_takes_a_brand_through_all_phases(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 12)
+    run = await triptych.run("nike", source=source, data=tmp_path / "data", fetch_allow=LOOPBACK)
+    assert (run.state, run.added, run.ai_state) == (RunState.COMMITTED, 12, AiState.DONE)
+    async with local_at(tmp_path) as local:
+        assets = await snapshot(local, "nike")
+        store = open_store("file:", tmp_path / "data" / "objects")
+        for asset in assets:
+            number = int(asset.metadata["position"])
+            assert await store.get(asset.object_key) == picture(number)
+            assert (asset.width, asset.height, asset.media_type) == (48, 48, "image/png")
+            assert asset.embedding is not None
+            assert asset.embedding.shape == (1280,)
+            assert float(asset.embedding @ asset.embedding) == pytest.approx(1, abs=1e-2)
+        kinds = {insight.kind for insight in await local.stores.snapshots.insights(run.id)}
+        assert kinds == {"across", "clusters", "duplicates", "look", "map", "tags"}
+
+
+async def test_pictures_are_stored_as_they_are_where_nothing_is_decoded(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 12)
+    async with local_at(tmp_path, decode=False) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        assert (run.state, run.added) == (RunState.COMMITTED, 12)
+        assets = await snapshot(local, "nike")
+        store = open_store("file:", tmp_path / "data" / "objects")
+        for asset in assets:
+            assert await store.get(asset.object_key) == picture(int(asset.metadata["position"]))
+            assert (asset.media_type, asset.phash, asset.embedding) == ("image/png", None, None)
+    async with local_at(tmp_path) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        assert (run.state, run.kept) == (RunState.COMMITTED, 12)
+        for asset in await snapshot(local, "nike"):
+            assert (asset.width, asset.height) == (48, 48)
+            assert asset.phash is not None
+
+
+async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    model = str(clip(tmp_path / "clip"))
+    async with local_at(tmp_path, embedder=model) as local:
+        await ended(local, (await local.submit("nike", source=source)).id)
+        asset = (await snapshot(local, "nike"))[0]
+        assert asset.embedding is not None
+        assert asset.model is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while await local.stores.search.unindexed_brands():
+                await asyncio.sleep(0.05)
+        vector = asset.embedding / float(np.linalg.norm(asset.embedding))
+        found = await local.stores.search.nearest_anywhere(
+            Nearest(asset.model, vector, 10, PATIENCE_S)
+        )
+    assert len(found.rows) == 6
+    assert found.rows[0].similarity > 0.99
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_other_media_are_kept_by_setting(site: Site, tmp_path: Path, kept: bool) -> None:
+    site.instead = {1: b"%PDF-1.7\n" + b"\0" * 100, 2: b"<html>not media</html>"}
+    source = write_manifest(tmp_path, site.base, "nike", 4)
+    async with local_at(tmp_path, other_media=kept, tolerated_failures=1.0) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        assets = {asset.url: asset for asset in await snapshot(local, "nike")}
+        insights = await local.stores.snapshots.insights(run.id)
+    assert run.reasons == {"not_an_image": 1 if kept else 2}
+    pdf = assets.get(f"{site.base}/nike/1.png")
+    assert (pdf is not None and pdf.media_type == "application/pdf" and pdf.phash is None) is kept
+    assert {insight.error for insight in insights} == {None}
+
+
+async def test_g6_unchanged_content_is_kept_and_changed_content_replaced(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 8)
+    async with local_at(tmp_path, embedder="bundled") as local:
+        first = await ended(local, (await local.submit("nike", source=source)).id)
+        before = {asset.url: asset for asset in await snapshot(local, "nike")}
+        second = await ended(local, (await local.submit("nike")).id)
+        site.seed = 100
+        third = await ended(local, (await local.submit("nike")).id)
+        after = {asset.url: asset for asset in await snapshot(local, "nike")}
+    assert (first.added, second.kept, third.changed) == (8, 8, 8)
+    assert before.keys() == after.keys()
+    assert all(before[url].sha256 != after[url].sha256 for url in before)
+
+
+async def test_another_model_embeds_everything_again_and_nothing_is_mixed(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    path = clip(tmp_path / "model")
+    found: list[dict[str, Asset]] = []
+    for mean in ([0.0, 0.0, 0.0], [0.5, 0.5, 0.5]):
+        describe(path, mean=mean)
+        async with local_at(tmp_path, embedder=str(path)) as local:
+            run = await ended(local, (await local.submit("nike", source=source)).id)
+            assert run.state is RunState.COMMITTED
+            found.append({asset.url: asset for asset in await snapshot(local, "nike")})
+    before, after = found
+    assert {asset.model for asset in before.values()} & {a.model for a in after.values()} == set()
+    assert [len({asset.model for asset in each.values()}) for each in found] == [1, 1]
+    for url, asset in after.items():
+        assert asset.sha256 == before[url].sha256
+        assert asset.embedding is not None
+        assert asset.embedding.shape == (DIMENSION,)
+
+
+async def test_g3_transient_failures_are_tried_again_and_permanent_ones_are_not(
+    site: Site, tmp_path: Path
+) -> None:
+    site.failing = {1: 2, 2: 99}
+    site.gone = {3}
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    async with local_at(tmp_path, max_attempts=3) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        groups = await local.stores.runs.failures(run.id, examples=5)
+    assert (run.state, run.done) == (RunState.COMMITTED, 4)
+    assert {group.reason: group.count for group in groups} == {"not_found": 1, "server_error": 1}
+    assert site.hits == 3 + 3 + 3 + 1, "three good ones, 2+1, three attempts, one 404"
+
+
+async def test_g3_an_object_that_cannot_be_stored_fails_its_item(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 3)
+    async with local_at(tmp_path, max_attempts=2) as local:
+        # A file where this picture's folder would have to be.
+        shelf = tmp_path / "data" / "objects" / "sha256"
+        shelf.mkdir(exist_ok=True)
+        (shelf / hashlib.sha256(picture(1)).hexdigest()[:2]).write_text("in the way")
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+    assert (run.state, run.done, run.reasons) == (RunState.COMMITTED, 2, {"store_failed": 1})
+
+
+async def test_g3_a_defect_of_ours_fails_its_item_and_no_other(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 3)
+    decode = Decoders.decode
+
+    def defective(decoders: Decoders, body: bytes, *, size: int, max_pixels: int) -> Decoded:
+        if body == picture(1):
+            raise ZeroDivisionError
+        return decode(decoders, body, size=size, max_pixels=max_pixels)
+
+    monkeypatch.setattr(Decoders, "decode", defective)
+    async with local_at(tmp_path, max_attempts=2) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        (group,) = await local.stores.runs.failures(run.id, examples=5)
+    assert (run.state, run.done, run.reasons) == (RunState.COMMITTED, 2, {"internal": 1})
+    assert "ZeroDivisionError" in str(group)
+
+
+async def test_redrive_tries_only_what_failed(site: Site, tmp_path: Path) -> None:
+    site.gone = {0, 1}
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    async with local_at(tmp_path) as local:
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+        site.gone, hits = set(), site.hits
+        redriven = await local.registry.redrive(run.id)
+        again = await ended(local, redriven.id)
+        assert site.hits - hits == 2
+        assert (again.state, again.added, again.kept) == (RunState.COMMITTED, 2, 4)
+        assert len(await snapshot(local, "nike")) == 6
+
+
+async def test_g1_cancel_in_the_middle_leaves_the_snapshot(site: Site, tmp_path: Path) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    async with local_at(tmp_path) as local:
+        first = await ended(local, (await local.submit("nike", source=source)).id)
+        site.gate = asyncio.Event()
+        second = await local.submit("nike")
+        async for state in local.watch(second.id):
+            if state.sealed:
+                break
+        cancelled = await local.registry.cancel(second.id)
+        site.gate.set()
+        assert cancelled.state is RunState.CANCELLED
+        assert (await local.stores.brands.brand("nike")).current_run == first.id
+
+
+async def test_strangers_write_the_three_bodies_and_nothing_else(
+    site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 4)
+    async with local_at(tmp_path, source=source) as local:
+        await local.queue.send(GATHER_QUEUE, [Message({"brand": "nike"})])
+        full = await newest(local, "nike", RunKind.FULL, RunState.COMMITTED)
+        await ended(local, full.id)
+
+        bodies = [
+            {"brand": "nike", "url": f"{site.base}/nike/{n}.png", "metadata": {"n": n}}
+            for n in (50, 51, 50)
+        ]
+        await local.queue.send(URL_QUEUE, [Message(body) for body in bodies])
+        added = await newest(local, "nike", RunKind.ADD, RunState.COMMITTED)
+        assert (added.added, added.kept, added.removed) == (2, 4, 0)
+        done = await ended(local, added.id)
+
+        await local.queue.send(AI_QUEUE, [Message({"brand": "nike"})])
+        async with local.stores.changes.changes() as changed, asyncio.timeout(PATIENCE_S):
+            while await ai_phases(local, done) < 2:
+                await anext(changed)
+
+
+async def test_g4_invalid_messages_are_dead_letters_with_their_reason(
+    site: Site, tmp_path: Path
+) -> None:
+    bad = {
+        GATHER_QUEUE: {"brand": "a/b"},
+        URL_QUEUE: {"brand": "nike", "url": 7, "metadata": {}},
+        AI_QUEUE: {"brand": "nike", "extra": True},
+    }
+    async with local_at(tmp_path) as local, asyncio.timeout(PATIENCE_S):
+        for queue, body in bad.items():
+            await local.queue.send(queue, [Message(body)])
+        while len(letters := await local.stores.dead_letters.dead_letters(limit=10)) < len(bad):
+            await asyncio.sleep(0.05)
+    reasons = {letter.queue: letter.reason for _, letter in letters}
+    assert reasons[GATHER_QUEUE].startswith("brand: ")
+    assert reasons[URL_QUEUE].startswith("url: ")
+    assert reasons[AI_QUEUE].startswith("extra: ")
+    assert {letter.queue: letter.body for _, letter in letters} == bad
+
+
+async def test_a_source_that_is_not_there_fails_the_run_with_its_reason(tmp_path: Path) -> None:
+    async with local_at(tmp_path) as local:
+        run = await ended(local, (await local.submit("nike", source="manifest:/nowhere.csv")).id)
+        assert run.state is RunState.FAILED
+        assert run.reason == (
+            "source_refused: There is no file /nowhere.csv. Check the path behind manifest:."
+        )
+        unnamed = await ended(local, (await local.submit("adidas")).id)
+        assert "has no source" in (unnamed.reason or "")
+
+
+async def test_wrong_input_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="TRIPTYCH_SOURCE"):
+        await triptych.run("nike", source="urls.csv", data=tmp_path)
+    async with local_at(tmp_path) as local:
+        with pytest.raises(InvalidBrand, match="slash"):
+            await local.submit("a/b")
+
+
+async def test_metadata_too_large_for_a_message_stays_on_the_item(
+    site: Site, tmp_path: Path
+) -> None:
+    note = "x" * 100_000
+    path = tmp_path / "urls.jsonl"
+    path.write_text(f'{{"url": "{site.base}/nike/1.png", "note": "{note}"}}\n')
+    async with local_at(tmp_path) as local:
+        run = await ended(local, (await local.submit("nike", source=f"manifest:{path}")).id)
+        assert run.state is RunState.COMMITTED
+        (asset,) = await snapshot(local, "nike")
+        assert asset.metadata["note"] == note

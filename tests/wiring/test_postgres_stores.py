@@ -1,0 +1,149 @@
+"""Postgres keeps the contract of the port Stores, and what is Postgres' own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.contracts.ai_contract import InsightsContract
+from tests.support.contracts.pages_contract import ApiContract
+from tests.support.contracts.retention_contract import RetentionContract
+from tests.support.contracts.search_contract import (
+    SearchContract,
+    commit_vectors,
+    drawn,
+    index_all,
+    nearest,
+    urls,
+)
+from tests.support.contracts.stores_contract import CatalogueContract, open_run
+from triptych.database.migrate import migrate, migrations
+from triptych.database.session import Database
+from triptych.errors import DatabaseUnavailable
+from triptych.wiring.stores import Stores, postgres_stores
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 30.0
+
+
+class Crash(BaseException):
+    """Takes the place of SIGKILL."""
+
+
+@pytest.fixture
+async def database(migrated_dsn: str) -> AsyncIterator[Database]:
+    opened = Database(migrated_dsn)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def stores(database: Database) -> Stores:
+    return postgres_stores(database, run_cap_s=3600)
+
+
+class TestPostgresStores(CatalogueContract):
+    async def test_wrong_counters_are_repaired_from_the_rows(
+        self, stores: Stores, database: Database
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        await database.fetch("update runs set expected = 9, done = 9, sealed = true")
+        run = await stores.runs.commit(run_id)
+        assert (run.expected, run.done, run.added) == (0, 0, 0)
+
+    async def test_g7_a_listener_catches_up_after_its_connection_is_cut(
+        self, stores: Stores, database: Database
+    ) -> None:
+        async with stores.changes.changes() as changed:
+            await database.fetch(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name = 'triptych-listen' and datname = current_database()"
+            )
+            run_id = (await open_run(stores)).run.id
+            assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
+
+
+class TestPostgresRetention(RetentionContract):
+    """Nothing of Postgres' own."""
+
+
+class TestPostgresForTheAiPhase(InsightsContract):
+    """Nothing of Postgres' own."""
+
+
+class TestPostgresForTheApi(ApiContract):
+    pass
+
+
+class TestPostgresSearch(SearchContract):
+    @pytest.mark.parametrize(
+        "point", ["index_page", "unindex_page", "note_indexed", "commit", "committed"]
+    )
+    async def test_g4_an_indexer_killed_anywhere_leaves_what_the_next_goes_on_from(
+        self, stores: Stores, migrated_dsn: str, point: str
+    ) -> None:
+        vectors = drawn(20, 1)
+        await commit_vectors(stores, "nike", vectors)
+        await stores.search.index_some(limit=6)
+
+        def crash(reached: str) -> None:
+            if reached == point:
+                raise Crash
+
+        dying = Database(migrated_dsn, hook=crash)
+        try:
+            with pytest.raises(Crash):
+                await postgres_stores(dying, run_cap_s=3600).search.index_some(limit=6)
+        finally:
+            await dying.close()
+        assert await stores.search.unindexed_brands() == 1
+        await index_all(stores, limit=6)
+        found = await stores.search.nearest_anywhere(nearest(vectors[0], 100))
+        assert sorted(map(int, urls(found))) == list(range(20))
+
+    async def test_long_embeddings_are_searched_without_an_index(self, stores: Stores) -> None:
+        await commit_vectors(stores, "nike", drawn(5, 1, dimension=4100))
+        await index_all(stores)
+        found = await stores.search.nearest_anywhere(nearest(drawn(5, 1, dimension=4100)[2], 1))
+        assert (urls(found), found.exact) == (["2"], True)
+
+    async def test_the_walk_finds_nearly_all_that_looking_at_everything_finds(
+        self, stores: Stores, database: Database
+    ) -> None:
+        vectors = drawn(3000, 1, dimension=16)
+        run = await commit_vectors(stores, "nike", vectors)
+        await index_all(stores, limit=1000)
+        await database.fetch("analyze")
+        found = 0
+        for wanted in drawn(20, 2, dimension=16):
+            exact = urls(await stores.search.nearest_in(run.id, nearest(wanted, 10)))
+            walked = await stores.search.nearest_anywhere(nearest(wanted, 10))
+            found += len(set(exact) & set(urls(walked)))
+        assert found >= 0.95 * 200
+
+
+async def test_migrations_are_applied_once_by_whoever_comes_first(fresh_dsn: str) -> None:
+    databases = [Database(fresh_dsn) for _ in range(3)]
+    try:
+        applied = await asyncio.gather(*(migrate(database) for database in databases))
+        assert sorted(map(len, applied)) == [0, 0, len(migrations())]
+    finally:
+        for database in databases:
+            await database.close()
+
+
+async def test_check_tells_an_empty_and_a_newer_schema(fresh_dsn: str) -> None:
+    database = Database(fresh_dsn)
+    stores = postgres_stores(database, run_cap_s=1)
+    try:
+        with pytest.raises(DatabaseUnavailable, match=r"lacks 0001_catalogue.*triptych migrate"):
+            await stores.check()
+        await migrate(database)
+        await database.fetch("insert into schema_migrations values ('9999_future')")
+        with pytest.raises(DatabaseUnavailable, match=r"newer than this Triptych \(9999_future\)"):
+            await stores.check()
+    finally:
+        await stores.close()
