@@ -56,7 +56,7 @@ class Crowd:
         self._counts: Counter[int] = Counter()
         self._grew = asyncio.Event()
 
-    def take(self, version: int) -> None:
+    def run_step(self, version: int) -> None:
         """Count a client that has a version."""
         self._counts[version] += 1
         if self._counts[version] >= len(self.subscribers):
@@ -156,7 +156,7 @@ class Subscriber(asyncio.Protocol):
         version = int(found[1])
         if version not in self.came:
             self.came[version] = time.monotonic()
-            self._crowd.take(version)
+            self._crowd.run_step(version)
         self.final = self.final or b'"final":true' in payload[:300]
         if not self.first.done():
             self.first.set_result(None)

@@ -49,7 +49,7 @@ async def embedded(data: Path, source: str, console: Console) -> AsyncIterator[S
         async with open_local(settings) as local, _served(local, listening):
             # Killed, it would leave a database on a folder that the next demo deletes.
             guard.watch(_postmaster(settings.data), signal.SIGINT)
-            yield Stage(LocalDesk(settings, local.parts), (settings, local))
+            yield Stage(LocalDesk(settings, local.services), (settings, local))
 
 
 def _postmaster(data: Path) -> int:
@@ -69,7 +69,7 @@ def _listen(settings: Settings) -> socket.socket:
 async def _served(local: Local, listening: socket.socket) -> AsyncIterator[None]:
     """Serve the API and the dashboard meanwhile."""
     stop = asyncio.Event()
-    async with open_web(local.parts) as app:
+    async with open_web(local.services) as app:
         serving = asyncio.create_task(
             serve(app, listening, stop, drain_s=DRAIN_S, **server_options())
         )

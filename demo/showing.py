@@ -16,7 +16,7 @@ from triptych.model import Asset
 from triptych.settings.settings import Settings
 from triptych.snapshots.reports.report import make_report
 from triptych.snapshots.search_service import Where
-from triptych.wiring import open_thumbnails
+from triptych.wiring.components import open_thumbnails
 from triptych.wiring.local import Local
 
 QUERIES = ("bananas", "a pig", "crab")

@@ -19,12 +19,12 @@ from triptych.cli.frame import configure_logs
 from triptych.cli.up import keep_what_is_here
 from triptych.model import RunState
 from triptych.settings.settings import Settings
-from triptych.wiring import connect, open_worker, own_database
-from triptych.wiring.database import Parts
+from triptych.wiring.database import Services, connect, own_database
+from triptych.wiring.worker_wiring import open_worker
 from triptych.workers.worker import Phase
 
 
-async def committed(parts: Parts, order: dict[str, Any]) -> None:
+async def committed(parts: Services, order: dict[str, Any]) -> None:
     """Take an order's brand to its commit."""
     async with parts.stores.changes.changes() as changed:
         opened = await parts.registry.open(order["brand"], source=order["source"])
@@ -37,7 +37,7 @@ async def committed(parts: Parts, order: dict[str, Any]) -> None:
 
 
 @asynccontextmanager
-async def ready(track: Track) -> AsyncIterator[Parts]:
+async def ready(track: Track) -> AsyncIterator[Services]:
     """Have a worker and its database run, and say so; gathers and acquires until the end."""
     configure_logs(debug=False)
     folder = Path(track.arguments["folder"])

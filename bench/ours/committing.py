@@ -18,7 +18,7 @@ from triptych.database.session import Database
 from triptych.gather.urls import item_key
 from triptych.model import ItemResult, NewItem, Policy, RunKind, RunState, Staged
 from triptych.settings.settings import Settings
-from triptych.wiring import connect, own_database
+from triptych.wiring.database import connect, own_database
 from triptych.wiring.stores import Stores
 
 PAGE = 1000
@@ -72,7 +72,7 @@ async def prepare(stores: Stores, database: Database, rows: Rows) -> UUID:
         kind=RunKind.FULL,
         source=None,
         policy=POLICY,
-        owe_gather=False,
+        enqueue_gather_message=False,
     )
     for start in range(0, len(rows.items), PAGE):
         page = rows.items[start : start + PAGE]

@@ -19,8 +19,7 @@ from bench.track import Track
 from triptych.cli.frame import configure_logs
 from triptych.model import RunState
 from triptych.settings.settings import Settings
-from triptych.wiring import connect, own_database
-from triptych.wiring.database import Parts
+from triptych.wiring.database import Services, connect, own_database
 
 KILLED_AT = 0.4
 """Share of the work after which a worker is killed."""
@@ -53,7 +52,7 @@ class Workers:
             await process.wait()
 
 
-async def fan_in(parts: Parts, folder: Path, order: dict[str, Any], workers: Workers) -> None:
+async def fan_in(parts: Services, folder: Path, order: dict[str, Any], workers: Workers) -> None:
     """Take an order's URLs to their commit; kill a worker on the way if they take time."""
     urls = folder / f"{order['run']}.csv"
     lines = [f"https://bench.example/{number}" for number in range(order["items"])]

@@ -20,7 +20,7 @@ from bench.spending import memory_bytes
 from bench.track import Track
 from triptych.cli.frame import configure_logs
 from triptych.settings.settings import Settings
-from triptych.wiring import connect, own_database
+from triptych.wiring.database import connect, own_database
 
 SAMPLE_S = 0.5
 START_S = 120.0

@@ -17,7 +17,7 @@ from bench.track import Track
 from triptych.cli.frame import configure_logs
 from triptych.model import Policy, RunKind
 from triptych.settings.settings import Settings
-from triptych.wiring import connect, own_database
+from triptych.wiring.database import connect, own_database
 from triptych.wiring.stores import Stores
 
 PATIENCE_S = 60.0
@@ -54,7 +54,7 @@ async def open_run(stores: Stores) -> UUID:
         kind=RunKind.FULL,
         source="manifest:x",
         policy=policy,
-        owe_gather=False,
+        enqueue_gather_message=False,
     )
     return opened.run.id
 

@@ -22,7 +22,7 @@ from triptych.cli.frame import configure_logs
 from triptych.database.session import Database, Transaction
 from triptych.settings.settings import Settings
 from triptych.snapshots.asset_ids import asset_id
-from triptych.wiring import own_database
+from triptych.wiring.database import own_database
 
 DIMENSION = 512
 VECTORS = 1000

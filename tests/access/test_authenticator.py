@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import pytest
 
 from triptych.access.access_store import ApiKey, Scope
-from triptych.access.host_policy import Sites, is_loopback
+from triptych.access.host_policy import HostPolicy, is_loopback
 from triptych.access.identity import check_key_name, digest, new_token
-from triptych.access.key_cache import KeyRing
-from triptych.access.rate_limiter import BUCKETS_MAX, Rates
+from triptych.access.key_cache import ApiKeyCache
+from triptych.access.rate_limiter import BUCKETS_MAX, RateLimiter
 from triptych.errors import BadInput, HostRefused, OriginRefused, TooManyRequests
 
-LOCAL = Sites([], [], any_host=False)
-NAMED = Sites(["Triptych.example"], ["https://Dash.example/"], any_host=False)
+LOCAL = HostPolicy([], [], any_host=False)
+NAMED = HostPolicy(["Triptych.example"], ["https://Dash.example/"], any_host=False)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_other_hosts_are_refused(host: str | None) -> None:
 
 def test_names_that_are_set_are_let_in_and_with_keys_any_is() -> None:
     NAMED.check_host("triptych.example:443")
-    Sites([], [], any_host=True).check_host("10.0.0.7:8321")
+    HostPolicy([], [], any_host=True).check_host("10.0.0.7:8321")
     with pytest.raises(HostRefused):
-        Sites([], [], any_host=True).check_host("")
+        HostPolicy([], [], any_host=True).check_host("")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_loopback_is_told_from_the_rest(address: str, loopback: bool) -> None:
 
 def test_a_rate_lets_a_burst_through_and_then_its_pace() -> None:
     now = [0.0]
-    rates = Rates(2, 3, clock=lambda: now[0])
+    rates = RateLimiter(2, 3, clock=lambda: now[0])
     for _ in range(3):
         rates.take("a")
     with pytest.raises(TooManyRequests) as refused:
@@ -112,7 +112,7 @@ def test_a_rate_lets_a_burst_through_and_then_its_pace() -> None:
 
 
 def test_g8_rates_remember_a_bounded_number() -> None:
-    rates = Rates(1, 1)
+    rates = RateLimiter(1, 1)
     for number in range(BUCKETS_MAX + 10):
         rates.take(str(number))
     assert len(rates._buckets) == BUCKETS_MAX
@@ -142,7 +142,7 @@ class Table:
 
 async def test_g8_a_flood_of_wrong_keys_reads_the_table_once_a_second() -> None:
     table, now = Table(), [0.0]
-    ring = KeyRing(table, clock=lambda: now[0])  # type: ignore[arg-type]
+    ring = ApiKeyCache(table, clock=lambda: now[0])  # type: ignore[arg-type]
     for _ in range(1000):
         assert await ring.find("trk_wrong") is None
     assert table.reads == 1

@@ -18,7 +18,7 @@ import pytest
 from tests.support.snapshots import asset, committed_run
 from triptych.ai import step_results as answers
 from triptych.ai.ai_store import AssetVectors, Marks, Published
-from triptych.ai.context import Found, Vectors
+from triptych.ai.context import StepResult, Vectors
 from triptych.ai.phase import AiPhase
 from triptych.ai.step import Snapshot, Step
 from triptych.ai.steps.clusters.clusters import CLUSTERS
@@ -255,7 +255,7 @@ async def test_a_step_that_takes_too_long_is_recorded_and_loses_no_other() -> No
 
 
 def marking(**marks: Any) -> Step:
-    return Step("marking", 1, lambda _: Found({}, marks))
+    return Step("marking", 1, lambda _: StepResult({}, marks))
 
 
 async def marked(*steps: Step) -> tuple[FakeStores, dict[str, str | None]]:
@@ -266,7 +266,7 @@ async def marked(*steps: Step) -> tuple[FakeStores, dict[str, str | None]]:
 
 async def test_marks_and_vectors_of_all_steps_are_published_together() -> None:
     space = Vectors("space", np.array([0, 2]), np.eye(2, 4, dtype=np.float16))
-    vectors = Step("vectors", 1, lambda _: Found({"a": 1}, {}, space))
+    vectors = Step("vectors", 1, lambda _: StepResult({"a": 1}, {}, space))
     marks = marking(tags=[["shoe"], None, []], x=np.array([0.5, 1, 2]), mine=[{"a": 1}, None, 2])
     stores, errors = await marked(marks, vectors, returning({}))
     assert set(errors.values()) == {None}
@@ -302,7 +302,7 @@ async def test_marks_that_cannot_be_kept_fail_their_step(
 
 async def test_vectors_of_other_assets_fail_their_step() -> None:
     space = Vectors("space", np.array([0, 3]), np.eye(2, 4, dtype=np.float16))
-    _, errors = await marked(Step("vectors", 1, lambda _: Found({}, {}, space)))
+    _, errors = await marked(Step("vectors", 1, lambda _: StepResult({}, {}, space)))
     assert str(errors["vectors"]).startswith("ValueError: vectors are (m, d) finite numbers")
 
 

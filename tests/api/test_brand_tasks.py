@@ -21,7 +21,7 @@ from tests.wiring.test_pipeline import LOOPBACK, Site, site
 from triptych.api import schemas
 from triptych.messages import AI_QUEUE, Headers, Message, dead_letter_queue
 from triptych.model import RunState
-from triptych.wiring import open_worker
+from triptych.wiring.worker_wiring import open_worker
 from triptych.workers.worker import Phase
 
 pytestmark = pytest.mark.integration
@@ -34,7 +34,7 @@ PATIENCE_S = 60.0
 async def working(api: Api) -> AsyncIterator[None]:
     """A worker beside the server."""
     stop = asyncio.Event()
-    async with open_worker(api.parts, list(Phase)) as worker:
+    async with open_worker(api.context, list(Phase)) as worker:
         task = asyncio.create_task(worker.run(stop))
         try:
             yield
@@ -61,7 +61,7 @@ async def done(api: Api, task: dict[str, Any]) -> dict[str, Any]:
 
 async def filled(api: Api, brand: str = "nike", count: int = 6) -> UUID:
     contents = pictures(count, salt=brand)
-    await put_objects(api.parts.settings, contents)
+    await put_objects(api.context.settings, contents)
     return (await commit(api.stores, brand, contents)).id
 
 

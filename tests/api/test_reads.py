@@ -220,7 +220,7 @@ KINDS = [
 
 async def test_g9_active_content_is_never_shown_inline(api: Api) -> None:
     contents = {f"https://x.example/{n}": kind[:2] for n, kind in enumerate(KINDS)}
-    await put_objects(api.parts.settings, {u: (b, "image/png") for u, (b, _) in contents.items()})
+    await put_objects(api.context.settings, {u: (b, "image/png") for u, (b, _) in contents.items()})
     await commit(api.stores, "nike", contents)
     for url, (body, media_type, inline) in zip(contents, KINDS, strict=True):
         reply = await api.get(f"/assets/{asset_id('nike', item_key(url))}/content")
@@ -320,7 +320,7 @@ async def test_a_database_that_is_away_is_a_503_and_the_server_still_lives(
     async def away(*_: object, **__: object) -> None:
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(api.parts.stores, "check", away)
+    monkeypatch.setattr(api.context.stores, "check", away)
     ready = await api.get("/readyz")
     assert (ready.status, ready.json["reason"]) == (503, "database-unavailable")
     assert (await api.get("/healthz")).status == 200

@@ -23,7 +23,7 @@ from triptych.gather.urls import item_key
 from triptych.model import Run
 from triptych.snapshots import search_service as room_module
 from triptych.snapshots.asset_ids import asset_id
-from triptych.wiring import open_embedder
+from triptych.wiring.components import open_embedder
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +38,7 @@ async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 
 
 async def colours(api: Api, brand: str) -> Run:
-    embedder = open_embedder(api.parts.settings, 1)
+    embedder = open_embedder(api.context.settings, 1)
     assert embedder is not None
     shown = np.stack([towers.picture(towers.COLOURS[name]) for name in COLOURS])
     vectors = embedder.embed(shown)

@@ -51,7 +51,7 @@ async def test_a_run_gets_the_policy_it_is_given_and_the_rest_from_the_settings(
     given = {**SOURCE, "policy": {"max_attempts": 2}}
     task = (await api.post("/brands/nike/runs", json=given)).json
     policy = (await api.get(f"/runs/{task['run']}")).json["policy"]
-    default = api.parts.settings.policy
+    default = api.context.settings.policy
     assert policy == {
         "tolerated_failures": default.tolerated_failures,
         "max_attempts": 2,
@@ -176,7 +176,7 @@ async def test_letters_of_an_active_run_and_of_other_queues_wait(api: Api) -> No
     for number, queue in enumerate((URL_QUEUE, GATHER_QUEUE)):
         run_id = opened.run.id if queue == URL_QUEUE else None
         letter = DeadLetter(queue, f"m{number}", {"brand": "nike"}, {}, "why", run_id)
-        await api.stores.dead_letters.bury(letter)
+        await api.stores.dead_letters.record(letter)
     none = await api.post("/dead-letters/redrive", json={"queue": URL_QUEUE})
     assert none.json["result"] == {"redriven": 0}
     by_id = await api.post("/dead-letters/redrive", json={"ids": [1, 2, 99]})

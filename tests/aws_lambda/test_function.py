@@ -26,7 +26,7 @@ from triptych.messages import dead_letter_queue as dlq
 from triptych.model import AiState, Reason, RunState
 from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.settings.settings import Settings
-from triptych.wiring import Parts, connect, migrate_database
+from triptych.wiring.database import Services, connect, migrate_database
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +41,7 @@ PATIENCE_S = 90.0
 class Cloud:
     """Functions, and what Lambda's pollers do between SQS and them."""
 
-    parts: Parts
+    parts: Services
     environment: dict[str, str]
     raw: AwsClient
     stack: AsyncExitStack
@@ -179,7 +179,7 @@ async def test_g4_the_deadline_cuts_the_slow_and_keeps_what_is_durable(
 ) -> None:
     messages = await urls(cloud, site, tmp_path, 4)
     await cloud.deliver("acquire", URL_QUEUE, messages[:1])
-    site.gate = asyncio.Event()
+    site.authenticator = asyncio.Event()
     answer = await cloud.deliver("acquire", URL_QUEUE, messages[1:3], timeout_s=7.0)
     cut = {failure["itemIdentifier"] for failure in answer.body["batchItemFailures"]}
     assert cut == {message["MessageId"] for message in messages[1:3]}
@@ -190,7 +190,7 @@ async def test_g4_the_deadline_cuts_the_slow_and_keeps_what_is_durable(
         messages[3]["MessageId"]
     ]
     assert site.hits == hits
-    site.gate.set()
+    site.authenticator.set()
     returned = await cloud.receive(URL_QUEUE, wait_s=10)
     assert {m["MessageId"] for m in returned} == {m["MessageId"] for m in messages[1:]}
     assert (await cloud.deliver("acquire", URL_QUEUE, returned)).body == {"batchItemFailures": []}

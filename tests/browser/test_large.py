@@ -39,7 +39,12 @@ async def _fill(api: Api) -> None:
     await put_objects(api.parts.settings, contents)
     stores, run_id = api.stores, uuid4()
     await stores.runs.open_run(
-        "large", run_id=run_id, kind=RunKind.FULL, source=None, policy=POLICY, owe_gather=False
+        "large",
+        run_id=run_id,
+        kind=RunKind.FULL,
+        source=None,
+        policy=POLICY,
+        enqueue_gather_message=False,
     )
     keys = []
     for start in range(0, COUNT, PAGE):

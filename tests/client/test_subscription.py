@@ -16,7 +16,7 @@ from tests.live.test_cuts import live_process
 from tests.support.cutting_proxy import open_proxy
 from tests.support.live_server import PATIENCE_S, Client, open_world
 from tests.support.workers import environment
-from triptych.client.subscription import Told, follow, timeline_remote, watch_remote
+from triptych.client.subscription import Update, follow, timeline_remote, watch_remote
 from triptych.errors import LiveUnavailable
 from triptych.live.states import run_of_state
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> None:
     async with open_world(migrated_dsn) as world:
         run = await world.open()
-        heard: list[Told] = []
+        heard: list[Update] = []
 
         async def listen(url: str) -> None:
             async for told in follow(url, [f"run:{run.id}"], after={f"run:{run.id}": 0}):
@@ -52,7 +52,7 @@ async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> 
         assert seen(heard) == list(range(1, last.seq + 1))
 
 
-def seen(heard: list[Told]) -> list[int]:
+def seen(heard: list[Update]) -> list[int]:
     return [event["seq"] for told in heard for event in told.events]
 
 

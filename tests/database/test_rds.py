@@ -12,11 +12,19 @@ import pytest
 
 from tests.conftest import PostgresServer
 from tests.support.contracts.search_contract import axis, commit_vectors, drawn, nearest
-from tests.support.rds_stand_in import KEY, REGION, SECRET, USER, Door, certificates, open_door
+from tests.support.rds_stand_in import (
+    KEY,
+    REGION,
+    SECRET,
+    USER,
+    AuthMiddleware,
+    certificates,
+    open_door,
+)
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable, SettingsError
 from triptych.settings.settings import Settings
-from triptych.wiring import connect
+from triptych.wiring.database import connect
 from triptych.wiring.stores import postgres_stores
 
 pytestmark = pytest.mark.integration
@@ -30,7 +38,7 @@ def authority(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 async def door(
     migrated_dsn: str, authority: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[AuthMiddleware]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
@@ -39,7 +47,7 @@ async def door(
         yield opened
 
 
-def address(door: Door, dsn: str, ca: Path, *, host: str = "localhost") -> str:
+def address(door: AuthMiddleware, dsn: str, ca: Path, *, host: str = "localhost") -> str:
     name = urlsplit(dsn).path
     return (
         f"postgresql+iam://{USER}@{host}:{door.port}{name}"
@@ -48,7 +56,7 @@ def address(door: Door, dsn: str, ca: Path, *, host: str = "localhost") -> str:
 
 
 async def test_a_token_over_tls_opens_the_database(
-    door: Door, migrated_dsn: str, authority: tuple[Path, Path], tmp_path: Path
+    door: AuthMiddleware, migrated_dsn: str, authority: tuple[Path, Path], tmp_path: Path
 ) -> None:
     where = address(door, migrated_dsn, authority[0])
     settings = Settings.load(data=tmp_path, database_url=where, database_connections=2)
@@ -60,7 +68,7 @@ async def test_a_token_over_tls_opens_the_database(
 
 
 async def test_each_connection_brings_a_token_of_its_own(
-    door: Door, migrated_dsn: str, authority: tuple[Path, Path]
+    door: AuthMiddleware, migrated_dsn: str, authority: tuple[Path, Path]
 ) -> None:
     database = Database(address(door, migrated_dsn, authority[0]), pool_max=3)
     async with database.connection(), database.connection(), database.connection() as third:
@@ -70,7 +78,7 @@ async def test_each_connection_brings_a_token_of_its_own(
 
 
 async def test_g9_a_token_of_other_credentials_is_refused(
-    door: Door,
+    door: AuthMiddleware,
     migrated_dsn: str,
     authority: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -85,7 +93,11 @@ async def test_g9_a_token_of_other_credentials_is_refused(
 
 @pytest.mark.parametrize("wrong", ["another authority", "another name"])
 async def test_g9_no_token_goes_to_a_server_that_is_not_verified(
-    door: Door, migrated_dsn: str, authority: tuple[Path, Path], tmp_path: Path, wrong: str
+    door: AuthMiddleware,
+    migrated_dsn: str,
+    authority: tuple[Path, Path],
+    tmp_path: Path,
+    wrong: str,
 ) -> None:
     if wrong == "another name":
         where = address(door, migrated_dsn, authority[0], host="127.0.0.1")
@@ -114,7 +126,7 @@ def test_g9_an_address_that_would_give_tokens_away_is_refused(rest: str) -> None
 
 
 async def test_without_credentials_it_is_said(
-    door: Door,
+    door: AuthMiddleware,
     migrated_dsn: str,
     authority: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,

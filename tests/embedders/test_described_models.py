@@ -30,7 +30,7 @@ from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.embedders.text_encoder import TextEncoder
 from triptych.errors import ModelError
 from triptych.settings.settings import Settings
-from triptych.wiring import open_embedder, open_text_encoder
+from triptych.wiring.components import open_embedder, open_text_encoder
 from triptych.wiring.doctor import diagnose
 
 pytestmark = pytest.mark.integration

@@ -21,7 +21,7 @@ from tests.fetch.test_guard import REFUSED
 from tests.support.fetching import Names, opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, SourceRefused
 from triptych.fetch.guard import AddressGuard, refusal
-from triptych.fetch.transport import Ways, open_session
+from triptych.fetch.transport import TransportPool, open_session
 from triptych.gather.sources import open_source
 from triptych.model import Reason
 
@@ -273,13 +273,13 @@ def places(served: Ground) -> list[tuple[str, Names | None]]:
 @pytest.mark.parametrize("kind", ["catalog", "manifest"])
 async def test_g9_sources_stand_behind_the_same_guard(kind: str, served: Ground) -> None:
     for url, names in places(served):
-        ways = Ways(AddressGuard(ALLOW), limit=1, user_agent="test", resolver=names)
+        transports = TransportPool(AddressGuard(ALLOW), limit=1, user_agent="test", resolver=names)
         try:
-            source = open_source(f"{kind}:{url}", ways=ways, token=None, page_rows=10)
+            source = open_source(f"{kind}:{url}", transports=transports, token=None, page_rows=10)
             with pytest.raises(SourceRefused, match="TRIPTYCH_FETCH_ALLOW"):
                 await anext(source.pages("nike", None))
         finally:
-            await ways.close()
+            await transports.close()
     assert served.hits == ["/away"]
 
 
@@ -296,12 +296,12 @@ async def test_g9_every_other_session_stands_behind_it_too(served: Ground) -> No
 @pytest.mark.parametrize("kind", ["catalog", "manifest"])
 async def test_g9_no_server_makes_a_source_send_credentials(kind: str, served: Ground) -> None:
     served.location = f"http://me:secret@{SERVED}:{served.port}/b"
-    ways = Ways(AddressGuard(ALLOW), limit=1, user_agent="test")
+    transports = TransportPool(AddressGuard(ALLOW), limit=1, user_agent="test")
     try:
         url = f"http://{SERVED}:{served.port}/away"
-        source = open_source(f"{kind}:{url}", ways=ways, token=None, page_rows=10)
+        source = open_source(f"{kind}:{url}", transports=transports, token=None, page_rows=10)
         with pytest.raises(SourceRefused, match="credentials in the URL"):
             await anext(source.pages("nike", None))
     finally:
-        await ways.close()
+        await transports.close()
     assert served.hits == ["/away"]

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tests.support.workers import picture
 from triptych.errors import HostBusy, TransientItemError
-from triptych.fetch.host_throttle import COOL_MAX_S, HOSTS_MAX, START, WAIT_MAX_S, Hosts
+from triptych.fetch.host_throttle import COOL_MAX_S, HOSTS_MAX, START, WAIT_MAX_S, HostThrottle
 from triptych.model import Reason, RunState
 from triptych.settings.settings import Settings
 from triptych.wiring.local import Local, open_local
@@ -26,12 +26,12 @@ PATIENCE_S = 120.0
 
 
 async def test_no_more_requests_at_a_time_than_allowed() -> None:
-    hosts = Hosts(concurrency=2, rate_per_s=None)
-    first, second = await hosts.turn("a"), await hosts.turn("a")
-    third = asyncio.create_task(hosts.turn("a"))
+    hosts = HostThrottle(concurrency=2, rate_per_s=None)
+    first, second = await hosts.slot("a"), await hosts.slot("a")
+    third = asyncio.create_task(hosts.slot("a"))
     await asyncio.sleep(0)
     assert not third.done()
-    with await hosts.turn("b"):
+    with await hosts.slot("b"):
         pass
     first.release()
     first.release()
@@ -39,21 +39,21 @@ async def test_no_more_requests_at_a_time_than_allowed() -> None:
     second.release()
 
 
-def free_turns(hosts: Hosts, name: str) -> int:
+def free_turns(hosts: HostThrottle, name: str) -> int:
     host = hosts._host(name)
     return host.allowed - host.taken
 
 
-async def broken(hosts: Hosts, reason: Reason = Reason.TIMEOUT) -> None:
-    with pytest.raises(TransientItemError), await hosts.turn("a"):
+async def broken(hosts: HostThrottle, reason: Reason = Reason.TIMEOUT) -> None:
+    with pytest.raises(TransientItemError), await hosts.slot("a"):
         raise TransientItemError(reason)
 
 
 async def test_turns_at_a_time_grow_with_what_ends_well_and_are_halved_by_what_breaks() -> None:
-    hosts = Hosts(concurrency=8, rate_per_s=None)
+    hosts = HostThrottle(concurrency=8, rate_per_s=None)
     assert free_turns(hosts, "a") == START
     for _ in range(10):
-        with await hosts.turn("a"):
+        with await hosts.slot("a"):
             pass
     assert free_turns(hosts, "a") == 8
     for expected in (4, 2, 1, 1):
@@ -64,32 +64,32 @@ async def test_turns_at_a_time_grow_with_what_ends_well_and_are_halved_by_what_b
 
 
 async def test_turns_that_are_out_are_taken_away_when_they_come_back() -> None:
-    hosts = Hosts(concurrency=4, rate_per_s=None)
-    held = [await hosts.turn("a") for _ in range(3)]
+    hosts = HostThrottle(concurrency=4, rate_per_s=None)
+    held = [await hosts.slot("a") for _ in range(3)]
     await broken(hosts)
-    waiting = asyncio.create_task(hosts.turn("a"))
+    waiting = asyncio.create_task(hosts.slot("a"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not waiting.done(), "four might have been out before; three are, and two may be"
     held[0].release()
     (await waiting).release()
-    for turn in held:
-        turn.release()
+    for slot in held:
+        slot.release()
     assert free_turns(hosts, "a") == hosts._host("a").allowed
 
 
 async def test_a_host_that_asks_for_rest_gets_it_and_only_that_host() -> None:
-    hosts = Hosts(concurrency=2, rate_per_s=None)
+    hosts = HostThrottle(concurrency=2, rate_per_s=None)
     hosts.throttled("a", 60)
     with pytest.raises(HostBusy) as busy:
-        await hosts.turn("a")
+        await hosts.slot("a")
     assert 59 < (busy.value.retry_after_s or 0) <= 60
-    with await hosts.turn("b"):
+    with await hosts.slot("b"):
         pass
 
 
 async def test_rest_grows_with_each_throttle_in_a_row() -> None:
-    hosts = Hosts(concurrency=2, rate_per_s=None)
+    hosts = HostThrottle(concurrency=2, rate_per_s=None)
     now = asyncio.get_running_loop().time()
     rests = []
     for _ in range(12):
@@ -102,9 +102,9 @@ async def test_rest_grows_with_each_throttle_in_a_row() -> None:
 
 
 async def test_a_pace_puts_off_those_who_would_wait_long() -> None:
-    hosts = Hosts(concurrency=50, rate_per_s=None)
+    hosts = HostThrottle(concurrency=50, rate_per_s=None)
     hosts.pace("a", 1.0)
-    tasks = [asyncio.create_task(hosts.turn("a")) for _ in range(20)]
+    tasks = [asyncio.create_task(hosts.slot("a")) for _ in range(20)]
     await asyncio.sleep(0.01)
     put_off = [task.exception() for task in tasks if task.done() and task.exception()]
     assert len(put_off) >= 20 - WAIT_MAX_S - 2
@@ -115,22 +115,22 @@ async def test_a_pace_puts_off_those_who_would_wait_long() -> None:
 
 
 async def test_a_slow_host_puts_off_those_who_would_wait_long() -> None:
-    hosts = Hosts(concurrency=1, rate_per_s=None)
-    turn = await hosts.turn("a")
-    turn.since -= 10.0
-    turn.release()
-    held = await hosts.turn("a")
-    waiting = asyncio.create_task(hosts.turn("a"))
+    hosts = HostThrottle(concurrency=1, rate_per_s=None)
+    slot = await hosts.slot("a")
+    slot.since -= 10.0
+    slot.release()
+    held = await hosts.slot("a")
+    waiting = asyncio.create_task(hosts.slot("a"))
     await asyncio.sleep(0)
     with pytest.raises(HostBusy) as busy:
-        await hosts.turn("a")
+        await hosts.slot("a")
     assert busy.value.retry_after_s == pytest.approx(10, rel=0.1)
     held.release()
     (await waiting).release()
 
 
 async def test_g8_hosts_are_forgotten() -> None:
-    hosts = Hosts(concurrency=1, rate_per_s=None)
+    hosts = HostThrottle(concurrency=1, rate_per_s=None)
     for number in range(HOSTS_MAX + 100):
         hosts.answered(str(number))
     assert len(hosts._hosts) == HOSTS_MAX
@@ -259,11 +259,11 @@ async def test_a_host_that_throttles_slows_itself_and_not_the_worker(
 
 async def test_hosts_that_never_answer_leave_room_for_one_that_does(tmp_path: Path) -> None:
     """Twelve of them, each with more URLs than the worker has places, met first."""
-    gate, site = asyncio.Event(), Web()
+    authenticator, site = asyncio.Event(), Web()
     silent = [f"127.0.2.{n}" for n in range(1, 13)]
 
     async def hang(_request: web.Request) -> web.Response:
-        await gate.wait()
+        await authenticator.wait()
         return web.Response(status=500)
 
     app = web.Application()
@@ -288,9 +288,9 @@ async def test_hosts_that_never_answer_leave_room_for_one_that_does(tmp_path: Pa
                 if seen.done == 100:
                     break
             await local.registry.cancel(run.id)
-            gate.set()
+            authenticator.set()
     finally:
-        gate.set()
+        authenticator.set()
         await runner.cleanup()
     assert seen.failed == 0
 

@@ -17,7 +17,7 @@ from tests.support.fetching import AGENT, LOOPBACK, Names, opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
-from triptych.fetch.transport import Ways
+from triptych.fetch.transport import TransportPool
 from triptych.gather.sources import open_source
 from triptych.model import Reason
 
@@ -255,15 +255,17 @@ async def test_a_catalogue_is_asked_as_its_profile_says() -> None:
     async with hosts(2) as (host, (first, second)):
         host.locations = {"/moved": f"{second}/list"}
         asked = profiles({"source": "catalog:*", "to": [first], "headers": {"X-Key": "s3cret"}})
-        ways = Ways(AddressGuard(LOOPBACK), limit=1, user_agent=AGENT, profiles=asked)
+        transports = TransportPool(
+            AddressGuard(LOOPBACK), limit=1, user_agent=AGENT, profiles=asked
+        )
         try:
             for path in ("list", "moved"):
                 source = open_source(
-                    f"catalog:{first}/{path}", ways=ways, token="bearer", page_rows=9
+                    f"catalog:{first}/{path}", transports=transports, token="bearer", page_rows=9
                 )
                 assert [page.rows async for page in source.pages("nike", None)] == [[]]
         finally:
-            await ways.close()
+            await transports.close()
     assert host.keys() == [("/list", "s3cret"), ("/moved", "s3cret"), ("/list", None)]
     tokens = [headers.get("authorization") for _, headers in host.seen]
     assert tokens == ["Bearer bearer", "Bearer bearer", None]

@@ -20,7 +20,7 @@ from bench.subscribers import subscribe as subscribe_many
 from tests.support.contracts.stores_contract import done
 from tests.support.cutting_proxy import CuttingProxy, open_proxy
 from tests.support.workers import environment
-from triptych.client.subscription import Told, follow
+from triptych.client.subscription import Update, follow
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
 from triptych.live.states import run_of_state
@@ -85,7 +85,7 @@ async def gather_and_settle(stores: Stores, run_id: UUID, proxy: CuttingProxy) -
     await stores.ai.finish_ai(run_id, [])
 
 
-async def subscribe(url: str, run_id: UUID) -> list[Told]:
+async def subscribe(url: str, run_id: UUID) -> list[Update]:
     """Hear of a run and its timeline until both are over."""
     topic, heard, seq, end = f"run:{run_id}", [], 0, None
     async with aclosing(follow(url, [topic], after={topic: 0})) as told_of:
@@ -123,7 +123,7 @@ async def test_g7_fifty_cuts_a_killed_process_and_a_lost_database_connection(
                 kind=RunKind.FULL,
                 source="manifest:x",
                 policy=POLICY,
-                owe_gather=False,
+                enqueue_gather_message=False,
             )
             url = f"ws://127.0.0.1:{proxy.port}/ws"
             subscribers = [group.create_task(subscribe(url, run_id)) for _ in range(3)]
@@ -195,7 +195,7 @@ async def test_g8_a_thousand_readers_are_not_held_up_by_a_hundred_who_do_not_rea
                 kind=RunKind.FULL,
                 source="manifest:x",
                 policy=POLICY,
-                owe_gather=False,
+                enqueue_gather_message=False,
             )
             await database.fetch("update runs set reason = repeat('x', $1::integer)", STATE_BYTES)
             readers = await subscribe_many(port, f"run:{run_id}", READERS)

@@ -152,18 +152,18 @@ async def test_dead_letters_that_wait_are_counted_as_they_come_and_go(migrated_d
         assert first["state"]["dead_letters"] == 0
         for number in range(3):
             letter = DeadLetter("url-process-queue", f"m{number}", {}, {}, "no object", None)
-            await world.stores.dead_letters.bury(letter)
+            await world.stores.dead_letters.record(letter)
         waiting = first
         while waiting["state"]["dead_letters"] < 3:
             waiting = await one.until("state", topic="queues")
-        assert (await world.stores.dead_letters.letters_kept(limit=2)).waiting == 2
+        assert (await world.stores.dead_letters.count(limit=2)).waiting == 2
         newest = waiting["state"]["newest_letter"]
         assert await world.stores.dead_letters.redrive_letters(ids=None, queue=None, limit=10) == 3
         while waiting["state"]["dead_letters"]:
             waiting = await one.until("state", topic="queues")
         assert waiting["version"] > first["version"]
         # One is sent again and another comes at once: as many wait as before, and it is told of.
-        await world.stores.dead_letters.bury(
+        await world.stores.dead_letters.record(
             DeadLetter("url-process-queue", "m9", {}, {}, "none", None)
         )
         while waiting["state"]["newest_letter"] == newest:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from triptych.runtime.cancellation import ending_with
+from triptych.runtime.cancellation import cancel_on_failure
 
 LONG_S = 60.0
 
@@ -23,7 +23,7 @@ async def group(error: Exception) -> None:
 @pytest.mark.parametrize("wrap", [fail, group])
 async def test_the_error_takes_the_place_of_the_cancellation(wrap) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="broken"):
-        async with ending_with(asyncio.create_task(wrap(ValueError("broken")))):
+        async with cancel_on_failure(asyncio.create_task(wrap(ValueError("broken")))):
             await asyncio.sleep(LONG_S)
     task = asyncio.current_task()
     assert task is not None
@@ -32,14 +32,14 @@ async def test_the_error_takes_the_place_of_the_cancellation(wrap) -> None:  # t
 
 async def test_work_that_ends_well_interrupts_nothing() -> None:
     work = asyncio.create_task(asyncio.sleep(0))
-    async with ending_with(work):
+    async with cancel_on_failure(work):
         await work
         await asyncio.sleep(0)
 
 
 async def test_a_cancellation_from_outside_stays_one() -> None:
     async def body() -> None:
-        async with ending_with(asyncio.create_task(asyncio.sleep(LONG_S))):
+        async with cancel_on_failure(asyncio.create_task(asyncio.sleep(LONG_S))):
             await asyncio.sleep(LONG_S)
 
     task = asyncio.create_task(body())
@@ -51,5 +51,5 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
 
 async def test_the_bodys_own_error_is_its_own() -> None:
     with pytest.raises(KeyError):
-        async with ending_with(asyncio.create_task(asyncio.sleep(LONG_S))):
+        async with cancel_on_failure(asyncio.create_task(asyncio.sleep(LONG_S))):
             raise KeyError

@@ -15,7 +15,7 @@ from triptych.media.thumbnails import WIDTHS, thumbnail_key
 from triptych.model import RunState
 from triptych.objects import ObjectStore, open_store
 from triptych.wiring.local import Local
-from triptych.workers.collector import Collector, Keeping
+from triptych.workers.collector import Collector, RetentionRules
 
 pytestmark = pytest.mark.integration
 
@@ -23,7 +23,7 @@ __all__ = ["site"]
 
 PICTURES = 20
 RERUNS = 6
-AT_ONCE = Keeping(
+AT_ONCE = RetentionRules(
     snapshots=1,
     age_s=0.0,
     timeline_s=3600.0,

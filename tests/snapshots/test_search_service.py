@@ -29,9 +29,9 @@ from triptych.gather.urls import item_key
 from triptych.model import Run
 from triptych.settings.settings import Settings
 from triptych.snapshots import search_service as room_module
-from triptych.snapshots.search_service import Matches, SearchRoom, Where
+from triptych.snapshots.search_service import Matches, SearchService, Where
 from triptych.snapshots.snapshot_store import AssetFilter
-from triptych.wiring import open_embedder
+from triptych.wiring.components import open_embedder
 from triptych.wiring.search_wiring import open_search
 from triptych.wiring.stores import Stores, postgres_stores
 
@@ -53,7 +53,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def room(settings: Settings, stores: Stores) -> AsyncIterator[SearchRoom]:
+async def room(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
     async with open_search(settings, stores) as opened:
         yield opened
 
@@ -79,7 +79,7 @@ def names(matches: Matches) -> list[str]:
 
 
 async def test_texts_find_what_shows_them_in_one_brand_and_in_all(
-    room: SearchRoom, stores: Stores, settings: Settings
+    room: SearchService, stores: Stores, settings: Settings
 ) -> None:
     await colours(stores, settings, "nike")
     await colours(stores, settings, "puma")
@@ -101,7 +101,7 @@ async def test_texts_find_what_shows_them_in_one_brand_and_in_all(
 
 
 async def test_pictures_find_what_looks_like_them(
-    room: SearchRoom, stores: Stores, settings: Settings
+    room: SearchService, stores: Stores, settings: Settings
 ) -> None:
     await colours(stores, settings, "nike")
     for kind in ("PNG", "JPEG", "WEBP"):
@@ -112,7 +112,7 @@ async def test_pictures_find_what_looks_like_them(
 
 
 async def test_assets_find_what_looks_like_them_but_not_themselves(
-    room: SearchRoom, stores: Stores, settings: Settings
+    room: SearchService, stores: Stores, settings: Settings
 ) -> None:
     run = await colours(stores, settings, "nike")
     await colours(stores, settings, "puma")
@@ -128,7 +128,7 @@ async def test_assets_find_what_looks_like_them_but_not_themselves(
 
 
 async def test_filters_are_searched_with(
-    room: SearchRoom, stores: Stores, settings: Settings
+    room: SearchService, stores: Stores, settings: Settings
 ) -> None:
     run = await colours(stores, settings, "nike")
     await mark(stores, run, ["https://x/1", "https://x/2"], tags=[["shoe"], ["shoe", "hat"]])
@@ -137,7 +137,9 @@ async def test_filters_are_searched_with(
 
 
 @pytest.mark.parametrize("text", ["", "  ", "x" * 501])
-async def test_texts_that_say_nothing_or_too_much_are_refused(room: SearchRoom, text: str) -> None:
+async def test_texts_that_say_nothing_or_too_much_are_refused(
+    room: SearchService, text: str
+) -> None:
     with pytest.raises(BadInput) as caught:
         await room.by_text(text, Where())
     assert caught.value.field == "text"
@@ -145,7 +147,7 @@ async def test_texts_that_say_nothing_or_too_much_are_refused(room: SearchRoom, 
 
 @pytest.mark.parametrize("limit", [0, -1, 501])
 async def test_limits_are_kept(
-    room: SearchRoom, stores: Stores, settings: Settings, limit: int
+    room: SearchService, stores: Stores, settings: Settings, limit: int
 ) -> None:
     with pytest.raises(BadInput) as caught:
         await room.by_text("red", Where(limit=limit))
@@ -155,14 +157,14 @@ async def test_limits_are_kept(
 @pytest.mark.parametrize(
     "body", [b"", b"no picture", encoded((1, 0, 0))[:60], b"<svg", b"\x00" * 1000]
 )
-async def test_g9_what_is_no_picture_is_refused(room: SearchRoom, body: bytes) -> None:
+async def test_g9_what_is_no_picture_is_refused(room: SearchService, body: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be decoded") as caught:
         await room.by_image(body, Where())
     assert caught.value.field == "image"
 
 
 async def test_g8_too_large_a_picture_is_refused(
-    room: SearchRoom, monkeypatch: pytest.MonkeyPatch
+    room: SearchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room_module, "IMAGE_MAX_BYTES", 10)
     with pytest.raises(BodyTooLarge, match="at most 10 bytes"):
@@ -170,7 +172,7 @@ async def test_g8_too_large_a_picture_is_refused(
 
 
 async def test_what_cannot_be_compared_says_why(
-    room: SearchRoom, stores: Stores, settings: Settings
+    room: SearchService, stores: Stores, settings: Settings
 ) -> None:
     with pytest.raises(BrandNotFound):
         await room.by_text("red", Where("nike"))
@@ -190,7 +192,7 @@ async def test_what_cannot_be_compared_says_why(
         kind=(await stores.runs.runs("nike", limit=1))[0].kind,
         source=None,
         policy=(await stores.runs.runs("nike", limit=1))[0].policy,
-        owe_gather=False,
+        enqueue_gather_message=False,
     )
     with pytest.raises(NotSearchable, match="no snapshot yet"):
         await room.by_text("red", Where("new"))
@@ -233,7 +235,7 @@ class Mad:
     ],
 )
 async def test_vectors_that_point_nowhere_are_refused(
-    room: SearchRoom, monkeypatch: pytest.MonkeyPatch, vector: np.ndarray, problem: str
+    room: SearchService, monkeypatch: pytest.MonkeyPatch, vector: np.ndarray, problem: str
 ) -> None:
     monkeypatch.setattr(
         room,
@@ -246,7 +248,7 @@ async def test_vectors_that_point_nowhere_are_refused(
 
 
 async def test_g8_a_search_ends_at_its_deadline_and_a_crowd_is_refused(
-    room: SearchRoom, monkeypatch: pytest.MonkeyPatch
+    room: SearchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loading = threading.Event()
 

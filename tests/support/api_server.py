@@ -33,7 +33,7 @@ from triptych.queues.queue import Queue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.settings.settings import Settings
-from triptych.wiring import Parts, connect
+from triptych.wiring.database import Services, connect
 from triptych.wiring.stores import Stores
 from triptych.wiring.web_server import open_web
 
@@ -63,7 +63,7 @@ class Api:
     """A server and what is behind it."""
 
     url: str
-    parts: Parts
+    parts: Services
     session: aiohttp.ClientSession
     stop: asyncio.Event
     serving: asyncio.Task[None]
@@ -132,7 +132,7 @@ async def commit(
         kind=RunKind.FULL,
         source="catalog:https://user:secret@stores.example",
         policy=POLICY,
-        owe_gather=False,
+        enqueue_gather_message=False,
     )
     urls = [*contents, *(f"https://gone.example/{n}" for n in range(failed))]
     rows = [NewItem(item_key(url), url, {"alt": f"About {url}"}) for url in urls]
@@ -193,7 +193,7 @@ async def fill(api: Api) -> dict[str, UUID]:
     await api.stores.ai.begin_ai("nike", new.id)
     await api.stores.ai.finish_ai(new.id, [Insight("duplicates", {"groups": []}, seconds=0.1)])
     opened = await api.registry.open("adidas", source="manifest:https://x.example/a.csv")
-    await api.stores.dead_letters.bury(
+    await api.stores.dead_letters.record(
         DeadLetter(
             URL_QUEUE,
             "m1",
@@ -203,5 +203,7 @@ async def fill(api: Api) -> dict[str, UUID]:
             old.id,
         )
     )
-    await api.stores.dead_letters.bury(DeadLetter(AI_QUEUE, "m2", "no object", {}, "invalid", None))
+    await api.stores.dead_letters.record(
+        DeadLetter(AI_QUEUE, "m2", "no object", {}, "invalid", None)
+    )
     return {"old": old.id, "new": new.id, "active": opened.run.id}

@@ -215,12 +215,12 @@ class BarrierMachine(RuleBasedStateMachine):
         delivery = Delivery(URL_QUEUE, f"{self.brand}-{number}", "0", {"url": url}, {}, 1)
         item = NewItem(item_key(url), url, {})
 
-        async def adopt() -> None:
-            adopted = await self.registry.adopt(self.brand, item, delivery)
+        async def accept_external() -> None:
+            adopted = await self.registry.accept_external(self.brand, item, delivery)
             if adopted is not None:
                 await self.registry.settle(adopted.run_id, [ItemResult(adopted.key, staged(url))])
 
-        self.crashing(after, adopt)
+        self.crashing(after, accept_external)
 
     @rule(after=crashes)
     def redrive(self, after: int | None) -> None:

@@ -13,9 +13,9 @@ from yarl import URL
 from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.guard import AddressGuard, Network
-from triptych.fetch.host_throttle import Hosts
+from triptych.fetch.host_throttle import HostThrottle
 from triptych.fetch.request_profiles import Profiles
-from triptych.fetch.transport import Ways
+from triptych.fetch.transport import TransportPool
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 AT_ONCE = 4
@@ -67,7 +67,7 @@ async def opened_fetcher(
     proxy: URL | None = None,
     profiles: Profiles | None = None,
 ) -> AsyncIterator[Fetcher]:
-    ways = Ways(
+    transports = TransportPool(
         AddressGuard(allow, ports),
         limit=at_once,
         user_agent=AGENT,
@@ -76,9 +76,9 @@ async def opened_fetcher(
         resolver=resolver,
     )
     fetcher = Fetcher(
-        ways,
+        transports,
         BodyBudget(memory_bytes or 3 * at_once * max_bytes, cap=max_bytes, bodies=at_once),
-        Hosts(concurrency=100, rate_per_s=None),
+        HostThrottle(concurrency=100, rate_per_s=None),
         deadline_s=deadline_s,
         max_redirects=max_redirects,
         robots=robots,
@@ -87,4 +87,4 @@ async def opened_fetcher(
     try:
         yield fetcher
     finally:
-        await ways.close()
+        await transports.close()

@@ -27,7 +27,7 @@ Serve = Callable[[asyncio.StreamWriter, str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Way:
+class HttpTransport:
     """One way to be hostile, and what a fetch of it may end in; None for a good end."""
 
     serve: Serve
@@ -114,39 +114,43 @@ LOOPS, AWAY = one(Reason.TOO_MANY_REDIRECTS), one(Reason.CONNECTION_FAILED)
 ZIPPED = OK + b"Content-Encoding: gzip\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
-WAYS: Mapping[str, Way] = {
+WAYS: Mapping[str, HttpTransport] = {
     # Bodies without end.
-    "endless": Way(goes_on(OK + b"\r\n", PART), TOO_LARGE),
-    "endless_chunks": Way(goes_on(CHUNKED, b"4000\r\n" + PART + b"\r\n"), TOO_LARGE),
-    "endless_small_chunks": Way(goes_on(CHUNKED, b"1\r\nx\r\n" * 1000), TOO_LARGE),
+    "endless": HttpTransport(goes_on(OK + b"\r\n", PART), TOO_LARGE),
+    "endless_chunks": HttpTransport(goes_on(CHUNKED, b"4000\r\n" + PART + b"\r\n"), TOO_LARGE),
+    "endless_small_chunks": HttpTransport(goes_on(CHUNKED, b"1\r\nx\r\n" * 1000), TOO_LARGE),
     # Slow loris: always something, never enough.
-    "loris_head": Way(goes_on(OK, b"X-A: b\r\n"[:1], pause_s=DRIP_S), TIMEOUT),
-    "loris_body": Way(
+    "loris_head": HttpTransport(goes_on(OK, b"X-A: b\r\n"[:1], pause_s=DRIP_S), TIMEOUT),
+    "loris_body": HttpTransport(
         goes_on(OK + b"Content-Length: 99999\r\n\r\n", b"x", pause_s=DRIP_S), TIMEOUT
     ),
-    "loris_chunks": Way(goes_on(CHUNKED, b"1\r\nx\r\n", pause_s=DRIP_S), TIMEOUT),
-    "silence": Way(silence, TIMEOUT),
-    "continues": Way(
+    "loris_chunks": HttpTransport(goes_on(CHUNKED, b"1\r\nx\r\n", pause_s=DRIP_S), TIMEOUT),
+    "silence": HttpTransport(silence, TIMEOUT),
+    "continues": HttpTransport(
         goes_on(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause_s=DRIP_S),
         frozenset({Reason.TIMEOUT, Reason.CONNECTION_FAILED}),
     ),
     # Lengths that lie.
-    "length_too_long": Way(says(with_length(PICTURE, len(PICTURE) + 1)), TRUNCATED),
-    "length_too_short": Way(
+    "length_too_long": HttpTransport(says(with_length(PICTURE, len(PICTURE) + 1)), TRUNCATED),
+    "length_too_short": HttpTransport(
         says(with_length(PICTURE, len(PICTURE) // 2)), HTTP_ERROR | one(Reason.UNDECODABLE)
     ),
-    "length_absurd": Way(says(with_length(PICTURE, 10**15)), TOO_LARGE),
-    "length_beyond_numbers": Way(says(with_length(PICTURE, "9" * 5000)), HTTP_ERROR | TOO_LARGE),
-    "length_negative": Way(says(with_length(PICTURE, -1)), HTTP_ERROR),
-    "length_no_number": Way(says(with_length(PICTURE, "ten")), HTTP_ERROR),
-    "length_twice": Way(says(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"), HTTP_ERROR),
-    "length_zero": Way(says(with_length(b"", 0)), NO_IMAGE),
-    "chunk_no_number": Way(says(CHUNKED + b"zz\r\nxx\r\n"), TRUNCATED | HTTP_ERROR),
-    "chunk_size_endless": Way(goes_on(CHUNKED, b"1" * 1000), TRUNCATED | HTTP_ERROR),
+    "length_absurd": HttpTransport(says(with_length(PICTURE, 10**15)), TOO_LARGE),
+    "length_beyond_numbers": HttpTransport(
+        says(with_length(PICTURE, "9" * 5000)), HTTP_ERROR | TOO_LARGE
+    ),
+    "length_negative": HttpTransport(says(with_length(PICTURE, -1)), HTTP_ERROR),
+    "length_no_number": HttpTransport(says(with_length(PICTURE, "ten")), HTTP_ERROR),
+    "length_twice": HttpTransport(
+        says(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"), HTTP_ERROR
+    ),
+    "length_zero": HttpTransport(says(with_length(b"", 0)), NO_IMAGE),
+    "chunk_no_number": HttpTransport(says(CHUNKED + b"zz\r\nxx\r\n"), TRUNCATED | HTTP_ERROR),
+    "chunk_size_endless": HttpTransport(goes_on(CHUNKED, b"1" * 1000), TRUNCATED | HTTP_ERROR),
     # Compressed.
-    "bomb_gzip": Way(explode, TOO_LARGE),
-    "bomb_deflate": Way(explode, TOO_LARGE),
-    "bomb_in_bomb": Way(
+    "bomb_gzip": HttpTransport(explode, TOO_LARGE),
+    "bomb_deflate": HttpTransport(explode, TOO_LARGE),
+    "bomb_in_bomb": HttpTransport(
         says(
             OK
             + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n"
@@ -154,38 +158,50 @@ WAYS: Mapping[str, Way] = {
         ),
         NO_IMAGE,
     ),
-    "no_gzip": Way(says(ZIPPED + b"Content-Length: 9\r\n\r\nno gzip!!"), TRUNCATED),
-    "gzip_cut": Way(
+    "no_gzip": HttpTransport(says(ZIPPED + b"Content-Length: 9\r\n\r\nno gzip!!"), TRUNCATED),
+    "gzip_cut": HttpTransport(
         says(ZIPPED + b"\r\n" + gzip.compress(PICTURE)[: len(PICTURE) // 2]),
         TRUNCATED | one(Reason.UNDECODABLE),
     ),
     # Redirects.
-    "redirect_to_itself": Way(redirects(str.encode), LOOPS),
-    "redirect_on_and_on": Way(redirects(lambda path: path.encode() + b"1"), LOOPS),
-    "redirect_inside": Way(redirects(lambda _: REFUSED_PLACE), one(Reason.ADDRESS_REFUSED)),
-    "redirect_nowhere": Way(redirects(lambda _: b"http://[::bad"), one(Reason.INVALID_URL)),
-    "redirect_to_files": Way(redirects(lambda _: b"file:///etc/passwd"), one(Reason.INVALID_URL)),
+    "redirect_to_itself": HttpTransport(redirects(str.encode), LOOPS),
+    "redirect_on_and_on": HttpTransport(redirects(lambda path: path.encode() + b"1"), LOOPS),
+    "redirect_inside": HttpTransport(
+        redirects(lambda _: REFUSED_PLACE), one(Reason.ADDRESS_REFUSED)
+    ),
+    "redirect_nowhere": HttpTransport(
+        redirects(lambda _: b"http://[::bad"), one(Reason.INVALID_URL)
+    ),
+    "redirect_to_files": HttpTransport(
+        redirects(lambda _: b"file:///etc/passwd"), one(Reason.INVALID_URL)
+    ),
     # Headers.
-    "headers_10000": Way(
+    "headers_10000": HttpTransport(
         says(OK + b"".join(b"X-%d: a\r\n" % n for n in range(10_000)) + b"\r\n"), HTTP_ERROR
     ),
-    "headers_endless": Way(goes_on(OK, b"X-A: " + b"b" * 1000 + b"\r\n"), HTTP_ERROR),
-    "header_of_a_megabyte": Way(says(OK + b"X-A: " + b"b" * 1_000_000 + b"\r\n\r\n"), HTTP_ERROR),
-    "header_line_endless": Way(goes_on(OK + b"X-A: ", b"b" * 1000), HTTP_ERROR),
-    "header_of_bytes": Way(says(OK + bytes(range(256)) + b"\r\n\r\n"), HTTP_ERROR),
-    "status_endless": Way(goes_on(b"HTTP/1.1 200 ", b"O" * 1000), HTTP_ERROR),
-    "no_http": Way(says(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), HTTP_ERROR),
-    "nothing": Way(says(b""), AWAY),
+    "headers_endless": HttpTransport(goes_on(OK, b"X-A: " + b"b" * 1000 + b"\r\n"), HTTP_ERROR),
+    "header_of_a_megabyte": HttpTransport(
+        says(OK + b"X-A: " + b"b" * 1_000_000 + b"\r\n\r\n"), HTTP_ERROR
+    ),
+    "header_line_endless": HttpTransport(goes_on(OK + b"X-A: ", b"b" * 1000), HTTP_ERROR),
+    "header_of_bytes": HttpTransport(says(OK + bytes(range(256)) + b"\r\n\r\n"), HTTP_ERROR),
+    "status_endless": HttpTransport(goes_on(b"HTTP/1.1 200 ", b"O" * 1000), HTTP_ERROR),
+    "no_http": HttpTransport(says(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), HTTP_ERROR),
+    "nothing": HttpTransport(says(b""), AWAY),
     # Types.
-    "html_as_png": Way(says(with_length(b"<html>" * 20, 120)), NO_IMAGE),
-    "png_as_html": Way(says(with_length(PICTURE, len(PICTURE), b"text/html")), one(None)),
-    "type_of_bytes": Way(says(with_length(PICTURE, len(PICTURE), b"\xff/\xfe;;=")), one(None)),
-    "no_type": Way(says(OK + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE), one(None)),
+    "html_as_png": HttpTransport(says(with_length(b"<html>" * 20, 120)), NO_IMAGE),
+    "png_as_html": HttpTransport(says(with_length(PICTURE, len(PICTURE), b"text/html")), one(None)),
+    "type_of_bytes": HttpTransport(
+        says(with_length(PICTURE, len(PICTURE), b"\xff/\xfe;;=")), one(None)
+    ),
+    "no_type": HttpTransport(
+        says(OK + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE), one(None)
+    ),
     # Resets.
-    "reset_at_once": Way(resets(), AWAY),
-    "reset_in_head": Way(resets(OK[:9]), AWAY),
-    "reset_in_body": Way(resets(with_length(PICTURE[:50], len(PICTURE))), TRUNCATED),
-    "reset_in_chunks": Way(resets(CHUNKED + b"4000\r\nxx"), TRUNCATED),
+    "reset_at_once": HttpTransport(resets(), AWAY),
+    "reset_in_head": HttpTransport(resets(OK[:9]), AWAY),
+    "reset_in_body": HttpTransport(resets(with_length(PICTURE[:50], len(PICTURE))), TRUNCATED),
+    "reset_in_chunks": HttpTransport(resets(CHUNKED + b"4000\r\nxx"), TRUNCATED),
 }
 
 

@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from triptych.access.authenticator import Gate
-from triptych.access.host_policy import Sites
-from triptych.access.key_cache import KeyRing
-from triptych.access.rate_limiter import Rates
+from triptych.access.authenticator import Authenticator
+from triptych.access.host_policy import HostPolicy
+from triptych.access.key_cache import ApiKeyCache
+from triptych.access.rate_limiter import RateLimiter
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
 from triptych.live.limits import Limits
@@ -50,7 +50,7 @@ class World:
             kind=RunKind.FULL,
             source="manifest:x",
             policy=POLICY,
-            owe_gather=False,
+            enqueue_gather_message=False,
         )
         return opened.run
 
@@ -109,11 +109,11 @@ class Client:
         await self.until("subscribed")
 
 
-def open_gate(stores: Stores) -> Gate:
+def open_authenticator(stores: Stores) -> Authenticator:
     """A gate that lets in who comes by a name of loopback's."""
-    rates = Rates(100_000, 100_000)
-    sites = Sites((), (), any_host=False)
-    return Gate(sites, KeyRing(stores.access), rates, open_=True, balancer=None)
+    rates = RateLimiter(100_000, 100_000)
+    sites = HostPolicy((), (), any_host=False)
+    return Authenticator(sites, ApiKeyCache(stores.access), rates, open_=True, balancer=None)
 
 
 @asynccontextmanager
@@ -126,7 +126,7 @@ async def open_world(
     stop = asyncio.Event()
     try:
         async with open_live_app(
-            stores, queue, gate=open_gate(stores), limits=limits or Limits()
+            stores, queue, authenticator=open_authenticator(stores), limits=limits or Limits()
         ) as app:
             with bind("127.0.0.1", 0) as listener:
                 configured = {"drain_s": DRAIN_S, **server_options(), **options}

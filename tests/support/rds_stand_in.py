@@ -104,7 +104,7 @@ def valid_token(token: str, host: str, secret: str = SECRET) -> bool:
 
 
 @dataclass
-class Door:
+class AuthMiddleware:
     """A listening door: its port, and how often it let somebody in or did not."""
 
     backend: str
@@ -153,11 +153,11 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def open_door(socket: str, certificate: Path) -> AsyncIterator[Door]:
+async def open_door(socket: str, certificate: Path) -> AsyncIterator[AuthMiddleware]:
     """Listen on loopback before the Postgres behind a unix socket."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    door = Door(socket, context)
+    door = AuthMiddleware(socket, context)
     server = await asyncio.start_server(door.meet, "127.0.0.1", 0)
     door.port = server.sockets[0].getsockname()[1]
     try:

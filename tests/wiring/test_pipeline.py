@@ -42,13 +42,13 @@ class Site:
         self.gone: set[int] = set()
         self.failing: dict[int, int] = {}
         self.instead: dict[int, bytes] = {}
-        self.gate: asyncio.Event | None = None
+        self.authenticator: asyncio.Event | None = None
 
     async def get(self, request: web.Request) -> web.Response:
         number = int(request.match_info["number"])
         self.hits += 1
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.authenticator is not None:
+            await self.authenticator.wait()
         if number in self.gone:
             raise web.HTTPNotFound
         if self.failing.get(number, 0):
@@ -280,13 +280,13 @@ async def test_g1_cancel_in_the_middle_leaves_the_snapshot(site: Site, tmp_path:
     source = write_manifest(tmp_path, site.base, "nike", 6)
     async with local_at(tmp_path) as local:
         first = await ended(local, (await local.submit("nike", source=source)).id)
-        site.gate = asyncio.Event()
+        site.authenticator = asyncio.Event()
         second = await local.submit("nike")
         async for state in local.watch(second.id):
             if state.sealed:
                 break
         cancelled = await local.registry.cancel(second.id)
-        site.gate.set()
+        site.authenticator.set()
         assert cancelled.state is RunState.CANCELLED
         assert (await local.stores.brands.brand("nike")).current_run == first.id
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from triptych.access.balancer import HEADER as BALANCER_HEADER
-from triptych.access.host_policy import Sites
+from triptych.access.host_policy import HostPolicy
 from triptych.access.identity import LOCAL, Identity
-from triptych.access.key_cache import KeyRing
-from triptych.access.rate_limiter import Rates
+from triptych.access.key_cache import ApiKeyCache
+from triptych.access.rate_limiter import RateLimiter
 from triptych.errors import Unauthenticated
 
 KEY_SUBPROTOCOL = "triptych.key."
@@ -30,11 +30,17 @@ class Tokens(Protocol):
         ...
 
 
-class Gate:
+class Authenticator:
     """Lets in whom it knows. ``open``: without a token one is `LOCAL`, who may do everything."""
 
     def __init__(
-        self, sites: Sites, keys: KeyRing, rates: Rates, *, open_: bool, balancer: Tokens | None
+        self,
+        sites: HostPolicy,
+        keys: ApiKeyCache,
+        rates: RateLimiter,
+        *,
+        open_: bool,
+        balancer: Tokens | None,
     ) -> None:
         self._sites = sites
         self._keys = keys

@@ -22,7 +22,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-class Sites:
+class HostPolicy:
     """Checks Host, Origin and Sec-Fetch-Site. ``any_host``: the names are not known, so all pass.
 
     That is for servers where everybody needs a key: a rebound page of another site has none.

@@ -16,7 +16,7 @@ MISS_REFRESH_S = 1.0
 KEYS_MAX = 10_000
 
 
-class KeyRing:
+class ApiKeyCache:
     """Finds the key of a token. Its memory is bounded by ``KEYS_MAX``."""
 
     def __init__(self, access: AccessStore, *, clock: Callable[[], float] = time.monotonic) -> None:

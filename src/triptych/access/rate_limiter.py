@@ -12,7 +12,7 @@ BUCKETS_MAX = 10_000
 """Identities remembered; the one that asked the longest ago is forgotten first, full again."""
 
 
-class Rates:
+class RateLimiter:
     """``rate`` requests a second in the long run, ``burst`` at once. Of this process alone."""
 
     def __init__(

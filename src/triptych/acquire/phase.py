@@ -30,7 +30,7 @@ from triptych.errors import (
     Unavailable,
 )
 from triptych.fetch.fetcher import Fetched, Fetcher, Validators
-from triptych.fetch.host_throttle import Turn
+from triptych.fetch.host_throttle import HostSlot
 from triptych.gather.phase import new_item
 from triptych.gather.source import Row
 from triptych.media.decode import Decoded
@@ -137,7 +137,7 @@ class Acquire:
         headers = Headers.decode(delivery.headers)
         if headers.run_id is None or headers.item_key is None:
             row = Row(body.url, body.metadata)
-            item = await self._registry.adopt(body.brand, new_item(row), delivery)
+            item = await self._registry.accept_external(body.brand, new_item(row), delivery)
         else:
             item = await self._look_up((headers.run_id, headers.item_key))
         if item is None:
@@ -157,10 +157,10 @@ class Acquire:
                     return ItemResult(item.key, await self._embedded_anew(known))
             # First its host's turn, then a place here: waiting for a slow host holds up no other.
             crowded = self._slots.locked
-            with await self._fetcher.turn(item.url, source=item.source, crowded=crowded) as turn:
+            with await self._fetcher.slot(item.url, source=item.source, crowded=crowded) as slot:
                 async with self._slots:
-                    turn.begin()
-                    return ItemResult(item.key, await self._acquire(item, known, turn))
+                    slot.begin()
+                    return ItemResult(item.key, await self._acquire(item, known, slot))
         except HostBusy as error:
             delay = error.retry_after_s or 0.0
             await self._runs.put_off(item.run_id, item.key, delay_s=delay)
@@ -217,7 +217,7 @@ class Acquire:
         as_it_is = known.phash is None and known.media_type.startswith("image/")
         return as_it_is and self._limits.decode
 
-    async def _acquire(self, item: Item, known: Staged | None, turn: Turn) -> Staged:
+    async def _acquire(self, item: Item, known: Staged | None, slot: HostSlot) -> Staged:
         if known is not None and (
             self._is_undecoded(known) or (known.model != self._model and known.phash is not None)
         ):
@@ -225,7 +225,7 @@ class Acquire:
         validators = Validators(known.etag, known.last_modified) if known else None
         with FETCH_SECONDS.time():
             fetched = await self._fetcher.fetch(item.url, validators, source=item.source)
-        turn.release()
+        slot.release()
         if fetched is None:
             assert known is not None
             return known

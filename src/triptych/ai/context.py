@@ -153,7 +153,7 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class StepResult:
     """A step's result with what it says of single assets. All is published in one transaction."""
 
     result: Mapping[str, Any]

@@ -18,7 +18,7 @@ from triptych.ai.ai_store import AiStore
 from triptych.ai.context import Context, Pixels, as_earlier, no_pixels, no_text
 from triptych.ai.other_brands import StoredOthers
 from triptych.ai.step import Snapshot, Step, load_snapshot
-from triptych.ai.step_results import Answer, take, together
+from triptych.ai.step_results import Answer, merge_results, run_step
 from triptych.ai.vocabulary import Vocabulary, default_vocabulary
 from triptych.embedders.text_encoder import TextEncoder
 from triptych.errors import Unavailable
@@ -96,7 +96,7 @@ class AiPhase:
         snapshot = await self._look(run)
         answers = [await self._measured(number, snapshot) for number in range(len(self._steps))]
         insights = [answer.insight for answer in answers]
-        marks, vectors = together(snapshot, answers)
+        marks, vectors = merge_results(snapshot, answers)
         published = await self._ai.finish_ai(run.id, insights, marks=marks, vectors=vectors)
         log.info(
             "ai_done" if published else "ai_not_published",
@@ -148,7 +148,7 @@ class AiPhase:
         telling = asyncio.create_task(tell())
         try:
             async with asyncio.timeout(self._step_deadline_s):
-                return await in_thread(lambda: take(step, seen), name=f"ai-{step.name}")
+                return await in_thread(lambda: run_step(step, seen), name=f"ai-{step.name}")
         except TimeoutError:
             error = f"TimeoutError: not done after {self._step_deadline_s:g} s"
             log.error("ai_step_failed", step=step.name, run=str(snapshot.run_id), error=error)

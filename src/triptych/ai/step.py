@@ -15,7 +15,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.context import ALONE, Context, Found
+from triptych.ai.context import ALONE, Context, StepResult
 from triptych.model import KEY_BYTES, Asset, Colour, Run
 from triptych.snapshots.snapshot_store import SnapshotStore
 
@@ -90,7 +90,7 @@ class Step:
     """The kind of insight: unique among the steps, and the same in every version."""
     version: int
     """Grows with every change of what results mean. Counts from 1."""
-    run: Callable[[Snapshot], Mapping[str, Any] | Found]
+    run: Callable[[Snapshot], Mapping[str, Any] | StepResult]
     """Returns a JSON object, or one with marks of single assets beside it. Called in a thread of
     its own; whatever it raises is its failure alone. The same snapshot gives the same result."""
 

@@ -13,7 +13,7 @@ import orjson
 import structlog
 
 from triptych.ai.ai_store import AssetVectors, Marks
-from triptych.ai.context import Column, Found, Vectors
+from triptych.ai.context import Column, StepResult, Vectors
 from triptych.ai.step import Snapshot, Step
 from triptych.model import MARKS, Insight
 
@@ -40,12 +40,12 @@ class Answer:
     vectors: Vectors | None = None
 
 
-def take(step: Step, snapshot: Snapshot) -> Answer:
+def run_step(step: Step, snapshot: Snapshot) -> Answer:
     """Run a step and check what it gives; whatever it raises becomes the insight's error."""
     begun = time.perf_counter()
     try:
         given = step.run(snapshot)
-        found = given if isinstance(given, Found) else Found(given)
+        found = given if isinstance(given, StepResult) else StepResult(given)
         result = _publishable(step, snapshot, found.result)
         marks = {name: _checked(name, found.marks[name], len(snapshot)) for name in found.marks}
         _check_vectors(found.vectors, len(snapshot))
@@ -58,7 +58,9 @@ def take(step: Step, snapshot: Snapshot) -> Answer:
     )
 
 
-def together(snapshot: Snapshot, answers: Sequence[Answer]) -> tuple[Marks, list[AssetVectors]]:
+def merge_results(
+    snapshot: Snapshot, answers: Sequence[Answer]
+) -> tuple[Marks, list[AssetVectors]]:
     """Return the marks and vectors of all steps; of a name that two give, the first one's."""
     values: dict[str, Sequence[Any]] = {}
     for answer in answers:

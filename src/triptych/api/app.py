@@ -29,8 +29,8 @@ from triptych.api import (
 )
 from triptych.api.dashboard import Dashboard
 from triptych.api.http import problems
-from triptych.api.http.auth import PUBLIC, Door
-from triptych.api.http.dependencies import ApiParts
+from triptych.api.http.auth import PUBLIC, AuthMiddleware
+from triptych.api.http.dependencies import ApiContext
 from triptych.api.http.direct import Direct
 from triptych.api.schemas import Problem
 
@@ -56,7 +56,7 @@ EVERYWHERE = problems.documented(400, 401, 403, 413, 421, 422, 429, 500, 503)
 """Problems that any operation may answer with."""
 
 
-def create_app(parts: ApiParts | None, live: ASGIApp | None = None) -> FastAPI:
+def create_app(context: ApiContext | None, live: ASGIApp | None = None) -> FastAPI:
     """Return the app; with ``live``, it has that app's WebSockets, too, and the dashboard with it.
 
     Without parts it can only be described, which is what the documents need.
@@ -79,10 +79,12 @@ def create_app(parts: ApiParts | None, live: ASGIApp | None = None) -> FastAPI:
         app.router.routes.append(WebSocketRoute(LIVE_PATH, live))
     app.router.default = Dashboard()
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-    if parts is not None:
-        app.state.parts = parts
-        app.add_middleware(Direct, parts=parts, prefix=PREFIX)
-        app.add_middleware(Door, gate=parts.gate)  # Before all others.
+    if context is not None:
+        app.state.context = context
+        app.add_middleware(Direct, context=context, prefix=PREFIX)
+        app.add_middleware(
+            AuthMiddleware, authenticator=context.authenticator
+        )  # Before all others.
     return app
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 
 from triptych.api.http import responses as answers
-from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.problems import documented
 from triptych.api.requests import Asked, AssetsAsked, Filters
 from triptych.api.schemas import AssetShown, Page
@@ -49,27 +49,27 @@ AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
     responses=documented(BrandNotFound, InvalidCursor, SnapshotCollected),
 )
 async def list_assets(
-    parts: Parts, brand: BrandPath, asked: Annotated[AssetsAsked, Query()]
+    context: Context, brand: BrandPath, asked: Annotated[AssetsAsked, Query()]
 ) -> answers.Json:
     """The assets of the brand's snapshot, filtered.
 
     A cursor keeps to the snapshot that its walk began on, whatever commits meanwhile.
     """
     listing = f"assets/{brand}"
-    position = parts.cursors.read(listing, asked)
+    position = context.cursors.read(listing, asked)
     if position is None:
-        run_id, after = await parts.stores.brands.snapshot_of(brand), b""
+        run_id, after = await context.stores.brands.snapshot_of(brand), b""
     else:
         run_id, after = UUID(position[0]), bytes.fromhex(position[1])
     if run_id is None:
         return answers.page([], answers.asset, None)
-    found = await parts.stores.snapshots.assets_slice(
+    found = await context.stores.snapshots.assets_slice(
         run_id, matching(asked), after=after, limit=asked.limit
     )
     following: list[Any] | None = None
     if found.next is not None:
         following = [str(run_id), found.next.hex()]
-    return answers.page(found.rows, answers.asset, parts.cursors.write(listing, asked, following))
+    return answers.page(found.rows, answers.asset, context.cursors.write(listing, asked, following))
 
 
 def matching(asked: Filters) -> AssetFilter:
@@ -95,10 +95,10 @@ def matching(asked: Filters) -> AssetFilter:
     responses=documented(AssetNotFound, SnapshotCollected),
 )
 async def get_asset(
-    parts: Parts, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
+    context: Context, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
 ) -> answers.Json:
     """One asset, of its brand's present snapshot or of that of a `run`, with its marks."""
     brand, key = asset
-    found = await parts.stores.snapshots.asset(brand, key, run_id=asked.run)
-    marks = await parts.stores.snapshots.marks(found.run_id, [key])
+    found = await context.stores.snapshots.asset(brand, key, run_id=asked.run)
+    marks = await context.stores.snapshots.marks(found.run_id, [key])
     return answers.Json({**answers.asset(found), "marks": marks.get(key, {})})

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request
 
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
-from triptych.api.http.dependencies import BrandPath, Parts
-from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
+from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
 from triptych.api.requests import BrandGiven, BrandsAsked
 from triptych.api.schemas import BrandShown, InsightsShown, Page, TaskShown
@@ -27,17 +27,19 @@ router = APIRouter(tags=["brands"])
     summary="List the brands, each with its newest run",
     responses=documented(InvalidCursor),
 )
-async def list_brands(parts: Parts, asked: Annotated[BrandsAsked, Query()]) -> answers.Json:
+async def list_brands(context: Context, asked: Annotated[BrandsAsked, Query()]) -> answers.Json:
     """Brands by name, with the state, counts and phase of each one's newest run."""
-    position = parts.cursors.read("brands", asked)
-    found = await parts.stores.brands.brands_slice(
+    position = context.cursors.read("brands", asked)
+    found = await context.stores.brands.brands_slice(
         after=position[0] if position else "",
         name=asked.name,
         state=asked.state,
         limit=asked.limit,
     )
     following = [found.next] if found.next is not None else None
-    return answers.page(found.rows, answers.brand, parts.cursors.write("brands", asked, following))
+    return answers.page(
+        found.rows, answers.brand, context.cursors.write("brands", asked, following)
+    )
 
 
 @router.get(
@@ -46,9 +48,9 @@ async def list_brands(parts: Parts, asked: Annotated[BrandsAsked, Query()]) -> a
     summary="Show a brand",
     responses=documented(BrandNotFound),
 )
-async def get_brand(parts: Parts, brand: BrandPath) -> answers.Json:
+async def get_brand(context: Context, brand: BrandPath) -> answers.Json:
     """One brand, with its newest run."""
-    return answers.Json(answers.brand(await parts.stores.brands.scheduled(brand)))
+    return answers.Json(answers.brand(await context.stores.brands.scheduled(brand)))
 
 
 @router.put(
@@ -60,21 +62,23 @@ async def get_brand(parts: Parts, brand: BrandPath) -> answers.Json:
 )
 async def put_brand(
     request: Request,
-    parts: Parts,
+    context: Context,
     identity: Operating,
     brand: BrandPath,
     body: BrandGiven,
     key: IdempotencyKey = None,
 ) -> answers.Json:
     """Make a brand, or replace its source and schedule. What is left out is taken away."""
-    check_source(body.source, local=parts.local)
+    check_source(body.source, local=context.local)
 
     async def work(_made: object) -> Outcome:
-        await parts.registry.schedule(brand, source=body.source, schedule=body.schedule)
+        await context.registry.schedule(brand, source=body.source, schedule=body.schedule)
         return Outcome(TaskState.DONE)
 
-    operation = Operation(request, parts, identity, key, "put_brand", f"brand:{brand}", brand, body)
-    return await once(operation, work)
+    operation = Operation(
+        request, context, identity, key, "put_brand", f"brand:{brand}", brand, body
+    )
+    return await run_idempotent(operation, work)
 
 
 @router.get(
@@ -83,13 +87,13 @@ async def put_brand(
     summary="Show what the AI phase found",
     responses=documented(BrandNotFound),
 )
-async def get_insights(parts: Parts, brand: BrandPath) -> answers.Json:
+async def get_insights(context: Context, brand: BrandPath) -> answers.Json:
     """Every step's result over the brand's present snapshot."""
-    run_id = await parts.stores.brands.snapshot_of(brand)
+    run_id = await context.stores.brands.snapshot_of(brand)
     if run_id is None:
         return answers.Json({"run": None, "ai_state": AiState.NONE, "ai_reason": None, "items": []})
-    run = await parts.stores.runs.run(run_id)
-    found = await parts.stores.snapshots.insights(run_id)
+    run = await context.stores.runs.run(run_id)
+    found = await context.stores.snapshots.insights(run_id)
     items = [
         {"kind": i.kind, "result": i.result, "error": i.error, "seconds": i.seconds} for i in found
     ]

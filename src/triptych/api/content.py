@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from triptych.api.assets import AssetAsked, AssetPath
-from triptych.api.http.dependencies import ApiParts, Parts
+from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with, matches
 from triptych.errors import AssetNotFound, SnapshotCollected, StoreUnavailable
@@ -67,28 +67,28 @@ CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     responses=CONTENT_ANSWERS,
 )
 async def get_content(
-    request: Request, parts: Parts, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
+    request: Request, context: Context, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
 ) -> Response:
     """The bytes as they were fetched. Only pictures, films and sounds are shown inline."""
-    return await content(request, parts, asset, asked)
+    return await content(request, context, asset, asked)
 
 
 @router.head("/assets/{asset}/content", include_in_schema=False)
 async def head_content(
-    request: Request, parts: Parts, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
+    request: Request, context: Context, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
 ) -> Response:
     """The same without the bytes."""
-    return await content(request, parts, asset, asked)
+    return await content(request, context, asset, asked)
 
 
 async def content(
-    request: Request, parts: ApiParts, asset: tuple[str, bytes], asked: ContentAsked
+    request: Request, context: ApiContext, asset: tuple[str, bytes], asked: ContentAsked
 ) -> Response:
     """Answer with an asset's bytes, or the part of them that is asked for."""
-    found = await parts.stores.snapshots.asset(*asset, run_id=asked.run)
+    found = await context.stores.snapshots.asset(*asset, run_id=asked.run)
     stored = Stored(found.object_key, found.size_bytes, f'"{found.sha256.hex()}"', _headers(found))
     direct = asked.direct and request.method == "GET"
-    return await answer_with(request, parts.objects, stored, direct=direct)
+    return await answer_with(request, context.objects, stored, direct=direct)
 
 
 def _headers(asset: Asset) -> dict[str, str]:
@@ -115,10 +115,10 @@ def _headers(asset: Asset) -> dict[str, str]:
     },
 )
 async def get_thumbnail(
-    request: Request, parts: Parts, asset: AssetPath, asked: Annotated[ThumbnailAsked, Query()]
+    request: Request, context: Context, asset: AssetPath, asked: Annotated[ThumbnailAsked, Query()]
 ) -> Response:
     """At most `w` pixels wide, made when first asked for. Only pictures have one."""
-    found = await parts.stores.snapshots.asset(*asset, run_id=asked.run)
+    found = await context.stores.snapshots.asset(*asset, run_id=asked.run)
     etag = f'"{found.sha256.hex()}-{asked.w}"'
     headers = {
         "ETag": etag,
@@ -127,5 +127,5 @@ async def get_thumbnail(
     }
     if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    body = await parts.thumbnails.get(found.sha256, int(asked.w))
+    body = await context.thumbnails.get(found.sha256, int(asked.w))
     return Response(body, headers=headers, media_type="image/webp")

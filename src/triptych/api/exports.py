@@ -9,8 +9,8 @@ from fastapi import APIRouter, Path, Request, Response
 
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
-from triptych.api.http.dependencies import BrandPath, Parts
-from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
+from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with
 from triptych.api.requests import ExportGiven
@@ -33,7 +33,7 @@ router = APIRouter(tags=["exports"])
 )
 async def export_brand(
     request: Request,
-    parts: Parts,
+    context: Context,
     identity: Operating,
     brand: BrandPath,
     body: ExportGiven,
@@ -42,16 +42,16 @@ async def export_brand(
     """Its present one, into the object store. When the task is done, its result names the files."""
 
     async def work(_made: UUID) -> Outcome:
-        run_id = await parts.stores.brands.snapshot_of(brand)
+        run_id = await context.stores.brands.snapshot_of(brand)
         if run_id is None:
             raise Conflict(
                 f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
             )
         wanted = {"format": body.format.value, "run": str(run_id)}
-        return Outcome(TaskState.ACCEPTED, result=wanted, owe_work=True)
+        return Outcome(TaskState.ACCEPTED, result=wanted, enqueue_work=True)
 
-    operation = Operation(request, parts, identity, key, EXPORT, f"brand:{brand}", brand, body)
-    return await once(operation, work)
+    operation = Operation(request, context, identity, key, EXPORT, f"brand:{brand}", brand, body)
+    return await run_idempotent(operation, work)
 
 
 @router.get(
@@ -68,12 +68,12 @@ async def export_brand(
 )
 async def get_export_file(
     request: Request,
-    parts: Parts,
+    context: Context,
     task: UUID,
     name: Annotated[str, Path(min_length=1, max_length=NAME_MAX_CHARS)],
 ) -> Response:
     """As the task's result names it; kept for 30 days."""
-    found = await parts.stores.tasks.task(task)
+    found = await context.stores.tasks.task(task)
     files: list[dict[str, Any]] = found.result.get("files", []) if found.kind == EXPORT else []
     size = next((entry["size_bytes"] for entry in files if entry["name"] == name), None)
     if size is None:
@@ -87,7 +87,7 @@ async def get_export_file(
         "Cache-Control": "private, no-cache",
     }
     stored = Stored(f"{export_folder(task)}{name}", size, f'"{task}-{size}"', headers)
-    return await answer_with(request, parts.objects, stored)
+    return await answer_with(request, context.objects, stored)
 
 
 def ascii_name(name: str) -> str:

@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from triptych.api.http import responses as answers
-from triptych.api.http.dependencies import BrandPath, Parts
+from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import matches
 from triptych.api.search_schemas import ComparisonShown
@@ -45,13 +45,13 @@ MAP_ANSWERS: dict[int | str, dict[str, Any]] = {
     summary="Get a brand's map",
     responses=MAP_ANSWERS,
 )
-async def get_map(request: Request, parts: Parts, brand: BrandPath) -> Response:
+async def get_map(request: Request, context: Context, brand: BrandPath) -> Response:
     """Where each asset of the present snapshot lies on the brand's map, in a compact form.
 
     Without points before the AI phase has drawn it. The ETag changes with what is drawn.
     """
-    run_id = await parts.stores.brands.snapshot_of(brand)
-    at = None if run_id is None else await parts.stores.search.mapped_at(run_id)
+    run_id = await context.stores.brands.snapshot_of(brand)
+    at = None if run_id is None else await context.stores.search.mapped_at(run_id)
     stamp = 0 if at is None else int(at.timestamp() * 1_000_000)
     etag = f'"{(run_id or UUID(int=0)).hex}-{stamp:x}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
@@ -59,7 +59,7 @@ async def get_map(request: Request, parts: Parts, brand: BrandPath) -> Response:
         return Response(status_code=304, headers=headers)
     if run_id is None or at is None:
         return Response(encode_map(UUID(int=0), None), headers=headers, media_type=MAP_TYPE)
-    points = await parts.stores.search.points(run_id, limit=POINTS_MAX)
+    points = await context.stores.search.points(run_id, limit=POINTS_MAX)
     return Response(encode_map(run_id, points), headers=headers, media_type=MAP_TYPE)
 
 
@@ -115,11 +115,11 @@ async def _other(
     responses=documented(BrandNotFound, NotSearchable, SearchUnavailable),
 )
 async def compare_brands(
-    parts: Parts, brand: BrandPath, other: Annotated[str, Depends(_other)]
+    context: Context, brand: BrandPath, other: Annotated[str, Depends(_other)]
 ) -> answers.Json:
     """How near the centres of the present snapshots lie, and which assets they have in common."""
     found = await compare(
-        parts.stores.brands, parts.stores.snapshots, parts.stores.search, brand, other
+        context.stores.brands, context.stores.snapshots, context.stores.search, brand, other
     )
 
     def show(pair: Pair) -> dict[str, Any]:

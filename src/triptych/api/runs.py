@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from triptych.api.http import responses as answers
-from triptych.api.http.dependencies import Parts
+from triptych.api.http.dependencies import Context
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.requests import PageAsked, RunsAsked, TimelineAsked
@@ -34,13 +34,13 @@ router = APIRouter(tags=["runs"])
     summary="List runs, newest first",
     responses=documented(InvalidCursor),
 )
-async def list_runs(parts: Parts, asked: Annotated[RunsAsked, Query()]) -> answers.Json:
+async def list_runs(context: Context, asked: Annotated[RunsAsked, Query()]) -> answers.Json:
     """Runs of all brands or of one, in any state or in one."""
-    before = to_age(parts.cursors.read("runs", asked))
-    found = await parts.stores.runs.runs_slice(
+    before = to_age(context.cursors.read("runs", asked))
+    found = await context.stores.runs.runs_slice(
         brand=asked.brand, state=asked.state, before=before, limit=asked.limit
     )
-    following = parts.cursors.write("runs", asked, from_age(found.next))
+    following = context.cursors.write("runs", asked, from_age(found.next))
     return answers.page(found.rows, answers.run, following)
 
 
@@ -50,9 +50,9 @@ async def list_runs(parts: Parts, asked: Annotated[RunsAsked, Query()]) -> answe
     summary="Show a run",
     responses=documented(RunNotFound),
 )
-async def get_run(parts: Parts, run: UUID) -> answers.Json:
+async def get_run(context: Context, run: UUID) -> answers.Json:
     """One run as it stands. A reader keeps the highest `version` that it saw."""
-    return answers.Json(answers.run(await parts.stores.runs.run(run)))
+    return answers.Json(answers.run(await context.stores.runs.run(run)))
 
 
 @router.get(
@@ -62,11 +62,11 @@ async def get_run(parts: Parts, run: UUID) -> answers.Json:
     responses=documented(RunNotFound),
 )
 async def get_timeline(
-    parts: Parts, run: UUID, asked: Annotated[TimelineAsked, Query()]
+    context: Context, run: UUID, asked: Annotated[TimelineAsked, Query()]
 ) -> answers.Json:
     """Events behind seq `after`, without gap or duplicate."""
-    await parts.stores.runs.run(run)
-    events = await parts.stores.runs.timeline(run, after=asked.after, limit=asked.limit)
+    await context.stores.runs.run(run)
+    events = await context.stores.runs.timeline(run, after=asked.after, limit=asked.limit)
     items = [{"seq": e.seq, "at": e.at, "kind": e.kind, "data": e.data} for e in events]
     return answers.Json({"items": items, "next": events[-1].seq if events else asked.after})
 
@@ -77,10 +77,10 @@ async def get_timeline(
     summary="Show how fast a run went",
     responses=documented(RunNotFound),
 )
-async def get_pace(parts: Parts, run: UUID) -> answers.Json:
+async def get_pace(context: Context, run: UUID) -> answers.Json:
     """Items settled and their latency over time, told by an even sample of them."""
-    await parts.stores.runs.run(run)
-    found = await parts.stores.runs.pace(run)
+    await context.stores.runs.run(run)
+    found = await context.stores.runs.pace(run)
     buckets = [
         {
             "at": bucket.at,
@@ -100,11 +100,11 @@ async def get_pace(parts: Parts, run: UUID) -> answers.Json:
     summary="Count what failed in a run, by reason",
     responses=documented(RunNotFound),
 )
-async def get_failures(parts: Parts, run: UUID) -> answers.Json:
+async def get_failures(context: Context, run: UUID) -> answers.Json:
     """Each reason with its count, what it means and whether a redrive may help."""
-    found = await parts.stores.runs.run(run)
+    found = await context.stores.runs.run(run)
     if found.state is RunState.ACTIVE:
-        counts = list(await parts.stores.runs.failure_counts(run))
+        counts = list(await context.stores.runs.failure_counts(run))
     else:  # Counted when it ended.
         counts = sorted(found.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
     items = [
@@ -126,13 +126,13 @@ async def get_failures(parts: Parts, run: UUID) -> answers.Json:
     responses=documented(RunNotFound, InvalidCursor),
 )
 async def list_failed(
-    parts: Parts, run: UUID, reason: Reason, asked: Annotated[PageAsked, Query()]
+    context: Context, run: UUID, reason: Reason, asked: Annotated[PageAsked, Query()]
 ) -> answers.Json:
     """Their URLs with details, in order of dispatch."""
     listing = f"failures/{run}/{reason}"
-    position = parts.cursors.read(listing, asked)
-    await parts.stores.runs.run(run)
-    found = await parts.stores.runs.failed_items(
+    position = context.cursors.read(listing, asked)
+    await context.stores.runs.run(run)
+    found = await context.stores.runs.failed_items(
         run, reason.value, after=position[0] if position else -1, limit=asked.limit
     )
 
@@ -145,4 +145,4 @@ async def list_failed(
         }
 
     following = None if found.next is None else [found.next]
-    return answers.page(found.rows, show, parts.cursors.write(listing, asked, following))
+    return answers.page(found.rows, show, context.cursors.write(listing, asked, following))

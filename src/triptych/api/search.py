@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from triptych.api.assets import AssetPath, matching
 from triptych.api.http import responses as answers
-from triptych.api.http.dependencies import Parts
+from triptych.api.http.dependencies import Context
 from triptych.api.http.problems import documented
 from triptych.api.requests import FoundAsked, ImageSearchAsked, SearchAsked, SimilarAsked
 from triptych.api.search_schemas import FoundShown
@@ -45,7 +45,7 @@ PICTURE: dict[str, Any] = {
     summary="Search by text or asset",
     responses=PROBLEMS,
 )
-async def search(parts: Parts, asked: Annotated[SearchAsked, Query()]) -> answers.Json:
+async def search(context: Context, asked: Annotated[SearchAsked, Query()]) -> answers.Json:
     """The assets that show what a text says, or that look like an asset.
 
     With `brand` in its present snapshot, exactly. Without, in those of all brands, by an index that
@@ -53,9 +53,9 @@ async def search(parts: Parts, asked: Annotated[SearchAsked, Query()]) -> answer
     """
     where = _where(asked, asked.brand)
     if asked.q is not None:
-        return _show(await parts.search.by_text(asked.q, where))
+        return _show(await context.search.by_text(asked.q, where))
     brand, key = read_asset_id(asked.asset or "")
-    return _show(await parts.search.by_asset(brand, key, where))
+    return _show(await context.search.by_asset(brand, key, where))
 
 
 @router.post(
@@ -66,13 +66,13 @@ async def search(parts: Parts, asked: Annotated[SearchAsked, Query()]) -> answer
     openapi_extra=PICTURE,
 )
 async def search_by_picture(
-    request: Request, parts: Parts, asked: Annotated[ImageSearchAsked, Query()]
+    request: Request, context: Context, asked: Annotated[ImageSearchAsked, Query()]
 ) -> answers.Json:
     """The assets that look like the picture whose bytes are the request's body."""
     where = _where(asked, asked.brand)
-    with parts.search.holding():
+    with context.search.holding():
         body = await _read(request)
-        return _show(await parts.search.by_image(body, where))
+        return _show(await context.search.by_image(body, where))
 
 
 @router.get(
@@ -82,12 +82,12 @@ async def search_by_picture(
     responses=documented(AssetNotFound, SnapshotCollected, NotSearchable, SearchUnavailable),
 )
 async def list_similar(
-    parts: Parts, asset: AssetPath, asked: Annotated[SimilarAsked, Query()]
+    context: Context, asset: AssetPath, asked: Annotated[SimilarAsked, Query()]
 ) -> answers.Json:
     """Its neighbours in its own brand; `/search?asset=` searches in another, or in all."""
     brand, key = asset
     where = _where(asked, brand)
-    return _show(await parts.search.by_asset(brand, key, where, run_id=asked.run))
+    return _show(await context.search.by_asset(brand, key, where, run_id=asked.run))
 
 
 def _where(asked: FoundAsked, brand: str | None) -> Where:

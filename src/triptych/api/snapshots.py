@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from triptych.api.http import responses as answers
-from triptych.api.http.dependencies import ApiParts, BrandPath, Parts
+from triptych.api.http.dependencies import ApiContext, BrandPath, Context
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.requests import DifferenceAsked, PageAsked
@@ -28,13 +28,13 @@ router = APIRouter(tags=["snapshots"])
     responses=documented(BrandNotFound, InvalidCursor),
 )
 async def list_snapshots(
-    parts: Parts, brand: BrandPath, asked: Annotated[PageAsked, Query()]
+    context: Context, brand: BrandPath, asked: Annotated[PageAsked, Query()]
 ) -> answers.Json:
     """What the brand's runs committed, newest first."""
     listing = f"snapshots/{brand}"
-    before = to_age(parts.cursors.read(listing, asked))
-    current = await parts.stores.brands.snapshot_of(brand)
-    found = await parts.stores.snapshots.snapshots_slice(brand, before=before, limit=asked.limit)
+    before = to_age(context.cursors.read(listing, asked))
+    current = await context.stores.brands.snapshot_of(brand)
+    found = await context.stores.snapshots.snapshots_slice(brand, before=before, limit=asked.limit)
 
     def show(run: Run) -> dict[str, Any]:
         return {
@@ -50,7 +50,7 @@ async def list_snapshots(
             "removed": run.removed,
         }
 
-    following = parts.cursors.write(listing, asked, from_age(found.next))
+    following = context.cursors.write(listing, asked, from_age(found.next))
     return answers.page(found.rows, show, following)
 
 
@@ -61,14 +61,18 @@ async def list_snapshots(
     responses=documented(BrandNotFound, RunNotFound, InvalidCursor, SnapshotCollected),
 )
 async def diff_snapshots(
-    parts: Parts, brand: BrandPath, old: UUID, new: UUID, asked: Annotated[DifferenceAsked, Query()]
+    context: Context,
+    brand: BrandPath,
+    old: UUID,
+    new: UUID,
+    asked: Annotated[DifferenceAsked, Query()],
 ) -> answers.Json:
     """URLs that were added, removed or whose content changed from `old` to `new`."""
     listing = f"diff/{brand}/{old}/{new}"
-    position = parts.cursors.read(listing, asked)
+    position = context.cursors.read(listing, asked)
     for run_id in (old, new):
-        await _check_snapshot(parts, brand, run_id)
-    found = await parts.stores.snapshots.difference_slice(
+        await _check_snapshot(context, brand, run_id)
+    found = await context.stores.snapshots.difference_slice(
         old,
         new,
         change=asked.change,
@@ -86,11 +90,11 @@ async def diff_snapshots(
         }
 
     following = None if found.next is None else [found.next.hex()]
-    return answers.page(found.rows, show, parts.cursors.write(listing, asked, following))
+    return answers.page(found.rows, show, context.cursors.write(listing, asked, following))
 
 
-async def _check_snapshot(parts: ApiParts, brand: str, run_id: UUID) -> None:
-    run = await parts.stores.runs.run(run_id)
+async def _check_snapshot(context: ApiContext, brand: str, run_id: UUID) -> None:
+    run = await context.stores.runs.run(run_id)
     if run.brand != brand or run.state is not RunState.COMMITTED:
         raise RunNotFound(
             f"Brand {brand!r} has no snapshot {run_id}.", remedy="List the brand's snapshots."

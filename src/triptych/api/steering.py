@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
-from triptych.api.http.dependencies import BrandPath, Parts
-from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, once
+from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
 from triptych.api.requests import LettersGiven, PolicyGiven, RedriveGiven, ReembedGiven, RunGiven
 from triptych.api.schemas import TaskShown
@@ -34,7 +34,7 @@ router = APIRouter(tags=["operations"])
 )
 async def start_run(
     request: Request,
-    parts: Parts,
+    context: Context,
     identity: Operating,
     brand: BrandPath,
     body: RunGiven | None = None,
@@ -42,19 +42,19 @@ async def start_run(
 ) -> answers.Json:
     """Open a run; a brand with an active run answers with that one."""
     given = body or RunGiven()
-    check_source(given.source, local=parts.local)
+    check_source(given.source, local=context.local)
 
     async def work(made: UUID) -> Outcome:
-        opened = await parts.registry.open(
+        opened = await context.registry.open(
             brand,
             source=given.source,
-            policy=_policy(given.policy, parts.settings.policy),
+            policy=_policy(given.policy, context.settings.policy),
             run_id=made,
         )
         return _opened(opened, made)
 
-    operation = Operation(request, parts, identity, key, "start", f"brand:{brand}", brand, given)
-    return await once(operation, work)
+    operation = Operation(request, context, identity, key, "start", f"brand:{brand}", brand, given)
+    return await run_idempotent(operation, work)
 
 
 @router.post(
@@ -66,7 +66,7 @@ async def start_run(
 )
 async def reembed_brand(
     request: Request,
-    parts: Parts,
+    context: Context,
     identity: Operating,
     brand: BrandPath,
     body: ReembedGiven | None = None,
@@ -76,13 +76,15 @@ async def reembed_brand(
     given = body or ReembedGiven()
 
     async def work(made: UUID) -> Outcome:
-        opened = await parts.registry.reembed(
-            brand, policy=_policy(given.policy, parts.settings.policy), run_id=made
+        opened = await context.registry.reembed(
+            brand, policy=_policy(given.policy, context.settings.policy), run_id=made
         )
         return _opened(opened, made)
 
-    operation = Operation(request, parts, identity, key, "reembed", f"brand:{brand}", brand, given)
-    return await once(operation, work)
+    operation = Operation(
+        request, context, identity, key, "reembed", f"brand:{brand}", brand, given
+    )
+    return await run_idempotent(operation, work)
 
 
 @router.delete(
@@ -94,7 +96,7 @@ async def reembed_brand(
 )
 async def delete_brand(
     request: Request,
-    parts: Parts,
+    context: Context,
     identity: Operating,
     brand: BrandPath,
     key: IdempotencyKey = None,
@@ -105,11 +107,11 @@ async def delete_brand(
     """
 
     async def work(_made: UUID) -> Outcome:
-        await parts.registry.begin_deletion(brand)
-        return Outcome(TaskState.ACCEPTED, owe_work=True)
+        await context.registry.begin_deletion(brand)
+        return Outcome(TaskState.ACCEPTED, enqueue_work=True)
 
-    operation = Operation(request, parts, identity, key, DELETE, f"brand:{brand}", brand)
-    return await once(operation, work)
+    operation = Operation(request, context, identity, key, DELETE, f"brand:{brand}", brand)
+    return await run_idempotent(operation, work)
 
 
 def _opened(opened: Opened, made: UUID) -> Outcome:
@@ -138,7 +140,7 @@ def _policy(given: PolicyGiven | None, default: Policy) -> Policy | None:
 )
 async def run_ai(
     request: Request,
-    parts: Parts,
+    context: Context,
     identity: Operating,
     brand: BrandPath,
     key: IdempotencyKey = None,
@@ -146,11 +148,11 @@ async def run_ai(
     """Over its present snapshot. While the phase runs, nothing more is started."""
 
     async def work(_made: UUID) -> Outcome:
-        run = await parts.registry.run_ai_again(brand)
+        run = await context.registry.run_ai_again(brand)
         return Outcome(TaskState.ACCEPTED, run.id)
 
-    operation = Operation(request, parts, identity, key, AI_TASK, f"brand:{brand}", brand)
-    return await once(operation, work)
+    operation = Operation(request, context, identity, key, AI_TASK, f"brand:{brand}", brand)
+    return await run_idempotent(operation, work)
 
 
 @router.post(
@@ -161,11 +163,11 @@ async def run_ai(
     responses=documented(RunNotFound, Conflict),
 )
 async def pause_run(
-    request: Request, parts: Parts, identity: Operating, run: UUID, key: IdempotencyKey = None
+    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
 ) -> answers.Json:
     """Nothing more is dispatched; what is out settles."""
-    operation = Operation(request, parts, identity, key, "pause", f"run:{run}")
-    return await once(operation, _steered(parts.registry.pause, run))
+    operation = Operation(request, context, identity, key, "pause", f"run:{run}")
+    return await run_idempotent(operation, _steered(context.registry.pause, run))
 
 
 @router.post(
@@ -176,11 +178,11 @@ async def pause_run(
     responses=documented(RunNotFound, Conflict),
 )
 async def resume_run(
-    request: Request, parts: Parts, identity: Operating, run: UUID, key: IdempotencyKey = None
+    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
 ) -> answers.Json:
     """Dispatch goes on."""
-    operation = Operation(request, parts, identity, key, "resume", f"run:{run}")
-    return await once(operation, _steered(parts.registry.resume, run))
+    operation = Operation(request, context, identity, key, "resume", f"run:{run}")
+    return await run_idempotent(operation, _steered(context.registry.resume, run))
 
 
 @router.post(
@@ -191,11 +193,11 @@ async def resume_run(
     responses=documented(RunNotFound, Conflict),
 )
 async def cancel_run(
-    request: Request, parts: Parts, identity: Operating, run: UUID, key: IdempotencyKey = None
+    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
 ) -> answers.Json:
     """The brand's snapshot stays what it was."""
-    operation = Operation(request, parts, identity, key, "cancel", f"run:{run}")
-    return await once(operation, _steered(parts.registry.cancel, run))
+    operation = Operation(request, context, identity, key, "cancel", f"run:{run}")
+    return await run_idempotent(operation, _steered(context.registry.cancel, run))
 
 
 def _steered(
@@ -217,7 +219,7 @@ def _steered(
 )
 async def redrive_run(
     request: Request,
-    parts: Parts,
+    context: Context,
     identity: Operating,
     run: UUID,
     body: RedriveGiven | None = None,
@@ -227,11 +229,11 @@ async def redrive_run(
     given = body or RedriveGiven()
 
     async def work(made: UUID) -> Outcome:
-        redriven = await parts.registry.redrive(run, new_id=made, reasons=given.reasons)
+        redriven = await context.registry.redrive(run, new_id=made, reasons=given.reasons)
         return Outcome(TaskState.ACCEPTED, redriven.id)
 
-    operation = Operation(request, parts, identity, key, "redrive", f"run:{run}", body=given)
-    return await once(operation, work)
+    operation = Operation(request, context, identity, key, "redrive", f"run:{run}", body=given)
+    return await run_idempotent(operation, work)
 
 
 @router.post(
@@ -243,7 +245,7 @@ async def redrive_run(
 )
 async def redrive_letters(
     request: Request,
-    parts: Parts,
+    context: Context,
     identity: Operating,
     body: LettersGiven | None = None,
     key: IdempotencyKey = None,
@@ -255,10 +257,10 @@ async def redrive_letters(
     given = body or LettersGiven()
 
     async def work(_made: UUID) -> Outcome:
-        count = await parts.registry.redrive_letters(ids=given.ids, queue=given.queue)
+        count = await context.registry.redrive_letters(ids=given.ids, queue=given.queue)
         return Outcome(TaskState.DONE, result={"redriven": count})
 
     operation = Operation(
-        request, parts, identity, key, "redrive_letters", "dead-letters", body=given
+        request, context, identity, key, "redrive_letters", "dead-letters", body=given
     )
-    return await once(operation, work)
+    return await run_idempotent(operation, work)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from triptych.api.http import responses as answers
-from triptych.api.http.dependencies import Parts
+from triptych.api.http.dependencies import Context
 from triptych.api.http.problems import documented
 from triptych.api.requests import PageAsked
 from triptych.api.schemas import (
@@ -39,10 +39,10 @@ health = APIRouter(tags=["health"])
     summary="Show the queues",
     responses=documented(Unavailable),
 )
-async def list_queues(parts: Parts) -> answers.Json:
+async def list_queues(context: Context) -> answers.Json:
     """Depth, messages in flight and the age of the oldest, dead-letter queues included."""
-    depths = await parts.queue.depths()
-    letters = await parts.stores.dead_letters.letters_kept(limit=LETTERS_COUNTED_MAX)
+    depths = await context.queue.depths()
+    letters = await context.stores.dead_letters.count(limit=LETTERS_COUNTED_MAX)
     state = queues_state(depths, letters)
     return answers.Json({"items": state.pop("queues"), **state})
 
@@ -53,10 +53,10 @@ async def list_queues(parts: Parts) -> answers.Json:
     summary="List dead letters, newest first",
     responses=documented(InvalidCursor),
 )
-async def list_dead_letters(parts: Parts, asked: Annotated[PageAsked, Query()]) -> answers.Json:
+async def list_dead_letters(context: Context, asked: Annotated[PageAsked, Query()]) -> answers.Json:
     """Messages that could not be processed, with the reason."""
-    position = parts.cursors.read("dead-letters", asked)
-    found = await parts.stores.dead_letters.letters_slice(
+    position = context.cursors.read("dead-letters", asked)
+    found = await context.stores.dead_letters.page(
         before=position[0] if position else None, limit=asked.limit
     )
 
@@ -74,20 +74,22 @@ async def list_dead_letters(parts: Parts, asked: Annotated[PageAsked, Query()]) 
         }
 
     following = None if found.next is None else [found.next]
-    return answers.page(found.rows, show, parts.cursors.write("dead-letters", asked, following))
+    return answers.page(found.rows, show, context.cursors.write("dead-letters", asked, following))
 
 
 @router.get("/workers", response_model=WorkersShown, summary="Show the workers")
-async def list_workers(parts: Parts) -> answers.Json:
+async def list_workers(context: Context) -> answers.Json:
     """Who is alive, in which version, and how many messages of which queue each holds."""
-    items = [worker_state(seen) for seen in await parts.stores.presence.workers(limit=WORKERS_MAX)]
+    items = [
+        worker_state(seen) for seen in await context.stores.presence.workers(limit=WORKERS_MAX)
+    ]
     return answers.Json({"items": items})
 
 
 @router.get("/settings", response_model=SettingsShown, summary="Show the settings in force")
-async def list_settings(parts: Parts) -> answers.Json:
+async def list_settings(context: Context) -> answers.Json:
     """Those of this API server, and where each came from. Secrets are hidden."""
-    shown, origins = parts.settings.shown(), parts.settings.origins()
+    shown, origins = context.settings.shown(), context.settings.origins()
     items = [{"name": n, "value": shown[n], "origin": origins[n]} for n in shown]
     return answers.Json({"items": items})
 
@@ -104,9 +106,9 @@ async def list_settings(parts: Parts) -> answers.Json:
         **documented(Unavailable),
     },
 )
-async def metrics(parts: Parts) -> Response:
+async def metrics(context: Context) -> Response:
     """With the depths of the queues as they are now. Workers tell theirs on their own port."""
-    for depth in await parts.queue.depths():
+    for depth in await context.queue.depths():
         QUEUE_WAITING.labels(depth.queue).set(depth.waiting)
         QUEUE_IN_FLIGHT.labels(depth.queue).set(depth.in_flight)
         QUEUE_OLDEST_SECONDS.labels(depth.queue).set(depth.oldest_s or 0.0)
@@ -125,8 +127,8 @@ async def healthz() -> answers.Json:
     summary="Tell that the server can answer",
     responses=documented(Unavailable),
 )
-async def readyz(parts: Parts) -> answers.Json:
+async def readyz(context: Context) -> answers.Json:
     """Database and queues answer, and the schema is the one that is known here."""
-    await parts.stores.check()
-    await parts.queue.check()
+    await context.stores.check()
+    await context.queue.check()
     return answers.Json({"status": "ok"})

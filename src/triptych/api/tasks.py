@@ -8,8 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from triptych.api.http import responses as answers
-from triptych.api.http.auth import Asking, Operating
-from triptych.api.http.dependencies import Parts
+from triptych.api.http.auth import HttpReader, Operating
+from triptych.api.http.dependencies import Context
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.requests import PageAsked
@@ -26,11 +26,11 @@ router = APIRouter(tags=["tasks"])
     summary="List tasks, newest first",
     responses=documented(InvalidCursor),
 )
-async def list_tasks(parts: Parts, asked: Annotated[PageAsked, Query()]) -> answers.Json:
+async def list_tasks(context: Context, asked: Annotated[PageAsked, Query()]) -> answers.Json:
     """What was submitted in the last 30 days."""
-    before = to_age(parts.cursors.read("tasks", asked))
-    found = await parts.stores.tasks.tasks_slice(before=before, limit=asked.limit)
-    following = parts.cursors.write("tasks", asked, from_age(found.next))
+    before = to_age(context.cursors.read("tasks", asked))
+    found = await context.stores.tasks.tasks_slice(before=before, limit=asked.limit)
+    following = context.cursors.write("tasks", asked, from_age(found.next))
     return answers.page(found.rows, answers.task, following)
 
 
@@ -40,9 +40,9 @@ async def list_tasks(parts: Parts, asked: Annotated[PageAsked, Query()]) -> answ
     summary="Show a task",
     responses=documented(TaskNotFound),
 )
-async def get_task(parts: Parts, task: UUID) -> answers.Json:
+async def get_task(context: Context, task: UUID) -> answers.Json:
     """One task as it stands: what it opened or changed is its `run`."""
-    return answers.Json(answers.task(await parts.stores.tasks.task(task)))
+    return answers.Json(answers.task(await context.stores.tasks.task(task)))
 
 
 @router.get(
@@ -52,11 +52,11 @@ async def get_task(parts: Parts, task: UUID) -> answers.Json:
     responses=documented(InvalidCursor, 403),
 )
 async def list_audit(
-    parts: Parts, _operator: Operating, asked: Annotated[PageAsked, Query()]
+    context: Context, _operator: Operating, asked: Annotated[PageAsked, Query()]
 ) -> answers.Json:
     """Who did what, to what, with which request."""
-    position = parts.cursors.read("audit", asked)
-    found = await parts.stores.tasks.audit_slice(
+    position = context.cursors.read("audit", asked)
+    found = await context.stores.tasks.audit_slice(
         before=position[0] if position else None, limit=asked.limit
     )
 
@@ -71,10 +71,10 @@ async def list_audit(
         }
 
     following = None if found.next is None else [found.next]
-    return answers.page(found.rows, show, parts.cursors.write("audit", asked, following))
+    return answers.page(found.rows, show, context.cursors.write("audit", asked, following))
 
 
 @router.get("/me", response_model=IdentityShown, summary="Show who asks")
-async def get_me(identity: Asking) -> answers.Json:
+async def get_me(identity: HttpReader) -> answers.Json:
     """The identity that this request has, and its scope."""
     return answers.Json({"name": identity.name, "scope": identity.scope})

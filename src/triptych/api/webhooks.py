@@ -13,7 +13,7 @@ from yarl import URL
 from triptych.access.identity import Identity
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
-from triptych.api.http.dependencies import ApiParts, Parts
+from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.requests import WebhookGiven
 from triptych.api.schemas import DeliveriesShown, WebhookMade, WebhooksShown
@@ -28,10 +28,10 @@ router = APIRouter(tags=["webhooks"])
 
 
 @router.get("/webhooks", response_model=WebhooksShown, summary="List the webhooks")
-async def list_webhooks(parts: Parts, _operator: Operating) -> answers.Json:
+async def list_webhooks(context: Context, _operator: Operating) -> answers.Json:
     """The oldest first, without their secrets."""
     return answers.Json(
-        {"items": [_shown(hook) for hook in await parts.stores.webhooks.webhooks()]}
+        {"items": [_shown(hook) for hook in await context.stores.webhooks.webhooks()]}
     )
 
 
@@ -42,25 +42,25 @@ async def list_webhooks(parts: Parts, _operator: Operating) -> answers.Json:
     summary="Tell an address of events",
     responses=documented(Conflict),
 )
-async def make_webhook(parts: Parts, identity: Operating, body: WebhookGiven) -> answers.Json:
+async def make_webhook(context: Context, identity: Operating, body: WebhookGiven) -> answers.Json:
     """What is sent is signed as Standard Webhooks has it, with the secret that is shown here, once.
 
     Redirects are not followed; what is not answered with 2xx is tried again for half a day.
     """
-    _check_address(parts, body.url)
+    _check_address(context, body.url)
     secret = secrets.token_bytes(SECRET_BYTES)
-    made = await parts.stores.webhooks.put_webhook(
+    made = await context.stores.webhooks.put_webhook(
         Webhook(uuid4(), body.url, secret, body.brand, tuple(dict.fromkeys(body.events)))
     )
-    await _audited(parts, identity, "make_webhook", made.id)
+    await _audited(context, identity, "make_webhook", made.id)
     told = {**_shown(made), "secret": f"whsec_{b64encode(secret).decode()}"}
     return answers.Json(told, 201)
 
 
-def _check_address(parts: ApiParts, url: str) -> None:
+def _check_address(context: ApiContext, url: str) -> None:
     """Refuse an address that would never be told anything; names are resolved when it is told."""
     try:
-        parts.guard.check_url(URL(url))
+        context.guard.check_url(URL(url))
     except (PermanentItemError, ValueError) as error:
         detail = error.detail if isinstance(error, PermanentItemError) else str(error)
         raise BadInput(
@@ -77,10 +77,10 @@ def _check_address(parts: ApiParts, url: str) -> None:
     summary="Tell an address no more",
     responses=documented(WebhookNotFound),
 )
-async def delete_webhook(parts: Parts, identity: Operating, webhook: UUID) -> Response:
+async def delete_webhook(context: Context, identity: Operating, webhook: UUID) -> Response:
     """What it is still owed is forgotten."""
-    await parts.stores.webhooks.delete_webhook(webhook)
-    await _audited(parts, identity, "delete_webhook", webhook)
+    await context.stores.webhooks.delete_webhook(webhook)
+    await _audited(context, identity, "delete_webhook", webhook)
     return Response(status_code=204)
 
 
@@ -90,11 +90,11 @@ async def delete_webhook(parts: Parts, identity: Operating, webhook: UUID) -> Re
     summary="List what a webhook was told, newest first",
     responses=documented(WebhookNotFound),
 )
-async def list_deliveries(parts: Parts, _operator: Operating, webhook: UUID) -> answers.Json:
+async def list_deliveries(context: Context, _operator: Operating, webhook: UUID) -> answers.Json:
     """The newest 100, with the attempts made and why the last one failed."""
-    if webhook not in {hook.id for hook in await parts.stores.webhooks.webhooks()}:
+    if webhook not in {hook.id for hook in await context.stores.webhooks.webhooks()}:
         raise WebhookNotFound(f"There is no webhook {webhook}.")
-    found = await parts.stores.webhooks.deliveries(webhook, limit=DELIVERIES_SHOWN)
+    found = await context.stores.webhooks.deliveries(webhook, limit=DELIVERIES_SHOWN)
     items = [
         {
             "id": told.id,
@@ -123,5 +123,5 @@ def _shown(hook: Webhook) -> dict[str, Any]:
     }
 
 
-async def _audited(parts: ApiParts, identity: Identity, action: str, webhook: UUID) -> None:
-    await parts.stores.tasks.record_audit(Audit(identity.name, action, f"webhook:{webhook}"))
+async def _audited(context: ApiContext, identity: Identity, action: str, webhook: UUID) -> None:
+    await context.stores.tasks.record_audit(Audit(identity.name, action, f"webhook:{webhook}"))

@@ -19,10 +19,15 @@ from triptych.aws_lambda.events import Context, deliveries, failures, seconds_le
 from triptych.errors import SettingsError
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
-from triptych.wiring import Parts, connect, dead_letter_handler, open_caretakers, open_stations
-from triptych.wiring.worker_wiring import Caretakers
+from triptych.wiring.database import Services, connect
+from triptych.wiring.worker_wiring import (
+    MaintenanceJobs,
+    dead_letter_handler,
+    open_maintenance,
+    open_phase_handlers,
+)
 from triptych.workers.batch import serve_batch
-from triptych.workers.message_outcome import Handle
+from triptych.workers.message_processor import Handle
 from triptych.workers.worker import Phase
 
 IDLE_S = 30.0
@@ -34,7 +39,7 @@ STUCK_MAX = 100
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Open = Callable[[Parts], AbstractAsyncContextManager[T]]
+Open = Callable[[Services], AbstractAsyncContextManager[T]]
 
 
 class Function(Generic[T]):
@@ -44,14 +49,16 @@ class Function(Generic[T]):
         self._opened = opened
         self._runner = asyncio.Runner()
         self._stack: AsyncExitStack | None = None
-        self._kept: tuple[Parts, T] | None = None
+        self._kept: tuple[Services, T] | None = None
         self._last = 0.0
 
-    def run(self, work: Callable[[Parts, T], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    def run(self, work: Callable[[Services, T], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Do one invocation's work."""
         return self._runner.run(self._run(work))
 
-    async def _run(self, work: Callable[[Parts, T], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    async def _run(
+        self, work: Callable[[Services, T], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
         if self._kept is None:
             self._kept = await self._open()
         elif time.time() - self._last > IDLE_S:
@@ -61,7 +68,7 @@ class Function(Generic[T]):
         finally:
             self._last = time.time()
 
-    async def _open(self) -> tuple[Parts, T]:
+    async def _open(self) -> tuple[Services, T]:
         settings = Settings.load()
         if settings.embedded or not settings.queue_url.startswith("sqs:"):
             raise SettingsError(
@@ -71,10 +78,10 @@ class Function(Generic[T]):
             )
         async with AsyncExitStack() as stack:
             dsn = settings.database_url.get_secret_value()
-            parts = await stack.enter_async_context(connect(settings, dsn))
-            kept = await stack.enter_async_context(self._opened(parts))
+            services = await stack.enter_async_context(connect(settings, dsn))
+            kept = await stack.enter_async_context(self._opened(services))
             self._stack = stack.pop_all()
-            return parts, kept
+            return services, kept
 
     def close(self) -> None:
         """Let go of everything. Lambda does not call it: it kills."""
@@ -89,17 +96,17 @@ class PhaseFunction:
 
     def __init__(self, phase: Phase) -> None:
         @asynccontextmanager
-        async def opened(parts: Parts) -> AsyncIterator[Handle]:
-            async with open_stations(parts, [phase]) as (station,):
-                yield station.handle
+        async def opened(services: Services) -> AsyncIterator[Handle]:
+            async with open_phase_handlers(services, [phase]) as (handler,):
+                yield handler.handle
 
         self.function: Function[Handle] = Function(opened)
 
     def __call__(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Serve a batch; answer with the messages that must come again."""
 
-        async def work(parts: Parts, handle: Handle) -> dict[str, Any]:
-            return await _serve(parts, handle, event, context)
+        async def work(services: Services, handle: Handle) -> dict[str, Any]:
+            return await _serve(services, handle, event, context)
 
         return self.function.run(work)
 
@@ -109,16 +116,16 @@ class DeadLetterFunction:
 
     def __init__(self) -> None:
         @asynccontextmanager
-        async def opened(parts: Parts) -> AsyncIterator[Handle]:
-            yield dead_letter_handler(parts)
+        async def opened(services: Services) -> AsyncIterator[Handle]:
+            yield dead_letter_handler(services)
 
         self.function: Function[Handle] = Function(opened)
 
     def __call__(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Serve a batch; answer with the messages that must come again."""
 
-        async def work(parts: Parts, handle: Handle) -> dict[str, Any]:
-            return await _serve(parts, handle, event, context)
+        async def work(services: Services, handle: Handle) -> dict[str, Any]:
+            return await _serve(services, handle, event, context)
 
         return self.function.run(work)
 
@@ -127,48 +134,50 @@ class SweepFunction:
     """A function for a schedule: what workers see to in loops, once, within the invocation."""
 
     def __init__(self) -> None:
-        self.function: Function[Caretakers] = Function(open_caretakers)
+        self.function: Function[MaintenanceJobs] = Function(open_maintenance)
 
     def __call__(self, _event: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Sweep, tell webhooks, collect, and index for as long as there is time."""
 
-        async def work(parts: Parts, caretakers: Caretakers) -> dict[str, Any]:
-            return await _take_care(parts, caretakers, context)
+        async def work(services: Services, maintenance: MaintenanceJobs) -> dict[str, Any]:
+            return await _take_care(services, maintenance, context)
 
         return self.function.run(work)
 
 
 async def _serve(
-    parts: Parts, handle: Handle, event: Mapping[str, Any], context: Context
+    services: Services, handle: Handle, event: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
-    _, prefix = read_sqs(parts.settings.queue_url)
+    _, prefix = read_sqs(services.settings.queue_url)
     found = deliveries(event, prefix)
     again = await serve_batch(
-        parts.queue, found[0].queue, handle, found, within_s=seconds_left(context)
+        services.queue, found[0].queue, handle, found, within_s=seconds_left(context)
     )
     log.info("batch_served", queue=found[0].queue, messages=len(found), again=len(again))
     return failures(again)
 
 
-async def _take_care(parts: Parts, caretakers: Caretakers, context: Context) -> dict[str, Any]:
+async def _take_care(
+    services: Services, maintenance: MaintenanceJobs, context: Context
+) -> dict[str, Any]:
     """Do what is due; what there is no time for is left to the next invocation.
 
-    The line ``care_taken`` tells how many runs stand still for long: an alarm watches it.
+    The line ``maintenance_done`` tells how many runs stand still for long: an alarm watches it.
     """
     ended = []
     stuck = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(max(seconds_left(context), 0)):
-            await caretakers.sweeper.sweep()
-            due = await parts.stores.runs.due(idle_s=STUCK_S, stalled_s=STUCK_S, limit=STUCK_MAX)
+            await maintenance.sweeper.sweep()
+            due = await services.stores.runs.due(idle_s=STUCK_S, stalled_s=STUCK_S, limit=STUCK_MAX)
             stuck = len(due.resend)
             ended.append("sweep")
-            while await caretakers.notifier.deliver():
+            while await maintenance.notifier.deliver():
                 pass
             ended.append("notify")
-            await caretakers.collector.turn()
+            await maintenance.collector.turn()
             ended.append("collect")
-            await caretakers.indexer.catch_up()
+            await maintenance.indexer.catch_up()
             ended.append("index")
     log.info("care_taken", ended=ended, stuck_runs=stuck)
     return {"ended": ended, "stuck_runs": stuck}

@@ -20,8 +20,8 @@ from triptych.queues.queue import QueueDepth
 from triptych.runs.run_store import FailureGroup
 from triptych.settings.settings import Settings
 from triptych.snapshots.asset_ids import read_asset_id
-from triptych.snapshots.search_service import Matches, SearchRoom, Where
-from triptych.wiring import Parts, connect, reach_database
+from triptych.snapshots.search_service import Matches, SearchService, Where
+from triptych.wiring.database import Services, connect, reach_database
 from triptych.wiring.search_wiring import open_search
 from triptych.workers.indexer import Indexer
 
@@ -122,7 +122,7 @@ class Desk(Protocol):
 class LocalDesk:
     """The database and the objects that the settings name."""
 
-    def __init__(self, settings: Settings, parts: Parts) -> None:
+    def __init__(self, settings: Settings, parts: Services) -> None:
         self._settings = settings
         self._parts = parts
         self.watch = lambda run_id: watch(parts.stores.runs, parts.stores.changes, run_id)
@@ -220,7 +220,7 @@ class LocalDesk:
             return await room.by_asset(brand, key, where)
 
     @asynccontextmanager
-    async def _searching(self, where: Where) -> AsyncIterator[SearchRoom]:
+    async def _searching(self, where: Where) -> AsyncIterator[SearchService]:
         async with open_search(self._settings, self._parts.stores) as room:
             if where.brand is None:
                 with suppress(TimeoutError):

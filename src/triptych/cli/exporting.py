@@ -9,10 +9,10 @@ from typing import IO
 from triptych.errors import BadInput, Conflict
 from triptych.runs.brand_store import BrandStore
 from triptych.settings.settings import Settings
-from triptych.snapshots.exports.export import Exporting, export, file_name
+from triptych.snapshots.exports.export import ExportRequest, export, file_name
 from triptych.snapshots.exports.formats import ExportFormat
 from triptych.snapshots.snapshot_store import SnapshotStore
-from triptych.wiring import open_objects
+from triptych.wiring.components import open_objects
 
 UNFINISHED = ".part"
 
@@ -49,7 +49,7 @@ async def export_to_folder(
     store = await open_objects(settings)
     try:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        exporting = Exporting(found.current_run, file_name(brand), wanted, opening)
+        exporting = ExportRequest(found.current_run, file_name(brand), wanted, opening)
         count = await export(snapshots, store, exporting)
     except OSError as error:
         raise BadInput(f"{folder} cannot be written ({error}).", field="--to") from error

@@ -110,7 +110,7 @@ def migrate(
 
     async def work(settings: Settings) -> None:
         from triptych.cli.output import print_json
-        from triptych.wiring import migrate_database
+        from triptych.wiring.database import migrate_database
 
         applied = await migrate_database(settings, admin=admin)
         if json:

@@ -8,7 +8,8 @@ from pathlib import Path
 from triptych.errors import BadInput
 from triptych.settings.settings import Settings
 from triptych.snapshots.reports.report import Report, make_report
-from triptych.wiring import connect, open_summary, open_thumbnails, reach_database
+from triptych.wiring.components import open_summary, open_thumbnails
+from triptych.wiring.database import connect, reach_database
 
 
 async def write_report(settings: Settings, brand: str, folder: Path) -> tuple[list[Path], Report]:

@@ -30,7 +30,7 @@ FRAME_MAX_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Update:
     """Something new of a topic: a state, or the next events of a run's timeline."""
 
     topic: str
@@ -56,7 +56,7 @@ class _Progress:
             for topic in topics
         ]
 
-    def take(self, frame: Mapping[str, Any]) -> Told | None:
+    def take(self, frame: Mapping[str, Any]) -> Update | None:
         """Return what is new in a frame, if anything."""
         topic = frame.get("topic", "")
         if frame["type"] == "state":
@@ -68,12 +68,12 @@ class _Progress:
                 return None
             else:
                 self.versions[place] = frame["version"]
-            return Told(topic, frame["version"], frame["final"], frame["state"], frame.get("key"))
+            return Update(topic, frame["version"], frame["final"], frame["state"], frame.get("key"))
         if frame["type"] == "timeline" and topic in self.after:
             events = [event for event in frame["events"] if event["seq"] > self.after[topic]]
             if events:
                 self.after[topic] = events[-1]["seq"]
-                return Told(topic, events[-1]["seq"], final=False, state=None, events=events)
+                return Update(topic, events[-1]["seq"], final=False, state=None, events=events)
         return None
 
 
@@ -84,7 +84,7 @@ async def follow(
     after: Mapping[str, int] | None = None,
     headers: Mapping[str, str] | None = None,
     give_up_s: float = GIVE_UP_S,
-) -> AsyncGenerator[Told, None]:
+) -> AsyncGenerator[Update, None]:
     """Yield what is told of some topics, for ever; ``after`` asks for runs' timelines.
 
     A cut connection is made anew after a pause that grows and is jittered, each topic from where

@@ -46,7 +46,7 @@ class Letters:
 class DeadLetterStore(Protocol):
     """Dead letters. Each method is one transaction."""
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def record(self, letter: DeadLetter) -> None:
         """Keep a dead letter. Safe to repeat: one row a message."""
         ...
 
@@ -54,11 +54,11 @@ class DeadLetterStore(Protocol):
         """Return the newest dead letters."""
         ...
 
-    async def letters_slice(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
+    async def page(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
         """Return dead letters, newest first."""
         ...
 
-    async def letters_kept(self, *, limit: int) -> Letters:
+    async def count(self, *, limit: int) -> Letters:
         """Tell how many dead letters wait, counted up to a limit, and which is the newest."""
         ...
 

@@ -25,7 +25,7 @@ class PostgresDeadLetterStore(DeadLetterStore):
         self._database = database
 
     @override
-    async def bury(self, letter: DeadLetter) -> None:
+    async def record(self, letter: DeadLetter) -> None:
         await self._database.rows(
             "bury",
             letter.queue,
@@ -54,13 +54,13 @@ class PostgresDeadLetterStore(DeadLetterStore):
         ]
 
     @override
-    async def letters_slice(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
+    async def page(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
         since = LAST_ID if before is None else before
         rows = await self._database.rows("dead_letters_page", since, limit + 1)
         return sliced(rows, limit, _to_letter, lambda row: int(row["id"]))
 
     @override
-    async def letters_kept(self, *, limit: int) -> Letters:
+    async def count(self, *, limit: int) -> Letters:
         (row,) = await self._database.rows("dead_letters_kept", limit)
         return Letters(row["waiting"], row["newest"])
 

@@ -56,13 +56,13 @@ class BodyBudget:
         if not self._waiting and count <= self._free:
             self._free -= count
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (count, turn)
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (count, slot)
         self._waiting.append(entry)
         try:
-            await turn
+            await slot
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if slot.done() and not slot.cancelled():
                 self.give(count)  # It was this one's turn at the moment when it gave up.
             else:
                 if entry in self._waiting:
@@ -77,12 +77,12 @@ class BodyBudget:
 
     def _serve(self) -> None:
         while self._waiting:
-            count, turn = self._waiting[0]
-            if not turn.cancelled():
+            count, slot = self._waiting[0]
+            if not slot.cancelled():
                 if count > self._free:
                     return
                 self._free -= count
-                turn.set_result(None)
+                slot.set_result(None)
             self._waiting.popleft()
 
 

@@ -17,9 +17,9 @@ from yarl import URL
 from triptych.errors import PermanentItemError, TransientItemError
 from triptych.fetch.body_budget import BodyBudget, BodyShare
 from triptych.fetch.guard import refusal
-from triptych.fetch.host_throttle import Hosts, Turn
+from triptych.fetch.host_throttle import HostSlot, HostThrottle
 from triptych.fetch.robots import ROBOTS_MAX_BYTES, Robots, RobotsAnswer, check_opt_out
-from triptych.fetch.transport import Way, Ways
+from triptych.fetch.transport import HttpTransport, TransportPool
 from triptych.model import Reason
 
 DETAIL_MAX_CHARS = 300
@@ -81,7 +81,7 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches URLs over the pools of ``ways``. Safe to share between tasks of one event loop.
+    """Fetches URLs over the pools of ``transports``. Safe to share between tasks of one event loop.
 
     ``deadline_s`` covers everything a URL takes: names, connections, redirects, headers, body, and
     waiting for a share of ``budget``, whose cap is that of a body.
@@ -89,16 +89,16 @@ class Fetcher:
 
     def __init__(
         self,
-        ways: Ways,
+        transports: TransportPool,
         budget: BodyBudget,
-        hosts: Hosts,
+        hosts: HostThrottle,
         *,
         deadline_s: float,
         max_redirects: int,
         robots: bool,
         opt_outs: bool,
     ) -> None:
-        self._ways = ways
+        self._transports = transports
         self._budget = budget
         self._hosts = hosts
         self._deadline_s = deadline_s
@@ -149,8 +149,8 @@ class Fetcher:
     ) -> Fetched | None:
         led_away = False
         for _ in range(self._max_redirects + 1):
-            self._ways.guard.check_url(url)
-            way = self._ways.way(source, url, led_away=led_away)
+            self._transports.guard.check_url(url)
+            way = self._transports.way(source, url, led_away=led_away)
             await self._heed_robots(way)
             async with _get(way, {"Accept": ACCEPT, **headers}) as response:
                 if response.status not in REDIRECTS:
@@ -165,13 +165,13 @@ class Fetcher:
             Reason.TOO_MANY_REDIRECTS, f"more than {self._max_redirects} redirects"
         )
 
-    async def _heed_robots(self, way: Way) -> None:
+    async def _heed_robots(self, way: HttpTransport) -> None:
         if self._robots is not None:
             delay = await self._robots.check(way)
             if delay is not None:
                 self._hosts.pace(str(way.url.host), delay)
 
-    async def _robots_txt(self, way: Way) -> RobotsAnswer:
+    async def _robots_txt(self, way: HttpTransport) -> RobotsAnswer:
         """Get a host's robots.txt, redirects followed as for any other URL, without keys."""
         url = way.url.origin() / "robots.txt"
         agent = {"User-Agent": way.user_agent}
@@ -203,13 +203,13 @@ class Fetcher:
         else:
             self._hosts.answered(host)
 
-    async def turn(
+    async def slot(
         self,
         url: str,
         *,
         source: str | None = None,
         crowded: Callable[[], bool] = lambda: False,
-    ) -> Turn:
+    ) -> HostSlot:
         """Wait for a turn at the host of ``url``; to be held while it is fetched.
 
         The host's robots.txt comes first: it says at which pace turns are to be had. ``crowded``
@@ -221,9 +221,9 @@ class Fetcher:
                 before it is fetched.
         """
         place = URL(url)
-        self._ways.guard.check_url(place)
-        await self._heed_robots(self._ways.way(source, place))
-        return await self._hosts.turn(place.host or "", crowded=crowded)
+        self._transports.guard.check_url(place)
+        await self._heed_robots(self._transports.way(source, place))
+        return await self._hosts.slot(place.host or "", crowded=crowded)
 
     async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
         _check_status(response)
@@ -252,7 +252,7 @@ class Fetcher:
 
 
 def _get(
-    way: Way, headers: Mapping[str, str]
+    way: HttpTransport, headers: Mapping[str, str]
 ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
     return way.session.get(way.url, headers={**headers, **way.headers}, allow_redirects=False)
 

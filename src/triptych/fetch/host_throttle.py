@@ -69,25 +69,25 @@ class _Host:
         if self.taken < self.allowed and not self.waiting:
             self.taken += 1
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting.append(turn)
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(slot)
         try:
-            await turn
+            await slot
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if slot.done() and not slot.cancelled():
                 self.give_back()  # It came at the moment when this one gave up.
-            elif turn in self.waiting:
-                self.waiting.remove(turn)
+            elif slot in self.waiting:
+                self.waiting.remove(slot)
             raise
 
     def give_back(self) -> None:
         """End a turn, and let those have one who wait."""
         self.taken -= 1
         while self.waiting and self.taken < self.allowed:
-            turn = self.waiting.popleft()
-            if not turn.cancelled():
+            slot = self.waiting.popleft()
+            if not slot.cancelled():
                 self.taken += 1
-                turn.set_result(None)
+                slot.set_result(None)
 
     def ended(self, seconds: float) -> None:
         """Note how long a request took."""
@@ -95,7 +95,7 @@ class _Host:
         self.mean_s += weight * (seconds - self.mean_s)
 
 
-class Turn:
+class HostSlot:
     """The right to one request, until it is released."""
 
     def __init__(self, host: _Host) -> None:
@@ -119,7 +119,7 @@ class Turn:
             host.ended(self._loop.time() - self.since)
         return host
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> HostSlot:
         """Hold it for a block."""
         return self
 
@@ -137,7 +137,7 @@ class Turn:
             host.give_back()
 
 
-class Hosts:
+class HostThrottle:
     """Concurrency, pace and rest of every host met lately, in one worker.
 
     Args:
@@ -150,7 +150,7 @@ class Hosts:
         self._pace_s = 1.0 / rate_per_s if rate_per_s else 0.0
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
 
-    async def turn(self, name: str, *, crowded: Callable[[], bool] = lambda: False) -> Turn:
+    async def slot(self, name: str, *, crowded: Callable[[], bool] = lambda: False) -> HostSlot:
         """Wait for a turn at a host.
 
         Args:
@@ -177,14 +177,14 @@ class Hosts:
                 if not crowded():
                     expected = max(self._rest_s(host, loop.time()), self._queue_s(host), WAIT_MAX_S)
                     raise self._busy(name, expected) from error
-        turn = Turn(host)
+        slot = HostSlot(host)
         try:
             await self._keep_pace(name, host)
         except BaseException:
-            turn.release()
+            slot.release()
             raise
-        turn.since = loop.time()
-        return turn
+        slot.since = loop.time()
+        return slot
 
     def _rest_s(self, host: _Host, now: float) -> float:
         """Return how long a newcomer would wait for the host's rest and its pace."""

@@ -18,7 +18,7 @@ from protego import Protego
 from yarl import URL
 
 from triptych.errors import PermanentItemError, TransientItemError
-from triptych.fetch.transport import Way
+from triptych.fetch.transport import HttpTransport
 from triptych.model import Reason
 
 AGENT = "triptych"
@@ -100,11 +100,11 @@ class Robots:
     different hosts, so each proxy's are kept apart.
     """
 
-    def __init__(self, get: Callable[[Way], Awaitable[RobotsAnswer]]) -> None:
+    def __init__(self, get: Callable[[HttpTransport], Awaitable[RobotsAnswer]]) -> None:
         self._get = get
         self._known: OrderedDict[tuple[URL, URL | None], asyncio.Task[_Rules]] = OrderedDict()
 
-    async def check(self, way: Way) -> float | None:
+    async def check(self, way: HttpTransport) -> float | None:
         """Return the seconds that the host's robots.txt wants between requests, if it says.
 
         Raises:
@@ -132,7 +132,7 @@ class Robots:
         delay = rules.rules.crawl_delay(AGENT)
         return None if delay is None else float(delay)
 
-    async def _rules(self, way: Way) -> _Rules:
+    async def _rules(self, way: HttpTransport) -> _Rules:
         now = asyncio.get_running_loop().time()
         place = (way.url.origin(), way.proxy)
         task = self._known.get(place)
@@ -144,7 +144,7 @@ class Robots:
             self._known.popitem(last=False)
         return await asyncio.shield(task)
 
-    async def _ask(self, way: Way) -> _Rules:
+    async def _ask(self, way: HttpTransport) -> _Rules:
         loop = asyncio.get_running_loop()
         try:
             answer = await self._get(way)

@@ -170,7 +170,7 @@ def _is_address(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class HttpTransport:
     """How one request goes out."""
 
     url: URL
@@ -192,7 +192,7 @@ class Way:
         return not (self.profile and self.profile.to and self.profile.covers(target))
 
 
-class Ways:
+class TransportPool:
     """Sessions for requests that sources lead to: one directly, and one for each proxy.
 
     Safe to share between tasks of one event loop.
@@ -224,12 +224,12 @@ class Ways:
         self._resolver = resolver
         self._sessions: dict[URL | None, aiohttp.ClientSession] = {}
 
-    def way(self, source: str | None, url: URL, *, led_away: bool = False) -> Way:
+    def way(self, source: str | None, url: URL, *, led_away: bool = False) -> HttpTransport:
         """Return how a request to ``url`` goes out that ``source`` led to."""
         profile = self._profiles.choose(source, url, led_away=led_away)
         proxy = (profile.proxy if profile else None) or self._proxy
         agent = (profile.user_agent if profile else None) or self._agent
-        return Way(url, self._session(proxy), proxy, profile, agent)
+        return HttpTransport(url, self._session(proxy), proxy, profile, agent)
 
     async def close(self) -> None:
         """Close all sessions. Safe to repeat."""

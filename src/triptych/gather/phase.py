@@ -21,7 +21,7 @@ from triptych.messages import (
 )
 from triptych.model import Metadata, NewItem, Reason, Run, RunKind, RunState
 from triptych.runs.brand_store import BrandStore
-from triptych.runs.registry import ActiveBrandRegistry, check_joinable, derived_id
+from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
@@ -85,7 +85,7 @@ class Gather:
 
     async def _join(self, brand: str, delivery: Delivery) -> Run | None:
         opened = await self._registry.open_for_message(brand, delivery)
-        if opened.run.id == derived_id(delivery):
+        if opened.run.id == external_run_id(delivery):
             return opened.run
         check_joinable(opened.run, RunKind.FULL)
         return None  # Its active run gathers already.

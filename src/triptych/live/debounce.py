@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Hints(Generic[Key]):
+class KeyedDebouncer(Generic[Key]):
     """Keys in waiting. Bounded by the number of keys: a key that waits is not added again.
 
     A key may be taken again ``every_s`` after it was taken; what is told meanwhile waits until

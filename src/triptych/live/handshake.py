@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triptych.access.authenticator import Gate
+from triptych.access.authenticator import Authenticator
 from triptych.errors import TriptychError
 
 Scope = Mapping[str, Any]
@@ -22,10 +22,10 @@ class Refusal:
     remedy: str | None
 
 
-async def refusal_of(gate: Gate, scope: Scope) -> Refusal | None:
+async def refusal_of(authenticator: Authenticator, scope: Scope) -> Refusal | None:
     """Return why the gate refuses a connection; None if it lets it in. Readers may connect."""
     try:
-        await gate.admit(scope)
+        await authenticator.admit(scope)
     except TriptychError as error:
         return Refusal(error.status, error.message, error.remedy)
     return None

@@ -16,7 +16,7 @@ import structlog
 
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.errors import TaskNotFound, Unavailable
-from triptych.live.debounce import Hints
+from triptych.live.debounce import KeyedDebouncer
 from triptych.live.limits import (
     CATCH_UP_S,
     GATHER_S,
@@ -35,10 +35,10 @@ from triptych.live.protocol import (
     dump_state,
     id_of,
 )
-from triptych.live.queues_topic import Depths
+from triptych.live.queues_topic import QueueDepthReader
 from triptych.live.states import brand_state, task_state
 from triptych.live.topics import NEVER, BrandsTopic, Reader, RunTopic, Subscription, Topic
-from triptych.live.workers_topic import Crew
+from triptych.live.workers_topic import WorkerListReader
 from triptych.model import Brand, Run, TimelineEvent
 from triptych.presence.presence_store import PresenceStore
 from triptych.queues.queue import Queue
@@ -114,9 +114,9 @@ class Hub:
         self._brands = BrandsTopic()
         self._queues = Topic(QUEUES)
         self._workers = Topic(WORKERS)
-        self._depths = Depths(queue, stores.dead_letters, self._queues)
-        self._crew = Crew(stores.presence, self._workers)
-        self._hints: Hints[Hint] = Hints(RUN_EVERY_S)
+        self._depths = QueueDepthReader(queue, stores.dead_letters, self._queues)
+        self._crew = WorkerListReader(stores.presence, self._workers)
+        self._hints: KeyedDebouncer[Hint] = KeyedDebouncer(RUN_EVERY_S)
         self._timelines = asyncio.Semaphore(TIMELINE_READS)
 
     @property

@@ -10,14 +10,14 @@ from typing import Any
 import orjson
 
 from triptych import __version__
-from triptych.access.authenticator import Gate
+from triptych.access.authenticator import Authenticator
 from triptych.live.connection import TRY_AGAIN_LATER, Receive, Send, Session
 from triptych.live.handshake import Refusal, Scope, refusal_of
 from triptych.live.hub import Hub, LiveStores
 from triptych.live.limits import PING_S, Limits
 from triptych.live.protocol import SUBPROTOCOL, Hello, dump
 from triptych.queues.queue import Queue
-from triptych.runtime.cancellation import ending_with
+from triptych.runtime.cancellation import cancel_on_failure
 from triptych.telemetry.metrics import CONTENT_TYPE, exposition
 
 PATH = "/ws"
@@ -38,9 +38,9 @@ _NO_PATH = Refusal(404, "There is nothing here.", f"Connect to {PATH}.")
 class LiveApp:
     """Live status as an ASGI application. `open_live_app` makes one that runs."""
 
-    def __init__(self, hub: Hub, gate: Gate) -> None:
+    def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
         self.hub = hub
-        self._gate = gate
+        self._authenticator = authenticator
         self._sessions: dict[Session, Callable[[int, str], None] | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +98,7 @@ class LiveApp:
     async def _refusal(self, scope: Scope) -> Refusal | None:
         if scope["path"] != PATH:
             return _NO_PATH
-        refusal = await refusal_of(self._gate, scope)
+        refusal = await refusal_of(self._authenticator, scope)
         if refusal is not None:
             return refusal
         offered = scope.get("subprotocols", ())
@@ -119,7 +119,7 @@ class LiveApp:
         await _respond(send, "http.response", 200 if ready else 503, body)
 
     async def _tell_metrics(self, scope: Scope, send: Send) -> None:
-        refusal = await refusal_of(self._gate, scope)
+        refusal = await refusal_of(self._authenticator, scope)
         if refusal is not None:
             await _respond(send, "http.response", refusal.status, _problem(refusal))
         else:
@@ -159,7 +159,7 @@ def _problem(refusal: Refusal) -> bytes:
 
 @asynccontextmanager
 async def open_live_app(
-    stores: LiveStores, queue: Queue, *, gate: Gate, limits: Limits
+    stores: LiveStores, queue: Queue, *, authenticator: Authenticator, limits: Limits
 ) -> AsyncIterator[LiveApp]:
     """Yield the application, its hub running; an error of the hub interrupts the body.
 
@@ -167,10 +167,10 @@ async def open_live_app(
         DatabaseUnavailable: it cannot be reached at the start.
     """
     hub = Hub(stores, queue, limits)
-    app = LiveApp(hub, gate)
+    app = LiveApp(hub, authenticator)
     working = asyncio.create_task(_work(app))
     try:
-        async with ending_with(working):
+        async with cancel_on_failure(working):
             yield app
     finally:
         working.cancel()

@@ -26,7 +26,7 @@ QUIET_MAX_S = 30.0
 log = structlog.get_logger()
 
 
-class Depths:
+class QueueDepthReader:
     """Reads the depths of all queues into a topic."""
 
     def __init__(self, queue: Queue, dead_letters: DeadLetterStore, topic: Topic) -> None:
@@ -68,7 +68,7 @@ class Depths:
         try:
             depths = await self._queue.depths()
             # After the depths: what has left a dead-letter queue is counted.
-            letters = await self._dead_letters.letters_kept(limit=LETTERS_COUNTED_MAX)
+            letters = await self._dead_letters.count(limit=LETTERS_COUNTED_MAX)
         except Unavailable as error:
             log.warning("the queues' depths cannot be read", error=str(error))
             return True

@@ -21,7 +21,7 @@ from triptych.presence.presence_store import BEAT_S, PresenceStore
 log = structlog.get_logger()
 
 
-class Crew:
+class WorkerListReader:
     """Reads the workers into a topic."""
 
     def __init__(self, presence: PresenceStore, topic: Topic) -> None:

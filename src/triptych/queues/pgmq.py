@@ -41,7 +41,7 @@ WAKE_STEP_S = 0.05
 class PgmqQueue(Queue):
     """Queues on pgmq. ``max_receives`` deliveries, then a message is a dead letter."""
 
-    patience_s = 1.0
+    poll_wait_s = 1.0
 
     def __init__(self, database: Database, *, max_receives: int) -> None:
         self._database = database

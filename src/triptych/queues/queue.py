@@ -26,7 +26,7 @@ class Queue(Protocol):
     """At-least-once queues with visibility timeouts, batches and dead letters."""
 
     @property
-    def patience_s(self) -> float:
+    def poll_wait_s(self) -> float:
         """Return the seconds that a consumer's receive should wait.
 
         The longer, the fewer requests, and the later a consumer hears that it is to stop.

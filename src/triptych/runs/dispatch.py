@@ -35,9 +35,11 @@ class Dispatcher:
 
         Killed in between, it is sent again: consumers know it by its run id.
         """
-        while owed := await self._runs.owed(run_id=run_id, older_s=older_s, limit=RELAY_BATCH):
-            for queue in {entry.queue for entry in owed}:
-                entries = [entry for entry in owed if entry.queue == queue]
+        while outbox_pending := await self._runs.outbox_pending(
+            run_id=run_id, older_s=older_s, limit=RELAY_BATCH
+        ):
+            for queue in {entry.queue for entry in outbox_pending}:
+                entries = [entry for entry in outbox_pending if entry.queue == queue]
                 try:
                     await self._queue.send(queue, [entry.message for entry in entries])
                 except QueueUnavailable as error:

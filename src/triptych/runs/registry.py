@@ -34,7 +34,7 @@ REDRIVEN_LETTERS_MAX = 1000
 """Dead letters sent again by one request."""
 SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
 """Namespace of the run ids that are derived from the times of schedules."""
-STRANGERS = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
+EXTERNAL_NAMESPACE = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
 """Namespace of the run ids that are derived from strangers' messages (RFC 9562 §5.5)."""
 
 log = structlog.get_logger(__name__)
@@ -84,7 +84,7 @@ class ActiveBrandRegistry:
             kind=RunKind.FULL,
             source=source,
             policy=policy or self._policy,
-            owe_gather=True,
+            enqueue_gather_message=True,
             traceparent=current_traceparent(),
         )
         check_joinable(opened.run, RunKind.FULL)
@@ -114,7 +114,7 @@ class ActiveBrandRegistry:
             kind=RunKind.REEMBED,
             source=None,
             policy=policy or self._policy,
-            owe_gather=True,
+            enqueue_gather_message=True,
             traceparent=current_traceparent(),
         )
         check_joinable(opened.run, RunKind.REEMBED)
@@ -128,11 +128,11 @@ class ActiveBrandRegistry:
         """
         return await self._runs.open_run(
             brand,
-            run_id=derived_id(delivery),
+            run_id=external_run_id(delivery),
             kind=RunKind.FULL,
             source=None,
             policy=self._policy,
-            owe_gather=False,
+            enqueue_gather_message=False,
             traceparent=current_traceparent(),
         )
 
@@ -155,13 +155,13 @@ class ActiveBrandRegistry:
         await self._fill(opened.run.id)
         return opened.run
 
-    async def adopt(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
+    async def accept_external(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
         """Take a stranger's URL into the brand's active run, or into a run that adds to it."""
-        return await self._runs.adopt(
+        return await self._runs.accept_external(
             brand,
             item,
             message_id=f"{delivery.queue}/{delivery.id}",
-            run_id=derived_id(delivery),
+            run_id=external_run_id(delivery),
             policy=self._policy,
         )
 
@@ -300,9 +300,9 @@ class ActiveBrandRegistry:
         due_at = next_due(schedule, datetime.now(UTC)) if schedule else None
         await self._brands.put_brand(brand, source=source, schedule=schedule, due_at=due_at)
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def record(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
-        await self._dead_letters.bury(letter)
+        await self._dead_letters.record(letter)
 
     async def relay(self, run_id: UUID | None) -> None:
         """Send what committed transactions owe: see `Dispatcher.relay`."""
@@ -371,6 +371,6 @@ def check_joinable(run: Run, wanted: RunKind) -> None:
     )
 
 
-def derived_id(delivery: Delivery) -> UUID:
+def external_run_id(delivery: Delivery) -> UUID:
     """Return the id of the run that a stranger's message opens: the same on every delivery."""
-    return uuid5(STRANGERS, f"{delivery.queue}/{delivery.id}")
+    return uuid5(EXTERNAL_NAMESPACE, f"{delivery.queue}/{delivery.id}")

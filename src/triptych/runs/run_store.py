@@ -130,12 +130,12 @@ class RunStore(Protocol):
         kind: RunKind,
         source: str | None,
         policy: Policy,
-        owe_gather: bool,
+        enqueue_gather_message: bool,
         traceparent: str | None = None,
     ) -> Opened:
         """Open a run, or return the brand's active run, or the run of that id.
 
-        With ``owe_gather`` the run's gather message is owed by the same transaction.
+        With ``enqueue_gather_message`` the run's gather message is owed by the same transaction.
         """
         ...
 
@@ -160,7 +160,7 @@ class RunStore(Protocol):
         """
         ...
 
-    async def adopt(
+    async def accept_external(
         self, brand: str, item: NewItem, *, message_id: str, run_id: UUID, policy: Policy
     ) -> Item | None:
         """Take a stranger's URL into the brand's active run, or into an ``add`` run ``run_id``.
@@ -259,7 +259,9 @@ class RunStore(Protocol):
         """
         ...
 
-    async def owed(self, *, run_id: UUID | None, older_s: float, limit: int) -> Sequence[Outgoing]:
+    async def outbox_pending(
+        self, *, run_id: UUID | None, older_s: float, limit: int
+    ) -> Sequence[Outgoing]:
         """Return messages owed and not marked sent; of one run, or of all."""
         ...
 

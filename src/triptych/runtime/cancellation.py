@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 @asynccontextmanager
-async def ending_with(work: asyncio.Task[None]) -> AsyncIterator[None]:
+async def cancel_on_failure(work: asyncio.Task[None]) -> AsyncIterator[None]:
     """Interrupt the body with the error of ``work`` as soon as that fails.
 
     The body is cancelled, and the error of ``work`` takes the cancellation's place. Ending without

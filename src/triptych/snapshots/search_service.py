@@ -91,7 +91,7 @@ class Models:
     text: Callable[[], TextEncoder | None]
 
 
-class SearchRoom:
+class SearchService:
     """Searches. For one event loop; as many at a time work on a model as there are slots."""
 
     def __init__(

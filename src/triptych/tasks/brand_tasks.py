@@ -19,7 +19,7 @@ from triptych.model import Metadata, RunState
 from triptych.objects import ObjectFile, ObjectStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.run_store import RunStore
-from triptych.snapshots.exports.export import Exporting, export, file_name
+from triptych.snapshots.exports.export import ExportRequest, export, file_name
 from triptych.snapshots.exports.formats import ExportFormat
 from triptych.snapshots.retention_store import RetentionStore
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -99,7 +99,7 @@ class BrandTasks:
             return files[name]  # type: ignore[return-value]  # It is one but for its generics.
 
         kind, run_id = ExportFormat(task.result["format"]), UUID(task.result["run"])
-        wanted = Exporting(run_id, file_name(brand), kind, opening)
+        wanted = ExportRequest(run_id, file_name(brand), kind, opening)
         count = await export(self.snapshots, self.store, wanted)
         told: list[dict[str, Any]] = [
             {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()

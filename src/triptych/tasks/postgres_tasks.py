@@ -74,14 +74,14 @@ class PostgresTaskStore(TaskStore):
         run_id: UUID | None,
         result: Metadata,
         audit: Audit,
-        owe_work: bool = False,
+        enqueue_work: bool = False,
     ) -> Task:
 
         async def work(tx: Transaction) -> Task:
             row = await tx.row("accept_task", task_id, state.value, None, run_id, dict(result))
             if row:
                 await _audit(tx, audit)
-                if owe_work:
+                if enqueue_work:
                     await _owe_work(tx, row)
             else:  # Another process took the claim over and was quicker.
                 row = await tx.row("read_accepted", task_id)

@@ -101,12 +101,12 @@ class TaskStore(Protocol):
         run_id: UUID | None,
         result: Metadata,
         audit: Audit,
-        owe_work: bool = False,
+        enqueue_work: bool = False,
     ) -> Task:
         """Record what a claimed request came to, and who asked for it. Safe to repeat.
 
-        ``owe_work``: a worker is to do it; the message on ``brand-ai-phase-queue`` that tells so
-        is owed by the same transaction.
+        ``enqueue_work``: a worker is to do it; its message on ``brand-ai-phase-queue`` goes into
+        the outbox by the same transaction.
         """
         ...
 

@@ -19,14 +19,14 @@ from triptych.queues.queue import Queue
 from triptych.queues.sqs.create import create_queues
 from triptych.queues.sqs.sqs_queue import SqsQueue
 from triptych.runs.registry import ActiveBrandRegistry
-from triptych.runtime.cancellation import ending_with
+from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
 from triptych.wiring.stores import Stores, postgres_stores
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Services:
     """What every process needs: the database, the queues, and the registry over both."""
 
     settings: Settings
@@ -69,7 +69,7 @@ async def own_database(settings: Settings) -> AsyncIterator[str]:
                 await database.close()
             watching = asyncio.create_task(server.watch())
             try:
-                async with ending_with(watching):
+                async with cancel_on_failure(watching):
                     yield server.dsn
             finally:
                 watching.cancel()
@@ -160,7 +160,7 @@ def open_queue(settings: Settings, database: Database) -> Queue:
 
 
 @asynccontextmanager
-async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
+async def connect(settings: Settings, dsn: str) -> AsyncIterator[Services]:
     """Open the database and the queues and check both.
 
     Raises:
@@ -180,7 +180,7 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Parts]:
             window=settings.dispatch_window,
             policy=settings.policy,
         )
-        yield Parts(settings, stores, queue, registry, database.renew)
+        yield Services(settings, stores, queue, registry, database.renew)
     finally:
         await queue.close()
         await stores.close()

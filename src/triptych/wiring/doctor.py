@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from triptych.errors import TriptychError
 from triptych.settings.settings import Settings
-from triptych.wiring import connect, open_embedder, open_objects, open_text_encoder, reach_database
+from triptych.wiring.components import open_embedder, open_objects, open_text_encoder
+from triptych.wiring.database import connect, reach_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ async def _look(what: str, work: Awaitable[str]) -> Finding:
 
 
 async def _database(settings: Settings) -> str:
-    async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
-        brands = len(await parts.stores.brands.brands())
-        depths = await parts.queue.depths()
+    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+        brands = len(await services.stores.brands.brands())
+        depths = await services.queue.depths()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
     where = "embedded" if settings.embedded else "external"
     return f"{where}, schema up to date, queues there; {brands} brands, {dead} dead letters waiting"

@@ -11,20 +11,21 @@ from uuid import UUID
 from triptych.live.watch import watch
 from triptych.messages import check_brand
 from triptych.model import Run
-from triptych.runtime.cancellation import ending_with
+from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.settings import Settings
-from triptych.wiring import Parts, connect, open_worker, own_database
+from triptych.wiring.database import Services, connect, own_database
+from triptych.wiring.worker_wiring import open_worker
 from triptych.workers.worker import Phase
 
 
 class Local:
     """A Triptych of one's own, open."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
-        self.stores = parts.stores
-        self.queue = parts.queue
-        self.registry = parts.registry
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.stores = services.stores
+        self.queue = services.queue
+        self.registry = services.registry
 
     async def submit(self, brand: str, *, source: str | None = None) -> Run:
         """Start a run of a brand, or return the one that is active.
@@ -57,13 +58,13 @@ async def open_local(settings: Settings) -> AsyncIterator[Local]:
     stop = asyncio.Event()
     async with (
         own_database(settings) as dsn,
-        connect(settings, dsn) as parts,
-        open_worker(parts, list(Phase)) as worker,
+        connect(settings, dsn) as services,
+        open_worker(services, list(Phase)) as worker,
     ):
         working = asyncio.create_task(worker.run(stop))
         try:
-            async with ending_with(working):
-                yield Local(parts)
+            async with cancel_on_failure(working):
+                yield Local(services)
         finally:
             stop.set()
             await asyncio.wait([working])

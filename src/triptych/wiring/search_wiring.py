@@ -9,20 +9,20 @@ from contextlib import asynccontextmanager
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
-from triptych.snapshots.search_service import Models, SearchRoom
+from triptych.snapshots.search_service import Models, SearchService
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.stores import Stores
 
 
 @asynccontextmanager
-async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[SearchRoom]:
+async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
     """Yield the search room; its models are loaded at the first search that needs one."""
     cores = available_cores()
     decoders = Decoders(cores)
     threads = ThreadPoolExecutor(cores, thread_name_prefix="search")
     models = LoadedModels(settings, threads=1)
     try:
-        yield SearchRoom(
+        yield SearchService(
             stores.brands,
             stores.search,
             Models(models.embedder, models.text),

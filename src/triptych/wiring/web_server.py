@@ -7,19 +7,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from triptych.access.authenticator import Gate
+from triptych.access.authenticator import Authenticator
 from triptych.access.balancer import Balancer, BalancerTokens, regional_keys_url
-from triptych.access.host_policy import Sites, is_loopback
-from triptych.access.key_cache import KeyRing
-from triptych.access.rate_limiter import Rates
+from triptych.access.host_policy import HostPolicy, is_loopback
+from triptych.access.key_cache import ApiKeyCache
+from triptych.access.rate_limiter import RateLimiter
 from triptych.api.app import create_app
-from triptych.api.http.dependencies import ApiParts
+from triptych.api.http.dependencies import ApiContext
 from triptych.api.http.paging import Cursors
 from triptych.errors import SettingsError
 from triptych.live.live_app import LiveApp
 from triptych.settings.settings import Settings
 from triptych.wiring.components import address_guard, guarded_session, open_objects, open_thumbnails
-from triptych.wiring.database import Parts, connect
+from triptych.wiring.database import Services, connect
 from triptych.wiring.live_status import open_live
 from triptych.wiring.search_wiring import open_search
 
@@ -39,14 +39,14 @@ def is_open(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def open_gate(parts: Parts) -> AsyncIterator[Gate]:
+async def open_authenticator(services: Services) -> AsyncIterator[Authenticator]:
     """Build the gate that API and WebSocket share.
 
     Raises:
         SettingsError: everybody would have to be let in, or nobody could be.
     """
-    settings = parts.settings
-    keys = KeyRing(parts.stores.access)
+    settings = services.settings
+    keys = ApiKeyCache(services.stores.access)
     open_ = is_open(settings)
     balancer = _balancer(settings)
     if not open_ and balancer is None and not await keys.any():
@@ -56,7 +56,7 @@ async def open_gate(parts: Parts) -> AsyncIterator[Gate]:
             remedy="Make one with `triptych keys create NAME --scope operator`, or set "
             "TRIPTYCH_OIDC_SIGNER; without keys it serves loopback only.",
         )
-    sites = Sites(
+    sites = HostPolicy(
         settings.allowed_hosts,
         settings.allowed_origins,
         any_host=not open_ and not settings.allowed_hosts,
@@ -66,8 +66,8 @@ async def open_gate(parts: Parts) -> AsyncIterator[Gate]:
         if balancer is not None:
             session = await stack.enter_async_context(guarded_session(settings, KEY_CONNECTIONS))
             tokens = BalancerTokens(balancer, session)
-        rates = Rates(settings.api_rate, settings.api_burst)
-        yield Gate(sites, keys, rates, open_=open_, balancer=tokens)
+        rates = RateLimiter(settings.api_rate, settings.api_burst)
+        yield Authenticator(sites, keys, rates, open_=open_, balancer=tokens)
 
 
 def _balancer(settings: Settings) -> Balancer | None:
@@ -89,35 +89,35 @@ def _balancer(settings: Settings) -> Balancer | None:
 
 
 async def check_access(settings: Settings, dsn: str) -> None:
-    """Raise the `SettingsError` that `open_gate` would, before a server is started."""
-    async with connect(settings, dsn) as parts, open_gate(parts):
+    """Raise the `SettingsError` that `open_authenticator` would, before a server is started."""
+    async with connect(settings, dsn) as services, open_authenticator(services):
         return
 
 
 @asynccontextmanager
-async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
+async def open_web(services: Services) -> AsyncIterator[FastAPI]:
     """Build the app, live status on its port; close what it opened when it is done.
 
     Raises:
         SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
     """
-    settings = parts.settings
+    settings = services.settings
     objects = await open_objects(settings)
     async with (
-        open_gate(parts) as gate,
+        open_authenticator(services) as authenticator,
         open_thumbnails(settings, objects) as thumbnails,
-        open_live(parts, gate) as live,
-        open_search(settings, parts.stores) as search,
+        open_live(services, authenticator) as live,
+        open_search(settings, services.stores) as search,
     ):
-        api = ApiParts(
+        api = ApiContext(
             settings=settings,
-            stores=parts.stores,
-            queue=parts.queue,
-            registry=parts.registry,
+            stores=services.stores,
+            queue=services.queue,
+            registry=services.registry,
             objects=objects,
-            gate=gate,
+            authenticator=authenticator,
             guard=address_guard(settings),
-            cursors=Cursors(await parts.stores.access.secret("cursor")),
+            cursors=Cursors(await services.stores.access.secret("cursor")),
             local=is_open(settings),
             thumbnails=thumbnails,
             search=search,
@@ -126,11 +126,14 @@ async def open_web(parts: Parts) -> AsyncIterator[FastAPI]:
 
 
 @asynccontextmanager
-async def open_live_alone(parts: Parts) -> AsyncIterator[LiveApp]:
+async def open_live_alone(services: Services) -> AsyncIterator[LiveApp]:
     """Build live status behind a gate of its own, to be served by itself.
 
     Raises:
-        SettingsError: as `open_gate`.
+        SettingsError: as `open_authenticator`.
     """
-    async with open_gate(parts) as gate, open_live(parts, gate) as app:
+    async with (
+        open_authenticator(services) as authenticator,
+        open_live(services, authenticator) as app,
+    ):
         yield app

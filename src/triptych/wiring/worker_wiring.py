@@ -17,9 +17,9 @@ from triptych.ai.step import discover
 from triptych.ai.vocabulary import read_vocabulary
 from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.fetcher import Fetcher
-from triptych.fetch.host_throttle import Hosts
+from triptych.fetch.host_throttle import HostThrottle
 from triptych.fetch.request_profiles import Profiles
-from triptych.fetch.transport import Ways
+from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.gather.source import Source
 from triptych.gather.sources import open_source
@@ -36,23 +36,23 @@ from triptych.wiring.components import (
     open_objects,
     proxy,
 )
-from triptych.wiring.database import Parts, connect
+from triptych.wiring.database import Services, connect
 from triptych.wiring.models import LoadedModels
-from triptych.workers.collector import Collector, Keeping
+from triptych.workers.collector import Collector, RetentionRules
 from triptych.workers.dead_letter_consumer import DeadLetters
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
-from triptych.workers.message_outcome import Handle
+from triptych.workers.message_processor import Handle
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.webhook_notifier import Notifier
-from triptych.workers.worker import Phase, Station, Worker
+from triptych.workers.worker import Phase, PhaseHandler, Worker
 
 SOURCE_CONNECTIONS = 20
 NOTIFIER_CONNECTIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Caretakers:
+class MaintenanceJobs:
     """Those who see to what no message asks for. Each is stateless and may run anywhere."""
 
     sweeper: Sweeper
@@ -62,26 +62,28 @@ class Caretakers:
 
 
 @asynccontextmanager
-async def open_stations(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[list[Station]]:
+async def open_phase_handlers(
+    services: Services, phases: Sequence[Phase]
+) -> AsyncIterator[list[PhaseHandler]]:
     """Build the handlers of some phases; close what they opened when they are done.
 
     Raises:
         ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
     """
-    settings = parts.settings
+    settings = services.settings
     models = LoadedModels(settings, threads=1)  # Calls run side by side instead.
     async with AsyncExitStack() as stack:
-        stations: list[Station] = []
+        handlers: list[PhaseHandler] = []
         for phase in phases:
             if phase is Phase.GATHER:
-                gather = await _gather(parts, stack)
-                stations.append(Station(phase, gather.handle, settings.gather_concurrency))
+                gather = await _gather(services, stack)
+                handlers.append(PhaseHandler(phase, gather.handle, settings.gather_concurrency))
             elif phase is Phase.ACQUIRE:
-                acquire = await _acquire(parts, stack, models)
-                stations.append(Station(phase, acquire.handle, settings.acquire_prefetch))
+                acquire = await _acquire(services, stack, models)
+                handlers.append(PhaseHandler(phase, acquire.handle, settings.acquire_prefetch))
             else:
-                ai = await _ai(parts, stack, models)
-                stores = parts.stores
+                ai = await _ai(services, stack, models)
+                stores = services.stores
                 tasks = BrandTasks(
                     stores.tasks,
                     stores.runs,
@@ -91,18 +93,18 @@ async def open_stations(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[
                     await open_objects(settings),
                     ai.handle,
                 )
-                stations.append(Station(phase, tasks.handle, settings.ai_concurrency))
-        yield stations
+                handlers.append(PhaseHandler(phase, tasks.handle, settings.ai_concurrency))
+        yield handlers
 
 
 @asynccontextmanager
-async def open_caretakers(parts: Parts) -> AsyncIterator[Caretakers]:
+async def open_maintenance(services: Services) -> AsyncIterator[MaintenanceJobs]:
     """Build the caretakers; close what they opened when they are done.
 
     Raises:
         StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
     """
-    settings, stores = parts.settings, parts.stores
+    settings, stores = services.settings, services.stores
     intervals = SweepIntervals(
         sweep_s=settings.sweep_s,
         idle_s=settings.add_idle_s,
@@ -112,53 +114,56 @@ async def open_caretakers(parts: Parts) -> AsyncIterator[Caretakers]:
     )
     objects = await open_objects(settings)
     async with AsyncExitStack() as stack:
-        yield Caretakers(
-            Sweeper(parts.registry, intervals),
+        yield MaintenanceJobs(
+            Sweeper(services.registry, intervals),
             Collector(stores.retention, stores.tasks, objects, _keeping(settings)),
-            await _notifier(parts, stack),
+            await _notifier(services, stack),
             Indexer(stores.search),
         )
 
 
-def dead_letter_handler(parts: Parts) -> Handle:
+def dead_letter_handler(services: Services) -> Handle:
     """Return what handles dead letters."""
-    return DeadLetters(parts.stores.tasks, parts.stores.ai, parts.registry).handle
+    return DeadLetters(services.stores.tasks, services.stores.ai, services.registry).handle
 
 
 @asynccontextmanager
-async def open_worker(parts: Parts, phases: Sequence[Phase]) -> AsyncIterator[Worker]:
+async def open_worker(services: Services, phases: Sequence[Phase]) -> AsyncIterator[Worker]:
     """Build a worker for some phases; close what it opened when it is done.
 
     Raises:
         ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
     """
-    settings = parts.settings
-    async with open_stations(parts, phases) as stations, open_caretakers(parts) as caretakers:
+    settings = services.settings
+    async with (
+        open_phase_handlers(services, phases) as handlers,
+        open_maintenance(services) as maintenance,
+    ):
         yield Worker(
-            parts.queue,
-            stations,
-            dead_letter_handler(parts),
-            caretakers.sweeper,
-            caretakers.collector,
-            caretakers.notifier,
-            caretakers.indexer,
-            Heartbeat(parts.stores.presence, [phase.value for phase in phases]),
+            services.queue,
+            handlers,
+            dead_letter_handler(services),
+            maintenance.sweeper,
+            maintenance.collector,
+            maintenance.notifier,
+            maintenance.indexer,
+            Heartbeat(services.stores.presence, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
         )
 
 
-async def _notifier(parts: Parts, stack: AsyncExitStack) -> Notifier:
-    settings = parts.settings
+async def _notifier(services: Services, stack: AsyncExitStack) -> Notifier:
+    settings = services.settings
     session = await stack.enter_async_context(guarded_session(settings, NOTIFIER_CONNECTIONS))
     return Notifier(
-        parts.stores.webhooks, session, address_guard(settings), every_s=settings.sweep_s
+        services.stores.webhooks, session, address_guard(settings), every_s=settings.sweep_s
     )
 
 
-def _ways(settings: Settings, limit: int) -> Ways:
+def _transports(settings: Settings, limit: int) -> TransportPool:
     hidden = settings.fetch_profiles
-    return Ways(
+    return TransportPool(
         address_guard(settings),
         limit=limit,
         user_agent=settings.user_agent,
@@ -167,8 +172,8 @@ def _ways(settings: Settings, limit: int) -> Ways:
     )
 
 
-def _keeping(settings: Settings) -> Keeping:
-    return Keeping(
+def _keeping(settings: Settings) -> RetentionRules:
+    return RetentionRules(
         snapshots=settings.keep_snapshots,
         age_s=settings.keep_s,
         timeline_s=settings.keep_timeline_s,
@@ -179,20 +184,20 @@ def _keeping(settings: Settings) -> Keeping:
     )
 
 
-async def _gather(parts: Parts, stack: AsyncExitStack) -> Gather:
-    settings = parts.settings
-    ways = _ways(settings, SOURCE_CONNECTIONS)
-    stack.push_async_callback(ways.close)
+async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
+    settings = services.settings
+    transports = _transports(settings, SOURCE_CONNECTIONS)
+    stack.push_async_callback(transports.close)
     token = settings.source_token.get_secret_value() if settings.source_token else None
 
     def open_one(spec: str) -> Source:
-        return open_source(spec, ways=ways, token=token, page_rows=settings.page_rows)
+        return open_source(spec, transports=transports, token=token, page_rows=settings.page_rows)
 
     return Gather(
-        parts.stores.runs,
-        parts.stores.brands,
-        parts.stores.snapshots,
-        parts.registry,
+        services.stores.runs,
+        services.stores.brands,
+        services.stores.snapshots,
+        services.registry,
         open_one,
         default_source=settings.source,
         page_rows=settings.page_rows,
@@ -212,20 +217,20 @@ def _budget(settings: Settings) -> BodyBudget:
     )
 
 
-async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
-    settings = parts.settings
+async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
+    settings = services.settings
     cores = available_cores()
     decoders = Decoders(cores)
     stack.callback(decoders.close)
     # Decoders are waited for in as many, and some are left for hashes of large bodies.
     at_once = cores + embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
-    ways = _ways(settings, settings.acquire_concurrency)
-    stack.push_async_callback(ways.close)
+    transports = _transports(settings, settings.acquire_concurrency)
+    stack.push_async_callback(transports.close)
     fetcher = Fetcher(
-        ways,
+        transports,
         _budget(settings),
-        Hosts(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
+        HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
         deadline_s=settings.fetch_deadline_s,
         max_redirects=settings.fetch_max_redirects,
         robots=settings.robots,
@@ -233,7 +238,7 @@ async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) ->
     )
     store = await open_objects(settings)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
-    buffer = Buffer(parts.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
+    buffer = Buffer(services.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
     limits = AcquireLimits(
         concurrency=settings.acquire_concurrency,
         embed_batch=embed_batch(settings),
@@ -243,9 +248,9 @@ async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) ->
         other_media=settings.other_media,
     )
     return Acquire(
-        parts.stores.runs,
-        parts.stores.snapshots,
-        parts.registry,
+        services.stores.runs,
+        services.stores.snapshots,
+        services.registry,
         fetcher,
         store,
         embedder,
@@ -256,8 +261,8 @@ async def _acquire(parts: Parts, stack: AsyncExitStack, models: LoadedModels) ->
     )
 
 
-async def _ai(parts: Parts, stack: AsyncExitStack, models: LoadedModels) -> AiPhase:
-    settings = parts.settings
+async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -> AiPhase:
+    settings = services.settings
     decoders = Decoders(1)
     stack.callback(decoders.close)
     store = await open_objects(settings)
@@ -265,8 +270,8 @@ async def _ai(parts: Parts, stack: AsyncExitStack, models: LoadedModels) -> AiPh
         StoredPixels, store=store, decoders=decoders, max_pixels=settings.decode_max_pixels
     )
     return AiPhase(
-        parts.stores.ai,
-        parts.stores.snapshots,
+        services.stores.ai,
+        services.stores.snapshots,
         discover(),
         pixels=look,
         text=models.text,
@@ -279,7 +284,7 @@ async def check_wiring(settings: Settings, dsn: str) -> None:
     """Raise the first thing that a worker would fail for, before any worker is started."""
     async with connect(settings, dsn):
         _budget(settings)
-        await _ways(settings, 1).close()
+        await _transports(settings, 1).close()
         await open_objects(settings)
         await asyncio.to_thread(read_vocabulary, settings.tags)
         await asyncio.to_thread(open_embedder, settings, 1)

@@ -9,7 +9,7 @@ import structlog
 
 from triptych.messages import Delivery
 from triptych.queues.queue import Queue
-from triptych.workers.message_outcome import Answers, Handle
+from triptych.workers.message_processor import Handle, MessageProcessor
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ async def serve_batch(
     visible at once, as a worker's drain does: their work begins anew elsewhere. With no time left
     nothing is begun.
     """
-    answers = Answers(queue, name, handle, _deleted_by_others)
+    answers = MessageProcessor(queue, name, handle, _deleted_by_others)
     if within_s <= 0:
         await _give_back(queue, answers, deliveries)
         return [delivery.id for delivery in deliveries]
@@ -43,7 +43,9 @@ async def serve_batch(
     return again
 
 
-async def _give_back(queue: Queue, answers: Answers, deliveries: Sequence[Delivery]) -> None:
+async def _give_back(
+    queue: Queue, answers: MessageProcessor, deliveries: Sequence[Delivery]
+) -> None:
     log.info("messages_returned", count=len(deliveries))
     await answers.guarded(queue.extend(deliveries, 0), "return")
 

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class RetentionRules:
     """What is kept, and for how long; all but ``snapshots`` in seconds."""
 
     snapshots: int
@@ -48,7 +48,11 @@ class Collector:
     """Stateless: any number of workers may run one, and one of them at a time has a turn."""
 
     def __init__(
-        self, retention: RetentionStore, tasks: TaskStore, store: ObjectStore, keeping: Keeping
+        self,
+        retention: RetentionStore,
+        tasks: TaskStore,
+        store: ObjectStore,
+        keeping: RetentionRules,
     ) -> None:
         self._retention = retention
         self._tasks = tasks

@@ -13,7 +13,7 @@ from triptych.queues.queue import Queue
 from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import backoff
 from triptych.telemetry.metrics import MESSAGES_HELD
-from triptych.workers.message_outcome import Answers, Handle
+from triptych.workers.message_processor import Handle, MessageProcessor
 
 RECEIVE_BATCH = 100
 ACK_BATCH = 100
@@ -51,7 +51,7 @@ class Consumer:
         self._ack: Batcher[Delivery, None] = Batcher(
             self._delete, size=ACK_BATCH, wait_s=ACK_WAIT_S
         )
-        self._answers = Answers(queue, name, handle, self._ack)
+        self._answers = MessageProcessor(queue, name, handle, self._ack)
         self._room = asyncio.Event()
         self._held = MESSAGES_HELD.labels(name)
         self._log = log.bind(queue=name)
@@ -90,7 +90,7 @@ class Consumer:
                     limit=min(room, RECEIVE_BATCH),
                     visibility_s=self._visibility_s,
                     # Never cut short: what a cut-off receive took would be hidden for long.
-                    wait_s=self._queue.patience_s,
+                    wait_s=self._queue.poll_wait_s,
                 )
             except QueueUnavailable as error:
                 outage += 1

@@ -53,7 +53,7 @@ class DeadLetters:
             reason=reason,
             run_id=headers.run_id,
         )
-        await self._registry.bury(letter)
+        await self._registry.record(letter)
         log.warning("dead_letter", queue=origin, message=letter.message_id, reason=reason)
         if headers.task_id is not None:
             await self._tasks.end_task(headers.task_id, TaskState.FAILED, {"error": reason})

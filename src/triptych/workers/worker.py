@@ -15,7 +15,7 @@ from triptych.workers.collector import Collector
 from triptych.workers.consumer import Consumer
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
-from triptych.workers.message_outcome import Handle
+from triptych.workers.message_processor import Handle
 from triptych.workers.sweeper import Sweeper
 from triptych.workers.webhook_notifier import Notifier
 
@@ -38,7 +38,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Station:
+class PhaseHandler:
     """A phase's handler and how many messages it may hold at a time."""
 
     phase: Phase
@@ -52,7 +52,7 @@ class Worker:
     def __init__(
         self,
         queue: Queue,
-        stations: Sequence[Station],
+        handlers: Sequence[PhaseHandler],
         dead_letters: Handle,
         sweeper: Sweeper,
         collector: Collector,
@@ -68,13 +68,13 @@ class Worker:
         self._notifier = notifier
         self._indexer = indexer
         self._heartbeat = heartbeat
-        self._phases = [station.phase.value for station in stations]
+        self._phases = [handler.phase.value for handler in handlers]
         self._consumers = [
             Consumer(
                 queue, name, handle, prefetch=prefetch, visibility_s=visibility_s, drain_s=drain_s
             )
             for name, handle, prefetch in (
-                *((s.phase.queue, s.handle, s.prefetch) for s in stations),
+                *((s.phase.queue, s.handle, s.prefetch) for s in handlers),
                 *((dead_letter_queue(q), dead_letters, DEAD_LETTER_PREFETCH) for q in QUEUES),
             )
         ]

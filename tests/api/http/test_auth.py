@@ -16,13 +16,13 @@ from fastapi.routing import APIRoute
 
 from tests.support.api_server import Api, serving, settings_for
 from triptych.access.access_store import Scope
-from triptych.access.authenticator import KEY_SUBPROTOCOL, Gate
+from triptych.access.authenticator import KEY_SUBPROTOCOL, Authenticator
 from triptych.access.identity import digest, new_token
 from triptych.api.app import ROUTERS
 from triptych.api.http.auth import operating
 from triptych.errors import SettingsError, TriptychError
-from triptych.wiring import connect
-from triptych.wiring.web_server import open_gate, open_web
+from triptych.wiring.database import connect
+from triptych.wiring.web_server import open_authenticator, open_web
 
 pytestmark = pytest.mark.integration
 
@@ -206,13 +206,15 @@ def websocket(headers: dict[str, str], protocols: list[str]) -> dict[str, Any]:
 async def test_websockets_are_asked_the_same(migrated_dsn: str, tmp_path: Path) -> None:
     settings = settings_for(migrated_dsn, tmp_path, allowed_hosts=(HOST,))
     token = new_token()
-    async with connect(settings, migrated_dsn) as parts:
-        await parts.stores.access.create_key("reader", Scope.READER, digest(token))
-        async with open_gate(parts) as gate:
+    async with connect(settings, migrated_dsn) as context:
+        await context.stores.access.create_key("reader", Scope.READER, digest(token))
+        async with open_authenticator(context) as authenticator:
             mine = {"Host": HOST, "Origin": f"https://{HOST}"}
             protocol = [f"{KEY_SUBPROTOCOL}{token}", "triptych.v1"]
-            assert (await gate.admit(websocket(mine, protocol))).name == "key:reader"
-            assert (await gate.admit(websocket({**mine, **bearer(token)}, []))).name == "key:reader"
+            assert (await authenticator.admit(websocket(mine, protocol))).name == "key:reader"
+            assert (
+                await authenticator.admit(websocket({**mine, **bearer(token)}, []))
+            ).name == "key:reader"
             for headers, protocols, reason in [
                 ({**mine, "Origin": "https://evil.example"}, protocol, "OriginRefused"),
                 ({**mine, "Origin": "null"}, protocol, "OriginRefused"),
@@ -221,15 +223,15 @@ async def test_websockets_are_asked_the_same(migrated_dsn: str, tmp_path: Path) 
                 (mine, [f"{KEY_SUBPROTOCOL}trk_wrong"], "Unauthenticated"),
                 ({"Origin": f"https://{HOST}"}, protocol, "HostRefused"),
             ]:
-                assert await refused(gate, websocket(headers, protocols)) == reason
+                assert await refused(authenticator, websocket(headers, protocols)) == reason
             twice = websocket(mine, protocol)
             twice["headers"].append((b"host", b"evil.example"))
-            assert await refused(gate, twice) == "Unauthenticated"
+            assert await refused(authenticator, twice) == "Unauthenticated"
 
 
-async def refused(gate: Gate, scope: dict[str, Any]) -> str | None:
+async def refused(authenticator: Authenticator, scope: dict[str, Any]) -> str | None:
     try:
-        await gate.admit(scope)
+        await authenticator.admit(scope)
     except TriptychError as error:
         return type(error).__name__
     return None
@@ -249,14 +251,14 @@ async def test_any_address_but_loopback_is_refused_without_keys(
 ) -> None:
     for overrides in ({"api_host": "0.0.0.0"}, {"api_host": "::"}, {"allowed_hosts": (HOST,)}):
         settings = settings_for(migrated_dsn, tmp_path, **overrides)
-        async with connect(settings, migrated_dsn) as parts:
+        async with connect(settings, migrated_dsn) as context:
             with pytest.raises(SettingsError, match="triptych keys create"):
-                async with open_web(parts):
+                async with open_web(context):
                     pass
     settings = settings_for(migrated_dsn, tmp_path, api_host="0.0.0.0")
-    async with connect(settings, migrated_dsn) as parts:
-        await parts.stores.access.create_key("a", Scope.READER, digest(new_token()))
-        async with open_web(parts):
+    async with connect(settings, migrated_dsn) as context:
+        await context.stores.access.create_key("a", Scope.READER, digest(new_token()))
+        async with open_web(context):
             pass
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
-from triptych.fetch.transport import Ways
+from triptych.fetch.transport import TransportPool
 from triptych.gather.source import Page, Row
 from triptych.gather.sources import open_source
 
@@ -89,13 +89,15 @@ async def pages(
     allow: Any = LOOPBACK,
     profiles: Profiles | None = None,
 ) -> list[Page]:
-    ways = Ways(AddressGuard(allow), limit=5, user_agent="triptych-test", profiles=profiles)
+    transports = TransportPool(
+        AddressGuard(allow), limit=5, user_agent="triptych-test", profiles=profiles
+    )
     try:
-        source = open_source(f"catalog:{url}", ways=ways, token=token, page_rows=10)
+        source = open_source(f"catalog:{url}", transports=transports, token=token, page_rows=10)
         async with asyncio.timeout(PATIENCE_S):
             return [page async for page in source.pages("H&M", cursor)]
     finally:
-        await ways.close()
+        await transports.close()
 
 
 async def test_pages_are_followed_to_the_end(service: Service) -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from tests.support.fetching import LOOPBACK
 from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
-from triptych.fetch.transport import Ways
+from triptych.fetch.transport import TransportPool
 from triptych.gather.source import Page, Row
 from triptych.gather.sources import open_source
 
@@ -33,17 +33,17 @@ PATIENCE_S = 120.0
 
 
 @asynccontextmanager
-async def opened_ways() -> AsyncIterator[Ways]:
-    ways = Ways(AddressGuard(LOOPBACK), limit=5, user_agent="triptych-test")
+async def opened_ways() -> AsyncIterator[TransportPool]:
+    transports = TransportPool(AddressGuard(LOOPBACK), limit=5, user_agent="triptych-test")
     try:
-        yield ways
+        yield transports
     finally:
-        await ways.close()
+        await transports.close()
 
 
 async def _pages(place: str, brand: str, cursor: str | None, rows: int) -> list[Page]:
-    async with opened_ways() as ways, asyncio.timeout(PATIENCE_S):
-        source = open_source(f"manifest:{place}", ways=ways, token=None, page_rows=rows)
+    async with opened_ways() as transports, asyncio.timeout(PATIENCE_S):
+        source = open_source(f"manifest:{place}", transports=transports, token=None, page_rows=rows)
         return [page async for page in source.pages(brand, cursor)]
 
 
@@ -237,8 +237,10 @@ def test_g8_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> Non
     async def peak(count: int) -> int:
         path = tmp_path / f"{count}-{name}"
         WRITERS[name](path, [{"url": f"https://x/{n}", "note": "x" * 50} for n in range(count)])
-        async with opened_ways() as ways:
-            source = open_source(f"manifest:{path}", ways=ways, token=None, page_rows=1000)
+        async with opened_ways() as transports:
+            source = open_source(
+                f"manifest:{path}", transports=transports, token=None, page_rows=1000
+            )
             tracemalloc.start()
             try:
                 read = 0

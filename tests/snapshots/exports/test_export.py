@@ -22,7 +22,7 @@ from triptych.model import Insight, Run
 from triptych.objects import ObjectStore, open_store
 from triptych.snapshots.exports import export as exporting
 from triptych.snapshots.exports import writers
-from triptych.snapshots.exports.export import Exporting, export
+from triptych.snapshots.exports.export import ExportRequest, export
 from triptych.snapshots.exports.formats import ExportFormat
 from triptych.wiring.stores import Stores, postgres_stores
 
@@ -80,7 +80,7 @@ async def exported(
     stores: Stores, store: ObjectStore, run: Run, kind: ExportFormat
 ) -> dict[str, bytes]:
     files = Files()
-    count = await export(stores.snapshots, store, Exporting(run.id, "nike", kind, files.open))
+    count = await export(stores.snapshots, store, ExportRequest(run.id, "nike", kind, files.open))
     assert count == ASSETS
     return files.finished
 
@@ -147,7 +147,9 @@ async def test_an_empty_snapshot_is_an_empty_export(
     await stores.runs.seal(run_id)
     await stores.runs.commit(run_id)
     files = Files()
-    assert await export(stores.snapshots, store, Exporting(run_id, "nike", kind, files.open)) == 0
+    assert (
+        await export(stores.snapshots, store, ExportRequest(run_id, "nike", kind, files.open)) == 0
+    )
     assert len(files.finished) == 1
 
 
@@ -156,13 +158,13 @@ async def test_what_cannot_be_read_is_no_export(stores: Stores, store: ObjectSto
     assets = await stores.snapshots.assets(run.id, after=None, limit=100)
     await store.delete([assets[-1].object_key])
     files = Files()
-    wanted = Exporting(run.id, "nike", ExportFormat.WEBDATASET, files.open)
+    wanted = ExportRequest(run.id, "nike", ExportFormat.WEBDATASET, files.open)
     with pytest.raises(StoreUnavailable):
         await export(stores.snapshots, store, wanted)
     assert files.finished == {}
     await stores.brands.begin_deletion("nike")
     await stores.retention.delete_brand("nike", limit=1000)
-    wanted = Exporting(run.id, "nike", ExportFormat.CSV, files.open)
+    wanted = ExportRequest(run.id, "nike", ExportFormat.CSV, files.open)
     with pytest.raises(SnapshotCollected):
         await export(stores.snapshots, store, wanted)
     await stores.retention.delete_brand("nike", limit=1000)

@@ -253,16 +253,16 @@ class ApiContract:
     async def test_work_of_a_task_is_owed_with_it_and_done_once(self, stores: Stores) -> None:
         await committed(stores)
         await stores.runs.mark_sent(
-            [e.id for e in await stores.runs.owed(run_id=None, older_s=0, limit=9)]
+            [e.id for e in await stores.runs.outbox_pending(run_id=None, older_s=0, limit=9)]
         )
         claim = await stores.tasks.claim_task(asks(key=None), **KEPT)
         audit = Audit("a", "export", "brand:nike")
         what = {"run_id": None, "result": {"format": "csv"}, "audit": audit, "owe_work": True}
         for _ in range(2):
             await stores.tasks.accept_task(claim.task_id, state=TaskState.ACCEPTED, **what)
-        (owed,) = await stores.runs.owed(run_id=None, older_s=0, limit=9)
-        assert (owed.queue, owed.message.body) == (AI_QUEUE, {"brand": "nike"})
-        assert Headers.decode(owed.message.headers).task_id == claim.task_id
+        (outbox_pending,) = await stores.runs.outbox_pending(run_id=None, older_s=0, limit=9)
+        assert (outbox_pending.queue, outbox_pending.message.body) == (AI_QUEUE, {"brand": "nike"})
+        assert Headers.decode(outbox_pending.message.headers).task_id == claim.task_id
         for _ in range(2):
             begun = await stores.tasks.begin_task(claim.task_id)
             assert begun is not None
@@ -339,8 +339,8 @@ class ApiContract:
         assert (await stores.runs.request_ai("nike")).ai_state is AiState.RUNNING
         await stores.ai.finish_ai(run.id, [])
         assert (await stores.runs.request_ai("nike")).ai_state is AiState.QUEUED
-        owed = await stores.runs.owed(run_id=run.id, older_s=0, limit=9)
-        assert [entry.queue for entry in owed].count(AI_QUEUE) == 2
+        outbox_pending = await stores.runs.outbox_pending(run_id=run.id, older_s=0, limit=9)
+        assert [entry.queue for entry in outbox_pending].count(AI_QUEUE) == 2
         with pytest.raises(BrandNotFound):
             await stores.runs.request_ai("nobody")
         await open_run(stores, "new")
@@ -350,7 +350,7 @@ class ApiContract:
     async def test_dead_letters_are_owed_once(self, stores: Stores) -> None:
         headers = {"triptych-run": str(uuid4()), "triptych-reason": "x", "traceparent": "t"}
         for number, body in enumerate(({"brand": "nike"}, "text", {"brand": 5})):
-            await stores.dead_letters.bury(
+            await stores.dead_letters.record(
                 DeadLetter(URL_QUEUE, f"m{number}", body, headers, "why", None)
             )
         options = {"ids": None, "queue": None, "limit": 9}
@@ -358,9 +358,11 @@ class ApiContract:
             *(stores.dead_letters.redrive_letters(**options) for _ in range(4))
         )
         assert sum(counts) == 2
-        owed = await stores.runs.owed(run_id=None, older_s=0, limit=9)
-        assert [dict(entry.message.headers) for entry in owed] == [{"traceparent": "t"}] * 2
-        letters = await stores.dead_letters.letters_slice(before=None, limit=2)
+        outbox_pending = await stores.runs.outbox_pending(run_id=None, older_s=0, limit=9)
+        assert [dict(entry.message.headers) for entry in outbox_pending] == [
+            {"traceparent": "t"}
+        ] * 2
+        letters = await stores.dead_letters.page(before=None, limit=2)
         assert letters.next == letters.rows[-1].id
         assert [kept.redriven_at is not None for kept in letters.rows] == [True, False]
 

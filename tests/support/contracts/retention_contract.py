@@ -159,7 +159,7 @@ class RetentionContract:
         with pytest.raises(BrandNotFound):
             await stores.brands.brand("nike")
         assert await stores.runs.runs(None, limit=10) == []
-        assert not await stores.runs.owed(run_id=None, older_s=0, limit=10)
+        assert not await stores.runs.outbox_pending(run_id=None, older_s=0, limit=10)
         assert len(await condemned(stores)) == 5
         again = (await open_run(stores)).run
         assert again.state is RunState.ACTIVE

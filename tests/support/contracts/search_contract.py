@@ -55,7 +55,12 @@ async def commit_vectors(
     """Commit a snapshot whose asset ``n``, at ``https://x/n``, has vector ``n``."""
     run_id = uuid4()
     await stores.runs.open_run(
-        brand, run_id=run_id, kind=RunKind.FULL, source=None, policy=POLICY, owe_gather=False
+        brand,
+        run_id=run_id,
+        kind=RunKind.FULL,
+        source=None,
+        policy=POLICY,
+        enqueue_gather_message=False,
     )
     urls = [f"https://x/{number}" for number in range(len(vectors))]
     rows = [NewItem(item_key(url), url, {"alt": f"About {url}"}) for url in urls]

@@ -80,7 +80,7 @@ async def open_run(stores: Stores, brand: str = "nike", **options: UUID) -> Open
         kind=RunKind.FULL,
         source="manifest:x",
         policy=POLICY,
-        owe_gather=True,
+        enqueue_gather_message=True,
     )
 
 
@@ -104,11 +104,16 @@ class CatalogueContract:
         first, second = await asyncio.gather(open_run(stores), open_run(stores))
         assert {first.created, second.created} == {True, False}
         assert first.run.id == second.run.id
-        (owed,) = await stores.runs.owed(run_id=first.run.id, older_s=0, limit=10)
-        assert (owed.queue, dict(owed.message.body)) == (GATHER_QUEUE, {"brand": "nike"})
-        assert Headers.decode(owed.message.headers).run_id == first.run.id
-        await stores.runs.mark_sent([owed.id])
-        assert not await stores.runs.owed(run_id=None, older_s=0, limit=10)
+        (outbox_pending,) = await stores.runs.outbox_pending(
+            run_id=first.run.id, older_s=0, limit=10
+        )
+        assert (outbox_pending.queue, dict(outbox_pending.message.body)) == (
+            GATHER_QUEUE,
+            {"brand": "nike"},
+        )
+        assert Headers.decode(outbox_pending.message.headers).run_id == first.run.id
+        await stores.runs.mark_sent([outbox_pending.id])
+        assert not await stores.runs.outbox_pending(run_id=None, older_s=0, limit=10)
 
     async def test_a_run_id_opens_once_even_when_it_has_ended(self, stores: Stores) -> None:
         run_id = uuid4()
@@ -276,12 +281,12 @@ class CatalogueContract:
         await committed(stores, 5)
         (item,) = new_items(1, start=9)
 
-        async def adopt() -> Item | None:
-            return await stores.runs.adopt(
+        async def accept_external() -> Item | None:
+            return await stores.runs.accept_external(
                 "nike", item, message_id="m1", run_id=UUID(int=1), policy=POLICY
             )
 
-        first, again = await adopt(), await adopt()
+        first, again = await accept_external(), await accept_external()
         assert first is not None
         assert first == again
         assert first.state is ItemState.PENDING
@@ -291,7 +296,7 @@ class CatalogueContract:
         await stores.runs.settle(first.run_id, [done(first)], limit=LIMIT)
         run = await stores.runs.commit(first.run_id)
         assert (run.kind, run.added, run.kept, run.removed) == (RunKind.ADD, 1, 5, 0)
-        assert await adopt() is None, "its run has ended"
+        assert await accept_external() is None, "its run has ended"
 
     async def test_failures_are_grouped_with_examples(self, stores: Stores) -> None:
         run_id = (await open_run(stores)).run.id
@@ -362,8 +367,8 @@ class CatalogueContract:
 
     async def test_dead_letters_are_kept_once(self, stores: Stores) -> None:
         letter = DeadLetter("url-process-queue", "m", {"a": 1}, {"h": "v"}, "why", None)
-        await stores.dead_letters.bury(letter)
-        await stores.dead_letters.bury(letter)
+        await stores.dead_letters.record(letter)
+        await stores.dead_letters.record(letter)
         ((_, kept),) = await stores.dead_letters.dead_letters(limit=10)
         assert kept == letter
 

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triptych.access.access_store import Scope as Right
-from triptych.access.authenticator import Gate
+from triptych.access.authenticator import Authenticator
 from triptych.access.identity import Identity
 from triptych.api.dashboard import is_page
 from triptych.api.http import problems
@@ -37,15 +37,15 @@ HEADERS = (
 NO_STORE = (b"cache-control", b"no-store")
 
 
-class Door:
+class AuthMiddleware:
     """Asks the gate before anything else; answers with a problem whatever goes wrong behind it.
 
     WebSockets pass: their app asks the same gate, and refuses in their own way.
     """
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
-        self._gate = gate
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -73,9 +73,9 @@ class Door:
 
         try:
             if is_page(scope["path"]):
-                self._gate.admit_anybody(scope)
+                self._authenticator.admit_anybody(scope)
             elif scope["path"] not in PUBLIC:
-                scope["identity"] = await self._gate.admit(scope)
+                scope["identity"] = await self._authenticator.admit(scope)
             with span(f"{scope['method']} {scope['path']}", _trace(scope)):
                 await self._app(scope, receiving, sending)
         except Exception as error:
@@ -122,5 +122,5 @@ async def operating(request: Request) -> Identity:
     return identity
 
 
-Asking = Annotated[Identity, Depends(asking)]
+HttpReader = Annotated[Identity, Depends(asking)]
 Operating = Annotated[Identity, Depends(operating)]

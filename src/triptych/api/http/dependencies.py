@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Path, Request
 
-from triptych.access.authenticator import Gate
+from triptych.access.authenticator import Authenticator
 from triptych.api.http.paging import Cursors
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.fetch.guard import AddressGuard
@@ -19,7 +19,7 @@ from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
 from triptych.settings.settings import Settings
-from triptych.snapshots.search_service import SearchRoom
+from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.tasks.task_store import TaskStore
@@ -52,7 +52,7 @@ class ApiStores(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ApiParts:
+class ApiContext:
     """What the API is made of."""
 
     settings: Settings
@@ -60,19 +60,19 @@ class ApiParts:
     queue: Queue
     registry: ActiveBrandRegistry
     objects: ObjectStore
-    gate: Gate
+    authenticator: Authenticator
     guard: AddressGuard
     """Says which addresses may be told of events."""
     cursors: Cursors
     local: bool
     """True when only this machine reaches the server: then sources may be files of it."""
     thumbnails: Thumbnails
-    search: SearchRoom
+    search: SearchService
 
 
-async def _parts(request: Request) -> ApiParts:
-    parts: ApiParts = request.app.state.parts
-    return parts
+async def _context(request: Request) -> ApiContext:
+    context: ApiContext = request.app.state.context
+    return context
 
 
 async def _brand(
@@ -89,5 +89,5 @@ async def _brand(
     return check_brand(brand)
 
 
-Parts = Annotated[ApiParts, Depends(_parts)]
+Context = Annotated[ApiContext, Depends(_context)]
 BrandPath = Annotated[str, Depends(_brand)]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from triptych.api import assets
-from triptych.api.http.dependencies import ApiParts
+from triptych.api.http.dependencies import ApiContext
 from triptych.api.requests import AssetsAsked
 from triptych.errors import TriptychError
 from triptych.messages import check_brand
@@ -38,9 +38,9 @@ class Read(NamedTuple):
 class Direct:
     """Answers the ordinary among the most frequent reads; hands all other requests on."""
 
-    def __init__(self, app: ASGIApp, parts: ApiParts, prefix: str) -> None:
+    def __init__(self, app: ASGIApp, context: ApiContext, prefix: str) -> None:
         self._app = app
-        self._parts = parts
+        self._context = context
         self._prefix = prefix
         self._reads = [
             Read(_route(operation), place, query)
@@ -58,7 +58,7 @@ class Direct:
             return
         read, place, asked = found
         scope["route"] = read.route
-        answer = await read.route.endpoint(self._parts, place, asked)
+        answer = await read.route.endpoint(self._context, place, asked)
         await answer(scope, receive, send)
 
     def _ordinary(self, scope: Scope) -> tuple[Read, Any, BaseModel] | None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from triptych.access.identity import Identity
 from triptych.api.http import responses as answers
-from triptych.api.http.dependencies import ApiParts
+from triptych.api.http.dependencies import ApiContext
 from triptych.errors import RequestInProgress
 from triptych.model import Metadata
 from triptych.tasks.task_store import Audit, Claim, Task, TaskState
@@ -49,7 +49,7 @@ class Outcome:
     state: TaskState
     run_id: UUID | None = None
     result: Metadata = field(default_factory=dict)
-    owe_work: bool = False
+    enqueue_work: bool = False
     """Whether a worker is to do it."""
 
 
@@ -58,7 +58,7 @@ class Operation:
     """One request for an operation."""
 
     request: Request
-    parts: ApiParts
+    context: ApiContext
     identity: Identity
     key: str | None
     kind: str
@@ -67,7 +67,9 @@ class Operation:
     body: BaseModel | None = None
 
 
-async def once(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> answers.Json:
+async def run_idempotent(
+    operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]
+) -> answers.Json:
     """Do an operation, once for its idempotency key; answer 202 with its task.
 
     ``work`` gets an id for what it makes. The id belongs to the request, so doing it again after
@@ -77,7 +79,7 @@ async def once(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]])
         IdempotencyKeyReused: the key came with another request.
         RequestInProgress: the first request with the key goes on and on.
     """
-    tasks = operation.parts.stores.tasks
+    tasks = operation.context.stores.tasks
     claim = await _claim(operation)
     if claim.settled is not None:
         return _accepted(claim.settled)
@@ -98,10 +100,10 @@ async def once(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]])
             operation.target,
             {"task": str(claim.task_id), "request": _without_secrets(body)},
         ),
-        owe_work=outcome.owe_work,
+        enqueue_work=outcome.enqueue_work,
     )
-    if outcome.owe_work:
-        await operation.parts.registry.relay(None)
+    if outcome.enqueue_work:
+        await operation.context.registry.relay(None)
     return _accepted(task)
 
 
@@ -118,7 +120,7 @@ async def _claim(operation: Operation) -> Claim:
         operation.key,
         _fingerprint(operation),
     )
-    tasks = operation.parts.stores.tasks
+    tasks = operation.context.stores.tasks
     until = asyncio.get_running_loop().time() + WAIT_S
     while True:
         claim = await tasks.claim_task(request, kept_s=KEPT_S, stale_s=STALE_S)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from triptych.errors import SourceRefused
 from triptych.gather.source import Page, Row, Source
-from triptych.gather.sources.http import Asking, TryAgain, pause, request
+from triptych.gather.sources.http import HttpReader, TryAgain, pause, request
 from triptych.gather.sources.json_text import read_json, show_json
 
 PAGE_MAX_BYTES = 32 * 1024 * 1024
@@ -57,7 +57,7 @@ class CatalogSource(Source):
     The token goes to the service's own origin only, never along a redirect to another.
     """
 
-    def __init__(self, url: str, asking: Asking, *, token: str | None) -> None:
+    def __init__(self, url: str, asking: HttpReader, *, token: str | None) -> None:
         self._url = url
         self._asking = asking
         self._headers = {"Accept": "application/json"}

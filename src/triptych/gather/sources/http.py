@@ -13,7 +13,7 @@ from yarl import URL
 from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
 from triptych.fetch.fetcher import parse_retry_after
 from triptych.fetch.guard import refusal
-from triptych.fetch.transport import Ways
+from triptych.fetch.transport import TransportPool
 from triptych.runtime.retry import backoff
 
 TRIES = 5
@@ -40,17 +40,17 @@ class TryAgain(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class HttpReader:
     """How a source is asked: over which ways, and in whose name."""
 
-    ways: Ways
+    transports: TransportPool
     source: str
     """As the run names it: its profile is used."""
 
 
 @asynccontextmanager
 async def request(
-    asking: Asking, url: URL, *, headers: Mapping[str, str], deadline_s: float
+    asking: HttpReader, url: URL, *, headers: Mapping[str, str], deadline_s: float
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Yield a good answer of ``url``; redirects are followed, without ``headers`` to other hosts.
 
@@ -90,14 +90,14 @@ async def request(
 
 @asynccontextmanager
 async def _answer(
-    asking: Asking, url: URL, headers: Mapping[str, str]
+    asking: HttpReader, url: URL, headers: Mapping[str, str]
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     origin = url.origin()
     # The session's own limit on the whole would cut long downloads; the caller has a deadline.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
     led_away = False
     for _ in range(REDIRECTS_MAX + 1):
-        way = asking.ways.way(asking.source, url, led_away=led_away)
+        way = asking.transports.way(asking.source, url, led_away=led_away)
         own = headers if url.origin() == origin else {}
         async with way.session.get(
             url,
@@ -112,7 +112,7 @@ async def _answer(
                 return
             url = url.join(URL(location))
             # Whoever names a source may put a password into its URL; a server may not into ours.
-            asking.ways.guard.check_url(url)
+            asking.transports.guard.check_url(url)
             led_away = led_away or way.leads_away(url)
     raise SourceRefused(f"The source answers with more than {REDIRECTS_MAX} redirects.")
 

@@ -23,7 +23,7 @@ from yarl import URL
 
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.gather.source import Page, Row, Source
-from triptych.gather.sources.http import Asking, TryAgain, pause, request
+from triptych.gather.sources.http import HttpReader, TryAgain, pause, request
 from triptych.gather.sources.rows import read_rows
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
@@ -39,7 +39,7 @@ class ManifestSource(Source):
     A cursor is the number of rows read, so the same file goes on where it was left.
     """
 
-    def __init__(self, place: str, asking: Asking, *, page_rows: int) -> None:
+    def __init__(self, place: str, asking: HttpReader, *, page_rows: int) -> None:
         self._place = place
         self._asking = asking
         self._page_rows = page_rows

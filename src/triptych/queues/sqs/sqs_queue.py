@@ -59,7 +59,7 @@ T = TypeVar("T")
 class SqsQueue(Queue):
     """Queues named ``prefix`` + name. How often a message is received is their redrive policy's."""
 
-    patience_s = 5.0
+    poll_wait_s = 5.0
     """An empty queue costs a request in so many seconds."""
 
     def __init__(self, *, region: str | None = None, prefix: str = "") -> None:

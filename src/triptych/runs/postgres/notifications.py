@@ -17,7 +17,7 @@ from triptych.database.session import Database, translated
 from triptych.database.statements import statements
 from triptych.errors import DatabaseUnavailable
 from triptych.runs.change_feed import ChangeFeed, News
-from triptych.runtime.cancellation import ending_with
+from triptych.runtime.cancellation import cancel_on_failure
 
 RUNS, BRANDS = "triptych_runs", "triptych_brands"
 TASKS, QUEUES = "triptych_tasks", "triptych_queues"
@@ -203,7 +203,7 @@ class PostgresChangeFeed(ChangeFeed):
         await feed.connect()
         task = asyncio.create_task(feed.keep_up())
         try:
-            async with ending_with(task):
+            async with cancel_on_failure(task):
                 yield feed
         finally:
             task.cancel()

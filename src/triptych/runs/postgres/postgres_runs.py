@@ -87,7 +87,7 @@ class PostgresRunStore(RunStore):
         kind: RunKind,
         source: str | None,
         policy: Policy,
-        owe_gather: bool,
+        enqueue_gather_message: bool,
         traceparent: str | None = None,
     ) -> Opened:
 
@@ -105,7 +105,7 @@ class PostgresRunStore(RunStore):
                 run_cap_s=self._run_cap_s,
                 traceparent=traceparent,
             )
-            if opened.created and owe_gather:
+            if opened.created and enqueue_gather_message:
                 await enqueue_gather(tx, opened.run)
             return opened
 
@@ -159,7 +159,7 @@ class PostgresRunStore(RunStore):
         return await self._database.transact(work)
 
     @override
-    async def adopt(
+    async def accept_external(
         self, brand: str, item: NewItem, *, message_id: str, run_id: UUID, policy: Policy
     ) -> Item | None:
 
@@ -399,7 +399,9 @@ class PostgresRunStore(RunStore):
         return await self._database.transact(work)
 
     @override
-    async def owed(self, *, run_id: UUID | None, older_s: float, limit: int) -> Sequence[Outgoing]:
+    async def outbox_pending(
+        self, *, run_id: UUID | None, older_s: float, limit: int
+    ) -> Sequence[Outgoing]:
         rows = await self._database.rows("owed", run_id, older_s, limit)
         return [
             Outgoing(row["id"], row["queue"], Message(row["body"], row["headers"], row["brand"]))

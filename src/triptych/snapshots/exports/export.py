@@ -21,7 +21,7 @@ PAGE_BODIES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Exporting:
+class ExportRequest:
     """A snapshot to be exported, and where to."""
 
     run_id: UUID
@@ -33,7 +33,7 @@ class Exporting:
 async def export(
     snapshots: SnapshotStore,
     store: ObjectStore,
-    wanted: Exporting,
+    wanted: ExportRequest,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Write a snapshot's assets in key order; return their number.
@@ -70,7 +70,7 @@ def file_name(brand: str) -> str:
     return re.sub(r"[^\w.-]+", "-", brand).strip("-.") or "brand"
 
 
-async def _opened(wanted: Exporting, first: list[Exported]) -> Writer:
+async def _opened(wanted: ExportRequest, first: list[Exported]) -> Writer:
     """Open the writer; the first embedding tells how long all of them are."""
     vectors = [row.asset.embedding for row in first if row.asset.embedding is not None]
     dimension = len(vectors[0]) if vectors else None

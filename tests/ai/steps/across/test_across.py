@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.support.snapshots import asset, snapshot_of, unit
-from triptych.ai.context import Context, Found, OtherBrand
+from triptych.ai.context import Context, OtherBrand, StepResult
 from triptych.ai.other_brands import space_of
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.across import across
@@ -75,7 +75,7 @@ class World:
             yield found[start : start + 25]
 
 
-def described(name: str, found: Found) -> OtherBrand:
+def described(name: str, found: StepResult) -> OtherBrand:
     assert found.vectors is not None
     cells = found.result["cells"]
     return OtherBrand(

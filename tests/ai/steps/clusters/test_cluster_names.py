@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.support.snapshots import digests, snapshot_of, unit
-from triptych.ai.context import ALONE, Context, Earlier, Found
+from triptych.ai.context import ALONE, Context, Earlier, StepResult
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.clusters.cluster_labels import file_words, label_all
 from triptych.ai.steps.clusters.clusters import find_clusters
@@ -41,12 +41,12 @@ def grown(
     return replace(snapshot, urls=[f"https://x/{keys[row]}" for row in order])
 
 
-def after(earlier: Snapshot, found: Found, snapshot: Snapshot) -> Snapshot:
+def after(earlier: Snapshot, found: StepResult, snapshot: Snapshot) -> Snapshot:
     known = Earlier(earlier.keys, found.marks, {"clusters": found.result})
     return replace(snapshot, context=Context(earlier=known))
 
 
-def by_family(snapshot: Snapshot, found: Found) -> dict[str, set[Any]]:
+def by_family(snapshot: Snapshot, found: StepResult) -> dict[str, set[Any]]:
     names: dict[str, set[Any]] = {}
     for url, name in zip(snapshot.urls, found.marks["cluster"], strict=True):
         if name is not None:

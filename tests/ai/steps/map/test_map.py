@@ -10,7 +10,7 @@ import pytest
 from sklearn.manifold import trustworthiness
 
 from tests.support.snapshots import digests, shuffled, snapshot_of, unit
-from triptych.ai.context import Context, Earlier, Found
+from triptych.ai.context import Context, Earlier, StepResult
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.map import layout
 from triptych.ai.steps.map.map import LAID_OUT_MIN, MAP, find_map
@@ -33,22 +33,22 @@ def brand(count: int, *, first: int = 0, families: int = FAMILIES) -> Snapshot:
     return snapshot_of(unit(vectors)[order], phash=[0] * count, keys=[keys[row] for row in order])
 
 
-def places(found: Found) -> npt.NDArray[np.float64]:
+def places(found: StepResult) -> npt.NDArray[np.float64]:
     return np.array([found.marks["x"], found.marks["y"]], np.float64).T
 
 
-def after(before: Snapshot, found: Found, snapshot: Snapshot) -> Snapshot:
+def after(before: Snapshot, found: StepResult, snapshot: Snapshot) -> Snapshot:
     earlier = Earlier(before.keys, found.marks, {"map": found.result})
     return replace(snapshot, context=Context(earlier=earlier))
 
 
-def trust(snapshot: Snapshot, found: Found) -> float:
+def trust(snapshot: Snapshot, found: StepResult) -> float:
     return float(
         trustworthiness(snapshot.embeddings.astype(np.float64), places(found), n_neighbors=10)
     )
 
 
-def shift(one: Snapshot, its: Found, other: Snapshot, others: Found) -> float:
+def shift(one: Snapshot, its: StepResult, other: Snapshot, others: StepResult) -> float:
     """The median distance between the places of the assets that both have."""
     row_of = {key.tobytes(): row for row, key in enumerate(one.keys)}
     both = [(row_of[k.tobytes()], r) for r, k in enumerate(other.keys) if k.tobytes() in row_of]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.context import Found, OtherBrand, Vectors
+from triptych.ai.context import OtherBrand, StepResult, Vectors
 from triptych.ai.neighbours import NOBODY, Neighbourhood
 from triptych.ai.other_brands import space_of
 from triptych.ai.points import (
@@ -66,7 +66,7 @@ class _Cells:
     sizes: npt.NDArray[np.float64]
 
 
-def find_across(snapshot: Snapshot) -> Found:
+def find_across(snapshot: Snapshot) -> StepResult:
     """Describe the brand for comparison, and compare it with the brands that are described.
 
     The result::
@@ -87,7 +87,7 @@ def find_across(snapshot: Snapshot) -> Found:
     points = find_points(snapshot)
     if snapshot.model is None or not len(points):
         empty: dict[str, Any] = {"cells": [], "nearest": [], "brands": 0}
-        return Found({**empty, "lookalikes": [], "lookalike_count": 0})
+        return StepResult({**empty, "lookalikes": [], "lookalike_count": 0})
     components = find_components(snapshot, points)
     small = reduced(snapshot, points, components)
     cells = _cells(snapshot, points, small)
@@ -123,7 +123,7 @@ def find_across(snapshot: Snapshot) -> Found:
         "lookalike_count": len(lookalikes),
     }
     vectors = Vectors(space_of(snapshot.model), cells.rows, cells.directions.astype(np.float16))
-    return Found(result, vectors=vectors)
+    return StepResult(result, vectors=vectors)
 
 
 ACROSS = Step("across", 1, find_across)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.context import Found
+from triptych.ai.context import StepResult
 from triptych.ai.neighbours import Nearest, Neighbourhood
 from triptych.ai.points import Floats, Indices, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
@@ -49,7 +49,7 @@ GRAPH_SHARE = 0.8
 Distances = npt.NDArray[np.float64]
 
 
-def find_clusters(snapshot: Snapshot) -> Found:
+def find_clusters(snapshot: Snapshot) -> StepResult:
     """Return the snapshot's clusters, and mark the assets with them.
 
     Assets of one embedding stay together and count once when density is measured, so copies alone
@@ -103,7 +103,7 @@ def find_clusters(snapshot: Snapshot) -> Found:
         "kept": kept,
         "truncated": len(families) > CLUSTERS_MAX or any(f.size > MEMBERS_MAX for f in families),
     }
-    return Found(result, {"cluster": marks})
+    return StepResult(result, {"cluster": marks})
 
 
 CLUSTERS = Step("clusters", 2, find_clusters)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.context import Found
+from triptych.ai.context import StepResult
 from triptych.ai.step import Snapshot, Step
 from triptych.ai.steps.duplicates.candidates import Candidates, find_candidates
 from triptych.ai.steps.duplicates.exact_copies import Contents, Group, contents_of, ranked
@@ -40,7 +40,7 @@ SOUGHT, LOOKED = 0.3, 0.7
 Indices = npt.NDArray[np.intp]
 
 
-def find_duplicates(snapshot: Snapshot) -> Found:
+def find_duplicates(snapshot: Snapshot) -> StepResult:
     """Return the groups of assets that are one picture, and mark each asset with its group.
 
     Groups are disjoint. Assets of the same bytes are always in one group. Every content of a group
@@ -99,7 +99,7 @@ def find_duplicates(snapshot: Snapshot) -> Found:
         "viewed": len(views),
     }
     result = {**_described(snapshot, groups, contents), **counted}
-    return Found(result, {"duplicates": _marks(snapshot, groups)})
+    return StepResult(result, {"duplicates": _marks(snapshot, groups)})
 
 
 DUPLICATES = Step("duplicates", 2, find_duplicates)

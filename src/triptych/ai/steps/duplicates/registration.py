@@ -72,18 +72,18 @@ def agreement(first: View, second: View, *, parts: bool = True) -> Agreement:
     The same whichever comes first, but for rounding. Without ``parts`` they are only laid on one
     another as wholes, and those of different shapes do not agree.
     """
-    ways = [_Way(first, second), _Way(second, first)]
-    wholes = [(number, way.as_wholes()) for number, way in enumerate(ways)]
-    starts = [(ways[n].score(place), n, place) for n, place in wholes if place is not None]
+    transports = [_Way(first, second), _Way(second, first)]
+    wholes = [(number, way.as_wholes()) for number, way in enumerate(transports)]
+    starts = [(transports[n].score(place), n, place) for n, place in wholes if place is not None]
     if parts and not any(score >= SURE for score, _, _ in starts):
-        for number, way in enumerate(ways):
+        for number, way in enumerate(transports):
             starts += [(way.score(place), number, place) for place in way.peaks()]
     starts = sorted((one for one in starts if one[0] >= HOPE), key=lambda start: -start[0])
-    ends = [(n, *ways[n].refined(score, place)) for score, n, place in starts[:FINE]]
+    ends = [(n, *transports[n].refined(score, place)) for score, n, place in starts[:FINE]]
     if not ends:
         return NONE
     number, _, place = max(ends, key=lambda end: end[1])
-    return ways[number].compared(place)
+    return transports[number].compared(place)
 
 
 class _Way:

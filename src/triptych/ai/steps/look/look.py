@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from triptych.ai.context import Found
+from triptych.ai.context import StepResult
 from triptych.ai.points import Indices, blocks
 from triptych.ai.step import Snapshot, Step
 from triptych.ai.steps.look.outliers import SCORE_MIN, describe, find_likeness
@@ -44,7 +44,7 @@ KINDS_SHARE = 0.7
 """Of the step's time, about, that looking at pictures takes."""
 
 
-def find_look(snapshot: Snapshot) -> Found:
+def find_look(snapshot: Snapshot) -> StepResult:
     """Describe the brand's look, and mark each asset with its kind and how far off brand it is.
 
     The result::
@@ -89,7 +89,7 @@ def find_look(snapshot: Snapshot) -> Found:
         marks["outlier"] = [
             None if np.isnan(score) else round(score, 3) for score in likeness.scores.tolist()
         ]
-    return Found(result, marks)
+    return StepResult(result, marks)
 
 
 LOOK = Step("look", 1, find_look)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.context import Found
+from triptych.ai.context import StepResult
 from triptych.ai.neighbours import Nearest, Neighbourhood
 from triptych.ai.points import Floats, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
@@ -27,7 +27,7 @@ GRAPH_SHARE = 0.2
 """Of the step's time, about, that the neighbours take."""
 
 
-def find_map(snapshot: Snapshot) -> Found:
+def find_map(snapshot: Snapshot) -> StepResult:
     """Place the snapshot's pictures on a map from -1 to 1 in both directions.
 
     Pictures of one embedding share a place. Those that the snapshot before had on its map stay
@@ -46,7 +46,7 @@ def find_map(snapshot: Snapshot) -> Found:
     """
     points = find_points(snapshot)
     if not len(points):
-        return Found({"placed": 0, "points": 0, "kept": 0, "scale": 1.0, "moved": None})
+        return StepResult({"placed": 0, "points": 0, "kept": 0, "scale": 1.0, "moved": None})
     small = reduced(snapshot, points, find_components(snapshot, points))
     before = _before(snapshot, points)
     known = ~np.isnan(before.places[:, 0])
@@ -60,7 +60,7 @@ def find_map(snapshot: Snapshot) -> Found:
     places = np.round(places / beyond, DECIMALS) + 0.0
     scale = beyond / factor
     moved = np.linalg.norm(places[known] - before.places[known], axis=1)
-    return Found(
+    return StepResult(
         {
             "placed": int(points.assets.size),
             "points": len(points),

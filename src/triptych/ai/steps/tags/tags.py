@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.context import Found
+from triptych.ai.context import StepResult
 from triptych.ai.step import Snapshot, Step
 from triptych.ai.vocabulary import Vocabulary
 from triptych.embedders.text_encoder import TextEncoder
@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
 
-def find_tags(snapshot: Snapshot) -> Found:
+def find_tags(snapshot: Snapshot) -> StepResult:
     """Mark the snapshot's pictures with tags.
 
     Pictures without an embedding get none. Without a text encoder nothing is tagged, and the
@@ -57,7 +57,7 @@ def find_tags(snapshot: Snapshot) -> Found:
     vocabulary = snapshot.context.vocabulary()
     encoder = snapshot.context.text() if snapshot.model is not None else None
     if encoder is None:
-        return Found(_result(snapshot, vocabulary, None, _Hits()))
+        return StepResult(_result(snapshot, vocabulary, None, _Hits()))
     if encoder.image_model != snapshot.model:
         message = (
             f"the snapshot was embedded by {snapshot.model}, and texts are encoded for "
@@ -73,7 +73,7 @@ def find_tags(snapshot: Snapshot) -> Found:
             marks[row] = [names[tag]]
         else:
             given.append(names[tag])
-    return Found(_result(snapshot, vocabulary, encoder.model, hits), {"tags": marks})
+    return StepResult(_result(snapshot, vocabulary, encoder.model, hits), {"tags": marks})
 
 
 TAGS = Step("tags", 1, find_tags)

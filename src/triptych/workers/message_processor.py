@@ -21,7 +21,7 @@ OUTCOMES = ("done", "dead_lettered", "put_off", "returned")
 Handle = Callable[[Delivery], Awaitable[None]]
 
 
-class Answers:
+class MessageProcessor:
     """Hands messages of one queue to a phase and answers them (`plan_retry`).
 
     ``acknowledge`` is called when a message's effect is durable, never before.
