@@ -16,14 +16,14 @@ from uuid import UUID
 import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from triptych.cli.desk import Desk
 
 from demo.report import Outcome, print_summary, print_verdict
 from demo.service import serve
 from demo.shapes import EMBEDDED, SHAPES
 from demo.showing import show_photographs
 from demo.world import PHOTOS, World, load
-from triptych.cli.desk import Desk
-from triptych.cli.frame import configure_logs
+from triptych.cli.log_output import configure_logs
 from triptych.model import Run
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", ".triptych-demo"))

@@ -13,8 +13,8 @@ from pathlib import Path
 from aws_local.cloud import open_cloud
 from aws_local.guard import Guard
 from rich.console import Console
-
 from triptych.cli.desk import Desk, LocalDesk, RemoteDesk
+
 from triptych.client import open_client
 from triptych.embedded.data_folder import POSTGRES
 from triptych.errors import SettingsError

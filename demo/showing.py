@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from triptych.cli.desk import Desk
 
 from demo.shapes import Stage
 from demo.world import BAZAAR, PANTRY
-from triptych.cli.desk import Desk
 from triptych.model import Asset
 from triptych.settings.settings import Settings
 from triptych.snapshots.reports.report import make_report

@@ -15,8 +15,8 @@ from typing import Any
 import uvloop
 
 from bench.track import Track
-from triptych.cli.frame import configure_logs
-from triptych.cli.up import keep_what_is_here
+from triptych.cli.log_output import configure_logs
+from triptych.cli.server_processes import keep_what_is_here
 from triptych.model import RunState
 from triptych.settings.settings import Settings
 from triptych.wiring.database import Services, connect, own_database

@@ -13,7 +13,7 @@ import uvloop
 from pgvector import HalfVector
 
 from bench.track import Track
-from triptych.cli.frame import configure_logs
+from triptych.cli.log_output import configure_logs
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
 from triptych.model import ItemResult, NewItem, Policy, RunKind, RunState, Staged

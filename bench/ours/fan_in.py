@@ -16,7 +16,7 @@ import asyncpg
 import uvloop
 
 from bench.track import Track
-from triptych.cli.frame import configure_logs
+from triptych.cli.log_output import configure_logs
 from triptych.model import RunState
 from triptych.settings.settings import Settings
 from triptych.wiring.database import Services, connect, own_database

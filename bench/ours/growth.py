@@ -18,7 +18,7 @@ import uvloop
 from bench.ours.brand import committed
 from bench.spending import memory_bytes
 from bench.track import Track
-from triptych.cli.frame import configure_logs
+from triptych.cli.log_output import configure_logs
 from triptych.settings.settings import Settings
 from triptych.wiring.database import connect, own_database
 

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import uvloop
 
 from bench.track import Track
-from triptych.cli.frame import configure_logs
+from triptych.cli.log_output import configure_logs
 from triptych.model import Policy, RunKind
 from triptych.settings.settings import Settings
 from triptych.wiring.database import connect, own_database

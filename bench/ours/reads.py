@@ -18,7 +18,7 @@ from aws_local.emulator import HOST, free_port
 from pgvector import HalfVector
 
 from bench.track import Track
-from triptych.cli.frame import configure_logs
+from triptych.cli.log_output import configure_logs
 from triptych.database.session import Database, Transaction
 from triptych.settings.settings import Settings
 from triptych.snapshots.asset_ids import asset_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
@@ -28,8 +29,9 @@ from triptych.objects import ObjectStore, open_store
 from triptych.runtime.cpu import available_cores
 from triptych.settings.addresses import is_model_url, read_ports
 from triptych.settings.settings import AUTO, Settings
-from triptych.snapshots.reports.report import Summarise
-from triptych.snapshots.reports.summary import OpenAiSummary
+
+if TYPE_CHECKING:
+    from triptych.snapshots.reports.report import Summarise
 
 BUNDLED = "bundled"
 NONE = "none"
@@ -183,6 +185,8 @@ async def open_summary(settings: Settings) -> AsyncIterator[Summarise | None]:
     if settings.summary_url is None:
         yield None
         return
+    from triptych.snapshots.reports.summary import OpenAiSummary
+
     key = settings.summary_key.get_secret_value() if settings.summary_key else None
     async with guarded_session(settings, SUMMARY_CONNECTIONS) as session:
         yield OpenAiSummary(session, settings.summary_url, settings.summary_model, key)
