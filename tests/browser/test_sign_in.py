@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import watched
@@ -13,13 +11,6 @@ from tests.browser.origin import picture
 from tests.browser.stage import Loop
 from tests.integration.api_rig import Api, commit, put_objects, serving
 from tests.integration.test_api_gate import HOST, keyed
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop()
-    yield made
-    made.stop()
 
 
 async def _fill(api: Api) -> dict[str, str]:
