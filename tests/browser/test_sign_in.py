@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.api.http.test_auth import HOST, keyed
@@ -13,13 +11,6 @@ from tests.browser.conftest import watched
 from tests.support.api_server import Api, commit, put_objects, serving
 from tests.support.dashboard import Loop
 from tests.support.picture_origin import picture
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop()
-    yield made
-    made.stop()
 
 
 async def _fill(api: Api) -> dict[str, str]:
