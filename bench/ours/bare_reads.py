@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from triptych.adapters.postgres.browsing import ASSETS_SCAN
-from triptych.adapters.postgres.session import connection_arguments
+from triptych.adapters.postgres.rds import connection_arguments
 from triptych.adapters.postgres.statements import statements
 
 POOL = 10

@@ -9,22 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-import uvloop
-
-from bench.track import Track
-from triptych.cli.frame import configure_logs
+from bench.ours.services import own_parts, settings_in
+from bench.program import Given, Ready
 from triptych.cli.up import keep_what_is_here
 from triptych.model import RunState
-from triptych.settings import Settings
-from triptych.wiring import connect, open_worker, own_database
+from triptych.wiring import open_worker
 from triptych.wiring.database import Parts
 from triptych.workers.worker import Phase
 
 
-async def committed(parts: Parts, order: dict[str, Any]) -> None:
+async def committed(parts: Parts, order: Given) -> None:
     """Take an order's brand to its commit."""
     async with parts.catalogue.changes() as changed:
         opened = await parts.registry.open(order["brand"], source=order["source"])
@@ -37,35 +33,22 @@ async def committed(parts: Parts, order: dict[str, Any]) -> None:
 
 
 @asynccontextmanager
-async def ready(track: Track) -> AsyncIterator[Parts]:
-    """Have a worker and its database run, and say so; gathers and acquires until the end."""
-    configure_logs(debug=False)
-    folder = Path(track.arguments["folder"])
-    settings = Settings.load(
-        data=folder / "data", fetch_allow="127.0.0.0/8", **track.arguments["settings"]
-    )
+async def working(arguments: Given) -> AsyncIterator[Parts]:
+    """Have a worker that gathers and acquires, and its database, run until the end."""
+    settings = settings_in(arguments, fetch_allow="127.0.0.0/8", **arguments["settings"])
     stop = asyncio.Event()
     async with (
-        own_database(settings) as dsn,
-        connect(settings, dsn) as parts,
+        own_parts(settings) as (parts, _),
         open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
     ):
         keep_what_is_here()  # As `triptych worker` does.
-        working = asyncio.create_task(worker.run(stop))
-        track.say()
+        work = asyncio.create_task(worker.run(stop))
         yield parts
         stop.set()
-        await working
+        await work
 
 
-async def main() -> None:
-    track = Track()
-    async with ready(track) as parts:
-        while (order := await track.next_order()) is not None:
-            await committed(parts, order)
-            track.say()
-
-
-if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+@asynccontextmanager
+async def brand(arguments: Given) -> AsyncIterator[Ready]:
+    async with working(arguments) as parts:
+        yield Ready(partial(committed, parts))
