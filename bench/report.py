@@ -29,7 +29,7 @@ MARKED = re.compile(r"(<!-- figures -->\n).*?(<!-- end -->)", re.DOTALL)
 STAGES = 11
 MET, MISSED = "#059669", "#d97706"
 WIDTH_IN = 10
-LABEL_COLUMNS = 74
+LABEL_COLUMNS = 84
 """Characters of a line of text beside a bar."""
 WRITTEN_SHARE = 0.06
 """A part of a bar that is smaller has no room for its figure."""
