@@ -158,17 +158,19 @@ def save(drawn: Figure, path: Path, title: str) -> None:
 
 
 def write_charts(folder: Path, entries: Sequence[Entry]) -> None:
-    """Write both charts."""
+    """Write the charts that there are figures for."""
     folder.mkdir(parents=True, exist_ok=True)
     stages = [each for each in entries if each["id"] == STAGES]
     ratios = [each for each in entries if each["ratio"] is not None]
     with mpl.rc_context(STYLE):
-        drawn = Figure(figsize=(WIDTH_IN / 2, 1 + 0.55 * len(ratios)))
-        draw_ratios(drawn.subplots(), ratios)
-        save(drawn, folder / "performance-ratios.svg", "Each comparison and its aim")
-        drawn = Figure(figsize=(WIDTH_IN, 1 + 0.8 * len(stages)))
-        draw_stages(drawn.subplots(), stages)
-        save(drawn, folder / "performance-stages.svg", "CPU of a URL by stage")
+        if ratios:
+            drawn = Figure(figsize=(WIDTH_IN / 2, 1 + 0.55 * len(ratios)))
+            draw_ratios(drawn.subplots(), ratios)
+            save(drawn, folder / "performance-ratios.svg", "Each comparison and its aim")
+        if stages:
+            drawn = Figure(figsize=(WIDTH_IN, 1 + 0.8 * len(stages)))
+            draw_stages(drawn.subplots(), stages)
+            save(drawn, folder / "performance-stages.svg", "CPU of a URL by stage")
 
 
 def machine(entries: Sequence[Entry]) -> str:

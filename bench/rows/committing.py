@@ -136,6 +136,7 @@ class Commits:
 
 @asynccontextmanager
 async def commits(arguments: Given) -> AsyncIterator[Ready]:
+    """Commit, or copy the same rows, in one Postgres of ours."""
     rows = Rows(arguments["rows"], arguments["dimension"])
     async with own_parts(settings_in(arguments)) as (parts, dsn):
         database = Database(dsn)

@@ -39,6 +39,10 @@ def pixels(path: Path) -> np.ndarray:
 
 @contextmanager
 def limit(arguments: Given) -> Iterator[Ready]:
+    """Take local files through Pillow and ONNX Runtime, and nothing else.
+
+    Each thread takes batches of its own from decoding to embeddings: no core waits for another.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     model = bundled_model(Path(arguments["folder"]))

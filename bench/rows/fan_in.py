@@ -89,6 +89,7 @@ async def callbacks(dsn: str, run: str) -> int:
 
 @asynccontextmanager
 async def triptych(arguments: Given) -> AsyncIterator[Ready]:
+    """Run Postgres and workers below this process; a commit's AI message is the callback."""
     folder = Path(arguments["folder"])
     settings = settings_in(arguments, embedder="none")
     async with own_parts(settings) as (parts, dsn):

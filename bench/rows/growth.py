@@ -78,6 +78,7 @@ async def start(dsn: str, data: Path, count: int, *, embedding: bool) -> list[Pr
 
 @asynccontextmanager
 async def workers(arguments: Given) -> AsyncIterator[Ready]:
+    """Run Postgres and workers below this process; what is told is the workers' memory alone."""
     async with own_parts(settings_in(arguments)) as (parts, dsn):
         data = Path(arguments["folder"]) / "workers"
         running = await start(dsn, data, arguments["workers"], embedding=arguments["embedding"])

@@ -49,6 +49,7 @@ POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
 
 @asynccontextmanager
 async def triptych(arguments: Given) -> AsyncIterator[Ready]:
+    """Run a live process that is told of changes of one run by its database, as in service."""
     port, run_id, numbers = free_port(), uuid4(), itertools.count(1)
     async with own_parts(settings_in(arguments)) as (parts, dsn):
         settings = {
@@ -77,6 +78,7 @@ async def triptych(arguments: Given) -> AsyncIterator[Ready]:
 
 @asynccontextmanager
 async def bare(arguments: Given) -> AsyncIterator[Ready]:
+    """Broadcast one text to everybody, and nothing else."""
     everybody: set[ServerConnection] = set()
     versions = itertools.count(1)
 

@@ -118,6 +118,7 @@ async def ready(work: Callable[[int], Awaitable[None]]) -> Ready:
 
 @asynccontextmanager
 async def messages(arguments: Given) -> AsyncIterator[Ready]:
+    """Make queues, and send messages through one: by our adapter, or bare."""
     prefix = f"bench-{uuid4().hex[:8]}-"
     await create_queues(region=None, prefix=prefix, max_receives=20, visibility_s=VISIBILITY_S)
     headers = Headers(uuid4(), b"\x01" * 16, None).encode()

@@ -85,6 +85,7 @@ async def nothing(_order: Given) -> None:
 
 @asynccontextmanager
 async def servers(arguments: Given) -> AsyncIterator[Ready]:
+    """Fill a database and run both servers that read it."""
     async with own_database(settings_in(arguments)) as dsn:
         database = Database(dsn)
         keys = await fill(database, arguments["brands"], arguments["each"])

@@ -1,4 +1,10 @@
-"""Beside the rows: where a URL's processor time goes, by stage, as in rows 1 and 2."""
+"""Beside the rows: where a URL's processor time goes, by stage, as in rows 1 and 2.
+
+The kernel says what each process and each thread took. What the main thread took is parted by
+samples: the profiling timer interrupts it after so much processor time, the innermost function
+of ours on its stack, or of a library that belongs to one stage, says what it was doing, and gets
+what its thread has taken since the last time.
+"""
 
 from __future__ import annotations
 
@@ -131,6 +137,7 @@ def since(now: dict[str, float], before: dict[str, float]) -> dict[str, float]:
 
 @asynccontextmanager
 async def stages(arguments: Given) -> AsyncIterator[Ready]:
+    """Take brands to their commit in one process, and part what each took."""
     async with working(arguments) as parts:
 
         async def work(order: Given) -> dict[str, dict[str, float]]:
