@@ -7,27 +7,30 @@ committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 from bench.ours.services import own_parts, settings_in
 from bench.program import Given, Ready
 from triptych.cli.up import keep_what_is_here
-from triptych.model import RunState
+from triptych.model import Run, RunState
 from triptych.wiring import open_worker
 from triptych.wiring.database import Parts
 from triptych.workers.worker import Phase
 
 
-async def committed(parts: Parts, order: Given) -> None:
-    """Take an order's brand to its commit."""
+async def committed(
+    parts: Parts, order: Given, look: Callable[[Run], Awaitable[None]] | None = None
+) -> None:
+    """Take an order's brand to its commit; ``look`` is shown its run, whichever run changes."""
     async with parts.catalogue.changes() as changed:
-        opened = await parts.registry.open(order["brand"], source=order["source"])
-        run = opened.run
+        run = (await parts.registry.open(order["brand"], source=order["source"])).run
         while run.state is RunState.ACTIVE:
             if await anext(changed) == run.id:
                 run = await parts.catalogue.run(run.id)
+            if look:
+                await look(run)
     assert run.state is RunState.COMMITTED, run
     assert (run.done, run.failed) == (order["urls"], 0), run
 

@@ -41,8 +41,7 @@ def start_redis(folder: str) -> str:
     program, environment = find_redis()
     port = free_port()
     process = subprocess.Popen(
-        [program, "--port", str(port), "--dir", folder, *OPTIONS],
-        env={**os.environ, **environment},
+        [program, "--port", str(port), "--dir", folder, *OPTIONS], env={**os.environ, **environment}
     )
     until_listening(port, lambda: process.poll() is None)
     return f"redis://{HOST}:{port}"

@@ -27,9 +27,7 @@ TITLE = "commit"
 FULL = {"rows": 100_000, "rounds": 3}
 REDUCED = {"rows": 2_000, "rounds": 1}
 DIMENSIONS = (512, 1280)
-COPY = {
-    "COPY": ("binary COPY of the same rows by the bare driver", Aim("≥ 0.8", least=0.8)),
-}
+COPY = {"COPY": ("binary COPY of the same rows by the bare driver", Aim("≥ 0.8", least=0.8))}
 ORDERS = {
     "commit": ("prepare_commit", "commit"),
     "later": ("prepare_commit", "checkpoint", "commit"),

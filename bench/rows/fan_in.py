@@ -9,16 +9,17 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 
 from bench.lanes import Contender, Lane, Spent, Tell, figures, measured
+from bench.origin import write_list
+from bench.ours.brand import committed
 from bench.ours.services import own_parts, settings_in
 from bench.paths import PEERS
 from bench.program import Given, Ready
 from bench.results import Aim, Entry, each_compared
-from triptych.model import RunState
+from triptych.model import Run
 from triptych.wiring.database import Parts
 
 ROW = 3
@@ -60,22 +61,21 @@ class Workers:
         await self.kill(len(self._running))
 
 
-async def fan_in(parts: Parts, folder: Path, order: Given, workers: Workers) -> None:
+async def fan_in(parts: Parts, order: Given, workers: Workers) -> None:
     """Take an order's URLs to their commit; kill a worker on the way if they take time."""
-    urls = folder / f"{order['run']}.csv"
-    lines = [f"https://bench.example/{number}" for number in range(order["items"])]
-    urls.write_text("\n".join(["url", *lines]))
-    async with parts.catalogue.changes() as changed:
-        opened = await parts.registry.open(order["run"], source=f"manifest:{urls}")
-        run, killed = opened.run, not order["work_ms"]
-        while run.state is RunState.ACTIVE:
-            if await anext(changed) == run.id:
-                run = await parts.catalogue.run(run.id)
-            if not killed and run.settled >= KILLED_AT * order["items"]:
-                killed = True
-                await workers.kill(1)
-                await workers.start(1)
-    assert (run.state, run.done) == (RunState.COMMITTED, order["items"]), run
+    name, count = order["run"], order["items"]
+    urls = write_list(f"fan-in-{name}.csv", (f"https://bench.example/{n}" for n in range(count)))
+    killed = not order["work_ms"]
+
+    async def look(run: Run) -> None:
+        nonlocal killed
+        if not killed and run.settled >= KILLED_AT * count:
+            killed = True
+            await workers.kill(1)
+            await workers.start(1)
+
+    whole = {"brand": name, "source": f"manifest:{urls}", "urls": count}
+    await committed(parts, whole, look)
 
 
 async def callbacks(dsn: str, run: str) -> int:
@@ -90,16 +90,15 @@ async def callbacks(dsn: str, run: str) -> int:
 @asynccontextmanager
 async def triptych(arguments: Given) -> AsyncIterator[Ready]:
     """Run Postgres and workers below this process; a commit's AI message is the callback."""
-    folder = Path(arguments["folder"])
     settings = settings_in(arguments, embedder="none")
     async with own_parts(settings) as (parts, dsn):
         workers = Workers(str(settings.data), dsn, str(arguments["work_ms"]))
         await workers.start(arguments["cores"])
-        await fan_in(parts, folder, {"run": "first", "items": 10, "work_ms": 0}, workers)
+        await fan_in(parts, {"run": "first", "items": 10, "work_ms": 0}, workers)
 
         async def work(order: Given) -> dict[str, float]:
             begun = time.monotonic()
-            await fan_in(parts, folder, order, workers)
+            await fan_in(parts, order, workers)
             seconds = time.monotonic() - begun
             if order["work_ms"]:
                 await asyncio.sleep(2 * REDELIVERY_S)
