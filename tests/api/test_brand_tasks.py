@@ -21,7 +21,7 @@ from tests.wiring.test_pipeline import LOOPBACK, Site, site
 from triptych.api import schemas
 from triptych.messages import AI_QUEUE, Headers, Message, dead_letter_queue
 from triptych.model import RunState
-from triptych.wiring.worker_wiring import open_worker
+from triptych.wiring.worker_process import open_worker
 from triptych.workers.worker import Phase
 
 pytestmark = pytest.mark.integration

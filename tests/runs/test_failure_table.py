@@ -22,7 +22,7 @@ from triptych.messages import (
 )
 from triptych.model import AiState, Insight, Reason, Run, RunState
 from triptych.runs.registry import ActiveBrandRegistry
-from triptych.workers.dead_letter_consumer import DeadLetters
+from triptych.workers.dead_letter_consumer import DeadLetterConsumer
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +31,12 @@ pytestmark = pytest.mark.integration
 async def rig(migrated_dsn: str) -> AsyncIterator[Rig]:
     async with open_rig(migrated_dsn) as opened:
         yield opened
+
+
+def dead_letter_consumer(rig: Rig) -> DeadLetterConsumer:
+    return DeadLetterConsumer(
+        rig.stores.dead_letters, rig.stores.tasks, rig.stores.ai, rig.registry
+    )
 
 
 def gather(rig: Rig, source: Source) -> Gather:
@@ -238,7 +244,7 @@ async def test_g1_gather_dead_lettered_leaves_the_old_snapshot(rig: Rig) -> None
     (delivery,) = await rig.take(GATHER_QUEUE)
     await rig.queue.dead_letter(delivery, "received 20 times and never settled")
     (dead,) = await rig.take(dead_letter_queue(GATHER_QUEUE))
-    await DeadLetters(rig.stores.tasks, rig.stores.ai, rig.registry).handle(dead)
+    await dead_letter_consumer(rig).handle(dead)
 
     run = await rig.stores.runs.run(second.run.id)
     assert run.state is RunState.FAILED
@@ -255,7 +261,7 @@ async def test_g3_url_dead_lettered_settles_its_item(rig: Rig) -> None:
     await rig.queue.dead_letter(deliveries[0], "received 20 times and never settled")
     (dead,) = await rig.take(dead_letter_queue(URL_QUEUE))
     for _ in range(2):
-        await DeadLetters(rig.stores.tasks, rig.stores.ai, rig.registry).handle(dead)
+        await dead_letter_consumer(rig).handle(dead)
     ended = await rig.stores.runs.run(run.id)
     assert (ended.state, ended.done, ended.failed) == (RunState.COMMITTED, 19, 1)
     assert ended.reasons == {Reason.DEAD_LETTERED.value: 1}
@@ -268,7 +274,7 @@ async def test_g5_ai_dead_lettered_is_visible_and_can_run_again(rig: Rig) -> Non
     assert await rig.stores.ai.begin_ai("nike", run.id)
     await rig.queue.dead_letter(told, "received 20 times and never settled")
     (dead,) = await rig.take(dead_letter_queue(AI_QUEUE))
-    await DeadLetters(rig.stores.tasks, rig.stores.ai, rig.registry).handle(dead)
+    await dead_letter_consumer(rig).handle(dead)
     failed = await rig.stores.runs.run(run.id)
     assert (failed.ai_state, failed.state) == (AiState.FAILED, RunState.COMMITTED)
     assert failed.ai_reason == "received 20 times and never settled"

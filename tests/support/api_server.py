@@ -33,7 +33,7 @@ from triptych.queues.queue import Queue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect
+from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 from triptych.wiring.web_server import open_web
 
