@@ -14,7 +14,7 @@ from tests.support.picture_origin import picture
 
 async def _fill(api: Api) -> dict[str, str]:
     contents = {f"https://x.example/{n}": (picture(n), "image/png") for n in range(5)}
-    await put_objects(api.context.settings, contents)
+    await put_objects(api.services.settings, contents)
     await commit(api.stores, "nike", contents)
     return await create_keys(api)
 

@@ -69,22 +69,22 @@ class Api:
     """A server and what is behind it."""
 
     url: str
-    context: Services
+    services: Services
     session: aiohttp.ClientSession
     stop: asyncio.Event
     serving: asyncio.Task[None]
 
     @property
     def stores(self) -> Stores:
-        return self.context.stores
+        return self.services.stores
 
     @property
     def queue(self) -> Queue:
-        return self.context.queue
+        return self.services.queue
 
     @property
     def registry(self) -> ActiveBrandRegistry:
-        return self.context.registry
+        return self.services.registry
 
     async def __call__(self, method: str, path: str, **options: Any) -> Reply:
         at = path if path.startswith(("/healthz", "/readyz")) else f"/api/v1{path}"
@@ -116,12 +116,12 @@ def settings_for(dsn: str, data: Path, **overrides: Any) -> Settings:
 @asynccontextmanager
 async def serving(dsn: str, data: Path, **overrides: Any) -> AsyncIterator[Api]:
     settings = settings_for(dsn, data, **overrides)
-    async with connect(settings, dsn) as context, open_web(context) as app:
+    async with connect(settings, dsn) as services, open_web(services) as app:
         stop = asyncio.Event()
         listening = bind("127.0.0.1", 0)
         task = asyncio.create_task(serve(app, listening, stop, drain_s=10, **server_options()))
         async with aiohttp.ClientSession() as session:
-            yield Api(address(listening), context, session, stop, task)
+            yield Api(address(listening), services, session, stop, task)
             stop.set()
             await task
         listening.close()
@@ -193,7 +193,7 @@ async def fill(api: Api) -> dict[str, UUID]:
         **pictures(2, salt="!"),
         "https://x.example/svg": (SVG, "image/svg+xml"),
     }
-    await put_objects(api.context.settings, {**first, **second})
+    await put_objects(api.services.settings, {**first, **second})
     old = await commit(api.stores, "nike", first, failed=3)
     new = await commit(api.stores, "nike", second, failed=2)
     await api.stores.ai.begin_ai("nike", new.id)
@@ -218,7 +218,7 @@ async def fill(api: Api) -> dict[str, UUID]:
 async def commit_pictures(api: Api, brand: str = "nike", count: int = 6) -> UUID:
     """Commit a brand of pictures, their objects stored; return the run."""
     contents = pictures(count, salt=brand)
-    await put_objects(api.context.settings, contents)
+    await put_objects(api.services.settings, contents)
     return (await commit(api.stores, brand, contents)).id
 
 
@@ -226,7 +226,7 @@ async def commit_pictures(api: Api, brand: str = "nike", count: int = 6) -> UUID
 async def running_worker(api: Api) -> AsyncIterator[None]:
     """Run a worker alongside the server."""
     stop = asyncio.Event()
-    async with open_worker(api.context, list(Phase)) as worker:
+    async with open_worker(api.services, list(Phase)) as worker:
         task = asyncio.create_task(worker.run(stop))
         try:
             yield
