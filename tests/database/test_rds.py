@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import asyncpg
 import pytest
 
-from tests.conftest import PostgresServer
 from tests.support.contracts.search_contract import axis, commit_vectors, drawn, nearest
+from tests.support.postgres import PostgresServer
 from tests.support.rds_stand_in import (
     KEY,
     REGION,
