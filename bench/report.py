@@ -204,8 +204,7 @@ def write(page: Path, images: Path, entries: Sequence[Entry]) -> None:
     before = page.read_text()
     after, found = MARKED.subn(lambda m: f"{m[1]}\n{body}\n\n{m[2]}", before)
     if not found:
-        message = f"{page} has no place for figures: <!-- figures --> … <!-- end -->."
-        raise ValueError(message)
+        raise ValueError(f"{page} has no place for figures: <!-- figures --> … <!-- end -->.")
     page.write_text(after)
 
 

@@ -43,8 +43,7 @@ def main() -> None:
         )
         kept = len(list(folder.rglob("*.jpg")))
         if kept != order["urls"]:
-            message = f"{kept} of {order['urls']} images were kept"
-            raise SystemExit(message)
+            raise SystemExit(f"{kept} of {order['urls']} images were kept")
         track.say()
 
 

@@ -30,8 +30,7 @@ class Flushes:
             raise self.errors.pop(0)
         keys = [result.key for result in results]
         if self.poison in keys:
-            message = "cannot be encoded"
-            raise ValueError(message)
+            raise ValueError("cannot be encoded")
         self.batches.append((run_id, keys))
         return self.refused
 

@@ -132,8 +132,7 @@ class Notifier:
         except PermanentItemError as error:
             raise _Refused(error.detail) from error
         except TimeoutError as error:
-            message = f"no answer within {ANSWER_S:g} s"
-            raise _Refused(message) from error
+            raise _Refused(f"no answer within {ANSWER_S:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refused = refusal(error)
             raise _Refused(str(refused or error) or type(error).__name__) from error
