@@ -115,7 +115,7 @@ class HalfDeaf:
 async def test_g4_send_to_the_next_queue_fails_partly(
     harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.runs.dispatch.SEND_RETRY_STEP_S", 0.001)
+    monkeypatch.setattr("triptych.runs.dispatch.SEND_RETRY_BASE_S", 0.001)
     healthy = harness.registry
     deaf = HalfDeaf(harness)
     opened = await healthy.open("nike")

@@ -170,8 +170,9 @@ class LocalDesk:
         try:
             key = bytes.fromhex(after) if after else None
         except ValueError as error:
-            message = "Not a key."
-            raise BadInput(message, field="--after", remedy="Copy it from the list.") from error
+            raise BadInput(
+                "Not a key.", field="--after", remedy="Copy it from the list."
+            ) from error
         found = await self._parts.stores.brands.brand(brand)
         if found.current_run is None:
             return AssetPage([], 0, None)

@@ -40,8 +40,9 @@ def create(
         try:
             right = Scope(scope)
         except ValueError as error:
-            message = f"There is no scope {scope!r}."
-            raise BadInput(message, field="--scope", remedy="reader or operator.") from error
+            raise BadInput(
+                f"There is no scope {scope!r}.", field="--scope", remedy="reader or operator."
+            ) from error
         token = new_token()
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
             key = await parts.stores.access.create_key(check_key_name(name), right, digest(token))
