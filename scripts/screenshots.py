@@ -122,6 +122,7 @@ def pages(stage: Stage, big: str, running: str) -> Shots:
         "settings": Shot("/system/settings", "table"),
         "webhooks": Shot("/system/webhooks", "[data-webhook]"),
         "audit": Shot("/system/audit", "table"),
+        "api": Shot("/api/docs", ".opblock"),
     }
 
 

@@ -34,7 +34,7 @@ PATIENCE_S = 60.0
 async def working(api: Api) -> AsyncIterator[None]:
     """A worker beside the server."""
     stop = asyncio.Event()
-    async with open_worker(api.context, list(Phase)) as worker:
+    async with open_worker(api.services, list(Phase)) as worker:
         task = asyncio.create_task(worker.run(stop))
         try:
             yield
@@ -61,7 +61,7 @@ async def done(api: Api, task: dict[str, Any]) -> dict[str, Any]:
 
 async def filled(api: Api, brand: str = "nike", count: int = 6) -> UUID:
     contents = pictures(count, salt=brand)
-    await put_objects(api.context.settings, contents)
+    await put_objects(api.services.settings, contents)
     return (await commit(api.stores, brand, contents)).id
 
 

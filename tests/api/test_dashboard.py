@@ -51,6 +51,7 @@ DEEP = [
     "/runs/x",
     "/search?q=a",
     "/system",
+    "/api/docs",
 ]
 
 
@@ -87,6 +88,9 @@ async def test_what_has_a_hash_in_its_name_is_kept_for_ever(api: Api) -> None:
         "/../outside.txt",
         "/%2e%2e/outside.txt",
         "/api/nothing",
+        "/api/docs/more",
+        "/docs",
+        "/redoc",
         "/x",
     ],
 )
@@ -114,8 +118,11 @@ async def test_it_needs_no_key_but_the_right_host(
         await keyed(opened)
     async with serving(migrated_dsn, tmp_path / "data", allowed_hosts=(HOST,)) as api:
         assert (await fetch(api, "/"))[0] == 200
+        assert (await fetch(api, "/api/docs"))[0] == 200
+        assert (await fetch(api, "/api/v1/openapi.json"))[0] == 401
         assert (await fetch(api, "/api/v1/brands"))[0] == 401
         assert (await fetch(api, "/", Host="evil.example"))[0] == 421
+        assert (await fetch(api, "/api/docs", Host="evil.example"))[0] == 421
         assert (await fetch(api, "/static/index-1a2b.js", Origin="https://evil.example"))[0] == 403
 
 

@@ -38,7 +38,7 @@ async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 
 
 async def colours(api: Api, brand: str) -> Run:
-    embedder = open_embedder(api.context.settings, 1)
+    embedder = open_embedder(api.services.settings, 1)
     assert embedder is not None
     shown = np.stack([towers.picture(towers.COLOURS[name]) for name in COLOURS])
     vectors = embedder.embed(shown)

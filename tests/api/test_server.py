@@ -106,7 +106,7 @@ async def test_a_server_that_stops_finishes_the_requests_it_has(
             await go_on.wait()
             return await check()
 
-        monkeypatch.setattr(api.context.queue, "depths", slow)
+        monkeypatch.setattr(api.services.queue, "depths", slow)
         requests = [asyncio.create_task(api.get("/queues")) for _ in range(20)]
         await asyncio.wait_for(reached.wait(), PATIENCE_S)
         api.stop.set()

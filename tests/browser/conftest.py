@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
-from tests.support.dashboard import ARGUMENTS, ROOT, Stage, chromium, open_stage
+from tests.support.dashboard import ARGUMENTS, ROOT, Loop, Stage, chromium, open_stage
 
 WALL = 60
 PAGE_PATIENCE_MS = 45_000
@@ -99,6 +99,13 @@ def page(opened: tuple[Page, Log]) -> Page:
 @pytest.fixture
 def log(opened: tuple[Page, Log]) -> Log:
     return opened[1]
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ async def _fill(api: Api) -> None:
     """Commit a brand of many URLs and few different pictures, on a spiral of a map."""
     bodies = [picture(number) for number in range(DIFFERENT)]
     contents = {str(number): (body, "image/png") for number, body in enumerate(bodies)}
-    await put_objects(api.parts.settings, contents)
+    await put_objects(api.services.settings, contents)
     stores, run_id = api.stores, uuid4()
     await stores.runs.open_run(
         "large",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.api.http.test_auth import HOST, keyed
@@ -15,16 +13,9 @@ from tests.support.dashboard import Loop
 from tests.support.picture_origin import picture
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop()
-    yield made
-    made.stop()
-
-
 async def _fill(api: Api) -> dict[str, str]:
     contents = {f"https://x.example/{n}": (picture(n), "image/png") for n in range(5)}
-    await put_objects(api.parts.settings, contents)
+    await put_objects(api.services.settings, contents)
     await commit(api.stores, "nike", contents)
     return await keyed(api)
 

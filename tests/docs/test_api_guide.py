@@ -29,7 +29,7 @@ async def test_the_examples_of_the_guide_work(migrated_dsn: str, tmp_path: Path)
     Image.new("RGB", (40, 40), (200, 20, 20)).save(picture)
     model = str(towers.clip(tmp_path / "clip"))
     async with serving(migrated_dsn, tmp_path, embedder=model) as api:
-        embedder = open_embedder(api.parts.settings, 1)
+        embedder = open_embedder(api.services.settings, 1)
         assert embedder is not None
         vectors = drawn(4, 1, dimension=embedder.dimension)
         for brand in ("adidas", "puma"):

@@ -63,22 +63,22 @@ class Api:
     """A server and what is behind it."""
 
     url: str
-    parts: Services
+    services: Services
     session: aiohttp.ClientSession
     stop: asyncio.Event
     serving: asyncio.Task[None]
 
     @property
     def stores(self) -> Stores:
-        return self.parts.stores
+        return self.services.stores
 
     @property
     def queue(self) -> Queue:
-        return self.parts.queue
+        return self.services.queue
 
     @property
     def registry(self) -> ActiveBrandRegistry:
-        return self.parts.registry
+        return self.services.registry
 
     async def __call__(self, method: str, path: str, **options: Any) -> Reply:
         at = path if path.startswith(("/healthz", "/readyz")) else f"/api/v1{path}"
@@ -187,7 +187,7 @@ async def fill(api: Api) -> dict[str, UUID]:
         **pictures(2, salt="!"),
         "https://x.example/svg": (SVG, "image/svg+xml"),
     }
-    await put_objects(api.parts.settings, {**first, **second})
+    await put_objects(api.services.settings, {**first, **second})
     old = await commit(api.stores, "nike", first, failed=3)
     new = await commit(api.stores, "nike", second, failed=2)
     await api.stores.ai.begin_ai("nike", new.id)

@@ -43,7 +43,7 @@ async def status_of(api: Api, headers: dict[str, str], protocols: Sequence[str])
 async def test_a_page_reads_once_and_then_listens(migrated_dsn: str, tmp_path: Path) -> None:
     async with serving(migrated_dsn, tmp_path) as api:
         contents = pictures(3)
-        await put_objects(api.parts.settings, contents)
+        await put_objects(api.services.settings, contents)
         await commit(api.stores, "nike", contents)
         listed = (await api.get("/brands")).json["items"]
         async with api.session.ws_connect(f"{api.url}/ws", protocols=[PROTOCOL]) as socket:
