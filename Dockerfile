@@ -6,7 +6,7 @@
 FROM --platform=$BUILDPLATFORM node:22-slim AS dashboard
 WORKDIR /src/dashboard
 COPY dashboard/package.json dashboard/package-lock.json ./
-RUN npm ci --no-audit --no-fund --loglevel=error
+RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 COPY docs/reference/openapi.json docs/reference/failures.md /src/docs/reference/
 COPY dashboard ./
 RUN npm run --silent build

@@ -6,6 +6,7 @@ export type Route =
   | { page: 'brand'; name: string; tab: string }
   | { page: 'search' }
   | { page: 'system'; tab: string }
+  | { page: 'docs' }
   | { page: 'nowhere' };
 
 export function read(path: string): Route {
@@ -17,6 +18,7 @@ export function read(path: string): Route {
     return { page: 'brand', name: second, tab: third ?? 'gallery' };
   if (first === 'search' && parts.length === 1) return { page: 'search' };
   if (first === 'system' && parts.length <= 2) return { page: 'system', tab: second ?? 'queues' };
+  if (path === at.docs() || path === `${at.docs()}/`) return { page: 'docs' };
   return { page: 'nowhere' };
 }
 
@@ -34,6 +36,7 @@ export const at = {
   brand: (name: string, tab = 'gallery') =>
     `/brands/${encodeURIComponent(name)}${tab === 'gallery' ? '' : `/${tab}`}`,
   search: (query: Record<string, string> = {}) => withQuery('/search', query),
+  docs: () => '/api/docs',
   system: (tab = 'queues') => (tab === 'queues' ? '/system' : `/system/${tab}`),
 };
 
@@ -77,7 +80,8 @@ class Router {
     const link = (event.target as Element).closest('a');
     if (!link || link.target || link.hasAttribute('download')) return;
     const url = new URL(link.href);
-    if (url.origin !== location.origin || url.pathname.startsWith('/api/')) return;
+    if (url.origin !== location.origin) return;
+    if (url.pathname.startsWith('/api/') && read(url.pathname).page === 'nowhere') return;
     event.preventDefault();
     if (url.href !== location.href) this.go(url.pathname + url.search);
   };

@@ -8,8 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.api.http.test_auth import HOST
-from tests.support.api_server import Api, serving
+from tests.support.api_server import HOST, Api, serving
 from triptych.api import dashboard
 
 pytestmark = pytest.mark.integration
@@ -51,6 +50,7 @@ DEEP = [
     "/runs/x",
     "/search?q=a",
     "/system",
+    "/api/docs",
 ]
 
 
@@ -87,6 +87,9 @@ async def test_what_has_a_hash_in_its_name_is_kept_for_ever(api: Api) -> None:
         "/../outside.txt",
         "/%2e%2e/outside.txt",
         "/api/nothing",
+        "/api/docs/more",
+        "/docs",
+        "/redoc",
         "/x",
     ],
 )
@@ -109,13 +112,16 @@ async def test_it_needs_no_key_but_the_right_host(
     built: Path, migrated_dsn: str, tmp_path: Path
 ) -> None:
     async with serving(migrated_dsn, tmp_path / "data") as opened:
-        from tests.api.http.test_auth import keyed
+        from tests.support.api_server import create_keys
 
-        await keyed(opened)
+        await create_keys(opened)
     async with serving(migrated_dsn, tmp_path / "data", allowed_hosts=(HOST,)) as api:
         assert (await fetch(api, "/"))[0] == 200
+        assert (await fetch(api, "/api/docs"))[0] == 200
+        assert (await fetch(api, "/api/v1/openapi.json"))[0] == 401
         assert (await fetch(api, "/api/v1/brands"))[0] == 401
         assert (await fetch(api, "/", Host="evil.example"))[0] == 421
+        assert (await fetch(api, "/api/docs", Host="evil.example"))[0] == 421
         assert (await fetch(api, "/static/index-1a2b.js", Origin="https://evil.example"))[0] == 403
 
 

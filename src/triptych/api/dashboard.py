@@ -27,10 +27,10 @@ FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
 INDEX = "/index.html"
 HASHED = "/static/"
 """Below it a file's name has the hash of its content, so it never changes."""
-PAGES = re.compile(r"/(|brands/[^/]+(/[a-z]+)?|runs/[^/]+|search|system(/[a-z]+)?)/?")
+PAGES = re.compile(r"/(|brands/[^/]+(/[a-z]+)?|runs/[^/]+|search|system(/[a-z]+)?|api/docs)/?")
 """Addresses of the dashboard's own; it draws them itself. Any other is its page for a wrong one."""
 OTHERS = ("/api/", "/ws", "/healthz", "/readyz", "/metrics")
-"""Not the dashboard's, even where nothing is."""
+"""Not the dashboard's, even where nothing is; but for its page that draws the API's description."""
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -81,7 +81,7 @@ class BuiltFile:
 
 def is_page(path: str) -> bool:
     """Tell whether a path is the dashboard's to answer."""
-    return not path.startswith(OTHERS)
+    return not path.startswith(OTHERS) or PAGES.fullmatch(path) is not None
 
 
 class Dashboard:

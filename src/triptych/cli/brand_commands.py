@@ -109,7 +109,7 @@ async def report(
     from triptych.client.report_source import ClientReportSource
     from triptych.snapshots.exports.export import file_name
     from triptych.snapshots.reports.report import make_report
-    from triptych.wiring.components import open_summary
+    from triptych.wiring.outbound import open_summary
 
     folder = to or Path(f"{file_name(brand)}-report")
     async with call.open_client() as client, open_summary(call.settings()) as summarise:

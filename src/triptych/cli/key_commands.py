@@ -91,7 +91,7 @@ async def revoke(call: Invocation, name: KeyName) -> None:
 
 @asynccontextmanager
 async def _open_stores(call: Invocation) -> AsyncIterator[Stores]:
-    from triptych.wiring.database import connect, reach_database
+    from triptych.wiring.services import connect, reach_database
 
     settings = call.settings()
     async with reach_database(settings) as dsn, connect(settings, dsn) as services:

@@ -28,7 +28,7 @@ async def migrate(
 ) -> None:
     """Bring the database's schema up to date, and make queues that are missing."""
     from triptych.cli.json_output import print_json
-    from triptych.wiring.database import migrate_database
+    from triptych.wiring.services import migrate_database
 
     applied = await migrate_database(call.settings(), admin=admin)
     if call.json:

@@ -20,8 +20,9 @@ from triptych.live.websocket_server import server_options
 from triptych.presence.presence_store import SILENT_S
 from triptych.runtime.asgi_server import BACKLOG, serving
 from triptych.runtime.cancellation import cancel_on_failure
+from triptych.runtime.periodic import pause
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect, reach_database
+from triptych.wiring.services import Services, connect, reach_database
 from triptych.wiring.web_server import open_app, private_authenticator
 from triptych.workers.indexer import Indexer
 
@@ -122,7 +123,7 @@ async def _standing_in(services: Services) -> AsyncIterator[None]:
 async def _stand_in(services: Services, stop: asyncio.Event) -> None:
     """Be the worker of phase 3 if there is none, or as soon as the last one is gone."""
     # Imported where it is used: most commands need no worker.
-    from triptych.wiring.worker_wiring import open_worker
+    from triptych.wiring.worker_process import open_worker
     from triptych.workers.worker import Phase
 
     while not stop.is_set():
@@ -130,8 +131,7 @@ async def _stand_in(services: Services, stop: asyncio.Event) -> None:
             async with open_worker(services, [Phase.AI]) as worker:
                 await worker.run(stop)
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_FOR_WORKER_S)
+        await pause(stop, LOOK_FOR_WORKER_S)
 
 
 async def _has_worker(services: Services) -> bool:

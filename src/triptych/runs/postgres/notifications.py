@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from triptych.database.statements import statements
 from triptych.errors import DatabaseUnavailable
 from triptych.runs.change_feed import ChangeFeed, News
 from triptych.runtime.cancellation import cancel_on_failure
+from triptych.runtime.retry import backoff
 
 RUNS, BRANDS = "triptych_runs", "triptych_brands"
 TASKS, QUEUES = "triptych_tasks", "triptych_queues"
@@ -29,7 +29,7 @@ CATCH_UP_PAGES_MAX = 100
 """More than a hundred thousand runs changed: then a reader had better read everything."""
 CATCH_UP_TIMEOUT_S = 10.0
 RECONNECT_MAX_S = 5.0
-RECONNECT_STEP_S = 0.1
+RECONNECT_BASE_S = 0.2
 NO_RUN = UUID(int=0)
 FUTURE = datetime.max.replace(tzinfo=UTC)
 """Nothing has changed since."""
@@ -80,9 +80,9 @@ class PostgresFeed:
                     (TASKS, self._heard_task),
                     (QUEUES, self._heard_queue),
                 ):
-                    await asyncio.wait_for(
-                        connection.add_listener(channel, self._listener(heard)), CATCH_UP_TIMEOUT_S
-                    )
+                    # Not wait_for: before Python 3.12 it may swallow that this task is cancelled.
+                    async with asyncio.timeout(CATCH_UP_TIMEOUT_S):
+                        await connection.add_listener(channel, self._listener(heard))
             self._connection = connection
             self._lost.clear()
             missed = self._since is not None
@@ -116,12 +116,13 @@ class PostgresFeed:
                 failures += 1
                 if failures == 1:
                     log.warning("the database's notifications are cut off", error=str(error))
-                longest = min(RECONNECT_MAX_S, RECONNECT_STEP_S * 2 ** min(failures, 10))
-                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
+                pause = backoff(failures, base_s=RECONNECT_BASE_S, cap_s=RECONNECT_MAX_S)
+                await asyncio.sleep(pause)
 
     async def _lost_within(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._lost.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._lost.wait()
         except TimeoutError:
             return
         raise DatabaseUnavailable
