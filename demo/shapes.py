@@ -14,7 +14,7 @@ from aws_local.cloud import open_cloud
 from aws_local.guard import Guard
 from rich.console import Console
 
-from triptych.client import open_client
+from triptych.client import Client, open_client
 from triptych.embedded.data_folder import POSTGRES
 from triptych.errors import SettingsError
 from triptych.live.websocket_server import server_options

@@ -41,6 +41,11 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
         shown = await cli(*command)
         assert (shown.code, shown.err) == (0, "")
         assert "not_found" in shown.out or "nike" in shown.out
+    exported = await cli("export", "nike", "--format", "csv", "--to", str(tmp_path / "out"))
+    assert (exported.code, exported.err) == (0, ""), "no worker runs, so it does the work itself"
+    assert (tmp_path / "out" / "nike.csv").read_text().count("\n") == 55
+    reported = await cli("report", "nike", "--to", str(tmp_path / "report"), "--json")
+    assert str(tmp_path / "report" / "report.html") in reported.json()["files"]
     unknown = await cli("redrive", "nike", "--reason", "bad_luck")
     assert unknown.code == 1
     assert "--reason: There is no reason 'bad_luck'" in unknown.err
