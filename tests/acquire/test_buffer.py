@@ -30,8 +30,7 @@ class Flushes:
             raise self.errors.pop(0)
         keys = [result.key for result in results]
         if self.poison in keys:
-            message = "cannot be encoded"
-            raise ValueError(message)
+            raise ValueError("cannot be encoded")
         self.batches.append((run_id, keys))
         return self.refused
 
@@ -134,7 +133,7 @@ async def test_an_item_that_leaves_unfinished_releases_its_neighbours(flushes: F
 async def test_g4_an_outage_is_waited_out_and_nothing_is_lost(
     flushes: Flushes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.acquire.buffer.OUTAGE_STEP_S", 0.001)
+    monkeypatch.setattr("triptych.acquire.buffer.OUTAGE_BASE_S", 0.001)
     flushes.errors = [DatabaseUnavailable(), DatabaseUnavailable()]
     run = uuid4()
     assert await together(buffer(flushes), run, "ab") == [None, None]

@@ -23,7 +23,7 @@ from triptych.gather.urls import item_key
 from triptych.model import Run
 from triptych.snapshots import search_service as room_module
 from triptych.snapshots.asset_ids import asset_id
-from triptych.wiring.components import open_embedder
+from triptych.wiring.models import open_embedder
 
 pytestmark = pytest.mark.integration
 

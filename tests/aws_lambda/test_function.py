@@ -26,7 +26,7 @@ from triptych.messages import dead_letter_queue as dlq
 from triptych.model import AiState, Reason, RunState
 from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect, migrate_database
+from triptych.wiring.services import Services, connect, migrate_database
 
 pytestmark = pytest.mark.integration
 

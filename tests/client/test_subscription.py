@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
 from tests.support.cutting_proxy import open_proxy
 from tests.support.live_process import live_process
@@ -18,6 +19,7 @@ from tests.support.live_server import PATIENCE_S, Client, open_live_server
 from tests.support.worker_processes import environment
 from triptych.client.subscription import Update, follow, timeline_remote, watch_remote
 from triptych.errors import LiveUnavailable
+from triptych.live.protocol import SUBPROTOCOL
 from triptych.live.states import run_of_state
 
 pytestmark = pytest.mark.integration
@@ -50,6 +52,21 @@ async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> 
         versions = [told.version for told in heard if told.state is not None]
         assert versions == sorted(set(versions))
         assert seen(heard) == list(range(1, last.seq + 1))
+
+
+async def test_a_server_that_accepts_and_closes_is_asked_again_after_pauses_that_grow() -> None:
+    asked: list[float] = []
+
+    async def close_at_once(socket: ServerConnection) -> None:
+        asked.append(asyncio.get_running_loop().time())
+        await socket.close(1013)
+
+    async with serve(close_at_once, "127.0.0.1", 0, subprotocols=[SUBPROTOCOL]) as server:  # type: ignore[list-item]
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LiveUnavailable):
+            await anext(follow(f"ws://127.0.0.1:{port}/ws", ["brands"], give_up_s=1.5))
+    # At most 0.2, 0.4, 0.8 s and so on: seven pauses take half of their 12 s on average.
+    assert 2 <= len(asked) <= 20
 
 
 def seen(heard: list[Update]) -> list[int]:

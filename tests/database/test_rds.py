@@ -24,7 +24,7 @@ from tests.support.rds_stand_in import (
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable, SettingsError
 from triptych.settings.settings import Settings
-from triptych.wiring.database import connect
+from triptych.wiring.services import connect
 from triptych.wiring.stores import postgres_stores
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.support import tiny_clip
 from tests.support.api_server import serving
 from tests.support.contracts.search_contract import commit_vectors, drawn
-from triptych.wiring.components import open_embedder
+from triptych.wiring.models import open_embedder
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,7 @@ from triptych.messages import (
 )
 from triptych.model import AiState, Insight, Reason, Run, RunState
 from triptych.runs.registry import ActiveBrandRegistry
-from triptych.workers.dead_letter_consumer import DeadLetters
+from triptych.workers.dead_letter_consumer import DeadLetterConsumer
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +31,15 @@ pytestmark = pytest.mark.integration
 async def harness(migrated_dsn: str) -> AsyncIterator[RegistryHarness]:
     async with open_registry_harness(migrated_dsn) as opened:
         yield opened
+
+
+def dead_letter_consumer(harness: RegistryHarness) -> DeadLetterConsumer:
+    return DeadLetterConsumer(
+        harness.stores.dead_letters,
+        harness.stores.tasks,
+        harness.stores.ai,
+        harness.registry,
+    )
 
 
 def gather(harness: RegistryHarness, source: Source) -> Gather:
@@ -106,7 +115,7 @@ class HalfDeaf:
 async def test_g4_send_to_the_next_queue_fails_partly(
     harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.runs.dispatch.SEND_RETRY_STEP_S", 0.001)
+    monkeypatch.setattr("triptych.runs.dispatch.SEND_RETRY_BASE_S", 0.001)
     healthy = harness.registry
     deaf = HalfDeaf(harness)
     opened = await healthy.open("nike")
@@ -248,7 +257,7 @@ async def test_g1_gather_dead_lettered_leaves_the_old_snapshot(harness: Registry
     (delivery,) = await harness.take(GATHER_QUEUE)
     await harness.queue.dead_letter(delivery, "received 20 times and never settled")
     (dead,) = await harness.take(dead_letter_queue(GATHER_QUEUE))
-    await DeadLetters(harness.stores.tasks, harness.stores.ai, harness.registry).handle(dead)
+    await dead_letter_consumer(harness).handle(dead)
 
     run = await harness.stores.runs.run(second.run.id)
     assert run.state is RunState.FAILED
@@ -265,7 +274,7 @@ async def test_g3_url_dead_lettered_settles_its_item(harness: RegistryHarness) -
     await harness.queue.dead_letter(deliveries[0], "received 20 times and never settled")
     (dead,) = await harness.take(dead_letter_queue(URL_QUEUE))
     for _ in range(2):
-        await DeadLetters(harness.stores.tasks, harness.stores.ai, harness.registry).handle(dead)
+        await dead_letter_consumer(harness).handle(dead)
     ended = await harness.stores.runs.run(run.id)
     assert (ended.state, ended.done, ended.failed) == (RunState.COMMITTED, 19, 1)
     assert ended.reasons == {Reason.DEAD_LETTERED.value: 1}
@@ -278,7 +287,7 @@ async def test_g5_ai_dead_lettered_is_visible_and_can_run_again(harness: Registr
     assert await harness.stores.ai.begin_ai("nike", run.id)
     await harness.queue.dead_letter(told, "received 20 times and never settled")
     (dead,) = await harness.take(dead_letter_queue(AI_QUEUE))
-    await DeadLetters(harness.stores.tasks, harness.stores.ai, harness.registry).handle(dead)
+    await dead_letter_consumer(harness).handle(dead)
     failed = await harness.stores.runs.run(run.id)
     assert (failed.ai_state, failed.state) == (AiState.FAILED, RunState.COMMITTED)
     assert failed.ai_reason == "received 20 times and never settled"

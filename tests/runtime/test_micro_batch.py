@@ -27,8 +27,7 @@ class Doubling:
                 await self.released.wait()
             self.batches.append(list(values))
             if 13 in values:
-                message = "unlucky"
-                raise ValueError(message)
+                raise ValueError("unlucky")
             return [2 * value for value in values]
         finally:
             self.running -= 1

@@ -31,9 +31,9 @@ from triptych.settings.settings import Settings
 from triptych.snapshots import search_service as room_module
 from triptych.snapshots.search_service import Matches, SearchService, Where
 from triptych.snapshots.snapshot_store import AssetFilter
-from triptych.wiring.components import open_embedder
-from triptych.wiring.search_wiring import open_search
+from triptych.wiring.models import open_embedder
 from triptych.wiring.stores import Stores, postgres_stores
+from triptych.wiring.web_server import open_search
 
 pytestmark = pytest.mark.integration
 

@@ -35,10 +35,10 @@ from triptych.queues.queue import Queue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect
+from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 from triptych.wiring.web_server import open_web
-from triptych.wiring.worker_wiring import open_worker
+from triptych.wiring.worker_process import open_worker
 from triptych.workers.worker import Phase
 
 POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600)

@@ -39,8 +39,7 @@ class Names(AbstractResolver):
         self.asked.append(host)
         await asyncio.sleep(0)
         if not self.answers:
-            message = "no such name"
-            raise OSError(message)
+            raise OSError("no such name")
         return [
             ResolveResult(
                 hostname=host,

@@ -21,7 +21,7 @@ from triptych.access.identity import digest, new_token
 from triptych.api.app import ROUTERS
 from triptych.api.http.auth import operating
 from triptych.errors import SettingsError, TriptychError
-from triptych.wiring.database import connect
+from triptych.wiring.services import connect
 from triptych.wiring.web_server import open_authenticator, open_web
 
 pytestmark = pytest.mark.integration
