@@ -26,8 +26,6 @@ from triptych.snapshots.exports.export import ExportRequest, export
 from triptych.snapshots.exports.formats import ExportFormat
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 ASSETS = 7
 
 
