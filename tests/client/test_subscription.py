@@ -13,10 +13,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.live.test_cuts import live_process
 from tests.support.cutting_proxy import open_proxy
-from tests.support.live_server import PATIENCE_S, Client, open_world
-from tests.support.workers import environment
+from tests.support.live_process import live_process
+from tests.support.live_server import PATIENCE_S, Client, open_live_server
+from tests.support.worker_processes import environment
 from triptych.client.subscription import Update, follow, timeline_remote, watch_remote
 from triptych.errors import LiveUnavailable
 from triptych.live.protocol import SUBPROTOCOL
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.integration
 
 
 async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world:
-        run = await world.open()
+    async with open_live_server(migrated_dsn) as server:
+        run = await server.open()
         heard: list[Update] = []
 
         async def listen(url: str) -> None:
@@ -36,13 +36,13 @@ async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> 
                 news.set()
 
         news = asyncio.Event()
-        async with open_proxy([int(world.url.rpartition(":")[2].removesuffix("/ws"))]) as proxy:
+        async with open_proxy([int(server.url.rpartition(":")[2].removesuffix("/ws"))]) as proxy:
             listening = asyncio.create_task(listen(f"ws://127.0.0.1:{proxy.port}/ws"))
             for page in range(5):
                 cutting = asyncio.create_task(proxy.cut())
-                await world.stores.runs.expect(run.id, [], cursor=str(page), limit=1)
+                await server.stores.runs.expect(run.id, [], cursor=str(page), limit=1)
                 await cutting
-            last = await world.stores.runs.cancel(run.id)
+            last = await server.stores.runs.cancel(run.id)
             async with asyncio.timeout(PATIENCE_S):
                 while not any(told.final for told in heard) or seen(heard)[-1:] < [last.seq]:
                     news.clear()
@@ -74,19 +74,19 @@ def seen(heard: list[Update]) -> list[int]:
 
 
 async def test_a_run_is_watched_and_its_timeline_read_from_afar(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world:
-        run = await world.open()
-        await world.stores.runs.cancel(run.id)
-        states = [state async for state in watch_remote(world.url, run.id)]
-        assert states == [await world.stores.runs.run(run.id)]
-        events = [event async for event in timeline_remote(world.url, run.id)]
-        assert events == await world.stores.runs.timeline(run.id, after=0, limit=100)
+    async with open_live_server(migrated_dsn) as server:
+        run = await server.open()
+        await server.stores.runs.cancel(run.id)
+        states = [state async for state in watch_remote(server.url, run.id)]
+        assert states == [await server.stores.runs.run(run.id)]
+        events = [event async for event in timeline_remote(server.url, run.id)]
+        assert events == await server.stores.runs.timeline(run.id, after=0, limit=100)
         with pytest.raises(LiveUnavailable, match="no run"):
-            await anext(watch_remote(world.url, uuid4()))
+            await anext(watch_remote(server.url, uuid4()))
         with pytest.raises(LiveUnavailable, match="other sites"):
-            await anext(follow(world.url, ["brands"], headers={"Origin": "https://evil.example"}))
+            await anext(follow(server.url, ["brands"], headers={"Origin": "https://evil.example"}))
     with pytest.raises(LiveUnavailable, match="triptych live"):
-        await anext(follow(world.url, ["brands"], give_up_s=0))
+        await anext(follow(server.url, ["brands"], give_up_s=0))
 
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/live.md"
@@ -99,18 +99,18 @@ async def test_the_example_of_the_docs_follows_a_run_to_its_end(
     script = tmp_path / "watch.js"
     show = "(what) => console.log(JSON.stringify(what))"
     script.write_text(f"{example}\nwatchRun(process.argv[2], process.argv[3], {show});\n", "utf-8")
-    async with open_world(migrated_dsn) as world:
-        run = await world.open()
+    async with open_live_server(migrated_dsn) as server:
+        run = await server.open()
         process = await asyncio.create_subprocess_exec(
             *("node", "--experimental-websocket", "--no-warnings", str(script)),
-            *(world.url, str(run.id)),
+            *(server.url, str(run.id)),
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
             first = json.loads(await process.stdout.readline())
             assert first["id"] == str(run.id)
-            last = await world.stores.runs.cancel(run.id)
+            last = await server.stores.runs.cancel(run.id)
             shown = [json.loads(line) async for line in process.stdout]
             assert await process.wait() == 0
         assert run_of_state(next(each for each in reversed(shown) if "id" in each)) == last

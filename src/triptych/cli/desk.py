@@ -21,8 +21,8 @@ from triptych.runs.run_store import FailureGroup
 from triptych.settings.settings import Settings
 from triptych.snapshots.asset_ids import read_asset_id
 from triptych.snapshots.search_service import Matches, SearchService, Where
-from triptych.wiring.database import Services, connect, reach_database
-from triptych.wiring.search_wiring import open_search
+from triptych.wiring.services import Services, connect, reach_database
+from triptych.wiring.web_server import open_search
 from triptych.workers.indexer import Indexer
 
 CATCH_UP_S = 30.0
