@@ -21,6 +21,7 @@ export type WebhookShown = Schemas['WebhookShown'];
 export type DeliveryShown = Schemas['DeliveryShown'];
 export type AuditShown = Schemas['AuditShown'];
 export type IdentityShown = Schemas['IdentityShown'];
+export type SourceTypeShown = Schemas['SourceTypeShown'];
 export type Reason = Schemas['Reason'];
 export type Problem = Schemas['Problem'];
 export type Phase = RunShown['phase'];

@@ -18,10 +18,11 @@ from triptych.embedders.embedder import Embedder
 from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.embedders.onnx_text import OnnxTextEncoder
 from triptych.embedders.text_encoder import TextEncoder
-from triptych.errors import SettingsError
+from triptych.errors import BadInput, SettingsError
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import PROXY_FIELD, parse_proxy
 from triptych.fetch.transport import open_session
+from triptych.gather.source_registry import SourceRegistry
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import Thumbnails
 from triptych.objects import ObjectStore, open_store
@@ -57,6 +58,23 @@ def proxy(settings: Settings) -> URL | None:
         return parse_proxy(settings.fetch_proxy.get_secret_value())
     except ValueError as error:
         raise SettingsError(f"{error}.", field=PROXY_FIELD) from None
+
+
+def installed_sources(settings: Settings) -> SourceRegistry:
+    """Return the kinds of sources that are installed.
+
+    Raises:
+        SettingsError: the source that the settings name is of none of them.
+    """
+    sources = SourceRegistry.discover()
+    if settings.source is not None:
+        try:
+            sources.check(settings.source, local=True)
+        except BadInput as error:
+            raise SettingsError(
+                error.message, field="TRIPTYCH_SOURCE", remedy=error.remedy
+            ) from error
+    return sources
 
 
 def guarded_session(settings: Settings, limit: int) -> aiohttp.ClientSession:

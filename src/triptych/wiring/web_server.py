@@ -16,6 +16,7 @@ from triptych.api.app import create_app
 from triptych.api.http.dependencies import ApiContext
 from triptych.api.http.paging import Cursors
 from triptych.errors import SettingsError
+from triptych.gather.source_registry import SourceRegistry
 from triptych.live.live_app import LiveApp
 from triptych.settings.settings import Settings
 from triptych.wiring.components import address_guard, guarded_session, open_objects, open_thumbnails
@@ -121,6 +122,7 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
             local=is_open(settings),
             thumbnails=thumbnails,
             search=search,
+            sources=SourceRegistry.discover(),
         )
         yield create_app(api, live)
 

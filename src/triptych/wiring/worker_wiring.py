@@ -22,7 +22,6 @@ from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.gather.source import Source
-from triptych.gather.sources import open_source
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
@@ -32,6 +31,7 @@ from triptych.wiring.components import (
     embed_batch,
     embed_threads,
     guarded_session,
+    installed_sources,
     open_embedder,
     open_objects,
     proxy,
@@ -190,8 +190,10 @@ async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
     stack.push_async_callback(transports.close)
     token = settings.source_token.get_secret_value() if settings.source_token else None
 
+    sources = installed_sources(settings)
+
     def open_one(spec: str) -> Source:
-        return open_source(spec, transports=transports, token=token, page_rows=settings.page_rows)
+        return sources.open(spec, transports=transports, token=token, page_rows=settings.page_rows)
 
     return Gather(
         services.stores.runs,
@@ -284,6 +286,7 @@ async def check_wiring(settings: Settings, dsn: str) -> None:
     """Raise the first thing that a worker would fail for, before any worker is started."""
     async with connect(settings, dsn):
         _budget(settings)
+        installed_sources(settings)
         await _transports(settings, 1).close()
         await open_objects(settings)
         await asyncio.to_thread(read_vocabulary, settings.tags)

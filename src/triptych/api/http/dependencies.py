@@ -11,6 +11,7 @@ from triptych.access.authenticator import Authenticator
 from triptych.api.http.paging import Cursors
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.fetch.guard import AddressGuard
+from triptych.gather.source_registry import SourceRegistry
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
 from triptych.presence.presence_store import PresenceStore
@@ -68,6 +69,8 @@ class ApiContext:
     """True when only this machine reaches the server: then sources may be files of it."""
     thumbnails: Thumbnails
     search: SearchService
+    sources: SourceRegistry
+    """The kinds of sources that requests may name."""
 
 
 async def _context(request: Request) -> ApiContext:
