@@ -16,14 +16,30 @@ import time
 from types import ModuleType
 
 from rich.console import Console
-from rich.table import Table
+from rich.markdown import Markdown
 
 from bench import report
-from bench.lanes import PEERS, WORK
-from bench.results import Book, Entry
-from bench.rows import ROWS
+from bench.paths import PEERS, WORK
+from bench.results import Book
+from bench.rows import (
+    cold,
+    committing,
+    download,
+    embedding,
+    fan_in,
+    growth,
+    live,
+    messages,
+    neighbours,
+    reads,
+    stages,
+)
 
-CONSOLE = Console(soft_wrap=True)
+ROWS: tuple[ModuleType, ...] = (
+    *(download, embedding, fan_in, committing, messages),
+    *(live, reads, growth, neighbours, cold, stages),
+)
+CONSOLE = Console(soft_wrap=True, highlight=False)
 
 
 def machine() -> dict[str, object]:
@@ -32,43 +48,21 @@ def machine() -> dict[str, object]:
     return {"cores": cores, "machine": platform.machine(), "load": round(os.getloadavg()[0], 1)}
 
 
-def run_row(row: ModuleType, size: str, book: Book) -> list[Entry]:
-    """Measure a row and write it down."""
+def run_row(row: ModuleType, size: str, book: Book) -> bool:
+    """Measure a row, write it down and show it; tell whether that went well."""
     begun = time.monotonic()
 
     def tell(text: str) -> None:
-        CONSOLE.print(
-            f"  [{time.monotonic() - begun:5.0f} s] {text}", highlight=False, markup=False
-        )
+        CONSOLE.print(f"  [{time.monotonic() - begun:5.0f} s] {text}", markup=False)
 
-    CONSOLE.print(f"row {row.ROW}: {row.TITLE}", highlight=False)
-    entries: list[Entry] = row.measure(row.FULL if size == "full" else row.REDUCED, tell)
-    book.write(row.ROW, entries, machine())
-    return entries
-
-
-def table(entries: list[Entry]) -> Table:
-    """Return the comparisons as a table."""
-    shown = Table(box=None, title_justify="left")
-    for name in ("#", "work", "against", "ours", "beside", "unit", "ratio", "aim", "met"):
-        shown.add_column(name, justify="right" if name in {"ours", "beside", "ratio"} else "left")
-    for each in entries:
-        figures = ["–" if each[n] is None else f"{each[n]:,g}" for n in ("ours", "beside")]
-        ratio = "–" if each["ratio"] is None else f"{each['ratio']:.2f}"
-        met = "yes" if each["met"] else "no"
-        name = each["against"] or "–"
-        head = (str(each["id"]), each["work"], name, *figures, each["unit"])
-        shown.add_row(*head, ratio, each["aim"], met)
-    return shown
-
-
-def shown(row: ModuleType, size: str, book: Book) -> bool:
-    """Measure a row and show it; tell whether that went well."""
+    CONSOLE.print(f"row {row.ROW}: {row.TITLE}")
     try:
-        CONSOLE.print(table(run_row(row, size, book)))
+        entries = row.measure(row.FULL if size == "full" else row.REDUCED, tell)
     except Exception:  # noqa: BLE001 - one row's failure leaves the others their turn
         CONSOLE.print_exception()
         return False
+    book.write(row.ROW, entries, machine())
+    CONSOLE.print(Markdown(report.comparisons(entries)))
     return True
 
 
@@ -90,7 +84,7 @@ def main() -> int:
     if asked.rows:
         wanted = [row for row in ROWS if row.ROW in asked.rows]
     try:
-        failed = [row.ROW for row in wanted if not shown(row, size, book)]
+        failed = [row.ROW for row in wanted if not run_row(row, size, book)]
     finally:
         shutil.rmtree(WORK / "lanes", ignore_errors=True)
     if size == "full" and book.entries():
@@ -100,7 +94,7 @@ def main() -> int:
         return 1
     if not asked.rows:
         book.finish()
-    CONSOLE.print(table(book.entries()))
+    CONSOLE.print(Markdown(report.comparisons(book.entries())))
     return 0
 
 

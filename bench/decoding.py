@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from functools import partial
 
-import psutil
-
+from bench.lanes import interleaved
 from bench.pictures import DIFFERENT, picture
-from triptych.media.decode import Decoded, decode
+from bench.spending import cpu_s
+from triptych.media.decode import decode
 from triptych.media.decoders import Decoders
 
 ROUNDS = 7
@@ -26,69 +25,35 @@ SIDE = 224
 MAX_PIXELS = 100_000_000
 
 
-@dataclass(frozen=True)
-class Price:
-    """Medians over the rounds."""
+def main() -> None:
+    """Print how many pictures a second threads decode, and what share processes of their own keep.
 
-    rate: float
-    """Pictures a second in threads."""
-    kept_time: float
-    """Share of that rate which processes of their own keep."""
-    kept_cpu: float
-    """The same by CPU-seconds, which hold on a machine that others use too."""
-
-
-def isolation() -> Price:
-    """Measure both ways by turns, each pair of rounds begun by the other one."""
-    cores = os.cpu_count() or 1
+    By CPU-seconds that share holds on a machine that others use, too.
+    """
     different = [picture(number) for number in range(DIFFERENT)]
     bodies = [different[number % DIFFERENT] for number in range(PICTURES)]
-    decoders = Decoders(cores)
+    cores = os.cpu_count() or 1
+    with closing(Decoders(cores)) as decoders, ThreadPoolExecutor(cores) as pool:
+        transports = {"here": decode, "there": decoders.decode}
 
-    def here(body: bytes) -> Decoded:
-        return decode(body, size=SIDE, max_pixels=MAX_PIXELS)
+        def spend(way: str) -> tuple[float, float]:
+            start, cpu = time.perf_counter(), cpu_s(os.getpid())
+            list(pool.map(partial(transports[way], size=SIDE, max_pixels=MAX_PIXELS), bodies))
+            return time.perf_counter() - start, cpu_s(os.getpid()) - cpu
 
-    def there(body: bytes) -> Decoded:
-        return decoders.decode(body, size=SIDE, max_pixels=MAX_PIXELS)
-
-    times: list[float] = []
-    cpus: list[float] = []
-    rates: list[float] = []
-    try:
-        with ThreadPoolExecutor(cores) as pool:
-
-            def spend(work: Callable[[bytes], Decoded]) -> tuple[float, float]:
-                start, cpu = time.perf_counter(), cpu_s()
-                list(pool.map(work, bodies))
-                return time.perf_counter() - start, cpu_s() - cpu
-
-            spend(here), spend(there)
-            for number in range(ROUNDS):
-                works = (here, there) if number % 2 else (there, here)
-                spent = {work: spend(work) for work in works}
-                times.append(spent[here][0] / spent[there][0])
-                cpus.append(spent[here][1] / spent[there][1])
-                rates.append(PICTURES / spent[here][0])
-    finally:
-        decoders.close()
-    return Price(*(statistics.median(values) for values in (rates, times, cpus)))
-
-
-def cpu_s() -> float:
-    """Return the CPU-seconds of this process and of its living children."""
-    ours = psutil.Process()
-    spent = [process.cpu_times() for process in [ours, *ours.children()]]
-    return sum(times.user + times.system for times in spent)
-
-
-def main() -> None:
-    """Print the price."""
-    price = isolation()
+        works = {way: partial(spend, way) for way in transports}
+        interleaved(works, 1, lambda _: None)
+        here, there = interleaved(works, ROUNDS, lambda _: None).values()
+    pairs = list(zip(here, there, strict=True))
+    kept_s, kept_cpu = (
+        statistics.median(one[n] / other[n] for one, other in pairs) for n in (0, 1)
+    )
+    rate = PICTURES / statistics.median(seconds for seconds, _ in here)
     print(
-        f"{price.rate:,.0f} pictures/s in threads; processes of their own keep "
-        f"{price.kept_time:.1%} of that, by CPU-seconds {price.kept_cpu:.1%}"
+        f"{rate:,.0f} pictures/s in threads; processes of their own keep {kept_s:.1%} of that, "
+        f"by CPU-seconds {kept_cpu:.1%}"
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

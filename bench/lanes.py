@@ -6,27 +6,23 @@ not in it. Its CPU-seconds are those of all processes below it, its database or 
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
-from bench.spending import STEP_S, Peak, cpu_s, tree
-from bench.track import CHANNEL
+from bench.paths import ROOT, WORK
+from bench.spending import STEP_S, cpu_s, peak_memory, tree
 
-ROOT = Path(__file__).resolve().parents[1]
-WORK = ROOT / ".work" / "bench"
-PEERS = ROOT / ".venv-peers" / "bin" / "python"
 READY_S = 900.0
 """Also for filling a database with a million rows."""
 ROUND_S = 3600.0
@@ -37,9 +33,12 @@ REST_CPU_S = 0.1
 REST_MAX_S = 10.0
 LOG_TAIL = 3000
 
+Tell = Callable[[str], None]
+T = TypeVar("T")
+
 
 class LaneFailed(Exception):
-    """A contender ended or stood still; says what it wrote last."""
+    """A contender ended or stood still."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,8 @@ class Spent:
 
     def less(self, start: Spent) -> Spent:
         """Return this without what ``start`` took: a round that did next to nothing."""
-        return Spent(
-            max(self.wall_s - start.wall_s, 1e-9),
-            max(self.cpu_s - start.cpu_s, STEP_S),
-            self.peak_bytes,
-            self.told,
-        )
+        wall, cpu = max(self.wall_s - start.wall_s, 1e-9), max(self.cpu_s - start.cpu_s, STEP_S)
+        return Spent(wall, cpu, self.peak_bytes, self.told)
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,8 @@ class Contender:
     """A program to be measured."""
 
     name: str
-    module: str
+    program: str
+    """``module:name``, as `bench.program` takes it."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     python: Path = Path(sys.executable)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -77,82 +73,62 @@ class Lane:
     """A contender that runs."""
 
     def __init__(self, contender: Contender, folder: Path) -> None:
-        self._contender = contender
-        self._log = folder / "log"
-        mine, its = socket.socketpair()
-        mine.settimeout(READY_S)
-        self._channel = mine
-        self._lines = mine.makefile("r", encoding="utf-8")
-        arguments = {**contender.arguments, "folder": str(folder)}
-        with self._log.open("wb") as log:
+        self.name = contender.name
+        self._channel, its = Pipe()
+        with its, (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [str(contender.python), "-m", contender.module, json.dumps(arguments)],
+                [contender.python, "-m", "bench.program", contender.program, str(its.fileno())],
                 cwd=ROOT,
                 pass_fds=[its.fileno()],
-                env={**os.environ, **contender.environment, CHANNEL: str(its.fileno())},
+                env={**os.environ, **contender.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        its.close()
-        self.told = self._hear()
-        self._come_to_rest()
+        self.pid = self._process.pid
+        """The root of its processes."""
+        self._channel.send({**contender.arguments, "folder": str(folder)})
 
-    @property
-    def pid(self) -> int:
-        """Return the root of its processes."""
-        return self._process.pid
+    def start(self) -> None:
+        """Wait until it is ready, and what it has started does next to nothing."""
+        self.told = self._hear(READY_S)
+        until = time.monotonic() + REST_MAX_S
+        before, spent = float("-inf"), cpu_s(self.pid)
+        while spent - before >= REST_CPU_S and time.monotonic() < until:
+            time.sleep(REST_S)
+            before, spent = spent, cpu_s(self.pid)
 
     def run(self, **order: object) -> Spent:
         """Let it carry out an order and return what that took."""
-        self._channel.settimeout(ROUND_S)
-        with Peak(self.pid) as peak:
+        with peak_memory(self.pid) as peak:
             cpu, wall = cpu_s(self.pid), time.perf_counter()
-            self._channel.sendall(json.dumps(order).encode() + b"\n")
-            told = self._hear()
+            self._channel.send(order)
+            told = self._hear(ROUND_S)
             wall, cpu = time.perf_counter() - wall, cpu_s(self.pid) - cpu
         return Spent(wall, max(cpu, STEP_S), peak.bytes, told)
 
-    def log_tail(self) -> str:
-        """Return what it wrote last."""
-        return self._log.read_text(errors="replace")[-LOG_TAIL:]
-
-    def _come_to_rest(self) -> None:
-        """Wait until what it has started has started: until its processes do next to nothing."""
-        until = time.monotonic() + REST_MAX_S
-        spent = cpu_s(self.pid)
-        while time.monotonic() < until:
-            time.sleep(REST_S)
-            before, spent = spent, cpu_s(self.pid)
-            if spent - before < REST_CPU_S:
-                return
-
     def close(self) -> None:
         """End it, and whatever it leaves."""
-        left = tree(self.pid)[1:]
-        self._lines.close()
+        below = tree(self.pid)[1:]
         self._channel.close()
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            left = tree(self.pid)[1:]
+            below += tree(self.pid)[1:]
             self._process.kill()
             self._process.wait()
-        for process in left:
-            try:
-                process.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
+        for process in below:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
-    def _hear(self) -> dict[str, Any]:
+    def _hear(self, poll_wait_s: float) -> Mapping[str, Any]:
         try:
-            line = self._lines.readline()
-        except TimeoutError:
-            line = ""
-        if not line:
-            raise LaneFailed(f"{self._contender.name} ended or stood still:\n{self.log_tail()}")
-        told: dict[str, Any] = json.loads(line)
-        return told
+            if self._channel.poll(poll_wait_s):
+                told: Mapping[str, Any] = self._channel.recv()
+                return told
+        except (EOFError, ConnectionResetError):
+            raise LaneFailed(f"{self.name} ended") from None
+        raise LaneFailed(f"{self.name} stood still")
 
 
 @contextmanager
@@ -166,20 +142,22 @@ def running(contender: Contender) -> Iterator[Lane]:
     folder.mkdir(parents=True)
     lane = Lane(contender, folder)
     try:
+        lane.start()
         yield lane
     except Exception as error:
-        error.add_note(f"{contender.name} wrote last:\n{lane.log_tail()}")
+        log = (folder / "log").read_text(errors="replace")
+        error.add_note(f"{contender.name} wrote last:\n{log[-LOG_TAIL:]}")
         raise
     finally:
         lane.close()
 
 
 def interleaved(
-    works: Mapping[str, Callable[[], Any]], rounds: int, tell: Callable[[str], None]
-) -> dict[str, list[Any]]:
+    works: Mapping[str, Callable[[], T]], rounds: int, tell: Tell
+) -> dict[str, list[T]]:
     """Do each of some works once a round, each round begun by another one; return all results."""
     names = list(works)
-    found: dict[str, list[Any]] = {name: [] for name in names}
+    found: dict[str, list[T]] = {name: [] for name in names}
     for number in range(rounds):
         at = number % len(names)
         for name in names[at:] + names[:at]:
@@ -189,13 +167,20 @@ def interleaved(
     return found
 
 
-def laned(
-    contenders: Sequence[Contender], measure: Callable[[Lane], Any]
-) -> dict[str, Callable[[], Any]]:
-    """Return works that start a contender, measure it and end it."""
+def measured(
+    contenders: Sequence[Contender], measure: Callable[[Lane], T], rounds: int, tell: Tell
+) -> dict[str, list[T]]:
+    """Start each contender anew each round, measure it and end it; return all by its name."""
 
-    def work(contender: Contender) -> Any:
+    def work(contender: Contender) -> T:
         with running(contender) as lane:
             return measure(lane)
 
-    return {each.name: (lambda each=each: work(each)) for each in contenders}
+    return interleaved({each.name: partial(work, each) for each in contenders}, rounds, tell)
+
+
+def figures(
+    found: Mapping[str, Sequence[T]], figure: Callable[[T], float]
+) -> dict[str, list[float]]:
+    """Return one figure of each result."""
+    return {name: [figure(each) for each in every] for name, every in found.items()}

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-import socket
 import string
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from aws_local.balancer import find_nginx
-from aws_local.emulator import HOST, free_port
+from aws_local.emulator import free_port
 
-from bench.lanes import WORK
+from bench.paths import WORK
 from bench.pictures import write_pictures
+from bench.program import HOST, until_listening
 
 PICTURES = WORK / "pictures"
-START_S = 10.0
+FILES_MIN = 1000
+"""So many `/many/` needs."""
+STOP_S = 10.0
 CONFIGURATION = string.Template(
     """daemon off;
 $user
@@ -52,46 +52,26 @@ http {
 @contextmanager
 def origin(pictures: int) -> Iterator[str]:
     """Serve ``/<number>.jpg`` up to ``pictures`` and ``/many/<any number>.jpg``; yield its URL."""
-    write_pictures(PICTURES, max(pictures, 1000))
-    port = free_port()
-    folder = WORK / "nginx"
+    write_pictures(PICTURES, max(pictures, FILES_MIN))
+    folder, port = WORK / "nginx", free_port()
     folder.mkdir(parents=True, exist_ok=True)
+    # As root it would give up its rights, and with them the sight of this folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    given = {"folder": folder, "host": HOST, "port": port, "root": PICTURES, "user": user}
     configuration = folder / "nginx.conf"
-    configuration.write_text(
-        CONFIGURATION.substitute(
-            folder=folder,
-            host=HOST,
-            port=port,
-            root=PICTURES,
-            # As root it would give up its rights, and with them the sight of this folder.
-            user="user root;" if os.geteuid() == 0 else "",
-        )
-    )
-    command = [str(find_nginx()), "-p", str(folder), "-e", "stderr", "-c", str(configuration)]
-    process = subprocess.Popen(command)
+    configuration.write_text(CONFIGURATION.substitute(given))
+    process = subprocess.Popen([find_nginx(), "-p", folder, "-e", "stderr", "-c", configuration])
     try:
-        _wait(port, process)
+        until_listening(port, lambda: process.poll() is None)
         yield f"http://{HOST}:{port}"
     finally:
         process.terminate()
-        process.wait(START_S)
+        process.wait(STOP_S)
 
 
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_S
-    while True:
-        try:
-            socket.create_connection((HOST, port), 1).close()
-        except OSError:
-            if time.monotonic() > until or process.poll() is not None:
-                raise
-            time.sleep(0.02)
-        else:
-            return
-
-
-def write_list(path: Path, urls: list[str]) -> Path:
-    """Write a CSV of URLs, as img2dataset and our manifests read it."""
+def write_list(name: str, urls: Iterable[str]) -> str:
+    """Write a CSV of URLs, as img2dataset and our manifests read it; return its path."""
+    path = WORK / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(["url", *urls]) + "\n")
-    return path
+    return str(path)

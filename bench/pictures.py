@@ -34,9 +34,7 @@ def write_pictures(folder: Path, count: int) -> None:
     """Make ``<number>.jpg`` from 0 up, those that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [n for n in range(count) if not (folder / f"{n}.jpg").exists()]
-    if not missing:
-        return
-    different = [picture(number) for number in range(DIFFERENT)]
+    different = [picture(number) for number in range(DIFFERENT)] if missing else []
     for number in missing:
         whole = folder / f"{number}.new"
         whole.write_bytes(numbered(different[number % DIFFERENT], number))

@@ -1,63 +1,79 @@
 """Write the figures and charts of docs/performance.md from bench/results/latest.json.
 
 ``python -m bench.report``. What stands between the page's markers is written anew; the rest, which
-says why an aim was missed and what would close it, is by hand.
+says why an aim was missed and what would close it, is by hand. The same results give the same
+files, byte by byte.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import statistics
 import sys
-from collections.abc import Sequence
-from html import escape
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.lanes import ROOT
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.paths import ROOT
 from bench.results import Book, Entry
 
 PAGE = ROOT / "docs" / "performance.md"
 IMAGES = ROOT / "docs" / "images"
 MARKED = re.compile(r"(<!-- figures -->\n).*?(<!-- end -->)", re.DOTALL)
 STAGES = 11
-COLOURS = (
-    *("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed"),
-    *("#0891b2", "#ca8a04", "#be185d", "#4b5563", "#65a30d"),
-)
-INK, FAINT, GROUND = "#374151", "#9ca3af", "#ffffff"
-WIDTH = 760
-LEFT = 20
-BAR = 26
 MET, MISSED = "#059669", "#d97706"
+WIDTH_IN = 10
+LABEL_COLUMNS = 84
+"""Characters of a line of text beside a bar."""
+WRITTEN_SHARE = 0.06
+"""A part of a bar that is smaller has no room for its figure."""
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "triptych",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+}
 
 
 def figure(value: float | None) -> str:
     """Return a figure as people write it."""
     if value is None:
         return "–"
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:,.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
 
 
-def table(entries: Sequence[Entry]) -> str:
+def table(heads: str, right: str, rows: Iterable[Sequence[object]]) -> str:
+    """Return rows in Markdown, the columns marked ``>`` in ``right`` to the right; "" for none."""
+    marks = "|".join("---:" if mark == ">" else "---" for mark in right)
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join([f"| {heads} |", f"|{marks}|", *lines]) if lines else ""
+
+
+def comparison(entry: Entry) -> list[object]:
+    """Return an entry as a row of the table."""
+    ratio = "–"
+    if entry["ratio"] is not None:
+        least, most = entry["spread"]
+        ratio = f"**{entry['ratio']:.2f}** ({least:.2f}–{most:.2f})"
+    figures = [figure(entry["ours"]), figure(entry["beside"]), entry["unit"], ratio, entry["aim"]]
+    met = "met" if entry["met"] else "**missed**"
+    return [entry["id"], entry["work"], entry["against"] or "–", *figures, met]
+
+
+def comparisons(entries: Sequence[Entry]) -> str:
     """Return the comparisons as a table."""
-    lines = [
-        "| # | work | beside | ours | theirs | unit | ratio (least–most) | aim | |",
-        "|---|---|---|---:|---:|---|---:|---|---|",
-    ]
-    for each in entries:
-        if each["id"] == STAGES:
-            continue
-        spread = each.get("spread", [])
-        ratio = "–"
-        if each["ratio"] is not None:
-            ratio = f"**{each['ratio']:.2f}** ({spread[0]:.2f}–{spread[1]:.2f})"
-        lines.append(
-            f"| {each['id']} | {each['work']} | {each['against'] or '–'} | {figure(each['ours'])} "
-            f"| {figure(each['beside'])} | {each['unit']} | {ratio} | {each['aim']} "
-            f"| {'met' if each['met'] else '**missed**'} |"
-        )
-    return "\n".join(lines)
+    heads = "# | work | beside | ours | theirs | unit | ratio (least–most) | aim |"
+    rows = [comparison(each) for each in entries if each["id"] != STAGES]
+    return table(heads, "<<<>><><<", rows)
 
 
 def killed(entries: Sequence[Entry]) -> str:
@@ -65,118 +81,96 @@ def killed(entries: Sequence[Entry]) -> str:
     found: dict[str, list[int]] = {}
     for each in entries:
         found |= each.get("callbacks_when_a_worker_is_killed", {})
-    if not found:
-        return ""
-    lines = ["| when a worker is killed | its callback came, each time |", "|---|---|"]
-    for name, times in found.items():
-        told = ", ".join({0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times") for n in times)
-        lines.append(f"| {name} | {told} |")
-    return "\n".join(lines)
+    words = {0: "never", 1: "once", 2: "twice"}
+    rows = [
+        (name, ", ".join(words.get(n, f"{n} times") for n in times))
+        for name, times in found.items()
+    ]
+    return table("when a worker is killed | its callback came, each time", "<<", rows)
 
 
 def growth(entries: Sequence[Entry]) -> str:
     """Return what a URL costs by the size of its brand."""
-    every = next((each["every"] for each in entries if "every" in each), None)
-    if every is None:
-        return ""
-    lines = [
-        "| one brand of | CPU a URL | URLs/s | memory of the workers |",
-        "|---|---:|---:|---:|",
+    every: dict[str, Any] = next((each["every"] for each in entries if "every" in each), {})
+    units = {"cpu_us_a_url": " µs", "urls_a_s": "", "worker_MB": " MB"}
+    rows = [
+        (name, *(f"{statistics.median_high(told[key]):,}{unit}" for key, unit in units.items()))
+        for name, told in every.items()
     ]
-    for name, told in every.items():
-        middle = {key: sorted(values)[len(values) // 2] for key, values in told.items()}
-        lines.append(
-            f"| {name} | {middle['cpu_us_a_url']:,} µs | {middle['urls_a_s']:,} "
-            f"| {middle['worker_MB']:,} MB |"
-        )
-    return "\n".join(lines)
+    return table("one brand of | CPU a URL | URLs/s | memory of the workers", "<>>>", rows)
 
 
-def svg(height: int, title: str, body: Sequence[str]) -> str:
-    """Return a picture that reads on light and on dark pages."""
-    return "\n".join(
-        [
-            (
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-                f'role="img" font-family="system-ui, sans-serif" font-size="13">'
-            ),
-            f"<title>{escape(title)}</title>",
-            f'<rect width="{WIDTH}" height="{height}" fill="{GROUND}"/>',
-            *body,
-            "</svg>\n",
-        ]
-    )
+def reach(entry: Entry) -> float:
+    """Return the ratio over its aim, so that more is better, from half to twice."""
+    least = re.search(r"[\d.]+", entry["aim"])
+    ahead = float(entry["ratio"]) / (float(least[0]) if least else 1.0)
+    ahead = ahead if entry["aim"].startswith(("≥", ">")) else 1 / ahead
+    return min(max(ahead, 0.5), 2.0)
 
 
-def text(x: float, y: float, content: str, *, anchor: str = "start", fill: str = INK) -> str:
-    """Return a line of text."""
-    return (
-        f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{fill}">'
-        f"{escape(content)}</text>"
-    )
+def labelled(entry: Entry) -> str:
+    """Return what stands beside an entry's bar."""
+    work = textwrap.fill(f"{entry['id']}. {entry['work']}", LABEL_COLUMNS)
+    return f"{work}\nbeside {entry['against']}"
 
 
-def ratios(entries: Sequence[Entry]) -> str:
-    """Return how far each comparison is from its aim: a bar each, to the right is better."""
-    compared = [each for each in entries if each["ratio"] is not None and each["id"] != STAGES]
-    body = []
-    middle, span = 560, 150
-    for number, each in enumerate(compared):
-        y = 30 + number * 50
-        least = re.search(r"[\d.]+", each["aim"])
-        aim = float(least[0]) if least else 1.0
-        ahead = each["ratio"] / aim if each["aim"].startswith(("≥", ">")) else aim / each["ratio"]
-        # Twice as good as wanted ends at the edge, half as good at the other.
-        reach = max(-1.0, min(1.0, ahead - 1 if ahead >= 1 else 1 - 1 / ahead)) * span
-        x, width = (middle, reach) if reach >= 0 else (middle + reach, -reach)
-        fill = MET if each["met"] else MISSED
-        body += [
-            text(LEFT, y, f"{each['id']}. {each['work']}"),
-            text(LEFT, y + 18, f"beside {each['against']}", fill=FAINT),
-            (
-                f'<rect x="{x:.0f}" y="{y + 6}" width="{max(width, 1):.0f}" height="16" '
-                f'fill="{fill}"/>'
-            ),
-            text(WIDTH - 10, y + 18, f"{each['ratio']:.2f}", anchor="end"),
-            f'<line x1="{middle}" x2="{middle}" y1="{y + 3}" y2="{y + 25}" stroke="{INK}"/>',
-        ]
-    height = 40 + len(compared) * 50
-    body.append(text(middle, height - 5, "the aim", anchor="middle", fill=FAINT))
-    return svg(height, "Each comparison and its aim", body)
+def draw_ratios(axes: Axes, entries: Sequence[Entry]) -> None:
+    """Draw how far each comparison is from its aim: a bar each, to the right is better."""
+    places = range(len(entries))
+    colours = [MET if each["met"] else MISSED for each in entries]
+    widths = [math.log2(reach(each)) for each in entries]
+    axes.barh(places, widths, height=0.5, color=colours)
+    for place, entry in zip(places, entries, strict=True):
+        axes.text(1.05, place, f"{entry['ratio']:.2f}", va="center")
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(places, [labelled(each) for each in entries])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(-1, 1)
+    axes.set_xticks([-1, 0, 1], ["half", "the aim", "twice"])
+    axes.set_ylim(len(entries) - 0.5, -0.5)
 
 
-def stages(entries: Sequence[Entry]) -> str:
-    """Return where a URL's processor time goes: a stacked bar for each kind of run."""
-    kinds = [each for each in entries if each["id"] == STAGES]
-    names = list(dict.fromkeys(name for each in kinds for name in each["stages"]))
-    colour = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
-    body = []
-    y = 30
-    for each in kinds:
-        whole = sum(each["stages"].values())
-        body.append(text(LEFT, y, f"{each['work']}: {whole:,.0f} µs"))
-        x = float(LEFT)
-        for name, taken in each["stages"].items():
-            width = (WIDTH - 2 * LEFT) * taken / whole
-            body.append(
-                f'<rect x="{x:.1f}" y="{y + 8}" width="{width:.1f}" height="{BAR}" '
-                f'fill="{colour[name]}"><title>{escape(name)}: {taken:,.0f} µs</title></rect>'
-            )
-            if width > 45:
-                body.append(
-                    text(x + width / 2, y + 26, f"{taken:,.0f}", anchor="middle", fill=GROUND)
-                )
-            x += width
-        y += BAR + 36
-    for at, name in enumerate(names):
-        column, row = at % 4, at // 4
-        x, below = LEFT + column * 180, y + row * 22
-        body.append(
-            f'<rect x="{x}" y="{below - 11}" width="12" height="12" fill="{colour[name]}"/>'
-        )
-        body.append(text(x + 18, below, name))
-    height = y + (len(names) + 3) // 4 * 22 + 10
-    return svg(height, "CPU of a URL by stage", body)
+def draw_stages(axes: Axes, entries: Sequence[Entry]) -> None:
+    """Draw where a URL's processor time goes: a bar for each kind of run, a part for each stage."""
+    names = list(dict.fromkeys(name for each in entries for name in each["stages"]))
+    wholes = [sum(each["stages"].values()) for each in entries]
+    lefts = [0.0] * len(entries)
+    for name, colour in zip(names, mpl.color_sequences["tab20"], strict=False):
+        taken = [each["stages"].get(name, 0.0) for each in entries]
+        shares = [part / whole for part, whole in zip(taken, wholes, strict=True)]
+        bars = axes.barh(range(len(entries)), shares, 0.4, lefts, label=name, color=colour)
+        pairs = zip(taken, shares, strict=True)
+        told = [f"{part:,.0f}" if share > WRITTEN_SHARE else "" for part, share in pairs]
+        axes.bar_label(bars, told, label_type="center")
+        lefts = [left + share for left, share in zip(lefts, shares, strict=True)]
+    for place, (entry, whole) in enumerate(zip(entries, wholes, strict=True)):
+        axes.text(0, place - 0.3, f"{entry['work']}: {whole:,.0f} µs")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(entries) - 0.5, -0.6)
+    axes.set_axis_off()
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5, frameon=False)
+
+
+def save(drawn: Figure, path: Path, title: str) -> None:
+    """Write a chart as SVG, without anything that changes from time to time."""
+    told = {"Date": None, "Creator": None, "Title": title}
+    drawn.savefig(path, metadata=told, bbox_inches="tight", facecolor="white")
+
+
+def write_charts(folder: Path, entries: Sequence[Entry]) -> None:
+    """Write the charts that there are figures for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stages = [each for each in entries if each["id"] == STAGES]
+    ratios = [each for each in entries if each["ratio"] is not None]
+    with mpl.rc_context(STYLE):
+        if ratios:
+            drawn = Figure(figsize=(WIDTH_IN / 2, 1 + 0.55 * len(ratios)))
+            draw_ratios(drawn.subplots(), ratios)
+            save(drawn, folder / "performance-ratios.svg", "Each comparison and its aim")
+        if stages:
+            drawn = Figure(figsize=(WIDTH_IN, 1 + 0.8 * len(stages)))
+            draw_stages(drawn.subplots(), stages)
+            save(drawn, folder / "performance-stages.svg", "CPU of a URL by stage")
 
 
 def machine(entries: Sequence[Entry]) -> str:
@@ -189,23 +183,19 @@ def machine(entries: Sequence[Entry]) -> str:
 
 def write(page: Path, images: Path, entries: Sequence[Entry]) -> None:
     """Write the page's figures, and the charts."""
-    images.mkdir(parents=True, exist_ok=True)
-    (images / "performance-ratios.svg").write_text(ratios(entries))
-    (images / "performance-stages.svg").write_text(stages(entries))
+    write_charts(images, entries)
     parts = [
         machine(entries),
-        table(entries),
+        comparisons(entries),
         "![Each comparison and its aim](images/performance-ratios.svg)",
         killed(entries),
         growth(entries),
         "![CPU of a URL by stage](images/performance-stages.svg)",
     ]
     body = "\n\n".join(part for part in parts if part)
-    before = page.read_text()
-    after, found = MARKED.subn(lambda m: f"{m[1]}\n{body}\n\n{m[2]}", before)
+    after, found = MARKED.subn(lambda m: f"{m[1]}\n{body}\n\n{m[2]}", page.read_text())
     if not found:
-        message = f"{page} has no place for figures: <!-- figures --> … <!-- end -->."
-        raise ValueError(message)
+        raise ValueError(f"{page} has no place for figures: <!-- figures --> … <!-- end -->.")
     page.write_text(after)
 
 

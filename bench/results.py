@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.lanes import ROOT
+from bench.paths import ROOT
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -24,14 +25,12 @@ class Aim:
     """What a ratio must be."""
 
     text: str
-    least: float | None = None
-    most: float | None = None
+    least: float = -math.inf
+    most: float = math.inf
 
     def met(self, ratio: float) -> bool:
         """Tell whether a ratio is as it must be."""
-        return (self.least is None or ratio >= self.least) and (
-            self.most is None or ratio <= self.most
-        )
+        return self.least <= ratio <= self.most
 
 
 def compared(
@@ -46,23 +45,39 @@ def compared(
 ) -> Entry:
     """Return a comparison: medians, and the median of the ratios round by round."""
     ratios = [mine / other for mine, other in zip(ours, beside, strict=True)]
-    ratio = statistics.median(ratios)
     return {
-        "id": row,
-        "work": work,
+        **alone(row, work, unit, ours, aim),
         "against": against,
-        "ours": rounded(statistics.median(ours)),
         "beside": rounded(statistics.median(beside)),
-        "unit": unit,
-        "ratio": rounded(ratio),
-        "aim": aim.text,
-        "met": aim.met(ratio),
-        "rounds": [
-            [rounded(mine), rounded(other)] for mine, other in zip(ours, beside, strict=True)
-        ],
+        "ratio": rounded(statistics.median(ratios)),
+        "met": aim.met(statistics.median(ratios)),
+        "rounds": [list(map(rounded, pair)) for pair in zip(ours, beside, strict=True)],
         "spread": [rounded(min(ratios)), rounded(max(ratios))],
         **more,
     }
+
+
+def each_compared(
+    row: int,
+    work: str,
+    unit: str,
+    found: Mapping[str, Sequence[float]],
+    peers: Mapping[str, tuple[str, Aim]],
+    **more: Mapping[str, object],
+) -> list[Entry]:
+    """Return a comparison of ours, which was found first, with each peer.
+
+    ``more`` has something by the name of each contender: an entry gets what is of the two in it.
+    """
+    ours = next(iter(found))
+    return [
+        compared(row, work, text, unit, found[ours], found[name], aim)
+        | {
+            key: {each: told[each] for each in (ours, name) if each in told}
+            for key, told in more.items()
+        }
+        for name, (text, aim) in peers.items()
+    ]
 
 
 def alone(row: int, work: str, unit: str, ours: Sequence[float], aim: Aim, **more: object) -> Entry:
@@ -106,11 +121,9 @@ class Book:
 
     def write(self, row: int, entries: Sequence[Entry], machine: Mapping[str, object]) -> None:
         """Put a row's entries in the place of those that it had."""
-        known = json.loads(self._path.read_text()) if self._path.exists() else []
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        run = {**self._run, "at": at, **machine}
-        new = [{**entry, "run": run} for entry in entries]
-        kept = [entry for entry in known if entry["id"] != row]
+        new = [{**entry, "run": {**self._run, "at": at, **machine}} for entry in entries]
+        kept = [entry for entry in self.entries() if entry["id"] != row]
         _write(self._path, sorted([*kept, *new], key=lambda entry: int(entry["id"])))
         _write(self._unfinished, {"run": self._run, "done": sorted({*self.done(), row})})
 
@@ -135,7 +148,6 @@ def _write(path: Path, content: object) -> None:
 
 
 def _commit() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, check=False
-    )
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     return done.stdout.decode().strip() or "unknown"

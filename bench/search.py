@@ -13,7 +13,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -21,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from pgvector import HalfVector
 
+from bench.ours.assets import begin_brand, copy_assets, end_brand
 from triptych.database.migrate import migrate
-from triptych.database.session import Database, Transaction
+from triptych.database.session import Database
 from triptych.embedded.server import EmbeddedPostgres
-from triptych.snapshots.search_store import Nearest
+from triptych.snapshots.search_store import Hits, Nearest
 from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring.stores import Stores, postgres_stores
 from triptych.workers.indexer import Indexer
@@ -39,6 +41,7 @@ QUERIES = 30
 HITS = 10
 DEADLINE_S = 60.0
 MODEL = "m"
+BRAND = "nike"
 FILTERS = {
     "no filter": AssetFilter(),
     "a tag of 1 in 256": AssetFilter(tag="rare"),
@@ -65,32 +68,18 @@ class Vectors:
 
 async def fill(database: Database, vectors: Vectors, count: int) -> UUID:
     """Commit one brand, without going through a run, and mark its assets."""
-    run_id = uuid4()
-    await database.fetch("insert into brands (name) values ('nike')")
-    await database.fetch(
-        "insert into runs (id, brand, kind, state, tolerated_failures, max_attempts, deadline_s,"
-        " deadline_at, sealed, added, kept, changed, removed, ended_at)"
-        " values ($1, 'nike', 'full', 'committed', 0.5, 5, 60, now(), true, $2, 0, 0, 0, now())",
-        run_id,
-        count,
-    )
-    columns = ("run_id", "key", "brand", "url", "sha256", "object_key", "media_type")
-    columns += ("size_bytes", "width", "height", "phash", "model", "embedding", "metadata")
-    random = np.random.default_rng(1)
+    run_id, random = uuid4(), np.random.default_rng(1)
 
     def rows(start: int) -> Iterator[tuple[object, ...]]:
         for at, vector in enumerate(vectors.draw(min(BATCH, count - start)), start=start):
-            what = (run_id, random.bytes(16), "nike", f"https://x.example/{at}", random.bytes(32))
+            what = (run_id, random.bytes(16), BRAND, f"https://x.example/{at}", random.bytes(32))
             kind = ("sha256/x", "image/png", 1, 4, 3, 1)
             yield (*what, *kind, MODEL, HalfVector(vector), {"alt": f"picture {at}"})
 
+    await begin_brand(database, BRAND, run_id, count)
     for start in range(0, count, BATCH):
-
-        async def copy(tx: Transaction, start: int = start) -> None:
-            await tx.copy("assets", columns, rows(start))
-
-        await database.transact(copy)
-    await database.fetch("update brands set current_run = $1", run_id)
+        await copy_assets(database, rows(start))
+    await end_brand(database, BRAND, run_id)
     await database.fetch(
         "insert into marks (run_id, key, tags, cluster) select run_id, key,"
         " case when get_byte(key, 0) = 0 then array['rare'] end, 'c' || get_byte(key, 1)"
@@ -101,25 +90,25 @@ async def fill(database: Database, vectors: Vectors, count: int) -> UUID:
 
 async def measure(stores: Stores, run_id: UUID, vectors: Vectors) -> None:
     """Print the medians, and the recall."""
+    transports: dict[str, Callable[[Nearest], Awaitable[Hits]]] = {
+        "in the brand": partial(stores.search.nearest_in, run_id),
+        "across brands": stores.search.nearest_anywhere,
+    }
     for what, matching in FILTERS.items():
-        seconds: dict[str, list[float]] = {"in the brand": [], "across brands": []}
+        seconds: dict[str, list[float]] = {where: [] for where in transports}
         for vector in vectors.draw(ROUNDS):
-            wanted = Nearest(MODEL, vector, HITS, DEADLINE_S, matching)
-            begun = time.perf_counter()
-            await stores.search.nearest_in(run_id, wanted)
-            seconds["in the brand"].append(time.perf_counter() - begun)
-            begun = time.perf_counter()
-            await stores.search.nearest_anywhere(wanted)
-            seconds["across brands"].append(time.perf_counter() - begun)
-        told = ", ".join(
-            f"{where} {statistics.median(taken) * 1000:.0f} ms" for where, taken in seconds.items()
-        )
-        print(f"{what}: {told}")
+            for where, nearest in transports.items():
+                begun = time.perf_counter()
+                await nearest(Nearest(MODEL, vector, HITS, DEADLINE_S, matching))
+                seconds[where].append(time.perf_counter() - begun)
+        medians = {where: statistics.median(taken) for where, taken in seconds.items()}
+        print(f"{what}: " + ", ".join(f"{where} {s * 1e3:.0f} ms" for where, s in medians.items()))
     found = 0
     for vector in vectors.draw(QUERIES):
-        wanted = Nearest(MODEL, vector, HITS, DEADLINE_S)
-        exact = {hit.asset.key for hit in (await stores.search.nearest_in(run_id, wanted)).rows}
-        walked = {hit.asset.key for hit in (await stores.search.nearest_anywhere(wanted)).rows}
+        answers = [
+            await each(Nearest(MODEL, vector, HITS, DEADLINE_S)) for each in transports.values()
+        ]
+        exact, walked = ({hit.asset.key for hit in answer.rows} for answer in answers)
         found += len(exact & walked)
     print(f"recall@{HITS} of the index: {found / (QUERIES * HITS):.3f}")
 

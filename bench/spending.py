@@ -1,14 +1,22 @@
-"""What a tree of processes has spent: processor time and memory, by the kernel's own accounts."""
+"""What processes and all below them have spent: processor time and memory.
+
+psutil adds up the kernel's accounts. Held against what 10 to 20 children of each kind said of
+themselves, it missed at most a step of 10 ms each: waited for, alive, orphaned, left as zombies,
+or waited for by one that was killed. It would miss all that children took whose parent ignores
+SIGCHLD, as no contender does.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 
-SAMPLE_S = 0.25
 STEP_S = 0.01
 """In which the kernel counts; what took less than one counts as one."""
+SAMPLE_S = 0.25
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -20,25 +28,23 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
+def process_cpu_s(process: psutil.Process) -> float:
+    """Return the CPU-seconds of a process and of those that it has waited for; 0 if it is gone."""
+    try:
+        return float(sum(process.cpu_times()[:4]))
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
 def cpu_s(pid: int) -> float:
-    """Return the CPU-seconds of a process and all below it, those included that have ended.
-
-    Whoever waited for a process that ended has its time; the kernel counts in steps of 10 ms.
-    """
-    spent = 0.0
-    for process in tree(pid):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        spent += times.user + times.system + times.children_user + times.children_system
-    return spent
+    """Return the CPU-seconds of a process and all below it, those included that have ended."""
+    return sum(map(process_cpu_s, tree(pid)))
 
 
-def memory_bytes(pid: int) -> int:
-    """Return the memory of a process and all below it; pages that they share count once each."""
+def memory_bytes(*pids: int) -> int:
+    """Return the memory of processes and all below them; pages that they share count once each."""
     held = 0
-    for process in tree(pid):
+    for process in (each for pid in pids for each in tree(pid)):
         try:
             held += process.memory_info().rss
         except psutil.NoSuchProcess:
@@ -47,26 +53,27 @@ def memory_bytes(pid: int) -> int:
 
 
 class Peak:
-    """Looks at one process' own memory meanwhile, some times a second, and keeps the most."""
+    """The most memory that was seen."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.bytes = 0
+    bytes = 0
 
-    def __enter__(self) -> Peak:
-        """Begin to look."""
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Look no more."""
-        self._stop.set()
-        self._thread.join()
+@contextmanager
+def peak_memory(*pids: int, every_s: float = SAMPLE_S) -> Iterator[Peak]:
+    """Look at processes and all below them now and then, and at the end; keep the most."""
+    peak, over = Peak(), threading.Event()
 
-    def _watch(self) -> None:
+    def watch() -> None:
         while True:
-            self.bytes = max(self.bytes, memory_bytes(self._pid))
-            if self._stop.wait(SAMPLE_S):
+            last = over.wait(every_s)
+            peak.bytes = max(peak.bytes, memory_bytes(*pids))
+            if last:
                 return
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        watching.join()

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from triptych.database.session import connection_arguments
+from triptych.database.rds import connection_arguments
 from triptych.database.statements import statements
 from triptych.snapshots.postgres.postgres_snapshots import ASSETS_SCAN
 

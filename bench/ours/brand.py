@@ -7,65 +7,51 @@ committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-import uvloop
-
-from bench.track import Track
-from triptych.cli.frame import configure_logs
+from bench.ours.services import own_parts, settings_in
+from bench.program import Given, Ready
 from triptych.cli.up import keep_what_is_here
-from triptych.model import RunState
-from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect, own_database
-from triptych.wiring.worker_wiring import open_worker
+from triptych.model import Run, RunState
+from triptych.wiring.services import Services
+from triptych.wiring.worker_process import open_worker
 from triptych.workers.worker import Phase
 
 
-async def committed(parts: Services, order: dict[str, Any]) -> None:
-    """Take an order's brand to its commit."""
+async def committed(
+    parts: Services, order: Given, look: Callable[[Run], Awaitable[None]] | None = None
+) -> None:
+    """Take an order's brand to its commit; ``look`` is shown its run, whichever run changes."""
     async with parts.stores.changes.changes() as changed:
-        opened = await parts.registry.open(order["brand"], source=order["source"])
-        run = opened.run
+        run = (await parts.registry.open(order["brand"], source=order["source"])).run
         while run.state is RunState.ACTIVE:
             if await anext(changed) == run.id:
                 run = await parts.stores.runs.run(run.id)
+            if look:
+                await look(run)
     assert run.state is RunState.COMMITTED, run
     assert (run.done, run.failed) == (order["urls"], 0), run
 
 
 @asynccontextmanager
-async def ready(track: Track) -> AsyncIterator[Services]:
-    """Have a worker and its database run, and say so; gathers and acquires until the end."""
-    configure_logs(debug=False)
-    folder = Path(track.arguments["folder"])
-    settings = Settings.load(
-        data=folder / "data", fetch_allow="127.0.0.0/8", **track.arguments["settings"]
-    )
+async def working(arguments: Given) -> AsyncIterator[Services]:
+    """Have a worker that gathers and acquires, and its database, run until the end."""
+    settings = settings_in(arguments, fetch_allow="127.0.0.0/8", **arguments["settings"])
     stop = asyncio.Event()
     async with (
-        own_database(settings) as dsn,
-        connect(settings, dsn) as parts,
+        own_parts(settings) as (parts, _),
         open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
     ):
         keep_what_is_here()  # As `triptych worker` does.
-        working = asyncio.create_task(worker.run(stop))
-        track.say()
+        work = asyncio.create_task(worker.run(stop))
         yield parts
         stop.set()
-        await working
+        await work
 
 
-async def main() -> None:
-    track = Track()
-    async with ready(track) as parts:
-        while (order := await track.next_order()) is not None:
-            await committed(parts, order)
-            track.say()
-
-
-if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+@asynccontextmanager
+async def brand(arguments: Given) -> AsyncIterator[Ready]:
+    async with working(arguments) as parts:
+        yield Ready(partial(committed, parts))

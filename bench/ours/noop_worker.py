@@ -13,23 +13,23 @@ from triptych.cli.frame import configure_logs
 from triptych.cli.up import keep_what_is_here
 from triptych.model import Item, ItemResult, Staged
 from triptych.settings.settings import Settings
-from triptych.wiring.database import connect
-from triptych.wiring.worker_wiring import open_worker
+from triptych.wiring.services import connect
+from triptych.wiring.worker_process import open_worker
 from triptych.workers.worker import Phase
 
-BODY = b"\x01" * 32
+STAGED = Staged(b"\x01" * 32, "sha256/none", "image/jpeg", 1, None, None, None, None, None)
 
 
-async def main(folder: str, dsn: str, work_ms: int) -> None:
+async def main(folder: str, dsn: str, work_ms: str) -> None:
     configure_logs(debug=False)
+    seconds = int(work_ms) / 1000
 
     async def nothing(_self: Acquire, item: Item) -> ItemResult:
-        if work_ms:
-            await asyncio.sleep(work_ms / 1000)
-        staged = Staged(BODY, "sha256/none", "image/jpeg", 1, None, None, None, None, None)
-        return ItemResult(item.key, staged)
+        if seconds:
+            await asyncio.sleep(seconds)
+        return ItemResult(item.key, STAGED)
 
-    Acquire._result = nothing  # type: ignore[method-assign]
+    Acquire._result = nothing  # type: ignore[method-assign, assignment]
     settings = Settings.load(data=Path(folder), embedder="none")
     async with (
         connect(settings, dsn) as parts,
@@ -41,4 +41,4 @@ async def main(folder: str, dsn: str, work_ms: int) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+        runner.run(main(*sys.argv[1:]))

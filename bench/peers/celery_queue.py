@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable
 
 from celery import Celery, chord
 
 from bench.peers.fan_in import REDELIVERY_S, URL, called_back
+
+AT_ONCE = 1
+"""Tasks that a process works on."""
 
 app = Celery("bench", broker=os.environ[URL], backend=os.environ[URL])
 app.conf.update(
@@ -34,17 +35,10 @@ def done(run: str) -> None:
     called_back(run)
 
 
-def command(cores: int) -> list[str]:
-    name = "bench.peers.celery_queue"
-    return [sys.executable, "-m", "celery", "-A", name, "worker", "-c", str(cores), "-l", "warning"]
+def worker(processes: int) -> list[str]:
+    options = ["-c", str(processes), "-l", "warning"]
+    return ["celery", "-A", "bench.peers.celery_queue", "worker", *options]
 
 
-def at_once(cores: int) -> int:
-    return cores
-
-
-def sender() -> Callable[[str, int, int], None]:
-    def send(run: str, items: int, work_ms: int) -> None:
-        chord((nothing.si(work_ms) for _ in range(items)), done.si(run)).delay()
-
-    return send
+def send(run: str, items: int, work_ms: int) -> None:
+    chord((nothing.si(work_ms) for _ in range(items)), done.si(run)).delay()

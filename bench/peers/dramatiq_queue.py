@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -14,8 +12,8 @@ from dramatiq.rate_limits.backends import RedisBackend
 
 from bench.peers.fan_in import REDELIVERY_S, URL, called_back
 
-THREADS = 8
-"""Its default for each process."""
+AT_ONCE = 8
+"""Threads of a process, its default."""
 
 broker = RedisBroker(url=os.environ[URL], heartbeat_timeout=REDELIVERY_S * 1000)
 broker.add_middleware(GroupCallbacks(RedisBackend(url=os.environ[URL])))
@@ -33,20 +31,12 @@ def done(run: str) -> None:
     called_back(run)
 
 
-def command(cores: int) -> list[str]:
-    name = "bench.peers.dramatiq_queue"
-    options = ["--processes", str(cores), "--threads", str(THREADS)]
-    return [sys.executable, "-m", "dramatiq", name, *options]
+def worker(processes: int) -> list[str]:
+    options = ["--processes", str(processes), "--threads", str(AT_ONCE)]
+    return ["dramatiq", "bench.peers.dramatiq_queue", *options]
 
 
-def at_once(cores: int) -> int:
-    return cores * THREADS
-
-
-def sender() -> Callable[[str, int, int], None]:
-    def send(run: str, items: int, work_ms: int) -> None:
-        members = dramatiq.group([nothing.message(work_ms) for _ in range(items)])
-        members.add_completion_callback(done.message(run))
-        members.run()
-
-    return send
+def send(run: str, items: int, work_ms: int) -> None:
+    members = dramatiq.group([nothing.message(work_ms) for _ in range(items)])
+    members.add_completion_callback(done.message(run))
+    members.run()

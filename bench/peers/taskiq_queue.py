@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from collections.abc import Callable
+from typing import Any
 
 from taskiq import gather
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
 from bench.peers.fan_in import REDELIVERY_S, URL, called_back
 
-ASYNC_TASKS = 100
-"""Its default for each process."""
-SENT_AT_ONCE = 100
+AT_ONCE = 100
+"""Tasks of a process at a time, its default; as many are sent at a time."""
 
 broker = RedisStreamBroker(
     url=os.environ[URL],
@@ -38,28 +36,21 @@ async def done(run: str) -> None:
     await asyncio.to_thread(called_back, run)
 
 
-def command(cores: int) -> list[str]:
-    name = "bench.peers.taskiq_queue:broker"
-    options = ["--workers", str(cores), "--log-level", "WARNING"]
-    return [sys.executable, "-m", "taskiq", "worker", name, *options]
+def worker(processes: int) -> list[str]:
+    options = ["--workers", str(processes), "--log-level", "WARNING"]
+    return ["taskiq", "worker", "bench.peers.taskiq_queue:broker", *options]
 
 
-def at_once(cores: int) -> int:
-    return cores * ASYNC_TASKS
+async def fan_in(run: str, items: int, work_ms: int) -> None:
+    await broker.startup()
+    sent: list[Any] = []
+    while len(sent) < items:
+        count = min(AT_ONCE, items - len(sent))
+        sent += await asyncio.gather(*(nothing.kiq(work_ms) for _ in range(count)))
+    await gather(*sent)
+    await done.kiq(run)
+    await broker.shutdown()
 
 
-def sender() -> Callable[[str, int, int], None]:
-    async def fan_in(run: str, items: int, work_ms: int) -> None:
-        await broker.startup()
-        sent = []
-        while len(sent) < items:
-            count = min(SENT_AT_ONCE, items - len(sent))
-            sent += await asyncio.gather(*(nothing.kiq(work_ms) for _ in range(count)))
-        await gather(*sent)
-        await done.kiq(run)
-        await broker.shutdown()
-
-    def send(run: str, items: int, work_ms: int) -> None:
-        asyncio.run(fan_in(run, items, work_ms))
-
-    return send
+def send(run: str, items: int, work_ms: int) -> None:
+    asyncio.run(fan_in(run, items, work_ms))

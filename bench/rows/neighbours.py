@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from bench.lanes import PEERS, WORK, Contender, Lane, Spent, interleaved, laned
-from bench.results import Aim, Entry, compared, rounded
+from bench.lanes import Contender, Lane, Tell, figures, measured
+from bench.paths import PEERS, WORK
+from bench.program import Given, Ready
+from bench.results import Aim, Entry, each_compared, rounded
+from triptych.ai.step import Snapshot
+from triptych.ai.steps.clusters.clusters import find_clusters
+from triptych.ai.steps.duplicates.candidates import find_candidates
 
 ROW = 9
 TITLE = "near-duplicates and clusters"
 FULL = {"count": 100_000, "rounds": 1}
 REDUCED = {"count": 1_000, "rounds": 1}
+RECALL_MIN = 0.99
 FASTER = Aim("< 1 at recall ≥ 0.99", most=1.0)
+EXACT = {"sklearn": ("scikit-learn, brute force", FASTER), "faiss": ("faiss, flat", FASTER)}
+CLUSTERED = {"hdbscan": ("faiss, flat, then HDBSCAN on its graph", Aim("< 1", most=1.0))}
 DIMENSION = 1280
 RANK = 64
 FAMILY = 250
@@ -25,6 +36,54 @@ COPIES = 0.1
 EDIT = 0.15
 NEAR = 0.8
 """Cosine from which a pair is a near-duplicate, as the embedder's edits are."""
+WARM_UP = 500
+"""Embeddings that are worked on before anything is measured."""
+
+
+def snapshot(vectors: np.ndarray) -> Snapshot:
+    """Return a snapshot that has these embeddings, and nothing else to tell its assets by."""
+    count = len(vectors)
+    random = np.random.default_rng(0)
+    numbers = np.zeros(count, np.int64)
+    return Snapshot(
+        brand="bench",
+        run_id=UUID(int=1),
+        keys=random.integers(0, 256, (count, 16), np.uint8),
+        urls=[""] * count,
+        sha256=random.integers(0, 256, (count, 32), np.uint8),
+        phash=numbers,
+        widths=numbers + 800,
+        heights=numbers + 600,
+        size_bytes=numbers + 1,
+        model="m",
+        embeddings=vectors,
+        embedded=np.arange(count),
+        sampled=False,
+        media_types=["image/jpeg"] * count,
+        colours=[()] * count,
+    )
+
+
+def pairs(vectors: np.ndarray) -> np.ndarray:
+    """Return the pairs that may be near-duplicates."""
+    count = len(vectors)
+    nothing, distinct = np.zeros(count, np.uint64), np.zeros(count, bool)
+    return find_candidates(vectors, np.arange(count), nothing, distinct, lambda _: None).pairs
+
+
+def labels(vectors: np.ndarray) -> np.ndarray:
+    """Return the cluster of each; -1 for noise."""
+    marks = find_clusters(snapshot(vectors)).marks["cluster"]
+    numbers: dict[Any, int] = {None: -1}
+    return np.array([numbers.setdefault(mark, len(numbers) - 1) for mark in marks])
+
+
+@contextmanager
+def triptych(arguments: Given) -> Iterator[Ready]:
+    vectors = np.load(arguments["vectors"])
+    find = {"pairs": pairs, "labels": labels}[arguments["what"]]
+    find(vectors[:WARM_UP])
+    yield Ready(lambda _: np.save(arguments["out"], find(vectors)))
 
 
 def write_vectors(count: int) -> tuple[str, np.ndarray]:
@@ -63,66 +122,50 @@ def recall(found: np.ndarray, exact: np.ndarray, vectors: np.ndarray) -> float:
     return float(known.mean()) if len(known) else 1.0
 
 
-def measure(size: dict[str, int], tell: Callable[[str], None]) -> list[Entry]:
-    count = size["count"]
-    path, family = write_vectors(count)
-    vectors = np.load(path)
-
-    def work(lane: Lane) -> Spent:
-        return lane.run()
-
-    def contender(name: str, module: str, what: str, **more: object) -> Contender:
-        out = str(WORK / f"found-{name.replace(' ', '-')}.npy")
-        return Contender(name, module, {"vectors": path, "what": what, "out": out}, **more)
-
-    peer = "bench.peers.neighbours_lane"
+def contenders(path: str) -> list[Contender]:
+    """Return ours and the peers; what each finds is in a file by its name."""
     # As `triptych worker` runs: one thread a call. Peers take all cores, as they do by themselves.
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    contenders = [
-        contender("pairs", "bench.ours.neighbours", "pairs", environment=alone),
-        contender("sklearn", peer, "sklearn", python=PEERS),
-        contender("faiss", peer, "faiss", python=PEERS),
-        contender("clusters", "bench.ours.neighbours", "labels", environment=alone),
-        contender("hdbscan", peer, "labels", python=PEERS),
+
+    def peer(name: str, what: str) -> Contender:
+        return Contender(name, "bench.peers.neighbours:peer", given(name, what), PEERS)
+
+    def ours(name: str, what: str) -> Contender:
+        arguments = given(name, what)
+        return Contender(name, "bench.rows.neighbours:triptych", arguments, environment=alone)
+
+    def given(name: str, what: str) -> dict[str, str]:
+        return {"vectors": path, "what": what, "out": str(WORK / f"found-{name}.npy")}
+
+    return [
+        ours("pairs", "pairs"),
+        *(peer(name, name) for name in EXACT),
+        ours("clusters", "labels"),
+        *(peer(name, "labels") for name in CLUSTERED),
     ]
-    spent: dict[str, list[Spent]] = interleaved(laned(contenders, work), size["rounds"], tell)
-    found = {each.name: np.load(each.arguments["out"]) for each in contenders}
-    seconds = {name: [each.wall_s for each in every] for name, every in spent.items()}
-    peak = {name: round(max(s.peak_bytes for s in every) / 1e6) for name, every in spent.items()}
-    cpu = {name: [round(s.cpu_s) for s in every] for name, every in spent.items()}
-    entries = [
-        compared(
-            ROW,
-            f"near-duplicate candidates of {count:,} × {DIMENSION}",
-            text,
-            "s",
-            seconds["pairs"],
-            seconds[name],
-            FASTER,
-            recall=rounded(recall(found["pairs"], found[name], vectors)),
-            peak_MB={each: peak[each] for each in ("pairs", name)},
-            cpu_s={each: cpu[each] for each in ("pairs", name)},
-        )
-        for name, text in (
-            ("sklearn", "scikit-learn, brute force"),
-            ("faiss", "faiss, flat"),
-        )
-    ]
-    for entry in entries:
-        entry["met"] = entry["met"] and entry["recall"] >= 0.99
-    families = {name: adjusted_rand_score(family, found[name]) for name in ("clusters", "hdbscan")}
-    entries.append(
-        compared(
-            ROW,
-            f"clusters of {count:,} × {DIMENSION}",
-            "faiss, flat, then HDBSCAN on its graph",
-            "s",
-            seconds["clusters"],
-            seconds["hdbscan"],
-            Aim("< 1", most=1.0),
-            agreement_with_the_families={k: rounded(v) for k, v in families.items()},
-            peak_MB={each: peak[each] for each in ("clusters", "hdbscan")},
-            cpu_s={each: cpu[each] for each in ("clusters", "hdbscan")},
-        )
+
+
+def measure(size: dict[str, int], tell: Tell) -> list[Entry]:
+    count = size["count"]
+    path, family = write_vectors(count)
+    every = contenders(path)
+    spent = measured(every, Lane.run, size["rounds"], tell)
+    found = {each.name: np.load(each.arguments["out"]) for each in every}
+    seconds = figures(spent, lambda s: s.wall_s)
+    told: dict[str, dict[str, Any]] = {
+        "peak_MB": {name: round(max(s.peak_bytes for s in of) / 1e6) for name, of in spent.items()},
+        "cpu_s": {**figures(spent, lambda s: round(s.cpu_s))},
+    }
+    exact = each_compared(
+        ROW, f"near-duplicate candidates of {count:,} × {DIMENSION}", "s", seconds, EXACT, **told
     )
-    return entries
+    for entry, name in zip(exact, EXACT, strict=True):
+        entry["recall"] = rounded(recall(found["pairs"], found[name], np.load(path)))
+        entry["met"] = entry["met"] and entry["recall"] >= RECALL_MIN
+    agreed = {
+        name: rounded(adjusted_rand_score(family, found[name])) for name in ("clusters", *CLUSTERED)
+    }
+    clusters = {name: seconds[name] for name in ("clusters", *CLUSTERED)}
+    work = f"clusters of {count:,} × {DIMENSION}"
+    told["agreement_with_the_families"] = agreed
+    return [*exact, *each_compared(ROW, work, "s", clusters, CLUSTERED, **told)]

@@ -13,6 +13,7 @@ from tests.support.api_server import HTML, SVG, Api, commit, fill, pictures, put
 from triptych.api import schemas
 from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
+from triptych.wiring.stores import Stores
 
 pytestmark = pytest.mark.integration
 
@@ -220,7 +221,9 @@ KINDS = [
 
 async def test_g9_active_content_is_never_shown_inline(api: Api) -> None:
     contents = {f"https://x.example/{n}": kind[:2] for n, kind in enumerate(KINDS)}
-    await put_objects(api.context.settings, {u: (b, "image/png") for u, (b, _) in contents.items()})
+    await put_objects(
+        api.services.settings, {u: (b, "image/png") for u, (b, _) in contents.items()}
+    )
     await commit(api.stores, "nike", contents)
     for url, (body, media_type, inline) in zip(contents, KINDS, strict=True):
         reply = await api.get(f"/assets/{asset_id('nike', item_key(url))}/content")
@@ -305,7 +308,7 @@ async def test_a_defect_answers_with_a_name_and_nothing_of_the_inside(
     async def broken(*_: object, **__: object) -> None:
         raise ValueError("s3cret of the inside")
 
-    monkeypatch.setattr(api.stores, "run", broken)
+    monkeypatch.setattr(api.stores.runs, "run", broken)
     reply = await api.get(f"/runs/{uuid4()}")
     assert (reply.status, reply.json["reason"]) == (500, "internal")
     assert b"s3cret" not in reply.body
@@ -320,7 +323,7 @@ async def test_a_database_that_is_away_is_a_503_and_the_server_still_lives(
     async def away(*_: object, **__: object) -> None:
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(api.context.stores, "check", away)
+    monkeypatch.setattr(Stores, "check", away)
     ready = await api.get("/readyz")
     assert (ready.status, ready.json["reason"]) == (503, "database-unavailable")
     assert (await api.get("/healthz")).status == 200

@@ -20,7 +20,7 @@ async def test_direct_content_comes_from_s3(migrated_dsn: str, tmp_path: Path, b
     ((url, (body, _)),) = contents.items()
     path = f"/assets/{asset_id('nike', item_key(url))}/content"
     async with serving(migrated_dsn, tmp_path, store_url=bucket) as api:
-        await put_objects(api.context.settings, contents)
+        await put_objects(api.services.settings, contents)
         await commit(api.stores, "nike", contents)
         through = await api.get(path)
         assert (through.status, through.body) == (200, body)
@@ -41,7 +41,7 @@ async def test_a_store_that_signs_nothing_answers_itself(migrated_dsn: str, tmp_
     contents = pictures(1)
     ((url, (body, _)),) = contents.items()
     async with serving(migrated_dsn, tmp_path) as api:
-        await put_objects(api.context.settings, contents)
+        await put_objects(api.services.settings, contents)
         await commit(api.stores, "nike", contents)
         reply = await api.get(f"/assets/{asset_id('nike', item_key(url))}/content?direct=true")
         assert (reply.status, reply.body) == (200, body)

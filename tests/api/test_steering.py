@@ -51,7 +51,7 @@ async def test_a_run_gets_the_policy_it_is_given_and_the_rest_from_the_settings(
     given = {**SOURCE, "policy": {"max_attempts": 2}}
     task = (await api.post("/brands/nike/runs", json=given)).json
     policy = (await api.get(f"/runs/{task['run']}")).json["policy"]
-    default = api.context.settings.policy
+    default = api.services.settings.policy
     assert policy == {
         "tolerated_failures": default.tolerated_failures,
         "max_attempts": 2,
@@ -112,8 +112,8 @@ async def test_a_server_killed_between_effect_and_answer_makes_no_second_run(
         return
 
     with monkeypatch.context() as patch:
-        patch.setattr(api.stores, "accept_task", killed)
-        patch.setattr(api.stores, "drop_claim", nothing)
+        patch.setattr(api.stores.tasks, "accept_task", killed)
+        patch.setattr(api.stores.tasks, "drop_claim", nothing)
         assert (await api.post("/brands/nike/runs", json=SOURCE, headers=key)).status == 500
     (run,) = await api.stores.runs.runs("nike", limit=10)
     await api.registry.cancel(run.id)

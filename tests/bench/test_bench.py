@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bench.results import Aim, Book, Entry, alone, compared
+from bench.lanes import Contender, LaneFailed, running
+from bench.program import Given, Ready
+from bench.results import Aim, Book, Entry, alone, compared, each_compared
+from bench.spending import STEP_S
 
-from bench import report, results
+from bench import lanes, report, results
 
 MACHINE = {"cores": 2, "machine": "x86_64", "load": 0.5}
 
@@ -22,6 +29,15 @@ def test_ratios_are_taken_round_by_round() -> None:
     found = compared(1, "w", "p", "u", [10, 40, 90], [10, 20, 100], Aim("≥ 1", least=1), note="n")
     assert (found["ours"], found["beside"], found["ratio"]) == (40, 20, 1)
     assert (found["spread"], found["met"], found["note"]) == ([0.9, 2], True, "n")
+
+
+def test_each_peer_is_compared_with_ours_and_told_what_is_of_the_two() -> None:
+    found = {"ours": [4.0], "one": [2.0], "other": [8.0]}
+    peers = {"one": ("first", Aim("≥ 1", least=1)), "other": ("second", Aim("≥ 1", least=1))}
+    first, second = each_compared(1, "w", "u", found, peers, wall={"ours": 1, "other": 2})
+    assert (first["against"], first["ratio"], first["met"]) == ("first", 2, True)
+    assert (second["against"], second["ratio"], second["met"]) == ("second", 0.5, False)
+    assert (first["wall"], second["wall"]) == ({"ours": 1}, {"ours": 1, "other": 2})
 
 
 @pytest.mark.parametrize(
@@ -91,6 +107,43 @@ def test_the_page_and_its_charts_are_written_from_the_results(tmp_path: Path) ->
     assert "old" not in text
     assert "| **2.50** (2.00–3.00) | ≥ 1.5 | met |" in text
     assert "| celery | never, twice |" in text
-    for name in ("ratios", "stages"):
-        root = ElementTree.parse(tmp_path / "images" / f"performance-{name}.svg").getroot()
-        assert root.tag.endswith("svg")
+    images = sorted((tmp_path / "images").iterdir())
+    assert [image.name for image in images] == ["performance-ratios.svg", "performance-stages.svg"]
+    assert all(ElementTree.parse(image).getroot().tag.endswith("svg") for image in images)
+    before = [image.read_bytes() for image in images]
+    report.write(page, tmp_path / "images", entries)
+    assert page.read_text() == text
+    assert [image.read_bytes() for image in images] == before
+
+
+def test_a_page_of_few_figures_has_no_empty_charts(tmp_path: Path) -> None:
+    report.write_charts(tmp_path, [alone(10, "up", "s", [3.0], Aim("≤ 5 s", most=5))])
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_ended_children_took_is_counted_and_what_a_program_tells_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "WORK", tmp_path)
+    contender = Contender("test", "tests.bench.test_bench:program", {"seconds": 0.2})
+    with running(contender) as lane:
+        assert lane.told == {"ready": True}
+        spent = lane.run(times=2)
+        assert spent.told == {"times": 2}
+        assert 0.4 - 3 * STEP_S < spent.cpu_s < 10
+        assert spent.peak_bytes > 0
+        with pytest.raises(LaneFailed, match="test ended"):
+            lane.run(times="many")
+
+
+@contextmanager
+def program(arguments: Given) -> Iterator[Ready]:
+    """Be a contender that has children burn so many CPU-seconds each."""
+    burn = f"import time\nwhile time.process_time() < {arguments['seconds']}: pass"
+
+    def work(order: Given) -> Given:
+        for _ in range(order["times"]):
+            subprocess.run([sys.executable, "-c", burn], check=True)
+        return order
+
+    yield Ready(work, {"ready": True})

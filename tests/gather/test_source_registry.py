@@ -14,7 +14,7 @@ from triptych.gather.source_type import SourceContext, SourceType
 from triptych.gather.sources.catalog import CATALOG
 from triptych.gather.sources.manifest import MANIFEST
 from triptych.settings.settings import Settings
-from triptych.wiring.components import installed_sources
+from triptych.wiring.installed_sources import installed_sources
 
 
 def install(folder: Path, name: str, entry_points: str, module: str = "") -> None:

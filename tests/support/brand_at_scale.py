@@ -23,7 +23,7 @@ import numpy.typing as npt
 from tests.support.snapshots import committed_run
 from triptych.ai.context import Context, Earlier, OtherBrand
 from triptych.ai.step import Snapshot, discover, load_snapshot
-from triptych.ai.step_results import Answer, take, together
+from triptych.ai.step_results import Answer, merge_results, run_step
 from triptych.model import Asset, Colour
 
 DIMENSION = 1_280
@@ -143,7 +143,7 @@ def run(count: int, *, again: bool) -> dict[str, Any]:
     answers = _pass(replace(snapshot, context=context), told, "")
     if again:
         results = {a.insight.kind: a.insight.result for a in answers if a.insight.result}
-        marks, _ = together(snapshot, answers)
+        marks, _ = merge_results(snapshot, answers)
         earlier = Earlier(snapshot.keys, marks.values, results)
         _pass(replace(snapshot, context=replace(context, earlier=earlier)), told, " again")
     told["peak_mb"] = round(peak_mb())
@@ -156,7 +156,7 @@ def _pass(snapshot: Snapshot, told: dict[str, Any], suffix: str) -> list[Answer]
     answers = []
     for step in discover():
         begun, of_cpu = time.monotonic(), time.process_time()
-        answer = take(step, snapshot)
+        answer = run_step(step, snapshot)
         answers.append(answer)
         name = step.name + suffix
         told["seconds"][name] = round(time.monotonic() - begun, 1)

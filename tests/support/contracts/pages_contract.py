@@ -257,7 +257,7 @@ class ApiContract:
         )
         claim = await stores.tasks.claim_task(asks(key=None), **KEPT)
         audit = Audit("a", "export", "brand:nike")
-        what = {"run_id": None, "result": {"format": "csv"}, "audit": audit, "owe_work": True}
+        what = {"run_id": None, "result": {"format": "csv"}, "audit": audit, "enqueue_work": True}
         for _ in range(2):
             await stores.tasks.accept_task(claim.task_id, state=TaskState.ACCEPTED, **what)
         (outbox_pending,) = await stores.runs.outbox_pending(run_id=None, older_s=0, limit=9)

@@ -7,26 +7,27 @@ each, is not counted: starting is excluded for everyone.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 from img2dataset import distributor, download, logger
 
-from bench.track import Track
+from bench.program import Given, Ready
 
 THREADS = 256
 """Its default."""
 
 
-def main() -> None:
-    track = Track()
+@contextmanager
+def img2dataset(arguments: Given) -> Iterator[Ready]:
     distributor.get_context = lambda _: get_context("fork")
     logger.LoggerProcess._Popen = staticmethod(ForkProcess._Popen)
-    arguments = track.arguments
-    track.say(restarts=True)
-    while (order := track.order()) is not None:
-        folder = Path(arguments["folder"]) / "dataset"
+    folder = Path(arguments["folder"]) / "dataset"
+
+    def work(order: Given) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         download(
             url_list=order["list"],
@@ -42,11 +43,6 @@ def main() -> None:
             **arguments["options"],
         )
         kept = len(list(folder.rglob("*.jpg")))
-        if kept != order["urls"]:
-            message = f"{kept} of {order['urls']} images were kept"
-            raise SystemExit(message)
-        track.say()
+        assert kept == order["urls"], f"{kept} of {order['urls']} images were kept"
 
-
-if __name__ == "__main__":
-    main()
+    yield Ready(work, {"restarts": True})

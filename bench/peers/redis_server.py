@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 
-from aws_local.emulator import HOST
+from aws_local.emulator import free_port
 from scripts.debian import unpacked
 
-from bench.lanes import WORK
+from bench.paths import WORK
+from bench.program import HOST, until_listening
 
 UNPACKED = WORK / "redis"
 PACKAGES = ("redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
 """The server's program is in the package of the tools."""
+# What its makers advise for data that must outlive a crash: at most a second is lost.
+OPTIONS = ("--bind", HOST, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
 
 
 def find_redis() -> tuple[str, dict[str, str]]:
@@ -31,16 +36,12 @@ def find_redis() -> tuple[str, dict[str, str]]:
     return str(server), {"LD_LIBRARY_PATH": libraries}
 
 
-def redis_command(port: int) -> tuple[list[str], dict[str, str]]:
-    """Return how to start a Redis that keeps what it is told, as one for queues is to be run."""
+def start_redis(folder: str) -> str:
+    """Start a Redis below this process that keeps what it is told; return its URL."""
     program, environment = find_redis()
-    options = {
-        "bind": HOST,
-        "port": str(port),
-        # What its makers advise for data that must outlive a crash: at most a second is lost.
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "save": "",
-    }
-    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return [program, *arguments], environment
+    port = free_port()
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--dir", folder, *OPTIONS], env={**os.environ, **environment}
+    )
+    until_listening(port, lambda: process.poll() is None)
+    return f"redis://{HOST}:{port}"
