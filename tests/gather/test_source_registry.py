@@ -74,7 +74,7 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
         "other": "plug_other:THING is of int, not a SourceType.",
         "raises": "ZeroDivisionError",
         "exits": "SystemExit",
-        "named": "plug_named:THING has the scheme 'x'.",
+        "named": "plug_named:THING is called 'x', not 'named'.",
         "bad": "ValueError: 'B a' is no scheme",
     }
     for name, reason in reasons.items():
@@ -85,7 +85,7 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
         with pytest.raises(SourceRefused, match="cannot be used"):
             opened(sources, f"{name}:x")
     (theft,) = (why for name, why in sources.broken.items() if name not in reasons)
-    assert theft.startswith("There is another source 'catalog'")
+    assert theft.startswith("There is another 'catalog'")
     sources.check("catalog:https://a.example/list", local=False)
 
 

@@ -10,12 +10,13 @@ from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing_extensions import TypeAliasType
 
 from triptych.errors import InvalidBrand
 from triptych.gather.source_registry import source_schemes
 from triptych.messages import BRAND_MAX_CHARS, QUEUES, URL_MAX_CHARS, check_brand
 from triptych.model import Reason, RunState
-from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.export_registry import export_formats
 from triptych.webhooks.webhook_store import Event
 
 PAGE_DEFAULT = 50
@@ -79,6 +80,20 @@ SourceText = Annotated[
     Field(max_length=URL_MAX_CHARS, json_schema_extra={"pattern": SOURCE_PATTERN}),
     AfterValidator(_storable),
 ]
+
+
+ExportFormat = TypeAliasType(
+    "ExportFormat",
+    Annotated[
+        str,
+        Field(
+            title="ExportFormat",
+            description="In which form a snapshot is exported.",
+            # For the description alone: `ExportRegistry.find` checks, and names the remedy.
+            json_schema_extra={"enum": list(export_formats())},
+        ),
+    ],
+)
 
 
 class Given(BaseModel):
@@ -264,10 +279,7 @@ class ExportGiven(Given):
 
     format: Annotated[
         ExportFormat,
-        Field(
-            strict=False,
-            description="`parquet` with embeddings, `csv` without, `webdataset` with the bytes.",
-        ),
+        Field(description="One that is installed; `GET /export-formats` says what each holds."),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from triptych.errors import BadInput, SourceRefused
 from triptych.gather.source import Source
 from triptych.gather.source_type import SourceContext, SourceType
-from triptych.runtime.plug_ins import PlugIn, load_plug_ins, plug_in_names
+from triptych.runtime.plug_ins import load_named, plug_in_names
 
 if TYPE_CHECKING:
     from triptych.fetch.transport import TransportPool
@@ -38,22 +38,10 @@ class SourceRegistry:
     def discover(cls) -> SourceRegistry:
         """Return the installed sources: the entry points of the group ``triptych.sources``.
 
-        Never raises for a plug-in: one that cannot be imported, is no `SourceType`, has another
-        scheme than its entry point's name or takes another's is broken.
+        Never raises for a plug-in; see `load_named` for what makes one broken.
         """
-        types: dict[str, SourceType] = {}
-        broken: list[tuple[PlugIn[SourceType], str]] = []
-        for plug_in in load_plug_ins(ENTRY_POINT_GROUP, SourceType):
-            found = plug_in.found
-            if isinstance(found, Exception):
-                broken.append((plug_in, str(found)))
-            elif found.scheme != plug_in.name:
-                broken.append((plug_in, f"{plug_in.value} has the scheme {found.scheme!r}."))
-            elif found.scheme in types:
-                broken.append((plug_in, f"There is another source {found.scheme!r}."))
-            else:
-                types[found.scheme] = found
-        return cls(types.values(), {_label(plug_in, types): why for plug_in, why in broken})
+        types, broken = load_named(ENTRY_POINT_GROUP, SourceType, lambda one: one.scheme)
+        return cls(types.values(), broken)
 
     @property
     def types(self) -> Sequence[SourceType]:
@@ -120,11 +108,6 @@ class SourceRegistry:
         if scheme in self._broken:
             return f"The source {scheme!r} cannot be used: {self._broken[scheme]}", remedy
         return f"It names no source: the schemes are {', '.join(sorted(self._types))}.", remedy
-
-
-def _label(plug_in: PlugIn[SourceType], types: Mapping[str, SourceType]) -> str:
-    """Return the name of a broken plug-in; with its module where another has the name too."""
-    return f"{plug_in.name} ({plug_in.value})" if plug_in.name in types else plug_in.name
 
 
 def _check_place(known: SourceType, place: str) -> None:

@@ -24,6 +24,7 @@ from triptych.live.live_app import LiveApp, open_live_app
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails
@@ -167,6 +168,7 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
             thumbnails=thumbnails,
             search=search,
             sources=SourceRegistry.discover(),
+            exports=ExportRegistry.discover(),
         )
         yield create_app(api, live)
 

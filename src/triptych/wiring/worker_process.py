@@ -23,6 +23,7 @@ from triptych.gather.source import Source
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
 from triptych.wiring.installed_sources import installed_sources
 from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
@@ -83,6 +84,7 @@ async def open_phase_handlers(
                     stores.snapshots,
                     stores.retention,
                     await open_objects(settings),
+                    ExportRegistry.discover(),
                 )
                 handle = route_ai_queue(ai.handle, tasks.do)
                 handlers.append(PhaseHandler(phase, handle, settings.ai_concurrency))

@@ -20,6 +20,7 @@ from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
 from triptych.settings.settings import Settings
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -71,6 +72,7 @@ class ApiContext:
     search: SearchService
     sources: SourceRegistry
     """The kinds of sources that requests may name."""
+    exports: ExportRegistry
 
 
 async def _context(request: Request) -> ApiContext:
