@@ -18,6 +18,7 @@ from triptych.ai.vocabulary import read_vocabulary
 from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
+from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.gather.source import Source
 from triptych.media.decoders import Decoders
@@ -207,6 +208,18 @@ def _budget(settings: Settings) -> BodyBudget:
     )
 
 
+def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
+    return Fetcher(
+        transports,
+        _budget(settings),
+        HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
+        deadline_s=settings.fetch_deadline_s,
+        max_redirects=settings.fetch_max_redirects,
+        robots=settings.robots,
+        opt_outs=settings.opt_outs,
+    )
+
+
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = services.settings
     cores = available_cores()
@@ -217,15 +230,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
     transports = open_transports(settings, settings.acquire_concurrency)
     stack.push_async_callback(transports.close)
-    fetcher = Fetcher(
-        transports,
-        _budget(settings),
-        HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
-        deadline_s=settings.fetch_deadline_s,
-        max_redirects=settings.fetch_max_redirects,
-        robots=settings.robots,
-        opt_outs=settings.opt_outs,
-    )
+    fetcher = _fetcher(settings, transports)
     store = await open_objects(settings)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(services.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
