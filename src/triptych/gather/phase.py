@@ -97,7 +97,7 @@ class Gather:
         if spec is None:
             raise SourceRefused(
                 f"Brand {run.brand!r} has no source.",
-                remedy="Name one: --source catalog:https://… or manifest:PATH, or TRIPTYCH_SOURCE.",
+                remedy="Name one with --source, or in TRIPTYCH_SOURCE.",
             )
         return self._open_source(spec)
 

@@ -25,7 +25,7 @@ from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
 from triptych.gather.source import Page, Row
-from triptych.gather.sources import open_source
+from triptych.gather.source_registry import SourceRegistry
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +43,9 @@ async def opened_ways() -> AsyncIterator[TransportPool]:
 
 async def _pages(place: str, brand: str, cursor: str | None, rows: int) -> list[Page]:
     async with opened_ways() as transports, asyncio.timeout(PATIENCE_S):
-        source = open_source(f"manifest:{place}", transports=transports, token=None, page_rows=rows)
+        source = SourceRegistry.discover().open(
+            f"manifest:{place}", transports=transports, token=None, page_rows=rows
+        )
         return [page async for page in source.pages(brand, cursor)]
 
 
@@ -238,7 +240,7 @@ def test_g8_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> Non
         path = tmp_path / f"{count}-{name}"
         WRITERS[name](path, [{"url": f"https://x/{n}", "note": "x" * 50} for n in range(count)])
         async with opened_ways() as transports:
-            source = open_source(
+            source = SourceRegistry.discover().open(
                 f"manifest:{path}", transports=transports, token=None, page_rows=1000
             )
             tracemalloc.start()
