@@ -135,9 +135,10 @@ def undocumented(root: Path) -> list[str]:
         if not ast.get_docstring(tree):
             found.append(module)
         for node in tree.body:
-            public = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            if public and not node.name.startswith("_") and not ast.get_docstring(node):  # type: ignore[union-attr,arg-type]
-                found.append(f"{module}.{node.name}")  # type: ignore[union-attr]
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if not node.name.startswith("_") and not ast.get_docstring(node):
+                found.append(f"{module}.{node.name}")
     return found
 
 

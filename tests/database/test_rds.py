@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -145,9 +145,11 @@ class Watched(Database):
 
     asked = 0
 
-    def connection(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         self.asked += 1
-        return super().connection()
+        async with super().connection() as connection:
+            yield connection
 
 
 @pytest.fixture

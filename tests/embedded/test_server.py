@@ -207,8 +207,8 @@ async def test_a_recorded_pid_that_is_somebody_elses_now_is_left_alone(data: Pat
         await ask(server.dsn, "SELECT 1")
     cluster = data / "postgres"
     account = cluster.stat()
-    user = {"user": account.st_uid, "group": account.st_gid} if os.geteuid() == 0 else {}
-    with subprocess.Popen(["sleep", "600"], cwd="/", **user) as stranger:
+    user, group = (account.st_uid, account.st_gid) if os.geteuid() == 0 else (None, None)
+    with subprocess.Popen(["sleep", "600"], cwd="/", user=user, group=group) as stranger:
         try:
             pidfile = cluster / "postmaster.pid"
             pidfile.write_text(f"{stranger.pid}\n{cluster}\n1700000000\n5432\n/tmp\n\n1 1\nready\n")

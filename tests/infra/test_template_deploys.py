@@ -10,7 +10,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from aws_local.emulator import REGION, ROOT, Emulator
+from aws_local.emulator import REGION, Emulator
+from aws_local.guard import ROOT
 from aws_local.template import STRIPPED, strip
 
 from triptych.messages import QUEUES, URL_QUEUE, Message, dead_letter_queue

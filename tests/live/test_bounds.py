@@ -17,7 +17,7 @@ from tests.support.live_server import PATIENCE_S, client, open_live_server
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, Limits
 from triptych.live.websocket_server import WRITE_BUFFER_BYTES, BoundedWebSocket
 
-BAD_FRAMES = {
+BAD_FRAMES: dict[str, str | bytes] = {
     "no JSON": "{",
     "no object": "[1, 2]",
     "null": "null",

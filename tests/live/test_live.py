@@ -27,7 +27,8 @@ async def test_g7_a_subscriber_has_the_present_state_then_newer_ones_to_the_last
         items = await server.expect(run.id, 10)
         await server.settle(run.id, items)
         await server.finish(run.id)
-        versions, seqs, states = [first["version"]], [], [first["state"]]
+        versions, states = [first["version"]], [first["state"]]
+        seqs: list[int] = []
         while not (states[-1]["over"] and len(seqs) >= states[-1]["seq"]):
             frame = await one.hear()
             if frame["type"] == "state":

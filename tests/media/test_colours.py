@@ -62,5 +62,7 @@ def test_a_single_visible_pixel_decides() -> None:
 def test_oklab_gives_the_published_figures() -> None:
     # Ottosson, "A perceptual color space for image processing", 2020; white and sRGB's primaries.
     found = oklab(np.array([[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]))
-    expected = [[1, 0, 0], [0.628, 0.225, 0.126], [0.866, -0.234, 0.179], [0.452, -0.032, -0.312]]
+    expected = np.array(
+        [[1, 0, 0], [0.628, 0.225, 0.126], [0.866, -0.234, 0.179], [0.452, -0.032, -0.312]]
+    )
     np.testing.assert_allclose(found, expected, atol=1e-3)

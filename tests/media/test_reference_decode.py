@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,11 +82,11 @@ def heic() -> Image.Image:
     return Image.fromarray(np.asarray(file[0]))
 
 
-def written(kind: str, width: int = WIDTH, height: int = HEIGHT, **options: object) -> Case:
+def written(kind: str, width: int = WIDTH, height: int = HEIGHT, **options: Any) -> Case:
     return encode(photo(width, height), kind, **options), None
 
 
-def lossless(kind: str, **options: object) -> Case:
+def lossless(kind: str, **options: Any) -> Case:
     return written(kind, **options)[0], photo(WIDTH, HEIGHT)
 
 

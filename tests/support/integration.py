@@ -44,7 +44,8 @@ sys.addaudithook(_audit)
 @contextmanager
 def no_services() -> Iterator[None]:
     """Raise `AssertionError` at the end if a process was started or a socket opened."""
-    _recordings.append(recorded := [])
+    recorded: list[str] = []
+    _recordings.append(recorded)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -254,7 +255,7 @@ async def test_strangers_write_the_three_bodies_and_nothing_else(
 async def test_g4_invalid_messages_are_dead_letters_with_their_reason(
     site: Site, tmp_path: Path
 ) -> None:
-    bad = {
+    bad: dict[str, dict[str, Any]] = {
         GATHER_QUEUE: {"brand": "a/b"},
         URL_QUEUE: {"brand": "nike", "url": 7, "metadata": {}},
         AI_QUEUE: {"brand": "nike", "extra": True},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 from aws_local.emulator import REGION, Emulator
@@ -94,7 +94,7 @@ class TestSqs(QueueContract):
         }
         body = '{"brand": "nike"}'
         await raw.call("send_message", QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
-        found = {}
+        found: dict[str, Mapping[str, str]] = {}
         while len(found) < 2:
             deliveries = await take(queue, wait_s=PATIENCE_S)
             assert deliveries

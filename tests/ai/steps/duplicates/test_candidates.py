@@ -56,17 +56,19 @@ def test_the_nearest_of_each_are_candidates_whatever_the_blocks(
     bits[~structured] = bits[:, ~structured] = 64
     wanted = set()
     for row in range(count):
-        others = [o for o in range(count) if o != row and bits[row, o] <= 10]
-        for other in sorted(others, key=lambda o, row=row: (bits[row, o], o))[:nearest]:
+        distances = bits[row].tolist()
+        others = [o for o in range(count) if o != row and distances[o] <= 10]
+        for _, other in sorted((distances[o], o) for o in others)[:nearest]:
             wanted.add((min(row, other), max(row, other)))
     pairs = [(int(first), int(second)) for first, second in found.pairs]
     assert wanted <= set(pairs)
     assert len(set(pairs)) == len(pairs)
     assert all(first < second for first, second in pairs)
     exact = vectors.astype(np.float32) @ vectors.astype(np.float32).T
-    for row in np.flatnonzero(vector_of >= 0):
-        others = [o for o in np.flatnonzero(vector_of >= 0) if o != row and exact[row, o] > 0.51]
-        others.sort(key=lambda o, row=row: -exact[row, o])
+    embedded = np.flatnonzero(vector_of >= 0).tolist()
+    for row in embedded:
+        others = [o for o in embedded if o != row and exact[row, o] > 0.51]
+        others = [o for _, o in sorted((-exact[row, o], o) for o in others)]
         # Ties within rounding may fall either way; what is clearly among the nearest may not.
         bound = exact[row, others[nearest]] if len(others) > nearest else 0.51
         for other in others[:nearest]:
