@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.support.live_server import PATIENCE_S, client, open_live_server
+from tests.support.waiting import until_true
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, Limits
 from triptych.live.websocket_server import WRITE_BUFFER_BYTES, BoundedWebSocket
 
@@ -184,9 +185,7 @@ async def test_g8_who_does_not_read_is_closed_and_delays_nobody(migrated_dsn: st
                     heard += 1
             last = await server.stores.runs.cancel(run.id)
             assert (await one.until("state", final=True))["version"] == last.version
-        async with asyncio.timeout(PATIENCE_S):
-            while server.app.hub.counters.clients:
-                await asyncio.sleep(0.05)
+        await until_true(lambda: not server.app.hub.counters.clients)
         slow.close()
 
 
