@@ -92,7 +92,7 @@ async def test_assets_are_filtered_by_type_text_and_colour(api: Api) -> None:
     assert len(await walk(api, f"/brands/nike/assets?colour={colour}&within=765", 3)) == 6
 
 
-async def test_a_filter_that_lets_little_through_ends_pages_early_and_loses_nothing(
+async def test_a_narrow_filter_ends_pages_early_and_loses_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triptych.snapshots.postgres.postgres_snapshots.ASSETS_SCAN", 10)

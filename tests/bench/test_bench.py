@@ -125,7 +125,7 @@ def test_a_page_of_few_figures_has_no_empty_charts(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_what_ended_children_took_is_counted_and_what_a_program_tells_is_heard(
+def test_cpu_of_ended_children_is_counted_and_reports_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lanes, "WORK", tmp_path)

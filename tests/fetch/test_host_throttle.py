@@ -50,7 +50,7 @@ async def broken(hosts: HostThrottle, reason: Reason = Reason.TIMEOUT) -> None:
         raise TransientItemError(reason)
 
 
-async def test_turns_at_a_time_grow_with_what_ends_well_and_are_halved_by_what_breaks() -> None:
+async def test_slots_grow_with_success_and_halve_with_failure() -> None:
     hosts = HostThrottle(concurrency=8, rate_per_s=None)
     assert free_turns(hosts, "a") == START
     for _ in range(10):

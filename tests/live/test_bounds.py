@@ -39,7 +39,7 @@ BAD_FRAMES: dict[str, str | bytes] = {
 }
 
 
-async def test_g9_a_wrong_frame_is_answered_with_an_error_and_the_stream_goes_on(
+async def test_g9_an_invalid_frame_gets_an_error_and_the_stream_goes_on(
     migrated_dsn: str,
 ) -> None:
     async with open_live_server(migrated_dsn) as server, client(server) as one:

@@ -151,7 +151,7 @@ async def rounds(stores: Stores, run_id: UUID, crowd: Crowd) -> list[float]:
 
 
 @pytest.mark.prove
-async def test_g8_a_thousand_readers_are_not_held_up_by_a_hundred_who_do_not_read(
+async def test_g8_a_hundred_slow_readers_do_not_delay_a_thousand(
     migrated_dsn: str, tmp_path: Path
 ) -> None:
     database = Database(migrated_dsn)

@@ -15,7 +15,7 @@ from triptych.presence.presence_store import WorkerState
 CHANGES = 40
 
 
-async def test_g7_a_subscriber_has_the_present_state_then_newer_ones_to_the_last(
+async def test_g7_a_subscriber_gets_every_newer_state_to_the_last(
     migrated_dsn: str,
 ) -> None:
     async with open_live_server(migrated_dsn) as server, client(server) as one:

@@ -33,7 +33,7 @@ def test_what_is_transparent_has_none() -> None:
     assert [(colour.rgb, colour.share) for colour in dominant(logo)] == [(0x0A141E, 1.0)]
 
 
-def test_there_are_never_more_than_a_few_and_their_shares_are_at_most_the_whole() -> None:
+def test_colours_are_few_and_their_shares_add_up_to_at_most_one() -> None:
     noise = np.random.default_rng(5).integers(0, 256, (200, 300, 3), np.uint8)
     found = dominant(Image.fromarray(noise))
     assert 0 < len(found) <= COLOURS_MAX

@@ -83,7 +83,7 @@ async def test_pictures_are_stored_as_they_are_where_nothing_is_decoded(
             assert asset.phash is not None
 
 
-async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
+async def test_a_worker_indexes_committed_assets_for_search_across_brands(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 6)

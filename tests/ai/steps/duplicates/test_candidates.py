@@ -133,7 +133,7 @@ def test_a_part_is_found_in_its_whole_either_way_round() -> None:
     assert agreement(first, view(small(scene(1)), 480, 480)).detail < 0.2
 
 
-def test_what_is_laid_over_costs_its_blocks_only_and_other_colours_are_seen() -> None:
+def test_an_overlay_lowers_the_agreement_by_its_area() -> None:
     whole = scene()
     covered = whole.copy()
     covered[180:300] = 0
@@ -188,7 +188,7 @@ def test_the_best_copy_is_large_unframed_coloured_and_least_compressed() -> None
     assert alone.why.startswith("the largest: 1500 × ")
 
 
-def test_each_asset_is_looked_at_once_and_what_cannot_be_had_stays_away() -> None:
+def test_each_asset_is_read_once_and_a_missing_one_is_left_out() -> None:
     looked = []
 
     def look(row: int, side: int) -> Pixels | None:
