@@ -11,8 +11,6 @@ import pytest
 from triptych.errors import SettingsError, StoreUnavailable
 from triptych.objects import ObjectStore, object_key, open_store, presentation
 
-pytestmark = pytest.mark.integration
-
 BODY = b"content"
 SHA256 = hashlib.sha256(BODY).digest()
 

@@ -18,8 +18,6 @@ from triptych.model import AiState, Run
 from triptych.queues.pgmq import PgmqQueue
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 120.0
 STEPS = [step.name for step in discover()]
 

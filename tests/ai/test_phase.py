@@ -362,6 +362,7 @@ print("stopped")
 """
 
 
+@pytest.mark.integration
 def test_a_hanging_step_keeps_no_process_alive() -> None:
     done = subprocess.run(
         [sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=60, check=False

@@ -21,8 +21,6 @@ from triptych.messages import AI_QUEUE, Delivery, Headers
 from triptych.model import AiState, Run
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 30.0
 
 

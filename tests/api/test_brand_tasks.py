@@ -26,8 +26,6 @@ from triptych.api import schemas
 from triptych.messages import AI_QUEUE, Headers, Message, dead_letter_queue
 from triptych.model import RunState
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 60.0
 
 

@@ -11,8 +11,6 @@ import pytest
 from tests.support.api_server import HOST, Api, serving
 from triptych.api import dashboard
 
-pytestmark = pytest.mark.integration
-
 SCRIPT = "console.log(1)" * 100
 
 

@@ -28,8 +28,6 @@ from triptych.gather.urls import item_key
 from triptych.messages import check_brand
 from triptych.snapshots.asset_ids import asset_id
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 60.0
 EXAMPLES = 12
 """Generated requests for each operation, beside the described examples and the edges."""

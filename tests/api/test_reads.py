@@ -15,8 +15,6 @@ from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring.stores import Stores
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:

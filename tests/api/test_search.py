@@ -25,8 +25,6 @@ from triptych.snapshots import search_service as room_module
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring.models import open_embedder
 
-pytestmark = pytest.mark.integration
-
 COLOURS = ["red", "green", "blue", "white"]
 
 

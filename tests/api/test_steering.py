@@ -15,8 +15,6 @@ from triptych.api.http import idempotency
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE
 from triptych.model import AiState
 
-pytestmark = pytest.mark.integration
-
 SOURCE = {"source": "manifest:https://x.example/list.csv"}
 
 

@@ -28,8 +28,6 @@ from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, migrate_database
 
-pytestmark = pytest.mark.integration
-
 PREFIX = "lambda-"
 TIMEOUT_S = 60.0
 PATIENCE_S = 90.0

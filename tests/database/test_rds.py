@@ -27,8 +27,6 @@ from triptych.settings.settings import Settings
 from triptych.wiring.services import connect
 from triptych.wiring.stores import postgres_stores
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 def authority(tmp_path: Path) -> tuple[Path, Path]:

@@ -25,8 +25,6 @@ from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 
-pytestmark = pytest.mark.integration
-
 PROCESSES = 3
 PATIENCE_S = 120.0
 CONVERT = """
@@ -41,6 +39,7 @@ def _convert(folder: str) -> None:
     bundled_model(Path(folder))
 
 
+@pytest.mark.integration
 def test_several_processes_at_once_leave_one_valid_file(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_convert, args=(str(tmp_path),)) for _ in range(PROCESSES)]
@@ -53,6 +52,7 @@ def test_several_processes_at_once_leave_one_valid_file(tmp_path: Path) -> None:
     assert OnnxEmbedder(tmp_path / FILE, threads=1).dimension == 1280
 
 
+@pytest.mark.integration
 def test_conversion_does_not_depend_on_hash_seeds(tmp_path: Path) -> None:
     """Dictionaries and sets may come in another order in another process; the bytes may not."""
     digests = set()

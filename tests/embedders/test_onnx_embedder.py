@@ -18,8 +18,6 @@ from triptych.embedders.onnx_embedder import IMAGENET_MEAN, IMAGENET_STD, OnnxEm
 from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> OnnxEmbedder:

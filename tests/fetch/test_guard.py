@@ -212,6 +212,7 @@ async def test_closing_closes_the_resolver_behind() -> None:
     assert inner.closed
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "host", ["localhost", "2130706433", "0x7f000001", "017700000001", "0x7f.1", "0177.0.0.1"]
 )

@@ -17,8 +17,6 @@ from tests.support.live_server import PATIENCE_S, client, open_live_server
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, Limits
 from triptych.live.websocket_server import WRITE_BUFFER_BYTES, BoundedWebSocket
 
-pytestmark = pytest.mark.integration
-
 BAD_FRAMES = {
     "no JSON": "{",
     "no object": "[1, 2]",

@@ -25,8 +25,6 @@ from triptych.live.states import run_of_state
 from triptych.model import Item, NewItem, Policy, RunKind
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 URLS = 5_000
 PAGE = 50
 FLUSH = 50

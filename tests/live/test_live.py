@@ -6,15 +6,11 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import pytest
-
 from tests.support.live_server import PATIENCE_S, client, open_live_server
 from triptych.dead_letters.dead_letter_store import DeadLetter
 from triptych.live.limits import RUN_EVERY_S
 from triptych.live.states import run_of_state
 from triptych.presence.presence_store import WorkerState
-
-pytestmark = pytest.mark.integration
 
 CHANGES = 40
 

@@ -22,8 +22,6 @@ from triptych.embedders.bundled import bundled_model
 from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.media.decode import decode
 
-pytestmark = pytest.mark.integration
-
 MEAN_MAX = 0.5
 """Levels of 255 by which samples may differ, on the mean: resampling in two steps."""
 MEAN_MAX_DRAWN = 1.0

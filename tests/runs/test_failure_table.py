@@ -24,8 +24,6 @@ from triptych.model import AiState, Insight, Reason, Run, RunState
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.workers.dead_letter_consumer import DeadLetterConsumer
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 async def harness(migrated_dsn: str) -> AsyncIterator[RegistryHarness]:

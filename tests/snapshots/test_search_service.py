@@ -35,8 +35,6 @@ from triptych.wiring.models import open_embedder
 from triptych.wiring.stores import Stores, postgres_stores
 from triptych.wiring.web_server import open_search
 
-pytestmark = pytest.mark.integration
-
 COLOURS = ["red", "green", "blue", "white"]
 
 

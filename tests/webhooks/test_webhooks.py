@@ -27,8 +27,6 @@ from triptych.wiring.stores import Stores, postgres_stores
 from triptych.workers import webhook_notifier as room
 from triptych.workers.webhook_notifier import Notifier
 
-pytestmark = pytest.mark.integration
-
 SECRET = b"0123456789abcdef0123456789abcdef"
 LOOPBACK = ip_network("127.0.0.0/8")
 

@@ -20,8 +20,6 @@ from tests.support.worker_processes import (
     open_workers_harness,
 )
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 300.0
 QUIET_S = 0.3
 KILL_EVERY_S = (0.3, 2.0)

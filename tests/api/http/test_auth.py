@@ -24,8 +24,6 @@ from triptych.errors import SettingsError, TriptychError
 from triptych.wiring.services import connect
 from triptych.wiring.web_server import open_authenticator, open_web
 
-pytestmark = pytest.mark.integration
-
 SIGNER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/t/1"
 ISSUER = "https://idp.example"
 CLIENT = "client-1"

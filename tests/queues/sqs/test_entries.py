@@ -26,8 +26,6 @@ from triptych.queues.sqs.entries import (
     group_id,
 )
 
-pytestmark = pytest.mark.integration
-
 ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 """SendMessage, AWS' API reference."""
 SCALARS = st.characters(exclude_categories=["Cs"])

@@ -27,8 +27,6 @@ from triptych.queues.sqs.create import create_queues
 from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.queues.sqs.sqs_queue import SqsQueue
 
-pytestmark = pytest.mark.integration
-
 numbers = itertools.count(1)
 
 
