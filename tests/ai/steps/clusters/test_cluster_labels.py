@@ -13,7 +13,7 @@ import pytest
 from tests.support.snapshots import digests, snapshot_of, unit
 from triptych.ai.context import ALONE, Context, Earlier, StepResult
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.clusters.cluster_labels import file_words, label_all
+from triptych.ai.steps.clusters.cluster_names import file_words, label_all
 from triptych.ai.steps.clusters.clusters import find_clusters
 from triptych.ai.vocabulary import Tag, Vocabulary
 from triptych.errors import ModelError
