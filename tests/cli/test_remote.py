@@ -22,8 +22,6 @@ from triptych.errors import (
 )
 from triptych.model import AiState, RunState
 
-pytestmark = pytest.mark.integration
-
 PICTURES = 30
 
 

@@ -12,6 +12,7 @@ import typer
 
 from triptych.cli.invocation import Invocation, command
 from triptych.cli.options import BrandArgument
+from triptych.snapshots.exports.export_registry import export_formats
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
@@ -49,13 +50,14 @@ async def export(
     call: Invocation,
     brand: BrandArgument,
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")] = Path(),
-    kind: Annotated[str, typer.Option("--format", help="parquet, csv or webdataset.")] = "parquet",
+    kind: Annotated[
+        str, typer.Option("--format", help=f"One of {', '.join(export_formats())}.")
+    ] = "parquet",
 ) -> None:
     """Write a brand's snapshot into files: a table with embeddings, or shards with the bytes."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
 
-    _check_format(kind)
     async with call.open_client(stand_in=True) as client:
         task = await client.export(brand, kind)
         files = await _fetch_files(client, task["id"], task["result"]["files"], to)
@@ -66,18 +68,6 @@ async def export(
     for file in files:
         console.print(str(file), soft_wrap=True)
     console.print(f"{count:,} assets", style="dim")
-
-
-def _check_format(kind: str) -> None:
-    from triptych.errors import BadInput
-    from triptych.snapshots.exports.formats import ExportFormat
-
-    if kind not in list(ExportFormat):
-        raise BadInput(
-            f"There is no format {kind!r}.",
-            field="--format",
-            remedy=f"Name one of: {', '.join(ExportFormat)}.",
-        )
 
 
 async def _fetch_files(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from triptych.gather.source_registry import source_schemes
+
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of everything embedded [./.triptych].")
 ]
@@ -20,7 +22,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show traces and every log line.")]
 SourceOption = Annotated[
     str | None,
-    typer.Option("--source", help="catalog:https://… or manifest:PATH_OR_URL."),
+    typer.Option(
+        "--source",
+        # Of the installed sources by their names alone: importing them takes long for a `--help`.
+        help=f"Where URLs come from: {' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
+    ),
 ]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Follow it to its end.")]
 WithParentOption = Annotated[
