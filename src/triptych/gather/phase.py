@@ -8,8 +8,8 @@ import orjson
 import structlog
 
 from triptych.errors import InvalidUrl, RunEnded, RunNotFound, SourceRefused
+from triptych.gather.snapshot_source import SnapshotSource
 from triptych.gather.source import Page, Row, Source
-from triptych.gather.sources.snapshot import SnapshotSource
 from triptych.gather.urls import item_key, normalise
 from triptych.messages import (
     METADATA_MAX_BYTES,

@@ -89,7 +89,7 @@ class SourceRegistry:
             SourceRefused: it names none, or what stands after the scheme is no place of it.
         """
         # Imported where a source is opened: whoever only checks one needs no HTTP client.
-        from triptych.gather.sources.http import HttpReader
+        from triptych.gather.http_reader import HttpReader
 
         scheme, _, place = spec.partition(":")
         known = self._types.get(scheme)

@@ -12,7 +12,7 @@ from triptych.settings.addresses import SOURCE_SCHEME
 
 if TYPE_CHECKING:
     # A type of source is declared without what its requests need.
-    from triptych.gather.sources.http import HttpReader
+    from triptych.gather.http_reader import HttpReader
 
 REMOTE_PLACES = ("http://", "https://", "s3://")
 

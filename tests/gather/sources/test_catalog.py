@@ -26,7 +26,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych.gather.sources.http.BACKOFF_BASE_S", 0.001)
+    monkeypatch.setattr("triptych.gather.http_reader.BACKOFF_BASE_S", 0.001)
 
 
 class Service:

@@ -83,7 +83,7 @@ WRITERS: dict[str, Callable[[Path, Sequence[dict[str, str]]], None]] = {
     "urls.parquet": write_parquet,
 }
 words = st.text(
-    st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=("Cs",)),
+    st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=["Cs"]),
     max_size=12,
 )
 records = st.lists(st.fixed_dictionaries({"url": words, "note": words}), min_size=1, max_size=30)
@@ -139,7 +139,7 @@ def test_json_lines_keep_what_is_good_of_a_broken_file(tmp_path: Path) -> None:
 def test_g8_a_line_too_long_is_a_row_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.gather.sources.rows.LINE_MAX_BYTES", 100)
+    monkeypatch.setattr("triptych.gather.sources.table_rows.LINE_MAX_BYTES", 100)
     long = '{"url": "' + "x" * 1000 + '"}'
     (tmp_path / "a.jsonl").write_text(f'{long}\n{{"url": "https://x/2"}}\n')
     assert [row.url for row in rows_of(pages(tmp_path / "a.jsonl"))] == [

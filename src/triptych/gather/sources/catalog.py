@@ -15,9 +15,9 @@ from typing_extensions import override
 from yarl import URL
 
 from triptych.errors import SourceRefused
+from triptych.gather.http_reader import HttpReader
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.source_type import SourceContext, SourceType
-from triptych.gather.sources.http import HttpReader
 from triptych.gather.sources.json_text import read_json, show_json
 
 PAGE_MAX_BYTES = 32 * 1024 * 1024

@@ -22,10 +22,10 @@ from typing_extensions import override
 from yarl import URL
 
 from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.source_type import SourceContext, SourceType
-from triptych.gather.sources.http import HttpReader, TryAgain, pause, request
-from triptych.gather.sources.rows import read_rows
+from triptych.gather.sources.table_rows import read_rows
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
