@@ -113,15 +113,6 @@ class MemorySnapshotStore(SnapshotStore):
         marks = {} if row is None else row.marks
         return {key: marks[key] for key in keys if key in marks}
 
-    @override
-    async def marked(
-        self, run_id: UUID, *, after: bytes | None, limit: int
-    ) -> dict[bytes, Metadata]:
-        row = self._state.runs.get(run_id)
-        marks = {} if row is None else row.marks
-        keys = [key for key in sorted(marks) if after is None or key > after]
-        return {key: marks[key] for key in keys[:limit]}
-
 
 def _difference(key: bytes, was: AssetRow | None, now: AssetRow | None) -> Difference | None:
     before = None if was is None else was.staged.sha256

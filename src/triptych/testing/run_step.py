@@ -60,6 +60,6 @@ async def run_step(
     (insight,) = await stores.snapshots.insights(run.id)
     if insight.result is None:
         raise StepFailed(insight.error)
-    marks = await stores.snapshots.marked(run.id, after=None, limit=len(pictures))
     urls = {one.key: one.url for one in pictures}
+    marks = await stores.snapshots.marks(run.id, list(urls))
     return StepRun(insight.result, {urls[key]: said for key, said in marks.items()})

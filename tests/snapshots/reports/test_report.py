@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from uuid import UUID
 
-import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
 from tests.support.snapshots import asset, committed_run
-from triptych.ai.ai_store import Marks
 from triptych.errors import Conflict, NoThumbnail, SummaryFailed
-from triptych.model import Asset, Brand, Insight
+from triptych.model import Asset, Brand, Insight, Run
 from triptych.snapshots.reports.contents import Contents, Family, Outlier, Point
 from triptych.snapshots.reports.pages import markdown, page
-from triptych.snapshots.reports.report import Report, Summarise, make_report
+from triptych.snapshots.reports.report import make_report
 from triptych.snapshots.reports.sheets import colour_of, palette, scatter, sheet
-from triptych.testing.memory_stores import MemoryStores, memory_stores
-from triptych.testing.pictures import Picture, commit_pictures
 
 HOSTILE = "</title><script>alert(1)</script> [x](javascript:alert(1)) ![y](http://e/) `|*_\n# h"
 LOOK = {
@@ -58,28 +54,33 @@ def webp(colour: tuple[int, int, int]) -> bytes:
     return written.getvalue()
 
 
-PICTURES = [
-    Picture(f"https://x/{number}", body=f"bytes of {number}".encode()) for number in range(5)
-]
+class FakeSource:
+    """What a report reads, of one brand with five assets, all but one with thumbnails."""
 
+    def __init__(self, insights: Sequence[Insight], *, empty: bool = False) -> None:
+        self.run_ = committed_run(added=5)
+        self.assets_ = {a.key: a for a in (asset(self.run_.id, n) for n in range(5))}
+        self.insights_ = insights
+        self.brand_ = Brand("nike", None, None if empty else self.run_.id, 5, self.run_, version=1)
+        self.points_: list[Point] = []
 
-async def published(
-    found: Sequence[Insight] = (), marks: Mapping[str, Sequence[Any]] | None = None
-) -> MemoryStores:
-    """Return stores with one brand of five assets, and what the AI phase found of it."""
-    stores = memory_stores()
-    run = await commit_pictures(stores, PICTURES, "nike")
-    keys = np.frombuffer(b"".join(one.key for one in PICTURES), np.uint8).reshape(-1, 16)
-    await stores.ai.begin_ai("nike", run.id)
-    await stores.ai.finish_ai(run.id, found, marks=Marks(keys, marks or {}))
-    return stores
+    async def brand(self) -> Brand:
+        return self.brand_
 
+    async def run(self, run_id: UUID) -> Run:
+        return self.run_
 
-class Thumbs:
-    """Thumbnails of all but one asset."""
+    async def insights(self, run_id: UUID) -> Sequence[Insight]:
+        return self.insights_
 
-    async def get(self, sha256: bytes, width: int) -> bytes:
-        if sha256[0] % 2:
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+        return {key: self.assets_[key] for key in keys if key in self.assets_}
+
+    async def points(self, run_id: UUID) -> Sequence[Point]:
+        return self.points_
+
+    async def thumbnail(self, asset: Asset, width: int) -> bytes:
+        if asset.sha256[0] % 2:
             raise NoThumbnail
         return webp((10, 200, 30))
 
@@ -112,17 +113,12 @@ def insights(catalogue_keys: list[str]) -> list[Insight]:
     ]
 
 
-async def report_of(stores: MemoryStores, summarise: Summarise | None = None) -> Report:
-    return await make_report(
-        stores.brands, stores.runs, stores.snapshots, Thumbs(), "nike", summarise
-    )
-
-
 async def test_a_report_shows_what_the_steps_found() -> None:
-    rest = [None] * 4
-    marks: dict[str, list[Any]] = {"x": [0.1, *rest], "y": [-0.5, *rest], "cluster": ["c", *rest]}
-    found = insights([one.key.hex() for one in PICTURES])
-    report = await report_of(await published(found, marks))
+    source = FakeSource([])
+    keys = [key.hex() for key in source.assets_]
+    source.insights_ = insights([*keys[:4], keys[4]])
+    source.points_ = [Point(0.1, -0.5, "c")]
+    report = await make_report(source)
     assert set(report.files) == {
         *("report.md", "report.html", "clusters.png", "duplicates.png", "outliers.png"),
         *("palette.png", "map.png"),
@@ -147,19 +143,17 @@ async def test_a_report_shows_what_the_steps_found() -> None:
 
 
 async def test_nothing_found_is_a_short_report() -> None:
-    report = await report_of(await published())
+    report = await make_report(FakeSource([]))
     assert set(report.files) == {"report.md", "report.html"}
-    empty = memory_stores()
-    await empty.brands.put_brand("nike", source=None, schedule=None, due_at=None)
     with pytest.raises(Conflict, match="no snapshot"):
-        await report_of(empty)
+        await make_report(FakeSource([], empty=True))
 
 
 async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
     async def fail(_: Contents) -> str:
         raise SummaryFailed("The endpoint answers 500.")
 
-    report = await report_of(await published(), fail)
+    report = await make_report(FakeSource([]), fail)
     assert report.problems == ("no summary: The endpoint answers 500.",)
     assert "report.html" in report.files
 
