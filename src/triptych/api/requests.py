@@ -5,15 +5,18 @@ Imports neither FastAPI nor anything of the server's, so that clients can use it
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing_extensions import TypeAliasType
 
 from triptych.errors import InvalidBrand
+from triptych.gather.source_registry import source_schemes
 from triptych.messages import BRAND_MAX_CHARS, QUEUES, URL_MAX_CHARS, check_brand
 from triptych.model import Reason, RunState
-from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.export_registry import export_formats
 from triptych.webhooks.webhook_store import Event
 
 PAGE_DEFAULT = 50
@@ -57,6 +60,10 @@ def _integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+SOURCE_PATTERN = f"^({'|'.join(map(re.escape, source_schemes()))}):."
+"""For the description alone: `triptych.api.sources` checks, and names schemes and remedy."""
+
+
 # Constraints stand before validators of ours: behind one they would be lost to the description.
 Attempts = Annotated[int, Field(ge=1, le=ATTEMPTS_MAX), BeforeValidator(_integral)]
 LetterId = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(_integral)]
@@ -70,9 +77,23 @@ BrandText = Annotated[
 ]
 SourceText = Annotated[
     str,
-    Field(max_length=URL_MAX_CHARS, pattern=r"^(catalog|manifest):."),
+    Field(max_length=URL_MAX_CHARS, json_schema_extra={"pattern": SOURCE_PATTERN}),
     AfterValidator(_storable),
 ]
+
+
+ExportFormat = TypeAliasType(
+    "ExportFormat",
+    Annotated[
+        str,
+        Field(
+            title="ExportFormat",
+            description="In which form a snapshot is exported.",
+            # For the description alone: `ExportRegistry.find` checks, and names the remedy.
+            json_schema_extra={"enum": list(export_formats())},
+        ),
+    ],
+)
 
 
 class Given(BaseModel):
@@ -236,7 +257,7 @@ class RunGiven(Given):
 
     source: Annotated[
         SourceText | None,
-        Field(description="`catalog:https://…` or `manifest:https://…`; else the brand's own."),
+        Field(description="`SCHEME:PLACE`, as `GET /sources` lists them; else the brand's own."),
     ] = None
     policy: PolicyGiven | None = None
 
@@ -258,10 +279,7 @@ class ExportGiven(Given):
 
     format: Annotated[
         ExportFormat,
-        Field(
-            strict=False,
-            description="`parquet` with embeddings, `csv` without, `webdataset` with the bytes.",
-        ),
+        Field(description="One that is installed; `GET /export-formats` says what each holds."),
     ]
 
 

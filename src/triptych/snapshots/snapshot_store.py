@@ -126,9 +126,3 @@ class SnapshotStore(Protocol):
     async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
         """Return what the AI phase says of these assets of a snapshot, by the marks' names."""
         ...
-
-    async def marked(
-        self, run_id: UUID, *, after: bytes | None, limit: int
-    ) -> dict[bytes, Metadata]:
-        """Return a page of what is said of a snapshot's assets, in key order, behind ``after``."""
-        ...

@@ -21,11 +21,12 @@ from triptych.fetch.host_throttle import HostThrottle
 from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.gather.source import Source
-from triptych.gather.sources import open_source
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
+from triptych.wiring.installed_sources import installed_sources
 from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.outbound import address_guard, guarded_session, open_transports
@@ -84,6 +85,7 @@ async def open_phase_handlers(
                     stores.snapshots,
                     stores.retention,
                     await open_objects(settings),
+                    ExportRegistry.discover(),
                 )
                 handle = route_ai_queue(ai.handle, tasks.do)
                 handlers.append(PhaseHandler(phase, handle, settings.ai_concurrency))
@@ -177,8 +179,10 @@ async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
     stack.push_async_callback(transports.close)
     token = settings.source_token.get_secret_value() if settings.source_token else None
 
+    sources = installed_sources(settings)
+
     def open_one(spec: str) -> Source:
-        return open_source(spec, transports=transports, token=token, page_rows=settings.page_rows)
+        return sources.open(spec, transports=transports, token=token, page_rows=settings.page_rows)
 
     return Gather(
         services.stores.runs,
@@ -275,6 +279,7 @@ async def check_wiring(settings: Settings, dsn: str) -> None:
     """Raise the first thing that a worker would fail for, before any worker is started."""
     async with connect(settings, dsn):
         _budget(settings)
+        installed_sources(settings)
         await open_transports(settings, 1).close()
         await open_objects(settings)
         await asyncio.to_thread(read_vocabulary, settings.tags)

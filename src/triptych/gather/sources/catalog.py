@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-import aiohttp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import override
 from yarl import URL
 
 from triptych.errors import SourceRefused
+from triptych.gather.http_reader import HttpReader
 from triptych.gather.source import Page, Row, Source
-from triptych.gather.sources.http import HttpReader, TryAgain, pause, request
+from triptych.gather.source_type import SourceContext, SourceType
 from triptych.gather.sources.json_text import read_json, show_json
 
 PAGE_MAX_BYTES = 32 * 1024 * 1024
 PAGE_DEADLINE_S = 60.0
 PAGES_MAX = 1_000_000
 CURSOR_MAX_CHARS = 4096
-CHUNK_BYTES = 64 * 1024
 SHOWN_CHARS = 500
 """What is kept of an item that cannot be read."""
 
@@ -89,30 +89,10 @@ class CatalogSource(Source):
             url = URL(self._url).update_query(query)
         except ValueError as error:
             raise SourceRefused(f"{self._url!r} is no URL ({error}).") from error
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                async with request(
-                    self._asking, url, headers=self._headers, deadline_s=PAGE_DEADLINE_S
-                ) as response:
-                    body = await _read(response)
-            except TryAgain as error:
-                await pause(attempt, error)
-            else:
-                return _parse(body)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-        body += chunk
-        if len(body) > PAGE_MAX_BYTES:
-            raise SourceRefused(
-                f"A page of the source is larger than {PAGE_MAX_BYTES} bytes.",
-                remedy="Let it list fewer items a page.",
-            )
-    return bytes(body)
+        body = await self._asking.read(
+            url, headers=self._headers, deadline_s=PAGE_DEADLINE_S, max_bytes=PAGE_MAX_BYTES
+        )
+        return _parse(body)
 
 
 def _parse(body: bytes) -> _Answer:
@@ -143,3 +123,24 @@ def _row(item: Any) -> Row:
     except ValidationError:
         return Row(show_json(item, SHOWN_CHARS), {})
     return Row(known.url, known.metadata)
+
+
+def _check(place: str) -> None:
+    parts = urlsplit(place)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("A catalogue service has an address that begins with https:// or http://.")
+
+
+def _open(place: str, context: SourceContext) -> Source:
+    return CatalogSource(place, context.http, token=context.token)
+
+
+CATALOG = SourceType(
+    scheme="catalog",
+    title="A catalogue service",
+    description="An HTTP service that lists the brand page by page.",
+    place="https://…",
+    example="https://catalogue.example.com/media",
+    open=_open,
+    check=_check,
+)

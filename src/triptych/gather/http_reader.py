@@ -1,0 +1,197 @@
+"""Requests to sources: guarded, as their profiles say, bounded, tried again while that may help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import aiohttp
+from yarl import URL
+
+from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
+from triptych.fetch.fetcher import parse_retry_after
+from triptych.fetch.guard import refusal
+from triptych.fetch.redirects import follow_redirects
+from triptych.fetch.transport import TransportPool
+from triptych.model import Reason
+from triptych.runtime.retry import backoff
+
+TRIES = 5
+BACKOFF_BASE_S = 0.5
+BACKOFF_CAP_S = 8.0
+WAIT_MAX_S = 20.0
+"""A longer Retry-After is waited for in the queue, not here."""
+CONNECT_S = 15.0
+SILENCE_S = 60.0
+"""A connection that says nothing for this long is dead."""
+REDIRECTS_MAX = 5
+ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
+PASSING = frozenset({408, 425, 429})
+"""Statuses below 500 that ask to come again."""
+
+
+READ_MAX_BYTES = 32 * 1024 * 1024
+READ_DEADLINE_S = 60.0
+CHUNK_BYTES = 64 * 1024
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class TryAgain(Exception):
+    """This request failed for now."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReader:
+    """How a source is asked: over which ways, and in whose name."""
+
+    transports: TransportPool
+    source: str
+    """As the run names it: its profile is used."""
+
+    async def read(
+        self,
+        url: str | URL,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+        deadline_s: float = READ_DEADLINE_S,
+        max_bytes: int = READ_MAX_BYTES,
+    ) -> bytes:
+        """Return the body at ``url``, tried again with growing pauses while that may help.
+
+        ``deadline_s`` is that of one try. ``headers`` go to the URL's own origin only.
+
+        Raises:
+            SourceUnavailable: it did not answer in spite of retries.
+            SourceRefused: it answers otherwise than with 200, is at an address that is not
+                reached, is no http(s) URL, or has more than ``max_bytes`` bytes.
+        """
+        try:
+            target = URL(url)
+        except ValueError as error:
+            raise SourceRefused(f"{str(url)!r} is no URL ({error}).") from error
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with request(
+                    self, target, headers=headers, deadline_s=deadline_s
+                ) as response:
+                    return await _body(response, max_bytes)
+            except TryAgain as error:
+                await pause(attempt, error)
+
+
+@asynccontextmanager
+async def request(
+    asking: HttpReader, url: URL, *, headers: Mapping[str, str], deadline_s: float
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Yield a good answer of ``url``; redirects are followed, without ``headers`` to other hosts.
+
+    ``deadline_s`` covers the reading of the body too. What the block raises for its own reasons
+    must not be an `OSError` or a `ValueError`, for those are taken for the source's.
+
+    Raises:
+        TryAgain: a timeout, a broken connection, 429 or 5xx.
+        SourceRefused: any other answer, or an address that is not public.
+    """
+    try:
+        async with asyncio.timeout(deadline_s), _answer(asking, url, headers) as response:
+            yield response
+    except TimeoutError as error:
+        raise TryAgain(f"no answer within {deadline_s:g} s") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        # Before ValueError, which it is too. Certificates get renewed.
+        raise TryAgain(_text(error)) from error
+    except (aiohttp.InvalidURL, ValueError) as error:
+        raise SourceRefused(
+            f"The source's address, or one that it redirects to, is no http(s) URL "
+            f"({_text(error)})."
+        ) from error
+    except PermanentItemError as error:
+        if error.reason is Reason.TOO_MANY_REDIRECTS:
+            raise SourceRefused(f"The source answers with {error.detail}.") from error
+        raise SourceRefused(
+            f"The source redirects to where nothing is asked ({error.detail}).", remedy=ALLOW
+        ) from error
+    except (aiohttp.ClientError, OSError) as error:
+        if (refused := refusal(error)) is not None:
+            raise SourceRefused(
+                f"The source is at an address that is not reached ({refused}).",
+                remedy=ALLOW,
+            ) from error
+        raise TryAgain(_text(error)) from error
+
+
+@asynccontextmanager
+async def _answer(
+    asking: HttpReader, url: URL, headers: Mapping[str, str]
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    origin = url.origin()
+    # The session's own limit on the whole would cut long downloads; the caller has a deadline.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+    chain = asking.transports.chain(asking.source)
+
+    def ask(target: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        way = chain.next(target)
+        own = headers if target.origin() == origin else {}
+        sent = {**own, **way.headers}
+        return way.session.get(target, headers=sent, allow_redirects=False, timeout=timeout)
+
+    # A source's own URL may have a password in it; the session asks the guard about the rest.
+    async with follow_redirects(
+        url, ask, guard=asking.transports.guard, redirects_max=REDIRECTS_MAX
+    ) as answer:
+        _check_status(answer.response)
+        yield answer.response
+
+
+async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body += chunk
+        if len(body) > max_bytes:
+            raise SourceRefused(
+                f"A page of the source is larger than {max_bytes} bytes.",
+                remedy="Let it list fewer items a page.",
+            )
+    return bytes(body)
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if status == 200:
+        return
+    if status in PASSING or status >= 500:
+        asked = parse_retry_after(response.headers.get("Retry-After"))
+        raise TryAgain(f"HTTP {status}", asked)
+    raise SourceRefused(
+        f"The source answers with HTTP {status}.",
+        remedy="Check its URL, the brand's name and TRIPTYCH_SOURCE_TOKEN.",
+    )
+
+
+async def pause(attempt: int, error: TryAgain) -> None:
+    """Wait before the next try: what the source asks for, and full jitter on top; or give up.
+
+    Raises:
+        SourceUnavailable: the tries are used up, or the source asks for a long wait.
+    """
+    asked = error.retry_after_s
+    if attempt >= TRIES or (asked is not None and asked > WAIT_MAX_S):
+        raise SourceUnavailable(
+            f"The source does not answer ({error}).", retry_after_s=asked
+        ) from error
+    jitter = backoff(attempt, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
+    await asyncio.sleep((asked or 0.0) + jitter)
+
+
+def _text(error: BaseException) -> str:
+    # On one line: some of aiohttp's messages quote what they received on lines of their own.
+    return " ".join(str(error).split()) or type(error).__name__
