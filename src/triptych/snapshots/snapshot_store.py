@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
+from triptych.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,16 @@ class AssetFilter:
     """At least so far from what its brand looks like, 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A URL that two snapshots have otherwise."""
+class Difference(Wire, frozen=True):
+    """A URL that two snapshots have otherwise. `before` and `after` are SHA-256."""
 
-    key: bytes
+    id: str
+    """Of the asset."""
     url: str
-    change: str
-    """``added``, ``removed`` or ``changed``."""
-    before: bytes | None
-    """SHA-256 of its content; None where it is not."""
-    after: bytes | None
+    change: Literal["added", "removed", "changed"]
+    before: str | None
+    """None where it is not."""
+    after: str | None
 
 
 class SnapshotStore(Protocol):
@@ -109,9 +109,9 @@ class SnapshotStore(Protocol):
         ...
 
     async def difference_slice(
-        self, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
+        self, brand: str, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
     ) -> Slice[Difference, bytes]:
-        """Return by key what two snapshots have otherwise.
+        """Return by key what two snapshots of a brand have otherwise.
 
         Raises:
             SnapshotCollected: one of them is no longer kept.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
+import asyncpg
 from typing_extensions import override
 
 from triptych.database.paging import NEWEST, age_of, sliced
@@ -12,6 +13,7 @@ from triptych.database.rows import to_asset, to_insight, to_marks, to_run, to_st
 from triptych.database.session import Database
 from triptych.errors import AssetNotFound, RunNotFound, SnapshotCollected
 from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
+from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.snapshot_store import AssetFilter, Difference, SnapshotStore
 
 ASSETS_SCAN = 10_000
@@ -92,7 +94,7 @@ class PostgresSnapshotStore(SnapshotStore):
 
     @override
     async def difference_slice(
-        self, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
+        self, brand: str, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
     ) -> Slice[Difference, bytes]:
         rows = await self._database.rows(
             "difference_page", old, new, after, DIFFERENCE_SCAN, limit + 1, change
@@ -100,12 +102,9 @@ class PostgresSnapshotStore(SnapshotStore):
         if not rows:
             for run_id in (old, new):
                 await check_kept(self._database, run_id)
-        page = [
-            Difference(row["key"], row["url"], row["change"], row["before"], row["after"])
-            for row in rows[:limit]
-        ]
+        page = [_to_difference(brand, row) for row in rows[:limit]]
         if len(rows) > limit:
-            return Slice(page, page[-1].key)
+            return Slice(page, rows[limit - 1]["key"])
         end = await self._database.rows("difference_scanned_to", old, new, after, DIFFERENCE_SCAN)
         return Slice(page, end[0]["key"] if end else None)
 
@@ -125,6 +124,17 @@ class PostgresSnapshotStore(SnapshotStore):
     ) -> dict[bytes, Metadata]:
         rows = await self._database.rows("marks", run_id, after, limit)
         return {row["key"]: to_marks(row) for row in rows}
+
+
+def _to_difference(brand: str, row: asyncpg.Record) -> Difference:
+    before, after = row["before"], row["after"]
+    return Difference(
+        asset_id(brand, row["key"]),
+        row["url"],
+        row["change"],
+        None if before is None else before.hex(),
+        None if after is None else after.hex(),
+    )
 
 
 async def check_kept(database: Database, run_id: UUID) -> None:
