@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from tests.fetch.test_guard import REFUSED
+from tests.support.addresses import REFUSED
 from tests.support.fetching import Names, opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, SourceRefused
 from triptych.fetch.guard import AddressGuard, refusal

@@ -19,7 +19,7 @@ from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import WIDTHS, Thumbnails, thumbnail_key, thumbnail_keys
 from triptych.objects import ObjectStore, open_store
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_thumbnails
+from triptych.wiring.object_store import open_thumbnails
 
 pytestmark = pytest.mark.integration
 

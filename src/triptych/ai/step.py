@@ -96,11 +96,9 @@ class Step:
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= STEP_NAME_MAX_CHARS and self.name.isprintable()):
-            message = f"A step's name has 1 to {STEP_NAME_MAX_CHARS} printable characters."
-            raise ValueError(message)
+            raise ValueError(f"A step's name has 1 to {STEP_NAME_MAX_CHARS} printable characters.")
         if self.version < 1:
-            message = f"Step {self.name!r}: versions count from 1."
-            raise ValueError(message)
+            raise ValueError(f"Step {self.name!r}: versions count from 1.")
 
 
 def discover() -> Sequence[Step]:

@@ -33,8 +33,7 @@ DEADLINE_MAX_S = 7 * 24 * 3600.0
 def _storable(text: str) -> str:
     """Return text that every database can hold and every terminal can show."""
     if not text.isprintable():
-        message = "must have printable characters only"
-        raise ValueError(message)
+        raise ValueError("must have printable characters only")
     return text
 
 
@@ -49,8 +48,7 @@ def _brand_name(text: str) -> str:
 def _words(text: str | None) -> str | None:
     """Return text that says something."""
     if text is not None and not text.strip():
-        message = "must not be blank"
-        raise ValueError(message)
+        raise ValueError("must not be blank")
     return text
 
 
@@ -193,8 +191,7 @@ class SearchAsked(ImageSearchAsked):
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if (self.q is None) == (self.asset is None):
-            message = "one of `q` and `asset` is wanted"
-            raise ValueError(message)
+            raise ValueError("one of `q` and `asset` is wanted")
         return self
 
 

@@ -12,7 +12,7 @@ from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export import ExportRequest, export, file_name
 from triptych.snapshots.exports.formats import ExportFormat
 from triptych.snapshots.snapshot_store import SnapshotStore
-from triptych.wiring.components import open_objects
+from triptych.wiring.object_store import open_objects
 
 UNFINISHED = ".part"
 

@@ -250,16 +250,14 @@ class _Origin:
                 location = response.headers.get("Location")
                 if response.status not in REDIRECTS or location is None:
                     if response.status != 200:
-                        message = f"HTTP {response.status}"
-                        raise ValueError(message)
+                        raise ValueError(f"HTTP {response.status}")
                     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                         yield chunk
                     return
                 url = url.join(URL(location))
                 if secure and url.scheme != "https":
                     raise ValueError("it redirects from https to what is not")
-        message = f"more than {REDIRECTS_MAX} redirects"
-        raise ValueError(message)
+        raise ValueError(f"more than {REDIRECTS_MAX} redirects")
 
     async def _s3(self, url: URL) -> AsyncGenerator[bytes, None]:
         store = from_url(f"s3://{url.host}")

@@ -19,8 +19,7 @@ def check_source(value: str) -> str:
     """
     check_scheme(value, SOURCE_SCHEMES)
     if not value.partition(":")[2]:
-        message = "names no place behind the colon"
-        raise ValueError(message)
+        raise ValueError("names no place behind the colon")
     return value
 
 
@@ -48,8 +47,7 @@ def check_scheme(value: str, known: tuple[str, ...]) -> str:
         ValueError: it does not.
     """
     if not value.startswith(known):
-        message = f"must begin with one of {', '.join(known)}"
-        raise ValueError(message)
+        raise ValueError(f"must begin with one of {', '.join(known)}")
     return value
 
 
@@ -78,8 +76,7 @@ def read_sqs(value: str) -> tuple[str | None, str]:
     """
     found = re.fullmatch(r"sqs:(?://([a-z0-9-]*)(?:/([A-Za-z0-9_-]{0,50}))?)?", value)
     if found is None:
-        message = "must be sqs: or sqs://REGION/PREFIX, of letters, digits, - and _"
-        raise ValueError(message)
+        raise ValueError("must be sqs: or sqs://REGION/PREFIX, of letters, digits, - and _")
     return found[1] or None, found[2] or ""
 
 
@@ -95,6 +92,5 @@ def read_ports(value: str) -> range:
     except ValueError:
         ports = range(0)
     if not ports or ports[0] < 1 or ports[-1] > 65_535:
-        message = f"{value[:20]} is neither a port nor a range of ports"
-        raise ValueError(message)
+        raise ValueError(f"{value[:20]} is neither a port nor a range of ports")
     return ports

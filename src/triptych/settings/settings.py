@@ -312,8 +312,7 @@ class Settings(ToldSettings):
         if value is not None and not (
             value.startswith(("https://", "http://")) and value.count("{kid}") == 1
         ):
-            message = "must be an http(s) URL with {kid} in it"
-            raise ValueError(message)
+            raise ValueError("must be an http(s) URL with {kid} in it")
         return value
 
     @field_validator("database_url", "database_read_url")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from triptych.errors import TriptychError
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_embedder, open_objects, open_text_encoder
-from triptych.wiring.database import connect, reach_database
+from triptych.wiring.models import open_embedder, open_text_encoder
+from triptych.wiring.object_store import open_objects
+from triptych.wiring.services import connect, reach_database
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import random
 import time
-from contextlib import suppress
 from uuid import UUID
 
 import aiohttp
@@ -16,9 +14,10 @@ import orjson
 import structlog
 from yarl import URL
 
-from triptych.errors import PermanentItemError, Unavailable
+from triptych.errors import PermanentItemError
 from triptych.fetch.fetcher import parse_retry_after
 from triptych.fetch.guard import AddressGuard, refusal
+from triptych.runtime.periodic import run_periodically
 from triptych.runtime.retry import backoff
 from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
 from triptych.webhooks.webhook_store import Delivery, WebhookStore
@@ -83,19 +82,7 @@ class Notifier:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop``; what is under way then is finished."""
-        while not stop.is_set():
-            try:
-                busy = await self.deliver()
-            except Unavailable as error:
-                log.info("notifier_waits", error=str(error))
-                busy = False
-            except Exception:
-                log.exception("notifier_failed")
-                busy = False
-            if not busy:
-                pause = self._every_s * random.uniform(0.5, 1.5)  # noqa: S311
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause)
+        await run_periodically("notifier", self.deliver, stop, every_s=self._every_s)
 
     async def deliver(self) -> bool:
         """Deliver what is due, at most `AT_ONCE`; tell whether there may be more."""
@@ -145,8 +132,7 @@ class Notifier:
         except PermanentItemError as error:
             raise _Refused(error.detail) from error
         except TimeoutError as error:
-            message = f"no answer within {ANSWER_S:g} s"
-            raise _Refused(message) from error
+            raise _Refused(f"no answer within {ANSWER_S:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refused = refusal(error)
             raise _Refused(str(refused or error) or type(error).__name__) from error

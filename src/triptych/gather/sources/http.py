@@ -65,8 +65,7 @@ async def request(
         async with asyncio.timeout(deadline_s), _answer(asking, url, headers) as response:
             yield response
     except TimeoutError as error:
-        message = f"no answer within {deadline_s:g} s"
-        raise TryAgain(message) from error
+        raise TryAgain(f"no answer within {deadline_s:g} s") from error
     except aiohttp.ClientConnectorCertificateError as error:
         # Before ValueError, which it is too. Certificates get renewed.
         raise TryAgain(_text(error)) from error
@@ -123,8 +122,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         return
     if status in PASSING or status >= 500:
         asked = parse_retry_after(response.headers.get("Retry-After"))
-        message = f"HTTP {status}"
-        raise TryAgain(message, asked)
+        raise TryAgain(f"HTTP {status}", asked)
     raise SourceRefused(
         f"The source answers with HTTP {status}.",
         remedy="Check its URL, the brand's name and TRIPTYCH_SOURCE_TOKEN.",

@@ -66,8 +66,7 @@ async def insert_or_join(
             raise Conflict(
                 f"Brand {brand!r} is being deleted.", remedy="Try again when it is gone."
             )
-    message = f"brand {brand!r}: no run could be opened or joined"
-    raise RuntimeError(message)
+    raise RuntimeError(f"brand {brand!r}: no run could be opened or joined")
 
 
 async def enqueue_gather(tx: Transaction, run: Run) -> None:

@@ -1,0 +1,48 @@
+"""The steps of the getting-started page, run as they stand, but for the port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+
+from triptych.runtime.asgi_server import bind
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "getting-started.md"
+DEADLINE_S = 300.0
+
+
+async def test_the_steps_of_getting_started_work(tmp_path: Path) -> None:
+    # Step 1 installs what this test runs with, and step 7 runs until Ctrl-C.
+    _, steps = PAGE.read_text("utf-8").split("## 2. ")
+    steps, _ = steps.split("## 7. ")
+    blocks = re.findall(r"^```sh\n(.*?)^```", steps, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 6
+    clone = tmp_path / "triptych"
+    clone.mkdir()
+    for folder in ("docs", "dashboard"):
+        (clone / folder).symlink_to(ROOT / folder)
+    with bind("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    script = "\n".join(["set -eu", "trap 'kill $!' EXIT", *blocks]).replace("8000", str(port))
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", script),
+        cwd=clone,
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"},
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    out = (await asyncio.wait_for(process.communicate(), DEADLINE_S))[0].decode()
+    assert process.returncode == 0, out
+    assert "7 added · 0 kept" in out
+    assert "1 added · 7 kept" in out
+    assert "1 not_found" in out
+    assert '"exact_groups": 1' in out
