@@ -91,7 +91,7 @@ async def _run_brands(desk: Desk, world: World, console: Console) -> list[Run]:
 
 
 async def _outcome(desk: Desk, world: World, run: Run) -> Outcome:
-    contents: set[bytes] = set()
+    contents: set[bytes | str] = set()
     after = None
     while True:
         page = await desk.assets(run.brand, ASSETS_A_PAGE, after)

@@ -12,8 +12,8 @@ from rich.console import Console
 from demo.shapes import Stage
 from demo.world import BAZAAR, PANTRY
 from triptych.cli.desk import Desk
-from triptych.model import Asset
 from triptych.settings.settings import Settings
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.reports.report import make_report
 from triptych.snapshots.search_service import Where
 from triptych.wiring.local import Local
@@ -62,7 +62,7 @@ async def _show_lookalikes(desk: Desk, console: Console) -> None:
             return
 
 
-def _name(asset: Asset) -> str:
+def _name(asset: AssetShown) -> str:
     return asset.url.rsplit("/", 1)[-1]
 
 

@@ -264,8 +264,8 @@ class ItemResult:
         return ItemState.DONE if self.staged is not None else ItemState.FAILED
 
 
-class Asset(msgspec.Struct, frozen=True):
-    """A committed URL of a snapshot."""
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed URL of a snapshot. Exports have its fields as columns, in this order."""
 
     run_id: UUID
     key: bytes
@@ -278,10 +278,10 @@ class Asset(msgspec.Struct, frozen=True):
     width: int | None
     height: int | None
     phash: int | None
-    embedding: npt.NDArray[np.float32] | None
-    model: str | None
-    metadata: Metadata
     colours: tuple[Colour, ...] = ()
+    metadata: Metadata
+    model: str | None
+    embedding: npt.NDArray[np.float32] | None
 
 
 class Insight(Wire, frozen=True):

@@ -31,9 +31,7 @@ class Wire(msgspec.Struct, frozen=True):
     """Its name in the API's description, where that is not the class' name with `SUFFIX`."""
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Let pydantic, and so FastAPI, see the model that describes this type."""
         return handler.generate_schema(_model(source))
 
@@ -86,9 +84,7 @@ def _model(source: Any) -> type[BaseModel]:
     )
 
 
-def _fields(
-    kind: type[Wire], given: dict[Any, Any]
-) -> Iterator[tuple[str, Any, str | None]]:
+def _fields(kind: type[Wire], given: dict[Any, Any]) -> Iterator[tuple[str, Any, str | None]]:
     """Yield each field's name in JSON, type and description."""
     hints = get_type_hints(kind, include_extras=True)
     for field in msgspec.structs.fields(kind):

@@ -6,27 +6,40 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field
 
-from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
+from triptych.api.http.request_models import Given
+from triptych.api.http.responses import Json
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with
-from triptych.api.requests import ExportGiven
-from triptych.api.schemas import TaskShown
 from triptych.errors import BrandNotFound, Conflict, ExportFileNotFound, TaskNotFound
+from triptych.snapshots.exports.formats import ExportFormat
 from triptych.tasks.brand_tasks import EXPORT, export_folder
-from triptych.tasks.task_store import TaskState
+from triptych.tasks.task_store import Task, TaskState
 
 NAME_MAX_CHARS = 200
 
 router = APIRouter(tags=["exports"])
 
 
+class ExportGiven(Given):
+    """How a snapshot is to be exported."""
+
+    format: Annotated[
+        ExportFormat,
+        Field(
+            strict=False,
+            description="`parquet` with embeddings, `csv` without, `webdataset` with the bytes.",
+        ),
+    ]
+
+
 @router.post(
     "/brands/{brand}/exports",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Export a brand's snapshot",
     responses=documented(BrandNotFound, Conflict),
@@ -38,7 +51,7 @@ async def export_brand(
     brand: BrandPath,
     body: ExportGiven,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """Its present one, into the object store. When the task is done, its result names the files."""
 
     async def work(_made: UUID) -> Outcome:

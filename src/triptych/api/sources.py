@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from triptych.api.http.request_models import storable
 from triptych.errors import BadInput
+from triptych.messages import URL_MAX_CHARS
 from triptych.settings.addresses import check_source as check_scheme
 
+SourceText = Annotated[
+    str,
+    Field(max_length=URL_MAX_CHARS, pattern=r"^(catalog|manifest):."),
+    AfterValidator(storable),
+]
 REMOTE = ("http://", "https://", "s3://")
 
 

@@ -20,6 +20,7 @@ from triptych.queues.queue import QueueDepth
 from triptych.runs.run_store import FailureGroup
 from triptych.settings.settings import Settings
 from triptych.snapshots.asset_ids import read_asset_id
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.search_service import Matches, SearchService, Where
 from triptych.wiring.services import Services, connect, reach_database
 from triptych.wiring.web_server import open_search
@@ -34,7 +35,7 @@ is left to see to it."""
 class AssetPage:
     """Some of a brand's assets."""
 
-    assets: Sequence[Asset]
+    assets: Sequence[Asset | AssetShown]
     total: int
     after: str | None
     """Where to go on; None at the end."""
@@ -275,12 +276,12 @@ class RemoteDesk:
         task = await self._client.export(brand, kind)
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         files = []
-        for file in task["result"]["files"]:
+        for file in task.result["files"]:
             # The server names it; it goes nowhere but into the folder.
             path = folder / Path(file["name"]).name
-            await self._client.fetch_file(task["id"], file["name"], path)
+            await self._client.fetch_file(task.id, file["name"], path)
             files.append(path)
-        return files, task["result"]["assets"]
+        return files, task.result["assets"]
 
     async def insights(self, brand: str) -> Found:
         """See `Desk.insights`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
+import msgspec
 import orjson
 import typer
 from rich.console import Console
@@ -18,7 +18,9 @@ from rich.table import Table
 
 from triptych.model import AiState, Asset, Brand, Reason, Run, RunState
 from triptych.runs.failure_reasons import EXPLAINED
+from triptych.runs.run_shown import BrandState, RunShown
 from triptych.runs.run_store import FailureGroup
+from triptych.snapshots.asset_shown import AssetShown
 
 console = Console(highlight=False)
 
@@ -41,19 +43,16 @@ def print_json_line(value: object) -> None:
 
 
 def _plain(value: object) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return _wire(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        if isinstance(value, Run):
-            plain["settled"] = value.settled
-        return plain
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, UUID | Path):
@@ -61,6 +60,19 @@ def _plain(value: object) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return value
+
+
+def _wire(noun: msgspec.Struct) -> dict[str, Any]:
+    """Return a noun as the API shows it: without passwords and embeddings."""
+    if isinstance(noun, Asset):
+        noun = AssetShown.of(noun)
+    elif isinstance(noun, Run) and not isinstance(noun, RunShown):
+        noun = RunShown.of(noun)
+    elif isinstance(noun, Brand) and not isinstance(noun, BrandState):
+        noun = BrandState.of(noun)
+    # `--after` goes on behind a key.
+    key = {"key": noun.key.hex()} if isinstance(noun, AssetShown) else {}
+    return {**msgspec.to_builtins(noun), **key}
 
 
 def print_brands(brands: Sequence[Brand]) -> None:
@@ -132,7 +144,7 @@ def print_failures(groups: Sequence[FailureGroup]) -> None:
                 console.print(f"      [dim]{shown(detail)}[/]", soft_wrap=True)
 
 
-def print_assets(assets: Sequence[Asset]) -> None:
+def print_assets(assets: Sequence[Asset | AssetShown]) -> None:
     """Print one row an asset."""
     table = Table(box=None, pad_edge=False)
     for name in ("key", "type", "pixels", "bytes", "url"):
@@ -148,10 +160,9 @@ def print_assets(assets: Sequence[Asset]) -> None:
     console.print(table)
 
 
-def plain_asset(asset: Asset) -> dict[str, Any]:
+def plain_asset(asset: AssetShown) -> dict[str, Any]:
     """Return an asset for programs, without its embedding."""
     plain: dict[str, Any] = _plain(asset)
-    del plain["embedding"]
     return plain
 
 

@@ -178,9 +178,7 @@ async def watch_remote(
         await told_of.aclose()
 
 
-async def task_remote(
-    url: str, task_id: UUID, *, headers: Mapping[str, str] | None = None
-) -> Task:
+async def task_remote(url: str, task_id: UUID, *, headers: Mapping[str, str] | None = None) -> Task:
     """Return a task's last state, when it has come to it.
 
     Raises:

@@ -31,7 +31,7 @@ T = TypeVar("T")
 Reader = Callable[[asyncpg.Record], T]
 
 
-def reader(kind: Callable[..., T], **own: Callable[[asyncpg.Record], Any]) -> Reader[T]:
+def reader(kind: Callable[..., T], /, **own: Callable[[asyncpg.Record], Any]) -> Reader[T]:
     """Return what reads a row into a type: each field from the column of its name.
 
     ``own`` are fields that are read otherwise. A text becomes the enumeration that the field has.

@@ -41,12 +41,12 @@ class KeptLetter(DeadLetter, frozen=True, kw_only=True):
 class Letters(Wire, frozen=True):
     """How it stands with the dead letters: whatever happens to one changes either."""
 
-    waiting: Annotated[
-        int, Meta(description="Kept and not sent again; counted up to 10,000.")
-    ] = msgspec.field(name="dead_letters")
-    newest: Annotated[
-        int | None, Meta(description="Id of the newest that is kept.")
-    ] = msgspec.field(name="newest_letter")
+    waiting: Annotated[int, Meta(description="Kept and not sent again; counted up to 10,000.")] = (
+        msgspec.field(name="dead_letters")
+    )
+    newest: Annotated[int | None, Meta(description="Id of the newest that is kept.")] = (
+        msgspec.field(name="newest_letter")
+    )
 
 
 class DeadLetterStore(Protocol):

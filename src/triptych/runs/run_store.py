@@ -112,9 +112,7 @@ class Pace(Wire, frozen=True):
     each: Annotated[
         int, Meta(description="One item in so many was looked at; counts are multiples of it.")
     ]
-    buckets: Annotated[
-        list[PaceBucket], Meta(description="By time; empty spans are left out.")
-    ]
+    buckets: Annotated[list[PaceBucket], Meta(description="By time; empty spans are left out.")]
 
 
 class RunStore(Protocol):

@@ -71,6 +71,4 @@ class AssetWhole(AssetShown, frozen=True, kw_only=True):
 
     COMPONENT: ClassVar[str] = "AssetWhole"
 
-    marks: Annotated[
-        Metadata, Meta(description="By name: `tags`, `cluster`, `x`, `y` and others.")
-    ]
+    marks: Annotated[Metadata, Meta(description="By name: `tags`, `cluster`, `x`, `y` and others.")]

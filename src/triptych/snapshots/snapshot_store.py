@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
 
-from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
+from triptych.model import Age, AiState, Asset, Insight, Metadata, Run, Slice, Staged
 from triptych.wire import Wire
 
 
@@ -52,6 +52,15 @@ class Difference(Wire, frozen=True):
     before: str | None
     """None where it is not."""
     after: str | None
+
+
+class Insights(Wire, frozen=True):
+    """What the AI phase found in the brand's snapshot."""
+
+    run: UUID | None
+    ai_state: AiState
+    ai_reason: str | None
+    items: list[Insight]
 
 
 class SnapshotStore(Protocol):

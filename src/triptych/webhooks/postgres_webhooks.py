@@ -9,8 +9,15 @@ from typing_extensions import override
 
 from triptych.database.rows import Reader, reader
 from triptych.database.session import Database, Transaction, no_nul
-from triptych.errors import Conflict, WebhookNotFound
-from triptych.webhooks.webhook_store import WEBHOOKS_MAX, Delivered, Delivery, Webhook, WebhookStore
+from triptych.errors import Conflict
+from triptych.webhooks.webhook_store import (
+    WEBHOOKS_MAX,
+    Delivered,
+    Delivery,
+    Webhook,
+    WebhookNotFound,
+    WebhookStore,
+)
 
 REASON_MAX_CHARS = 500
 

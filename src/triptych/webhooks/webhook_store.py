@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from triptych.errors import NotFound
 from triptych.wire import Wire
 
 WEBHOOKS_MAX = 100
@@ -27,7 +28,7 @@ class Event(StrEnum):
 
 
 class Webhook(Wire, frozen=True):
-    """An address that is told of events, of one brand or of all. Its secret stays in the store."""
+    """An address that is told of events, of one brand or of all."""
 
     id: UUID
     url: str
@@ -65,6 +66,10 @@ class Delivered(Wire, frozen=True):
     delivered_at: datetime | None
     failed_at: datetime | None
     reason: str | None
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook."""
 
 
 class WebhookStore(Protocol):

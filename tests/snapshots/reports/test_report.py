@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -166,7 +167,7 @@ async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
 def hostile_contents() -> Contents:
     run = committed_run(added=1)
     one = asset(run.id, 1)
-    evil = Asset(**{**{f: getattr(one, f) for f in one.__slots__}, "url": "http://x/<script>"})
+    evil = msgspec.structs.replace(one, url="http://x/<script>")
     return Contents(
         brand=Brand(HOSTILE, None, run.id, 1, run, version=1),
         run=run,

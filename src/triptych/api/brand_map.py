@@ -1,23 +1,19 @@
-"""A brand as a picture of itself: its map; and beside another."""
+"""A brand's map: where each of its assets lies, in a compact form."""
 
 from __future__ import annotations
 
 import struct
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from triptych.api.http import responses as answers
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import matches
-from triptych.api.search_schemas import ComparisonShown
-from triptych.errors import BrandNotFound, NotSearchable, SearchUnavailable
-from triptych.messages import BRAND_MAX_CHARS, check_brand
-from triptych.snapshots.comparison import Pair, compare
+from triptych.errors import BrandNotFound
 from triptych.snapshots.search_store import Points
 
 POINTS_MAX = 200_000
@@ -92,55 +88,3 @@ def encode_map(run_id: UUID, points: Points | None) -> bytes:
         np.asarray(points.keys, np.uint8),
     )
     return b"".join([head, *(column.tobytes() for column in columns), names])
-
-
-async def _other(
-    other: Annotated[
-        str,
-        Path(
-            min_length=1,
-            max_length=BRAND_MAX_CHARS,
-            description="The other brand's name.",
-            examples=["adidas"],
-        ),
-    ],
-) -> str:
-    return check_brand(other)
-
-
-@router.get(
-    "/brands/{brand}/compare/{other}",
-    response_model=ComparisonShown,
-    summary="Compare two brands",
-    responses=documented(BrandNotFound, NotSearchable, SearchUnavailable),
-)
-async def compare_brands(
-    context: Context, brand: BrandPath, other: Annotated[str, Depends(_other)]
-) -> answers.Json:
-    """How near the centres of the present snapshots lie, and which assets they have in common."""
-    found = await compare(
-        context.stores.brands, context.stores.snapshots, context.stores.search, brand, other
-    )
-
-    def show(pair: Pair) -> dict[str, Any]:
-        return {
-            "similarity": pair.similarity,
-            "asset": answers.asset(pair.one),
-            "other": answers.asset(pair.other),
-        }
-
-    def pairs(count: int, named: Any) -> dict[str, Any]:
-        return {"count": count, "items": [show(pair) for pair in named]}
-
-    return answers.Json(
-        {
-            "brand": brand,
-            "other": other,
-            "runs": found.runs,
-            "model": found.model,
-            "similarity": found.similarity,
-            "compared": found.compared,
-            "shared": pairs(found.shared, found.shared_pairs),
-            "lookalikes": pairs(found.lookalikes, found.lookalike_pairs),
-        }
-    )
