@@ -1,7 +1,7 @@
 /** What operators do. Each says what became of it; what ends later is told when it does. */
 
 import { api, data, once } from './api/client';
-import type { Reason, RunShown, TaskShown } from './api/types';
+import type { ExportFormat, Reason, RunShown, TaskShown } from './api/types';
 import { count, plural } from './format';
 import { live } from './live/live.svelte';
 import { at, router } from './router.svelte';
@@ -144,13 +144,10 @@ export async function setBrand(
   toasts.good(`${brand} is set.`);
 }
 
-export async function exportBrand(
-  brand: string,
-  format: 'parquet' | 'csv' | 'webdataset',
-): Promise<TaskShown | null> {
-  const task = data(
-    api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body: { format } }),
-  );
+export async function exportBrand(brand: string, format: string): Promise<TaskShown | null> {
+  // Which formats there are is up to the server; the description names those of one server.
+  const body = { format: format as ExportFormat };
+  const task = data(api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body }));
   const taken = await submit('Not exported', task);
   if (!taken) return null;
   followTask(taken, `${brand} was not exported`, () => ({

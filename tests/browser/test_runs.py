@@ -17,7 +17,7 @@ def begin(page: Page, brand: str, source: str) -> None:
     page.get_by_role("button", name="Start a brand").first.click()
     page.get_by_label("Brand", exact=True).fill(brand)
     page.get_by_label(re.compile("A list of URLs")).check()
-    page.get_by_label("Where the list is").fill(source.removeprefix("manifest:"))
+    page.get_by_label("Where it is").fill(source.removeprefix("manifest:"))
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url("**/runs/*")
 
@@ -233,8 +233,9 @@ def test_what_is_wrong_is_said_before_and_after_sending(
     log.expected.append("the server responded with a status of 400")
     page.goto("/")
     page.get_by_role("button", name="Start a brand").first.click()
-    asked = len(log.requests)
     dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("A list of URLs")).to_be_visible()
+    asked = len(log.requests)
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(dialog).to_contain_text("Give the brand a name.")
     dialog.get_by_label("Brand", exact=True).fill("a/b")
@@ -242,7 +243,7 @@ def test_what_is_wrong_is_said_before_and_after_sending(
     assert log.requests[asked:] == []
     dialog.get_by_label("Brand", exact=True).fill("fine")
     dialog.get_by_label(re.compile("A list of URLs")).check()
-    dialog.get_by_label("Where the list is").fill("x" * 9000)
+    dialog.get_by_label("Where it is").fill("x" * 9000)
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(dialog.get_by_role("alert")).to_be_visible()
     page.keyboard.press("Escape")

@@ -33,7 +33,7 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-class MessageProcessor(AbstractResolver):
+class ScriptedResolver(AbstractResolver):
     """Gives one list of addresses after the other, and the last one from then on."""
 
     def __init__(self, *answers: list[str]) -> None:
@@ -176,7 +176,7 @@ def test_what_is_allowed_passes_and_nothing_beside_it(
 async def test_g9_of_mixed_answers_only_public_ones_are_handed_on() -> None:
     resolver = GuardedResolver(
         AddressGuard(),
-        MessageProcessor(["10.0.0.1", "8.8.8.8", "::1", "fe80::1%eth0", "2606:4700::1111"]),
+        ScriptedResolver(["10.0.0.1", "8.8.8.8", "::1", "fe80::1%eth0", "2606:4700::1111"]),
     )
     found = await resolver.resolve("mixed.example", 443)
     assert [answer["host"] for answer in found] == ["8.8.8.8", "2606:4700::1111"]
@@ -184,13 +184,13 @@ async def test_g9_of_mixed_answers_only_public_ones_are_handed_on() -> None:
 
 
 async def test_g9_a_name_with_private_addresses_only_is_refused() -> None:
-    resolver = GuardedResolver(AddressGuard(), MessageProcessor(["10.0.0.1", "::1"]))
+    resolver = GuardedResolver(AddressGuard(), ScriptedResolver(["10.0.0.1", "::1"]))
     with pytest.raises(AddressRefused, match=r"inside\.example: 10\.0\.0\.1 is not a public"):
         await resolver.resolve("inside.example", 443)
 
 
 async def test_g9_an_answer_that_changes_is_checked_each_time() -> None:
-    inner = MessageProcessor(["8.8.8.8"], ["127.0.0.1"], ["1.1.1.1"])
+    inner = ScriptedResolver(["8.8.8.8"], ["127.0.0.1"], ["1.1.1.1"])
     resolver = GuardedResolver(AddressGuard(), inner)
     assert (await resolver.resolve("rebinding.example", 443))[0]["host"] == "8.8.8.8"
     with pytest.raises(AddressRefused):
@@ -200,14 +200,14 @@ async def test_g9_an_answer_that_changes_is_checked_each_time() -> None:
 
 
 async def test_a_name_without_addresses_is_an_error_and_no_refusal() -> None:
-    resolver = GuardedResolver(AddressGuard(), MessageProcessor([]))
+    resolver = GuardedResolver(AddressGuard(), ScriptedResolver([]))
     with pytest.raises(OSError, match=r"empty\.example has no address") as error:
         await resolver.resolve("empty.example", 443)
     assert refusal(error.value) is None
 
 
 async def test_closing_closes_the_resolver_behind() -> None:
-    inner = MessageProcessor([])
+    inner = ScriptedResolver([])
     await GuardedResolver(AddressGuard(), inner).close()
     assert inner.closed
 

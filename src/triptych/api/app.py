@@ -23,6 +23,7 @@ from triptych.api import (
     runs,
     search,
     snapshots,
+    sources,
     steering,
     system,
     tasks,
@@ -50,6 +51,7 @@ ROUTERS = (
     tasks.router,
     exports.router,
     webhooks.router,
+    sources.router,
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."

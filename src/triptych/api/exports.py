@@ -6,7 +6,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
+from msgspec import Meta
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import BrandPath, Context
@@ -16,13 +18,41 @@ from triptych.api.http.request_models import Given
 from triptych.api.http.responses import Json
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with
 from triptych.errors import BrandNotFound, Conflict, ExportFileNotFound, TaskNotFound
-from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.export_registry import export_formats
 from triptych.tasks.brand_tasks import EXPORT, export_folder
 from triptych.tasks.task_store import Task, TaskState
+from triptych.wire import Wire
 
 NAME_MAX_CHARS = 200
+ExportFormat = TypeAliasType(
+    "ExportFormat",
+    Annotated[
+        str,
+        Field(
+            title="ExportFormat",
+            description="In which form a snapshot is exported.",
+            # For the description alone: `ExportRegistry.find` checks, and names the remedy.
+            json_schema_extra={"enum": list(export_formats())},
+        ),
+    ],
+)
 
 router = APIRouter(tags=["exports"])
+
+
+class ExportFormatShown(Wire, frozen=True):
+    """An export format, or a plug-in that would be one if it were not broken."""
+
+    name: str
+    title: str
+    description: Annotated[str, Meta(description="What the files hold, and for whom.")]
+    problem: Annotated[str | None, Meta(description="Why it cannot be used; null if it can.")]
+
+
+class ExportFormats(Wire, frozen=True):
+    """The installed export formats."""
+
+    items: list[ExportFormatShown]
 
 
 class ExportGiven(Given):
@@ -30,11 +60,21 @@ class ExportGiven(Given):
 
     format: Annotated[
         ExportFormat,
-        Field(
-            strict=False,
-            description="`parquet` with embeddings, `csv` without, `webdataset` with the bytes.",
-        ),
+        Field(description="One that is installed; `GET /export-formats` says what each holds."),
     ]
+
+
+@router.get("/export-formats", response_model=ExportFormats, summary="Show the export formats")
+async def list_export_formats(context: Context) -> Json:
+    """Those installed on this server, by name; then broken plug-ins."""
+    items = [
+        ExportFormatShown(one.name, one.title, one.description, None)
+        for one in context.exports.formats
+    ]
+    items += [
+        ExportFormatShown(name, name, "", why) for name, why in context.exports.broken.items()
+    ]
+    return Json(ExportFormats(items))
 
 
 @router.post(
@@ -53,6 +93,7 @@ async def export_brand(
     key: IdempotencyKey = None,
 ) -> Json:
     """Its present one, into the object store. When the task is done, its result names the files."""
+    context.exports.find(body.format)
 
     async def work(_made: UUID) -> Outcome:
         run_id = await context.stores.brands.snapshot_of(brand)
@@ -60,7 +101,7 @@ async def export_brand(
             raise Conflict(
                 f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
             )
-        wanted = {"format": body.format.value, "run": str(run_id)}
+        wanted = {"format": body.format, "run": str(run_id)}
         return Outcome(TaskState.ACCEPTED, result=wanted, enqueue_work=True)
 
     operation = Operation(request, context, identity, key, EXPORT, f"brand:{brand}", brand, body)

@@ -46,7 +46,7 @@ class RunGiven(Given):
 
     source: Annotated[
         SourceText | None,
-        Field(description="`catalog:https://…` or `manifest:https://…`; else the brand's own."),
+        Field(description="`SCHEME:PLACE`, as `GET /sources` lists them; else the brand's own."),
     ] = None
     policy: PolicyGiven | None = None
 
@@ -97,7 +97,7 @@ async def start_run(
 ) -> Json:
     """Open a run; a brand with an active run answers with that one."""
     given = body or RunGiven()
-    check_source(given.source, local=context.local)
+    check_source(context, given.source)
 
     async def work(made: UUID) -> Outcome:
         opened = await context.registry.open(

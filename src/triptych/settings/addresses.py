@@ -7,18 +7,22 @@ import re
 DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://", "postgresql+iam://")
 QUEUE_SCHEMES = ("pgmq:", "sqs:")
 STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
-SOURCE_SCHEMES = ("catalog:", "manifest:")
 MODEL_SCHEMES = ("https://", "http://", "s3://")
+SOURCE_SCHEME = r"[a-z][a-z0-9+.-]{0,30}"
+"""What stands before the colon of a source. Which schemes there are depends on what is installed:
+`triptych.gather.source_registry` knows."""
 
 
 def check_source(value: str) -> str:
-    """Return ``value`` if it names a source.
+    """Return ``value`` if it is written as sources are: ``SCHEME:PLACE``, of whichever scheme.
 
     Raises:
-        ValueError: it has none of the known schemes, or nothing behind it.
+        ValueError: it is not.
     """
-    check_scheme(value, SOURCE_SCHEMES)
-    if not value.partition(":")[2]:
+    scheme, colon, place = value.partition(":")
+    if not colon or re.fullmatch(SOURCE_SCHEME, scheme) is None:
+        raise ValueError("must be written SCHEME:PLACE")
+    if not place:
         raise ValueError("names no place behind the colon")
     return value
 

@@ -67,8 +67,8 @@ class Settings(ToldSettings):
     )
     source: str | None = Field(
         None,
-        description="Where URLs come from if a brand has no source of its own: "
-        "`catalog:https://…` or `manifest:PATH_OR_URL`.",
+        description="Where URLs come from if a brand has no source of its own: `SCHEME:PLACE`, as "
+        "`--source` takes it.",
     )
     source_token: SecretStr | None = Field(None, description="Bearer token for the catalog.")
     embedder: str = Field(

@@ -14,7 +14,7 @@ from triptych.objects import ObjectFile, ObjectStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.exports.export import ExportRequest, export, file_name
-from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.retention_store import RetentionStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.tasks.task_store import Task, TaskState, TaskStore
@@ -48,6 +48,7 @@ class BrandTasks:
     snapshots: SnapshotStore
     retention: RetentionStore
     store: ObjectStore
+    exports: ExportRegistry
 
     async def do(self, task_id: UUID) -> None:
         """Do a task.
@@ -84,8 +85,12 @@ class BrandTasks:
             files[name] = self.store.open_file(f"{export_folder(task.id)}{name}")
             return files[name]  # type: ignore[return-value]  # It is one but for its generics.
 
-        kind, run_id = ExportFormat(task.result["format"]), UUID(task.result["run"])
-        wanted = ExportRequest(run_id, file_name(brand), kind, opening)
+        wanted = ExportRequest(
+            UUID(task.result["run"]),
+            file_name(brand),
+            self.exports.find(task.result["format"]),
+            opening,
+        )
         count = await export(self.snapshots, self.store, wanted)
         told: list[dict[str, Any]] = [
             {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()

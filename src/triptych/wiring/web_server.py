@@ -17,12 +17,14 @@ from triptych.api.app import create_app
 from triptych.api.http.dependencies import ApiContext
 from triptych.api.http.paging import Cursors
 from triptych.errors import SettingsError
+from triptych.gather.source_registry import SourceRegistry
 from triptych.live.hub_metrics import counted
 from triptych.live.limits import Limits
 from triptych.live.live_app import LiveApp, open_live_app
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails
@@ -165,6 +167,8 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
             local=is_open(settings),
             thumbnails=thumbnails,
             search=search,
+            sources=SourceRegistry.discover(),
+            exports=ExportRegistry.discover(),
         )
         yield create_app(api, live)
 

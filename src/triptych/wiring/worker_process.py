@@ -18,13 +18,15 @@ from triptych.ai.vocabulary import read_vocabulary
 from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
+from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.gather.source import Source
-from triptych.gather.sources import open_source
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
+from triptych.wiring.installed_sources import installed_sources
 from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.outbound import address_guard, guarded_session, open_transports
@@ -83,6 +85,7 @@ async def open_phase_handlers(
                     stores.snapshots,
                     stores.retention,
                     await open_objects(settings),
+                    ExportRegistry.discover(),
                 )
                 handle = route_ai_queue(ai.handle, tasks.do)
                 handlers.append(PhaseHandler(phase, handle, settings.ai_concurrency))
@@ -176,8 +179,10 @@ async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
     stack.push_async_callback(transports.close)
     token = settings.source_token.get_secret_value() if settings.source_token else None
 
+    sources = installed_sources(settings)
+
     def open_one(spec: str) -> Source:
-        return open_source(spec, transports=transports, token=token, page_rows=settings.page_rows)
+        return sources.open(spec, transports=transports, token=token, page_rows=settings.page_rows)
 
     return Gather(
         services.stores.runs,
@@ -203,6 +208,18 @@ def _budget(settings: Settings) -> BodyBudget:
     )
 
 
+def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
+    return Fetcher(
+        transports,
+        _budget(settings),
+        HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
+        deadline_s=settings.fetch_deadline_s,
+        max_redirects=settings.fetch_max_redirects,
+        robots=settings.robots,
+        opt_outs=settings.opt_outs,
+    )
+
+
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = services.settings
     cores = available_cores()
@@ -213,15 +230,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
     transports = open_transports(settings, settings.acquire_concurrency)
     stack.push_async_callback(transports.close)
-    fetcher = Fetcher(
-        transports,
-        _budget(settings),
-        HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
-        deadline_s=settings.fetch_deadline_s,
-        max_redirects=settings.fetch_max_redirects,
-        robots=settings.robots,
-        opt_outs=settings.opt_outs,
-    )
+    fetcher = _fetcher(settings, transports)
     store = await open_objects(settings)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(services.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
@@ -270,6 +279,7 @@ async def check_wiring(settings: Settings, dsn: str) -> None:
     """Raise the first thing that a worker would fail for, before any worker is started."""
     async with connect(settings, dsn):
         _budget(settings)
+        installed_sources(settings)
         await open_transports(settings, 1).close()
         await open_objects(settings)
         await asyncio.to_thread(read_vocabulary, settings.tags)
