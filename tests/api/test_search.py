@@ -17,15 +17,13 @@ from PIL import Image
 from tests.support import tiny_clip
 from tests.support.api_server import Api, serving
 from tests.support.contracts.search_contract import commit_vectors, drawn, index_all, mark
-from triptych.api import brand_map
+from triptych.api import brand_maps
 from triptych.api.http import auth
 from triptych.gather.urls import item_key
 from triptych.model import Run
-from triptych.snapshots import search_service as room_module
+from triptych.snapshots import search_service
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring.models import open_embedder
-
-pytestmark = pytest.mark.integration
 
 COLOURS = ["red", "green", "blue", "white"]
 
@@ -175,7 +173,7 @@ async def test_g8_g9_uploads_are_capped_and_only_pictures(
     assert (large.status, large.json["detail"]) == (413, "A request has at most 1000 bytes.")
     other = await api.post("/brands/nike/runs", data=b"x" * (auth.BODY_MAX_BYTES + 1))
     assert other.status == 413
-    monkeypatch.setattr(room_module, "IMAGES_MAX", 0)
+    monkeypatch.setattr(search_service, "IMAGES_MAX", 0)
     crowd = await api.post("/search", data=png((1, 2, 3)))
     assert (crowd.status, crowd.json["reason"]) == (503, "search-unavailable")
     assert crowd.headers["Retry-After"]
@@ -217,7 +215,7 @@ async def test_a_map_is_drawn_once_a_snapshot(api: Api) -> None:
     places = {"x": [0.5, -1.0, None, 3.0], "y": [1.0, 2.0, None, -0.25]}
     await mark(api.stores, run, urls, cluster=["ü", None, "ü", "a"], **places)
     answer = await api.get("/brands/nike/map")
-    assert answer.headers["Content-Type"] == brand_map.MAP_TYPE
+    assert answer.headers["Content-Type"] == brand_maps.MAP_TYPE
     drawn_of, x, y, clusters, keys = read_map(answer.body)
     assert drawn_of == run.id.bytes
     points = {k: (float(a), float(b), c) for k, a, b, c in zip(keys, x, y, clusters, strict=True)}

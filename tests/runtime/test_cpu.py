@@ -64,7 +64,7 @@ def test_auto_shares_the_cores_between_workers(monkeypatch: pytest.MonkeyPatch) 
 
 COMMAND = """
 import sys
-from triptych.cli.app import main
+from triptych.cli.command_line import main
 sys.argv = ["triptych", "--help"]
 try:
     main()
@@ -80,6 +80,7 @@ json.dump({pool["internal_api"]: pool["num_threads"] for pool in threadpool_info
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("entry", "told", "threads"),
     [(COMMAND, {}, 1), (FUNCTION, {}, 1), (COMMAND, dict.fromkeys(POOLS, "3"), 3)],

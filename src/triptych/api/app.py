@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from triptych.api import (
     assets,
     brand_comparison,
-    brand_map,
+    brand_maps,
     brands,
     content,
     exports,
@@ -43,7 +43,7 @@ ROUTERS = (
     assets.router,
     content.router,
     search.router,
-    brand_map.router,
+    brand_maps.router,
     brand_comparison.router,
     snapshots.router,
     runs.router,

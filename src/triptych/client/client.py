@@ -17,13 +17,15 @@ from yarl import URL
 
 from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
-from triptych.errors import ServerUnavailable, SettingsError, TaskFailed
+from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
+from triptych.messages import check_brand
 from triptych.model import AiState, Insight, Reason
 from triptych.queues.queue import QueueDepth
-from triptych.runs.failure_reasons import Failures
+from triptych.runs.failure_reasons import FailureExamples, Failures
 from triptych.runs.run_shown import BrandShown, RunShown
-from triptych.runs.run_store import FailedItem, FailureGroup
+from triptych.runs.run_store import FailedItem
 from triptych.snapshots.asset_shown import AssetShown
+from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.search_service import Matches
 from triptych.snapshots.snapshot_store import Insights
 from triptych.tasks.task_store import Task, TaskState
@@ -37,6 +39,8 @@ PAGE_MAX = 500
 TRIES = 3
 """Of a request whose answer was lost: each that changes something has an idempotency key."""
 TRY_STEP_S = 0.5
+TASK_S = 3600.0
+"""For a submitted task to end."""
 RETRIED = frozenset({502, 503, 504})
 
 Json = dict[str, Any]
@@ -44,14 +48,22 @@ T = TypeVar("T")
 
 
 class Client:
-    """One server. Every method raises what the server refuses with, and `ServerUnavailable`."""
+    """One server. Every method raises what the server refuses with, and `ServerUnavailable`.
+
+    A brand's name that cannot be one is `InvalidBrand`.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, base: URL, headers: Mapping[str, str]
+        self,
+        session: aiohttp.ClientSession,
+        base: URL,
+        headers: Mapping[str, str],
+        socket: Path | None = None,
     ) -> None:
         self._session = session
         self._base = base
         self._headers = headers
+        self._socket = socket
 
     # --- read ---------------------------------------------------------------------------------
 
@@ -65,7 +77,7 @@ class Client:
         Raises:
             BrandNotFound: there is none of that name.
         """
-        return await self._get(f"/brands/{_part(name)}", BrandShown)
+        return await self._get(f"/brands/{_brand(name)}", BrandShown)
 
     async def run(self, run_id: UUID) -> RunShown:
         """Return a run.
@@ -85,13 +97,38 @@ class Client:
         found: list[AssetShown] = []
         while True:
             query["limit"] = str(min(limit - len(found), PAGE_MAX))
-            page = await self._get(f"/brands/{_part(brand)}/assets", Page[AssetShown], query)
+            page = await self._get(f"/brands/{_brand(brand)}/assets", Page[AssetShown], query)
             found += page.items
             if page.next is None or len(found) >= limit:
                 return found, page.next
             query["cursor"] = page.next
 
-    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
+    async def asset(self, asset: str, *, run: UUID | None = None) -> AssetShown:
+        """Return an asset of its brand's present snapshot, or of that of a run.
+
+        Raises:
+            AssetNotFound: there is none of that id.
+        """
+        return await self._get(f"/assets/{_part(asset)}", AssetShown, _of_run(run))
+
+    async def thumbnail(self, asset: str, width: int, *, run: UUID | None = None) -> bytes:
+        """Return a small picture of an asset as WebP; ``width`` is 160, 320, 640 or 1280.
+
+        Raises:
+            NoThumbnail: it is no picture.
+        """
+        query = {"w": str(width), **_of_run(run)}
+        return await self._body("GET", f"/assets/{_part(asset)}/thumbnail", query)
+
+    async def map(self, brand: str) -> BrandMap:
+        """Return where the assets of a brand's snapshot lie; no points before that is drawn."""
+        body = await self._body("GET", f"/brands/{_brand(brand)}/map")
+        try:
+            return decode_map(body)
+        except ValueError as error:
+            raise self._unavailable(error) from error
+
+    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureExamples]:
         """Return what failed in a run by reason, with some examples of each."""
         path = f"/runs/{run_id}/failures"
         groups = []
@@ -99,7 +136,7 @@ class Client:
             query = {"limit": str(min(examples, PAGE_MAX))}
             page = await self._get(f"{path}/{each.reason.value}", Page[FailedItem], query)
             some = [(item.url, item.detail) for item in page.items]
-            groups.append(FailureGroup(each.reason.value, each.count, some))
+            groups.append(FailureExamples(**msgspec.structs.asdict(each), examples=some))
         return groups
 
     async def depths(self) -> Sequence[QueueDepth]:
@@ -110,7 +147,7 @@ class Client:
         self, brand: str
     ) -> tuple[UUID | None, AiState, str | None, Sequence[Insight]]:
         """Return a brand's snapshot, how its AI phase stands and why, and what that found."""
-        found = await self._get(f"/brands/{_part(brand)}/insights", Insights)
+        found = await self._get(f"/brands/{_brand(brand)}/insights", Insights)
         return found.run, found.ai_state, found.ai_reason, found.items
 
     # --- search -------------------------------------------------------------------------------
@@ -135,11 +172,11 @@ class Client:
     async def start(self, brand: str, *, source: str | None = None) -> RunShown:
         """Start a run of a brand, or return its active one."""
         body = {"source": source} if source is not None else {}
-        return await self._opened(f"/brands/{_part(brand)}/runs", body)
+        return await self._opened(f"/brands/{_brand(brand)}/runs", body)
 
     async def reembed(self, brand: str) -> RunShown:
         """Open a run that embeds a brand's snapshot anew."""
-        return await self._opened(f"/brands/{_part(brand)}/reembed", {})
+        return await self._opened(f"/brands/{_brand(brand)}/reembed", {})
 
     async def redrive(self, run_id: UUID, *, reasons: Sequence[Reason] = ()) -> RunShown:
         """Open a run of an ended run's failed items: those of some reasons, or all."""
@@ -155,17 +192,20 @@ class Client:
 
         Raises:
             TaskFailed: it failed.
+            ServerUnavailable: no worker has done it within `TASK_S`.
         """
-        path = f"/brands/{_part(brand)}/exports"
+        path = f"/brands/{_brand(brand)}/exports"
         return await self._done(await self._submit("POST", path, {"format": kind}))
 
     async def delete_brand(self, brand: str) -> Task:
-        """Have a brand deleted; return the task, when it is done."""
-        return await self._done(await self._submit("DELETE", f"/brands/{_part(brand)}"))
+        """Have a brand deleted; return the task, when it is done. Raises as `export`."""
+        return await self._done(await self._submit("DELETE", f"/brands/{_brand(brand)}"))
 
     async def watch(self, run_id: UUID) -> AsyncIterator[RunShown]:
         """Yield a run's states, newer ones only, until it and its AI phase are over."""
-        async for run in watch_remote(self._live, run_id, headers=self._headers):
+        async for run in watch_remote(
+            self._live, run_id, headers=self._headers, socket=self._socket
+        ):
             yield run
 
     async def fetch_file(self, task: UUID, name: str, path: Path) -> None:
@@ -197,10 +237,22 @@ class Client:
     async def _done(self, task: Task) -> Task:
         """Return a task when it has ended, which live status tells."""
         if task.ended_at is None:
-            task = await task_remote(self._live, task.id, headers=self._headers)
+            task = await self._ended(task.id)
         if task.state is TaskState.FAILED:
             raise TaskFailed(task.result.get("error"), remedy=task.result.get("remedy"))
         return task
+
+    async def _ended(self, task_id: UUID) -> Task:
+        try:
+            async with asyncio.timeout(TASK_S):
+                return await task_remote(
+                    self._live, task_id, headers=self._headers, socket=self._socket
+                )
+        except TimeoutError as error:
+            raise ServerUnavailable(
+                f"Task {task_id} has not ended within {TASK_S:,.0f} s.",
+                remedy="Check that a worker serves the phase ai.",
+            ) from error
 
     async def _pages(self, path: str, kind: type[Page[T]]) -> AsyncIterator[T]:
         query = {"limit": str(PAGE_MAX)}
@@ -226,22 +278,33 @@ class Client:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> T:
-        """Ask until there is an answer of a kind, a few times."""
         if body is not None:
-            data, headers = (
-                orjson.dumps(body),
-                {**(headers or {}), "Content-Type": "application/json"},
+            data = orjson.dumps(body)
+            headers = {**(headers or {}), "Content-Type": "application/json"}
+        try:
+            return msgspec.json.decode(
+                await self._body(method, path, query, data, headers), type=kind
             )
+        except msgspec.MsgspecError as error:
+            raise self._unavailable(error) from error
+
+    async def _body(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Ask until there is an answer, a few times."""
         for attempt in range(1, TRIES + 1):
             try:
                 async with asyncio.timeout(ANSWER_S):
                     async with self._answer(method, path, query, data, headers) as response:
-                        return msgspec.json.decode(await response.read(), type=kind)
-            except (aiohttp.ClientError, OSError, ServerUnavailable) as error:
+                        return await response.read()
+            except (aiohttp.ClientError, OSError, Unavailable) as error:
                 if attempt == TRIES:
                     raise self._unavailable(error) from error
-            except msgspec.MsgspecError as error:
-                raise self._unavailable(error) from error
             await asyncio.sleep(TRY_STEP_S * attempt)
         raise AssertionError
 
@@ -262,14 +325,15 @@ class Client:
             headers={**self._headers, **(headers or {})},
             allow_redirects=False,
         ) as response:
-            if response.status in RETRIED:
-                raise ServerUnavailable(f"{self._base} answers {response.status}.")
             if not response.ok or response.status >= 300:
                 try:
                     problem = orjson.loads(await response.read())
                 except ValueError:
                     problem = None
-                raise error_of(response.status, problem)
+                refusal = error_of(response.status, problem)
+                if response.status in RETRIED and not isinstance(refusal, Unavailable):
+                    raise ServerUnavailable(f"{self._base} answers {response.status}.")
+                raise refusal
             yield response
 
     @property
@@ -277,8 +341,8 @@ class Client:
         scheme = "wss" if self._base.scheme == "https" else "ws"
         return str(self._base.with_scheme(scheme) / "ws")
 
-    def _unavailable(self, error: Exception) -> ServerUnavailable:
-        if isinstance(error, ServerUnavailable):
+    def _unavailable(self, error: Exception) -> Unavailable:
+        if isinstance(error, Unavailable):
             return error
         return ServerUnavailable(
             f"{self._base} does not answer ({error or type(error).__name__}).",
@@ -288,6 +352,15 @@ class Client:
 
 def _part(text: str) -> str:
     return quote(text, safe="")
+
+
+def _brand(name: str) -> str:
+    """Return a brand's name as a path has it, or raise `InvalidBrand`."""
+    return _part(check_brand(name))
+
+
+def _of_run(run: UUID | None) -> dict[str, str]:
+    return {} if run is None else {"run": str(run)}
 
 
 @asynccontextmanager
@@ -301,6 +374,15 @@ async def open_client(server: str, key: str | None = None) -> AsyncIterator[Clie
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Client(session, base, headers)
+
+
+@asynccontextmanager
+async def open_socket_client(socket: Path) -> AsyncIterator[Client]:
+    """Open a client of a server of this machine that listens on a unix socket."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.UnixConnector(str(socket)), cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
+        yield Client(session, URL("http://localhost/"), {}, socket)
 
 
 def server_url(text: str) -> URL:

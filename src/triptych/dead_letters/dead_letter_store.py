@@ -10,11 +10,15 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from triptych.messages import HEADER_ITEM, HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN
 from triptych.model import Metadata, Slice
 from triptych.wire import Wire
 
 LETTERS_COUNTED_MAX = 10_000
 """Dead letters that wait are counted so far."""
+
+NOT_REDRIVEN = (HEADER_REASON, HEADER_ORIGIN_ID, HEADER_RUN, HEADER_ITEM)
+"""Headers that a redriven message goes without: what it belonged to has ended."""
 
 
 class DeadLetter(Wire, frozen=True):
@@ -36,6 +40,11 @@ class KeptLetter(DeadLetter, frozen=True, kw_only=True):
     id: int
     at: datetime
     redriven_at: datetime | None
+
+    @property
+    def letter(self) -> DeadLetter:
+        """The letter as it was recorded."""
+        return DeadLetter(*(getattr(self, name) for name in DeadLetter.__struct_fields__))
 
 
 class Letters(Wire, frozen=True):

@@ -28,6 +28,13 @@ class Failures(Wire, frozen=True):
     redrive: str
 
 
+class FailureExamples(Failures, frozen=True, kw_only=True):
+    """The failed items of a run that share a reason, and some of them."""
+
+    examples: list[tuple[str, str]]
+    """Of each its URL and what happened."""
+
+
 EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
     {
         Reason.INVALID_URL: Explanation(

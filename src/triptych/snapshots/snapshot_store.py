@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from triptych.model import Age, AiState, Asset, Insight, Metadata, Run, Slice, Staged
+from triptych.snapshots.asset_ids import asset_id, read_asset_id
 from triptych.wire import Wire
 
 
@@ -52,6 +53,22 @@ class Difference(Wire, frozen=True):
     before: str | None
     """None where it is not."""
     after: str | None
+
+    @property
+    def key(self) -> bytes:
+        """The item's key, which the id has."""
+        return read_asset_id(self.id)[1]
+
+    @classmethod
+    def of(
+        cls, brand: str, key: bytes, url: str, before: bytes | None, after: bytes | None
+    ) -> Difference:
+        """Return what a URL of a brand has otherwise; before and after are not the same."""
+        change: Literal["added", "removed", "changed"] = "changed"
+        if before is None or after is None:
+            change = "added" if before is None else "removed"
+        hashes = (None if sha256 is None else sha256.hex() for sha256 in (before, after))
+        return cls(asset_id(brand, key), url, change, *hashes)
 
 
 class Insights(Wire, frozen=True):
@@ -134,10 +151,4 @@ class SnapshotStore(Protocol):
 
     async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
         """Return what the AI phase says of these assets of a snapshot, by the marks' names."""
-        ...
-
-    async def marked(
-        self, run_id: UUID, *, after: bytes | None, limit: int
-    ) -> dict[bytes, Metadata]:
-        """Return a page of what is said of a snapshot's assets, in key order, behind ``after``."""
         ...

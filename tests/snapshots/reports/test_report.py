@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,7 +15,8 @@ from PIL import Image
 
 from tests.support.snapshots import asset, committed_run
 from triptych.errors import Conflict, NoThumbnail, SummaryFailed
-from triptych.model import Asset, Brand, Insight, Metadata, Run
+from triptych.model import Brand, Insight, Run
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.reports.contents import Contents, Family, Outlier, Point
 from triptych.snapshots.reports.pages import markdown, page
 from triptych.snapshots.reports.report import make_report
@@ -56,17 +56,21 @@ def webp(colour: tuple[int, int, int]) -> bytes:
     return written.getvalue()
 
 
-class FakeStores:
-    """What a report reads, of one brand with five assets."""
+def shown(run_id: UUID, number: int) -> AssetShown:
+    return AssetShown.of(asset(run_id, number))
+
+
+class FakeSource:
+    """What a report reads, of one brand with five assets, all but one with thumbnails."""
 
     def __init__(self, insights: Sequence[Insight], *, empty: bool = False) -> None:
         self.run_ = committed_run(added=5)
-        self.assets_ = {a.key: a for a in (asset(self.run_.id, n) for n in range(5))}
+        self.assets_ = {a.key: a for a in (shown(self.run_.id, n) for n in range(5))}
         self.insights_ = insights
         self.brand_ = Brand("nike", None, None if empty else self.run_.id, 5, self.run_, version=1)
-        self.marks_: dict[bytes, Metadata] = {}
+        self.points_: list[Point] = []
 
-    async def brand(self, name: str) -> Brand:
+    async def brand(self) -> Brand:
         return self.brand_
 
     async def run(self, run_id: UUID) -> Run:
@@ -75,18 +79,14 @@ class FakeStores:
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
         return self.insights_
 
-    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, AssetShown]:
         return {key: self.assets_[key] for key in keys if key in self.assets_}
 
-    async def marked(self, run_id: UUID, *, after: bytes | None, limit: int) -> Mapping[bytes, Any]:
-        return self.marks_
+    async def points(self, run_id: UUID) -> Sequence[Point]:
+        return self.points_
 
-
-class Thumbs:
-    """Thumbnails of all but one asset."""
-
-    async def get(self, sha256: bytes, width: int) -> bytes:
-        if sha256[0] % 2:
+    async def thumbnail(self, asset: AssetShown, width: int) -> bytes:
+        if bytes.fromhex(asset.sha256)[0] % 2:
             raise NoThumbnail
         return webp((10, 200, 30))
 
@@ -120,11 +120,11 @@ def insights(catalogue_keys: list[str]) -> list[Insight]:
 
 
 async def test_a_report_shows_what_the_steps_found() -> None:
-    stores = FakeStores([])
-    keys = [key.hex() for key in stores.assets_]
-    stores.insights_ = insights([*keys[:4], keys[4]])
-    stores.marks_ = {bytes.fromhex(keys[0]): {"x": 0.1, "y": -0.5, "cluster": "c"}}
-    report = await make_report(stores, stores, stores, Thumbs(), "nike")  # type: ignore[arg-type]
+    source = FakeSource([])
+    keys = [key.hex() for key in source.assets_]
+    source.insights_ = insights([*keys[:4], keys[4]])
+    source.points_ = [Point(0.1, -0.5, "c")]
+    report = await make_report(source)
     assert set(report.files) == {
         *("report.md", "report.html", "clusters.png", "duplicates.png", "outliers.png"),
         *("palette.png", "map.png"),
@@ -149,24 +149,24 @@ async def test_a_report_shows_what_the_steps_found() -> None:
 
 
 async def test_nothing_found_is_a_short_report() -> None:
-    report = await make_report(*[FakeStores([])] * 3, Thumbs(), "nike")  # type: ignore[arg-type]
+    report = await make_report(FakeSource([]))
     assert set(report.files) == {"report.md", "report.html"}
     with pytest.raises(Conflict, match="no snapshot"):
-        await make_report(*[FakeStores([], empty=True)] * 3, Thumbs(), "nike")  # type: ignore[arg-type]
+        await make_report(FakeSource([], empty=True))
 
 
 async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
     async def fail(_: Contents) -> str:
         raise SummaryFailed("The endpoint answers 500.")
 
-    report = await make_report(*[FakeStores([])] * 3, Thumbs(), "nike", fail)  # type: ignore[arg-type]
+    report = await make_report(FakeSource([]), fail)
     assert report.problems == ("no summary: The endpoint answers 500.",)
     assert "report.html" in report.files
 
 
 def hostile_contents() -> Contents:
     run = committed_run(added=1)
-    one = asset(run.id, 1)
+    one = shown(run.id, 1)
     evil = msgspec.structs.replace(one, url="http://x/<script>")
     return Contents(
         brand=Brand(HOSTILE, None, run.id, 1, run, version=1),
@@ -205,7 +205,7 @@ def test_g9_foreign_text_is_text_in_markdown_and_html() -> None:
 
 def test_pictures_are_drawn_of_what_there_is() -> None:
     run_id = committed_run().id
-    one, other = asset(run_id, 1), asset(run_id, 2)
+    one, other = shown(run_id, 1), shown(run_id, 2)
     thumb = Image.open(io.BytesIO(webp((250, 0, 0)))).convert("RGBA")
     drawn = sheet([Family("red", 2, [one, other])], {one.sha256: thumb}, 3)
     image = Image.open(io.BytesIO(drawn)).convert("RGB")

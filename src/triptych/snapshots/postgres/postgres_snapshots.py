@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
-import asyncpg
 from typing_extensions import override
 
 from triptych.database.paging import NEWEST, age_of, sliced
@@ -13,7 +12,6 @@ from triptych.database.rows import to_asset, to_insight, to_marks, to_run, to_st
 from triptych.database.session import Database
 from triptych.errors import AssetNotFound, RunNotFound, SnapshotCollected
 from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
-from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.snapshot_store import AssetFilter, Difference, SnapshotStore
 
 ASSETS_SCAN = 10_000
@@ -102,9 +100,12 @@ class PostgresSnapshotStore(SnapshotStore):
         if not rows:
             for run_id in (old, new):
                 await check_kept(self._database, run_id)
-        page = [_to_difference(brand, row) for row in rows[:limit]]
+        page = [
+            Difference.of(brand, row["key"], row["url"], row["before"], row["after"])
+            for row in rows[:limit]
+        ]
         if len(rows) > limit:
-            return Slice(page, rows[limit - 1]["key"])
+            return Slice(page, page[-1].key)
         end = await self._database.rows("difference_scanned_to", old, new, after, DIFFERENCE_SCAN)
         return Slice(page, end[0]["key"] if end else None)
 
@@ -117,24 +118,6 @@ class PostgresSnapshotStore(SnapshotStore):
     async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
         rows = await self._database.rows("marks_by_key", run_id, list(keys))
         return {row["key"]: to_marks(row) for row in rows}
-
-    @override
-    async def marked(
-        self, run_id: UUID, *, after: bytes | None, limit: int
-    ) -> dict[bytes, Metadata]:
-        rows = await self._database.rows("marks", run_id, after, limit)
-        return {row["key"]: to_marks(row) for row in rows}
-
-
-def _to_difference(brand: str, row: asyncpg.Record) -> Difference:
-    before, after = row["before"], row["after"]
-    return Difference(
-        asset_id(brand, row["key"]),
-        row["url"],
-        row["change"],
-        None if before is None else before.hex(),
-        None if after is None else after.hex(),
-    )
 
 
 async def check_kept(database: Database, run_id: UUID) -> None:

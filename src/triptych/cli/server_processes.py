@@ -1,0 +1,205 @@
+"""Long-running processes of this machine: everything under one parent, or one by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+from triptych.errors import BadInput
+from triptych.settings.settings import Settings
+from triptych.telemetry.metrics import served_metrics
+from triptych.telemetry.tracing import tracing
+from triptych.wiring.services import connect, own_database, reach_database
+from triptych.wiring.worker_process import check_wiring, open_worker
+from triptych.workers.supervisor import WorkerProcesses
+from triptych.workers.worker import Phase
+
+
+def keep_what_is_here() -> None:
+    """Tell the garbage collector that what a process is made of by now stays until its end.
+
+    It looked at all of it again and again: a seventh of the processor time of an API process, and
+    the longest of its answers. Only for processes of ours: what is garbage later stays, too.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[asyncio.Event]:
+    """Yield an event that SIGINT or SIGTERM sets; a second signal interrupts at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
+    """Run the database, the workers and the API until told to stop; work is drained or returned.
+
+    The API's socket is bound here, so its address is known and nobody is refused while a server
+    that died is started again.
+    """
+    from triptych.runtime.asgi_server import address, bind
+    from triptych.wiring.web_server import check_access
+
+    with stop_on_signal() as stop:
+        async with own_database(settings) as dsn:
+            await check_wiring(settings, dsn)
+            await check_access(settings, dsn)
+            with bind(settings.api_host, settings.api_port) as listening:
+                typer.echo(_ready_line(settings, address(listening)), err=True)
+                async with asyncio.TaskGroup() as group:
+                    for processes in _processes(settings, listening.fileno(), json, debug):
+                        group.create_task(processes.run(stop))
+    typer.echo("Stopped.", err=True)
+
+
+def _processes(
+    settings: Settings, listening: int, json: bool, debug: bool
+) -> Sequence[WorkerProcesses]:
+    program = [sys.executable, "-m", "triptych"]
+    flags = [
+        *("--with-parent", "--data", str(settings.data)),
+        *(["--json"] if json else []),
+        *(["--debug"] if debug else []),
+    ]
+    return [
+        WorkerProcesses(
+            [*program, "worker", *(phase.value for phase in Phase), *flags],
+            count=settings.workers,
+            drain_s=settings.drain_s,
+        ),
+        WorkerProcesses(
+            [*program, "api", "--fd", str(listening), *flags],
+            count=1,
+            drain_s=settings.drain_s,
+            name="api",
+            pass_fds=[listening],
+        ),
+    ]
+
+
+def _ready_line(settings: Settings, url: str) -> str:
+    plural = "s" if settings.workers > 1 else ""
+    return (
+        f"Triptych is up: {settings.workers} worker{plural}, data in {settings.data}, "
+        f"dashboard at {url}, API at {url}/api/v1. "
+        "Hand it a brand with `triptych submit BRAND --watch`; stop it with Ctrl-C."
+    )
+
+
+async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) -> None:
+    """Serve the API until told to stop, or until the parent that holds stdin is gone."""
+    from triptych.live.websocket_server import server_options
+    from triptych.runtime.asgi_server import address, bind
+    from triptych.runtime.asgi_server import serve as serve_app
+    from triptych.wiring.web_server import open_web
+
+    with stop_on_signal() as stop:
+        if with_parent:
+            await _stop_at_end_of_stdin(stop)
+        with tracing(settings.otlp_endpoint, role="api", share=settings.trace_share):
+            async with (
+                reach_database(settings) as dsn,
+                connect(settings, dsn) as parts,
+                open_web(parts) as app,
+            ):
+                given = socket.socket(fileno=fd) if fd is not None else None
+                with given or bind(settings.api_host, settings.api_port) as listening:
+                    if given is None:
+                        typer.echo(f"The API is at {address(listening)}/api/v1.", err=True)
+                    keep_what_is_here()
+                    await serve_app(
+                        app, listening, stop, drain_s=settings.drain_s, **server_options()
+                    )
+    if fd is None:
+        typer.echo("Stopped.", err=True)
+
+
+async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent: bool) -> None:
+    """Serve phases until told to stop, or until the parent that holds stdin is gone.
+
+    Raises:
+        BadInput: a name is no phase.
+    """
+    phases = [_phase(name) for name in dict.fromkeys(names)]
+    with stop_on_signal() as stop:
+        if with_parent:
+            await _stop_at_end_of_stdin(stop)
+        with (
+            tracing(settings.otlp_endpoint, role="worker", share=settings.trace_share),
+            served_metrics(settings.metrics_host, settings.metrics_port),
+        ):
+            async with (
+                reach_database(settings) as dsn,
+                connect(settings, dsn) as parts,
+                open_worker(parts, phases) as worker,
+            ):
+                keep_what_is_here()
+                await worker.run(stop)
+
+
+async def serve_live(settings: Settings) -> None:
+    """Serve live status by itself until told to stop.
+
+    Raises:
+        SettingsError: others could reach it and there are no keys, or the address cannot be had.
+    """
+    from triptych.live.websocket_server import DRAIN_S, server_options
+    from triptych.runtime.asgi_server import address, bind
+    from triptych.runtime.asgi_server import serve as serve_app
+    from triptych.wiring.web_server import open_live_alone
+
+    with stop_on_signal() as stop:
+        async with (
+            reach_database(settings) as dsn,
+            connect(settings, dsn) as parts,
+            open_live_alone(parts) as app,
+        ):
+            with bind(settings.api_host, settings.api_port) as listening:
+                place = address(listening, "ws")
+                typer.echo(f"Live status is at {place}/ws; stop it with Ctrl-C.", err=True)
+                keep_what_is_here()
+                await serve_app(app, listening, stop, drain_s=DRAIN_S, **server_options())
+    typer.echo("Stopped.", err=True)
+
+
+def _phase(name: str) -> Phase:
+    try:
+        return Phase(name)
+    except ValueError as error:
+        raise BadInput(
+            f"There is no phase {name!r}.",
+            field="PHASE",
+            remedy=f"Name some of: {', '.join(phase.value for phase in Phase)}.",
+        ) from error
+
+
+async def _stop_at_end_of_stdin(stop: asyncio.Event) -> None:
+    class Parent(asyncio.Protocol):
+        def connection_lost(self, _exc: Exception | None) -> None:
+            stop.set()
+
+        def eof_received(self) -> None:
+            stop.set()
+
+    await asyncio.get_running_loop().connect_read_pipe(Parent, sys.stdin)

@@ -1,0 +1,175 @@
+"""Results for people: tables and lines on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from triptych.model import AiState, Brand, Insight, Run, RunState
+from triptych.queues.queue import QueueDepth
+from triptych.runs.failure_reasons import FailureExamples
+from triptych.snapshots.asset_shown import AssetShown
+from triptych.snapshots.search_service import Matches
+
+console = Console(highlight=False)
+
+SCALARS_MAX = 4
+"""Numbers and texts of an insight that fit on its line."""
+TEXT_MAX_CHARS = 30
+STATE_STYLE = {
+    RunState.ACTIVE: "cyan",
+    RunState.COMMITTED: "green",
+    RunState.FAILED: "red",
+    RunState.CANCELLED: "yellow",
+}
+
+
+def print_brands(brands: Sequence[Brand]) -> None:
+    """Print one row a brand, with its newest run."""
+    if not brands:
+        console.print(
+            "No brands yet. Begin with: triptych run BRAND --source manifest:urls.csv", style="dim"
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("brand", "assets", "newest run", "items", "failed", "AI"):
+        table.add_column(name, justify="right" if name in {"assets", "items", "failed"} else "left")
+    for brand in brands:
+        run = brand.latest
+        table.add_row(
+            brand.name,
+            f"{brand.assets:,}",
+            state_text(run) if run else "–",
+            f"{run.settled:,}/{run.expected:,}" if run else "–",
+            f"{run.failed:,}" if run else "–",
+            run.ai_state.value if run and run.ai_state is not AiState.NONE else "–",
+        )
+    console.print(table)
+
+
+def state_text(run: Run) -> str:
+    """Return a run's state as coloured text."""
+    text = "paused" if run.paused else run.state.value
+    return f"[{STATE_STYLE[run.state]}]{text}[/]"
+
+
+def print_run(run: Run) -> None:
+    """Print how one run stands, in a few lines."""
+    console.print(f"[bold]{shown(run.brand)}[/]  {state_text(run)}  [dim]{run.id}[/]")
+    console.print(
+        f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
+        + ("" if run.sealed else " · still gathering")
+    )
+    if run.state is RunState.COMMITTED:
+        console.print(
+            f"  commit  {run.added:,} added · {run.kept:,} kept · "
+            f"{run.changed:,} changed · {run.removed:,} removed"
+        )
+    if run.reasons:
+        reasons = " · ".join(f"{count:,} {reason}" for reason, count in run.reasons.items())
+        console.print(f"  failed  {reasons}")
+    if run.ai_state is not AiState.NONE:
+        console.print(f"  AI      {run.ai_state.value}" + in_brackets(run.ai_reason))
+    if run.reason:
+        console.print(f"  reason  {shown(run.reason)}")
+
+
+def print_failures(groups: Sequence[FailureExamples]) -> None:
+    """Print failed items by reason: what it means, whether a redrive may help, examples."""
+    if not groups:
+        console.print("Nothing failed.", style="green")
+    for group in groups:
+        console.print(f"[bold]{group.count:,} {group.reason}[/]  {group.meaning}", soft_wrap=True)
+        console.print(f"    [dim]May a redrive help? {group.redrive}[/]", soft_wrap=True)
+        for url, detail in group.examples:
+            console.print(f"    {shown(url)}", soft_wrap=True)
+            if detail:
+                console.print(f"      [dim]{shown(detail)}[/]", soft_wrap=True)
+
+
+def print_queues(depths: Sequence[QueueDepth]) -> None:
+    """Print one line a queue that is not empty."""
+    for depth in depths:
+        if depth.waiting or depth.in_flight:
+            console.print(
+                f"{depth.queue}: {depth.waiting:,} waiting, {depth.in_flight:,} in flight",
+                style="dim",
+            )
+
+
+def print_assets(assets: Sequence[AssetShown], total: int, following: str | None) -> None:
+    """Print one row an asset, and where the next page begins."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("type", "pixels", "bytes", "url", "id"):
+        justify = "right" if name in {"pixels", "bytes"} else "left"
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for asset in assets:
+        table.add_row(
+            asset.media_type.removeprefix("image/"),
+            f"{asset.width}×{asset.height}",
+            f"{asset.size_bytes:,}",
+            shown(asset.url),
+            asset.id,
+        )
+    console.print(table)
+    console.print(f"{len(assets):,} of {total:,} assets", style="dim")
+    if following is not None:
+        console.print(f"Go on with --after {following}", style="dim", soft_wrap=True)
+
+
+def print_matches(found: Matches) -> None:
+    """Print one row an asset that a search found."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("score", "brand", "url", "id"):
+        table.add_column(name, justify="right" if name == "score" else "left", overflow="fold")
+    for match in found.rows:
+        score = match.similarity if match.score is None else match.score
+        asset = match.asset
+        table.add_row(f"{score:.3f}", shown(asset.brand), shown(asset.url), asset.id)
+    console.print(table)
+    if not found.rows:
+        console.print("Nothing found.", style="dim")
+    if found.unindexed:
+        console.print(f"{found.unindexed:,} brands are not wholly searched yet.", style="yellow")
+
+
+def print_insights(brand: str, state: AiState, insights: Sequence[Insight], *, whole: bool) -> None:
+    """Print a line an insight, or each whole."""
+    console.print(f"[bold]{shown(brand)}[/]  AI {state.value}", soft_wrap=True)
+    for insight in insights:
+        if insight.error is not None:
+            console.print(f"  {shown(insight.kind)}  [red]{shown(insight.error)}[/]")
+        elif whole:
+            text = orjson.dumps(insight.result, option=orjson.OPT_INDENT_2).decode()
+            console.print(shown(text, lines=True), soft_wrap=True)
+        else:
+            line = " · ".join(_scalars(insight)[:SCALARS_MAX])
+            console.print(f"  {shown(insight.kind)}  {line}", soft_wrap=True)
+
+
+def _scalars(insight: Insight) -> list[str]:
+    """Return what of an insight is a number or a short text, without what all have."""
+    left_out = ("version", "assets", "sampled")
+    return [
+        f"{shown(str(value))} {shown(name.replace('_', ' '))}"
+        for name, value in (insight.result or {}).items()
+        if name not in left_out
+        and isinstance(value, int | float | str)
+        and not isinstance(value, bool)
+        and len(str(value)) <= TEXT_MAX_CHARS
+    ]
+
+
+def in_brackets(text: str | None) -> str:
+    """Return text in brackets after a blank; nothing for None."""
+    return f" ({shown(text)})" if text else ""
+
+
+def shown(text: str, *, lines: bool = False) -> str:
+    """Return foreign text as it is: no markup, no control sequence of it reaches the terminal."""
+    kept = "\n" if lines else ""
+    return escape("".join(c if c.isprintable() or c in kept else "\ufffd" for c in text))
