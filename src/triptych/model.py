@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 
 from triptych.wire import Wire
+
+if TYPE_CHECKING:
+    # For types only: errors import this module, and `triptych --help` imports errors.
+    import numpy as np
+    import numpy.typing as npt
 
 Metadata = Mapping[str, Any]
 """What a source says of a URL: JSON values only."""

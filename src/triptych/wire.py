@@ -8,11 +8,24 @@ stand beside their concern; what they share is here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model
-from pydantic_core import CoreSchema
+
+if TYPE_CHECKING:
+    # Imported when something is described: `triptych --help` imports this module.
+    from pydantic import BaseModel, GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 T = TypeVar("T")
 SUFFIX = "Shown"
@@ -70,6 +83,8 @@ def component(kind: type[Wire]) -> str:
 
 def _model(source: Any) -> type[BaseModel]:
     """Return a pydantic model of a wire type's fields, all required: what is encoded has them."""
+    from pydantic import ConfigDict, Field, create_model
+
     kind: type[Wire] = get_origin(source) or source
     given = dict(zip(getattr(kind, "__parameters__", ()), get_args(source), strict=False))
     title = component(kind)

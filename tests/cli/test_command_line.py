@@ -14,6 +14,7 @@ SLOW = {"aiohttp", "asyncpg", "fastapi", "numpy", "pydantic", "structlog", "uvlo
 LIST_MODULES = "import sys, triptych.cli.command_line; print(*sys.modules)"
 
 
+@pytest.mark.integration
 def test_help_imports_nothing_that_only_a_command_needs() -> None:
     found = subprocess.run(
         [sys.executable, "-c", LIST_MODULES], capture_output=True, check=True, text=True

@@ -8,6 +8,8 @@ from operator import itemgetter
 from typing import Any, TypeVar, get_type_hints
 
 import asyncpg
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 from triptych.errors import BrandNotFound
@@ -37,7 +39,7 @@ def reader(kind: Callable[..., T], /, **own: Callable[[asyncpg.Record], Any]) ->
     ``own`` are fields that are read otherwise. A text becomes the enumeration that the field has.
     Columns that the type has no field for are passed over.
     """
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, localns={"np": np, "npt": npt})
     names = getattr(kind, "__struct_fields__", None) or kind.__dataclass_fields__  # type: ignore[attr-defined]
     columns = [(name, own.get(name) or _column(name, hints[name])) for name in names]
 

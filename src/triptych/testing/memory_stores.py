@@ -40,9 +40,14 @@ class MemoryStores:
         """Nothing can be away."""
 
 
-def memory_stores(*, run_cap_s: float = RUN_CAP_S) -> MemoryStores:
-    """Return empty stores. ``run_cap_s`` is how long a run may be active, whatever happens."""
-    state = MemoryState()
+def memory_stores(
+    state: MemoryState | None = None, *, run_cap_s: float = RUN_CAP_S
+) -> MemoryStores:
+    """Return stores of these rows, or empty ones.
+
+    ``run_cap_s`` is how long a run may be active, whatever happens.
+    """
+    state = state or MemoryState()
     return MemoryStores(
         runs=MemoryRunStore(state, run_cap_s=run_cap_s),
         brands=MemoryBrandStore(state),
