@@ -21,7 +21,6 @@
     ├── NotFound                                                                       404
     │   ├── BrandNotFound
     │   ├── RunNotFound
-    │   ├── WebhookNotFound
     │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it was there, and is no longer kept                    410
     │   ├── AssetNotFound
@@ -55,6 +54,8 @@
         ├── PermanentItemError   trying again would give the same answer
         └── TransientItemError   trying again may help; may carry `retry_after_s`
             └── HostBusy         not tried at all: its host is at its pace
+
+What only one concern raises, and no client has to know, stands beside its store.
 
 The first line of a class's docstring is its default message, and ``status`` its HTTP status.
 """
@@ -194,10 +195,6 @@ class RunNotFound(NotFound):
 
 class ExportFileNotFound(NotFound):
     """An export has no such file."""
-
-
-class WebhookNotFound(NotFound):
-    """There is no such webhook."""
 
 
 class SnapshotCollected(NotFound):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
+
+from triptych.wire import Wire
 
 BEAT_S = 5.0
 """Workers say that they are there about this often."""
@@ -14,8 +15,11 @@ SILENT_S = 3.5 * BEAT_S
 """A worker that was not heard of for so long counts as gone: three beats may be lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerState:
+WORKERS_MAX = 1_000
+"""Workers that are shown, the longest-lived first."""
+
+
+class WorkerState(Wire, frozen=True):
     """A worker's present state; what a later one says replaces it."""
 
     id: UUID
@@ -29,12 +33,15 @@ class WorkerState:
     started_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SeenWorker:
-    """A worker, and how long nothing was heard of it."""
+class SeenWorker(WorkerState, frozen=True, kw_only=True):
+    """A worker."""
 
-    worker: WorkerState
+    COMPONENT: ClassVar[str] = "WorkerShown"
+
+    alive: bool
+    """Whether it was heard of within `SILENT_S`."""
     silent_s: float
+    """Since it was heard of."""
 
 
 class PresenceStore(Protocol):
