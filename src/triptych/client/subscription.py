@@ -91,10 +91,9 @@ async def follow(
 ) -> AsyncGenerator[Update, None]:
     """Yield what is told of some topics, for ever; ``after`` asks for runs' timelines.
 
-    ``socket`` is a unix socket on which the server is reached, whatever ``url`` names.
-
-    A cut connection is made anew after a pause that grows and is jittered, each topic from where
-    it was: states never go back to an older version, and timelines have neither gap nor duplicate.
+    ``socket`` is a unix socket on which the server is reached, whatever ``url`` names. A cut
+    connection is made anew after a pause that grows and is jittered, each topic from where it was:
+    states never go back to an older version, and timelines have neither gap nor duplicate.
 
     Raises:
         LiveUnavailable: the server refuses this client, or nothing was heard for ``give_up_s``.
@@ -118,9 +117,7 @@ async def follow(
                     if told is not None:
                         yield told
         except InvalidStatus as error:
-            if error.response.status_code < 500 and error.response.status_code != TOO_MANY:
-                raise LiveUnavailable(_refusal(error), remedy="Check the key.") from error
-            reason: object = f"status {error.response.status_code}"
+            reason: object = _passing(error)
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             reason = error
         else:
@@ -148,6 +145,14 @@ def _connected(url: str, headers: Mapping[str, str] | None, socket: Path | None)
     if socket is not None:
         return unix_connect(str(socket), url, **options)
     return connect(url, **options)
+
+
+def _passing(error: InvalidStatus) -> str:
+    """Return why a server cannot serve now, or raise what it refuses with for good."""
+    status = error.response.status_code
+    if status < 500 and status != TOO_MANY:
+        raise LiveUnavailable(_refusal(error), remedy="Check the key.") from error
+    return f"status {status}"
 
 
 def _refusal(error: InvalidStatus) -> str:
