@@ -153,8 +153,7 @@ async def _run(environment: dict[str, str], *arguments: str) -> bytes:
     )
     out, err = await process.communicate()
     if process.returncode:
-        message = f"triptych {' '.join(arguments)} failed: {err.decode()}"
-        raise RuntimeError(message)
+        raise RuntimeError(f"triptych {' '.join(arguments)} failed: {err.decode()}")
     return out
 
 
@@ -182,8 +181,9 @@ async def _start(
 async def _ready(session: aiohttp.ClientSession, url: str, cloud: Cloud) -> None:
     while True:
         if dead := [p for p in (*cloud.others, *cloud.workers) if p.returncode is not None]:
-            message = f"{len(dead)} processes ended at once; see the logs in {cloud.folder}."
-            raise RuntimeError(message)
+            raise RuntimeError(
+                f"{len(dead)} processes ended at once; see the logs in {cloud.folder}."
+            )
         try:
             async with session.get(url) as answer:
                 if answer.status == 200:

@@ -18,7 +18,7 @@ from aws_local.database import served_database
 from aws_local.emulator import REGION, Emulator
 from aws_local.functions import LambdaProcess
 from triptych.settings.settings import Settings
-from triptych.wiring.database import migrate_database
+from triptych.wiring.services import migrate_database
 
 WARM = 20
 TIMEOUT_S = 60.0

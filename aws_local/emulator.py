@@ -61,8 +61,7 @@ class Emulator:
             RuntimeError: it is not installed, or ends, or does not answer in time.
         """
         if not PYTHON.exists():
-            message = "The emulator is not installed: run `make setup`."
-            raise RuntimeError(message)
+            raise RuntimeError("The emulator is not installed: run `make setup`.")
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "emulator.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -96,8 +95,7 @@ class Emulator:
             except OSError:
                 time.sleep(0.05)
         self.stop()
-        message = f"The emulator does not answer; see {self._folder / 'emulator.log'}."
-        raise RuntimeError(message)
+        raise RuntimeError(f"The emulator does not answer; see {self._folder / 'emulator.log'}.")
 
     def stop(self) -> None:
         """End it. Safe to repeat."""

@@ -195,8 +195,7 @@ def write(page: Path, images: Path, entries: Sequence[Entry]) -> None:
     body = "\n\n".join(part for part in parts if part)
     after, found = MARKED.subn(lambda m: f"{m[1]}\n{body}\n\n{m[2]}", page.read_text())
     if not found:
-        message = f"{page} has no place for figures: <!-- figures --> … <!-- end -->."
-        raise ValueError(message)
+        raise ValueError(f"{page} has no place for figures: <!-- figures --> … <!-- end -->.")
     page.write_text(after)
 
 

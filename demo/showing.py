@@ -16,8 +16,8 @@ from triptych.model import Asset
 from triptych.settings.settings import Settings
 from triptych.snapshots.reports.report import make_report
 from triptych.snapshots.search_service import Where
-from triptych.wiring.components import open_thumbnails
 from triptych.wiring.local import Local
+from triptych.wiring.object_store import open_thumbnails
 
 QUERIES = ("bananas", "a pig", "crab")
 SHOWN = 3

@@ -125,8 +125,7 @@ def load(package: Path = PACKAGE, photos: Path | None = None) -> World:
     """
     files = sorted(package.glob("*/*.png"))
     if not files:
-        message = f"no images in {package}: run `make demo`, which installs them"
-        raise FileNotFoundError(message)
+        raise FileNotFoundError(f"no images in {package}: run `make demo`, which installs them")
     by_brand: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         if file.parent.name in THEMES:
@@ -142,8 +141,9 @@ def load(package: Path = PACKAGE, photos: Path | None = None) -> World:
     if photos is not None:
         found = sorted(photos.glob("*.jpeg"))
         if not found:
-            message = f"no photographs in {photos}: run `make demo`, which installs them"
-            raise FileNotFoundError(message)
+            raise FileNotFoundError(
+                f"no photographs in {photos}: run `make demo`, which installs them"
+            )
         shares = {BAZAAR: found[::2], PANTRY: sorted({*found[1::8], *found[::40]})}
         for brand, files in shares.items():
             brands[brand] = _listings(brand, files, len(brands), PHOTOS_LICENCE)

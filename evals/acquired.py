@@ -20,7 +20,7 @@ from triptych.embedders.embedder import Embedder
 from triptych.media.decode import decode
 from triptych.model import Colour
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_embedder
+from triptych.wiring.models import open_embedder
 
 MAX_PIXELS = 100_000_000
 BATCH = 32

@@ -31,7 +31,7 @@ from triptych.embedders.files import package_file
 from triptych.embedders.text_encoder import TextEncoder
 from triptych.embedders.torch_legacy import load_tensors
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_text_encoder
+from triptych.wiring.models import open_text_encoder
 
 LABELS = Path(__file__).with_name("text.json")
 LABELLED = ("gnome-backgrounds", "mate-backgrounds", "plasma-workspace-wallpapers")

@@ -102,19 +102,16 @@ class Choices:
         profile = str(context.get("profile") or "dev")
         workers = str(context.get("workers") or "ecs")
         if profile not in PROFILES:
-            message = f"profile: must be one of {', '.join(PROFILES)}, not {profile!r}"
-            raise ValueError(message)
+            raise ValueError(f"profile: must be one of {', '.join(PROFILES)}, not {profile!r}")
         if workers not in WORKERS:
-            message = f"workers: must be one of {', '.join(WORKERS)}, not {workers!r}"
-            raise ValueError(message)
+            raise ValueError(f"workers: must be one of {', '.join(WORKERS)}, not {workers!r}")
         for name, remedy in {
             "certificate": "the ARN of a certificate in ACM for the domain",
             "domain": "the name under which the stack is reached, as in the certificate",
             "email": "who is told of alarms and of the budget",
         }.items():
             if not context.get(name):
-                message = f"{name}: is missing; give {remedy}: -c {name}=…"
-                raise ValueError(message)
+                raise ValueError(f"{name}: is missing; give {remedy}: -c {name}=…")
         return cls(
             PROFILES[profile],
             workers,

@@ -20,7 +20,7 @@ from demo.service import serve
 from demo.world import load
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
-from tests.support.dashboard import ARGUMENTS, Stage, chromium, open_stage, until
+from tests.support.dashboard import ARGUMENTS, Dashboard, chromium, open_dashboard, until
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / ".screenshots"
@@ -66,38 +66,42 @@ Shots = Mapping[str, Shot]
 
 
 @contextmanager
-def played(data: Path) -> Iterator[tuple[Stage, Shots]]:
+def played(data: Path) -> Iterator[tuple[Dashboard, Shots]]:
     """Bring brands through their phases, one twice, and hold one in the middle."""
     world = load()
-    with open_stage(data) as stage, stage.loop.holding(serve(world)) as service:
-        big = stage.start("bauhaus", stage.origin.source(PICTURES, missing=19))
-        runs = [stage.start(name, f"catalog:{service.url}") for name in list(world.brands)[:BRANDS]]
+    with open_dashboard(data) as dashboard, dashboard.loop.holding(serve(world)) as service:
+        big = dashboard.start("bauhaus", dashboard.origin.source(PICTURES, missing=19))
+        runs = [
+            dashboard.start(name, f"catalog:{service.url}") for name in list(world.brands)[:BRANDS]
+        ]
         for run in (big, *runs):
-            stage.wait(run, patience_s=PLAY_S)
-        stage.submit("/webhooks", url=f"{stage.origin.url}/told", events=["run.committed"])
-        big = stage.start("bauhaus", stage.origin.source(PICTURES + 12, missing=19, start=8))
-        stage.wait(big, patience_s=PLAY_S)
+            dashboard.wait(run, patience_s=PLAY_S)
+        dashboard.submit("/webhooks", url=f"{dashboard.origin.url}/told", events=["run.committed"])
+        big = dashboard.start(
+            "bauhaus", dashboard.origin.source(PICTURES + 12, missing=19, start=8)
+        )
+        dashboard.wait(big, patience_s=PLAY_S)
         for format_ in ("parquet", "csv"):
-            stage.submit("/brands/bauhaus/exports", format=format_)
+            dashboard.submit("/brands/bauhaus/exports", format=format_)
         until(
-            lambda: stage.get("/tasks", limit=2)["items"],
+            lambda: dashboard.get("/tasks", limit=2)["items"],
             lambda tasks: all(task["ended_at"] for task in tasks),
         )
-        stage.stray({"brand": "de/stijl"})
-        until(lambda: stage.get("/queues"), lambda told: told["dead_letters"] == 1)
-        stage.loop.soon(lambda: stage.origin.hold(after=RUNNING_AFTER))
-        source = stage.origin.source(PICTURES - 30, missing=7, start=PICTURES)
-        running = stage.start("de stijl", source)
+        dashboard.stray({"brand": "de/stijl"})
+        until(lambda: dashboard.get("/queues"), lambda told: told["dead_letters"] == 1)
+        dashboard.loop.soon(lambda: dashboard.origin.hold(after=RUNNING_AFTER))
+        source = dashboard.origin.source(PICTURES - 30, missing=7, start=PICTURES)
+        running = dashboard.start("de stijl", source)
         until(
-            lambda: stage.get(f"/runs/{running}"),
+            lambda: dashboard.get(f"/runs/{running}"),
             lambda state: state["settled"] > RUNNING_AFTER * 0.9,
         )
-        yield stage, pages(stage, big, running)
+        yield dashboard, pages(dashboard, big, running)
 
 
-def pages(stage: Stage, big: str, running: str) -> Shots:
+def pages(dashboard: Dashboard, big: str, running: str) -> Shots:
     """Return every page."""
-    one = stage.get("/brands/bauhaus/assets", limit=30)["items"][20]["id"]
+    one = dashboard.get("/brands/bauhaus/assets", limit=30)["items"][20]["id"]
     logo = next(iter(load().brands))
     at = "/brands/bauhaus"
     return {
@@ -126,10 +130,10 @@ def pages(stage: Stage, big: str, running: str) -> Shots:
     }
 
 
-def take(browser: Browser, stage: Stage, shots: Shots) -> None:
+def take(browser: Browser, dashboard: Dashboard, shots: Shots) -> None:
     """Take every picture: each page is opened once, then turned to every size and scheme."""
     context = browser.new_context(
-        base_url=stage.url, viewport=SIZES["wide"], locale="en-GB", reduced_motion="reduce"
+        base_url=dashboard.url, viewport=SIZES["wide"], locale="en-GB", reduced_motion="reduce"
     )
     page = context.new_page()
     page.set_default_timeout(PAGE_MS)
@@ -184,12 +188,15 @@ def main() -> None:
     arguments = parser.parse_args()
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
-    with tempfile.TemporaryDirectory() as folder, played(Path(folder) / "data") as (stage, shots):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        played(Path(folder) / "data") as (dashboard, shots),
+    ):
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-            take(browser, stage, shots)
+            take(browser, dashboard, shots)
             browser.close()
-        stage.loop.soon(stage.origin.release)
+        dashboard.loop.soon(dashboard.origin.release)
     if arguments.keep:
         keep()
     print(f"{len(list(OUT.iterdir()))} pictures in {OUT.name}")  # noqa: T201

@@ -198,6 +198,11 @@ def _reached(start: str, beyond: Mapping[str, set[str]]) -> set[str]:
     return seen
 
 
+def _folder(file: PurePosixPath) -> str:
+    """Return the concern that a file belongs to: ``runs/postgres`` is part of ``runs``."""
+    return file.parts[0] if len(file.parts) > 1 else "."
+
+
 @dataclass(frozen=True, slots=True)
 class FileList:
     """Files that were listed by hand: a way, in its order, or what a new thing touches."""
@@ -212,13 +217,13 @@ class FileList:
 
     @property
     def folders(self) -> int:
-        """How many different folders."""
-        return len({file.parent for file in self.files})
+        """How many different folders of the package."""
+        return len({_folder(file) for file in self.files})
 
     @property
     def changes(self) -> int:
-        """How often the next file is in another folder; the source's own is one of them."""
-        return sum(one.parent != other.parent for one, other in pairwise(self.files))
+        """How often the next file is in another folder of the package; its root counts as one."""
+        return sum(_folder(one) != _folder(other) for one, other in pairwise(self.files))
 
     def missing(self, folder: Path) -> list[PurePosixPath]:
         """Return the files that are not there."""

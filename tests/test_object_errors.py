@@ -68,8 +68,7 @@ def _put_often(root: str) -> None:
         for _ in range(PUTS_EACH):
             await store.put(BODY, SHA256, "image/png")
             if await store.get(object_key(SHA256)) != BODY:
-                message = "an object was seen half written"
-                raise AssertionError(message)
+                raise AssertionError("an object was seen half written")
 
     asyncio.run(put())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from triptych.errors import SettingsError, StoreUnavailable
-from triptych.objects import ObjectStore, object_key, open_store
+from triptych.objects import ObjectStore, object_key, open_store, presentation
 
 pytestmark = pytest.mark.integration
 
@@ -97,3 +97,33 @@ def test_a_place_that_cannot_be_a_folder_is_one_clear_line(tmp_path: Path) -> No
 def test_a_url_that_names_no_store_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="TRIPTYCH_STORE_URL"):
         open_store("ftp://somewhere", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "shown_as", "disposition"),
+    [
+        ("image/png", "image/png", "inline"),
+        ("IMAGE/JPEG", "image/jpeg", "inline"),
+        ("video/mp4", "video/mp4", "inline"),
+        # A store's signed URLs once showed these six inline, and named none of the rest.
+        ("image/heic", "image/heic", "attachment"),
+        ("image/tiff", "image/tiff", "attachment"),
+        ("image/x-unheard-of", "image/x-unheard-of", "attachment"),
+        ("audio/ogg", "audio/ogg", "attachment"),
+        ("video/quicktime", "video/quicktime", "attachment"),
+        ("text/plain", "text/plain", "attachment"),
+        ("model/gltf-binary", "model/gltf-binary", "attachment"),
+        ("application/x-matroska", "application/x-matroska", "attachment"),
+        ("application/pdf", "application/octet-stream", "attachment"),
+        ("image/svg+xml", "application/octet-stream", "attachment"),
+        ("text/html", "application/octet-stream", "attachment"),
+        ("text/javascript", "application/octet-stream", "attachment"),
+        ("image/png; x\r\nSet-Cookie: a=b", "application/octet-stream", "attachment"),
+        ("", "application/octet-stream", "attachment"),
+    ],
+)
+def test_g9_only_what_holds_no_script_is_shown_by_a_browser(
+    media_type: str, shown_as: str, disposition: str
+) -> None:
+    shown = presentation(media_type)
+    assert (shown.media_type, shown.disposition) == (shown_as, disposition)

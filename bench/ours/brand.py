@@ -15,8 +15,8 @@ from bench.ours.services import own_parts, settings_in
 from bench.program import Given, Ready
 from triptych.cli.up import keep_what_is_here
 from triptych.model import Run, RunState
-from triptych.wiring.database import Services
-from triptych.wiring.worker_wiring import open_worker
+from triptych.wiring.services import Services
+from triptych.wiring.worker_process import open_worker
 from triptych.workers.worker import Phase
 
 

@@ -13,8 +13,8 @@ from triptych.cli.frame import configure_logs
 from triptych.cli.up import keep_what_is_here
 from triptych.model import Item, ItemResult, Staged
 from triptych.settings.settings import Settings
-from triptych.wiring.database import connect
-from triptych.wiring.worker_wiring import open_worker
+from triptych.wiring.services import connect
+from triptych.wiring.worker_process import open_worker
 from triptych.workers.worker import Phase
 
 STAGED = Staged(b"\x01" * 32, "sha256/none", "image/jpeg", 1, None, None, None, None, None)

@@ -13,7 +13,7 @@ from typing import Any
 from bench.program import Given, until_listening
 from triptych.cli.frame import configure_logs
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect, own_database
+from triptych.wiring.services import Services, connect, own_database
 
 
 def settings_in(arguments: Given, **settings: Any) -> Settings:

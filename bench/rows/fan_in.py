@@ -20,7 +20,7 @@ from bench.paths import PEERS
 from bench.program import Given, Ready
 from bench.results import Aim, Entry, each_compared
 from triptych.model import Run
-from triptych.wiring.database import Services
+from triptych.wiring.services import Services
 
 ROW = 3
 TITLE = "fan-in to one commit"

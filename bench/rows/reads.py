@@ -23,7 +23,7 @@ from bench.readers import read
 from bench.results import Aim, Entry, each_compared
 from triptych.database.session import Database
 from triptych.snapshots.asset_ids import asset_id
-from triptych.wiring.database import own_database
+from triptych.wiring.services import own_database
 
 ROW = 7
 TITLE = "immediate reads"

@@ -1,6 +1,6 @@
 /** What operators do. Each action shows its result; one that ends later shows it then. */
 
-import { api, unwrap, idempotencyHeader } from './api/client';
+import { api, idempotencyHeader, unwrap } from './api/client';
 import type { ExportFormat, Reason, RunShown, TaskShown } from './api/types';
 import { count, plural } from './format';
 import { live } from './live/live.svelte';
@@ -154,10 +154,10 @@ export async function setBrand(
   toasts.good(`Source and schedule of ${brand} are saved.`);
 }
 
-export async function exportBrand(brand: string, format: ExportFormat): Promise<TaskShown | null> {
-  const task = unwrap(
-    api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body: { format } }),
-  );
+export async function exportBrand(brand: string, format: string): Promise<TaskShown | null> {
+  // Which formats there are is up to the server; the description names those of one server.
+  const body = { format: format as ExportFormat };
+  const task = unwrap(api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body }));
   const taken = await submit('Could not start the export', task);
   if (!taken) return null;
   followTask(taken, `The export of ${brand} failed`, () => ({

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { assetId, lastPart, nameOf } from '../src/brand/pictures';
 import { rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/pace';
 import { Grid, fitted, keyAt, readMap, spread } from '../src/map/layout';
-import { checkBrand, checkSource, sourceText } from '../src/pages/source';
+import { checkBrand, checkSource, OWN, sourceText, usage } from '../src/pages/source';
 import { panels } from '../src/phases';
 import { series } from '../src/run/series';
 import { kindOf, layout } from '../src/run/tiles';
@@ -111,13 +111,23 @@ describe('sources', () => {
     expect(checkBrand(name)).not.toBeNull();
   });
   it('checks places', () => {
-    expect(checkSource('own', '')).toBeNull();
-    expect(checkSource('catalog', 'ftp://x')).not.toBeNull();
+    expect(checkSource(OWN, '')).toBeNull();
+    expect(checkSource('catalog', ' ')).not.toBeNull();
+    expect(checkSource('catalog', 'https://a b')).not.toBeNull();
     expect(checkSource('manifest', '/srv/urls.csv')).toBeNull();
     expect(sourceText('manifest', ' https://a.example/u.csv ')).toBe(
       'manifest:https://a.example/u.csv',
     );
-    expect(sourceText('own', 'x')).toBeNull();
+    expect(sourceText(OWN, 'x')).toBeNull();
+  });
+  it('says how sources are written, without the broken ones', () => {
+    const shown = { title: '', description: '', example: 'x', problem: null };
+    const sources = [
+      { ...shown, scheme: 'catalog', place: 'https://…' },
+      { ...shown, scheme: 'gone', place: '', problem: 'ImportError' },
+      { ...shown, scheme: 'manifest', place: 'PATH_OR_URL' },
+    ];
+    expect(usage(sources)).toBe('catalog:https://… or manifest:PATH_OR_URL');
   });
 });
 

@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -41,10 +43,48 @@ RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 """Of an object that is written piece by piece; S3's parts are as large."""
 
-SHOWN = re.compile(r"(image|audio|video)/(?!svg)[a-z0-9][a-z0-9.-]{0,99}|text/plain")
+INLINE: Mapping[str, str] = MappingProxyType(
+    {
+        "image/png": "png",
+        "image/jpeg": "jpg",
+        "image/gif": "gif",
+        "image/webp": "webp",
+        "image/avif": "avif",
+        "image/bmp": "bmp",
+        "video/mp4": "mp4",
+        "video/webm": "webm",
+        "audio/mpeg": "mp3",
+    }
+)
+"""What a browser may show by itself, and how its files' names end: formats that hold no script. All
+else is downloaded."""
+MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}")
+ACTIVE = re.compile(r"html|xml|svg|script|pdf")
+"""Types that a browser could run, were they shown."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """As what an object is handed to a browser."""
+
+    media_type: str
+    ending: str | None
+    """Of a file's name, without the dot; None for what is only downloaded."""
+
+    @property
+    def disposition(self) -> Literal["inline", "attachment"]:
+        """What Content-Disposition begins with."""
+        return "attachment" if self.ending is None else "inline"
+
+
+def presentation(media_type: str) -> Presentation:
+    """Return as what a browser is handed content of a type: never as something that it runs."""
+    kind = media_type.lower()
+    harmless = MEDIA_TYPE.fullmatch(kind) and not ACTIVE.search(kind)
+    return Presentation(kind if harmless else "application/octet-stream", INLINE.get(kind))
 
 
 def object_key(sha256: bytes) -> str:
@@ -322,13 +362,12 @@ def open_store(url: str, default_root: Path) -> ObjectStore:
 
 
 def _attributes(media_type: str) -> Attributes:
-    """Return how a store hands an object to a browser that a signed URL led there.
-
-    Only what holds no script is named as what it is; the rest is downloaded.
-    """
-    if SHOWN.fullmatch(media_type):
-        return {"Content-Type": media_type}
-    return {"Content-Type": "application/octet-stream", "Content-Disposition": "attachment"}
+    """Return how a store hands an object to a browser that a signed URL led there."""
+    shown = presentation(media_type)
+    attributes: Attributes = {"Content-Type": shown.media_type}
+    if shown.disposition == "attachment":
+        attributes["Content-Disposition"] = shown.disposition
+    return attributes
 
 
 def _first_line(error: Exception) -> str:

@@ -30,8 +30,7 @@ class Flushes:
             raise self.errors.pop(0)
         keys = [result.key for result in results]
         if self.poison in keys:
-            message = "cannot be encoded"
-            raise ValueError(message)
+            raise ValueError("cannot be encoded")
         self.batches.append((run_id, keys))
         return self.refused
 
@@ -49,12 +48,10 @@ def failed(key: bytes) -> ItemResult:
     return ItemResult(key, None, Reason.TIMEOUT)
 
 
-async def one(
-    buffer: Buffer, run: UUID, key: bytes, authenticator: asyncio.Event | None = None
-) -> None:
+async def one(buffer: Buffer, run: UUID, key: bytes, released: asyncio.Event | None = None) -> None:
     async with buffer.working(run):
-        if authenticator is not None:
-            await authenticator.wait()
+        if released is not None:
+            await released.wait()
         await buffer.settle(run, failed(key))
 
 
@@ -63,9 +60,9 @@ async def all_of(*work: asyncio.Task[None]) -> list[BaseException | None]:
 
 
 def start(
-    buffer: Buffer, run: UUID, keys: str, authenticator: asyncio.Event | None = None
+    buffer: Buffer, run: UUID, keys: str, released: asyncio.Event | None = None
 ) -> list[asyncio.Task[None]]:
-    return [asyncio.create_task(one(buffer, run, key.encode(), authenticator)) for key in keys]
+    return [asyncio.create_task(one(buffer, run, key.encode(), released)) for key in keys]
 
 
 async def entered() -> None:
@@ -75,21 +72,21 @@ async def entered() -> None:
 
 async def together(buffer: Buffer, run: UUID, keys: str) -> list[BaseException | None]:
     """Hold all of them before the first is finished."""
-    authenticator = asyncio.Event()
-    tasks = start(buffer, run, keys, authenticator)
+    released = asyncio.Event()
+    tasks = start(buffer, run, keys, released)
     await entered()
-    authenticator.set()
+    released.set()
     return await all_of(*tasks)
 
 
 async def test_flushes_on_size(flushes: Flushes) -> None:
-    run, authenticator = uuid4(), asyncio.Event()
+    run, released = uuid4(), asyncio.Event()
     held = buffer(flushes)
-    slow = start(held, run, "z", authenticator)
+    slow = start(held, run, "z", released)
     await entered()
     await together(held, run, "abc")
     assert flushes.batches == [(run, [b"a", b"b", b"c"])]
-    authenticator.set()
+    released.set()
     await all_of(*slow)
 
 
@@ -100,31 +97,31 @@ async def test_flushes_when_nothing_of_the_run_is_left_to_wait_for(flushes: Flus
 
 
 async def test_flushes_on_age(flushes: Flushes) -> None:
-    run, authenticator = uuid4(), asyncio.Event()
+    run, released = uuid4(), asyncio.Event()
     held = buffer(flushes, items=100, seconds=0.01)
-    slow = start(held, run, "z", authenticator)
+    slow = start(held, run, "z", released)
     await entered()
     await all_of(*start(held, run, "a"))
     assert flushes.batches == [(run, [b"a"])]
-    authenticator.set()
+    released.set()
     await all_of(*slow)
 
 
 async def test_one_run_does_not_wait_for_another(flushes: Flushes) -> None:
-    first, second, authenticator = uuid4(), uuid4(), asyncio.Event()
+    first, second, released = uuid4(), uuid4(), asyncio.Event()
     held = buffer(flushes, items=100)
-    slow = start(held, first, "z", authenticator)
+    slow = start(held, first, "z", released)
     await entered()
     await all_of(*start(held, second, "a"))
     assert flushes.batches == [(second, [b"a"])]
-    authenticator.set()
+    released.set()
     await all_of(*slow)
 
 
 async def test_an_item_that_leaves_unfinished_releases_its_neighbours(flushes: Flushes) -> None:
-    run, authenticator = uuid4(), asyncio.Event()
+    run, released = uuid4(), asyncio.Event()
     held = buffer(flushes, items=100)
-    slow = start(held, run, "z", authenticator)
+    slow = start(held, run, "z", released)
     await entered()
     waiting = start(held, run, "a")
     await entered()
@@ -136,7 +133,7 @@ async def test_an_item_that_leaves_unfinished_releases_its_neighbours(flushes: F
 async def test_g4_an_outage_is_waited_out_and_nothing_is_lost(
     flushes: Flushes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.acquire.buffer.OUTAGE_STEP_S", 0.001)
+    monkeypatch.setattr("triptych.acquire.buffer.OUTAGE_BASE_S", 0.001)
     flushes.errors = [DatabaseUnavailable(), DatabaseUnavailable()]
     run = uuid4()
     assert await together(buffer(flushes), run, "ab") == [None, None]

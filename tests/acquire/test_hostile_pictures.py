@@ -9,58 +9,26 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 from aiohttp import web
 
 from tests.support.hostile_corpus import Hostile, corpus
-from tests.support.workers import Workers, environment, picture
-from tests.workers.test_killed_processes import open_scene, wait_for
+from tests.support.memory_watch import MIB, MemoryWatch
+from tests.support.picture_server import picture
+from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.model import Policy, Reason, RunState
 from triptych.runs.registry import ActiveBrandRegistry
 
 pytestmark = pytest.mark.integration
 
-MIB = 1024 * 1024
 URLS = 2_000
 GOOD = 20
 PATIENCE_S = 1_500.0
 POLICY = Policy(tolerated_failures=1.0, max_attempts=5, deadline_s=PATIENCE_S)
-LOOK_EVERY_S = 0.2
-"""Between two looks at the memory of the worker and its decoders."""
 WORKER_MAX_BYTES = 1280 * MIB
 """With all its models, and what the AI phase takes for a brand of this size."""
 DECODER_MAX_BYTES = 2048 * MIB
 """What a picture of a hundred million pixels takes in the worst mode, once, and more."""
-
-
-class Watch:
-    """Looks at the peak resident memory of a worker and of each decoder that it ever had."""
-
-    def __init__(self, pid: int) -> None:
-        self.worker = psutil.Process(pid)
-        self.peaks: dict[int, int] = {}
-
-    async def run(self) -> None:
-        while True:
-            for process in [self.worker, *self.worker.children()]:
-                try:
-                    peak = _peak_bytes(process.pid)
-                except (OSError, psutil.Error):
-                    continue  # It ended between the two looks.
-                self.peaks[process.pid] = max(peak, self.peaks.get(process.pid, 0))
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    @property
-    def decoders(self) -> list[int]:
-        return [peak for pid, peak in self.peaks.items() if pid != self.worker.pid]
-
-
-def _peak_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 @asynccontextmanager
@@ -92,36 +60,36 @@ def manifest(folder: Path, base: str, brand: str, urls: int) -> str:
     return f"manifest:{path}"
 
 
-async def prove(dsn: str, folder: Path, count: int) -> Watch:
+async def prove(dsn: str, folder: Path, count: int) -> MemoryWatch:
     """Run the corpus through a worker, then a good brand through the same one."""
     hostile = list(corpus(count, seed=1))
     env = environment(dsn, folder / "data", visibility_s=60, stalled_s=300, resend_s=300)
     env |= {"TRIPTYCH_EMBEDDER": "bundled"}
     async with (
         serve(hostile) as base,
-        open_scene(dsn) as scene,
+        open_workers_harness(dsn) as harness,
         asyncio.timeout(PATIENCE_S),
         Workers(1, env, random.Random(0)) as workers,
     ):
         registry = ActiveBrandRegistry(
-            scene.stores.runs,
-            scene.stores.brands,
-            scene.stores.dead_letters,
-            scene.queue,
+            harness.stores.runs,
+            harness.stores.brands,
+            harness.stores.dead_letters,
+            harness.queue,
             window=500,
             policy=POLICY,
         )
         process = workers.processes[0]
-        watch = Watch(process.pid)
+        watch = MemoryWatch(process.pid)
         watching = asyncio.create_task(watch.run())
         source = manifest(folder, base, "hostile", count)
         opened = await registry.open("hostile", source=source)
-        run = await wait_for(scene, opened.run.id)
-        rows = await scene.database.fetch(
+        run = await harness.ended(opened.run.id)
+        rows = await harness.database.fetch(
             "select url, state, reason, detail from items where run_id = $1", run.id
         )
         source = manifest(folder, base, "good", GOOD)
-        after = await wait_for(scene, (await registry.open("good", source=source)).run.id)
+        after = await harness.ended((await registry.open("good", source=source)).run.id)
         assert not watching.done()
         watching.cancel()
         assert process.returncode is None, "the worker lives"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acquire.test_hostile_pictures import MIB, Watch
 from tests.support.hostile_server import WAYS, serving, url_of
-from tests.support.workers import Workers, environment, serve_pictures, write_manifest
-from tests.workers.test_killed_processes import open_scene, wait_for
+from tests.support.memory_watch import MIB, MemoryWatch
+from tests.support.picture_server import serve_pictures, write_manifest
+from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.model import Policy, Reason, RunState
 from triptych.runs.registry import ActiveBrandRegistry
 
@@ -47,30 +47,32 @@ async def test_g9_a_brand_of_hostile_servers_ends(migrated_dsn: str, tmp_path: P
     async with (
         serving() as server,
         serve_pictures() as base,
-        open_scene(migrated_dsn) as scene,
+        open_workers_harness(migrated_dsn) as harness,
         asyncio.timeout(PATIENCE_S),
         Workers(1, env, random.Random(0)) as workers,
     ):
         registry = ActiveBrandRegistry(
-            scene.stores.runs,
-            scene.stores.brands,
-            scene.stores.dead_letters,
-            scene.queue,
+            harness.stores.runs,
+            harness.stores.brands,
+            harness.stores.dead_letters,
+            harness.queue,
             window=500,
             policy=POLICY,
         )
-        watch = Watch(workers.processes[0].pid)
+        watch = MemoryWatch(workers.processes[0].pid)
         watching = asyncio.create_task(watch.run())
         good = write_manifest(tmp_path, base, "good", GOOD)
-        before = await wait_for(scene, (await registry.open("good", source=good)).run.id)
+        before = await harness.ended((await registry.open("good", source=good)).run.id)
         calm = watch.peaks[watch.worker.pid]
         path = tmp_path / "hostile.csv"
         urls = [url_of(server, way, number) for number in range(OF_EACH) for way in WAYS]
         path.write_text("\n".join(["url", *urls]))
         opened = await registry.open("hostile", source=f"manifest:{path}")
-        run = await wait_for(scene, opened.run.id)
-        rows = await scene.database.fetch("select url, reason from items where run_id = $1", run.id)
-        after = await wait_for(scene, (await registry.open("good")).run.id)
+        run = await harness.ended(opened.run.id)
+        rows = await harness.database.fetch(
+            "select url, reason from items where run_id = $1", run.id
+        )
+        after = await harness.ended((await registry.open("good")).run.id)
         assert not watching.done()
         watching.cancel()
         assert workers.processes[0].returncode is None, "the worker lives"

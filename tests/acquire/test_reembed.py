@@ -7,23 +7,21 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto
 
-from tests.embedders.test_onnx_embedder import SIDE, encoder
-from tests.support.workers import write_manifest
-from tests.wiring.test_pipeline import Site, ended, local_at, site, snapshot
+from tests.support.image_encoder import SIDE, write_image_encoder
+from tests.support.local_pipeline import ended, local_at, snapshot
+from tests.support.picture_server import Site, write_manifest
 from triptych.errors import BrandNotFound, Conflict, RunActive
 from triptych.messages import GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, RunKind, RunState
 
 pytestmark = pytest.mark.integration
 
-__all__ = ["site"]
-
 URLS = 40
 """One is out at a time, so that the run is still under way when it is paused."""
 
 
 def another_model(folder: Path) -> str:
-    return str(encoder(folder / "other.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8))
+    return str(write_image_encoder(folder / "other.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8))
 
 
 async def test_reembedding_downloads_nothing_and_never_mixes_models(

@@ -142,7 +142,7 @@ async def test_a_brand_is_compared_with_the_others_that_are_there(
     assert {entry["kind"] for entry in result["lookalikes"]} == {"exact"}
 
 
-class Authenticator:
+class Gate:
     """A step that holds the phase where it is until the test has done something."""
 
     def __init__(self) -> None:
@@ -164,14 +164,14 @@ class Authenticator:
 async def test_g5_a_commit_while_the_steps_run_supersedes_them(
     stores: Stores,
 ) -> None:
-    authenticator = Authenticator()
+    gate = Gate()
     older = await committed(stores)
     task = asyncio.create_task(
-        AiPhase(stores.ai, stores.snapshots, [authenticator.step]).handle(message(older))
+        AiPhase(stores.ai, stores.snapshots, [gate.step]).handle(message(older))
     )
-    await authenticator.reached()
+    await gate.reached()
     newer = await committed(stores, content="new")
-    authenticator.open()
+    gate.open()
     await task
     assert await stores.snapshots.insights(older.id) == []
     assert (await stores.runs.run(older.id)).ai_state is AiState.SUPERSEDED
@@ -181,16 +181,16 @@ async def test_g5_a_commit_while_the_steps_run_supersedes_them(
 async def test_g4_a_phase_cut_off_half_way_publishes_nothing_and_is_done_by_the_redelivery(
     stores: Stores,
 ) -> None:
-    authenticator = Authenticator()
+    gate = Gate()
     run = await committed(stores)
     task = asyncio.create_task(
-        AiPhase(stores.ai, stores.snapshots, [LOOK, authenticator.step]).handle(message(run))
+        AiPhase(stores.ai, stores.snapshots, [LOOK, gate.step]).handle(message(run))
     )
-    await authenticator.reached()
+    await gate.reached()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    authenticator.open()
+    gate.open()
     assert await stores.snapshots.insights(run.id) == []
     assert (await stores.runs.run(run.id)).ai_state is AiState.RUNNING
     await AiPhase(stores.ai, stores.snapshots, [LOOK]).handle(message(run))

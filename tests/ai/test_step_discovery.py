@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from tests.support import plug_ins
 from tests.support.snapshots import asset, committed_run, snapshot_of
 from triptych.ai import step as step_module
 from triptych.ai.step import Snapshot, Step, discover, load_snapshot
@@ -22,12 +23,7 @@ EMPTY = np.empty((0, 0), np.float16)
 
 
 def install(folder: Path, name: str, entry_points: str, module: str = "") -> None:
-    """Put a package with these entry points and one module of its name into a folder."""
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[triptych.insights]\n{entry_points}\n")
-    (folder / f"{name}.py").write_text(module)
+    plug_ins.install(folder, "triptych.insights", name, entry_points, module)
 
 
 @pytest.fixture

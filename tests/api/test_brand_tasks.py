@@ -7,7 +7,6 @@ import base64
 import csv
 import io
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,38 +14,27 @@ from uuid import UUID, uuid4
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.api_server import Api, commit, pictures, put_objects, serving
-from tests.support.workers import write_manifest
-from tests.wiring.test_pipeline import LOOPBACK, Site, site
+from tests.support.api_server import (
+    Api,
+    commit_pictures,
+    running_worker,
+    serving,
+)
+from tests.support.local_pipeline import LOOPBACK
+from tests.support.picture_server import Site, write_manifest
 from triptych.api import schemas
 from triptych.messages import AI_QUEUE, Headers, Message, dead_letter_queue
 from triptych.model import RunState
-from triptych.wiring.worker_wiring import open_worker
-from triptych.workers.worker import Phase
 
 pytestmark = pytest.mark.integration
 
-__all__ = ["site"]
 PATIENCE_S = 60.0
-
-
-@asynccontextmanager
-async def working(api: Api) -> AsyncIterator[None]:
-    """A worker beside the server."""
-    stop = asyncio.Event()
-    async with open_worker(api.services, list(Phase)) as worker:
-        task = asyncio.create_task(worker.run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            await task
 
 
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     options = {"fetch_allow": LOOPBACK, "sweep_s": 0.2}
-    async with serving(migrated_dsn, tmp_path, **options) as opened, working(opened):
+    async with serving(migrated_dsn, tmp_path, **options) as opened, running_worker(opened):
         yield opened
 
 
@@ -57,12 +45,6 @@ async def done(api: Api, task: dict[str, Any]) -> dict[str, Any]:
             await asyncio.sleep(0.02)
     schemas.TaskShown.model_validate(shown)
     return dict(shown)
-
-
-async def filled(api: Api, brand: str = "nike", count: int = 6) -> UUID:
-    contents = pictures(count, salt=brand)
-    await put_objects(api.services.settings, contents)
-    return (await commit(api.stores, brand, contents)).id
 
 
 async def exported(api: Api, kind: str) -> tuple[dict[str, Any], list[bytes]]:
@@ -80,7 +62,7 @@ async def exported(api: Api, kind: str) -> tuple[dict[str, Any], list[bytes]]:
 
 
 async def test_a_snapshot_is_exported_and_its_files_fetched(api: Api) -> None:
-    run_id = await filled(api)
+    run_id = await commit_pictures(api)
     task, (parquet,) = await exported(api, "parquet")
     assert (task["result"]["run"], task["result"]["assets"]) == (str(run_id), 6)
     assert pq.read_table(io.BytesIO(parquet)).num_rows == 6
@@ -106,7 +88,7 @@ async def test_what_cannot_be_exported_is_told_at_once(api: Api) -> None:
 
 
 async def test_a_key_makes_one_export(api: Api) -> None:
-    await filled(api)
+    await commit_pictures(api)
     key = {"Idempotency-Key": "once"}
     replies = await asyncio.gather(
         *(api.post("/brands/nike/exports", json={"format": "csv"}, headers=key) for _ in range(4))
@@ -116,7 +98,7 @@ async def test_a_key_makes_one_export(api: Api) -> None:
 
 
 async def test_a_task_of_a_dead_letter_has_failed(api: Api) -> None:
-    await filled(api)
+    await commit_pictures(api)
     reply = await api.post("/brands/nike/exports", json={"format": "csv"})
     task = await done(api, reply.json)
     claim = task["id"]
@@ -129,8 +111,8 @@ async def test_a_task_of_a_dead_letter_has_failed(api: Api) -> None:
 
 
 async def test_a_deleted_brand_is_hidden_at_once_and_then_gone(api: Api) -> None:
-    await filled(api)
-    await filled(api, "adidas")
+    await commit_pictures(api)
+    await commit_pictures(api, "adidas")
     active = await api.registry.open("nike", source="manifest:/nowhere.csv")
     reply = await api("DELETE", "/brands/nike")
     assert reply.status == 202
@@ -178,7 +160,7 @@ async def test_webhooks_are_made_shown_without_secrets_and_removed(api: Api) -> 
     schemas.WebhooksShown.model_validate(listed)
     assert secret not in str(listed)
     hook = listed["items"][0]["id"]
-    await filled(api)
+    await commit_pictures(api)
     async with asyncio.timeout(PATIENCE_S):
         while not (told := (await api.get(f"/webhooks/{hook}/deliveries")).json["items"]):
             await asyncio.sleep(0.02)

@@ -8,8 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.api.http.test_auth import HOST
-from tests.support.api_server import Api, serving
+from tests.support.api_server import HOST, Api, serving
 from triptych.api import dashboard
 
 pytestmark = pytest.mark.integration
@@ -113,9 +112,9 @@ async def test_it_needs_no_key_but_the_right_host(
     built: Path, migrated_dsn: str, tmp_path: Path
 ) -> None:
     async with serving(migrated_dsn, tmp_path / "data") as opened:
-        from tests.api.http.test_auth import keyed
+        from tests.support.api_server import create_keys
 
-        await keyed(opened)
+        await create_keys(opened)
     async with serving(migrated_dsn, tmp_path / "data", allowed_hosts=(HOST,)) as api:
         assert (await fetch(api, "/"))[0] == 200
         assert (await fetch(api, "/api/docs"))[0] == 200

@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from tests.conftest import PostgresServer
 from tests.support.api_server import fill, serving
+from tests.support.postgres import PostgresServer
 from triptych.api.app import create_app
 from triptych.errors import InvalidBrand
 from triptych.gather.urls import item_key

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support import tiny_clip as towers
+from tests.support import tiny_clip
 from tests.support.api_server import Api, serving
 from tests.support.contracts.search_contract import commit_vectors, drawn, index_all, mark
 from triptych.api import pictures
@@ -23,7 +23,7 @@ from triptych.gather.urls import item_key
 from triptych.model import Run
 from triptych.snapshots import search_service as room_module
 from triptych.snapshots.asset_ids import asset_id
-from triptych.wiring.components import open_embedder
+from triptych.wiring.models import open_embedder
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ COLOURS = ["red", "green", "blue", "white"]
 
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
-    model = str(towers.clip(tmp_path / "clip"))
+    model = str(tiny_clip.clip(tmp_path / "clip"))
     async with serving(migrated_dsn, tmp_path, embedder=model) as opened:
         yield opened
 
@@ -40,7 +40,7 @@ async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 async def colours(api: Api, brand: str) -> Run:
     embedder = open_embedder(api.services.settings, 1)
     assert embedder is not None
-    shown = np.stack([towers.picture(towers.COLOURS[name]) for name in COLOURS])
+    shown = np.stack([tiny_clip.picture(tiny_clip.COLOURS[name]) for name in COLOURS])
     vectors = embedder.embed(shown)
     return await commit_vectors(api.stores, brand, vectors, model=embedder.model, content=brand)
 

@@ -6,30 +6,16 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.cli.test_cli import PATIENCE_S, Cli, cli
-from tests.cli.test_cli import up as starting_up
 from tests.support.api_server import Api, serving
+from tests.support.cli_process import PATIENCE_S, Cli, up
 
 pytestmark = pytest.mark.integration
-
-__all__ = ["cli"]
-
-
-@asynccontextmanager
-async def up(cli: Cli) -> AsyncIterator[str]:
-    """Run `triptych up` and yield the API's address."""
-    async with starting_up(cli, told=(told := [])):
-        found = re.search(r"API at (http://\S+)/api/v1", told[0])
-        assert found
-        yield found[1]
 
 
 async def fetch(url: str, **options: Any) -> tuple[int, Any]:

@@ -11,17 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_brand_tasks import working
-from tests.snapshots.test_retention_under_load import AT_ONCE
-from tests.support.api_server import Api, Reply, serving
-from tests.support.workers import write_manifest
-from tests.wiring.test_pipeline import LOOPBACK, Site, site
+from tests.support.api_server import Api, Reply, running_worker, serving
+from tests.support.local_pipeline import LOOPBACK
+from tests.support.picture_server import Site, write_manifest
+from tests.support.retention_rules import COLLECT_AT_ONCE
 from triptych.objects import open_store
 from triptych.workers.collector import Collector
 
 pytestmark = pytest.mark.integration
-
-__all__ = ["site"]
 
 PICTURES = 24
 ROUNDS = 8
@@ -92,10 +89,10 @@ async def test_g6_deletion_retention_and_reembedding_under_load(
 ) -> None:
     sources = {name: write_manifest(tmp_path, site.base, name, PICTURES) for name in ("a", "b")}
     options = {"fetch_allow": LOOPBACK, "sweep_s": 0.2, "flush_s": 0.05, "keep_snapshots": 2}
-    async with serving(migrated_dsn, tmp_path, **options) as api, working(api):
+    async with serving(migrated_dsn, tmp_path, **options) as api, running_worker(api):
         storm = Storm(api)
         store = open_store("file:", tmp_path / "objects")
-        collector = Collector(api.stores.retention, api.stores.tasks, store, AT_ONCE)
+        collector = Collector(api.stores.retention, api.stores.tasks, store, COLLECT_AT_ONCE)
         changing: list[Callable[[], Awaitable[None]]] = [
             lambda: storm.run_again("a", sources["a"], site),
             lambda: storm.run_again("b", sources["b"], site),

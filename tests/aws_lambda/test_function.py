@@ -17,8 +17,8 @@ from aiohttp import web
 from aws_local.emulator import REGION, Emulator
 from aws_local.functions import Answer, LambdaProcess, sqs_event
 
-from tests.support.workers import environment, write_manifest
-from tests.wiring.test_pipeline import Site, site
+from tests.support.picture_server import Site, write_manifest
+from tests.support.worker_processes import environment
 from triptych.database.session import Database
 from triptych.live.watch import watch
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, HEADER_REASON, QUEUES, URL_QUEUE, Message
@@ -26,11 +26,9 @@ from triptych.messages import dead_letter_queue as dlq
 from triptych.model import AiState, Reason, RunState
 from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect, migrate_database
+from triptych.wiring.services import Services, connect, migrate_database
 
 pytestmark = pytest.mark.integration
-
-__all__ = ["site"]
 
 PREFIX = "lambda-"
 TIMEOUT_S = 60.0
@@ -179,7 +177,7 @@ async def test_g4_the_deadline_cuts_the_slow_and_keeps_what_is_durable(
 ) -> None:
     messages = await urls(cloud, site, tmp_path, 4)
     await cloud.deliver("acquire", URL_QUEUE, messages[:1])
-    site.authenticator = asyncio.Event()
+    site.released = asyncio.Event()
     answer = await cloud.deliver("acquire", URL_QUEUE, messages[1:3], timeout_s=7.0)
     cut = {failure["itemIdentifier"] for failure in answer.body["batchItemFailures"]}
     assert cut == {message["MessageId"] for message in messages[1:3]}
@@ -190,7 +188,7 @@ async def test_g4_the_deadline_cuts_the_slow_and_keeps_what_is_durable(
         messages[3]["MessageId"]
     ]
     assert site.hits == hits
-    site.authenticator.set()
+    site.released.set()
     returned = await cloud.receive(URL_QUEUE, wait_s=10)
     assert {m["MessageId"] for m in returned} == {m["MessageId"] for m in messages[1:]}
     assert (await cloud.deliver("acquire", URL_QUEUE, returned)).body == {"batchItemFailures": []}

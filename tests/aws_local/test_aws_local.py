@@ -21,8 +21,8 @@ import httpx
 import pytest
 from aws_local.emulator import HOST, free_port
 
-from tests.support.process_tree import Family
-from tests.support.workers import picture
+from tests.support.picture_server import picture
+from tests.support.process_tree import ProcessTree
 
 pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("aws-shape")]
 
@@ -58,7 +58,7 @@ class Local:
         else:
             pytest.fail(f"it did not start: {self.log.read_text()}")
         self.url = self.told["TRIPTYCH_SERVER"]
-        self.family = Family(self.process.pid)
+        self.processes = ProcessTree(self.process.pid)
 
     def triptych(self, *arguments: str) -> str:
         """Run one of our commands as whoever copied the printed lines would."""
@@ -75,7 +75,7 @@ class Local:
 
     def assert_gone(self) -> None:
         """See that no process is left, and that nobody listens any more."""
-        assert self.family.left(PATIENCE_S) == []
+        assert self.processes.left(PATIENCE_S) == []
         database = urlsplit(self.told["TRIPTYCH_DATABASE_URL"])
         for host, port in ((HOST, urlsplit(self.url).port), (database.hostname, database.port)):
             with socket.socket() as probe:
@@ -91,7 +91,7 @@ def local(folder: Path) -> Iterator[Local]:
             yield started
         finally:
             started.process.kill()
-            started.family.close()
+            started.processes.close()
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_it_is_used_from_outside_and_ends_with_ctrl_c(tmp_path: Path, site: str)
     with local(tmp_path) as running:
         for process, count in {"api": 2, "live": 2, "worker": 3}.items():
             part = f" triptych {process} "
-            assert sum(part in command for command in running.family.commands) == count, part
+            assert sum(part in command for command in running.processes.commands) == count, part
         assert httpx.get(f"{running.url}/healthz").status_code == 200
         assert "<script" in httpx.get(running.url).text
         brands = f"{running.url}/api/v1/brands"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process_tree import Family
+from tests.support.process_tree import ProcessTree
 
 pytestmark = [
     pytest.mark.integration,
@@ -48,15 +48,15 @@ def test_a_guard_ends_what_its_owner_leaves(killed: bool) -> None:
     with owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"ready\n"
-        family = Family(owner.pid)
-        assert len(family.commands) == 3, "two children and the guard"
+        processes = ProcessTree(owner.pid)
+        assert len(processes.commands) == 3, "two children and the guard"
         if killed:
             owner.kill()
         else:
             assert owner.stdin is not None
             owner.stdin.close()
-        assert family.left(PATIENCE_S) == []
-        family.close()
+        assert processes.left(PATIENCE_S) == []
+        processes.close()
 
 
 @pytest.mark.prove
@@ -81,8 +81,8 @@ def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
                 break
         else:
             pytest.fail(f"the demo did not start: {log.read_text()}")
-        family = Family(demo.pid)
-        assert any("postgres" in command for command in family.commands)
+        processes = ProcessTree(demo.pid)
+        assert any("postgres" in command for command in processes.commands)
         demo.kill()
-        assert family.left(PATIENCE_S) == []
-        family.close()
+        assert processes.left(PATIENCE_S) == []
+        processes.close()

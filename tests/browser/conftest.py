@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.support.dashboard import ARGUMENTS, ROOT, Loop, Stage, chromium, open_stage
+from tests.support.browser_page import PAGE_PATIENCE_MS, WALL, PageLog, watched_page
+from tests.support.dashboard import ARGUMENTS, ROOT, Dashboard, Loop, chromium, open_dashboard
 
-WALL = 60
-PAGE_PATIENCE_MS = 45_000
 expect.set_options(timeout=PAGE_PATIENCE_MS)
 
 
@@ -23,8 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with open_stage(tmp_path_factory.mktemp("browser") / "data") as opened:
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    with open_dashboard(tmp_path_factory.mktemp("browser") / "data") as opened:
         yield opened
 
 
@@ -36,68 +34,24 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@dataclass
-class Log:
-    """What a page asked for and complained of."""
-
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    expected: list[str] = field(default_factory=list)
-    """Parts of complaints that a test provokes."""
-
-    def asked(self, request: Request) -> None:
-        if request.resource_type != "websocket" and not request.url.startswith("blob:"):
-            path = request.url.split("/", 3)[3]
-            self.requests.append(f"{request.method} /{path}")
-
-    def unexpected(self) -> list[str]:
-        return [
-            complaint
-            for complaint in self.complaints
-            if not any(part in complaint for part in self.expected)
-        ]
-
-
-def watched(context: BrowserContext) -> tuple[Page, Log]:
-    """Open a page whose every request, error and breach of the policy is written down."""
-    page = context.new_page()
-    page.set_default_timeout(PAGE_PATIENCE_MS)
-    log = Log()
-    page.on("request", log.asked)
-    page.on(
-        "console",
-        lambda said: (
-            log.complaints.append(f"{said.type}: {said.text}")
-            if said.type in {"error", "warning"}
-            else None
-        ),
-    )
-    page.on("pageerror", lambda error: log.complaints.append(f"thrown: {error}"))
-    page.add_init_script(
-        "document.addEventListener('securitypolicyviolation', "
-        "(event) => console.error('policy: ' + event.violatedDirective + ' ' + event.blockedURI))"
-    )
-    return page, log
-
-
 @pytest.fixture
-def opened(browser: Browser, stage: Stage) -> Iterator[tuple[Page, Log]]:
+def opened(browser: Browser, dashboard: Dashboard) -> Iterator[tuple[Page, PageLog]]:
     context = browser.new_context(
-        base_url=stage.url, viewport={"width": 1280, "height": 860}, locale="en-GB"
+        base_url=dashboard.url, viewport={"width": 1280, "height": 860}, locale="en-GB"
     )
-    page, log = watched(context)
+    page, log = watched_page(context)
     yield page, log
     context.close()
     assert log.unexpected() == []
 
 
 @pytest.fixture
-def page(opened: tuple[Page, Log]) -> Page:
+def page(opened: tuple[Page, PageLog]) -> Page:
     return opened[0]
 
 
 @pytest.fixture
-def log(opened: tuple[Page, Log]) -> Log:
+def log(opened: tuple[Page, PageLog]) -> PageLog:
     return opened[1]
 
 
@@ -109,8 +63,8 @@ def loop() -> Iterator[Loop]:
 
 
 @pytest.fixture(scope="session")
-def wall(stage: Stage) -> str:
+def wall(dashboard: Dashboard) -> str:
     """A brand of pictures in families, which went through all three phases."""
-    state = stage.brand("wall", WALL, missing=3, start=20_000)
+    state = dashboard.brand("wall", WALL, missing=3, start=20_000)
     assert (state["state"], state["done"]) == ("committed", WALL - 3)
     return "wall"

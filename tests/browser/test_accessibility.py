@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.browser.conftest import watched
-from tests.support.dashboard import ROOT, Stage
+from tests.support.browser_page import watched_page
+from tests.support.dashboard import ROOT, Dashboard
 
 AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -52,10 +52,12 @@ def check(page: Page, name: str) -> list[str]:
     return wrong
 
 
-def test_axe_finds_nothing_grave_on_any_page(browser: Browser, stage: Stage, wall: str) -> None:
-    run = stage.get("/runs", brand=wall, limit=1)["items"][0]["id"]
-    one = stage.get(f"/brands/{wall}/assets", limit=1)["items"][0]["id"]
-    stage.submit("/webhooks", url=f"{stage.origin.url}/told", events=["run.committed"])
+def test_axe_finds_nothing_grave_on_any_page(
+    browser: Browser, dashboard: Dashboard, wall: str
+) -> None:
+    run = dashboard.get("/runs", brand=wall, limit=1)["items"][0]["id"]
+    one = dashboard.get(f"/brands/{wall}/assets", limit=1)["items"][0]["id"]
+    dashboard.submit("/webhooks", url=f"{dashboard.origin.url}/told", events=["run.committed"])
     pages = {
         "/": "[data-brand=wall]",
         f"/runs/{run}": "[data-reason]",
@@ -79,8 +81,8 @@ def test_axe_finds_nothing_grave_on_any_page(browser: Browser, stage: Stage, wal
         "/api/docs": ".opblock",
         "/nowhere/at/all": "main h2:text('no such page')",
     }
-    context = browser.new_context(base_url=stage.url, reduced_motion="reduce")
-    page, log = watched(context)
+    context = browser.new_context(base_url=dashboard.url, reduced_motion="reduce")
+    page, log = watched_page(context)
     page.add_init_script(path=AXE)
     page.goto("/")
     expect(page.locator("[data-link=live]")).to_be_visible()

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from tests.api.http.test_auth import HOST, keyed
-from tests.browser.conftest import Log, watched
-from tests.support.api_server import serving
-from tests.support.dashboard import Loop, Stage
+from tests.support.api_server import HOST, create_keys, serving
+from tests.support.browser_page import PageLog, watched_page
+from tests.support.dashboard import Dashboard, Loop
 
 UNDERSCORE = "escaping deep link whitespace with `_` is unsupported"
 """Swagger UI says so of the address of any operation with one, and opens it."""
@@ -40,13 +39,13 @@ def try_brands(page: Page) -> str:
     return brands.locator(".curl").inner_text()
 
 
-def test_it_is_drawn_without_any_other_host(stage: Stage, page: Page, log: Log) -> None:
-    others = alone(page.context, stage.url)
+def test_it_is_drawn_without_any_other_host(dashboard: Dashboard, page: Page, log: PageLog) -> None:
+    others = alone(page.context, dashboard.url)
     log.expected.append(UNDERSCORE)
-    paths = stage.get("/openapi.json")["paths"]
+    paths = dashboard.get("/openapi.json")["paths"]
     page.goto("/system")
     page.get_by_role("link", name="API reference").click()
-    expect(page).to_have_url(f"{stage.url}/api/docs")
+    expect(page).to_have_url(f"{dashboard.url}/api/docs")
     operations = page.locator(".opblock")
     expect(operations).to_have_count(sum(len(operations) for operations in paths.values()))
     expect(operations.filter(has_text="Start a run of a brand")).to_be_visible()
@@ -58,7 +57,7 @@ def test_it_is_drawn_without_any_other_host(stage: Stage, page: Page, log: Log) 
     expect(put).to_contain_text("forbidden")
     page.get_by_role("button", name="Schemas").click()
     expect(page.locator(".models")).to_contain_text("AssetShown")
-    assert f"{stage.url}/api/v1/brands" in try_brands(page)
+    assert f"{dashboard.url}/api/v1/brands" in try_brands(page)
     with page.expect_download() as told:
         page.get_by_role("link", name="Download openapi.json").click()
     assert told.value.suggested_filename == "openapi.json"
@@ -78,11 +77,11 @@ def test_it_asks_for_the_key_and_sends_it(
     browser: Browser, loop: Loop, migrated_dsn: str, tmp_path: Path
 ) -> None:
     with loop.holding(serving(migrated_dsn, tmp_path)) as opened:
-        tokens = loop.call(keyed(opened))
+        tokens = loop.call(create_keys(opened))
     with loop.holding(serving(migrated_dsn, tmp_path, allowed_hosts=(HOST,))) as api:
         context = browser.new_context(base_url=api.url, viewport={"width": 390, "height": 844})
         others = alone(context, api.url)
-        page, log = watched(context)
+        page, log = watched_page(context)
         log.expected += ["the server responded with a status of 401", UNDERSCORE]
         page.goto("/api/docs")
         expect(page.get_by_label("Key", exact=True)).to_be_focused()

@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import FilePayload, Page, expect
 
-from tests.browser.conftest import WALL, Log
-from tests.support.dashboard import Stage
+from tests.support.browser_page import WALL, PageLog
+from tests.support.dashboard import Dashboard
 from tests.support.picture_origin import picture
 
 SHOWN = WALL - 3
@@ -21,7 +21,7 @@ PASTE = """
 
 
 def test_the_gallery_shows_and_filters_and_has_an_address_for_everything(
-    stage: Stage, page: Page, wall: str, log: Log
+    dashboard: Dashboard, page: Page, wall: str, log: PageLog
 ) -> None:
     page.goto(f"/brands/{wall}")
     gallery = page.get_by_role("list", name=f"Assets of {wall}")
@@ -31,7 +31,7 @@ def test_the_gallery_shows_and_filters_and_has_an_address_for_everything(
     first.click()
     drawer = page.get_by_role("dialog")
     expect(drawer).to_contain_text("SHA-256")
-    one = stage.get(f"/assets/{first.get_attribute('data-asset')}")
+    one = dashboard.get(f"/assets/{first.get_attribute('data-asset')}")
     expect(drawer).to_contain_text(one["sha256"])
     expect(drawer).to_contain_text(one["url"])
     expect(drawer.locator("[data-neighbours] button")).to_have_count(9)
@@ -53,13 +53,13 @@ def test_the_gallery_shows_and_filters_and_has_an_address_for_everything(
 
 
 def test_search_by_words_by_a_picture_and_by_more_like_this(
-    stage: Stage, page: Page, wall: str
+    dashboard: Dashboard, page: Page, wall: str
 ) -> None:
     page.goto(f"/search?brand={wall}")
     page.get_by_label("What it shows", exact=True).fill("a balloon")
     page.keyboard.press("Enter")
     expect(page.locator("[data-found]")).to_be_visible()
-    wanted = stage.get("/search", q="a balloon", brand=wall, limit=5)["items"]
+    wanted = dashboard.get("/search", q="a balloon", brand=wall, limit=5)["items"]
     found = page.get_by_role("list", name="Found assets").locator("[data-asset]")
     expect(found.first).to_have_attribute("data-asset", wanted[0]["asset"]["id"])
     title = "Picture 41"
@@ -83,7 +83,9 @@ def test_search_by_words_by_a_picture_and_by_more_like_this(
     expect(found.get_by_role("img", name=title)).to_have_count(0)
 
 
-def test_a_lasso_on_the_map_chooses_what_lies_in_it(stage: Stage, page: Page, wall: str) -> None:
+def test_a_lasso_on_the_map_chooses_what_lies_in_it(
+    dashboard: Dashboard, page: Page, wall: str
+) -> None:
     page.goto(f"/brands/{wall}/map")
     board = page.get_by_role("application", name=re.compile(f"Map of {SHOWN} assets"))
     expect(board.locator("img").first).to_be_visible()
@@ -122,8 +124,10 @@ def test_a_lasso_on_the_map_chooses_what_lies_in_it(stage: Stage, page: Page, wa
     assert float(board.get_attribute("data-scale") or 0) > scale
 
 
-def test_groups_clusters_look_and_snapshots_are_shown(stage: Stage, page: Page, wall: str) -> None:
-    found = {item["kind"]: item for item in stage.get(f"/brands/{wall}/insights")["items"]}
+def test_groups_clusters_look_and_snapshots_are_shown(
+    dashboard: Dashboard, page: Page, wall: str
+) -> None:
+    found = {item["kind"]: item for item in dashboard.get(f"/brands/{wall}/insights")["items"]}
     page.goto(f"/brands/{wall}/clusters")
     clusters = found["clusters"]["result"]["clusters"]
     expect(page.locator("main ul > li")).to_have_count(len(clusters))
@@ -140,7 +144,7 @@ def test_groups_clusters_look_and_snapshots_are_shown(stage: Stage, page: Page, 
 
 
 def test_g7_an_export_is_made_followed_to_its_end_and_fetched(
-    page: Page, wall: str, log: Log
+    page: Page, wall: str, log: PageLog
 ) -> None:
     page.goto(f"/brands/{wall}/exports")
     expect(page.get_by_text("None yet")).to_be_visible()
@@ -158,7 +162,7 @@ def test_g7_an_export_is_made_followed_to_its_end_and_fetched(
     assert len(lines) == SHOWN + 1
 
 
-def test_a_journey_by_keyboard_alone(stage: Stage, page: Page, wall: str) -> None:
+def test_a_journey_by_keyboard_alone(dashboard: Dashboard, page: Page, wall: str) -> None:
     page.goto("/")
     expect(page.locator("[data-link=live]")).to_be_visible()
     expect(page.locator("[data-brand=wall]")).to_be_visible()
@@ -171,9 +175,11 @@ def test_a_journey_by_keyboard_alone(stage: Stage, page: Page, wall: str) -> Non
     expect(dialog.get_by_label("Brand", exact=True)).to_be_focused()
     page.keyboard.type("by keyboard")
     page.keyboard.press("Tab")
+    expect(dialog.get_by_text("A list of URLs")).to_be_visible()
+    page.keyboard.press("ArrowDown")  # A catalogue service.
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
-    page.keyboard.type(stage.origin.source(8, start=30_000).removeprefix("manifest:"))
+    page.keyboard.type(dashboard.origin.source(8, start=30_000).removeprefix("manifest:"))
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/*")
     expect(page.locator("#main")).to_be_focused()

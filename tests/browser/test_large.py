@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import watched
 from tests.support.api_server import POLICY, Api, put_objects, serving
+from tests.support.browser_page import watched_page
 from tests.support.dashboard import Loop
 from tests.support.picture_origin import picture
 from triptych.ai.ai_store import Marks
@@ -91,7 +91,7 @@ def test_twenty_thousand_scroll_smoothly_and_lie_on_the_map(
     with loop.holding(serving(migrated_dsn, tmp_path)) as api:
         loop.call(_fill(api))
         context = browser.new_context(base_url=api.url, viewport={"width": 1280, "height": 860})
-        page, log = watched(context)
+        page, log = watched_page(context)
         page.goto("/brands/large")
         gallery = page.get_by_role("list", name="Assets of large")
         expect(gallery).to_have_attribute("data-total", str(COUNT))

@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from tests.browser.conftest import Log
-from tests.support.dashboard import Stage, until
+from tests.support.browser_page import PageLog
+from tests.support.dashboard import Dashboard, until
 
 PICTURES = 60
 
@@ -17,7 +17,7 @@ def begin(page: Page, brand: str, source: str) -> None:
     page.get_by_role("button", name="Start a brand").first.click()
     page.get_by_label("Brand", exact=True).fill(brand)
     page.get_by_label(re.compile("A list of URLs")).check()
-    page.get_by_label("Where the list is").fill(source.removeprefix("manifest:"))
+    page.get_by_label("Address", exact=True).fill(source.removeprefix("manifest:"))
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url("**/runs/*")
 
@@ -27,13 +27,13 @@ def number(page: Page, name: str) -> int:
 
 
 def test_g7_a_brand_reaches_its_end_on_the_page_and_nothing_is_asked_for(
-    stage: Stage, page: Page, log: Log
+    dashboard: Dashboard, page: Page, log: PageLog
 ) -> None:
-    stage.loop.soon(lambda: stage.origin.hold(after=20))
+    dashboard.loop.soon(lambda: dashboard.origin.hold(after=20))
     page.goto("/")
     expect(page.locator("[data-link=live]")).to_be_visible()
     page.evaluate("() => (window.stayed = true)")
-    begin(page, "seen", stage.origin.source(PICTURES, missing=5))
+    begin(page, "seen", dashboard.origin.source(PICTURES, missing=5))
     run = page.url.rpartition("/")[2]
     expect(page.locator("[data-standing]")).to_have_text("Acquiring")
     expect(page.locator("[data-count=expected]")).to_have_text(str(PICTURES))
@@ -41,7 +41,7 @@ def test_g7_a_brand_reaches_its_end_on_the_page_and_nothing_is_asked_for(
     settled = len(log.requests)
     before = number(page, "done")
     assert 0 < before < PICTURES - 5
-    stage.loop.soon(stage.origin.release)
+    dashboard.loop.soon(dashboard.origin.release)
     expect(page.locator("[data-standing]")).to_have_text("Committed")
     shown = {name: number(page, name) for name in ("expected", "done", "failed", "out", "waiting")}
     assert shown == {
@@ -54,7 +54,7 @@ def test_g7_a_brand_reaches_its_end_on_the_page_and_nothing_is_asked_for(
     expect(page.locator("[data-commit=added]")).to_have_text(str(PICTURES - 5))
     expect(page.locator("[data-reason=not_found]")).to_contain_text("5")
     expect(page.get_by_role("status").filter(has_text="seen is committed")).to_be_visible()
-    state = stage.get(f"/runs/{run}")
+    state = dashboard.get(f"/runs/{run}")
     assert (state["state"], state["ai_state"]) == ("committed", "done")
     seqs = [
         int(seq or 0)
@@ -65,13 +65,15 @@ def test_g7_a_brand_reaches_its_end_on_the_page_and_nothing_is_asked_for(
     assert page.evaluate("() => window.stayed"), "it was one page all along"
 
 
-def test_g7_home_follows_a_brand_that_others_start(stage: Stage, page: Page, log: Log) -> None:
+def test_g7_home_follows_a_brand_that_others_start(
+    dashboard: Dashboard, page: Page, log: PageLog
+) -> None:
     page.goto("/")
     expect(page.locator("[data-link=live]")).to_be_visible()
     expect(page.get_by_role("heading", name="Brands")).to_be_visible()
     expect(page.locator("[data-queue=acquire-waiting]")).to_be_visible()
     asked = len(log.requests)
-    state = stage.brand("others", 12, missing=2)
+    state = dashboard.brand("others", 12, missing=2)
     card = page.locator("[data-brand=others]")
     expect(card).to_contain_text("Committed")
     expect(card).to_contain_text("10 assets")
@@ -83,7 +85,9 @@ def test_g7_home_follows_a_brand_that_others_start(stage: Stage, page: Page, log
     assert log.requests[asked:] == []
 
 
-def test_g7_a_cut_socket_is_told_of_and_caught_up_with(stage: Stage, page: Page, log: Log) -> None:
+def test_g7_a_cut_socket_is_told_of_and_caught_up_with(
+    dashboard: Dashboard, page: Page, log: PageLog
+) -> None:
     sockets: list[WebSocketRoute] = []
     away = False
 
@@ -101,12 +105,12 @@ def test_g7_a_cut_socket_is_told_of_and_caught_up_with(stage: Stage, page: Page,
     away = True
     sockets[-1].close(code=1012)
     expect(page.locator("[data-link=reconnecting]")).to_be_visible()
-    stage.brand("missed", 9)
+    dashboard.brand("missed", 9)
     assert page.locator("[data-brand=missed]").count() == 0
     away = False
     expect(page.locator("[data-link=live]")).to_be_visible()
     expect(page.locator("[data-brand=missed]")).to_contain_text("9 assets")
-    brands = stage.get("/brands", limit=500)["items"]
+    brands = dashboard.get("/brands", limit=500)["items"]
     shown = page.locator("[data-brand]").evaluate_all("all => all.map(one => one.dataset.brand)")
     assert sorted(shown) == sorted(brand["name"] for brand in brands)
     for brand in brands:
@@ -116,7 +120,7 @@ def test_g7_a_cut_socket_is_told_of_and_caught_up_with(stage: Stage, page: Page,
     assert [line for line in log.requests[asked:] if "/me" not in line] == []
 
 
-def test_g7_what_died_while_it_slept_is_found_on_waking(stage: Stage, page: Page) -> None:
+def test_g7_what_died_while_it_slept_is_found_on_waking(dashboard: Dashboard, page: Page) -> None:
     asleep = False
     sockets: list[WebSocketRoute] = []
 
@@ -133,7 +137,7 @@ def test_g7_what_died_while_it_slept_is_found_on_waking(stage: Stage, page: Page
     page.goto("/")
     expect(page.locator("[data-link=live]")).to_be_visible()
     asleep = True
-    stage.brand("slept through", 6, start=11_000)
+    dashboard.brand("slept through", 6, start=11_000)
     assert page.locator("[data-brand='slept through']").count() == 0
     page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
     page.clock.run_for(6_000)
@@ -167,23 +171,23 @@ def test_g7_what_is_shown_is_called_stale_when_nobody_answers(page: Page) -> Non
     expect(page.locator("[data-link=live]")).to_be_visible()
 
 
-def test_failed_items_are_redriven_from_the_page(stage: Stage, page: Page) -> None:
-    state = stage.brand("mended", 10, missing=4, start=5000)
+def test_failed_items_are_redriven_from_the_page(dashboard: Dashboard, page: Page) -> None:
+    state = dashboard.brand("mended", 10, missing=4, start=5000)
     page.goto(f"/runs/{state['id']}")
     page.locator("[data-reason=not_found]").click()
     expect(page.get_by_text("/missing/5000.png")).to_be_visible()
-    stage.loop.soon(stage.origin.mend)
+    dashboard.loop.soon(dashboard.origin.mend)
     expect(page.get_by_role("button", name="Retry 4 items")).to_be_visible()
     page.get_by_role("button", name="Retry these 4").click()
     page.wait_for_url(lambda url: state["id"] not in url)
     expect(page.locator("[data-standing]")).to_have_text("Committed")
     expect(page.locator("[data-commit=added]")).to_have_text("4")
-    assert stage.get("/brands/mended")["assets"] == 10
+    assert dashboard.get("/brands/mended")["assets"] == 10
 
 
-def test_a_run_is_paused_resumed_and_cancelled(stage: Stage, page: Page) -> None:
-    stage.loop.soon(stage.origin.hold)
-    run = stage.start("stopped", stage.origin.source(20, start=7000))
+def test_a_run_is_paused_resumed_and_cancelled(dashboard: Dashboard, page: Page) -> None:
+    dashboard.loop.soon(dashboard.origin.hold)
+    run = dashboard.start("stopped", dashboard.origin.source(20, start=7000))
     page.goto(f"/runs/{run}")
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("[data-standing]")).to_have_text("Paused")
@@ -193,18 +197,18 @@ def test_a_run_is_paused_resumed_and_cancelled(stage: Stage, page: Page) -> None
     asked = page.get_by_role("dialog")
     expect(asked).to_contain_text("keeps its current snapshot")
     asked.get_by_role("button", name="Go back").click()
-    assert stage.get(f"/runs/{run}")["state"] == "active"
+    assert dashboard.get(f"/runs/{run}")["state"] == "active"
     page.get_by_role("button", name="Cancel", exact=True).click()
     asked.get_by_role("button", name="Cancel the run").click()
     expect(page.locator("[data-standing]")).to_have_text("Cancelled")
-    until(lambda: stage.get(f"/runs/{run}"), lambda state: state["state"] == "cancelled")
-    stage.loop.soon(stage.origin.release)
+    until(lambda: dashboard.get(f"/runs/{run}"), lambda state: state["state"] == "cancelled")
+    dashboard.loop.soon(dashboard.origin.release)
 
 
 def test_g7_a_brand_is_deleted_once_its_name_is_typed_and_its_end_is_told(
-    stage: Stage, page: Page
+    dashboard: Dashboard, page: Page
 ) -> None:
-    stage.brand("doomed", 4, start=12_000)
+    dashboard.brand("doomed", 4, start=12_000)
     page.goto("/brands/doomed")
     page.get_by_role("button", name="More").click()
     page.keyboard.press("Escape")
@@ -219,16 +223,19 @@ def test_g7_a_brand_is_deleted_once_its_name_is_typed_and_its_end_is_told(
     page.wait_for_url("**/")
     expect(page.get_by_role("status").filter(has_text="doomed is deleted.")).to_be_visible()
     expect(page.locator("[data-brand=doomed]")).to_have_count(0)
-    assert "doomed" not in {brand["name"] for brand in stage.get("/brands", limit=500)["items"]}
+    assert "doomed" not in {brand["name"] for brand in dashboard.get("/brands", limit=500)["items"]}
 
 
-def test_what_is_wrong_is_said_before_and_after_sending(stage: Stage, page: Page, log: Log) -> None:
+def test_what_is_wrong_is_said_before_and_after_sending(
+    dashboard: Dashboard, page: Page, log: PageLog
+) -> None:
     log.expected.append("the server responded with a status of 422")
     log.expected.append("the server responded with a status of 400")
     page.goto("/")
     page.get_by_role("button", name="Start a brand").first.click()
-    asked = len(log.requests)
     dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("A list of URLs")).to_be_visible()
+    asked = len(log.requests)
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(dialog).to_contain_text("Give the brand a name.")
     dialog.get_by_label("Brand", exact=True).fill("a/b")
@@ -236,7 +243,7 @@ def test_what_is_wrong_is_said_before_and_after_sending(stage: Stage, page: Page
     assert log.requests[asked:] == []
     dialog.get_by_label("Brand", exact=True).fill("fine")
     dialog.get_by_label(re.compile("A list of URLs")).check()
-    dialog.get_by_label("Where the list is").fill("x" * 9000)
+    dialog.get_by_label("Address", exact=True).fill("x" * 9000)
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(dialog.get_by_role("alert")).to_be_visible()
     page.keyboard.press("Escape")

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
-from tests.api.http.test_auth import HOST, keyed
-from tests.browser.conftest import watched
-from tests.support.api_server import Api, commit, put_objects, serving
+from tests.support.api_server import HOST, Api, commit, create_keys, put_objects, serving
+from tests.support.browser_page import watched_page
 from tests.support.dashboard import Loop
 from tests.support.picture_origin import picture
 
@@ -17,7 +16,7 @@ async def _fill(api: Api) -> dict[str, str]:
     contents = {f"https://x.example/{n}": (picture(n), "image/png") for n in range(5)}
     await put_objects(api.services.settings, contents)
     await commit(api.stores, "nike", contents)
-    return await keyed(api)
+    return await create_keys(api)
 
 
 def test_a_key_is_asked_for_kept_for_the_tab_and_let_go(
@@ -27,7 +26,7 @@ def test_a_key_is_asked_for_kept_for_the_tab_and_let_go(
         tokens = loop.call(_fill(opened))
     with loop.holding(serving(migrated_dsn, tmp_path, allowed_hosts=(HOST,))) as api:
         context = browser.new_context(base_url=api.url)
-        page, log = watched(context)
+        page, log = watched_page(context)
         log.expected += ["the server responded with a status of 401"]
         page.goto("/brands/nike")
         field = page.get_by_label("Key", exact=True)
@@ -48,7 +47,7 @@ def test_a_key_is_asked_for_kept_for_the_tab_and_let_go(
         expect(page.locator("[data-place='4'] img")).to_be_visible()
         stored = page.evaluate("() => JSON.stringify([{...localStorage}, document.cookie])")
         assert tokens["reader"] not in stored
-        other, _ = watched(context)
+        other, _ = watched_page(context)
         other.goto("/")
         expect(other.get_by_label("Key", exact=True)).to_be_visible()
         page.get_by_role("button", name="Sign out").click()

@@ -6,21 +6,21 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Log
-from tests.support.dashboard import Stage, until
+from tests.support.browser_page import PageLog
+from tests.support.dashboard import Dashboard, until
 
 NOTHING_LISTENS = "http://127.0.0.1:9/hook"
 
 
 def test_g7_dead_letters_and_workers_are_told_of_and_redriven(
-    stage: Stage, page: Page, log: Log
+    dashboard: Dashboard, page: Page, log: PageLog
 ) -> None:
     page.goto("/")
     expect(page.locator("[data-link=live]")).to_be_visible()
     tile = page.locator("[data-dead-letters]")
     expect(tile).to_have_attribute("data-dead-letters", "0")
     asked = len(log.requests)
-    stage.stray({"brand": "a/b"})
+    dashboard.stray({"brand": "a/b"})
     expect(tile).to_have_attribute("data-dead-letters", "1")
     assert log.requests[asked:] == [], "the socket tells of it"
     page.get_by_role("link", name="Dead letters").click()
@@ -34,7 +34,9 @@ def test_g7_dead_letters_and_workers_are_told_of_and_redriven(
     expect(page.locator("[data-worker=alive]")).to_have_count(1)
 
 
-def test_a_webhook_is_added_told_looked_at_and_removed(stage: Stage, page: Page, log: Log) -> None:
+def test_a_webhook_is_added_told_looked_at_and_removed(
+    dashboard: Dashboard, page: Page, log: PageLog
+) -> None:
     log.expected.append("the server responded with a status of 422")
     page.goto("/system/webhooks")
     page.get_by_role("button", name="Add a webhook").click()
@@ -53,10 +55,10 @@ def test_a_webhook_is_added_told_looked_at_and_removed(stage: Stage, page: Page,
     dialog.get_by_role("button", name="Close").last.click()
     hook = page.locator("[data-webhook]", has_text=NOTHING_LISTENS)
     expect(hook).to_contain_text(NOTHING_LISTENS)
-    stage.brand("hooked", 3, start=9000)
+    dashboard.brand("hooked", 3, start=9000)
     identity = hook.get_attribute("data-webhook")
     until(
-        lambda: stage.get(f"/webhooks/{identity}/deliveries")["items"],
+        lambda: dashboard.get(f"/webhooks/{identity}/deliveries")["items"],
         lambda told: any(each["reason"] for each in told),
     )
     hook.get_by_role("button", name="Deliveries").click()
@@ -64,4 +66,4 @@ def test_a_webhook_is_added_told_looked_at_and_removed(stage: Stage, page: Page,
     hook.get_by_role("button", name="Remove").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove it").click()
     expect(hook).to_have_count(0)
-    assert NOTHING_LISTENS not in {each["url"] for each in stage.get("/webhooks")["items"]}
+    assert NOTHING_LISTENS not in {each["url"] for each in dashboard.get("/webhooks")["items"]}

@@ -2,96 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.workers import serve_pictures, write_manifest
+from tests.support.cli_process import Cli, up, up_process
+from tests.support.picture_server import serve_pictures, write_manifest
 from triptych.database.session import Database
 from triptych.embedded.server import read_dsn
 from triptych.errors import DatabaseUnavailable
 
 pytestmark = pytest.mark.integration
-
-PATIENCE_S = 120.0
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Cli:
-    """Runs `triptych` on one data folder."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.env = {
-            **os.environ,
-            "TRIPTYCH_DATA": str(data),
-            "TRIPTYCH_EMBEDDER": "none",
-            "TRIPTYCH_API_PORT": "0",
-            "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
-            "COLUMNS": "200",
-        }
-
-    async def start(self, *args: str) -> Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "triptych", *args),
-            env=self.env,
-            stdout=PIPE,
-            stderr=PIPE,
-            cwd=self.data.parent,
-        )
-
-    async def __call__(self, *args: str) -> Result:
-        process = await self.start(*args)
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-        assert process.returncode is not None
-        return Result(process.returncode, out.decode(), err.decode())
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    return Cli(tmp_path / "data")
-
-
-@asynccontextmanager
-async def up(cli: Cli, told: list[str] | None = None) -> AsyncIterator[Process]:
-    """Run `triptych up` until it says that it is up; stop it as an init system would.
-
-    The line that says so is added to ``told``.
-    """
-    process = await cli.start("up")
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            line = ""
-            while "Triptych is up" not in line:
-                line = (await process.stderr.readline()).decode()
-                assert line, "it ended before it was up"
-        if told is not None:
-            told.append(line)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.communicate(), PATIENCE_S)
 
 
 async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_path: Path) -> None:
@@ -222,7 +144,7 @@ async def test_migrate_twice(cli: Cli) -> None:
 async def test_up_serves_what_is_submitted_and_stops_cleanly(cli: Cli, tmp_path: Path) -> None:
     async with serve_pictures() as base:
         source = write_manifest(tmp_path, base, "nike", 40)
-        async with up(cli) as process:
+        async with up_process(cli) as (process, _):
             second = await cli("up")
             assert second.code == 1
             assert str(process.pid) in second.err
@@ -262,7 +184,7 @@ async def test_g4_killed_up_leaves_a_folder_that_goes_on(cli: Cli, tmp_path: Pat
     cli.env["TRIPTYCH_RESEND_S"] = "1"
     async with serve_pictures() as base:
         source = write_manifest(tmp_path, base, "nike", 300)
-        async with up(cli) as process:
+        async with up_process(cli) as (process, _):
             submitted = (await cli("submit", "nike", "--source", source, "--json")).json()
             process.kill()
             await process.wait()

@@ -9,10 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.test_server import up
-from tests.cli.test_cli import Cli, Result, cli
-from tests.support import tiny_clip as towers
-from tests.support.workers import serve_pictures, write_manifest
+from tests.support import tiny_clip
+from tests.support.cli_process import Cli, Result, up
+from tests.support.picture_server import serve_pictures, write_manifest
 from triptych.client import open_client
 from triptych.errors import (
     BrandNotFound,
@@ -25,8 +24,6 @@ from triptych.errors import (
 from triptych.model import AiState, RunState
 
 pytestmark = pytest.mark.integration
-
-__all__ = ["cli"]
 
 PICTURES = 30
 
@@ -51,7 +48,7 @@ def without(found: Any, *fields: str) -> Any:
 
 
 async def test_commands_answer_alike_here_and_from_afar(cli: Cli, tmp_path: Path) -> None:
-    cli.env["TRIPTYCH_EMBEDDER"] = str(towers.clip(tmp_path / "clip"))
+    cli.env["TRIPTYCH_EMBEDDER"] = str(tiny_clip.clip(tmp_path / "clip"))
     async with serve_pictures() as base, up(cli) as url:
         away = Cli(tmp_path / "away")
         away.env["TRIPTYCH_SERVER"] = url

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.test_cli import Cli, cli  # noqa: F401
-from tests.support import tiny_clip as towers
-from tests.support.workers import serve_pictures, write_manifest
+from tests.support import tiny_clip
+from tests.support.cli_process import Cli
+from tests.support.picture_server import serve_pictures, write_manifest
 
 pytestmark = pytest.mark.integration
 
 
-async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
-    cli.env["TRIPTYCH_EMBEDDER"] = str(towers.clip(tmp_path / "clip"))
+async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:
+    cli.env["TRIPTYCH_EMBEDDER"] = str(tiny_clip.clip(tmp_path / "clip"))
     async with serve_pictures() as base:
         run = await cli("run", "nike", "--source", write_manifest(tmp_path, base, "nike", 12))
     assert run.code == 0, run.err

@@ -11,21 +11,23 @@ from uuid import uuid4
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
-from tests.live.test_cuts import live_process
 from tests.support.cutting_proxy import open_proxy
-from tests.support.live_server import PATIENCE_S, Client, open_world
-from tests.support.workers import environment
+from tests.support.live_process import live_process
+from tests.support.live_server import PATIENCE_S, Client, open_live_server
+from tests.support.worker_processes import environment
 from triptych.client.subscription import Update, follow, timeline_remote, watch_remote
 from triptych.errors import LiveUnavailable
+from triptych.live.protocol import SUBPROTOCOL
 from triptych.live.states import run_of_state
 
 pytestmark = pytest.mark.integration
 
 
 async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world:
-        run = await world.open()
+    async with open_live_server(migrated_dsn) as server:
+        run = await server.open()
         heard: list[Update] = []
 
         async def listen(url: str) -> None:
@@ -34,13 +36,13 @@ async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> 
                 news.set()
 
         news = asyncio.Event()
-        async with open_proxy([int(world.url.rpartition(":")[2].removesuffix("/ws"))]) as proxy:
+        async with open_proxy([int(server.url.rpartition(":")[2].removesuffix("/ws"))]) as proxy:
             listening = asyncio.create_task(listen(f"ws://127.0.0.1:{proxy.port}/ws"))
             for page in range(5):
                 cutting = asyncio.create_task(proxy.cut())
-                await world.stores.runs.expect(run.id, [], cursor=str(page), limit=1)
+                await server.stores.runs.expect(run.id, [], cursor=str(page), limit=1)
                 await cutting
-            last = await world.stores.runs.cancel(run.id)
+            last = await server.stores.runs.cancel(run.id)
             async with asyncio.timeout(PATIENCE_S):
                 while not any(told.final for told in heard) or seen(heard)[-1:] < [last.seq]:
                     news.clear()
@@ -52,24 +54,39 @@ async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> 
         assert seen(heard) == list(range(1, last.seq + 1))
 
 
+async def test_a_server_that_accepts_and_closes_is_asked_again_after_pauses_that_grow() -> None:
+    asked: list[float] = []
+
+    async def close_at_once(socket: ServerConnection) -> None:
+        asked.append(asyncio.get_running_loop().time())
+        await socket.close(1013)
+
+    async with serve(close_at_once, "127.0.0.1", 0, subprotocols=[SUBPROTOCOL]) as server:  # type: ignore[list-item]
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LiveUnavailable):
+            await anext(follow(f"ws://127.0.0.1:{port}/ws", ["brands"], give_up_s=1.5))
+    # At most 0.2, 0.4, 0.8 s and so on: seven pauses take half of their 12 s on average.
+    assert 2 <= len(asked) <= 20
+
+
 def seen(heard: list[Update]) -> list[int]:
     return [event["seq"] for told in heard for event in told.events]
 
 
 async def test_a_run_is_watched_and_its_timeline_read_from_afar(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world:
-        run = await world.open()
-        await world.stores.runs.cancel(run.id)
-        states = [state async for state in watch_remote(world.url, run.id)]
-        assert states == [await world.stores.runs.run(run.id)]
-        events = [event async for event in timeline_remote(world.url, run.id)]
-        assert events == await world.stores.runs.timeline(run.id, after=0, limit=100)
+    async with open_live_server(migrated_dsn) as server:
+        run = await server.open()
+        await server.stores.runs.cancel(run.id)
+        states = [state async for state in watch_remote(server.url, run.id)]
+        assert states == [await server.stores.runs.run(run.id)]
+        events = [event async for event in timeline_remote(server.url, run.id)]
+        assert events == await server.stores.runs.timeline(run.id, after=0, limit=100)
         with pytest.raises(LiveUnavailable, match="no run"):
-            await anext(watch_remote(world.url, uuid4()))
+            await anext(watch_remote(server.url, uuid4()))
         with pytest.raises(LiveUnavailable, match="other sites"):
-            await anext(follow(world.url, ["brands"], headers={"Origin": "https://evil.example"}))
+            await anext(follow(server.url, ["brands"], headers={"Origin": "https://evil.example"}))
     with pytest.raises(LiveUnavailable, match="triptych live"):
-        await anext(follow(world.url, ["brands"], give_up_s=0))
+        await anext(follow(server.url, ["brands"], give_up_s=0))
 
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/live.md"
@@ -82,18 +99,18 @@ async def test_the_example_of_the_docs_follows_a_run_to_its_end(
     script = tmp_path / "watch.js"
     show = "(what) => console.log(JSON.stringify(what))"
     script.write_text(f"{example}\nwatchRun(process.argv[2], process.argv[3], {show});\n", "utf-8")
-    async with open_world(migrated_dsn) as world:
-        run = await world.open()
+    async with open_live_server(migrated_dsn) as server:
+        run = await server.open()
         process = await asyncio.create_subprocess_exec(
             *("node", "--experimental-websocket", "--no-warnings", str(script)),
-            *(world.url, str(run.id)),
+            *(server.url, str(run.id)),
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
             first = json.loads(await process.stdout.readline())
             assert first["id"] == str(run.id)
-            last = await world.stores.runs.cancel(run.id)
+            last = await server.stores.runs.cancel(run.id)
             shown = [json.loads(line) async for line in process.stdout]
             assert await process.wait() == 0
         assert run_of_state(next(each for each in reversed(shown) if "id" in each)) == last

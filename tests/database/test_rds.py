@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import asyncpg
 import pytest
 
-from tests.conftest import PostgresServer
 from tests.support.contracts.search_contract import axis, commit_vectors, drawn, nearest
+from tests.support.postgres import PostgresServer
 from tests.support.rds_stand_in import (
     KEY,
     REGION,
@@ -24,7 +24,7 @@ from tests.support.rds_stand_in import (
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable, SettingsError
 from triptych.settings.settings import Settings
-from triptych.wiring.database import connect
+from triptych.wiring.services import connect
 from triptych.wiring.stores import postgres_stores
 
 pytestmark = pytest.mark.integration

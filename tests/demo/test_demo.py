@@ -24,7 +24,7 @@ from demo.world import (
     load,
 )
 
-from tests.support.workers import picture
+from tests.support.picture_server import picture
 from triptych.model import Reason, RunState
 from triptych.settings.settings import Settings
 from triptych.wiring.local import open_local

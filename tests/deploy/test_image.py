@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 import triptych
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_embedder, open_text_encoder
+from triptych.wiring.models import open_embedder, open_text_encoder
 data, page = Path(sys.argv[1]), Path(triptych.__file__).parent / "dashboard" / "index.html"
 settings, before = Settings.load(data=data), {*data.rglob("*")}
 open_text_encoder(settings, open_embedder(settings, 1)).encode(["a shoe"])

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support import tiny_clip as towers
+from tests.support import tiny_clip
 from tests.support.api_server import serving
 from tests.support.contracts.search_contract import commit_vectors, drawn
-from triptych.wiring.components import open_embedder
+from triptych.wiring.models import open_embedder
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +27,7 @@ async def test_the_examples_of_the_guide_work(migrated_dsn: str, tmp_path: Path)
     script = "\n".join(["set -eu", *blocks])
     picture = tmp_path / "picture.png"
     Image.new("RGB", (40, 40), (200, 20, 20)).save(picture)
-    model = str(towers.clip(tmp_path / "clip"))
+    model = str(tiny_clip.clip(tmp_path / "clip"))
     async with serving(migrated_dsn, tmp_path, embedder=model) as api:
         embedder = open_embedder(api.services.settings, 1)
         assert embedder is not None

@@ -25,7 +25,7 @@ from triptych.embedded.sockets import PATH_MAX_BYTES, SOCKET
 pytestmark = pytest.mark.integration
 
 if TYPE_CHECKING:
-    from tests.conftest import PostgresServer
+    from tests.support.postgres import PostgresServer
 
 ROOT = os.geteuid() == 0
 

@@ -33,7 +33,7 @@ from triptych.embedded.server import (
 pytestmark = pytest.mark.integration
 
 if TYPE_CHECKING:
-    from tests.conftest import PostgresServer
+    from tests.support.postgres import PostgresServer
 
 DEADLINE_S = 60.0
 

@@ -30,8 +30,8 @@ from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.embedders.text_encoder import TextEncoder
 from triptych.errors import ModelError
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_embedder, open_text_encoder
 from triptych.wiring.doctor import diagnose
+from triptych.wiring.models import open_embedder, open_text_encoder
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ from triptych.embedders.download import Place, fetched_model
 from triptych.errors import ModelError
 from triptych.fetch.guard import AddressGuard
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_embedder, open_text_encoder
+from triptych.wiring.models import open_embedder, open_text_encoder
 
 pytestmark = pytest.mark.integration
 

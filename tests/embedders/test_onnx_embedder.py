@@ -8,19 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from PIL import Image
 
+from tests.support.image_encoder import SIDE, write_image_encoder
 from triptych.embedders.bundled import bundled_model
 from triptych.embedders.onnx_embedder import IMAGENET_MEAN, IMAGENET_STD, OnnxEmbedder
 from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 
 pytestmark = pytest.mark.integration
-
-SIDE = 8
 
 
 @pytest.fixture(scope="module")
@@ -65,32 +63,6 @@ def test_conversion_is_deterministic_and_safe_at_once(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == [other.name]
 
 
-def encoder(path: Path, shape: list[object], dtype: int, *, outputs: int = 1) -> Path:
-    """Write a graph that flattens its image and multiplies it with a fixed matrix."""
-    rng = np.random.default_rng(3)
-    weight = rng.normal(size=(SIDE * SIDE * 3, 5)).astype(np.float32)
-    nodes = [
-        helper.make_node("Cast", ["pixels"], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["f"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weight"], ["out0"]),
-        *(helper.make_node("Neg", ["out0"], [f"out{n}"]) for n in range(1, outputs)),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("pixels", dtype, shape)],
-        [
-            helper.make_tensor_value_info(f"out{n}", TensorProto.FLOAT, ["n", 5])
-            for n in range(outputs)
-        ],
-        [numpy_helper.from_array(weight, "weight")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.save(model, path)
-    return path
-
-
 def by_hand(values: np.ndarray) -> np.ndarray:
     weight = np.random.default_rng(3).normal(size=(SIDE * SIDE * 3, 5)).astype(np.float32)
     out = values.reshape(len(values), -1).astype(np.float32) @ weight
@@ -101,7 +73,7 @@ IMAGES = np.random.default_rng(4).integers(0, 255, (3, SIDE, SIDE, 3), np.uint8)
 
 
 def test_float_channels_first_is_normalised_as_imagenet(tmp_path: Path) -> None:
-    path = encoder(tmp_path / "m.onnx", ["n", 3, SIDE, SIDE], TensorProto.FLOAT)
+    path = write_image_encoder(tmp_path / "m.onnx", ["n", 3, SIDE, SIDE], TensorProto.FLOAT)
     scaled = (IMAGES / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     embedder = OnnxEmbedder(path, threads=1)
     assert (embedder.input_size, embedder.dimension) == (SIDE, 5)
@@ -110,13 +82,15 @@ def test_float_channels_first_is_normalised_as_imagenet(tmp_path: Path) -> None:
 
 
 def test_uint8_channels_last_gets_the_pixels_as_they_are(tmp_path: Path) -> None:
-    path = encoder(tmp_path / "m.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8)
+    path = write_image_encoder(tmp_path / "m.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8)
     found = OnnxEmbedder(path, threads=1).embed(IMAGES)
     np.testing.assert_allclose(found, by_hand(IMAGES), atol=1e-4)
 
 
 def test_a_file_beside_the_model_says_how_it_wants_its_images(tmp_path: Path) -> None:
-    path = encoder(tmp_path / "m.onnx", ["n", SIDE, SIDE, 3], TensorProto.FLOAT, outputs=2)
+    path = write_image_encoder(
+        tmp_path / "m.onnx", ["n", SIDE, SIDE, 3], TensorProto.FLOAT, outputs=2
+    )
     plain = OnnxEmbedder(path, threads=1)
     described = {"mean": [0.5] * 3, "std": [0.5] * 3, "output": "out1"}
     (tmp_path / "m.onnx.json").write_text(json.dumps(described))
@@ -138,7 +112,7 @@ def test_a_file_beside_the_model_says_how_it_wants_its_images(tmp_path: Path) ->
 def test_a_wrong_file_beside_the_model_is_one_clear_line(
     tmp_path: Path, content: str, says: str
 ) -> None:
-    path = encoder(tmp_path / "m.onnx", ["n", SIDE, SIDE, 3], TensorProto.FLOAT)
+    path = write_image_encoder(tmp_path / "m.onnx", ["n", SIDE, SIDE, 3], TensorProto.FLOAT)
     (tmp_path / "m.onnx.json").write_text(content)
     with pytest.raises(ModelError, match=says) as error:
         OnnxEmbedder(path, threads=1)
@@ -155,7 +129,7 @@ def test_what_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [["n", 10], ["n", 4, SIDE, SIDE], ["n", 3, SIDE, 2 * SIDE]])
 def test_what_takes_no_square_rgb_is_no_image_encoder(tmp_path: Path, shape: list[object]) -> None:
-    path = encoder(tmp_path / "m.onnx", shape, TensorProto.FLOAT)
+    path = write_image_encoder(tmp_path / "m.onnx", shape, TensorProto.FLOAT)
     with pytest.raises(ModelError):
         OnnxEmbedder(path, threads=1)
 

@@ -16,7 +16,7 @@ from triptych.embedders import class_names
 from triptych.errors import ModelError
 from triptych.media.decode import decode
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_embedder, open_text_encoder
+from triptych.wiring.models import open_embedder, open_text_encoder
 
 pytestmark = pytest.mark.integration
 

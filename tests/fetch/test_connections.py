@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from tests.fetch.test_fetcher import BODY, PATIENCE_S, fetching, good
+from tests.support.fetching import BODY, PATIENCE_S, fetching, good
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.model import Reason
 

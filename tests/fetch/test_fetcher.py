@@ -4,53 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver
 
-from tests.support.fetching import LOOPBACK, Names, opened_fetcher
+from tests.support.fetching import (
+    BODY,
+    MAX_BYTES,
+    PATIENCE_S,
+    Handler,
+    Names,
+    fetching,
+    good,
+)
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
-from triptych.fetch.fetcher import RETRY_AFTER_MAX_S, Fetcher, parse_retry_after
+from triptych.fetch.fetcher import RETRY_AFTER_MAX_S, parse_retry_after
 from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
 
-BODY = b"image" * 100
-MAX_BYTES = 100_000
 LONG_S = 60.0
-PATIENCE_S = 30.0
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def fetching(
-    handler: Handler,
-    *,
-    allow: bool = True,
-    deadline_s: float = PATIENCE_S,
-    resolver: AbstractResolver | None = None,
-) -> AsyncIterator[tuple[Fetcher, str]]:
-    app = web.Application()
-    app.router.add_get("/{name:.*}", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        async with opened_fetcher(
-            allow=LOOPBACK if allow else (),
-            deadline_s=deadline_s,
-            max_bytes=MAX_BYTES,
-            resolver=resolver,
-        ) as fetcher:
-            yield fetcher, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 async def outcome(handler: Handler, path: str = "/a", **options: object) -> ItemError:
@@ -59,11 +34,6 @@ async def outcome(handler: Handler, path: str = "/a", **options: object) -> Item
         with pytest.raises(ItemError) as error:
             await asyncio.wait_for(fetcher.fetch(base + path), PATIENCE_S)
     return error.value
-
-
-async def good(_request: web.Request) -> web.Response:
-    headers = {"ETag": '"e"', "Last-Modified": "Tue, 24 Nov 2026 10:00:00 GMT"}
-    return web.Response(body=BODY, content_type="image/png", headers=headers)
 
 
 def status(code: int, **headers: str) -> Handler:

@@ -10,6 +10,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from tests.support.addresses import REFUSED
 from triptych.errors import PermanentItemError
 from triptych.fetch.guard import (
     AddressGuard,
@@ -20,27 +21,6 @@ from triptych.fetch.guard import (
 from triptych.fetch.transport import open_session
 from triptych.model import Reason
 
-REFUSED = {
-    "this host": ["0.0.0.0", "0.1.2.3", "::"],
-    "loopback": ["127.0.0.1", "127.0.0.2", "127.255.255.254", "::1"],
-    "private": ["10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1"],
-    "link-local": ["169.254.169.254", "169.254.0.1", "fe80::1", "febf::1", "fe80::1%eth0"],
-    "carrier NAT": ["100.64.0.1", "100.127.255.255"],
-    "multicast": ["224.0.0.1", "239.255.255.255", "233.252.0.1", "ff02::1", "ff0e::1"],
-    "reserved": ["240.0.0.1", "254.1.1.1", "4000::1", "8000::1"],
-    "broadcast": ["255.255.255.255"],
-    "protocol assignments": ["192.0.0.1", "192.0.0.170", "198.18.0.1", "198.19.255.255"],
-    "documentation": ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "3fff::1"],
-    "discard, benchmark, ORCHID": ["100::1", "2001:2::1", "2001:10::1"],
-    "unique local": ["fc00::1", "fdff::1", "fd00:ec2::254"],
-    "site-local": ["fec0::1", "feff::1"],
-    "IPv4-mapped": ["::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe", "::ffff:0.0.0.0"],
-    "IPv4-compatible": ["::127.0.0.1", "::10.0.0.1", "::8.8.8.8"],
-    "IPv4-translated": ["::ffff:0:127.0.0.1", "::ffff:0:8.8.8.8"],
-    "6to4": ["2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::", "2002:c0a8:101::1"],
-    "NAT64": ["64:ff9b::127.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::10.0.0.1"],
-    "Teredo": ["2001::1", "2001:0:808:808:0:ffff:f5ff:fffe"],
-}
 PUBLIC = [
     *("1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.15.255.255", "172.32.0.1"),
     *("9.255.255.255", "11.0.0.1", "126.255.255.255", "128.0.0.1", "169.253.255.255"),
@@ -53,7 +33,7 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-class MessageProcessor(AbstractResolver):
+class ScriptedResolver(AbstractResolver):
     """Gives one list of addresses after the other, and the last one from then on."""
 
     def __init__(self, *answers: list[str]) -> None:
@@ -196,7 +176,7 @@ def test_what_is_allowed_passes_and_nothing_beside_it(
 async def test_g9_of_mixed_answers_only_public_ones_are_handed_on() -> None:
     resolver = GuardedResolver(
         AddressGuard(),
-        MessageProcessor(["10.0.0.1", "8.8.8.8", "::1", "fe80::1%eth0", "2606:4700::1111"]),
+        ScriptedResolver(["10.0.0.1", "8.8.8.8", "::1", "fe80::1%eth0", "2606:4700::1111"]),
     )
     found = await resolver.resolve("mixed.example", 443)
     assert [answer["host"] for answer in found] == ["8.8.8.8", "2606:4700::1111"]
@@ -204,13 +184,13 @@ async def test_g9_of_mixed_answers_only_public_ones_are_handed_on() -> None:
 
 
 async def test_g9_a_name_with_private_addresses_only_is_refused() -> None:
-    resolver = GuardedResolver(AddressGuard(), MessageProcessor(["10.0.0.1", "::1"]))
+    resolver = GuardedResolver(AddressGuard(), ScriptedResolver(["10.0.0.1", "::1"]))
     with pytest.raises(AddressRefused, match=r"inside\.example: 10\.0\.0\.1 is not a public"):
         await resolver.resolve("inside.example", 443)
 
 
 async def test_g9_an_answer_that_changes_is_checked_each_time() -> None:
-    inner = MessageProcessor(["8.8.8.8"], ["127.0.0.1"], ["1.1.1.1"])
+    inner = ScriptedResolver(["8.8.8.8"], ["127.0.0.1"], ["1.1.1.1"])
     resolver = GuardedResolver(AddressGuard(), inner)
     assert (await resolver.resolve("rebinding.example", 443))[0]["host"] == "8.8.8.8"
     with pytest.raises(AddressRefused):
@@ -220,14 +200,14 @@ async def test_g9_an_answer_that_changes_is_checked_each_time() -> None:
 
 
 async def test_a_name_without_addresses_is_an_error_and_no_refusal() -> None:
-    resolver = GuardedResolver(AddressGuard(), MessageProcessor([]))
+    resolver = GuardedResolver(AddressGuard(), ScriptedResolver([]))
     with pytest.raises(OSError, match=r"empty\.example has no address") as error:
         await resolver.resolve("empty.example", 443)
     assert refusal(error.value) is None
 
 
 async def test_closing_closes_the_resolver_behind() -> None:
-    inner = MessageProcessor([])
+    inner = ScriptedResolver([])
     await GuardedResolver(AddressGuard(), inner).close()
     assert inner.closed
 

@@ -17,12 +17,12 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from tests.fetch.test_guard import REFUSED
+from tests.support.addresses import REFUSED
 from tests.support.fetching import Names, opened_fetcher
 from triptych.errors import ItemError, PermanentItemError, SourceRefused
 from triptych.fetch.guard import AddressGuard, refusal
 from triptych.fetch.transport import TransportPool, open_session
-from triptych.gather.sources import open_source
+from triptych.gather.source_registry import SourceRegistry
 from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
@@ -275,7 +275,9 @@ async def test_g9_sources_stand_behind_the_same_guard(kind: str, served: Ground)
     for url, names in places(served):
         transports = TransportPool(AddressGuard(ALLOW), limit=1, user_agent="test", resolver=names)
         try:
-            source = open_source(f"{kind}:{url}", transports=transports, token=None, page_rows=10)
+            source = SourceRegistry.discover().open(
+                f"{kind}:{url}", transports=transports, token=None, page_rows=10
+            )
             with pytest.raises(SourceRefused, match="TRIPTYCH_FETCH_ALLOW"):
                 await anext(source.pages("nike", None))
         finally:
@@ -299,7 +301,9 @@ async def test_g9_no_server_makes_a_source_send_credentials(kind: str, served: G
     transports = TransportPool(AddressGuard(ALLOW), limit=1, user_agent="test")
     try:
         url = f"http://{SERVED}:{served.port}/away"
-        source = open_source(f"{kind}:{url}", transports=transports, token=None, page_rows=10)
+        source = SourceRegistry.discover().open(
+            f"{kind}:{url}", transports=transports, token=None, page_rows=10
+        )
         with pytest.raises(SourceRefused, match="credentials in the URL"):
             await anext(source.pages("nike", None))
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.support.workers import picture
+from tests.support.picture_server import picture
 from triptych.errors import HostBusy, TransientItemError
 from triptych.fetch.host_throttle import COOL_MAX_S, HOSTS_MAX, START, WAIT_MAX_S, HostThrottle
 from triptych.model import Reason, RunState
@@ -259,11 +259,11 @@ async def test_a_host_that_throttles_slows_itself_and_not_the_worker(
 
 async def test_hosts_that_never_answer_leave_room_for_one_that_does(tmp_path: Path) -> None:
     """Twelve of them, each with more URLs than the worker has places, met first."""
-    authenticator, site = asyncio.Event(), Web()
+    released, site = asyncio.Event(), Web()
     silent = [f"127.0.2.{n}" for n in range(1, 13)]
 
     async def hang(_request: web.Request) -> web.Response:
-        await authenticator.wait()
+        await released.wait()
         return web.Response(status=500)
 
     app = web.Application()
@@ -288,9 +288,9 @@ async def test_hosts_that_never_answer_leave_room_for_one_that_does(tmp_path: Pa
                 if seen.done == 100:
                     break
             await local.registry.cancel(run.id)
-            authenticator.set()
+            released.set()
     finally:
-        authenticator.set()
+        released.set()
         await runner.cleanup()
     assert seen.failed == 0
 

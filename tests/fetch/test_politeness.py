@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from tests.support.fetching import opened_fetcher
-from tests.support.workers import picture
+from tests.support.picture_server import picture
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.fetcher import Fetcher, Validators
 from triptych.fetch.robots import check_opt_out

@@ -18,7 +18,7 @@ from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import TransportPool
-from triptych.gather.sources import open_source
+from triptych.gather.source_registry import SourceRegistry
 from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
@@ -260,7 +260,7 @@ async def test_a_catalogue_is_asked_as_its_profile_says() -> None:
         )
         try:
             for path in ("list", "moved"):
-                source = open_source(
+                source = SourceRegistry.discover().open(
                     f"catalog:{first}/{path}", transports=transports, token="bearer", page_rows=9
                 )
                 assert [page.rows async for page in source.pages("nike", None)] == [[]]

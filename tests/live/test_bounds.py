@@ -13,7 +13,7 @@ from bench.subscribers import subscribe
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.support.live_server import PATIENCE_S, client, open_world
+from tests.support.live_server import PATIENCE_S, client, open_live_server
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, Limits
 from triptych.live.websocket_server import WRITE_BUFFER_BYTES, BoundedWebSocket
 
@@ -43,7 +43,7 @@ BAD_FRAMES = {
 async def test_g9_a_wrong_frame_is_answered_with_an_error_and_the_stream_goes_on(
     migrated_dsn: str,
 ) -> None:
-    async with open_world(migrated_dsn) as world, client(world) as one:
+    async with open_live_server(migrated_dsn) as server, client(server) as one:
         for what, frame in BAD_FRAMES.items():
             await one.socket.send(frame)
             error = await one.hear()
@@ -54,7 +54,11 @@ async def test_g9_a_wrong_frame_is_answered_with_an_error_and_the_stream_goes_on
 
 
 async def test_g8_a_huge_message_closes_its_client_and_no_other(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world, client(world) as bad, client(world) as good:
+    async with (
+        open_live_server(migrated_dsn) as server,
+        client(server) as bad,
+        client(server) as good,
+    ):
         await bad.socket.send("x" * (MESSAGE_MAX_BYTES + 1))
         assert (await bad.closed())[0] == 1009
         await good.say(type="ping")
@@ -63,14 +67,14 @@ async def test_g8_a_huge_message_closes_its_client_and_no_other(migrated_dsn: st
 
 async def test_g8_what_one_client_may_take_is_limited(migrated_dsn: str) -> None:
     limits = Limits(clients=2, subscriptions=3, frames_burst=5, frames_per_s=0.001, overruns=3)
-    async with open_world(migrated_dsn, limits=limits) as world, client(world) as one:
+    async with open_live_server(migrated_dsn, limits=limits) as server, client(server) as one:
         await one.subscribe("brand:a", "brand:b", "brand:c")
         await one.say(type="subscribe", topics=[{"topic": "brand:d"}], id="x")
         error = await one.until("error")
         assert (error["code"], error["id"]) == ("too_many", "x")
-        async with client(world):
+        async with client(server):
             with pytest.raises(InvalidStatus) as refused:
-                await connect(world.url, proxy=None)
+                await connect(server.url, proxy=None)
             assert refused.value.response.status_code == 503
         for _ in range(5):
             await one.say(type="ping")
@@ -81,23 +85,23 @@ async def test_g8_what_one_client_may_take_is_limited(migrated_dsn: str) -> None
 
 
 async def test_g7_malformed_notifications_end_no_stream(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world, client(world) as one:
-        run = await world.open()
+    async with open_live_server(migrated_dsn) as server, client(server) as one:
+        run = await server.open()
         await one.subscribe(f"run:{run.id}", "brands")
         for payload in ("", "garbage", "\x01", "x" * 7000, str(uuid4())):
             for channel in ("triptych_runs", "triptych_brands", "triptych_queues"):
-                await world.database.fetch("select pg_notify($1, $2)", channel, payload)
-        await world.stores.runs.cancel(run.id)
+                await server.database.fetch("select pg_notify($1, $2)", channel, payload)
+        await server.stores.runs.cancel(run.id)
         assert (await one.until("state", topic=f"run:{run.id}", final=True))["state"]
 
 
 async def test_stopping_tells_clients_to_come_back_and_cuts_no_frame(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world:
-        run = await world.open()
-        async with client(world) as one:
+    async with open_live_server(migrated_dsn) as server:
+        run = await server.open()
+        async with client(server) as one:
             await one.subscribe(f"run:{run.id}")
             await one.until("state")
-            world.stop.set()
+            server.stop.set()
             assert (await one.closed())[0] == 1012
 
 
@@ -110,8 +114,8 @@ REFUSED = {
 
 
 async def test_g9_other_sites_may_not_connect(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world:
-        host = world.url.removeprefix("ws://").removesuffix("/ws")
+    async with open_live_server(migrated_dsn) as server:
+        host = server.url.removeprefix("ws://").removesuffix("/ws")
         for what, (headers, status) in REFUSED.items():
             request = {"Host": host, **headers}
             lines = "".join(f"{name}: {value}\r\n" for name, value in request.items())
@@ -140,16 +144,16 @@ async def handshake(host: str, lines: str, *, path: str = "/ws") -> int:
 
 async def test_the_known_protocol_is_chosen(migrated_dsn: str) -> None:
     async with (
-        open_world(migrated_dsn) as world,
-        connect(world.url, proxy=None, subprotocols=["other", "triptych.v1"]) as socket,  # type: ignore[list-item]
+        open_live_server(migrated_dsn) as server,
+        connect(server.url, proxy=None, subprotocols=["other", "triptych.v1"]) as socket,  # type: ignore[list-item]
     ):
         assert socket.subprotocol == "triptych.v1"
 
 
 async def test_g9_bytes_that_are_no_frames_end_their_connection_only(migrated_dsn: str) -> None:
     rng = random.Random(3)
-    async with open_world(migrated_dsn) as world, client(world) as good:
-        host, port = world.url.removeprefix("ws://").removesuffix("/ws").split(":")
+    async with open_live_server(migrated_dsn) as server, client(server) as good:
+        host, port = server.url.removeprefix("ws://").removesuffix("/ws").split(":")
         for _ in range(50):
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\n{UPGRADE}".encode())
@@ -164,33 +168,33 @@ async def test_g9_bytes_that_are_no_frames_end_their_connection_only(migrated_ds
 
 async def test_g8_who_does_not_read_is_closed_and_delays_nobody(migrated_dsn: str) -> None:
     """What waits for a client that does not read: the write buffers and no more."""
-    async with open_world(migrated_dsn, limits=Limits(slow_s=0.5)) as world:
-        run = await world.open()
-        port = int(world.url.rpartition(":")[2].removesuffix("/ws"))
+    async with open_live_server(migrated_dsn, limits=Limits(slow_s=0.5)) as server:
+        run = await server.open()
+        port = int(server.url.rpartition(":")[2].removesuffix("/ws"))
         slow = await subscribe(port, f"run:{run.id}", 20, paused=True)
         # 100 kB a state: kernel and server hold about half a megabyte for each client.
-        await world.database.fetch("update runs set reason = repeat('x', 100000)")
-        async with client(world) as one:
+        await server.database.fetch("update runs set reason = repeat('x', 100000)")
+        async with client(server) as one:
             await one.subscribe(f"run:{run.id}")
             heard = 0
             async with asyncio.timeout(PATIENCE_S):
-                while world.app.hub.counters.slow < len(slow.subscribers):
-                    await world.stores.runs.pause(run.id, paused=heard % 2 == 0)
-                    version = (await world.stores.runs.run(run.id)).version
+                while server.app.hub.counters.slow < len(slow.subscribers):
+                    await server.stores.runs.pause(run.id, paused=heard % 2 == 0)
+                    version = (await server.stores.runs.run(run.id)).version
                     while (await one.until("state"))["version"] < version:
                         continue
                     heard += 1
-            last = await world.stores.runs.cancel(run.id)
+            last = await server.stores.runs.cancel(run.id)
             assert (await one.until("state", final=True))["version"] == last.version
         async with asyncio.timeout(PATIENCE_S):
-            while world.app.hub.counters.clients:
+            while server.app.hub.counters.clients:
                 await asyncio.sleep(0.05)
         slow.close()
 
 
 async def test_g8_pings_of_who_does_not_read_are_not_piled_up(migrated_dsn: str) -> None:
-    async with open_world(migrated_dsn) as world:
-        host, port = world.url.removeprefix("ws://").removesuffix("/ws").split(":")
+    async with open_live_server(migrated_dsn) as server:
+        host, port = server.url.removeprefix("ws://").removesuffix("/ws").split(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
         writer.write(f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\n{UPGRADE}".encode())
         await reader.readuntil(b"\r\n\r\n")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import statistics
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,7 +16,8 @@ from bench.subscribers import subscribe as subscribe_many
 
 from tests.support.contracts.stores_contract import done
 from tests.support.cutting_proxy import CuttingProxy, open_proxy
-from tests.support.workers import environment
+from tests.support.live_process import live_process
+from tests.support.worker_processes import environment
 from triptych.client.subscription import Update, follow
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
@@ -35,28 +33,6 @@ FLUSH = 50
 CUTS = 50
 PATIENCE_S = 240.0
 POLICY = Policy(tolerated_failures=0, max_attempts=3, deadline_s=3600)
-
-
-@asynccontextmanager
-async def live_process(
-    env: dict[str, str],
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """`triptych live` in a process of its own; yields it and its port."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "triptych", "live", "--port", "0"),
-        env=env,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    try:
-        line = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)).decode()
-        found = re.search(r"ws://127\.0\.0\.1:(\d+)/ws", line)
-        assert found, line
-        yield process, int(found[1])
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
 
 
 async def gather_and_settle(stores: Stores, run_id: UUID, proxy: CuttingProxy) -> None:

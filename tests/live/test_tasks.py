@@ -9,8 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.api.test_brand_tasks import filled, working
-from tests.support.api_server import Api, serving
+from tests.support.api_server import Api, commit_pictures, running_worker, serving
 from triptych.client.subscription import task_remote
 from triptych.errors import LiveUnavailable
 from triptych.tasks.task_store import TaskState
@@ -28,12 +27,12 @@ async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 
 async def test_who_waits_is_told_of_the_end_of_a_task(api: Api) -> None:
     url = api.url.replace("http", "ws", 1) + "/ws"
-    await filled(api)
+    await commit_pictures(api)
     submitted = (await api.post("/brands/nike/exports", json={"format": "csv"})).json
     waiting = asyncio.create_task(task_remote(url, UUID(submitted["id"])))
     await asyncio.sleep(0)
     assert not waiting.done()
-    async with working(api):
+    async with running_worker(api):
         ended = await asyncio.wait_for(waiting, PATIENCE_S)
     assert ended == (await api.get(f"/tasks/{submitted['id']}")).json
     assert (ended["state"], ended["result"]["assets"]) == (TaskState.DONE, 6)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.support.workers import picture
+from tests.support.picture_server import picture
 from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
 from triptych.media.decoders import Decoders, _Child
@@ -94,27 +94,27 @@ def test_g9_a_crash_costs_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_Child, "_receive", receiving)
     try:
-        victim = pid_of_the_next(decoders)
-        os.kill(victim, signal.SIGSTOP)
+        pid = pid_of_the_next(decoders)
+        os.kill(pid, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as pool:
             doomed = pool.submit(open_, decoders, picture(1))
             assert asked.wait(PATIENCE_S)
-            os.kill(victim, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
             with pytest.raises(PermanentItemError, match="killed its decoder") as error:
                 doomed.result(PATIENCE_S)
         assert error.value.reason is Reason.UNDECODABLE
         assert open_(decoders, picture(1)).width == 48
-        assert pid_of_the_next(decoders) != victim
+        assert pid_of_the_next(decoders) != pid
     finally:
         decoders.close()
 
 
 def test_a_decoder_that_dies_idle_costs_nothing(decoders: Decoders) -> None:
-    victim = pid_of_the_next(decoders)
-    os.kill(victim, signal.SIGKILL)
-    os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)
+    pid = pid_of_the_next(decoders)
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert open_(decoders, picture(1)).width == 48
-    assert pid_of_the_next(decoders) != victim
+    assert pid_of_the_next(decoders) != pid
 
 
 def test_g9_a_hang_ends_at_the_deadline() -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from triptych.errors import PermanentItemError
-from triptych.media.kinds import other_media, picture_type
-from triptych.model import Reason
+from triptych.media.kinds import other_media
 
 PADDING = b"\0" * 100
 
@@ -41,25 +39,3 @@ def test_what_is_kept(body: bytes, kind: str) -> None:
 )
 def test_g9_what_is_not(body: bytes) -> None:
     assert other_media(body) is None
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        (b"\xff\xd8\xff\xe0 and so on", "image/jpeg"),
-        (b"\x89PNG\r\n\x1a\n", "image/png"),
-        (b"GIF89a", "image/gif"),
-        (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
-        (b"\0\0\0\x20ftypavif", "image/avif"),
-        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "image/svg+xml"),
-    ],
-)
-def test_a_picture_that_is_not_decoded_is_told_by_its_first_bytes(body: bytes, kind: str) -> None:
-    assert picture_type(body) == kind
-
-
-@pytest.mark.parametrize("body", [b"<!doctype html>", b"%PDF-1.7", b"RIFF\x10\0\0\0WAVE", b"x"])
-def test_what_does_not_begin_as_a_picture_is_none(body: bytes) -> None:
-    with pytest.raises(PermanentItemError) as raised:
-        picture_type(body)
-    assert raised.value.reason is Reason.NOT_AN_IMAGE

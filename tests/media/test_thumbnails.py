@@ -19,7 +19,7 @@ from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import WIDTHS, Thumbnails, thumbnail_key, thumbnail_keys
 from triptych.objects import ObjectStore, open_store
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_thumbnails
+from triptych.wiring.object_store import open_thumbnails
 
 pytestmark = pytest.mark.integration
 
@@ -214,7 +214,7 @@ async def test_of_an_object_that_is_not_there_is_none(thumbnails: Thumbnails) ->
         await thumbnails.get(b"\0" * 32, 640)
 
 
-class Authenticator:
+class Gate:
     """Holds up the decoders until it is opened."""
 
     def __init__(self, decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,13 +239,13 @@ async def test_g6_an_object_deleted_meanwhile_leaves_no_thumbnail(
     thumbnails: Thumbnails,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    authenticator = Authenticator(decoders, monkeypatch)
+    gate = Gate(decoders, monkeypatch)
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
     asking = asyncio.create_task(thumbnails.get(sha256, 160))
-    await authenticator.wait()
+    await gate.wait()
     await store.delete([room.object_key(sha256)])
     await store.delete(thumbnail_keys(sha256))
-    authenticator.open.set()
+    gate.open.set()
     with pytest.raises(NoThumbnail):
         await asking
     assert not await store.exists(thumbnail_key(sha256, 160))
@@ -257,15 +257,15 @@ async def test_one_who_gives_up_takes_no_other_along(
     thumbnails: Thumbnails,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    authenticator = Authenticator(decoders, monkeypatch)
+    gate = Gate(decoders, monkeypatch)
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
     first = asyncio.create_task(thumbnails.get(sha256, 160))
-    await authenticator.wait()
+    await gate.wait()
     second = asyncio.create_task(thumbnails.get(sha256, 160))
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    authenticator.open.set()
+    gate.open.set()
     assert opened(await second).size == (160, 107)
 
 
@@ -276,13 +276,13 @@ async def test_g8_no_more_wait_than_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(room, "WAITING_MAX", 2)
-    authenticator = Authenticator(decoders, monkeypatch)
+    gate = Gate(decoders, monkeypatch)
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
     held = [asyncio.create_task(thumbnails.get(sha256, width)) for width in (160, 320)]
-    await authenticator.wait()
+    await gate.wait()
     with pytest.raises(ThumbnailsBusy, match="Ask again in a moment"):
         await thumbnails.get(sha256, 640)
-    authenticator.open.set()
+    gate.open.set()
     assert len(await asyncio.gather(*held)) == 2
     assert opened(await thumbnails.get(sha256, 640)).size == (300, 200)
 
@@ -291,11 +291,11 @@ async def test_closing_gives_up_what_is_in_the_making(
     store: ObjectStore, decoders: Decoders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closing = Thumbnails(store, decoders, at_once=1, max_pixels=MAX_PIXELS)
-    authenticator = Authenticator(decoders, monkeypatch)
+    gate = Gate(decoders, monkeypatch)
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
     asking = asyncio.create_task(closing.get(sha256, 160))
-    await authenticator.wait()
-    authenticator.open.set()
+    await gate.wait()
+    gate.open.set()
     await closing.close()
     await closing.close()
     with pytest.raises(asyncio.CancelledError):

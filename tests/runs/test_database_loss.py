@@ -12,14 +12,14 @@ from typing import TypeVar
 
 import pytest
 
-from tests.support.workers import Workers, environment, serve_pictures, write_manifest
-from tests.workers.test_killed_processes import (
+from tests.support.picture_server import serve_pictures, write_manifest
+from tests.support.worker_processes import (
     MISSING,
-    PATIENCE_S,
     URLS,
-    check,
-    open_scene,
-    wait_for,
+    Workers,
+    assert_committed_once,
+    environment,
+    open_workers_harness,
 )
 from triptych.database.migrate import migrate
 from triptych.database.session import Database
@@ -31,6 +31,7 @@ from triptych.wiring.stores import Stores
 
 pytestmark = pytest.mark.integration
 
+PATIENCE_S = 300.0
 T = TypeVar("T")
 Strike = Callable[[EmbeddedPostgres], Awaitable[None]]
 
@@ -65,16 +66,16 @@ async def test_g4_the_database_goes_away_in_the_middle_of_a_run(
         database = Database(server.dsn)
         await migrate(database)
         await database.close()
-        async with open_scene(server.dsn) as scene:
+        async with open_workers_harness(server.dsn) as harness:
             source = write_manifest(tmp_path, base, "nike", URLS)
             # A small window and slow flushes, so that the strike falls into the work.
             env = environment(server.dsn, data, dispatch_window=20, flush_items=5, flush_s=0.2)
             async with Workers(2, env, random.Random(1)):
-                opened = await scene.registry.open("nike", source=source)
-                await half_done(scene.stores, opened.run)
+                opened = await harness.registry.open("nike", source=source)
+                await half_done(harness.stores, opened.run)
                 await strike(server)
-                run = await patient(lambda: wait_for(scene, opened.run.id))
-                await patient(lambda: check(scene, [run]))
+                run = await patient(lambda: harness.ended(opened.run.id))
+                await patient(lambda: assert_committed_once(harness, [run]))
     assert run.failed == MISSING
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from triptych.runtime.cpu import POOLS, available_cores
 from triptych.settings.settings import Settings
-from triptych.wiring.components import embed_batch, embed_threads
+from triptych.wiring.models import embed_batch, embed_threads
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_without_control_groups_affinity_counts(tmp_path: Path) -> None:
 
 
 def test_auto_shares_the_cores_between_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych.wiring.components.available_cores", lambda: 8)
+    monkeypatch.setattr("triptych.wiring.models.available_cores", lambda: 8)
     for workers, threads in [(1, 8), (2, 4), (3, 2), (20, 1)]:
         settings = Settings(workers=workers)
         assert (embed_threads(settings), embed_batch(settings)) == (threads, 4)

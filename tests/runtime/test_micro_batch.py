@@ -17,18 +17,17 @@ class Doubling:
         self.batches: list[list[int]] = []
         self.running = 0
         self.most = 0
-        self.authenticator: asyncio.Event | None = None
+        self.released: asyncio.Event | None = None
 
     async def __call__(self, values: Sequence[int]) -> Sequence[int]:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            if self.authenticator is not None:
-                await self.authenticator.wait()
+            if self.released is not None:
+                await self.released.wait()
             self.batches.append(list(values))
             if 13 in values:
-                message = "unlucky"
-                raise ValueError(message)
+                raise ValueError("unlucky")
             return [2 * value for value in values]
         finally:
             self.running -= 1
@@ -56,25 +55,25 @@ async def test_an_error_reaches_its_own_batch_only() -> None:
 @pytest.mark.parametrize("parallel", [1, 2])
 async def test_no_more_calls_at_a_time_than_allowed(parallel: int) -> None:
     work = Doubling()
-    work.authenticator = asyncio.Event()
+    work.released = asyncio.Event()
     batcher = Batcher(work, size=1, wait_s=LONG_S, parallel=parallel)
     calls = [asyncio.create_task(batcher(value)) for value in range(6)]
     while work.running < parallel:
         await asyncio.sleep(0)
-    work.authenticator.set()
+    work.released.set()
     await asyncio.gather(*calls)
     assert work.most == parallel
 
 
 async def test_a_cancelled_caller_takes_nobody_along() -> None:
     work = Doubling()
-    work.authenticator = asyncio.Event()
+    work.released = asyncio.Event()
     batcher = Batcher(work, size=2, wait_s=LONG_S)
     first, second = (asyncio.create_task(batcher(value)) for value in (1, 2))
     while not work.running:
         await asyncio.sleep(0)
     first.cancel()
-    work.authenticator.set()
+    work.released.set()
     assert await second == 4
 
 

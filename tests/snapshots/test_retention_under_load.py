@@ -8,31 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workers import write_manifest
-from tests.wiring.test_pipeline import Site, ended, local_at, site, snapshot
+from tests.support.local_pipeline import ended, local_at, snapshot
+from tests.support.picture_server import Site, write_manifest
+from tests.support.retention_rules import COLLECT_AT_ONCE
 from triptych.errors import BrandNotFound, SnapshotCollected
 from triptych.media.thumbnails import WIDTHS, thumbnail_key
 from triptych.model import RunState
 from triptych.objects import ObjectStore, open_store
 from triptych.wiring.local import Local
-from triptych.workers.collector import Collector, RetentionRules
+from triptych.workers.collector import Collector
 
 pytestmark = pytest.mark.integration
 
-__all__ = ["site"]
-
 PICTURES = 20
 RERUNS = 6
-AT_ONCE = RetentionRules(
-    snapshots=1,
-    age_s=0.0,
-    timeline_s=3600.0,
-    every_s=0.0,
-    object_grace_s=0.0,
-    settled_s=1.0,
-    tombstones_s=3600.0,
-)
-"""Everything is let go of as soon as it may be."""
 
 
 async def collect_until(stop: asyncio.Event, collector: Collector) -> int:
@@ -90,7 +79,7 @@ async def test_g6_letting_go_while_everything_goes_on(site: Site, tmp_path: Path
         thumbnails = [thumbnail_key(a.sha256, WIDTHS[0]) for a in await snapshot(local, "nike")]
         for key in thumbnails:
             await store.put_as(key, b"of no matter", "image/webp")
-        collector = Collector(local.stores.retention, local.stores.tasks, store, AT_ONCE)
+        collector = Collector(local.stores.retention, local.stores.tasks, store, COLLECT_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             collecting = group.create_task(collect_until(stop, collector))
             reading = group.create_task(read_until(stop, local, store))

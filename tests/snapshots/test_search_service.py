@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support import tiny_clip as towers
+from tests.support import tiny_clip
 from tests.support.contracts.search_contract import commit_vectors, drawn, index_all, mark
 from triptych.database.session import Database
 from triptych.errors import (
@@ -31,9 +31,9 @@ from triptych.settings.settings import Settings
 from triptych.snapshots import search_service as room_module
 from triptych.snapshots.search_service import Matches, SearchService, Where
 from triptych.snapshots.snapshot_store import AssetFilter
-from triptych.wiring.components import open_embedder
-from triptych.wiring.search_wiring import open_search
+from triptych.wiring.models import open_embedder
 from triptych.wiring.stores import Stores, postgres_stores
+from triptych.wiring.web_server import open_search
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +49,7 @@ async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.load(data=tmp_path, embedder=str(towers.clip(tmp_path / "clip")))
+    return Settings.load(data=tmp_path, embedder=str(tiny_clip.clip(tmp_path / "clip")))
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ async def room(settings: Settings, stores: Stores) -> AsyncIterator[SearchServic
 
 
 async def colours(stores: Stores, settings: Settings, brand: str) -> Run:
-    """Commit a brand of four pictures of one colour each, embedded by the towers."""
+    """Commit a brand of four pictures of one colour each, embedded by the tiny_clip."""
     embedder = open_embedder(settings, 1)
     assert embedder is not None
-    pictures = np.stack([towers.picture(towers.COLOURS[name]) for name in COLOURS])
+    pictures = np.stack([tiny_clip.picture(tiny_clip.COLOURS[name]) for name in COLOURS])
     return await commit_vectors(
         stores, brand, embedder.embed(pictures), model=embedder.model, content=brand
     )

@@ -13,6 +13,8 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
+from triptych.access.access_store import Scope
+from triptych.access.identity import digest, new_token
 from triptych.dead_letters.dead_letter_store import DeadLetter
 from triptych.gather.urls import item_key
 from triptych.live.websocket_server import server_options
@@ -33,12 +35,16 @@ from triptych.queues.queue import Queue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect
+from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 from triptych.wiring.web_server import open_web
+from triptych.wiring.worker_process import open_worker
+from triptych.workers.worker import Phase
 
 POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600)
 WINDOW = 500
+HOST = "triptych.example"
+"""The host name of servers that ask for a key."""
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 HTML = b"<script>alert(1)</script>"
 
@@ -110,12 +116,12 @@ def settings_for(dsn: str, data: Path, **overrides: Any) -> Settings:
 @asynccontextmanager
 async def serving(dsn: str, data: Path, **overrides: Any) -> AsyncIterator[Api]:
     settings = settings_for(dsn, data, **overrides)
-    async with connect(settings, dsn) as parts, open_web(parts) as app:
+    async with connect(settings, dsn) as services, open_web(services) as app:
         stop = asyncio.Event()
         listening = bind("127.0.0.1", 0)
         task = asyncio.create_task(serve(app, listening, stop, drain_s=10, **server_options()))
         async with aiohttp.ClientSession() as session:
-            yield Api(address(listening), parts, session, stop, task)
+            yield Api(address(listening), services, session, stop, task)
             stop.set()
             await task
         listening.close()
@@ -207,3 +213,37 @@ async def fill(api: Api) -> dict[str, UUID]:
         DeadLetter(AI_QUEUE, "m2", "no object", {}, "invalid", None)
     )
     return {"old": old.id, "new": new.id, "active": opened.run.id}
+
+
+async def commit_pictures(api: Api, brand: str = "nike", count: int = 6) -> UUID:
+    """Commit a brand of pictures, their objects stored; return the run."""
+    contents = pictures(count, salt=brand)
+    await put_objects(api.services.settings, contents)
+    return (await commit(api.stores, brand, contents)).id
+
+
+@asynccontextmanager
+async def running_worker(api: Api) -> AsyncIterator[None]:
+    """Run a worker alongside the server."""
+    stop = asyncio.Event()
+    async with open_worker(api.services, list(Phase)) as worker:
+        task = asyncio.create_task(worker.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def create_keys(api: Api) -> dict[str, str]:
+    """Create a reader's, an operator's and a revoked key; return their tokens by name."""
+    tokens = {name: new_token() for name in ("reader", "operator", "revoked")}
+    for name, token in tokens.items():
+        scope = Scope.OPERATOR if name == "operator" else Scope.READER
+        await api.stores.access.create_key(name, scope, digest(token))
+    await api.stores.access.revoke_key("revoked")
+    return tokens

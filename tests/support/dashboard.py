@@ -84,7 +84,7 @@ class Loop:
         self._loop.close()
 
 
-class Stage:
+class Dashboard:
     """A running `triptych up`, reached as a browser and as a client of the API."""
 
     def __init__(self, url: str, loop: Loop, origin: Origin, data: Path) -> None:
@@ -148,7 +148,7 @@ def until(ask: Callable[[], T], true: Callable[[T], bool], *, patience_s: float 
 
 
 @contextmanager
-def open_stage(data: Path, *, port: int = 0) -> Iterator[Stage]:
+def open_dashboard(data: Path, *, port: int = 0) -> Iterator[Dashboard]:
     """Start everything on a data folder."""
     loop = Loop()
     environment = {
@@ -170,10 +170,12 @@ def open_stage(data: Path, *, port: int = 0) -> Iterator[Stage]:
                 told = up.stderr.readline()
                 found = re.search(r"dashboard at (http://[^,\s]+)", told)
                 assert found, told + up.stderr.read()
-                with closing(Stage(found[1], loop, origin, data)) as stage:
+                with closing(Dashboard(found[1], loop, origin, data)) as dashboard:
                     ready = f"{found[1]}/readyz"
-                    until(lambda: stage.http.get(ready).status_code, lambda status: status == 200)
-                    yield stage
+                    until(
+                        lambda: dashboard.http.get(ready).status_code, lambda status: status == 200
+                    )
+                    yield dashboard
             finally:
                 loop.soon(origin.release)
                 up.terminate()

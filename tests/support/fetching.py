@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
+from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -20,6 +21,11 @@ from triptych.fetch.transport import TransportPool
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 AT_ONCE = 4
 AGENT = "triptych-test"
+BODY = b"image" * 100
+MAX_BYTES = 100_000
+PATIENCE_S = 30.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Names(AbstractResolver):
@@ -33,8 +39,7 @@ class Names(AbstractResolver):
         self.asked.append(host)
         await asyncio.sleep(0)
         if not self.answers:
-            message = "no such name"
-            raise OSError(message)
+            raise OSError("no such name")
         return [
             ResolveResult(
                 hostname=host,
@@ -88,3 +93,34 @@ async def opened_fetcher(
         yield fetcher
     finally:
         await transports.close()
+
+
+@asynccontextmanager
+async def fetching(
+    handler: Handler,
+    *,
+    allow: bool = True,
+    deadline_s: float = PATIENCE_S,
+    resolver: AbstractResolver | None = None,
+) -> AsyncIterator[tuple[Fetcher, str]]:
+    """A server on loopback that answers by this handler; yields a fetcher and the server's URL."""
+    app = web.Application()
+    app.router.add_get("/{name:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with opened_fetcher(
+            allow=LOOPBACK if allow else (),
+            deadline_s=deadline_s,
+            max_bytes=MAX_BYTES,
+            resolver=resolver,
+        ) as fetcher:
+            yield fetcher, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def good(_request: web.Request) -> web.Response:
+    headers = {"ETag": '"e"', "Last-Modified": "Tue, 24 Nov 2026 10:00:00 GMT"}
+    return web.Response(body=BODY, content_type="image/png", headers=headers)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 
-from tests.support.workers import picture
+from tests.support.picture_server import picture
 from triptych.model import Reason
 
 DRIP_S = 0.05

@@ -33,7 +33,7 @@ WINDOW = 500
 
 
 @dataclass
-class World:
+class LiveServer:
     """A server, and the database that it tells of."""
 
     app: LiveApp
@@ -117,9 +117,9 @@ def open_authenticator(stores: Stores) -> Authenticator:
 
 
 @asynccontextmanager
-async def open_world(
+async def open_live_server(
     dsn: str, *, limits: Limits | None = None, **options: Any
-) -> AsyncIterator[World]:
+) -> AsyncIterator[LiveServer]:
     database = Database(dsn)
     stores = postgres_stores(database, run_cap_s=3600)
     queue = PgmqQueue(database, max_receives=10)
@@ -133,7 +133,7 @@ async def open_world(
                 serving = asyncio.create_task(serve(app, listener, stop, **configured))
                 url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
                 try:
-                    yield World(app, url, database, stores, queue, stop)
+                    yield LiveServer(app, url, database, stores, queue, stop)
                 finally:
                     stop.set()
                     await serving
@@ -143,8 +143,8 @@ async def open_world(
 
 
 @asynccontextmanager
-async def client(world: World, **options: Any) -> AsyncIterator[Client]:
-    async with connect(world.url, proxy=None, **options) as socket:
+async def client(server: LiveServer, **options: Any) -> AsyncIterator[Client]:
+    async with connect(server.url, proxy=None, **options) as socket:
         opened = Client(socket)
         assert (await opened.hear())["type"] == "hello"
         yield opened

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-class Family:
+class ProcessTree:
     """A process' descendants at one moment, those in sessions of their own included. Linux only."""
 
     def __init__(self, root: int) -> None:

@@ -12,8 +12,8 @@ import structlog
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.support.workers import picture, write_manifest
-from tests.wiring.test_pipeline import Site, ended, local_at, site
+from tests.support.local_pipeline import ended, local_at
+from tests.support.picture_server import Site, picture, write_manifest
 from triptych.errors import SettingsError
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE
 from triptych.model import AiState, RunState
@@ -21,8 +21,6 @@ from triptych.telemetry.metrics import REGISTRY, exposition, served_metrics
 from triptych.telemetry.tracing import current_traceparent, span, tracing
 
 pytestmark = pytest.mark.integration
-
-__all__ = ["site"]
 
 PICTURES = 6
 

@@ -16,7 +16,7 @@ from aws_local.cloud import PREFIX, Cloud, open_cloud
 from aws_local.emulator import REGION
 
 from tests.support.partition import Partition, open_partition
-from tests.support.workers import serve_pictures, write_manifest
+from tests.support.picture_server import serve_pictures, write_manifest
 from triptych.client import Client, open_client
 from triptych.database.session import Database
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Delivery, Headers, Message

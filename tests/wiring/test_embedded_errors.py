@@ -9,7 +9,7 @@ import pytest
 from triptych.embedded import errors as embedded
 from triptych.errors import DataFolderInUse, PostgresServerError, SettingsError, TriptychError
 from triptych.settings.settings import Settings
-from triptych.wiring.database import embedded_errors, own_database
+from triptych.wiring.services import embedded_errors, own_database
 
 
 @pytest.mark.parametrize(

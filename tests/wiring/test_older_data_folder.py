@@ -22,8 +22,8 @@ import pytest
 from aiohttp import web
 
 from tests.support.embedded import QUICK, ask
+from tests.support.picture_server import picture
 from tests.support.tiny_clip import clip
-from tests.support.workers import picture
 from triptych.database.migrate import check_schema, migrate, migrations
 from triptych.database.session import Database
 from triptych.embedded.data_folder import DataFolder

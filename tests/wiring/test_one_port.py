@@ -13,8 +13,16 @@ import aiohttp
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.api.http.test_auth import HOST, bearer, keyed
-from tests.support.api_server import Api, commit, pictures, put_objects, serving
+from tests.support.api_server import (
+    HOST,
+    Api,
+    bearer,
+    commit,
+    create_keys,
+    pictures,
+    put_objects,
+    serving,
+)
 from triptych.telemetry.tracing import tracing
 
 pytestmark = pytest.mark.integration
@@ -64,7 +72,7 @@ async def test_who_may_listen(migrated_dsn: str, tmp_path: Path, *, keyed_server
     options: dict[str, Any] = {"allowed_hosts": (HOST,)} if keyed_server else {}
     if keyed_server:
         async with serving(migrated_dsn, tmp_path) as opened:
-            tokens = await keyed(opened)
+            tokens = await create_keys(opened)
     else:
         tokens = {"reader": "", "revoked": ""}
     async with serving(migrated_dsn, tmp_path, **options) as api:
@@ -122,7 +130,7 @@ async def test_metrics_tell_of_requests_queues_and_listeners(
 
 async def test_metrics_are_for_readers(migrated_dsn: str, tmp_path: Path) -> None:
     async with serving(migrated_dsn, tmp_path) as opened:
-        tokens = await keyed(opened)
+        tokens = await create_keys(opened)
     async with serving(migrated_dsn, tmp_path, allowed_hosts=(HOST,)) as api:
         for headers, status in (({}, 401), (bearer(tokens["reader"]), 200)):
             async with api.session.get(f"{api.url}/metrics", headers=headers) as told:

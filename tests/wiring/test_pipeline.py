@@ -4,83 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import UUID
 
 import numpy as np
 import pytest
-from aiohttp import web
 
 import triptych
+from tests.support.local_pipeline import LOOPBACK, PATIENCE_S, ended, local_at, snapshot
+from tests.support.picture_server import Site, picture, write_manifest
 from tests.support.tiny_clip import DIMENSION, clip, describe
-from tests.support.workers import picture, write_manifest
 from triptych.errors import BadInput, InvalidBrand
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, Asset, Run, RunKind, RunState
 from triptych.objects import open_store
-from triptych.settings.settings import Settings
 from triptych.snapshots.search_store import Nearest
-from triptych.wiring.local import Local, open_local
+from triptych.wiring.local import Local
 
 pytestmark = pytest.mark.integration
-
-PATIENCE_S = 120.0
-LOOPBACK = "127.0.0.0/8"
-
-
-class Site:
-    """An image server that a test can change while it runs."""
-
-    def __init__(self) -> None:
-        self.base = ""
-        self.seed = 0
-        self.hits = 0
-        self.gone: set[int] = set()
-        self.failing: dict[int, int] = {}
-        self.instead: dict[int, bytes] = {}
-        self.authenticator: asyncio.Event | None = None
-
-    async def get(self, request: web.Request) -> web.Response:
-        number = int(request.match_info["number"])
-        self.hits += 1
-        if self.authenticator is not None:
-            await self.authenticator.wait()
-        if number in self.gone:
-            raise web.HTTPNotFound
-        if self.failing.get(number, 0):
-            self.failing[number] -= 1
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "0"})
-        body = self.instead.get(number) or picture(self.seed + number)
-        return web.Response(body=body, content_type="image/png")
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    site = Site()
-    app = web.Application()
-    app.router.add_get("/{brand}/{number}.png", site.get)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    site.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield site
-    await runner.cleanup()
-
-
-@asynccontextmanager
-async def local_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
-    knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, **settings}
-    loaded = Settings.load(data=folder / "data", fetch_allow=LOOPBACK, **knobs)
-    async with open_local(loaded) as local:
-        yield local
-
-
-async def ended(local: Local, run_id: UUID) -> Run:
-    return await asyncio.wait_for(local.wait(run_id), PATIENCE_S)
 
 
 async def ai_phases(local: Local, run: Run) -> int:
@@ -97,12 +39,6 @@ async def newest(local: Local, brand: str, kind: RunKind, state: RunState) -> Ru
             if runs and (runs[0].kind, runs[0].state) == (kind, state):
                 return runs[0]
             await anext(changed)
-
-
-async def snapshot(local: Local, brand: str) -> list[Asset]:
-    found = await local.stores.brands.brand(brand)
-    assert found.current_run is not None
-    return list(await local.stores.snapshots.assets(found.current_run, after=None, limit=1000))
 
 
 async def test_one_call_from_python_takes_a_brand_through_all_phases(
@@ -280,13 +216,13 @@ async def test_g1_cancel_in_the_middle_leaves_the_snapshot(site: Site, tmp_path:
     source = write_manifest(tmp_path, site.base, "nike", 6)
     async with local_at(tmp_path) as local:
         first = await ended(local, (await local.submit("nike", source=source)).id)
-        site.authenticator = asyncio.Event()
+        site.released = asyncio.Event()
         second = await local.submit("nike")
         async for state in local.watch(second.id):
             if state.sealed:
                 break
         cancelled = await local.registry.cancel(second.id)
-        site.authenticator.set()
+        site.released.set()
         assert cancelled.state is RunState.CANCELLED
         assert (await local.stores.brands.brand("nike")).current_run == first.id
 

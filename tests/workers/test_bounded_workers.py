@@ -15,8 +15,9 @@ import pytest
 from aiohttp import web
 
 from tests.support.brand_at_scale import peak_mb
-from tests.support.workers import PICTURES, Workers, environment, picture, write_manifest
-from tests.workers.test_killed_processes import Scene, open_scene
+from tests.support.picture_server import PICTURES, picture, write_manifest
+from tests.support.registry_harness import RegistryHarness
+from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.live.watch import watch
 from triptych.model import RunState
 
@@ -87,23 +88,28 @@ async def cost(dsn: str, folder: Path, base: str, urls: int) -> Cost:
     """Take a brand through a worker of its own."""
     env = environment(dsn, folder / "data", visibility_s=60, stalled_s=60, resend_s=60)
     phases = ("gather", "acquire")  # The AI phase holds a snapshot: see test_steps_at_scale.
-    async with open_scene(dsn) as scene, Workers(1, env, random.Random(0), phases) as workers:
+    async with (
+        open_workers_harness(dsn) as harness,
+        Workers(1, env, random.Random(0), phases) as workers,
+    ):
         worker = workers.processes[0].pid
         async with asyncio.timeout(PATIENCE_S):
             # The first brand takes the worker through all that it loads but once.
-            await ended(scene, write_manifest(folder, base, f"first-{urls}", 200), f"first-{urls}")
+            await ended(
+                harness, write_manifest(folder, base, f"first-{urls}", 200), f"first-{urls}"
+            )
             before = cpu_s(worker)
             source = write_manifest(folder, base, f"brand-{urls}", urls)
-            await ended(scene, source, f"brand-{urls}")
+            await ended(harness, source, f"brand-{urls}")
         spent = cpu_s(worker) - before
         peaks = [peak_mb(pid) for pid in processes(worker)]
     return Cost(peaks[0], max(peaks[1:]), 1_000 * spent / urls)
 
 
-async def ended(scene: Scene, source: str, brand: str) -> None:
+async def ended(harness: RegistryHarness, source: str, brand: str) -> None:
     """Run a brand until its commit."""
-    opened = await scene.registry.open(brand, source=source)
-    async for run in watch(scene.stores.runs, scene.stores.changes, opened.run.id):
+    opened = await harness.registry.open(brand, source=source)
+    async for run in watch(harness.stores.runs, harness.stores.changes, opened.run.id):
         if run.state is not RunState.ACTIVE:
             break
     assert (run.state, run.failed) == (RunState.COMMITTED, 0), run

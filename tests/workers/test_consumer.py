@@ -37,7 +37,7 @@ class Phase:
         self.seen: list[int] = []
         self.held = 0
         self.news = asyncio.Event()
-        self.authenticator: asyncio.Event | None = None
+        self.released: asyncio.Event | None = None
         self.errors: dict[int, list[Exception]] = {}
 
     async def handle(self, delivery: Delivery) -> None:
@@ -46,8 +46,8 @@ class Phase:
         self.held += 1
         self.news.set()
         try:
-            if self.authenticator is not None:
-                await self.authenticator.wait()
+            if self.released is not None:
+                await self.released.wait()
             if waiting := self.errors.get(number):
                 raise waiting.pop(0)
         finally:
@@ -107,13 +107,13 @@ async def test_g4_handled_messages_are_deleted(queue: PgmqQueue) -> None:
 
 async def test_g8_no_more_is_held_than_allowed(queue: PgmqQueue) -> None:
     phase = Phase()
-    phase.authenticator = asyncio.Event()
+    phase.released = asyncio.Event()
     await send(queue, *range(10))
     async with consuming(queue, phase, prefetch=3):
         await phase.until(lambda: phase.held == 3)
         depths = {depth.queue: depth for depth in await queue.depths()}
         assert depths[URL_QUEUE].in_flight == 3
-        phase.authenticator.set()
+        phase.released.set()
         await phase.until(lambda: len(phase.seen) == 10)
 
 
@@ -144,18 +144,18 @@ async def test_g4_one_failure_is_that_messages_alone(queue: PgmqQueue) -> None:
 
 async def test_g4_stopping_finishes_what_is_held(queue: PgmqQueue) -> None:
     phase = Phase()
-    phase.authenticator = asyncio.Event()
+    phase.released = asyncio.Event()
     await send(queue, *range(4))
     async with consuming(queue, phase) as stop:
         await phase.until(lambda: phase.held == 4)
         stop.set()
-        phase.authenticator.set()
+        phase.released.set()
     assert await left(queue) == 0
 
 
 async def test_g4_stopping_returns_what_does_not_finish(queue: PgmqQueue) -> None:
     phase = Phase()
-    phase.authenticator = asyncio.Event()
+    phase.released = asyncio.Event()
     await send(queue, *range(4))
     async with consuming(queue, phase, drain_s=0.05) as stop:
         await phase.until(lambda: phase.held == 4)
@@ -166,13 +166,13 @@ async def test_g4_stopping_returns_what_does_not_finish(queue: PgmqQueue) -> Non
 
 async def test_g4_heartbeats_keep_slow_work_hidden(queue: PgmqQueue) -> None:
     phase = Phase()
-    phase.authenticator = asyncio.Event()
+    phase.released = asyncio.Event()
     await send(queue, 7)
     async with consuming(queue, phase, visibility_s=3.0):
         await phase.until(lambda: phase.held == 1)
         # Longer than its visibility timeout, and nobody else gets it.
         assert not await queue.receive(URL_QUEUE, limit=1, visibility_s=HIDDEN_S, wait_s=5)
-        phase.authenticator.set()
+        phase.released.set()
     assert phase.seen == [7]
 
 

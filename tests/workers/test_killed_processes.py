@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from tests.support.workers import (
+from tests.support.picture_server import serve_pictures, write_manifest
+from tests.support.registry_harness import RegistryHarness
+from tests.support.worker_processes import (
+    URLS,
     Workers,
+    assert_committed_once,
     duplicate_messages,
     environment,
-    serve_pictures,
-    write_manifest,
+    open_workers_harness,
 )
-from triptych.database.session import Database
-from triptych.live.watch import watch
-from triptych.model import AiState, Run, RunState
-from triptych.queues.pgmq import PgmqQueue
-from triptych.runs.registry import ActiveBrandRegistry
-from triptych.settings.settings import Settings
-from triptych.wiring.stores import Stores, postgres_stores
 
 pytestmark = pytest.mark.integration
 
-URLS = 200
-MISSING = URLS // 50
 PATIENCE_S = 300.0
 QUIET_S = 0.3
 KILL_EVERY_S = (0.3, 2.0)
@@ -39,85 +29,34 @@ KILLS_MAX = 15
 """Then the rest may finish: a worker takes a second or two to start."""
 
 
-@dataclass
-class Scene:
-    database: Database
-    stores: Stores
-    queue: PgmqQueue
-    registry: ActiveBrandRegistry
-
-
-@asynccontextmanager
-async def open_scene(dsn: str) -> AsyncIterator[Scene]:
-    database = Database(dsn)
-    stores = postgres_stores(database, run_cap_s=3600)
-    queue = PgmqQueue(database, max_receives=1000)
-    registry = ActiveBrandRegistry(
-        stores.runs,
-        stores.brands,
-        stores.dead_letters,
-        queue,
-        window=500,
-        policy=Settings.load().policy,
-    )
-    try:
-        yield Scene(database, stores, queue, registry)
-    finally:
-        await queue.close()
-        await stores.close()
-
-
-async def wait_for(scene: Scene, run_id: UUID) -> Run:
-    async for run in watch(scene.stores.runs, scene.stores.changes, run_id):
-        last = run
-    return last
-
-
-async def empty(scene: Scene) -> None:
+async def empty(harness: RegistryHarness) -> None:
     """Wait until no queue holds anything: what killed workers held comes back and is acked."""
-    while any(depth.waiting or depth.in_flight for depth in await scene.queue.depths()):
+    while any(depth.waiting or depth.in_flight for depth in await harness.queue.depths()):
         await asyncio.sleep(QUIET_S)
-
-
-async def check(scene: Scene, runs: list[Run]) -> None:
-    for run in runs:
-        assert run.state is RunState.COMMITTED, run
-        assert (run.expected, run.done, run.failed) == (URLS, URLS - MISSING, MISSING)
-        assert run.reasons == {"not_found": MISSING}
-        assert run.ai_state is AiState.DONE
-        events = await scene.stores.runs.timeline(run.id, after=0, limit=10_000)
-        kinds = Counter(event.kind for event in events)
-        assert (kinds["committed"], kinds["ai_done"]) == (1, 1)
-        assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        assets = await scene.stores.snapshots.assets(run.id, after=None, limit=10_000)
-        assert len({asset.url for asset in assets}) == len(assets) == URLS - MISSING
-    assert not await scene.database.fetch("select 1 from staged limit 1")
-    assert not await scene.database.fetch("select 1 from items where state = 'pending' limit 1")
-    assert not await scene.database.fetch("select 1 from outbox limit 1")
 
 
 async def storm(dsn: str, folder: Path, *, brands: int, workers: int, seed: int) -> int:
     """Run brands through workers that keep being killed; return how many were killed."""
     rng = random.Random(seed)
-    async with serve_pictures() as base, open_scene(dsn) as scene:
-        await duplicate_messages(scene.database, 0.15)
+    async with serve_pictures() as base, open_workers_harness(dsn) as harness:
+        await duplicate_messages(harness.database, 0.15)
         runs: list[UUID] = []
         for number in range(brands):
             brand = f"brand-{number}"
-            opened = await scene.registry.open(
+            opened = await harness.registry.open(
                 brand, source=write_manifest(folder, base, brand, URLS)
             )
             runs.append(opened.run.id)
         async with Workers(workers, environment(dsn, folder / "data"), rng) as killed:
-            waiting = asyncio.gather(*(wait_for(scene, run_id) for run_id in runs))
+            waiting = asyncio.gather(*(harness.ended(run_id) for run_id in runs))
             async with asyncio.timeout(PATIENCE_S):
                 while not waiting.done() and killed.kills < KILLS_MAX:
                     await asyncio.wait([waiting], timeout=rng.uniform(*KILL_EVERY_S))
                     if not waiting.done():
                         await killed.kill_one()
                 ended = await waiting
-                await empty(scene)
-            await check(scene, ended)
+                await empty(harness)
+            await assert_committed_once(harness, ended)
         return killed.kills
 
 

@@ -1,6 +1,9 @@
 /** Checks before sending; the server checks again. */
 
-export type SourceKind = 'own' | 'manifest' | 'catalog';
+import type { SourceTypeShown } from '../api/types';
+
+/** Chosen for the brand's usual source. */
+export const OWN = '';
 const BRAND_MAX_CHARS = 100;
 
 export function checkBrand(name: string): string | null {
@@ -11,15 +14,20 @@ export function checkBrand(name: string): string | null {
   return null;
 }
 
-export function checkSource(kind: SourceKind, place: string): string | null {
+export function checkSource(scheme: string, place: string): string | null {
   const given = place.trim();
-  if (kind === 'own') return null;
-  if (!given) return 'Say where it is.';
-  if (/\s/.test(given) && /^https?:/.test(given)) return 'An address has no blanks.';
-  if (kind === 'catalog' && !/^https?:\/\/[^/]+/.test(given))
-    return 'A service has an address that begins with https:// or http://.';
+  if (scheme === OWN) return null;
+  if (!given) return 'Enter its address.';
+  if (/\s/.test(given) && /^https?:/.test(given)) return 'An address must not contain spaces.';
   return null;
 }
 
-export const sourceText = (kind: SourceKind, place: string): string | null =>
-  kind === 'own' ? null : `${kind}:${place.trim()}`;
+export const sourceText = (scheme: string, place: string): string | null =>
+  scheme === OWN ? null : `${scheme}:${place.trim()}`;
+
+/** How sources are written: `catalog:https://… or manifest:PATH_OR_URL`. */
+export const usage = (sources: SourceTypeShown[]): string =>
+  sources
+    .filter(({ problem }) => problem === null)
+    .map(({ scheme, place }) => `${scheme}:${place}`)
+    .join(' or ');

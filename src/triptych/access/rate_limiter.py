@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from triptych.errors import TooManyRequests
+from triptych.runtime.token_bucket import TokenBucket
 
 BUCKETS_MAX = 10_000
 """Identities remembered; the one that asked the longest ago is forgotten first, full again."""
@@ -19,9 +20,9 @@ class RateLimiter:
         self, rate: float, burst: int, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._rate = rate
-        self._burst = float(burst)
+        self._burst = burst
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, name: str) -> None:
         """Count a request.
@@ -29,17 +30,16 @@ class RateLimiter:
         Raises:
             TooManyRequests: with the seconds until the next one.
         """
-        now = self._clock()
-        level, at = self._buckets.get(name, (self._burst, now))
-        level = min(self._burst, level + (now - at) * self._rate)
-        allowed = level >= 1
-        self._buckets[name] = (level - 1 if allowed else level, now)
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = TokenBucket(self._rate, self._burst, clock=self._clock)
+            self._buckets[name] = bucket
         self._buckets.move_to_end(name)
         if len(self._buckets) > BUCKETS_MAX:
             self._buckets.popitem(last=False)
-        if not allowed:
+        if wait_s := bucket.take():
             raise TooManyRequests(
                 f"More than {self._rate:g} requests a second.",
                 remedy="Wait as Retry-After says; TRIPTYCH_API_RATE is the limit.",
-                retry_after_s=(1 - level) / self._rate,
+                retry_after_s=wait_s,
             )

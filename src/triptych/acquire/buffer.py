@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +13,9 @@ import structlog
 from triptych.errors import RunEnded, RunNotFound, TransientItemError, Unavailable
 from triptych.model import ItemResult, Reason
 from triptych.runs.registry import ActiveBrandRegistry
+from triptych.runtime.retry import backoff
 
-OUTAGE_STEP_S = 0.2
+OUTAGE_BASE_S = 0.4
 OUTAGE_CAP_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -130,8 +130,7 @@ class Buffer:
                 outage += 1
                 if outage == 1:
                     log.warning("flush_waits", run=str(run_id), error=str(error))
-                pause = min(OUTAGE_CAP_S, OUTAGE_STEP_S * 2 ** min(outage, 10))
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
+                await asyncio.sleep(backoff(outage, base_s=OUTAGE_BASE_S, cap_s=OUTAGE_CAP_S))
             except Exception as error:
                 log.exception("flush_failed", run=str(run_id), items=len(results))
                 return error

@@ -35,7 +35,8 @@ from triptych.gather.phase import new_item
 from triptych.gather.source import Row
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
-from triptych.media.kinds import other_media, picture_type
+from triptych.media.kinds import other_media
+from triptych.media.signatures import picture_type
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
@@ -270,7 +271,9 @@ class Acquire:
 
     def _kind(self, body: bytes) -> str:
         kind = other_media(body) if self._limits.other_media else None
-        return kind or picture_type(body)
+        if (kind := kind or picture_type(body)) is None:
+            raise PermanentItemError(Reason.NOT_AN_IMAGE, "its first bytes are no picture's")
+        return kind
 
     def _decode(self, body: bytes) -> Decoded | str:
         """Return a picture, or the type of other media that is to be kept."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from triptych.ai.context import ALONE, Context, StepResult
 from triptych.model import KEY_BYTES, Asset, Colour, Run
+from triptych.runtime.plug_ins import load_plug_ins
 from triptych.snapshots.snapshot_store import SnapshotStore
 
 ENTRY_POINT_GROUP = "triptych.insights"
@@ -96,11 +96,9 @@ class Step:
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= STEP_NAME_MAX_CHARS and self.name.isprintable()):
-            message = f"A step's name has 1 to {STEP_NAME_MAX_CHARS} printable characters."
-            raise ValueError(message)
+            raise ValueError(f"A step's name has 1 to {STEP_NAME_MAX_CHARS} printable characters.")
         if self.version < 1:
-            message = f"Step {self.name!r}: versions count from 1."
-            raise ValueError(message)
+            raise ValueError(f"Step {self.name!r}: versions count from 1.")
 
 
 def discover() -> Sequence[Step]:
@@ -110,25 +108,15 @@ def discover() -> Sequence[Step]:
     becomes a step that fails with the reason, so that it is seen and ends no other.
     """
     steps: dict[str, Step] = {}
-    points = entry_points(group=ENTRY_POINT_GROUP)
-    for point in sorted(points, key=lambda point: (point.name, point.value)):
-        step = _load(point)
+    for plug_in in load_plug_ins(ENTRY_POINT_GROUP, Step):
+        step = plug_in.found
+        if isinstance(step, Exception):
+            step = _failing(plug_in.name, step)
         if step.name in steps:
             taken = ValueError(f"There is another step of the name {step.name!r}.")
-            step = _failing(f"{point.name} ({point.value})", taken)
+            step = _failing(f"{plug_in.name} ({plug_in.value})", taken)
         steps[step.name] = step
     return tuple(steps.values())
-
-
-def _load(point: EntryPoint) -> Step:
-    try:
-        found = point.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a foreign module may raise anything
-        return _failing(point.name, ImportError(f"{point.value}: {type(error).__name__}: {error}"))
-    if not isinstance(found, Step):
-        problem = TypeError(f"{point.value} is of {type(found).__name__}, not a Step.")
-        return _failing(point.name, problem)
-    return found
 
 
 def _failing(name: str, problem: Exception) -> Step:

@@ -83,8 +83,7 @@ def _checked(name: str, given: Column, count: int) -> Sequence[Any]:
     """
     column: Sequence[Any] = given.tolist() if isinstance(given, np.ndarray) else given
     if len(column) != count:
-        message = f"mark {name!r} has {len(column)} values for {count} assets"
-        raise ValueError(message)
+        raise ValueError(f"mark {name!r} has {len(column)} values for {count} assets")
     wanted = MARKS.get(name)
     for value in column:
         if value is None:
@@ -94,8 +93,7 @@ def _checked(name: str, given: Column, count: int) -> Sequence[Any]:
         elif wanted is list:
             _check_tags(value)
         elif not isinstance(value, wanted):
-            message = f"mark {name!r} holds {type(value).__name__}, not {wanted.__name__}"
-            raise TypeError(message)
+            raise TypeError(f"mark {name!r} holds {type(value).__name__}, not {wanted.__name__}")
         else:
             _check_scalar(value, f"mark {name!r}")
             _check_length(value)
@@ -104,20 +102,17 @@ def _checked(name: str, given: Column, count: int) -> Sequence[Any]:
 
 def _check_tags(tags: object) -> None:
     if not isinstance(tags, list) or len(tags) > TAGS_MAX:
-        message = f"tags are lists of at most {TAGS_MAX} texts"
-        raise TypeError(message)
+        raise TypeError(f"tags are lists of at most {TAGS_MAX} texts")
     for tag in tags:
         if not isinstance(tag, str):
-            message = f"a tag is of {type(tag).__name__}, not text"
-            raise TypeError(message)
+            raise TypeError(f"a tag is of {type(tag).__name__}, not text")
         _check_scalar(tag, "a tag")
         _check_length(tag)
 
 
 def _check_length(value: object) -> None:
     if isinstance(value, str) and len(value) > MARK_MAX_CHARS:
-        message = f"a mark has {len(value)} characters; {MARK_MAX_CHARS} are allowed"
-        raise ValueError(message)
+        raise ValueError(f"a mark has {len(value)} characters; {MARK_MAX_CHARS} are allowed")
 
 
 def _check_vectors(vectors: Vectors | None, count: int) -> None:
@@ -131,8 +126,7 @@ def _check_vectors(vectors: Vectors | None, count: int) -> None:
         and np.isfinite(vectors.vectors).all()
     )
     if not good:
-        message = "vectors are (m, d) finite numbers with m ascending rows of the snapshot"
-        raise ValueError(message)
+        raise ValueError("vectors are (m, d) finite numbers with m ascending rows of the snapshot")
 
 
 def _publishable(step: Step, snapshot: Snapshot, result: object) -> Mapping[str, Any]:
@@ -142,18 +136,15 @@ def _publishable(step: Step, snapshot: Snapshot, result: object) -> Mapping[str,
         TypeError, ValueError: it is not JSON that every store can hold, or too large.
     """
     if not isinstance(result, Mapping):
-        message = f"the result is of {type(result).__name__}, not a JSON object"
-        raise TypeError(message)
+        raise TypeError(f"the result is of {type(result).__name__}, not a JSON object")
     if taken := [name for name in RESERVED if name in result]:
-        message = f"the result has {', '.join(taken)}, which Triptych adds"
-        raise ValueError(message)
+        raise ValueError(f"the result has {', '.join(taken)}, which Triptych adds")
     _check_json(result)
     added = dict(zip(RESERVED, (step.version, len(snapshot), snapshot.sampled), strict=True))
     published = {**added, **result}
     size = len(orjson.dumps(published))  # Refuses types that only look like JSON's, too.
     if size > RESULT_MAX_BYTES:
-        message = f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed"
-        raise ValueError(message)
+        raise ValueError(f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed")
     return published
 
 
@@ -163,13 +154,11 @@ def _check_json(result: Mapping[Any, Any]) -> None:
     while waiting:
         value, where, depth = waiting.pop()
         if depth > RESULT_MAX_DEPTH:
-            message = f"the result is more than {RESULT_MAX_DEPTH} levels deep"
-            raise ValueError(message)
+            raise ValueError(f"the result is more than {RESULT_MAX_DEPTH} levels deep")
         if isinstance(value, Mapping):
             for name, part in value.items():
                 if not isinstance(name, str):
-                    message = f"{where} has the key {name!r}, which is not text"
-                    raise TypeError(message)
+                    raise TypeError(f"{where} has the key {name!r}, which is not text")
                 _check_scalar(name, f"a key of {where}")
                 waiting.append((part, f"{where}.{name}", depth + 1))
         elif isinstance(value, (list, tuple)):
@@ -181,15 +170,12 @@ def _check_json(result: Mapping[Any, Any]) -> None:
 def _check_scalar(value: object, where: str) -> None:
     if isinstance(value, str):
         if "\x00" in value:
-            message = f"{where} holds a NUL character"
-            raise ValueError(message)
+            raise ValueError(f"{where} holds a NUL character")
     elif isinstance(value, float):
         if not math.isfinite(value):
-            message = f"{where} is {value}, which JSON does not have"
-            raise ValueError(message)
+            raise ValueError(f"{where} is {value}, which JSON does not have")
     elif not (value is None or isinstance(value, int)):
-        message = f"{where} is of {type(value).__name__}, which JSON does not have"
-        raise TypeError(message)
+        raise TypeError(f"{where} is of {type(value).__name__}, which JSON does not have")
 
 
 def error_text(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from triptych.api import (
     runs,
     search,
     snapshots,
+    sources,
     steering,
     system,
     tasks,
@@ -49,6 +50,7 @@ ROUTERS = (
     tasks.router,
     exports.router,
     webhooks.router,
+    sources.router,
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."

@@ -69,7 +69,7 @@ async def put_brand(
     key: IdempotencyKey = None,
 ) -> answers.Json:
     """Make a brand, or replace its source and schedule. What is left out is taken away."""
-    check_source(body.source, local=context.local)
+    check_source(context, body.source)
 
     async def work(_made: object) -> Outcome:
         await context.registry.schedule(brand, source=body.source, schedule=body.schedule)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,22 +13,7 @@ from triptych.api.http.problems import documented
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with, matches
 from triptych.errors import AssetNotFound, SnapshotCollected, StoreUnavailable
 from triptych.model import Asset
-
-INLINE = {
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/gif": "gif",
-    "image/webp": "webp",
-    "image/avif": "avif",
-    "image/bmp": "bmp",
-    "video/mp4": "mp4",
-    "video/webm": "webm",
-    "audio/mpeg": "mp3",
-}
-"""What a browser may show by itself: formats that hold no script. All else is downloaded."""
-MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}")
-ACTIVE = re.compile(r"html|xml|svg|script|pdf")
-"""Types that a browser could run, were they shown."""
+from triptych.objects import presentation
 
 router = APIRouter(tags=["assets"])
 
@@ -92,13 +76,11 @@ async def content(
 
 
 def _headers(asset: Asset) -> dict[str, str]:
-    kind = asset.media_type.lower()
-    ending = INLINE.get(kind)
-    name = asset.sha256.hex()[:16] + (f".{ending}" if ending else "")
-    shown = kind if MEDIA_TYPE.fullmatch(kind) and not ACTIVE.search(kind) else None
+    shown = presentation(asset.media_type)
+    name = asset.sha256.hex()[:16] + (f".{shown.ending}" if shown.ending else "")
     return {
-        "Content-Type": shown or "application/octet-stream",
-        "Content-Disposition": f'{"inline" if ending else "attachment"}; filename="{name}"',
+        "Content-Type": shown.media_type,
+        "Content-Disposition": f'{shown.disposition}; filename="{name}"',
         "Content-Security-Policy": SANDBOX,
         "Cache-Control": "private, no-cache",
     }

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, Field
 
 from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
@@ -24,6 +25,35 @@ NAME_MAX_CHARS = 200
 router = APIRouter(tags=["exports"])
 
 
+class ExportFormatShown(BaseModel):
+    """An export format, or a plug-in that would be one if it were not broken."""
+
+    name: str
+    title: str
+    description: str = Field(description="What the files hold, and for whom.")
+    problem: str | None = Field(description="Why it cannot be used; null if it can.")
+
+
+class ExportFormatsShown(BaseModel):
+    """The installed export formats."""
+
+    items: list[ExportFormatShown]
+
+
+@router.get("/export-formats", response_model=ExportFormatsShown, summary="Show the export formats")
+async def list_export_formats(context: Context) -> answers.Json:
+    """Those installed on this server, by name; then broken plug-ins."""
+    items = [
+        {"name": one.name, "title": one.title, "description": one.description, "problem": None}
+        for one in context.exports.formats
+    ]
+    items += [
+        {"name": name, "title": name, "description": "", "problem": why}
+        for name, why in context.exports.broken.items()
+    ]
+    return answers.Json({"items": items})
+
+
 @router.post(
     "/brands/{brand}/exports",
     response_model=TaskShown,
@@ -40,6 +70,7 @@ async def export_brand(
     key: IdempotencyKey = None,
 ) -> answers.Json:
     """Its present one, into the object store. When the task is done, its result names the files."""
+    context.exports.find(body.format)
 
     async def work(_made: UUID) -> Outcome:
         run_id = await context.stores.brands.snapshot_of(brand)
@@ -47,7 +78,7 @@ async def export_brand(
             raise Conflict(
                 f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
             )
-        wanted = {"format": body.format.value, "run": str(run_id)}
+        wanted = {"format": body.format, "run": str(run_id)}
         return Outcome(TaskState.ACCEPTED, result=wanted, enqueue_work=True)
 
     operation = Operation(request, context, identity, key, EXPORT, f"brand:{brand}", brand, body)

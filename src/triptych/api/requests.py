@@ -5,15 +5,18 @@ Imports neither FastAPI nor anything of the server's, so that clients can use it
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing_extensions import TypeAliasType
 
 from triptych.errors import InvalidBrand
+from triptych.gather.source_registry import source_schemes
 from triptych.messages import BRAND_MAX_CHARS, QUEUES, URL_MAX_CHARS, check_brand
 from triptych.model import Reason, RunState
-from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.export_registry import export_formats
 from triptych.webhooks.webhook_store import Event
 
 PAGE_DEFAULT = 50
@@ -33,8 +36,7 @@ DEADLINE_MAX_S = 7 * 24 * 3600.0
 def _storable(text: str) -> str:
     """Return text that every database can hold and every terminal can show."""
     if not text.isprintable():
-        message = "must have printable characters only"
-        raise ValueError(message)
+        raise ValueError("must have printable characters only")
     return text
 
 
@@ -49,14 +51,17 @@ def _brand_name(text: str) -> str:
 def _words(text: str | None) -> str | None:
     """Return text that says something."""
     if text is not None and not text.strip():
-        message = "must not be blank"
-        raise ValueError(message)
+        raise ValueError("must not be blank")
     return text
 
 
 def _integral(value: object) -> object:
     """Return 3.0 as 3: JSON has one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+SOURCE_PATTERN = f"^({'|'.join(map(re.escape, source_schemes()))}):."
+"""For the description alone: `triptych.api.sources` checks, and names schemes and remedy."""
 
 
 # Constraints stand before validators of ours: behind one they would be lost to the description.
@@ -72,9 +77,23 @@ BrandText = Annotated[
 ]
 SourceText = Annotated[
     str,
-    Field(max_length=URL_MAX_CHARS, pattern=r"^(catalog|manifest):."),
+    Field(max_length=URL_MAX_CHARS, json_schema_extra={"pattern": SOURCE_PATTERN}),
     AfterValidator(_storable),
 ]
+
+
+ExportFormat = TypeAliasType(
+    "ExportFormat",
+    Annotated[
+        str,
+        Field(
+            title="ExportFormat",
+            description="In which form a snapshot is exported.",
+            # For the description alone: `ExportRegistry.find` checks, and names the remedy.
+            json_schema_extra={"enum": list(export_formats())},
+        ),
+    ],
+)
 
 
 class Given(BaseModel):
@@ -193,8 +212,7 @@ class SearchAsked(ImageSearchAsked):
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if (self.q is None) == (self.asset is None):
-            message = "one of `q` and `asset` is wanted"
-            raise ValueError(message)
+            raise ValueError("one of `q` and `asset` is wanted")
         return self
 
 
@@ -239,7 +257,7 @@ class RunGiven(Given):
 
     source: Annotated[
         SourceText | None,
-        Field(description="`catalog:https://…` or `manifest:https://…`; else the brand's own."),
+        Field(description="`SCHEME:PLACE`, as `GET /sources` lists them; else the brand's own."),
     ] = None
     policy: PolicyGiven | None = None
 
@@ -261,10 +279,7 @@ class ExportGiven(Given):
 
     format: Annotated[
         ExportFormat,
-        Field(
-            strict=False,
-            description="`parquet` with embeddings, `csv` without, `webdataset` with the bytes.",
-        ),
+        Field(description="One that is installed; `GET /export-formats` says what each holds."),
     ]
 
 

@@ -42,7 +42,7 @@ async def start_run(
 ) -> answers.Json:
     """Open a run; a brand with an active run answers with that one."""
     given = body or RunGiven()
-    check_source(given.source, local=context.local)
+    check_source(context, given.source)
 
     async def work(made: UUID) -> Outcome:
         opened = await context.registry.open(

@@ -34,16 +34,18 @@ def deliveries(event: Mapping[str, Any], prefix: str) -> list[Delivery]:
     """
     records = event.get("Records")
     if not isinstance(records, list) or not records:
-        message = "not an event of SQS: map the queue to this function, or see docs/guides/aws.md"
-        raise ValueError(message)
+        raise ValueError(
+            "not an event of SQS: map the queue to this function, or see docs/guides/aws.md"
+        )
     return [_delivery(record, prefix) for record in records]
 
 
 def _delivery(record: Mapping[str, Any], prefix: str) -> Delivery:
     name = str(record["eventSourceARN"]).rpartition(":")[2]
     if not name.startswith(prefix):
-        message = f"the queue {name} is not one of TRIPTYCH_QUEUE_URL's: those begin with {prefix}"
-        raise ValueError(message)
+        raise ValueError(
+            f"the queue {name} is not one of TRIPTYCH_QUEUE_URL's: those begin with {prefix}"
+        )
     attributes: Mapping[str, Mapping[str, Any]] = record.get("messageAttributes") or {}
     return Delivery(
         queue=name.removeprefix(prefix),

@@ -19,8 +19,8 @@ from triptych.aws_lambda.events import Context, deliveries, failures, seconds_le
 from triptych.errors import SettingsError
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect
-from triptych.wiring.worker_wiring import (
+from triptych.wiring.services import Services, connect
+from triptych.wiring.worker_process import (
     MaintenanceJobs,
     dead_letter_handler,
     open_maintenance,

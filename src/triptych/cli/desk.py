@@ -21,8 +21,8 @@ from triptych.runs.run_store import FailureGroup
 from triptych.settings.settings import Settings
 from triptych.snapshots.asset_ids import read_asset_id
 from triptych.snapshots.search_service import Matches, SearchService, Where
-from triptych.wiring.database import Services, connect, reach_database
-from triptych.wiring.search_wiring import open_search
+from triptych.wiring.services import Services, connect, reach_database
+from triptych.wiring.web_server import open_search
 from triptych.workers.indexer import Indexer
 
 CATCH_UP_S = 30.0
@@ -170,8 +170,9 @@ class LocalDesk:
         try:
             key = bytes.fromhex(after) if after else None
         except ValueError as error:
-            message = "Not a key."
-            raise BadInput(message, field="--after", remedy="Copy it from the list.") from error
+            raise BadInput(
+                "Not a key.", field="--after", remedy="Copy it from the list."
+            ) from error
         found = await self._parts.stores.brands.brand(brand)
         if found.current_run is None:
             return AssetPage([], 0, None)

@@ -10,9 +10,9 @@ from triptych.errors import BadInput, Conflict
 from triptych.runs.brand_store import BrandStore
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export import ExportRequest, export, file_name
-from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.snapshot_store import SnapshotStore
-from triptych.wiring.components import open_objects
+from triptych.wiring.object_store import open_objects
 
 UNFINISHED = ".part"
 
@@ -33,7 +33,7 @@ async def export_to_folder(
         BadInput: there is no such format, or the folder cannot be used.
         BrandNotFound, Conflict: there is nothing to export.
     """
-    wanted = _format(kind)
+    wanted = ExportRegistry.discover().find(kind, field="--format")
     parts: list[Path] = []
 
     def opening(name: str) -> IO[bytes]:
@@ -58,14 +58,3 @@ async def export_to_folder(
             part.unlink(missing_ok=True)
         raise
     return [part.replace(part.with_suffix("")) for part in parts], count
-
-
-def _format(kind: str) -> ExportFormat:
-    try:
-        return ExportFormat(kind)
-    except ValueError as error:
-        raise BadInput(
-            f"There is no format {kind!r}.",
-            field="--format",
-            remedy=f"Name one of: {', '.join(ExportFormat)}.",
-        ) from error

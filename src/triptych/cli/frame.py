@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from triptych.gather.source_registry import source_schemes
+
 if TYPE_CHECKING:
     # Imported when a command runs: `--help` has to be quick.
     import structlog
@@ -36,7 +38,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Debug = Annotated[bool, typer.Option("--debug", help="Show traces and every log line.")]
 SourceOption = Annotated[
     str | None,
-    typer.Option("--source", help="catalog:https://… or manifest:PATH_OR_URL."),
+    typer.Option(
+        "--source",
+        # Of the installed sources by their names alone: importing them takes long for a `--help`.
+        help=f"Where URLs come from: {' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
+    ),
 ]
 BrandArgument = Annotated[str, typer.Argument(metavar="BRAND", help="The brand's name.")]
 RunArgument = Annotated[

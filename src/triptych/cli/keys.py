@@ -35,13 +35,14 @@ def create(
         from triptych.cli.output import print_json
         from triptych.errors import BadInput
         from triptych.tasks.task_store import Audit
-        from triptych.wiring.database import connect, reach_database
+        from triptych.wiring.services import connect, reach_database
 
         try:
             right = Scope(scope)
         except ValueError as error:
-            message = f"There is no scope {scope!r}."
-            raise BadInput(message, field="--scope", remedy="reader or operator.") from error
+            raise BadInput(
+                f"There is no scope {scope!r}.", field="--scope", remedy="reader or operator."
+            ) from error
         token = new_token()
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
             key = await parts.stores.access.create_key(check_key_name(name), right, digest(token))
@@ -63,7 +64,7 @@ def list_keys(data: Data = None, json: Json = False, debug: Debug = False) -> No
 
     async def work(settings: Settings) -> None:
         from triptych.cli.output import print_json
-        from triptych.wiring.database import connect, reach_database
+        from triptych.wiring.services import connect, reach_database
 
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
             found = await parts.stores.access.keys()
@@ -84,7 +85,7 @@ def revoke(name: KeyName, data: Data = None, json: Json = False, debug: Debug = 
     async def work(settings: Settings) -> None:
         from triptych.cli.output import print_json
         from triptych.tasks.task_store import Audit
-        from triptych.wiring.database import connect, reach_database
+        from triptych.wiring.services import connect, reach_database
 
         async with reach_database(settings) as dsn, connect(settings, dsn) as parts:
             key = await parts.stores.access.revoke_key(name)

@@ -110,7 +110,7 @@ def migrate(
 
     async def work(settings: Settings) -> None:
         from triptych.cli.output import print_json
-        from triptych.wiring.database import migrate_database
+        from triptych.wiring.services import migrate_database
 
         applied = await migrate_database(settings, admin=admin)
         if json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triptych.cli.frame import BrandArgument, Data, Debug, Json, RunArgument, Server, execute
+from triptych.snapshots.exports.export_registry import export_formats
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
@@ -50,7 +51,9 @@ def assets(
 def export(
     brand: BrandArgument,
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")] = Path(),
-    kind: Annotated[str, typer.Option("--format", help="parquet, csv or webdataset.")] = "parquet",
+    kind: Annotated[
+        str, typer.Option("--format", help=f"One of {', '.join(export_formats())}.")
+    ] = "parquet",
     server: Server = None,
     data: Data = None,
     json: Json = False,

@@ -8,8 +8,9 @@ from pathlib import Path
 from triptych.errors import BadInput
 from triptych.settings.settings import Settings
 from triptych.snapshots.reports.report import Report, make_report
-from triptych.wiring.components import open_summary, open_thumbnails
-from triptych.wiring.database import connect, reach_database
+from triptych.wiring.object_store import open_thumbnails
+from triptych.wiring.outbound import open_summary
+from triptych.wiring.services import connect, reach_database
 
 
 async def write_report(settings: Settings, brand: str, folder: Path) -> tuple[list[Path], Report]:

@@ -16,8 +16,8 @@ from triptych.errors import BadInput
 from triptych.settings.settings import Settings
 from triptych.telemetry.metrics import served_metrics
 from triptych.telemetry.tracing import tracing
-from triptych.wiring.database import connect, own_database, reach_database
-from triptych.wiring.worker_wiring import check_wiring, open_worker
+from triptych.wiring.services import connect, own_database, reach_database
+from triptych.wiring.worker_process import check_wiring, open_worker
 from triptych.workers.supervisor import WorkerProcesses
 from triptych.workers.worker import Phase
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +17,10 @@ from triptych.live.limits import PING_S, PONG_S
 from triptych.live.protocol import RUN_PREFIX, SUBPROTOCOL, TASK_PREFIX
 from triptych.live.states import event_of_state, run_of_state
 from triptych.model import Run, TimelineEvent
+from triptych.runtime.retry import backoff
 
 CONNECT_TIMEOUT_S = 10.0
-RECONNECT_STEP_S = 0.1
+RECONNECT_BASE_S = 0.2
 RECONNECT_MAX_S = 5.0
 GIVE_UP_S = 300.0
 """Without a single frame, however often it was tried."""
@@ -93,6 +93,8 @@ async def follow(
     Raises:
         LiveUnavailable: the server refuses this client, or nothing was heard for ``give_up_s``.
     """
+    # Not by the iterator of `websockets`: it comes back without a pause to a server that accepts
+    # and then closes, as one does that is full or drains.
     progress = _Progress(dict(after or {}))
     loop = asyncio.get_running_loop()
     heard_at, failures = loop.time(), 0
@@ -122,8 +124,7 @@ async def follow(
             raise LiveUnavailable(
                 f"{url} does not answer ({reason}).", remedy="Check that `triptych live` runs."
             )
-        longest = min(RECONNECT_MAX_S, RECONNECT_STEP_S * 2 ** min(failures, 10))
-        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
+        await asyncio.sleep(backoff(failures, base_s=RECONNECT_BASE_S, cap_s=RECONNECT_MAX_S))
 
 
 def _connected(url: str, headers: Mapping[str, str] | None) -> connect:

@@ -114,7 +114,6 @@ def _pgmq_sql() -> str:
     # The package is located, not imported: importing it would load a second database driver.
     spec = find_spec("pgmq")
     if spec is None or not spec.submodule_search_locations:
-        message = "the package pgmq is not installed"
-        raise RuntimeError(message)
+        raise RuntimeError("the package pgmq is not installed")
     root = Path(spec.submodule_search_locations[0])
     return (root / "sql" / "pgmq.sql").read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
@@ -17,6 +16,7 @@ from pgvector import HalfVector
 from triptych.database.rds import connection_arguments
 from triptych.database.statements import statements
 from triptych.errors import DatabaseUnavailable
+from triptych.runtime.retry import backoff
 
 POOL_MIN = 1
 POOL_MAX = 10
@@ -27,7 +27,7 @@ COMMIT_TIMEOUT_S = 900.0
 ACQUIRE_TIMEOUT_S = 30.0
 TRANSACTION_TRIES = 8
 """Deadlocks and serialisation failures are rare and pass; eight in a row are a defect."""
-RETRY_STEP_S = 0.02
+RETRY_BASE_S = 0.02
 
 T = TypeVar("T")
 Hook = Callable[[str], None]
@@ -113,13 +113,13 @@ class Database:
             DatabaseUnavailable: the database is away, or went away: then the transaction may or
                 may not have been committed.
         """
-        for attempt in range(TRANSACTION_TRIES):
+        for attempt in range(1, TRANSACTION_TRIES + 1):
             try:
                 return await self._once(work)
             except _AGAIN:
-                if attempt == TRANSACTION_TRIES - 1:
+                if attempt == TRANSACTION_TRIES:
                     raise
-            await asyncio.sleep(random.uniform(0, RETRY_STEP_S * 2**attempt))  # noqa: S311
+            await asyncio.sleep(backoff(attempt, base_s=RETRY_BASE_S))
         raise AssertionError
 
     async def _once(self, work: Callable[[Transaction], Awaitable[T]]) -> T:

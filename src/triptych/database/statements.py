@@ -28,8 +28,7 @@ def statements() -> Mapping[str, str]:
         parts = _NAME.split(file.read_text(encoding="utf-8"))[1:]
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             if name in found:
-                message = f"two statements are called {name}"
-                raise RuntimeError(message)
+                raise RuntimeError(f"two statements are called {name}")
             found[name] = text.strip()
     return MappingProxyType(found)
 

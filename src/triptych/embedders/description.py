@@ -34,8 +34,7 @@ PLACE = "{}"
 
 def _with_place(template: str) -> str:
     if template.count(PLACE) != 1:
-        message = f"must have exactly one {PLACE}"
-        raise ValueError(message)
+        raise ValueError(f"must have exactly one {PLACE}")
     return template
 
 

@@ -16,7 +16,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +39,7 @@ from triptych.embedders.description import (
 )
 from triptych.errors import ItemError, ModelError
 from triptych.fetch.guard import AddressGuard, refusal
+from triptych.fetch.redirects import follow_redirects
 from triptych.fetch.transport import open_session
 from triptych.model import Reason
 
@@ -43,7 +49,6 @@ CONNECT_S = 15.0
 SILENCE_S = 60.0
 CHUNK_BYTES = 1024 * 1024
 REDIRECTS_MAX = 5
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ABSENT = frozenset({404, 410})
 CONNECTIONS = 2
 TURN_RETRY_S = 0.2
@@ -240,26 +245,23 @@ class _Origin:
         return digest.hexdigest()
 
     async def _http(self, url: URL) -> AsyncGenerator[bytes, None]:
-        secure = url.scheme == "https"
-        for _ in range(REDIRECTS_MAX + 1):
-            # The session's own check sees no credentials: they are a header by then.
-            self._guard.check_url(url)
-            async with self._session.get(url, allow_redirects=False) as response:
-                if response.status in ABSENT:
-                    raise FileNotFoundError
-                location = response.headers.get("Location")
-                if response.status not in REDIRECTS or location is None:
-                    if response.status != 200:
-                        message = f"HTTP {response.status}"
-                        raise ValueError(message)
-                    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                        yield chunk
-                    return
-                url = url.join(URL(location))
-                if secure and url.scheme != "https":
-                    raise ValueError("it redirects from https to what is not")
-        message = f"more than {REDIRECTS_MAX} redirects"
-        raise ValueError(message)
+        def ask(target: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+            if url.scheme == "https" and target.scheme != "https":
+                raise ValueError("it redirects from https to what is not")
+            return self._session.get(target, allow_redirects=False)
+
+        # The session's own check sees no credentials: they are a header by then.
+        self._guard.check_url(url)
+        async with follow_redirects(
+            url, ask, guard=self._guard, redirects_max=REDIRECTS_MAX
+        ) as answer:
+            response = answer.response
+            if response.status in ABSENT:
+                raise FileNotFoundError
+            if response.status != 200:
+                raise ValueError(f"HTTP {response.status}")
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                yield chunk
 
     async def _s3(self, url: URL) -> AsyncGenerator[bytes, None]:
         store = from_url(f"s3://{url.host}")

@@ -47,8 +47,7 @@ class _Unpickler(pickle.Unpickler):
             return _describe
         if module == "torch" and name in DTYPES:
             return name
-        message = f"the model file asks for {module}.{name}, which no state dict needs"
-        raise ModelError(message)
+        raise ModelError(f"the model file asks for {module}.{name}, which no state dict needs")
 
     def persistent_load(self, pid: Any) -> str:
         _kind, storage_type, key, _location, _count, _view = pid
@@ -78,8 +77,7 @@ def load_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _load(file: BinaryIO) -> dict[str, npt.NDArray[Any]]:
     plain: Callable[[], Any] = lambda: _Unpickler(file).load()  # noqa: E731
     if plain() != MAGIC or plain() != PROTOCOL:
-        message = "wrong magic number"
-        raise ValueError(message)
+        raise ValueError("wrong magic number")
     plain()  # The writer's word sizes: every machine that runs this is little-endian.
     reader = _Unpickler(file)
     described: Mapping[str, Tensor] = reader.load()
@@ -96,7 +94,6 @@ def _view(storages: Mapping[str, npt.NDArray[Any]], tensor: Tensor) -> npt.NDArr
     storage = storages[key]
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     if min((offset, *shape, *stride)) < 0 or last >= len(storage):
-        message = "a tensor reaches beyond its storage"
-        raise ValueError(message)
+        raise ValueError("a tensor reaches beyond its storage")
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides, writeable=False)

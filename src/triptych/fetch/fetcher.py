@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +18,7 @@ from triptych.errors import PermanentItemError, TransientItemError
 from triptych.fetch.body_budget import BodyBudget, BodyShare
 from triptych.fetch.guard import refusal
 from triptych.fetch.host_throttle import HostSlot, HostThrottle
+from triptych.fetch.redirects import REDIRECTS, follow_redirects
 from triptych.fetch.robots import ROBOTS_MAX_BYTES, Robots, RobotsAnswer, check_opt_out
 from triptych.fetch.transport import HttpTransport, TransportPool
 from triptych.model import Reason
@@ -30,7 +31,6 @@ ACCEPT = "image/*,*/*;q=0.5"
 NOT_MODIFIED = 304
 THROTTLING = frozenset({429, 503})
 ROBOTS_REDIRECTS_MAX = 5
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 PERMANENT: Mapping[int, Reason] = MappingProxyType(
     {
@@ -147,23 +147,24 @@ class Fetcher:
     async def _follow(
         self, url: URL, headers: Mapping[str, str], source: str | None
     ) -> Fetched | None:
-        led_away = False
-        for _ in range(self._max_redirects + 1):
-            self._transports.guard.check_url(url)
-            way = self._transports.way(source, url, led_away=led_away)
+        guard, chain = self._transports.guard, self._transports.chain(source)
+
+        @asynccontextmanager
+        async def ask(target: URL) -> AsyncIterator[aiohttp.ClientResponse]:
+            way = chain.next(target)
             await self._heed_robots(way)
             async with _get(way, {"Accept": ACCEPT, **headers}) as response:
-                if response.status not in REDIRECTS:
-                    self._note(str(url.host), response)
-                    if self._opt_outs:
-                        check_opt_out(response.headers)
-                    unchanged = response.status == NOT_MODIFIED and headers
-                    return None if unchanged else await self._read(url, response)
-                url = url.join(URL(_location(response)))
-                led_away = led_away or way.leads_away(url)
-        raise PermanentItemError(
-            Reason.TOO_MANY_REDIRECTS, f"more than {self._max_redirects} redirects"
-        )
+                yield response
+
+        guard.check_url(url)
+        async with follow_redirects(
+            url, ask, guard=guard, redirects_max=self._max_redirects
+        ) as answer:
+            self._note(str(answer.url.host), answer.response)
+            if self._opt_outs:
+                check_opt_out(answer.response.headers)
+            unchanged = answer.response.status == NOT_MODIFIED and headers
+            return None if unchanged else await self._read(answer.url, answer.response)
 
     async def _heed_robots(self, way: HttpTransport) -> None:
         if self._robots is not None:
@@ -174,26 +175,34 @@ class Fetcher:
     async def _robots_txt(self, way: HttpTransport) -> RobotsAnswer:
         """Get a host's robots.txt, redirects followed as for any other URL, without keys."""
         url = way.url.origin() / "robots.txt"
-        agent = {"User-Agent": way.user_agent}
+
+        def ask(target: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+            nonlocal url
+            url = target
+            agent = {"User-Agent": way.user_agent}
+            return way.session.get(target, headers=agent, allow_redirects=False)
+
+        guard = self._transports.guard
         try:
-            async with asyncio.timeout(self._deadline_s):
-                for _ in range(ROBOTS_REDIRECTS_MAX + 1):
-                    async with way.session.get(
-                        url, headers=agent, allow_redirects=False
-                    ) as response:
-                        location = response.headers.get("Location")
-                        if response.status not in REDIRECTS or location is None:
-                            self._note(str(url.host), response)
-                            return await _robots_answer(response)
-                        url = url.join(URL(location))
+            async with (
+                asyncio.timeout(self._deadline_s),
+                follow_redirects(
+                    url, ask, guard=guard, redirects_max=ROBOTS_REDIRECTS_MAX
+                ) as answer,
+            ):
+                self._note(str(answer.url.host), answer.response)
+                return await _robots_answer(answer.response)
+        except PermanentItemError as error:
+            if error.reason is Reason.TOO_MANY_REDIRECTS:
+                # Endless redirects are no rules (RFC 9309 §2.3.1.2).
+                return RobotsAnswer(404, "", None)
+            raise TransientItemError(Reason.ROBOTS_UNREACHABLE, error.detail) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refused = refusal(error)
             if refused is not None and url.origin() == way.url.origin():
                 # Not the file's fault: nothing of this host may be fetched.
                 raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
             raise TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error)) from error
-        # Endless redirects are no rules (RFC 9309 §2.3.1.2).
-        return RobotsAnswer(404, "", None)
 
     def _note(self, host: str, response: aiohttp.ClientResponse) -> None:
         """Let a host rest that asks for it: the host slows down, not the worker."""
@@ -257,14 +266,6 @@ def _get(
     return way.session.get(way.url, headers={**headers, **way.headers}, allow_redirects=False)
 
 
-def _location(response: aiohttp.ClientResponse) -> str:
-    location = response.headers.get("Location")
-    if location is None:
-        detail = f"HTTP {response.status} without a Location"
-        raise PermanentItemError(Reason.HTTP_ERROR, detail)
-    return location
-
-
 async def _body(response: aiohttp.ClientResponse, share: BodyShare, cap: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
@@ -298,7 +299,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
     status = response.status
     if status == 200:
         return
-    detail = f"HTTP {status}"
+    detail = f"HTTP {status}" + (" without a Location" if status in REDIRECTS else "")
     asked = parse_retry_after(response.headers.get("Retry-After"))
     if (reason := PERMANENT.get(status)) is not None:
         raise PermanentItemError(reason, detail)

@@ -142,8 +142,7 @@ class GuardedResolver(AbstractResolver):
         answers = await self._resolver.resolve(host, port, family)
         if not answers:
             # What connects would stumble over an empty list instead of naming the host.
-            message = f"{host} has no address"
-            raise OSError(message)
+            raise OSError(f"{host} has no address")
         permitted, refused = [], []
         for answer in answers:
             try:

@@ -19,6 +19,7 @@ from types import TracebackType
 
 from triptych.errors import HostBusy, TransientItemError
 from triptych.model import Reason
+from triptych.runtime.retry import longest_delay
 
 WAIT_MAX_S = 3.0
 """A longer wait is spent in the queue, where it takes no place in a worker."""
@@ -220,8 +221,10 @@ class HostThrottle:
         """Let a host rest for as long as it asked, or longer with each throttle in a row."""
         host = self._host(name)
         host.throttles += 1
-        backoff = min(COOL_MAX_S, COOL_FIRST_S * 2.0 ** min(host.throttles - 1, 16))
-        rest = backoff if retry_after_s is None else retry_after_s
+        rest = retry_after_s
+        if rest is None:
+            # Without jitter: the host is to have its rest whole. Those who come back take turns.
+            rest = longest_delay(host.throttles, base_s=COOL_FIRST_S, cap_s=COOL_MAX_S)
         host.cool_until = max(host.cool_until, asyncio.get_running_loop().time() + rest)
 
     def answered(self, name: str) -> None:

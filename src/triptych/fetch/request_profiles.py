@@ -66,8 +66,7 @@ def parse_proxy(text: str) -> URL:
     """
     url = URL(text)
     if url.scheme not in {"http", "https"} or not url.host or url.path not in {"", "/"}:
-        message = "a proxy is named as http://host:port, or https://user:password@host:port"
-        raise ValueError(message)
+        raise ValueError("a proxy is named as http://host:port, or https://user:password@host:port")
     return url
 
 
@@ -143,8 +142,7 @@ class _Origin:
         url = URL(f"{scheme}://{rest.removeprefix(ANY_SUBDOMAIN)}")
         plain = url.scheme in {"http", "https"} and url.host and url.path in {"", "/"}
         if not plain or url.user is not None or url.query_string or url.fragment:
-            message = "an origin is https://host, https://host:port or https://*.host"
-            raise ValueError(message)
+            raise ValueError("an origin is https://host, https://host:port or https://*.host")
         return cls(url.scheme, _host(url), url.port or 0, below)
 
     def covers(self, url: URL) -> bool:

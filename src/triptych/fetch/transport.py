@@ -231,6 +231,10 @@ class TransportPool:
         agent = (profile.user_agent if profile else None) or self._agent
         return HttpTransport(url, self._session(proxy), proxy, profile, agent)
 
+    def chain(self, source: str | None) -> TransportChain:
+        """Return how the requests go out that follow one URL's redirects."""
+        return TransportChain(self, source)
+
     async def close(self) -> None:
         """Close all sessions. Safe to repeat."""
         while self._sessions:
@@ -249,3 +253,23 @@ class TransportPool:
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return session
+
+
+class TransportChain:
+    """How requests go out one after another, each to where the one before it was redirected.
+
+    Once a redirect has led away from where the same keys may be sent, none are sent any more.
+    """
+
+    def __init__(self, transports: TransportPool, source: str | None) -> None:
+        self._transports = transports
+        self._source = source
+        self._last: HttpTransport | None = None
+        self._led_away = False
+
+    def next(self, url: URL) -> HttpTransport:
+        """Return how the next request goes out, which is to ``url``."""
+        if self._last is not None:
+            self._led_away = self._led_away or self._last.leads_away(url)
+        self._last = self._transports.way(self._source, url, led_away=self._led_away)
+        return self._last

@@ -8,8 +8,8 @@ import orjson
 import structlog
 
 from triptych.errors import InvalidUrl, RunEnded, RunNotFound, SourceRefused
+from triptych.gather.snapshot_source import SnapshotSource
 from triptych.gather.source import Page, Row, Source
-from triptych.gather.sources.snapshot import SnapshotSource
 from triptych.gather.urls import item_key, normalise
 from triptych.messages import (
     METADATA_MAX_BYTES,
@@ -97,7 +97,7 @@ class Gather:
         if spec is None:
             raise SourceRefused(
                 f"Brand {run.brand!r} has no source.",
-                remedy="Name one: --source catalog:https://… or manifest:PATH, or TRIPTYCH_SOURCE.",
+                remedy="Name one with --source, or in TRIPTYCH_SOURCE.",
             )
         return self._open_source(spec)
 

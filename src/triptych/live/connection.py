@@ -23,6 +23,7 @@ from triptych.live.protocol import (
     read_frame,
 )
 from triptych.live.topics import Subscription, Write
+from triptych.runtime.token_bucket import TokenBucket
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -51,8 +52,7 @@ class Session:
         self._replies: deque[str] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._taken = asyncio.Event()
-        self._tokens = float(hub.limits.frames_burst)
-        self._counted_at = asyncio.get_running_loop().time()
+        self._frames = TokenBucket(hub.limits.frames_per_s, hub.limits.frames_burst)
         self._overruns = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: tuple[int, str] | None = None
@@ -137,12 +137,7 @@ class Session:
 
     def _within_rate(self) -> bool:
         limits = self._hub.limits
-        now = asyncio.get_running_loop().time()
-        earned = (now - self._counted_at) * limits.frames_per_s
-        self._tokens = min(limits.frames_burst, self._tokens + earned)
-        self._counted_at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
+        if not self._frames.take():
             return True
         self._overruns += 1
         if self._overruns > limits.overruns:

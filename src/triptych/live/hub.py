@@ -6,7 +6,6 @@ Any number of hubs may run beside each other on one database: each converges to 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,6 +44,7 @@ from triptych.queues.queue import Queue
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed, News
 from triptych.runs.run_store import RunStore
+from triptych.runtime.retry import backoff
 from triptych.tasks.task_store import TaskState, TaskStore
 
 
@@ -66,7 +66,7 @@ TASK_VERSIONS = {
     TaskState.FAILED: 3,
 }
 """A task's states only go on; while it runs, what is told of it may change."""
-RETRY_STEP_S = 0.1
+RETRY_BASE_S = 0.2
 TIMELINE_READS = 4
 """Timeline pages read at a time."""
 
@@ -244,8 +244,7 @@ class Hub:
                 failures += 1
                 for hint in hinted:
                     self._hints.add(hint)
-                longest = min(RETRY_MAX_S, RETRY_STEP_S * 2 ** min(failures, 10))
-                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
+                await asyncio.sleep(backoff(failures, base_s=RETRY_BASE_S, cap_s=RETRY_MAX_S))
 
     async def _read_all(self, hinted: Sequence[Hint]) -> None:
         """Read what was hinted at; where that fails each by itself, so that one bad row is alone.

@@ -46,8 +46,7 @@ def check_topic(name: str) -> str:
             return f"{BRAND_PREFIX}{check_brand(name.removeprefix(BRAND_PREFIX))}"
         except InvalidBrand as error:
             raise ValueError(error.message) from error
-    message = "name `brands`, `brand:NAME`, `run:ID`, `task:ID`, `queues` or `workers`"
-    raise ValueError(message)
+    raise ValueError("name `brands`, `brand:NAME`, `run:ID`, `task:ID`, `queues` or `workers`")
 
 
 def id_of(topic: str) -> UUID:
@@ -59,8 +58,7 @@ def id_of(topic: str) -> UUID:
     try:
         return UUID(topic.partition(":")[2])
     except ValueError:
-        message = "an id is a UUID"
-        raise ValueError(message) from None
+        raise ValueError("an id is a UUID") from None
 
 
 TopicName = Annotated[

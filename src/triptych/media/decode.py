@@ -23,7 +23,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from triptych.errors import PermanentItemError
 from triptych.media.colours import dominant
 from triptych.media.fingerprint import phash
-from triptych.media.svg import looks_like_svg, rasterise
+from triptych.media.signatures import picture_type
+from triptych.media.svg import SVG, looks_like_svg, rasterise
 from triptych.model import Colour, Reason
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP")
@@ -59,12 +60,6 @@ EXIF_ERRORS = (
     *(SyntaxError, TypeError, ValueError, struct.error),
 )
 """What reading EXIF raises on bytes that are none."""
-HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
-BOXES = (b"ftypavif", b"ftypavis", b"ftypheic", b"ftypheix", b"ftypmif1")
-"""First bytes of pictures, and what stands at the fifth in those made of boxes."""
-
-SVG = "image/svg+xml"
-
 T = TypeVar("T")
 
 pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
@@ -120,6 +115,8 @@ def as_item_error(body: bytes, work: Callable[[], T]) -> T:
         raise PermanentItemError(Reason.TOO_MANY_PIXELS, "needs too much memory") from error
     except Exception as error:
         # Decoders raise nearly anything on hostile bytes: struct.error, SyntaxError, IndexError …
+        if picture_type(body) is None:
+            raise _unidentified(body) from error
         raise PermanentItemError(Reason.UNDECODABLE, str(error) or type(error).__name__) from error
 
 
@@ -253,8 +250,7 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[np.float64]]]
 
 
 def _unidentified(body: bytes) -> PermanentItemError:
-    webp = body.startswith(b"RIFF") and body[8:12] == b"WEBP"
-    if webp or body.startswith(HEADS) or body[4:12] in BOXES:
+    if picture_type(body) is not None:
         return PermanentItemError(Reason.UNDECODABLE, "begins as a picture, and is none")
     return PermanentItemError(Reason.NOT_AN_IMAGE, _looks_like(body))
 

@@ -80,6 +80,5 @@ def read_thumbnail(content: bytes | bytearray) -> bytes:
         ValueError: these are not a WebP's.
     """
     if not is_webp(content):
-        message = "no WebP"
-        raise ValueError(message)
+        raise ValueError("no WebP")
     return bytes(content)

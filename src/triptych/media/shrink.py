@@ -6,7 +6,8 @@ import io
 
 from PIL import Image
 
-from triptych.media.decode import SVG, as_item_error, open_upright
+from triptych.media.decode import as_item_error, open_upright
+from triptych.media.svg import SVG
 
 QUALITY = 80
 METHOD = 4

@@ -20,6 +20,7 @@ from PIL import Image
 from triptych.errors import PermanentItemError
 from triptych.model import Reason
 
+SVG = "image/svg+xml"
 SNIFF_BYTES = 4096
 ROOT = "{http://www.w3.org/2000/svg}svg"
 TEXT = "{http://www.w3.org/2000/svg}text"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -15,9 +14,10 @@ from triptych.messages import METADATA_IN_BODY_MAX_BYTES, URL_QUEUE, Headers, Me
 from triptych.model import Item
 from triptych.queues.queue import Queue
 from triptych.runs.run_store import RunStore
+from triptych.runtime.retry import backoff
 
 SEND_TRIES = 3
-SEND_RETRY_STEP_S = 0.2
+SEND_RETRY_BASE_S = 0.2
 RELAY_BATCH = 100
 
 log = structlog.get_logger(__name__)
@@ -55,12 +55,12 @@ class Dispatcher:
         if not items:
             return None
         messages = [_message(item) for item in items]
-        for attempt in range(SEND_TRIES):
+        for attempt in range(1, SEND_TRIES + 1):
             try:
                 return await self._queue.send(URL_QUEUE, messages)
             except QueueUnavailable as error:
                 log.warning("dispatch_deferred", items=len(items), error=str(error))
-            await asyncio.sleep(random.uniform(0, SEND_RETRY_STEP_S * 2**attempt))  # noqa: S311
+            await asyncio.sleep(backoff(attempt, base_s=SEND_RETRY_BASE_S))
         return None
 
 

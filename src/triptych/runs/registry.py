@@ -15,7 +15,7 @@ from uuid import UUID, uuid4, uuid5
 
 import structlog
 
-from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
+from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.errors import Conflict, RunActive, RunEnded
 from triptych.messages import Delivery
 from triptych.model import Item, ItemResult, NewItem, Policy, Reason, Run, RunKind, RunState
@@ -299,10 +299,6 @@ class ActiveBrandRegistry:
         """
         due_at = next_due(schedule, datetime.now(UTC)) if schedule else None
         await self._brands.put_brand(brand, source=source, schedule=schedule, due_at=due_at)
-
-    async def record(self, letter: DeadLetter) -> None:
-        """Keep a dead letter."""
-        await self._dead_letters.record(letter)
 
     async def relay(self, run_id: UUID | None) -> None:
         """Send what committed transactions owe: see `Dispatcher.relay`."""

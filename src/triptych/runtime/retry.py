@@ -1,4 +1,4 @@
-"""What to do with a message whose handling failed: a pure decision, always jittered."""
+"""How long to wait before another try, and what to do with a message whose handling failed."""
 
 from __future__ import annotations
 
@@ -64,5 +64,13 @@ def backoff(
     cap_s: float = BACKOFF_CAP_S,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> float:
-    """Return a delay between 0 and ``base_s`` · 2^(attempt-1), at most ``cap_s``."""
-    return uniform(0, min(cap_s, base_s * 2 ** min(attempt - 1, 32)))
+    """Return the seconds to wait after the ``attempt``-th failure: between 0 and `longest_delay`.
+
+    Full jitter: those who failed at one moment do not all come back at one.
+    """
+    return uniform(0, longest_delay(attempt, base_s=base_s, cap_s=cap_s))
+
+
+def longest_delay(attempt: int, *, base_s: float, cap_s: float) -> float:
+    """Return ``base_s`` · 2^(attempt-1), at most ``cap_s``; attempts are counted from 1."""
+    return min(cap_s, base_s * 2.0 ** min(attempt - 1, 32))

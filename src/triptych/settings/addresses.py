@@ -7,20 +7,23 @@ import re
 DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://", "postgresql+iam://")
 QUEUE_SCHEMES = ("pgmq:", "sqs:")
 STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
-SOURCE_SCHEMES = ("catalog:", "manifest:")
 MODEL_SCHEMES = ("https://", "http://", "s3://")
+SOURCE_SCHEME = r"[a-z][a-z0-9+.-]{0,30}"
+"""What stands before the colon of a source. Which schemes there are depends on what is installed:
+`triptych.gather.source_registry` knows."""
 
 
 def check_source(value: str) -> str:
-    """Return ``value`` if it names a source.
+    """Return ``value`` if it is written as sources are: ``SCHEME:PLACE``, of whichever scheme.
 
     Raises:
-        ValueError: it has none of the known schemes, or nothing behind it.
+        ValueError: it is not.
     """
-    check_scheme(value, SOURCE_SCHEMES)
-    if not value.partition(":")[2]:
-        message = "names no place behind the colon"
-        raise ValueError(message)
+    scheme, colon, place = value.partition(":")
+    if not colon or re.fullmatch(SOURCE_SCHEME, scheme) is None:
+        raise ValueError("must be written SCHEME:PLACE")
+    if not place:
+        raise ValueError("names no place behind the colon")
     return value
 
 
@@ -48,8 +51,7 @@ def check_scheme(value: str, known: tuple[str, ...]) -> str:
         ValueError: it does not.
     """
     if not value.startswith(known):
-        message = f"must begin with one of {', '.join(known)}"
-        raise ValueError(message)
+        raise ValueError(f"must begin with one of {', '.join(known)}")
     return value
 
 
@@ -78,8 +80,7 @@ def read_sqs(value: str) -> tuple[str | None, str]:
     """
     found = re.fullmatch(r"sqs:(?://([a-z0-9-]*)(?:/([A-Za-z0-9_-]{0,50}))?)?", value)
     if found is None:
-        message = "must be sqs: or sqs://REGION/PREFIX, of letters, digits, - and _"
-        raise ValueError(message)
+        raise ValueError("must be sqs: or sqs://REGION/PREFIX, of letters, digits, - and _")
     return found[1] or None, found[2] or ""
 
 
@@ -95,6 +96,5 @@ def read_ports(value: str) -> range:
     except ValueError:
         ports = range(0)
     if not ports or ports[0] < 1 or ports[-1] > 65_535:
-        message = f"{value[:20]} is neither a port nor a range of ports"
-        raise ValueError(message)
+        raise ValueError(f"{value[:20]} is neither a port nor a range of ports")
     return ports

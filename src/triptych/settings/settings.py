@@ -67,8 +67,8 @@ class Settings(ToldSettings):
     )
     source: str | None = Field(
         None,
-        description="Where URLs come from if a brand has no source of its own: "
-        "`catalog:https://…` or `manifest:PATH_OR_URL`.",
+        description="Where URLs come from if a brand has no source of its own: `SCHEME:PLACE`, as "
+        "`--source` takes it.",
     )
     source_token: SecretStr | None = Field(None, description="Bearer token for the catalog.")
     embedder: str = Field(
@@ -312,8 +312,7 @@ class Settings(ToldSettings):
         if value is not None and not (
             value.startswith(("https://", "http://")) and value.count("{kid}") == 1
         ):
-            message = "must be an http(s) URL with {kid} in it"
-            raise ValueError(message)
+            raise ValueError("must be an http(s) URL with {kid} in it")
         return value
 
     @field_validator("database_url", "database_read_url")

@@ -1,12 +1,7 @@
-"""Brand-wide work that was submitted: exports and deletions, done by the workers of phase 3.
-
-Its messages travel on ``brand-ai-phase-queue`` like those of the AI phase, and name their task in
-a header. So they are kept hidden, tried again and dead-lettered as everything else is.
-"""
+"""Brand-wide work that was submitted: exports and deletions, done by the workers of phase 3."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import IO, Any
 from uuid import UUID
@@ -14,13 +9,12 @@ from uuid import UUID
 import structlog
 
 from triptych.errors import Conflict, TriptychError, Unavailable
-from triptych.messages import Delivery, Headers
 from triptych.model import Metadata, RunState
 from triptych.objects import ObjectFile, ObjectStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.exports.export import ExportRequest, export, file_name
-from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.retention_store import RetentionStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.tasks.task_store import Task, TaskState, TaskStore
@@ -34,8 +28,6 @@ ROUNDS_MAX = 1_000_000
 
 log = structlog.get_logger(__name__)
 
-Handle = Callable[[Delivery], Awaitable[None]]
-
 
 def export_folder(task_id: UUID) -> str:
     """Return the prefix of the keys that an export's files have in the object store."""
@@ -44,7 +36,7 @@ def export_folder(task_id: UUID) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BrandTasks:
-    """Does submitted tasks; what names none goes to ``otherwise``, the AI phase.
+    """Does submitted tasks.
 
     Safe to repeat: an export writes the same files of the same snapshot again, a deletion goes on
     where it was. A task that has ended, or is not known, is left alone.
@@ -56,19 +48,14 @@ class BrandTasks:
     snapshots: SnapshotStore
     retention: RetentionStore
     store: ObjectStore
-    otherwise: Handle
+    exports: ExportRegistry
 
-    async def handle(self, delivery: Delivery) -> None:
-        """Do the task that a message names.
+    async def do(self, task_id: UUID) -> None:
+        """Do a task.
 
         Raises:
-            InvalidMessage: a header is wrong.
             Unavailable: to be tried again.
         """
-        task_id = Headers.decode(delivery.headers).task_id
-        if task_id is None:
-            await self.otherwise(delivery)
-            return
         task = await self.tasks.begin_task(task_id)
         if task is None:
             log.info("task_not_due", task=str(task_id))
@@ -98,8 +85,12 @@ class BrandTasks:
             files[name] = self.store.open_file(f"{export_folder(task.id)}{name}")
             return files[name]  # type: ignore[return-value]  # It is one but for its generics.
 
-        kind, run_id = ExportFormat(task.result["format"]), UUID(task.result["run"])
-        wanted = ExportRequest(run_id, file_name(brand), kind, opening)
+        wanted = ExportRequest(
+            UUID(task.result["run"]),
+            file_name(brand),
+            self.exports.find(task.result["format"]),
+            opening,
+        )
         count = await export(self.snapshots, self.store, wanted)
         told: list[dict[str, Any]] = [
             {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()

@@ -47,8 +47,7 @@ class PostgresTaskStore(TaskStore):
                     return Claim(row["id"], mine=True, settled=None)
                 if row := await tx.row("task_by_idempotency", request.actor, request.key):
                     return await self._earlier(tx, row, request, stale_s)
-            message = "a task could be neither claimed nor found"
-            raise RuntimeError(message)
+            raise RuntimeError("a task could be neither claimed nor found")
 
         return await self._database.transact(work)
 

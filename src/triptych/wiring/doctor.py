@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from triptych.errors import TriptychError
 from triptych.settings.settings import Settings
-from triptych.wiring.components import open_embedder, open_objects, open_text_encoder
-from triptych.wiring.database import connect, reach_database
+from triptych.wiring.installed_sources import installed_sources
+from triptych.wiring.models import open_embedder, open_text_encoder
+from triptych.wiring.object_store import open_objects
+from triptych.wiring.services import connect, reach_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ async def diagnose(settings: Settings) -> Sequence[Finding]:
         await _look("database", _database(settings)),
         await _look("objects", _objects(settings)),
         await _look("embedder", _embedder(settings)),
-        Finding("source", ok=True, says=settings.source or "none; each run names its own"),
+        await _look("source", _source(settings)),
     ]
 
 
@@ -45,6 +47,12 @@ async def _database(settings: Settings) -> str:
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
     where = "embedded" if settings.embedded else "external"
     return f"{where}, schema up to date, queues there; {brands} brands, {dead} dead letters waiting"
+
+
+async def _source(settings: Settings) -> str:
+    sources = await asyncio.to_thread(installed_sources, settings)
+    broken = [f"{name} cannot be used: {why}" for name, why in sources.broken.items()]
+    return "; ".join([settings.source or "none; each run names its own", *broken])
 
 
 async def _objects(settings: Settings) -> str:

@@ -13,8 +13,8 @@ from triptych.messages import check_brand
 from triptych.model import Run
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.settings import Settings
-from triptych.wiring.database import Services, connect, own_database
-from triptych.wiring.worker_wiring import open_worker
+from triptych.wiring.services import Services, connect, own_database
+from triptych.wiring.worker_process import open_worker
 from triptych.workers.worker import Phase
 
 

@@ -1,15 +1,111 @@
-"""The models of one process: each loaded when it is first needed, and once."""
+"""The models that the settings name: opened, fetched where needed, and loaded once a process."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
+from triptych.embedded.data_folder import MODELS
+from triptych.embedders.bundled import bundled_model
+from triptych.embedders.class_names import ClassNameEncoder
+from triptych.embedders.description import read_description
+from triptych.embedders.download import fetched_model
 from triptych.embedders.embedder import Embedder
+from triptych.embedders.onnx_embedder import OnnxEmbedder
+from triptych.embedders.onnx_text import OnnxTextEncoder
 from triptych.embedders.text_encoder import TextEncoder
-from triptych.settings.settings import Settings
-from triptych.wiring.components import open_embedder, open_text_encoder
+from triptych.errors import SettingsError
+from triptych.runtime.cpu import available_cores
+from triptych.settings.addresses import is_model_url
+from triptych.settings.settings import AUTO, Settings
+from triptych.wiring.outbound import address_guard, proxy
+
+BUNDLED = "bundled"
+
+
+NONE = "none"
+
+
+EMBED_BATCH = 4
+"""Measured with the bundled model, a thread a core: images take 7.5 to 8.5 ms of processor time in
+batches of up to eight, 9.5 in those of sixteen, whose layers no cache holds; a worker spends least
+with four, and a tenth more where threads share a batch instead of taking one each."""
+
+
+def open_embedder(settings: Settings, threads: int) -> Embedder | None:
+    """Load the embedder that the settings name; None for ``none``. Takes about a second.
+
+    Fetches what is named by a URL, once. Not to be called from an event loop's thread.
+
+    Raises:
+        SettingsError: there is no such file.
+        ModelError: it cannot be used, or fetched.
+    """
+    path = _model(settings)
+    return None if path is None else OnnxEmbedder(path, threads=threads)
+
+
+def open_text_encoder(
+    settings: Settings, embedder: Embedder | None, threads: int = 1
+) -> TextEncoder | None:
+    """Load the text side of ``embedder``, which the same settings gave; None if it has none.
+
+    Takes a second; some more at the first use of the bundled one. Not to be called from an event
+    loop's thread.
+
+    Raises:
+        SettingsError: there is no such file.
+        ModelError: it cannot be used, or fetched.
+    """
+    path = _model(settings)
+    if path is None or embedder is None:
+        return None
+    if settings.embedder == BUNDLED:
+        return ClassNameEncoder(path.parent, embedder, threads=threads)
+    text = read_description(path).text
+    if text is None:
+        return None
+    return OnnxTextEncoder(path.parent, text, embedder, threads=threads)
+
+
+def embed_threads(settings: Settings) -> int:
+    """Return how many calls of the model run at a time: this worker's share of the cores."""
+    if settings.embed_threads != AUTO:
+        return settings.embed_threads
+    return max(1, available_cores() // settings.workers)
+
+
+def embed_batch(settings: Settings) -> int:
+    """Return how many images go through the model together."""
+    return EMBED_BATCH if settings.embed_batch == AUTO else settings.embed_batch
+
+
+def _model(settings: Settings) -> Path | None:
+    """Return the file of the model that the settings name, made or fetched; None for ``none``."""
+    if settings.embedder == NONE:
+        return None
+    folder = settings.data / MODELS
+    if settings.embedder == BUNDLED:
+        return bundled_model(folder)
+    if is_model_url(settings.embedder):
+        return fetched_model(
+            settings.embedder,
+            folder,
+            guard=address_guard(settings),
+            max_bytes=settings.embedder_max_bytes,
+            proxy=proxy(settings),
+        )
+    path = Path(settings.embedder)
+    if not path.is_file():
+        raise SettingsError(
+            f"There is no file {path}.",
+            field="TRIPTYCH_EMBEDDER",
+            remedy="Name an ONNX file, its https:// URL, `bundled` or `none`.",
+        )
+    return path
+
 
 T = TypeVar("T")
 

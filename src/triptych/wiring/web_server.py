@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
@@ -16,12 +17,20 @@ from triptych.api.app import create_app
 from triptych.api.http.dependencies import ApiContext
 from triptych.api.http.paging import Cursors
 from triptych.errors import SettingsError
-from triptych.live.live_app import LiveApp
+from triptych.gather.source_registry import SourceRegistry
+from triptych.live.hub_metrics import counted
+from triptych.live.limits import Limits
+from triptych.live.live_app import LiveApp, open_live_app
+from triptych.media.decoders import Decoders
+from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
-from triptych.wiring.components import address_guard, guarded_session, open_objects, open_thumbnails
-from triptych.wiring.database import Services, connect
-from triptych.wiring.live_status import open_live
-from triptych.wiring.search_wiring import open_search
+from triptych.snapshots.exports.export_registry import ExportRegistry
+from triptych.snapshots.search_service import Models, SearchService
+from triptych.wiring.models import LoadedModels
+from triptych.wiring.object_store import open_objects, open_thumbnails
+from triptych.wiring.outbound import address_guard, guarded_session
+from triptych.wiring.services import Services, connect
+from triptych.wiring.stores import Stores
 
 KEY_CONNECTIONS = 2
 
@@ -95,6 +104,43 @@ async def check_access(settings: Settings, dsn: str) -> None:
 
 
 @asynccontextmanager
+async def open_live(services: Services, authenticator: Authenticator) -> AsyncIterator[LiveApp]:
+    """Yield the ASGI application of ``/ws``, running; to be served alone or as a route of another.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached at the start.
+    """
+    limits = Limits(clients=services.settings.live_clients)
+    async with open_live_app(
+        services.stores, services.queue, authenticator=authenticator, limits=limits
+    ) as app:
+        with counted(app.hub):
+            yield app
+
+
+@asynccontextmanager
+async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
+    """Yield the search service; its models are loaded at the first search that needs one."""
+    cores = available_cores()
+    decoders = Decoders(cores)
+    threads = ThreadPoolExecutor(cores, thread_name_prefix="search")
+    models = LoadedModels(settings, threads=1)
+    try:
+        yield SearchService(
+            stores.brands,
+            stores.search,
+            Models(models.embedder, models.text),
+            decoders,
+            threads,
+            at_once=cores,
+            max_pixels=settings.decode_max_pixels,
+        )
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        decoders.close()
+
+
+@asynccontextmanager
 async def open_web(services: Services) -> AsyncIterator[FastAPI]:
     """Build the app, live status on its port; close what it opened when it is done.
 
@@ -121,6 +167,8 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
             local=is_open(settings),
             thumbnails=thumbnails,
             search=search,
+            sources=SourceRegistry.discover(),
+            exports=ExportRegistry.discover(),
         )
         yield create_app(api, live)
 

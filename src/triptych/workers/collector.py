@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from triptych.errors import Unavailable
 from triptych.media.thumbnails import thumbnails_of
 from triptych.objects import ObjectStore
+from triptych.runtime.periodic import run_periodically
 from triptych.snapshots.retention_store import RetentionStore
 from triptych.tasks.brand_tasks import EXPORT, export_folder
 from triptych.tasks.task_store import TaskStore
@@ -61,17 +59,8 @@ class Collector:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until ``stop``."""
-        while not stop.is_set():
-            pause = self._keeping.every_s * random.uniform(0.5, 1.5)  # noqa: S311
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
-                return
-            try:
-                await self.turn()
-            except Unavailable as error:
-                log.info("collector_waits", error=str(error))
-            except Exception:
-                log.exception("collector_failed")
+        every_s = self._keeping.every_s
+        await run_periodically("collector", self.turn, stop, every_s=every_s, pause_first=True)
 
     async def turn(self) -> None:
         """Do what is due, if it is this worker's turn."""

@@ -11,6 +11,7 @@ from triptych.errors import QueueUnavailable
 from triptych.messages import Delivery
 from triptych.queues.queue import Queue
 from triptych.runtime.micro_batch import Batcher
+from triptych.runtime.periodic import pause
 from triptych.runtime.retry import backoff
 from triptych.telemetry.metrics import MESSAGES_HELD
 from triptych.workers.message_processor import Handle, MessageProcessor
@@ -96,7 +97,7 @@ class Consumer:
                 outage += 1
                 if outage == 1:
                     self._log.warning("queue_away", error=str(error))
-                await _within(stop, backoff(outage, base_s=0.2, cap_s=OUTAGE_CAP_S))
+                await pause(stop, backoff(outage, base_s=0.2, cap_s=OUTAGE_CAP_S))
                 continue
             if outage:
                 self._log.info("queue_back", failed_receives=outage)
@@ -153,11 +154,3 @@ async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
     finally:
         for wait in waits:
             wait.cancel()
-
-
-async def _within(stop: asyncio.Event, seconds: float) -> None:
-    """Wait ``seconds``, less if ``stop`` is set meanwhile."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

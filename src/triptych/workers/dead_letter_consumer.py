@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from triptych.ai.ai_store import AiStore
-from triptych.dead_letters.dead_letter_store import DeadLetter
+from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
 from triptych.errors import InvalidMessage, RunEnded, RunNotFound
 from triptych.messages import (
     AI_QUEUE,
@@ -32,10 +32,17 @@ UNKNOWN_REASON = "moved to the dead-letter queue by the queue itself: received t
 log = structlog.get_logger(__name__)
 
 
-class DeadLetters:
+class DeadLetterConsumer:
     """Handles messages of the three dead-letter queues. Safe to repeat: one row a message."""
 
-    def __init__(self, tasks: TaskStore, ai: AiStore, registry: ActiveBrandRegistry) -> None:
+    def __init__(
+        self,
+        dead_letters: DeadLetterStore,
+        tasks: TaskStore,
+        ai: AiStore,
+        registry: ActiveBrandRegistry,
+    ) -> None:
+        self._dead_letters = dead_letters
         self._tasks = tasks
         self._ai = ai
         self._registry = registry
@@ -53,7 +60,7 @@ class DeadLetters:
             reason=reason,
             run_id=headers.run_id,
         )
-        await self._registry.record(letter)
+        await self._dead_letters.record(letter)
         log.warning("dead_letter", queue=origin, message=letter.message_id, reason=reason)
         if headers.task_id is not None:
             await self._tasks.end_task(headers.task_id, TaskState.FAILED, {"error": reason})

@@ -7,7 +7,6 @@ import os
 import random
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from uuid import uuid4
@@ -16,6 +15,7 @@ import structlog
 
 from triptych.errors import Unavailable
 from triptych.presence.presence_store import BEAT_S, PresenceStore, WorkerState
+from triptych.runtime.periodic import pause
 
 FORGET_S = 3600.0
 """A worker that died without a word is shown for so long."""
@@ -36,12 +36,11 @@ class Heartbeat:
         """Beat until cancelled; from ``stop`` on, say that the worker is stopping."""
         while True:
             await self._guarded(self._presence.beat(self._state(stop, doing), forget_s=FORGET_S))
-            pause = BEAT_S * random.uniform(0.8, 1.2)  # noqa: S311
+            seconds = BEAT_S * random.uniform(0.8, 1.2)  # noqa: S311
             if stop.is_set():
-                await asyncio.sleep(pause)
-                continue
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+                await asyncio.sleep(seconds)
+            else:
+                await pause(stop, seconds)
 
     async def leave(self) -> None:
         """Say that the worker has stopped."""

@@ -6,20 +6,14 @@ Behind the commits, never in them: to enter an embedding costs more than to comm
 from __future__ import annotations
 
 import asyncio
-import random
-from contextlib import suppress
 
-import structlog
-
-from triptych.errors import Unavailable
+from triptych.runtime.periodic import run_periodically
 from triptych.snapshots.search_store import SearchStore
 
 IDLE_S = 2.0
 """Seconds between two looks for a snapshot that is not wholly searched."""
 ASSETS_AT_ONCE = 200
 """Assets entered in one transaction: about half a second of the database's work."""
-
-log = structlog.get_logger(__name__)
 
 
 class Indexer:
@@ -31,17 +25,7 @@ class Indexer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the snapshots until ``stop``, which is kept to within one transaction."""
-        while not stop.is_set():
-            try:
-                if await self._search.index_some(limit=ASSETS_AT_ONCE):
-                    continue
-            except Unavailable as error:
-                log.info("indexer_waits", error=str(error))
-            except Exception:
-                log.exception("indexer_failed")
-            pause = self._idle_s * random.uniform(0.5, 1.5)  # noqa: S311
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+        await run_periodically("indexer", self._index_some, stop, every_s=self._idle_s)
 
     async def catch_up(self) -> None:
         """Do all that is left: what a scheduled task calls where workers scale to zero.
@@ -49,5 +33,8 @@ class Indexer:
         Raises:
             DatabaseUnavailable: the rest is for the next time.
         """
-        while await self._search.index_some(limit=ASSETS_AT_ONCE):
+        while await self._index_some():
             pass
+
+    async def _index_some(self) -> bool:
+        return await self._search.index_some(limit=ASSETS_AT_ONCE)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from triptych.runtime.periodic import pause
 from triptych.runtime.retry import backoff
 
 RESTART_CAP_S = 30.0
@@ -73,8 +74,7 @@ class WorkerProcesses:
                 exit=code,
                 restart_s=round(delay, 1),
             )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), delay)
+            await pause(stop, delay)
 
     async def _until_end(self, process: Process, stop: asyncio.Event) -> int:
         ended = asyncio.create_task(process.wait())

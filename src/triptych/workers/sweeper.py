@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from contextlib import suppress
 from dataclasses import dataclass
 
-import structlog
-
-from triptych.errors import Unavailable
 from triptych.runs.registry import ActiveBrandRegistry
-
-log = structlog.get_logger(__name__)
+from triptych.runtime.periodic import run_periodically
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +29,7 @@ class Sweeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until ``stop``, at jittered intervals so that workers do not sweep in step."""
-        away = False
-        while not stop.is_set():
-            try:
-                await self.sweep()
-            except Unavailable as error:
-                if not away:
-                    log.warning("sweep_waits", error=str(error))
-                away = True
-            except Exception:
-                log.exception("sweep_failed")
-            else:
-                away = False
-            pause = self._intervals.sweep_s * random.uniform(0.5, 1.5)  # noqa: S311
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+        await run_periodically("sweeper", self.sweep, stop, every_s=self._intervals.sweep_s)
 
     async def sweep(self) -> None:
         """Sweep once: what a scheduled task calls where workers scale to zero."""

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
-import random
-import time
-from contextlib import suppress
-from uuid import UUID
+from datetime import UTC, datetime
 
 import aiohttp
 import orjson
 import structlog
+from standardwebhooks import Webhook
 from yarl import URL
 
-from triptych.errors import PermanentItemError, Unavailable
+from triptych.errors import PermanentItemError
 from triptych.fetch.fetcher import parse_retry_after
 from triptych.fetch.guard import AddressGuard, refusal
+from triptych.runtime.periodic import run_periodically
 from triptych.runtime.retry import backoff
 from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
 from triptych.webhooks.webhook_store import Delivery, WebhookStore
@@ -50,17 +46,6 @@ class _Refused(Exception):
         self.final = final
 
 
-def signature(secret: bytes, delivery_id: UUID, timestamp: int, body: bytes) -> str:
-    """Return the header ``webhook-signature`` for a body (Standard Webhooks, symmetric).
-
-    HMAC-SHA256 over ``id.timestamp.body``. The timestamp lets the receiver refuse what is old, and
-    the id what he was told before.
-    """
-    signed = f"{delivery_id}.{timestamp}.".encode() + body
-    digest = hmac.new(secret, signed, hashlib.sha256).digest()
-    return "v1," + base64.b64encode(digest).decode()
-
-
 class Notifier:
     """Delivers at least once. Stateless: any number of workers may run one.
 
@@ -83,19 +68,7 @@ class Notifier:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop``; what is under way then is finished."""
-        while not stop.is_set():
-            try:
-                busy = await self.deliver()
-            except Unavailable as error:
-                log.info("notifier_waits", error=str(error))
-                busy = False
-            except Exception:
-                log.exception("notifier_failed")
-                busy = False
-            if not busy:
-                pause = self._every_s * random.uniform(0.5, 1.5)  # noqa: S311
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause)
+        await run_periodically("notifier", self.deliver, stop, every_s=self._every_s)
 
     async def deliver(self) -> bool:
         """Deliver what is due, at most `AT_ONCE`; tell whether there may be more."""
@@ -125,12 +98,13 @@ class Notifier:
 
     async def _post(self, delivery: Delivery) -> None:
         body = orjson.dumps(delivery.body)
-        now = int(time.time())
+        now = datetime.now(UTC)
+        signature = Webhook(delivery.secret).sign(str(delivery.id), now, body.decode())
         headers = {
             "Content-Type": "application/json",
             "webhook-id": str(delivery.id),
-            "webhook-timestamp": str(now),
-            "webhook-signature": signature(delivery.secret, delivery.id, now, body),
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signature,
         }
         try:
             # The session's own check sees no credentials: they are a header by then.
@@ -145,8 +119,7 @@ class Notifier:
         except PermanentItemError as error:
             raise _Refused(error.detail) from error
         except TimeoutError as error:
-            message = f"no answer within {ANSWER_S:g} s"
-            raise _Refused(message) from error
+            raise _Refused(f"no answer within {ANSWER_S:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refused = refusal(error)
             raise _Refused(str(refused or error) or type(error).__name__) from error

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.routing import APIRoute
 
-from tests.support.api_server import Api, serving, settings_for
+from tests.support.api_server import HOST, Api, bearer, create_keys, serving, settings_for
 from triptych.access.access_store import Scope
 from triptych.access.authenticator import KEY_SUBPROTOCOL, Authenticator
 from triptych.access.identity import digest, new_token
 from triptych.api.app import ROUTERS
 from triptych.api.http.auth import operating
 from triptych.errors import SettingsError, TriptychError
-from triptych.wiring.database import connect
+from triptych.wiring.services import connect
 from triptych.wiring.web_server import open_authenticator, open_web
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,6 @@ SIGNER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/t
 ISSUER = "https://idp.example"
 CLIENT = "client-1"
 KID = "0b4c3f0e-1111-2222-3333-444455556666"
-HOST = "triptych.example"
 KEYS = {kid: ec.generate_private_key(ec.SECP256R1()) for kid in (KID, "stranger")}
 
 
@@ -95,20 +94,6 @@ def vouched(
     return {"x-amzn-oidc-data": jwt.encode(body, secret, algorithm=alg, headers=heading)}
 
 
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-async def keyed(api: Api) -> dict[str, str]:
-    """Make keys and return their tokens by name."""
-    tokens = {name: new_token() for name in ("reader", "operator", "revoked")}
-    for name, token in tokens.items():
-        scope = Scope.OPERATOR if name == "operator" else Scope.READER
-        await api.stores.access.create_key(name, scope, digest(token))
-    await api.stores.access.revoke_key("revoked")
-    return tokens
-
-
 NOBODY, READER = (401, "unauthenticated"), (403, "forbidden")
 ORIGIN, OTHER = (403, "origin-refused"), (421, "host-refused")
 EVIL = {"Origin": "https://evil.example"}
@@ -152,7 +137,7 @@ REFUSED: list[tuple[str, tuple[str, str], dict[str, str], int, str]] = [
 
 
 async def test_whom_the_gate_refuses(guarded: Api) -> None:
-    tokens = await keyed(guarded)
+    tokens = await create_keys(guarded)
     for who, (method, path), headers, status, reason in REFUSED:
         filled = {name: value.format(**tokens) if "{" in value else value
                   for name, value in headers.items()}  # fmt: skip
@@ -164,7 +149,7 @@ async def test_whom_the_gate_refuses(guarded: Api) -> None:
 
 
 async def test_whom_the_gate_lets_in(guarded: Api, endpoint: KeyEndpoint) -> None:
-    tokens = await keyed(guarded)
+    tokens = await create_keys(guarded)
     for headers, identity in [
         (bearer(tokens["reader"]), ("key:reader", "reader")),
         (bearer(tokens["operator"]), ("key:operator", "operator")),
@@ -189,7 +174,7 @@ async def test_whom_the_gate_lets_in(guarded: Api, endpoint: KeyEndpoint) -> Non
 
 
 async def test_g9_files_of_the_server_are_no_sources_for_remote_operators(guarded: Api) -> None:
-    tokens = await keyed(guarded)
+    tokens = await create_keys(guarded)
     for source in ("manifest:/etc/passwd", "manifest:file:///etc/passwd", "manifest:../x"):
         reply = await guarded.post(
             "/brands/nike/runs", json={"source": source}, headers=bearer(tokens["operator"])

@@ -16,7 +16,7 @@ from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import TransportPool
 from triptych.gather.source import Page, Row
-from triptych.gather.sources import open_source
+from triptych.gather.source_registry import SourceRegistry
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych.gather.sources.http.BACKOFF_BASE_S", 0.001)
+    monkeypatch.setattr("triptych.gather.http_reader.BACKOFF_BASE_S", 0.001)
 
 
 class Service:
@@ -93,7 +93,9 @@ async def pages(
         AddressGuard(allow), limit=5, user_agent="triptych-test", profiles=profiles
     )
     try:
-        source = open_source(f"catalog:{url}", transports=transports, token=token, page_rows=10)
+        source = SourceRegistry.discover().open(
+            f"catalog:{url}", transports=transports, token=token, page_rows=10
+        )
         async with asyncio.timeout(PATIENCE_S):
             return [page async for page in source.pages("H&M", cursor)]
     finally:

@@ -25,7 +25,7 @@ from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
 from triptych.gather.source import Page, Row
-from triptych.gather.sources import open_source
+from triptych.gather.source_registry import SourceRegistry
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +43,9 @@ async def opened_ways() -> AsyncIterator[TransportPool]:
 
 async def _pages(place: str, brand: str, cursor: str | None, rows: int) -> list[Page]:
     async with opened_ways() as transports, asyncio.timeout(PATIENCE_S):
-        source = open_source(f"manifest:{place}", transports=transports, token=None, page_rows=rows)
+        source = SourceRegistry.discover().open(
+            f"manifest:{place}", transports=transports, token=None, page_rows=rows
+        )
         return [page async for page in source.pages(brand, cursor)]
 
 
@@ -137,7 +139,7 @@ def test_json_lines_keep_what_is_good_of_a_broken_file(tmp_path: Path) -> None:
 def test_g8_a_line_too_long_is_a_row_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.gather.sources.rows.LINE_MAX_BYTES", 100)
+    monkeypatch.setattr("triptych.gather.sources.table_rows.LINE_MAX_BYTES", 100)
     long = '{"url": "' + "x" * 1000 + '"}'
     (tmp_path / "a.jsonl").write_text(f'{long}\n{{"url": "https://x/2"}}\n')
     assert [row.url for row in rows_of(pages(tmp_path / "a.jsonl"))] == [
@@ -238,7 +240,7 @@ def test_g8_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> Non
         path = tmp_path / f"{count}-{name}"
         WRITERS[name](path, [{"url": f"https://x/{n}", "note": "x" * 50} for n in range(count)])
         async with opened_ways() as transports:
-            source = open_source(
+            source = SourceRegistry.discover().open(
                 f"manifest:{path}", transports=transports, token=None, page_rows=1000
             )
             tracemalloc.start()

@@ -20,10 +20,14 @@ from triptych.database.session import Database
 from triptych.errors import RunNotFound, SnapshotCollected, StoreUnavailable
 from triptych.model import Insight, Run
 from triptych.objects import ObjectStore, open_store
+from triptych.snapshots.exports import csv_table, webdataset
 from triptych.snapshots.exports import export as exporting
-from triptych.snapshots.exports import writers
+from triptych.snapshots.exports.csv_table import CSV
 from triptych.snapshots.exports.export import ExportRequest, export
-from triptych.snapshots.exports.formats import ExportFormat
+from triptych.snapshots.exports.export_format import ExportFormat
+from triptych.snapshots.exports.export_registry import ExportRegistry
+from triptych.snapshots.exports.parquet_table import PARQUET
+from triptych.snapshots.exports.webdataset import WEBDATASET
 from triptych.wiring.stores import Stores, postgres_stores
 
 pytestmark = pytest.mark.integration
@@ -90,7 +94,7 @@ async def test_parquet_has_every_asset_with_its_embedding(
 ) -> None:
     monkeypatch.setattr(exporting, "PAGE_ASSETS", 3)
     run = await marked_snapshot(stores, store)
-    files = await exported(stores, store, run, ExportFormat.PARQUET)
+    files = await exported(stores, store, run, PARQUET)
     table = pq.read_table(io.BytesIO(files["nike.parquet"]))
     assets = await stores.snapshots.assets(run.id, after=None, limit=100)
     assert table.column("key").to_pylist() == [asset.key.hex() for asset in assets]
@@ -101,27 +105,27 @@ async def test_parquet_has_every_asset_with_its_embedding(
         assert (row["tags"], row["x"], row["cluster"]) == (["shoe", "red"], 0.5, None)
         assert json.loads(row["metadata"]) == asset.metadata
         assert row["colours"] == ["#00ff7f", "#000000"]
-    assert files == await exported(stores, store, run, ExportFormat.PARQUET), "the same bytes"
+    assert files == await exported(stores, store, run, PARQUET), "the same bytes"
 
 
 async def test_csv_is_read_back_and_runs_in_no_spreadsheet(
     stores: Stores, store: ObjectStore
 ) -> None:
     run = await marked_snapshot(stores, store)
-    files = await exported(stores, store, run, ExportFormat.CSV)
+    files = await exported(stores, store, run, CSV)
     rows = list(csv.DictReader(io.StringIO(files["nike.csv"].decode())))
     assert len(rows) == ASSETS
     assert json.loads(rows[0]["tags"]) == ["shoe", "red"]
     assert "embedding" not in rows[0]
-    assert writers._cell("=1+1") == "'=1+1"
+    assert csv_table._cell("=1+1") == "'=1+1"
 
 
 async def test_webdataset_shards_have_bytes_columns_and_embedding(
     stores: Stores, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writers, "SHARD_MAX_SAMPLES", 3)
+    monkeypatch.setattr(webdataset, "SHARD_MAX_SAMPLES", 3)
     run = await marked_snapshot(stores, store)
-    files = await exported(stores, store, run, ExportFormat.WEBDATASET)
+    files = await exported(stores, store, run, WEBDATASET)
     assert sorted(files) == [f"nike-00000{n}.tar" for n in range(3)]
     samples: dict[str, dict[str, bytes]] = {}
     for content in files.values():
@@ -139,7 +143,7 @@ async def test_webdataset_shards_have_bytes_columns_and_embedding(
         assert np.load(io.BytesIO(sample["npy"])).shape == (16,)
 
 
-@pytest.mark.parametrize("kind", list(ExportFormat))
+@pytest.mark.parametrize("kind", ExportRegistry.discover().formats, ids=lambda one: one.name)
 async def test_an_empty_snapshot_is_an_empty_export(
     stores: Stores, store: ObjectStore, kind: ExportFormat
 ) -> None:
@@ -158,13 +162,13 @@ async def test_what_cannot_be_read_is_no_export(stores: Stores, store: ObjectSto
     assets = await stores.snapshots.assets(run.id, after=None, limit=100)
     await store.delete([assets[-1].object_key])
     files = Files()
-    wanted = ExportRequest(run.id, "nike", ExportFormat.WEBDATASET, files.open)
+    wanted = ExportRequest(run.id, "nike", WEBDATASET, files.open)
     with pytest.raises(StoreUnavailable):
         await export(stores.snapshots, store, wanted)
     assert files.finished == {}
     await stores.brands.begin_deletion("nike")
     await stores.retention.delete_brand("nike", limit=1000)
-    wanted = ExportRequest(run.id, "nike", ExportFormat.CSV, files.open)
+    wanted = ExportRequest(run.id, "nike", CSV, files.open)
     with pytest.raises(SnapshotCollected):
         await export(stores.snapshots, store, wanted)
     await stores.retention.delete_brand("nike", limit=1000)

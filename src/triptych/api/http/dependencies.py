@@ -11,6 +11,7 @@ from triptych.access.authenticator import Authenticator
 from triptych.api.http.paging import Cursors
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.fetch.guard import AddressGuard
+from triptych.gather.source_registry import SourceRegistry
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
 from triptych.presence.presence_store import PresenceStore
@@ -19,6 +20,7 @@ from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
 from triptych.settings.settings import Settings
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -68,6 +70,9 @@ class ApiContext:
     """True when only this machine reaches the server: then sources may be files of it."""
     thumbnails: Thumbnails
     search: SearchService
+    sources: SourceRegistry
+    """The kinds of sources that requests may name."""
+    exports: ExportRegistry
 
 
 async def _context(request: Request) -> ApiContext:

@@ -61,8 +61,7 @@ def requested_range(header: str | None, size: int) -> Span | None:
         if last and int(last) < int(first):
             return None
     if span.start >= span.end:
-        message = "behind the end"
-        raise ValueError(message)
+        raise ValueError("behind the end")
     return span
 
 

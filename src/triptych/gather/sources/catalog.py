@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -15,8 +16,9 @@ from typing_extensions import override
 from yarl import URL
 
 from triptych.errors import SourceRefused
+from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
 from triptych.gather.source import Page, Row, Source
-from triptych.gather.sources.http import HttpReader, TryAgain, pause, request
+from triptych.gather.source_type import SourceContext, SourceType
 from triptych.gather.sources.json_text import read_json, show_json
 
 PAGE_MAX_BYTES = 32 * 1024 * 1024
@@ -143,3 +145,24 @@ def _row(item: Any) -> Row:
     except ValidationError:
         return Row(show_json(item, SHOWN_CHARS), {})
     return Row(known.url, known.metadata)
+
+
+def _check(place: str) -> None:
+    parts = urlsplit(place)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("A catalogue service has an address that begins with https:// or http://.")
+
+
+def _open(place: str, context: SourceContext) -> Source:
+    return CatalogSource(place, context.http, token=context.token)
+
+
+CATALOG = SourceType(
+    scheme="catalog",
+    title="A catalogue service",
+    description="An HTTP service that lists the brand page by page.",
+    place="https://…",
+    example="https://catalogue.example.com/media",
+    open=_open,
+    check=_check,
+)

@@ -24,8 +24,7 @@ def read_json(text: bytes | bytearray) -> Any:
         try:
             return json.loads(text)
         except RecursionError as error:
-            message = "nested too deeply"
-            raise ValueError(message) from error
+            raise ValueError("nested too deeply") from error
 
 
 def show_json(value: Any, chars: int) -> str:

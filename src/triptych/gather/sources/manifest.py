@@ -22,9 +22,10 @@ from typing_extensions import override
 from yarl import URL
 
 from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
 from triptych.gather.source import Page, Row, Source
-from triptych.gather.sources.http import HttpReader, TryAgain, pause, request
-from triptych.gather.sources.rows import read_rows
+from triptych.gather.source_type import SourceContext, SourceType
+from triptych.gather.sources.table_rows import read_rows
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
@@ -135,3 +136,17 @@ def _offset(cursor: str | None) -> int:
 def _take(rows: Iterator[Row | None], count: int) -> list[Row | None]:
     """Take the next rows; None stands for one of another brand, so that offsets stay true."""
     return list(islice(rows, count))
+
+
+def _open(place: str, context: SourceContext) -> Source:
+    return ManifestSource(place, context.http, page_rows=context.page_rows)
+
+
+MANIFEST = SourceType(
+    scheme="manifest",
+    title="A list of URLs",
+    description="CSV, JSON Lines or Parquet: a path on the server, https:// or s3://.",
+    place="PATH_OR_URL",
+    example="https://example.com/urls.csv",
+    open=_open,
+)

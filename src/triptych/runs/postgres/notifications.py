@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from triptych.database.statements import statements
 from triptych.errors import DatabaseUnavailable
 from triptych.runs.change_feed import ChangeFeed, News
 from triptych.runtime.cancellation import cancel_on_failure
+from triptych.runtime.retry import backoff
 
 RUNS, BRANDS = "triptych_runs", "triptych_brands"
 TASKS, QUEUES = "triptych_tasks", "triptych_queues"
@@ -29,7 +29,7 @@ CATCH_UP_PAGES_MAX = 100
 """More than a hundred thousand runs changed: then a reader had better read everything."""
 CATCH_UP_TIMEOUT_S = 10.0
 RECONNECT_MAX_S = 5.0
-RECONNECT_STEP_S = 0.1
+RECONNECT_BASE_S = 0.2
 NO_RUN = UUID(int=0)
 FUTURE = datetime.max.replace(tzinfo=UTC)
 """Nothing has changed since."""
@@ -116,8 +116,8 @@ class PostgresFeed:
                 failures += 1
                 if failures == 1:
                     log.warning("the database's notifications are cut off", error=str(error))
-                longest = min(RECONNECT_MAX_S, RECONNECT_STEP_S * 2 ** min(failures, 10))
-                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
+                pause = backoff(failures, base_s=RECONNECT_BASE_S, cap_s=RECONNECT_MAX_S)
+                await asyncio.sleep(pause)
 
     async def _lost_within(self, seconds: float) -> None:
         try:

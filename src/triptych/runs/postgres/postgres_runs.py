@@ -33,11 +33,10 @@ from triptych.runs.postgres.commit import end_complete, repair_counters
 from triptych.runs.postgres.ending import COMMIT_GRACE_S, end_pending, end_run
 from triptych.runs.postgres.opening import (
     DETAIL_MAX_CHARS,
-    check_redrivable,
     enqueue_gather,
     insert_or_join,
-    take_over,
 )
+from triptych.runs.postgres.redrive import Redrive
 from triptych.runs.postgres.settling import (
     CLOCK_MARGIN_S,
     count_reasons,
@@ -90,7 +89,6 @@ class PostgresRunStore(RunStore):
         enqueue_gather_message: bool,
         traceparent: str | None = None,
     ) -> Opened:
-
         async def work(tx: Transaction) -> Opened:
             if row := await tx.row("read_run", run_id):
                 return Opened(to_run(row), created=False)
@@ -120,43 +118,8 @@ class PostgresRunStore(RunStore):
         policy: Policy,
         reasons: Sequence[Reason] | None = None,
     ) -> Opened:
-
-        async def work(tx: Transaction) -> Opened:
-            if row := await tx.row("read_run", new_id):
-                return Opened(to_run(row), created=False)
-            old_row = await tx.row("lock_run", run_id)
-            if old_row is None:
-                raise RunNotFound(f"There is no run {run_id}.")
-            old = to_run(old_row)
-            check_redrivable(old, collected=old_row["collected_at"] is not None)
-            if reasons is not None and old.state is not RunState.COMMITTED:
-                raise Conflict(
-                    f"Run {run_id} did not commit: it is redriven as a whole.",
-                    remedy="Redrive it without naming reasons.",
-                )
-            # A committed run's other items are assets now: its failed ones are added to them.
-            added = old.kind is RunKind.FULL and old.state is RunState.COMMITTED
-            kind = RunKind.ADD if added else old.kind
-            opened = await insert_or_join(
-                tx,
-                old.brand,
-                new_id,
-                kind,
-                old.source,
-                policy,
-                run_cap_s=self._run_cap_s,
-                redrives=run_id,
-                traceparent=old.traceparent,
-            )
-            if not opened.created:
-                raise Conflict(
-                    f"Brand {old.brand!r} has an active run, {opened.run.id}.",
-                    remedy="Redrive when it has ended, or cancel it.",
-                )
-            run = await take_over(tx, old_row, new_id, reasons)
-            return Opened(run, created=True)
-
-        return await self._database.transact(work)
+        redrive = Redrive(run_id, new_id, policy, reasons, self._run_cap_s)
+        return await self._database.transact(redrive.apply)
 
     @override
     async def accept_external(

@@ -10,8 +10,7 @@ from uuid import UUID
 
 from triptych.objects import ObjectStore
 from triptych.snapshots.exports.columns import Exported
-from triptych.snapshots.exports.formats import ExportFormat
-from triptych.snapshots.exports.writers import Open, Writer, open_writer
+from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
 from triptych.snapshots.snapshot_store import SnapshotStore
 
 PAGE_ASSETS = 1_000
@@ -26,7 +25,7 @@ class ExportRequest:
 
     run_id: UUID
     name: str
-    kind: ExportFormat
+    format: ExportFormat
     opening: Open
 
 
@@ -45,7 +44,7 @@ async def export(
         SnapshotCollected: it is no longer kept.
         StoreUnavailable: an object cannot be read.
     """
-    batch = PAGE_BODIES if wanted.kind is ExportFormat.WEBDATASET else PAGE_ASSETS
+    batch = PAGE_BODIES if wanted.format.needs_bodies else PAGE_ASSETS
     writer: Writer | None = None
     count = 0
     async for page in snapshots.stream_assets(wanted.run_id, batch=batch):
@@ -54,7 +53,7 @@ async def export(
         if writer is None:
             writer = await _opened(wanted, rows)
         bodies: list[bytes] = []
-        if writer.needs_bodies:
+        if wanted.format.needs_bodies:
             bodies = await asyncio.gather(*(store.get(asset.object_key) for asset in page))
         await asyncio.to_thread(writer.add, rows, bodies)
         count += len(rows)
@@ -74,4 +73,4 @@ async def _opened(wanted: ExportRequest, first: list[Exported]) -> Writer:
     """Open the writer; the first embedding tells how long all of them are."""
     vectors = [row.asset.embedding for row in first if row.asset.embedding is not None]
     dimension = len(vectors[0]) if vectors else None
-    return await asyncio.to_thread(open_writer, wanted.kind, wanted.name, dimension, wanted.opening)
+    return await asyncio.to_thread(wanted.format.open, wanted.name, dimension, wanted.opening)

@@ -6,30 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.cluster.hierarchy import DisjointSet
 
 ASKED_MAX = 200_000
 """Pairs of a head and a member of its family that are looked at; then known pairs decide."""
 
 Indices = npt.NDArray[np.intp]
 Same = Callable[[int, int], bool]
-
-
-class _Families:
-    """Joins contents into families by pairs, each of which is enough (union and find)."""
-
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def of(self, content: int) -> int:
-        parent = self._parent
-        while parent[content] != content:
-            parent[content] = parent[parent[content]]
-            content = parent[content]
-        return content
-
-    def join(self, first: int, second: int) -> None:
-        first, second = self.of(first), self.of(second)
-        self._parent[max(first, second)] = min(first, second)
 
 
 def elect(
@@ -42,18 +25,18 @@ def elect(
     different pictures, so heads are taken from it, the largest first: a head is followed by all
     that are one picture with it, and by those that are known to be one with any of these.
     """
-    families = _Families(count)
+    families = DisjointSet(range(count))
     known: dict[int, list[int]] = {}
     for done, (first, second) in enumerate(pairs, start=1):
-        if families.of(first) != families.of(second) and same(first, second):
-            families.join(first, second)
+        if not families.connected(first, second) and same(first, second):
+            families.merge(first, second)
             known.setdefault(first, []).append(second)
             known.setdefault(second, []).append(first)
         progress(done / len(pairs))
     head_of = np.arange(count)
     members: dict[int, list[int]] = {}
     for content in sorted(known):
-        members.setdefault(families.of(content), []).append(content)
+        members.setdefault(families[content], []).append(content)
     left = ASKED_MAX
     for family in members.values():
         left = _divide(family, known, same, head_of, left)

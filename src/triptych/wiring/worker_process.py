@@ -18,28 +18,22 @@ from triptych.ai.vocabulary import read_vocabulary
 from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
-from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.gather.source import Source
-from triptych.gather.sources import open_source
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
-from triptych.wiring.components import (
-    address_guard,
-    embed_batch,
-    embed_threads,
-    guarded_session,
-    open_embedder,
-    open_objects,
-    proxy,
-)
-from triptych.wiring.database import Services, connect
-from triptych.wiring.models import LoadedModels
+from triptych.wiring.installed_sources import installed_sources
+from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
+from triptych.wiring.object_store import open_objects
+from triptych.wiring.outbound import address_guard, guarded_session, open_transports
+from triptych.wiring.services import Services, connect
+from triptych.workers.ai_queue_router import route_ai_queue
 from triptych.workers.collector import Collector, RetentionRules
-from triptych.workers.dead_letter_consumer import DeadLetters
+from triptych.workers.dead_letter_consumer import DeadLetterConsumer
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
 from triptych.workers.message_processor import Handle
@@ -91,15 +85,16 @@ async def open_phase_handlers(
                     stores.snapshots,
                     stores.retention,
                     await open_objects(settings),
-                    ai.handle,
+                    ExportRegistry.discover(),
                 )
-                handlers.append(PhaseHandler(phase, tasks.handle, settings.ai_concurrency))
+                handle = route_ai_queue(ai.handle, tasks.do)
+                handlers.append(PhaseHandler(phase, handle, settings.ai_concurrency))
         yield handlers
 
 
 @asynccontextmanager
 async def open_maintenance(services: Services) -> AsyncIterator[MaintenanceJobs]:
-    """Build the caretakers; close what they opened when they are done.
+    """Build the maintenance jobs; close what they opened when they are done.
 
     Raises:
         StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
@@ -124,7 +119,12 @@ async def open_maintenance(services: Services) -> AsyncIterator[MaintenanceJobs]
 
 def dead_letter_handler(services: Services) -> Handle:
     """Return what handles dead letters."""
-    return DeadLetters(services.stores.tasks, services.stores.ai, services.registry).handle
+    return DeadLetterConsumer(
+        services.stores.dead_letters,
+        services.stores.tasks,
+        services.stores.ai,
+        services.registry,
+    ).handle
 
 
 @asynccontextmanager
@@ -161,17 +161,6 @@ async def _notifier(services: Services, stack: AsyncExitStack) -> Notifier:
     )
 
 
-def _transports(settings: Settings, limit: int) -> TransportPool:
-    hidden = settings.fetch_profiles
-    return TransportPool(
-        address_guard(settings),
-        limit=limit,
-        user_agent=settings.user_agent,
-        proxy=proxy(settings),
-        profiles=Profiles.parse(hidden.get_secret_value() if hidden else None),
-    )
-
-
 def _keeping(settings: Settings) -> RetentionRules:
     return RetentionRules(
         snapshots=settings.keep_snapshots,
@@ -186,12 +175,14 @@ def _keeping(settings: Settings) -> RetentionRules:
 
 async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
     settings = services.settings
-    transports = _transports(settings, SOURCE_CONNECTIONS)
+    transports = open_transports(settings, SOURCE_CONNECTIONS)
     stack.push_async_callback(transports.close)
     token = settings.source_token.get_secret_value() if settings.source_token else None
 
+    sources = installed_sources(settings)
+
     def open_one(spec: str) -> Source:
-        return open_source(spec, transports=transports, token=token, page_rows=settings.page_rows)
+        return sources.open(spec, transports=transports, token=token, page_rows=settings.page_rows)
 
     return Gather(
         services.stores.runs,
@@ -217,17 +208,8 @@ def _budget(settings: Settings) -> BodyBudget:
     )
 
 
-async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
-    settings = services.settings
-    cores = available_cores()
-    decoders = Decoders(cores)
-    stack.callback(decoders.close)
-    # Decoders are waited for in as many, and some are left for hashes of large bodies.
-    at_once = cores + embed_threads(settings) + 1
-    threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
-    transports = _transports(settings, settings.acquire_concurrency)
-    stack.push_async_callback(transports.close)
-    fetcher = Fetcher(
+def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
+    return Fetcher(
         transports,
         _budget(settings),
         HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
@@ -236,6 +218,19 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
         robots=settings.robots,
         opt_outs=settings.opt_outs,
     )
+
+
+async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
+    settings = services.settings
+    cores = available_cores()
+    decoders = Decoders(cores)
+    stack.callback(decoders.close)
+    # Decoders are waited for in as many, and some are left for hashes of large bodies.
+    at_once = cores + embed_threads(settings) + 1
+    threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
+    transports = open_transports(settings, settings.acquire_concurrency)
+    stack.push_async_callback(transports.close)
+    fetcher = _fetcher(settings, transports)
     store = await open_objects(settings)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(services.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
@@ -284,7 +279,8 @@ async def check_wiring(settings: Settings, dsn: str) -> None:
     """Raise the first thing that a worker would fail for, before any worker is started."""
     async with connect(settings, dsn):
         _budget(settings)
-        await _transports(settings, 1).close()
+        installed_sources(settings)
+        await open_transports(settings, 1).close()
         await open_objects(settings)
         await asyncio.to_thread(read_vocabulary, settings.tags)
         await asyncio.to_thread(open_embedder, settings, 1)

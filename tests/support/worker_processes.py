@@ -1,67 +1,27 @@
-"""Real processes around a real database: workers that can be killed, images to fetch."""
+"""Workers as processes of their own on a real database, which can be killed."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import random
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import numpy as np
-from aiohttp import web
-from PIL import Image
-
+from tests.support.registry_harness import RegistryHarness, open_registry_harness
 from triptych.database.session import Database
 from triptych.messages import QUEUES
+from triptych.model import AiState, Run, RunState
+from triptych.settings.settings import Settings
 
-PICTURES = 20
-"""Different pictures; URLs share them, as a brand's URLs do."""
-RESTART_S = 0.2
-
-
-def picture(number: int) -> bytes:
-    """Return a small PNG that no other number has."""
-    pixels = np.random.default_rng(number).integers(0, 255, (24, 24, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).resize((48, 48), Image.Resampling.NEAREST).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-@asynccontextmanager
-async def serve_pictures() -> AsyncIterator[str]:
-    """Serve ``/<anything>/<number>.png`` on loopback; every 50th is not there."""
-    pictures = [picture(number) for number in range(PICTURES)]
-
-    async def get(request: web.Request) -> web.Response:
-        number = int(request.match_info["number"])
-        if number % 50 == 49:
-            raise web.HTTPNotFound
-        return web.Response(body=pictures[number % PICTURES], content_type="image/png")
-
-    app = web.Application()
-    app.router.add_get("/{brand}/{number}.png", get)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-def write_manifest(folder: Path, base: str, brand: str, urls: int) -> str:
-    """Write a brand's CSV and return the source that names it."""
-    path = folder / f"{brand}.csv"
-    lines = ["url,position", *(f"{base}/{brand}/{n}.png,{n}" for n in range(urls))]
-    path.write_text("\n".join(lines))
-    return f"manifest:{path}"
+URLS = 200
+MISSING = URLS // 50
+"""`serve_pictures` lacks every 50th."""
 
 
 def environment(dsn: str, data: Path, **settings: object) -> dict[str, str]:
@@ -157,3 +117,29 @@ async def duplicate_messages(database: Database, share: float) -> None:
             when (pg_trigger_depth() = 0 and random() < {share})
             execute function "duplicate {queue}"()"""
         )
+
+
+@asynccontextmanager
+async def open_workers_harness(dsn: str) -> AsyncIterator[RegistryHarness]:
+    """The registry that worker processes share: a message may come back as often as they die."""
+    policy = Settings.load().policy
+    async with open_registry_harness(dsn, max_receives=1000, policy=policy) as harness:
+        yield harness
+
+
+async def assert_committed_once(harness: RegistryHarness, runs: list[Run]) -> None:
+    """Check runs of ``URLS`` URLs of `serve_pictures`: each is committed once, nothing is left."""
+    for run in runs:
+        assert run.state is RunState.COMMITTED, run
+        assert (run.expected, run.done, run.failed) == (URLS, URLS - MISSING, MISSING)
+        assert run.reasons == {"not_found": MISSING}
+        assert run.ai_state is AiState.DONE
+        events = await harness.stores.runs.timeline(run.id, after=0, limit=10_000)
+        kinds = Counter(event.kind for event in events)
+        assert (kinds["committed"], kinds["ai_done"]) == (1, 1)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assets = await harness.stores.snapshots.assets(run.id, after=None, limit=10_000)
+        assert len({asset.url for asset in assets}) == len(assets) == URLS - MISSING
+    assert not await harness.database.fetch("select 1 from staged limit 1")
+    assert not await harness.database.fetch("select 1 from items where state = 'pending' limit 1")
+    assert not await harness.database.fetch("select 1 from outbox limit 1")

@@ -12,6 +12,7 @@ from uuid import UUID
 from tests.support.barrier_machine import Fuse, result
 from triptych.database.session import Database
 from triptych.gather.source import Page, Row
+from triptych.live.watch import watch
 from triptych.messages import URL_QUEUE, Delivery
 from triptych.model import Policy, Run
 from triptych.queues.pgmq import PgmqQueue
@@ -25,7 +26,7 @@ WINDOW = 500
 
 
 @dataclass
-class Rig:
+class RegistryHarness:
     """The spine without its edges: no fetching, no embedding."""
 
     database: Database
@@ -51,6 +52,12 @@ class Rig:
                 await self.settle(mine)
             await self.queue.delete(deliveries)
         return await self.stores.runs.run(run_id)
+
+    async def ended(self, run_id: UUID) -> Run:
+        """Wait until nothing more will happen to a run."""
+        async for run in watch(self.stores.runs, self.stores.changes, run_id):
+            last = run
+        return last
 
     async def kinds(self, run_id: UUID) -> Counter[str]:
         """Count the run's timeline by kind."""
@@ -79,16 +86,18 @@ class Rig:
 
 
 @asynccontextmanager
-async def open_rig(dsn: str, *, window: int = WINDOW, max_receives: int = 10) -> AsyncIterator[Rig]:
+async def open_registry_harness(
+    dsn: str, *, window: int = WINDOW, max_receives: int = 10, policy: Policy = POLICY
+) -> AsyncIterator[RegistryHarness]:
     fuse = Fuse()
     database = Database(dsn, hook=fuse)
     stores = postgres_stores(database, run_cap_s=HIDDEN_S)
     queue = PgmqQueue(database, max_receives=max_receives)
     registry = ActiveBrandRegistry(
-        stores.runs, stores.brands, stores.dead_letters, queue, window=window, policy=POLICY
+        stores.runs, stores.brands, stores.dead_letters, queue, window=window, policy=policy
     )
     try:
-        yield Rig(database, stores, queue, registry, fuse)
+        yield RegistryHarness(database, stores, queue, registry, fuse)
     finally:
         fuse.left = None
         await queue.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -13,7 +13,9 @@ from yarl import URL
 from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
 from triptych.fetch.fetcher import parse_retry_after
 from triptych.fetch.guard import refusal
+from triptych.fetch.redirects import follow_redirects
 from triptych.fetch.transport import TransportPool
+from triptych.model import Reason
 from triptych.runtime.retry import backoff
 
 TRIES = 5
@@ -25,7 +27,6 @@ CONNECT_S = 15.0
 SILENCE_S = 60.0
 """A connection that says nothing for this long is dead."""
 REDIRECTS_MAX = 5
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
 PASSING = frozenset({408, 425, 429})
 """Statuses below 500 that ask to come again."""
@@ -65,8 +66,7 @@ async def request(
         async with asyncio.timeout(deadline_s), _answer(asking, url, headers) as response:
             yield response
     except TimeoutError as error:
-        message = f"no answer within {deadline_s:g} s"
-        raise TryAgain(message) from error
+        raise TryAgain(f"no answer within {deadline_s:g} s") from error
     except aiohttp.ClientConnectorCertificateError as error:
         # Before ValueError, which it is too. Certificates get renewed.
         raise TryAgain(_text(error)) from error
@@ -76,6 +76,8 @@ async def request(
             f"({_text(error)})."
         ) from error
     except PermanentItemError as error:
+        if error.reason is Reason.TOO_MANY_REDIRECTS:
+            raise SourceRefused(f"The source answers with {error.detail}.") from error
         raise SourceRefused(
             f"The source redirects to where nothing is asked ({error.detail}).", remedy=ALLOW
         ) from error
@@ -95,26 +97,20 @@ async def _answer(
     origin = url.origin()
     # The session's own limit on the whole would cut long downloads; the caller has a deadline.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-    led_away = False
-    for _ in range(REDIRECTS_MAX + 1):
-        way = asking.transports.way(asking.source, url, led_away=led_away)
-        own = headers if url.origin() == origin else {}
-        async with way.session.get(
-            url,
-            headers={**own, **way.headers},
-            allow_redirects=False,
-            timeout=timeout,
-        ) as response:
-            location = response.headers.get("Location")
-            if response.status not in REDIRECTS or location is None:
-                _check_status(response)
-                yield response
-                return
-            url = url.join(URL(location))
-            # Whoever names a source may put a password into its URL; a server may not into ours.
-            asking.transports.guard.check_url(url)
-            led_away = led_away or way.leads_away(url)
-    raise SourceRefused(f"The source answers with more than {REDIRECTS_MAX} redirects.")
+    chain = asking.transports.chain(asking.source)
+
+    def ask(target: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        way = chain.next(target)
+        own = headers if target.origin() == origin else {}
+        sent = {**own, **way.headers}
+        return way.session.get(target, headers=sent, allow_redirects=False, timeout=timeout)
+
+    # A source's own URL may have a password in it; the session asks the guard about the rest.
+    async with follow_redirects(
+        url, ask, guard=asking.transports.guard, redirects_max=REDIRECTS_MAX
+    ) as answer:
+        _check_status(answer.response)
+        yield answer.response
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
@@ -123,8 +119,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         return
     if status in PASSING or status >= 500:
         asked = parse_retry_after(response.headers.get("Retry-After"))
-        message = f"HTTP {status}"
-        raise TryAgain(message, asked)
+        raise TryAgain(f"HTTP {status}", asked)
     raise SourceRefused(
         f"The source answers with HTTP {status}.",
         remedy="Check its URL, the brand's name and TRIPTYCH_SOURCE_TOKEN.",

@@ -1,0 +1,73 @@
+"""Plug-ins: what installed packages offer under a group of entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PlugIn(Generic[T]):
+    """One entry point: what it names, or why that cannot be used."""
+
+    name: str
+    value: str
+    """``module:attribute``, as its package declares it."""
+    found: T | Exception
+
+
+def plug_in_names(group: str) -> Sequence[str]:
+    """Return the names of a group's entry points, in order, each once. Imports none of them."""
+    return sorted({point.name for point in entry_points(group=group)})
+
+
+def load_plug_ins(group: str, kind: type[T]) -> Sequence[PlugIn[T]]:
+    """Import a group's entry points, in the order of their names.
+
+    Never raises for a plug-in: one that cannot be imported, or is no ``kind``, has the exception
+    in its place, so that it can be reported and breaks no other.
+    """
+    points = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
+    return [PlugIn(point.name, point.value, _load(point, kind)) for point in points]
+
+
+def load_named(
+    group: str, kind: type[T], name_of: Callable[[T], str]
+) -> tuple[Mapping[str, T], Mapping[str, str]]:
+    """Import a group's entry points; return those that can be used, and why the others cannot.
+
+    Both are by the entry point's name, which must be the plug-in's own; a broken one has its
+    module added where another has the name too. One that takes another's name is broken, and so is
+    what `load_plug_ins` has no plug-in for.
+    """
+    usable: dict[str, T] = {}
+    broken: list[tuple[PlugIn[T], str]] = []
+    for plug_in in load_plug_ins(group, kind):
+        found = plug_in.found
+        if isinstance(found, Exception):
+            broken.append((plug_in, str(found)))
+        elif (name := name_of(found)) != plug_in.name:
+            broken.append((plug_in, f"{plug_in.value} is called {name!r}, not {plug_in.name!r}."))
+        elif name in usable:
+            broken.append((plug_in, f"There is another {name!r}."))
+        else:
+            usable[name] = found
+    return usable, {_label(plug_in, usable): why for plug_in, why in broken}
+
+
+def _label(plug_in: PlugIn[T], usable: Mapping[str, T]) -> str:
+    return f"{plug_in.name} ({plug_in.value})" if plug_in.name in usable else plug_in.name
+
+
+def _load(point: EntryPoint, kind: type[T]) -> T | Exception:
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a foreign module may raise anything
+        return ImportError(f"{point.value}: {type(error).__name__}: {error}")
+    if not isinstance(found, kind):
+        return TypeError(f"{point.value} is of {type(found).__name__}, not a {kind.__name__}.")
+    return found

@@ -1,0 +1,24 @@
+"""The kinds of sources that are installed, checked against the settings."""
+
+from __future__ import annotations
+
+from triptych.errors import BadInput, SettingsError
+from triptych.gather.source_registry import SourceRegistry
+from triptych.settings.settings import Settings
+
+
+def installed_sources(settings: Settings) -> SourceRegistry:
+    """Return the kinds of sources that are installed.
+
+    Raises:
+        SettingsError: the source that the settings name is of none of them.
+    """
+    sources = SourceRegistry.discover()
+    if settings.source is not None:
+        try:
+            sources.check(settings.source, local=True)
+        except BadInput as error:
+            raise SettingsError(
+                error.message, field="TRIPTYCH_SOURCE", remedy=error.remedy
+            ) from error
+    return sources

@@ -1,0 +1,44 @@
+"""Opening the object store and the thumbnails in it, as the settings name them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from triptych.embedded.data_folder import OBJECTS
+from triptych.media.decoders import Decoders
+from triptych.media.thumbnails import Thumbnails
+from triptych.objects import ObjectStore, open_store
+from triptych.runtime.cpu import available_cores
+from triptych.settings.settings import Settings
+
+
+async def open_objects(settings: Settings) -> ObjectStore:
+    """Open the object store and check that it can be used.
+
+    Raises:
+        StoreUnavailable: it cannot.
+    """
+    store = open_store(settings.store_url, settings.data / OBJECTS)
+    await store.check()
+    return store
+
+
+@asynccontextmanager
+async def open_thumbnails(
+    settings: Settings, store: ObjectStore | None = None
+) -> AsyncIterator[Thumbnails]:
+    """Yield the thumbnails of the object store, with decoders of their own.
+
+    Raises:
+        StoreUnavailable: the object store cannot be used.
+    """
+    store = store or await open_objects(settings)
+    cores = available_cores()
+    decoders = Decoders(cores)
+    thumbnails = Thumbnails(store, decoders, at_once=cores, max_pixels=settings.decode_max_pixels)
+    try:
+        yield thumbnails
+    finally:
+        await thumbnails.close()
+        decoders.close()

@@ -1,0 +1,80 @@
+"""Requests that leave this process: the address guard, the proxy, sessions and transports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from yarl import URL
+
+from triptych.errors import SettingsError
+from triptych.fetch.guard import AddressGuard
+from triptych.fetch.request_profiles import PROXY_FIELD, Profiles, parse_proxy
+from triptych.fetch.transport import TransportPool, open_session
+from triptych.settings.addresses import read_ports
+from triptych.settings.settings import Settings
+from triptych.snapshots.reports.report import Summarise
+from triptych.snapshots.reports.summary import OpenAiSummary
+
+SUMMARY_CONNECTIONS = 1
+
+
+def address_guard(settings: Settings) -> AddressGuard:
+    """Return what says which addresses may be reached."""
+    return AddressGuard(settings.fetch_allow, [read_ports(text) for text in settings.fetch_ports])
+
+
+def proxy(settings: Settings) -> URL | None:
+    """Return the proxy that requests go through.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if settings.fetch_proxy is None:
+        return None
+    try:
+        return parse_proxy(settings.fetch_proxy.get_secret_value())
+    except ValueError as error:
+        raise SettingsError(f"{error}.", field=PROXY_FIELD) from None
+
+
+def guarded_session(settings: Settings, limit: int) -> aiohttp.ClientSession:
+    """Open a session for requests that no source leads to.
+
+    Raises:
+        SettingsError: the proxy is none.
+    """
+    return open_session(
+        address_guard(settings),
+        limit=limit,
+        proxy=proxy(settings),
+        headers={"User-Agent": settings.user_agent},
+    )
+
+
+@asynccontextmanager
+async def open_summary(settings: Settings) -> AsyncIterator[Summarise | None]:
+    """Yield what writes summaries; None where no endpoint is set."""
+    if settings.summary_url is None:
+        yield None
+        return
+    key = settings.summary_key.get_secret_value() if settings.summary_key else None
+    async with guarded_session(settings, SUMMARY_CONNECTIONS) as session:
+        yield OpenAiSummary(session, settings.summary_url, settings.summary_model, key)
+
+
+def open_transports(settings: Settings, limit: int) -> TransportPool:
+    """Return the transports that sources' URLs are fetched by, at most ``limit`` at a time.
+
+    Raises:
+        SettingsError: the proxy or a request profile is not valid.
+    """
+    hidden = settings.fetch_profiles
+    return TransportPool(
+        address_guard(settings),
+        limit=limit,
+        user_agent=settings.user_agent,
+        proxy=proxy(settings),
+        profiles=Profiles.parse(hidden.get_secret_value() if hidden else None),
+    )

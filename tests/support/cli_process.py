@@ -1,0 +1,95 @@
+"""The `triptych` command as a process on a data folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Cli:
+    """Runs `triptych` on one data folder."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.env = {
+            **os.environ,
+            "TRIPTYCH_DATA": str(data),
+            "TRIPTYCH_EMBEDDER": "none",
+            "TRIPTYCH_API_PORT": "0",
+            "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
+            "COLUMNS": "200",
+        }
+
+    async def start(self, *args: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "triptych", *args),
+            env=self.env,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=self.data.parent,
+        )
+
+    async def __call__(self, *args: str) -> Result:
+        process = await self.start(*args)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        assert process.returncode is not None
+        return Result(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path / "data")
+
+
+@asynccontextmanager
+async def up_process(cli: Cli) -> AsyncIterator[tuple[Process, str]]:
+    """Run `triptych up` until it says that it is up, and stop it as an init system would.
+
+    Yields the process and the server's URL.
+    """
+    process = await cli.start("up")
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            line = ""
+            while "Triptych is up" not in line:
+                line = (await process.stderr.readline()).decode()
+                assert line, "it ended before it was up"
+        found = re.search(r"API at (http://\S+)/api/v1", line)
+        assert found, line
+        yield process, found[1]
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), PATIENCE_S)
+
+
+@asynccontextmanager
+async def up(cli: Cli) -> AsyncIterator[str]:
+    """Run `triptych up`; yields the server's URL."""
+    async with up_process(cli) as (_, url):
+        yield url
