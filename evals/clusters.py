@@ -16,7 +16,7 @@ from evals.page import Figure, Findings
 from evals.photos import icons, stamps
 from triptych.ai.context import Column, Context, Earlier
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.clusters.cluster_identity import named
+from triptych.ai.steps.clusters.cluster_names import named
 from triptych.ai.steps.clusters.clusters import find_clusters
 
 SUBJECT_MIN = 3

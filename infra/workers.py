@@ -190,18 +190,22 @@ def _token(scope: Construct, name: str) -> ecs.Secret:
     )
 
 
-def _of_queue(key: str, metric: str, queue: str) -> METRIC.TargetTrackingMetricDataQueryProperty:
+def _of_queue(
+    key: str, metric: str, queue: str
+) -> scaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty:
     return _query(key, "AWS/SQS", metric, {"QueueName": queue})
 
 
-def _of_service(key: str, here: dict[str, str]) -> METRIC.TargetTrackingMetricDataQueryProperty:
+def _of_service(
+    key: str, here: dict[str, str]
+) -> scaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty:
     names = {"ClusterName": here["cluster"], "ServiceName": here["service"]}
     return _query(key, "ECS/ContainerInsights", "RunningTaskCount", names)
 
 
 def _query(
     key: str, namespace: str, metric: str, dimensions: dict[str, str]
-) -> METRIC.TargetTrackingMetricDataQueryProperty:
+) -> scaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty:
     return METRIC.TargetTrackingMetricDataQueryProperty(
         id=key,
         return_data=False,

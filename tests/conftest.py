@@ -7,6 +7,7 @@ import pytest
 pytest.register_assert_rewrite("tests.support")
 
 pytest_plugins = [
+    "tests.support.integration",
     "tests.support.postgres",
     "tests.support.aws",
     "tests.support.cli_process",

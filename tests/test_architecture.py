@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "triptych"
+REPOSITORY = Path(__file__).resolve().parents[1]
+SOURCE = REPOSITORY / "src" / "triptych"
+TESTS = REPOSITORY / "tests"
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 60
 NAMELESS = {"utils", "helpers", "common", "manager", "misc"}
@@ -49,6 +51,10 @@ ADAPTERS = re.compile(
 SQL = re.compile(
     r"\b(select|insert into|update|delete from)\b.+\b(from|values|set|where)\b", re.IGNORECASE
 )
+
+
+Rule = Callable[[Path], list[str]]
+"""Returns what breaks the rule in a folder."""
 
 
 def modules(root: Path) -> Iterator[tuple[str, Path]]:
@@ -129,9 +135,10 @@ def undocumented(root: Path) -> list[str]:
         if not ast.get_docstring(tree):
             found.append(module)
         for node in tree.body:
-            public = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            if public and not node.name.startswith("_") and not ast.get_docstring(node):  # type: ignore[union-attr,arg-type]
-                found.append(f"{module}.{node.name}")  # type: ignore[union-attr]
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if not node.name.startswith("_") and not ast.get_docstring(node):
+                found.append(f"{module}.{node.name}")
     return found
 
 
@@ -157,12 +164,48 @@ def stray_sessions(root: Path) -> list[str]:
     return found
 
 
+UNMIRRORED = {"browser"}
+"""Folders of tests that stand for no folder: the dashboard and the server together."""
+
+
+def stray_test_folders(root: Path) -> list[str]:
+    """Find folders of tests that mirror neither a folder of the package nor of the repository."""
+    folders = {path.parent.relative_to(root) for path in root.rglob("test_*.py")}
+    return [
+        str(folder)
+        for folder in sorted(folders)
+        if folder.parts
+        and folder.parts[0] not in UNMIRRORED
+        and not (SOURCE / folder).is_dir()
+        and not (REPOSITORY / folder).is_dir()
+    ]
+
+
+def imported_tests(root: Path) -> list[str]:
+    """Find imports of test modules: what several need belongs in `tests.support`."""
+    found = []
+    for module, path in modules(root):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                origin = getattr(node, "module", None) or ""
+                names = [origin, *(alias.name for alias in node.names)]
+                if re.search(r"\b(conftest\b|test_)", " ".join(names)):
+                    found.append(f"{module} imports {origin or names}")
+    return found
+
+
 RULES = [wrong_imports, stray_modules, too_long, nameless, stray_sql, stray_sessions, undocumented]
+RULES_OF_TESTS = [stray_test_folders, imported_tests]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_source_keeps_the_rule(rule) -> None:  # type: ignore[no-untyped-def]
+def test_the_source_keeps_the_rule(rule: Rule) -> None:
     assert rule(SOURCE) == []
+
+
+@pytest.mark.parametrize("rule", RULES_OF_TESTS, ids=lambda rule: rule.__name__)
+def test_the_tests_keep_the_rule(rule: Rule) -> None:
+    assert rule(TESTS) == []
 
 
 def test_g11_every_module_has_its_layer() -> None:
@@ -192,15 +235,22 @@ BREAKS = {
         ("fetch/fetcher.py", "x = ClientSession(trust_env=True)"),
     ],
     "undocumented": [("model.py", ""), ("runs/x.py", '"""."""\nclass Port:\n    pass\n')],
+    "stray_test_folders": [("unit/test_x.py", ""), ("runs/slow/test_x.py", "")],
+    "imported_tests": [
+        ("runs/test_x.py", "from tests.fetch.test_y import z"),
+        ("runs/test_x.py", "def f():\n    from tests.fetch import test_y"),
+        ("runs/test_x.py", "import tests.browser.conftest"),
+        ("runs/test_x.py", "from .test_y import z"),
+    ],
 }
 
 
 @pytest.mark.parametrize(
     ("rule", "name", "text"),
-    [(rule, *case) for rule in RULES for case in BREAKS[rule.__name__]],
+    [(rule, *case) for rule in [*RULES, *RULES_OF_TESTS] for case in BREAKS[rule.__name__]],
     ids=lambda value: getattr(value, "__name__", None) or str(value)[:20],
 )
-def test_the_rule_can_fail(rule, name: str, text: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_rule_can_fail(rule: Rule, name: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

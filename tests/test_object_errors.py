@@ -12,8 +12,6 @@ import pytest
 from triptych.errors import SettingsError, StoreUnavailable
 from triptych.objects import PROBE_KEY, object_key, open_store
 
-pytestmark = pytest.mark.integration
-
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).digest()
 PROCESSES = 4
@@ -73,6 +71,7 @@ def _put_often(root: str) -> None:
     asyncio.run(put())
 
 
+@pytest.mark.integration
 def test_g6_several_processes_leave_one_whole_object(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [

@@ -11,13 +11,11 @@ import pytest
 from triptych.errors import SettingsError, StoreUnavailable
 from triptych.objects import ObjectStore, object_key, open_store, presentation
 
-pytestmark = pytest.mark.integration
-
 BODY = b"content"
 SHA256 = hashlib.sha256(BODY).digest()
 
 
-@pytest.fixture(params=["file:", "memory:", "s3:"])
+@pytest.fixture(params=["file:", "memory:", pytest.param("s3:", marks=pytest.mark.integration)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "s3:":
         return open_store(request.getfixturevalue("bucket"), tmp_path)

@@ -16,8 +16,6 @@ from tests.support.worker_processes import Workers, environment, open_workers_ha
 from triptych.model import Policy, Reason, RunState
 from triptych.runs.registry import ActiveBrandRegistry
 
-pytestmark = pytest.mark.integration
-
 OF_EACH = 12
 GOOD = 20
 PATIENCE_S = 600.0

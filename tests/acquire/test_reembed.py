@@ -14,8 +14,6 @@ from triptych.errors import BrandNotFound, Conflict, RunActive
 from triptych.messages import GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, RunKind, RunState
 
-pytestmark = pytest.mark.integration
-
 URLS = 40
 """One is out at a time, so that the run is still under way when it is paused."""
 

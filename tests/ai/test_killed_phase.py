@@ -18,14 +18,12 @@ from triptych.model import AiState, Run
 from triptych.queues.pgmq import PgmqQueue
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 120.0
 STEPS = [step.name for step in discover()]
 
 
 @dataclass
-class Scene:
+class AiHarness:
     dsn: str
     stores: Stores
     queue: PgmqQueue
@@ -59,57 +57,57 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(migrated_dsn: str) -> AsyncIterator[Scene]:
+async def harness(migrated_dsn: str) -> AsyncIterator[AiHarness]:
     database = Database(migrated_dsn)
     stores = postgres_stores(database, run_cap_s=3600)
     queue = PgmqQueue(database, max_receives=1000)
-    yield Scene(migrated_dsn, stores, queue)
+    yield AiHarness(migrated_dsn, stores, queue)
     await queue.close()
     await stores.close()
 
 
 @pytest.mark.prove
-async def test_g5_killed_in_each_step_and_delivered_three_times_it_is_one_set_of_insights(
-    scene: Scene,
+async def test_g5_killed_in_each_step_it_publishes_one_set_of_insights(
+    harness: AiHarness,
 ) -> None:
-    run = await committed(scene.stores)
-    await scene.send(run)
+    run = await committed(harness.stores)
+    await harness.send(run)
     for step in STEPS:
-        await scene.worker(dies=step)
-        assert await scene.kinds(run) == []
-        assert (await scene.stores.runs.run(run.id)).ai_state is AiState.RUNNING
-    await scene.worker(dies="ack")
-    first = await scene.stores.snapshots.insights(run.id)
+        await harness.worker(dies=step)
+        assert await harness.kinds(run) == []
+        assert (await harness.stores.runs.run(run.id)).ai_state is AiState.RUNNING
+    await harness.worker(dies="ack")
+    first = await harness.stores.snapshots.insights(run.id)
     assert sorted(insight.kind for insight in first) == sorted(STEPS)
     assert all(insight.error is None for insight in first)
     # What the last one held comes back, and two more of it come in.
-    await scene.send(run, times=2)
-    await asyncio.gather(*(scene.worker() for _ in range(3)))
-    assert await scene.stores.snapshots.insights(run.id) == first
-    assert await scene.ends(run) == 1
-    assert (await scene.stores.runs.run(run.id)).ai_state is AiState.DONE
-    assert await scene.left() == 0
+    await harness.send(run, times=2)
+    await asyncio.gather(*(harness.worker() for _ in range(3)))
+    assert await harness.stores.snapshots.insights(run.id) == first
+    assert await harness.ends(run) == 1
+    assert (await harness.stores.runs.run(run.id)).ai_state is AiState.DONE
+    assert await harness.left() == 0
 
 
 @pytest.mark.prove
-async def test_g5_an_older_message_in_each_place_of_a_newer_commit_leaves_the_newest(
-    scene: Scene,
+async def test_g5_an_older_message_never_replaces_newer_insights(
+    harness: AiHarness,
 ) -> None:
-    older = await committed(scene.stores)
-    await scene.send(older)
-    await scene.worker(dies=STEPS[-1])
-    newer = await committed(scene.stores, content="new")
+    older = await committed(harness.stores)
+    await harness.send(older)
+    await harness.worker(dies=STEPS[-1])
+    newer = await committed(harness.stores, content="new")
     # Held by the dead worker until now, the older message is done first, then thrice again.
-    await scene.worker()
-    await scene.send(newer)
-    await scene.worker()
-    newest = await scene.stores.snapshots.insights(newer.id)
+    await harness.worker()
+    await harness.send(newer)
+    await harness.worker()
+    newest = await harness.stores.snapshots.insights(newer.id)
     assert sorted(insight.kind for insight in newest) == sorted(STEPS)
-    await scene.send(older, times=3)
+    await harness.send(older, times=3)
     for _ in range(3):
-        await scene.worker()
-    assert await scene.stores.snapshots.insights(newer.id) == newest
-    assert await scene.stores.snapshots.insights(older.id) == []
-    assert (await scene.stores.runs.run(older.id)).ai_state is AiState.SUPERSEDED
-    assert (await scene.ends(newer), await scene.ends(older)) == (1, 0)
-    assert await scene.left() == 0
+        await harness.worker()
+    assert await harness.stores.snapshots.insights(newer.id) == newest
+    assert await harness.stores.snapshots.insights(older.id) == []
+    assert (await harness.stores.runs.run(older.id)).ai_state is AiState.SUPERSEDED
+    assert (await harness.ends(newer), await harness.ends(older)) == (1, 0)
+    assert await harness.left() == 0

@@ -66,7 +66,7 @@ def test_where_there_are_no_more_there_is_nobody() -> None:
     assert Neighbourhood(np.empty((0, 4), np.float32)).among(5).indices.shape == (0, 5)
 
 
-def test_points_are_the_different_embeddings_and_the_small_space_keeps_their_angles() -> None:
+def test_reduced_points_keep_the_angles_of_distinct_embeddings() -> None:
     random = np.random.default_rng(0)
     flat = random.normal(size=(40, 3)) @ random.normal(size=(3, 50))  # Three dimensions in fifty.
     vectors = unit(flat)[[*range(40), 5, 5]]

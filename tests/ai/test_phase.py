@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.support.snapshots import asset, committed_run
+from tests.support.waiting import until_true
 from triptych.ai import step_results as answers
 from triptych.ai.ai_store import AssetVectors, Marks, Published
 from triptych.ai.context import StepResult, Vectors
@@ -335,9 +336,7 @@ async def test_progress_is_told_and_losing_it_costs_nothing() -> None:
 
     steps = [returning({}), Step("work", 1, work)]
     task = asyncio.create_task(AiPhase(stores, stores, steps).process("nike", None))  # type: ignore[arg-type]
-    async with asyncio.timeout(PATIENCE_S):
-        while not any(note["share"] == 1.0 for note in stores.notes):
-            await asyncio.sleep(0.01)
+    await until_true(lambda: any(note["share"] == 1.0 for note in stores.notes))
     assert stores.notes[-1] == {"step": "work", "number": 2, "steps": 2, "share": 1.0}
     blocking.go_on.set()
     await task
@@ -362,6 +361,7 @@ print("stopped")
 """
 
 
+@pytest.mark.integration
 def test_a_hanging_step_keeps_no_process_alive() -> None:
     done = subprocess.run(
         [sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=60, check=False

@@ -21,8 +21,6 @@ from triptych.messages import AI_QUEUE, Delivery, Headers
 from triptych.model import AiState, Run
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 30.0
 
 
@@ -178,7 +176,7 @@ async def test_g5_a_commit_while_the_steps_run_supersedes_them(
     assert (await stores.runs.run(newer.id)).ai_state is AiState.QUEUED
 
 
-async def test_g4_a_phase_cut_off_half_way_publishes_nothing_and_is_done_by_the_redelivery(
+async def test_g4_a_phase_cut_off_publishes_nothing_until_its_redelivery(
     stores: Stores,
 ) -> None:
     gate = Gate()

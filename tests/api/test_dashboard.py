@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from tests.support.api_server import HOST, Api, serving
 from triptych.api import dashboard
-
-pytestmark = pytest.mark.integration
 
 SCRIPT = "console.log(1)" * 100
 
@@ -35,7 +32,7 @@ async def api(built: Path, migrated_dsn: str, tmp_path: Path) -> AsyncIterator[A
         yield opened
 
 
-async def fetch(api: Api, path: str, **headers: str) -> tuple[int, aiohttp.typedefs.LooseHeaders]:
+async def fetch(api: Api, path: str, **headers: str) -> tuple[int, Mapping[str, str]]:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     async with api.session.get(f"{api.url}{path}", headers=sent) as response:
         await response.read()

@@ -28,9 +28,8 @@ from triptych.gather.urls import item_key
 from triptych.messages import check_brand
 from triptych.snapshots.asset_ids import asset_id
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 60.0
+AnyCase = schemathesis.Case[Any]
 EXAMPLES = 12
 """Generated requests for each operation, beside the described examples and the edges."""
 
@@ -135,7 +134,7 @@ def test_every_operation_does_as_it_is_described(
 
     @BOUNDED
     @given(case=operation.as_strategy(generation_mode=mode))
-    def check(case: schemathesis.Case) -> None:
+    def check(case: AnyCase) -> None:
         # Where nothing could be made wrong, the request is a right one.
         made = case.meta.generation.mode if case.meta else mode
         if made is GenerationMode.POSITIVE:
@@ -148,7 +147,7 @@ def test_every_operation_does_as_it_is_described(
         check()
 
 
-def printable(case: schemathesis.Case) -> bool:
+def printable(case: AnyCase) -> bool:
     """Tell whether names in a path are printable: others are refused, and no schema says so.
 
     What is wrong with a wrong request may be anything, also nothing by the schema.
@@ -156,7 +155,7 @@ def printable(case: schemathesis.Case) -> bool:
     return all(unquote(str(value)).isprintable() for value in (case.path_parameters or {}).values())
 
 
-def leave_to_schema(case: schemathesis.Case) -> None:
+def leave_to_schema(case: AnyCase) -> None:
     """Take from a request what no schema can say: a sealed cursor, printable text, cron."""
     if isinstance(case.query, dict):
         case.query.pop("cursor", None)
@@ -177,7 +176,7 @@ def leave_to_schema(case: schemathesis.Case) -> None:
             del case.body["source"]
 
 
-def leave_names_to_schema(case: schemathesis.Case) -> None:
+def leave_names_to_schema(case: AnyCase) -> None:
     """Name brands by names that they can have."""
     for name in ("brand", "other"):
         if isinstance(case.path_parameters, dict) and name in case.path_parameters:
@@ -187,7 +186,7 @@ def leave_names_to_schema(case: schemathesis.Case) -> None:
                 case.path_parameters[name] = "nike"
 
 
-def leave_search_to_schema(case: schemathesis.Case) -> None:
+def leave_search_to_schema(case: AnyCase) -> None:
     """Ask for one thing, in a brand whose name can be one."""
     query: dict[str, Any] = dict(case.query or {})
     try:

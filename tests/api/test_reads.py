@@ -15,8 +15,6 @@ from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring.stores import Stores
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
@@ -94,7 +92,7 @@ async def test_assets_are_filtered_by_type_text_and_colour(api: Api) -> None:
     assert len(await walk(api, f"/brands/nike/assets?colour={colour}&within=765", 3)) == 6
 
 
-async def test_a_filter_that_lets_little_through_ends_pages_early_and_loses_nothing(
+async def test_a_narrow_filter_ends_pages_early_and_loses_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triptych.snapshots.postgres.postgres_snapshots.ASSETS_SCAN", 10)
@@ -199,8 +197,8 @@ async def test_content_in_parts_and_when_it_changed(api: Api) -> None:
         if part is not None:
             assert reply.body == part, asked
             assert reply.headers["Content-Length"] == str(len(part))
-    part = await api.get(path, headers={"Range": "bytes=0-8"})
-    assert part.headers["Content-Range"] == "bytes 0-8/450"
+    first = await api.get(path, headers={"Range": "bytes=0-8"})
+    assert first.headers["Content-Range"] == "bytes 0-8/450"
     assert (await api.get(path, headers={"If-None-Match": f'"x", {etag}'})).status == 304
     other = await api.get(path, headers={"Range": "bytes=0-8", "If-Range": '"other"'})
     assert other.status == 200

@@ -21,11 +21,9 @@ from triptych.api import pictures
 from triptych.api.http import auth
 from triptych.gather.urls import item_key
 from triptych.model import Run
-from triptych.snapshots import search_service as room_module
+from triptych.snapshots import search_service
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring.models import open_embedder
-
-pytestmark = pytest.mark.integration
 
 COLOURS = ["red", "green", "blue", "white"]
 
@@ -175,7 +173,7 @@ async def test_g8_g9_uploads_are_capped_and_only_pictures(
     assert (large.status, large.json["detail"]) == (413, "A request has at most 1000 bytes.")
     other = await api.post("/brands/nike/runs", data=b"x" * (auth.BODY_MAX_BYTES + 1))
     assert other.status == 413
-    monkeypatch.setattr(room_module, "IMAGES_MAX", 0)
+    monkeypatch.setattr(search_service, "IMAGES_MAX", 0)
     crowd = await api.post("/search", data=png((1, 2, 3)))
     assert (crowd.status, crowd.json["reason"]) == (503, "search-unavailable")
     assert crowd.headers["Retry-After"]

@@ -15,8 +15,6 @@ import pytest
 from tests.support.api_server import Api, serving
 from tests.support.cli_process import PATIENCE_S, Cli, up
 
-pytestmark = pytest.mark.integration
-
 
 async def fetch(url: str, **options: Any) -> tuple[int, Any]:
     async with (

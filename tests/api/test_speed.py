@@ -29,8 +29,6 @@ from triptych.runtime.asgi_server import address, bind, serve
 from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.postgres.postgres_snapshots import ASSETS_SCAN, DIFFERENCE_SCAN
 
-pytestmark = pytest.mark.integration
-
 ASSETS = 100_000
 BRANDS = 200
 ROUNDS = 8

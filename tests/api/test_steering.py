@@ -15,8 +15,6 @@ from triptych.api.http import idempotency
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE
 from triptych.model import AiState
 
-pytestmark = pytest.mark.integration
-
 SOURCE = {"source": "manifest:https://x.example/list.csv"}
 
 
@@ -59,7 +57,7 @@ async def test_a_run_gets_the_policy_it_is_given_and_the_rest_from_the_settings(
     }
 
 
-async def test_a_key_gets_the_same_answer_and_one_effect_however_often_and_at_once(
+async def test_an_idempotency_key_has_one_effect_and_one_answer(
     api: Api,
 ) -> None:
     key = {"Idempotency-Key": "k1"}

@@ -18,8 +18,6 @@ from tests.support.retention_rules import COLLECT_AT_ONCE
 from triptych.objects import open_store
 from triptych.workers.collector import Collector
 
-pytestmark = pytest.mark.integration
-
 PICTURES = 24
 ROUNDS = 8
 READERS = 4

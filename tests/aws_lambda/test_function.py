@@ -28,8 +28,6 @@ from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, migrate_database
 
-pytestmark = pytest.mark.integration
-
 PREFIX = "lambda-"
 TIMEOUT_S = 60.0
 PATIENCE_S = 90.0
@@ -196,7 +194,7 @@ async def test_g4_the_deadline_cuts_the_slow_and_keeps_what_is_durable(
     assert (run.state, run.done) == (RunState.COMMITTED, 4)
 
 
-async def test_g4_an_invalid_message_is_a_dead_letter_and_the_function_records_it(
+async def test_g4_an_invalid_message_is_recorded_as_a_dead_letter(
     cloud: Cloud,
 ) -> None:
     await cloud.parts.queue.send(URL_QUEUE, [Message({"brand": "nike"})])
@@ -227,7 +225,7 @@ async def test_an_event_of_another_kind_is_said(cloud: Cloud, event: dict[str, A
     assert "not an event of SQS" in answer.body["errorMessage"]
 
 
-async def test_g4_a_database_that_is_away_loses_nothing_and_a_later_invocation_opens_it(
+async def test_g4_an_unavailable_database_loses_no_message(
     cloud: Cloud, site: Site, tmp_path: Path
 ) -> None:
     messages = await urls(cloud, site, tmp_path, 1)
@@ -251,7 +249,7 @@ def handler(event, context):
 
 
 @pytest.mark.aws
-async def test_an_event_source_mapping_delivers_and_takes_one_bad_record_in_ten_back(
+async def test_an_event_source_mapping_returns_only_the_failed_record(
     cloud: Cloud, site: Site, tmp_path: Path
 ) -> None:
     function = await cloud.function("acquire")

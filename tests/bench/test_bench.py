@@ -59,6 +59,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     return Book("full")
 
 
+@pytest.mark.integration
 def test_a_row_takes_the_place_of_what_it_was(book: Book, tmp_path: Path) -> None:
     book.write(2, [entry(2, [10.0], Aim("≥ 1", least=1))], MACHINE)
     book.write(1, [entry(1, [10.0], Aim("≥ 1", least=1))], MACHINE)
@@ -69,6 +70,7 @@ def test_a_row_takes_the_place_of_what_it_was(book: Book, tmp_path: Path) -> Non
     assert all(wanted <= each.keys() for each in written)
 
 
+@pytest.mark.integration
 def test_an_interrupted_bench_goes_on_and_a_finished_one_begins_anew(book: Book) -> None:
     book.write(1, [entry(1, [10.0], Aim("≥ 1", least=1))], MACHINE)
     assert Book("full").done() == {1}
@@ -78,6 +80,7 @@ def test_an_interrupted_bench_goes_on_and_a_finished_one_begins_anew(book: Book)
     assert len(Book("full").entries()) == 1
 
 
+@pytest.mark.integration
 def test_results_of_another_commit_are_not_gone_on_from(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +124,8 @@ def test_a_page_of_few_figures_has_no_empty_charts(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_ended_children_took_is_counted_and_what_a_program_tells_is_heard(
+@pytest.mark.integration
+def test_cpu_of_ended_children_is_counted_and_reports_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lanes, "WORK", tmp_path)

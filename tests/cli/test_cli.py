@@ -13,8 +13,6 @@ from triptych.database.session import Database
 from triptych.embedded.server import read_dsn
 from triptych.errors import DatabaseUnavailable
 
-pytestmark = pytest.mark.integration
-
 
 async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_path: Path) -> None:
     async with serve_pictures() as base:

@@ -23,8 +23,6 @@ from triptych.errors import (
 )
 from triptych.model import AiState, RunState
 
-pytestmark = pytest.mark.integration
-
 PICTURES = 30
 
 
@@ -68,8 +66,8 @@ async def test_commands_answer_alike_here_and_from_afar(cli: Cli, tmp_path: Path
         cursor = first.out.rsplit("--after ", 1)[1].strip()
         rest = await away("assets", "nike", "--after", cursor, "--json")
         assert len(rest.json()) == PICTURES - 20
-        args = ("search", "red", "--brand", "nike", "--limit", "5", "--json")
-        here, there = await both(cli, url, *args)
+        search = ("search", "red", "--brand", "nike", "--limit", "5", "--json")
+        here, there = await both(cli, url, *search)
         assert there.json() == here.json()
         asset = here.json()["items"][0]["id"]
         here, there = await both(cli, url, "redrive", "nike", "--reason", "too_large")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from tests.support import tiny_clip
 from tests.support.cli_process import Cli
 from tests.support.picture_server import serve_pictures, write_manifest
-
-pytestmark = pytest.mark.integration
 
 
 async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:

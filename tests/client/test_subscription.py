@@ -54,7 +54,7 @@ async def test_g7_a_client_that_is_told_to_come_back_does(migrated_dsn: str) -> 
         assert seen(heard) == list(range(1, last.seq + 1))
 
 
-async def test_a_server_that_accepts_and_closes_is_asked_again_after_pauses_that_grow() -> None:
+async def test_a_server_that_closes_at_once_is_retried_with_backoff() -> None:
     asked: list[float] = []
 
     async def close_at_once(socket: ServerConnection) -> None:

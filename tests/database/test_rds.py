@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -26,8 +26,6 @@ from triptych.errors import DatabaseUnavailable, SettingsError
 from triptych.settings.settings import Settings
 from triptych.wiring.services import connect
 from triptych.wiring.stores import postgres_stores
-
-pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -147,9 +145,11 @@ class Watched(Database):
 
     asked = 0
 
-    def connection(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         self.asked += 1
-        return super().connection()
+        async with super().connection() as connection:
+            yield connection
 
 
 @pytest.fixture

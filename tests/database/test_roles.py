@@ -13,8 +13,6 @@ from triptych.database.roles import IAM, prepare_role, role_of
 from triptych.database.session import Database
 from triptych.errors import SettingsError
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 async def admin(fresh_dsn: str) -> AsyncIterator[asyncpg.Connection]:

@@ -15,8 +15,6 @@ from tests.support.api_server import serving
 from tests.support.contracts.search_contract import commit_vectors, drawn
 from triptych.wiring.models import open_embedder
 
-pytestmark = pytest.mark.integration
-
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "api.md"
 PATIENCE_S = 60.0
 

@@ -84,7 +84,7 @@ def test_a_second_object_of_the_same_process_is_refused_too(tmp_path: Path) -> N
         DataFolder(tmp_path).acquire()
 
 
-def test_the_lock_goes_with_a_killed_owner_although_its_children_live(tmp_path: Path) -> None:
+def test_a_killed_owner_releases_the_lock_while_its_children_live(tmp_path: Path) -> None:
     with holder(tmp_path) as owner:
         owner.kill()
         owner.wait()

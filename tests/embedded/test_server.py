@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.embedded import QUICK, ask
+from tests.support.waiting import until, until_true
 from triptych.embedded.data_folder import DataFolder
 from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.postmaster import LOG_MAX_BYTES
@@ -66,12 +67,6 @@ def owner(data: Path) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def ask_again(dsn: str, query: str) -> Any:
@@ -134,9 +129,7 @@ async def test_g4_a_killed_postmaster_is_restarted_with_its_data(data: Path, ses
             await ask(server.dsn, "CREATE TABLE kept AS SELECT 42 AS answer")
             busy = asyncio.create_task(ask(server.dsn, session))
             running = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE query = $q${session}$q$"
-            async with asyncio.timeout(DEADLINE_S):
-                while not await ask(server.dsn, running):
-                    await asyncio.sleep(0.01)
+            await until(lambda: ask(server.dsn, running))
             killed = server.pid
             assert killed is not None
 
@@ -176,9 +169,8 @@ async def test_g4_owner_and_postmaster_killed_together(data: Path) -> None:
         dsn = read_dsn(data)
         await ask(dsn, "CREATE TABLE kept AS SELECT 42 AS answer")
         computing = asyncio.create_task(ask(dsn, COMPUTE))
-        async with asyncio.timeout(DEADLINE_S):
-            while not await ask(dsn, "SELECT max(query) FROM pg_stat_activity WHERE query ~ '^DO'"):
-                await asyncio.sleep(0.01)
+        running = "SELECT max(query) FROM pg_stat_activity WHERE query ~ '^DO'"
+        await until(lambda: ask(dsn, running))
         process.kill()
         os.kill(postmaster, signal.SIGKILL)
         process.wait()
@@ -191,7 +183,7 @@ async def test_g4_owner_and_postmaster_killed_together(data: Path) -> None:
 
 async def test_an_owner_killed_inside_initdb_does_not_poison_the_folder(data: Path) -> None:
     with owner(data) as process:
-        await until(lambda: any(data.glob("postgres.new-*/PG_VERSION")))
+        await until_true(lambda: any(data.glob("postgres.new-*/PG_VERSION")))
         process.kill()
         process.wait()
     assert not (data / "postgres").exists()
@@ -207,8 +199,8 @@ async def test_a_recorded_pid_that_is_somebody_elses_now_is_left_alone(data: Pat
         await ask(server.dsn, "SELECT 1")
     cluster = data / "postgres"
     account = cluster.stat()
-    user = {"user": account.st_uid, "group": account.st_gid} if os.geteuid() == 0 else {}
-    with subprocess.Popen(["sleep", "600"], cwd="/", **user) as stranger:
+    user, group = (account.st_uid, account.st_gid) if os.geteuid() == 0 else (None, None)
+    with subprocess.Popen(["sleep", "600"], cwd="/", user=user, group=group) as stranger:
         try:
             pidfile = cluster / "postmaster.pid"
             pidfile.write_text(f"{stranger.pid}\n{cluster}\n1700000000\n5432\n/tmp\n\n1 1\nready\n")
@@ -228,7 +220,7 @@ async def test_a_recorded_pid_that_is_somebody_elses_now_is_left_alone(data: Pat
 async def test_a_cancelled_start_leaves_no_process(data: Path) -> None:
     server = EmbeddedPostgres(data, extra=QUICK)
     starting = asyncio.create_task(server.start())
-    await until(server.running)
+    await until_true(server.running)
     pid = server.pid
     assert pid is not None
 

@@ -41,8 +41,8 @@ class Host:
                 host.asked.append(self.path)
                 name = self.path.partition("?")[0].rpartition("/")[2]
                 path = host.folder / name
-                found = (200, {}, path.read_bytes()) if path.is_file() else (404, {}, b"")
-                status, headers, body = host.answers.get(name, found)
+                found = (200, path.read_bytes()) if path.is_file() else (404, b"")
+                status, headers, body = host.answers.get(name, (found[0], {}, found[1]))
                 self.send_response(status)
                 for key, value in {"Content-Length": str(len(body)), **headers}.items():
                     self.send_header(key, value)

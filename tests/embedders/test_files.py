@@ -25,10 +25,10 @@ from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 
-pytestmark = pytest.mark.integration
-
 PROCESSES = 3
 PATIENCE_S = 120.0
+HEAD: tuple[object, ...] = (MAGIC, PROTOCOL, {})
+"""What a file of weights begins with."""
 CONVERT = """
 import sys
 from pathlib import Path
@@ -41,6 +41,7 @@ def _convert(folder: str) -> None:
     bundled_model(Path(folder))
 
 
+@pytest.mark.integration
 def test_several_processes_at_once_leave_one_valid_file(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_convert, args=(str(tmp_path),)) for _ in range(PROCESSES)]
@@ -53,6 +54,7 @@ def test_several_processes_at_once_leave_one_valid_file(tmp_path: Path) -> None:
     assert OnnxEmbedder(tmp_path / FILE, threads=1).dimension == 1280
 
 
+@pytest.mark.integration
 def test_conversion_does_not_depend_on_hash_seeds(tmp_path: Path) -> None:
     """Dictionaries and sets may come in another order in another process; the bytes may not."""
     digests = set()
@@ -96,7 +98,7 @@ def test_weights_that_are_missing_or_others_are_one_clear_line(
 
 def graph(path: Path, inputs: list[str], kind: int = TensorProto.FLOAT) -> Path:
     """Write a graph that adds its inputs up and flattens the sum."""
-    shape = ["n", 3, 4, 4]
+    shape: list[str | int] = ["n", 3, 4, 4]
     model = helper.make_model(
         helper.make_graph(
             [
@@ -181,7 +183,7 @@ def state_dict(monkeypatch: pytest.MonkeyPatch) -> bytes:
         setattr(module, thing.__name__, thing)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     buffer = io.BytesIO()
-    for part in (MAGIC, PROTOCOL, {}):
+    for part in HEAD:
         pickle.dump(part, buffer, protocol=2)
     Pickler(buffer, protocol=2).dump(OrderedDict(weight=Tensor()))
     pickle.dump(["0"], buffer, protocol=2)
@@ -217,7 +219,7 @@ def test_g9_a_pickle_that_asks_for_more_than_tensors_is_refused(
     path = tmp_path / "m.pth"
     marker = tmp_path / "ran"
     asks = f"c{module}\n{name}\n(Vtouch {marker}\ntR.".encode()
-    path.write_bytes(b"".join(pickle.dumps(part, 2) for part in (MAGIC, PROTOCOL, {})) + asks)
+    path.write_bytes(b"".join(pickle.dumps(part, 2) for part in HEAD) + asks)
     with pytest.raises(ModelError, match=f"asks for {module}.{name}"):
         load_tensors(path)
     assert not marker.exists()

@@ -18,8 +18,6 @@ from triptych.embedders.onnx_embedder import IMAGENET_MEAN, IMAGENET_STD, OnnxEm
 from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> OnnxEmbedder:
@@ -66,7 +64,7 @@ def test_conversion_is_deterministic_and_safe_at_once(tmp_path: Path) -> None:
 def by_hand(values: np.ndarray) -> np.ndarray:
     weight = np.random.default_rng(3).normal(size=(SIDE * SIDE * 3, 5)).astype(np.float32)
     out = values.reshape(len(values), -1).astype(np.float32) @ weight
-    return out / np.linalg.norm(out, axis=1, keepdims=True)
+    return np.asarray(out / np.linalg.norm(out, axis=1, keepdims=True))
 
 
 IMAGES = np.random.default_rng(4).integers(0, 255, (3, SIDE, SIDE, 3), np.uint8)
@@ -128,7 +126,9 @@ def test_what_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [["n", 10], ["n", 4, SIDE, SIDE], ["n", 3, SIDE, 2 * SIDE]])
-def test_what_takes_no_square_rgb_is_no_image_encoder(tmp_path: Path, shape: list[object]) -> None:
+def test_what_takes_no_square_rgb_is_no_image_encoder(
+    tmp_path: Path, shape: list[str | int]
+) -> None:
     path = write_image_encoder(tmp_path / "m.onnx", shape, TensorProto.FLOAT)
     with pytest.raises(ModelError):
         OnnxEmbedder(path, threads=1)
@@ -147,7 +147,8 @@ def test_g9_a_weights_file_cannot_bring_code(
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "evil.pth"
     with path.open("wb") as file:
-        for part in (MAGIC, PROTOCOL, {}, Exploit()):
+        parts: list[object] = [MAGIC, PROTOCOL, {}, Exploit()]
+        for part in parts:
             pickle.dump(part, file, protocol=2)
     with pytest.raises(ModelError, match="system, which no state dict needs"):
         load_tensors(path)

@@ -10,7 +10,7 @@ def test_the_page_is_as_the_figures_render_it() -> None:
     assert PAGE.read_text(encoding="utf-8") == render(kept()), "run `python -m evals --page`"
 
 
-def test_every_room_has_figures_and_every_figure_a_room_and_a_baseline() -> None:
+def test_every_evaluation_has_figures_with_a_baseline() -> None:
     assert kept().keys() == rooms().keys()
     for findings in kept().values():
         assert findings.figures

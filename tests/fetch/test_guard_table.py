@@ -193,7 +193,7 @@ async def test_g9_a_name_that_changes_its_answer(
     """What was checked is what is connected to; nothing is asked again in between."""
     monkeypatch.setattr("triptych.fetch.transport.DNS_CACHE_S", 0)
     names = Flipping(SERVED, bad)
-    outcomes = []
+    outcomes: list[Reason | None] = []
     for _ in range(6):
         async with opened_fetcher(allow=ALLOW, resolver=names) as fetcher:
             try:

@@ -102,9 +102,7 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
         ("catalog:http://[::1", "Invalid IPv6 URL"),
     ],
 )
-def test_what_is_no_source_is_refused_with_the_field_the_schemes_and_the_remedy(
-    spec: str, says: str
-) -> None:
+def test_an_unknown_source_is_refused_with_field_schemes_and_remedy(spec: str, says: str) -> None:
     sources = SourceRegistry.discover()
     with pytest.raises(BadInput) as refused:
         sources.check(spec, local=True)

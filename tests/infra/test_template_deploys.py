@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -10,9 +9,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from aws_local.emulator import REGION, ROOT, Emulator
+from aws_local.emulator import REGION, Emulator
+from aws_local.guard import ROOT
 from aws_local.template import STRIPPED, strip
 
+from tests.support.waiting import until
 from triptych.messages import QUEUES, URL_QUEUE, Message, dead_letter_queue
 from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.queues.sqs.sqs_queue import SqsQueue
@@ -73,13 +74,12 @@ async def deploy(aws: Emulator, template: dict[str, Any]) -> dict[str, Any]:
         TemplateURL=f"{aws.endpoint}/templates/t.json",
         Capabilities=["CAPABILITY_IAM"],
     )
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            answer = await call("cloudformation", "describe_stacks", StackName="triptych")
-            stack: dict[str, Any] = answer["Stacks"][0]
-            if not stack["StackStatus"].endswith("IN_PROGRESS"):
-                return stack
-            await asyncio.sleep(0.2)
+    answer = await until(
+        lambda: call("cloudformation", "describe_stacks", StackName="triptych"),
+        lambda answer: not answer["Stacks"][0]["StackStatus"].endswith("IN_PROGRESS"),
+        patience_s=PATIENCE_S,
+    )
+    return dict(answer["Stacks"][0])
 
 
 async def test_the_template_deploys_and_its_queues_and_routes_are_there(

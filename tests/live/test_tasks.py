@@ -14,8 +14,6 @@ from triptych.client.subscription import task_remote
 from triptych.errors import LiveUnavailable
 from triptych.tasks.task_store import TaskState
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 60.0
 
 

@@ -33,7 +33,7 @@ def test_what_is_transparent_has_none() -> None:
     assert [(colour.rgb, colour.share) for colour in dominant(logo)] == [(0x0A141E, 1.0)]
 
 
-def test_there_are_never_more_than_a_few_and_their_shares_are_at_most_the_whole() -> None:
+def test_colours_are_few_and_their_shares_add_up_to_at_most_one() -> None:
     noise = np.random.default_rng(5).integers(0, 256, (200, 300, 3), np.uint8)
     found = dominant(Image.fromarray(noise))
     assert 0 < len(found) <= COLOURS_MAX
@@ -62,5 +62,7 @@ def test_a_single_visible_pixel_decides() -> None:
 def test_oklab_gives_the_published_figures() -> None:
     # Ottosson, "A perceptual color space for image processing", 2020; white and sRGB's primaries.
     found = oklab(np.array([[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]))
-    expected = [[1, 0, 0], [0.628, 0.225, 0.126], [0.866, -0.234, 0.179], [0.452, -0.032, -0.312]]
+    expected = np.array(
+        [[1, 0, 0], [0.628, 0.225, 0.126], [0.866, -0.234, 0.179], [0.452, -0.032, -0.312]]
+    )
     np.testing.assert_allclose(found, expected, atol=1e-3)

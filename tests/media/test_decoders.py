@@ -143,9 +143,7 @@ def test_g8_a_picture_that_needs_too_much_memory_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("mode", "side"), [("I;16", 6000), ("RGBA", 7500)])
-def test_g8_deep_and_transparent_pictures_need_little_more_memory_than_others(
-    mode: str, side: int
-) -> None:
+def test_g8_deep_and_transparent_pictures_need_little_more_memory(mode: str, side: int) -> None:
     decoders = Decoders(1, memory_max_bytes=1024**3)
     try:
         assert open_(decoders, large(side, mode)).width == side

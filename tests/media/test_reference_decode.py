@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,6 @@ from tests.support.photo import HEIC, HEIC_SIZE, encode, photo
 from triptych.embedders.bundled import bundled_model
 from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.media.decode import decode
-
-pytestmark = pytest.mark.integration
 
 MEAN_MAX = 0.5
 """Levels of 255 by which samples may differ, on the mean: resampling in two steps."""
@@ -83,11 +82,11 @@ def heic() -> Image.Image:
     return Image.fromarray(np.asarray(file[0]))
 
 
-def written(kind: str, width: int = WIDTH, height: int = HEIGHT, **options: object) -> Case:
+def written(kind: str, width: int = WIDTH, height: int = HEIGHT, **options: Any) -> Case:
     return encode(photo(width, height), kind, **options), None
 
 
-def lossless(kind: str, **options: object) -> Case:
+def lossless(kind: str, **options: Any) -> Case:
     return written(kind, **options)[0], photo(WIDTH, HEIGHT)
 
 

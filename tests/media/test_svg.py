@@ -137,7 +137,7 @@ def test_g9_a_drawing_within_it_reaches_no_file_either(tmp_path: Path, packed: b
     assert (decoded.pixels == RED).all(axis=2).any() == packed
 
 
-def test_g9_an_entity_that_spells_a_path_is_looked_at_as_the_path_it_is(tmp_path: Path) -> None:
+def test_g9_an_entity_is_expanded_before_its_path_is_checked(tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     Image.new("RGB", (8, 8), RED).save(secret)
     text = (

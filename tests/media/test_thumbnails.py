@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from triptych.errors import BadInput, NotFound, NoThumbnail, ThumbnailFailed, ThumbnailsBusy
-from triptych.media import thumbnails as room
+from triptych.media import thumbnails as thumbnails_module
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import WIDTHS, Thumbnails, thumbnail_key, thumbnail_keys
-from triptych.objects import ObjectStore, open_store
+from triptych.objects import ObjectStore, object_key, open_store
 from triptych.settings.settings import Settings
 from triptych.wiring.object_store import open_thumbnails
 
@@ -176,7 +176,7 @@ async def test_the_keys_of_an_object_find_all_its_thumbnails(
     for width in WIDTHS:
         await thumbnails.get(sha256, width)
     keys = thumbnail_keys(sha256)
-    assert keys == room.thumbnails_of(room.object_key(sha256))
+    assert keys == thumbnails_module.thumbnails_of(object_key(sha256))
     assert [await store.exists(key) for key in keys] == [True] * len(WIDTHS)
     await store.delete([*keys, *keys])
     assert [await store.exists(key) for key in keys] == [False] * len(WIDTHS)
@@ -243,7 +243,7 @@ async def test_g6_an_object_deleted_meanwhile_leaves_no_thumbnail(
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
     asking = asyncio.create_task(thumbnails.get(sha256, 160))
     await gate.wait()
-    await store.delete([room.object_key(sha256)])
+    await store.delete([object_key(sha256)])
     await store.delete(thumbnail_keys(sha256))
     gate.open.set()
     with pytest.raises(NoThumbnail):
@@ -275,7 +275,7 @@ async def test_g8_no_more_wait_than_allowed(
     thumbnails: Thumbnails,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(room, "WAITING_MAX", 2)
+    monkeypatch.setattr(thumbnails_module, "WAITING_MAX", 2)
     gate = Gate(decoders, monkeypatch)
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
     held = [asyncio.create_task(thumbnails.get(sha256, width)) for width in (160, 320)]

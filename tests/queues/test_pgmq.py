@@ -12,8 +12,6 @@ from triptych.errors import QueueUnavailable
 from triptych.messages import URL_QUEUE
 from triptych.queues.pgmq import PgmqQueue
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 async def database(migrated_dsn: str) -> AsyncIterator[Database]:

@@ -20,8 +20,6 @@ from triptych.queues.pgmq import PgmqQueue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 WORKERS = 8
 
 

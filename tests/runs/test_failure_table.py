@@ -24,8 +24,6 @@ from triptych.model import AiState, Insight, Reason, Run, RunState
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.workers.dead_letter_consumer import DeadLetterConsumer
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 async def harness(migrated_dsn: str) -> AsyncIterator[RegistryHarness]:
@@ -183,13 +181,14 @@ async def test_g2_killed_inside_commit_or_its_answer_lost(
     run = await gathered(harness)
     deliveries = await harness.take(URL_QUEUE)
 
+    armed = False
+
     def dies(name: str) -> None:
         nonlocal armed
         armed = armed or name == "recount"
         if name == statement and (armed or statement == "lock_run"):
             raise Crash(statement)
 
-    armed = False
     hook, harness.database._hook = harness.database._hook, dies
     with pytest.raises(Crash):
         await harness.settle(deliveries)

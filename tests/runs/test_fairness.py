@@ -7,15 +7,11 @@ import random
 from pathlib import Path
 from uuid import UUID
 
-import pytest
-
 from tests.support.picture_server import serve_pictures, write_manifest
 from tests.support.registry_harness import RegistryHarness
 from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.live.watch import watch
 from triptych.model import Run, RunState
-
-pytestmark = pytest.mark.integration
 
 PATIENCE_S = 300.0
 LARGE = 20_000

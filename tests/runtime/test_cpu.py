@@ -80,6 +80,7 @@ json.dump({pool["internal_api"]: pool["num_threads"] for pool in threadpool_info
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("entry", "told", "threads"),
     [(COMMAND, {}, 1), (FUNCTION, {}, 1), (COMMAND, dict.fromkeys(POOLS, "3"), 3)],

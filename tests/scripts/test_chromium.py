@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.integration
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chromium.sh"
 TOOLS = ("bash", "dirname", "find", "id", "mkdir", "sort", "tail")
 TIMEOUT_S = 30.0

@@ -18,8 +18,6 @@ from triptych.objects import ObjectStore, open_store
 from triptych.wiring.local import Local
 from triptych.workers.collector import Collector
 
-pytestmark = pytest.mark.integration
-
 PICTURES = 20
 RERUNS = 6
 

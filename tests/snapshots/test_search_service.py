@@ -1,4 +1,4 @@
-"""The search room on a real database, with real (small) towers: texts, assets, pictures."""
+"""The search service on a real database, with real (small) towers: texts, assets, pictures."""
 
 from __future__ import annotations
 
@@ -28,14 +28,12 @@ from triptych.errors import (
 from triptych.gather.urls import item_key
 from triptych.model import Run
 from triptych.settings.settings import Settings
-from triptych.snapshots import search_service as room_module
+from triptych.snapshots import search_service
 from triptych.snapshots.search_service import Matches, SearchService, Where
 from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring.models import open_embedder
 from triptych.wiring.stores import Stores, postgres_stores
 from triptych.wiring.web_server import open_search
-
-pytestmark = pytest.mark.integration
 
 COLOURS = ["red", "green", "blue", "white"]
 
@@ -53,7 +51,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def room(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
+async def service(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
     async with open_search(settings, stores) as opened:
         yield opened
 
@@ -79,113 +77,113 @@ def names(matches: Matches) -> list[str]:
 
 
 async def test_texts_find_what_shows_them_in_one_brand_and_in_all(
-    room: SearchService, stores: Stores, settings: Settings
+    service: SearchService, stores: Stores, settings: Settings
 ) -> None:
     await colours(stores, settings, "nike")
     await colours(stores, settings, "puma")
     for text in ("red", "green", "blue"):
-        found = await room.by_text(text, Where("nike"))
+        found = await service.by_text(text, Where("nike"))
         assert names(found)[0] == text
         assert found.exact
         scores = [match.score for match in found.rows if match.score is not None]
         assert scores == sorted(scores, reverse=True)
         assert len(scores) == 4
         assert scores[0] > 0.9 > scores[-1]
-    early = await room.by_text("red", Where())
+    early = await service.by_text("red", Where())
     assert (len(early.rows), early.unindexed) == (0, 2)
     await index_all(stores)
-    everywhere = await room.by_text("red", Where(limit=2))
+    everywhere = await service.by_text("red", Where(limit=2))
     assert {match.asset.brand for match in everywhere.rows} == {"nike", "puma"}
     assert names(everywhere) == ["red", "red"]
     assert everywhere.unindexed == 0
 
 
 async def test_pictures_find_what_looks_like_them(
-    room: SearchService, stores: Stores, settings: Settings
+    service: SearchService, stores: Stores, settings: Settings
 ) -> None:
     await colours(stores, settings, "nike")
     for kind in ("PNG", "JPEG", "WEBP"):
-        found = await room.by_image(encoded((0, 0, 1), kind), Where("nike", limit=1))
+        found = await service.by_image(encoded((0, 0, 1), kind), Where("nike", limit=1))
         assert names(found) == ["blue"]
         assert found.rows[0].similarity > 0.99
         assert found.rows[0].score is None
 
 
 async def test_assets_find_what_looks_like_them_but_not_themselves(
-    room: SearchService, stores: Stores, settings: Settings
+    service: SearchService, stores: Stores, settings: Settings
 ) -> None:
     run = await colours(stores, settings, "nike")
     await colours(stores, settings, "puma")
     await index_all(stores)
     key = item_key("https://x/0")
-    assert "red" not in names(await room.by_asset("nike", key, Where("nike")))
-    other = await room.by_asset("nike", key, Where("puma", limit=1), run_id=run.id)
+    assert "red" not in names(await service.by_asset("nike", key, Where("nike")))
+    other = await service.by_asset("nike", key, Where("puma", limit=1), run_id=run.id)
     assert (other.rows[0].asset.brand, names(other)) == ("puma", ["red"])
-    everywhere = await room.by_asset("nike", key, Where(limit=1))
+    everywhere = await service.by_asset("nike", key, Where(limit=1))
     assert everywhere.rows[0].asset.brand == "puma"
     with pytest.raises(AssetNotFound):
-        await room.by_asset("nike", b"k" * 16, Where())
+        await service.by_asset("nike", b"k" * 16, Where())
 
 
 async def test_filters_are_searched_with(
-    room: SearchService, stores: Stores, settings: Settings
+    service: SearchService, stores: Stores, settings: Settings
 ) -> None:
     run = await colours(stores, settings, "nike")
     await mark(stores, run, ["https://x/1", "https://x/2"], tags=[["shoe"], ["shoe", "hat"]])
-    found = await room.by_text("red", Where("nike", matching=AssetFilter(tag="shoe")))
+    found = await service.by_text("red", Where("nike", matching=AssetFilter(tag="shoe")))
     assert sorted(names(found)) == ["blue", "green"]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "x" * 501])
 async def test_texts_that_say_nothing_or_too_much_are_refused(
-    room: SearchService, text: str
+    service: SearchService, text: str
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        await room.by_text(text, Where())
+        await service.by_text(text, Where())
     assert caught.value.field == "text"
 
 
 @pytest.mark.parametrize("limit", [0, -1, 501])
 async def test_limits_are_kept(
-    room: SearchService, stores: Stores, settings: Settings, limit: int
+    service: SearchService, stores: Stores, settings: Settings, limit: int
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        await room.by_text("red", Where(limit=limit))
+        await service.by_text("red", Where(limit=limit))
     assert caught.value.field == "limit"
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"no picture", encoded((1, 0, 0))[:60], b"<svg", b"\x00" * 1000]
 )
-async def test_g9_what_is_no_picture_is_refused(room: SearchService, body: bytes) -> None:
+async def test_g9_what_is_no_picture_is_refused(service: SearchService, body: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be decoded") as caught:
-        await room.by_image(body, Where())
+        await service.by_image(body, Where())
     assert caught.value.field == "image"
 
 
 async def test_g8_too_large_a_picture_is_refused(
-    room: SearchService, monkeypatch: pytest.MonkeyPatch
+    service: SearchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room_module, "IMAGE_MAX_BYTES", 10)
+    monkeypatch.setattr(search_service, "IMAGE_MAX_BYTES", 10)
     with pytest.raises(BodyTooLarge, match="at most 10 bytes"):
-        await room.by_image(encoded((1, 0, 0)), Where())
+        await service.by_image(encoded((1, 0, 0)), Where())
 
 
 async def test_what_cannot_be_compared_says_why(
-    room: SearchService, stores: Stores, settings: Settings
+    service: SearchService, stores: Stores, settings: Settings
 ) -> None:
     with pytest.raises(BrandNotFound):
-        await room.by_text("red", Where("nike"))
+        await service.by_text("red", Where("nike"))
     await commit_vectors(stores, "nike", drawn(3, 1), model="older")
     with pytest.raises(NotSearchable, match="'nike' is embedded by older, and this was by vision_"):
-        await room.by_text("red", Where("nike"))
+        await service.by_text("red", Where("nike"))
     await index_all(stores)
     with pytest.raises(NotSearchable, match="Everything is embedded by older"):
-        await room.by_image(encoded((1, 0, 0)), Where())
+        await service.by_image(encoded((1, 0, 0)), Where())
     await commit_vectors(stores, "bare", [None])
     with pytest.raises(NotSearchable, match="has no embedding"):
-        await room.by_asset("bare", item_key("https://x/0"), Where())
-    assert not (await room.by_text("red", Where("bare"))).rows
+        await service.by_asset("bare", item_key("https://x/0"), Where())
+    assert not (await service.by_text("red", Where("bare"))).rows
     await stores.runs.open_run(
         "new",
         run_id=uuid4(),
@@ -195,7 +193,7 @@ async def test_what_cannot_be_compared_says_why(
         enqueue_gather_message=False,
     )
     with pytest.raises(NotSearchable, match="no snapshot yet"):
-        await room.by_text("red", Where("new"))
+        await service.by_text("red", Where("new"))
 
 
 async def test_without_a_model_only_assets_are_searched_by(
@@ -203,12 +201,12 @@ async def test_without_a_model_only_assets_are_searched_by(
 ) -> None:
     await commit_vectors(stores, "nike", drawn(3, 1))
     without = Settings.load(data=tmp_path, embedder="none")
-    async with open_search(without, stores) as room:
+    async with open_search(without, stores) as service:
         with pytest.raises(NotSearchable, match="no text encoder"):
-            await room.by_text("red", Where())
+            await service.by_text("red", Where())
         with pytest.raises(NotSearchable, match="no embedder"):
-            await room.by_image(encoded((1, 0, 0)), Where())
-        found = await room.by_asset("nike", item_key("https://x/1"), Where("nike"))
+            await service.by_image(encoded((1, 0, 0)), Where())
+        found = await service.by_asset("nike", item_key("https://x/1"), Where("nike"))
     assert len(found.rows) == 2
 
 
@@ -235,31 +233,31 @@ class Mad:
     ],
 )
 async def test_vectors_that_point_nowhere_are_refused(
-    room: SearchService, monkeypatch: pytest.MonkeyPatch, vector: np.ndarray, problem: str
+    service: SearchService, monkeypatch: pytest.MonkeyPatch, vector: np.ndarray, problem: str
 ) -> None:
     monkeypatch.setattr(
-        room,
+        service,
         "_models",
-        room_module.Models(lambda: None, lambda: Mad(vector)),  # type: ignore[arg-type,return-value]
+        search_service.Models(lambda: None, lambda: Mad(vector)),  # type: ignore[arg-type,return-value]
     )
     with pytest.raises(BadInput, match=problem) as caught:
-        await room.by_text("red", Where())
+        await service.by_text("red", Where())
     assert caught.value.field == "vector"
 
 
 async def test_g8_a_search_ends_at_its_deadline_and_a_crowd_is_refused(
-    room: SearchService, monkeypatch: pytest.MonkeyPatch
+    service: SearchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loading = threading.Event()
 
     def load() -> None:
         loading.wait(30)
 
-    monkeypatch.setattr(room, "_models", room_module.Models(lambda: None, load))
-    monkeypatch.setattr(room, "_deadline_s", 0.05)
-    monkeypatch.setattr(room_module, "WAITING_MAX", 3)
+    monkeypatch.setattr(service, "_models", search_service.Models(lambda: None, load))
+    monkeypatch.setattr(service, "_deadline_s", 0.05)
+    monkeypatch.setattr(search_service, "WAITING_MAX", 3)
     answers = await asyncio.gather(
-        *(room.by_text("red", Where()) for _ in range(5)), return_exceptions=True
+        *(service.by_text("red", Where()) for _ in range(5)), return_exceptions=True
     )
     loading.set()
     told = sorted(str(answer) for answer in answers)

@@ -66,7 +66,7 @@ class Fuse:
 
 def staged(url: str) -> Staged:
     digest = hashlib.sha256(url.encode()).digest()
-    embedding = np.ones(4, np.float32) / 2
+    embedding = np.full(4, 0.5, np.float32)
     return Staged(digest, f"sha256/{digest.hex()}", "image/png", 1, 1, 1, 0, embedding, "m")
 
 
@@ -312,6 +312,7 @@ class BarrierMachine(RuleBasedStateMachine):
         )
         current = rows[0]["current_run"] if rows else None
         if current != self.snapshot:
+            assert current is not None
             assert self.run(self.stores.runs.run(current)).state is RunState.COMMITTED
         self.snapshot = current
 

@@ -80,8 +80,8 @@ def _long() -> Iterator[tuple[str, bytes]]:
     for kind, length in {**longest, "WEBP": 16_383, "AVIF": 16_384}.items():
         for size in ((1, length), (length, 1)):
             yield f"{kind}-{size[0]}x{size[1]}", encode(Image.new("RGB", size, "red"), kind)
-    size = 'width="1" height="1000000"'
-    yield "SVG", f'<svg {bombs.SVG_NS} {size}><rect width="1" height="9"/></svg>'.encode()
+    tall = 'width="1" height="1000000"'
+    yield "SVG", f'<svg {bombs.SVG_NS} {tall}><rect width="1" height="9"/></svg>'.encode()
 
 
 def _odd_metadata() -> Iterator[tuple[str, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 SIDE = 8
 
 
-def write_image_encoder(path: Path, shape: list[object], dtype: int, *, outputs: int = 1) -> Path:
+def write_image_encoder(
+    path: Path, shape: Sequence[str | int], dtype: int, *, outputs: int = 1
+) -> Path:
     """Write a graph that flattens its image and multiplies it with a fixed matrix."""
     rng = np.random.default_rng(3)
     weight = rng.normal(size=(SIDE * SIDE * 3, 5)).astype(np.float32)

@@ -21,7 +21,8 @@ Vectors = npt.NDArray[np.floating[Any]]
 
 def unit(vectors: Vectors) -> npt.NDArray[np.float16]:
     """Bring rows to length 1, in half precision."""
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float16)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / lengths, np.float16)
 
 
 def digests(names: Sequence[object], size: int) -> npt.NDArray[np.uint8]:

@@ -24,10 +24,8 @@ from triptych.telemetry.metrics import REGISTRY
 from triptych.webhooks import postgres_webhooks
 from triptych.webhooks.webhook_store import Delivered, Event, Webhook
 from triptych.wiring.stores import Stores, postgres_stores
-from triptych.workers import webhook_notifier as room
+from triptych.workers import webhook_notifier
 from triptych.workers.webhook_notifier import Notifier
-
-pytestmark = pytest.mark.integration
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 LOOPBACK = ip_network("127.0.0.0/8")
@@ -68,7 +66,7 @@ async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
 
 @pytest.fixture
 async def notifier(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Notifier]:
-    monkeypatch.setattr(room, "BACKOFF_BASE_S", 0.0)
+    monkeypatch.setattr(webhook_notifier, "BACKOFF_BASE_S", 0.0)
     guard = AddressGuard([LOOPBACK])
     async with open_session(guard, limit=5) as session:
         yield Notifier(stores.webhooks, session, guard, every_s=0.1)
@@ -147,7 +145,7 @@ async def test_a_receiver_that_never_takes_it_is_given_up(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(room, "ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(webhook_notifier, "ATTEMPTS_MAX", 2)
     webhook = await hook(stores, f"{receiver.base}/hook", Event.RUN_COMMITTED)
     receiver.answers = [web.Response(status=503), web.Response(status=404)]
     await committed(stores)

@@ -17,6 +17,7 @@ from aws_local.emulator import REGION
 
 from tests.support.partition import Partition, open_partition
 from tests.support.picture_server import serve_pictures, write_manifest
+from tests.support.waiting import until
 from triptych.client import Client, open_client
 from triptych.database.session import Database
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Delivery, Headers, Message
@@ -194,9 +195,11 @@ async def test_g2_g5_every_message_comes_again_and_late(
     right(run)
     assert sent[0] >= 1
     await again(run.id)
-    async with asyncio.timeout(PATIENCE_S):
-        while any(depth.waiting or depth.in_flight for depth in await queue.depths()):
-            await asyncio.sleep(0.2)
+    await until(
+        queue.depths,
+        lambda depths: not any(depth.waiting or depth.in_flight for depth in depths),
+        patience_s=PATIENCE_S,
+    )
     await queue.close()
     right(await shape.client.run(run.id))
     await once(shape, run)

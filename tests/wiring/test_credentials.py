@@ -104,7 +104,7 @@ async def test_objects_are_asked_for_with_credentials_that_are_valid(role: Role)
             assert not await store.exists("sha256/none")
 
 
-async def test_each_token_for_the_database_is_made_with_credentials_that_are_valid(
+async def test_each_database_token_is_made_with_valid_credentials(
     role: Role,
 ) -> None:
     token = connection_arguments("postgresql+iam://u@h/d?sslmode=verify-full")["password"]

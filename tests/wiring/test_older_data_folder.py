@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from aiohttp import web
 from tests.support.embedded import QUICK, ask
 from tests.support.picture_server import picture
 from tests.support.tiny_clip import clip
+from tests.support.waiting import until
 from triptych.database.migrate import check_schema, migrate, migrations
 from triptych.database.session import Database
 from triptych.embedded.data_folder import DataFolder
@@ -45,7 +46,6 @@ READER = "trk_1XK56H1xfQvpBffeW05erciNXXABEI4nY_6oTGqRxVU"
 SETTLED = 4
 """Pictures of the run under way that are settled; the others are out."""
 PATIENCE_S = 120.0
-LOOK_S = 0.1
 
 AS_IF_JUST_KILLED = """
 do $$
@@ -213,15 +213,6 @@ async def body_of(session: aiohttp.ClientSession, path: str) -> bytes:
         return await response.read()
 
 
-async def until(
-    look: Callable[[], Awaitable[dict[str, Any]]], good: Callable[[dict[str, Any]], bool]
-) -> dict[str, Any]:
-    async with asyncio.timeout(PATIENCE_S):
-        while not good(found := await look()):
-            await asyncio.sleep(LOOK_S)
-    return found
-
-
 async def check_snapshot(session: aiohttp.ClientSession) -> None:
     """Read back what that commit had committed, while its second run is still under way."""
     brand = await got(session, "brands/nike")
@@ -266,7 +257,11 @@ async def test_an_older_data_folder_opens_and_its_run_goes_on_to_its_commit(
         await check_key(session)
 
         pictures.released.set()
-        run = await until(lambda: got(session, f"runs/{UNDER_WAY}"), lambda run: run["over"])
+        run = await until(
+            lambda: got(session, f"runs/{UNDER_WAY}"),
+            lambda run: run["over"],
+            patience_s=PATIENCE_S,
+        )
         assert (run["state"], run["ai_state"]) == ("committed", "done")
         assert (run["expected"], run["done"], run["failed"]) == (8, 8, 0)
         assert (run["added"], run["kept"] + run["changed"], run["removed"]) == (2, 6, 0)

@@ -25,8 +25,6 @@ from tests.support.api_server import (
 )
 from triptych.telemetry.tracing import tracing
 
-pytestmark = pytest.mark.integration
-
 PROTOCOL = "triptych.v1"
 PATIENCE_S = 20.0
 

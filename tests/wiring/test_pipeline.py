@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import triptych
 from tests.support.local_pipeline import LOOPBACK, PATIENCE_S, ended, local_at, snapshot
 from tests.support.picture_server import Site, picture, write_manifest
 from tests.support.tiny_clip import DIMENSION, clip, describe
+from tests.support.waiting import until
 from triptych.errors import BadInput, InvalidBrand
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
@@ -81,7 +83,7 @@ async def test_pictures_are_stored_as_they_are_where_nothing_is_decoded(
             assert asset.phash is not None
 
 
-async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
+async def test_a_worker_indexes_committed_assets_for_search_across_brands(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 6)
@@ -91,9 +93,7 @@ async def test_a_worker_brings_what_was_committed_into_the_index_across_brands(
         asset = (await snapshot(local, "nike"))[0]
         assert asset.embedding is not None
         assert asset.model is not None
-        async with asyncio.timeout(PATIENCE_S):
-            while await local.stores.search.unindexed_brands():
-                await asyncio.sleep(0.05)
+        await until(local.stores.search.unindexed_brands, lambda count: count == 0)
         vector = asset.embedding / float(np.linalg.norm(asset.embedding))
         found = await local.stores.search.nearest_anywhere(
             Nearest(asset.model, vector, 10, PATIENCE_S)
@@ -254,16 +254,18 @@ async def test_strangers_write_the_three_bodies_and_nothing_else(
 async def test_g4_invalid_messages_are_dead_letters_with_their_reason(
     site: Site, tmp_path: Path
 ) -> None:
-    bad = {
+    bad: dict[str, dict[str, Any]] = {
         GATHER_QUEUE: {"brand": "a/b"},
         URL_QUEUE: {"brand": "nike", "url": 7, "metadata": {}},
         AI_QUEUE: {"brand": "nike", "extra": True},
     }
-    async with local_at(tmp_path) as local, asyncio.timeout(PATIENCE_S):
+    async with local_at(tmp_path) as local:
         for queue, body in bad.items():
             await local.queue.send(queue, [Message(body)])
-        while len(letters := await local.stores.dead_letters.dead_letters(limit=10)) < len(bad):
-            await asyncio.sleep(0.05)
+        letters = await until(
+            lambda: local.stores.dead_letters.dead_letters(limit=10),
+            lambda letters: len(letters) == len(bad),
+        )
     reasons = {letter.queue: letter.reason for _, letter in letters}
     assert reasons[GATHER_QUEUE].startswith("brand: ")
     assert reasons[URL_QUEUE].startswith("url: ")

@@ -24,8 +24,6 @@ from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 30.0
 
 

@@ -21,8 +21,6 @@ from tests.support.worker_processes import Workers, environment, open_workers_ha
 from triptych.live.watch import watch
 from triptych.model import RunState
 
-pytestmark = pytest.mark.integration
-
 FEW, MANY = 10_000, 100_000
 GROWTH_MAX_MB = 60
 DEARER_MAX = 1.3

@@ -15,8 +15,6 @@ from triptych.model import Reason
 from triptych.queues.pgmq import PgmqQueue
 from triptych.workers.consumer import Consumer
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 30.0
 HIDDEN_S = 60.0
 

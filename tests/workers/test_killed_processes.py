@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.picture_server import serve_pictures, write_manifest
-from tests.support.registry_harness import RegistryHarness
+from tests.support.waiting import until
 from tests.support.worker_processes import (
     URLS,
     Workers,
@@ -20,19 +20,10 @@ from tests.support.worker_processes import (
     open_workers_harness,
 )
 
-pytestmark = pytest.mark.integration
-
 PATIENCE_S = 300.0
-QUIET_S = 0.3
 KILL_EVERY_S = (0.3, 2.0)
 KILLS_MAX = 15
 """Then the rest may finish: a worker takes a second or two to start."""
-
-
-async def empty(harness: RegistryHarness) -> None:
-    """Wait until no queue holds anything: what killed workers held comes back and is acked."""
-    while any(depth.waiting or depth.in_flight for depth in await harness.queue.depths()):
-        await asyncio.sleep(QUIET_S)
 
 
 async def storm(dsn: str, folder: Path, *, brands: int, workers: int, seed: int) -> int:
@@ -55,7 +46,12 @@ async def storm(dsn: str, folder: Path, *, brands: int, workers: int, seed: int)
                     if not waiting.done():
                         await killed.kill_one()
                 ended = await waiting
-                await empty(harness)
+            # What killed workers held comes back and is acked.
+            await until(
+                harness.queue.depths,
+                lambda depths: not any(depth.waiting or depth.in_flight for depth in depths),
+                patience_s=PATIENCE_S,
+            )
             await assert_committed_once(harness, ended)
         return killed.kills
 

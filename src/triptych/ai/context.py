@@ -103,7 +103,7 @@ class Earlier:
 
     keys: npt.NDArray[np.uint8]
     """(n, 16): of the assets that were marked then."""
-    marks: Mapping[str, Sequence[Any]]
+    marks: Mapping[str, Column]
     """By name, a value for each of ``keys``; those of all steps."""
     results: Mapping[str, Mapping[str, Any]]
     """By step."""

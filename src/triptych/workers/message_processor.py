@@ -11,8 +11,8 @@ from triptych.errors import QueueUnavailable, TriptychError
 from triptych.messages import Delivery, Message
 from triptych.queues.queue import Queue
 from triptych.runtime.retry import Action, plan_retry
-from triptych.telemetry.deliveries import bind_delivery, delivery_span
 from triptych.telemetry.metrics import MESSAGE_SECONDS, MESSAGES
+from triptych.telemetry.tracing import bind_delivery, delivery_span
 
 log = structlog.get_logger(__name__)
 

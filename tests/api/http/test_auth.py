@@ -24,8 +24,6 @@ from triptych.errors import SettingsError, TriptychError
 from triptych.wiring.services import connect
 from triptych.wiring.web_server import open_authenticator, open_web
 
-pytestmark = pytest.mark.integration
-
 SIGNER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/t/1"
 ISSUER = "https://idp.example"
 CLIENT = "client-1"
@@ -255,6 +253,7 @@ def test_every_operation_that_changes_something_asks_for_an_operator() -> None:
     for router in ROUTERS:
         for route in router.routes:
             assert isinstance(route, APIRoute)
+            assert route.methods is not None
             if route.methods <= {"GET", "HEAD"} or route.name in READERS_MAY:
                 continue
             asked = {dependency.call for dependency in route.dependant.dependencies}

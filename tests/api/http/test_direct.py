@@ -13,8 +13,6 @@ from tests.support.api_server import commit, pictures, serving
 from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
 
-pytestmark = pytest.mark.integration
-
 
 async def test_both_ways_answer_the_same(
     migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -83,7 +83,7 @@ WRITERS: dict[str, Callable[[Path, Sequence[dict[str, str]]], None]] = {
     "urls.parquet": write_parquet,
 }
 words = st.text(
-    st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=("Cs",)),
+    st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=["Cs"]),
     max_size=12,
 )
 records = st.lists(st.fixed_dictionaries({"url": words, "note": words}), min_size=1, max_size=30)

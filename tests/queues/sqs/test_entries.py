@@ -26,8 +26,6 @@ from triptych.queues.sqs.entries import (
     group_id,
 )
 
-pytestmark = pytest.mark.integration
-
 ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 """SendMessage, AWS' API reference."""
 SCALARS = st.characters(exclude_categories=["Cs"])
@@ -90,7 +88,8 @@ def test_batches_keep_within_count_and_size_and_lose_nothing(sizes: list[int]) -
 def test_g4_a_dead_letter_is_never_too_large(more: int, letter: str) -> None:
     reason = "é" * 400
     body = letter * ((MESSAGE_BYTES + more) // len(letter.encode()))
-    message = Message(body, {HEADER_REASON: reason, HEADER_ORIGIN_ID: "1"}, "nike")
+    headers = {HEADER_REASON: reason, HEADER_ORIGIN_ID: "1"}
+    message = Message(body, headers, "nike")  # type: ignore[arg-type]  # A stranger's text.
     entry = encode(fitting(message), 0)
     size = entry_bytes(encode(message, 0))
     assert entry_bytes(entry) <= MESSAGE_BYTES

@@ -18,8 +18,6 @@ from triptych.queues.sqs import sqs_queue as sqs
 from triptych.queues.sqs.create import create_queues
 from triptych.queues.sqs.sqs_queue import SqsQueue
 
-pytestmark = pytest.mark.integration
-
 numbers = itertools.count(1)
 BATCHES = {"SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"}
 

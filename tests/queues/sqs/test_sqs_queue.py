@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 from aws_local.emulator import REGION, Emulator
@@ -26,8 +26,6 @@ from triptych.messages import (
 from triptych.queues.sqs.create import create_queues
 from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.queues.sqs.sqs_queue import SqsQueue
-
-pytestmark = pytest.mark.integration
 
 numbers = itertools.count(1)
 
@@ -96,7 +94,7 @@ class TestSqs(QueueContract):
         }
         body = '{"brand": "nike"}'
         await raw.call("send_message", QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
-        found = {}
+        found: dict[str, Mapping[str, str]] = {}
         while len(found) < 2:
             deliveries = await take(queue, wait_s=PATIENCE_S)
             assert deliveries

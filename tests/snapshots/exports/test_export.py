@@ -30,8 +30,6 @@ from triptych.snapshots.exports.parquet_table import PARQUET
 from triptych.snapshots.exports.webdataset import WEBDATASET
 from triptych.wiring.stores import Stores, postgres_stores
 
-pytestmark = pytest.mark.integration
-
 ASSETS = 7
 
 

@@ -18,7 +18,7 @@ from triptych.errors import Conflict, NoThumbnail, SummaryFailed
 from triptych.model import Asset, Brand, Insight, Metadata, Run
 from triptych.snapshots.reports.contents import Contents, Family, Outlier, Point
 from triptych.snapshots.reports.pages import markdown, page
-from triptych.snapshots.reports.report import make_report
+from triptych.snapshots.reports.report import Report, Summarise, make_report
 from triptych.snapshots.reports.sheets import colour_of, palette, scatter, sheet
 
 HOSTILE = "</title><script>alert(1)</script> [x](javascript:alert(1)) ![y](http://e/) `|*_\n# h"
@@ -118,12 +118,16 @@ def insights(catalogue_keys: list[str]) -> list[Insight]:
     ]
 
 
+async def report_of(stores: FakeStores, summarise: Summarise | None = None) -> Report:
+    return await make_report(stores, stores, stores, Thumbs(), "nike", summarise)  # type: ignore[arg-type]
+
+
 async def test_a_report_shows_what_the_steps_found() -> None:
     stores = FakeStores([])
     keys = [key.hex() for key in stores.assets_]
     stores.insights_ = insights([*keys[:4], keys[4]])
     stores.marks_ = {bytes.fromhex(keys[0]): {"x": 0.1, "y": -0.5, "cluster": "c"}}
-    report = await make_report(stores, stores, stores, Thumbs(), "nike")  # type: ignore[arg-type]
+    report = await report_of(stores)
     assert set(report.files) == {
         *("report.md", "report.html", "clusters.png", "duplicates.png", "outliers.png"),
         *("palette.png", "map.png"),
@@ -148,17 +152,17 @@ async def test_a_report_shows_what_the_steps_found() -> None:
 
 
 async def test_nothing_found_is_a_short_report() -> None:
-    report = await make_report(*[FakeStores([])] * 3, Thumbs(), "nike")  # type: ignore[arg-type]
+    report = await report_of(FakeStores([]))
     assert set(report.files) == {"report.md", "report.html"}
     with pytest.raises(Conflict, match="no snapshot"):
-        await make_report(*[FakeStores([], empty=True)] * 3, Thumbs(), "nike")  # type: ignore[arg-type]
+        await report_of(FakeStores([], empty=True))
 
 
 async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
     async def fail(_: Contents) -> str:
         raise SummaryFailed("The endpoint answers 500.")
 
-    report = await make_report(*[FakeStores([])] * 3, Thumbs(), "nike", fail)  # type: ignore[arg-type]
+    report = await report_of(FakeStores([]), fail)
     assert report.problems == ("no summary: The endpoint answers 500.",)
     assert "report.html" in report.files
 

@@ -60,7 +60,7 @@ class InsightsContract:
         assert published.marks.values["cluster"] == ["a", None, "b", "a"]
         assert published.marks.values["tags"] == [["x", "y"], [], None, ["z"]]
 
-    async def test_brands_are_read_in_the_cells_that_describe_their_present_snapshots(
+    async def test_brands_are_read_by_the_cells_of_their_current_snapshots(
         self, stores: Stores
     ) -> None:
         async def describe(brand: str, content: str) -> Run:

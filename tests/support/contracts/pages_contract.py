@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -53,10 +54,10 @@ class ApiContract:
     async def test_brands_go_on_behind_a_name(self, stores: Stores) -> None:
         for name in ("a", "b", "c"):
             await open_run(stores, name)
-        options = {"name": None, "state": None, "limit": 2}
-        first = await stores.brands.brands_slice(after="", **options)
+        slice_after = partial(stores.brands.brands_slice, name=None, state=None, limit=2)
+        first = await slice_after(after="")
         assert ([s.brand.name for s in first.rows], first.next) == (["a", "b"], "b")
-        rest = await stores.brands.brands_slice(after="b", **options)
+        rest = await slice_after(after="b")
         assert ([s.brand.name for s in rest.rows], rest.next) == (["c"], None)
         assert rest.rows[0].brand.latest is not None
         with pytest.raises(BrandNotFound):
@@ -101,13 +102,13 @@ class ApiContract:
         second = await stores.snapshots.snapshots_slice("nike", before=first.next, limit=1)
         assert [first.rows[0].id, second.rows[0].id] == [new.id, old.id]
         assert second.next is None
-        options = {"after": b"", "limit": 9}
-        changes = await stores.snapshots.difference_slice(old.id, new.id, change=None, **options)
+        difference = partial(stores.snapshots.difference_slice, after=b"", limit=9)
+        changes = await difference(old.id, new.id, change=None)
         kinds = sorted(change.change for change in changes.rows)
         assert kinds == ["changed", "changed", "removed"]
-        back = await stores.snapshots.difference_slice(new.id, old.id, change="added", **options)
+        back = await difference(new.id, old.id, change="added")
         assert [change.before for change in back.rows] == [None]
-        same = await stores.snapshots.difference_slice(old.id, old.id, change=None, **options)
+        same = await difference(old.id, old.id, change=None)
         assert not same.rows
 
     async def test_a_snapshot_that_is_no_longer_kept_is_told(self, stores: Stores) -> None:
@@ -257,9 +258,15 @@ class ApiContract:
         )
         claim = await stores.tasks.claim_task(asks(key=None), **KEPT)
         audit = Audit("a", "export", "brand:nike")
-        what = {"run_id": None, "result": {"format": "csv"}, "audit": audit, "enqueue_work": True}
         for _ in range(2):
-            await stores.tasks.accept_task(claim.task_id, state=TaskState.ACCEPTED, **what)
+            await stores.tasks.accept_task(
+                claim.task_id,
+                state=TaskState.ACCEPTED,
+                run_id=None,
+                result={"format": "csv"},
+                audit=audit,
+                enqueue_work=True,
+            )
         (outbox_pending,) = await stores.runs.outbox_pending(run_id=None, older_s=0, limit=9)
         assert (outbox_pending.queue, outbox_pending.message.body) == (AI_QUEUE, {"brand": "nike"})
         assert Headers.decode(outbox_pending.message.headers).task_id == claim.task_id
@@ -353,10 +360,8 @@ class ApiContract:
             await stores.dead_letters.record(
                 DeadLetter(URL_QUEUE, f"m{number}", body, headers, "why", None)
             )
-        options = {"ids": None, "queue": None, "limit": 9}
-        counts = await asyncio.gather(
-            *(stores.dead_letters.redrive_letters(**options) for _ in range(4))
-        )
+        redrive = partial(stores.dead_letters.redrive_letters, ids=None, queue=None, limit=9)
+        counts = await asyncio.gather(*(redrive() for _ in range(4)))
         assert sum(counts) == 2
         outbox_pending = await stores.runs.outbox_pending(run_id=None, older_s=0, limit=9)
         assert [dict(entry.message.headers) for entry in outbox_pending] == [

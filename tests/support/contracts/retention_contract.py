@@ -99,7 +99,7 @@ class RetentionContract:
         assert (await stores.runs.settle(run.id, results, limit=LIMIT)).refused == frozenset()
         assert len(await condemned(stores)) == 3, "two are staged again"
 
-    async def test_g6_what_is_condemned_or_deleted_is_not_settled_before_it_was_put_again(
+    async def test_g6_an_item_is_settled_only_while_its_object_is_kept(
         self, stores: Stores
     ) -> None:
         await committed(stores, content="old")

@@ -30,13 +30,13 @@ LIMIT = 10_000
 Vectors = npt.NDArray[np.float32]
 
 
-def unit(rows: Sequence[Sequence[float]] | Vectors) -> Vectors:
+def unit(rows: npt.ArrayLike) -> Vectors:
     vectors = np.asarray(rows, np.float32)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
 
 
 def axis(number: int, dimension: int = DIMENSION) -> Vectors:
-    return np.eye(dimension, dtype=np.float32)[number]
+    return np.asarray(np.eye(dimension, dtype=np.float32)[number])
 
 
 def drawn(count: int, seed: int, dimension: int = DIMENSION) -> Vectors:

@@ -223,7 +223,7 @@ class CatalogueContract:
         assert asset.embedding is not None
         np.testing.assert_array_equal(asset.embedding, result.embedding)
 
-    async def test_each_asset_keeps_its_model_and_dimension_beside_others_of_another(
+    async def test_assets_of_two_models_keep_their_model_and_dimension(
         self, stores: Stores
     ) -> None:
         run_id = (await open_run(stores)).run.id

@@ -46,7 +46,7 @@ class TextEncoderContract:
         assert pair.text.model != pair.image.model
         assert pair.text.dimension == pair.image.dimension
         vectors = pair.text.encode(TEXTS)
-        assert (vectors.shape, vectors.dtype) == ((4, pair.image.dimension), np.float32)
+        assert (vectors.shape, vectors.dtype) == ((4, pair.image.dimension), np.dtype(np.float32))
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
     def test_a_vector_does_not_depend_on_the_texts_beside_it(self, pair: Pair) -> None:
@@ -71,6 +71,6 @@ class TextEncoderContract:
     def test_calibrated_scores_keep_their_order_within_0_and_1(self, pair: Pair) -> None:
         scores = np.linspace(-1, 1, 41, dtype=np.float32).reshape(1, 41)
         found = pair.text.calibrate(scores)
-        assert (found.shape, found.dtype) == ((1, 41), np.float32)
+        assert (found.shape, found.dtype) == ((1, 41), np.dtype(np.float32))
         assert (np.diff(found) >= 0).all()
         assert 0 <= found.min() < 0.1 < 0.9 < found.max() <= 1

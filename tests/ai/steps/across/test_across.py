@@ -57,7 +57,7 @@ def as_assets(snapshot: Snapshot) -> list[Asset]:
     ]
 
 
-class World:
+class FakeBrands:
     """Other brands, and which of them were looked at."""
 
     def __init__(self, snapshots: dict[str, Snapshot]) -> None:
@@ -87,8 +87,8 @@ def described(name: str, found: StepResult) -> OtherBrand:
     )
 
 
-def seen(snapshot: Snapshot, world: World) -> dict[str, Any]:
-    return dict(find_across(replace(snapshot, context=Context(others=world))).result)
+def seen(snapshot: Snapshot, others: FakeBrands) -> dict[str, Any]:
+    return dict(find_across(replace(snapshot, context=Context(others=others))).result)
 
 
 def test_a_brand_is_described_by_cells_that_keep_its_mean() -> None:
@@ -113,7 +113,7 @@ def test_the_nearest_brands_come_first_and_only_they_are_looked_at(
     monkeypatch.setattr(across, "NEAREST_MAX", 3)
     own = brand(0)
     like = brand(1)
-    world = World(
+    others = FakeBrands(
         {
             **{f"far{number}": brand(number) for number in range(2, 12)},
             "sister": replace(own, embeddings=brand(0, 80).embeddings[20:]),
@@ -122,11 +122,11 @@ def test_the_nearest_brands_come_first_and_only_they_are_looked_at(
             ),
         }
     )
-    found = seen(own, world)
+    found = seen(own, others)
     assert [entry["brand"] for entry in found["nearest"]][:2] == ["sister", "half"]
     assert found["nearest"][0]["similarity"] > found["nearest"][1]["similarity"] + 0.1
     assert (found["brands"], len(found["nearest"])) == (12, 3)
-    assert world.looked == {"sister": 75, "half": 75}
+    assert others.looked == {"sister": 75, "half": 75}
     assert found["nearest"][2]["compared"] is None
 
 
@@ -142,7 +142,7 @@ def test_lookalikes_agree_in_bytes_or_in_embedding_and_hash() -> None:
         # 10..19 are edited copies; 20..29 have the embedding of ours and another picture's hash.
         phash=np.concatenate([own.phash[:10], own.phash[10:20] ^ 0b101, hashes(70, 7)]),
     )
-    found = seen(own, World({"sister": sister}))
+    found = seen(own, FakeBrands({"sister": sister}))
     by_kind = {
         kind: {(e["key"], e["url"]) for e in found["lookalikes"] if e["kind"] == kind}
         for kind in ("exact", "near")
@@ -163,11 +163,11 @@ def test_lookalikes_agree_in_bytes_or_in_embedding_and_hash() -> None:
 def test_what_has_nothing_to_hash_proves_nothing() -> None:
     own = replace(brand(0), phash=np.zeros(60, np.int64))
     other = replace(own, sha256=brand(3).sha256)
-    assert seen(own, World({"other": other}))["lookalikes"] == []
+    assert seen(own, FakeBrands({"other": other}))["lookalikes"] == []
 
 
 def test_brands_of_another_dimension_are_passed_over() -> None:
-    class Wider(World):
+    class Wider(FakeBrands):
         def brands(self) -> Iterator[OtherBrand]:
             wide = np.ones((1, DIMENSION + 1), np.float32)
             yield OtherBrand("wide", UUID(int=1), wide, np.ones(1), np.ones(1))

@@ -13,7 +13,7 @@ import pytest
 from tests.support.snapshots import digests, snapshot_of, unit
 from triptych.ai.context import ALONE, Context, Earlier, StepResult
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.clusters.cluster_labels import file_words, label_all
+from triptych.ai.steps.clusters.cluster_names import file_words, label_all
 from triptych.ai.steps.clusters.clusters import find_clusters
 from triptych.ai.vocabulary import Tag, Vocabulary
 from triptych.errors import ModelError
@@ -77,9 +77,7 @@ def test_a_cluster_that_is_gone_lends_its_name_to_nobody() -> None:
     assert not by_family(now, second)["2"] & by_family(before, first)["0"]
 
 
-def test_of_two_that_became_one_the_larger_gives_the_name_and_of_two_parts_the_larger_has_it() -> (
-    None
-):
+def test_when_clusters_merge_or_split_the_larger_keeps_the_name() -> None:
     snapshot = grown([30, 60])
     split = np.array([int(url.split("/")[-2]) for url in snapshot.urls])
     part = np.array([int(url.split("/")[-1]) < 40 for url in snapshot.urls])

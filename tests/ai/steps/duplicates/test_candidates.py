@@ -56,17 +56,19 @@ def test_the_nearest_of_each_are_candidates_whatever_the_blocks(
     bits[~structured] = bits[:, ~structured] = 64
     wanted = set()
     for row in range(count):
-        others = [o for o in range(count) if o != row and bits[row, o] <= 10]
-        for other in sorted(others, key=lambda o, row=row: (bits[row, o], o))[:nearest]:
+        distances = bits[row].tolist()
+        others = [o for o in range(count) if o != row and distances[o] <= 10]
+        for _, other in sorted((distances[o], o) for o in others)[:nearest]:
             wanted.add((min(row, other), max(row, other)))
     pairs = [(int(first), int(second)) for first, second in found.pairs]
     assert wanted <= set(pairs)
     assert len(set(pairs)) == len(pairs)
     assert all(first < second for first, second in pairs)
     exact = vectors.astype(np.float32) @ vectors.astype(np.float32).T
-    for row in np.flatnonzero(vector_of >= 0):
-        others = [o for o in np.flatnonzero(vector_of >= 0) if o != row and exact[row, o] > 0.51]
-        others.sort(key=lambda o, row=row: -exact[row, o])
+    embedded = np.flatnonzero(vector_of >= 0).tolist()
+    for row in embedded:
+        others = [o for o in embedded if o != row and exact[row, o] > 0.51]
+        others = [o for _, o in sorted((-exact[row, o], o) for o in others)]
         # Ties within rounding may fall either way; what is clearly among the nearest may not.
         bound = exact[row, others[nearest]] if len(others) > nearest else 0.51
         for other in others[:nearest]:
@@ -131,7 +133,7 @@ def test_a_part_is_found_in_its_whole_either_way_round() -> None:
     assert agreement(first, view(small(scene(1)), 480, 480)).detail < 0.2
 
 
-def test_what_is_laid_over_costs_its_blocks_only_and_other_colours_are_seen() -> None:
+def test_an_overlay_lowers_the_agreement_by_its_area() -> None:
     whole = scene()
     covered = whole.copy()
     covered[180:300] = 0
@@ -186,7 +188,7 @@ def test_the_best_copy_is_large_unframed_coloured_and_least_compressed() -> None
     assert alone.why.startswith("the largest: 1500 × ")
 
 
-def test_each_asset_is_looked_at_once_and_what_cannot_be_had_stays_away() -> None:
+def test_each_asset_is_read_once_and_a_missing_one_is_left_out() -> None:
     looked = []
 
     def look(row: int, side: int) -> Pixels | None:

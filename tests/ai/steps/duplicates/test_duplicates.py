@@ -164,7 +164,7 @@ def test_blank_pictures_are_duplicates_by_their_bytes_only() -> None:
 
 
 @pytest.mark.parametrize("embedded", [[0, 3], [0, 4], [2, 3], [2, 4]])
-def test_assets_without_an_embedding_or_pixels_are_compared_by_their_bytes_only(
+def test_without_embedding_or_pixels_only_bytes_are_compared(
     embedded: list[int],
 ) -> None:
     snapshot = snapshot_of(
@@ -351,7 +351,7 @@ def test_light_logos_on_transparent_ground_are_not_one_picture(embedder: OnnxEmb
     assert find_duplicates(acquired(bodies, embedder)).result["groups"] == []
 
 
-def test_marks_that_differ_in_little_are_told_apart_and_their_copies_found(
+def test_similar_logos_are_told_apart_and_their_copies_found(
     embedder: OnnxEmbedder,
 ) -> None:
     bodies = {}

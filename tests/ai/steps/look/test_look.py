@@ -146,7 +146,7 @@ def test_what_cannot_be_read_and_has_no_embedding_is_of_no_known_kind() -> None:
     without = replace(snapshot, embeddings=snapshot.embeddings[:0], embedded=snapshot.embedded[:0])
     found = find_look(without)
     assert found.marks["look"][6] is None
-    assert found.marks["look"].count(None) == 1
+    assert list(found.marks["look"]).count(None) == 1
     assert found.result["kinds"]["logo"] == {"count": 10, "share": pytest.approx(10 / 19, abs=1e-3)}
     assert (found.result["coherence"], found.result["outliers"]) == (None, [])
     assert "outlier" not in found.marks

@@ -74,7 +74,7 @@ def test_the_map_is_the_same_each_time_and_in_any_order() -> None:
     np.testing.assert_allclose(places(again), places(found)[order], atol=0.02)
 
 
-def test_places_stay_while_a_brand_grows_and_new_pictures_come_near_their_like() -> None:
+def test_places_stay_while_a_brand_grows() -> None:
     small, large = brand(200), brand(300)
     first = find_map(small)
     grown = find_map(after(small, first, large))

@@ -36,7 +36,8 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         found = np.array([[word in text for word in WORDS] for text in texts], np.float32)
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+        lengths = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+        return np.asarray(found / lengths, np.float32)
 
     def calibrate(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.asarray(np.maximum(scores, 0), np.float32)

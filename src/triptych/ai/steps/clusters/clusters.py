@@ -22,8 +22,7 @@ from triptych.ai.context import StepResult
 from triptych.ai.neighbours import Nearest, Neighbourhood
 from triptych.ai.points import Floats, Indices, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
-from triptych.ai.steps.clusters.cluster_identity import named
-from triptych.ai.steps.clusters.cluster_labels import label_all
+from triptych.ai.steps.clusters.cluster_names import label_all, named
 
 SMALLEST_MIN = 3
 SMALLEST_MAX = 50

@@ -1,4 +1,4 @@
-"""Labels of clusters: what their pictures have in common, from whatever there is to tell it by."""
+"""What clusters are called: identities that last from run to run, and labels made of tags."""
 
 from __future__ import annotations
 
@@ -16,6 +16,62 @@ from triptych.ai.points import Indices
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.tags.tags import directions
 from triptych.errors import ModelError, SettingsError
+
+KEPT_SHARE = 1 / 3
+"""Of the assets that both snapshots have: how many of the smaller cluster's must be in both
+clusters for the new one to take the old one's name."""
+NAME_CHARS = 12
+
+
+def named(snapshot: Snapshot, families: Sequence[Indices]) -> tuple[list[str], int]:
+    """Return a name for each cluster, all different, and how many were kept.
+
+    Where the snapshot before had clusters, those that share the most assets are paired first, each
+    with one other. When one splits, the larger part keeps the name; when two become one, it has
+    the larger one's. A new cluster is named by the key of the asset nearest its centre.
+    """
+    names: list[str | None] = [None] * len(families)
+    before = _before(snapshot)
+    overlaps: list[tuple[int, int, str]] = []
+    now_sizes: list[int] = []
+    for number, family in enumerate(families):
+        known = [name for name in (before[asset] for asset in family.tolist()) if name is not None]
+        overlaps += [(count, number, name) for name, count in Counter(known).items() if name]
+        now_sizes.append(len(known))
+    then_sizes = Counter(name for name in before if name)
+    taken: set[str] = set()
+    for shared, number, name in sorted(overlaps, key=lambda one: (-one[0], one[1], one[2])):
+        smaller = min(now_sizes[number], then_sizes[name])
+        if names[number] is None and name not in taken and shared >= KEPT_SHARE * smaller:
+            names[number] = name
+            taken.add(name)
+    kept = len(taken)
+    # A name that was given once is not given to another cluster while anybody may remember it.
+    taken |= set(then_sizes)
+    for number, family in enumerate(families):
+        if names[number] is None:
+            name = _new(snapshot.key(int(family[0])), taken)
+            names[number] = name
+            taken.add(name)
+    return [str(name) for name in names], kept
+
+
+def _new(key: str, taken: set[str]) -> str:
+    """Return the head of a key that is long enough to be nobody's name."""
+    heads = (key[:length] for length in range(NAME_CHARS, len(key) + 1))
+    numbered = (f"{key}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (*heads, *numbered) if name not in taken)
+
+
+def _before(snapshot: Snapshot) -> list[str | None]:
+    """Return each asset's cluster of the snapshot before: empty for noise, None if it is new."""
+    earlier = snapshot.context.earlier
+    if earlier is None or "clusters" not in earlier.results:
+        return [None] * len(snapshot)
+    column = earlier.marks.get("cluster", ())
+    rows = earlier.rows_of(snapshot.keys)
+    return [None if row < 0 else (column[row] or "") for row in np.asarray(rows).tolist()]
+
 
 SCORE_MIN = 0.5
 """Calibrated score of a tag's vector with a cluster's mean from which the tag may be its label."""

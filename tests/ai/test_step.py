@@ -110,7 +110,7 @@ async def load(assets: Sequence[Asset], *, added: int | None = None) -> Snapshot
 
 
 def vector(number: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    return np.eye(4, dtype=np.float32)[number % 4]
+    return np.asarray(np.eye(4, dtype=np.float32)[number % 4])
 
 
 @pytest.mark.parametrize("added", [None, 3, 10, 50])

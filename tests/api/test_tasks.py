@@ -22,11 +22,10 @@ from tests.support.api_server import (
 )
 from tests.support.local_pipeline import LOOPBACK
 from tests.support.picture_server import Site, write_manifest
+from tests.support.waiting import until
 from triptych.api import schemas
 from triptych.messages import AI_QUEUE, Headers, Message, dead_letter_queue
 from triptych.model import RunState
-
-pytestmark = pytest.mark.integration
 
 PATIENCE_S = 60.0
 
@@ -40,11 +39,11 @@ async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
 
 async def done(api: Api, task: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end of a task."""
-    async with asyncio.timeout(PATIENCE_S):
-        while (shown := (await api.get(f"/tasks/{task['id']}")).json)["ended_at"] is None:
-            await asyncio.sleep(0.02)
-    schemas.TaskShown.model_validate(shown)
-    return dict(shown)
+    reply = await until(
+        lambda: api.get(f"/tasks/{task['id']}"), lambda reply: reply.json["ended_at"] is not None
+    )
+    schemas.TaskShown.model_validate(reply.json)
+    return dict(reply.json)
 
 
 async def exported(api: Api, kind: str) -> tuple[dict[str, Any], list[bytes]]:
@@ -104,9 +103,7 @@ async def test_a_task_of_a_dead_letter_has_failed(api: Api) -> None:
     claim = task["id"]
     headers = Headers(task_id=UUID(claim)).encode()
     await api.queue.send(dead_letter_queue(AI_QUEUE), [Message({"brand": "nike"}, headers)])
-    async with asyncio.timeout(PATIENCE_S):
-        while not (await api.get("/dead-letters")).json["items"]:
-            await asyncio.sleep(0.02)
+    await until(lambda: api.get("/dead-letters"), lambda reply: reply.json["items"])
     assert (await api.get(f"/tasks/{claim}")).json["state"] == "done", "ended is ended"
 
 
@@ -161,9 +158,10 @@ async def test_webhooks_are_made_shown_without_secrets_and_removed(api: Api) -> 
     assert secret not in str(listed)
     hook = listed["items"][0]["id"]
     await commit_pictures(api)
-    async with asyncio.timeout(PATIENCE_S):
-        while not (told := (await api.get(f"/webhooks/{hook}/deliveries")).json["items"]):
-            await asyncio.sleep(0.02)
+    reply = await until(
+        lambda: api.get(f"/webhooks/{hook}/deliveries"), lambda reply: reply.json["items"]
+    )
+    told = reply.json["items"]
     schemas.DeliveriesShown.model_validate({"items": told})
     assert told[0]["event"] == "run.committed"
     assert (await api("DELETE", f"/webhooks/{hook}")).status == 204

@@ -33,8 +33,6 @@ from triptych.settings.settings import Settings
 from triptych.wiring.doctor import diagnose
 from triptych.wiring.models import open_embedder, open_text_encoder
 
-pytestmark = pytest.mark.integration
-
 
 def opened(path: Path) -> tuple[Embedder, TextEncoder | None]:
     settings = Settings(data=path.parent / "data", embedder=str(path))
