@@ -1,4 +1,4 @@
-"""Redriving a run inside a transaction: a new run of what an ended one failed at."""
+"""Redriving a run inside a transaction: a new run of an ended run's failed items."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Redrive:
         return Opened(await _take_over(tx, row, self.new_id, self.reasons), created=True)
 
     async def _open(self, tx: Transaction, old: Run) -> None:
-        # A committed run's other items are assets now: its failed ones are added to them.
+        # A committed run's other items are assets already: the failed ones are added to them.
         added = old.kind is RunKind.FULL and old.state is RunState.COMMITTED
         opened = await insert_or_join(
             tx,
@@ -108,7 +108,7 @@ def _check_redrivable(run: Run, *, collected: bool) -> None:
         )
     if collected:
         raise Conflict(
-            f"The rows of run {run.id} have been let go of.", remedy="Start a new run of the brand."
+            f"The rows of run {run.id} have been deleted.", remedy="Start a new run of the brand."
         )
     if run.state is RunState.CANCELLED:
         raise Conflict(f"Run {run.id} was cancelled.", remedy="Start a new run of the brand.")

@@ -1,4 +1,4 @@
-"""What an export says of an asset, and in which types."""
+"""The columns of an export and their types."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MARK_TYPES: Mapping[type, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An asset with what the AI phase says of it."""
+    """An asset with its marks."""
 
     asset: Asset
     marks: Mapping[str, Any]
 
 
 def schema(dimension: int | None) -> pa.Schema:
-    """Return the columns of a table; the embedding's length is fixed, for readers that map it."""
+    """Return a table's columns; the embedding's length is fixed, so readers can memory-map it."""
     embedding = pa.list_(pa.float32(), dimension) if dimension else pa.list_(pa.float32())
     return pa.schema(
         [
@@ -50,7 +50,7 @@ def schema(dimension: int | None) -> pa.Schema:
 
 
 def described(exported: Exported) -> dict[str, Any]:
-    """Return an asset's columns but for the embedding, as JSON has them."""
+    """Return an asset's columns except the embedding, as JSON values."""
     asset = exported.asset
     return {
         "key": asset.key.hex(),
@@ -72,7 +72,7 @@ def described(exported: Exported) -> dict[str, Any]:
 def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:
     """Return assets as a table of these columns.
 
-    An embedding whose length is not the columns' is left out: it is of another model.
+    An embedding of another length is left out: it is of another model.
     """
     wanted = columns.field("embedding").type
     length = wanted.list_size if pa.types.is_fixed_size_list(wanted) else None

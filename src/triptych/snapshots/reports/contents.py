@@ -1,4 +1,4 @@
-"""What a report says: read from the insights of one snapshot, nothing computed anew."""
+"""The contents of a report: read from one snapshot's insights, nothing is computed again."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A report's contents. What a step did not give is empty."""
+    """A report's contents. Results of steps that are missing are empty."""
 
     brand: Brand
     run: Run
@@ -69,14 +69,14 @@ class Contents:
     points: Sequence[Point] = field(default=(), repr=False)
 
     def result(self, step: str) -> Mapping[str, Any]:
-        """Return what a step gave; empty if it gave nothing."""
+        """Return a step's result; empty if there is none."""
         return self.results.get(step, {})
 
 
 async def read_contents(
     brands: BrandStore, runs: RunStore, snapshots: SnapshotStore, brand: str
 ) -> Contents:
-    """Read everything that a report of the brand's current snapshot says.
+    """Read the contents of a report on the brand's current snapshot.
 
     Raises:
         BrandNotFound: there is none of that name.

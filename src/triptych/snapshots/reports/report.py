@@ -48,7 +48,7 @@ class Report:
 
     files: Mapping[str, bytes]
     problems: tuple[str, ...] = ()
-    """What could not be had, though the report could."""
+    """What is missing from the report, and why."""
 
 
 async def make_report(
@@ -61,7 +61,7 @@ async def make_report(
 ) -> Report:
     """Return the report of a brand's current snapshot: Markdown, HTML and PNGs.
 
-    A summary that cannot be had is recorded as a problem; the report is made without.
+    A summary that fails is recorded as a problem; the report is made without it.
 
     Raises:
         BrandNotFound, Conflict: there is nothing to report on.
@@ -112,7 +112,7 @@ async def _thumbs(
 
 
 def _pictures(contents: Contents, thumbs: sheets.Thumbs) -> dict[str, bytes]:
-    """Draw what there is something to draw of."""
+    """Draw the pictures for which there is data."""
     pictures: dict[str, bytes] = {}
     if contents.clusters:
         pictures["clusters.png"] = sheets.sheet(contents.clusters, thumbs, REPRESENTATIVES_MAX)
