@@ -22,8 +22,8 @@ from demo.service import serve
 from demo.shapes import EMBEDDED, SHAPES
 from demo.showing import show_photographs
 from demo.world import PHOTOS, World, load
-from triptych.cli.desk import Desk
-from triptych.cli.frame import configure_logs
+from triptych.cli.log_output import configure_logs
+from triptych.client import Client
 from triptych.model import Run
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", ".triptych-demo"))
@@ -50,9 +50,9 @@ async def play(console: Console, shape: str) -> int:
             "served over HTTP with some of the faults that the web has.\n"
         )
         start = time.perf_counter()
-        runs = await _run_brands(stage.desk, world, console)
+        runs = await _run_brands(stage.client, world, console)
         seconds = time.perf_counter() - start
-        outcomes = [await _outcome(stage.desk, world, run) for run in runs]
+        outcomes = [await _outcome(stage.client, world, run) for run in runs]
         print_summary(outcomes, seconds, console)
         await show_photographs(stage, console)
     mismatches = [line for outcome in outcomes for line in outcome.mismatches()]
@@ -62,9 +62,9 @@ async def play(console: Console, shape: str) -> int:
     return 1 if mismatches else 0
 
 
-async def _run_brands(desk: Desk, world: World, console: Console) -> list[Run]:
+async def _run_brands(client: Client, world: World, console: Console) -> list[Run]:
     """Submit every brand at once and follow them all to their ends."""
-    submitted = [await desk.start(brand, None) for brand in world.brands]
+    submitted = [await client.start(brand) for brand in world.brands]
     newest = {run.id: run for run in submitted}
     progress = Progress(
         TextColumn("{task.description:<17}"),
@@ -87,21 +87,21 @@ async def _run_brands(desk: Desk, world: World, console: Console) -> list[Run]:
         return newest[run_id]
 
     with progress:
-        return await asyncio.gather(*(follow(run.id, desk.watch(run.id)) for run in submitted))
+        return await asyncio.gather(*(follow(run.id, client.watch(run.id)) for run in submitted))
 
 
-async def _outcome(desk: Desk, world: World, run: Run) -> Outcome:
+async def _outcome(client: Client, world: World, run: Run) -> Outcome:
     contents: set[bytes] = set()
     after = None
     while True:
-        page = await desk.assets(run.brand, ASSETS_A_PAGE, after)
-        contents |= {asset.sha256 for asset in page.assets}
-        after = page.after
+        found, after = await client.assets(run.brand, limit=ASSETS_A_PAGE, cursor=after)
+        contents |= {asset.sha256 for asset in found}
         if after is None:
             break
+    _, _, _, insights = await client.insights(run.brand)
     return Outcome(
         run=run,
-        insights=(await desk.insights(run.brand)).insights,
+        insights=insights,
         contents=len(contents),
         expectation=world.expectation(run.brand),
     )

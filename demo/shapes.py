@@ -14,8 +14,7 @@ from aws_local.cloud import open_cloud
 from aws_local.guard import Guard
 from rich.console import Console
 
-from triptych.cli.desk import Desk, LocalDesk, RemoteDesk
-from triptych.client import open_client
+from triptych.client import Client, open_client
 from triptych.embedded.data_folder import POSTGRES
 from triptych.errors import SettingsError
 from triptych.live.websocket_server import server_options
@@ -27,7 +26,7 @@ from triptych.wiring.web_server import open_web
 EMBEDDED = "embedded"
 AWS = "aws"
 RATE = 100_000
-"""Requests that the demo's key may make: seventy brands are looked at page by page."""
+"""Requests a second that the demo may make: seventy brands are looked at page by page."""
 DRAIN_S = 2.0
 
 
@@ -35,21 +34,27 @@ DRAIN_S = 2.0
 class Stage:
     """An open Triptych."""
 
-    desk: Desk
-    local: tuple[Settings, Local] | None = None
-    """Where it is in this process."""
+    client: Client
+    data: Path
+    """Where a report of it may be written."""
 
 
 @asynccontextmanager
 async def embedded(data: Path, source: str, console: Console) -> AsyncIterator[Stage]:
     """Everything in this process, beside an embedded Postgres; the dashboard is served, too."""
-    settings = Settings.load(data=data, fetch_allow="127.0.0.0/8", source=source)
+    settings = Settings.load(
+        data=data, fetch_allow="127.0.0.0/8", source=source, api_rate=RATE, api_burst=RATE
+    )
     with Guard() as guard, _listen(settings) as listening:
         console.print(f"Watch it at {address(listening)}")
-        async with open_local(settings) as local, _served(local, listening):
+        async with (
+            open_local(settings) as local,
+            _served(local, listening),
+            open_client(address(listening)) as client,
+        ):
             # Killed, it would leave a database on a folder that the next demo deletes.
             guard.watch(_postmaster(settings.data), signal.SIGINT)
-            yield Stage(LocalDesk(settings, local.services), (settings, local))
+            yield Stage(client, settings.data)
 
 
 def _postmaster(data: Path) -> int:
@@ -89,7 +94,7 @@ async def aws(data: Path, source: str, console: Console) -> AsyncIterator[Stage]
         open_client(cloud.url, cloud.key) as client,
     ):
         console.print(f"Watch it at {cloud.url}, with the key {cloud.key}")
-        yield Stage(RemoteDesk(client))
+        yield Stage(client, data)
 
 
 SHAPES: dict[str, Callable[[Path, str, Console], AbstractAsyncContextManager[Stage]]] = {

@@ -11,13 +11,10 @@ from rich.console import Console
 
 from demo.shapes import Stage
 from demo.world import BAZAAR, PANTRY
-from triptych.cli.desk import Desk
+from triptych.client import Client
+from triptych.client.report_source import ClientReportSource
 from triptych.model import Asset
-from triptych.settings.settings import Settings
 from triptych.snapshots.reports.report import make_report
-from triptych.snapshots.search_service import Where
-from triptych.wiring.local import Local
-from triptych.wiring.object_store import open_thumbnails
 
 QUERIES = ("bananas", "a pig", "crab")
 SHOWN = 3
@@ -25,23 +22,19 @@ SHEETS = ("clusters.png", "duplicates.png")
 
 
 async def show_photographs(stage: Stage, console: Console) -> None:
-    """Search the largest brand of photographs and name look-alikes; write its report if we can."""
+    """Search the largest brand of photographs and name look-alikes; write its report."""
     console.print(f"\n[bold]What {BAZAAR}'s photographs say[/]")
-    if stage.local is not None:
-        await _write_report(*stage.local, console)
+    await _write_report(stage, console)
     for query in QUERIES:
-        found = await stage.desk.by_text(query, Where(BAZAAR, SHOWN))
+        found = await stage.client.search(query, brand=BAZAAR, limit=str(SHOWN))
         named = ", ".join(f"{_name(m.asset)} ({m.score or 0:.2f})" for m in found.rows)
         console.print(f"  “{query}” finds {named}.")
-    await _show_lookalikes(stage.desk, console)
+    await _show_lookalikes(stage.client, console)
 
 
-async def _write_report(settings: Settings, local: Local, console: Console) -> None:
-    async with open_thumbnails(settings) as thumbnails:
-        report = await make_report(
-            local.stores.brands, local.stores.runs, local.stores.snapshots, thumbnails, BAZAAR
-        )
-    folder = settings.data / f"{BAZAAR}-report"
+async def _write_report(stage: Stage, console: Console) -> None:
+    report = await make_report(ClientReportSource(stage.client, BAZAAR))
+    folder = stage.data / f"{BAZAAR}-report"
     await asyncio.to_thread(_write, folder, report.files)
     for name in SHEETS:
         if name in report.files:
@@ -49,9 +42,10 @@ async def _write_report(settings: Settings, local: Local, console: Console) -> N
     console.print(f"  {folder / 'report.html'}", soft_wrap=True)
 
 
-async def _show_lookalikes(desk: Desk, console: Console) -> None:
+async def _show_lookalikes(client: Client, console: Console) -> None:
     for brand in (PANTRY, BAZAAR):  # Whoever was understood last saw the other.
-        insights = {each.kind: each.result for each in (await desk.insights(brand)).insights}
+        _, _, _, found = await client.insights(brand)
+        insights = {each.kind: each.result for each in found}
         across: Any = insights.get("across") or {}
         if across.get("lookalikes"):
             pair = across["lookalikes"][0]

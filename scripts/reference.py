@@ -14,7 +14,7 @@ import typer
 from pydantic import SecretStr
 
 from triptych.api.app import create_app
-from triptych.cli.app import app
+from triptych.cli.command_line import app
 from triptych.live.asyncapi import asyncapi
 from triptych.model import Reason
 from triptych.runs.failure_reasons import EXPLAINED

@@ -17,7 +17,7 @@ FUNCTION_LINES_MAX = 60
 NAMELESS = {"utils", "helpers", "common", "manager", "misc"}
 
 LAYERS = (
-    {"__main__", "__init__"},
+    {"__main__", "__init__", "testing"},
     {"cli"},
     {"aws_lambda", "client"},
     {"wiring"},

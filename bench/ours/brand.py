@@ -13,7 +13,7 @@ from functools import partial
 
 from bench.ours.services import own_parts, settings_in
 from bench.program import Given, Ready
-from triptych.cli.up import keep_what_is_here
+from triptych.cli.server_processes import keep_what_is_here
 from triptych.model import Run, RunState
 from triptych.wiring.services import Services
 from triptych.wiring.worker_process import open_worker

@@ -9,8 +9,8 @@ from pathlib import Path
 import uvloop
 
 from triptych.acquire.phase import Acquire
-from triptych.cli.frame import configure_logs
-from triptych.cli.up import keep_what_is_here
+from triptych.cli.log_output import configure_logs
+from triptych.cli.server_processes import keep_what_is_here
 from triptych.model import Item, ItemResult, Staged
 from triptych.settings.settings import Settings
 from triptych.wiring.services import connect

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.program import Given, until_listening
-from triptych.cli.frame import configure_logs
+from triptych.cli.log_output import configure_logs
 from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, own_database
 

@@ -1,5 +1,5 @@
 """``python -m triptych``."""
 
-from triptych.cli.app import main
+from triptych.cli.command_line import main
 
 main()

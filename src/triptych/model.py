@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    # For types only: errors import this module, and `triptych --help` imports errors.
+    import numpy as np
+    import numpy.typing as npt
 
 Metadata = Mapping[str, Any]
 """What a source says about a URL: JSON values only."""

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.support.snapshots import snapshot_of, unit
-from triptych.ai import neighbours
-from triptych.ai.neighbours import NOBODY, Neighbourhood
+from triptych.ai import nearest, neighbours
+from triptych.ai.nearest import NOBODY
+from triptych.ai.neighbours import Neighbourhood
 from triptych.ai.points import Floats, find_components, find_points, reduced
 
 
@@ -45,8 +46,8 @@ def test_among_many_few_are_missed_and_the_blocks_change_nothing(
     truth = exact(vectors, 10)
     hits = [len(set(a) & set(b)) for a, b in zip(found.indices, truth, strict=True)]
     assert np.mean(hits) / 10 > 0.95
-    monkeypatch.setattr(neighbours, "BLOCK_ROWS", 37)
-    monkeypatch.setattr(neighbours, "BLOCK_COLUMNS", 113)
+    monkeypatch.setattr(nearest, "BLOCK_ROWS", 37)
+    monkeypatch.setattr(nearest, "BLOCK_COLUMNS", 113)
     again = Neighbourhood(vectors).among(10)
     assert (again.indices == found.indices).mean() > 0.999
 

@@ -8,17 +8,18 @@ import math
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+from typing_extensions import override
 
-from tests.support.snapshots import asset, committed_run
 from tests.support.waiting import until_true
 from triptych.ai import step_results as answers
-from triptych.ai.ai_store import AssetVectors, Marks, Published
+from triptych.ai.ai_store import AssetVectors, Marks
 from triptych.ai.context import StepResult, Vectors
 from triptych.ai.phase import AiPhase
 from triptych.ai.step import Snapshot, Step
@@ -26,52 +27,74 @@ from triptych.ai.steps.clusters.clusters import CLUSTERS
 from triptych.ai.steps.duplicates.duplicates import DUPLICATES
 from triptych.errors import DatabaseUnavailable, InvalidMessage
 from triptych.messages import AI_QUEUE, Delivery, Headers
-from triptych.model import Asset, Insight, Metadata, Run
+from triptych.model import Insight, Metadata, Run
+from triptych.testing.memory_ai import MemoryAiStore
+from triptych.testing.memory_state import MemoryState
+from triptych.testing.memory_stores import MemoryStores, memory_stores
+from triptych.testing.pictures import Picture, commit_pictures
 
 PATIENCE_S = 30.0
 
 
-class FakeStores:
-    """The methods of the port that the phase calls, on one committed run."""
+class RecordingAi(MemoryAiStore):
+    """Keeps what the phase asks for, and may be away."""
 
-    def __init__(self, assets: int = 3) -> None:
-        self.due: Run | None = committed_run(added=assets)
-        self.run_id = self.due.id
+    def __init__(self, state: MemoryState) -> None:
+        super().__init__(state)
         self.begun: list[tuple[str, UUID | None]] = []
         self.published: list[Sequence[Insight]] = []
-        self.earlier: Published | None = None
         self.notes: list[Metadata] = []
         self.away = False
-        self.assets = [asset(self.run_id, number) for number in range(assets)]
 
+    @override
     async def begin_ai(self, brand: str, run_id: UUID | None) -> Run | None:
         self.begun.append((brand, run_id))
-        return self.due
+        return await super().begin_ai(brand, run_id)
 
-    async def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[list[Asset]]:
-        yield self.assets
-
-    async def earlier_ai(self, run_id: UUID) -> Published | None:
-        return self.earlier
-
+    @override
     async def note_ai(self, run_id: UUID, progress: Metadata) -> None:
         if self.away:
             raise DatabaseUnavailable
         self.notes.append(progress)
+        await super().note_ai(run_id, progress)
 
+    @override
     async def finish_ai(
         self,
         run_id: UUID,
         insights: Sequence[Insight],
         *,
-        marks: Marks,
-        vectors: Sequence[AssetVectors],
+        marks: Marks | None = None,
+        vectors: Sequence[AssetVectors] = (),
     ) -> bool:
         if self.away:
             raise DatabaseUnavailable
+        assert marks is not None
         self.published.append(insights)
         self.marks, self.vectors = marks, vectors
-        return True
+        return await super().finish_ai(run_id, insights, marks=marks, vectors=vectors)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Stores in memory with one committed run of the brand nike."""
+
+    stores: MemoryStores
+    ai: RecordingAi
+    run_id: UUID
+
+    def phase(self, *steps: Step, **options: Any) -> AiPhase:
+        return AiPhase(self.ai, self.stores.snapshots, steps, **options)
+
+
+PICTURES = [Picture(f"https://x/{number}", phash=-number) for number in range(3)]
+
+
+async def committed() -> Committed:
+    state = MemoryState()
+    stores = memory_stores(state)
+    run = await commit_pictures(stores, PICTURES, "nike")
+    return Committed(stores, RecordingAi(state), run.id)
 
 
 def returning(result: Any, name: str = "step") -> Step:
@@ -86,9 +109,9 @@ def raising(error: BaseException, name: str = "step") -> Step:
 
 
 async def processed(*steps: Step, **options: Any) -> dict[str, Insight]:
-    stores = FakeStores()
-    await AiPhase(stores, stores, steps, **options).process("nike", None)  # type: ignore[arg-type]
-    (insights,) = stores.published
+    nike = await committed()
+    await nike.phase(*steps, **options).process("nike", None)
+    (insights,) = nike.ai.published
     return {insight.kind: insight for insight in insights}
 
 
@@ -174,34 +197,34 @@ async def test_a_result_that_contains_itself_is_the_steps_failure() -> None:
 
 
 async def test_nothing_happens_when_the_phase_is_not_due() -> None:
-    stores = FakeStores()
-    stores.due = None
-    phase = AiPhase(stores, stores, [raising(AssertionError())])  # type: ignore[arg-type]
-    await phase.process("nike", stores.run_id)
-    assert stores.published == []
+    nike = await committed()
+    await commit_pictures(nike.stores, PICTURES, "nike")
+    await nike.phase(raising(AssertionError())).process("nike", nike.run_id)
+    assert nike.ai.published == []
 
 
 async def test_a_message_names_brand_and_run() -> None:
-    stores = FakeStores()
-    phase = AiPhase(stores, stores, [])  # type: ignore[arg-type]
-    headers = Headers(run_id=stores.run_id).encode()
+    nike = await committed()
+    phase = nike.phase()
+    headers = Headers(run_id=nike.run_id).encode()
     for sent in (headers, {}):
         await phase.handle(Delivery(AI_QUEUE, "1", "r", {"brand": "nike"}, sent, 1))
-    assert stores.begun == [("nike", stores.run_id), ("nike", None)]
+    assert nike.ai.begun == [("nike", nike.run_id), ("nike", None)]
     with pytest.raises(InvalidMessage):
         await phase.handle(Delivery(AI_QUEUE, "1", "r", {"brand": "nike", "x": 1}, {}, 1))
 
 
 async def test_an_unavailable_database_is_the_messages_problem() -> None:
-    stores = FakeStores()
-    stores.away = True
+    nike = await committed()
+    nike.ai.away = True
     with pytest.raises(DatabaseUnavailable):
-        await AiPhase(stores, stores, [returning({})]).process("nike", None)  # type: ignore[arg-type]
+        await nike.phase(returning({})).process("nike", None)
 
 
 def test_two_steps_of_one_name_are_refused() -> None:
+    stores = memory_stores()
     with pytest.raises(ValueError, match="same name"):
-        AiPhase(FakeStores(), FakeStores(), [returning({}), returning({})])  # type: ignore[arg-type]
+        AiPhase(stores.ai, stores.snapshots, [returning({}), returning({})])
 
 
 class Blocking:
@@ -235,16 +258,16 @@ async def test_the_event_loop_goes_on_while_a_step_works() -> None:
 
 
 async def test_g4_a_cancelled_phase_publishes_nothing() -> None:
-    stores, blocking = FakeStores(), Blocking()
-    steps = [returning({}), blocking.step]
-    task = asyncio.create_task(AiPhase(stores, stores, steps).process("nike", None))  # type: ignore[arg-type]
+    nike, blocking = await committed(), Blocking()
+    phase = nike.phase(returning({}), blocking.step)
+    task = asyncio.create_task(phase.process("nike", None))
     await until(blocking.begun.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     blocking.go_on.set()
     await until(blocking.ended.wait)
-    assert stores.published == []
+    assert nike.ai.published == []
 
 
 async def test_a_step_that_takes_too_long_is_recorded_and_loses_no_other() -> None:
@@ -259,25 +282,25 @@ def marking(**marks: Any) -> Step:
     return Step("marking", 1, lambda _: StepResult({}, marks))
 
 
-async def marked(*steps: Step) -> tuple[FakeStores, dict[str, str | None]]:
-    stores = FakeStores()
-    await AiPhase(stores, stores, steps).process("nike", None)  # type: ignore[arg-type]
-    return stores, {insight.kind: insight.error for insight in stores.published[0]}
+async def marked(*steps: Step) -> tuple[RecordingAi, dict[str, str | None]]:
+    nike = await committed()
+    await nike.phase(*steps).process("nike", None)
+    return nike.ai, {insight.kind: insight.error for insight in nike.ai.published[0]}
 
 
 async def test_marks_and_vectors_of_all_steps_are_published_together() -> None:
     space = Vectors("space", np.array([0, 2]), np.eye(2, 4, dtype=np.float16))
     vectors = Step("vectors", 1, lambda _: StepResult({"a": 1}, {}, space))
     marks = marking(tags=[["shoe"], None, []], x=np.array([0.5, 1, 2]), mine=[{"a": 1}, None, 2])
-    stores, errors = await marked(marks, vectors, returning({}))
+    ai, errors = await marked(marks, vectors, returning({}))
     assert set(errors.values()) == {None}
-    assert stores.marks.values == {
+    assert ai.marks.values == {
         "tags": [["shoe"], None, []],
         "x": [0.5, 1.0, 2.0],
         "mine": [{"a": 1}, None, 2],
     }
-    (published,) = stores.vectors
-    assert published.keys.tolist() == stores.marks.keys[[0, 2]].tolist()
+    (published,) = ai.vectors
+    assert published.keys.tolist() == ai.marks.keys[[0, 2]].tolist()
 
 
 @pytest.mark.parametrize(
@@ -296,9 +319,9 @@ async def test_marks_and_vectors_of_all_steps_are_published_together() -> None:
 async def test_marks_that_cannot_be_kept_fail_their_step(
     marks: dict[str, Any], problem: str
 ) -> None:
-    stores, errors = await marked(marking(**marks), returning({}))
+    ai, errors = await marked(marking(**marks), returning({}))
     assert errors == {"marking": problem, "step": None}
-    assert stores.marks.values == {}
+    assert ai.marks.values == {}
 
 
 async def test_vectors_of_other_assets_fail_their_step() -> None:
@@ -308,39 +331,43 @@ async def test_vectors_of_other_assets_fail_their_step() -> None:
 
 
 async def test_a_step_sees_what_was_published_before() -> None:
-    stores = FakeStores()
-    keys = np.array([list(stores.assets[1].key), [0] * 16], np.uint8)
-    stores.earlier = Published(
-        uuid4(),
+    nike = await committed()
+    keys = np.array([[0] * 16, list(PICTURES[1].key)], np.uint8)
+    await nike.stores.ai.begin_ai("nike", None)
+    await nike.stores.ai.finish_ai(
+        nike.run_id,
         [Insight("look", {"answer": 41}), Insight("broken", None, "boom")],
-        Marks(keys, {"cluster": ["c1", "c2"]}),
+        marks=Marks(keys, {"cluster": ["c1", "c2"]}),
     )
+    await commit_pictures(nike.stores, PICTURES, "nike")
     seen: dict[str, Any] = {}
 
     def look(snapshot: Snapshot) -> dict[str, Any]:
         earlier = snapshot.context.earlier
         assert earlier is not None
-        seen.update(results=earlier.results, rows=earlier.rows_of(snapshot.keys).tolist())
+        rows = dict(zip(snapshot.urls, earlier.rows_of(snapshot.keys).tolist(), strict=True))
+        seen.update(results=earlier.results, rows=rows)
         return {}
 
-    await AiPhase(stores, stores, [Step("look", 1, look)]).process("nike", None)  # type: ignore[arg-type]
-    assert seen == {"results": {"look": {"answer": 41}}, "rows": [-1, 0, -1]}
+    await nike.phase(Step("look", 1, look)).process("nike", None)
+    rows = {"https://x/0": -1, "https://x/1": 1, "https://x/2": -1}
+    assert seen == {"results": {"look": {"answer": 41}}, "rows": rows}
 
 
 async def test_progress_is_told_and_losing_it_costs_nothing() -> None:
-    stores, blocking = FakeStores(), Blocking()
+    nike, blocking = await committed(), Blocking()
 
     def work(snapshot: Snapshot) -> dict[str, Any]:
         snapshot.context.progress(7.0)
         return dict(blocking.step.run(snapshot))  # type: ignore[arg-type]
 
     steps = [returning({}), Step("work", 1, work)]
-    task = asyncio.create_task(AiPhase(stores, stores, steps).process("nike", None))  # type: ignore[arg-type]
-    await until_true(lambda: any(note["share"] == 1.0 for note in stores.notes))
-    assert stores.notes[-1] == {"step": "work", "number": 2, "steps": 2, "share": 1.0}
+    task = asyncio.create_task(nike.phase(*steps).process("nike", None))
+    await until_true(lambda: any(note["share"] == 1.0 for note in nike.ai.notes))
+    assert nike.ai.notes[-1] == {"step": "work", "number": 2, "steps": 2, "share": 1.0}
     blocking.go_on.set()
     await task
-    assert len(stores.published) == 1
+    assert len(nike.ai.published) == 1
 
 
 HANGING = """

@@ -24,18 +24,26 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
     (brand,) = status.json()["brands"]
     assert (brand["name"], brand["assets"]) == ("nike", 54)
     failures = await cli("failures", "nike", "--json")
-    assert [(g["reason"], g["count"]) for g in failures.json()] == [("not_found", 1)]
-    assert failures.json()[0]["redrive"] == "if it was put back"
+    (group,) = failures.json()["items"]
+    assert (group["reason"], group["count"]) == ("not_found", 1)
+    assert group["redrive"] == "if it was put back"
     assert "May a redrive help? if it was put back" in (await cli("failures", "nike")).out
     first = (await cli("assets", "nike", "--limit", "30", "--json")).json()
     second = (
-        await cli("assets", "nike", "--after", first[-1]["key"], "--limit", "30", "--json")
+        await cli("assets", "nike", "--after", first["next"], "--limit", "30", "--json")
     ).json()
-    assert len({asset["url"] for asset in first + second}) == 54
+    assert len({asset["url"] for asset in first["items"] + second["items"]}) == 54
+    assert (first["total"], second["total"], second["next"]) == (54, 54, None)
+    assert "embedding" not in first["items"][0]
     for command in (["status"], ["status", "nike"], ["failures", "nike"], ["assets", "nike"]):
         shown = await cli(*command)
         assert (shown.code, shown.err) == (0, "")
         assert "not_found" in shown.out or "nike" in shown.out
+    exported = await cli("export", "nike", "--format", "csv", "--to", str(tmp_path / "out"))
+    assert (exported.code, exported.err) == (0, ""), "no worker runs, so it does the work itself"
+    assert (tmp_path / "out" / "nike.csv").read_text().count("\n") == 55
+    reported = await cli("report", "nike", "--to", str(tmp_path / "report"), "--json")
+    assert str(tmp_path / "report" / "report.html") in reported.json()["files"]
     unknown = await cli("redrive", "nike", "--reason", "bad_luck")
     assert unknown.code == 1
     assert "--reason: There is no reason 'bad_luck'" in unknown.err
@@ -58,7 +66,7 @@ async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
         (["run", "nike", "--source", "urls.csv"], 2, "error: TRIPTYCH_SOURCE: must begin with"),
         (["status", "nobody"], 1, "error: There is no run and no brand 'nobody'."),
         (["worker", "paint"], 1, "error: PHASE: There is no phase 'paint'."),
-        (["assets", "nike", "--after", "xyz"], 1, "error: --after: Not a key."),
+        (["assets", "nike", "--after", "xyz"], 1, "error: --after: Not a cursor of this listing."),
         (["pause", "nobody"], 1, "error: There is no run and no brand 'nobody'."),
     ],
 )

@@ -21,17 +21,19 @@ async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:
     assert everywhere.code == 0, everywhere.err
     found = everywhere.json()
     assert (len(found["items"]), found["unindexed"]) == (3, 0)
-    first = found["items"][0]
+    assert 0 <= found["items"][0]["score"] <= 1
+    first = found["items"][0]["asset"]
     assert first["brand"] == "nike"
-    assert 0 <= first["score"] <= 1
     assert "embedding" not in first
     one = (await cli("search", "red", "--brand", "nike", "--limit", "3", "--json")).json()
-    assert [hit["id"] for hit in one["items"]] == [hit["id"] for hit in found["items"]]
+    assert [hit["asset"]["id"] for hit in one["items"]] == [
+        hit["asset"]["id"] for hit in found["items"]
+    ]
     assert one["exact"]
 
     alike = (await cli("similar", first["id"], "--limit", "5", "--json")).json()
     assert len(alike["items"]) == 5
-    assert first["id"] not in {hit["id"] for hit in alike["items"]}
+    assert first["id"] not in {hit["asset"]["id"] for hit in alike["items"]}
     picture = tmp_path / "red.png"
     Image.new("RGB", (30, 30), (250, 10, 10)).save(picture)
     by_image = (await cli("search", "--image", str(picture), "--type", "image/*", "--json")).json()
@@ -40,7 +42,7 @@ async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:
     told = await cli("search", "blue", "--brand", "nike")
     assert first["url"].rsplit("/", 1)[0] in told.out
     step = await cli("insights", "nike", "--step", "tags", "--json")
-    assert [insight["kind"] for insight in step.json()["insights"]] == ["tags"]
+    assert [insight["kind"] for insight in step.json()["items"]] == ["tags"]
     lines = (await cli("insights", "nike")).out
     assert "AI done" in lines
     assert "clusters" in lines

@@ -64,7 +64,7 @@ def test_auto_shares_the_cores_between_workers(monkeypatch: pytest.MonkeyPatch) 
 
 COMMAND = """
 import sys
-from triptych.cli.app import main
+from triptych.cli.command_line import main
 sys.argv = ["triptych", "--help"]
 try:
     main()

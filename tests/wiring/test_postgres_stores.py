@@ -8,7 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
-from tests.support.contracts.pages_contract import ApiContract
+from tests.support.contracts.pages_contract import (
+    AccessContract,
+    PagesContract,
+    PresenceContract,
+    SnapshotsKeptContract,
+    TasksContract,
+)
 from tests.support.contracts.retention_contract import RetentionContract
 from tests.support.contracts.search_contract import (
     SearchContract,
@@ -72,8 +78,24 @@ class TestPostgresForTheAiPhase(InsightsContract):
     """Nothing of Postgres' own."""
 
 
-class TestPostgresForTheApi(ApiContract):
-    pass
+class TestPostgresPages(PagesContract):
+    """Nothing of Postgres' own."""
+
+
+class TestPostgresSnapshotsKept(SnapshotsKeptContract):
+    """Nothing of Postgres' own."""
+
+
+class TestPostgresTasks(TasksContract):
+    """Nothing of Postgres' own."""
+
+
+class TestPostgresAccess(AccessContract):
+    """Nothing of Postgres' own."""
+
+
+class TestPostgresPresence(PresenceContract):
+    """Nothing of Postgres' own."""
 
 
 class TestPostgresSearch(SearchContract):

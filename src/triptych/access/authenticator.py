@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from triptych.access.balancer import HEADER as BALANCER_HEADER
 from triptych.access.host_policy import HostPolicy
 from triptych.access.identity import LOCAL, Identity
 from triptych.access.key_cache import ApiKeyCache
@@ -19,6 +18,8 @@ from triptych.access.rate_limiter import RateLimiter
 from triptych.errors import Unauthenticated
 
 KEY_SUBPROTOCOL = "triptych.key."
+BALANCER_HEADER = b"x-amzn-oidc-data"
+"""In which a load balancer says whom it has identified."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 

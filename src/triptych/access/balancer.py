@@ -25,7 +25,6 @@ from triptych.access.access_store import Scope
 from triptych.access.identity import Identity
 from triptych.errors import Unauthenticated, Unavailable
 
-HEADER = b"x-amzn-oidc-data"
 TOKEN_MAX_CHARS = 16 * 1024
 ALGORITHM = "ES256"
 KEY_ID = re.compile(r"[0-9A-Za-z-]{1,64}")

@@ -8,11 +8,10 @@ Neighbor Search", 2011, without the quantizer). Up to `CANDIDATES` vectors the a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from triptych.ai.nearest import NOBODY, Nearest, find_nearest
 from triptych.ai.points import Floats, Indices, blocks
 
 CELL_POINTS = 256
@@ -23,19 +22,6 @@ TRAINED_MAX = 20_000
 """Vectors that the cells are found in."""
 ROUNDS = 10
 BLOCK_ROWS = 1_024
-BLOCK_COLUMNS = 16_384
-"""Products in memory at a time: 64 MB."""
-NOBODY = -1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Nearest:
-    """The nearest neighbours of some vectors, the nearest first."""
-
-    indices: npt.NDArray[np.int32]
-    """(n, k); `NOBODY` where there are no more."""
-    cosines: Floats
-    """(n, k); -1 where there are no more."""
 
 
 class Neighbourhood:
@@ -54,19 +40,19 @@ class Neighbourhood:
     def among(self, k: int, progress: Callable[[float], None] = lambda _: None) -> Nearest:
         """Return for each of the vectors the ``k`` nearest others."""
         count = len(self._vectors)
-        found = _nothing(count, k)
+        found = Nearest.nothing(count, k)
         for cell in range(len(self._centres)):
             members = self._members(cell)
-            self._fill(found, members, self._vectors, cell, alone=True)
+            self._answer(found, members, self._vectors, cell, alone=True)
             progress((cell + 1) / len(self._centres))
         return found
 
     def of(self, queries: Floats, k: int) -> Nearest:
         """Return for each of some other vectors the ``k`` nearest."""
-        found = _nothing(len(queries), k)
+        found = Nearest.nothing(len(queries), k)
         cell_of = _nearest_centre(queries, self._centres)
         for cell in np.unique(cell_of):
-            self._fill(found, np.flatnonzero(cell_of == cell), queries, int(cell), alone=False)
+            self._answer(found, np.flatnonzero(cell_of == cell), queries, int(cell), alone=False)
         return found
 
     def _members(self, cell: int) -> Indices:
@@ -78,44 +64,28 @@ class Neighbourhood:
         taken = int(np.searchsorted(np.cumsum(sizes), enough)) + 1
         return np.sort(np.concatenate([self._members(c) for c in self._cells_near[cell][:taken]]))
 
-    def _fill(
+    def _answer(
         self, found: Nearest, asking: Indices, vectors: Floats, cell: int, *, alone: bool
     ) -> None:
         """Answer those ``asking``, who lie in a cell; ``alone``: nobody is its own neighbour."""
         k = found.indices.shape[1]
         candidates = self._candidates(cell, max(CANDIDATES, k + 1))
-        for block in blocks(asking.size, BLOCK_ROWS):
-            rows = asking[block]
-            for part in blocks(candidates.size, BLOCK_COLUMNS):
-                columns = candidates[part]
-                cosines = vectors[rows] @ self._vectors[columns].T
-                if alone:
-                    here = np.searchsorted(columns, rows)
-                    own = np.flatnonzero(here < columns.size)
-                    own = own[columns[here[own]] == rows[own]]
-                    cosines[own, here[own]] = -np.inf
-                _keep(found, rows, columns, cosines)
+        own = _positions(candidates, asking) if alone else None
+
+        def cosines(these: slice, those: slice) -> Floats:
+            product: Floats = vectors[asking[these]] @ self._vectors[candidates[those]].T
+            return product
+
+        near = find_nearest(cosines, asking.size, candidates.size, k, own=own)
+        there = near.indices != NOBODY
+        found.indices[asking] = np.where(there, candidates[near.indices], NOBODY)
+        found.cosines[asking] = near.cosines
 
 
-def _keep(found: Nearest, rows: Indices, columns: Indices, cosines: Floats) -> None:
-    """Merge a block of products into the best that are known."""
-    k = found.indices.shape[1]
-    if columns.size > k:
-        best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-    else:
-        best = np.arange(columns.size)[None, :].repeat(rows.size, 0)
-    indices = np.concatenate([found.indices[rows], columns[best].astype(np.int32)], axis=1)
-    values = np.concatenate([found.cosines[rows], np.take_along_axis(cosines, best, 1)], axis=1)
-    # By cosine, then by index: which of equals is kept must not depend on the blocks.
-    order = np.lexsort((indices, -values))[:, :k]
-    indices, values = np.take_along_axis(indices, order, 1), np.take_along_axis(values, order, 1)
-    nobody = np.isneginf(values)
-    found.indices[rows] = np.where(nobody, NOBODY, indices)
-    found.cosines[rows] = np.where(nobody, -1, values)
-
-
-def _nothing(count: int, k: int) -> Nearest:
-    return Nearest(np.full((count, k), NOBODY, np.int32), np.full((count, k), -1, np.float32))
+def _positions(ascending: Indices, wanted: Indices) -> Indices:
+    """Return where each of ``wanted`` stands among the ascending, or -1."""
+    at = np.minimum(np.searchsorted(ascending, wanted), ascending.size - 1)
+    return np.where(ascending[at] == wanted, at, -1)
 
 
 def _centres(vectors: Floats) -> Floats:

@@ -93,20 +93,19 @@ class Components:
 def find_components(snapshot: Snapshot, points: Points) -> Components:
     """Return the principal components of the first `FIT_MAX` points; wants one at least."""
     sample = snapshot.embeddings[points.rows[:FIT_MAX]].astype(np.float32)
-    mean = sample.mean(axis=0)
-    sample -= mean
-    # Of a small sample the scalar products are the smaller matrix; both give the same directions.
-    if len(sample) < sample.shape[1]:
-        values, vectors = np.linalg.eigh(sample @ sample.T)
-        vectors = sample.T @ vectors
-    else:
-        values, vectors = np.linalg.eigh(sample.T @ sample)
-    kept = values > values.max(initial=0) * 1e-6
-    kept[: -min(DIMENSIONS, kept.size)] = False
-    kept[-1] = True  # One direction, though no two points differ.
-    directions = vectors[:, kept][:, ::-1]
-    lengths = np.linalg.norm(directions, axis=0)
-    return Components(mean, np.asarray(directions / np.where(lengths > 0, lengths, 1), np.float32))
+    if len(sample) == 1:
+        # Nothing differs: any direction will do, and in all of them the one point is all zeros.
+        return Components(sample[0], np.eye(sample.shape[1], 1, dtype=np.float32))
+    # Takes a second to import, which no other command should wait for.
+    from sklearn.decomposition import PCA
+
+    few = len(sample) < sample.shape[1]
+    model = PCA(min(DIMENSIONS, *sample.shape), svd_solver="full" if few else "covariance_eigh")
+    with np.errstate(invalid="ignore"):  # Of shares of the variance, where there is none.
+        variances = model.fit(sample).explained_variance_
+    kept = variances > variances[0] * 1e-6
+    kept[0] = True  # One direction, though no two points differ.
+    return Components(model.mean_, model.components_[kept].T)
 
 
 def reduced(snapshot: Snapshot, points: Points, components: Components) -> Floats:

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -79,7 +80,7 @@ def create_app(context: ApiContext | None, live: ASGIApp | None = None) -> FastA
     problems.install(app, _methods())
     if live is not None:
         app.router.routes.append(WebSocketRoute(LIVE_PATH, live))
-    app.router.default = Dashboard()
+    app.router.default = GZipMiddleware(Dashboard())
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     if context is not None:
         app.state.context = context

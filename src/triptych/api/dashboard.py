@@ -1,4 +1,4 @@
-"""The dashboard: the files that `make setup` built, served from memory beside the API.
+"""The dashboard: the files that `make setup` built, served beside the API.
 
 Nothing of a brand is in them, so anybody who may reach the server by its name gets them, without a
 key: the page has to be there before one can be typed into it. What it then asks for passes the
@@ -7,26 +7,25 @@ gate like any other request.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.staticfiles import PathLike, StaticFiles
+from starlette.types import Scope
+from typing_extensions import override
 
 from triptych.api.http.problems import problem
 
 FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
 """Where the build puts its files. They are no part of the sources."""
 INDEX = "/index.html"
-HASHED = "/static/"
-"""Below it a file's name has the hash of its content, so it never changes."""
+HASHED = "static"
+"""In this folder a file's name has the hash of its content, so it never changes."""
 PAGES = re.compile(r"/(|brands/[^/]+(/[a-z]+)?|runs/[^/]+|search|system(/[a-z]+)?|api/docs)/?")
 """Addresses of the dashboard's own; it draws them itself. Any other is its page for a wrong one."""
 OTHERS = ("/api/", "/ws", "/healthz", "/readyz", "/metrics")
@@ -62,21 +61,14 @@ KINDS: Mapping[str, str] = {
     ".webmanifest": "application/manifest+json",
     ".txt": "text/plain; charset=utf-8",
 }
-PACKED = frozenset({".html", ".js", ".css", ".svg", ".json", ".webmanifest", ".txt"})
-"""Kinds that compression makes smaller."""
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltFile:
-    """A file, as it is sent."""
-
-    body: bytes
-    packed: bytes | None
-    etag: str
-    kind: str
-    cache: str
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+"""Of every file."""
 
 
 def is_page(path: str) -> bool:
@@ -84,44 +76,52 @@ def is_page(path: str) -> bool:
     return not path.startswith(OTHERS) or PAGES.fullmatch(path) is not None
 
 
-class Dashboard:
-    """An ASGI app that serves the built files of a folder.
-
-    They are read once, when first asked for: a server that is built anew is started anew.
-    """
+class Dashboard(StaticFiles):
+    """An ASGI app: the built files of a folder, and the page at every address of its own."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self._folder = folder
+        super().__init__(directory=folder, check_dir=False)
+        self.config_checked = True  # A server without the dashboard says so when it is asked.
 
-    @cached_property
-    def _files(self) -> Mapping[str, BuiltFile]:
-        found = (path for path in sorted(self._folder.rglob("*")) if path.suffix in KINDS)
-        return {f"/{path.relative_to(self._folder).as_posix()}": _read(path) for path in found}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        request = Request(scope)
-        if not is_page(scope["path"]):
+    @override
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        asked = scope["path"]
+        if not is_page(asked):
             raise HTTPException(404)
-        await self._answer(request)(scope, receive, send)
+        if scope["method"] not in {"GET", "HEAD"}:
+            return _only_read()
+        if PAGES.fullmatch(asked):
+            return await self._page(scope)
+        if PurePosixPath(asked).suffix in KINDS and asked != INDEX:
+            try:
+                return await super().get_response(path, scope)
+            except HTTPException:
+                return _nothing(asked)
+        if "text/html" in Headers(scope=scope).get("accept", ""):
+            return await self._page(scope, status=404)
+        return _nothing(asked)
 
-    def _answer(self, request: Request) -> Response:
-        if request.method not in {"GET", "HEAD"}:
-            return problem(
-                405,
-                "method-not-allowed",
-                "Method Not Allowed.",
-                "The dashboard is only read.",
-                headers={"Allow": "GET, HEAD"},
-            )
-        path = request.scope["path"]
-        file = self._files.get(path)
-        if file is not None and path != INDEX:
-            return _send(request, file, 200)
-        if PurePosixPath(path).suffix in KINDS and not PAGES.fullmatch(path):
-            return _nothing(path)
-        index = self._files.get(INDEX)
-        if index is None:
+    @override
+    def file_response(
+        self,
+        full_path: PathLike,
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        path = Path(full_path)
+        response.headers["Cache-Control"] = FOR_EVER if path.parent.name == HASHED else ASK_AGAIN
+        response.headers.update(HEADERS)
+        if response.status_code != 304:
+            # Not as the machine's own table of types has it: browsers are told not to guess.
+            response.headers["Content-Type"] = KINDS[path.suffix]
+        return response
+
+    async def _page(self, scope: Scope, status: int = 200) -> Response:
+        try:
+            response = await super().get_response(INDEX.strip("/"), scope)
+        except HTTPException:
             return problem(
                 404,
                 "dashboard-not-built",
@@ -129,44 +129,20 @@ class Dashboard:
                 "This server was installed without it; the API is at /api/v1.",
                 remedy="Run `make setup` in the sources, then start the server again.",
             )
-        if PAGES.fullmatch(path):
-            return _send(request, index, 200)
-        if "text/html" in request.headers.get("accept", ""):
-            return _send(request, index, 404)
-        return _nothing(path)
+        if response.status_code == 200:
+            response.status_code = status
+        return response
 
 
-def _read(path: Path) -> BuiltFile:
-    body = path.read_bytes()
-    hashed = path.parent.name == HASHED.strip("/")
-    return BuiltFile(
-        body,
-        gzip.compress(body, mtime=0) if path.suffix in PACKED else None,
-        f'"{hashlib.sha256(body).hexdigest()[:32]}"',
-        KINDS[path.suffix],
-        FOR_EVER if hashed else ASK_AGAIN,
+def _only_read() -> Response:
+    return problem(
+        405,
+        "method-not-allowed",
+        "Method Not Allowed.",
+        "The dashboard is only read.",
+        headers={"Allow": "GET, HEAD"},
     )
 
 
 def _nothing(path: str) -> Response:
     return problem(404, "not-found", "Not Found.", f"Nothing is at {path!r}.")
-
-
-def _send(request: Request, file: BuiltFile, status: int) -> Response:
-    headers = {
-        "Content-Type": file.kind,
-        "Cache-Control": file.cache,
-        "ETag": file.etag,
-        "Content-Security-Policy": POLICY,
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-        "Vary": "Accept-Encoding",
-    }
-    if status == 200 and request.headers.get("if-none-match") == file.etag:
-        return Response(status_code=304, headers=headers)
-    body = file.body
-    if file.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-        body = file.packed
-        headers["Content-Encoding"] = "gzip"
-    headers["Content-Length"] = str(len(body))
-    return Response(body if request.method == "GET" else b"", status, headers)

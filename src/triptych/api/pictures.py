@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Annotated, Any
 from uuid import UUID
 
-import numpy as np
-import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from triptych.api.http import responses as answers
@@ -17,15 +14,12 @@ from triptych.api.http.streaming import matches
 from triptych.api.search_schemas import ComparisonShown
 from triptych.errors import BrandNotFound, NotSearchable, SearchUnavailable
 from triptych.messages import BRAND_MAX_CHARS, check_brand
+from triptych.snapshots.brand_map import encode_map
 from triptych.snapshots.comparison import Pair, compare
-from triptych.snapshots.search_store import Points
 
 POINTS_MAX = 200_000
 """Points of one map, 6 MB: of a larger brand, those of the lowest keys, an even sample."""
 MAP_TYPE = "application/vnd.triptych.map"
-MAP_HEADER = struct.Struct("<4sIII16s")
-MAP_MAGIC = b"TMAP"
-MAP_VERSION = 1
 
 router = APIRouter(tags=["brands"])
 
@@ -61,37 +55,6 @@ async def get_map(request: Request, context: Context, brand: BrandPath) -> Respo
         return Response(encode_map(UUID(int=0), None), headers=headers, media_type=MAP_TYPE)
     points = await context.stores.search.points(run_id, limit=POINTS_MAX)
     return Response(encode_map(run_id, points), headers=headers, media_type=MAP_TYPE)
-
-
-def encode_map(run_id: UUID, points: Points | None) -> bytes:
-    """Return a map's bytes, all numbers little-endian.
-
-    The layout::
-
-        0   "TMAP"
-        4   u32         version, 1
-        8   u32         n, the number of points
-        12  u32         m, the bytes of the clusters' names
-        16  16 bytes    the run's UUID
-        32  f32 × n     x
-            f32 × n     y
-            i32 × n     cluster: which of the names, or -1
-            16 bytes × n  keys
-            m bytes     the clusters' names: a JSON array, UTF-8
-
-    An asset's id is the base64url, without padding, of its key and the brand's name in UTF-8.
-    """
-    if points is None:
-        return MAP_HEADER.pack(MAP_MAGIC, MAP_VERSION, 0, 2, run_id.bytes) + b"[]"
-    names = orjson.dumps(points.names)
-    head = MAP_HEADER.pack(MAP_MAGIC, MAP_VERSION, len(points.keys), len(names), run_id.bytes)
-    columns = (
-        np.asarray(points.x, "<f4"),
-        np.asarray(points.y, "<f4"),
-        np.asarray(points.clusters, "<i4"),
-        np.asarray(points.keys, np.uint8),
-    )
-    return b"".join([head, *(column.tobytes() for column in columns), names])
 
 
 async def _other(

@@ -1,5 +1,5 @@
-"""A typed client of the API: what `triptych --server` speaks, and programs may."""
+"""A typed client of the API: what the commands speak, and programs may."""
 
-from triptych.client.client import Client, open_client
+from triptych.client.client import Client, open_client, open_socket_client
 
-__all__ = ["Client", "open_client"]
+__all__ = ["Client", "open_client", "open_socket_client"]

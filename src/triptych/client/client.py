@@ -17,11 +17,13 @@ from yarl import URL
 from triptych.client.models import asset_of, brand_of, depth_of, failures_of, insight_of, matches_of
 from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
-from triptych.errors import ServerUnavailable, SettingsError, TaskFailed
+from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
 from triptych.live.states import run_of_state
+from triptych.messages import check_brand
 from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
 from triptych.queues.queue import QueueDepth
 from triptych.runs.run_store import FailureGroup
+from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.search_service import Matches
 
 PREFIX = "/api/v1"
@@ -32,20 +34,30 @@ PAGE_MAX = 500
 TRIES = 3
 """Of a request whose answer was lost: each that changes something has an idempotency key."""
 TRY_STEP_S = 0.5
+TASK_S = 3600.0
+"""For a submitted task to end."""
 RETRIED = frozenset({502, 503, 504})
 
 Json = dict[str, Any]
 
 
 class Client:
-    """One server. Every method raises what the server refuses with, and `ServerUnavailable`."""
+    """One server. Every method raises what the server refuses with, and `ServerUnavailable`.
+
+    A brand's name that cannot be one is `InvalidBrand`.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, base: URL, headers: Mapping[str, str]
+        self,
+        session: aiohttp.ClientSession,
+        base: URL,
+        headers: Mapping[str, str],
+        socket: Path | None = None,
     ) -> None:
         self._session = session
         self._base = base
         self._headers = headers
+        self._socket = socket
 
     # --- read ---------------------------------------------------------------------------------
 
@@ -59,7 +71,7 @@ class Client:
         Raises:
             BrandNotFound: there is none of that name.
         """
-        return brand_of(await self._get(f"/brands/{_part(name)}"))
+        return brand_of(await self._get(f"/brands/{_brand(name)}"))
 
     async def run(self, run_id: UUID) -> Run:
         """Return a run.
@@ -79,11 +91,36 @@ class Client:
         found: list[Asset] = []
         while True:
             query["limit"] = str(min(limit - len(found), PAGE_MAX))
-            page = await self._get(f"/brands/{_part(brand)}/assets", query)
+            page = await self._get(f"/brands/{_brand(brand)}/assets", query)
             found += [asset_of(shown) for shown in page["items"]]
             if page["next"] is None or len(found) >= limit:
                 return found, page["next"]
             query["cursor"] = page["next"]
+
+    async def asset(self, asset: str, *, run: UUID | None = None) -> Asset:
+        """Return an asset of its brand's present snapshot, or of that of a run.
+
+        Raises:
+            AssetNotFound: there is none of that id.
+        """
+        return asset_of(await self._get(f"/assets/{_part(asset)}", _of_run(run)))
+
+    async def thumbnail(self, asset: str, width: int, *, run: UUID | None = None) -> bytes:
+        """Return a small picture of an asset as WebP; ``width`` is 160, 320, 640 or 1280.
+
+        Raises:
+            NoThumbnail: it is no picture.
+        """
+        query = {"w": str(width), **_of_run(run)}
+        return await self._body("GET", f"/assets/{_part(asset)}/thumbnail", query)
+
+    async def map(self, brand: str) -> BrandMap:
+        """Return where the assets of a brand's snapshot lie; no points before that is drawn."""
+        body = await self._body("GET", f"/brands/{_brand(brand)}/map")
+        try:
+            return decode_map(body)
+        except ValueError as error:
+            raise self._unavailable(error) from error
 
     async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
         """Return what failed in a run by reason, with some examples of each."""
@@ -103,7 +140,7 @@ class Client:
         self, brand: str
     ) -> tuple[UUID | None, AiState, str | None, Sequence[Insight]]:
         """Return a brand's snapshot, how its AI phase stands and why, and what that found."""
-        shown = await self._get(f"/brands/{_part(brand)}/insights")
+        shown = await self._get(f"/brands/{_brand(brand)}/insights")
         run = UUID(shown["run"]) if shown["run"] is not None else None
         found = [insight_of(each) for each in shown["items"]]
         return run, AiState(shown["ai_state"]), shown["ai_reason"], found
@@ -129,11 +166,11 @@ class Client:
     async def start(self, brand: str, *, source: str | None = None) -> Run:
         """Start a run of a brand, or return its active one."""
         body = {"source": source} if source is not None else {}
-        return await self._opened(f"/brands/{_part(brand)}/runs", body)
+        return await self._opened(f"/brands/{_brand(brand)}/runs", body)
 
     async def reembed(self, brand: str) -> Run:
         """Open a run that embeds a brand's snapshot anew."""
-        return await self._opened(f"/brands/{_part(brand)}/reembed", {})
+        return await self._opened(f"/brands/{_brand(brand)}/reembed", {})
 
     async def redrive(self, run_id: UUID, *, reasons: Sequence[Reason] = ()) -> Run:
         """Open a run of an ended run's failed items: those of some reasons, or all."""
@@ -149,17 +186,20 @@ class Client:
 
         Raises:
             TaskFailed: it failed.
+            ServerUnavailable: no worker has done it within `TASK_S`.
         """
-        path = f"/brands/{_part(brand)}/exports"
+        path = f"/brands/{_brand(brand)}/exports"
         return await self._done(await self._submit("POST", path, {"format": kind}))
 
     async def delete_brand(self, brand: str) -> Json:
-        """Have a brand deleted; return the task, when it is done."""
-        return await self._done(await self._submit("DELETE", f"/brands/{_part(brand)}"))
+        """Have a brand deleted; return the task, when it is done. Raises as `export`."""
+        return await self._done(await self._submit("DELETE", f"/brands/{_brand(brand)}"))
 
     async def watch(self, run_id: UUID) -> AsyncIterator[Run]:
         """Yield a run's states, newer ones only, until it and its AI phase are over."""
-        async for run in watch_remote(self._live, run_id, headers=self._headers):
+        async for run in watch_remote(
+            self._live, run_id, headers=self._headers, socket=self._socket
+        ):
             yield run
 
     async def fetch_file(self, task: str, name: str, path: Path) -> None:
@@ -189,12 +229,25 @@ class Client:
     async def _done(self, task: Json) -> Json:
         """Return a task when it has ended, which live status tells."""
         if task["ended_at"] is None:
-            task_id = UUID(task["id"])
-            task = dict(await task_remote(self._live, task_id, headers=self._headers))
+            task = await self._ended(UUID(task["id"]))
         if task["state"] == "failed":
             told = task["result"]
             raise TaskFailed(told.get("error"), remedy=told.get("remedy"))
         return task
+
+    async def _ended(self, task_id: UUID) -> Json:
+        try:
+            async with asyncio.timeout(TASK_S):
+                return dict(
+                    await task_remote(
+                        self._live, task_id, headers=self._headers, socket=self._socket
+                    )
+                )
+        except TimeoutError as error:
+            raise ServerUnavailable(
+                f"Task {task_id} has not ended within {TASK_S:,.0f} s.",
+                remedy="Check that a worker serves the phase ai.",
+            ) from error
 
     async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
         asked = {"limit": str(PAGE_MAX), **query}
@@ -219,23 +272,32 @@ class Client:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
-        """Ask until there is an answer, a few times."""
         if body is not None:
-            data, headers = (
-                orjson.dumps(body),
-                {**(headers or {}), "Content-Type": "application/json"},
-            )
+            data = orjson.dumps(body)
+            headers = {**(headers or {}), "Content-Type": "application/json"}
+        try:
+            answer: Json = orjson.loads(await self._body(method, path, query, data, headers))
+        except ValueError as error:
+            raise self._unavailable(error) from error
+        return answer
+
+    async def _body(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Ask until there is an answer, a few times."""
         for attempt in range(1, TRIES + 1):
             try:
                 async with asyncio.timeout(ANSWER_S):
                     async with self._answer(method, path, query, data, headers) as response:
-                        answer: Json = orjson.loads(await response.read())
-                        return answer
-            except (aiohttp.ClientError, OSError, ServerUnavailable) as error:
+                        return await response.read()
+            except (aiohttp.ClientError, OSError, Unavailable) as error:
                 if attempt == TRIES:
                     raise self._unavailable(error) from error
-            except ValueError as error:
-                raise self._unavailable(error) from error
             await asyncio.sleep(TRY_STEP_S * attempt)
         raise AssertionError
 
@@ -256,14 +318,15 @@ class Client:
             headers={**self._headers, **(headers or {})},
             allow_redirects=False,
         ) as response:
-            if response.status in RETRIED:
-                raise ServerUnavailable(f"{self._base} answers {response.status}.")
             if not response.ok or response.status >= 300:
                 try:
                     problem = orjson.loads(await response.read())
                 except ValueError:
                     problem = None
-                raise error_of(response.status, problem)
+                refusal = error_of(response.status, problem)
+                if response.status in RETRIED and not isinstance(refusal, Unavailable):
+                    raise ServerUnavailable(f"{self._base} answers {response.status}.")
+                raise refusal
             yield response
 
     @property
@@ -271,8 +334,8 @@ class Client:
         scheme = "wss" if self._base.scheme == "https" else "ws"
         return str(self._base.with_scheme(scheme) / "ws")
 
-    def _unavailable(self, error: Exception) -> ServerUnavailable:
-        if isinstance(error, ServerUnavailable):
+    def _unavailable(self, error: Exception) -> Unavailable:
+        if isinstance(error, Unavailable):
             return error
         return ServerUnavailable(
             f"{self._base} does not answer ({error or type(error).__name__}).",
@@ -282,6 +345,15 @@ class Client:
 
 def _part(text: str) -> str:
     return quote(text, safe="")
+
+
+def _brand(name: str) -> str:
+    """Return a brand's name as a path has it, or raise `InvalidBrand`."""
+    return _part(check_brand(name))
+
+
+def _of_run(run: UUID | None) -> dict[str, str]:
+    return {} if run is None else {"run": str(run)}
 
 
 @asynccontextmanager
@@ -295,6 +367,15 @@ async def open_client(server: str, key: str | None = None) -> AsyncIterator[Clie
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Client(session, base, headers)
+
+
+@asynccontextmanager
+async def open_socket_client(socket: Path) -> AsyncIterator[Client]:
+    """Open a client of a server of this machine that listens on a unix socket."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.UnixConnector(str(socket)), cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
+        yield Client(session, URL("http://localhost/"), {}, socket)
 
 
 def server_url(text: str) -> URL:

@@ -6,10 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
 from triptych.errors import LiveUnavailable
@@ -83,9 +84,12 @@ async def follow(
     *,
     after: Mapping[str, int] | None = None,
     headers: Mapping[str, str] | None = None,
+    socket: Path | None = None,
     give_up_s: float = GIVE_UP_S,
 ) -> AsyncGenerator[Update, None]:
     """Yield what is told of some topics, for ever; ``after`` asks for runs' timelines.
+
+    ``socket`` is a unix socket on which the server is reached, whatever ``url`` names.
 
     A cut connection is made anew after a pause that grows and is jittered, each topic from where
     it was: states never go back to an older version, and timelines have neither gap nor duplicate.
@@ -100,10 +104,10 @@ async def follow(
     heard_at, failures = loop.time(), 0
     while True:
         try:
-            async with _connected(url, headers) as socket:
+            async with _connected(url, headers, socket) as connection:
                 wanted = progress.wanted(topics)
-                await socket.send(json.dumps({"type": "subscribe", "topics": wanted}))
-                async for text in socket:
+                await connection.send(json.dumps({"type": "subscribe", "topics": wanted}))
+                async for text in connection:
                     heard_at, failures = loop.time(), 0
                     frame = json.loads(text)
                     if frame["type"] == "error":
@@ -127,19 +131,21 @@ async def follow(
         await asyncio.sleep(backoff(failures, base_s=RECONNECT_BASE_S, cap_s=RECONNECT_MAX_S))
 
 
-def _connected(url: str, headers: Mapping[str, str] | None) -> connect:
-    return connect(
-        url,
-        subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
-        additional_headers=dict(headers or {}),
-        open_timeout=CONNECT_TIMEOUT_S,
-        close_timeout=1.0,
-        ping_interval=PING_S,
-        ping_timeout=PONG_S,
-        max_size=FRAME_MAX_BYTES,
-        compression=None,
-        proxy=None,
-    )
+def _connected(url: str, headers: Mapping[str, str] | None, socket: Path | None) -> connect:
+    options: dict[str, Any] = {
+        "subprotocols": [SUBPROTOCOL],
+        "additional_headers": dict(headers or {}),
+        "open_timeout": CONNECT_TIMEOUT_S,
+        "close_timeout": 1.0,
+        "ping_interval": PING_S,
+        "ping_timeout": PONG_S,
+        "max_size": FRAME_MAX_BYTES,
+        "compression": None,
+        "proxy": None,
+    }
+    if socket is not None:
+        return unix_connect(str(socket), url, **options)
+    return connect(url, **options)
 
 
 def _refusal(error: InvalidStatus) -> str:
@@ -153,7 +159,11 @@ def _refusal(error: InvalidStatus) -> str:
 
 
 async def watch_remote(
-    url: str, run_id: UUID, *, headers: Mapping[str, str] | None = None
+    url: str,
+    run_id: UUID,
+    *,
+    headers: Mapping[str, str] | None = None,
+    socket: Path | None = None,
 ) -> AsyncIterator[Run]:
     """Yield a run's states from a server, newer ones only, until it and its AI phase are over.
 
@@ -161,7 +171,7 @@ async def watch_remote(
         LiveUnavailable: see `follow`; or the server knows no such run.
     """
     topic = f"{RUN_PREFIX}{run_id}"
-    told_of = follow(url, [topic], headers=headers)
+    told_of = follow(url, [topic], headers=headers, socket=socket)
     version = -1
     try:
         async for told in told_of:
@@ -177,14 +187,18 @@ async def watch_remote(
 
 
 async def task_remote(
-    url: str, task_id: UUID, *, headers: Mapping[str, str] | None = None
+    url: str,
+    task_id: UUID,
+    *,
+    headers: Mapping[str, str] | None = None,
+    socket: Path | None = None,
 ) -> Mapping[str, Any]:
     """Return a task's last state, when it has come to it.
 
     Raises:
         LiveUnavailable: see `follow`; or the server knows no such task.
     """
-    told_of = follow(url, [f"{TASK_PREFIX}{task_id}"], headers=headers)
+    told_of = follow(url, [f"{TASK_PREFIX}{task_id}"], headers=headers, socket=socket)
     try:
         async for told in told_of:
             if told.state is None:

@@ -9,11 +9,6 @@ import asyncio
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-import botocore.session
-from botocore.exceptions import BotoCoreError
-from botocore.model import ServiceId
-from botocore.signers import RequestSigner
-
 from triptych.errors import DatabaseUnavailable, SettingsError
 
 SCHEME = "postgresql+iam://"
@@ -56,6 +51,9 @@ class _Token:
         self._session: Any = None
 
     async def __call__(self) -> str:
+        # Imported where it is used: botocore takes as long as all the rest of a command.
+        from botocore.exceptions import BotoCoreError
+
         # In a thread: a role's credentials are fetched over the network when they are due.
         try:
             return await asyncio.to_thread(self._make)
@@ -63,6 +61,10 @@ class _Token:
             raise _no_credentials(str(error)) from error
 
     def _make(self) -> str:
+        import botocore.session
+        from botocore.model import ServiceId
+        from botocore.signers import RequestSigner
+
         if self._session is None:
             self._session = botocore.session.get_session()
         session = self._session

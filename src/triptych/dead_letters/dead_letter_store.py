@@ -8,7 +8,11 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from triptych.messages import HEADER_ITEM, HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN
 from triptych.model import Metadata, Slice
+
+NOT_REDRIVEN = (HEADER_REASON, HEADER_ORIGIN_ID, HEADER_RUN, HEADER_ITEM)
+"""Headers that a redriven message goes without: what it belonged to has ended."""
 
 
 @dataclass(frozen=True, slots=True)

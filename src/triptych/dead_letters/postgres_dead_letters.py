@@ -10,12 +10,14 @@ from typing_extensions import override
 
 from triptych.database.paging import LAST_ID, sliced
 from triptych.database.session import Database
-from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore, KeptLetter, Letters
-from triptych.messages import HEADER_ITEM, HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN
+from triptych.dead_letters.dead_letter_store import (
+    NOT_REDRIVEN,
+    DeadLetter,
+    DeadLetterStore,
+    KeptLetter,
+    Letters,
+)
 from triptych.model import Slice
-
-NOT_REDRIVEN = [HEADER_REASON, HEADER_ORIGIN_ID, HEADER_RUN, HEADER_ITEM]
-"""Headers that a redriven message goes without: what it belonged to has ended."""
 
 
 class PostgresDeadLetterStore(DeadLetterStore):
@@ -69,7 +71,7 @@ class PostgresDeadLetterStore(DeadLetterStore):
         self, *, ids: Sequence[int] | None, queue: str | None, limit: int
     ) -> int:
         rows = await self._database.rows(
-            "redrive_letters", None if ids is None else list(ids), queue, limit, NOT_REDRIVEN
+            "redrive_letters", None if ids is None else list(ids), queue, limit, list(NOT_REDRIVEN)
         )
         count: int = rows[0]["redriven"]
         return count

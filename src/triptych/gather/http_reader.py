@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import aiohttp
 from yarl import URL
@@ -32,6 +33,12 @@ PASSING = frozenset({408, 425, 429})
 """Statuses below 500 that ask for a retry."""
 
 
+READ_MAX_BYTES = 32 * 1024 * 1024
+READ_DEADLINE_S = 60.0
+CHUNK_BYTES = 64 * 1024
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 class TryAgain(Exception):
     """This request failed; a retry may help."""
 
@@ -47,6 +54,38 @@ class HttpReader:
     transports: TransportPool
     source: str
     """The source as the run names it: it selects the profile."""
+
+    async def read(
+        self,
+        url: str | URL,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+        deadline_s: float = READ_DEADLINE_S,
+        max_bytes: int = READ_MAX_BYTES,
+    ) -> bytes:
+        """Return the body at ``url``, tried again with growing pauses while that may help.
+
+        ``deadline_s`` is that of one try. ``headers`` go to the URL's own origin only.
+
+        Raises:
+            SourceUnavailable: it did not answer in spite of retries.
+            SourceRefused: it answers otherwise than with 200, is at an address that is not
+                reached, is no http(s) URL, or has more than ``max_bytes`` bytes.
+        """
+        try:
+            target = URL(url)
+        except ValueError as error:
+            raise SourceRefused(f"{str(url)!r} is not a URL ({error}).") from error
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with request(
+                    self, target, headers=headers, deadline_s=deadline_s
+                ) as response:
+                    return await _body(response, max_bytes)
+            except TryAgain as error:
+                await pause(attempt, error)
 
 
 @asynccontextmanager
@@ -111,6 +150,18 @@ async def _answer(
     ) as answer:
         _check_status(answer.response)
         yield answer.response
+
+
+async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body += chunk
+        if len(body) > max_bytes:
+            raise SourceRefused(
+                f"A page of the source is larger than {max_bytes} bytes.",
+                remedy="Return fewer items per page.",
+            )
+    return bytes(body)
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:

@@ -48,6 +48,8 @@ class KeyedDebouncer(Generic[Key]):
             if left <= 0:
                 return
             try:
-                await asyncio.wait_for(self._added.wait(), None if left == float("inf") else left)
+                # Not wait_for: before Python 3.12 it may swallow that this task is cancelled.
+                async with asyncio.timeout(None if left == float("inf") else left):
+                    await self._added.wait()
             except TimeoutError:
                 return

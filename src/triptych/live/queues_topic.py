@@ -51,7 +51,8 @@ class QueueDepthReader:
         quiet_s: float | None = None
         while True:
             try:
-                await asyncio.wait_for(self._happened.wait(), quiet_s)
+                async with asyncio.timeout(quiet_s):
+                    await self._happened.wait()
                 quiet_s = READ_EVERY_S
             except TimeoutError:
                 quiet_s = min(QUIET_MAX_S, 2 * (quiet_s or READ_EVERY_S))

@@ -43,7 +43,8 @@ class WorkerListReader:
             while self._topic.subscriptions:
                 await self._read()
                 try:
-                    await asyncio.wait_for(self._asked.wait(), BEAT_S)
+                    async with asyncio.timeout(BEAT_S):
+                        await self._asked.wait()
                 except TimeoutError:
                     continue
                 self._asked.clear()

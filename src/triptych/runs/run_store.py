@@ -23,6 +23,11 @@ from triptych.model import (
     TimelineEvent,
 )
 
+DETAIL_MAX_CHARS = 500
+"""Longer details of a failure are truncated."""
+COMMIT_GRACE_S = 2.0
+"""The sweeper leaves a complete run this long to the worker that completed it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:

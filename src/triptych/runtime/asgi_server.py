@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import uvicorn
@@ -76,7 +76,47 @@ async def serve(
 
     ``options`` are uvicorn's; an app with WebSockets passes those of its protocol.
     """
-    config = uvicorn.Config(
+    server = _Server(_config(app, drain_s, options))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        server.should_exit = True
+        await serving
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: Callable[..., Any], listening: socket.socket, **options: Any
+) -> AsyncIterator[None]:
+    """Serve for as long as the block runs. For clients in the block: at its end they are gone.
+
+    Nothing is drained, so it ends at once: what is still open then is cut. ``options`` are
+    uvicorn's, as for `serve`.
+    """
+    config = _config(app, 0.0, options)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listening])
+    state = server.server_state
+    try:
+        yield
+    finally:
+        for accepting in server.servers:
+            accepting.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        left = list(state.tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+def _config(app: Callable[..., Any], drain_s: float, options: Mapping[str, Any]) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http="httptools",
         loop="none",
@@ -90,12 +130,3 @@ async def serve(
         timeout_graceful_shutdown=int(drain_s),
         **options,
     )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        server.should_exit = True
-        await serving

@@ -126,9 +126,3 @@ class SnapshotStore(Protocol):
     async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
         """Return the marks of these assets of a snapshot, by name."""
         ...
-
-    async def marked(
-        self, run_id: UUID, *, after: bytes | None, limit: int
-    ) -> dict[bytes, Metadata]:
-        """Return a page of a snapshot's marks, in key order, after ``after``."""
-        ...

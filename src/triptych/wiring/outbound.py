@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
@@ -14,8 +15,9 @@ from triptych.fetch.request_profiles import PROXY_FIELD, Profiles, parse_proxy
 from triptych.fetch.transport import TransportPool, open_session
 from triptych.settings.addresses import read_ports
 from triptych.settings.settings import Settings
-from triptych.snapshots.reports.report import Summarise
-from triptych.snapshots.reports.summary import OpenAiSummary
+
+if TYPE_CHECKING:
+    from triptych.snapshots.reports.report import Summarise
 
 SUMMARY_CONNECTIONS = 1
 
@@ -59,6 +61,9 @@ async def open_summary(settings: Settings) -> AsyncIterator[Summarise | None]:
     if settings.summary_url is None:
         yield None
         return
+    # Imported where it is used: only reports have summaries.
+    from triptych.snapshots.reports.summary import OpenAiSummary
+
     key = settings.summary_key.get_secret_value() if settings.summary_key else None
     async with guarded_session(settings, SUMMARY_CONNECTIONS) as session:
         yield OpenAiSummary(session, settings.summary_url, settings.summary_model, key)

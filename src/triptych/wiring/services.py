@@ -16,8 +16,6 @@ from triptych.embedded.server import EmbeddedPostgres, read_dsn
 from triptych.errors import DataFolderInUse, PostgresServerError, SettingsError
 from triptych.queues.pgmq import PgmqQueue
 from triptych.queues.queue import Queue
-from triptych.queues.sqs.create import create_queues
-from triptych.queues.sqs.sqs_queue import SqsQueue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.addresses import read_sqs
@@ -122,6 +120,8 @@ async def _make_queues(settings: Settings) -> Sequence[str]:
     """Make what is missing on SQS. Those of pgmq are made by a migration."""
     if not settings.queue_url.startswith("sqs:"):
         return []
+    from triptych.queues.sqs.create import create_queues
+
     region, prefix = read_sqs(settings.queue_url)
     return await create_queues(
         region=region,
@@ -154,6 +154,9 @@ def _replica(settings: Settings) -> Database | None:
 def open_queue(settings: Settings, database: Database) -> Queue:
     """Return the queues that the settings name. Nothing is connected to yet."""
     if settings.queue_url.startswith("sqs:"):
+        # Imported where it is used: botocore takes as long as all the rest of a command.
+        from triptych.queues.sqs.sqs_queue import SqsQueue
+
         region, prefix = read_sqs(settings.queue_url)
         return SqsQueue(region=region, prefix=prefix)
     return PgmqQueue(database, max_receives=settings.max_receives)

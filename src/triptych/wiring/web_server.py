@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from triptych.access.authenticator import Authenticator
-from triptych.access.balancer import Balancer, BalancerTokens, regional_keys_url
 from triptych.access.host_policy import HostPolicy, is_loopback
 from triptych.access.key_cache import ApiKeyCache
 from triptych.access.rate_limiter import RateLimiter
@@ -32,7 +32,12 @@ from triptych.wiring.outbound import address_guard, guarded_session
 from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 
+if TYPE_CHECKING:
+    from triptych.access.balancer import Balancer
+
 KEY_CONNECTIONS = 2
+PRIVATE_RATE = 1_000_000
+"""Requests that the one client of a private server may make a second: as many as it can."""
 
 
 def is_open(settings: Settings) -> bool:
@@ -44,6 +49,17 @@ def is_open(settings: Settings) -> bool:
         is_loopback(settings.api_host)
         and not settings.allowed_hosts
         and settings.oidc_signer is None
+    )
+
+
+def private_authenticator(services: Services) -> Authenticator:
+    """Build the gate of a server that nothing but this process reaches: no key is asked for."""
+    return Authenticator(
+        HostPolicy((), (), any_host=False),
+        ApiKeyCache(services.stores.access),
+        RateLimiter(PRIVATE_RATE, PRIVATE_RATE),
+        open_=True,
+        balancer=None,
     )
 
 
@@ -73,6 +89,8 @@ async def open_authenticator(services: Services) -> AsyncIterator[Authenticator]
     async with AsyncExitStack() as stack:
         tokens = None
         if balancer is not None:
+            from triptych.access.balancer import BalancerTokens
+
             session = await stack.enter_async_context(guarded_session(settings, KEY_CONNECTIONS))
             tokens = BalancerTokens(balancer, session)
         rates = RateLimiter(settings.api_rate, settings.api_burst)
@@ -88,6 +106,9 @@ def _balancer(settings: Settings) -> Balancer | None:
             field="TRIPTYCH_OIDC_ISSUER",
             remedy="Name the issuer that the load balancer's OIDC action has.",
         )
+    # Imported where it is used: what it verifies signatures with is slow to import.
+    from triptych.access.balancer import Balancer, regional_keys_url
+
     return Balancer(
         signer=settings.oidc_signer,
         issuer=settings.oidc_issuer,
@@ -147,10 +168,25 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
     Raises:
         SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
     """
+    async with (
+        open_authenticator(services) as authenticator,
+        open_app(services, authenticator, local=is_open(services.settings)) as app,
+    ):
+        yield app
+
+
+@asynccontextmanager
+async def open_app(
+    services: Services, authenticator: Authenticator, *, local: bool
+) -> AsyncIterator[FastAPI]:
+    """Build the app behind a gate. ``local``: only this machine reaches it.
+
+    Raises:
+        SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
+    """
     settings = services.settings
     objects = await open_objects(settings)
     async with (
-        open_authenticator(services) as authenticator,
         open_thumbnails(settings, objects) as thumbnails,
         open_live(services, authenticator) as live,
         open_search(settings, services.stores) as search,
@@ -164,7 +200,7 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
             authenticator=authenticator,
             guard=address_guard(settings),
             cursors=Cursors(await services.stores.access.secret("cursor")),
-            local=is_open(settings),
+            local=local,
             thumbnails=thumbnails,
             search=search,
             sources=SourceRegistry.discover(),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,10 +14,10 @@ from PIL import Image
 
 from tests.support.snapshots import asset, committed_run
 from triptych.errors import Conflict, NoThumbnail, SummaryFailed
-from triptych.model import Asset, Brand, Insight, Metadata, Run
+from triptych.model import Asset, Brand, Insight, Run
 from triptych.snapshots.reports.contents import Contents, Family, Outlier, Point
 from triptych.snapshots.reports.pages import markdown, page
-from triptych.snapshots.reports.report import Report, Summarise, make_report
+from triptych.snapshots.reports.report import make_report
 from triptych.snapshots.reports.sheets import colour_of, palette, scatter, sheet
 
 HOSTILE = "</title><script>alert(1)</script> [x](javascript:alert(1)) ![y](http://e/) `|*_\n# h"
@@ -55,17 +54,17 @@ def webp(colour: tuple[int, int, int]) -> bytes:
     return written.getvalue()
 
 
-class FakeStores:
-    """What a report reads, of one brand with five assets."""
+class FakeSource:
+    """What a report reads, of one brand with five assets, all but one with thumbnails."""
 
     def __init__(self, insights: Sequence[Insight], *, empty: bool = False) -> None:
         self.run_ = committed_run(added=5)
         self.assets_ = {a.key: a for a in (asset(self.run_.id, n) for n in range(5))}
         self.insights_ = insights
         self.brand_ = Brand("nike", None, None if empty else self.run_.id, 5, self.run_, version=1)
-        self.marks_: dict[bytes, Metadata] = {}
+        self.points_: list[Point] = []
 
-    async def brand(self, name: str) -> Brand:
+    async def brand(self) -> Brand:
         return self.brand_
 
     async def run(self, run_id: UUID) -> Run:
@@ -77,15 +76,11 @@ class FakeStores:
     async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
         return {key: self.assets_[key] for key in keys if key in self.assets_}
 
-    async def marked(self, run_id: UUID, *, after: bytes | None, limit: int) -> Mapping[bytes, Any]:
-        return self.marks_
+    async def points(self, run_id: UUID) -> Sequence[Point]:
+        return self.points_
 
-
-class Thumbs:
-    """Thumbnails of all but one asset."""
-
-    async def get(self, sha256: bytes, width: int) -> bytes:
-        if sha256[0] % 2:
+    async def thumbnail(self, asset: Asset, width: int) -> bytes:
+        if asset.sha256[0] % 2:
             raise NoThumbnail
         return webp((10, 200, 30))
 
@@ -118,16 +113,12 @@ def insights(catalogue_keys: list[str]) -> list[Insight]:
     ]
 
 
-async def report_of(stores: FakeStores, summarise: Summarise | None = None) -> Report:
-    return await make_report(stores, stores, stores, Thumbs(), "nike", summarise)  # type: ignore[arg-type]
-
-
 async def test_a_report_shows_what_the_steps_found() -> None:
-    stores = FakeStores([])
-    keys = [key.hex() for key in stores.assets_]
-    stores.insights_ = insights([*keys[:4], keys[4]])
-    stores.marks_ = {bytes.fromhex(keys[0]): {"x": 0.1, "y": -0.5, "cluster": "c"}}
-    report = await report_of(stores)
+    source = FakeSource([])
+    keys = [key.hex() for key in source.assets_]
+    source.insights_ = insights([*keys[:4], keys[4]])
+    source.points_ = [Point(0.1, -0.5, "c")]
+    report = await make_report(source)
     assert set(report.files) == {
         *("report.md", "report.html", "clusters.png", "duplicates.png", "outliers.png"),
         *("palette.png", "map.png"),
@@ -152,17 +143,17 @@ async def test_a_report_shows_what_the_steps_found() -> None:
 
 
 async def test_nothing_found_is_a_short_report() -> None:
-    report = await report_of(FakeStores([]))
+    report = await make_report(FakeSource([]))
     assert set(report.files) == {"report.md", "report.html"}
     with pytest.raises(Conflict, match="no snapshot"):
-        await report_of(FakeStores([], empty=True))
+        await make_report(FakeSource([], empty=True))
 
 
 async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
     async def fail(_: Contents) -> str:
         raise SummaryFailed("The endpoint answers 500.")
 
-    report = await report_of(FakeStores([]), fail)
+    report = await make_report(FakeSource([]), fail)
     assert report.problems == ("no summary: The endpoint answers 500.",)
     assert "report.html" in report.files
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.support.contracts.stores_contract import committed
+from tests.support.contracts.stores_contract import CommonStores, committed
 from triptych.ai.ai_store import AssetVectors, BrandCells, Marks
 from triptych.model import AiState, Insight, Run
-from triptych.wiring.stores import Stores
 
 
 class InsightsContract:
     """Claimed once a commit, published whole, and read by the brands beside it."""
 
-    async def test_g5_ai_happens_once_a_commit(self, stores: Stores) -> None:
+    async def test_g5_ai_happens_once_a_commit(self, stores: CommonStores) -> None:
         old = await committed(stores)
         new = await committed(stores)
         assert await stores.ai.begin_ai("nike", old.id) is None
@@ -28,7 +27,9 @@ class InsightsContract:
         ended = await stores.runs.run(new.id)
         assert (ended.ai_state, ended.ai_reason) == (AiState.DONE, "failed steps: x")
 
-    async def test_marks_and_vectors_are_published_with_the_insights(self, stores: Stores) -> None:
+    async def test_marks_and_vectors_are_published_with_the_insights(
+        self, stores: CommonStores
+    ) -> None:
         first = await committed(stores)
         assert await stores.ai.earlier_ai(first.id) is None
         assets = await stores.snapshots.assets(first.id, after=None, limit=10)
@@ -61,7 +62,7 @@ class InsightsContract:
         assert published.marks.values["tags"] == [["x", "y"], [], None, ["z"]]
 
     async def test_brands_are_read_by_the_cells_of_their_current_snapshots(
-        self, stores: Stores
+        self, stores: CommonStores
     ) -> None:
         async def describe(brand: str, content: str) -> Run:
             run = await committed(stores, content=content, brand=brand)

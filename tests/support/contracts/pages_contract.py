@@ -16,6 +16,7 @@ import pytest
 from tests.support.contracts.stores_contract import (
     LIMIT,
     POLICY,
+    CommonStores,
     committed,
     done,
     failed,
@@ -48,10 +49,10 @@ def asks(key: str | None = "k", fingerprint: bytes = b"f", actor: str = "a") -> 
     return Request("start", actor, "nike", key, fingerprint)
 
 
-class ApiContract:
+class PagesContract:
     """Each listing is walked whole, each change made twice."""
 
-    async def test_brands_go_on_behind_a_name(self, stores: Stores) -> None:
+    async def test_brands_go_on_behind_a_name(self, stores: CommonStores) -> None:
         for name in ("a", "b", "c"):
             await open_run(stores, name)
         slice_after = partial(stores.brands.brands_slice, name=None, state=None, limit=2)
@@ -65,7 +66,9 @@ class ApiContract:
         with pytest.raises(BrandNotFound):
             await stores.brands.snapshot_of("d")
 
-    async def test_assets_are_found_in_slices_by_filter_and_by_key(self, stores: Stores) -> None:
+    async def test_assets_are_found_in_slices_by_filter_and_by_key(
+        self, stores: CommonStores
+    ) -> None:
         run = await committed(stores, 5)
         whole = await stores.snapshots.assets_slice(run.id, AssetFilter(), after=b"", limit=5)
         assert (len(whole.rows), whole.next) == (5, None)
@@ -95,7 +98,7 @@ class ApiContract:
         with pytest.raises(AssetNotFound):
             await stores.snapshots.asset("nike", b"?" * 16)
 
-    async def test_snapshots_and_what_they_have_otherwise(self, stores: Stores) -> None:
+    async def test_snapshots_and_what_they_have_otherwise(self, stores: CommonStores) -> None:
         old = await committed(stores, 3)
         new = await committed(stores, 2, content="other")
         first = await stores.snapshots.snapshots_slice("nike", before=None, limit=1)
@@ -110,6 +113,143 @@ class ApiContract:
         assert [change.before for change in back.rows] == [None]
         same = await difference(old.id, old.id, change=None)
         assert not same.rows
+
+    async def test_runs_by_age_brand_and_state(self, stores: CommonStores) -> None:
+        old = await committed(stores, 1)
+        new = (await open_run(stores)).run
+        other = (await open_run(stores, "other")).run
+        for brand, state, expected in [
+            (None, None, [other.id, new.id, old.id]),
+            ("nike", None, [new.id, old.id]),
+            (None, RunState.COMMITTED, [old.id]),
+            ("nike", RunState.ACTIVE, [new.id]),
+        ]:
+            found, before = [], None
+            for _ in expected:
+                page = await stores.runs.runs_slice(
+                    brand=brand, state=state, before=before, limit=1
+                )
+                found += [run.id for run in page.rows]
+                before = page.next
+            assert (found, before) == (expected, None)
+
+    async def test_failed_items_by_reason(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        await stores.runs.settle(run_id, [failed(item) for item in items], limit=LIMIT)
+        assert await stores.runs.failure_counts(run_id) == [("not_found", 3)]
+        first = await stores.runs.failed_items(run_id, "not_found", after=-1, limit=2)
+        assert first.next is not None
+        rest = await stores.runs.failed_items(run_id, "not_found", after=first.next, limit=2)
+        urls = [item.url for item in (*first.rows, *rest.rows)]
+        assert (urls, rest.next) == ([item.url for item in items], None)
+        assert not (await stores.runs.failed_items(run_id, "timeout", after=-1, limit=2)).rows
+
+    async def test_pace_counts_what_settled(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        assert (await stores.runs.pace(run_id)).buckets == []
+        items = await stores.runs.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
+        results = [failed(item) for item in items[:2]] + [done(item) for item in items[2:4]]
+        await stores.runs.settle(run_id, results, limit=LIMIT)
+        pace = await stores.runs.pace(run_id)
+        assert (pace.each, sum(b.settled for b in pace.buckets)) == (1, 4)
+        assert sum(b.failed for b in pace.buckets) == 2
+        assert all(b.p50_s is not None and 0 <= b.p50_s <= (b.p95_s or 0) for b in pace.buckets)
+        assert (await stores.runs.pace(uuid4())).buckets == []
+
+    async def test_a_redriven_run_is_opened_once_for_its_id(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        await stores.runs.settle(run_id, [failed(item) for item in items], limit=LIMIT)
+        await stores.runs.seal(run_id)
+        await stores.runs.commit(run_id)
+        new_id = uuid4()
+        first = await stores.runs.redrive_run(run_id, new_id=new_id, policy=POLICY)
+        again = await stores.runs.redrive_run(run_id, new_id=new_id, policy=POLICY)
+        assert (first.created, again.created, again.run.id) == (True, False, new_id)
+
+    async def test_some_reasons_of_a_committed_run_are_redriven(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(12), cursor=None, limit=LIMIT)
+        reasons = [Reason.THROTTLED, Reason.TIMEOUT, Reason.NOT_FOUND, Reason.TIMEOUT]
+        results = [
+            ItemResult(item.key, None, reason, "")
+            for item, reason in zip(items[:4], reasons, strict=True)
+        ]
+        results += [done(item) for item in items[4:]]
+        await stores.runs.settle(run_id, results, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        with pytest.raises(Conflict):
+            await stores.runs.redrive_run(run_id, new_id=uuid4(), policy=POLICY, reasons=reasons)
+        assert (await stores.runs.commit(run_id)).state is RunState.COMMITTED
+        with pytest.raises(Conflict):
+            await stores.runs.redrive_run(
+                run_id, new_id=uuid4(), policy=POLICY, reasons=[Reason.FORBIDDEN]
+            )
+        opened = await stores.runs.redrive_run(
+            run_id, new_id=uuid4(), policy=POLICY, reasons=[Reason.TIMEOUT]
+        )
+        assert (opened.run.kind, opened.run.expected) == (RunKind.ADD, 2)
+
+    async def test_a_schedule_moves_on_once(self, stores: CommonStores) -> None:
+        past = datetime.now(UTC) - timedelta(minutes=1)
+        await stores.brands.put_brand(
+            "nike", source="manifest:x", schedule="* * * * *", due_at=past
+        )
+        (due,) = await stores.brands.due_brands(limit=5)
+        assert (due.name, due.due_at) == ("nike", past)
+        later = past + timedelta(days=1)
+        moved = [
+            await stores.brands.advance_schedule("nike", seen=past, due_at=later) for _ in range(2)
+        ]
+        assert moved == [True, False]
+        assert not await stores.brands.due_brands(limit=5)
+        await stores.brands.put_brand("nike", source=None, schedule="* * * * *", due_at=past)
+        assert (await stores.brands.scheduled("nike")).due_at == later, "the same schedule goes on"
+        await stores.brands.put_brand("nike", source=None, schedule=None, due_at=None)
+        assert (await stores.brands.scheduled("nike")).due_at is None
+
+    async def test_ai_is_asked_for_again_and_owed(self, stores: CommonStores) -> None:
+        run = await committed(stores, 1)
+        await stores.ai.begin_ai("nike", run.id)
+        assert (await stores.runs.request_ai("nike")).ai_state is AiState.RUNNING
+        await stores.ai.finish_ai(run.id, [])
+        assert (await stores.runs.request_ai("nike")).ai_state is AiState.QUEUED
+        outbox_pending = await stores.runs.outbox_pending(run_id=run.id, older_s=0, limit=9)
+        assert [entry.queue for entry in outbox_pending].count(AI_QUEUE) == 2
+        with pytest.raises(BrandNotFound):
+            await stores.runs.request_ai("nobody")
+        await open_run(stores, "new")
+        with pytest.raises(Conflict):
+            await stores.runs.request_ai("new")
+
+    async def test_dead_letters_are_owed_once(self, stores: CommonStores) -> None:
+        headers = {"triptych-run": str(uuid4()), "triptych-reason": "x", "traceparent": "t"}
+        for number, body in enumerate(({"brand": "nike"}, "text", {"brand": 5})):
+            await stores.dead_letters.record(
+                DeadLetter(URL_QUEUE, f"m{number}", body, headers, "why", None)
+            )
+        redrive = partial(stores.dead_letters.redrive_letters, ids=None, queue=None, limit=9)
+        counts = await asyncio.gather(*(redrive() for _ in range(4)))
+        assert sum(counts) == 2
+        outbox_pending = await stores.runs.outbox_pending(run_id=None, older_s=0, limit=9)
+        assert [dict(entry.message.headers) for entry in outbox_pending] == [
+            {"traceparent": "t"}
+        ] * 2
+        letters = await stores.dead_letters.page(before=None, limit=2)
+        assert letters.next == letters.rows[-1].id
+        assert [kept.redriven_at is not None for kept in letters.rows] == [True, False]
+
+    async def test_a_run_of_an_id_is_that_run_ended_or_not(self, stores: CommonStores) -> None:
+        run_id = uuid4()
+        for _ in range(2):
+            opened = await open_run(stores, run_id=run_id)
+            assert opened.run.id == run_id
+            await stores.runs.cancel(run_id)
+
+
+class SnapshotsKeptContract:
+    """What is said of snapshots that retention has collected."""
 
     async def test_a_snapshot_that_is_no_longer_kept_is_told(self, stores: Stores) -> None:
         old = await committed(stores, 3)
@@ -133,82 +273,9 @@ class ApiContract:
         with pytest.raises(Conflict):
             await stores.brands.put_brand("nike", source=None, schedule=None, due_at=None)
 
-    async def test_runs_by_age_brand_and_state(self, stores: Stores) -> None:
-        old = await committed(stores, 1)
-        new = (await open_run(stores)).run
-        other = (await open_run(stores, "other")).run
-        for brand, state, expected in [
-            (None, None, [other.id, new.id, old.id]),
-            ("nike", None, [new.id, old.id]),
-            (None, RunState.COMMITTED, [old.id]),
-            ("nike", RunState.ACTIVE, [new.id]),
-        ]:
-            found, before = [], None
-            for _ in expected:
-                page = await stores.runs.runs_slice(
-                    brand=brand, state=state, before=before, limit=1
-                )
-                found += [run.id for run in page.rows]
-                before = page.next
-            assert (found, before) == (expected, None)
 
-    async def test_failed_items_by_reason(self, stores: Stores) -> None:
-        run_id = (await open_run(stores)).run.id
-        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
-        await stores.runs.settle(run_id, [failed(item) for item in items], limit=LIMIT)
-        assert await stores.runs.failure_counts(run_id) == [("not_found", 3)]
-        first = await stores.runs.failed_items(run_id, "not_found", after=-1, limit=2)
-        assert first.next is not None
-        rest = await stores.runs.failed_items(run_id, "not_found", after=first.next, limit=2)
-        urls = [item.url for item in (*first.rows, *rest.rows)]
-        assert (urls, rest.next) == ([item.url for item in items], None)
-        assert not (await stores.runs.failed_items(run_id, "timeout", after=-1, limit=2)).rows
-
-    async def test_pace_counts_what_settled(self, stores: Stores) -> None:
-        run_id = (await open_run(stores)).run.id
-        assert (await stores.runs.pace(run_id)).buckets == []
-        items = await stores.runs.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
-        results = [failed(item) for item in items[:2]] + [done(item) for item in items[2:4]]
-        await stores.runs.settle(run_id, results, limit=LIMIT)
-        pace = await stores.runs.pace(run_id)
-        assert (pace.each, sum(b.settled for b in pace.buckets)) == (1, 4)
-        assert sum(b.failed for b in pace.buckets) == 2
-        assert all(b.p50_s is not None and 0 <= b.p50_s <= (b.p95_s or 0) for b in pace.buckets)
-        assert (await stores.runs.pace(uuid4())).buckets == []
-
-    async def test_a_redriven_run_is_opened_once_for_its_id(self, stores: Stores) -> None:
-        run_id = (await open_run(stores)).run.id
-        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
-        await stores.runs.settle(run_id, [failed(item) for item in items], limit=LIMIT)
-        await stores.runs.seal(run_id)
-        await stores.runs.commit(run_id)
-        new_id = uuid4()
-        first = await stores.runs.redrive_run(run_id, new_id=new_id, policy=POLICY)
-        again = await stores.runs.redrive_run(run_id, new_id=new_id, policy=POLICY)
-        assert (first.created, again.created, again.run.id) == (True, False, new_id)
-
-    async def test_some_reasons_of_a_committed_run_are_redriven(self, stores: Stores) -> None:
-        run_id = (await open_run(stores)).run.id
-        items = await stores.runs.expect(run_id, new_items(12), cursor=None, limit=LIMIT)
-        reasons = [Reason.THROTTLED, Reason.TIMEOUT, Reason.NOT_FOUND, Reason.TIMEOUT]
-        results = [
-            ItemResult(item.key, None, reason, "")
-            for item, reason in zip(items[:4], reasons, strict=True)
-        ]
-        results += [done(item) for item in items[4:]]
-        await stores.runs.settle(run_id, results, limit=LIMIT)
-        await stores.runs.seal(run_id)
-        with pytest.raises(Conflict):
-            await stores.runs.redrive_run(run_id, new_id=uuid4(), policy=POLICY, reasons=reasons)
-        assert (await stores.runs.commit(run_id)).state is RunState.COMMITTED
-        with pytest.raises(Conflict):
-            await stores.runs.redrive_run(
-                run_id, new_id=uuid4(), policy=POLICY, reasons=[Reason.FORBIDDEN]
-            )
-        opened = await stores.runs.redrive_run(
-            run_id, new_id=uuid4(), policy=POLICY, reasons=[Reason.TIMEOUT]
-        )
-        assert (opened.run.kind, opened.run.expected) == (RunKind.ADD, 2)
+class TasksContract:
+    """Accepted once, done once."""
 
     async def test_one_claim_for_a_key_whoever_races(self, stores: Stores) -> None:
         claims = await asyncio.gather(*(stores.tasks.claim_task(asks(), **KEPT) for _ in range(6)))
@@ -284,6 +351,10 @@ class ApiContract:
         assert await stores.tasks.begin_task(claim.task_id) is None
         assert await stores.tasks.begin_task(uuid4()) is None
 
+
+class AccessContract:
+    """Keys and secrets."""
+
     async def test_keys_live_until_they_are_revoked(self, stores: Stores) -> None:
         key = await stores.access.create_key("a", Scope.OPERATOR, b"d" * 32)
         with pytest.raises(KeyExists):
@@ -300,6 +371,10 @@ class ApiContract:
         secret = await stores.access.secret("cursor")
         assert len(secret) >= 32
         assert await stores.access.secret("cursor") == secret
+
+
+class PresenceContract:
+    """Which workers there are."""
 
     async def test_a_beat_replaces_the_one_before(self, stores: Stores) -> None:
         state = WorkerState(
@@ -321,59 +396,3 @@ class ApiContract:
         await stores.presence.beat(state, forget_s=60)
         await stores.presence.leave(state.id)
         assert not await stores.presence.workers(limit=5)
-
-    async def test_a_schedule_moves_on_once(self, stores: Stores) -> None:
-        past = datetime.now(UTC) - timedelta(minutes=1)
-        await stores.brands.put_brand(
-            "nike", source="manifest:x", schedule="* * * * *", due_at=past
-        )
-        (due,) = await stores.brands.due_brands(limit=5)
-        assert (due.name, due.due_at) == ("nike", past)
-        later = past + timedelta(days=1)
-        moved = [
-            await stores.brands.advance_schedule("nike", seen=past, due_at=later) for _ in range(2)
-        ]
-        assert moved == [True, False]
-        assert not await stores.brands.due_brands(limit=5)
-        await stores.brands.put_brand("nike", source=None, schedule="* * * * *", due_at=past)
-        assert (await stores.brands.scheduled("nike")).due_at == later, "the same schedule goes on"
-        await stores.brands.put_brand("nike", source=None, schedule=None, due_at=None)
-        assert (await stores.brands.scheduled("nike")).due_at is None
-
-    async def test_ai_is_asked_for_again_and_owed(self, stores: Stores) -> None:
-        run = await committed(stores, 1)
-        await stores.ai.begin_ai("nike", run.id)
-        assert (await stores.runs.request_ai("nike")).ai_state is AiState.RUNNING
-        await stores.ai.finish_ai(run.id, [])
-        assert (await stores.runs.request_ai("nike")).ai_state is AiState.QUEUED
-        outbox_pending = await stores.runs.outbox_pending(run_id=run.id, older_s=0, limit=9)
-        assert [entry.queue for entry in outbox_pending].count(AI_QUEUE) == 2
-        with pytest.raises(BrandNotFound):
-            await stores.runs.request_ai("nobody")
-        await open_run(stores, "new")
-        with pytest.raises(Conflict):
-            await stores.runs.request_ai("new")
-
-    async def test_dead_letters_are_owed_once(self, stores: Stores) -> None:
-        headers = {"triptych-run": str(uuid4()), "triptych-reason": "x", "traceparent": "t"}
-        for number, body in enumerate(({"brand": "nike"}, "text", {"brand": 5})):
-            await stores.dead_letters.record(
-                DeadLetter(URL_QUEUE, f"m{number}", body, headers, "why", None)
-            )
-        redrive = partial(stores.dead_letters.redrive_letters, ids=None, queue=None, limit=9)
-        counts = await asyncio.gather(*(redrive() for _ in range(4)))
-        assert sum(counts) == 2
-        outbox_pending = await stores.runs.outbox_pending(run_id=None, older_s=0, limit=9)
-        assert [dict(entry.message.headers) for entry in outbox_pending] == [
-            {"traceparent": "t"}
-        ] * 2
-        letters = await stores.dead_letters.page(before=None, limit=2)
-        assert letters.next == letters.rows[-1].id
-        assert [kept.redriven_at is not None for kept in letters.rows] == [True, False]
-
-    async def test_a_run_of_an_id_is_that_run_ended_or_not(self, stores: Stores) -> None:
-        run_id = uuid4()
-        for _ in range(2):
-            opened = await open_run(stores, run_id=run_id)
-            assert opened.run.id == run_id
-            await stores.runs.cancel(run_id)

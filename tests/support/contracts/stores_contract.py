@@ -1,4 +1,4 @@
-"""What every adapter of the port Catalogue must do. A subclass gives the fixture ``stores``.
+"""What every adapter of the stores must do. A subclass gives the fixture ``stores``.
 
 The barrier's deeper proofs (crashes, racers, every row of the failure table) are in
 ``tests/faults``; this is each verb by itself, through the port only.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
+from typing import Protocol
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
 
+from triptych.ai.ai_store import AiStore
 from triptych.ai.step import load_snapshot
-from triptych.dead_letters.dead_letter_store import DeadLetter
+from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
 from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
 from triptych.gather.urls import item_key
 from triptych.messages import GATHER_QUEUE, Headers
@@ -33,12 +35,29 @@ from triptych.model import (
     RunState,
     Staged,
 )
-from triptych.runs.run_store import Opened
-from triptych.wiring.stores import Stores
+from triptych.runs.brand_store import BrandStore
+from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.run_store import Opened, RunStore
+from triptych.snapshots.snapshot_store import SnapshotStore
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
 LIMIT = 500
 PATIENCE_S = 20.0
+
+
+class CommonStores(Protocol):
+    """The stores that Postgres has, and memory too."""
+
+    runs: RunStore
+    brands: BrandStore
+    changes: ChangeFeed
+    dead_letters: DeadLetterStore
+    snapshots: SnapshotStore
+    ai: AiStore
+
+    async def check(self) -> None:
+        """Raise `DatabaseUnavailable` unless they can be used."""
+        ...
 
 
 def new_items(count: int, start: int = 0) -> list[NewItem]:
@@ -73,7 +92,7 @@ def failed(item: Item) -> ItemResult:
     return ItemResult(item.key, None, Reason.NOT_FOUND, "404 \x00 <b>")
 
 
-async def open_run(stores: Stores, brand: str = "nike", **options: UUID) -> Opened:
+async def open_run(stores: CommonStores, brand: str = "nike", **options: UUID) -> Opened:
     return await stores.runs.open_run(
         brand,
         run_id=options.get("run_id") or uuid4(),
@@ -85,7 +104,7 @@ async def open_run(stores: Stores, brand: str = "nike", **options: UUID) -> Open
 
 
 async def committed(
-    stores: Stores, count: int = 5, content: str = "same", brand: str = "nike"
+    stores: CommonStores, count: int = 5, content: str = "same", brand: str = "nike"
 ) -> Run:
     run_id = (await open_run(stores, brand)).run.id
     items = await stores.runs.expect(run_id, new_items(count), cursor=None, limit=LIMIT)
@@ -97,10 +116,12 @@ async def committed(
 class CatalogueContract:
     """One method, one transaction; all of them safe to repeat."""
 
-    async def test_check_passes_on_a_migrated_database(self, stores: Stores) -> None:
+    async def test_check_passes_on_a_migrated_database(self, stores: CommonStores) -> None:
         await stores.check()
 
-    async def test_one_active_run_a_brand_and_its_message_is_owed(self, stores: Stores) -> None:
+    async def test_one_active_run_a_brand_and_its_message_is_owed(
+        self, stores: CommonStores
+    ) -> None:
         first, second = await asyncio.gather(open_run(stores), open_run(stores))
         assert {first.created, second.created} == {True, False}
         assert first.run.id == second.run.id
@@ -115,14 +136,16 @@ class CatalogueContract:
         await stores.runs.mark_sent([outbox_pending.id])
         assert not await stores.runs.outbox_pending(run_id=None, older_s=0, limit=10)
 
-    async def test_a_run_id_opens_once_even_when_it_has_ended(self, stores: Stores) -> None:
+    async def test_a_run_id_opens_once_even_when_it_has_ended(self, stores: CommonStores) -> None:
         run_id = uuid4()
         await open_run(stores, run_id=run_id)
         await stores.runs.cancel(run_id)
         again = await open_run(stores, run_id=run_id)
         assert (again.created, again.run.state) == (False, RunState.CANCELLED)
 
-    async def test_expect_counts_each_url_once_and_keeps_the_cursor(self, stores: Stores) -> None:
+    async def test_expect_counts_each_url_once_and_keeps_the_cursor(
+        self, stores: CommonStores
+    ) -> None:
         run_id = (await open_run(stores)).run.id
         refused = NewItem(b"r" * 16, "ftp://x", {}, Reason.INVALID_URL, "no")
         await stores.runs.expect(
@@ -133,7 +156,7 @@ class CatalogueContract:
         assert (run.expected, run.failed, run.out) == (4, 1, 3)
         assert await stores.runs.gather_cursor(run_id) == "d"
 
-    async def test_g10_no_more_than_the_window_is_out(self, stores: Stores) -> None:
+    async def test_g10_no_more_than_the_window_is_out(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         out = list(await stores.runs.expect(run_id, new_items(10), cursor=None, limit=4))
         assert [item.url for item in out] == [f"https://x/{n}" for n in range(4)]
@@ -142,7 +165,7 @@ class CatalogueContract:
         assert [item.url for item in settlement.dispatch] == ["https://x/4", "https://x/5"]
         assert settlement.run.out == 4
 
-    async def test_items_are_read_while_the_run_is_active(self, stores: Stores) -> None:
+    async def test_items_are_read_while_the_run_is_active(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
         (found,) = await stores.runs.items(run_id, [item.key, b"?" * 16])
@@ -150,7 +173,7 @@ class CatalogueContract:
         await stores.runs.cancel(run_id)
         assert not await stores.runs.items(run_id, [item.key])
 
-    async def test_settling_twice_changes_nothing(self, stores: Stores) -> None:
+    async def test_settling_twice_changes_nothing(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
         first = await stores.runs.settle(
@@ -165,7 +188,7 @@ class CatalogueContract:
             first.run.version,
         )
 
-    async def test_attempts_are_counted_and_the_last_is_told(self, stores: Stores) -> None:
+    async def test_attempts_are_counted_and_the_last_is_told(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
         told = [await stores.runs.count_attempt(run_id, item.key, delay_s=1) for _ in range(3)]
@@ -173,7 +196,7 @@ class CatalogueContract:
         (found,) = await stores.runs.items(run_id, [item.key])
         assert found.attempts == 3
 
-    async def test_g3_an_unsealed_run_cannot_commit(self, stores: Stores) -> None:
+    async def test_g3_an_unsealed_run_cannot_commit(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         items = await stores.runs.expect(run_id, new_items(2), cursor=None, limit=LIMIT)
         await stores.runs.settle(run_id, [done(item) for item in items], limit=LIMIT)
@@ -181,13 +204,13 @@ class CatalogueContract:
         await stores.runs.seal(run_id)
         assert (await stores.runs.commit(run_id)).state is RunState.COMMITTED
 
-    async def test_g3_a_run_of_nothing_commits_when_sealed(self, stores: Stores) -> None:
+    async def test_g3_a_run_of_nothing_commits_when_sealed(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         assert (await stores.runs.seal(run_id)).complete
         run = await stores.runs.commit(run_id)
         assert (run.state, run.added) == (RunState.COMMITTED, 0)
 
-    async def test_what_is_no_picture_has_no_size_in_pixels(self, stores: Stores) -> None:
+    async def test_what_is_no_picture_has_no_size_in_pixels(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
         staged = Staged(b"0" * 32, "sha256/film", "video/mp4", 9, None, None, None, None, None)
@@ -203,7 +226,7 @@ class CatalogueContract:
         )
         assert (await stores.snapshots.known_assets("nike", [item.key]))[item.key] == staged
 
-    async def test_g1_commit_publishes_everything_at_once(self, stores: Stores) -> None:
+    async def test_g1_commit_publishes_everything_at_once(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         items = await stores.runs.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
         await stores.runs.seal(run_id)
@@ -224,7 +247,7 @@ class CatalogueContract:
         np.testing.assert_array_equal(asset.embedding, result.embedding)
 
     async def test_assets_of_two_models_keep_their_model_and_dimension(
-        self, stores: Stores
+        self, stores: CommonStores
     ) -> None:
         run_id = (await open_run(stores)).run.id
         items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
@@ -248,13 +271,13 @@ class CatalogueContract:
         assert (compared.model, compared.embeddings.shape) == ("m", (2, 16))
         assert items[0].key not in {bytes(compared.keys[row]) for row in compared.embedded}
 
-    async def test_g2_commit_twice_is_one_commit(self, stores: Stores) -> None:
+    async def test_g2_commit_twice_is_one_commit(self, stores: CommonStores) -> None:
         run = await committed(stores)
         assert await stores.runs.commit(run.id) == run
         kinds = [event.kind for event in await stores.runs.timeline(run.id, after=0, limit=100)]
         assert kinds.count("committed") == 1
 
-    async def test_difference_against_the_last_snapshot(self, stores: Stores) -> None:
+    async def test_difference_against_the_last_snapshot(self, stores: CommonStores) -> None:
         await committed(stores, 5)
         second = await committed(stores, 3, content="other")
         assert (second.added, second.kept, second.changed, second.removed) == (0, 0, 3, 2)
@@ -262,7 +285,7 @@ class CatalogueContract:
         assert len(known) == 3
         assert {staged.etag for staged in known.values()} == {'"e"'}
 
-    async def test_g1_cancel_leaves_the_snapshot(self, stores: Stores) -> None:
+    async def test_g1_cancel_leaves_the_snapshot(self, stores: CommonStores) -> None:
         first = await committed(stores)
         run_id = (await open_run(stores)).run.id
         items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
@@ -277,7 +300,7 @@ class CatalogueContract:
         with pytest.raises(RunEnded):
             await stores.runs.pause(run_id, paused=True)
 
-    async def test_a_strangers_url_opens_a_run_that_adds(self, stores: Stores) -> None:
+    async def test_a_strangers_url_opens_a_run_that_adds(self, stores: CommonStores) -> None:
         await committed(stores, 5)
         (item,) = new_items(1, start=9)
 
@@ -298,7 +321,7 @@ class CatalogueContract:
         assert (run.kind, run.added, run.kept, run.removed) == (RunKind.ADD, 1, 5, 0)
         assert await accept_external() is None, "its run has ended"
 
-    async def test_failures_are_grouped_with_examples(self, stores: Stores) -> None:
+    async def test_failures_are_grouped_with_examples(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         items = await stores.runs.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
         await stores.runs.settle(run_id, [failed(item) for item in items[:4]], limit=LIMIT)
@@ -306,7 +329,7 @@ class CatalogueContract:
         assert (group.reason, group.count, len(group.examples)) == ("not_found", 4, 2)
         assert group.examples[0] == ("https://x/0", "404 \ufffd <b>")
 
-    async def test_redrive_refuses_what_makes_no_sense(self, stores: Stores) -> None:
+    async def test_redrive_refuses_what_makes_no_sense(self, stores: CommonStores) -> None:
         with pytest.raises(RunNotFound):
             await stores.runs.redrive_run(uuid4(), new_id=uuid4(), policy=POLICY)
         active = (await open_run(stores)).run.id
@@ -318,7 +341,7 @@ class CatalogueContract:
             await stores.runs.redrive_run(whole.id, new_id=uuid4(), policy=POLICY)
         assert (await stores.runs.runs("nike", limit=1))[0].id == whole.id, "no run was left behind"
 
-    async def test_g7_a_listener_hears_of_every_changed_run(self, stores: Stores) -> None:
+    async def test_g7_a_listener_hears_of_every_changed_run(self, stores: CommonStores) -> None:
         async with stores.changes.changes() as changed:
             run_id = (await open_run(stores)).run.id
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
@@ -327,7 +350,7 @@ class CatalogueContract:
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
             assert (await stores.runs.run(run_id)).version > before.version
 
-    async def test_g7_a_feed_tells_of_runs_and_brands(self, stores: Stores) -> None:
+    async def test_g7_a_feed_tells_of_runs_and_brands(self, stores: CommonStores) -> None:
         async with stores.changes.feed(catch_up_s=PATIENCE_S) as feed, asyncio.timeout(PATIENCE_S):
             run_id = (await open_run(stores)).run.id
             runs: set[UUID] = set()
@@ -337,7 +360,7 @@ class CatalogueContract:
                 runs |= news.runs.keys()
                 brands |= news.brands
 
-    async def test_brands_and_runs_are_found_together(self, stores: Stores) -> None:
+    async def test_brands_and_runs_are_found_together(self, stores: CommonStores) -> None:
         run = await stores.runs.run((await open_run(stores)).run.id)
         other = await stores.runs.run((await open_run(stores, "adidas")).run.id)
         found = await stores.brands.brands_of(["nike", "nobody"], [other.id, uuid4()])
@@ -346,7 +369,9 @@ class CatalogueContract:
         assert await stores.brands.brands_of([], []) == []
         assert await stores.runs.runs_of([run.id, uuid4()]) == [run]
 
-    async def test_g7_a_brands_version_grows_with_its_newest_run(self, stores: Stores) -> None:
+    async def test_g7_a_brands_version_grows_with_its_newest_run(
+        self, stores: CommonStores
+    ) -> None:
         versions = []
         for _ in range(2):
             run_id = (await open_run(stores)).run.id
@@ -358,21 +383,21 @@ class CatalogueContract:
         assert versions == sorted(versions)
         assert len(set(versions)) >= 5
 
-    async def test_g7_the_timeline_has_every_seq_once(self, stores: Stores) -> None:
+    async def test_g7_the_timeline_has_every_seq_once(self, stores: CommonStores) -> None:
         run = await committed(stores)
         events = await stores.runs.timeline(run.id, after=0, limit=100)
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         assert [event.kind for event in events] == ["opened", "page", "sealed", "committed"]
         assert await stores.runs.timeline(run.id, after=2, limit=1) == events[2:3]
 
-    async def test_dead_letters_are_kept_once(self, stores: Stores) -> None:
+    async def test_dead_letters_are_kept_once(self, stores: CommonStores) -> None:
         letter = DeadLetter("url-process-queue", "m", {"a": 1}, {"h": "v"}, "why", None)
         await stores.dead_letters.record(letter)
         await stores.dead_letters.record(letter)
         ((_, kept),) = await stores.dead_letters.dead_letters(limit=10)
         assert kept == letter
 
-    async def test_unknown_names_are_told(self, stores: Stores) -> None:
+    async def test_unknown_names_are_told(self, stores: CommonStores) -> None:
         with pytest.raises(RunNotFound):
             await stores.runs.run(uuid4())
         with pytest.raises(BrandNotFound):

@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-import aiohttp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import override
 from yarl import URL
 
 from triptych.errors import SourceRefused
-from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
+from triptych.gather.http_reader import HttpReader
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.source_type import SourceContext, SourceType
 from triptych.gather.sources.json_text import read_json, show_json
@@ -25,7 +24,6 @@ PAGE_MAX_BYTES = 32 * 1024 * 1024
 PAGE_DEADLINE_S = 60.0
 PAGES_MAX = 1_000_000
 CURSOR_MAX_CHARS = 4096
-CHUNK_BYTES = 64 * 1024
 SHOWN_CHARS = 500
 """How much is kept of an item that cannot be read."""
 
@@ -91,30 +89,10 @@ class CatalogSource(Source):
             url = URL(self._url).update_query(query)
         except ValueError as error:
             raise SourceRefused(f"{self._url!r} is not a URL ({error}).") from error
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                async with request(
-                    self._asking, url, headers=self._headers, deadline_s=PAGE_DEADLINE_S
-                ) as response:
-                    body = await _read(response)
-            except TryAgain as error:
-                await pause(attempt, error)
-            else:
-                return _parse(body)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-        body += chunk
-        if len(body) > PAGE_MAX_BYTES:
-            raise SourceRefused(
-                f"A page of the source is larger than {PAGE_MAX_BYTES} bytes.",
-                remedy="Return fewer items per page.",
-            )
-    return bytes(body)
+        body = await self._asking.read(
+            url, headers=self._headers, deadline_s=PAGE_DEADLINE_S, max_bytes=PAGE_MAX_BYTES
+        )
+        return _parse(body)
 
 
 def _parse(body: bytes) -> _Answer:

@@ -9,9 +9,6 @@ import asyncpg
 from triptych.database.session import Transaction
 from triptych.model import ItemState, RunState
 
-COMMIT_GRACE_S = 2.0
-"""The sweeper leaves a complete run this long to the worker that completed it."""
-
 
 async def end_pending(
     tx: Transaction, run_id: UUID, state: ItemState, reason: str | None

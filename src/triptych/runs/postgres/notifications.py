@@ -80,9 +80,9 @@ class PostgresFeed:
                     (TASKS, self._heard_task),
                     (QUEUES, self._heard_queue),
                 ):
-                    await asyncio.wait_for(
-                        connection.add_listener(channel, self._listener(heard)), CATCH_UP_TIMEOUT_S
-                    )
+                    # Not wait_for: before Python 3.12 it may swallow that this task is cancelled.
+                    async with asyncio.timeout(CATCH_UP_TIMEOUT_S):
+                        await connection.add_listener(channel, self._listener(heard))
             self._connection = connection
             self._lost.clear()
             missed = self._since is not None
@@ -121,7 +121,8 @@ class PostgresFeed:
 
     async def _lost_within(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._lost.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._lost.wait()
         except TimeoutError:
             return
         raise DatabaseUnavailable

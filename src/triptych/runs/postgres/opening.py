@@ -11,10 +11,6 @@ from triptych.messages import GATHER_QUEUE, GatherBody, Headers
 from triptych.model import Policy, Run, RunKind
 from triptych.runs.run_store import Opened
 
-DETAIL_MAX_CHARS = 500
-"""Longer details of a failure are truncated."""
-
-
 OPEN_TRIES = 5
 """A run may end between two statements that look for it; five times in a row is a defect."""
 

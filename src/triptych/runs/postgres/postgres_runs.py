@@ -30,9 +30,8 @@ from triptych.model import (
     TimelineEvent,
 )
 from triptych.runs.postgres.commit import end_complete, repair_counters
-from triptych.runs.postgres.ending import COMMIT_GRACE_S, end_pending, end_run
+from triptych.runs.postgres.ending import end_pending, end_run
 from triptych.runs.postgres.opening import (
-    DETAIL_MAX_CHARS,
     enqueue_gather,
     insert_or_join,
 )
@@ -48,6 +47,8 @@ from triptych.runs.postgres.settling import (
     settle_columns,
 )
 from triptych.runs.run_store import (
+    COMMIT_GRACE_S,
+    DETAIL_MAX_CHARS,
     Due,
     FailedItem,
     FailureGroup,

@@ -10,12 +10,17 @@ import asyncpg
 
 from triptych.database.rows import to_run
 from triptych.database.session import Transaction
-from triptych.errors import Conflict, RunNotFound
-from triptych.model import Policy, Reason, Run, RunKind, RunState
+from triptych.errors import RunNotFound
+from triptych.model import Policy, Reason, Run
 from triptych.runs.postgres.opening import enqueue_gather, insert_or_join
+from triptych.runs.redrive_rules import (
+    NEVER_REDRIVEN,
+    active_run,
+    check_redrivable,
+    check_something_left,
+    redriven_kind,
+)
 from triptych.runs.run_store import Opened
-
-NEVER_REDRIVEN = (Reason.INVALID_URL.value, Reason.INVALID_METADATA.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +41,16 @@ class Redrive:
         if row is None:
             raise RunNotFound(f"There is no run {self.run_id}.")
         old = to_run(row)
-        _check_redrivable(old, collected=row["collected_at"] is not None)
-        if self.reasons is not None and old.state is not RunState.COMMITTED:
-            raise Conflict(
-                f"Run {self.run_id} did not commit: it is redriven as a whole.",
-                remedy="Redrive it without naming reasons.",
-            )
+        check_redrivable(old, self.reasons, collected=row["collected_at"] is not None)
         await self._open(tx, old)
         return Opened(await _take_over(tx, row, self.new_id, self.reasons), created=True)
 
     async def _open(self, tx: Transaction, old: Run) -> None:
-        # A committed run's other items are assets already: the failed ones are added to them.
-        added = old.kind is RunKind.FULL and old.state is RunState.COMMITTED
         opened = await insert_or_join(
             tx,
             old.brand,
             self.new_id,
-            RunKind.ADD if added else old.kind,
+            redriven_kind(old),
             old.source,
             self.policy,
             run_cap_s=self.run_cap_s,
@@ -60,10 +58,7 @@ class Redrive:
             traceparent=old.traceparent,
         )
         if not opened.created:
-            raise Conflict(
-                f"Brand {old.brand!r} has an active run, {opened.run.id}.",
-                remedy="Redrive when it has ended, or cancel it.",
-            )
+            raise active_run(opened.run)
 
 
 async def _take_over(
@@ -78,12 +73,7 @@ async def _take_over(
     counts = await tx.row("redrive_items", old["id"], new_id, list(NEVER_REDRIVEN), only)
     assert counts is not None
     ended_unsealed = not old["sealed"]
-    lost = old["state"] != "committed" and counts["done"] < old["done"]
-    if lost or (counts["expected"] == counts["done"] and not ended_unsealed):
-        raise Conflict(
-            f"Run {old['id']} has nothing left to redrive.",
-            remedy="Start a new run of the brand.",
-        )
+    check_something_left(to_run(old), expected=counts["expected"], done=counts["done"])
     await tx.rows("redrive_staging", old["id"], new_id)
     row = await tx.row(
         "count_redriven",
@@ -98,17 +88,3 @@ async def _take_over(
     if ended_unsealed:
         await enqueue_gather(tx, to_run(row))
     return to_run(row)
-
-
-def _check_redrivable(run: Run, *, collected: bool) -> None:
-    """Raise `Conflict` unless a run has ended in a way that can be redriven."""
-    if run.state is RunState.ACTIVE:
-        raise Conflict(
-            f"Run {run.id} is still active.", remedy="Redrive when it has ended, or cancel it."
-        )
-    if collected:
-        raise Conflict(
-            f"The rows of run {run.id} have been deleted.", remedy="Start a new run of the brand."
-        )
-    if run.state is RunState.CANCELLED:
-        raise Conflict(f"Run {run.id} was cancelled.", remedy="Start a new run of the brand.")

@@ -18,7 +18,7 @@ from triptych.database.rows import from_colours, to_item, to_run
 from triptych.database.session import Transaction, no_nul
 from triptych.errors import RunEnded, RunNotFound
 from triptych.model import Item, ItemResult, Run, RunKind
-from triptych.runs.postgres.opening import DETAIL_MAX_CHARS
+from triptych.runs.run_store import DETAIL_MAX_CHARS
 
 CLOCK_MARGIN_S = 5.0
 """An object's age may be measured too short by this much."""

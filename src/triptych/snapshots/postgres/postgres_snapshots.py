@@ -119,13 +119,6 @@ class PostgresSnapshotStore(SnapshotStore):
         rows = await self._database.rows("marks_by_key", run_id, list(keys))
         return {row["key"]: to_marks(row) for row in rows}
 
-    @override
-    async def marked(
-        self, run_id: UUID, *, after: bytes | None, limit: int
-    ) -> dict[bytes, Metadata]:
-        rows = await self._database.rows("marks", run_id, after, limit)
-        return {row["key"]: to_marks(row) for row in rows}
-
 
 async def check_kept(database: Database, run_id: UUID) -> None:
     """Raise `RunNotFound` or `SnapshotCollected` unless a run's rows can be read."""

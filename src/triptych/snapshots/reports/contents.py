@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from triptych.errors import Conflict
-from triptych.model import Asset, Brand, Run
-from triptych.runs.brand_store import BrandStore
-from triptych.runs.run_store import RunStore
-from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.model import Asset, Brand, Insight, Run
 
 CLUSTERS_MAX = 12
 """Clusters shown, the largest first."""
@@ -23,8 +21,6 @@ OUTLIERS_MAX = 8
 TAGS_MAX = 20
 NEIGHBOURS_MAX = 5
 LOOKALIKES_MAX = 10
-POINTS_MAX = 200_000
-READ_BATCH = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +69,50 @@ class Contents:
         return self.results.get(step, {})
 
 
-async def read_contents(
-    brands: BrandStore, runs: RunStore, snapshots: SnapshotStore, brand: str
-) -> Contents:
+class ReportSource(Protocol):
+    """The source of one brand's report."""
+
+    async def brand(self) -> Brand:
+        """Return the brand, or raise `BrandNotFound`."""
+        ...
+
+    async def run(self, run_id: UUID) -> Run:
+        """Return the run of a snapshot."""
+        ...
+
+    async def insights(self, run_id: UUID) -> Sequence[Insight]:
+        """Return the insights of a snapshot."""
+        ...
+
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> Mapping[bytes, Asset]:
+        """Return the assets of these keys that a snapshot has."""
+        ...
+
+    async def points(self, run_id: UUID) -> Sequence[Point]:
+        """Return the positions of a snapshot's assets on its map; none before it is made."""
+        ...
+
+    async def thumbnail(self, asset: Asset, width: int) -> bytes:
+        """Return a small picture of an asset as WebP, or raise the reason why there is none."""
+        ...
+
+
+async def read_contents(source: ReportSource) -> Contents:
     """Read the contents of a report on the brand's current snapshot.
 
     Raises:
         BrandNotFound: there is none of that name.
         Conflict: it has no snapshot.
     """
-    found = await brands.brand(brand)
+    found = await source.brand()
     if found.current_run is None:
         raise Conflict(
-            f"Brand {brand!r} has no snapshot to report on.", remedy="Start a run of it first."
+            f"Brand {found.name!r} has no snapshot to report on.", remedy="Start a run of it first."
         )
-    run = await runs.run(found.current_run)
-    insights = await snapshots.insights(run.id)
+    run = await source.run(found.current_run)
+    insights = await source.insights(run.id)
     results = {i.kind: i.result for i in insights if i.result is not None}
-    named = _Named(snapshots, run)
+    named = _Named(source, run)
     clusters = [
         await named.family(
             str(entry.get("label") or f"Cluster {number}"),
@@ -118,20 +140,20 @@ async def read_contents(
         clusters=clusters,
         duplicates=duplicates,
         outliers=await named.outliers(results.get("look", {}).get("outliers", [])),
-        points=await _points(snapshots, run),
+        points=await source.points(run.id),
     )
 
 
 class _Named:
     """Assets of one snapshot, by the keys in which results name them."""
 
-    def __init__(self, snapshots: SnapshotStore, run: Run) -> None:
-        self._snapshots = snapshots
+    def __init__(self, source: ReportSource, run: Run) -> None:
+        self._source = source
         self._run = run
 
     async def _assets(self, keys: Sequence[str]) -> list[Asset]:
         wanted = [bytes.fromhex(key) for key in keys]
-        found = await self._snapshots.assets_of(self._run.id, wanted)
+        found = await self._source.assets_of(self._run.id, wanted)
         return [found[key] for key in wanted if key in found]
 
     async def family(self, label: str, size: int, keys: Sequence[str]) -> Family:
@@ -145,19 +167,3 @@ class _Named:
             for entry in shown
             if entry["key"] in assets
         ]
-
-
-async def _points(snapshots: SnapshotStore, run: Run) -> list[Point]:
-    points: list[Point] = []
-    after: bytes | None = None
-    while len(points) < POINTS_MAX:
-        page = await snapshots.marked(run.id, after=after, limit=READ_BATCH)
-        points.extend(
-            Point(marks["x"], marks["y"], marks.get("cluster"))
-            for marks in page.values()
-            if "x" in marks and "y" in marks
-        )
-        if len(page) < READ_BATCH:
-            break
-        after = max(page)
-    return points

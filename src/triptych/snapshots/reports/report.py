@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 from PIL import Image
 
 from triptych.errors import BadInput, NotFound, TriptychError
-from triptych.runs.brand_store import BrandStore
-from triptych.runs.run_store import RunStore
+from triptych.model import Asset
 from triptych.snapshots.reports import sheets
 from triptych.snapshots.reports.contents import (
     COPIES_MAX,
@@ -20,10 +18,10 @@ from triptych.snapshots.reports.contents import (
     REPRESENTATIVES_MAX,
     Contents,
     Family,
+    ReportSource,
     read_contents,
 )
 from triptych.snapshots.reports.pages import markdown, page
-from triptych.snapshots.snapshot_store import SnapshotStore
 
 THUMB_WIDTH = 160
 THUMBS_AT_ONCE = 8
@@ -32,14 +30,6 @@ log = structlog.get_logger(__name__)
 
 Summarise = Callable[[Contents], Awaitable[str]]
 """Writes a few sentences about a brand; may fail."""
-
-
-class ThumbnailSource(Protocol):
-    """Where small pictures come from: `triptych.media.thumbnails.Thumbnails`."""
-
-    async def get(self, sha256: bytes, width: int) -> bytes:
-        """Return a thumbnail as WebP."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +41,7 @@ class Report:
     """What is missing from the report, and why."""
 
 
-async def make_report(
-    brands: BrandStore,
-    runs: RunStore,
-    snapshots: SnapshotStore,
-    thumbnails: ThumbnailSource,
-    brand: str,
-    summarise: Summarise | None = None,
-) -> Report:
+async def make_report(source: ReportSource, summarise: Summarise | None = None) -> Report:
     """Return the report of a brand's current snapshot: Markdown, HTML and PNGs.
 
     A summary that fails is recorded as a problem; the report is made without it.
@@ -66,8 +49,8 @@ async def make_report(
     Raises:
         BrandNotFound, Conflict: there is nothing to report on.
     """
-    contents = await read_contents(brands, runs, snapshots, brand)
-    thumbs, missing = await _thumbs(contents, thumbnails)
+    contents = await read_contents(source)
+    thumbs, missing = await _thumbs(contents, source)
     pictures = await asyncio.to_thread(_pictures, contents, thumbs)
     problems = [f"{missing} pictures could not be shown"] if missing else []
     summary = None
@@ -75,7 +58,7 @@ async def make_report(
         try:
             summary = await summarise(contents)
         except TriptychError as error:
-            log.warning("summary_failed", brand=brand, error=str(error))
+            log.warning("summary_failed", brand=contents.brand.name, error=str(error))
             problems.append(f"no summary: {error}")
     text = markdown(contents, pictures, summary)
     files = {
@@ -86,27 +69,25 @@ async def make_report(
     return Report(files, tuple(problems))
 
 
-async def _thumbs(
-    contents: Contents, thumbnails: ThumbnailSource
-) -> tuple[dict[bytes, Image.Image], int]:
+async def _thumbs(contents: Contents, source: ReportSource) -> tuple[dict[bytes, Image.Image], int]:
     shown = {
-        asset.sha256
+        asset.sha256: asset
         for family in (*contents.clusters, *contents.duplicates)
         for asset in family.assets
-    } | {one.asset.sha256 for one in contents.outliers}
+    } | {one.asset.sha256: one.asset for one in contents.outliers}
     slots = asyncio.Semaphore(THUMBS_AT_ONCE)
 
-    async def one(sha256: bytes) -> Image.Image | None:
+    async def one(asset: Asset) -> Image.Image | None:
         async with slots:
             try:
-                body = await thumbnails.get(sha256, THUMB_WIDTH)
+                body = await source.thumbnail(asset, THUMB_WIDTH)
             except (NotFound, BadInput, TriptychError) as error:
-                log.info("thumbnail_missing", object=sha256.hex(), error=str(error))
+                log.info("thumbnail_missing", object=asset.sha256.hex(), error=str(error))
                 return None
         return await asyncio.to_thread(sheets.read_thumb, body)
 
     wanted = sorted(shown)
-    made = await asyncio.gather(*(one(sha256) for sha256 in wanted))
+    made = await asyncio.gather(*(one(shown[sha256]) for sha256 in wanted))
     there = {sha: thumb for sha, thumb in zip(wanted, made, strict=True) if thumb is not None}
     return there, len(wanted) - len(there)
 

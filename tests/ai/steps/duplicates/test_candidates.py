@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.support.snapshots import snapshot_of, unit
+from triptych.ai import nearest as nearest_of
 from triptych.ai.context import Context
 from triptych.ai.steps.duplicates import candidates
 from triptych.ai.steps.duplicates import union_groups as election
@@ -48,8 +49,8 @@ def test_the_nearest_of_each_are_candidates_whatever_the_blocks(
     structured = random.random(count) < 0.8
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(candidates, "NEAREST", nearest)
-        patch.setattr(candidates, "ROWS", rows)
-        patch.setattr(candidates, "COLUMNS", columns)
+        patch.setattr(nearest_of, "BLOCK_ROWS", rows)
+        patch.setattr(nearest_of, "BLOCK_COLUMNS", columns)
         patch.setattr(candidates, "REDUCED_FROM", reduced_from)
         found = find_candidates(vectors, vector_of, hashes, structured, silent)
     bits = np.bitwise_count(hashes[:, None] ^ hashes[None, :]).astype(float)

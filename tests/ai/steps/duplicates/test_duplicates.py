@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from tests.support.snapshots import shuffled, snapshot_of, unit
+from triptych.ai import nearest
 from triptych.ai.context import Context
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.duplicates import candidates, duplicates
+from triptych.ai.steps.duplicates import duplicates
 from triptych.ai.steps.duplicates.duplicates import find_duplicates
 from triptych.ai.steps.duplicates.pixel_judge import AGREE_COSINE_MIN, AGREE_MAX_BITS
 from triptych.embedders.bundled import bundled_model
@@ -76,8 +77,8 @@ def test_neither_the_order_nor_the_blocks_change_anything(
 ) -> None:
     order = data.draw(st.permutations(range(len(snapshot))))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "ROWS", rows)
-        patch.setattr(candidates, "COLUMNS", 2 * rows)
+        patch.setattr(nearest, "BLOCK_ROWS", rows)
+        patch.setattr(nearest, "BLOCK_COLUMNS", 2 * rows)
         found = find_duplicates(shuffled(snapshot, order))
     whole = find_duplicates(snapshot)
     assert found.result == whole.result

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.ai.context import OtherBrand, StepResult, Vectors
-from triptych.ai.neighbours import NOBODY, Neighbourhood
+from triptych.ai.nearest import NOBODY
+from triptych.ai.neighbours import Neighbourhood
 from triptych.ai.other_brands import space_of
 from triptych.ai.points import (
     Floats,

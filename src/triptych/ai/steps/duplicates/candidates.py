@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from triptych.ai.nearest import NOBODY, Closeness, find_nearest
+from triptych.ai.points import Floats, Indices
+
 HAMMING_MAX_BITS = 10
 """Of 64: how far apart the perceptual hashes of candidates may be."""
 COSINE_MIN = 0.5
@@ -25,13 +28,8 @@ in all of theirs."""
 FIT_MAX = 10_000
 REDUCED_FROM = 5_000
 """Contents for which it is worth its while: the directions take some seconds to find."""
-ROWS = 1_024
-COLUMNS = 8_192
-"""Contents compared at a time: 34 MB of cosines."""
 GATHERED = 4_096
 
-Floats = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.intp]
 Hashes = npt.NDArray[np.uint64]
 NOTHING = np.zeros((0, 2), np.intp)
 
@@ -89,7 +87,7 @@ def _near_vectors(
         product: Floats = reduced[these] @ reduced[those].T
         return product
 
-    return _nearest(cosines, rows.size, COSINE_MIN, progress)
+    return _pairs(cosines, rows.size, COSINE_MIN, progress)
 
 
 def _reduced(embeddings: npt.NDArray[np.float16], rows: Indices) -> Floats:
@@ -113,52 +111,19 @@ def _near_hashes(hashes: Hashes, progress: Callable[[float], None]) -> Indices:
         near: Floats = np.subtract(64, apart, dtype=np.float32)
         return near
 
-    return _nearest(closeness, hashes.size, 64 - HAMMING_MAX_BITS, progress)
+    return _pairs(closeness, hashes.size, 64 - HAMMING_MAX_BITS, progress)
 
 
-def _nearest(
-    closeness: Callable[[slice, slice], Floats],
-    count: int,
-    least: float,
-    progress: Callable[[float], None],
+def _pairs(
+    closeness: Closeness, count: int, least: float, progress: Callable[[float], None]
 ) -> Indices:
-    """Return the `NEAREST` of each that are at least so close, as pairs. Of equals the first."""
-    found = [NOTHING]
-    for start in range(0, count, ROWS):
-        these = slice(start, min(start + ROWS, count))
-        bound = np.full((these.stop - start, 1), least, np.float32)
-        row, column, close = np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, np.float32)
-        for begin in range(0, count, COLUMNS):
-            block = closeness(these, slice(begin, min(begin + COLUMNS, count)))
-            own = np.arange(max(start, begin), min(these.stop, begin + block.shape[1]))
-            block[own - start, own - begin] = -np.inf
-            near = block >= bound
-            for crowded in np.flatnonzero(near.sum(axis=1) > NEAREST):
-                _thin(near[crowded], block[crowded])
-            rows, columns = np.divmod(np.flatnonzero(near), block.shape[1])
-            row = np.concatenate([row, rows])
-            column = np.concatenate([column, columns + begin])
-            close = np.concatenate([close, block[rows, columns]])
-            order = np.lexsort((column, -close, row))
-            row, column, close = row[order], column[order], close[order]
-            rank = np.arange(row.size) - np.searchsorted(row, row)
-            kept = rank < NEAREST
-            row, column, close, rank = row[kept], column[kept], close[kept], rank[kept]
-            last = rank == NEAREST - 1
-            bound[row[last], 0] = close[last]
-        found.append(np.stack([row + start, column], axis=1))
-        progress(these.stop / count)
-    return np.concatenate(found)
-
-
-def _thin(near: npt.NDArray[np.bool_], close: Floats) -> None:
-    """Leave the `NEAREST` of those that are near; of equals the first."""
-    at = np.flatnonzero(near)
-    values = close[at]
-    last = np.partition(values, -NEAREST)[-NEAREST]
-    near[at[values < last]] = False
-    nearer = int((values > last).sum())
-    near[at[values == last][NEAREST - nearer :]] = False
+    """Return the `NEAREST` of each that are at least so close, as pairs."""
+    every = np.arange(count)
+    found = find_nearest(
+        closeness, count, count, NEAREST, least=least, own=every, progress=progress
+    )
+    rows, ranks = np.nonzero(found.indices != NOBODY)
+    return np.stack([rows, found.indices[rows, ranks]], axis=1)
 
 
 def _cosines(embeddings: npt.NDArray[np.float16], pairs: Indices) -> Floats:

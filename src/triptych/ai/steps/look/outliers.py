@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.ai.colour_words import places, words
-from triptych.ai.neighbours import NOBODY, Nearest, Neighbourhood
+from triptych.ai.nearest import NOBODY, Nearest
+from triptych.ai.neighbours import Neighbourhood
 from triptych.ai.points import Indices, Points, blocks, find_components, find_points, reduced
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.look.picture_kinds import KINDS, UNKNOWN

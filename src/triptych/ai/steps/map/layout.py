@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.ai.neighbours import Nearest
+from triptych.ai.nearest import Nearest
 
 PERPLEXITY_SHARE = 1 / 3
 """Of the neighbours known, how many a point is about to lie near."""

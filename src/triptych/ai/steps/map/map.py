@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.ai.context import StepResult
-from triptych.ai.neighbours import Nearest, Neighbourhood
+from triptych.ai.nearest import Nearest
+from triptych.ai.neighbours import Neighbourhood
 from triptych.ai.points import Floats, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
 from triptych.ai.steps.map.layout import Plane, lay_out, settle

@@ -1,4 +1,4 @@
-"""Long-running commands: everything under one parent, or one worker by itself."""
+"""Long-running processes of this machine: everything under one parent, or one by itself."""
 
 from __future__ import annotations
 

@@ -1,66 +1,32 @@
-"""How results look: tables for people, JSON for programs."""
+"""Results for people: tables and lines on the terminal."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from datetime import datetime
-from enum import Enum
-from pathlib import Path
-from typing import Any
-from uuid import UUID
 
-import numpy as np
 import orjson
-import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from triptych.model import AiState, Asset, Brand, Reason, Run, RunState
+from triptych.model import AiState, Asset, Brand, Insight, Reason, Run, RunState
+from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import EXPLAINED
 from triptych.runs.run_store import FailureGroup
+from triptych.snapshots.asset_ids import asset_id
+from triptych.snapshots.search_service import Matches
 
 console = Console(highlight=False)
 
+SCALARS_MAX = 4
+"""Numbers and texts of an insight that fit on its line."""
+TEXT_MAX_CHARS = 30
 STATE_STYLE = {
     RunState.ACTIVE: "cyan",
     RunState.COMMITTED: "green",
     RunState.FAILED: "red",
     RunState.CANCELLED: "yellow",
 }
-
-
-def print_json(value: object) -> None:
-    """Print one JSON document."""
-    typer.echo(orjson.dumps(_plain(value), option=orjson.OPT_INDENT_2).decode())
-
-
-def print_json_line(value: object) -> None:
-    """Print one JSON document on one line, for streams."""
-    typer.echo(orjson.dumps(_plain(value)).decode())
-
-
-def _plain(value: object) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        if isinstance(value, Run):
-            plain["settled"] = value.settled
-        return plain
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, UUID | Path):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value
 
 
 def print_brands(brands: Sequence[Brand]) -> None:
@@ -113,11 +79,6 @@ def print_run(run: Run) -> None:
         console.print(f"  reason  {shown(run.reason)}")
 
 
-def explained(groups: Sequence[FailureGroup]) -> list[dict[str, object]]:
-    """Return failures for programs: as they are, with what their reasons mean."""
-    return [{**_plain(group), **_plain(EXPLAINED[Reason(group.reason)])} for group in groups]
-
-
 def print_failures(groups: Sequence[FailureGroup]) -> None:
     """Print failed items by reason: what it means, whether a redrive may help, examples."""
     if not groups:
@@ -132,37 +93,87 @@ def print_failures(groups: Sequence[FailureGroup]) -> None:
                 console.print(f"      [dim]{shown(detail)}[/]", soft_wrap=True)
 
 
-def print_assets(assets: Sequence[Asset]) -> None:
-    """Print one row an asset."""
+def print_queues(depths: Sequence[QueueDepth]) -> None:
+    """Print one line a queue that is not empty."""
+    for depth in depths:
+        if depth.waiting or depth.in_flight:
+            console.print(
+                f"{depth.queue}: {depth.waiting:,} waiting, {depth.in_flight:,} in flight",
+                style="dim",
+            )
+
+
+def print_assets(assets: Sequence[Asset], total: int, following: str | None) -> None:
+    """Print one row an asset, and where the next page begins."""
     table = Table(box=None, pad_edge=False)
-    for name in ("key", "type", "pixels", "bytes", "url"):
-        table.add_column(name, justify="right" if name in {"pixels", "bytes"} else "left")
+    for name in ("type", "pixels", "bytes", "url", "id"):
+        justify = "right" if name in {"pixels", "bytes"} else "left"
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for asset in assets:
         table.add_row(
-            asset.key.hex()[:12],
             asset.media_type.removeprefix("image/"),
             f"{asset.width}×{asset.height}",
             f"{asset.size_bytes:,}",
             shown(asset.url),
+            asset_id(asset.brand, asset.key),
         )
     console.print(table)
+    console.print(f"{len(assets):,} of {total:,} assets", style="dim")
+    if following is not None:
+        console.print(f"Go on with --after {following}", style="dim", soft_wrap=True)
 
 
-def plain_asset(asset: Asset) -> dict[str, Any]:
-    """Return an asset for programs, without its embedding."""
-    plain: dict[str, Any] = _plain(asset)
-    del plain["embedding"]
-    return plain
+def print_matches(found: Matches) -> None:
+    """Print one row an asset that a search found."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("score", "brand", "url", "id"):
+        table.add_column(name, justify="right" if name == "score" else "left", overflow="fold")
+    for match in found.rows:
+        score = match.similarity if match.score is None else match.score
+        asset = match.asset
+        table.add_row(
+            f"{score:.3f}", shown(asset.brand), shown(asset.url), asset_id(asset.brand, asset.key)
+        )
+    console.print(table)
+    if not found.rows:
+        console.print("Nothing found.", style="dim")
+    if found.unindexed:
+        console.print(f"{found.unindexed:,} brands are not wholly searched yet.", style="yellow")
+
+
+def print_insights(brand: str, state: AiState, insights: Sequence[Insight], *, whole: bool) -> None:
+    """Print a line an insight, or each whole."""
+    console.print(f"[bold]{shown(brand)}[/]  AI {state.value}", soft_wrap=True)
+    for insight in insights:
+        if insight.error is not None:
+            console.print(f"  {shown(insight.kind)}  [red]{shown(insight.error)}[/]")
+        elif whole:
+            text = orjson.dumps(insight.result, option=orjson.OPT_INDENT_2).decode()
+            console.print(shown(text, lines=True), soft_wrap=True)
+        else:
+            line = " · ".join(_scalars(insight)[:SCALARS_MAX])
+            console.print(f"  {shown(insight.kind)}  {line}", soft_wrap=True)
+
+
+def _scalars(insight: Insight) -> list[str]:
+    """Return what of an insight is a number or a short text, without what all have."""
+    left_out = ("version", "assets", "sampled")
+    return [
+        f"{shown(str(value))} {shown(name.replace('_', ' '))}"
+        for name, value in (insight.result or {}).items()
+        if name not in left_out
+        and isinstance(value, int | float | str)
+        and not isinstance(value, bool)
+        and len(str(value)) <= TEXT_MAX_CHARS
+    ]
 
 
 def in_brackets(text: str | None) -> str:
-    """Return text in brackets behind a blank; nothing for None."""
+    """Return text in brackets after a blank; nothing for None."""
     return f" ({shown(text)})" if text else ""
 
 
 def shown(text: str, *, lines: bool = False) -> str:
     """Return foreign text as it is: no markup, no control sequence of it reaches the terminal."""
-    from rich.markup import escape
-
     kept = "\n" if lines else ""
     return escape("".join(c if c.isprintable() or c in kept else "\ufffd" for c in text))

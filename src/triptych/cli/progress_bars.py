@@ -1,4 +1,4 @@
-"""Live bars: the three phases of a run as it goes."""
+"""Progress bars: the three phases of a run as it goes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from triptych.cli.output import console, print_json_line
+from triptych.cli.json_output import print_json_line
+from triptych.cli.tables import console
 from triptych.model import AiState, Run, RunState
 
 

@@ -1,0 +1,149 @@
+"""Commands that list and find assets."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triptych.cli.invocation import Invocation, command
+from triptych.cli.options import BrandArgument
+
+if TYPE_CHECKING:
+    # What a command needs is imported when it runs: `--help` has to be quick.
+    from triptych.snapshots.search_service import Matches
+
+ASSETS_PAGE = 20
+HITS = 10
+
+BrandOption = Annotated[
+    str | None, typer.Option("--brand", help="Search in this brand [in all of them].")
+]
+LimitOption = Annotated[int, typer.Option(min=1, max=500, help="Assets to find.")]
+TagOption = Annotated[str | None, typer.Option("--tag", help="Only assets with this tag.")]
+ClusterOption = Annotated[str | None, typer.Option("--cluster", help="Only of this cluster.")]
+TypeOption = Annotated[
+    str | None, typer.Option("--type", help="Only of this media type: image/png, image/*.")
+]
+
+
+@command(server=True)
+async def assets(
+    call: Invocation,
+    brand: BrandArgument,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Assets on the page.")
+    ] = ASSETS_PAGE,
+    after: Annotated[str | None, typer.Option(help="The `next` of the page before.")] = None,
+) -> None:
+    """List a brand's committed assets, a page at a time; `export` writes their embeddings."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import print_assets
+    from triptych.errors import InvalidCursor
+
+    async with call.open_client() as client:
+        try:
+            found, following = await client.assets(brand, limit=limit, cursor=after)
+        except InvalidCursor as error:
+            raise InvalidCursor(
+                error.message, field="--after", remedy="Copy it from the list."
+            ) from error
+        total = (await client.brand(brand)).assets
+    if call.json:
+        print_json({"items": found, "next": following, "total": total})
+    else:
+        print_assets(found, total, following)
+
+
+@command(server=True)
+async def search(
+    call: Invocation,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What it shows.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="Search by this picture instead of a text.")
+    ] = None,
+    brand: BrandOption = None,
+    limit: LimitOption = HITS,
+    tag: TagOption = None,
+    cluster: ClusterOption = None,
+    media_type: TypeOption = None,
+) -> None:
+    """Find assets by what they show, or by a picture that they look like."""
+    from triptych.errors import BadInput
+
+    if (text is None) == (image is None):
+        raise BadInput("Give either a text or a picture.", field="TEXT or --image")
+    picture = await _read_picture(image) if image is not None else b""
+    wanted = _options(brand, limit, tag, cluster, media_type)
+    async with call.open_client(caught_up=brand is None) as client:
+        if text is not None:
+            found = await client.search(text, **wanted)
+        else:
+            found = await client.search_by_image(picture, **wanted)
+    _show(call, found)
+
+
+@command(server=True)
+async def similar(
+    call: Invocation,
+    asset: Annotated[
+        str,
+        typer.Argument(metavar="ASSET", help="An asset's id, as `assets` and `search` show it."),
+    ],
+    brand: BrandOption = None,
+    limit: LimitOption = HITS,
+    tag: TagOption = None,
+    cluster: ClusterOption = None,
+    media_type: TypeOption = None,
+) -> None:
+    """Find assets that look like one."""
+    wanted = _options(brand, limit, tag, cluster, media_type)
+    async with call.open_client(caught_up=brand is None) as client:
+        found = await client.search_by_asset(asset, **wanted)
+    _show(call, found)
+
+
+def _options(
+    brand: str | None, limit: int, tag: str | None, cluster: str | None, media_type: str | None
+) -> dict[str, str]:
+    """Return where to search and what may be found, as the API is asked."""
+    given = {
+        "brand": brand,
+        "limit": str(limit),
+        "tag": tag,
+        "cluster": cluster,
+        "media_type": media_type,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+async def _read_picture(path: Path) -> bytes:
+    """Read a picture to search by; a byte more than are taken, if it has more.
+
+    Raises:
+        BadInput: there is no such file, or it cannot be read.
+    """
+    from triptych.errors import BadInput
+    from triptych.snapshots.search_service import IMAGE_MAX_BYTES
+
+    def read() -> bytes:
+        with path.open("rb") as file:
+            return file.read(IMAGE_MAX_BYTES + 1)
+
+    try:
+        return await asyncio.to_thread(read)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}).", field="--image") from error
+
+
+def _show(call: Invocation, found: Matches) -> None:
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import print_matches
+
+    if not call.json:
+        print_matches(found)
+        return
+    about = {"model": found.model, "exact": found.exact, "unindexed": found.unindexed}
+    print_json({"items": found.rows, **about})

@@ -1,0 +1,132 @@
+"""Commands about what a brand's snapshot says, and that write it into files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triptych.cli.invocation import Invocation, command
+from triptych.cli.options import BrandArgument
+from triptych.snapshots.exports.export_registry import export_formats
+
+if TYPE_CHECKING:
+    # What a command needs is imported when it runs: `--help` has to be quick.
+    from triptych.client import Client
+
+
+@command(server=True)
+async def insights(
+    call: Invocation,
+    brand: BrandArgument,
+    step: Annotated[str | None, typer.Option("--step", help="Only what this step found.")] = None,
+) -> None:
+    """Show what the AI phase found in a brand's snapshot."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import in_brackets, print_insights
+    from triptych.errors import BadInput
+
+    async with call.open_client() as client:
+        run, state, reason, found = await client.insights(brand)
+    wanted = [insight for insight in found if step is None or insight.kind == step]
+    if step is not None and not wanted:
+        raise BadInput(
+            f"There is no insight of that kind{in_brackets(state.value)}.",
+            field="--step",
+            remedy=f"There are: {', '.join(each.kind for each in found) or 'none'}.",
+        )
+    if call.json:
+        print_json({"run": run, "ai_state": state, "ai_reason": reason, "items": wanted})
+    else:
+        print_insights(brand, state, wanted, whole=step is not None)
+
+
+@command(server=True)
+async def export(
+    call: Invocation,
+    brand: BrandArgument,
+    to: Annotated[Path, typer.Option("--to", help="Folder to write into.")] = Path(),
+    kind: Annotated[
+        str, typer.Option("--format", help=f"One of {', '.join(export_formats())}.")
+    ] = "parquet",
+) -> None:
+    """Write a brand's snapshot into files: a table with embeddings, or shards with the bytes."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console
+
+    async with call.open_client(stand_in=True) as client:
+        task = await client.export(brand, kind)
+        files = await _fetch_files(client, task["id"], task["result"]["files"], to)
+    count = task["result"]["assets"]
+    if call.json:
+        print_json({"assets": count, "files": files})
+        return
+    for file in files:
+        console.print(str(file), soft_wrap=True)
+    console.print(f"{count:,} assets", style="dim")
+
+
+async def _fetch_files(
+    client: Client, task: str, files: list[dict[str, str]], folder: Path
+) -> list[Path]:
+    """Write an export's files into a folder, over files of the same names; return their paths.
+
+    Raises:
+        BadInput: the folder cannot be written.
+    """
+    # The server names them; they go nowhere but into the folder.
+    paths = {file["name"]: folder / Path(file["name"]).name for file in files}
+    with _writing(folder):
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        for name, path in paths.items():
+            await client.fetch_file(task, name, path)
+    return list(paths.values())
+
+
+@command(server=True)
+async def report(
+    call: Invocation,
+    brand: BrandArgument,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder [BRAND-report].")] = None,
+) -> None:
+    """Write what a brand's imagery says: Markdown, one HTML file, and pictures."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console
+    from triptych.client.report_source import ClientReportSource
+    from triptych.snapshots.exports.export import file_name
+    from triptych.snapshots.reports.report import make_report
+    from triptych.wiring.outbound import open_summary
+
+    folder = to or Path(f"{file_name(brand)}-report")
+    async with call.open_client() as client, open_summary(call.settings()) as summarise:
+        made = await make_report(ClientReportSource(client, brand), summarise)
+    with _writing(folder):
+        files = await asyncio.to_thread(_write, folder, made.files)
+    if call.json:
+        print_json({"files": files, "problems": made.problems})
+        return
+    console.print(str(folder / "report.html"), soft_wrap=True)
+    for problem in made.problems:
+        console.print(problem, style="yellow", soft_wrap=True)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in files]
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say of errors of the block that a folder cannot be written."""
+    from triptych.errors import BadInput
+
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written ({error}).", field="--to") from error

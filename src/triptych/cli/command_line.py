@@ -1,0 +1,60 @@
+"""The command line: its commands, in the order in which `--help` lists them."""
+
+from __future__ import annotations
+
+import typer
+
+from triptych.cli import (
+    asset_commands,
+    brand_commands,
+    machine_commands,
+    run_commands,
+    server_commands,
+)
+from triptych.cli.key_commands import keys
+from triptych.runtime.cpu import one_thread_each
+
+COMMANDS = (
+    run_commands.run,
+    server_commands.up,
+    run_commands.submit,
+    run_commands.status,
+    asset_commands.assets,
+    asset_commands.search,
+    asset_commands.similar,
+    brand_commands.insights,
+    run_commands.failures,
+    brand_commands.export,
+    brand_commands.report,
+    run_commands.pause,
+    run_commands.resume,
+    run_commands.cancel,
+    run_commands.redrive,
+    run_commands.reembed,
+    server_commands.worker,
+    server_commands.live,
+    server_commands.api,
+    machine_commands.migrate,
+    machine_commands.doctor,
+    machine_commands.settings,
+)
+
+app = typer.Typer(
+    name="triptych",
+    help="Turns a brand's scattered media into a committed, searchable, AI-enriched catalogue.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in COMMANDS:
+    # An asset's id may begin with a dash.
+    takes_ids = command is asset_commands.similar
+    app.command(context_settings={"ignore_unknown_options": takes_ids})(command)
+app.add_typer(keys, name="keys")
+
+
+def main() -> None:
+    """Run the command line."""
+    one_thread_each()
+    app()

@@ -1,0 +1,154 @@
+"""One call of a command: its options, its settings, the client it asks, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import typer
+
+from triptych.cli.options import DataOption, DebugOption, JsonOption, ServerOption
+
+if TYPE_CHECKING:
+    # Imported when a command runs: `--help` has to be quick.
+    from triptych.client import Client
+    from triptych.settings.settings import Settings
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+SERVER = {"server": (ServerOption, None)}
+EVERYWHERE = {
+    "data": (DataOption, None),
+    "json": (JsonOption, False),
+    "debug": (DebugOption, False),
+}
+"""The options that every command has, with their types and defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What every command is given: the options that all have, and what follows from them."""
+
+    data: Path | None
+    json: bool
+    debug: bool
+    server: str | None = None
+
+    def settings(self, **overrides: Any) -> Settings:
+        """Load the settings; ``overrides`` are the command's own options, None meaning not given.
+
+        Raises:
+            SettingsError: one is wrong.
+        """
+        from triptych.settings.settings import Settings
+
+        return Settings.load(data=self.data, server=self.server, **overrides)
+
+    @asynccontextmanager
+    async def open_client(
+        self, *, caught_up: bool = False, stand_in: bool = False
+    ) -> AsyncIterator[Client]:
+        """Open a client of the server that the settings name, or of the application in-process.
+
+        ``caught_up`` and ``stand_in`` say what the latter does first and meanwhile: see
+        `triptych.wiring.private_server.open_private_server`. A server's workers do both.
+
+        Raises:
+            SettingsError: the server's address is none.
+            DatabaseUnavailable: nothing runs here.
+        """
+        from triptych.client import open_client, open_socket_client
+
+        settings = self.settings()
+        if settings.server is not None:
+            key = settings.server_key.get_secret_value() if settings.server_key else None
+            async with open_client(settings.server, key) as client:
+                yield client
+            return
+        # Imported where it is used: a server that is named needs none of it.
+        from triptych.wiring.private_server import open_private_server
+
+        async with (
+            open_private_server(settings, caught_up=caught_up, stand_in=stand_in) as socket,
+            open_socket_client(socket) as client,
+        ):
+            yield client
+
+
+Work = Callable[..., Coroutine[Any, Any, bool | None]]
+
+
+def command(*, server: bool = False, json_logs: bool = False) -> Callable[[Work], Any]:
+    """Make a command of a coroutine function: with the options of all, and one way to end.
+
+    ``server``: it has ``--server``, too. ``json_logs``: with ``--json``, its log lines are JSON.
+    What the function takes beyond the `Invocation` are the command's own arguments and options;
+    False, which it may return, is exit code 1.
+    """
+    shared = {**(SERVER if server else {}), **EVERYWHERE}
+
+    def decorate(work: Work) -> Any:
+        @functools.wraps(work)
+        def called(**given: Any) -> None:
+            invocation = Invocation(**{name: given.pop(name) for name in shared})
+            logs_as_json = invocation.json and json_logs
+            execute(lambda: work(invocation, **given), invocation.debug, json=logs_as_json)
+
+        parameters = [*_own_parameters(work), *_parameters(shared)]
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def _own_parameters(work: Work) -> list[inspect.Parameter]:
+    hints = get_type_hints(work, include_extras=True)
+    _, *own = inspect.signature(work).parameters.values()
+    return [
+        parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
+        for parameter in own
+    ]
+
+
+def _parameters(options: dict[str, tuple[Any, Any]]) -> list[inspect.Parameter]:
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+        for name, (kind, default) in options.items()
+    ]
+
+
+def execute(
+    work: Callable[[], Coroutine[Any, Any, bool | None]], debug: bool, *, json: bool = False
+) -> None:
+    """Run a command's work on a fast loop, and end errors in one line.
+
+    Raises:
+        typer.Exit: with 1 after False or an error of ours, 2 after a wrong setting, 130 after
+            Ctrl-C.
+    """
+    import uvloop
+
+    from triptych.cli.log_output import configure_logs
+    from triptych.errors import SettingsError, TriptychError
+
+    configure_logs(debug=debug, json=json)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            succeeded = runner.run(work())
+    except TriptychError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+    if succeeded is False:
+        raise typer.Exit(EXIT_FAILED)

@@ -1,0 +1,107 @@
+"""Commands for API keys.
+
+They speak to the database itself: keys are made where it is, by whoever may read it, and before
+there is a server that would ask for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triptych.cli.invocation import Invocation, command
+
+if TYPE_CHECKING:
+    # What a command needs is imported when it runs: `--help` has to be quick.
+    from triptych.access.access_store import ApiKey
+    from triptych.wiring.stores import Stores
+
+KeyName = Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]
+BY_COMMAND_LINE = "command line"
+
+keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+
+
+@keys.command()
+@command()
+async def create(
+    call: Invocation,
+    name: KeyName,
+    scope: Annotated[str, typer.Option(help="reader or operator.")] = "reader",
+) -> None:
+    """Make a key and print it, once: only its hash is kept."""
+    from triptych.access.access_store import Scope
+    from triptych.access.identity import check_key_name, digest, new_token
+    from triptych.cli.json_output import print_json
+    from triptych.errors import BadInput
+    from triptych.tasks.task_store import Audit
+
+    try:
+        right = Scope(scope)
+    except ValueError as error:
+        message = f"There is no scope {scope!r}."
+        raise BadInput(message, field="--scope", remedy="reader or operator.") from error
+    token = new_token()
+    async with _open_stores(call) as stores:
+        key = await stores.access.create_key(check_key_name(name), right, digest(token))
+        await stores.tasks.record_audit(
+            Audit(BY_COMMAND_LINE, "create_key", f"key:{name}", {"scope": right.value})
+        )
+    if call.json:
+        print_json({**_plain(key), "token": token})
+    else:
+        typer.echo(token)
+        typer.echo(f"Keep it: it is not shown again. Scope {right.value}.", err=True)
+
+
+@keys.command("list")
+@command()
+async def list_keys(call: Invocation) -> None:
+    """List the keys, revoked ones too."""
+    from triptych.cli.json_output import print_json
+
+    async with _open_stores(call) as stores:
+        found = await stores.access.keys()
+    if call.json:
+        print_json([_plain(key) for key in found])
+        return
+    for key in found:
+        state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "live"
+        typer.echo(f"{key.name}  {key.scope.value}  {state}")
+
+
+@keys.command()
+@command()
+async def revoke(call: Invocation, name: KeyName) -> None:
+    """End a key: servers refuse it within five seconds."""
+    from triptych.cli.json_output import print_json
+    from triptych.tasks.task_store import Audit
+
+    async with _open_stores(call) as stores:
+        key = await stores.access.revoke_key(name)
+        await stores.tasks.record_audit(Audit(BY_COMMAND_LINE, "revoke_key", f"key:{name}"))
+    if call.json:
+        print_json(_plain(key))
+    else:
+        typer.echo(f"Revoked {key.name}.")
+
+
+@asynccontextmanager
+async def _open_stores(call: Invocation) -> AsyncIterator[Stores]:
+    from triptych.wiring.services import connect, reach_database
+
+    settings = call.settings()
+    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+        yield services.stores
+
+
+def _plain(key: ApiKey) -> dict[str, object]:
+    return {
+        "name": key.name,
+        "scope": key.scope.value,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+    }

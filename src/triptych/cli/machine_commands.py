@@ -1,0 +1,72 @@
+"""Commands about this machine: its database's schema, what a worker needs here, its settings.
+
+They speak to the components themselves, for they are what is asked when no server can run yet.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from triptych.cli.invocation import Invocation, command
+
+# What a command needs is imported when it runs: `--help` has to be quick.
+
+
+@command()
+async def migrate(
+    call: Invocation,
+    admin: Annotated[
+        str | None,
+        typer.Option(
+            "--admin",
+            envvar="TRIPTYCH_ADMIN_URL",
+            help="Address of an administrator, who makes the role first [none].",
+        ),
+    ] = None,
+) -> None:
+    """Bring the database's schema up to date, and make queues that are missing."""
+    from triptych.cli.json_output import print_json
+    from triptych.wiring.services import migrate_database
+
+    applied = await migrate_database(call.settings(), admin=admin)
+    if call.json:
+        print_json({"applied": applied})
+    else:
+        typer.echo(f"Applied: {', '.join(applied)}." if applied else "Nothing to apply.")
+
+
+@command()
+async def doctor(call: Invocation) -> bool:
+    """Check everything a worker needs and say what is wrong; exit 0 only if nothing is."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console
+    from triptych.wiring.doctor import diagnose
+
+    findings = await diagnose(call.settings())
+    if call.json:
+        print_json([{"what": f.what, "ok": f.ok, "says": f.says} for f in findings])
+    else:
+        for finding in findings:
+            mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
+            console.print(f"{mark} {finding.what:<10} {finding.says}", soft_wrap=True)
+    return all(finding.ok for finding in findings)
+
+
+@command()
+async def settings(call: Invocation) -> None:
+    """Print the settings in force and where each came from; secrets are hidden."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console
+    from triptych.settings.settings import ENV_PREFIX
+
+    found = call.settings()
+    shown, origins = found.shown(), found.origins(data=call.data)
+    if call.json:
+        print_json({name: {"value": shown[name], "from": origins[name]} for name in shown})
+        return
+    for name, value in shown.items():
+        variable = f"{ENV_PREFIX}{name.upper()}"
+        console.print(f"{variable}={value}", end="", markup=False, soft_wrap=True)
+        console.print(f"  ({origins[name]})", style="dim")

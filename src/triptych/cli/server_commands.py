@@ -1,0 +1,63 @@
+"""Commands that run Triptych's processes on this machine, each until it is told to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from triptych.cli.invocation import Invocation, command
+from triptych.cli.options import WithParentOption
+
+# What a command needs is imported when it runs: `--help` has to be quick.
+
+LIVE_PORT = 8701
+HostOption = Annotated[str | None, typer.Option("--host", help="Address to listen on [127.0.0.1].")]
+PortOption = Annotated[
+    int | None, typer.Option("--port", help="Port to listen on [8321]; 0 for a free one.")
+]
+LivePortOption = Annotated[int, typer.Option("--port", help="Port to listen on; 0 for a free one.")]
+
+
+@command(json_logs=True)
+async def up(call: Invocation, host: HostOption = None, port: PortOption = None) -> None:
+    """Start everything: database, queues, workers and API, until Ctrl-C or SIGTERM."""
+    from triptych.cli.server_processes import serve
+
+    settings = call.settings(api_host=host, api_port=port)
+    await serve(settings, json=call.json, debug=call.debug)
+
+
+@command(json_logs=True)
+async def api(
+    call: Invocation,
+    host: HostOption = None,
+    port: PortOption = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens.")] = None,
+    with_parent: WithParentOption = False,
+) -> None:
+    """Serve the API until Ctrl-C or SIGTERM, then finish the requests it has."""
+    from triptych.cli.server_processes import serve_api
+
+    settings = call.settings(api_host=host, api_port=port)
+    await serve_api(settings, fd=fd, with_parent=with_parent)
+
+
+@command(json_logs=True)
+async def worker(
+    call: Invocation,
+    phases: Annotated[list[str], typer.Argument(metavar="PHASE...", help="gather acquire ai")],
+    with_parent: WithParentOption = False,
+) -> None:
+    """Serve phases from the queues until Ctrl-C or SIGTERM, then drain."""
+    from triptych.cli.server_processes import serve_phases
+
+    await serve_phases(call.settings(), phases, with_parent=with_parent)
+
+
+@command(json_logs=True)
+async def live(call: Invocation, host: HostOption = None, port: LivePortOption = LIVE_PORT) -> None:
+    """Serve live status over WebSocket until Ctrl-C or SIGTERM; clients are told to come back."""
+    from triptych.cli.server_processes import serve_live
+
+    await serve_live(call.settings(api_host=host, api_port=port))

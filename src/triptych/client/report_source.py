@@ -1,0 +1,82 @@
+"""What a brand's report is read from: the API, by a client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from triptych.client.client import Client
+from triptych.errors import AssetNotFound, Conflict
+from triptych.model import Asset, Brand, Insight, Run
+from triptych.snapshots.asset_ids import asset_id
+from triptych.snapshots.reports.contents import Point
+
+READS_AT_ONCE = 8
+
+
+class ClientReportSource:
+    """One brand's snapshot, for `triptych.snapshots.reports.report.make_report`."""
+
+    def __init__(self, client: Client, brand: str) -> None:
+        self._client = client
+        self._brand = brand
+        self._slots = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def brand(self) -> Brand:
+        """Return the brand."""
+        return await self._client.brand(self._brand)
+
+    async def run(self, run_id: UUID) -> Run:
+        """Return the run of the snapshot."""
+        return await self._client.run(run_id)
+
+    async def insights(self, run_id: UUID) -> Sequence[Insight]:
+        """Return what the AI phase found in the snapshot.
+
+        Raises:
+            Conflict: another run has committed meanwhile.
+        """
+        current, _, _, found = await self._client.insights(self._brand)
+        self._check(current, run_id)
+        return found
+
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+        """Return the assets of these keys that the snapshot has."""
+
+        async def one(key: bytes) -> Asset | None:
+            async with self._slots:
+                try:
+                    return await self._client.asset(asset_id(self._brand, key), run=run_id)
+                except AssetNotFound:
+                    return None
+
+        found = await asyncio.gather(*(one(key) for key in keys))
+        return {asset.key: asset for asset in found if asset is not None}
+
+    async def points(self, run_id: UUID) -> Sequence[Point]:
+        """Return where the snapshot's assets lie on its map; nothing before that is drawn.
+
+        Raises:
+            Conflict: another run has committed meanwhile.
+        """
+        drawn = await self._client.map(self._brand)
+        if not len(drawn.points.keys):
+            return []
+        self._check(drawn.run, run_id)
+        names = [*drawn.points.names, None]  # Cluster -1 is none.
+        columns = (drawn.points.x, drawn.points.y, drawn.points.clusters)
+        x, y, clusters = (column.tolist() for column in columns)
+        return [Point(*place[:2], names[place[2]]) for place in zip(x, y, clusters, strict=True)]
+
+    async def thumbnail(self, asset: Asset, width: int) -> bytes:
+        """Return a small picture of an asset, as WebP."""
+        name = asset_id(asset.brand, asset.key)
+        return await self._client.thumbnail(name, width, run=asset.run_id)
+
+    def _check(self, current: UUID | None, run_id: UUID) -> None:
+        if current != run_id:
+            raise Conflict(
+                f"Another run of {self._brand!r} has committed meanwhile.",
+                remedy="Write the report again.",
+            )

@@ -1,0 +1,112 @@
+"""Brands, their sources and schedules in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from typing_extensions import override
+
+from triptych.errors import Conflict
+from triptych.model import Brand, RunState, Slice
+from triptych.runs.brand_store import BrandStore, DueBrand, Scheduled
+from triptych.testing.memory_state import BrandRow, MemoryState
+
+MICROSECONDS = 1_000_000
+
+
+class MemoryBrandStore(BrandStore):
+    """`BrandStore` in memory."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    def _brand(self, row: BrandRow) -> Brand:
+        runs = self._state.newest_first(row.name)
+        snapshot = self._state.snapshot_row(row.name)
+        changed = max([row.changed_at, *(run.changed_at for run in runs[:2])])
+        return Brand(
+            name=row.name,
+            source=row.source,
+            current_run=row.current_run,
+            assets=0 if snapshot is None else len(snapshot.assets),
+            latest=runs[0].run if runs else None,
+            version=round(changed.timestamp() * MICROSECONDS),
+        )
+
+    def _scheduled(self, row: BrandRow) -> Scheduled:
+        return Scheduled(self._brand(row), row.schedule, row.due_at)
+
+    def _by_name(self) -> list[BrandRow]:
+        return [self._state.brands[name] for name in sorted(self._state.brands)]
+
+    @override
+    async def brands(self) -> Sequence[Brand]:
+        return [self._brand(row) for row in self._by_name()]
+
+    @override
+    async def brand(self, name: str) -> Brand:
+        return self._brand(self._state.brand_row(name))
+
+    @override
+    async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:
+        runs = [self._state.runs[one] for one in run_ids if one in self._state.runs]
+        wanted = {*names, *(row.run.brand for row in runs)}
+        return [self._brand(row) for row in self._by_name() if row.name in wanted]
+
+    @override
+    async def brands_slice(
+        self, *, after: str, name: str | None, state: RunState | None, limit: int
+    ) -> Slice[Scheduled, str]:
+        found = [
+            shown
+            for shown in map(self._scheduled, self._by_name())
+            if shown.brand.name > after
+            and (name is None or name.lower() in shown.brand.name.lower())
+            and (state is None or (shown.brand.latest and shown.brand.latest.state is state))
+        ]
+        page = found[:limit]
+        return Slice(page, page[-1].brand.name if len(found) > limit else None)
+
+    @override
+    async def scheduled(self, name: str) -> Scheduled:
+        return self._scheduled(self._state.brand_row(name))
+
+    @override
+    async def snapshot_of(self, brand: str) -> UUID | None:
+        return self._state.brand_row(brand).current_run
+
+    @override
+    async def put_brand(
+        self, name: str, *, source: str | None, schedule: str | None, due_at: datetime | None
+    ) -> None:
+        row = self._state.brands.get(name)
+        if row is not None and row.deleting:
+            raise Conflict(f"Brand {name!r} is being deleted.", remedy="Try again when it is gone.")
+        row = self._state.upsert_brand(name, None)
+        due = row.due_at if row.schedule == schedule else due_at
+        self._state.change_brand(row, source=source, schedule=schedule, due_at=due)
+
+    @override
+    async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:
+        now = self._state.now()
+        due = [
+            DueBrand(row.name, row.schedule or "", row.due_at)
+            for row in self._state.brands.values()
+            if row.due_at is not None and row.due_at <= now and not row.deleting
+        ]
+        return sorted(due, key=lambda one: one.due_at)[:limit]
+
+    @override
+    async def advance_schedule(self, name: str, *, seen: datetime, due_at: datetime | None) -> bool:
+        row = self._state.brands.get(name)
+        if row is None or row.due_at != seen:
+            return False
+        self._state.change_brand(row, due_at=due_at)
+        return True
+
+    @override
+    async def begin_deletion(self, brand: str) -> None:
+        row = self._state.brand_row(brand)
+        self._state.change_brand(row, deleting=True, current_run=None, source=None)

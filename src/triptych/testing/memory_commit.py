@@ -1,0 +1,102 @@
+"""Ending runs in memory: the commit, which makes a complete run its brand's snapshot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from triptych.messages import AI_QUEUE, AiBody, Headers, Message
+from triptych.model import AiState, ItemState, RunKind, RunState
+from triptych.testing.memory_state import AssetRow, MemoryState, RunRow
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a snapshot has otherwise than the one before."""
+
+    added: int = 0
+    kept: int = 0
+    changed: int = 0
+    removed: int = 0
+
+
+def commit_run(state: MemoryState, row: RunRow) -> None:
+    """End a sealed run whose items are all settled: publish it, or fail it for its failures."""
+    counts = Counter(item.state for item in row.items.values())
+    if counts[ItemState.PENDING]:
+        return
+    expected, failed = len(row.items), counts[ItemState.FAILED]
+    tolerated = row.run.policy.tolerated_failures
+    if expected and failed / expected > tolerated:
+        reason = (
+            f"too_many_failures: {failed} of {expected} items failed, {tolerated:.0%} tolerated"
+        )
+        end_run(state, row, RunState.FAILED, reason)
+        return
+    _publish(state, row)
+
+
+def _publish(state: MemoryState, row: RunRow) -> None:
+    run = row.run
+    changes = _publish_assets(row, state.snapshot_row(run.brand))
+    state.change_brand(state.brand_row(run.brand), current_run=run.id)
+    row.staged = {}
+    state.change(
+        row,
+        added=changes.added,
+        kept=changes.kept,
+        changed=changes.changed,
+        removed=changes.removed,
+        ai_state=AiState.QUEUED,
+    )
+    end_run(state, row, RunState.COMMITTED, None)
+    headers = Headers(run_id=run.id, traceparent=run.traceparent).encode()
+    message = Message(AiBody(brand=run.brand).model_dump(), headers, run.brand)
+    state.owe(AI_QUEUE, message, run.id)
+
+
+def _publish_assets(row: RunRow, previous: RunRow | None) -> Changes:
+    """Write the run's snapshot, in key order; return what it has otherwise than the last one."""
+    before = {} if previous is None else previous.assets
+    assets: dict[bytes, AssetRow] = {}
+    changes = Changes()
+    for key, staged in row.staged.items():
+        item = row.items[key]
+        assets[key] = AssetRow(item.url, item.metadata, staged)
+        if key not in before:
+            changes.added += 1
+        elif before[key].staged.sha256 == staged.sha256:
+            changes.kept += 1
+        else:
+            changes.changed += 1
+    if row.run.kind is RunKind.FULL:
+        changes.removed = len(before) - changes.kept - changes.changed
+    else:
+        # All but a full run keep what they did not bring.
+        carried = {key: asset for key, asset in before.items() if key not in assets}
+        changes.kept += len(carried)
+        assets |= carried
+    row.assets = dict(sorted(assets.items()))
+    return changes
+
+
+def end_run(state: MemoryState, row: RunRow, final: RunState, reason: str | None) -> None:
+    """End a run; a brand keeps what its newest failed run staged at most, for a redrive."""
+    failed = Counter(i.reason for i in row.items.values() if i.state is ItemState.FAILED)
+    now = state.now()
+    state.change(
+        row,
+        state=final,
+        reason=reason,
+        ended_at=now,
+        progressed_at=now,
+        out=0,
+        paused=False,
+        reasons={str(why): count for why, count in failed.items()},
+    )
+    if final is RunState.CANCELLED:
+        row.staged = {}
+    for older in state.newest_first(row.run.brand):
+        if older is not row and older.run.state is not RunState.ACTIVE:
+            older.staged = {}
+    state.event(row, final.value, {"reason": reason})

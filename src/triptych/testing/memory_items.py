@@ -1,0 +1,69 @@
+"""Items of runs in memory: how they enter, go out, come due again and are redriven."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from triptych.database.session import no_nul
+from triptych.model import Item, ItemState, NewItem, Reason
+from triptych.runs.redrive_rules import NEVER_REDRIVEN
+from triptych.runs.run_store import DETAIL_MAX_CHARS
+from triptych.testing.memory_state import ItemRow, RunRow, as_json, to_item
+
+SENDS_MAX = 16
+
+
+def new_row(item: NewItem, position: int, now: datetime) -> ItemRow:
+    """Return a row for an item that enters a run; a refused one has failed."""
+    row = ItemRow(item.key, position, item.url, as_json(item.metadata))
+    if item.refused is not None:
+        row.state, row.settled_at = ItemState.FAILED, now
+        row.reason, row.detail = item.refused.value, detail(item.detail)
+    return row
+
+
+def outgoing(row: RunRow, item: ItemRow) -> Item:
+    """Return an item that is about to be sent."""
+    return replace(to_item(row, item), run_kind=row.run.kind, traceparent=row.run.traceparent)
+
+
+def detail(text: str) -> str:
+    """Return why an item failed as it is kept."""
+    return no_nul([text], DETAIL_MAX_CHARS)[0] or ""
+
+
+def deadline(row: RunRow, now: datetime) -> datetime:
+    """Return a run's deadline once items are out: its policy's counts from the first of them."""
+    if row.dispatched_at is not None:
+        return row.run.deadline_at
+    return min(row.run.deadline_at, now + timedelta(seconds=row.run.policy.deadline_s))
+
+
+def overdue(row: RunRow, item: ItemRow, now: datetime, interval_s: float) -> bool:
+    """Tell whether an item of a run that stands still is to be sent again."""
+    if item.state is not ItemState.PENDING:
+        return False
+    if item.sent_at is None:
+        return item.position < row.next_dispatch
+    waits_s = interval_s * math.pow(2, min(item.sends, SENDS_MAX) - 1)
+    return item.sent_at + timedelta(seconds=waits_s) < now
+
+
+def redriven_items(old: RunRow, reasons: Sequence[Reason] | None) -> list[ItemRow]:
+    """Return the items that a redrive moves: what was done stays done, what failed is pending."""
+    only = None if reasons is None else {reason.value for reason in reasons}
+    moved: list[ItemRow] = []
+    for item in old.in_order():
+        kept = item.key in old.staged
+        if not kept and item.state is ItemState.DONE:
+            continue
+        if item.reason in NEVER_REDRIVEN or (only is not None and item.reason not in only):
+            continue
+        row = ItemRow(item.key, len(moved), item.url, item.metadata)
+        if kept:
+            row.state, row.settled_at = ItemState.DONE, item.settled_at
+        moved.append(row)
+    return moved

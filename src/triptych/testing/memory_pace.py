@@ -1,0 +1,42 @@
+"""How fast a run in memory went."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from triptych.model import ItemState
+from triptych.runs.run_store import Pace, PaceBucket
+from triptych.testing.memory_state import ItemRow, RunRow
+
+PACE_BUCKETS = 120
+
+
+def pace_of(row: RunRow, now: datetime) -> Pace:
+    """Return how fast a run went, told by all of its items."""
+    begun, ended = row.run.created_at, row.run.ended_at or now
+    width_s = max((ended - begun).total_seconds() / PACE_BUCKETS, 1.0)
+    buckets: dict[int, list[ItemRow]] = defaultdict(list)
+    for item in row.items.values():
+        if item.settled_at is not None:
+            number = int((item.settled_at - begun).total_seconds() / width_s)
+            buckets[min(number, PACE_BUCKETS - 1)].append(item)
+    found = [
+        _bucket(begun + timedelta(seconds=width_s * number), items)
+        for number, items in sorted(buckets.items())
+    ]
+    return Pace(width_s if found else 0.0, 1, found)
+
+
+def _bucket(at: datetime, items: Sequence[ItemRow]) -> PaceBucket:
+    took = [
+        (item.settled_at - item.sent_at).total_seconds()
+        for item in items
+        if item.sent_at is not None and item.settled_at is not None
+    ]
+    p50, p95 = np.percentile(took, [50, 95]).tolist() if took else (None, None)
+    failed = sum(item.state is ItemState.FAILED for item in items)
+    return PaceBucket(at, len(items), failed, p50, p95)

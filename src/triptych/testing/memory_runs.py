@@ -1,0 +1,549 @@
+"""Runs and their items in memory."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from typing_extensions import override
+
+from triptych.errors import Conflict, RunEnded
+from triptych.messages import AI_QUEUE, GATHER_QUEUE, AiBody, GatherBody, Headers, Message
+from triptych.model import (
+    Age,
+    AiState,
+    Item,
+    ItemResult,
+    ItemState,
+    NewItem,
+    Policy,
+    Reason,
+    Run,
+    RunKind,
+    RunState,
+    Slice,
+    TimelineEvent,
+)
+from triptych.runs.redrive_rules import (
+    active_run,
+    check_redrivable,
+    check_something_left,
+    redriven_kind,
+)
+from triptych.runs.run_store import (
+    COMMIT_GRACE_S,
+    Due,
+    FailedItem,
+    FailureGroup,
+    Opened,
+    Outgoing,
+    Pace,
+    RunStore,
+    Settlement,
+)
+from triptych.testing.memory_commit import commit_run, end_run
+from triptych.testing.memory_items import (
+    SENDS_MAX,
+    deadline,
+    detail,
+    new_row,
+    outgoing,
+    overdue,
+    redriven_items,
+)
+from triptych.testing.memory_pace import pace_of
+from triptych.testing.memory_paging import newest_slice
+from triptych.testing.memory_state import (
+    ItemRow,
+    MemoryState,
+    RunRow,
+    stored,
+    to_item,
+)
+
+
+class MemoryRunStore(RunStore):
+    """`RunStore` in memory. ``run_cap_s`` is how long a run may be active, whatever happens.
+
+    Objects that are being deleted and webhooks are not known here: nothing is `refused`.
+    """
+
+    def __init__(self, state: MemoryState, *, run_cap_s: float) -> None:
+        self._state = state
+        self._run_cap_s = run_cap_s
+
+    # --- open -------------------------------------------------------------------------------
+
+    @override
+    async def open_run(
+        self,
+        brand: str,
+        *,
+        run_id: UUID,
+        kind: RunKind,
+        source: str | None,
+        policy: Policy,
+        enqueue_gather_message: bool,
+        traceparent: str | None = None,
+    ) -> Opened:
+        if known := self._state.runs.get(run_id):
+            return Opened(known.run, created=False)
+        opened = self._insert_or_join(brand, run_id, kind, source, policy, traceparent)
+        if opened.created and enqueue_gather_message:
+            self._owe_gather(opened.run)
+        return opened
+
+    def _insert_or_join(
+        self,
+        brand: str,
+        run_id: UUID,
+        kind: RunKind,
+        source: str | None,
+        policy: Policy,
+        traceparent: str | None = None,
+    ) -> Opened:
+        known = self._state.brands.get(brand)
+        if known is not None and known.deleting:
+            raise Conflict(
+                f"Brand {brand!r} is being deleted.", remedy="Try again when it is gone."
+            )
+        row = self._state.upsert_brand(brand, source)
+        if active := self._state.active_run(brand):
+            return Opened(active.run, created=False)
+        now = self._state.now()
+        run = Run(
+            id=run_id,
+            brand=brand,
+            kind=kind,
+            state=RunState.ACTIVE,
+            source=source if source is not None else row.source,
+            policy=policy,
+            sealed=False,
+            paused=False,
+            expected=0,
+            done=0,
+            failed=0,
+            out=0,
+            version=1,
+            seq=0,
+            created_at=now,
+            progressed_at=now,
+            deadline_at=now + timedelta(seconds=self._run_cap_s),
+            ended_at=None,
+            reason=None,
+            reasons={},
+            added=None,
+            kept=None,
+            changed=None,
+            removed=None,
+            ai_state=AiState.NONE,
+            ai_reason=None,
+            traceparent=traceparent,
+        )
+        opened = self._state.runs[run_id] = RunRow(run, changed_at=now, expected_at=now)
+        self._state.event(opened, "opened", {"kind": kind.value})
+        return Opened(opened.run, created=True)
+
+    def _owe_gather(self, run: Run) -> None:
+        body = GatherBody(brand=run.brand).model_dump()
+        headers = Headers(run_id=run.id, traceparent=run.traceparent).encode()
+        self._state.owe(GATHER_QUEUE, Message(body, headers, run.brand), run.id)
+
+    @override
+    async def redrive_run(
+        self,
+        run_id: UUID,
+        *,
+        new_id: UUID,
+        policy: Policy,
+        reasons: Sequence[Reason] | None = None,
+    ) -> Opened:
+        if known := self._state.runs.get(new_id):
+            return Opened(known.run, created=False)
+        old = self._state.run_row(run_id)
+        check_redrivable(old.run, reasons, collected=False)
+        if active := self._state.active_run(old.run.brand):
+            raise active_run(active.run)
+        moved = redriven_items(old, reasons)
+        done = sum(item.state is ItemState.DONE for item in moved)
+        check_something_left(old.run, expected=len(moved), done=done)
+        kind = redriven_kind(old.run)
+        run = old.run
+        self._insert_or_join(run.brand, new_id, kind, run.source, policy, run.traceparent)
+        row = self._state.runs[new_id]
+        row.items = {item.key: item for item in moved}
+        row.next_position = len(moved)
+        row.gather_cursor = old.gather_cursor
+        for item in moved:
+            if item.state is ItemState.DONE:
+                row.staged[item.key] = old.staged.pop(item.key)
+        self._state.change(row, expected=len(moved), done=done, sealed=run.sealed)
+        self._state.event(row, "redriven", {"run": str(run_id)})
+        if not run.sealed:
+            self._owe_gather(row.run)
+        return Opened(row.run, created=True)
+
+    @override
+    async def accept_external(
+        self, brand: str, item: NewItem, *, message_id: str, run_id: UUID, policy: Policy
+    ) -> Item | None:
+        for row in self._state.newest_first(brand):
+            for known in row.items.values():
+                if known.message_id == message_id:
+                    return to_item(row, known) if row.run.state is RunState.ACTIVE else None
+        opened = self._insert_or_join(brand, run_id, RunKind.ADD, None, policy)
+        row = self._state.runs[opened.run.id]
+        if item.key not in row.items:
+            now = self._state.now()
+            adopted = new_row(item, row.next_position, now)
+            adopted.sent_at, adopted.sends, adopted.message_id = now, 1, message_id
+            row.items[item.key] = adopted
+            row.next_position += 1
+            refused = 1 if item.refused else 0
+            self._state.change(
+                row,
+                expected=row.run.expected + 1,
+                failed=row.run.failed + refused,
+                out=row.run.out + 1 - refused,
+                progressed_at=now,
+                deadline_at=deadline(row, now),
+            )
+            row.expected_at = now
+            row.dispatched_at = row.dispatched_at or now
+        return to_item(row, row.items[item.key])
+
+    # --- expect, dispatch, settle -------------------------------------------------------------
+
+    @override
+    async def expect(
+        self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None, limit: int
+    ) -> Sequence[Item]:
+        row = self._active(run_id)
+        if row.run.sealed:
+            return []
+        now = self._state.now()
+        new: list[ItemRow] = []
+        for number, item in enumerate(items):
+            if item.key not in row.items:
+                added = new_row(item, row.next_position + number, now)
+                row.items[item.key] = added
+                new.append(added)
+        refused = sum(item.state is ItemState.FAILED for item in new)
+        row.next_position += len(items)
+        row.gather_cursor, row.expected_at = cursor, now
+        self._state.change(
+            row,
+            expected=row.run.expected + len(new),
+            failed=row.run.failed + refused,
+            progressed_at=now,
+        )
+        counts = {"rows": len(items), "new": len(new), "refused": refused}
+        self._state.event(row, "page", counts)
+        return self._fill_window(row, limit)
+
+    def _active(self, run_id: UUID) -> RunRow:
+        row = self._state.run_row(run_id)
+        if row.run.state is not RunState.ACTIVE:
+            raise RunEnded(f"Run {run_id} is {row.run.state.value}.")
+        return row
+
+    def _fill_window(self, row: RunRow, limit: int) -> list[Item]:
+        """Mark items as sent, in order of dispatch, until ``limit`` are out."""
+        if row.run.state is not RunState.ACTIVE or row.run.paused:
+            return []
+        claimed: list[ItemRow] = []
+        room, position, now = limit - row.run.out, row.next_dispatch, self._state.now()
+        by_position = {item.position: item for item in row.items.values()}
+        while room > len(claimed) and position < row.next_position:
+            item = by_position.get(position)
+            if item is not None and item.state is ItemState.PENDING and item.sent_at is None:
+                item.sent_at, item.sends = now, 1
+                claimed.append(item)
+            position += 1
+        if position != row.next_dispatch:
+            row.next_dispatch = position
+            self._state.change(
+                row,
+                out=row.run.out + len(claimed),
+                deadline_at=deadline(row, now) if claimed else row.run.deadline_at,
+            )
+            row.dispatched_at = row.dispatched_at or now
+        return [outgoing(row, item) for item in claimed]
+
+    @override
+    async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
+        row = self._state.runs.get(run_id)
+        return [] if row is None else self._fill_window(row, limit)
+
+    @override
+    async def gather_cursor(self, run_id: UUID) -> str | None:
+        return self._state.run_row(run_id).gather_cursor
+
+    @override
+    async def seal(self, run_id: UUID) -> Run:
+        row = self._state.run_row(run_id)
+        if row.run.state is RunState.ACTIVE and not row.run.sealed:
+            row.gather_cursor = None
+            self._state.change(row, sealed=True, progressed_at=self._state.now())
+            self._state.event(row, "sealed", {"expected": row.run.expected})
+        return row.run
+
+    @override
+    async def settle(
+        self, run_id: UUID, results: Sequence[ItemResult], *, limit: int
+    ) -> Settlement:
+        row = self._active(run_id)
+        now = self._state.now()
+        settled: list[tuple[ItemRow, bool]] = []
+        for result in {result.key: result for result in results}.values():
+            item = row.items.get(result.key)
+            if item is None or item.state is not ItemState.PENDING:
+                continue
+            item.state, item.settled_at, item.detail = result.state, now, detail(result.detail)
+            item.reason = result.reason.value if result.reason else None
+            if result.staged is not None:
+                row.staged[item.key] = stored(result.staged)
+            settled.append((item, item.sent_at is not None))
+        if not settled:
+            return Settlement(row.run, frozenset(), [])
+        failures = Counter(item.reason for item, _ in settled if item.state is ItemState.FAILED)
+        self._state.change(
+            row,
+            done=row.run.done + len(settled) - failures.total(),
+            failed=row.run.failed + failures.total(),
+            out=row.run.out - sum(was_out for _, was_out in settled),
+            progressed_at=now,
+        )
+        if failures:
+            self._state.event(row, "failures", {str(why): n for why, n in failures.items()})
+        dispatch = self._fill_window(row, limit)
+        return Settlement(row.run, frozenset(item.key for item, _ in settled), dispatch)
+
+    @override
+    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> bool:
+        item = self._pending(run_id, key)
+        if item is None:
+            return False
+        item.attempts += 1
+        item.sent_at = self._state.now() + timedelta(seconds=delay_s)
+        return item.attempts >= self._state.runs[run_id].run.policy.max_attempts
+
+    @override
+    async def put_off(self, run_id: UUID, key: bytes, *, delay_s: float) -> None:
+        item = self._pending(run_id, key)
+        if item is not None:
+            item.sent_at = self._state.now() + timedelta(seconds=delay_s)
+
+    def _pending(self, run_id: UUID, key: bytes) -> ItemRow | None:
+        row = self._state.runs.get(run_id)
+        item = None if row is None else row.items.get(key)
+        return item if item is not None and item.state is ItemState.PENDING else None
+
+    # --- end ----------------------------------------------------------------------------------
+
+    @override
+    async def commit(self, run_id: UUID) -> Run:
+        row = self._state.run_row(run_id)
+        if row.run.state is RunState.ACTIVE and row.run.sealed:
+            commit_run(self._state, row)
+        return row.run
+
+    @override
+    async def expire(self, run_id: UUID) -> Run:
+        row = self._state.run_row(run_id)
+        if row.run.state is not RunState.ACTIVE:
+            return row.run
+        ended, out = self._end_pending(row, ItemState.FAILED, Reason.TIMED_OUT.value)
+        if ended:
+            self._state.change(
+                row,
+                failed=row.run.failed + ended,
+                out=row.run.out - out,
+                progressed_at=self._state.now(),
+            )
+        self._state.event(row, "expired", {"timed_out": ended})
+        if not row.run.sealed:
+            reason = "deadline: gathering had not listed every URL"
+            end_run(self._state, row, RunState.FAILED, reason)
+        return row.run
+
+    @override
+    async def fail(self, run_id: UUID, reason: str) -> Run:
+        return self._stop(run_id, RunState.FAILED, reason)
+
+    @override
+    async def cancel(self, run_id: UUID) -> Run:
+        return self._stop(run_id, RunState.CANCELLED, "cancelled")
+
+    def _stop(self, run_id: UUID, state: RunState, reason: str) -> Run:
+        row = self._state.run_row(run_id)
+        if row.run.state is RunState.ACTIVE:
+            self._end_pending(row, ItemState.CANCELLED, None)
+            end_run(self._state, row, state, reason)
+        return row.run
+
+    def _end_pending(self, row: RunRow, state: ItemState, reason: str | None) -> tuple[int, int]:
+        """End a run's pending items; return how many there were, and how many were out."""
+        pending = [item for item in row.items.values() if item.state is ItemState.PENDING]
+        for item in pending:
+            item.state, item.reason, item.settled_at = state, reason, self._state.now()
+        return len(pending), sum(item.sent_at is not None for item in pending)
+
+    @override
+    async def pause(self, run_id: UUID, *, paused: bool) -> Run:
+        row = self._active(run_id)
+        self._state.change(row, paused=paused, progressed_at=self._state.now())
+        self._state.event(row, "paused" if paused else "resumed", {})
+        return row.run
+
+    # --- what sweeps do -----------------------------------------------------------------------
+
+    @override
+    async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
+        now = self._state.now()
+
+        def still(at: datetime, seconds: float) -> bool:
+            return at < now - timedelta(seconds=seconds)
+
+        active = [row for row in self._state.runs.values() if row.run.state is RunState.ACTIVE]
+        active.sort(key=lambda row: row.run.progressed_at)
+
+        def ids(wants: Callable[[RunRow], bool]) -> list[UUID]:
+            return [row.run.id for row in active[:limit] if wants(row)]
+
+        return Due(
+            commit=ids(lambda r: r.run.complete and still(r.run.progressed_at, COMMIT_GRACE_S)),
+            seal=ids(
+                lambda r: (
+                    r.run.kind is RunKind.ADD and not r.run.sealed and still(r.expected_at, idle_s)
+                )
+            ),
+            resend=ids(
+                lambda r: (
+                    not r.run.paused
+                    and (r.run.out > 0 or r.next_dispatch < r.next_position)
+                    and still(r.run.progressed_at, stalled_s)
+                )
+            ),
+            expire=ids(lambda r: r.run.deadline_at < now),
+        )
+
+    @override
+    async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
+        row = self._state.runs.get(run_id)
+        now = self._state.now()
+        if row is None:
+            return []
+        late = [item for item in row.items.values() if overdue(row, item, now, interval_s)]
+        if not late:
+            return []
+        if row.run.state is not RunState.ACTIVE or row.run.paused:
+            raise RunEnded(f"Run {run_id} is paused or has ended.")
+        chosen = sorted(late, key=lambda item: item.key)[:limit]
+        fresh = sum(item.sent_at is None for item in chosen)
+        for item in chosen:
+            item.sent_at, item.sends = now, min(item.sends + 1, SENDS_MAX)
+        self._state.change(row, out=row.run.out + fresh)
+        self._state.event(row, "resent", {"items": len(chosen)})
+        return [outgoing(row, item) for item in chosen]
+
+    @override
+    async def outbox_pending(
+        self, *, run_id: UUID | None, older_s: float, limit: int
+    ) -> Sequence[Outgoing]:
+        since = self._state.now() - timedelta(seconds=older_s)
+        owed = [
+            row.outgoing
+            for row in self._state.outbox.values()
+            if run_id in (None, row.run_id) and row.created_at <= since
+        ]
+        return owed[:limit]
+
+    @override
+    async def mark_sent(self, ids: Sequence[int]) -> None:
+        for number in ids:
+            self._state.outbox.pop(number, None)
+
+    @override
+    async def request_ai(self, brand: str) -> Run:
+        self._state.brand_row(brand)
+        row = self._state.snapshot_row(brand)
+        if row is None:
+            raise Conflict(f"Brand {brand!r} has no snapshot.", remedy="Wait for its first commit.")
+        if row.run.ai_state is AiState.RUNNING:
+            return row.run
+        body = AiBody(brand=brand).model_dump()
+        message = Message(body, Headers(run_id=row.run.id).encode(), brand)
+        self._state.owe(AI_QUEUE, message, row.run.id)
+        queued = self._state.change(row, ai_state=AiState.QUEUED, ai_reason=None)
+        self._state.event(row, "ai_requested", {})
+        return queued
+
+    # --- reads --------------------------------------------------------------------------------
+
+    @override
+    async def run(self, run_id: UUID) -> Run:
+        return self._state.run_row(run_id).run
+
+    @override
+    async def runs(self, brand: str | None, *, limit: int) -> Sequence[Run]:
+        return [row.run for row in self._state.newest_first(brand)[:limit]]
+
+    @override
+    async def runs_of(self, run_ids: Sequence[UUID]) -> Sequence[Run]:
+        return [self._state.runs[one].run for one in run_ids if one in self._state.runs]
+
+    @override
+    async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
+        row = self._state.runs.get(run_id)
+        if row is None or row.run.state is not RunState.ACTIVE:
+            return []
+        return [to_item(row, row.items[key], worked_on=True) for key in keys if key in row.items]
+
+    def _failed(self, run_id: UUID) -> dict[str, list[ItemRow]]:
+        """Return a run's failed items by reason, the most frequent first."""
+        row = self._state.runs.get(run_id)
+        groups: dict[str, list[ItemRow]] = defaultdict(list)
+        for item in [] if row is None else row.in_order():
+            if item.state is ItemState.FAILED:
+                groups[item.reason or ""].append(item)
+        return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])))
+
+    @override
+    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
+        return [
+            FailureGroup(reason, len(items), [(i.url, i.detail) for i in items[:examples]])
+            for reason, items in self._failed(run_id).items()
+        ]
+
+    @override
+    async def failure_counts(self, run_id: UUID) -> Sequence[tuple[str, int]]:
+        return [(reason, len(items)) for reason, items in self._failed(run_id).items()]
+
+    @override
+    async def failed_items(
+        self, run_id: UUID, reason: str, *, after: int, limit: int
+    ) -> Slice[FailedItem, int]:
+        found = [item for item in self._failed(run_id).get(reason, []) if item.position > after]
+        page = [FailedItem(i.url, i.detail, i.attempts, i.settled_at) for i in found[:limit]]
+        return Slice(page, found[limit - 1].position if len(found) > limit else None)
+
+    @override
+    async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:
+        row = self._state.runs.get(run_id)
+        events = [] if row is None else row.timeline
+        return [event for event in events if event.seq > after][:limit]
+
+    @override
+    async def runs_slice(
+        self, *, brand: str | None, state: RunState | None, before: Age | None, limit: int
+    ) -> Slice[Run, Age]:
+        rows = self._state.newest_first(brand)
+        return newest_slice([r.run for r in rows if state in (None, r.run.state)], before, limit)
+
+    @override
+    async def pace(self, run_id: UUID) -> Pace:
+        row = self._state.runs.get(run_id)
+        return Pace(0.0, 1, []) if row is None else pace_of(row, self._state.now())

@@ -1,0 +1,158 @@
+"""Committed snapshots in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import orjson
+from typing_extensions import override
+
+from triptych.errors import AssetNotFound
+from triptych.model import (
+    Age,
+    Asset,
+    Colour,
+    Insight,
+    Metadata,
+    Run,
+    RunState,
+    Slice,
+    Staged,
+)
+from triptych.snapshots.snapshot_store import AssetFilter, Difference, NearColour, SnapshotStore
+from triptych.testing.memory_paging import newest_slice
+from triptych.testing.memory_state import AssetRow, MemoryState, to_asset
+
+
+class MemorySnapshotStore(SnapshotStore):
+    """`SnapshotStore` in memory. Nothing collects snapshots here: they are kept for good."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    @override
+    async def known_assets(self, brand: str, keys: Sequence[bytes]) -> dict[bytes, Staged]:
+        row = self._state.snapshot_row(brand)
+        assets = {} if row is None else row.assets
+        return {key: assets[key].staged for key in keys if key in assets}
+
+    @override
+    async def assets(self, run_id: UUID, *, after: bytes | None, limit: int) -> Sequence[Asset]:
+        row = self._state.run_row(run_id)
+        keys = [key for key in row.assets if after is None or key > after]
+        return [to_asset(row.run, key, row.assets[key]) for key in keys[:limit]]
+
+    @override
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+        row = self._state.runs.get(run_id)
+        if row is None:
+            return {}
+        return {k: to_asset(row.run, k, row.assets[k]) for k in keys if k in row.assets}
+
+    @override
+    async def stream_assets(self, run_id: UUID, *, batch: int) -> AsyncIterator[Sequence[Asset]]:
+        after: bytes | None = None
+        while page := await self.assets(run_id, after=after, limit=batch):
+            yield page
+            after = page[-1].key
+
+    @override
+    async def assets_slice(
+        self, run_id: UUID, matching: AssetFilter, *, after: bytes, limit: int
+    ) -> Slice[Asset, bytes]:
+        row = self._state.run_row(run_id)
+        found = [
+            key
+            for key, asset in row.assets.items()
+            if key > after and _matches(asset, row.marks.get(key, {}), matching)
+        ]
+        page = [to_asset(row.run, key, row.assets[key], embedding=False) for key in found[:limit]]
+        return Slice(page, found[limit - 1] if len(found) > limit else None)
+
+    @override
+    async def asset(self, brand: str, key: bytes, *, run_id: UUID | None = None) -> Asset:
+        row = self._state.snapshot_row(brand) if run_id is None else self._state.run_row(run_id)
+        if row is None or row.run.brand != brand or key not in row.assets:
+            raise AssetNotFound(
+                f"The snapshot of brand {brand!r} has no such asset.",
+                remedy="List the brand's assets; one that a re-run dropped is in older snapshots.",
+            )
+        return to_asset(row.run, key, row.assets[key], embedding=False)
+
+    @override
+    async def snapshots_slice(
+        self, brand: str, *, before: Age | None, limit: int
+    ) -> Slice[Run, Age]:
+        runs = [row.run for row in self._state.newest_first(brand)]
+        committed = [run for run in runs if run.state is RunState.COMMITTED]
+        return newest_slice(committed, before, limit)
+
+    @override
+    async def difference_slice(
+        self, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
+    ) -> Slice[Difference, bytes]:
+        was, now = self._state.run_row(old).assets, self._state.run_row(new).assets
+        found = [
+            difference
+            for key in sorted({*was, *now})
+            if key > after
+            and (difference := _difference(key, was.get(key), now.get(key))) is not None
+            and change in (None, difference.change)
+        ]
+        return Slice(found[:limit], found[limit - 1].key if len(found) > limit else None)
+
+    @override
+    async def insights(self, run_id: UUID) -> Sequence[Insight]:
+        row = self._state.runs.get(run_id)
+        return [] if row is None else [row.insights[kind] for kind in sorted(row.insights)]
+
+    @override
+    async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
+        row = self._state.runs.get(run_id)
+        marks = {} if row is None else row.marks
+        return {key: marks[key] for key in keys if key in marks}
+
+
+def _difference(key: bytes, was: AssetRow | None, now: AssetRow | None) -> Difference | None:
+    before = None if was is None else was.staged.sha256
+    after = None if now is None else now.staged.sha256
+    if before == after:
+        return None
+    change = "added" if was is None else "removed" if now is None else "changed"
+    shown = now or was
+    return None if shown is None else Difference(key, shown.url, change, before, after)
+
+
+def _matches(asset: AssetRow, marks: Metadata, wanted: AssetFilter) -> bool:
+    """Tell whether every field of a filter that is set holds."""
+    kind = asset.staged.media_type
+    family = wanted.media_type.removesuffix("*") if wanted.media_type else ""
+    checks = [
+        wanted.media_type in (None, kind) or (family.endswith("/") and kind.startswith(family)),
+        wanted.text is None or _says(asset, wanted.text.lower()),
+        wanted.colour is None or _has_near(asset.staged.colours, wanted.colour),
+        wanted.tag is None or wanted.tag in (marks.get("tags") or ()),
+        wanted.duplicated is None or ("duplicates" in marks) == wanted.duplicated,
+        wanted.outlier is None or marks.get("outlier", -1.0) >= wanted.outlier,
+    ]
+    for name in ("cluster", "duplicates", "look"):
+        value = getattr(wanted, name)
+        checks.append(value is None or marks.get(name) == value)
+    return all(checks)
+
+
+def _says(asset: AssetRow, text: str) -> bool:
+    return text in asset.url.lower() or text in orjson.dumps(asset.metadata).decode().lower()
+
+
+def _has_near(colours: Sequence[Colour], wanted: NearColour) -> bool:
+    return any(_distance(colour.rgb, wanted.rgb) <= wanted.within for colour in colours)
+
+
+def _distance(one: int, other: int) -> float:
+    """Return the "redmean" distance of two colours: 0 the same, about 765 black to white."""
+    (r1, g1, b1), (r2, g2, b2) = one.to_bytes(3, "big"), other.to_bytes(3, "big")
+    red = (2 + (r1 + r2) / 512) * (r1 - r2) ** 2
+    blue = (2 + (510 - r1 - r2) / 512) * (b1 - b2) ** 2
+    return float((red + 4 * (g1 - g2) ** 2 + blue) ** 0.5)

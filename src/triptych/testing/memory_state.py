@@ -1,0 +1,286 @@
+"""What the in-memory stores share: rows, a clock, and who listens for changes.
+
+Everything runs on one event loop and no method awaits in the middle of a change, so each change is
+one transaction. Nothing here outlives the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import orjson
+
+from triptych.ai.ai_store import AssetVectors
+from triptych.database.rows import brand_not_found
+from triptych.database.session import no_nul
+from triptych.dead_letters.dead_letter_store import KeptLetter
+from triptych.errors import RunNotFound
+from triptych.messages import Message
+from triptych.model import (
+    Asset,
+    Insight,
+    Item,
+    ItemState,
+    Metadata,
+    Run,
+    RunKind,
+    RunState,
+    Staged,
+    TimelineEvent,
+)
+from triptych.runs.change_feed import News
+from triptych.runs.run_store import DETAIL_MAX_CHARS, Outgoing
+
+TICK = timedelta(microseconds=1)
+
+
+@dataclass(slots=True, eq=False)
+class BrandRow:
+    """A brand."""
+
+    name: str
+    source: str | None
+    changed_at: datetime
+    current_run: UUID | None = None
+    schedule: str | None = None
+    due_at: datetime | None = None
+    deleting: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class ItemRow:
+    """An item of a run."""
+
+    key: bytes
+    position: int
+    """Order of dispatch within the run."""
+    url: str
+    metadata: Metadata
+    state: ItemState = ItemState.PENDING
+    sent_at: datetime | None = None
+    sends: int = 0
+    attempts: int = 0
+    message_id: str | None = None
+    """Of an external message."""
+    reason: str | None = None
+    detail: str = ""
+    settled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AssetRow:
+    """An asset of a snapshot."""
+
+    url: str
+    metadata: Metadata
+    staged: Staged
+
+
+@dataclass(slots=True, eq=False)
+class RunRow:
+    """A run, with all that belongs to it."""
+
+    run: Run
+    changed_at: datetime
+    expected_at: datetime
+    """When the newest item came."""
+    dispatched_at: datetime | None = None
+    """When the first item went out."""
+    gather_cursor: str | None = None
+    next_position: int = 0
+    next_dispatch: int = 0
+    """Positions below were dispatched."""
+    items: dict[bytes, ItemRow] = field(default_factory=dict)
+    staged: dict[bytes, Staged] = field(default_factory=dict)
+    assets: dict[bytes, AssetRow] = field(default_factory=dict)
+    """In key order, once the run has committed."""
+    timeline: list[TimelineEvent] = field(default_factory=list)
+    insights: dict[str, Insight] = field(default_factory=dict)
+    marks: dict[bytes, Metadata] = field(default_factory=dict)
+    vectors: list[AssetVectors] = field(default_factory=list)
+
+    def in_order(self) -> list[ItemRow]:
+        """Return the items in order of dispatch."""
+        return sorted(self.items.values(), key=lambda item: item.position)
+
+
+@dataclass(slots=True, eq=False)
+class OwedRow:
+    """A message that is owed to a queue."""
+
+    outgoing: Outgoing
+    run_id: UUID | None
+    created_at: datetime
+
+
+class MemoryState:
+    """The rows of all in-memory stores that belong together. Not for several threads."""
+
+    def __init__(self) -> None:
+        self.brands: dict[str, BrandRow] = {}
+        self.runs: dict[UUID, RunRow] = {}
+        """In the order in which they were opened."""
+        self.outbox: dict[int, OwedRow] = {}
+        self.letters: dict[int, KeptLetter] = {}
+        self._listeners: set[Listener] = set()
+        self._owed = count(1)
+        self._last = datetime.min.replace(tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the time; later than whatever it returned before."""
+        self._last = max(datetime.now(UTC), self._last + TICK)
+        return self._last
+
+    def brand_row(self, name: str) -> BrandRow:
+        """Return a brand's row.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        if name not in self.brands:
+            raise brand_not_found(name)
+        return self.brands[name]
+
+    def run_row(self, run_id: UUID) -> RunRow:
+        """Return a run's row.
+
+        Raises:
+            RunNotFound: there is none of that id.
+        """
+        if run_id not in self.runs:
+            raise RunNotFound(f"There is no run {run_id}.")
+        return self.runs[run_id]
+
+    def newest_first(self, brand: str | None = None) -> list[RunRow]:
+        """Return the runs of a brand, or all, newest first."""
+        rows = [row for row in self.runs.values() if brand in (None, row.run.brand)]
+        return rows[::-1]
+
+    def active_run(self, brand: str) -> RunRow | None:
+        """Return the brand's active run, if it has one."""
+        rows = self.newest_first(brand)
+        return next((row for row in rows if row.run.state is RunState.ACTIVE), None)
+
+    def snapshot_row(self, brand: str) -> RunRow | None:
+        """Return the run that is the brand's current snapshot, if it has one."""
+        row = self.brands.get(brand)
+        return None if row is None or row.current_run is None else self.runs[row.current_run]
+
+    def upsert_brand(self, name: str, source: str | None) -> BrandRow:
+        """Return a brand's row, made if need be; it keeps its source until another one comes."""
+        row = self.brands.get(name)
+        if row is None:
+            row = self.brands[name] = BrandRow(name, source, self.now())
+            self.tell(News(brands={name}))
+        elif source is not None and source != row.source:
+            self.change_brand(row, source=source)
+        return row
+
+    def change_brand(self, row: BrandRow, **fields: Any) -> None:
+        """Change a brand's row."""
+        for name, value in fields.items():
+            setattr(row, name, value)
+        row.changed_at = self.now()
+        self.tell(News(brands={row.name}))
+
+    def change(self, row: RunRow, **fields: Any) -> Run:
+        """Change a run: its version grows, and listeners hear of it. Return it as it is now."""
+        row.run = replace(row.run, version=row.run.version + 1, **fields)
+        row.changed_at = self.now()
+        self.tell(News(runs={row.run.id: row.run.version}))
+        return row.run
+
+    def event(self, row: RunRow, kind: str, data: Metadata) -> None:
+        """Add to a run's timeline."""
+        run = self.change(row, seq=row.run.seq + 1)
+        row.timeline.append(TimelineEvent(run.id, run.seq, self.now(), kind, as_json(data)))
+
+    def owe(self, queue: str, message: Message, run_id: UUID | None) -> None:
+        """Owe a message to a queue."""
+        number = next(self._owed)
+        sent = Message(as_json(message.body), as_json(message.headers), message.brand)
+        self.outbox[number] = OwedRow(Outgoing(number, queue, sent), run_id, self.now())
+
+    def tell(self, news: News) -> None:
+        """Let every listener hear of changes."""
+        for listener in self._listeners:
+            listener.hear(news)
+
+    @contextmanager
+    def listening(self, listener: Listener) -> Iterator[None]:
+        """Let one more hear of changes."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+
+class Listener:
+    """Hears of changes."""
+
+    def hear(self, news: News) -> None:
+        """Take in what has changed."""
+        raise NotImplementedError
+
+
+def as_json(value: Any) -> Any:
+    """Return a copy of a JSON value, so that no store shares one with its caller.
+
+    Raises:
+        TypeError: it is none; a database would refuse it, too.
+    """
+    return orjson.loads(orjson.dumps(value if not hasattr(value, "items") else dict(value)))
+
+
+def stored(staged: Staged) -> Staged:
+    """Return what was acquired as a database keeps it: the embedding in half precision."""
+    vector = staged.embedding
+    kept = None if vector is None else vector.astype(np.float16).astype(np.float32)
+    etag, modified = no_nul([staged.etag, staged.last_modified], DETAIL_MAX_CHARS)
+    return replace(staged, embedding=kept, etag=etag, last_modified=modified, put_at=None)
+
+
+def to_item(row: RunRow, item: ItemRow, *, worked_on: bool = False) -> Item:
+    """Return an item; with what its run is for if it is to be worked on."""
+    run = row.run
+    return Item(
+        run.id,
+        item.key,
+        run.brand,
+        item.url,
+        item.metadata,
+        item.state,
+        item.attempts,
+        run.kind if worked_on else RunKind.FULL,
+        source=run.source if worked_on else None,
+    )
+
+
+def to_asset(run: Run, key: bytes, row: AssetRow, *, embedding: bool = True) -> Asset:
+    """Return an asset of a snapshot."""
+    found = row.staged
+    return Asset(
+        run_id=run.id,
+        key=key,
+        brand=run.brand,
+        url=row.url,
+        sha256=found.sha256,
+        object_key=found.object_key,
+        media_type=found.media_type,
+        size_bytes=found.size_bytes,
+        width=found.width,
+        height=found.height,
+        phash=found.phash,
+        embedding=found.embedding if embedding else None,
+        model=found.model,
+        metadata=row.metadata,
+        colours=found.colours,
+    )

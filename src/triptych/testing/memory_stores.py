@@ -1,0 +1,58 @@
+"""The stores in memory, together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from triptych.ai.ai_store import AiStore
+from triptych.dead_letters.dead_letter_store import DeadLetterStore
+from triptych.runs.brand_store import BrandStore
+from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.run_store import RunStore
+from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.testing.memory_ai import MemoryAiStore
+from triptych.testing.memory_brands import MemoryBrandStore
+from triptych.testing.memory_change_feed import MemoryChangeFeed
+from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
+from triptych.testing.memory_runs import MemoryRunStore
+from triptych.testing.memory_snapshots import MemorySnapshotStore
+from triptych.testing.memory_state import MemoryState
+
+RUN_CAP_S = 3600.0
+
+
+@dataclass(slots=True)
+class MemoryStores:
+    """Stores that share their rows. Of one event loop; nothing outlives the process.
+
+    They keep the contracts of Postgres' stores, concurrency of several processes, crashes and
+    retention left out. Search, tasks, webhooks, keys and workers are Postgres' alone.
+    """
+
+    runs: RunStore
+    brands: BrandStore
+    changes: ChangeFeed
+    dead_letters: DeadLetterStore
+    snapshots: SnapshotStore
+    ai: AiStore
+
+    async def check(self) -> None:
+        """Nothing can be away."""
+
+
+def memory_stores(
+    state: MemoryState | None = None, *, run_cap_s: float = RUN_CAP_S
+) -> MemoryStores:
+    """Return stores of these rows, or empty ones.
+
+    ``run_cap_s`` is how long a run may be active, whatever happens.
+    """
+    state = state or MemoryState()
+    return MemoryStores(
+        runs=MemoryRunStore(state, run_cap_s=run_cap_s),
+        brands=MemoryBrandStore(state),
+        changes=MemoryChangeFeed(state),
+        dead_letters=MemoryDeadLetterStore(state),
+        snapshots=MemorySnapshotStore(state),
+        ai=MemoryAiStore(state),
+    )

@@ -1,0 +1,89 @@
+"""Pictures as a run would have acquired them, without fetching or decoding anything."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import numpy as np
+
+from triptych.gather.urls import item_key
+from triptych.model import Colour, ItemResult, Metadata, NewItem, Policy, Run, RunKind, Staged
+from triptych.objects import object_key
+from triptych.testing.memory_stores import MemoryStores
+
+POLICY = Policy(tolerated_failures=0.0, max_attempts=1, deadline_s=3600.0)
+MODEL = "testing"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An asset to be."""
+
+    url: str
+    width: int = 100
+    """In pixels."""
+    height: int = 100
+    body: bytes = b""
+    """Its bytes. By default all pictures' differ."""
+    media_type: str = "image/png"
+    phash: int = 0
+    """Perceptual hash: 64 bits as a signed integer."""
+    embedding: Sequence[float] | None = None
+    """Made a unit vector."""
+    colours: tuple[Colour, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+
+    @property
+    def key(self) -> bytes:
+        """The asset's key."""
+        return item_key(self.url)
+
+    @property
+    def content(self) -> bytes:
+        """The bytes that stand for it."""
+        return self.body or self.url.encode()
+
+    def staged(self) -> Staged:
+        """Return what acquiring it would have brought."""
+        digest = hashlib.sha256(self.content).digest()
+        vector = None if self.embedding is None else np.asarray(self.embedding, np.float32)
+        return Staged(
+            sha256=digest,
+            object_key=object_key(digest),
+            media_type=self.media_type,
+            size_bytes=len(self.content),
+            width=self.width,
+            height=self.height,
+            phash=self.phash,
+            embedding=None if vector is None else vector / np.linalg.norm(vector),
+            model=None if vector is None else MODEL,
+            colours=self.colours,
+        )
+
+
+async def commit_pictures(
+    stores: MemoryStores, pictures: Sequence[Picture], brand: str = "brand"
+) -> Run:
+    """Make pictures a brand's snapshot, by the transactions that a run goes through.
+
+    Raises:
+        RunEnded: the brand had an active run before.
+    """
+    opened = await stores.runs.open_run(
+        brand,
+        run_id=uuid4(),
+        kind=RunKind.FULL,
+        source=None,
+        policy=POLICY,
+        enqueue_gather_message=False,
+    )
+    run_id = opened.run.id
+    items = [NewItem(one.key, one.url, one.metadata) for one in pictures]
+    await stores.runs.expect(run_id, items, cursor=None, limit=len(items))
+    await stores.runs.seal(run_id)
+    results = [ItemResult(one.key, one.staged()) for one in pictures]
+    await stores.runs.settle(run_id, results, limit=len(items))
+    return await stores.runs.commit(run_id)

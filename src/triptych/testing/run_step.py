@@ -1,0 +1,65 @@
+"""Running one AI step by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from triptych.ai.phase import AiPhase
+from triptych.ai.step import Snapshot, Step, load_snapshot
+from triptych.model import Metadata
+from triptych.testing.memory_stores import MemoryStores, memory_stores
+from triptych.testing.pictures import Picture, commit_pictures
+
+
+class StepFailed(AssertionError):
+    """The step raised, or what it gave cannot be published."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """What a step published."""
+
+    result: Metadata
+    """With what Triptych adds: ``version``, ``assets`` and ``sampled``."""
+    marks: Mapping[str, Metadata]
+    """What it says of single assets, by their URLs; without those of which it says nothing."""
+
+    def marked(self, name: str) -> Mapping[str, Any]:
+        """Return the values of one mark, by the assets' URLs."""
+        return {url: said[name] for url, said in self.marks.items() if name in said}
+
+
+async def make_snapshot(
+    pictures: Sequence[Picture], *, brand: str = "brand", stores: MemoryStores | None = None
+) -> Snapshot:
+    """Return a committed snapshot of these pictures as a step is given it, with nothing around."""
+    stores = stores or memory_stores()
+    return await load_snapshot(stores.snapshots, await commit_pictures(stores, pictures, brand))
+
+
+async def run_step(
+    step: Step,
+    pictures: Sequence[Picture],
+    *,
+    brand: str = "brand",
+    stores: MemoryStores | None = None,
+) -> StepRun:
+    """Commit pictures as a brand's next snapshot, run one step over it, return what it published.
+
+    Called again with the same ``stores``, the step sees what it published before, and the other
+    brands. Everything is checked as in the AI phase. There are no pixels and no text encoder.
+
+    Raises:
+        StepFailed: it raised, or gave what cannot be published; with the error.
+    """
+    stores = stores or memory_stores()
+    run = await commit_pictures(stores, pictures, brand)
+    await AiPhase(stores.ai, stores.snapshots, [step]).process(brand, run.id)
+    (insight,) = await stores.snapshots.insights(run.id)
+    if insight.result is None:
+        raise StepFailed(insight.error)
+    urls = {one.key: one.url for one in pictures}
+    marks = await stores.snapshots.marks(run.id, list(urls))
+    return StepRun(insight.result, {urls[key]: said for key, said in marks.items()})

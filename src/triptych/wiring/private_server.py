@@ -1,0 +1,143 @@
+"""The application in this process, for this process: the API on a socket that it alone reaches.
+
+What `triptych` asks where no server is named: the same application as a server's, over the same
+protocol, so that every answer and every error is the same, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from triptych.embedded.sockets import PATH_MAX_BYTES
+from triptych.errors import SettingsError
+from triptych.live.websocket_server import server_options
+from triptych.presence.presence_store import SILENT_S
+from triptych.runtime.asgi_server import BACKLOG, serving
+from triptych.runtime.cancellation import cancel_on_failure
+from triptych.runtime.periodic import pause
+from triptych.settings.settings import Settings
+from triptych.wiring.services import Services, connect, reach_database
+from triptych.wiring.web_server import open_app, private_authenticator
+from triptych.workers.indexer import Indexer
+
+SOCKET = "api.sock"
+CATCH_UP_S = 30.0
+"""What a search across brands waits for commits to be indexed: after `triptych run` no worker is
+left to do it."""
+PHASE = "ai"
+"""The phase whose workers do what is submitted for a whole brand."""
+LOOK_FOR_WORKER_S = 2.0
+WORKERS_MAX = 1000
+"""Workers that are looked at, the longest-lived first."""
+
+
+@asynccontextmanager
+async def open_private_server(
+    settings: Settings, *, caught_up: bool = False, stand_in: bool = False
+) -> AsyncIterator[Path]:
+    """Reach the database and serve the application meanwhile; yield the socket's path.
+
+    ``caught_up``: first enter commits into the index of searches across brands, for at most
+    `CATCH_UP_S`. ``stand_in``: do the work of phase 3, where exports and deletions are done, for
+    as long as no other worker does.
+
+    Raises:
+        DatabaseUnavailable, QueueUnavailable, StoreUnavailable, SettingsError: naming what cannot
+            be used and the remedy.
+    """
+    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+        if caught_up:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CATCH_UP_S):
+                    await Indexer(services.stores.search).catch_up()
+        async with serve_privately(services) as path:
+            if not stand_in:
+                yield path
+                return
+            async with _standing_in(services):
+                yield path
+
+
+@asynccontextmanager
+async def serve_privately(services: Services) -> AsyncIterator[Path]:
+    """Serve the application meanwhile; yield the path of its socket.
+
+    No key is asked for: the socket lies in a fresh folder that only this account can enter.
+
+    Raises:
+        SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
+    """
+    authenticator = private_authenticator(services)
+    with _private_socket() as (listening, path):
+        async with (
+            open_app(services, authenticator, local=True) as app,
+            serving(app, listening, **server_options()),
+        ):
+            yield path
+
+
+@contextmanager
+def _private_socket() -> Iterator[tuple[socket.socket, Path]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="triptych-", dir=_short_folder()) as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening,
+    ):
+        path = Path(folder, SOCKET)
+        listening.bind(str(path))
+        listening.listen(BACKLOG)
+        yield listening, path
+
+
+def _short_folder() -> str:
+    """Return a folder for temporary ones in which a socket's path is not too long."""
+    longest = f"/triptych-12345678/{SOCKET}"
+    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
+        if len(os.fsencode(parent + longest)) <= PATH_MAX_BYTES and os.access(parent, os.W_OK):
+            return parent
+    raise SettingsError(
+        "No folder for temporary files is short enough for a unix socket.",
+        field="TMPDIR",
+        remedy=f"Name one of at most {PATH_MAX_BYTES - len(longest)} bytes.",
+    )
+
+
+@asynccontextmanager
+async def _standing_in(services: Services) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    working = asyncio.create_task(_stand_in(services, stop))
+    try:
+        async with cancel_on_failure(working):
+            yield
+    finally:
+        stop.set()
+        await asyncio.wait([working])
+    working.result()
+
+
+async def _stand_in(services: Services, stop: asyncio.Event) -> None:
+    """Be the worker of phase 3 if there is none, or as soon as the last one is gone."""
+    # Imported where it is used: most commands need no worker.
+    from triptych.wiring.worker_process import open_worker
+    from triptych.workers.worker import Phase
+
+    while not stop.is_set():
+        if not await _has_worker(services):
+            async with open_worker(services, [Phase.AI]) as worker:
+                await worker.run(stop)
+            return
+        await pause(stop, LOOK_FOR_WORKER_S)
+
+
+async def _has_worker(services: Services) -> bool:
+    """Tell whether a worker of phase 3 was heard of lately."""
+    seen = await services.stores.presence.workers(limit=WORKERS_MAX)
+    return any(
+        each.silent_s < SILENT_S and not each.worker.stopping and PHASE in each.worker.phases
+        for each in seen
+    )
