@@ -37,17 +37,17 @@ def measure() -> Findings:
         f"""
 {len(by_subject[0])} stamps of Tux Paint, cut-out photographs and cartoons, in
 {len(np.unique(by_subject[1]))} folders by subject; and {len(by_brand[0])} icons of
-{len(np.unique(by_brand[1]))} brands, most in a few variants. Neither is what the steps saw.
+{len(np.unique(by_brand[1]))} brands, most in a few variants. The steps were not tuned on either.
 
-Purity: the share of clustered pictures that are of their cluster's most frequent subject. Against
-*k-means* with as many clusters, on the embeddings of all pictures, and *k-means of those*, of only
-the pictures that Triptych put into clusters; their purity is that of the same pictures. ARI: the
+Purity: the share of clustered pictures that show their cluster's most frequent subject. Baselines:
+*k-means* with as many clusters, on the embeddings of all pictures, and *k-means of those*, on only
+the pictures that Triptych put into clusters. All purities are of the same pictures. ARI: the
 adjusted Rand index with the subjects, of these pictures. Names kept: a brand grows from
-{FIRST_SHARE:.0%} of its pictures to all; of those that were and are in clusters, the share whose
-cluster still has its name, k-means' clusters being named by the same rule.
+{FIRST_SHARE:.0%} of its pictures to all; of the pictures in clusters before and after, the share
+whose cluster still has its name. Clusters of k-means are named by the same rule.
 
-1-NN: the share of pictures whose most similar other picture is of their subject. Baselines: the
-perceptual hash, and the colours that dominate.
+1-NN: the share of pictures whose most similar other picture shows the same subject. Baselines: the
+perceptual hash, and the dominant colours.
 """,
         [
             *_figures("stamps", *by_subject),

@@ -33,15 +33,16 @@ OURS, HASH, COSINE = "duplicates", "pHash ≤ 10 bits", "cosine"
 ABOUT = """
 {count} photographs and scenes: {album} of GCompris's activities and {wallpapers} wallpapers,
 each at most 1280 pixels
-a side, and ten edits of each. Recall: of the originals with one edit of each beside them, how many
-edits are in a group with their original. The thresholds were chosen on every fourth of these
+a side, and ten edits of each. Recall: with the originals and one edit of each in one brand, how
+many edits are in a group with their original. The thresholds were chosen on every fourth of these
 photographs. False positives: among originals and edits together,
 pairs of different photographs in one group, of {pairs:,} pairs. Baselines compare pairs:
 imagededup's default, and the embedder's cosine at the threshold ({threshold:.2f}) that lets
-a false pair in ten thousand through.
+one false pair in ten thousand through.
 
-Marks and drawings: the demo's {icons:,} icons of some 340 brands and Tux Paint's {stamps:,} stamps,
-each as one brand. A family is mixed if it has icons of two brands; joined by pairs for baselines.
+Logos and drawings: the demo's {icons:,} icons of some 340 brands and Tux Paint's {stamps:,} stamps,
+each as one brand. A group is mixed if it has icons of two brands. For the baselines,
+groups are joined pairs.
 """
 
 Pairs = npt.NDArray[np.bool_]

@@ -27,11 +27,12 @@ def measure() -> Findings:
         "Map",
         f"""
 The stamps and icons of the room `clusters`. Trustworthiness (Venna and Kaski, 2001), of
-{NEIGHBOURS} neighbours: 1 where no two pictures lie near each other that are not alike. 1-NN: the
-share of pictures whose nearest on the map is of their subject. Moved: a brand grows from
-{FIRST_SHARE:.0%} of its pictures to all; the median distance between a picture's place then and
-now, of a map 2 wide. Baselines: the first two principal components, and scikit-learn's t-SNE with
-its own settings; both have the pictures' embeddings, and are brought to the same width.
+{NEIGHBOURS} neighbours: 1 if no two different pictures are close to each other. 1-NN: the
+share of pictures whose nearest neighbour on the map shows the same subject. Moved: a brand grows
+from {FIRST_SHARE:.0%} of its pictures to all; the median distance between a picture's position
+before and after, on a map of width 2. Baselines: the first two principal components, and
+scikit-learn's t-SNE with its own settings; both use the pictures' embeddings and are scaled to
+the same width.
 """,
         [*_figures("stamps", *subjects()), *_figures("icons", *brands())],
     )

@@ -14,8 +14,8 @@ HEAD = """# How good the insights are
 
 <!-- Written by `make eval`. -->
 
-Measured by `make eval` on real pictures, with the bundled embedder; each figure beside a baseline's
-on the same pictures in the same run. `python -m evals ROOM` measures one room anew.
+`make eval` measures these figures on real pictures with the bundled embedder, each next to a
+baseline on the same pictures in the same run. `python -m evals ROOM` measures one room again.
 """
 
 

@@ -59,15 +59,15 @@ def measure() -> Findings:
     return Findings(
         "Text search and tags",
         f"""
-Which pictures a text finds. R@k: the share of texts that have a picture they name among the first
-k. {len(cut_out)} cut-out objects of Tux Paint, each named by the text beside it, as "A clownfish."
+Which pictures a text finds. R@k: the share of texts with a picture that they name among the first
+k. {len(cut_out)} cut-out objects of Tux Paint, each with a text such as "A clownfish."
 ({len(set(titles.values()))} different texts); and {len(scenes)} wallpapers with
 {len(labelled)} texts that were labelled by hand. Baselines: *ImageNet labels*, the pictures whose
-ten likeliest classes of the bundled classifier share the text's words; and chance.
+ten most likely classes of the bundled classifier share the text's words; and chance.
 
-Tags: of the objects whose text has a word of the vocabulary in it, how many are tagged at all, and
-how many of those have a tag that their text names as the likeliest one. Baseline: the likeliest
-class's name.
+Tags: of the objects whose text contains a word of the vocabulary, how many are tagged at all, and
+for how many of those the most likely tag is one that their text names. Baseline: the name of the
+most likely class.
 """,
         [
             *_recall("objects", text, cut_out, _by_title(titles, cut_out)),

@@ -1,22 +1,22 @@
-/** What operators do. Each says what became of it; what ends later is told when it does. */
+/** What operators do. Each action shows its result; one that ends later shows it then. */
 
-import { api, data, once } from './api/client';
+import { api, idempotencyHeader, unwrap } from './api/client';
 import type { ExportFormat, Reason, RunShown, TaskShown } from './api/types';
 import { count, plural } from './format';
 import { live } from './live/live.svelte';
-import { at, router } from './router.svelte';
+import { router, urls } from './router.svelte';
 import { confirm } from './ui/confirm.svelte';
 import { type Toast, toasts } from './ui/toasts.svelte';
 
 type Ending = Omit<Toast, 'id'>;
 
-/** Tell how a run ends, wherever one is by then. */
+/** Show how a run ends, whatever view is open by then. */
 export function follow(run: string | null): void {
   if (run) live.follow(`run:${run}`, (state) => state && toasts.show(ending(state as RunShown)));
 }
 
 function ending(run: RunShown): Ending {
-  const action = { text: 'Show', href: at.run(run.id) };
+  const action = { text: 'Show', href: urls.run(run.id) };
   if (run.state === 'committed') {
     const failed = run.failed ? `, ${count(run.failed)} failed` : '';
     const text = `${run.brand} is committed: ${plural(run.done, 'asset')}${failed}.`;
@@ -24,22 +24,26 @@ function ending(run: RunShown): Ending {
   }
   if (run.state === 'cancelled')
     return { tone: 'plain', text: `${run.brand} was cancelled.`, action };
-  return { tone: 'bad', text: `${run.brand} failed: ${run.reason ?? 'see its run'}`, action };
+  return {
+    tone: 'bad',
+    text: `${run.brand} failed: ${run.reason ?? 'open the run for details'}`,
+    action,
+  };
 }
 
-/** Tell how a run's AI phase ends that was asked for again. */
+/** Show how a run's repeated AI phase ends. */
 function followAi(run: string): void {
   live.follow(`run:${run}`, (state) => {
     if (!state) return;
     const { brand, ai_state, ai_reason } = state as RunShown;
-    const action = { text: 'Show', href: at.brand(brand, 'look') };
+    const action = { text: 'Show', href: urls.brand(brand, 'look') };
     if (ai_state === 'failed')
       toasts.show({ tone: 'bad', text: `The AI phase of ${brand} failed: ${ai_reason}`, action });
     else toasts.good(`The AI phase of ${brand} is done.`, action);
   });
 }
 
-/** Tell how a task ends that a worker does; `done` says what is there then. */
+/** Show how a worker's task ends; `done` makes the notice of one that succeeded. */
 function followTask(task: TaskShown, what: string, done: (task: TaskShown) => Ending): void {
   live.follow(`task:${task.id}`, (state) => {
     const ended = state as TaskShown | null;
@@ -50,8 +54,8 @@ function followTask(task: TaskShown, what: string, done: (task: TaskShown) => En
 
 /** Why a task failed, and what to do. */
 function why({ result }: TaskShown): { detail?: string } {
-  const told = [result['error'], result['remedy']].filter((part) => typeof part === 'string');
-  return told.length ? { detail: told.join(' ') } : {};
+  const parts = [result['error'], result['remedy']].filter((part) => typeof part === 'string');
+  return parts.length ? { detail: parts.join(' ') } : {};
 }
 
 async function submit(what: string, task: Promise<TaskShown>): Promise<TaskShown | null> {
@@ -63,12 +67,12 @@ async function submit(what: string, task: Promise<TaskShown>): Promise<TaskShown
   }
 }
 
-const onRun = (id: string) => ({ params: { path: { run: id }, header: once() } });
-const onBrand = (brand: string) => ({ params: { path: { brand }, header: once() } });
+const onRun = (id: string) => ({ params: { path: { run: id }, header: idempotencyHeader() } });
+const onBrand = (brand: string) => ({ params: { path: { brand }, header: idempotencyHeader() } });
 
-/** Start a run. Raises what the API answers, for a form to show at its field. */
+/** Start a run. Throws the API's error, for a form to show at its field. */
 export async function start(brand: string, source: string | null): Promise<TaskShown> {
-  const task = await data(
+  const task = await unwrap(
     api.POST('/api/v1/brands/{brand}/runs', {
       ...onBrand(brand),
       body: source ? { source } : {},
@@ -79,58 +83,62 @@ export async function start(brand: string, source: string | null): Promise<TaskS
 }
 
 export async function runAgain(brand: string): Promise<void> {
-  const task = await submit(`${brand} was not started`, start(brand, null));
-  if (task?.run) router.go(at.run(task.run));
+  const task = await submit(`Could not start ${brand}`, start(brand, null));
+  if (task?.run) router.go(urls.run(task.run));
 }
 
 export async function pause(run: RunShown): Promise<void> {
-  const task = data(api.POST('/api/v1/runs/{run}/pause', onRun(run.id)));
-  if (await submit('Not paused', task))
+  const task = unwrap(api.POST('/api/v1/runs/{run}/pause', onRun(run.id)));
+  if (await submit('Could not pause the run', task))
     toasts.good(`${run.brand} is paused.`, { text: 'Resume', run: () => void resume(run) });
 }
 
 export async function resume(run: RunShown): Promise<void> {
-  await submit('Not resumed', data(api.POST('/api/v1/runs/{run}/resume', onRun(run.id))));
+  await submit(
+    'Could not resume the run',
+    unwrap(api.POST('/api/v1/runs/{run}/resume', onRun(run.id))),
+  );
 }
 
 export async function cancel(run: RunShown): Promise<void> {
   const agreed = await confirm({
     title: `Cancel the run of ${run.brand}?`,
-    text: `${plural(run.settled, 'item')} that settled will be dropped. The brand keeps the snapshot it has.`,
+    text: `${plural(run.settled, 'processed item')} will be discarded. The brand keeps its current snapshot.`,
     action: 'Cancel the run',
   });
   if (!agreed) return;
-  const task = data(api.POST('/api/v1/runs/{run}/cancel', onRun(run.id)));
-  if (await submit('Not cancelled', task)) toasts.good(`The run of ${run.brand} is cancelled.`);
+  const task = unwrap(api.POST('/api/v1/runs/{run}/cancel', onRun(run.id)));
+  if (await submit('Could not cancel the run', task))
+    toasts.good(`The run of ${run.brand} is cancelled.`);
 }
 
-/** Try a run's failed items again, in a run of their own: all, or those of one reason. */
+/** Retry a run's failed items in a new run: all, or those with one reason. */
 export async function redrive(run: RunShown, reason?: Reason): Promise<void> {
   const body = reason ? { reasons: [reason] } : {};
-  const task = data(api.POST('/api/v1/runs/{run}/redrive', { ...onRun(run.id), body }));
-  const taken = await submit('Not redriven', task);
+  const task = unwrap(api.POST('/api/v1/runs/{run}/redrive', { ...onRun(run.id), body }));
+  const taken = await submit('Could not retry the failed items', task);
   if (!taken?.run) return;
   follow(taken.run);
-  toasts.good(`What failed of ${run.brand} is tried again.`);
-  router.go(at.run(taken.run));
+  toasts.good(`Retrying the failed items of ${run.brand}.`);
+  router.go(urls.run(taken.run));
 }
 
 export async function aiAgain(brand: string): Promise<void> {
-  const task = data(api.POST('/api/v1/brands/{brand}/ai', onBrand(brand)));
-  const taken = await submit('The AI phase was not started', task);
+  const task = unwrap(api.POST('/api/v1/brands/{brand}/ai', onBrand(brand)));
+  const taken = await submit('Could not start the AI phase', task);
   if (!taken) return;
-  toasts.good(`The AI phase of ${brand} runs again.`);
+  toasts.good(`Running the AI phase of ${brand} again.`);
   if (taken.run) followAi(taken.run);
 }
 
 export async function redriveLetters(ids: number[] | null): Promise<void> {
-  const task = data(
+  const task = unwrap(
     api.POST('/api/v1/dead-letters/redrive', {
-      params: { header: once() },
+      params: { header: idempotencyHeader() },
       body: ids ? { ids } : {},
     }),
   );
-  const taken = await submit('Not redriven', task);
+  const taken = await submit('Could not send the messages again', task);
   const redriven = Number(taken?.result['redriven'] ?? 0);
   if (taken) toasts.good(`${plural(redriven, 'dead letter')} sent again.`);
 }
@@ -140,53 +148,55 @@ export async function setBrand(
   source: string | null,
   schedule: string | null,
 ): Promise<void> {
-  await data(api.PUT('/api/v1/brands/{brand}', { ...onBrand(brand), body: { source, schedule } }));
-  toasts.good(`${brand} is set.`);
+  await unwrap(
+    api.PUT('/api/v1/brands/{brand}', { ...onBrand(brand), body: { source, schedule } }),
+  );
+  toasts.good(`Source and schedule of ${brand} are saved.`);
 }
 
 export async function exportBrand(brand: string, format: string): Promise<TaskShown | null> {
   // Which formats there are is up to the server; the description names those of one server.
   const body = { format: format as ExportFormat };
-  const task = data(api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body }));
-  const taken = await submit('Not exported', task);
+  const task = unwrap(api.POST('/api/v1/brands/{brand}/exports', { ...onBrand(brand), body }));
+  const taken = await submit('Could not start the export', task);
   if (!taken) return null;
-  followTask(taken, `${brand} was not exported`, () => ({
+  followTask(taken, `The export of ${brand} failed`, () => ({
     tone: 'good',
     text: `${brand} is exported as ${format}.`,
-    action: { text: 'Show', href: at.brand(brand, 'exports') },
+    action: { text: 'Show', href: urls.brand(brand, 'exports') },
   }));
   return taken;
 }
 
 export async function reembed(brand: string): Promise<void> {
   const agreed = await confirm({
-    title: `Embed ${brand} anew?`,
-    text: 'Every asset is embedded again with the model in force, from the stored bytes: nothing is fetched. Readers keep the old embeddings until it commits.',
-    action: 'Embed anew',
+    title: `Re-embed ${brand}?`,
+    text: 'Every embedding is computed again with the current model, from the stored files. Nothing is downloaded. The old embeddings stay in use until the run commits.',
+    action: 'Re-embed',
   });
   if (!agreed) return;
-  const task = data(api.POST('/api/v1/brands/{brand}/reembed', onBrand(brand)));
-  const taken = await submit('Not embedded', task);
+  const task = unwrap(api.POST('/api/v1/brands/{brand}/reembed', onBrand(brand)));
+  const taken = await submit('Could not start the re-embedding', task);
   if (!taken?.run) return;
   follow(taken.run);
-  router.go(at.run(taken.run));
+  router.go(urls.run(taken.run));
 }
 
 export async function deleteBrand(brand: string): Promise<void> {
   const agreed = await confirm({
     title: `Delete ${brand}?`,
-    text: 'Its snapshots, runs and insights go, and the stored bytes that no other brand uses. An active run is cancelled. This cannot be undone.',
+    text: 'Its snapshots, runs and insights are deleted, and the stored files that no other brand uses. An active run is cancelled. This cannot be undone.',
     action: 'Delete it',
     typed: brand,
   });
   if (!agreed) return;
-  const task = data(api.DELETE('/api/v1/brands/{brand}', onBrand(brand)));
-  const taken = await submit('Not deleted', task);
+  const task = unwrap(api.DELETE('/api/v1/brands/{brand}', onBrand(brand)));
+  const taken = await submit(`Could not delete ${brand}`, task);
   if (!taken) return;
-  followTask(taken, `${brand} was not deleted`, () => ({
+  followTask(taken, `${brand} could not be deleted`, () => ({
     tone: 'good',
     text: `${brand} is deleted.`,
   }));
   toasts.good(`${brand} is being deleted.`);
-  router.go(at.home());
+  router.go(urls.home());
 }

@@ -20,7 +20,7 @@ export interface Panels {
   ai: Panel;
 }
 
-const EMPTY: Panel = { tone: 'empty', share: 0, failed: 0, says: 'not begun' };
+const EMPTY: Panel = { tone: 'empty', share: 0, failed: 0, says: 'not started' };
 
 export function panels(run: RunShown | null): Panels {
   if (!run) return { gather: EMPTY, acquire: EMPTY, ai: EMPTY };
@@ -41,7 +41,7 @@ function acquire(run: RunShown): Panel {
   const whole = Math.max(run.expected, 1);
   const shares = { share: run.done / whole, failed: run.failed / whole };
   const failures = run.failed ? `, ${count(run.failed)} failed` : '';
-  const says = `${count(run.settled)} of ${count(run.expected)} settled${failures}`;
+  const says = `${count(run.settled)} of ${count(run.expected)} processed${failures}`;
   if (run.state === 'committed') {
     // A run of nothing committed nothing, and is complete all the same.
     const full = run.expected === 0 ? { share: 1, failed: 0 } : shares;
@@ -63,7 +63,7 @@ function ai(run: RunShown): Panel {
     case 'done':
       return { tone: 'full', share: 1, failed: 0, says: 'done' };
     case 'superseded':
-      return { tone: 'empty', share: 0, failed: 0, says: 'superseded by a newer commit' };
+      return { tone: 'empty', share: 0, failed: 0, says: 'replaced by a newer commit' };
     case 'failed':
       return { tone: 'failed', share: 0, failed: 1, says: run.ai_reason ?? 'failed' };
     default:
@@ -98,7 +98,7 @@ export function standing(run: RunShown): string {
     case 'commit':
       return 'Committing';
     case 'ai':
-      return run.ai_state === 'queued' ? 'Waiting for AI' : 'AI at work';
+      return run.ai_state === 'queued' ? 'Waiting for AI' : 'AI running';
     default:
       return run.ai_state === 'failed' ? 'Committed, AI failed' : 'Committed';
   }

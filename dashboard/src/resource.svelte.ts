@@ -1,4 +1,4 @@
-/** What a view asks the API for once: loading, there, or refused. */
+/** What a view loads from the API: loading, loaded, or failed. */
 
 import { untrack } from 'svelte';
 
@@ -13,7 +13,7 @@ export class Resource<T> {
     this.#ask = ask;
   }
 
-  /** Ask, again too; an older answer that comes late is passed over. */
+  /** Load, also again; an older answer that arrives late is ignored. */
   load = async (): Promise<void> => {
     const asked = ++this.#asked;
     this.loading = true;

@@ -18,7 +18,7 @@ export function read(path: string): Route {
     return { page: 'brand', name: second, tab: third ?? 'gallery' };
   if (first === 'search' && parts.length === 1) return { page: 'search' };
   if (first === 'system' && parts.length <= 2) return { page: 'system', tab: second ?? 'queues' };
-  if (path === at.docs() || path === `${at.docs()}/`) return { page: 'docs' };
+  if (path === urls.docs() || path === `${urls.docs()}/`) return { page: 'docs' };
   return { page: 'nowhere' };
 }
 
@@ -30,7 +30,7 @@ function decoded(part: string): string {
   }
 }
 
-export const at = {
+export const urls = {
   home: () => '/',
   run: (id: string) => `/runs/${id}`,
   brand: (name: string, tab = 'gallery') =>
@@ -68,12 +68,12 @@ class Router {
   }
 
   /** Change parts of the query and stay on the page. */
-  ask(changes: Record<string, string | null | undefined>, { replace = true } = {}): void {
+  setQuery(changes: Record<string, string | null | undefined>, { replace = true } = {}): void {
     const merged = { ...Object.fromEntries(this.query), ...changes };
     this.go(withQuery(this.path, merged), { replace });
   }
 
-  /** Let links within the dashboard change the view without loading the page anew. */
+  /** Let links within the dashboard change the view without reloading the page. */
   follow = (event: MouseEvent): void => {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

@@ -1,4 +1,4 @@
-/** Who looks: the key, kept for as long as this tab is, and what it may do. */
+/** The signed-in identity: its key, kept until this tab is closed, and what it may do. */
 
 import type { IdentityShown } from './api/types';
 

@@ -6,7 +6,7 @@ import { router } from './router.svelte';
 export interface Shortcut {
   keys: string;
   does: string;
-  /** Nothing where the view itself takes the key: it is told on the sheet only. */
+  /** Absent where the view itself handles the key: it is only listed. */
   run?: () => void;
 }
 
@@ -23,7 +23,7 @@ class Shortcuts {
   #first = 0;
 
   readonly everywhere: Shortcut[] = [
-    { keys: '?', does: 'Show this sheet', run: () => (this.help = true) },
+    { keys: '?', does: 'Show this list', run: () => (this.help = true) },
     { keys: 'g b', does: 'Go to brands', run: () => router.go('/') },
     { keys: 'g s', does: 'Go to search', run: () => router.go('/search') },
     { keys: 'g y', does: 'Go to system', run: () => router.go('/system') },
@@ -37,8 +37,8 @@ class Shortcuts {
     else localStorage.setItem(KEPT, 'off');
   }
 
-  /** Have keys while a view is open; call what is returned when it closes. */
-  have(list: Shortcut[]): () => void {
+  /** Register keys while a view is open; call the returned function when it closes. */
+  register(list: Shortcut[]): () => void {
     const others = (): Shortcut[] =>
       untrack(() => this.ofView).filter((had) => !list.includes(had));
     this.ofView = [...others(), ...list];

@@ -74,8 +74,8 @@ describe('connection', () => {
   });
 
   it('finds a connection that is silent, and subscribes anew to all that is wanted', () => {
-    connection.want('brands');
-    connection.want('run:r1', { timeline: true });
+    connection.subscribe('brands');
+    connection.subscribe('run:r1', { timeline: true });
     expect(last().said.join()).toContain('"after":7');
     vi.advanceTimersByTime(60_000);
     expect(Wire.made[0]!.said.join()).toContain('ping');

@@ -138,11 +138,11 @@ describe('queues', () => {
       dead_letters: waiting,
       newest_letter: null,
     });
-    expect(model.told.deadLetters).toBeNull();
+    expect(model.summary.deadLetters).toBeNull();
     reduce(model, { type: 'state', topic: 'queues', version: 10, final: false, state: reading(1) });
     setQueues(model, reading(9), 9);
     expect(model.queues.get('q')?.waiting).toBe(1);
-    expect(model.told.deadLetters).toBe(1);
+    expect(model.summary.deadLetters).toBe(1);
   });
 });
 

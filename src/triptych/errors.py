@@ -8,21 +8,21 @@
     │   ├── InvalidBrand         a brand's name cannot be used
     │   ├── InvalidMessage       a queue message's body is not one of the three
     │   ├── InvalidUrl           not an absolute http(s) URL
-    │   ├── InvalidSchedule      no cron expression
+    │   ├── InvalidSchedule      not a cron expression
     │   ├── InvalidCursor        a page's cursor is not one of this listing's
-    │   └── IdempotencyKeyReused the key came with another request
-    ├── Refused                  who asks may not                                      403
+    │   └── IdempotencyKeyReused the key was used for another request
+    ├── Refused                  the caller is not allowed to                          403
     │   ├── Unauthenticated      no valid key or token                                 401
     │   ├── Forbidden            the identity's scope does not cover it
-    │   ├── OriginRefused        a page of another site asks
+    │   ├── OriginRefused        a page of another site sent the request
     │   └── HostRefused          the Host header names another site                    421
     ├── TooManyRequests          the key's rate is used up; carries `retry_after_s`    429
-    ├── BodyTooLarge             more bytes than are taken                             413
+    ├── BodyTooLarge             more bytes than are accepted                          413
     ├── NotFound                                                                       404
     │   ├── BrandNotFound
     │   ├── RunNotFound
     │   ├── ExportFileNotFound
-    │   ├── SnapshotCollected    it was there, and is no longer kept                    410
+    │   ├── SnapshotCollected    it existed, and is no longer kept                      410
     │   ├── AssetNotFound
     │   ├── TaskNotFound
     │   ├── KeyNotFound
@@ -32,28 +32,28 @@
     │   ├── RunActive            the brand already has an active run
     │   ├── RunEnded             the run is no longer active
     │   ├── KeyExists            the name of an API key is taken
-    │   ├── RequestInProgress    the first request of this idempotency key is being done
-    │   ├── NotSearchable        what is searched for, or in, has no embedding that fits
+    │   ├── RequestInProgress    the first request with this idempotency key is running
+    │   ├── NotSearchable        there is no embedding of the right model to compare
     │   └── DataFolderInUse      another process owns the data folder
-    ├── Unavailable              a component is away; trying again may help            503
+    ├── Unavailable              a component does not answer; a retry may help         503
     │   ├── DatabaseUnavailable
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
     │   ├── SourceUnavailable
-    │   ├── ThumbnailsBusy       too many are in the making
+    │   ├── ThumbnailsBusy       too many are being made
     │   ├── SearchUnavailable    too many searches at once, or one takes too long
-    │   ├── ServerUnavailable    the server that a client asks is away
-    │   └── LiveUnavailable      a live status server refuses, or is away for long
-    ├── ServerRefused            the server that a client asks refuses, for what is unknown here
-    ├── TaskFailed               what was submitted to a server has failed
+    │   ├── ServerUnavailable    the server of a client does not answer
+    │   └── LiveUnavailable      a live status server refuses, or has not answered for long
+    ├── ServerRefused            the server of a client refuses for an unknown reason
+    ├── TaskFailed               a submitted task has failed
     ├── SourceRefused            the source will never answer this brand               422
-    ├── SummaryFailed            no summary could be had from a language model          502
+    ├── SummaryFailed            a language model gave no summary                       502
     ├── ModelError               an embedding model cannot be loaded or used           500
-    ├── PostgresServerError      the embedded Postgres cannot be made or started       500
+    ├── PostgresServerError      the embedded Postgres cannot be created or started    500
     └── ItemError                one URL's work failed; carries its `Reason`
-        ├── PermanentItemError   trying again would give the same answer
-        └── TransientItemError   trying again may help; may carry `retry_after_s`
-            └── HostBusy         not tried at all: its host is at its pace
+        ├── PermanentItemError   a retry would give the same result
+        └── TransientItemError   a retry may help; may carry `retry_after_s`
+            └── HostBusy         not tried: its host is at its request limit
 
 What only one concern raises, and no client has to know, stands beside its store.
 
@@ -83,7 +83,7 @@ class TriptychError(Exception):
 
     @classmethod
     def problem(cls) -> str:
-        """Return the class's name as problem details have it: ``brand-not-found``."""
+        """Return the class's name in the form of problem details: ``brand-not-found``."""
         return "-".join(_WORDS.split(cls.__name__)).lower()
 
     def __str__(self) -> str:
@@ -116,7 +116,7 @@ class InvalidBrand(BadInput):
 
 
 class InvalidMessage(BadInput):
-    """The message's body is not one that this queue takes."""
+    """The message's body is not one that this queue accepts."""
 
 
 class InvalidUrl(BadInput):
@@ -124,7 +124,7 @@ class InvalidUrl(BadInput):
 
 
 class InvalidSchedule(BadInput):
-    """Not a cron expression that comes due."""
+    """Not a cron expression that is ever due."""
 
 
 class InvalidCursor(BadInput):
@@ -132,11 +132,11 @@ class InvalidCursor(BadInput):
 
 
 class IdempotencyKeyReused(BadInput):
-    """This idempotency key came with another request."""
+    """This idempotency key was used for another request."""
 
 
 class Refused(TriptychError):
-    """This may not be asked."""
+    """This request is not allowed."""
 
     status = 403
 
@@ -152,11 +152,11 @@ class Forbidden(Refused):
 
 
 class OriginRefused(Refused):
-    """Pages of other sites may not ask."""
+    """Pages of other sites may not use this server."""
 
 
 class HostRefused(Refused):
-    """This server is not reached under that name."""
+    """This server does not answer under that host name."""
 
     status = 421
 
@@ -180,7 +180,7 @@ class BodyTooLarge(TriptychError):
 
 
 class NotFound(TriptychError):
-    """There is nothing of that name."""
+    """Nothing has that name."""
 
     status = 404
 
@@ -204,7 +204,7 @@ class SnapshotCollected(NotFound):
 
 
 class NoThumbnail(NotFound):
-    """There is no thumbnail of this."""
+    """There is no thumbnail of this object."""
 
 
 class ThumbnailFailed(NoThumbnail):
@@ -224,7 +224,7 @@ class KeyNotFound(NotFound):
 
 
 class Conflict(TriptychError):
-    """The request does not fit the present state."""
+    """The request does not fit the current state."""
 
     status = 409
 
@@ -242,7 +242,7 @@ class KeyExists(Conflict):
 
 
 class RequestInProgress(Conflict):
-    """The first request of this idempotency key is still being done."""
+    """The first request with this idempotency key is still running."""
 
 
 class NotSearchable(Conflict):
@@ -290,7 +290,7 @@ class ThumbnailsBusy(Unavailable):
 
 
 class SearchUnavailable(Unavailable):
-    """The search cannot be done now."""
+    """The search cannot be done at the moment."""
 
 
 class LiveUnavailable(Unavailable):
@@ -306,7 +306,7 @@ class ServerRefused(TriptychError):
 
 
 class TaskFailed(TriptychError):
-    """What was submitted has failed."""
+    """The submitted task has failed."""
 
 
 class SourceRefused(TriptychError):
@@ -316,7 +316,7 @@ class SourceRefused(TriptychError):
 
 
 class SummaryFailed(TriptychError):
-    """No summary could be had."""
+    """There is no summary."""
 
     status = 502
 
@@ -339,11 +339,11 @@ class ItemError(TriptychError):
 
 
 class PermanentItemError(ItemError):
-    """An item failed for good."""
+    """An item failed permanently."""
 
 
 class TransientItemError(ItemError):
-    """An item failed for now."""
+    """An item failed; a retry may help."""
 
     def __init__(
         self, reason: Reason, detail: str = "", *, retry_after_s: float | None = None

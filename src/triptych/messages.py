@@ -1,7 +1,7 @@
-"""The three queues, their exact message bodies, and the headers that travel beside them.
+"""The three queues, their exact message bodies, and the headers that travel with them.
 
-A body is the public contract: any producer may write one, and it carries nothing of ours.
-What is ours (run, item, trace) travels in headers: SQS message attributes, pgmq headers.
+A body is the public contract: any producer may write one, and it contains nothing internal.
+Internal values (run, item, trace) travel in headers: SQS message attributes, pgmq headers.
 A body without headers is as valid as one with them.
 """
 
@@ -30,7 +30,7 @@ BRAND_MAX_CHARS = 100
 URL_MAX_CHARS = 8_192
 METADATA_IN_BODY_MAX_BYTES = 32 * 1024
 """Larger metadata stays on the item and the body carries ``{}``, so that a message is far smaller
-than any queue allows, and mostly ten fit one request of SQS'."""
+than any queue allows, and usually ten fit into one SQS request."""
 
 METADATA_MAX_BYTES = 256 * 1024
 """An item whose metadata is larger as JSON enters its run as failed."""
@@ -51,31 +51,31 @@ TRACE_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def well_formed_trace(traceparent: str | None) -> str | None:
-    """Return a traceparent of the form that is specified; None for any other, as if absent."""
+    """Return a well-formed traceparent; None for any other, as if it were absent."""
     return traceparent if traceparent and TRACE_FORM.fullmatch(traceparent) else None
 
 
 def dead_letter_queue(queue: str) -> str:
-    """Return the name of the queue where ``queue``'s undeliverable messages end."""
+    """Return the name of the queue that receives ``queue``'s undeliverable messages."""
     return f"{queue}{DEAD_LETTER_SUFFIX}"
 
 
 def check_brand(name: str) -> str:
     """Return ``name`` in Unicode NFC if it can name a brand.
 
-    Names are shown, stored and put into URLs' paths, so what would be invisible, ambiguous or
-    a path of its own there is refused.
+    Names are displayed, stored and used in URL paths, so names that would be invisible, ambiguous
+    or a path of their own are refused.
 
     Raises:
-        InvalidBrand: empty, too long, not printable, padded with blanks, ``/``, ``.`` or ``..``.
+        InvalidBrand: empty, too long, not printable, padded with spaces, ``/``, ``.`` or ``..``.
     """
     normal = unicodedata.normalize("NFC", name)
     if not normal or len(normal) > BRAND_MAX_CHARS:
         problem = f"must have 1 to {BRAND_MAX_CHARS} characters, not {len(normal)}."
     elif not normal.isprintable():
-        problem = "must have printable characters only."
+        problem = "must contain only printable characters."
     elif normal != normal.strip():
-        problem = "must not begin or end with a blank."
+        problem = "must not begin or end with a space."
     elif "/" in normal or "\\" in normal or normal in {".", ".."}:
         problem = "must not contain a slash or be a relative path."
     else:
@@ -140,7 +140,7 @@ def parse_body(kind: type[BodyT], body: object) -> BodyT:
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Ours, beside the body. All ids are absent on a stranger's message."""
+    """Triptych's headers. An external message has no ids."""
 
     run_id: UUID | None = None
     item_key: bytes | None = None
@@ -162,15 +162,15 @@ class Headers:
 
     @classmethod
     def decode(cls, raw: Mapping[str, str]) -> Headers:
-        """Read headers; those of other people's are left alone.
+        """Read the headers; those of other programs are ignored.
 
         Raises:
-            InvalidMessage: one of ours is malformed, or of a schema version not known here.
+            InvalidMessage: a header is malformed, or of an unknown schema version.
         """
         version = raw.get(HEADER_VERSION, SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
             raise InvalidMessage(
-                f"Schema version {version!r} is not known here.",
+                f"Unknown schema version {version!r}.",
                 field=HEADER_VERSION,
                 remedy=f"This worker reads version {SCHEMA_VERSION}; upgrade it.",
             )
@@ -198,18 +198,18 @@ class Message:
     body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     brand: str | None = None
-    """Names the tenant for queues that share out deliveries fairly (SQS ``MessageGroupId``)."""
+    """The tenant, for queues that deliver fairly between tenants (SQS ``MessageGroupId``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message received, invisible to others until its visibility timeout passes."""
+    """A received message, hidden from other consumers until its visibility timeout passes."""
 
     queue: str
     id: str
     """The same on every delivery of one message, and never reused."""
     receipt: str
-    """What this delivery is extended, returned or deleted by."""
+    """Identifies this delivery when it is extended, returned or deleted."""
     body: Any
     """Parsed JSON; not yet validated. A ``str`` where it was not JSON at all."""
     headers: Mapping[str, str]

@@ -24,21 +24,22 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Metadata = Mapping[str, Any]
-"""What a source says of a URL: JSON values only."""
+"""What a source says about a URL: JSON values only."""
 
 KEY_BYTES = 16
-"""Length of an item's key: the head of the SHA-256 of its normalised URL."""
+"""Length of an item's key: the first bytes of the SHA-256 of its normalised URL."""
 
 
 class RunKind(StrEnum):
     """What a run's commit does to its brand's snapshot."""
 
     FULL = "full"
-    """Replaces it: what the run did not bring is gone."""
+    """Replaces it: assets that the run did not acquire are removed."""
     ADD = "add"
-    """Adds to it: what the run did not bring stays."""
+    """Adds to it: assets that the run did not acquire stay."""
     REEMBED = "reembed"
-    """Embeds it anew, from its stored objects; what could not be embedded stays as it was."""
+    """Embeds it again, from its stored objects; assets that could not be embedded stay as they
+    were."""
 
 
 class RunState(StrEnum):
@@ -60,7 +61,7 @@ class AiState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SUPERSEDED = "superseded"
-    """A newer commit came first; its own AI phase counts."""
+    """Replaced by a newer commit, which has an AI phase of its own."""
 
 
 class ItemState(StrEnum):
@@ -100,7 +101,7 @@ class Reason(StrEnum):
     INTERNAL = "internal"
     """A defect of Triptych's own; the worker's log has the trace."""
     DEAD_LETTERED = "dead_lettered"
-    """Its message was received again and again and never answered: it kills workers."""
+    """Its message was delivered again and again and never acknowledged: it kills workers."""
     TIMED_OUT = "timed_out"
     """Still unsettled at the run's deadline."""
 
@@ -113,7 +114,7 @@ class Policy(Wire, frozen=True):
     max_attempts: int
     """Attempts an item gets before a transient failure is final."""
     deadline_s: float
-    """Seconds from the first dispatch until what is unsettled times out."""
+    """Seconds from the first dispatch until unsettled items time out."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -207,13 +208,13 @@ class Item:
     metadata: Metadata
     state: ItemState
     attempts: int
-    """Attempts that failed for now; not deliveries, which also grow by drains and throttles."""
+    """Attempts that failed; not deliveries, which also increase by drains and throttling."""
     run_kind: RunKind = RunKind.FULL
-    """What its run is for; known of items that were read to be worked on."""
+    """The kind of its run; set for items that were read to be processed."""
     traceparent: str | None = None
     """Its run's."""
     source: str | None = None
-    """Its run's: known of items that were read to be worked on."""
+    """Its run's; set for items that were read to be processed."""
 
 
 class Colour(msgspec.Struct, frozen=True):
@@ -227,9 +228,9 @@ class Colour(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What acquiring an item brought: an asset to be, until the run commits.
+    """The result of acquiring an item: it becomes an asset when the run commits.
 
-    What is no picture, a video or a PDF, has neither size in pixels nor hash, colours, embedding.
+    Other media, such as a video or a PDF, have no size in pixels, hash, colours or embedding.
     """
 
     sha256: bytes
@@ -246,10 +247,10 @@ class Staged:
     etag: str | None = None
     last_modified: str | None = None
     colours: tuple[Colour, ...] = ()
-    """That dominate it, the largest share first."""
+    """The dominant ones, the largest share first."""
     put_at: float | None = None
     """When its object was put into the store, by this machine's monotonic clock, in seconds; None
-    if it was there, held by the snapshot."""
+    if the snapshot has it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,11 +320,11 @@ MARKS: Mapping[str, type] = MappingProxyType(
         "outlier": float,
     }
 )
-"""Marks with a meaning of their own, and what they hold.
+"""The marks that Triptych defines, and their types.
 
-``cluster`` and ``duplicates`` name the group an asset is in; ``tags`` are texts, the likeliest
-first; ``look`` is what kind of picture it is; ``x`` and ``y`` are its place on the brand's map;
-``outlier`` grows, from 0 to 1, with how little it looks like its brand.
+``cluster`` and ``duplicates`` name the group an asset is in; ``tags`` are texts, the most likely
+first; ``look`` is its kind of picture; ``x`` and ``y`` are its position on the brand's map;
+``outlier`` is how different it looks from its brand, from 0 to 1.
 """
 
 
@@ -335,13 +336,13 @@ P = TypeVar("P")
 class Slice(Generic[T, P]):
     """Some rows of a listing, and where the next ones begin.
 
-    A filter may leave a slice short, or empty, while more follows: an adapter looks at a bounded
-    number of rows for each slice, whatever the filter lets through.
+    With a filter a slice may be short, or empty, although more rows follow: an adapter reads a
+    bounded number of rows for each slice, however many pass the filter.
     """
 
     rows: Sequence[T]
     next: P | None
-    """The position behind which the listing goes on; None at its end."""
+    """The position after which the listing continues; None at its end."""
 
 
 @dataclass(frozen=True, slots=True)

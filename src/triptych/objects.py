@@ -1,4 +1,4 @@
-"""The object store: bytes under the name of their content, each stored once."""
+"""The object store: bytes under the hash of their content, each stored once."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ AT_ONCE = 32
 """Calls to one store that run at the same time; each waits in a thread."""
 
 DELETE_BATCH = 1000
-"""Keys of one request; S3 takes no more."""
+"""Keys of one request; S3 accepts no more."""
 SIGNED_S = 300.0
 """Seconds for which a signed URL may be used."""
 RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
-"""Of one call to a store elsewhere. What is still away then is an outage, which work waits out."""
+"""For one call to a remote store. A store that has not answered by then counts as an outage."""
 
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
-"""Of an object that is written piece by piece; S3's parts are as large."""
+"""Size of a part of a multipart upload."""
 
 INLINE: Mapping[str, str] = MappingProxyType(
     {
@@ -56,11 +56,11 @@ INLINE: Mapping[str, str] = MappingProxyType(
         "audio/mpeg": "mp3",
     }
 )
-"""What a browser may show by itself, and how its files' names end: formats that hold no script. All
-else is downloaded."""
+"""Types that a browser may display inline, with their file extensions: formats without scripts. All
+others are downloaded."""
 MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}")
 ACTIVE = re.compile(r"html|xml|svg|script|pdf")
-"""Types that a browser could run, were they shown."""
+"""Types that a browser could run as code."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,20 +68,20 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """As what an object is handed to a browser."""
+    """How an object is served to a browser."""
 
     media_type: str
     ending: str | None
-    """Of a file's name, without the dot; None for what is only downloaded."""
+    """File extension without the dot; None for types that are only downloaded."""
 
     @property
     def disposition(self) -> Literal["inline", "attachment"]:
-        """What Content-Disposition begins with."""
+        """The first word of Content-Disposition."""
         return "attachment" if self.ending is None else "inline"
 
 
 def presentation(media_type: str) -> Presentation:
-    """Return as what a browser is handed content of a type: never as something that it runs."""
+    """Return how content of a type is served to a browser: never as something that it runs."""
     kind = media_type.lower()
     harmless = MEDIA_TYPE.fullmatch(kind) and not ACTIVE.search(kind)
     return Presentation(kind if harmless else "application/octet-stream", INLINE.get(kind))
@@ -90,8 +90,8 @@ def presentation(media_type: str) -> Presentation:
 def object_key(sha256: bytes) -> str:
     """Return the key under which content of this SHA-256 is stored.
 
-    One level of 256 folders: with two, most objects of a local store would have one of their own,
-    and making that takes longer than writing them.
+    One level of 256 folders: with two, most objects of a local store would have a folder of their
+    own, and creating it takes longer than writing the object.
     """
     name = sha256.hex()
     return f"sha256/{name[:2]}/{name}"
@@ -101,19 +101,19 @@ class ObjectStore:
     """Content-addressed objects on any of obstore's stores.
 
     A put is safe to repeat, by any number of processes at once: the same key always holds the
-    same bytes, and an object is never overwritten. A put has returned only when the store has
-    taken the whole object under its final name, so a row written afterwards never points to a
+    same bytes, and an object is never overwritten. A put returns only after the store has
+    accepted the whole object under its final name, so a row written afterwards never points to a
     missing one. The local store leaves flushing to the operating system: an object outlives the
     death of any process, while a power failure may lose the newest ones.
 
-    obstore's blocking functions run in threads of Python's. Its own asynchronous ones answer from
-    a thread of Rust's, and a process that ends just then is aborted by it.
+    obstore's blocking functions run in Python threads. Its asynchronous functions answer from a
+    Rust thread, which aborts a process that ends at that moment.
     """
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = name
-        # Its own, for the shared one also resolves names, which may stall.
+        # A pool of its own: the shared one also resolves names, which may stall.
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="objects")
 
     async def put(self, body: bytes, sha256: bytes, media_type: str) -> str:
@@ -127,7 +127,7 @@ class ObjectStore:
         return key
 
     async def put_as(self, key: str, body: bytes, media_type: str) -> None:
-        """Store ``body`` under a key that always means the same, unless it is there.
+        """Store ``body`` under a key that always has the same content, unless it is there.
 
         Raises:
             StoreUnavailable: it could not be stored.
@@ -153,7 +153,7 @@ class ObjectStore:
         """Return an object's bytes.
 
         Raises:
-            StoreUnavailable: it cannot be read; also when it is not there, which must not be.
+            StoreUnavailable: it cannot be read, or it is missing, which must not happen.
         """
         try:
             return await self._run(self._read, key)
@@ -188,7 +188,7 @@ class ObjectStore:
         """Return a URL that reads an object for `SIGNED_S`; None where the store signs none.
 
         Raises:
-            StoreUnavailable: credentials cannot be had.
+            StoreUnavailable: there are no credentials.
         """
         if not isinstance(self._store, S3Store):
             return None
@@ -202,7 +202,7 @@ class ObjectStore:
         return obstore.sign(store, "GET", key, timedelta(seconds=SIGNED_S))
 
     async def exists(self, key: str) -> bool:
-        """Tell whether there is an object of that key.
+        """Return whether an object has that key.
 
         Raises:
             StoreUnavailable: the store does not answer.
@@ -216,7 +216,7 @@ class ObjectStore:
         return True
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects; those that are gone already are no error.
+        """Delete objects; it is not an error if some do not exist.
 
         Raises:
             StoreUnavailable: some may be left.
@@ -228,7 +228,7 @@ class ObjectStore:
         try:
             await self._run(obstore.delete, self._store, keys)
         except (NotFoundError, FileNotFoundError):
-            # The local store stops at the first that is missing.
+            # The local store stops at the first missing object.
             if len(keys) > 1:
                 for key in keys:
                     await self._delete([key])
@@ -258,7 +258,7 @@ class ObjectStore:
         await self.put_as(PROBE_KEY, PROBE, "text/plain")
         if await self.get(PROBE_KEY) != PROBE:
             raise StoreUnavailable(
-                f"The object store {self._name} gives back other bytes than it was given.",
+                f"The object store {self._name} returns other bytes than were stored.",
                 remedy="Choose another TRIPTYCH_STORE_URL.",
             )
 
@@ -275,12 +275,12 @@ class ObjectStore:
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(
             f"The object store {self._name} does not answer ({_first_line(error)}).",
-            remedy="Check TRIPTYCH_STORE_URL and its credentials; work goes on by itself.",
+            remedy="Check TRIPTYCH_STORE_URL and its credentials; work resumes by itself.",
         )
 
 
 class ObjectFile(io.RawIOBase):
-    """A file that is written once, from its start to its end, and then is an object."""
+    """A file that is written once, from start to end, and becomes an object."""
 
     def __init__(self, writer: obstore.WritableFile) -> None:
         super().__init__()
@@ -288,7 +288,7 @@ class ObjectFile(io.RawIOBase):
         self.size_bytes = 0
 
     def writable(self) -> bool:
-        """Tell that it may be written to."""
+        """Return True: the file is writable."""
         return True
 
     def tell(self) -> int:
@@ -301,13 +301,13 @@ class ObjectFile(io.RawIOBase):
         Raises:
             StoreUnavailable: they could not be stored.
         """
-        # Copied: the store writes later, and writers use their buffers again.
+        # Copied: the store writes later, and writers reuse their buffers.
         plain = bytes(content)
         try:
             self._writer.write(plain)
         except (BaseError, OSError) as error:
             raise StoreUnavailable(
-                f"The object store took no more of a file ({_first_line(error)}).",
+                f"The object store did not accept the rest of a file ({_first_line(error)}).",
                 remedy="Check TRIPTYCH_STORE_URL and its credentials.",
             ) from error
         self.size_bytes += len(plain)
@@ -362,7 +362,7 @@ def open_store(url: str, default_root: Path) -> ObjectStore:
 
 
 def _attributes(media_type: str) -> Attributes:
-    """Return how a store hands an object to a browser that a signed URL led there."""
+    """Return the headers with which a store serves an object by a signed URL."""
     shown = presentation(media_type)
     attributes: Attributes = {"Content-Type": shown.media_type}
     if shown.disposition == "attachment":
@@ -371,5 +371,5 @@ def _attributes(media_type: str) -> Attributes:
 
 
 def _first_line(error: Exception) -> str:
-    """Return what happened, without the dump of internals that obstore adds on further lines."""
+    """Return the first line, without the internals that obstore adds on further lines."""
     return (str(error) or type(error).__name__).splitlines()[0]

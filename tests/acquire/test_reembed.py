@@ -86,7 +86,7 @@ async def test_runs_of_other_kinds_wait_and_strangers_urls_are_acquired(
         await ended(local, first.id)
         reembedding = (await local.registry.reembed("nike")).run
         await local.registry.pause(reembedding.id)
-        with pytest.raises(RunActive, match="being embedded anew"):
+        with pytest.raises(RunActive, match="being re-embedded"):
             await local.submit("nike", source=source)
         await local.queue.send(GATHER_QUEUE, [Message({"brand": "nike"})])
         body = {"brand": "nike", "url": f"{site.base}/nike/777.png", "metadata": {}}

@@ -64,8 +64,8 @@ def test_axe_finds_nothing_grave_on_any_page(
         f"/brands/{wall}": "[data-place='0'] img",
         f"/brands/{wall}?asset={one}": "[data-neighbours]",
         f"/brands/{wall}/map": "[role=application] img",
-        f"/brands/{wall}/clusters": ".pics img, main h2:text('families')",
-        f"/brands/{wall}/duplicates": "main h3, main h2:text('twice')",
+        f"/brands/{wall}/clusters": ".pics img, main h2:text('clusters')",
+        f"/brands/{wall}/duplicates": "main h3, main h2:text('duplicates')",
         f"/brands/{wall}/look": ".palette",
         f"/brands/{wall}/compare": "input[name=with]",
         f"/brands/{wall}/compare?with={wall}": ".sides",
@@ -77,7 +77,7 @@ def test_axe_finds_nothing_grave_on_any_page(
         "/system/letters": "main h2:text('letters'), [data-letter]",
         "/system/settings": "input[data-slash]",
         "/system/webhooks": "[data-webhook]",
-        "/system/audit": "[aria-label='What operators did']",
+        "/system/audit": "[aria-label='Actions of operators']",
         "/api/docs": ".opblock",
         "/nowhere/at/all": "main h2:text('no such page')",
     }
@@ -93,7 +93,7 @@ def test_axe_finds_nothing_grave_on_any_page(
         wrong += check(page, path)
     page.evaluate(GO, "/")
     expect(page.locator("[data-brand=wall]")).to_be_visible()
-    for key, title in (("n", "Start a brand"), ("?", "Keys")):
+    for key, title in (("n", "Start a brand"), ("?", "Keyboard shortcuts")):
         page.keyboard.press(key)
         expect(page.get_by_role("dialog", name=title)).to_be_visible()
         wrong += check(page, title)

@@ -17,7 +17,7 @@ def begin(page: Page, brand: str, source: str) -> None:
     page.get_by_role("button", name="Start a brand").first.click()
     page.get_by_label("Brand", exact=True).fill(brand)
     page.get_by_label(re.compile("A list of URLs")).check()
-    page.get_by_label("Where it is").fill(source.removeprefix("manifest:"))
+    page.get_by_label("Address", exact=True).fill(source.removeprefix("manifest:"))
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url("**/runs/*")
 
@@ -79,7 +79,7 @@ def test_g7_home_follows_a_brand_that_others_start(
     expect(card).to_contain_text("10 assets")
     expect(card).to_contain_text("2 failed")
     assert card.get_by_role("img").get_attribute("aria-label") == (
-        "Gather: 12 URLs listed. Acquire and commit: 12 of 12 settled, 2 failed. AI: done."
+        "Gather: 12 URLs listed. Acquire and commit: 12 of 12 processed, 2 failed. AI: done."
     )
     assert state["done"] == 10
     assert log.requests[asked:] == []
@@ -177,8 +177,8 @@ def test_failed_items_are_redriven_from_the_page(dashboard: Dashboard, page: Pag
     page.locator("[data-reason=not_found]").click()
     expect(page.get_by_text("/missing/5000.png")).to_be_visible()
     dashboard.loop.soon(dashboard.origin.mend)
-    expect(page.get_by_role("button", name="Redrive 4 items")).to_be_visible()
-    page.get_by_role("button", name="Redrive these 4").click()
+    expect(page.get_by_role("button", name="Retry 4 items")).to_be_visible()
+    page.get_by_role("button", name="Retry these 4").click()
     page.wait_for_url(lambda url: state["id"] not in url)
     expect(page.locator("[data-standing]")).to_have_text("Committed")
     expect(page.locator("[data-commit=added]")).to_have_text("4")
@@ -195,8 +195,8 @@ def test_a_run_is_paused_resumed_and_cancelled(dashboard: Dashboard, page: Page)
     expect(page.locator("[data-standing]")).not_to_have_text("Paused")
     page.get_by_role("button", name="Cancel", exact=True).click()
     asked = page.get_by_role("dialog")
-    expect(asked).to_contain_text("keeps the snapshot it has")
-    asked.get_by_role("button", name="Keep it as it is").click()
+    expect(asked).to_contain_text("keeps its current snapshot")
+    asked.get_by_role("button", name="Go back").click()
     assert dashboard.get(f"/runs/{run}")["state"] == "active"
     page.get_by_role("button", name="Cancel", exact=True).click()
     asked.get_by_role("button", name="Cancel the run").click()
@@ -218,7 +218,7 @@ def test_g7_a_brand_is_deleted_once_its_name_is_typed_and_its_end_is_told(
     asked = page.get_by_role("dialog", name="Delete doomed?")
     sure = asked.get_by_role("button", name="Delete it")
     expect(sure).to_be_disabled()
-    asked.get_by_label("Type doomed to go on").fill("doomed")
+    asked.get_by_label("Type doomed to confirm").fill("doomed")
     sure.click()
     page.wait_for_url("**/")
     expect(page.get_by_role("status").filter(has_text="doomed is deleted.")).to_be_visible()
@@ -243,7 +243,7 @@ def test_what_is_wrong_is_said_before_and_after_sending(
     assert log.requests[asked:] == []
     dialog.get_by_label("Brand", exact=True).fill("fine")
     dialog.get_by_label(re.compile("A list of URLs")).check()
-    dialog.get_by_label("Where it is").fill("x" * 9000)
+    dialog.get_by_label("Address", exact=True).fill("x" * 9000)
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(dialog.get_by_role("alert")).to_be_visible()
     page.keyboard.press("Escape")

@@ -25,7 +25,7 @@ def test_g7_dead_letters_and_workers_are_told_of_and_redriven(
     assert log.requests[asked:] == [], "the socket tells of it"
     page.get_by_role("link", name="Dead letters").click()
     expect(page.locator("[data-letter]")).to_contain_text("a/b")
-    page.locator("[data-letter]").get_by_role("button", name="Redrive").click()
+    page.locator("[data-letter]").get_by_role("button", name="Send again").click()
     expect(page.get_by_role("status").filter(has_text="1 dead letter sent again")).to_be_visible()
     # It is as wrong as before, so it comes back: a second letter beside the first, which was sent.
     expect(page.locator("[data-letter]")).to_have_count(2)

@@ -37,7 +37,7 @@ def test_precedence_and_origins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("QUEUE_URL", "kafka:", "must begin with one of pgmq:"),
         ("STORE_URL", "ftp://x", "must begin with one of file:"),
         ("SOURCE", "urls.csv", "must be written SCHEME:PLACE"),
-        ("SOURCE", "manifest:", "names no place behind the colon"),
+        ("SOURCE", "manifest:", "has nothing after the colon"),
         ("FLUSH_ITEMS", "0", "greater than 0"),
         ("FLUSH_ITEMS", "many", "valid integer"),
         ("TOLERATED_FAILURES", "1.5", "less than or equal to 1"),

@@ -175,10 +175,12 @@ async def test_what_cannot_be_compared_says_why(
     with pytest.raises(BrandNotFound):
         await service.by_text("red", Where("nike"))
     await commit_vectors(stores, "nike", drawn(3, 1), model="older")
-    with pytest.raises(NotSearchable, match="'nike' is embedded by older, and this was by vision_"):
+    with pytest.raises(
+        NotSearchable, match="'nike' was embedded by older, but the query by vision_"
+    ):
         await service.by_text("red", Where("nike"))
     await index_all(stores)
-    with pytest.raises(NotSearchable, match="Everything is embedded by older"):
+    with pytest.raises(NotSearchable, match="Everything was embedded by older"):
         await service.by_image(encoded((1, 0, 0)), Where())
     await commit_vectors(stores, "bare", [None])
     with pytest.raises(NotSearchable, match="has no embedding"):
@@ -226,10 +228,10 @@ class Mad:
 @pytest.mark.parametrize(
     ("vector", "problem"),
     [
-        (np.full(8, np.nan), "not of 8 finite"),
-        (np.full(8, np.inf), "not of 8 finite"),
-        (np.ones(7), "not of 8 finite"),
-        (np.zeros(8), "no direction"),
+        (np.full(8, np.nan), "must have 8 finite"),
+        (np.full(8, np.inf), "must have 8 finite"),
+        (np.ones(7), "must have 8 finite"),
+        (np.zeros(8), "length 0"),
     ],
 )
 async def test_vectors_that_point_nowhere_are_refused(

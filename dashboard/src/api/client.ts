@@ -5,7 +5,7 @@ import { session } from '../session.svelte';
 import type { paths } from './schema';
 import type { Problem } from './types';
 
-/** A request that the server refused, or that never reached it. */
+/** A request that the server refused, or that did not reach it. */
 export class ApiError extends Error {
   readonly status: number;
   readonly problem: Partial<Problem>;
@@ -22,7 +22,7 @@ export class ApiError extends Error {
 }
 
 export const API = '/api/v1';
-const UNREACHED = 'Check the connection, and whether the server runs.';
+const UNREACHED = 'Check the connection, and that the server is running.';
 
 export function headers(): Record<string, string> {
   return session.key ? { Authorization: `Bearer ${session.key}` } : {};
@@ -53,19 +53,19 @@ async function readProblem(response: Response): Promise<Partial<Problem>> {
 
 export const api = createClient<paths>({ baseUrl: location.origin, fetch: ask });
 
-/** Return what an operation answered. Problems were thrown by `ask` already. */
-export async function data<T>(answer: Promise<{ data?: T }>): Promise<T> {
+/** Return an operation's answer. `ask` has thrown any problem already. */
+export async function unwrap<T>(answer: Promise<{ data?: T }>): Promise<T> {
   const { data: found } = await answer;
-  if (found === undefined) throw new ApiError(0, { detail: 'The server answered nothing.' });
+  if (found === undefined) throw new ApiError(0, { detail: 'The server sent an empty answer.' });
   return found;
 }
 
-/** A key for a submission: sent again with the same key, it is one submission. */
-export const once = (): { 'Idempotency-Key': string } => ({
+/** The header of a submission: a request that is repeated with the same key is one submission. */
+export const idempotencyHeader = (): { 'Idempotency-Key': string } => ({
   'Idempotency-Key': crypto.randomUUID(),
 });
 
-/** Say what went wrong to a person: the fact, then what to do. */
+/** Describe an error to a person: what happened, then what to do. */
 export function tell(error: unknown): { message: string; remedy?: string } {
   if (error instanceof ApiError) return { message: error.message, remedy: error.remedy };
   return { message: error instanceof Error ? error.message : String(error) };

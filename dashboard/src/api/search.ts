@@ -1,7 +1,7 @@
 /** Search: by words, by an asset, by a picture. */
 
 import { withQuery } from '../router.svelte';
-import { API, api, ask, data } from './client';
+import { API, api, ask, unwrap } from './client';
 import type { components } from './schema';
 
 export type Found = components['schemas']['FoundShown'];
@@ -19,7 +19,7 @@ export async function search({ words, asset, picture, brand, limit }: Wanted): P
   const where = { limit, ...(brand ? { brand } : {}) };
   if (!picture) {
     const query = { ...where, ...(words ? { q: words } : { asset }) };
-    return await data(api.GET('/api/v1/search', { params: { query } }));
+    return await unwrap(api.GET('/api/v1/search', { params: { query } }));
   }
   const answer = await ask(withQuery(`${API}/search`, { brand, limit: String(limit) }), {
     method: 'POST',
@@ -30,6 +30,6 @@ export async function search({ words, asset, picture, brand, limit }: Wanted): P
 }
 
 export const similar = (asset: string, limit: number): Promise<Found> =>
-  data(
+  unwrap(
     api.GET('/api/v1/assets/{asset}/similar', { params: { path: { asset }, query: { limit } } }),
   );

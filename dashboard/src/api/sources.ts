@@ -1,7 +1,7 @@
 /** The kinds of sources that the server has. */
 
-import { api, data } from './client';
+import { api, unwrap } from './client';
 import type { SourceTypeShown } from './types';
 
 export const listSources = async (): Promise<SourceTypeShown[]> =>
-  (await data(api.GET('/api/v1/sources'))).items;
+  (await unwrap(api.GET('/api/v1/sources'))).items;

@@ -1,6 +1,6 @@
-/** A walk through a brand's assets, page by page, as far as somebody has looked. */
+/** Loads a brand's assets page by page, as far as the gallery has been scrolled. */
 
-import { api, data } from '../api/client';
+import { api, unwrap } from '../api/client';
 import type { operations } from '../api/schema';
 import { type Picture, toPicture } from './pictures';
 
@@ -12,12 +12,12 @@ export type Filters = Omit<
 const FIRST = 100;
 const PAGE = 500;
 
-export class Walk {
+export class AssetPager {
   pictures = $state.raw<Picture[]>([]);
   error = $state.raw<unknown>(undefined);
   done = $state(false);
   loading = $state(false);
-  /** The snapshot that the walk is through. */
+  /** The snapshot that the pages are of. */
   run = $state<string | null>(null);
   #cursor: string | null = null;
   #wanted = 0;
@@ -30,8 +30,8 @@ export class Walk {
     this.#filters = filters;
   }
 
-  /** Go on until so many are there, or all. */
-  async need(count: number): Promise<void> {
+  /** Load until this many are there, or all. */
+  async load(count: number): Promise<void> {
     this.#wanted = Math.max(this.#wanted, count);
     if (this.loading || this.error) return;
     this.loading = true;
@@ -45,9 +45,9 @@ export class Walk {
     }
   }
 
-  again(): void {
+  retry(): void {
     this.error = undefined;
-    void this.need(this.#wanted);
+    void this.load(this.#wanted);
   }
 
   stop(): void {
@@ -57,7 +57,7 @@ export class Walk {
   async #page(): Promise<void> {
     const limit = this.#cursor ? PAGE : FIRST;
     const query = { ...this.#filters, limit, ...(this.#cursor ? { cursor: this.#cursor } : {}) };
-    const page = await data(
+    const page = await unwrap(
       api.GET('/api/v1/brands/{brand}/assets', { params: { path: { brand: this.#brand }, query } }),
     );
     if (this.#stopped) return;

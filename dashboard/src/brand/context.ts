@@ -1,6 +1,6 @@
 /** What the tabs of a brand share. */
 
-import type { Cluster } from '../api/found';
+import type { Cluster } from '../api/insights';
 import type { InsightsShown } from '../api/types';
 import type { BrandState } from '../live/protocol';
 

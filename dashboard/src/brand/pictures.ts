@@ -23,8 +23,8 @@ export function toPicture(asset: AssetShown): Picture {
 
 export function nameOf(asset: Pick<AssetShown, 'url' | 'metadata'>): string {
   for (const name of ['title', 'alt', 'name']) {
-    const told = asset.metadata[name];
-    if (typeof told === 'string' && told.trim()) return told.trim();
+    const text = asset.metadata[name];
+    if (typeof text === 'string' && text.trim()) return text.trim();
   }
   return lastPart(asset.url);
 }

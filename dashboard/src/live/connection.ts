@@ -1,6 +1,6 @@
 /**
- * One WebSocket for the whole page: it subscribes to what views ask for, comes back after a cut,
- * and notices a connection that is dead without having said so, as after a laptop's sleep.
+ * One WebSocket for the whole page: it subscribes to what views ask for, reconnects after a cut,
+ * and detects a connection that is dead without having been closed, as after a laptop's sleep.
  */
 
 import { type ClientFrame, type ServerFrame, type Topic, readFrame } from './protocol';
@@ -21,20 +21,20 @@ export interface ConnectionOptions {
 const PROTOCOL = 'triptych.v1';
 const PAUSE_MIN_MS = 250;
 const PAUSE_MAX_MS = 8_000;
-/** Away for longer than this, what is shown is old rather than about to go on. */
+/** Disconnected for longer than this, what is shown counts as stale. */
 const STALE_MS = 15_000;
-/** Silent for this long, the server is asked for a sign of life. */
+/** After this long without a frame the server is pinged. */
 const SILENT_MS = 30_000;
 const ANSWER_MS = 5_000;
 const REFUSALS = 3;
 
 export class Connection {
   readonly #options: ConnectionOptions;
-  readonly #wanted = new Map<Topic, { users: number; timeline: boolean }>();
+  readonly #subscriptions = new Map<Topic, { users: number; timeline: boolean }>();
   #socket: WebSocket | null = null;
   #open = false;
   #closed = false;
-  /** What is shown is old by now, whatever the next attempt comes to. */
+  /** What is shown is stale, whatever the next attempt brings. */
   #old = false;
   #failures = 0;
   #heardAt = 0;
@@ -71,26 +71,26 @@ export class Connection {
     this.#drop();
   }
 
-  /** Want a topic until what is returned is called. */
-  want(topic: Topic, { timeline = false } = {}): () => void {
-    const known = this.#wanted.get(topic);
+  /** Subscribe to a topic until the returned function is called. */
+  subscribe(topic: Topic, { timeline = false } = {}): () => void {
+    const known = this.#subscriptions.get(topic);
     const entry = { users: (known?.users ?? 0) + 1, timeline: timeline || !!known?.timeline };
-    this.#wanted.set(topic, entry);
-    if (!known || entry.timeline !== known.timeline) this.#subscribe([topic]);
+    this.#subscriptions.set(topic, entry);
+    if (!known || entry.timeline !== known.timeline) this.#sendSubscribe([topic]);
     let over = false;
     return () => {
       if (over) return;
       over = true;
-      const left = this.#wanted.get(topic);
+      const left = this.#subscriptions.get(topic);
       if (!left) return;
       left.users -= 1;
       if (left.users > 0) return;
-      this.#wanted.delete(topic);
+      this.#subscriptions.delete(topic);
       if (this.#open) this.#say({ type: 'unsubscribe', topics: [topic] });
     };
   }
 
-  /** Ask for a sign of life; without one in time, connect anew. */
+  /** Send a ping; without an answer in time, reconnect. */
   probe(): void {
     if (!this.#open) return;
     this.#say({ type: 'ping' });
@@ -130,7 +130,7 @@ export class Connection {
     this.#old = false;
     clearTimeout(this.#stale);
     this.#stale = undefined;
-    this.#subscribe([...this.#wanted.keys()]);
+    this.#sendSubscribe([...this.#subscriptions.keys()]);
     this.#options.onLink('live');
   }
 
@@ -162,12 +162,12 @@ export class Connection {
     socket.close();
   }
 
-  #subscribe(topics: Topic[]): void {
+  #sendSubscribe(topics: Topic[]): void {
     if (!this.#open || topics.length === 0) return;
     this.#say({
       type: 'subscribe',
       topics: topics.map((topic) =>
-        this.#wanted.get(topic)?.timeline && topic.startsWith('run:')
+        this.#subscriptions.get(topic)?.timeline && topic.startsWith('run:')
           ? { topic, after: this.#options.lastSeq(topic.slice(4)) }
           : { topic },
       ),

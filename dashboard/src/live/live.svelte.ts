@@ -1,4 +1,4 @@
-/** The page's one model and its one connection, for views to draw on. */
+/** The page's one model and its one connection, which all views share. */
 
 import { SvelteMap } from 'svelte/reactivity';
 import { api } from '../api/client';
@@ -7,11 +7,11 @@ import { Connection, type Link } from './connection';
 import type { ServerFrame, Topic } from './protocol';
 import { type LiveModel, emptyModel, lastSeq, reduce } from './reducer';
 
-/** What a topic's last state is handed to: null when the thing is no longer there. */
+/** Receives a topic's last state: null when the thing no longer exists. */
 type Ending = (state: unknown) => void;
 
 class Live {
-  readonly #told = $state(emptyModel().told);
+  readonly #summary = $state(emptyModel().summary);
   readonly model: LiveModel = {
     ...emptyModel(),
     brands: new SvelteMap(),
@@ -21,7 +21,7 @@ class Live {
     tasks: new SvelteMap(),
     queues: new SvelteMap(),
     workers: new SvelteMap(),
-    told: this.#told,
+    summary: this.#summary,
   };
   link = $state<Link>('connecting');
   /** Milliseconds: ticks once a second, for "3 min. ago" and the like. */
@@ -29,7 +29,7 @@ class Live {
   heardAt = $state(0);
   server = $state('');
   readonly #connection: Connection;
-  readonly #followed = new Map<string, { stop: () => void; told: Ending }>();
+  readonly #followed = new Map<string, { stop: () => void; onEnd: Ending }>();
 
   constructor() {
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
@@ -39,7 +39,7 @@ class Live {
       lastSeq: (run) => lastSeq(this.model, run),
       onFrame: (frame) => this.#take(frame),
       onLink: (link) => (this.link = link),
-      // A browser is not told why a WebSocket is refused; the API tells.
+      // A browser does not learn why a WebSocket is refused; the API answers with the reason.
       onRefused: () => void api.GET('/api/v1/me').catch(() => undefined),
     });
     setInterval(() => (this.now = Date.now()), 1000);
@@ -54,13 +54,14 @@ class Live {
     this.#connection.stop();
   }
 
-  want(topic: Topic, options?: { timeline?: boolean }): () => void {
-    return this.#connection.want(topic, options);
+  subscribe(topic: Topic, options?: { timeline?: boolean }): () => void {
+    return this.#connection.subscribe(topic, options);
   }
 
-  /** Follow what has an end until it has come, whatever view is open by then. */
-  follow(topic: `run:${string}` | `task:${string}`, told: Ending): void {
-    if (!this.#followed.has(topic)) this.#followed.set(topic, { stop: this.want(topic), told });
+  /** Follow a run or task until it has ended, whatever view is open by then. */
+  follow(topic: `run:${string}` | `task:${string}`, onEnd: Ending): void {
+    if (!this.#followed.has(topic))
+      this.#followed.set(topic, { stop: this.subscribe(topic), onEnd });
   }
 
   #take(frame: ServerFrame): void {
@@ -74,7 +75,7 @@ class Live {
     const followed = this.#followed.get(topic);
     this.#followed.delete(topic);
     followed?.stop();
-    followed?.told(state);
+    followed?.onEnd(state);
   }
 }
 

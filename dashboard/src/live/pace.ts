@@ -1,4 +1,4 @@
-/** How fast a run goes, told from its states alone. */
+/** How fast a run goes, computed from its states alone. */
 
 import type { RunShown } from '../api/types';
 
@@ -27,7 +27,7 @@ export function sampled(samples: readonly Sample[], run: RunShown): readonly Sam
   return [...all.slice(0, half).filter((_, place) => place % 2 === 0), ...all.slice(half)];
 }
 
-/** Items a second that settled lately; null while that cannot be told. */
+/** Items a second that settled lately; null while that is unknown. */
 export function rate(samples: readonly Sample[], now: number): number | null {
   const last = samples.at(-1);
   if (!last || now - last.at > STILL_MS) return null;
@@ -36,7 +36,7 @@ export function rate(samples: readonly Sample[], now: number): number | null {
   return ((last.settled - before.settled) / (last.at - before.at)) * 1000;
 }
 
-/** Seconds until a run has settled all that is expected; null while that cannot be told. */
+/** Seconds until a run has settled all that is expected; null while that is unknown. */
 export function remaining(run: RunShown, samples: readonly Sample[], now: number): number | null {
   if (run.state !== 'active' || !run.sealed || run.paused) return null;
   const each = rate(samples, now);

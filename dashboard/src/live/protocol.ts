@@ -11,7 +11,7 @@ import type {
 
 export type Topic =
   'brands' | 'queues' | 'workers' | `brand:${string}` | `run:${string}` | `task:${string}`;
-/** A brand as live status tells it: without what only changes when somebody sets it. */
+/** A brand as live status sends it: without what only an operator changes. */
 export type BrandState = Omit<BrandShown, 'schedule' | 'due_at'>;
 
 interface StateFrame<T> {
@@ -30,7 +30,7 @@ export type ServerFrame =
   | (StateFrame<BrandState> & { topic: 'brands'; key: string })
   | (StateFrame<TaskShown> & { topic: `task:${string}` })
   | (StateFrame<QueueState> & { topic: 'queues' })
-  | (StateFrame<CrewState> & { topic: 'workers' })
+  | (StateFrame<WorkersState> & { topic: 'workers' })
   | { type: 'listed'; topic: 'brands'; count: number }
   | { type: 'timeline'; topic: `run:${string}`; last: number; events: EventShown[] }
   | { type: 'error'; code: string; message: string; field?: string; topic?: string };
@@ -45,7 +45,7 @@ export interface QueueState {
 
 export const LETTERS_MAX = 10_000;
 
-export interface CrewState {
+export interface WorkersState {
   workers: readonly WorkerShown[];
 }
 

@@ -2,12 +2,12 @@
  * What is known of brands, runs, tasks, queues and workers, and how each frame changes it.
  *
  * States are whole and versioned, so a frame that comes late, twice or not at all does no harm: the
- * highest version that was seen of a thing stays. Snapshots of the API come through the same door.
+ * highest version that was seen of a thing stays. Snapshots of the API take the same path.
  */
 
 import type { EventShown, QueueShown, RunShown, TaskShown, WorkerShown } from '../api/types';
 import { type Sample, sampled } from './pace';
-import type { BrandState, CrewState, QueueState, ServerFrame } from './protocol';
+import type { BrandState, WorkersState, QueueState, ServerFrame } from './protocol';
 
 export interface LiveModel {
   brands: Map<string, BrandState>;
@@ -19,14 +19,14 @@ export interface LiveModel {
   tasks: Map<string, TaskShown>;
   queues: Map<string, QueueShown>;
   workers: Map<string, WorkerShown>;
-  /** What is told of as one: their versions, and what is no list. */
-  told: Told;
+  /** Versions of the lists, and what is a single number. */
+  summary: Summary;
   /** Brands that a listing under way has named; null when none is. */
   listing: Set<string> | null;
 }
 
-export interface Told {
-  /** Every brand there is has been told once. */
+export interface Summary {
+  /** Every brand has been listed once. */
   listed: boolean;
   queuesVersion: number;
   workersVersion: number;
@@ -47,7 +47,7 @@ export function emptyModel(): LiveModel {
     tasks: new Map(),
     queues: new Map(),
     workers: new Map(),
-    told: {
+    summary: {
       listed: false,
       queuesVersion: -1,
       workersVersion: -1,
@@ -67,7 +67,7 @@ export function reduce(model: LiveModel, frame: ServerFrame): void {
   if (frame.topic === 'queues') {
     if (frame.state) setQueues(model, frame.state as QueueState, frame.version);
   } else if (frame.topic === 'workers') {
-    if (frame.state) setWorkers(model, (frame.state as CrewState).workers, frame.version);
+    if (frame.state) setWorkers(model, (frame.state as WorkersState).workers, frame.version);
   } else if (frame.topic.startsWith('run:')) {
     if (frame.state) setRun(model, frame.state as RunShown);
     else forgetRun(model, idOf(frame.topic));
@@ -86,7 +86,7 @@ export function setBrand(model: LiveModel, state: BrandState): void {
   const known = model.brands.get(state.name);
   if (state.latest) setRun(model, state.latest);
   if (!known || state.version > known.version) {
-    // Live status does not tell what only changes when somebody sets it.
+    // Live status leaves out what only an operator changes.
     model.brands.set(state.name, { ...known, ...state });
   } else if ('schedule' in state && !('schedule' in known)) {
     model.brands.set(state.name, { ...state, ...known });
@@ -106,23 +106,23 @@ export function setTask(model: LiveModel, task: TaskShown): void {
   if (!model.tasks.get(task.id)?.ended_at) model.tasks.set(task.id, task);
 }
 
-/** Take what is told of queues; a snapshot of the API has version 0. */
+/** Take the state of the queues; a snapshot of the API has version 0. */
 export function setQueues(model: LiveModel, state: QueueState, version: number): void {
-  if (version < model.told.queuesVersion) return;
-  model.told.queuesVersion = version;
-  model.told.deadLetters = state.dead_letters;
-  model.told.newestLetter = state.newest_letter;
+  if (version < model.summary.queuesVersion) return;
+  model.summary.queuesVersion = version;
+  model.summary.deadLetters = state.dead_letters;
+  model.summary.newestLetter = state.newest_letter;
   for (const queue of state.queues) model.queues.set(queue.queue, queue);
 }
 
-/** Take the list of workers; who is not on it has gone. */
+/** Take the list of workers; a worker that is not on it has ended. */
 export function setWorkers(
   model: LiveModel,
   workers: readonly WorkerShown[],
   version: number,
 ): void {
-  if (version < model.told.workersVersion) return;
-  model.told.workersVersion = version;
+  if (version < model.summary.workersVersion) return;
+  model.summary.workersVersion = version;
   const there = new Set(workers.map(({ id }) => id));
   for (const id of [...model.workers.keys()]) if (!there.has(id)) model.workers.delete(id);
   for (const worker of workers) model.workers.set(worker.id, worker);
@@ -136,19 +136,19 @@ export function addEvents(model: LiveModel, run: string, events: readonly EventS
   if (fresh.length) model.timelines.set(run, [...known, ...fresh].slice(-EVENTS_MAX));
 }
 
-/** The seq to go on behind. */
+/** The seq after which to continue. */
 export function lastSeq(model: LiveModel, run: string): number {
   return model.timelines.get(run)?.at(-1)?.seq ?? 0;
 }
 
 function endListing(model: LiveModel): void {
-  // Deleted while nobody was connected: no frame will ever tell.
+  // Deleted while the page was disconnected: no frame reports it.
   const named = model.listing;
   if (named) {
     for (const name of [...model.brands.keys()]) if (!named.has(name)) model.brands.delete(name);
   }
   model.listing = null;
-  model.told.listed = true;
+  model.summary.listed = true;
 }
 
 function forgetRun(model: LiveModel, id: string): void {

@@ -20,7 +20,7 @@ export function readMap(buffer: ArrayBuffer): MapData {
   const view = new DataView(buffer);
   const magic = String.fromCharCode(...new Uint8Array(buffer, 0, 4));
   if (magic !== 'TMAP' || view.getUint32(4, true) !== 1)
-    throw new Error('The map has a form that is not known here: load this page anew.');
+    throw new Error('The map has a form that this page does not know. Reload the page.');
   const count = view.getUint32(8, true);
   const namesBytes = view.getUint32(12, true);
   const column = (place: number): number => HEADER_BYTES + 4 * count * place;

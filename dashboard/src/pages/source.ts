@@ -2,7 +2,7 @@
 
 import type { SourceTypeShown } from '../api/types';
 
-/** Picked where the brand's usual source is meant. */
+/** Chosen for the brand's usual source. */
 export const OWN = '';
 const BRAND_MAX_CHARS = 100;
 
@@ -17,8 +17,8 @@ export function checkBrand(name: string): string | null {
 export function checkSource(scheme: string, place: string): string | null {
   const given = place.trim();
   if (scheme === OWN) return null;
-  if (!given) return 'Say where it is.';
-  if (/\s/.test(given) && /^https?:/.test(given)) return 'An address has no blanks.';
+  if (!given) return 'Enter its address.';
+  if (/\s/.test(given) && /^https?:/.test(given)) return 'An address must not contain spaces.';
   return null;
 }
 

@@ -1,44 +1,47 @@
-/** A run's timeline in words, and what of it can be counted. */
+/** A run's timeline in words, and what can be counted from it. */
 
-import type { EventShown } from '../api/types';
+import type { EventShown, RunKind } from '../api/types';
 import { count, plural, spoken } from '../format';
 
-export interface Told {
+export interface EventText {
   text: string;
   tone: 'plain' | 'gather' | 'acquire' | 'ai' | 'fail';
 }
 
 const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
 
-export function told({ kind, data }: EventShown): Told {
+export function describeEvent({ kind, data }: EventShown): EventText {
   switch (kind) {
     case 'opened':
-      return { text: `Opened, ${KINDS[String(data['kind'])] ?? 'a run'}`, tone: 'plain' };
+      return { text: `Opened, ${KINDS[data['kind'] as RunKind] ?? 'a run'}`, tone: 'plain' };
     case 'page': {
       const refused = number(data['refused']);
       const also = refused ? `, ${count(refused)} refused` : '';
-      return { text: `A page of ${plural(number(data['rows']), 'row')}${also}`, tone: 'gather' };
+      return {
+        text: `Read a page of ${plural(number(data['rows']), 'row')}${also}`,
+        tone: 'gather',
+      };
     }
     case 'sealed':
       return {
-        text: `Listed to the end: ${plural(number(data['expected']), 'URL')}`,
+        text: `Source read completely: ${plural(number(data['expected']), 'URL')}`,
         tone: 'gather',
       };
     case 'failures':
-      return { text: listed(data), tone: 'fail' };
+      return { text: failureCounts(data), tone: 'fail' };
     case 'resent':
       return { text: `${plural(number(data['items']), 'message')} sent again`, tone: 'plain' };
     case 'redriven':
-      return { text: 'Tries again what failed in an earlier run', tone: 'plain' };
+      return { text: 'Retries the failed items of an earlier run', tone: 'plain' };
     case 'expired':
       return {
         text: `Deadline: ${plural(number(data['timed_out']), 'item')} timed out`,
         tone: 'fail',
       };
     case 'committed':
-      return { text: 'Committed: all of it at once', tone: 'acquire' };
+      return { text: 'Committed', tone: 'acquire' };
     case 'failed':
-      return { text: `Failed: ${String(data['reason'] ?? 'no reason is known')}`, tone: 'fail' };
+      return { text: `Failed: ${String(data['reason'] ?? 'unknown reason')}`, tone: 'fail' };
     case 'cancelled':
       return { text: 'Cancelled', tone: 'fail' };
     case 'ai_done': {
@@ -53,27 +56,27 @@ export function told({ kind, data }: EventShown): Told {
   }
 }
 
-const KINDS: Record<string, string> = {
+const KINDS: Record<RunKind, string> = {
   full: 'to replace the snapshot',
   add: 'to add to the snapshot',
-  reembed: 'to embed the snapshot anew',
+  reembed: 'to compute the embeddings again',
 };
 const PLAIN: Record<string, string> = {
   paused: 'Paused',
   resumed: 'Resumed',
-  ai_requested: 'AI asked for again',
-  ai_started: 'AI began',
-  ai_superseded: 'AI left to a newer commit',
+  ai_requested: 'AI requested again',
+  ai_started: 'AI started',
+  ai_superseded: 'AI replaced by that of a newer commit',
 };
 
-function listed(data: EventShown['data']): string {
+function failureCounts(data: EventShown['data']): string {
   const parts = Object.entries(data).map(
     ([reason, times]) => `${count(number(times))} ${spoken(reason)}`,
   );
   return `Failed: ${parts.join(', ')}`;
 }
 
-/** Failures by reason, as far as the timeline tells them: those of rows that were refused are not. */
+/** Failures by reason, as far as the timeline has them: rows that were refused are not in it. */
 export function failuresOf(events: readonly EventShown[]): Record<string, number> {
   const sums: Record<string, number> = {};
   for (const event of events) {
@@ -84,7 +87,7 @@ export function failuresOf(events: readonly EventShown[]): Record<string, number
   return sums;
 }
 
-/** How many steps the AI phase did, and in how many seconds; null if the timeline does not tell. */
+/** How many steps the AI phase did, and in how many seconds; null if the timeline does not have it. */
 export function aiDone(events: readonly EventShown[]): { steps: number; took: number } | null {
   const end = events.findLast(({ kind }) => kind === 'ai_done');
   const start = events.findLast(({ kind, seq }) => kind === 'ai_started' && seq < (end?.seq ?? 0));

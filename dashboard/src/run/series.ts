@@ -1,4 +1,4 @@
-/** What a run's charts show: the API's sample first, then what live status told since. */
+/** What a run's charts show: the API's sample, then the live states since. */
 
 import type { components } from '../api/schema';
 import type { Sample } from '../live/pace';
@@ -48,7 +48,7 @@ type Put = (at: number, values: Partial<Record<(typeof COLUMNS)[number], number 
 const last = (shown: Series, name: (typeof COLUMNS)[number]): number | null =>
   shown[name].at(-1) ?? null;
 
-/** Add what live states tell of the time after some second; return until when they tell. */
+/** Add the live states after some second; return the time of the last one. */
 function addLive(samples: readonly Sample[], after: number, put: Put): number {
   let [before, until]: [Sample | null, number] = [null, after];
   for (const sample of samples) {

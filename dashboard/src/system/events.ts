@@ -1,4 +1,4 @@
-/** What webhooks may be told of, as it is said. */
+/** The events that webhooks can receive, in words. */
 
 import type { components } from '../api/schema';
 

@@ -1,6 +1,6 @@
 /**
- * Turns at loading pictures: the newest who asked goes first, since it is what is looked at now,
- * and whoever has scrolled away by then gives its turn up.
+ * The queue of pictures to load. The newest is loaded first, since it is what the reader looks at;
+ * one that was scrolled out of view is taken off.
  */
 
 const AT_ONCE = 8;
@@ -9,8 +9,8 @@ type Work = () => Promise<unknown>;
 const waiting: Work[] = [];
 let busy = 0;
 
-/** Do work when its turn comes; call what is returned to give it up. */
-export function turn(work: Work): () => void {
+/** Run `work` when there is room; call the returned function to take it off the queue. */
+export function enqueueLoad(work: Work): () => void {
   waiting.push(work);
   next();
   return () => {

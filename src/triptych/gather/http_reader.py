@@ -1,4 +1,4 @@
-"""Requests to sources: guarded, as their profiles say, bounded, tried again while that may help."""
+"""Requests to sources: guarded, bounded, with the source's profile, retried while that may help."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TRIES = 5
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 8.0
 WAIT_MAX_S = 20.0
-"""A longer Retry-After is waited for in the queue, not here."""
+"""For a longer Retry-After the message goes back to the queue instead."""
 CONNECT_S = 15.0
 SILENCE_S = 60.0
-"""A connection that says nothing for this long is dead."""
+"""A connection that is silent for this long is dead."""
 REDIRECTS_MAX = 5
 ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
 PASSING = frozenset({408, 425, 429})
-"""Statuses below 500 that ask to come again."""
+"""Statuses below 500 that ask for a retry."""
 
 
 READ_MAX_BYTES = 32 * 1024 * 1024
@@ -40,7 +40,7 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class TryAgain(Exception):
-    """This request failed for now."""
+    """This request failed; a retry may help."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -49,11 +49,11 @@ class TryAgain(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpReader:
-    """How a source is asked: over which ways, and in whose name."""
+    """How requests are sent to a source: over which transports, and with which profile."""
 
     transports: TransportPool
     source: str
-    """As the run names it: its profile is used."""
+    """The source as the run names it: it selects the profile."""
 
     async def read(
         self,
@@ -75,7 +75,7 @@ class HttpReader:
         try:
             target = URL(url)
         except ValueError as error:
-            raise SourceRefused(f"{str(url)!r} is no URL ({error}).") from error
+            raise SourceRefused(f"{str(url)!r} is not a URL ({error}).") from error
         attempt = 0
         while True:
             attempt += 1
@@ -94,8 +94,8 @@ async def request(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Yield a good answer of ``url``; redirects are followed, without ``headers`` to other hosts.
 
-    ``deadline_s`` covers the reading of the body too. What the block raises for its own reasons
-    must not be an `OSError` or a `ValueError`, for those are taken for the source's.
+    ``deadline_s`` covers the reading of the body too. The block itself must not
+    raise `OSError` or `ValueError`: these are taken as failures of the source.
 
     Raises:
         TryAgain: a timeout, a broken connection, 429 or 5xx.
@@ -107,23 +107,23 @@ async def request(
     except TimeoutError as error:
         raise TryAgain(f"no answer within {deadline_s:g} s") from error
     except aiohttp.ClientConnectorCertificateError as error:
-        # Before ValueError, which it is too. Certificates get renewed.
+        # Before ValueError, of which it is a subclass. Certificates get renewed.
         raise TryAgain(_text(error)) from error
     except (aiohttp.InvalidURL, ValueError) as error:
         raise SourceRefused(
-            f"The source's address, or one that it redirects to, is no http(s) URL "
+            f"The source's address, or one that it redirects to, is not an http(s) URL "
             f"({_text(error)})."
         ) from error
     except PermanentItemError as error:
         if error.reason is Reason.TOO_MANY_REDIRECTS:
             raise SourceRefused(f"The source answers with {error.detail}.") from error
         raise SourceRefused(
-            f"The source redirects to where nothing is asked ({error.detail}).", remedy=ALLOW
+            f"The source redirects to an address that is refused ({error.detail}).", remedy=ALLOW
         ) from error
     except (aiohttp.ClientError, OSError) as error:
         if (refused := refusal(error)) is not None:
             raise SourceRefused(
-                f"The source is at an address that is not reached ({refused}).",
+                f"The source is at an address that is refused ({refused}).",
                 remedy=ALLOW,
             ) from error
         raise TryAgain(_text(error)) from error
@@ -144,7 +144,7 @@ async def _answer(
         sent = {**own, **way.headers}
         return way.session.get(target, headers=sent, allow_redirects=False, timeout=timeout)
 
-    # A source's own URL may have a password in it; the session asks the guard about the rest.
+    # A source's own URL may have a password in it; the session passes the rest to the guard.
     async with follow_redirects(
         url, ask, guard=asking.transports.guard, redirects_max=REDIRECTS_MAX
     ) as answer:
@@ -159,7 +159,7 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
         if len(body) > max_bytes:
             raise SourceRefused(
                 f"A page of the source is larger than {max_bytes} bytes.",
-                remedy="Let it list fewer items a page.",
+                remedy="Return fewer items per page.",
             )
     return bytes(body)
 
@@ -178,10 +178,10 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
 
 
 async def pause(attempt: int, error: TryAgain) -> None:
-    """Wait before the next try: what the source asks for, and full jitter on top; or give up.
+    """Wait before the next attempt: what the source asks for plus full jitter; or give up.
 
     Raises:
-        SourceUnavailable: the tries are used up, or the source asks for a long wait.
+        SourceUnavailable: the attempts are used up, or the source asks for a long wait.
     """
     asked = error.retry_after_s
     if attempt >= TRIES or (asked is not None and asked > WAIT_MAX_S):

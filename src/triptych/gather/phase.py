@@ -1,4 +1,4 @@
-"""Phase 1, Gather: ask the brand's source for its URLs and write each down as an item."""
+"""Phase 1, Gather: read the brand's source and store each URL as an item."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Gather:
     """Handles messages of ``brand-gather-queue``.
 
     Safe to repeat: items are keyed by their URL, the cursor is kept with the run, so a redelivery
-    goes on where the last one stopped, and sealing twice changes nothing.
+    continues where the last one stopped, and sealing twice changes nothing.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Gather:
 
         Raises:
             InvalidMessage: the body or a header is wrong.
-            RunActive: the brand has a run of another kind right now; to be tried again.
-            SourceUnavailable: the source does not answer; to be tried again.
+            RunActive: the brand has an active run of another kind; the message is retried.
+            SourceUnavailable: the source does not answer; the message is retried.
         """
         body = parse_body(GatherBody, delivery.body)
         headers = Headers.decode(delivery.headers)
@@ -88,7 +88,7 @@ class Gather:
         if opened.run.id == external_run_id(delivery):
             return opened.run
         check_joinable(opened.run, RunKind.FULL)
-        return None  # Its active run gathers already.
+        return None  # The brand's active run is gathering already.
 
     def _source(self, run: Run) -> Source:
         if run.kind is RunKind.REEMBED:
@@ -142,6 +142,6 @@ def _checked(metadata: Metadata) -> tuple[Metadata, str]:
 
 
 def _chunks(page: Page, rows: int) -> Iterator[tuple[Sequence[Row], bool]]:
-    """Cut a page into parts of at most ``rows``; tell which is the last, also of an empty page."""
+    """Split a page into parts of at most ``rows``; mark the last. An empty page is one part."""
     for start in range(0, max(len(page.rows), 1), rows):
         yield page.rows[start : start + rows], start + rows >= len(page.rows)

@@ -1,4 +1,4 @@
-"""The source of a run that embeds anew: the brand's own snapshot."""
+"""The source of a ``reembed`` run: the brand's own snapshot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from triptych.snapshots.snapshot_store import SnapshotStore
 class SnapshotSource(Source):
     """Lists the URLs of a brand's current snapshot, in key order.
 
-    While its run is active no other can commit, so the snapshot stays the same to the end. A
+    While its run is active no other can commit, so the snapshot stays the same until it ends. A
     cursor is the key of the last asset read.
     """
 

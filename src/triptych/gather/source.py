@@ -19,24 +19,24 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a source, and where to go on."""
+    """Some rows of a source, and where to continue."""
 
     rows: Sequence[Row]
     cursor: str | None
-    """Opaque; pass it to `Source.pages` to go on behind this page. None on the last page."""
+    """Opaque; pass it to `Source.pages` to continue after this page. None on the last page."""
 
 
 class Source(Protocol):
     """Where a brand's URLs come from."""
 
     def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
-        """Yield the brand's rows page by page, from behind ``cursor`` or from the beginning.
+        """Yield the brand's rows page by page, from ``cursor`` or from the beginning.
 
         Holds at most a page in memory. The same cursor yields the same rows while the source's
-        content stands; a source may repeat rows, never skip any.
+        content does not change; a source may repeat rows, but never skip any.
 
         Raises:
-            SourceUnavailable: it did not answer in spite of retries; come back later.
+            SourceUnavailable: it did not answer in spite of retries; try again later.
             SourceRefused: it will not serve this brand, or what it serves cannot be read.
         """
         ...

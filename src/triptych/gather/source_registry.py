@@ -1,4 +1,4 @@
-"""The sources that are installed: which there are, whether a text names one, and opening it."""
+"""The installed sources: listing them, checking a text that names one, opening it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def source_schemes() -> Sequence[str]:
 class SourceRegistry:
     """The types of sources, by scheme.
 
-    A plug-in that is broken is kept with the reason: it is listed, it is refused by that reason,
-    and it breaks no other.
+    A plug-in that is broken is kept with the reason: it is listed, it is refused with that reason,
+    and it does not affect the others.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SourceRegistry:
         return " or ".join(one.usage for one in self.types) or "none: no source is installed"
 
     def check(self, spec: str, *, local: bool, field: str = "source") -> None:
-        """Return if ``spec`` names a source, one that callers elsewhere may name unless ``local``.
+        """Check that ``spec`` names a source; unless ``local``, one that remote callers may name.
 
         Raises:
             BadInput: it does not; naming ``field``, the known schemes and the remedy.
@@ -75,9 +75,9 @@ class SourceRegistry:
             raise BadInput(str(error), field=field, remedy=_remedy(known)) from error
         if not local and not known.remote(place):
             raise BadInput(
-                "It names what only the server's own machine may name, as its files are.",
+                "It names a file of the server, which only callers on the same machine may do.",
                 field=field,
-                remedy="Name a URL; files can be named where the server listens on loopback only.",
+                remedy="Name a URL. Files can be named if the server listens on loopback only.",
             )
 
     def open(
@@ -86,9 +86,9 @@ class SourceRegistry:
         """Return the source that ``spec`` names.
 
         Raises:
-            SourceRefused: it names none, or what stands after the scheme is no place of it.
+            SourceRefused: it names none, or the text after the scheme is not valid for it.
         """
-        # Imported where a source is opened: whoever only checks one needs no HTTP client.
+        # Imported here: checking a source needs no HTTP client.
         from triptych.gather.http_reader import HttpReader
 
         scheme, _, place = spec.partition(":")
@@ -103,7 +103,7 @@ class SourceRegistry:
         return known.open(place, SourceContext(HttpReader(transports, spec), token, page_rows))
 
     def _unknown(self, scheme: str) -> tuple[str, str]:
-        """Return what is wrong with a scheme that is none of the usable ones, and the remedy."""
+        """Return what is wrong with an unusable scheme, and the remedy."""
         remedy = f"Write {self.usage}."
         if scheme in self._broken:
             return f"The source {scheme!r} cannot be used: {self._broken[scheme]}", remedy

@@ -1,4 +1,4 @@
-"""What a source is known by: its scheme, what it tells people, and how it is checked and opened."""
+"""A type of source: its scheme, its description, and how it is checked and opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from triptych.gather.source import Source
 from triptych.settings.addresses import SOURCE_SCHEME
 
 if TYPE_CHECKING:
-    # A type of source is declared without what its requests need.
+    # A type of source is declared without importing what its requests need.
     from triptych.gather.http_reader import HttpReader
 
 REMOTE_PLACES = ("http://", "https://", "s3://")
@@ -19,12 +19,12 @@ REMOTE_PLACES = ("http://", "https://", "s3://")
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What a source may use when it is opened."""
+    """What a source may use once it is opened."""
 
     http: HttpReader
     """For requests: guarded, bounded, with the source's own User-Agent, headers and proxy."""
     token: str | None
-    """``TRIPTYCH_SOURCE_TOKEN``; goes to the source's own service only."""
+    """``TRIPTYCH_SOURCE_TOKEN``; sent to the source's own service only."""
     page_rows: int
     """Rows that a page should have at most."""
 
@@ -34,7 +34,7 @@ def any_place(place: str) -> None:
 
 
 def is_remote(place: str) -> bool:
-    """Tell whether a place is a URL of http, https or s3, and so no file of the server's."""
+    """Return whether a place is an http, https or s3 URL, and so not a file of the server."""
     return place.lower().startswith(REMOTE_PLACES)
 
 
@@ -43,26 +43,26 @@ class SourceType:
     """A kind of source, written ``SCHEME:PLACE``; a package offers it as an entry point.
 
     Raises:
-        ValueError: the scheme cannot be used, or the example is no place of it.
+        ValueError: the scheme cannot be used, or the example is not valid for it.
     """
 
     scheme: str
     """Also the entry point's name: lower-case letters, digits, ``+``, ``.`` and ``-``."""
     title: str
-    """A few words, to pick it by."""
+    """A short title for a list of choices."""
     description: str
     """One line: what it is and what it reads."""
     place: str
-    """What stands for the place in a usage line: ``https://…``, ``PATH_OR_URL``."""
+    """The placeholder in a usage line: ``https://…``, ``PATH_OR_URL``."""
     example: str
     """A place that `check` accepts."""
     open: Callable[[str, SourceContext], Source]
-    """Returns the source at a place that `check` accepts. Asks nothing of it yet."""
+    """Returns the source at a place that `check` accepts. Sends no request yet."""
     check: Callable[[str], None] = any_place
-    """Raises `ValueError`, with a whole sentence for its message, for what is no place of it."""
+    """Raises `ValueError`, with a whole sentence as its message, for an invalid place."""
     remote: Callable[[str], bool] = is_remote
-    """Whether callers on other machines may name the place. False for what is a file of the
-    server's, or anything else that only its own machine should reach."""
+    """Whether remote callers may name the place. False for files of the server and anything else
+    that only its own machine may use."""
 
     def __post_init__(self) -> None:
         if re.fullmatch(SOURCE_SCHEME, self.scheme) is None:

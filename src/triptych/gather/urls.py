@@ -1,4 +1,4 @@
-"""URLs as identities: one normal form, and the item key made of it."""
+"""URLs as identities: one normal form, and the item key derived from it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from triptych.messages import URL_MAX_CHARS
 from triptych.model import KEY_BYTES
 
 _FORBIDDEN = frozenset(' "<>\\^`{|}#%/?@')
-"""What no host contains (URL Standard, forbidden host code points)."""
+"""Characters that no host contains (URL Standard, forbidden host code points)."""
 
 
 def normalise(url: str) -> str:
-    """Return the one form under which ``url`` counts as the same.
+    """Return the normal form of ``url``: equal URLs have the same one.
 
     Scheme and host in lower case, IDN as A-labels, default port and fragment dropped, an empty
     path as ``/``, percent-encoding in upper case (RFC 3986 §6.2.2 and §6.2.3). The query is kept
-    as it stands: its order may matter to the server.
+    unchanged: its order may matter to the server.
 
     Raises:
         InvalidUrl: not absolute, not http(s), no host, a port out of range, over-long, or with
@@ -47,5 +47,5 @@ def normalise(url: str) -> str:
 
 
 def item_key(normal_url: str) -> bytes:
-    """Return the key of an already normalised URL: the head of its SHA-256."""
+    """Return the key of a normalised URL: the first bytes of its SHA-256."""
     return hashlib.sha256(normal_url.encode()).digest()[:KEY_BYTES]

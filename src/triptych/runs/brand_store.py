@@ -14,7 +14,7 @@ from triptych.runs.run_shown import BrandShown
 
 @dataclass(frozen=True, slots=True)
 class DueBrand:
-    """A brand whose schedule wants a run now."""
+    """A brand whose schedule is due."""
 
     name: str
     schedule: str
@@ -37,7 +37,7 @@ class BrandStore(Protocol):
         ...
 
     async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:
-        """Return the brands that are named, and those of the runs; without those not there."""
+        """Return the named brands and the brands of the runs; without those that do not exist."""
         ...
 
     async def brands_slice(
@@ -67,7 +67,7 @@ class BrandStore(Protocol):
     ) -> None:
         """Make a brand, or replace its source and schedule.
 
-        ``due_at`` is when the schedule opens its first run; a schedule that stays keeps its own.
+        ``due_at`` is when the schedule opens its first run; an unchanged schedule keeps its own.
 
         Raises:
             Conflict: the brand is being deleted.
@@ -75,15 +75,15 @@ class BrandStore(Protocol):
         ...
 
     async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:
-        """Return brands whose schedule wants a run, the longest due first."""
+        """Return brands whose schedule is due, the longest due first."""
         ...
 
     async def advance_schedule(self, name: str, *, seen: datetime, due_at: datetime | None) -> bool:
-        """Set when the next run is due, if it still was ``seen``; tell whether it was."""
+        """Set when the next run is due, if it still is ``seen``; return whether it was."""
         ...
 
     async def begin_deletion(self, brand: str) -> None:
-        """Hide a brand's snapshot and open no run of it any more.
+        """Hide a brand's snapshot; from now on no run of it can be opened.
 
         Raises:
             BrandNotFound: there is none of that name.

@@ -11,15 +11,15 @@ from uuid import UUID
 
 @dataclass(slots=True)
 class News:
-    """What has changed since the last news: hints, each to be followed by a look."""
+    """What has changed since the last news: hints, after each of which the row is to be read."""
 
     runs: dict[UUID, int | None] = field(default_factory=dict)
     """With the version that a run has reached, where it is known."""
     brands: set[str] = field(default_factory=set)
-    """Made, changed or deleted; not those of which only a run has changed."""
+    """Created, changed or deleted; not those of which only a run has changed."""
     tasks: set[UUID] = field(default_factory=set)
     queues: bool = False
-    """Something was put into a queue. Queues elsewhere tell nothing."""
+    """Something was put into a queue. Queues outside the database report nothing."""
     everything: bool = False
     """Notifications were missed: anything may have changed."""
 
@@ -38,8 +38,8 @@ class ChangeFeed(Protocol):
     def feed(self, *, catch_up_s: float) -> AbstractAsyncContextManager[Feed]:
         """Listen for changed runs, brands and queues.
 
-        Notifications may be lost: every ``catch_up_s`` the feed looks for itself which runs have
-        changed, and after a lost connection it says that everything may have.
+        Notifications may be lost: every ``catch_up_s`` the feed reads which runs have changed,
+        and after a lost connection it reports that everything may have.
         """
         ...
 

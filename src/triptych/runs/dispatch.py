@@ -1,4 +1,4 @@
-"""Sending what is durable already: messages of items that are marked as out, and what is owed."""
+"""Sending what is durable already: messages of items that are marked as sent, and the outbox."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Sends. What it cannot send now, a sweep finds and sends later."""
+    """Sends messages. What it cannot send now, a sweep sends later."""
 
     def __init__(self, runs: RunStore, queue: Queue) -> None:
         self._runs = runs
         self._queue = queue
 
     async def relay(self, run_id: UUID | None, *, older_s: float = 0) -> None:
-        """Send what committed transactions owe, of one run or of all, and take it off.
+        """Send the messages in the outbox, of one run or of all, and remove them from it.
 
-        Killed in between, it is sent again: consumers know it by its run id.
+        Killed in between, they are sent again: consumers recognise them by their run id.
         """
         while outbox_pending := await self._runs.outbox_pending(
             run_id=run_id, older_s=older_s, limit=RELAY_BATCH
@@ -50,7 +50,7 @@ class Dispatcher:
     async def dispatch(self, items: Sequence[Item]) -> None:
         """Send the messages of items that are marked as sent.
 
-        Not sending them loses nothing: a sweep finds items that are out and never settle.
+        If this fails nothing is lost: a sweep finds outstanding items that never settle.
         """
         if not items:
             return None

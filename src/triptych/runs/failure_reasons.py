@@ -1,4 +1,4 @@
-"""What each reason of a failure means, and whether trying again may help."""
+"""What each reason of a failure means, and whether a redrive may help."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from triptych.wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """For the person who reads a failure."""
+    """An explanation for people."""
 
     meaning: str
     redrive: str
@@ -38,79 +38,81 @@ class FailureExamples(Failures, frozen=True, kw_only=True):
 EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
     {
         Reason.INVALID_URL: Explanation(
-            "The row holds no absolute http or https URL.", "no: mend the source"
+            "The row has no absolute http or https URL.", "no: fix the source"
         ),
         Reason.INVALID_METADATA: Explanation(
-            "The metadata is no JSON, too large, or holds a NUL character.",
-            "no: mend the source",
+            "The metadata is not JSON, is too large, or contains a NUL character.",
+            "no: fix the source",
         ),
         Reason.ADDRESS_REFUSED: Explanation(
-            "The URL leads to an address that is not public, to a port that is not the web's, or "
-            "carries credentials.",
+            "The URL leads to an address that is not public or to a port other than 80 and 443, or "
+            "contains credentials.",
             "after `TRIPTYCH_FETCH_ALLOW` allows the network, or `TRIPTYCH_FETCH_PORTS` the port",
         ),
-        Reason.NOT_FOUND: Explanation("HTTP 404 or 410.", "if it was put back"),
-        Reason.FORBIDDEN: Explanation("HTTP 401, 403 or 451.", "if access was given"),
-        Reason.HTTP_ERROR: Explanation("Another 4xx, or an answer that is no HTTP.", "seldom"),
+        Reason.NOT_FOUND: Explanation("HTTP 404 or 410.", "if the file is there again"),
+        Reason.FORBIDDEN: Explanation("HTTP 401, 403 or 451.", "if access has been granted"),
+        Reason.HTTP_ERROR: Explanation("Another 4xx, or an answer that is not HTTP.", "rarely"),
         Reason.TOO_MANY_REDIRECTS: Explanation(
             "More redirects than `TRIPTYCH_FETCH_MAX_REDIRECTS`.",
-            "seldom",
+            "rarely",
         ),
         Reason.ROBOTS_DISALLOWED: Explanation(
             "The host's robots.txt does not allow it.",
-            "if the file was changed; `TRIPTYCH_ROBOTS=false` does not ask",
+            "if robots.txt has changed; `TRIPTYCH_ROBOTS=false` ignores it",
         ),
         Reason.ROBOTS_UNREACHABLE: Explanation(
-            "The host did not give its robots.txt, on every attempt.", "yes"
+            "The host's robots.txt could not be read, on every attempt.", "yes"
         ),
         Reason.NO_AI: Explanation(
             "The answer says `X-Robots-Tag: noai` or `noimageai`.",
-            "no; `TRIPTYCH_OPT_OUTS=false` does not look",
+            "no; `TRIPTYCH_OPT_OUTS=false` ignores it",
         ),
         Reason.NO_INDEX: Explanation(
             "The answer says `X-Robots-Tag: noindex`, `noimageindex` or `none`.",
-            "no; `TRIPTYCH_OPT_OUTS=false` does not look",
+            "no; `TRIPTYCH_OPT_OUTS=false` ignores it",
         ),
         Reason.TDM_RESERVED: Explanation(
             "The answer says `tdm-reservation: 1`.",
-            "no; `TRIPTYCH_OPT_OUTS=false` does not look",
+            "no; `TRIPTYCH_OPT_OUTS=false` ignores it",
         ),
         Reason.TOO_LARGE: Explanation(
             "More bytes than `TRIPTYCH_FETCH_MAX_BYTES`.",
             "after the limit is raised",
         ),
         Reason.NOT_AN_IMAGE: Explanation(
-            "The content is no image format known here.",
-            "if it was replaced; `TRIPTYCH_OTHER_MEDIA=true` keeps videos, sounds and PDFs",
+            "The content is not a supported image format.",
+            "if the file was replaced; `TRIPTYCH_OTHER_MEDIA=true` keeps videos, audio and PDFs",
         ),
         Reason.UNDECODABLE: Explanation(
-            "An image that is broken or cut short, or that its decoder died of.",
-            "if it was replaced",
+            "The image is broken or truncated, or its decoder process ended.",
+            "if the file was replaced",
         ),
         Reason.TOO_MANY_PIXELS: Explanation(
             "More pixels than `TRIPTYCH_DECODE_MAX_PIXELS`.",
             "after the limit is raised",
         ),
         Reason.TIMEOUT: Explanation(
-            "Not done within `TRIPTYCH_FETCH_DEADLINE_S`, on every attempt.", "yes"
+            "Not finished within `TRIPTYCH_FETCH_DEADLINE_S`, on every attempt.", "yes"
         ),
         Reason.SERVER_ERROR: Explanation("HTTP 5xx, on every attempt.", "yes"),
         Reason.THROTTLED: Explanation(
-            "HTTP 429, on every attempt; Retry-After was kept.", "yes, later"
+            "HTTP 429, on every attempt; Retry-After was respected.", "yes, later"
         ),
-        Reason.CONNECTION_FAILED: Explanation("No name, no connection, or a broken one.", "yes"),
+        Reason.CONNECTION_FAILED: Explanation(
+            "The name did not resolve, or there was no connection, or it broke.", "yes"
+        ),
         Reason.TRUNCATED: Explanation(
             "Fewer bytes than the server declared, on every attempt.", "yes"
         ),
         Reason.STORE_FAILED: Explanation(
-            "The object store did not take it, on every attempt.", "yes"
+            "The object store did not store it, on every attempt.", "yes"
         ),
         Reason.INTERNAL: Explanation(
-            "A defect of Triptych's; the worker's log has the trace.",
+            "A defect in Triptych; the worker's log has the trace.",
             "after an upgrade",
         ),
         Reason.DEAD_LETTERED: Explanation(
-            "Its message was received again and again and never answered: it kills workers.",
+            "Its message was delivered again and again and never acknowledged: it kills workers.",
             "after an upgrade",
         ),
         Reason.TIMED_OUT: Explanation("Still unsettled at the run's deadline.", "yes"),

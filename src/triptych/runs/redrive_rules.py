@@ -19,7 +19,7 @@ def check_redrivable(run: Run, reasons: Sequence[Reason] | None, *, collected: b
         )
     if collected:
         raise Conflict(
-            f"The rows of run {run.id} have been let go of.", remedy="Start a new run of the brand."
+            f"The rows of run {run.id} have been deleted.", remedy="Start a new run of the brand."
         )
     if run.state is RunState.CANCELLED:
         raise Conflict(f"Run {run.id} was cancelled.", remedy="Start a new run of the brand.")
@@ -33,7 +33,7 @@ def check_redrivable(run: Run, reasons: Sequence[Reason] | None, *, collected: b
 def redriven_kind(run: Run) -> RunKind:
     """Return the kind of the run that redrives ``run``.
 
-    A committed run's other items are assets now: its failed ones are added to them.
+    A committed run's other items are assets already: the failed ones are added to them.
     """
     added = run.kind is RunKind.FULL and run.state is RunState.COMMITTED
     return RunKind.ADD if added else run.kind

@@ -1,8 +1,8 @@
 """The Active Brand Registry: which runs are active, what each expects, and when it is done.
 
-The state lives in the database's rows. This is the order in which things are done around its
-transactions: what is durable first, then what tells others, so that a crash between the two
-leaves something for the sweeper and nothing half done.
+The state is in the database's rows. This module defines the order of things around its
+transactions: first what is durable, then what is sent to others, so that a crash between the two
+leaves work for the sweeper and nothing half done.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from triptych.telemetry.tracing import current_traceparent, span
 
 RESEND_BATCH = 500
 SWEEP_RUNS = 100
-"""Runs looked after in one sweep; the others wait for the next."""
+"""Runs handled in one sweep; the others wait for the next."""
 REDRIVEN_LETTERS_MAX = 1000
 """Dead letters sent again by one request."""
 SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
 """Namespace of the run ids that are derived from the times of schedules."""
 EXTERNAL_NAMESPACE = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
-"""Namespace of the run ids that are derived from strangers' messages (RFC 9562 §5.5)."""
+"""Namespace of the run ids that are derived from external messages (RFC 9562 §5.5)."""
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +72,8 @@ class ActiveBrandRegistry:
     ) -> Opened:
         """Open a run of a brand and send its gather message; or return its active run.
 
-        The run is durable before the message goes; an unsent message is sent by a sweep. Asked
-        again with the same ``run_id``, it is that run, ended or not.
+        The run is durable before the message is sent; an unsent message is sent by a sweep. A
+        repeated call with the same ``run_id`` returns that run, ended or not.
 
         Raises:
             RunActive: the active run is of another kind.
@@ -94,9 +94,9 @@ class ActiveBrandRegistry:
     async def reembed(
         self, brand: str, *, policy: Policy | None = None, run_id: UUID | None = None
     ) -> Opened:
-        """Open a run that embeds a brand's snapshot anew, from its stored objects.
+        """Open a run that embeds a brand's snapshot again, from its stored objects.
 
-        Asked again with the same ``run_id``, it is that run, ended or not.
+        A repeated call with the same ``run_id`` returns that run, ended or not.
 
         Raises:
             BrandNotFound: there is none of that name.
@@ -122,7 +122,7 @@ class ActiveBrandRegistry:
         return opened
 
     async def open_for_message(self, brand: str, delivery: Delivery) -> Opened:
-        """Open the run that a stranger's gather message asks for.
+        """Open the run that an external gather message asks for.
 
         Its id is derived from the message's, so every delivery of one message opens the same run.
         """
@@ -141,7 +141,7 @@ class ActiveBrandRegistry:
     ) -> Run:
         """Open a run of an ended run's failed items and dispatch it; once for each ``new_id``.
 
-        With ``reasons`` only of those that failed for one of them.
+        With ``reasons``, only items that failed for one of them.
 
         Raises:
             RunNotFound: no such run.
@@ -156,7 +156,7 @@ class ActiveBrandRegistry:
         return opened.run
 
     async def accept_external(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
-        """Take a stranger's URL into the brand's active run, or into a run that adds to it."""
+        """Take an external message's URL into the brand's active run, or into an ``add`` run."""
         return await self._runs.accept_external(
             brand,
             item,
@@ -178,10 +178,10 @@ class ActiveBrandRegistry:
         )
 
     async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
-        """Settle finished items; whoever settles the last one commits, here and now.
+        """Settle finished items; the call that settles the last one also commits.
 
         When this returns, the results are durable and their messages may be deleted, except those
-        of the keys returned: their objects were being deleted, and have to be put again.
+        of the keys returned: their objects were being deleted and have to be stored again.
 
         Raises:
             RunEnded: the run is not active; nothing changed.
@@ -207,14 +207,14 @@ class ActiveBrandRegistry:
             await self.commit(run_id)
 
     async def seal(self, run_id: UUID) -> Run:
-        """Declare a run's items complete; commit if they are settled already, or none came."""
+        """Declare a run's items complete; commit if all are settled already, or there are none."""
         run = await self._runs.seal(run_id)
         if run.state is RunState.ACTIVE and run.complete:
             return await self.commit(run_id)
         return run
 
     async def commit(self, run_id: UUID) -> Run:
-        """End a complete run in one transaction, then send the AI message it owes."""
+        """End a complete run in one transaction, then send its AI message from the outbox."""
         with COMMIT_SECONDS.time(), span("commit", attributes={"triptych.run": str(run_id)}):
             run = await self._runs.commit(run_id)
         if run.state is RunState.COMMITTED:
@@ -231,7 +231,7 @@ class ActiveBrandRegistry:
     # --- steer --------------------------------------------------------------------------------
 
     async def pause(self, run_id: UUID) -> Run:
-        """Dispatch nothing more; what is out settles."""
+        """Stop dispatching; outstanding items still settle."""
         return await self._runs.pause(run_id, paused=True)
 
     async def resume(self, run_id: UUID) -> Run:
@@ -267,9 +267,9 @@ class ActiveBrandRegistry:
         return run
 
     async def begin_deletion(self, brand: str) -> None:
-        """Hide a brand and end its active run, so that what is left of it can be deleted.
+        """Hide a brand and end its active run, so that the rest of it can be deleted.
 
-        Safe to repeat; no run of it is opened any more.
+        Safe to repeat; from then on no run of it can be opened.
 
         Raises:
             BrandNotFound: there is none of that name.
@@ -282,7 +282,7 @@ class ActiveBrandRegistry:
     async def redrive_letters(self, *, ids: Sequence[int] | None, queue: str | None) -> int:
         """Send dead letters to the queues they came from; return how many.
 
-        Each is chosen once, and then sent at least once, as everything that is owed.
+        Each is chosen once and sent at least once, like everything in the outbox.
         """
         count = await self._dead_letters.redrive_letters(
             ids=ids, queue=queue, limit=REDRIVEN_LETTERS_MAX
@@ -295,13 +295,13 @@ class ActiveBrandRegistry:
         """Make a brand, or replace its source and schedule.
 
         Raises:
-            InvalidSchedule: not a cron expression that comes due.
+            InvalidSchedule: not a cron expression that is ever due.
         """
         due_at = next_due(schedule, datetime.now(UTC)) if schedule else None
         await self._brands.put_brand(brand, source=source, schedule=schedule, due_at=due_at)
 
     async def relay(self, run_id: UUID | None) -> None:
-        """Send what committed transactions owe: see `Dispatcher.relay`."""
+        """Send what is in the outbox: see `Dispatcher.relay`."""
         await self._dispatcher.relay(run_id)
 
     # --- sweep --------------------------------------------------------------------------------
@@ -309,10 +309,10 @@ class ActiveBrandRegistry:
     async def sweep(
         self, *, idle_s: float, stalled_s: float, resend_s: float, owed_s: float
     ) -> None:
-        """Do what a crash or a lost message left undone. Stateless; any number may sweep.
+        """Finish what a crash or a lost message left undone. Stateless; any number may sweep.
 
-        Commits complete runs, seals idle ``add`` runs, sends again what a standing run has out,
-        ends runs at their deadline, opens scheduled runs, sends what is owed.
+        Commits complete runs, seals idle ``add`` runs, sends outstanding items of stalled runs
+        again, ends runs at their deadline, opens scheduled runs, sends what is in the outbox.
         """
         due = await self._runs.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
         for run_id in due.expire:
@@ -324,7 +324,7 @@ class ActiveBrandRegistry:
         for run_id in due.commit:
             await self.commit(run_id)
         for run_id in due.resend:
-            with suppress(RunEnded):  # Or paused, since it was found to stand still.
+            with suppress(RunEnded):  # Or paused, since it was found stalled.
                 await self._dispatcher.dispatch(
                     await self._runs.claim_resend(run_id, interval_s=resend_s, limit=RESEND_BATCH)
                 )
@@ -333,10 +333,10 @@ class ActiveBrandRegistry:
         await self._dispatcher.relay(None, older_s=owed_s)
 
     async def _open_scheduled(self) -> None:
-        """Open the runs that schedules want: one for each time due, however many sweep.
+        """Open the runs of schedules that are due: one for each due time, whatever sweeps.
 
-        The run's id is derived from the time, so whoever opens it, it is the same run. Times that
-        passed while nobody swept are one run, and a brand with an active run needs none.
+        The run's id is derived from the due time, so every sweeper opens the same run. Due times
+        that passed while no sweeper ran are one run; a brand with an active run gets none.
         """
         now = datetime.now(UTC)
         for due in await self._brands.due_brands(limit=SWEEP_RUNS):
@@ -346,7 +346,7 @@ class ActiveBrandRegistry:
                 log.info("scheduled_run", brand=due.name, run=str(opened.run.id))
             except RunActive as error:
                 log.info("scheduled_run_skipped", brand=due.name, error=str(error))
-            # Behind the opening: killed in between, the next sweep finds that run open.
+            # After the opening: killed in between, the next sweep finds that run open.
             later = next_due(due.schedule, max(now, due.due_at))
             await self._brands.advance_schedule(due.name, seen=due.due_at, due_at=later)
 
@@ -358,9 +358,9 @@ def check_joinable(run: Run, wanted: RunKind) -> None:
     if run.kind is RunKind.ADD:
         raise RunActive(
             f"Brand {run.brand!r} is taking in single URLs (run {run.id}).",
-            remedy="It commits by itself within seconds; try again then.",
+            remedy="It commits within seconds; try again then.",
         )
-    doing = "being embedded anew" if run.kind is RunKind.REEMBED else "being gathered"
+    doing = "being re-embedded" if run.kind is RunKind.REEMBED else "being gathered"
     raise RunActive(
         f"Brand {run.brand!r} is {doing} (run {run.id}).",
         remedy="Try again when that has ended, or cancel it.",
@@ -368,5 +368,5 @@ def check_joinable(run: Run, wanted: RunKind) -> None:
 
 
 def external_run_id(delivery: Delivery) -> UUID:
-    """Return the id of the run that a stranger's message opens: the same on every delivery."""
+    """Return the id of the run that an external message opens: the same on every delivery."""
     return uuid5(EXTERNAL_NAMESPACE, f"{delivery.queue}/{delivery.id}")

@@ -27,18 +27,18 @@ from triptych.model import (
 from triptych.wire import Wire
 
 DETAIL_MAX_CHARS = 500
-"""Longer details of a failure are cut."""
+"""Longer details of a failure are truncated."""
 COMMIT_GRACE_S = 2.0
 """The sweeper leaves a complete run this long to the worker that completed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The run that a request now has."""
+    """The run that a request opened or joined."""
 
     run: Run
     created: bool
-    """False when the brand's active run, or the run of that id, was there before."""
+    """False if the brand's active run, or the run of that id, existed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +51,27 @@ class Settlement:
     dispatch: Sequence[Item]
     """Items newly due to be sent, to keep the dispatch window full."""
     refused: frozenset[bytes] = frozenset()
-    """Keys whose object is about to be deleted, or was since it was put: not settled. They have
-    to be acquired again."""
+    """Keys whose object is about to be deleted, or was deleted since it was stored: not settled.
+    They have to be acquired again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Runs that want the sweeper, by what they want."""
+    """Runs that need the sweeper, by what they need."""
 
     commit: Sequence[UUID]
     """Sealed and settled, and still active."""
     seal: Sequence[UUID]
-    """Of kind ``add``, without a newcomer for long enough."""
+    """Of kind ``add``, without a new item for long enough."""
     resend: Sequence[UUID]
-    """Standing still with work out or not sent."""
+    """Stalled, with items outstanding or not sent."""
     expire: Sequence[UUID]
     """Past their deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message that a committed transaction owes to a queue."""
+    """A message in the outbox."""
 
     id: int
     queue: str
@@ -141,7 +141,8 @@ class RunStore(Protocol):
     ) -> Opened:
         """Open a run, or return the brand's active run, or the run of that id.
 
-        With ``enqueue_gather_message`` the run's gather message is owed by the same transaction.
+        With ``enqueue_gather_message`` the same transaction puts the gather message into the
+        outbox.
         """
         ...
 
@@ -153,15 +154,15 @@ class RunStore(Protocol):
         policy: Policy,
         reasons: Sequence[Reason] | None = None,
     ) -> Opened:
-        """Open a run of an ended run's failed items; what it had done and staged moves along.
+        """Open a run of an ended run's failed items; its staged results move to the new run.
 
-        With ``reasons`` only items that failed for one of them. A run that did not commit is tried
-        again as a whole: without its other failures it would commit what its policy refused.
-        Safe to repeat: a run ``new_id`` that is there is returned.
+        With ``reasons``, only items that failed for one of them. A run that did not commit is
+        redriven as a whole: without its other failures it would commit what its policy refused.
+        Safe to repeat: if run ``new_id`` exists it is returned.
 
         Raises:
             RunNotFound: no such run.
-            Conflict: it is still active, nothing of it failed so, its results are gone, or
+            Conflict: it is still active, it has no such failures, its results are deleted, or
                 ``reasons`` were given and it did not commit.
         """
         ...
@@ -169,9 +170,9 @@ class RunStore(Protocol):
     async def accept_external(
         self, brand: str, item: NewItem, *, message_id: str, run_id: UUID, policy: Policy
     ) -> Item | None:
-        """Take a stranger's URL into the brand's active run, or into an ``add`` run ``run_id``.
+        """Take an external URL into the brand's active run, or into an ``add`` run ``run_id``.
 
-        Returns the item as it now stands, or None when an earlier delivery of the same message
+        Returns the item's current state, or None when an earlier delivery of the same message
         was settled in a run that has since ended.
         """
         ...
@@ -182,7 +183,7 @@ class RunStore(Protocol):
         """Add a page of items to an unsealed run; return those now due to be dispatched.
 
         Keys already there change nothing; refused items enter as failed; ``cursor`` is where
-        gathering goes on should it be interrupted. At most ``limit`` items are out at a time.
+        gathering continues if it is interrupted. At most ``limit`` items are outstanding at a time.
 
         Raises:
             RunEnded: the run is not active.
@@ -190,21 +191,21 @@ class RunStore(Protocol):
         ...
 
     async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
-        """Mark unsent items as sent until ``limit`` are out; none of a paused or ended run."""
+        """Mark unsent items as sent until ``limit`` are outstanding; none if paused or ended."""
         ...
 
     async def gather_cursor(self, run_id: UUID) -> str | None:
-        """Return where gathering of this run goes on; None for the beginning."""
+        """Return where gathering of this run continues; None for the beginning."""
         ...
 
     async def seal(self, run_id: UUID) -> Run:
-        """Declare the run's items complete. No change when sealed or ended before."""
+        """Declare the run's items complete. No change if it is sealed or has ended."""
         ...
 
     async def settle(
         self, run_id: UUID, results: Sequence[ItemResult], *, limit: int
     ) -> Settlement:
-        """Give items their final state and stage what they brought.
+        """Give items their final state and stage their results.
 
         Raises:
             RunEnded: the run is not active; nothing changed.
@@ -225,8 +226,8 @@ class RunStore(Protocol):
     async def commit(self, run_id: UUID) -> Run:
         """End a complete run: publish its snapshot, or fail it for too many failures.
 
-        One transaction: assets, the brand's current snapshot, the AI message owed, the event,
-        the staging's end. No change unless the rows say that the run is complete.
+        One transaction: assets, the brand's current snapshot, the AI message in the outbox, the
+        event, the deletion of the staging. No change unless the rows say that the run is complete.
         """
         ...
 
@@ -243,7 +244,7 @@ class RunStore(Protocol):
         ...
 
     async def pause(self, run_id: UUID, *, paused: bool) -> Run:
-        """Stop or go on dispatching.
+        """Stop or resume dispatching.
 
         Raises:
             RunEnded: the run is not active.
@@ -251,11 +252,11 @@ class RunStore(Protocol):
         ...
 
     async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
-        """Return runs that want the sweeper; ones locked by others are left to them."""
+        """Return runs that need the sweeper; runs that others have locked are left out."""
         ...
 
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
-        """Mark as sent again what is out of a run that stands still.
+        """Mark outstanding items of a stalled run as sent again.
 
         An item is due ``interval_s`` after it was sent, twice that after the second time, and
         so on.
@@ -268,15 +269,15 @@ class RunStore(Protocol):
     async def outbox_pending(
         self, *, run_id: UUID | None, older_s: float, limit: int
     ) -> Sequence[Outgoing]:
-        """Return messages owed and not marked sent; of one run, or of all."""
+        """Return messages in the outbox, of one run or of all."""
         ...
 
     async def mark_sent(self, ids: Sequence[int]) -> None:
-        """Take these off what is owed."""
+        """Remove these messages from the outbox."""
         ...
 
     async def request_ai(self, brand: str) -> Run:
-        """Queue the AI phase of the brand's snapshot and owe its message.
+        """Queue the AI phase of the brand's snapshot and put its message into the outbox.
 
         While the phase runs, nothing changes.
 
@@ -299,7 +300,7 @@ class RunStore(Protocol):
         ...
 
     async def runs_of(self, run_ids: Sequence[UUID]) -> Sequence[Run]:
-        """Return those of the runs that are there, in no order."""
+        """Return those of the runs that exist, in no order."""
         ...
 
     async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
@@ -311,7 +312,7 @@ class RunStore(Protocol):
         ...
 
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:
-        """Return a run's events behind seq ``after``."""
+        """Return a run's events after seq ``after``."""
         ...
 
     async def runs_slice(
@@ -331,8 +332,8 @@ class RunStore(Protocol):
         ...
 
     async def pace(self, run_id: UUID) -> Pace:
-        """Return how fast a run went, told by a bounded sample of its items.
+        """Return how fast a run went, from a bounded sample of its items.
 
-        Empty for a run that there is not, or whose items are no longer kept.
+        Empty for a run that does not exist, or whose items are no longer kept.
         """
         ...

@@ -10,14 +10,14 @@ from triptych.errors import InvalidSchedule
 
 SCHEDULE_MAX_CHARS = 100
 FIELDS = 5
-"""cronsim would take a sixth, of seconds: too often for a run."""
+"""cronsim accepts a sixth field for seconds: too often for a run."""
 
 
 def next_due(schedule: str, after: datetime) -> datetime:
-    """Return when ``schedule`` first comes due behind ``after``, which is in UTC.
+    """Return when ``schedule`` is first due after ``after``, which is in UTC.
 
     Raises:
-        InvalidSchedule: it is no cron expression, or never comes due.
+        InvalidSchedule: it is not a cron expression, or is never due.
     """
     if len(schedule) > SCHEDULE_MAX_CHARS:
         raise _invalid(f"Longer than {SCHEDULE_MAX_CHARS} characters.")
@@ -28,7 +28,7 @@ def next_due(schedule: str, after: datetime) -> datetime:
     except CronSimError as error:
         raise _invalid(f"Not a cron expression ({error}).") from error
     except StopIteration:
-        raise _invalid("It never comes due.") from None
+        raise _invalid("It is never due.") from None
 
 
 def _invalid(problem: str) -> InvalidSchedule:

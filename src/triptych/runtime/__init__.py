@@ -1,1 +1,1 @@
-"""What processes share that knows nothing of brands: retries, batches, cancellation, the server."""
+"""What processes share, independent of brands: retries, batches, cancellation, the server."""

@@ -1,4 +1,4 @@
-"""Serving an ASGI app: a socket that is bound once, and an end that cuts no request."""
+"""Serving an ASGI app: a socket that is bound once, and a stop that interrupts no request."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ BIND_TRIES_S = 5.0
 """A server that was killed may hold the port for a moment more."""
 BIND_RETRY_S = 0.1
 KEEP_ALIVE_S = 75
-"""Longer than load balancers keep an idle connection (60 s), so that theirs is the first end."""
+"""Longer than load balancers keep an idle connection (60 s), so that they close it first."""
 
 
 def bind(host: str, port: int, *, field: str = "TRIPTYCH_API_PORT") -> socket.socket:
-    """Return a socket that listens; connections wait in it until somebody serves them.
+    """Return a listening socket; connections wait in it until they are served.
 
     Port 0 takes a free one. ``field`` is what an error names.
 
     Raises:
-        SettingsError: the address cannot be had.
+        SettingsError: the address cannot be bound.
     """
     until = time.monotonic() + BIND_TRIES_S
     while True:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
-            # Handed on to what it accepts: asyncio sets it only where it knows the protocol, and
+            # Inherited by accepted sockets: asyncio sets it only if it knows the protocol, and
             # an answer in two writes would wait for the client's delayed acknowledgement.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return listening
@@ -43,7 +43,7 @@ def bind(host: str, port: int, *, field: str = "TRIPTYCH_API_PORT") -> socket.so
                 raise SettingsError(
                     f"Cannot listen on {host} port {port} ({error.strerror or error}).",
                     field=field,
-                    remedy="Another process may have it: choose another port, or 0 for a free one.",
+                    remedy="Another process may use it: choose another port, or 0 for a free one.",
                 ) from error
         time.sleep(BIND_RETRY_S)
 
@@ -57,7 +57,7 @@ def address(listening: socket.socket, scheme: str = "http") -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: signals are the process' matter."""
+    """uvicorn without its signal handlers: the process handles signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -72,9 +72,9 @@ async def serve(
     drain_s: float,
     **options: Any,
 ) -> None:
-    """Serve until ``stop``; then take no more, and finish what was taken within ``drain_s``.
+    """Serve until ``stop``; then accept no more requests, and finish the others within ``drain_s``.
 
-    ``options`` are uvicorn's; an app with WebSockets brings those of its protocol.
+    ``options`` are uvicorn's; an app with WebSockets passes those of its protocol.
     """
     server = _Server(_config(app, drain_s, options))
     serving = asyncio.create_task(server.serve(sockets=[listening]))

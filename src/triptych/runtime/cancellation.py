@@ -1,4 +1,4 @@
-"""Work in the background that the foreground cannot go on without."""
+"""Background work that the foreground depends on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 async def cancel_on_failure(work: asyncio.Task[None]) -> AsyncIterator[None]:
     """Interrupt the body with the error of ``work`` as soon as that fails.
 
-    The body is cancelled, and the error of ``work`` takes the cancellation's place. Ending without
-    an error interrupts nothing. The task stays the caller's to stop.
+    The body is cancelled, and the error of ``work`` replaces the cancellation. If ``work``
+    ends without an error, nothing is interrupted. The caller stops the task.
     """
     body = asyncio.current_task()
     assert body is not None

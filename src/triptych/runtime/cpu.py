@@ -8,18 +8,18 @@ from pathlib import Path
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 UNIFIED = "0::"
-"""What the line of control groups, version 2, begins with."""
+"""Prefix of the line for control groups, version 2."""
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""They set the threads of libgomp (scikit-learn) and OpenBLAS (NumPy), as those are loaded."""
+"""They set the threads of libgomp (scikit-learn) and OpenBLAS (NumPy) when those are loaded."""
 
 
 def one_thread_each() -> None:
-    """Have libraries that compute use one thread a call, unless the environment says otherwise.
+    """Let numerical libraries use one thread per call, unless the environment says otherwise.
 
-    Their threads spin while they wait for one another, and so wait for whoever has the cores: on
+    Their threads spin while they wait for each other, and so wait for whatever else runs: on
     two busy cores k-means took thirty times as long with two threads as with one. Here processes
-    and tasks share the cores, not the threads of one call. To be called before NumPy is imported;
-    what is started from here inherits it.
+    and tasks share the cores, not the threads of one call. Call it before NumPy is imported;
+    child processes inherit it.
     """
     for name in POOLS:
         os.environ.setdefault(name, "1")
@@ -28,8 +28,8 @@ def one_thread_each() -> None:
 def available_cores(own: Path = OWN_CGROUP, root: Path = CGROUPS) -> int:
     """Return how many cores may be used: at least 1.
 
-    The least of what the scheduler's affinity and the quotas of the process' control group and
-    of those above it allow; half a core that a quota allows beyond a whole one does not count.
+    The minimum of the scheduler's affinity and the quotas of the process's control group and the
+    groups above it, rounded down to whole cores.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quotas = [quota for folder in _groups(own, root) if (quota := _quota(folder)) is not None]
@@ -41,7 +41,7 @@ def _groups(own: Path, root: Path) -> list[Path]:
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return []  # No Linux, or /proc is hidden: there is no quota to be seen.
+        return []  # Not Linux, or /proc is hidden: no quota is visible.
     paths = [line.removeprefix(UNIFIED) for line in lines if line.startswith(UNIFIED)]
     # Within a container the path may be the host's: then the container's own root counts.
     folders = [root]

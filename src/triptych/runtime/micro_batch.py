@@ -1,4 +1,4 @@
-"""Many small requests, few large calls: what callers ask one by one is done together."""
+"""Many small requests, few large calls: single requests of callers are processed together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Batcher(Generic[In, Out]):
     """Collects inputs for up to ``wait_s`` or ``size``, then calls ``work`` once for all of them.
 
     ``work`` gets at most ``size`` inputs and returns as many outputs, in their order. At most
-    ``parallel`` calls run at a time; what comes meanwhile waits and makes a larger batch. An
+    ``parallel`` calls run at a time; inputs that arrive meanwhile wait and make a larger batch. An
     error of ``work`` reaches every caller of that batch. The number of callers bounds the memory.
     """
 
@@ -48,7 +48,9 @@ class Batcher(Generic[In, Out]):
 
     async def _run(self) -> None:
         while self._waiting:
-            with suppress(TimeoutError):  # Fewer than ``size`` came in time: they go as they are.
+            with suppress(
+                TimeoutError
+            ):  # Fewer than ``size`` arrived in time: they are sent as they are.
                 await asyncio.wait_for(self._full.wait(), self._wait_s)
             await self._free.acquire()
             batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]

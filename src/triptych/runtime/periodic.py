@@ -1,4 +1,4 @@
-"""Work that a process does again and again until it stops, and the pauses in between."""
+"""Work that a process repeats until it stops, and the pauses in between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 from triptych.errors import Unavailable
 
 JITTER = (0.5, 1.5)
-"""What a pause is multiplied with, so that processes do not work in step."""
+"""Jitter: the factor by which a pause is multiplied, so that processes do not work in step."""
 
 log = structlog.get_logger(__name__)
 
@@ -27,15 +27,15 @@ async def run_periodically(
 ) -> None:
     """Do ``work`` until ``stop``, with a pause of about ``every_s`` after each time.
 
-    What it raises is logged and ends nothing: of an outage the first failure, any other error each
-    time. Work that is under way when ``stop`` is set is finished.
+    Errors are logged and do not end the loop: of an outage only the first, any other error each
+    time. Work in progress when ``stop`` is set is finished.
 
     Args:
         name: of the loop, in the log.
-        work: returns True if there is more to do now: then it goes on without a pause.
+        work: returns True if there is more to do now: then it continues without a pause.
         stop: ends the loop, and a pause at once.
         every_s: the mean pause in seconds.
-        pause_first: begin with a pause: for work that no starting process should hurry.
+        pause_first: begin with a pause: for work that need not be done at start.
     """
     away = False
     if pause_first:

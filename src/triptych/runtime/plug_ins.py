@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PlugIn(Generic[T]):
-    """One entry point: what it names, or why that cannot be used."""
+    """One entry point: what it names, or why it cannot be used."""
 
     name: str
     value: str
@@ -28,8 +28,8 @@ def plug_in_names(group: str) -> Sequence[str]:
 def load_plug_ins(group: str, kind: type[T]) -> Sequence[PlugIn[T]]:
     """Import a group's entry points, in the order of their names.
 
-    Never raises for a plug-in: one that cannot be imported, or is no ``kind``, has the exception
-    in its place, so that it can be reported and breaks no other.
+    Never raises for a plug-in: one that cannot be imported, or is not a ``kind``, has the exception
+    in its place, so that it can be reported and does not affect the others.
     """
     points = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
     return [PlugIn(point.name, point.value, _load(point, kind)) for point in points]
@@ -40,9 +40,9 @@ def load_named(
 ) -> tuple[Mapping[str, T], Mapping[str, str]]:
     """Import a group's entry points; return those that can be used, and why the others cannot.
 
-    Both are by the entry point's name, which must be the plug-in's own; a broken one has its
-    module added where another has the name too. One that takes another's name is broken, and so is
-    what `load_plug_ins` has no plug-in for.
+    Both are by the entry point's name, which must be the plug-in's own; if two have the same name,
+    the broken one's module is added to it. A plug-in that uses another's name is broken, and so is
+    one that `load_plug_ins` could not load.
     """
     usable: dict[str, T] = {}
     broken: list[tuple[PlugIn[T], str]] = []

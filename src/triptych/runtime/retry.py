@@ -1,4 +1,4 @@
-"""How long to wait before another try, and what to do with a message whose handling failed."""
+"""How long to wait before a retry, and what to do with a message whose handling failed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from triptych.errors import BadInput, HostBusy
 BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
 RETRY_AFTER_CAP_S = 3600.0
-"""A server's Retry-After is honoured up to this."""
+"""The longest Retry-After of a server that is respected."""
 ASKED_JITTER_S = 0.25
-"""Over what a server asks for: those who come back together take turns at the host in any case."""
+"""Added to what a server asks for, at most: the host throttle spreads the requests anyway."""
 
 
 class Action(Enum):
-    """What becomes of the message."""
+    """What to do with the message."""
 
     RETRY = auto()
     """Back to its queue, visible again after the delay."""
     PUT_OFF = auto()
-    """A fresh copy after the delay, in its stead: nothing was tried, so no receive is held
-    against it."""
+    """Replaced by a new copy after the delay: nothing was tried, so the receive does not count."""
     DEAD_LETTER = auto()
     """To the dead-letter queue: no delivery will ever succeed."""
 
@@ -42,10 +41,10 @@ def plan_retry(
 ) -> Plan:
     """Decide about ``error`` after the ``attempt``-th attempt, counted from 1.
 
-    Input that is wrong stays wrong: dead letter. Everything else comes again, after full jitter
-    over an exponential backoff (https://aws.amazon.com/blogs/architecture/
+    Invalid input stays invalid: it becomes a dead letter. Everything else is retried, after an
+    exponential backoff with full jitter (https://aws.amazon.com/blogs/architecture/
     exponential-backoff-and-jitter/), or after what the server asked for plus `ASKED_JITTER_S`.
-    A message that never succeeds ends by the queue's own count of receives.
+    A message that never succeeds becomes a dead letter by the queue's count of receives.
     """
     if isinstance(error, BadInput):
         return Plan(Action.DEAD_LETTER)
@@ -66,7 +65,7 @@ def backoff(
 ) -> float:
     """Return the seconds to wait after the ``attempt``-th failure: between 0 and `longest_delay`.
 
-    Full jitter: those who failed at one moment do not all come back at one.
+    Full jitter: callers that failed at the same moment do not all retry at the same moment.
     """
     return uniform(0, longest_delay(attempt, base_s=base_s, cap_s=cap_s))
 

@@ -1,4 +1,4 @@
-"""A token bucket: so many at once, so many a second in the long run."""
+"""A token bucket: a limit for a burst, and a limit per second in the long run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 
 class TokenBucket:
-    """Full at first. Not for several threads at once.
+    """Starts full. Not thread-safe.
 
     Args:
-        rate: tokens a second that flow in.
-        burst: tokens that it holds at most.
+        rate: tokens added per second.
+        burst: the most tokens that it holds.
         clock: returns seconds that never go backwards.
     """
 
@@ -29,7 +29,7 @@ class TokenBucket:
     def take(self) -> float:
         """Take a token: return 0 if there was one, else the seconds until there is.
 
-        What is refused costs nothing.
+        A refused request takes no token.
         """
         now = self._clock()
         self._level = min(self._burst, self._level + (now - self._at) * self._rate)

@@ -1,4 +1,4 @@
-"""Where things are, as settings write it: schemes, and what of a place may be shown."""
+"""Addresses in settings: their schemes, and how they are shown without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_source(value: str) -> str:
     if not colon or re.fullmatch(SOURCE_SCHEME, scheme) is None:
         raise ValueError("must be written SCHEME:PLACE")
     if not place:
-        raise ValueError("names no place behind the colon")
+        raise ValueError("has nothing after the colon")
     return value
 
 
@@ -40,7 +40,7 @@ def check_queue(value: str) -> str:
 
 
 def is_model_url(value: str) -> bool:
-    """Tell whether ``value`` names a model by URL, not by path."""
+    """Return whether ``value`` names a model by URL, not by path."""
     return value.startswith(MODEL_SCHEMES)
 
 
@@ -56,7 +56,7 @@ def check_scheme(value: str, known: tuple[str, ...]) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return a URL, also one behind a scheme of ours, with stars for the password in it."""
+    """Return a URL, also one after a scheme of Triptych's, with stars for its password."""
     scheme, mark, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     if not at or ":" not in credentials:
@@ -65,7 +65,7 @@ def without_password(url: str) -> str:
 
 
 def without_query(url: str) -> str:
-    """Hide what may sign a URL."""
+    """Hide the parts of a URL that may be a signature."""
     place, mark, fragment = url.partition("#")
     return place.partition("?")[0] + mark + fragment
 
@@ -88,7 +88,7 @@ def read_ports(value: str) -> range:
     """Read ``8080`` or ``9000-9010``.
 
     Raises:
-        ValueError: it is neither, or no port of TCP's.
+        ValueError: it is neither, or not a TCP port.
     """
     first, dash, last = value.partition("-")
     try:

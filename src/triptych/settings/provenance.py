@@ -1,4 +1,4 @@
-"""What is told of settings: where each came from, and its value with secrets hidden."""
+"""How settings are shown: where each came from, and its value with secrets hidden."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic_settings import (
 from triptych.settings.addresses import is_model_url, without_password, without_query
 
 ADDRESSES = ("database_url", "database_read_url")
-"""Secrets of which all but the password is shown."""
+"""Settings of which everything except the password is shown."""
 
 
 class ToldSettings(BaseSettings):
@@ -26,7 +26,7 @@ class ToldSettings(BaseSettings):
             (".env", DotEnvSettingsSource(type(self))),
             ("environment", EnvSettingsSource(type(self))),
         ]
-        # What was set and is in neither came from the command line, or from Python.
+        # A value that is in neither came from the command line, or from Python.
         origins = dict.fromkeys(type(self).model_fields, "default")
         origins.update(dict.fromkeys(self.model_fields_set, "command line"))
         for origin, source in sources:

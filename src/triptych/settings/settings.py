@@ -1,4 +1,4 @@
-"""Every knob, with its unit, read from ``TRIPTYCH_*``; URLs choose the adapters.
+"""Every setting, with its unit, read from ``TRIPTYCH_*``; URLs choose the adapters.
 
 Precedence: command line, environment, ``.env`` in the working folder, default.
 """
@@ -35,7 +35,7 @@ CountOrAuto = Count | Literal["auto"]
 
 
 class Settings(ToldSettings):
-    """The settings in force. Frozen: a process reads them once, at its start."""
+    """The current settings. Frozen: a process reads them once, when it starts."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -52,10 +52,11 @@ class Settings(ToldSettings):
         "`postgresql+iam://USER@HOST/…` (Amazon RDS, by IAM token).",
     )
     database_read_url: SecretStr | None = Field(
-        None, description="A replica that searches are read from; empty for the database itself."
+        None, description="A read replica for searches; empty for the database itself."
     )
     database_connections: Count = Field(
-        10, description="Connections to the database that one process holds, beside one or two."
+        10,
+        description="Connections in one process's database pool; it may open one or two more.",
     )
     queue_url: str = Field(
         "pgmq:",
@@ -87,45 +88,47 @@ class Settings(ToldSettings):
     tolerated_failures: float = Field(
         0.5, ge=0, le=1, description="Share of a run's items that may fail and it still commits."
     )
-    max_attempts: Count = Field(5, description="Attempts an item gets; then it has failed.")
+    max_attempts: Count = Field(5, description="Attempts per item; then the item fails.")
     run_deadline_s: Positive = Field(
-        24 * 3600.0, description="Seconds a run has from its first dispatch."
+        24 * 3600.0, description="Seconds from a run's first dispatch to its deadline."
     )
     run_cap_s: Positive = Field(
-        7 * 24 * 3600.0, description="Seconds a run has from its opening, whatever happens."
+        7 * 24 * 3600.0, description="Seconds from a run's opening to its deadline in any case."
     )
 
     dispatch_window: Count = Field(
-        500, description="Messages of one run that may be out at a time."
+        500, description="Items of one run that may be outstanding at a time."
     )
     page_rows: Annotated[int, Field(gt=0, le=10_000)] = Field(
-        1000, description="Rows read from a source before they are written down."
+        1000, description="Rows that are read from a source before they are stored."
     )
     visibility_s: Positive = Field(
         60.0, description="Seconds a received message stays hidden without a heartbeat."
     )
     max_receives: Count = Field(
-        20, description="Deliveries a message gets before it is a dead letter."
+        20, description="Deliveries of a message before it becomes a dead letter."
     )
     acquire_concurrency: Count = Field(64, description="Downloads at a time in one worker.")
     acquire_prefetch: Count = Field(
-        256, description="URL messages one worker holds at a time, unsettled ones included."
+        256, description="URL messages that one worker holds at a time, including unsettled ones."
     )
-    flush_items: Count = Field(100, description="Finished items of a run that make a flush.")
-    flush_s: Positive = Field(1.0, description="Seconds a finished item waits for a flush at most.")
+    flush_items: Count = Field(100, description="Finished items of a run that trigger a flush.")
+    flush_s: Positive = Field(
+        1.0, description="Seconds that a finished item waits for a flush at most."
+    )
     embed_batch: CountOrAuto = Field(
         AUTO, description="Images embedded in one call of the model; `auto`: 4."
     )
     embed_threads: CountOrAuto = Field(
         AUTO,
-        description="Such calls at a time, each on a thread; `auto`: the cores that the machine "
-        "and its control group allow, divided by `TRIPTYCH_WORKERS`.",
+        description="Calls of the model at a time, each in a thread; `auto`: the cores that the "
+        "machine and its control group allow, divided by `TRIPTYCH_WORKERS`.",
     )
-    gather_concurrency: Count = Field(8, description="Brands gathered at a time in one worker.")
-    ai_concurrency: Count = Field(1, description="Brands in the AI phase at a time in one worker.")
+    gather_concurrency: Count = Field(8, description="Brands that one worker gathers at a time.")
+    ai_concurrency: Count = Field(1, description="Brands whose AI phase one worker runs at a time.")
     workers: Count = Field(1, description="Worker processes that `triptych up` starts.")
     drain_s: Positive = Field(
-        20.0, description="Seconds a stopping worker gives the work it holds; the rest is returned."
+        20.0, description="Seconds a stopping worker has to finish its work; the rest is returned."
     )
 
     fetch_deadline_s: Positive = Field(
@@ -137,17 +140,17 @@ class Settings(ToldSettings):
     )
     fetch_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         (),
-        description="Networks that are reached although they are not public, comma-separated: "
+        description="Private networks that may be fetched from, comma-separated: "
         "`127.0.0.0/8,10.1.0.0/16`.",
     )
     fetch_ports: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Ports that public servers are reached on beside 80 and 443, comma-separated: "
-        "`8080,9000-9010`. Networks of `TRIPTYCH_FETCH_ALLOW` are reached on every port.",
+        description="Ports besides 80 and 443 that may be fetched from, comma-separated: "
+        "`8080,9000-9010`. Every port of `TRIPTYCH_FETCH_ALLOW` is allowed.",
     )
     fetch_proxy: SecretStr | None = Field(
         None,
-        description="Proxy that requests go through: `http://user:password@host:3128`.",
+        description="Proxy for requests to sources and URLs: `http://user:password@host:3128`.",
     )
     fetch_profiles: SecretStr | None = Field(
         None,
@@ -161,12 +164,11 @@ class Settings(ToldSettings):
         16, description="Requests at a time from one worker to one host."
     )
     host_rate: Positive | None = Field(
-        None, description="Requests a second from one worker to one host; empty for no limit."
+        None, description="Requests per second from one worker to one host; empty for no limit."
     )
     robots: bool = Field(
         True,
-        description="Ask each host for its robots.txt, once an hour, and keep to it, "
-        "its Crawl-delay included.",
+        description="Read each host's robots.txt once an hour and obey it, including Crawl-delay.",
     )
     opt_outs: bool = Field(
         True,
@@ -175,19 +177,19 @@ class Settings(ToldSettings):
     )
     user_agent: str = Field(
         "triptych/0.1 (+https://pypi.org/project/triptych/)",
-        description="How Triptych names itself to the servers it fetches from.",
+        description="The User-Agent header of Triptych's requests.",
     )
     decode_max_pixels: Count = Field(
-        100_000_000, description="Pixels of one image; checked before they are allocated."
+        100_000_000, description="Pixels of one image at most; checked before memory is allocated."
     )
 
     decode: bool = Field(
         True,
-        description="Decode pictures. Without, they are stored as they are: no size, fingerprint, "
-        "colours or embedding of them is known.",
+        description="Decode pictures. If false, they are stored without size, fingerprint, "
+        "colours or embedding.",
     )
     other_media: bool = Field(
-        False, description="Keep videos, sounds and PDFs too, without an embedding."
+        False, description="Keep videos, audio and PDFs too, without an embedding."
     )
 
     live_clients: Count = Field(
@@ -196,26 +198,26 @@ class Settings(ToldSettings):
 
     sweep_s: Positive = Field(1.0, description="Seconds between two sweeps.")
     stalled_s: Positive = Field(
-        90.0, description="Seconds without progress after which a run counts as standing still."
+        90.0, description="Seconds without progress after which a run counts as stalled."
     )
     resend_s: Positive = Field(
         120.0,
         description="Seconds until an item of a stalled run is sent again; doubles each time.",
     )
     add_idle_s: Positive = Field(
-        5.0, description="Seconds without a newcomer that seal a run opened by strangers' URLs."
+        5.0, description="Seconds without a new URL after which an `add` run is sealed."
     )
     outbox_s: Positive = Field(
-        5.0, description="Seconds after which an owed message is sent by the sweeper."
+        5.0, description="Seconds after which the sweeper sends a message left in the outbox."
     )
 
     summary_url: str | None = Field(
         None,
-        description="An endpoint that speaks OpenAI's chat completions, `https://host/v1`, for a "
+        description="An endpoint for OpenAI's chat completions, `https://host/v1`, that writes a "
         "few sentences in reports; empty for none.",
     )
-    summary_model: str = Field("gpt-4o-mini", description="The model asked for summaries.")
-    summary_key: SecretStr | None = Field(None, description="Its API key.")
+    summary_model: str = Field("gpt-4o-mini", description="The model for summaries.")
+    summary_key: SecretStr | None = Field(None, description="The API key for summaries.")
 
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0,
@@ -226,7 +228,7 @@ class Settings(ToldSettings):
         None, description="Where traces go: an OTLP endpoint, `http://collector:4318/v1/traces`."
     )
     trace_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        1.0, description="Share of the runs begun here that are traced."
+        1.0, description="Share of the runs started here that are traced."
     )
 
     keep_snapshots: Count = Field(
@@ -234,59 +236,57 @@ class Settings(ToldSettings):
     )
     keep_s: Positive = Field(
         24 * 3600.0,
-        description="Seconds for which a snapshot, or a run without one, is kept in any case.",
+        description="Seconds for which every snapshot, or run without one, is kept.",
     )
     keep_timeline_s: Positive = Field(
         90 * 24 * 3600.0, description="Seconds for which an ended run's timeline is kept."
     )
-    collect_s: Positive = Field(
-        60.0, description="Seconds between two looks for what is no longer kept."
-    )
+    collect_s: Positive = Field(60.0, description="Seconds between two passes of the collector.")
     object_grace_s: Positive = Field(
         3600.0,
-        description="Seconds for which an object stays that nothing uses any more; also those "
-        "between two passes over them.",
+        description="Seconds for which an unused object is kept; also the time "
+        "between two passes over unused objects.",
     )
 
     api_host: str = Field(
         "127.0.0.1",
-        description="Address that the API binds to. Any but loopback needs keys, or OIDC.",
+        description="Address that the API listens on. Any but loopback requires keys or OIDC.",
     )
     api_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         8321, description="Port of the API; 0 for a free one."
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Names under which the API is reached beside loopback's, comma-separated: "
-        "`triptych.example,10.0.0.7`. If any is set, keys are asked for on loopback too.",
+        description="Host names of the API besides loopback's, comma-separated: "
+        "`triptych.example,10.0.0.7`. If any is set, keys are required on loopback too.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Sites whose pages may use the API beside its own, comma-separated: "
+        description="Other sites whose pages may use the API, comma-separated: "
         "`https://dashboard.example`.",
     )
     api_rate: Positive = Field(
-        200.0, description="Requests a second that one key may make in the long run."
+        200.0, description="Requests per second that one key may make in the long run."
     )
-    api_burst: Count = Field(400, description="Requests that one key may make at once.")
+    api_burst: Count = Field(400, description="Requests that one key may make in a burst.")
     server: str | None = Field(
-        None, description="Server that commands ask, `https://host`; empty for what is here."
+        None, description="Server that the commands use, `https://host`; empty for the local one."
     )
     server_key: SecretStr | None = Field(None, description="API key for that server.")
     oidc_signer: str | None = Field(
-        None, description="ARN of the load balancer whose OIDC identities are believed."
+        None, description="ARN of the load balancer whose OIDC identities are trusted."
     )
     oidc_issuer: str | None = Field(None, description="Issuer of those identities.")
     oidc_client: str | None = Field(None, description="OIDC client of the load balancer.")
     oidc_keys_url: str | None = Field(
         None,
-        description="Where the load balancer's public keys are, `{kid}` for the key's id; empty "
-        "for its region's own.",
+        description="URL of the load balancer's public keys, with `{kid}` for the key's id; empty "
+        "for the default of its region.",
     )
     oidc_operators: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="E-mail addresses or subjects that are operators, comma-separated; "
-        "the others are readers.",
+        "all others are readers.",
     )
 
     @field_validator(
@@ -339,7 +339,7 @@ class Settings(ToldSettings):
 
     @property
     def policy(self) -> Policy:
-        """The policy that new runs get unless they name their own."""
+        """The policy of new runs that do not specify one."""
         return Policy(self.tolerated_failures, self.max_attempts, self.run_deadline_s)
 
     @property
@@ -349,7 +349,7 @@ class Settings(ToldSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
-        """Read the settings; ``overrides`` are the command line's, None meaning not given.
+        """Read the settings; ``overrides`` come from the command line, None meaning not given.
 
         Raises:
             SettingsError: naming the first variable that is wrong, and why.

@@ -14,8 +14,8 @@ ASSET_ID_MAX_CHARS = 1024
 def asset_id(brand: str, key: bytes) -> str:
     """Return an asset's id: brand and URL, not snapshot, so it outlives re-runs.
 
-    Base64url of the item key and the brand's name: it is found by the primary key, without an
-    index or a table of its own, and needs no escaping in a path.
+    Base64url of the item key and the brand's name: the asset is found by primary key, without an
+    index or table for ids, and the id needs no escaping in a path.
     """
     return urlsafe_b64encode(key + brand.encode()).rstrip(b"=").decode()
 
@@ -31,7 +31,7 @@ def read_asset_id(text: str) -> tuple[str, bytes]:
         brand, key = check_brand(raw[KEY_BYTES:].decode()), raw[:KEY_BYTES]
     except (ValueError, InvalidBrand):
         brand, key = "", b""
-    # One spelling each: base64 would also read others.
+    # One spelling per id: base64 would also accept others.
     if len(text) > ASSET_ID_MAX_CHARS or not brand or asset_id(brand, key) != text:
-        raise AssetNotFound("No asset has such an id.", remedy="Copy it from a list of assets.")
+        raise AssetNotFound("No asset has this id.", remedy="Copy it from a list of assets.")
     return brand, key

@@ -1,7 +1,7 @@
-"""Two brands side by side: how near their centres lie, and which assets they have in common.
+"""Two brands compared: the similarity of their centres, and the assets they have in common.
 
-Bounded whatever their size: of each snapshot's embeddings `SAMPLE` are read, those of the lowest
-keys. Keys are hashes, so they are an even sample, the same one each time.
+Bounded whatever their size: `SAMPLE` embeddings of each snapshot are read, those with the lowest
+keys. Keys are hashes, so this is a uniform sample, and the same one each time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from triptych.wire import Wire
 SAMPLE = 2_000
 """Embeddings of each brand: 10 MB of 1280-d, and 16 MB of cosines between the two."""
 PAIRS_MAX = 50
-"""Pairs of assets that are named, of each kind."""
+"""Pairs of assets that are listed, of each kind."""
 COSINE_MIN = 0.9
-"""How near look-alikes lie. Each must also be the other's nearest."""
+"""Least cosine of look-alikes. Each must also be the other's nearest."""
 DEADLINE_S = 15.0
 """For the database's comparison of contents."""
 
@@ -123,7 +123,7 @@ async def _snapshot(brands: BrandStore, brand: str) -> UUID:
 
 
 def _common_model(one: Sample, other: Sample) -> str | None:
-    """Return the model that most of both were embedded by."""
+    """Return the model that embedded most assets of both."""
     here, there = Counter(one.models), Counter(other.models)
     return max(here.keys() & there.keys(), key=lambda m: (min(here[m], there[m]), m), default=None)
 
@@ -136,7 +136,7 @@ class _Found:
 
 
 def _compare(one: Sample, other: Sample, model: str) -> _Found:
-    """Return the cosine of the means, and the keys that are each other's nearest and near."""
+    """Return the cosine of the means, and the pairs of keys that are look-alikes."""
     here, there = _rows_of(one, model), _rows_of(other, model)
     ours, theirs = _vectors(one, here), _vectors(other, there)
     centres = ours.mean(axis=0), theirs.mean(axis=0)

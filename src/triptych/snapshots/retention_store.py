@@ -10,12 +10,12 @@ from uuid import UUID
 class RetentionStore(Protocol):
     """Transactions that delete. Each is safe to repeat, and any number of processes may call them.
 
-    An object is deleted only after nothing pointed to it for a grace period, then was condemned,
-    which no settle overlooks, and was found unused once more a while later.
+    An object is deleted only after it was unused for a grace period, was then condemned, which
+    every settle checks, and was found unused again some time later.
     """
 
     async def take_turn(self, name: str, *, every_s: float) -> bool:
-        """Tell whether the caller is the one who does ``name`` now, once in ``every_s`` seconds."""
+        """Return whether it is the caller's turn to do ``name``, once in ``every_s`` seconds."""
         ...
 
     async def collect_snapshots(self, *, keep: int, min_age_s: float) -> int:
@@ -26,7 +26,7 @@ class RetentionStore(Protocol):
         ...
 
     async def collect_attempts(self, *, min_age_s: float) -> int:
-        """Declare runs collected that ended without a snapshot so long ago."""
+        """Declare runs collected that ended without a snapshot that long ago."""
         ...
 
     async def runs_to_empty(self, *, limit: int) -> Sequence[UUID]:
@@ -38,15 +38,15 @@ class RetentionStore(Protocol):
         ...
 
     async def drop_timelines(self, *, older_s: float, limit: int) -> int:
-        """Remove at most ``limit`` events of runs that ended so long ago."""
+        """Remove at most ``limit`` events of runs that ended that long ago."""
         ...
 
     async def drop_deliveries(self, *, older_s: float) -> None:
-        """Forget deliveries to webhooks that ended so long ago."""
+        """Delete webhook deliveries that ended that long ago."""
         ...
 
     async def condemn_objects(self, *, grace_s: float, limit: int) -> int:
-        """Spare what rows point to; condemn what they have not pointed to for ``grace_s``."""
+        """Keep objects that rows point to; condemn those unused for ``grace_s``."""
         ...
 
     async def condemned_objects(self, *, settled_s: float, limit: int) -> Sequence[str]:
@@ -54,11 +54,11 @@ class RetentionStore(Protocol):
         ...
 
     async def objects_deleted(self, keys: Sequence[str]) -> None:
-        """Note that these are gone: what put one before now, and settles later, is refused."""
+        """Record these as deleted: a settle whose object was stored before now is refused."""
         ...
 
     async def drop_tombstones(self, *, older_s: float) -> None:
-        """Forget deleted objects, once no run is left that could have put them before."""
+        """Remove the records of deleted objects, once no run can have stored them before."""
         ...
 
     async def delete_brand(self, brand: str, *, limit: int) -> bool:

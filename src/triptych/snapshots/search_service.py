@@ -36,16 +36,16 @@ from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wire import Wire
 
 IMAGES_MAX = 8
-"""Pictures to search by that are held in memory at a time, arriving ones included."""
+"""Query pictures held in memory at a time, including ones being received."""
 LIMIT_MAX = 500
-"""Assets that one search gives."""
+"""Assets that one search returns at most."""
 TEXT_MAX_CHARS = 500
 IMAGE_MAX_BYTES = 16 * 1024 * 1024
-"""Of a picture that is searched by."""
+"""Size of a query picture at most."""
 DEADLINE_S = 15.0
-"""For one search, the wait for its turn included."""
+"""For one search, including the wait for a slot."""
 WAITING_MAX = 64
-"""Searches that are at work or wait for it; more are refused."""
+"""Searches running or waiting; more are refused."""
 REEMBED = "Embed the brand again (`triptych reembed BRAND`)."
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What may be found, and how much of it."""
+    """Where to search, with which filter, and the limit."""
 
     brand: str | None = None
     """None: in the current snapshots of all brands."""
@@ -96,7 +96,7 @@ class Models:
 
 
 class SearchService:
-    """Searches. For one event loop; as many at a time work on a model as there are slots."""
+    """Searches. For one event loop; the slots limit concurrent work with models."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class SearchService:
         self._search = search
         self._models = models
         self._decoders = decoders
-        # Its own: a model that is long in loading keeps no other work of the process waiting.
+        # A pool of its own: loading a model must not keep other work waiting.
         self._threads = threads
         self._max_pixels = max_pixels
         self._deadline_s = deadline_s
@@ -128,12 +128,12 @@ class SearchService:
 
         Raises:
             BadInput: the text is empty, or too long.
-            NotSearchable: there is no text encoder, or nothing that its vectors compare with.
-            BrandNotFound, SearchUnavailable: as they say.
+            NotSearchable: there is no text encoder, or there are no embeddings of its model.
+            BrandNotFound, SearchUnavailable: no such brand; too busy or too slow.
         """
         if not 0 < len(text.strip()) <= TEXT_MAX_CHARS:
             raise BadInput(
-                f"It has {len(text)} characters; 1 to {TEXT_MAX_CHARS} are searched for.",
+                f"It has {len(text)} characters; 1 to {TEXT_MAX_CHARS} are allowed.",
                 field="text",
             )
 
@@ -141,9 +141,9 @@ class SearchService:
             encoder = self._models.text()
             if encoder is None:
                 raise NotSearchable(
-                    "There is no text encoder here.",
+                    "This server has no text encoder.",
                     remedy="Set TRIPTYCH_EMBEDDER to `bundled`, or to a model whose description "
-                    "has a text side.",
+                    "has a text encoder.",
                 )
             return encoder, encoder.encode([text])[0]
 
@@ -162,12 +162,12 @@ class SearchService:
     async def by_asset(
         self, brand: str, key: bytes, where: Where, *, run_id: UUID | None = None
     ) -> Matches:
-        """Return the assets that look like one, which is not among them.
+        """Return the assets that look like one, without the asset itself.
 
         Raises:
             AssetNotFound: there is none of that key; `run_id` names an older snapshot of it.
             NotSearchable: it has no embedding.
-            BrandNotFound, SearchUnavailable: as they say.
+            BrandNotFound, SearchUnavailable: no such brand; too busy or too slow.
         """
         async with self._turn():
             known = await self._search.embedding_of(brand, key, run_id=run_id)
@@ -180,18 +180,18 @@ class SearchService:
         return _plain(found, model, unindexed)
 
     async def by_image(self, body: bytes, where: Where) -> Matches:
-        """Return the assets that look like a picture, whose bytes nobody vouches for.
+        """Return the assets that look like a picture, whose bytes are not trusted.
 
-        It is decoded in a process of its own, and kept nowhere.
+        It is decoded in a child process, and not stored.
 
         Raises:
             BodyTooLarge: it has more than `IMAGE_MAX_BYTES`.
-            BadInput: it is no picture that can be decoded.
-            NotSearchable: there is no embedder, or nothing that its vectors compare with.
-            BrandNotFound, SearchUnavailable: as they say.
+            BadInput: it is not a picture that can be decoded.
+            NotSearchable: there is no embedder, or there are no embeddings of its model.
+            BrandNotFound, SearchUnavailable: no such brand; too busy or too slow.
         """
         if len(body) > IMAGE_MAX_BYTES:
-            raise BodyTooLarge(f"A picture to search by has at most {IMAGE_MAX_BYTES} bytes.")
+            raise BodyTooLarge(f"A query picture may have at most {IMAGE_MAX_BYTES} bytes.")
         async with self._turn():
             embedder, vector = await self._in_thread(lambda: self._embed(body))
             found, unindexed = await self._nearest(
@@ -204,13 +204,13 @@ class SearchService:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Hold a picture that arrives, until it has been searched by.
+        """Reserve a place for a query picture until its search is done.
 
         Raises:
             SearchUnavailable: `IMAGES_MAX` are held already.
         """
         if self._images >= IMAGES_MAX:
-            raise SearchUnavailable("Too many pictures at once.", remedy="Ask again in a moment.")
+            raise SearchUnavailable("Too many pictures at once.", remedy="Try again in a moment.")
         self._images += 1
         try:
             yield
@@ -221,7 +221,7 @@ class SearchService:
         embedder = self._models.embedder()
         if embedder is None:
             raise NotSearchable(
-                "There is no embedder here.", remedy="Set TRIPTYCH_EMBEDDER to `bundled`."
+                "This server has no embedder.", remedy="Set TRIPTYCH_EMBEDDER to `bundled`."
             )
         try:
             decoded = self._decoders.decode(
@@ -245,7 +245,7 @@ class SearchService:
         without: tuple[str, bytes] | None = None,
     ) -> tuple[Hits, int]:
         if not 1 <= where.limit <= LIMIT_MAX:
-            raise BadInput(f"It is not from 1 to {LIMIT_MAX}.", field="limit")
+            raise BadInput(f"It must be from 1 to {LIMIT_MAX}.", field="limit")
         wanted = Nearest(model, vector, where.limit, self._deadline_s, where.matching, without)
         if where.brand is None:
             found = await self._search.nearest_anywhere(wanted)
@@ -267,13 +267,13 @@ class SearchService:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Wait for a slot, and end what is done in it at the deadline.
+        """Wait for a slot, and cancel the work in it at the deadline.
 
         Raises:
-            SearchUnavailable: too many wait already, or the deadline has come.
+            SearchUnavailable: too many are waiting, or the deadline has passed.
         """
         if self._waiting >= WAITING_MAX:
-            raise SearchUnavailable("Too many searches at once.", remedy="Ask again in a moment.")
+            raise SearchUnavailable("Too many searches at once.", remedy="Try again in a moment.")
         self._waiting += 1
         try:
             async with asyncio.timeout(self._deadline_s), self._slots:
@@ -281,7 +281,7 @@ class SearchService:
         except TimeoutError as error:
             raise SearchUnavailable(
                 f"The search took longer than {self._deadline_s:g} s.",
-                remedy="Ask again in a moment: the model may still be loading.",
+                remedy="Try again in a moment: the model may still be loading.",
             ) from error
         finally:
             self._waiting -= 1
@@ -296,25 +296,25 @@ def _checked(vector: Vector, dimension: int) -> Vector:
     """Return a vector at length 1.
 
     Raises:
-        BadInput: it is not of that dimension, has numbers that are none, or points nowhere.
+        BadInput: it has another dimension, numbers that are not finite, or length 0.
     """
     if vector.shape != (dimension,) or not np.isfinite(vector).all():
         raise BadInput(
-            f"It is not of {dimension} finite numbers.", field="vector", remedy="Check the model."
+            f"It must have {dimension} finite numbers.", field="vector", remedy="Check the model."
         )
     length = float(np.linalg.norm(vector))
     if length == 0:
-        raise BadInput("It has no direction.", field="vector", remedy="Check the model.")
+        raise BadInput("It has length 0.", field="vector", remedy="Check the model.")
     return np.asarray(vector / length, np.float32)
 
 
 def _check_model(model: str, there: Sequence[str], who: str) -> None:
-    """Tell that nothing was found because nothing there is of that model.
+    """Explain that nothing was found because there are no embeddings of that model.
 
     Raises:
-        NotSearchable: there are embeddings, and all of them of other models.
+        NotSearchable: there are embeddings, but all of other models.
     """
     if there and model not in there:
         raise NotSearchable(
-            f"{who} is embedded by {', '.join(there)}, and this was by {model}.", remedy=REEMBED
+            f"{who} was embedded by {', '.join(there)}, but the query by {model}.", remedy=REEMBED
         )

@@ -1,4 +1,4 @@
-"""The port SearchStore: what lies nearest to a vector, in a brand's snapshot or in all of them."""
+"""The port SearchStore: the nearest assets to a vector, in one brand's snapshot or in all."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """What is searched for."""
+    """A vector to search for."""
 
     model: str
-    """Whose embeddings are compared with the vector; those of others never are."""
+    """The model: only its embeddings are compared with the vector."""
     vector: Vector
     """(d,), finite, of length 1."""
     limit: int
     deadline_s: float
-    """For the database's work; what takes longer is given up."""
+    """For the database's work; a longer search is cancelled."""
     matching: AssetFilter = field(default_factory=AssetFilter)
     without: tuple[str, bytes] | None = None
-    """Brand and key of an asset that is left out: the one that is asked about."""
+    """Brand and key of an asset to leave out: the one whose neighbours are searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An asset, without its embedding, and how near it is."""
+    """An asset, without its embedding, and its similarity."""
 
     asset: Asset
     similarity: float
@@ -44,29 +44,29 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """What was found, the nearest first; of equals the one with the lower key, within a brand."""
+    """The assets found, nearest first; within a brand, equals by key."""
 
     rows: Sequence[Hit]
     exact: bool
-    """False: of the very nearest some may be missing."""
+    """False: some of the very nearest may be missing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """Where a snapshot's assets lie on its map, in key order."""
+    """Positions of a snapshot's assets on its map, in key order."""
 
     keys: npt.NDArray[np.uint8]
     """(n, 16)."""
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.float32]
     clusters: npt.NDArray[np.int32]
-    """(n,): which of ``names``, or -1."""
+    """(n,): an index into ``names``, or -1."""
     names: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """Some of a snapshot's embeddings: those of the lowest keys, which are an even sample."""
+    """Some of a snapshot's embeddings: those with the lowest keys, which are a uniform sample."""
 
     keys: Sequence[bytes]
     sha256: Sequence[bytes]
@@ -76,34 +76,34 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The contents that two snapshots both have."""
+    """The contents that two snapshots share."""
 
     count: int
     pairs: Sequence[tuple[bytes, bytes]]
-    """Of some of them: the key in the one and in the other, the lowest of each."""
+    """For some of them: the lowest key in each snapshot."""
 
 
 class SearchStore(Protocol):
-    """Search by vector, and the index that makes it quick across brands.
+    """Search by vector, and the index for searches across brands.
 
-    The index follows the snapshots: any number of processes may call `index_some`, at any time and
-    from anywhere. What it has not come to yet is not found across brands; what is no longer in
-    a snapshot never is.
+    The index follows the snapshots: any number of processes may call `index_some` at any time.
+    Assets that are not indexed yet are not found across brands; assets that are no longer in a
+    snapshot are never found.
     """
 
     async def nearest_in(self, run_id: UUID, wanted: Nearest) -> Hits:
-        """Return what lies nearest in a snapshot: exactly.
+        """Return the nearest assets in a snapshot, exactly.
 
         Raises:
             SearchUnavailable: it took longer than its deadline.
-            SnapshotCollected, RunNotFound: as `Browsing.assets_slice` does.
+            SnapshotCollected, RunNotFound: as `SnapshotStore.assets_slice` does.
         """
         ...
 
     async def nearest_anywhere(self, wanted: Nearest) -> Hits:
-        """Return what lies nearest in the current snapshots of all brands.
+        """Return the nearest assets in the current snapshots of all brands.
 
-        None is found of a model that no snapshot was embedded by.
+        Finds nothing if no snapshot was embedded by the model.
 
         Raises:
             BadInput: the vector is not of the model's dimension.
@@ -122,30 +122,30 @@ class SearchStore(Protocol):
         ...
 
     async def models_of(self, run_id: UUID) -> Sequence[str]:
-        """Return what a snapshot was embedded by, the model of the most assets first."""
+        """Return the models of a snapshot, the one of the most assets first."""
         ...
 
     async def models(self) -> Sequence[str]:
-        """Return the models that anything is searched by across brands."""
+        """Return the models that are indexed across brands."""
         ...
 
     async def unindexed_brands(self) -> int:
-        """Return how many brands' snapshots are not wholly found across brands yet."""
+        """Return how many brands' snapshots are not fully indexed yet."""
         ...
 
     async def index_some(self, *, limit: int) -> bool:
-        """Bring the index nearer to one brand's snapshot, by at most ``limit`` assets.
+        """Index at most ``limit`` assets of one brand's snapshot.
 
-        False: nothing is left to do, or another process is at it. Safe to repeat and to kill.
+        False: nothing is left to do, or another process is indexing. Safe to repeat and to kill.
         """
         ...
 
     async def mapped_at(self, run_id: UUID) -> datetime | None:
-        """Return when the AI phase last published anything of a snapshot; None before it has."""
+        """Return when the AI phase last published for a snapshot; None if it has not."""
         ...
 
     async def points(self, run_id: UUID, *, limit: int) -> Points:
-        """Return the first ``limit`` assets by key that have a place on the snapshot's map."""
+        """Return the first ``limit`` assets by key that have a position on the snapshot's map."""
         ...
 
     async def sample(self, run_id: UUID, *, limit: int) -> Sample:

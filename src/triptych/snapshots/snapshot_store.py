@@ -1,4 +1,4 @@
-"""The port SnapshotStore: committed snapshots, their assets and what was found in them."""
+"""The port SnapshotStore: committed snapshots, their assets and their insights."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from triptych.wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class NearColour:
-    """Assets one of whose colours lies near this one."""
+    """Assets with a colour near this one."""
 
     rgb: int
     """``0xRRGGBB``."""
     within: float
-    """"Redmean" distance: 0 the same, about 765 from black to white."""
+    """"Redmean" distance: 0 is the same, about 765 from black to white."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssetFilter:
-    """Which assets of a snapshot. Every field that is set must hold. New ones go here."""
+    """A filter for assets. Every field that is set must match."""
 
     media_type: str | None = None
-    """One type, or a family as ``image/*``."""
+    """One type, or a family such as ``image/*``."""
     text: str | None = None
-    """Found in the URL or the metadata, whatever the case."""
+    """Contained in the URL or the metadata, ignoring case."""
     colour: NearColour | None = None
     tag: str | None = None
-    """One of its tags. This and what follows is what the AI phase says (`triptych.ports.MARKS`)."""
+    """One of its tags. This and the following fields are marks (`triptych.model.MARKS`)."""
     cluster: str | None = None
     duplicates: str | None = None
     """The group of duplicates that it is in."""
     duplicated: bool | None = None
-    """Whether it is in any."""
+    """Whether it is in any such group."""
     look: str | None = None
     outlier: float | None = None
-    """At least so far from what its brand looks like, 0 to 1."""
+    """Least outlier score, 0 to 1."""
 
 
 class Difference(Wire, frozen=True):
@@ -84,11 +84,11 @@ class SnapshotStore(Protocol):
     """Reads committed snapshots. Nothing here takes locks; a page does a bounded amount of work."""
 
     async def known_assets(self, brand: str, keys: Sequence[bytes]) -> dict[bytes, Staged]:
-        """Return what the brand's current snapshot has of these URLs."""
+        """Return what the brand's current snapshot has for these URLs."""
         ...
 
     async def assets(self, run_id: UUID, *, after: bytes | None, limit: int) -> Sequence[Asset]:
-        """Return a page of a snapshot's assets in key order, behind the key ``after``.
+        """Return a page of a snapshot's assets in key order, after the key ``after``.
 
         Raises:
             RunNotFound: no such run, or its brand was deleted.
@@ -146,9 +146,9 @@ class SnapshotStore(Protocol):
         ...
 
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
-        """Return what the AI phase found in a snapshot."""
+        """Return the insights of a snapshot."""
         ...
 
     async def marks(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Metadata]:
-        """Return what the AI phase says of these assets of a snapshot, by the marks' names."""
+        """Return the marks of these assets of a snapshot, by name."""
         ...

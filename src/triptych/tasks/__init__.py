@@ -1,1 +1,1 @@
-"""Operations that were accepted and the work that some of them need."""
+"""Accepted operations, and the work that some of them need."""

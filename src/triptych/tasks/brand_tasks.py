@@ -1,4 +1,4 @@
-"""Brand-wide work that was submitted: exports and deletions, done by the workers of phase 3."""
+"""Submitted work on a whole brand: exports and deletions, done by workers of phase 3."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPORT = "export"
 DELETE = "delete"
 
 ROWS_AT_ONCE = 5_000
-"""Rows of a kind that a deletion removes in one transaction."""
+"""Rows of each kind that a deletion removes in one transaction."""
 ROUNDS_MAX = 1_000_000
 
 log = structlog.get_logger(__name__)
@@ -38,8 +38,8 @@ def export_folder(task_id: UUID) -> str:
 class BrandTasks:
     """Does submitted tasks.
 
-    Safe to repeat: an export writes the same files of the same snapshot again, a deletion goes on
-    where it was. A task that has ended, or is not known, is left alone.
+    Safe to repeat: an export writes the same files of the same snapshot again, a deletion continues
+    where it stopped. A task that has ended, or does not exist, is ignored.
     """
 
     tasks: TaskStore
@@ -54,7 +54,7 @@ class BrandTasks:
         """Do a task.
 
         Raises:
-            Unavailable: to be tried again.
+            Unavailable: the message is retried.
         """
         task = await self.tasks.begin_task(task_id)
         if task is None:
@@ -76,7 +76,7 @@ class BrandTasks:
             return await self._export(task, task.brand)
         if task.kind == DELETE:
             return await self._delete(task.brand)
-        raise Conflict(f"No worker does tasks of the kind {task.kind!r}.")
+        raise Conflict(f"No worker handles tasks of the kind {task.kind!r}.")
 
     async def _export(self, task: Task, brand: str) -> Metadata:
         files: dict[str, ObjectFile] = {}
@@ -103,7 +103,7 @@ class BrandTasks:
                 if await self.retention.delete_brand(brand, limit=ROWS_AT_ONCE):
                     break
             except Conflict:
-                # Opened by somebody who had seen the brand before it was being deleted.
+                # Opened by a request that read the brand before its deletion began.
                 latest = (await self.brands.brand(brand)).latest
                 if latest is None or latest.state is not RunState.ACTIVE:
                     raise

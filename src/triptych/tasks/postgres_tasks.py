@@ -67,7 +67,7 @@ class PostgresTaskStore(TaskStore):
         if row["fingerprint"] != request.fingerprint:
             raise IdempotencyKeyReused(
                 field="Idempotency-Key",
-                remedy="Send a key of its own with each request; repeat one only word for word.",
+                remedy="Use a new key for each request; repeat a key only with the same request.",
             )
         if row["state"] != CLAIMED:
             return Claim(row["id"], mine=False, settled=_accepted(row))
@@ -92,7 +92,7 @@ class PostgresTaskStore(TaskStore):
                 await _audit(tx, audit)
                 if enqueue_work:
                     await _owe_work(tx, row)
-            else:  # Another process took the claim over and was quicker.
+            else:  # Another process took over the claim first.
                 row = await tx.row("read_accepted", task_id)
             if row is None:
                 raise TaskNotFound(f"There is no task {task_id}.")

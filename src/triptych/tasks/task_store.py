@@ -1,4 +1,4 @@
-"""The port TaskStore: operations that were accepted, and who asked for them."""
+"""The port TaskStore: accepted operations, and who requested them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def where_its_run_is(task: Task, run: Run | None) -> Task:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a task is asked by. Two are the same when actor, key and fingerprint are."""
+    """A request for a task. Two are the same if actor, key and fingerprint are."""
 
     kind: str
     actor: str
@@ -80,13 +80,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What became of a request."""
+    """The result of claiming a request."""
 
     task_id: UUID
     mine: bool
-    """True: it is the caller's to do. What he makes gets ids derived from ``task_id``."""
+    """True: the caller does it. Ids of what it creates are derived from ``task_id``."""
     settled: Task | None
-    """The task of an earlier request with the same key; None while that is being done."""
+    """The task of an earlier request with the same key; None while that is running."""
 
 
 class Audit(Wire, frozen=True):
@@ -113,7 +113,7 @@ class TaskStore(Protocol):
     async def claim_task(self, request: Request, *, kept_s: float, stale_s: float) -> Claim:
         """Begin a request, once for its idempotency key within ``kept_s``.
 
-        A claim that was neither accepted nor dropped within ``stale_s`` is given to the next.
+        A claim that was neither accepted nor dropped within ``stale_s`` goes to the next caller.
 
         Raises:
             IdempotencyKeyReused: the key came with another request.
@@ -130,7 +130,7 @@ class TaskStore(Protocol):
         audit: Audit,
         enqueue_work: bool = False,
     ) -> Task:
-        """Record what a claimed request came to, and who asked for it. Safe to repeat.
+        """Record the result of a claimed request, and who sent it. Safe to repeat.
 
         ``enqueue_work``: a worker is to do it; its message on ``brand-ai-phase-queue`` goes into
         the outbox by the same transaction.
@@ -138,22 +138,22 @@ class TaskStore(Protocol):
         ...
 
     async def begin_task(self, task_id: UUID) -> Task | None:
-        """Note that a worker is at a task; None if there is none, or it has ended.
+        """Record that a worker has begun a task; None if it does not exist or has ended.
 
-        Begun again, it is the same: its worker may have been killed.
+        It may be begun again: its worker may have been killed.
         """
         ...
 
     async def note_task(self, task_id: UUID, result: Metadata) -> None:
-        """Replace what is told of a running task."""
+        """Replace the result of a running task."""
         ...
 
     async def end_task(self, task_id: UUID, state: TaskState, result: Metadata) -> None:
-        """End a task that a worker is at. One that has ended stays as it is."""
+        """End a running task. One that has ended stays as it is."""
         ...
 
     async def drop_claim(self, task_id: UUID) -> None:
-        """Forget a claim of which nothing came."""
+        """Delete a claim that had no result."""
         ...
 
     async def task(self, task_id: UUID) -> Task:
@@ -173,11 +173,11 @@ class TaskStore(Protocol):
         ...
 
     async def drop_tasks(self, task_ids: Sequence[UUID]) -> None:
-        """Forget tasks, once nothing is left of what they made."""
+        """Delete tasks, once their results are deleted."""
         ...
 
     async def record_audit(self, event: Audit) -> None:
-        """Keep an audit event."""
+        """Store an audit event."""
         ...
 
     async def audit_slice(self, *, before: int | None, limit: int) -> Slice[KeptAudit, int]:

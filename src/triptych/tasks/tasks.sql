@@ -15,7 +15,7 @@ returning *
 select * from tasks where actor = $1 and idempotency_key = $2
 
 -- take_over_task --
--- Whoever claimed it died, or hangs: what he made is made again under the same ids.
+-- The first claimant died, or hangs: its work is done again under the same ids.
 update tasks set claimed_at = clock_timestamp()
 where id = $1 and state = 'claimed'
   and claimed_at < clock_timestamp() - make_interval(secs => $2)

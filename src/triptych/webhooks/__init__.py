@@ -1,1 +1,1 @@
-"""Who is told when a run ends: webhooks and their deliveries."""
+"""Webhooks: addresses that are notified when a run ends, and their deliveries."""

@@ -1,4 +1,4 @@
-"""The port WebhookStore: who is told when a run ends."""
+"""The port WebhookStore: webhooks and their deliveries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEBHOOKS_MAX = 100
 
 
 class Event(StrEnum):
-    """What a webhook may be told of."""
+    """The events that a webhook can receive."""
 
     RUN_COMMITTED = "run.committed"
     RUN_FAILED = "run.failed"
@@ -48,7 +48,7 @@ class Delivery:
     event: str
     body: Any
     attempts: int
-    """This one included."""
+    """Including this one."""
     url: str
     secret: bytes = field(repr=False)
 
@@ -73,10 +73,10 @@ class WebhookNotFound(NotFound):
 
 
 class WebhookStore(Protocol):
-    """Webhooks and what they are owed. Each method is one transaction.
+    """Webhooks and their pending deliveries. Each method is one transaction.
 
     Deliveries are made by the transaction that ends a run or its AI phase, so none is lost and
-    none is made up.
+    none is invented.
     """
 
     async def put_webhook(self, webhook: Webhook, *, secret: bytes) -> Webhook:
@@ -92,7 +92,7 @@ class WebhookStore(Protocol):
         ...
 
     async def delete_webhook(self, webhook_id: UUID) -> None:
-        """Forget a webhook and what it is owed.
+        """Delete a webhook and its pending deliveries.
 
         Raises:
             WebhookNotFound: there is none of that id.
@@ -100,7 +100,7 @@ class WebhookStore(Protocol):
         ...
 
     async def disable_webhook(self, webhook_id: UUID, reason: str) -> None:
-        """Tell it no more."""
+        """Disable a webhook."""
         ...
 
     async def claim_deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
@@ -108,15 +108,15 @@ class WebhookStore(Protocol):
         ...
 
     async def delivery_done(self, delivery_id: UUID) -> None:
-        """Note that it was taken."""
+        """Record a delivery as accepted."""
         ...
 
     async def delivery_put_off(self, delivery_id: UUID, *, delay_s: float, reason: str) -> None:
-        """Note that it is to be tried again."""
+        """Record that a delivery is to be retried."""
         ...
 
     async def delivery_failed(self, delivery_id: UUID, reason: str) -> None:
-        """Note that it is not tried again."""
+        """Record a delivery as failed for good."""
         ...
 
     async def deliveries(self, webhook_id: UUID, *, limit: int) -> Sequence[Delivered]:

@@ -59,5 +59,5 @@ def test_what_is_no_format_is_refused_with_the_field_and_the_remedy(site: Path) 
 
 
 def test_a_format_has_a_usable_name() -> None:
-    with pytest.raises(ValueError, match="is no name of a format"):
+    with pytest.raises(ValueError, match="is not a valid format name"):
         ExportFormat("A b", "x", "x", CSV.open)

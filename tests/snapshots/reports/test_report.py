@@ -135,11 +135,11 @@ async def test_a_report_shows_what_the_steps_found() -> None:
     assert "photograph | 3 | 60%" in text
     assert "Shapes: 100% square." in text
     assert (
-        "Against the snapshot before: 2 assets added, 1 removed; the palette moved by 0.12 "
+        "Since the previous snapshot: 2 assets added, 1 removed; the palette changed by 0.12 "
         "(from black to white is 1); photographs +25%; logos -25%; coherence -0.10." in text
     )
     assert "| adidas | 0.91 | 1 |" in text
-    assert "| puma | 0.50 | not looked at |" in text
+    assert "| puma | 0.50 | not compared |" in text
     assert "- adidas: <https://a/1>" in text
     assert "map: TimeoutError: not done" in text
     html = report.files["report.html"].decode()

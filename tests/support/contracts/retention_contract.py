@@ -85,7 +85,7 @@ class RetentionContract:
         assert await stores.retention.collect_attempts(min_age_s=0) == 1
         await emptied(stores)
         assert len(await stores.snapshots.assets(run.id, after=None, limit=10)) == 5
-        with pytest.raises(Conflict, match="let go of"):
+        with pytest.raises(Conflict, match="have been deleted"):
             await stores.runs.redrive_run(opened.id, new_id=uuid4(), policy=POLICY)
 
     async def test_g6_an_object_in_use_again_is_spared(self, stores: Stores) -> None:

@@ -25,11 +25,11 @@ PAGE_DEADLINE_S = 60.0
 PAGES_MAX = 1_000_000
 CURSOR_MAX_CHARS = 4096
 SHOWN_CHARS = 500
-"""What is kept of an item that cannot be read."""
+"""How much is kept of an item that cannot be read."""
 
 
 class _Answer(BaseModel):
-    """A page as the service writes it; the items are looked at one by one."""
+    """A page as the service sends it; its items are validated one by one."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -43,7 +43,7 @@ def _or_empty(value: object) -> object:
 
 
 class _Item(BaseModel):
-    """An item as the service writes it."""
+    """An item as the service sends it."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -66,7 +66,7 @@ class CatalogSource(Source):
 
     @override
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
-        # Brent's: whatever the length of a circle, the cursors walk into the milestone again.
+        # Brent's algorithm: in a cycle of any length the cursor meets the milestone again.
         milestone, steps, stretch = cursor, 0, 1
         for _ in range(PAGES_MAX):
             answer = await self._page(brand, cursor)
@@ -76,7 +76,7 @@ class CatalogSource(Source):
                 return
             if cursor == milestone:
                 raise SourceRefused(
-                    f"The source lists in a circle: cursor {cursor[:100]!r} came twice."
+                    f"The source never ends: cursor {cursor[:100]!r} was returned twice."
                 )
             steps += 1
             if steps == stretch:
@@ -88,7 +88,7 @@ class CatalogSource(Source):
         try:
             url = URL(self._url).update_query(query)
         except ValueError as error:
-            raise SourceRefused(f"{self._url!r} is no URL ({error}).") from error
+            raise SourceRefused(f"{self._url!r} is not a URL ({error}).") from error
         body = await self._asking.read(
             url, headers=self._headers, deadline_s=PAGE_DEADLINE_S, max_bytes=PAGE_MAX_BYTES
         )
@@ -116,7 +116,7 @@ def _unreadable(why: str) -> SourceRefused:
 def _row(item: Any) -> Row:
     """Read one item; a malformed one becomes a row that fails by itself, not with its page.
 
-    Its own JSON, which is never a URL, stands where the URL should: that is what people see.
+    Its JSON, which is never a URL, takes the place of the URL, so that people see it.
     """
     try:
         known = _Item.model_validate(item)
@@ -128,7 +128,7 @@ def _row(item: Any) -> Row:
 def _check(place: str) -> None:
     parts = urlsplit(place)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("A catalogue service has an address that begins with https:// or http://.")
+        raise ValueError("The address of a catalogue service must begin with https:// or http://.")
 
 
 def _open(place: str, context: SourceContext) -> Source:

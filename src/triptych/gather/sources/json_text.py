@@ -9,18 +9,18 @@ import orjson
 
 
 def read_json(text: bytes | bytearray) -> Any:
-    """Return the value that ``text`` holds, also what careless writers call JSON.
+    """Parse ``text``, which may be JSON with common mistakes.
 
-    NaN, infinities and lone surrogates are let through: the item that has them fails by itself
-    further on, where metadata is checked, and takes neither its line nor its page along.
+    NaN, infinities and lone surrogates are accepted: the item that has them fails later, when its
+    metadata is checked, and its line and page do not.
 
     Raises:
-        ValueError: it is no JSON; with a message of one line.
+        ValueError: it is not JSON; the message has one line.
     """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        # Several times slower, hence only for what has failed.
+        # Several times slower, so only for what the fast parser refused.
         try:
             return json.loads(text)
         except RecursionError as error:

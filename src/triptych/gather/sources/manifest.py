@@ -37,7 +37,7 @@ HTTP_SCHEMES = ("http://", "https://")
 class ManifestSource(Source):
     """Lists a brand from a file. Holds one page of rows in memory, whatever the file's length.
 
-    A cursor is the number of rows read, so the same file goes on where it was left.
+    A cursor is the number of rows read, so reading the same file continues where it stopped.
     """
 
     def __init__(self, place: str, asking: HttpReader, *, page_rows: int) -> None:
@@ -52,7 +52,7 @@ class ManifestSource(Source):
             rows = await asyncio.to_thread(read_rows, path, self._name(brand), brand, offset)
             page = await asyncio.to_thread(_take, rows, self._page_rows)
             while True:
-                # One page ahead, so that the last one is known to be the last.
+                # Read one page ahead, to know which page is the last.
                 following = await asyncio.to_thread(_take, rows, self._page_rows)
                 offset += len(page)
                 yield Page(
@@ -100,14 +100,14 @@ class ManifestSource(Source):
 def _existing(name: str) -> Path:
     path = Path(name).expanduser()
     if not path.is_file():
-        raise SourceRefused(f"There is no file {path}.", remedy="Check the path behind manifest:.")
+        raise SourceRefused(f"There is no file {path}.", remedy="Check the path after manifest:.")
     return path
 
 
 def _copy_object(url: str, file: IO[bytes]) -> None:
     """Copy an object into a file; blocks.
 
-    Not by obstore's asynchronous calls: a process that ends soon after one of them may abort.
+    Not with obstore's asynchronous calls: a process that ends soon after one may abort.
     """
     parent, _, name = url.rpartition("/")
     try:
@@ -130,11 +130,11 @@ def _offset(cursor: str | None) -> int:
     try:
         return int(cursor or 0)
     except ValueError as error:
-        raise SourceRefused(f"{cursor!r} is no cursor of a manifest.") from error
+        raise SourceRefused(f"{cursor!r} is not a cursor of a manifest.") from error
 
 
 def _take(rows: Iterator[Row | None], count: int) -> list[Row | None]:
-    """Take the next rows; None stands for one of another brand, so that offsets stay true."""
+    """Take the next rows; None stands for a row of another brand, so that offsets stay correct."""
     return list(islice(rows, count))
 
 

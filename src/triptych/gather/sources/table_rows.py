@@ -1,4 +1,4 @@
-"""Rows of a manifest's formats, one by one, from any offset."""
+"""Rows of a manifest in any format, one by one, from any offset."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ NEEDS_URL = "A manifest needs a column `url`."
 
 
 def read_rows(path: Path, name: str, brand: str, offset: int) -> Iterator[Row | None]:
-    """Return the file's rows behind the first ``offset``; None for one of another brand.
+    """Return the file's rows after the first ``offset``; None for a row of another brand.
 
-    Content decides about the format, ``name`` where content does not: Parquet and gzip by their
+    The content decides the format, or ``name`` where it does not: Parquet and gzip by their
     first bytes, JSON Lines by a leading brace or the suffix, otherwise CSV.
 
     Raises:
@@ -53,7 +53,7 @@ def _rows(path: Path, name: str, brand: str, offset: int) -> Iterator[Row | None
     if magic == PARQUET_MAGIC:
         records = _parquet(path, offset)
     else:
-        # Closed by the generator that reads it to its end, or is dropped before.
+        # Closed by the generator that reads it, at its end or when it is dropped.
         opened: Any = gzip.open(path, "rb") if magic.startswith(GZIP_MAGIC) else path.open("rb")  # noqa: SIM115
         stem = name.removesuffix(".gz")
         head = opened.read(SNIFF_BYTES)
@@ -70,11 +70,11 @@ Record = Mapping[str, Any] | Row
 
 
 def _guarded(records: Iterator[Record], name: str) -> Iterator[Record]:
-    """Turn what breaks in the middle of a file into our error."""
+    """Turn an error in the middle of a file into `SourceRefused`."""
     try:
         yield from records
     except (OSError, EOFError, pa.ArrowException, UnicodeError, csv.Error) as error:
-        raise SourceRefused(f"The manifest {name} breaks off ({error}).") from error
+        raise SourceRefused(f"The manifest {name} cannot be read to its end ({error}).") from error
 
 
 def _for_brand(records: Iterator[Record], brand: str) -> Iterator[Row | None]:
@@ -123,12 +123,12 @@ def _json_lines(file: IO[bytes]) -> Iterator[Record]:
 
 
 def _json_line(text: bytes, number: int) -> Record:
-    """Read a line; one that is no object becomes a row that fails by itself."""
+    """Read a line; one that is not an object becomes a failed row."""
     try:
         record = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         return Row(f"line {number}: {error}", {})
-    return record if isinstance(record, dict) else Row(f"line {number}: no JSON object", {})
+    return record if isinstance(record, dict) else Row(f"line {number}: not a JSON object", {})
 
 
 def _parquet(path: Path, offset: int) -> Iterator[Record]:
@@ -154,7 +154,7 @@ def _parquet_records(file: pq.ParquetFile, offset: int) -> Iterator[Record]:
 
 
 def _json_value(value: Any) -> Any:
-    """Bring a Parquet value to JSON: times as ISO 8601, bytes as hexadecimal, NaN as null."""
+    """Convert a Parquet value to JSON: times as ISO 8601, bytes as hexadecimal, NaN as null."""
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, datetime | date | time):

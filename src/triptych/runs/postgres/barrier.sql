@@ -8,7 +8,7 @@ on conflict (name) do update set source = excluded.source
 where excluded.source is not null and brands.source is distinct from excluded.source
 
 -- insert_run --
--- At most one active run a brand: the partial unique index decides races.
+-- At most one active run per brand: the partial unique index decides races.
 insert into runs (id, brand, kind, source, tolerated_failures, max_attempts, deadline_s,
                   deadline_at, redrives, traceparent)
 select $1, $2, $3, coalesce($4, b.source), $5, $6, $7,
@@ -39,7 +39,7 @@ select add_event($1, $2, $3)
 insert into outbox (queue, body, headers, brand, run_id) values ($1, $2, $3, $4, $5)
 
 -- insert_items --
--- Safe to repeat: a key that is there stays as it is.
+-- Safe to repeat: an existing key is not changed.
 with incoming as (
     select row_number() over () - 1 as n, *
     from unnest($3::bytea[], $4::text[], $5::jsonb[], $6::text[], $7::text[])
@@ -63,15 +63,15 @@ where id = $1
 returning *
 
 -- claim_positions --
--- The next items in order of dispatch. The run's lock is held, so nobody else is here, and a
--- watermark does what a search for unsent items would do at a growing cost.
+-- The next items in order of dispatch. The run's lock is held, so no other
+-- transaction is here. A watermark replaces a search for unsent items, whose cost would grow.
 with next as (
     select key, position from items
     where run_id = $1 and position >= $2
     order by position limit $3
 ), free as (
-    -- Whoever holds one of these is ending it. Waiting for him under the run's lock, which he
-    -- will want, would be a deadlock; should he die, claim_resend finds what was passed over.
+    -- A transaction that holds one of these is ending it. Waiting for it under the run's lock,
+    -- which it needs next, would be a deadlock; if it dies, claim_resend finds what was skipped.
     select i.key from items i join next on next.key = i.key
     where i.run_id = $1 and i.state = 'pending' and i.sent_at is null
     for no key update of i skip locked
@@ -105,7 +105,7 @@ with incoming as (
          as t(key, state, reason, detail, sha256, object_key, media_type, size_bytes, width,
               height, phash, model, colours, embedding, etag, last_modified, age_s)
 ), refused as (
-    -- Its object was put before it was deleted, or may be deleted any moment: to be put again.
+    -- Its object was stored before it was deleted, or may be deleted any moment: store it again.
     select n.key from incoming n join unused_objects u on u.object_key = n.object_key
     where n.age_s is not null and u.condemned_at is not null
       and (u.deleted_at is null
@@ -135,7 +135,7 @@ union all
 select key, null, null, null, true from refused
 
 -- count_settled --
--- Last in its transaction: the row lock orders the racers, so exactly one sees the end.
+-- Last in its transaction: the row lock orders racing flushes, so exactly one sees the end.
 update runs
 set done = done + $2, failed = failed + $3, out = out - $4, progressed_at = clock_timestamp()
 where id = $1 and state = 'active'
@@ -191,7 +191,7 @@ returning *
 delete from staged where run_id = $1
 
 -- let_go_staging --
--- Of a run that will not commit: its own assets will never point to what it stored.
+-- Of a run that will not commit: no asset of it will point to what it stored.
 with gone as (
     delete from staged where run_id = $1 returning object_key
 )
@@ -201,8 +201,8 @@ on conflict (object_key) do update
 set since = excluded.since, condemned_at = null, deleted_at = null
 
 -- older_staging --
--- A brand keeps the staging of its newest failed run at most: redrive takes it up. Asked of the
--- index run by run, or a small brand's end would read through what larger ones have staged.
+-- A brand keeps at most the staging of its newest failed run, for a redrive. The index is read run
+-- by run; otherwise the end of a small brand's run would read what larger brands have staged.
 select r.id
 from runs r, lateral (select from staged where run_id = r.id order by key limit 1) as found
 where r.brand = $1 and r.id <> $2 and r.state <> 'active'
@@ -239,7 +239,7 @@ select i.*, r.brand from items i join runs r on r.id = i.run_id
 where i.run_id = $1 and i.key = $2
 
 -- due_runs --
--- Rows that somebody works on right now are locked, and left to them.
+-- Rows that are being worked on are locked, and skipped.
 select id, brand,
        sealed and done + failed >= expected
            and progressed_at < clock_timestamp() - make_interval(secs => $4) as commit,
@@ -258,7 +258,7 @@ for no key update skip locked
 
 -- claim_resend --
 -- An item that was sent n times is due $2 * 2^(n-1) seconds after the last time; one that the
--- watermark passed without sending it is due at once, and comes out only now.
+-- watermark passed without sending it is due at once, and is sent only now.
 with overdue as (
     select i.key, i.sent_at is null as fresh from items i join runs r on r.id = i.run_id
     where i.run_id = $1 and i.state = 'pending'
@@ -287,7 +287,7 @@ order by id limit $3
 delete from outbox where id = any($1)
 
 -- redrive_items --
--- What was done stays done, with its staging; what failed is pending again.
+-- Done items stay done, with their staging; failed items are pending again.
 with moved as (
     insert into items (run_id, key, position, url, metadata, state, settled_at)
     select $2, i.key, row_number() over (order by i.position) - 1, i.url, i.metadata,

@@ -2,8 +2,8 @@
 
 -- brands --
 -- All, or those named ($1) and those of some runs ($2). One statement, so one moment. The version
--- looks at two runs: the newest may have been opened by a transaction older than the last change
--- of the one before.
+-- is taken from two runs: the newest may have been opened by a transaction older than the last
+-- change of the one before.
 select b.name as brand_name, b.source as brand_source, b.current_run,
        coalesce(c.added + c.kept + c.changed, 0) as assets,
        (extract(epoch from greatest(b.changed_at, n.changed_at)) * 1000000)::bigint
@@ -84,7 +84,7 @@ select name, schedule, due_at from brands
 where due_at <= clock_timestamp() and not deleting order by due_at limit $1
 
 -- advance_schedule --
--- Only from the time that was seen: whoever comes second changes nothing.
+-- Only from the time that was seen: the second caller changes nothing.
 update brands set due_at = $3 where name = $1 and due_at = $2
 returning name
 

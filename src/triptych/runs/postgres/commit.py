@@ -13,14 +13,14 @@ from triptych.model import Run, RunKind, RunState
 from triptych.runs.postgres.ending import end_run
 
 JOIN_MEMORY = "64MB"
-"""What a join of the commit may take before it spills; twice that for its hash table."""
+"""Memory of a join in the commit before it spills to disk; twice that for its hash table."""
 
 
 log = structlog.get_logger(__name__)
 
 
 async def repair_counters(tx: Transaction, run: asyncpg.Record, counts: asyncpg.Record) -> None:
-    """Set counters that differ from the rows. They never do, unless a hand changed the database."""
+    """Correct counters that differ from the rows, as after a manual change of the database."""
     names = ("expected", "done", "failed")
     if all(run[name] == counts[name] for name in names):
         return

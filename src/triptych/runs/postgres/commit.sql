@@ -1,7 +1,7 @@
 -- The commit: one transaction that makes a run its brand's snapshot.
 
 -- recount --
--- The rows are the truth. A fresh statement, after the run's lock: READ COMMITTED sees it all.
+-- The rows are the truth. A new statement after the run's lock: READ COMMITTED sees everything.
 select count(*) as expected,
        count(*) filter (where state = 'done') as done,
        count(*) filter (where state = 'failed') as failed,
@@ -15,8 +15,8 @@ update runs set expected = $2, done = $3, failed = $4 where id = $1 returning *
 select current_run from brands where name = $1 for no key update
 
 -- plan_large_joins --
--- Until autovacuum has looked, the planner takes a run's rows for some hundred and looks up each
--- in an index: twice the time of a hash join, which is right for small runs too.
+-- Until autovacuum has run, the planner estimates a few hundred rows and looks up each in an
+-- index: twice the time of a hash join, which suits small runs too.
 select set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
        set_config('work_mem', $1, true)
 
@@ -26,7 +26,7 @@ where name in ('enable_nestloop', 'enable_mergejoin', 'work_mem')
 
 -- publish_assets --
 -- And compare with the previous snapshot ($3), by URL: the same bytes are kept, other bytes
--- changed. What was just written is not read again: it is a gigabyte for a million assets.
+-- changed. The rows just written are not read again: they are a gigabyte for a million assets.
 with published as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
@@ -44,7 +44,7 @@ select count(*) filter (where p.key is null) as added,
 from published n left join assets p on p.run_id = $3 and p.key = n.key
 
 -- carry_assets --
--- All but a full run keep what they did not bring.
+-- Runs other than full ones keep the assets that they did not acquire.
 with carried as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,

@@ -13,13 +13,13 @@ from triptych.model import ItemState, RunState
 async def end_pending(
     tx: Transaction, run_id: UUID, state: ItemState, reason: str | None
 ) -> tuple[asyncpg.Record | None, int, int]:
-    """End a run's pending items, then lock the run; return it with what ended and was out.
+    """End a run's pending items, then lock the run; return it, how many ended and were outstanding.
 
-    None for the run if it is not active: then nothing of it was pending.
+    None for the run if it is not active: then it had no pending items.
     """
     first = await tx.row("end_pending", run_id, state.value, reason)
     run = await tx.row("lock_run", run_id)
-    # A page may have come in before the run was locked; none can now.
+    # A page may have been added before the run was locked; none can be added now.
     second = await tx.row("end_pending", run_id, state.value, reason)
     assert first is not None
     assert second is not None
@@ -28,7 +28,7 @@ async def end_pending(
 
 
 async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | None) -> None:
-    """End a run in its transaction; what it staged goes with a cancelled one."""
+    """End a run in its transaction; the staging of a cancelled run is deleted."""
     row = await tx.row("end_run", run_id, state.value, reason)
     assert row is not None
     if state is RunState.CANCELLED:

@@ -1,4 +1,4 @@
-"""What changed, as Postgres tells it: LISTEN, and a look at `changed_at` for what it missed."""
+"""What changed, by LISTEN, and by reading `changed_at` for what notifications missed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ RUNS, BRANDS = "triptych_runs", "triptych_brands"
 TASKS, QUEUES = "triptych_tasks", "triptych_queues"
 """The channels."""
 CATCH_UP_MARGIN = timedelta(seconds=10)
-"""Transactions commit later than the time they stamped; those are looked at twice."""
+"""Transactions commit later than their timestamp, so the last seconds are read twice."""
 CATCH_UP_PAGE = 1_000
 CATCH_UP_PAGES_MAX = 100
-"""More than a hundred thousand runs changed: then a reader had better read everything."""
+"""More than a hundred thousand runs changed: then a reader should read everything."""
 CATCH_UP_TIMEOUT_S = 10.0
 RECONNECT_MAX_S = 5.0
 RECONNECT_BASE_S = 0.2
@@ -38,12 +38,12 @@ log = structlog.get_logger()
 
 
 class PostgresFeed:
-    """`triptych.ports.Feed` on one connection of its own.
+    """`Feed` on one connection of its own.
 
-    Every ``catch_up_s`` it asks, on that same connection, which runs have changed: a sign of life
-    and a net under the notifications in one. After a lost connection it asks from a little before
-    the last answer, and says that anything may have changed. Its memory is the number of runs and
-    brands that changed since they were last taken.
+    Every ``catch_up_s`` it reads, on that same connection, which runs have changed: this checks the
+    connection and finds what notifications missed. After a lost connection it reads from a little
+    before the last answer, and reports that anything may have changed. Its memory is the number of
+    runs and brands that changed since they were last taken.
     """
 
     def __init__(self, database: Database, *, catch_up_s: float) -> None:
@@ -55,10 +55,10 @@ class PostgresFeed:
         self._news = News()
         self._since: datetime | None = None
         self._told: dict[UUID, int] = {}
-        """Versions that the last look found: the margin shows them again and again."""
+        """Versions that the last read found: the margin returns them again."""
 
     async def news(self) -> News:
-        """See `triptych.ports.Feed.news`."""
+        """See `triptych.runs.change_feed.Feed.news`."""
         await self._something.wait()
         self._something.clear()
         taken, self._news = self._news, News()
@@ -96,7 +96,7 @@ class PostgresFeed:
             raise
 
     def disconnect(self) -> None:
-        """Let go of the connection. Safe to repeat."""
+        """Close the connection. Safe to repeat."""
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
             connection.terminate()
@@ -115,7 +115,7 @@ class PostgresFeed:
                 self.disconnect()
                 failures += 1
                 if failures == 1:
-                    log.warning("the database's notifications are cut off", error=str(error))
+                    log.warning("the connection for notifications is lost", error=str(error))
                 pause = backoff(failures, base_s=RECONNECT_BASE_S, cap_s=RECONNECT_MAX_S)
                 await asyncio.sleep(pause)
 
@@ -128,7 +128,7 @@ class PostgresFeed:
         raise DatabaseUnavailable
 
     async def _catch_up(self) -> None:
-        """Tell of the runs that changed since the last look; the first look only sets the clock."""
+        """Report the runs that changed since the last read; the first read only sets the clock."""
         connection = self._connection
         if connection is None or connection.is_closed():
             raise DatabaseUnavailable
@@ -175,8 +175,8 @@ class PostgresFeed:
         try:
             heard(str(payload))
         except ValueError:
-            # Anybody who may connect may notify: what is no id tells nothing.
-            log.warning("a notification that is no id", payload=str(payload)[:100])
+            # Anyone who can connect can notify: a payload that is not an id is ignored.
+            log.warning("a notification that is not an id", payload=str(payload)[:100])
         else:
             self._something.set()
 
@@ -188,7 +188,7 @@ class PostgresFeed:
 
 
 CHANGES_CATCH_UP_S = 5.0
-"""How often whoever follows a single run asks for a sign of life."""
+"""How often a follower of a single run checks its connection."""
 
 
 class PostgresChangeFeed(ChangeFeed):

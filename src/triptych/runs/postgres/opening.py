@@ -54,13 +54,13 @@ async def insert_or_join(
         known = await tx.row("brand_is_deleting", brand)
         if known is not None and known["deleting"]:
             raise Conflict(
-                f"Brand {brand!r} is being deleted.", remedy="Try again when it is gone."
+                f"Brand {brand!r} is being deleted.", remedy="Try again when it has been deleted."
             )
     raise RuntimeError(f"brand {brand!r}: no run could be opened or joined")
 
 
 async def enqueue_gather(tx: Transaction, run: Run) -> None:
-    """Owe the gather message of a run to its queue."""
+    """Put the gather message of a run into the outbox."""
     body = GatherBody(brand=run.brand).model_dump()
     headers = Headers(run_id=run.id, traceparent=run.traceparent).encode()
     await tx.rows("owe", GATHER_QUEUE, body, headers, run.brand, run.id)

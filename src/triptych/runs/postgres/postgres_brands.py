@@ -76,7 +76,9 @@ class PostgresBrandStore(BrandStore):
         self, name: str, *, source: str | None, schedule: str | None, due_at: datetime | None
     ) -> None:
         if not await self._database.rows("put_brand", name, source, schedule, due_at):
-            raise Conflict(f"Brand {name!r} is being deleted.", remedy="Try again when it is gone.")
+            raise Conflict(
+                f"Brand {name!r} is being deleted.", remedy="Try again when it has been deleted."
+            )
 
     @override
     async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:

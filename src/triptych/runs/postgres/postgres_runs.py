@@ -1,4 +1,4 @@
-"""Runs and their items on Postgres: the transactions of the barrier, and what is read of runs."""
+"""Runs and their items on Postgres: the transactions of the barrier, and reads."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ from triptych.runs.run_store import (
 )
 
 ITEMS_SCAN = 20_000
-"""Rows that one page looks at, at most: then the page ends and the next one goes on there."""
+"""Rows that one page reads at most: then the page ends and the next one continues there."""
 
 
 PACE_SAMPLE = 5_000
-"""Items of a run that its pace is told by, at most."""
+"""Items of a run that its pace is computed from, at most."""
 
 
 PACE_BUCKETS = 120
@@ -212,12 +212,12 @@ class PostgresRunStore(RunStore):
     async def settle(
         self, run_id: UUID, results: Sequence[ItemResult], *, limit: int
     ) -> Settlement:
-        # One row a key: two deliveries of one message may have finished in the same flush.
+        # One row per key: two deliveries of one message may have finished in the same flush.
         single = list({result.key: result for result in results}.values())
         columns = settle_columns(single)
 
         async def work(tx: Transaction) -> Settlement:
-            # Ages are taken anew each time: a flush may have waited long for the database.
+            # Ages are computed each time: a flush may have waited long for the database.
             rows = await tx.rows(
                 "settle_items", run_id, *columns, object_ages_s(single), CLOCK_MARGIN_S
             )
@@ -389,7 +389,7 @@ class PostgresRunStore(RunStore):
                 )
             if row["ai_state"] == AiState.RUNNING.value:
                 return to_run(row)
-            # Owed again even when queued: its message may be the one that was lost.
+            # Sent again even if queued: its message may be the one that was lost.
             body = AiBody(brand=brand).model_dump()
             headers = Headers(run_id=row["id"]).encode()
             await tx.rows("owe", AI_QUEUE, body, headers, brand, row["id"])

@@ -1,4 +1,4 @@
-"""Redriving a run inside a transaction: a new run of what an ended one failed at."""
+"""Redriving a run inside a transaction: a new run of an ended run's failed items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- What is read of runs, and what operators ask of them.
+-- Reads of runs, and requests of operators.
 
 -- runs_by_id --
 select * from runs where id = any($1)
@@ -22,7 +22,7 @@ select reason, n, url, detail from ranked where rank <= $2 order by n desc, reas
 select * from timeline where run_id = $1 and seq > $2 order by seq limit $3
 
 -- changed_since --
--- Behind a run ($2) that changed at a moment ($1), in that order; a row of the clock in any case.
+-- After a run ($2) that changed at a time ($1), in that order; always a row with the clock.
 select c.now, r.id, r.version, r.changed_at
 from (select clock_timestamp() as now) c
 left join lateral (
@@ -54,7 +54,7 @@ where state = 'failed' and reason = $5
 order by position limit $4
 
 -- run_pace --
--- A bounded sample, even by position: a run of a million items costs what one of $2 does.
+-- A bounded sample, uniform by position: a run of a million items costs as much as one of $2.
 with run as (
     select id, created_at as begun, next_position as items,
            greatest(1, ceil(next_position / $2::double precision))::bigint as step,

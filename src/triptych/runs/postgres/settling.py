@@ -1,7 +1,7 @@
-"""Expecting, dispatching and settling items. What transactions do.
+"""Expecting, dispatching and settling items inside a transaction.
 
-Inside it the lock order is: items by key, then the run; the run's row is updated last, so its
-lock is held for a moment and orders the racers.
+The lock order is: items by key, then the run; the run's row is updated last, so its
+lock is held briefly and orders racing transactions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from triptych.model import Item, ItemResult, Run, RunKind
 from triptych.runs.run_store import DETAIL_MAX_CHARS
 
 CLOCK_MARGIN_S = 5.0
-"""By so much an object's age may be measured too short."""
+"""An object's age may be measured too short by this much."""
 
 
 async def lock_active(tx: Transaction, run_id: UUID) -> asyncpg.Record:
@@ -52,7 +52,7 @@ async def read_run(tx: Transaction, run_id: UUID) -> Run:
 
 
 async def fill_window(tx: Transaction, run: asyncpg.Record, limit: int) -> list[Item]:
-    """Claim items until ``limit`` are out. The caller holds the run's lock."""
+    """Claim items until ``limit`` are outstanding. The caller holds the run's lock."""
     claimed: list[Item] = []
     room = limit - run["out"]
     position = run["next_dispatch"]
@@ -97,7 +97,7 @@ def settle_columns(results: Sequence[ItemResult]) -> list[Sequence[object]]:
             )
         ),
         [None if value is None else from_colours(value.colours) for value in staged],
-        # Wrapped, because asyncpg would take an array in a list for a second dimension.
+        # Wrapped: asyncpg would read an array in a list as a second dimension.
         [
             None if value is None or value.embedding is None else HalfVector(value.embedding)
             for value in staged

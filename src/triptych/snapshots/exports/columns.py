@@ -40,7 +40,7 @@ MARKED = FIELDS.index("model")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An asset with what the AI phase says of it."""
+    """An asset with its marks."""
 
     asset: Asset
     marks: Mapping[str, Any]
@@ -68,7 +68,7 @@ def described(exported: Exported) -> dict[str, Any]:
 def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:
     """Return assets as a table of these columns.
 
-    An embedding whose length is not the columns' is left out: it is of another model.
+    An embedding of another length is left out: it is of another model.
     """
     wanted = columns.field("embedding").type
     length = wanted.list_size if pa.types.is_fixed_size_list(wanted) else None

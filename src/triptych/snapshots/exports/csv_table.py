@@ -14,11 +14,11 @@ from triptych.snapshots.exports.columns import Exported, described, schema
 from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a text for a formula."""
+"""First characters by which a spreadsheet takes a text for a formula."""
 
 
 class CsvWriter(Writer):
-    """A CSV file with a header, quoted; text that a spreadsheet would run is made harmless."""
+    """A quoted CSV file with a header; text that looks like a formula is escaped."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -52,6 +52,6 @@ def _open(name: str, _dimension: int | None, opening: Open) -> Writer:
 CSV = ExportFormat(
     name="csv",
     title="CSV",
-    description="One row an asset, without embeddings.",
+    description="One row per asset, without embeddings.",
     open=_open,
 )

@@ -14,14 +14,14 @@ from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
 from triptych.snapshots.snapshot_store import SnapshotStore
 
 PAGE_ASSETS = 1_000
-"""Assets of a table read and written at a time."""
+"""Assets of a table that are read and written at a time."""
 PAGE_BODIES = 32
-"""Assets with their bytes read and written at a time: 1 GiB at the very most."""
+"""Assets with their bytes that are read and written at a time: 1 GiB at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """A snapshot to be exported, and where to."""
+    """A snapshot to export, and the destination."""
 
     run_id: UUID
     name: str
@@ -37,8 +37,8 @@ async def export(
 ) -> int:
     """Write a snapshot's assets in key order; return their number.
 
-    Holds one page in memory. The same snapshot gives the same rows in the same order. What it
-    raises leaves files that are not closed, and no export.
+    Holds one page in memory. The same snapshot gives the same rows in the same order. After an
+    error the files are not closed, and there is no export.
 
     Raises:
         SnapshotCollected: it is no longer kept.
@@ -65,12 +65,12 @@ async def export(
 
 
 def file_name(brand: str) -> str:
-    """Return a brand's name as a file can have it."""
+    """Return a brand's name in a form that is valid as a file name."""
     return re.sub(r"[^\w.-]+", "-", brand).strip("-.") or "brand"
 
 
 async def _opened(wanted: ExportRequest, first: list[Exported]) -> Writer:
-    """Open the writer; the first embedding tells how long all of them are."""
+    """Open the writer; the first embedding sets the length of all."""
     vectors = [row.asset.embedding for row in first if row.asset.embedding is not None]
     dimension = len(vectors[0]) if vectors else None
     return await asyncio.to_thread(wanted.format.open, wanted.name, dimension, wanted.opening)

@@ -1,4 +1,4 @@
-"""What a format of an export is: its name, what it tells people, and its writer."""
+"""An export format: its name, its description, and its writer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    # Columns are Arrow's, which takes long to import: a format is declared without.
+    # Arrow takes long to import: a format is declared without it.
     from triptych.snapshots.exports.columns import Exported
 
 NAME = r"[a-z][a-z0-9+.-]{0,30}"
@@ -18,20 +18,20 @@ Open = Callable[[str], IO[bytes]]
 
 
 class Writer(Protocol):
-    """Takes assets page by page. Blocks: it belongs in a thread."""
+    """Accepts assets page by page. Blocks: run it in a thread."""
 
     def add(self, rows: Sequence[Exported], bodies: Sequence[bytes]) -> None:
         """Write a page; ``bodies`` has each asset's bytes, or nothing if they are not needed."""
         ...
 
     def close(self) -> None:
-        """Finish all files. What is not closed is no export."""
+        """Finish all files. Files that are not closed are not an export."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """A format that snapshots are exported in; a package offers it as an entry point.
+    """A format for exports; a package offers it as an entry point.
 
     Raises:
         ValueError: the name cannot be used.
@@ -40,16 +40,16 @@ class ExportFormat:
     name: str
     """Also the entry point's name: lower-case letters, digits, ``+``, ``.`` and ``-``."""
     title: str
-    """As people call it: ``WebDataset``."""
+    """The name for people: ``WebDataset``."""
     description: str
-    """One line: what the files hold, and for whom."""
+    """One line: what the files contain, and for whom."""
     open: Callable[[str, int | None, Open], Writer]
     """Returns a writer of files whose names begin with the first argument. The second is the
     embeddings' length, None if there are none; the third opens the files. The same snapshot gives
     the same bytes."""
     needs_bodies: bool = False
-    """Whether the writer wants the assets' bytes."""
+    """Whether the writer needs the assets' bytes."""
 
     def __post_init__(self) -> None:
         if re.fullmatch(NAME, self.name) is None:
-            raise ValueError(f"{self.name!r} is no name of a format: it must match {NAME}.")
+            raise ValueError(f"{self.name!r} is not a valid format name: it must match {NAME}.")

@@ -19,8 +19,8 @@ def export_formats() -> Sequence[str]:
 class ExportRegistry:
     """The export formats, by name.
 
-    A plug-in that is broken is kept with the reason: it is listed, it is refused by that reason,
-    and it breaks no other.
+    A plug-in that is broken is kept with the reason: it is listed, it is refused with that reason,
+    and it does not affect the others.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ExportRegistry:
         """Return the format of that name.
 
         Raises:
-            BadInput: there is none, or it is broken; naming ``field``, and those that there are.
+            BadInput: it does not exist or is broken; names ``field`` and the formats that exist.
         """
         found = self._formats.get(name)
         if found is None:

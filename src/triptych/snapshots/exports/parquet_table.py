@@ -13,7 +13,7 @@ from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
 
 
 class ParquetWriter(Writer):
-    """A Parquet file, one row group a page."""
+    """A Parquet file, one row group per page."""
 
     def __init__(self, file: IO[bytes], dimension: int | None) -> None:
         self._file = file
@@ -37,6 +37,6 @@ def _open(name: str, dimension: int | None, opening: Open) -> Writer:
 PARQUET = ExportFormat(
     name="parquet",
     title="Parquet",
-    description="One row an asset, with its embedding and metadata.",
+    description="One row per asset, with its embedding and metadata.",
     open=_open,
 )

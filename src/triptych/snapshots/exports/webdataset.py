@@ -16,12 +16,12 @@ from triptych.snapshots.exports.columns import Exported, described
 from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
 
 SHARD_MAX_BYTES = 512 * 1024 * 1024
-"""A shard is closed once it is larger."""
+"""A shard is closed when it is larger than this."""
 SHARD_MAX_SAMPLES = 10_000
 
 
 class ShardWriter(Writer):
-    """Tar shards as WebDataset reads them: files of one sample share the name before the dot."""
+    """Tar shards for WebDataset: files of one sample share the name before the first dot."""
 
     def __init__(self, opening: Callable[[int], IO[bytes]]) -> None:
         self._opening = opening
@@ -58,7 +58,7 @@ class ShardWriter(Writer):
         return self._tar
 
     def _put(self, tar: tarfile.TarFile, name: str, content: bytes) -> None:
-        # Without a time: the same snapshot gives the same bytes.
+        # Without a timestamp: the same snapshot gives the same bytes.
         told = tarfile.TarInfo(name)
         told.size = len(content)
         told.mode = 0o644

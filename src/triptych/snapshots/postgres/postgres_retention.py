@@ -1,4 +1,4 @@
-"""Letting go of snapshots, brands and objects on Postgres."""
+"""Deleting snapshots, brands and objects on Postgres."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EMPTIED = (
     "empty_vectors",
     "empty_insights",
 )
-"""Statements that remove a run's rows, each at most so many."""
+"""Statements that delete a run's rows, each a limited number."""
 
 
 RUNS_AT_ONCE = 100
@@ -124,7 +124,7 @@ class PostgresRetentionStore(RetentionStore):
 
 
 async def _spare(tx: Transaction) -> bool:
-    """Take off the list what rows point to; tell whether there was anything on it."""
+    """Remove from the list what rows point to; return whether the list had any entry."""
     listed = await tx.row("any_unused")
     assert listed is not None
     if not listed["any"]:
@@ -135,7 +135,7 @@ async def _spare(tx: Transaction) -> bool:
 
 
 async def _empty(tx: Transaction, run_id: UUID, limit: int) -> bool:
-    """Remove at most ``limit`` rows of each kind; True if none is left."""
+    """Delete at most ``limit`` rows of each kind; True if none is left."""
     full = False
     for statement in EMPTIED:
         row = await tx.row(statement, run_id, limit, timeout_s=COMMIT_TIMEOUT_S)

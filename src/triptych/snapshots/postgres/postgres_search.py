@@ -1,8 +1,8 @@
 """Search by vector on Postgres with pgvector: exact in a snapshot, by HNSW across brands.
 
 HNSW: Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using
-Hierarchical Navigable Small World graphs", 2016. Filters are pushed into its walk: pgvector (0.8
-and later) goes on with it until enough entries pass them ("iterative scans").
+Hierarchical Navigable Small World graphs", 2016. Filters are applied during the index scan:
+pgvector (0.8 and later) continues until enough entries pass them ("iterative scans").
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from triptych.snapshots.search_store import (
 from triptych.snapshots.snapshot_store import AssetFilter
 
 INDEXED_DIMENSIONS_MAX = 4_000
-"""pgvector's limit for halfvec. Longer ones are searched without an index, exactly."""
+"""pgvector's limit for halfvec. Longer vectors are searched without an index, exactly."""
 EF_SEARCH_MIN = 100
 EF_SEARCH_MAX = 1_000
-"""Entries that HNSW's walk keeps in hand: at least twice what is wanted, in pgvector's range."""
+"""HNSW's candidate list: at least twice the wanted number, within pgvector's range."""
 SCAN_MAX = 10_000
-"""Entries that one walk looks at, at most, however few of them pass the filters: a filter that lets
-so few through is quicker looked up."""
+"""Entries that one index scan reads at most. If a filter passes so few of them, a search without
+the index is quicker."""
 SOON_S = 0.001
 """The shortest deadline there is."""
 SAMPLE_SCAN = 4
-"""Assets looked at for each embedding of a sample: some may have none."""
+"""Assets read for each embedding of a sample: some may have none."""
 INDEXER_LOCK = 0x7472697365617263
-"""``trisearc`` in ASCII: the advisory lock of whoever is at the index."""
+"""``trisearc`` in ASCII: the advisory lock of the active indexer."""
 
 log = structlog.get_logger(__name__)
 
@@ -81,10 +81,10 @@ class PostgresSearchStore(SearchStore):
 
     @override
     async def nearest_anywhere(self, wanted: Nearest) -> Hits:
-        """Return what lies nearest in the current snapshots of all brands.
+        """Return the nearest assets in the current snapshots of all brands.
 
-        What a walk through the index leaves short, because few entries pass the filters, is
-        searched for once more without the index.
+        If the index scan finds too few, because few entries pass the filters, the search is
+        repeated without the index.
         """
         ends = time.monotonic() + wanted.deadline_s
         spaces = await self._database.rows("space_of", wanted.model)
@@ -93,9 +93,9 @@ class PostgresSearchStore(SearchStore):
         space, dimension = int(spaces[0]["id"]), int(spaces[0]["dimension"])
         if wanted.vector.size != dimension:
             raise BadInput(
-                f"It has {wanted.vector.size} numbers, and {wanted.model} gives {dimension}.",
+                f"It has {wanted.vector.size} numbers, but {wanted.model} has {dimension}.",
                 field="vector",
-                remedy="Embed what is searched for with the same model.",
+                remedy="Embed the query with the same model.",
             )
         sql = statements()["nearest_anywhere"]
         sql = sql.replace(":space", str(space)).replace(":dimension", str(dimension))
@@ -107,7 +107,7 @@ class PostgresSearchStore(SearchStore):
         rows = await self._search(looked if exact else walked, args, wanted, walk=not exact)
         if not exact and len(rows) < wanted.limit and wanted.matching != AssetFilter():
             left_s = max(ends - time.monotonic(), SOON_S)
-            with suppress(SearchUnavailable):  # What the walk has found is better than nothing.
+            with suppress(SearchUnavailable):  # What the index scan found is better than nothing.
                 rows = await self._search(looked, args, replace(wanted, deadline_s=left_s))
                 exact = True
         return Hits([_to_hit(row) for row in rows], exact=exact)
@@ -115,9 +115,9 @@ class PostgresSearchStore(SearchStore):
     async def _search(
         self, sql: str, args: Sequence[object], wanted: Nearest, *, walk: bool = False
     ) -> list[asyncpg.Record]:
-        """Run a search within its deadline; ``walk`` along the index, or look at everything.
+        """Run a search within its deadline; with ``walk`` along the index, otherwise without it.
 
-        What the replica does not have, because it is behind or away, is asked of the database.
+        If the replica lags behind or does not answer, the primary is asked.
         """
         if self._replica is not None:
             try:
@@ -243,7 +243,7 @@ async def _fetch(
 
 
 async def _advance(tx: Transaction, brand: str, run_id: UUID, after: bytes, limit: int) -> None:
-    """Bring one page of a snapshot into the index, and take out what is no longer on it."""
+    """Index one page of a snapshot, and remove entries that are no longer on it."""
     for row in await tx.rows("models_to_index", run_id, after, limit):
         if await tx.row("space_of", row["model"]) is None:
             await _add_space(tx, row["model"], row["dimension"])
@@ -255,7 +255,7 @@ async def _advance(tx: Transaction, brand: str, run_id: UUID, after: bytes, limi
 
 
 async def _add_space(tx: Transaction, model: str, dimension: int) -> None:
-    """Make room for a model, and its index while there is nothing in it."""
+    """Add a model, and create its index while it is empty."""
     added = await tx.row("add_space", model, dimension)
     assert added is not None
     if dimension <= INDEXED_DIMENSIONS_MAX:
@@ -268,7 +268,7 @@ async def _add_space(tx: Transaction, model: str, dimension: int) -> None:
 
 
 async def _forget(tx: Transaction, brand: str, limit: int) -> None:
-    """Take out entries of a brand that has no snapshot any more."""
+    """Remove the entries of a brand that no longer has a snapshot."""
     row = await tx.row("unindex_brand", brand, limit, timeout_s=COMMIT_TIMEOUT_S)
     assert row is not None
     if row["removed"] < limit:
@@ -280,5 +280,5 @@ def _conditions(wanted: Nearest) -> list[object]:
 
 
 def _to_hit(row: asyncpg.Record) -> Hit:
-    # In half precision a unit vector is not quite of length 1.
+    # In half precision a unit vector does not have exactly length 1.
     return Hit(to_asset(row), min(1.0, max(-1.0, float(row["similarity"]))))

@@ -1,4 +1,4 @@
-"""Committed snapshots on Postgres: pages are bounded ranges of an index, whatever is filtered."""
+"""Committed snapshots on Postgres: pages are bounded ranges of an index, whatever the filter."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class PostgresSnapshotStore(SnapshotStore):
 
 
 async def check_kept(database: Database, run_id: UUID) -> None:
-    """Raise `RunNotFound` or `SnapshotCollected` unless a run's rows are there to be read."""
+    """Raise `RunNotFound` or `SnapshotCollected` unless a run's rows can be read."""
     rows = await database.rows("is_collected", run_id)
     if not rows:
         raise RunNotFound(f"There is no run {run_id}.")
@@ -133,7 +133,7 @@ async def check_kept(database: Database, run_id: UUID) -> None:
 
 
 def own_conditions(matching: AssetFilter) -> list[object]:
-    """Return what a filter asks of assets themselves, as the statements of pages take it."""
+    """Return a filter's conditions on assets, as parameters of the page statements."""
     kind = matching.media_type
     family = kind.removesuffix("*") if kind and kind.endswith("/*") else None
     near = matching.colour
@@ -146,7 +146,7 @@ def own_conditions(matching: AssetFilter) -> list[object]:
 
 
 def mark_conditions(matching: AssetFilter) -> list[object]:
-    """Return what a filter asks of assets' marks, as the statements take it behind the others."""
+    """Return a filter's conditions on marks, as the parameters that follow."""
     return [
         matching.tag,
         matching.cluster,

@@ -1,8 +1,8 @@
--- Letting go. What is removed is first declared so, in a transaction of its own; the rows follow
--- in batches, and objects long after the rows.
+-- Deletion. It is first declared, in a transaction of its own; the rows follow in batches, and the
+-- objects long after the rows.
 
 -- collect_snapshots --
--- All but the newest few of each brand, old enough that no reader is still at them.
+-- All but the newest few of each brand, old enough that no reader still uses them.
 with ranked as (
     select r.id, r.ended_at, row_number() over (partition by r.brand order by r.ended_at desc) as n
     from runs r
@@ -17,7 +17,7 @@ where r.id = ranked.id and ranked.n > $1
 returning r.id
 
 -- collect_attempts --
--- Runs that ended without a snapshot, once nobody redrives them any more.
+-- Runs that ended without a snapshot, when they are too old for a redrive.
 update runs
 set collected_at = clock_timestamp()
 where state in ('failed', 'cancelled') and collected_at is null
@@ -98,8 +98,8 @@ with gone as (
 select count(*) as removed from gone
 
 -- spare_by_assets --
--- What assets point to again, or still: one pass over all of them, for an index by object would
--- cost every commit more than this costs now and then.
+-- Objects that assets point to: one pass over all assets, because an index by object would cost
+-- every commit more than this costs now and then.
 delete from unused_objects u using assets a
 where u.deleted_at is null and a.object_key = u.object_key
 
@@ -111,7 +111,7 @@ where u.deleted_at is null and s.object_key = u.object_key
 select exists (select from unused_objects where deleted_at is null) as any
 
 -- take_turn --
--- One of all workers has it, once in so many seconds.
+-- One of all workers gets the turn, once in so many seconds.
 insert into turns (name, at) values ($1, clock_timestamp())
 on conflict (name) do update set at = excluded.at
 where turns.at < clock_timestamp() - make_interval(secs => $2)
@@ -128,8 +128,8 @@ where object_key in (
 returning object_key
 
 -- condemned_objects --
--- A settle that had looked before they were condemned has ended by now, and was seen by whoever
--- spared objects since.
+-- A settle that checked before they were condemned has ended by now, and its rows have been seen
+-- by the passes since.
 select object_key from unused_objects
 where deleted_at is null and condemned_at < clock_timestamp() - make_interval(secs => $1)
 order by condemned_at limit $2

@@ -1,14 +1,14 @@
 -- Search by vector, and the entries that are searched across brands.
 
 -- search_limits --
--- For one transaction. Plans are made for the very filters that are set; an index on distance goes
--- on until enough of what it finds passes them, in order.
+-- For one transaction. Plans are made for the filters that are set; an index scan by distance
+-- continues until enough entries pass them, in order.
 select set_config('statement_timeout', $1, true),
        set_config('plan_cache_mode', 'force_custom_plan', true),
        set_config('hnsw.iterative_scan', 'strict_order', true),
        set_config('hnsw.ef_search', $2, true),
        set_config('hnsw.max_scan_tuples', $3, true),
-       -- The planner takes what joins let through for one row, and rather sorts everything.
+       -- The planner estimates one row after the joins, and would rather sort everything.
        set_config('enable_sort', $4, true),
        set_config('enable_hashjoin', $4, true),
        set_config('enable_mergejoin', $4, true)
@@ -42,7 +42,7 @@ order by found.similarity desc, a.key
 
 -- nearest_anywhere --
 -- `:space` and `:dimension` are whole numbers of ours: an index is of one dimension, and found by
--- its condition. `:exactly` is nothing, or what keeps the index from giving the order. An entry
+-- its condition. `:exactly` is empty, or keeps the index from providing the order. An entry
 -- counts only as long as the brand's snapshot has the same content.
 select -(s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)) as similarity,
        a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
@@ -77,7 +77,7 @@ where run_id = $3 and key = $2 and brand = $1
   and (select collected_at from runs where id = $3) is null
 
 -- models_of --
--- Looked for only when nothing was found: it reads the snapshot.
+-- Run only if nothing was found: it reads the snapshot.
 select model, count(*) as assets from assets
 where run_id = $1 and embedding is not null and model is not null
 group by model order by assets desc, model
@@ -94,7 +94,7 @@ from brands b left join search_progress p on p.brand = b.name and p.run_id = b.c
 where b.current_run is not null and p.done is not true
 
 -- one_indexer --
--- One at a time; the lock goes with the transaction, also with one that dies.
+-- One at a time; the lock ends with the transaction, also with one that dies.
 select pg_try_advisory_xact_lock($1) as mine
 
 -- next_to_index --
@@ -125,8 +125,8 @@ insert into spaces (model, dimension) values ($1, $2) returning id
 select key from assets where run_id = $1 and key > $2 order by key offset $3 - 1 limit 1
 
 -- index_page --
--- What has not changed is left alone: to enter a vector costs a hundred times what it costs to see
--- that it is there.
+-- Unchanged entries are skipped: inserting a vector costs a hundred times as much as seeing that
+-- it is there.
 insert into searchable (brand, key, space, sha256, embedding)
 select $1, a.key, s.id, a.sha256, a.embedding
 from (select * from assets where run_id = $2 and key > $3 order by key limit $4) a
@@ -140,7 +140,7 @@ on conflict (brand, key) do update
 set space = excluded.space, sha256 = excluded.sha256, embedding = excluded.embedding
 
 -- unindex_page --
--- Of the same range of keys, or of all behind it.
+-- Of the same range of keys, or of all keys after it.
 delete from searchable e
 where e.brand = $1 and e.key > $3 and ($4::bytea is null or e.key <= $4)
   and not exists (
@@ -173,7 +173,7 @@ using hnsw ((embedding::halfvec(:dimension)) halfvec_ip_ops) where space = :spac
 select max(created_at) as at from insights where run_id = $1
 
 -- points --
--- One row: what is sent as it is, not a row a point.
+-- One row with all points, which is sent unchanged.
 with placed as (
     select key, x, y, cluster from marks
     where run_id = $1 and x is not null and y is not null order by key limit $2

@@ -42,8 +42,8 @@ where ($5::text is null or media_type = $5)
 order by key limit $4
 
 -- assets_page_marked --
--- The same where marks have to be looked at, too: as many of them, behind the same key, reach at
--- least as far, for only assets have any.
+-- The same with marks: as many marks after the same key reach at least as far, since only assets
+-- have marks.
 select scanned.key, scanned.run_id, brand, url, sha256, object_key, media_type, size_bytes, width,
        height, phash, colours, model, metadata
 from (
@@ -89,7 +89,7 @@ order by created_at desc, id desc limit $4
 
 -- difference_page --
 -- The first $4 keys of both snapshots together are among the first $4 of each. Both sides begin
--- behind the same key, so that a merge of them does not begin with the snapshot.
+-- after the same key, so that a merge does not start at the snapshot's beginning.
 with keys as (
     select key from (
         (select key from assets where run_id = $1 and key > $3 order by key limit $4)

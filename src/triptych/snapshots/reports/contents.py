@@ -1,4 +1,4 @@
-"""What a report says: read from the insights of one snapshot, nothing computed anew."""
+"""The contents of a report: read from one snapshot's insights, nothing is computed again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A report's contents. What a step did not give is empty."""
+    """A report's contents. Results of steps that are missing are empty."""
 
     brand: Brand
     run: Run
@@ -66,12 +66,12 @@ class Contents:
     points: Sequence[Point] = field(default=(), repr=False)
 
     def result(self, step: str) -> Mapping[str, Any]:
-        """Return what a step gave; empty if it gave nothing."""
+        """Return a step's result; empty if there is none."""
         return self.results.get(step, {})
 
 
 class ReportSource(Protocol):
-    """What the report of one brand is read from."""
+    """The source of one brand's report."""
 
     async def brand(self) -> Brand:
         """Return the brand, or raise `BrandNotFound`."""
@@ -82,7 +82,7 @@ class ReportSource(Protocol):
         ...
 
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
-        """Return what the AI phase found in a snapshot."""
+        """Return the insights of a snapshot."""
         ...
 
     async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> Mapping[bytes, AssetShown]:
@@ -90,7 +90,7 @@ class ReportSource(Protocol):
         ...
 
     async def points(self, run_id: UUID) -> Sequence[Point]:
-        """Return where a snapshot's assets lie on its map; nothing before that is drawn."""
+        """Return the positions of a snapshot's assets on its map; none before it is made."""
         ...
 
     async def thumbnail(self, asset: AssetShown, width: int) -> bytes:
@@ -99,7 +99,7 @@ class ReportSource(Protocol):
 
 
 async def read_contents(source: ReportSource) -> Contents:
-    """Read everything that a report of the brand's current snapshot says.
+    """Read the contents of a report on the brand's current snapshot.
 
     Raises:
         BrandNotFound: there is none of that name.

@@ -1,4 +1,4 @@
-"""A report's text: Markdown, and the same as one HTML file that needs nothing beside it."""
+"""A report's text: Markdown, and the same as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ em { color: var(--faint) } code { overflow-wrap: anywhere }
 """
 
 KIND_GAIN_MIN = 0.01
-"""A kind's share of the pictures has to change by this to be worth a word."""
+"""Least change of a kind's share that is mentioned."""
 
 Pictures = Mapping[str, bytes]
 """PNGs by file name."""
@@ -37,7 +37,7 @@ Pictures = Mapping[str, bytes]
 def markdown(contents: Contents, pictures: Pictures, summary: str | None) -> str:
     """Return the report as Markdown that refers to its pictures by file name.
 
-    Nothing that a source, a URL or a model says becomes markup.
+    Text from a source, a URL or a model never becomes markup.
     """
     run, brand = contents.run, contents.brand
     taken = _date(run.ended_at or run.created_at)
@@ -109,7 +109,7 @@ def _look(contents: Contents, pictures: Pictures) -> list[str]:
     coherence = look.get("coherence")
     if coherence:
         parts.append(
-            f"Coherence {coherence['score']:.2f} (0: like unrelated pictures, 1: all alike)."
+            f"Coherence {coherence['score']:.2f} (0: like unrelated pictures, 1: all the same)."
         )
     shapes = look.get("shapes") or {}
     if shapes:
@@ -125,12 +125,12 @@ def _change(change: Mapping[str, Any] | None) -> str:
     if "added" in change:
         told.append(f"{change['added']:,} assets added, {change['removed']:,} removed")
     if "palette" in change:
-        told.append(f"the palette moved by {change['palette']:.2f} (from black to white is 1)")
+        told.append(f"the palette changed by {change['palette']:.2f} (from black to white is 1)")
     kinds = change.get("kinds") or {}
     told += [f"{name}s {gain:+.0%}" for name, gain in kinds.items() if abs(gain) >= KIND_GAIN_MIN]
     if "coherence" in change:
         told.append(f"coherence {change['coherence']:+.2f}")
-    return f"Against the snapshot before: {'; '.join(told)}." if told else ""
+    return f"Since the previous snapshot: {'; '.join(told)}." if told else ""
 
 
 def _clusters(contents: Contents, pictures: Pictures) -> list[str]:
@@ -151,7 +151,7 @@ def _duplicates(contents: Contents, pictures: Pictures) -> list[str]:
     if not found:
         return []
     told = (
-        f"{found['group_count']:,} groups, {found['exact_groups']:,} of equal bytes and "
+        f"{found['group_count']:,} groups, {found['exact_groups']:,} of identical files and "
         f"{found['near_groups']:,} of edited copies. {found['redundant']:,} assets are not the "
         "best copy of their group."
     )
@@ -163,7 +163,7 @@ def _map(pictures: Pictures) -> list[str]:
         return []
     return [
         "## Map",
-        "Like lies near like; colours are clusters.",
+        "Similar pictures are close together; colours are clusters.",
         _image("map.png", "Map", pictures),
     ]
 
@@ -193,7 +193,7 @@ def _across(contents: Contents) -> list[str]:
         (
             str(entry["brand"]),
             f"{entry['similarity']:.2f}",
-            "not looked at" if entry.get("compared") is None else f"{entry['lookalikes']:,}",
+            "not compared" if entry.get("compared") is None else f"{entry['lookalikes']:,}",
         )
         for entry in nearest[:NEIGHBOURS_MAX]
     ]
@@ -205,7 +205,7 @@ def _across(contents: Contents) -> list[str]:
             for entry in alike[:LOOKALIKES_MAX]
         ]
         parts += [
-            f"{across['lookalike_count']:,} look-alikes, the most alike first:",
+            f"{across['lookalike_count']:,} look-alikes, the most similar first:",
             "\n".join(lines),
         ]
     return parts
@@ -231,7 +231,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _text(text: str) -> str:
-    """Return foreign text as Markdown shows it, character by character."""
+    """Return text from outside with Markdown escaped."""
     plain = "".join(char if char.isprintable() else " " for char in text)
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~&])", r"\\\1", plain)
 

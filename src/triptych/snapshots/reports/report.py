@@ -38,13 +38,13 @@ class Report:
 
     files: Mapping[str, bytes]
     problems: tuple[str, ...] = ()
-    """What could not be had, though the report could."""
+    """What is missing from the report, and why."""
 
 
 async def make_report(source: ReportSource, summarise: Summarise | None = None) -> Report:
     """Return the report of a brand's current snapshot: Markdown, HTML and PNGs.
 
-    A summary that cannot be had is recorded as a problem; the report is made without.
+    A summary that fails is recorded as a problem; the report is made without it.
 
     Raises:
         BrandNotFound, Conflict: there is nothing to report on.
@@ -93,7 +93,7 @@ async def _thumbs(contents: Contents, source: ReportSource) -> tuple[dict[str, I
 
 
 def _pictures(contents: Contents, thumbs: sheets.Thumbs) -> dict[str, bytes]:
-    """Draw what there is something to draw of."""
+    """Draw the pictures for which there is data."""
     pictures: dict[str, bytes] = {}
     if contents.clusters:
         pictures["clusters.png"] = sheets.sheet(contents.clusters, thumbs, REPRESENTATIVES_MAX)

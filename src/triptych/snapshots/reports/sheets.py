@@ -23,7 +23,7 @@ PAPER = (255, 255, 255)
 INK = (24, 26, 32)
 FAINT = (120, 124, 134)
 PLATE = (240, 241, 244)
-"""Behind each picture, so that white and transparent ones are seen."""
+"""Background of each picture, so that white and transparent ones are visible."""
 NOISE = (190, 193, 200)
 
 Thumbs = Mapping[str, Image.Image]
@@ -31,13 +31,13 @@ Thumbs = Mapping[str, Image.Image]
 
 
 def read_thumb(body: bytes) -> Image.Image:
-    """Read a thumbnail that was made here."""
+    """Read a thumbnail made by Triptych."""
     with Image.open(io.BytesIO(body), formats=("WEBP",)) as image:
         return image.convert("RGBA")
 
 
 def sheet(families: Sequence[Family], thumbs: Thumbs, columns: int) -> bytes:
-    """Return a PNG with a row for each family: its label and size, then its pictures."""
+    """Return a PNG with a row for each group: its label and size, then its pictures."""
     width = 2 * MARGIN + columns * CELL + (columns - 1) * GAP
     height = 2 * MARGIN + len(families) * (HEAD + CELL + GAP)
     paper = Image.new("RGB", (width, height), PAPER)
@@ -73,7 +73,7 @@ def palette(colours: Sequence[Mapping[str, object]]) -> bytes:
 
 def scatter(points: Sequence[Point]) -> bytes:
     """Return a PNG of the map: a dot for each asset, clusters in colours of their own."""
-    scale = 2  # Drawn larger and brought down: smooth dots.
+    scale = 2  # Drawn larger and scaled down, for smooth dots.
     side = MAP_SIDE * scale
     paper = Image.new("RGB", (side, side), PAPER)
     draw = ImageDraw.Draw(paper)

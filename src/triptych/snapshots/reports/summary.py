@@ -1,4 +1,4 @@
-"""A few sentences about a brand from a language model; never needed, off by default."""
+"""A few sentences about a brand from a language model; optional, and off by default."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ASKED = (
 
 
 class OpenAiSummary:
-    """Asks an endpoint that speaks OpenAI's chat completions: OpenAI, vLLM, Ollama, Bedrock's.
+    """Uses an endpoint with OpenAI's chat completions API: OpenAI, vLLM, Ollama, Bedrock's.
 
-    ``session`` is guarded: no address that is not public is asked unless it is allowed.
+    ``session`` is guarded: it reaches private addresses only if they are allowed.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class OpenAiSummary:
         """Return a summary.
 
         Raises:
-            SummaryFailed: the endpoint does not give one.
+            SummaryFailed: the endpoint returns none.
         """
         request = {
             "model": self._model,
@@ -61,20 +61,20 @@ class OpenAiSummary:
             ) as response:
                 body = await response.content.read(ANSWER_MAX_BYTES)
                 if response.status != 200:
-                    raise SummaryFailed(f"The endpoint for summaries answers {response.status}.")
+                    raise SummaryFailed(f"The endpoint for summaries answered {response.status}.")
             text = orjson.loads(body)["choices"][0]["message"]["content"]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             message = " ".join(str(error).split()) or type(error).__name__
-            raise SummaryFailed(f"No summary could be had ({message}).") from error
+            raise SummaryFailed(f"The summary failed ({message}).") from error
         except (ValueError, LookupError, TypeError) as error:
-            raise SummaryFailed("The endpoint for summaries answers no chat completion.") from error
+            raise SummaryFailed("The endpoint for summaries sent no chat completion.") from error
         if not isinstance(text, str) or not text.strip():
-            raise SummaryFailed("The endpoint for summaries says nothing.")
+            raise SummaryFailed("The endpoint for summaries returned an empty text.")
         return text.strip()[:SUMMARY_MAX_CHARS]
 
 
 def facts(contents: Contents) -> dict[str, Any]:
-    """Return what a summary may be made of: counts and labels, no URLs, no metadata."""
+    """Return the input of a summary: counts and labels, no URLs, no metadata."""
     look, duplicates = contents.result("look"), contents.result("duplicates")
     return {
         "brand": contents.brand.name,
