@@ -25,6 +25,7 @@ from demo.world import PHOTOS, World, load
 from triptych.cli.log_output import configure_logs
 from triptych.client import Client
 from triptych.model import Run
+from triptych.runs.run_shown import RunShown
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", ".triptych-demo"))
 ASSETS_A_PAGE = 100
@@ -77,7 +78,7 @@ async def _run_brands(client: Client, world: World, console: Console) -> list[Ru
     commits = progress.add_task("Brands committed", total=len(submitted))
     insights = progress.add_task("Brands understood", total=len(submitted))
 
-    async def follow(run_id: UUID, states: AsyncIterator[Run]) -> Run:
+    async def follow(run_id: UUID, states: AsyncIterator[RunShown]) -> RunShown:
         async for state in states:
             newest[run_id] = state
             progress.update(urls, completed=sum(run.settled for run in newest.values()))
@@ -91,7 +92,7 @@ async def _run_brands(client: Client, world: World, console: Console) -> list[Ru
 
 
 async def _outcome(client: Client, world: World, run: Run) -> Outcome:
-    contents: set[bytes] = set()
+    contents: set[str] = set()
     after = None
     while True:
         found, after = await client.assets(run.brand, limit=ASSETS_A_PAGE, cursor=after)

@@ -13,7 +13,7 @@ from demo.shapes import Stage
 from demo.world import BAZAAR, PANTRY
 from triptych.client import Client
 from triptych.client.report_source import ClientReportSource
-from triptych.model import Asset
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.reports.report import make_report
 
 QUERIES = ("bananas", "a pig", "crab")
@@ -56,7 +56,7 @@ async def _show_lookalikes(client: Client, console: Console) -> None:
             return
 
 
-def _name(asset: Asset) -> str:
+def _name(asset: AssetShown) -> str:
     return asset.url.rsplit("/", 1)[-1]
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from triptych.runtime.cpu import one_thread_each
+
+# As the program does, before NumPy is loaded: scikit-learn starts a process to count cores if not.
+one_thread_each()
+
 pytest.register_assert_rewrite("tests.support")
 
 pytest_plugins = [

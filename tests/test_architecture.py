@@ -36,10 +36,11 @@ LAYERS = (
     {"messages"},
     {"errors"},
     {"model"},
+    {"wire"},
 )
 """From the top down: a module imports from its own folder or from a layer below. Folders of one
 layer do not import each other, so no circle of folders is possible."""
-ROOT = {"__init__", "__main__", "errors", "messages", "model", "objects"}
+ROOT = {"__init__", "__main__", "errors", "messages", "model", "objects", "wire"}
 """The modules that every part speaks; all others have a folder."""
 ALONE = {"embedded"}
 """Folders that import nothing of the rest."""
@@ -142,6 +143,22 @@ def undocumented(root: Path) -> list[str]:
     return found
 
 
+INNER = ("api.http",)
+"""Folders in a folder, below the rest of it: they import nothing of it but themselves."""
+
+
+def outward_imports(root: Path) -> list[str]:
+    """Find imports of an inner folder that lead out into the folder around it."""
+    return [
+        f"{module} imports {target}"
+        for module, path in modules(root)
+        for inner in INNER
+        if module.startswith(f"{inner}.")
+        for target in imports(path)
+        if folder(target) == folder(inner) and not f"{target}.".startswith(f"{inner}.")
+    ]
+
+
 SESSIONS = {"fetch.transport", "client.client"}
 """The guard's own; and the client's, which asks the one server that its user names, and follows no
 redirect."""
@@ -194,7 +211,16 @@ def imported_tests(root: Path) -> list[str]:
     return found
 
 
-RULES = [wrong_imports, stray_modules, too_long, nameless, stray_sql, stray_sessions, undocumented]
+RULES = [
+    wrong_imports,
+    outward_imports,
+    stray_modules,
+    too_long,
+    nameless,
+    stray_sql,
+    stray_sessions,
+    undocumented,
+]
 RULES_OF_TESTS = [stray_test_folders, imported_tests]
 
 
@@ -223,6 +249,7 @@ BREAKS = {
         ("runs/x.py", '"""."""\ndef f():\n    """."""\n    from triptych.workers import x'),
         ("embedded/x.py", '"""."""\nfrom triptych.errors import X'),
     ],
+    "outward_imports": [("api/http/x.py", '"""."""\nfrom triptych.api.assets import X')],
     "stray_modules": [("registry.py", "")],
     "too_long": [
         ("model.py", "x = 1\n" * 601),

@@ -14,12 +14,14 @@ from uuid import UUID
 
 import pytest
 
-from triptych.api.http import responses as answers
+from triptych.api.http.responses import Json
 from triptych.gather.urls import item_key, normalise
 from triptych.messages import Headers, Message, UrlBody, parse_body
 from triptych.model import Asset
 from triptych.queues.sqs.entries import batches, decode, encode
 from triptych.runtime.retry import plan_retry
+from triptych.snapshots.asset_shown import AssetShown
+from triptych.wire import Page
 
 RUN = UUID(int=7)
 URL = "https://Shop.example/a/../media/picture%20one.jpg?b=2&a=1#top"
@@ -91,7 +93,7 @@ def asset() -> Asset:
 
 
 def page() -> object:
-    return answers.page([asset()] * 50, answers.asset, None)
+    return Json(Page([AssetShown.of(each) for each in [asset()] * 50], None))
 
 
 PATHS: dict[str, tuple[Callable[[], object], int]] = {

@@ -21,7 +21,6 @@
     ├── NotFound                                                                       404
     │   ├── BrandNotFound
     │   ├── RunNotFound
-    │   ├── WebhookNotFound
     │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it existed, and is no longer kept                      410
     │   ├── AssetNotFound
@@ -55,6 +54,8 @@
         ├── PermanentItemError   a retry would give the same result
         └── TransientItemError   a retry may help; may carry `retry_after_s`
             └── HostBusy         not tried: its host is at its request limit
+
+What only one concern raises, and no client has to know, stands beside its store.
 
 The first line of a class's docstring is its default message, and ``status`` its HTTP status.
 """
@@ -194,10 +195,6 @@ class RunNotFound(NotFound):
 
 class ExportFileNotFound(NotFound):
     """An export has no such file."""
-
-
-class WebhookNotFound(NotFound):
-    """There is no such webhook."""
 
 
 class SnapshotCollected(NotFound):

@@ -1,17 +1,22 @@
 """The nouns: brand, run, item, asset, insight. Frozen values without behaviour of their own.
 
-Everything else in Triptych uses these; this module imports nothing of Triptych's.
+Everything else in Triptych speaks in these; nothing here imports anything of ours but `wire`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from triptych.wire import Wire
 
 if TYPE_CHECKING:
     # For types only: errors import this module, and `triptych --help` imports errors.
@@ -101,8 +106,7 @@ class Reason(StrEnum):
     """Still unsettled at the run's deadline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Wire, frozen=True):
     """What a run may cost and tolerate; kept with the run when it opens."""
 
     tolerated_failures: float
@@ -113,8 +117,7 @@ class Policy:
     """Seconds from the first dispatch until unsettled items time out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """One passage of a brand through the phases, as the database has it."""
 
     id: UUID
@@ -129,11 +132,11 @@ class Run:
     done: int
     failed: int
     out: int
-    """Outstanding items: dispatched and not settled."""
-    version: int
-    """Grows by one with every change; a reader keeps the highest it saw."""
-    seq: int
-    """Of its newest timeline event; 0 before the first."""
+    """Items dispatched and not settled."""
+    version: Annotated[int, Meta(description="Grows with every change.")]
+    """By one; a reader keeps the highest it saw."""
+    seq: Annotated[int, Meta(description="Of its newest timeline event.")]
+    """0 before the first."""
     created_at: datetime
     progressed_at: datetime
     deadline_at: datetime
@@ -149,10 +152,11 @@ class Run:
     ai_state: AiState
     ai_reason: str | None
     traceparent: str | None = None
-    """The trace that it belongs to, in the format of W3C Trace Context."""
-    ai_progress: Metadata = field(default_factory=dict)
-    """Progress of a running AI phase: ``step``, the ``share`` of it that is done, and its
-    number."""
+    """The trace that it belongs to, as W3C Trace Context writes it."""
+    ai_progress: Annotated[Metadata, Meta(description="How far a running AI phase is.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    """``step``, its ``share`` done, and which of how many it is."""
 
     @property
     def settled(self) -> int:
@@ -165,19 +169,18 @@ class Run:
         return self.sealed and self.settled >= self.expected
 
 
-@dataclass(frozen=True, slots=True)
-class Brand:
+class Brand(msgspec.Struct, frozen=True):
     """A brand and its current snapshot."""
 
     name: str
     source: str | None
-    current_run: UUID | None
-    """The run whose commit is the brand's snapshot; None before the first."""
+    current_run: Annotated[UUID | None, Meta(description="The run that is its snapshot.")]
+    """None before the first commit."""
     assets: int
     """Assets in the current snapshot."""
     latest: Run | None
     """The brand's newest run, whatever its state."""
-    version: int
+    version: Annotated[int, Meta(description="Grows with every change.")]
     """Never shrinks: when the brand or its newest run last changed, in microseconds of the
     database's clock."""
 
@@ -214,9 +217,8 @@ class Item:
     """Its run's; set for items that were read to be processed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Colour:
-    """A dominant colour of a picture."""
+class Colour(msgspec.Struct, frozen=True):
+    """A colour that dominates a picture."""
 
     rgb: int
     """``0xRRGGBB``, sRGB."""
@@ -266,9 +268,8 @@ class ItemResult:
         return ItemState.DONE if self.staged is not None else ItemState.FAILED
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A committed URL of a snapshot."""
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed URL of a snapshot. Exports have its fields as columns, in this order."""
 
     run_id: UUID
     key: bytes
@@ -281,14 +282,13 @@ class Asset:
     width: int | None
     height: int | None
     phash: int | None
-    embedding: npt.NDArray[np.float32] | None
-    model: str | None
-    metadata: Metadata
     colours: tuple[Colour, ...] = ()
+    metadata: Metadata
+    model: str | None
+    embedding: npt.NDArray[np.float32] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Insight:
+class Insight(Wire, frozen=True):
     """What one AI step found in one snapshot, or how it failed."""
 
     kind: str
@@ -298,15 +298,15 @@ class Insight:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineEvent:
+class TimelineEvent(Wire, frozen=True):
     """Something that happened to a run. ``seq`` has neither gap nor duplicate within a run."""
 
-    run_id: UUID
+    COMPONENT: ClassVar[str] = "EventShown"
+
     seq: int
     at: datetime
     kind: str
-    data: Metadata = field(default_factory=dict)
+    data: Metadata
 
 
 MARKS: Mapping[str, type] = MappingProxyType(

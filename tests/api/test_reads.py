@@ -9,9 +9,20 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.api_server import HTML, SVG, Api, commit, fill, pictures, put_objects, serving
-from triptych.api import schemas
+from tests.support.api_server import (
+    HTML,
+    SVG,
+    Api,
+    check_described,
+    commit,
+    fill,
+    pictures,
+    put_objects,
+    serving,
+)
+from triptych.api.http.problems import Problem
 from triptych.gather.urls import item_key
+from triptych.runs.run_shown import BrandShown
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring.stores import Stores
 
@@ -44,7 +55,7 @@ async def test_brands_show_state_counts_phase_and_newest_run(api: Api) -> None:
     assert [b["name"] for b in await walk(api, "/brands?state=active", 1)] == ["adidas"]
     assert [b["name"] for b in await walk(api, "/brands?name=IK", 5)] == ["nike"]
     assert (await api.get("/brands/nike")).json == nike
-    schemas.BrandShown.model_validate(nike)
+    check_described(BrandShown, nike)
 
 
 async def test_passwords_in_sources_are_never_shown(api: Api) -> None:
@@ -278,7 +289,7 @@ async def test_strange_requests_are_problems_of_the_asker(api: Api) -> None:
         reply = await api(method, path)
         assert (reply.status, reply.json["reason"]) == (status, reason), path
         assert reply.headers["Content-Type"] == "application/problem+json"
-        schemas.Problem.model_validate(reply.json)
+        Problem.model_validate(reply.json)
 
 
 async def test_cursors_that_were_changed_or_are_of_another_listing_are_refused(api: Api) -> None:

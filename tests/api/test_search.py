@@ -17,7 +17,7 @@ from PIL import Image
 from tests.support import tiny_clip
 from tests.support.api_server import Api, serving
 from tests.support.contracts.search_contract import commit_vectors, drawn, index_all, mark
-from triptych.api import pictures
+from triptych.api import brand_maps
 from triptych.api.http import auth
 from triptych.gather.urls import item_key
 from triptych.model import Run
@@ -215,7 +215,7 @@ async def test_a_map_is_drawn_once_a_snapshot(api: Api) -> None:
     places = {"x": [0.5, -1.0, None, 3.0], "y": [1.0, 2.0, None, -0.25]}
     await mark(api.stores, run, urls, cluster=["ü", None, "ü", "a"], **places)
     answer = await api.get("/brands/nike/map")
-    assert answer.headers["Content-Type"] == pictures.MAP_TYPE
+    assert answer.headers["Content-Type"] == brand_maps.MAP_TYPE
     drawn_of, x, y, clusters, keys = read_map(answer.body)
     assert drawn_of == run.id.bytes
     points = {k: (float(a), float(b), c) for k, a, b, c in zip(keys, x, y, clusters, strict=True)}

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.api_server import Api, commit, fill, pictures, serving
-from triptych.api import schemas
+from tests.support.api_server import Api, check_described, commit, fill, pictures, serving
 from triptych.api.http import idempotency
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE
 from triptych.model import AiState
+from triptych.tasks.task_store import Task
 
 SOURCE = {"source": "manifest:https://x.example/list.csv"}
 
@@ -32,7 +32,7 @@ async def test_a_start_answers_with_its_task_which_follows_the_run(api: Api) -> 
     reply = await api.post("/brands/nike/runs", json=SOURCE)
     assert reply.status == 202
     task = reply.json
-    schemas.TaskShown.model_validate(task)
+    check_described(Task, task)
     assert reply.headers["Location"] == f"/api/v1/tasks/{task['id']}"
     assert (task["state"], task["result"]) == ("accepted", {"opened": True})
     assert await waiting(api, GATHER_QUEUE) == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from msgspec import convert
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -20,7 +21,7 @@ from tests.support.worker_processes import environment
 from triptych.client.subscription import Update, follow, timeline_remote, watch_remote
 from triptych.errors import LiveUnavailable
 from triptych.live.protocol import SUBPROTOCOL
-from triptych.live.states import run_of_state
+from triptych.runs.run_shown import RunShown
 
 pytestmark = pytest.mark.integration
 
@@ -78,7 +79,7 @@ async def test_a_run_is_watched_and_its_timeline_read_from_afar(migrated_dsn: st
         run = await server.open()
         await server.stores.runs.cancel(run.id)
         states = [state async for state in watch_remote(server.url, run.id)]
-        assert states == [await server.stores.runs.run(run.id)]
+        assert states == [RunShown.of(await server.stores.runs.run(run.id))]
         events = [event async for event in timeline_remote(server.url, run.id)]
         assert events == await server.stores.runs.timeline(run.id, after=0, limit=100)
         with pytest.raises(LiveUnavailable, match="no run"):
@@ -113,7 +114,8 @@ async def test_the_example_of_the_docs_follows_a_run_to_its_end(
             last = await server.stores.runs.cancel(run.id)
             shown = [json.loads(line) async for line in process.stdout]
             assert await process.wait() == 0
-        assert run_of_state(next(each for each in reversed(shown) if "id" in each)) == last
+        newest = next(each for each in reversed(shown) if "id" in each)
+        assert convert(newest, RunShown) == RunShown.of(last)
 
 
 async def test_the_command_drains_on_sigterm(migrated_dsn: str, tmp_path: Path) -> None:

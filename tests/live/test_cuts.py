@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from bench.subscribers import Crowd, resident_bytes
 from bench.subscribers import subscribe as subscribe_many
+from msgspec import convert
 
 from tests.support.contracts.stores_contract import done
 from tests.support.cutting_proxy import CuttingProxy, open_proxy
@@ -22,8 +23,8 @@ from tests.support.worker_processes import environment
 from triptych.client.subscription import Update, follow
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
-from triptych.live.states import run_of_state
 from triptych.model import Item, NewItem, Policy, RunKind
+from triptych.runs.run_shown import RunShown
 from triptych.wiring.stores import Stores, postgres_stores
 
 URLS = 5_000
@@ -120,7 +121,7 @@ async def test_g7_fifty_cuts_a_killed_process_and_a_lost_database_connection(
             versions = [each.version for each in told if each.state is not None]
             assert versions == sorted(set(versions))
             states = [each.state for each in told if each.state is not None]
-            assert run_of_state(states[-1]) == run
+            assert convert(states[-1], RunShown) == RunShown.of(run)
             seqs = [event["seq"] for each in told for event in each.events]
             assert seqs == list(range(1, len(events) + 1))
             assert (run.settled, run.added) == (URLS, URLS)

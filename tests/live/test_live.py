@@ -6,11 +6,13 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from msgspec import convert
+
 from tests.support.live_server import PATIENCE_S, client, open_live_server
 from triptych.dead_letters.dead_letter_store import DeadLetter
 from triptych.live.limits import RUN_EVERY_S
-from triptych.live.states import run_of_state
 from triptych.presence.presence_store import WorkerState
+from triptych.runs.run_shown import RunShown
 
 CHANGES = 40
 
@@ -22,7 +24,8 @@ async def test_g7_a_subscriber_gets_every_newer_state_to_the_last(
         run = await server.open()
         await one.subscribe(f"run:{run.id}", after=0)
         first = await one.until("state")
-        assert run_of_state(first["state"]) == await server.stores.runs.run(run.id)
+        newest = await server.stores.runs.run(run.id)
+        assert convert(first["state"], RunShown) == RunShown.of(newest)
         assert not first["final"]
         items = await server.expect(run.id, 10)
         await server.settle(run.id, items)
@@ -37,7 +40,8 @@ async def test_g7_a_subscriber_gets_every_newer_state_to_the_last(
             else:
                 seqs += [event["seq"] for event in frame["events"]]
         assert versions == sorted(set(versions))
-        assert run_of_state(states[-1]) == await server.stores.runs.run(run.id)
+        newest = await server.stores.runs.run(run.id)
+        assert convert(states[-1], RunShown) == RunShown.of(newest)
         events = await server.stores.runs.timeline(run.id, after=0, limit=1000)
         assert seqs == [event.seq for event in events] == list(range(1, len(events) + 1))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import jsonschema
+import msgspec
 import orjson
 import pytest
 from hypothesis import given
@@ -29,15 +30,8 @@ from triptych.live.protocol import (
     read_frame,
     state_frame,
 )
-from triptych.live.states import (
-    brand_state,
-    event_of_state,
-    event_state,
-    is_over,
-    run_of_state,
-    run_state,
-)
 from triptych.model import Brand, TimelineEvent
+from triptych.runs.run_shown import BrandState, RunShown, is_over
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -90,18 +84,23 @@ def test_topics_have_one_spelling() -> None:
 
 def test_states_come_back_as_the_runs_that_they_were() -> None:
     run = committed_run("nike", added=3)
-    assert run_of_state(json.loads(dump_state(run_state(run)))) == run
-    event = TimelineEvent(run.id, 4, run.created_at, "page", {"items": 3})
-    assert event_of_state(run.id, json.loads(dump_state(event_state(event)))) == event
+    state = RunShown.of(run)
+    assert msgspec.convert(json.loads(dump_state(state)), RunShown) == state
+    assert {name: getattr(state, name) for name in run.__struct_fields__} == msgspec.structs.asdict(
+        run
+    )
+    event = TimelineEvent(4, run.created_at, "page", {"items": 3})
+    assert msgspec.convert(json.loads(dump_state(event)), TimelineEvent) == event
 
 
 def test_states_tell_what_they_promise() -> None:
     run = committed_run("nike")
-    state = run_state(run)
-    assert state.keys() >= {"settled", "over", *run.__dataclass_fields__}
+    state = json.loads(dump_state(RunShown.of(run)))
+    assert state.keys() >= {"settled", "over", *run.__struct_fields__}
     assert (state["settled"], state["over"]) == (run.settled, is_over(run))
     brand = Brand("nike", None, run.id, 3, run, 7)
-    assert brand_state(brand).keys() == {*brand.__dataclass_fields__, "state", "phase"}
+    shown = json.loads(dump_state(BrandState.of(brand)))
+    assert shown.keys() == {*brand.__struct_fields__, "state", "phase"}
 
 
 def test_a_state_that_is_put_together_is_a_frame_of_the_protocol() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec import convert
 
 from tests.support.api_server import Api, commit_pictures, running_worker, serving
 from triptych.client.subscription import task_remote
 from triptych.errors import LiveUnavailable
-from triptych.tasks.task_store import TaskState
+from triptych.tasks.task_store import Task, TaskState
 
 PATIENCE_S = 60.0
 
@@ -32,8 +33,8 @@ async def test_who_waits_is_told_of_the_end_of_a_task(api: Api) -> None:
     assert not waiting.done()
     async with running_worker(api):
         ended = await asyncio.wait_for(waiting, PATIENCE_S)
-    assert ended == (await api.get(f"/tasks/{submitted['id']}")).json
-    assert (ended["state"], ended["result"]["assets"]) == (TaskState.DONE, 6)
+    assert ended == convert((await api.get(f"/tasks/{submitted['id']}")).json, Task)
+    assert (ended.state, ended.result["assets"]) == (TaskState.DONE, 6)
     again = await asyncio.wait_for(task_remote(url, UUID(submitted["id"])), PATIENCE_S)
     assert again == ended, "who comes late is told at once"
 
@@ -43,6 +44,6 @@ async def test_a_task_that_opened_a_run_is_told_and_over(api: Api) -> None:
     given = {"source": "manifest:/nowhere.csv"}
     submitted = (await api.post("/brands/nike/runs", json=given)).json
     told = await asyncio.wait_for(task_remote(url, UUID(submitted["id"])), PATIENCE_S)
-    assert told["run"] == submitted["run"]
+    assert told.run_id == UUID(submitted["run"])
     with pytest.raises(LiveUnavailable, match="no task"):
         await task_remote(url, uuid4())

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
+from pydantic import TypeAdapter
 
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
@@ -35,6 +36,7 @@ from triptych.queues.queue import Queue
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.settings.settings import Settings
+from triptych.wire import Wire, encode
 from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 from triptych.wiring.web_server import open_web
@@ -125,6 +127,11 @@ async def serving(dsn: str, data: Path, **overrides: Any) -> AsyncIterator[Api]:
             stop.set()
             await task
         listening.close()
+
+
+def check_described(kind: type[Wire], shown: object) -> None:
+    """Fail unless an answer has exactly the fields and types that the description promises."""
+    TypeAdapter(kind).validate_json(encode(shown))
 
 
 async def commit(

@@ -16,13 +16,13 @@ from aiohttp import web
 
 from tests.support.contracts.stores_contract import committed, open_run
 from triptych.database.session import Database
-from triptych.errors import Conflict, WebhookNotFound
+from triptych.errors import Conflict
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import open_session
 from triptych.model import Insight
 from triptych.telemetry.metrics import REGISTRY
 from triptych.webhooks import postgres_webhooks
-from triptych.webhooks.webhook_store import Delivered, Event, Webhook
+from triptych.webhooks.webhook_store import Delivered, Event, Webhook, WebhookNotFound
 from triptych.wiring.stores import Stores, postgres_stores
 from triptych.workers import webhook_notifier
 from triptych.workers.webhook_notifier import Notifier
@@ -73,8 +73,8 @@ async def notifier(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 
 async def hook(stores: Stores, url: str, *events: Event, brand: str | None = None) -> Webhook:
-    names = tuple(event.value for event in events or tuple(Event))
-    return await stores.webhooks.put_webhook(Webhook(uuid4(), url, SECRET, brand, names))
+    wanted = list(events or tuple(Event))
+    return await stores.webhooks.put_webhook(Webhook(uuid4(), url, brand, wanted), secret=SECRET)
 
 
 async def outcomes(stores: Stores, webhook: Webhook) -> list[Delivered]:

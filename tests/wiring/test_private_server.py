@@ -77,8 +77,8 @@ async def test_it_does_the_work_of_a_worker_where_there_is_none(
         path = await stack.enter_async_context(open_private_server(settings, stand_in=True))
         client = await stack.enter_async_context(open_socket_client(path))
         task = await client.export("nike", "csv")
-        (file,) = task["result"]["files"]
-        await client.fetch_file(task["id"], file["name"], tmp_path / "nike.csv")
+        (file,) = task.result["files"]
+        await client.fetch_file(task.id, file["name"], tmp_path / "nike.csv")
         await client.delete_brand("nike")
         with pytest.raises(BrandNotFound):
             await client.brand("nike")

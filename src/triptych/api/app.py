@@ -11,15 +11,16 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from triptych.api import (
     assets,
+    brand_comparison,
+    brand_maps,
     brands,
     content,
     exports,
-    pictures,
     runs,
     search,
     snapshots,
@@ -29,12 +30,11 @@ from triptych.api import (
     tasks,
     webhooks,
 )
-from triptych.api.dashboard import Dashboard
+from triptych.api.dashboard import Dashboard, is_page
 from triptych.api.http import problems
 from triptych.api.http.auth import PUBLIC, AuthMiddleware
 from triptych.api.http.dependencies import ApiContext
-from triptych.api.http.direct import Direct
-from triptych.api.schemas import Problem
+from triptych.api.http.problems import Problem
 
 PREFIX = "/api/v1"
 LIVE_PATH = "/ws"
@@ -44,7 +44,8 @@ ROUTERS = (
     assets.router,
     content.router,
     search.router,
-    pictures.router,
+    brand_maps.router,
+    brand_comparison.router,
     snapshots.router,
     runs.router,
     steering.router,
@@ -59,7 +60,7 @@ EVERYWHERE = problems.documented(400, 401, 403, 413, 421, 422, 429, 500, 503)
 """Problems that any operation may answer with."""
 
 
-def create_app(context: ApiContext | None, live: ASGIApp | None = None) -> FastAPI:
+def create_app(context: ApiContext[Any] | None, live: ASGIApp | None = None) -> FastAPI:
     """Return the app; with ``live``, it has that app's WebSockets, too, and the dashboard with it.
 
     Without parts it can only be described, which is what the documents need.
@@ -74,6 +75,10 @@ def create_app(context: ApiContext | None, live: ASGIApp | None = None) -> FastA
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
+    for path, read in assets.PLAIN_READS.items():
+        route = Route(f"{PREFIX}{path}", read, methods=["GET"], include_in_schema=False)
+        route.methods = {"GET"}  # Starlette adds HEAD, which no read of the API has.
+        app.router.routes.append(route)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.include_router(system.health)
@@ -84,10 +89,8 @@ def create_app(context: ApiContext | None, live: ASGIApp | None = None) -> FastA
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     if context is not None:
         app.state.context = context
-        app.add_middleware(Direct, context=context, prefix=PREFIX)
-        app.add_middleware(
-            AuthMiddleware, authenticator=context.authenticator
-        )  # Before all others.
+        # Before all others.
+        app.add_middleware(AuthMiddleware, authenticator=context.authenticator, is_page=is_page)
     return app
 
 

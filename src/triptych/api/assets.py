@@ -2,22 +2,87 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from triptych.api.http import responses as answers
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.problems import documented
-from triptych.api.requests import Asked, AssetsAsked, Filters
-from triptych.api.schemas import AssetShown, Page
-from triptych.api.search_schemas import AssetWhole
+from triptych.api.http.request_models import (
+    TEXT_MAX_CHARS,
+    Asked,
+    PageAsked,
+    ShortText,
+    storable,
+)
+from triptych.api.http.responses import Json
 from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
+from triptych.messages import check_brand
 from triptych.snapshots.asset_ids import read_asset_id
+from triptych.snapshots.asset_shown import AssetShown, AssetWhole
 from triptych.snapshots.snapshot_store import AssetFilter, NearColour
+from triptych.wire import Page
+
+COLOUR_DISTANCE_MAX = 765
+MARK_MAX_CHARS = 200
+A = TypeVar("A", bound=Asked)
 
 router = APIRouter(tags=["assets"])
+
+MarkText = Annotated[str, Field(min_length=1, max_length=MARK_MAX_CHARS), AfterValidator(storable)]
+
+
+class Filters(Asked):
+    """Which assets. Every filter that is set must hold."""
+
+    media_type: Annotated[
+        str | None,
+        Field(
+            max_length=TEXT_MAX_CHARS,
+            pattern=r"^[a-z]+/(\*|[a-z0-9.+-]+)$",
+            description="A media type, or a family: `image/png`, `image/*`.",
+        ),
+    ] = None
+    text: Annotated[
+        ShortText | None,
+        Field(
+            description="Found in the URL or the metadata, whatever the case.",
+        ),
+    ] = None
+    colour: Annotated[
+        str | None,
+        Field(pattern=r"^[0-9A-Fa-f]{6}$", description="One of its colours lies near `rrggbb`."),
+    ] = None
+    within: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=COLOUR_DISTANCE_MAX,
+            description="How near: 0 the same, 765 from black to white.",
+        ),
+    ] = 80.0
+    tag: Annotated[MarkText | None, Field(description="One of its tags.")] = None
+    cluster: Annotated[MarkText | None, Field(description="The cluster that it is in.")] = None
+    duplicates: Annotated[
+        MarkText | None, Field(description="The group of duplicates that it is in.")
+    ] = None
+    duplicated: Annotated[
+        bool | None, Field(description="Whether it is in any group of duplicates.")
+    ] = None
+    look: Annotated[MarkText | None, Field(description="What kind of picture it is.")] = None
+    outlier: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="At least so far, 0 to 1, from what its brand looks like."),
+    ] = None
+
+
+class AssetsAsked(PageAsked, Filters):
+    """Which assets, and which page of them."""
 
 
 class AssetAsked(Asked):
@@ -50,7 +115,7 @@ AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
 )
 async def list_assets(
     context: Context, brand: BrandPath, asked: Annotated[AssetsAsked, Query()]
-) -> answers.Json:
+) -> Json:
     """The assets of the brand's snapshot, filtered.
 
     A cursor keeps to the snapshot that its walk began on, whatever commits meanwhile.
@@ -62,14 +127,15 @@ async def list_assets(
     else:
         run_id, after = UUID(position[0]), bytes.fromhex(position[1])
     if run_id is None:
-        return answers.page([], answers.asset, None)
+        return Json(Page([], None))
     found = await context.stores.snapshots.assets_slice(
         run_id, matching(asked), after=after, limit=asked.limit
     )
     following: list[Any] | None = None
     if found.next is not None:
         following = [str(run_id), found.next.hex()]
-    return answers.page(found.rows, answers.asset, context.cursors.write(listing, asked, following))
+    items = [AssetShown.of(asset) for asset in found.rows]
+    return Json(Page(items, context.cursors.write(listing, asked, following)))
 
 
 def matching(asked: Filters) -> AssetFilter:
@@ -96,9 +162,38 @@ def matching(asked: Filters) -> AssetFilter:
 )
 async def get_asset(
     context: Context, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
-) -> answers.Json:
+) -> Json:
     """One asset, of its brand's present snapshot or of that of a `run`, with its marks."""
     brand, key = asset
     found = await context.stores.snapshots.asset(brand, key, run_id=asked.run)
     marks = await context.stores.snapshots.marks(found.run_id, [key])
-    return answers.Json({**answers.asset(found), "marks": marks.get(key, {})})
+    return Json(AssetWhole.of(found, marks=marks.get(key, {})))
+
+
+async def _read_assets(request: Request) -> Response:
+    brand = check_brand(request.path_params["brand"])
+    return await list_assets(request.app.state.context, brand, _asked(request, AssetsAsked))
+
+
+async def _read_asset(request: Request) -> Response:
+    asset = read_asset_id(request.path_params["asset"])
+    return await get_asset(request.app.state.context, asset, _asked(request, AssetAsked))
+
+
+def _asked(request: Request, kind: type[A]) -> A:
+    """Read a query as FastAPI does; of a parameter that comes twice the last value counts."""
+    try:
+        return kind.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        wrong = [{**each, "loc": ("query", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(wrong) from error
+
+
+PLAIN_READS: Mapping[str, Callable[[Request], Awaitable[Response]]] = MappingProxyType(
+    {"/brands/{brand}/assets": _read_assets, "/assets/{asset}": _read_asset}
+)
+"""The two reads that are asked for most, as Starlette serves them by their paths.
+
+FastAPI describes them; to find their parameters it takes a quarter of a page's CPU more (ADR 14).
+Both ways answer the same.
+"""

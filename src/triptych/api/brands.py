@@ -5,20 +5,53 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import AfterValidator, Field
 
-from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
-from triptych.api.requests import BrandGiven, BrandsAsked
-from triptych.api.schemas import BrandShown, InsightsShown, Page, TaskShown
-from triptych.api.sources import check_source
+from triptych.api.http.request_models import (
+    TEXT_MAX_CHARS,
+    Given,
+    PageAsked,
+    ShortText,
+    storable,
+)
+from triptych.api.http.responses import Json
+from triptych.api.sources import SourceText, check_source
 from triptych.errors import BrandNotFound, InvalidCursor
-from triptych.model import AiState
-from triptych.tasks.task_store import TaskState
+from triptych.model import AiState, RunState
+from triptych.runs.run_shown import BrandShown
+from triptych.snapshots.snapshot_store import Insights
+from triptych.tasks.task_store import Task, TaskState
+from triptych.wire import Page
 
 router = APIRouter(tags=["brands"])
+
+CronText = Annotated[str, Field(max_length=TEXT_MAX_CHARS), AfterValidator(storable)]
+
+
+class BrandsAsked(PageAsked):
+    """Which brands."""
+
+    name: Annotated[
+        ShortText | None,
+        Field(description="Part of the name."),
+    ] = None
+    state: Annotated[RunState | None, Field(description="State of the brand's newest run.")] = None
+
+
+class BrandGiven(Given):
+    """What a brand is to have; what is left out is taken away."""
+
+    source: SourceText | None = None
+    schedule: Annotated[
+        CronText | None,
+        Field(
+            description="Cron in UTC, five fields: when the brand runs by itself.",
+        ),
+    ] = None
 
 
 @router.get(
@@ -27,7 +60,7 @@ router = APIRouter(tags=["brands"])
     summary="List the brands, each with its newest run",
     responses=documented(InvalidCursor),
 )
-async def list_brands(context: Context, asked: Annotated[BrandsAsked, Query()]) -> answers.Json:
+async def list_brands(context: Context, asked: Annotated[BrandsAsked, Query()]) -> Json:
     """Brands by name, with the state, counts and phase of each one's newest run."""
     position = context.cursors.read("brands", asked)
     found = await context.stores.brands.brands_slice(
@@ -37,9 +70,7 @@ async def list_brands(context: Context, asked: Annotated[BrandsAsked, Query()]) 
         limit=asked.limit,
     )
     following = [found.next] if found.next is not None else None
-    return answers.page(
-        found.rows, answers.brand, context.cursors.write("brands", asked, following)
-    )
+    return Json(Page(list(found.rows), context.cursors.write("brands", asked, following)))
 
 
 @router.get(
@@ -48,14 +79,14 @@ async def list_brands(context: Context, asked: Annotated[BrandsAsked, Query()]) 
     summary="Show a brand",
     responses=documented(BrandNotFound),
 )
-async def get_brand(context: Context, brand: BrandPath) -> answers.Json:
+async def get_brand(context: Context, brand: BrandPath) -> Json:
     """One brand, with its newest run."""
-    return answers.Json(answers.brand(await context.stores.brands.scheduled(brand)))
+    return Json(await context.stores.brands.scheduled(brand))
 
 
 @router.put(
     "/brands/{brand}",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Set a brand's source and schedule",
     responses=documented(409),
@@ -67,7 +98,7 @@ async def put_brand(
     brand: BrandPath,
     body: BrandGiven,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """Make a brand, or replace its source and schedule. What is left out is taken away."""
     check_source(context, body.source)
 
@@ -83,20 +114,15 @@ async def put_brand(
 
 @router.get(
     "/brands/{brand}/insights",
-    response_model=InsightsShown,
+    response_model=Insights,
     summary="Show what the AI phase found",
     responses=documented(BrandNotFound),
 )
-async def get_insights(context: Context, brand: BrandPath) -> answers.Json:
+async def get_insights(context: Context, brand: BrandPath) -> Json:
     """Every step's result over the brand's present snapshot."""
     run_id = await context.stores.brands.snapshot_of(brand)
     if run_id is None:
-        return answers.Json({"run": None, "ai_state": AiState.NONE, "ai_reason": None, "items": []})
+        return Json(Insights(None, AiState.NONE, None, []))
     run = await context.stores.runs.run(run_id)
     found = await context.stores.snapshots.insights(run_id)
-    items = [
-        {"kind": i.kind, "result": i.result, "error": i.error, "seconds": i.seconds} for i in found
-    ]
-    return answers.Json(
-        {"run": run_id, "ai_state": run.ai_state, "ai_reason": run.ai_reason, "items": items}
-    )
+    return Json(Insights(run_id, run.ai_state, run.ai_reason, list(found)))

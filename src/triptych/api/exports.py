@@ -6,57 +6,80 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, Field
+from msgspec import Meta
+from pydantic import Field
+from typing_extensions import TypeAliasType
 
-from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
+from triptych.api.http.request_models import Given
+from triptych.api.http.responses import Json
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with
-from triptych.api.requests import ExportGiven
-from triptych.api.schemas import TaskShown
 from triptych.errors import BrandNotFound, Conflict, ExportFileNotFound, TaskNotFound
+from triptych.snapshots.exports.export_registry import export_formats
 from triptych.tasks.brand_tasks import EXPORT, export_folder
-from triptych.tasks.task_store import TaskState
+from triptych.tasks.task_store import Task, TaskState
+from triptych.wire import Wire
 
 NAME_MAX_CHARS = 200
+ExportFormat = TypeAliasType(
+    "ExportFormat",
+    Annotated[
+        str,
+        Field(
+            title="ExportFormat",
+            description="In which form a snapshot is exported.",
+            # For the description alone: `ExportRegistry.find` checks, and names the remedy.
+            json_schema_extra={"enum": list(export_formats())},
+        ),
+    ],
+)
 
 router = APIRouter(tags=["exports"])
 
 
-class ExportFormatShown(BaseModel):
+class ExportFormatShown(Wire, frozen=True):
     """An export format, or a plug-in that would be one if it were not broken."""
 
     name: str
     title: str
-    description: str = Field(description="What the files hold, and for whom.")
-    problem: str | None = Field(description="Why it cannot be used; null if it can.")
+    description: Annotated[str, Meta(description="What the files hold, and for whom.")]
+    problem: Annotated[str | None, Meta(description="Why it cannot be used; null if it can.")]
 
 
-class ExportFormatsShown(BaseModel):
+class ExportFormats(Wire, frozen=True):
     """The installed export formats."""
 
     items: list[ExportFormatShown]
 
 
-@router.get("/export-formats", response_model=ExportFormatsShown, summary="Show the export formats")
-async def list_export_formats(context: Context) -> answers.Json:
+class ExportGiven(Given):
+    """How a snapshot is to be exported."""
+
+    format: Annotated[
+        ExportFormat,
+        Field(description="One that is installed; `GET /export-formats` says what each holds."),
+    ]
+
+
+@router.get("/export-formats", response_model=ExportFormats, summary="Show the export formats")
+async def list_export_formats(context: Context) -> Json:
     """Those installed on this server, by name; then broken plug-ins."""
     items = [
-        {"name": one.name, "title": one.title, "description": one.description, "problem": None}
+        ExportFormatShown(one.name, one.title, one.description, None)
         for one in context.exports.formats
     ]
     items += [
-        {"name": name, "title": name, "description": "", "problem": why}
-        for name, why in context.exports.broken.items()
+        ExportFormatShown(name, name, "", why) for name, why in context.exports.broken.items()
     ]
-    return answers.Json({"items": items})
+    return Json(ExportFormats(items))
 
 
 @router.post(
     "/brands/{brand}/exports",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Export a brand's snapshot",
     responses=documented(BrandNotFound, Conflict),
@@ -68,7 +91,7 @@ async def export_brand(
     brand: BrandPath,
     body: ExportGiven,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """Its present one, into the object store. When the task is done, its result names the files."""
     context.exports.find(body.format)
 

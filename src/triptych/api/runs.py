@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
-from triptych.api.http import responses as answers
 from triptych.api.http.dependencies import Context
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
-from triptych.api.requests import PageAsked, RunsAsked, TimelineAsked
-from triptych.api.schemas import (
-    FailedItemShown,
-    FailureReasonsShown,
-    PaceShown,
-    Page,
-    RunShown,
-    TimelineShown,
+from triptych.api.http.request_models import (
+    PAGE_DEFAULT,
+    PAGE_MAX,
+    Asked,
+    PageAsked,
+    ShortText,
 )
+from triptych.api.http.responses import Json
 from triptych.errors import InvalidCursor, RunNotFound
-from triptych.model import Reason, RunState
-from triptych.runs.failure_reasons import EXPLAINED
-from triptych.runs.run_store import FailedItem
+from triptych.model import Reason, RunState, TimelineEvent
+from triptych.runs.failure_reasons import EXPLAINED, Failures
+from triptych.runs.run_shown import RunShown
+from triptych.runs.run_store import FailedItem, Pace
+from triptych.wire import Page, Wire
 
 router = APIRouter(tags=["runs"])
+
+
+class RunsAsked(PageAsked):
+    """Which runs."""
+
+    brand: ShortText | None = None
+    state: Annotated[RunState | None, Field()] = None
+
+
+class TimelineAsked(Asked):
+    """Which events."""
+
+    after: Annotated[int, Field(ge=0, le=2**63 - 1, description="Events behind this seq.")] = 0
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+
+
+class Timeline(Wire, frozen=True):
+    """A run's events. `next` is the seq behind which they go on, also if none is there yet."""
+
+    items: list[TimelineEvent]
+    next: int
+
+
+class FailureReasons(Wire, frozen=True):
+    """Why a run's items failed, the most frequent reason first."""
+
+    items: list[Failures]
 
 
 @router.get(
@@ -34,14 +62,14 @@ router = APIRouter(tags=["runs"])
     summary="List runs, newest first",
     responses=documented(InvalidCursor),
 )
-async def list_runs(context: Context, asked: Annotated[RunsAsked, Query()]) -> answers.Json:
+async def list_runs(context: Context, asked: Annotated[RunsAsked, Query()]) -> Json:
     """Runs of all brands or of one, in any state or in one."""
     before = to_age(context.cursors.read("runs", asked))
     found = await context.stores.runs.runs_slice(
         brand=asked.brand, state=asked.state, before=before, limit=asked.limit
     )
     following = context.cursors.write("runs", asked, from_age(found.next))
-    return answers.page(found.rows, answers.run, following)
+    return Json(Page([RunShown.of(run) for run in found.rows], following))
 
 
 @router.get(
@@ -50,57 +78,45 @@ async def list_runs(context: Context, asked: Annotated[RunsAsked, Query()]) -> a
     summary="Show a run",
     responses=documented(RunNotFound),
 )
-async def get_run(context: Context, run: UUID) -> answers.Json:
+async def get_run(context: Context, run: UUID) -> Json:
     """One run as it stands. A reader keeps the highest `version` that it saw."""
-    return answers.Json(answers.run(await context.stores.runs.run(run)))
+    return Json(RunShown.of(await context.stores.runs.run(run)))
 
 
 @router.get(
     "/runs/{run}/timeline",
-    response_model=TimelineShown,
+    response_model=Timeline,
     summary="List what happened to a run",
     responses=documented(RunNotFound),
 )
 async def get_timeline(
     context: Context, run: UUID, asked: Annotated[TimelineAsked, Query()]
-) -> answers.Json:
+) -> Json:
     """Events behind seq `after`, without gap or duplicate."""
     await context.stores.runs.run(run)
     events = await context.stores.runs.timeline(run, after=asked.after, limit=asked.limit)
-    items = [{"seq": e.seq, "at": e.at, "kind": e.kind, "data": e.data} for e in events]
-    return answers.Json({"items": items, "next": events[-1].seq if events else asked.after})
+    return Json(Timeline(list(events), events[-1].seq if events else asked.after))
 
 
 @router.get(
     "/runs/{run}/pace",
-    response_model=PaceShown,
+    response_model=Pace,
     summary="Show how fast a run went",
     responses=documented(RunNotFound),
 )
-async def get_pace(context: Context, run: UUID) -> answers.Json:
+async def get_pace(context: Context, run: UUID) -> Json:
     """Items settled and their latency over time, told by an even sample of them."""
     await context.stores.runs.run(run)
-    found = await context.stores.runs.pace(run)
-    buckets = [
-        {
-            "at": bucket.at,
-            "settled": bucket.settled,
-            "failed": bucket.failed,
-            "p50_s": bucket.p50_s,
-            "p95_s": bucket.p95_s,
-        }
-        for bucket in found.buckets
-    ]
-    return answers.Json({"width_s": found.width_s, "each": found.each, "buckets": buckets})
+    return Json(await context.stores.runs.pace(run))
 
 
 @router.get(
     "/runs/{run}/failures",
-    response_model=FailureReasonsShown,
+    response_model=FailureReasons,
     summary="Count what failed in a run, by reason",
     responses=documented(RunNotFound),
 )
-async def get_failures(context: Context, run: UUID) -> answers.Json:
+async def get_failures(context: Context, run: UUID) -> Json:
     """Each reason with its count, what it means and whether a redrive may help."""
     found = await context.stores.runs.run(run)
     if found.state is RunState.ACTIVE:
@@ -108,26 +124,21 @@ async def get_failures(context: Context, run: UUID) -> answers.Json:
     else:  # Counted when it ended.
         counts = sorted(found.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
     items = [
-        {
-            "reason": reason,
-            "count": count,
-            "meaning": EXPLAINED[Reason(reason)].meaning,
-            "redrive": EXPLAINED[Reason(reason)].redrive,
-        }
-        for reason, count in counts
+        Failures(each, count, EXPLAINED[each].meaning, EXPLAINED[each].redrive)
+        for each, count in ((Reason(reason), count) for reason, count in counts)
     ]
-    return answers.Json({"items": items})
+    return Json(FailureReasons(items))
 
 
 @router.get(
     "/runs/{run}/failures/{reason}",
-    response_model=Page[FailedItemShown],
+    response_model=Page[FailedItem],
     summary="List the items of a run that failed for one reason",
     responses=documented(RunNotFound, InvalidCursor),
 )
 async def list_failed(
     context: Context, run: UUID, reason: Reason, asked: Annotated[PageAsked, Query()]
-) -> answers.Json:
+) -> Json:
     """Their URLs with details, in order of dispatch."""
     listing = f"failures/{run}/{reason}"
     position = context.cursors.read(listing, asked)
@@ -135,14 +146,5 @@ async def list_failed(
     found = await context.stores.runs.failed_items(
         run, reason.value, after=position[0] if position else -1, limit=asked.limit
     )
-
-    def show(item: FailedItem) -> dict[str, Any]:
-        return {
-            "url": item.url,
-            "detail": item.detail,
-            "attempts": item.attempts,
-            "settled_at": item.settled_at,
-        }
-
     following = None if found.next is None else [found.next]
-    return answers.page(found.rows, show, context.cursors.write(listing, asked, following))
+    return Json(Page(list(found.rows), context.cursors.write(listing, asked, following)))

@@ -3,31 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from pydantic import Field
 
-from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
-from triptych.api.requests import LettersGiven, PolicyGiven, RedriveGiven, ReembedGiven, RunGiven
-from triptych.api.schemas import TaskShown
-from triptych.api.sources import check_source
+from triptych.api.http.request_models import Given, Integral
+from triptych.api.http.responses import Json
+from triptych.api.sources import SourceText, check_source
 from triptych.errors import BrandNotFound, Conflict, RunNotFound
-from triptych.live.states import AI_TASK
-from triptych.model import Policy, Run
+from triptych.messages import QUEUES
+from triptych.model import Policy, Reason, Run
 from triptych.runs.run_store import Opened
 from triptych.tasks.brand_tasks import DELETE
-from triptych.tasks.task_store import TaskState
+from triptych.tasks.task_store import AI_TASK, Task, TaskState
+
+LETTERS_MAX = 1000
+ATTEMPTS_MAX = 100
+DEADLINE_MAX_S = 7 * 24 * 3600.0
 
 router = APIRouter(tags=["operations"])
+
+Attempts = Annotated[int, Field(ge=1, le=ATTEMPTS_MAX), Integral]
+LetterId = Annotated[int, Field(ge=1, le=2**63 - 1), Integral]
+
+
+class PolicyGiven(Given):
+    """What a run may cost and tolerate; what is left out is as the settings say."""
+
+    tolerated_failures: Annotated[float | None, Field(ge=0, le=1)] = None
+    max_attempts: Attempts | None = None
+    deadline_s: Annotated[float | None, Field(gt=0, le=DEADLINE_MAX_S)] = None
+
+
+class RunGiven(Given):
+    """How a run is to be started."""
+
+    source: Annotated[
+        SourceText | None,
+        Field(description="`SCHEME:PLACE`, as `GET /sources` lists them; else the brand's own."),
+    ] = None
+    policy: PolicyGiven | None = None
+
+
+class ReembedGiven(Given):
+    """How a brand is to be embedded anew."""
+
+    policy: PolicyGiven | None = None
+
+
+class RedriveGiven(Given):
+    """Which failed items of a run are to be tried again; without it, all of them."""
+
+    reasons: Annotated[
+        list[Annotated[Reason, Field(strict=False)]] | None,
+        Field(
+            min_length=1,
+            max_length=len(Reason),
+            description="Only those that failed for one of these. Of committed runs.",
+        ),
+    ] = None
+
+
+class LettersGiven(Given):
+    """Which dead letters are to be sent again; without either, the oldest 1,000."""
+
+    ids: Annotated[
+        list[LetterId] | None,
+        Field(min_length=1, max_length=LETTERS_MAX),
+    ] = None
+    queue: Literal[QUEUES] | None = None  # type: ignore[valid-type]
 
 
 @router.post(
     "/brands/{brand}/runs",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Start a run of a brand",
     responses=documented(Conflict),
@@ -39,7 +94,7 @@ async def start_run(
     brand: BrandPath,
     body: RunGiven | None = None,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """Open a run; a brand with an active run answers with that one."""
     given = body or RunGiven()
     check_source(context, given.source)
@@ -59,7 +114,7 @@ async def start_run(
 
 @router.post(
     "/brands/{brand}/reembed",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Embed a brand's snapshot anew",
     responses=documented(BrandNotFound, Conflict),
@@ -71,7 +126,7 @@ async def reembed_brand(
     brand: BrandPath,
     body: ReembedGiven | None = None,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """With the model in force, from the stored objects: nothing is fetched."""
     given = body or ReembedGiven()
 
@@ -89,7 +144,7 @@ async def reembed_brand(
 
 @router.delete(
     "/brands/{brand}",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Delete a brand",
     responses=documented(BrandNotFound),
@@ -100,7 +155,7 @@ async def delete_brand(
     identity: Operating,
     brand: BrandPath,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """Its snapshot is hidden and its active run cancelled at once; a worker removes the rows.
 
     Objects that nothing else uses follow after `TRIPTYCH_OBJECT_GRACE_S`.
@@ -133,7 +188,7 @@ def _policy(given: PolicyGiven | None, default: Policy) -> Policy | None:
 
 @router.post(
     "/brands/{brand}/ai",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Run the AI phase of a brand again",
     responses=documented(BrandNotFound, Conflict),
@@ -144,7 +199,7 @@ async def run_ai(
     identity: Operating,
     brand: BrandPath,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """Over its present snapshot. While the phase runs, nothing more is started."""
 
     async def work(_made: UUID) -> Outcome:
@@ -157,14 +212,14 @@ async def run_ai(
 
 @router.post(
     "/runs/{run}/pause",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Pause a run",
     responses=documented(RunNotFound, Conflict),
 )
 async def pause_run(
     request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> answers.Json:
+) -> Json:
     """Nothing more is dispatched; what is out settles."""
     operation = Operation(request, context, identity, key, "pause", f"run:{run}")
     return await run_idempotent(operation, _steered(context.registry.pause, run))
@@ -172,14 +227,14 @@ async def pause_run(
 
 @router.post(
     "/runs/{run}/resume",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Resume a paused run",
     responses=documented(RunNotFound, Conflict),
 )
 async def resume_run(
     request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> answers.Json:
+) -> Json:
     """Dispatch goes on."""
     operation = Operation(request, context, identity, key, "resume", f"run:{run}")
     return await run_idempotent(operation, _steered(context.registry.resume, run))
@@ -187,14 +242,14 @@ async def resume_run(
 
 @router.post(
     "/runs/{run}/cancel",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Cancel a run",
     responses=documented(RunNotFound, Conflict),
 )
 async def cancel_run(
     request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> answers.Json:
+) -> Json:
     """The brand's snapshot stays what it was."""
     operation = Operation(request, context, identity, key, "cancel", f"run:{run}")
     return await run_idempotent(operation, _steered(context.registry.cancel, run))
@@ -212,7 +267,7 @@ def _steered(
 
 @router.post(
     "/runs/{run}/redrive",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Try a run's failed items again",
     responses=documented(RunNotFound, Conflict),
@@ -224,7 +279,7 @@ async def redrive_run(
     run: UUID,
     body: RedriveGiven | None = None,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """In a run of their own, which the task names."""
     given = body or RedriveGiven()
 
@@ -238,7 +293,7 @@ async def redrive_run(
 
 @router.post(
     "/dead-letters/redrive",
-    response_model=TaskShown,
+    response_model=Task,
     status_code=202,
     summary="Send dead letters again",
     responses=documented(Conflict),
@@ -249,7 +304,7 @@ async def redrive_letters(
     identity: Operating,
     body: LettersGiven | None = None,
     key: IdempotencyKey = None,
-) -> answers.Json:
+) -> Json:
     """To the queues they came from, each once, as if it had just been written by a stranger.
 
     Those of an active run are passed over: their items are redriven with that run.

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, ClassVar, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from triptych.api.http import responses as answers
 from triptych.api.http.dependencies import Context
 from triptych.api.http.problems import documented
-from triptych.api.requests import PageAsked
-from triptych.api.schemas import (
-    DeadLetterShown,
-    HealthShown,
-    Page,
-    QueuesShown,
-    SettingsShown,
-    WorkersShown,
-)
-from triptych.dead_letters.dead_letter_store import KeptLetter
+from triptych.api.http.request_models import PageAsked
+from triptych.api.http.responses import Json
+from triptych.dead_letters.dead_letter_store import LETTERS_COUNTED_MAX, KeptLetter, Letters
 from triptych.errors import InvalidCursor, Unavailable
-from triptych.live.states import LETTERS_COUNTED_MAX, WORKERS_MAX, queues_state, worker_state
+from triptych.presence.presence_store import WORKERS_MAX, SeenWorker
+from triptych.queues.queue import QueueDepth
 from triptych.telemetry.metrics import (
     CONTENT_TYPE,
     QUEUE_IN_FLIGHT,
@@ -28,70 +21,86 @@ from triptych.telemetry.metrics import (
     QUEUE_WAITING,
     exposition,
 )
+from triptych.wire import Page, Wire
 
 router = APIRouter(tags=["system"])
 health = APIRouter(tags=["health"])
 
 
+class Queues(Letters, frozen=True, kw_only=True):
+    """The queues, and the dead letters that wait to be sent again."""
+
+    items: list[QueueDepth]
+
+
+class Workers(Wire, frozen=True):
+    """The workers."""
+
+    items: list[SeenWorker]
+
+
+class Setting(Wire, frozen=True):
+    """A setting in force."""
+
+    name: str
+    value: str
+    origin: str
+
+
+class SettingsInForce(Wire, frozen=True):
+    """The settings in force. Secrets are hidden."""
+
+    COMPONENT: ClassVar[str] = "SettingsShown"
+
+    items: list[Setting]
+
+
+class Health(Wire, frozen=True):
+    """That it is there."""
+
+    status: Literal["ok"]
+
+
 @router.get(
     "/queues",
-    response_model=QueuesShown,
+    response_model=Queues,
     summary="Show the queues",
     responses=documented(Unavailable),
 )
-async def list_queues(context: Context) -> answers.Json:
+async def list_queues(context: Context) -> Json:
     """Depth, messages in flight and the age of the oldest, dead-letter queues included."""
     depths = await context.queue.depths()
     letters = await context.stores.dead_letters.count(limit=LETTERS_COUNTED_MAX)
-    state = queues_state(depths, letters)
-    return answers.Json({"items": state.pop("queues"), **state})
+    return Json(Queues(letters.waiting, letters.newest, items=list(depths)))
 
 
 @router.get(
     "/dead-letters",
-    response_model=Page[DeadLetterShown],
+    response_model=Page[KeptLetter],
     summary="List dead letters, newest first",
     responses=documented(InvalidCursor),
 )
-async def list_dead_letters(context: Context, asked: Annotated[PageAsked, Query()]) -> answers.Json:
+async def list_dead_letters(context: Context, asked: Annotated[PageAsked, Query()]) -> Json:
     """Messages that could not be processed, with the reason."""
     position = context.cursors.read("dead-letters", asked)
     found = await context.stores.dead_letters.page(
         before=position[0] if position else None, limit=asked.limit
     )
-
-    def show(kept: KeptLetter) -> dict[str, Any]:
-        return {
-            "id": kept.id,
-            "at": kept.at,
-            "queue": kept.letter.queue,
-            "message_id": kept.letter.message_id,
-            "body": kept.letter.body,
-            "headers": kept.letter.headers,
-            "reason": kept.letter.reason,
-            "run": kept.letter.run_id,
-            "redriven_at": kept.redriven_at,
-        }
-
     following = None if found.next is None else [found.next]
-    return answers.page(found.rows, show, context.cursors.write("dead-letters", asked, following))
+    return Json(Page(list(found.rows), context.cursors.write("dead-letters", asked, following)))
 
 
-@router.get("/workers", response_model=WorkersShown, summary="Show the workers")
-async def list_workers(context: Context) -> answers.Json:
+@router.get("/workers", response_model=Workers, summary="Show the workers")
+async def list_workers(context: Context) -> Json:
     """Who is alive, in which version, and how many messages of which queue each holds."""
-    items = [
-        worker_state(seen) for seen in await context.stores.presence.workers(limit=WORKERS_MAX)
-    ]
-    return answers.Json({"items": items})
+    return Json(Workers(list(await context.stores.presence.workers(limit=WORKERS_MAX))))
 
 
-@router.get("/settings", response_model=SettingsShown, summary="Show the settings in force")
-async def list_settings(context: Context) -> answers.Json:
+@router.get("/settings", response_model=SettingsInForce, summary="Show the settings in force")
+async def list_settings(context: Context) -> Json:
     """Those of this API server, and where each came from. Secrets are hidden."""
     shown, origins = context.settings.shown(), context.settings.origins()
-    items = [{"name": n, "value": shown[n], "origin": origins[n]} for n in shown]
-    return answers.Json({"items": items})
+    return Json(SettingsInForce([Setting(n, shown[n], origins[n]) for n in shown]))
 
 
 @health.get(
@@ -115,20 +124,20 @@ async def metrics(context: Context) -> Response:
     return Response(exposition(), media_type=CONTENT_TYPE)
 
 
-@health.get("/healthz", response_model=HealthShown, summary="Tell that the server runs")
-async def healthz() -> answers.Json:
+@health.get("/healthz", response_model=Health, summary="Tell that the server runs")
+async def healthz() -> Json:
     """Whatever the database does: a server that runs is not to be restarted for it."""
-    return answers.Json({"status": "ok"})
+    return Json(Health("ok"))
 
 
 @health.get(
     "/readyz",
-    response_model=HealthShown,
+    response_model=Health,
     summary="Tell that the server can answer",
     responses=documented(Unavailable),
 )
-async def readyz(context: Context) -> answers.Json:
+async def readyz(context: Context) -> Json:
     """Database and queues answer, and the schema is the one that is known here."""
     await context.stores.check()
     await context.queue.check()
-    return answers.Json({"status": "ok"})
+    return Json(Health("ok"))

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import secrets
 from base64 import b64encode
-from typing import Any
+from typing import Annotated, ClassVar, Protocol
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Response
+import msgspec
+from fastapi import APIRouter, Depends, Response
+from msgspec import Meta
+from pydantic import AfterValidator, Field
 from yarl import URL
 
 from triptych.access.identity import Identity
-from triptych.api.http import responses as answers
 from triptych.api.http.auth import Operating
-from triptych.api.http.dependencies import ApiContext, Context
+from triptych.api.http.dependencies import ApiContext, ApiStores, of_request
 from triptych.api.http.problems import documented
-from triptych.api.requests import WebhookGiven
-from triptych.api.schemas import DeliveriesShown, WebhookMade, WebhooksShown
-from triptych.errors import BadInput, Conflict, PermanentItemError, WebhookNotFound
+from triptych.api.http.request_models import BrandText, Given, storable
+from triptych.api.http.responses import Json
+from triptych.errors import BadInput, Conflict, PermanentItemError
+from triptych.messages import URL_MAX_CHARS
 from triptych.tasks.task_store import Audit
-from triptych.webhooks.webhook_store import Webhook
+from triptych.webhooks.webhook_store import Delivered, Event, Webhook, WebhookNotFound, WebhookStore
+from triptych.wire import Wire
 
 SECRET_BYTES = 32
 DELIVERIES_SHOWN = 100
@@ -27,12 +31,60 @@ DELIVERIES_SHOWN = 100
 router = APIRouter(tags=["webhooks"])
 
 
-@router.get("/webhooks", response_model=WebhooksShown, summary="List the webhooks")
-async def list_webhooks(context: Context, _operator: Operating) -> answers.Json:
+class WebhookStores(ApiStores, Protocol):
+    """The stores that webhooks are read from and written to."""
+
+    webhooks: WebhookStore
+
+
+Context = Annotated[ApiContext[WebhookStores], Depends(of_request)]
+
+
+class WebhookGiven(Given):
+    """Whom to tell of what."""
+
+    url: Annotated[
+        str,
+        Field(
+            max_length=URL_MAX_CHARS,
+            pattern=r"^https?://.",
+            description="Public, or of a network that TRIPTYCH_FETCH_ALLOW names.",
+        ),
+        AfterValidator(storable),
+    ]
+    events: Annotated[
+        list[Annotated[Event, Field(strict=False)]],
+        Field(min_length=1, max_length=len(Event), description="Which events it is told of."),
+    ]
+    brand: Annotated[
+        BrandText | None, Field(description="Of this brand only; else of all of them.")
+    ] = None
+
+
+class WebhookMade(Webhook, frozen=True, kw_only=True):
+    """A new webhook."""
+
+    COMPONENT: ClassVar[str] = "WebhookMade"
+
+    secret: Annotated[str, Meta(description="Shown once: what signatures are made with.")]
+
+
+class Webhooks(Wire, frozen=True):
+    """The webhooks."""
+
+    items: list[Webhook]
+
+
+class Deliveries(Wire, frozen=True):
+    """What a webhook was told."""
+
+    items: list[Delivered]
+
+
+@router.get("/webhooks", response_model=Webhooks, summary="List the webhooks")
+async def list_webhooks(context: Context, _operator: Operating) -> Json:
     """The oldest first, without their secrets."""
-    return answers.Json(
-        {"items": [_shown(hook) for hook in await context.stores.webhooks.webhooks()]}
-    )
+    return Json(Webhooks(list(await context.stores.webhooks.webhooks())))
 
 
 @router.post(
@@ -42,7 +94,7 @@ async def list_webhooks(context: Context, _operator: Operating) -> answers.Json:
     summary="Tell an address of events",
     responses=documented(Conflict),
 )
-async def make_webhook(context: Context, identity: Operating, body: WebhookGiven) -> answers.Json:
+async def make_webhook(context: Context, identity: Operating, body: WebhookGiven) -> Json:
     """What is sent is signed as Standard Webhooks has it, with the secret that is shown here, once.
 
     Redirects are not followed; what is not answered with 2xx is tried again for half a day.
@@ -50,14 +102,14 @@ async def make_webhook(context: Context, identity: Operating, body: WebhookGiven
     _check_address(context, body.url)
     secret = secrets.token_bytes(SECRET_BYTES)
     made = await context.stores.webhooks.put_webhook(
-        Webhook(uuid4(), body.url, secret, body.brand, tuple(dict.fromkeys(body.events)))
+        Webhook(uuid4(), body.url, body.brand, list(dict.fromkeys(body.events))), secret=secret
     )
     await _audited(context, identity, "make_webhook", made.id)
-    told = {**_shown(made), "secret": f"whsec_{b64encode(secret).decode()}"}
-    return answers.Json(told, 201)
+    shown = f"whsec_{b64encode(secret).decode()}"
+    return Json(WebhookMade(**msgspec.structs.asdict(made), secret=shown), 201)
 
 
-def _check_address(context: ApiContext, url: str) -> None:
+def _check_address(context: ApiContext[WebhookStores], url: str) -> None:
     """Refuse an address that would never be told anything; names are resolved when it is told."""
     try:
         context.guard.check_url(URL(url))
@@ -86,42 +138,19 @@ async def delete_webhook(context: Context, identity: Operating, webhook: UUID) -
 
 @router.get(
     "/webhooks/{webhook}/deliveries",
-    response_model=DeliveriesShown,
+    response_model=Deliveries,
     summary="List what a webhook was told, newest first",
     responses=documented(WebhookNotFound),
 )
-async def list_deliveries(context: Context, _operator: Operating, webhook: UUID) -> answers.Json:
+async def list_deliveries(context: Context, _operator: Operating, webhook: UUID) -> Json:
     """The newest 100, with the attempts made and why the last one failed."""
     if webhook not in {hook.id for hook in await context.stores.webhooks.webhooks()}:
         raise WebhookNotFound(f"There is no webhook {webhook}.")
     found = await context.stores.webhooks.deliveries(webhook, limit=DELIVERIES_SHOWN)
-    items = [
-        {
-            "id": told.id,
-            "event": told.event,
-            "attempts": told.attempts,
-            "created_at": told.created_at,
-            "due_at": told.due_at,
-            "delivered_at": told.delivered_at,
-            "failed_at": told.failed_at,
-            "reason": told.reason,
-        }
-        for told in found
-    ]
-    return answers.Json({"items": items})
+    return Json(Deliveries(list(found)))
 
 
-def _shown(hook: Webhook) -> dict[str, Any]:
-    return {
-        "id": hook.id,
-        "url": hook.url,
-        "brand": hook.brand,
-        "events": hook.events,
-        "created_at": hook.created_at,
-        "disabled_at": hook.disabled_at,
-        "reason": hook.reason,
-    }
-
-
-async def _audited(context: ApiContext, identity: Identity, action: str, webhook: UUID) -> None:
+async def _audited(
+    context: ApiContext[WebhookStores], identity: Identity, action: str, webhook: UUID
+) -> None:
     await context.stores.tasks.record_audit(Audit(identity.name, action, f"webhook:{webhook}"))

@@ -16,6 +16,8 @@ from triptych.snapshots.exports.export_registry import export_formats
 
 if TYPE_CHECKING:
     # What a command needs is imported when it runs: `--help` has to be quick.
+    from uuid import UUID
+
     from triptych.client import Client
 
 
@@ -60,8 +62,8 @@ async def export(
 
     async with call.open_client(stand_in=True) as client:
         task = await client.export(brand, kind)
-        files = await _fetch_files(client, task["id"], task["result"]["files"], to)
-    count = task["result"]["assets"]
+        files = await _fetch_files(client, task.id, task.result["files"], to)
+    count = task.result["assets"]
     if call.json:
         print_json({"assets": count, "files": files})
         return
@@ -71,7 +73,7 @@ async def export(
 
 
 async def _fetch_files(
-    client: Client, task: str, files: list[dict[str, str]], folder: Path
+    client: Client, task: UUID, files: list[dict[str, str]], folder: Path
 ) -> list[Path]:
     """Write an export's files into a folder, over files of the same names; return their paths.
 

@@ -42,8 +42,9 @@ async def create(
     try:
         right = Scope(scope)
     except ValueError as error:
-        message = f"There is no scope {scope!r}."
-        raise BadInput(message, field="--scope", remedy="reader or operator.") from error
+        raise BadInput(
+            f"There is no scope {scope!r}.", field="--scope", remedy="reader or operator."
+        ) from error
     token = new_token()
     async with _open_stores(call) as stores:
         key = await stores.access.create_key(check_key_name(name), right, digest(token))

@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from triptych.model import AiState, Asset, Brand, Insight, Reason, Run, RunState
+from triptych.model import AiState, Brand, Insight, Run, RunState
 from triptych.queues.queue import QueueDepth
-from triptych.runs.failure_reasons import EXPLAINED
-from triptych.runs.run_store import FailureGroup
-from triptych.snapshots.asset_ids import asset_id
+from triptych.runs.failure_reasons import FailureExamples
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.search_service import Matches
 
 console = Console(highlight=False)
@@ -79,14 +78,13 @@ def print_run(run: Run) -> None:
         console.print(f"  reason  {shown(run.reason)}")
 
 
-def print_failures(groups: Sequence[FailureGroup]) -> None:
+def print_failures(groups: Sequence[FailureExamples]) -> None:
     """Print failed items by reason: what it means, whether a redrive may help, examples."""
     if not groups:
         console.print("Nothing failed.", style="green")
     for group in groups:
-        told = EXPLAINED[Reason(group.reason)]
-        console.print(f"[bold]{group.count:,} {group.reason}[/]  {told.meaning}", soft_wrap=True)
-        console.print(f"    [dim]May a redrive help? {told.redrive}[/]", soft_wrap=True)
+        console.print(f"[bold]{group.count:,} {group.reason}[/]  {group.meaning}", soft_wrap=True)
+        console.print(f"    [dim]May a redrive help? {group.redrive}[/]", soft_wrap=True)
         for url, detail in group.examples:
             console.print(f"    {shown(url)}", soft_wrap=True)
             if detail:
@@ -103,7 +101,7 @@ def print_queues(depths: Sequence[QueueDepth]) -> None:
             )
 
 
-def print_assets(assets: Sequence[Asset], total: int, following: str | None) -> None:
+def print_assets(assets: Sequence[AssetShown], total: int, following: str | None) -> None:
     """Print one row an asset, and where the next page begins."""
     table = Table(box=None, pad_edge=False)
     for name in ("type", "pixels", "bytes", "url", "id"):
@@ -115,7 +113,7 @@ def print_assets(assets: Sequence[Asset], total: int, following: str | None) -> 
             f"{asset.width}×{asset.height}",
             f"{asset.size_bytes:,}",
             shown(asset.url),
-            asset_id(asset.brand, asset.key),
+            asset.id,
         )
     console.print(table)
     console.print(f"{len(assets):,} of {total:,} assets", style="dim")
@@ -131,9 +129,7 @@ def print_matches(found: Matches) -> None:
     for match in found.rows:
         score = match.similarity if match.score is None else match.score
         asset = match.asset
-        table.add_row(
-            f"{score:.3f}", shown(asset.brand), shown(asset.url), asset_id(asset.brand, asset.key)
-        )
+        table.add_row(f"{score:.3f}", shown(asset.brand), shown(asset.url), asset.id)
     console.print(table)
     if not found.rows:
         console.print("Nothing found.", style="dim")

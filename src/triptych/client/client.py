@@ -1,4 +1,4 @@
-"""The API from Python: nouns in and out, errors as they would be raised here."""
+"""The API from Python: wire types in and out, errors as they would be raised here."""
 
 from __future__ import annotations
 
@@ -6,25 +6,30 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import aiohttp
+import msgspec
 import orjson
 from yarl import URL
 
-from triptych.client.models import asset_of, brand_of, depth_of, failures_of, insight_of, matches_of
 from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
-from triptych.live.states import run_of_state
 from triptych.messages import check_brand
-from triptych.model import AiState, Asset, Brand, Insight, Reason, Run
+from triptych.model import AiState, Insight, Reason
 from triptych.queues.queue import QueueDepth
-from triptych.runs.run_store import FailureGroup
+from triptych.runs.failure_reasons import FailureExamples, Failures
+from triptych.runs.run_shown import BrandShown, RunShown
+from triptych.runs.run_store import FailedItem
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.search_service import Matches
+from triptych.snapshots.snapshot_store import Insights
+from triptych.tasks.task_store import Task, TaskState
+from triptych.wire import Listing, Page
 
 PREFIX = "/api/v1"
 ANSWER_S = 60.0
@@ -39,6 +44,7 @@ TASK_S = 3600.0
 RETRIED = frozenset({502, 503, 504})
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 class Client:
@@ -61,49 +67,49 @@ class Client:
 
     # --- read ---------------------------------------------------------------------------------
 
-    async def brands(self) -> Sequence[Brand]:
+    async def brands(self) -> Sequence[BrandShown]:
         """Return all brands, by name."""
-        return [brand_of(shown) async for shown in self._pages("/brands", {})]
+        return [brand async for brand in self._pages("/brands", Page[BrandShown])]
 
-    async def brand(self, name: str) -> Brand:
+    async def brand(self, name: str) -> BrandShown:
         """Return a brand.
 
         Raises:
             BrandNotFound: there is none of that name.
         """
-        return brand_of(await self._get(f"/brands/{_brand(name)}"))
+        return await self._get(f"/brands/{_brand(name)}", BrandShown)
 
-    async def run(self, run_id: UUID) -> Run:
+    async def run(self, run_id: UUID) -> RunShown:
         """Return a run.
 
         Raises:
             RunNotFound: there is none of that id.
         """
-        return run_of_state(await self._get(f"/runs/{run_id}"))
+        return await self._get(f"/runs/{run_id}", RunShown)
 
     async def assets(
         self, brand: str, *, limit: int, cursor: str | None = None, **filters: str
-    ) -> tuple[Sequence[Asset], str | None]:
+    ) -> tuple[Sequence[AssetShown], str | None]:
         """Return some of a brand's assets, and the cursor of those behind them."""
         query = {"limit": str(min(limit, PAGE_MAX)), **filters}
         if cursor is not None:
             query["cursor"] = cursor
-        found: list[Asset] = []
+        found: list[AssetShown] = []
         while True:
             query["limit"] = str(min(limit - len(found), PAGE_MAX))
-            page = await self._get(f"/brands/{_brand(brand)}/assets", query)
-            found += [asset_of(shown) for shown in page["items"]]
-            if page["next"] is None or len(found) >= limit:
-                return found, page["next"]
-            query["cursor"] = page["next"]
+            page = await self._get(f"/brands/{_brand(brand)}/assets", Page[AssetShown], query)
+            found += page.items
+            if page.next is None or len(found) >= limit:
+                return found, page.next
+            query["cursor"] = page.next
 
-    async def asset(self, asset: str, *, run: UUID | None = None) -> Asset:
+    async def asset(self, asset: str, *, run: UUID | None = None) -> AssetShown:
         """Return an asset of its brand's present snapshot, or of that of a run.
 
         Raises:
             AssetNotFound: there is none of that id.
         """
-        return asset_of(await self._get(f"/assets/{_part(asset)}", _of_run(run)))
+        return await self._get(f"/assets/{_part(asset)}", AssetShown, _of_run(run))
 
     async def thumbnail(self, asset: str, width: int, *, run: UUID | None = None) -> bytes:
         """Return a small picture of an asset as WebP; ``width`` is 160, 320, 640 or 1280.
@@ -122,66 +128,66 @@ class Client:
         except ValueError as error:
             raise self._unavailable(error) from error
 
-    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
+    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureExamples]:
         """Return what failed in a run by reason, with some examples of each."""
-        groups = (await self._get(f"/runs/{run_id}/failures"))["items"]
-        told = []
-        for group in groups:
+        path = f"/runs/{run_id}/failures"
+        groups = []
+        for each in (await self._get(path, Listing[Failures])).items:
             query = {"limit": str(min(examples, PAGE_MAX))}
-            page = await self._get(f"/runs/{run_id}/failures/{group['reason']}", query)
-            told.append(failures_of(group, page["items"]))
-        return told
+            page = await self._get(f"{path}/{each.reason.value}", Page[FailedItem], query)
+            some = [(item.url, item.detail) for item in page.items]
+            groups.append(FailureExamples(**msgspec.structs.asdict(each), examples=some))
+        return groups
 
     async def depths(self) -> Sequence[QueueDepth]:
         """Return how deep the queues are."""
-        return [depth_of(shown) for shown in (await self._get("/queues"))["items"]]
+        return (await self._get("/queues", Listing[QueueDepth])).items
 
     async def insights(
         self, brand: str
     ) -> tuple[UUID | None, AiState, str | None, Sequence[Insight]]:
         """Return a brand's snapshot, how its AI phase stands and why, and what that found."""
-        shown = await self._get(f"/brands/{_brand(brand)}/insights")
-        run = UUID(shown["run"]) if shown["run"] is not None else None
-        found = [insight_of(each) for each in shown["items"]]
-        return run, AiState(shown["ai_state"]), shown["ai_reason"], found
+        found = await self._get(f"/brands/{_brand(brand)}/insights", Insights)
+        return found.run, found.ai_state, found.ai_reason, found.items
 
     # --- search -------------------------------------------------------------------------------
 
     async def search(self, text: str, **options: str) -> Matches:
         """Return the assets that show what a text says; options are the API's."""
-        return matches_of(await self._get("/search", {"q": text, **options}))
+        return await self._get("/search", Matches, {"q": text, **options})
 
     async def search_by_asset(self, asset: str, **options: str) -> Matches:
         """Return the assets that look like one."""
-        return matches_of(await self._get("/search", {"asset": asset, **options}))
+        return await self._get("/search", Matches, {"asset": asset, **options})
 
     async def search_by_image(self, body: bytes, **options: str) -> Matches:
         """Return the assets that look like a picture."""
         headers = {"Content-Type": "application/octet-stream"}
-        shown = await self._ask("POST", "/search", query=options, data=body, headers=headers)
-        return matches_of(shown)
+        return await self._ask(
+            "POST", "/search", Matches, query=options, data=body, headers=headers
+        )
 
     # --- submit -------------------------------------------------------------------------------
 
-    async def start(self, brand: str, *, source: str | None = None) -> Run:
+    async def start(self, brand: str, *, source: str | None = None) -> RunShown:
         """Start a run of a brand, or return its active one."""
         body = {"source": source} if source is not None else {}
         return await self._opened(f"/brands/{_brand(brand)}/runs", body)
 
-    async def reembed(self, brand: str) -> Run:
+    async def reembed(self, brand: str) -> RunShown:
         """Open a run that embeds a brand's snapshot anew."""
         return await self._opened(f"/brands/{_brand(brand)}/reembed", {})
 
-    async def redrive(self, run_id: UUID, *, reasons: Sequence[Reason] = ()) -> Run:
+    async def redrive(self, run_id: UUID, *, reasons: Sequence[Reason] = ()) -> RunShown:
         """Open a run of an ended run's failed items: those of some reasons, or all."""
         body = {"reasons": [reason.value for reason in reasons]} if reasons else {}
         return await self._opened(f"/runs/{run_id}/redrive", body)
 
-    async def steer(self, run_id: UUID, verb: str) -> Run:
+    async def steer(self, run_id: UUID, verb: str) -> RunShown:
         """Pause, resume or cancel a run; return how it stands."""
         return await self._opened(f"/runs/{run_id}/{verb}")
 
-    async def export(self, brand: str, kind: str) -> Json:
+    async def export(self, brand: str, kind: str) -> Task:
         """Have a brand's snapshot exported; return the task, when it is done.
 
         Raises:
@@ -191,18 +197,18 @@ class Client:
         path = f"/brands/{_brand(brand)}/exports"
         return await self._done(await self._submit("POST", path, {"format": kind}))
 
-    async def delete_brand(self, brand: str) -> Json:
+    async def delete_brand(self, brand: str) -> Task:
         """Have a brand deleted; return the task, when it is done. Raises as `export`."""
         return await self._done(await self._submit("DELETE", f"/brands/{_brand(brand)}"))
 
-    async def watch(self, run_id: UUID) -> AsyncIterator[Run]:
+    async def watch(self, run_id: UUID) -> AsyncIterator[RunShown]:
         """Yield a run's states, newer ones only, until it and its AI phase are over."""
         async for run in watch_remote(
             self._live, run_id, headers=self._headers, socket=self._socket
         ):
             yield run
 
-    async def fetch_file(self, task: str, name: str, path: Path) -> None:
+    async def fetch_file(self, task: UUID, name: str, path: Path) -> None:
         """Write a file of an export to ``path``, whole or not at all."""
         part = path.with_name(f"{path.name}.part")
         try:
@@ -218,30 +224,29 @@ class Client:
 
     # --- how ----------------------------------------------------------------------------------
 
-    async def _opened(self, path: str, body: Json | None = None) -> Run:
+    async def _opened(self, path: str, body: Json | None = None) -> RunShown:
         task = await self._submit("POST", path, body)
-        return await self.run(UUID(task["run"]))
+        if task.run_id is None:
+            raise ServerUnavailable(f"{self._base} names no run of task {task.id}.")
+        return await self.run(task.run_id)
 
-    async def _submit(self, method: str, path: str, body: Json | None = None) -> Json:
+    async def _submit(self, method: str, path: str, body: Json | None = None) -> Task:
         headers = {"Idempotency-Key": str(uuid4())}
-        return await self._ask(method, path, body=body, headers=headers)
+        return await self._ask(method, path, Task, body=body, headers=headers)
 
-    async def _done(self, task: Json) -> Json:
+    async def _done(self, task: Task) -> Task:
         """Return a task when it has ended, which live status tells."""
-        if task["ended_at"] is None:
-            task = await self._ended(UUID(task["id"]))
-        if task["state"] == "failed":
-            told = task["result"]
-            raise TaskFailed(told.get("error"), remedy=told.get("remedy"))
+        if task.ended_at is None:
+            task = await self._ended(task.id)
+        if task.state is TaskState.FAILED:
+            raise TaskFailed(task.result.get("error"), remedy=task.result.get("remedy"))
         return task
 
-    async def _ended(self, task_id: UUID) -> Json:
+    async def _ended(self, task_id: UUID) -> Task:
         try:
             async with asyncio.timeout(TASK_S):
-                return dict(
-                    await task_remote(
-                        self._live, task_id, headers=self._headers, socket=self._socket
-                    )
+                return await task_remote(
+                    self._live, task_id, headers=self._headers, socket=self._socket
                 )
         except TimeoutError as error:
             raise ServerUnavailable(
@@ -249,37 +254,39 @@ class Client:
                 remedy="Check that a worker serves the phase ai.",
             ) from error
 
-    async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
-        asked = {"limit": str(PAGE_MAX), **query}
+    async def _pages(self, path: str, kind: type[Page[T]]) -> AsyncIterator[T]:
+        query = {"limit": str(PAGE_MAX)}
         while True:
-            page = await self._get(path, asked)
-            for shown in page["items"]:
-                yield shown
-            if page["next"] is None:
+            page = await self._get(path, kind, query)
+            for each in page.items:
+                yield each
+            if page.next is None:
                 return
-            asked["cursor"] = page["next"]
+            query["cursor"] = page.next
 
-    async def _get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        return await self._ask("GET", path, query=query)
+    async def _get(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
+        return await self._ask("GET", path, kind, query=query)
 
     async def _ask(
         self,
         method: str,
         path: str,
+        kind: type[T],
         *,
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Json:
+    ) -> T:
         if body is not None:
             data = orjson.dumps(body)
             headers = {**(headers or {}), "Content-Type": "application/json"}
         try:
-            answer: Json = orjson.loads(await self._body(method, path, query, data, headers))
-        except ValueError as error:
+            return msgspec.json.decode(
+                await self._body(method, path, query, data, headers), type=kind
+            )
+        except msgspec.MsgspecError as error:
             raise self._unavailable(error) from error
-        return answer
 
     async def _body(
         self,

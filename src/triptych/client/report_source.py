@@ -8,8 +8,9 @@ from uuid import UUID
 
 from triptych.client.client import Client
 from triptych.errors import AssetNotFound, Conflict
-from triptych.model import Asset, Brand, Insight, Run
+from triptych.model import Brand, Insight, Run
 from triptych.snapshots.asset_ids import asset_id
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.reports.contents import Point
 
 READS_AT_ONCE = 8
@@ -41,10 +42,10 @@ class ClientReportSource:
         self._check(current, run_id)
         return found
 
-    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, AssetShown]:
         """Return the assets of these keys that the snapshot has."""
 
-        async def one(key: bytes) -> Asset | None:
+        async def one(key: bytes) -> AssetShown | None:
             async with self._slots:
                 try:
                     return await self._client.asset(asset_id(self._brand, key), run=run_id)
@@ -69,10 +70,9 @@ class ClientReportSource:
         x, y, clusters = (column.tolist() for column in columns)
         return [Point(*place[:2], names[place[2]]) for place in zip(x, y, clusters, strict=True)]
 
-    async def thumbnail(self, asset: Asset, width: int) -> bytes:
+    async def thumbnail(self, asset: AssetShown, width: int) -> bytes:
         """Return a small picture of an asset, as WebP."""
-        name = asset_id(asset.brand, asset.key)
-        return await self._client.thumbnail(name, width, run=asset.run_id)
+        return await self._client.thumbnail(asset.id, width, run=asset.run_id)
 
     def _check(self, current: UUID | None, run_id: UUID) -> None:
         if current != run_id:

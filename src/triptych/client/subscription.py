@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
 from triptych.errors import LiveUnavailable
 from triptych.live.limits import PING_S, PONG_S
 from triptych.live.protocol import RUN_PREFIX, SUBPROTOCOL, TASK_PREFIX
-from triptych.live.states import event_of_state, run_of_state
-from triptych.model import Run, TimelineEvent
+from triptych.model import TimelineEvent
+from triptych.runs.run_shown import RunShown
 from triptych.runtime.retry import backoff
+from triptych.tasks.task_store import Task
 
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_BASE_S = 0.2
@@ -164,7 +166,7 @@ async def watch_remote(
     *,
     headers: Mapping[str, str] | None = None,
     socket: Path | None = None,
-) -> AsyncIterator[Run]:
+) -> AsyncIterator[RunShown]:
     """Yield a run's states from a server, newer ones only, until it and its AI phase are over.
 
     Raises:
@@ -179,7 +181,7 @@ async def watch_remote(
                 raise LiveUnavailable(f"The server knows no run {run_id}.")
             if told.version > version:
                 version = told.version
-                yield run_of_state(told.state)
+                yield msgspec.convert(told.state, RunShown)
             if told.final:
                 return
     finally:
@@ -192,7 +194,7 @@ async def task_remote(
     *,
     headers: Mapping[str, str] | None = None,
     socket: Path | None = None,
-) -> Mapping[str, Any]:
+) -> Task:
     """Return a task's last state, when it has come to it.
 
     Raises:
@@ -204,7 +206,7 @@ async def task_remote(
             if told.state is None:
                 raise LiveUnavailable(f"The server knows no task {task_id}.")
             if told.final:
-                return told.state
+                return msgspec.convert(told.state, Task)
     finally:
         await told_of.aclose()
     raise AssertionError  # It is followed for ever.
@@ -223,7 +225,7 @@ async def timeline_remote(
                 end = told.state["seq"] if told.state is not None else 0
             for event in told.events:
                 after = event["seq"]
-                yield event_of_state(run_id, event)
+                yield msgspec.convert(event, TimelineEvent)
             if end is not None and after >= end:
                 return
     finally:

@@ -1,17 +1,20 @@
-"""From database rows to the nouns of `triptych.model`."""
+"""From database rows to nouns: a type is the only list of its fields."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from enum import Enum
+from operator import itemgetter
+from typing import Any, TypeVar, get_type_hints
 
 import asyncpg
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 from triptych.errors import BrandNotFound
 from triptych.model import (
     MARKS,
-    AiState,
     Asset,
     Brand,
     Colour,
@@ -22,56 +25,60 @@ from triptych.model import (
     Policy,
     Run,
     RunKind,
-    RunState,
     Staged,
     TimelineEvent,
 )
 
-
-def to_run(row: asyncpg.Record) -> Run:
-    """Read a row of ``runs``."""
-    return Run(
-        id=row["id"],
-        brand=row["brand"],
-        kind=RunKind(row["kind"]),
-        state=RunState(row["state"]),
-        source=row["source"],
-        policy=Policy(row["tolerated_failures"], row["max_attempts"], row["deadline_s"]),
-        sealed=row["sealed"],
-        paused=row["paused"],
-        expected=row["expected"],
-        done=row["done"],
-        failed=row["failed"],
-        out=row["out"],
-        version=row["version"],
-        seq=row["seq"],
-        created_at=row["created_at"],
-        progressed_at=row["progressed_at"],
-        deadline_at=row["deadline_at"],
-        ended_at=row["ended_at"],
-        reason=row["reason"],
-        reasons=row["reasons"],
-        added=row["added"],
-        kept=row["kept"],
-        changed=row["changed"],
-        removed=row["removed"],
-        ai_state=AiState(row["ai_state"]),
-        ai_reason=row["ai_reason"],
-        traceparent=row["traceparent"],
-        ai_progress=row["ai_progress"],
-    )
+T = TypeVar("T")
+Reader = Callable[[asyncpg.Record], T]
 
 
-def to_brand(row: asyncpg.Record) -> Brand:
-    """Read a row of the statement ``brands``: a brand's columns, then its newest run's."""
-    return Brand(
-        name=row["brand_name"],
-        source=row["brand_source"],
-        current_run=row["current_run"],
-        assets=row["assets"],
-        latest=to_run(row) if row["id"] is not None else None,
-        version=row["brand_version"],
-    )
+def reader(kind: Callable[..., T], /, **own: Callable[[asyncpg.Record], Any]) -> Reader[T]:
+    """Return what reads a row into a type: each field from the column of its name.
+
+    ``own`` are fields that are read otherwise. A text becomes the enumeration that the field has.
+    Columns that the type has no field for are passed over.
+    """
+    hints = get_type_hints(kind, localns={"np": np, "npt": npt})
+    names = getattr(kind, "__struct_fields__", None) or kind.__dataclass_fields__  # type: ignore[attr-defined]
+    columns = [(name, own.get(name) or _column(name, hints[name])) for name in names]
+
+    def read(row: asyncpg.Record) -> T:
+        return kind(**{name: column(row) for name, column in columns})
+
+    return read
+
+
+def _column(name: str, hint: Any) -> Callable[[asyncpg.Record], Any]:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return lambda row: hint(row[name])
+    return itemgetter(name)
+
+
+def _embedding(row: asyncpg.Record) -> Any:
+    return row.get("embedding")  # Pages leave it where it is.
+
+
+to_run: Reader[Run] = reader(Run, policy=reader(Policy))
+to_event: Reader[TimelineEvent] = reader(TimelineEvent)
+to_insight: Reader[Insight] = reader(Insight)
+to_asset: Reader[Asset] = reader(
+    Asset, colours=lambda row: to_colours(row["colours"]), embedding=_embedding
+)
+to_staged: Reader[Staged] = reader(
+    Staged,
+    colours=lambda row: to_colours(row["colours"]),
+    embedding=_embedding,
+    put_at=lambda _: None,
+)
+to_brand: Reader[Brand] = reader(
+    Brand,
+    name=itemgetter("brand_name"),
+    source=itemgetter("brand_source"),
+    version=itemgetter("brand_version"),
+    latest=lambda row: to_run(row) if row["id"] is not None else None,
+)
+"""Reads a row of the statement ``brands``: a brand's columns, then its newest run's."""
 
 
 def to_item(
@@ -96,52 +103,10 @@ def to_item(
     )
 
 
-def to_staged(row: asyncpg.Record) -> Staged:
-    """Read the columns of an acquired asset."""
-    return Staged(**_acquired(row), etag=row["etag"], last_modified=row["last_modified"])
-
-
-def to_asset(row: asyncpg.Record) -> Asset:
-    """Read a row of ``assets``."""
-    return Asset(
-        run_id=row["run_id"],
-        key=row["key"],
-        brand=row["brand"],
-        url=row["url"],
-        metadata=row["metadata"],
-        **_acquired(row),
-    )
-
-
-def to_event(row: asyncpg.Record) -> TimelineEvent:
-    """Read a row of ``timeline``."""
-    return TimelineEvent(row["run_id"], row["seq"], row["at"], row["kind"], row["data"])
-
-
-def to_insight(row: asyncpg.Record) -> Insight:
-    """Read a row of ``insights``."""
-    return Insight(row["kind"], row["result"], row["error"], row["seconds"])
-
-
 def to_marks(row: asyncpg.Record) -> Metadata:
     """Read a row of ``marks``: an asset's marks, without empty ones."""
     known = {name: row[name] for name in MARKS if row[name] is not None}
     return {**(row["more"] or {}), **known}
-
-
-def _acquired(row: asyncpg.Record) -> dict[str, Any]:
-    return {
-        "sha256": row["sha256"],
-        "object_key": row["object_key"],
-        "media_type": row["media_type"],
-        "size_bytes": row["size_bytes"],
-        "width": row["width"],
-        "height": row["height"],
-        "phash": row["phash"],
-        "colours": to_colours(row["colours"]),
-        "model": row["model"],
-        "embedding": row.get("embedding"),  # Pages do not read it.
-    }
 
 
 def from_colours(colours: Sequence[Colour]) -> str:

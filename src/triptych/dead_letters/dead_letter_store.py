@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
+
+import msgspec
+from msgspec import Meta
 
 from triptych.messages import HEADER_ITEM, HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN
 from triptych.model import Metadata, Slice
+from triptych.wire import Wire
+
+LETTERS_COUNTED_MAX = 10_000
+"""Dead letters that wait are counted so far."""
 
 NOT_REDRIVEN = (HEADER_REASON, HEADER_ORIGIN_ID, HEADER_RUN, HEADER_ITEM)
 """Headers that a redriven message goes without: what it belonged to has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Wire, frozen=True):
     """A message that could not be processed, kept to be read and redriven."""
 
     queue: str
@@ -24,27 +29,33 @@ class DeadLetter:
     body: Any
     headers: Metadata
     reason: str
-    run_id: UUID | None
+    run_id: UUID | None = msgspec.field(name="run")
 
 
-@dataclass(frozen=True, slots=True)
-class KeptLetter:
-    """A stored dead letter."""
+class KeptLetter(DeadLetter, frozen=True, kw_only=True):
+    """A message that could not be processed."""
+
+    COMPONENT: ClassVar[str] = "DeadLetterShown"
 
     id: int
     at: datetime
-    letter: DeadLetter
     redriven_at: datetime | None
 
+    @property
+    def letter(self) -> DeadLetter:
+        """The letter as it was recorded."""
+        return DeadLetter(*(getattr(self, name) for name in DeadLetter.__struct_fields__))
 
-@dataclass(frozen=True, slots=True)
-class Letters:
+
+class Letters(Wire, frozen=True):
     """A summary of the dead letters: any change of one changes the count or the id."""
 
-    waiting: int
-    """Not sent again."""
-    newest: int | None
-    """The highest id."""
+    waiting: Annotated[int, Meta(description="Not sent again; counted up to 10,000.")] = (
+        msgspec.field(name="dead_letters")
+    )
+    newest: Annotated[int | None, Meta(description="Id of the newest.")] = msgspec.field(
+        name="newest_letter"
+    )
 
 
 class DeadLetterStore(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import asyncpg
 from typing_extensions import override
 
 from triptych.database.paging import LAST_ID, sliced
+from triptych.database.rows import Reader, reader
 from triptych.database.session import Database
 from triptych.dead_letters.dead_letter_store import (
     NOT_REDRIVEN,
@@ -18,6 +18,10 @@ from triptych.dead_letters.dead_letter_store import (
     Letters,
 )
 from triptych.model import Slice
+
+to_letter: Reader[DeadLetter] = reader(DeadLetter)
+to_kept_letter: Reader[KeptLetter] = reader(KeptLetter)
+to_letters: Reader[Letters] = reader(Letters)
 
 
 class PostgresDeadLetterStore(DeadLetterStore):
@@ -40,31 +44,19 @@ class PostgresDeadLetterStore(DeadLetterStore):
 
     @override
     async def dead_letters(self, *, limit: int) -> Sequence[tuple[datetime, DeadLetter]]:
-        return [
-            (
-                row["at"],
-                DeadLetter(
-                    row["queue"],
-                    row["message_id"],
-                    row["body"],
-                    row["headers"],
-                    row["reason"],
-                    row["run_id"],
-                ),
-            )
-            for row in await self._database.rows("dead_letters", limit)
-        ]
+        rows = await self._database.rows("dead_letters", limit)
+        return [(row["at"], to_letter(row)) for row in rows]
 
     @override
     async def page(self, *, before: int | None, limit: int) -> Slice[KeptLetter, int]:
         since = LAST_ID if before is None else before
         rows = await self._database.rows("dead_letters_page", since, limit + 1)
-        return sliced(rows, limit, _to_letter, lambda row: int(row["id"]))
+        return sliced(rows, limit, to_kept_letter, lambda row: int(row["id"]))
 
     @override
     async def count(self, *, limit: int) -> Letters:
         (row,) = await self._database.rows("dead_letters_kept", limit)
-        return Letters(row["waiting"], row["newest"])
+        return to_letters(row)
 
     @override
     async def redrive_letters(
@@ -75,15 +67,3 @@ class PostgresDeadLetterStore(DeadLetterStore):
         )
         count: int = rows[0]["redriven"]
         return count
-
-
-def _to_letter(row: asyncpg.Record) -> KeptLetter:
-    letter = DeadLetter(
-        row["queue"],
-        row["message_id"],
-        row["body"],
-        row["headers"],
-        row["reason"],
-        row["run_id"],
-    )
-    return KeptLetter(row["id"], row["at"], letter, row["redriven_at"])

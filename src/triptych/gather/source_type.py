@@ -66,8 +66,7 @@ class SourceType:
 
     def __post_init__(self) -> None:
         if re.fullmatch(SOURCE_SCHEME, self.scheme) is None:
-            message = f"{self.scheme!r} is not a valid scheme: it must match {SOURCE_SCHEME}."
-            raise ValueError(message)
+            raise ValueError(f"{self.scheme!r} is no scheme: it must match {SOURCE_SCHEME}.")
         self.check(self.example)
 
     @property

@@ -35,7 +35,6 @@ from triptych.live.protocol import (
     id_of,
 )
 from triptych.live.queues_topic import QueueDepthReader
-from triptych.live.states import brand_state, task_state
 from triptych.live.topics import NEVER, BrandsTopic, Reader, RunTopic, Subscription, Topic
 from triptych.live.workers_topic import WorkerListReader
 from triptych.model import Brand, Run, TimelineEvent
@@ -43,6 +42,7 @@ from triptych.presence.presence_store import PresenceStore
 from triptych.queues.queue import Queue
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed, News
+from triptych.runs.run_shown import BrandState
 from triptych.runs.run_store import RunStore
 from triptych.runtime.retry import backoff
 from triptych.tasks.task_store import TaskState, TaskStore
@@ -306,7 +306,7 @@ class Hub:
         version = TASK_VERSIONS[task.state]
         # One that opened a run goes on as that run, which is a topic of its own.
         final = task.ended_at is not None or task.run_id is not None
-        topic.offer(version, dump_state(task_state(task)), final=final)
+        topic.offer(version, dump_state(task), final=final)
         self._publish(topic, hint, final=final)
 
     def _run(self, run_id: UUID) -> RunTopic | None:
@@ -328,7 +328,7 @@ class Hub:
             if topic is None:
                 continue
             if name in there:
-                topic.offer(there[name].version, dump_state(brand_state(there[name])))
+                topic.offer(there[name].version, dump_state(BrandState.of(there[name])))
             else:
                 topic.offer(max(topic.version, 0), "null")
             self._publish(topic, name, final=False)

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from triptych.errors import InvalidBrand
 from triptych.live.limits import FRAME_MAX_BYTES
 from triptych.messages import check_brand
+from triptych.wire import encode
 
 PROTOCOL = 1
 SUBPROTOCOL = "triptych.v1"
@@ -252,8 +253,8 @@ def dump(frame: BaseModel) -> str:
 
 
 def dump_state(state: object) -> str:
-    """Return a state of `triptych.live.states` as JSON."""
-    return orjson.dumps(state, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+    """Return a topic's state, made of wire types, as JSON."""
+    return encode(state).decode()
 
 
 def state_frame(

@@ -13,17 +13,26 @@ import time
 
 import structlog
 
-from triptych.dead_letters.dead_letter_store import DeadLetterStore, Letters
+from triptych.dead_letters.dead_letter_store import (
+    LETTERS_COUNTED_MAX,
+    DeadLetterStore,
+    Letters,
+)
 from triptych.errors import Unavailable
 from triptych.live.protocol import dump_state
-from triptych.live.states import LETTERS_COUNTED_MAX, queues_state
 from triptych.live.topics import Topic
-from triptych.queues.queue import Queue
+from triptych.queues.queue import Queue, QueueDepth
 
 READ_EVERY_S = 1.0
 QUIET_MAX_S = 30.0
 
 log = structlog.get_logger()
+
+
+class QueuesState(Letters, frozen=True, kw_only=True):
+    """Every queue's depth, and how it stands with the dead letters."""
+
+    queues: list[QueueDepth]
 
 
 class QueueDepthReader:
@@ -76,8 +85,9 @@ class QueueDepthReader:
         numbers = [(depth.queue, depth.waiting, depth.in_flight) for depth in depths]
         if (numbers, letters) != self._last or self._topic.edition == 0:
             self._last = (numbers, letters)
+            state = QueuesState(letters.waiting, letters.newest, queues=list(depths))
             # No queue has a version: the time of the reading is one that any process agrees on.
             version = max(self._topic.version + 1, time.time_ns() // 1_000)
-            self._topic.offer(version, dump_state(queues_state(depths, letters)))
+            self._topic.offer(version, dump_state(state))
         self._topic.publish()
         return any(waiting or in_flight for _, waiting, in_flight in numbers)

@@ -15,8 +15,8 @@ from websockets.frames import Frame, Opcode
 
 from triptych.live.limits import TIMELINE_PAGES_KEPT
 from triptych.live.protocol import BRANDS, Listed, dump, dump_state, state_frame
-from triptych.live.states import brand_state, event_state, is_over, run_state
 from triptych.model import Brand, Run, TimelineEvent
+from triptych.runs.run_shown import BrandState, RunShown, is_over
 
 NEVER = 0
 """Edition of a topic of which nothing is known yet."""
@@ -123,7 +123,7 @@ class RunTopic(Topic):
         if run.version <= self.version:
             return
         self.final = is_over(run)
-        self.offer(run.version, dump_state(run_state(run)), final=self.final)
+        self.offer(run.version, dump_state(RunShown.of(run)), final=self.final)
         if run.seq > self.seq:
             self.seq = run.seq
             self._pages = {}
@@ -168,7 +168,7 @@ class RunTopic(Topic):
             # Nothing is behind it although the run says so: the events are no longer kept.
             return "", self.seq
         last = events[-1].seq
-        body = dump_state([event_state(event) for event in events])
+        body = dump_state(events)
         topic = dump_state(self.name)
         text = f'{{"type":"timeline","topic":{topic},"last":{last},"events":{body}}}'
         return text, last
@@ -199,7 +199,7 @@ class BrandsTopic(Topic):
         known, old = self._brands.get(brand.name, (-1, ""))
         if brand.version < known:
             return
-        body = dump_state(brand_state(brand))
+        body = dump_state(BrandState.of(brand))
         text = state_frame(self.name, brand.version, body, key=brand.name)
         if text != old:
             self._brands[brand.name] = (brand.version, text)

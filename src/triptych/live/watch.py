@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from triptych.live.states import is_over
 from triptych.model import Run
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.run_shown import is_over
 from triptych.runs.run_store import RunStore
 
 

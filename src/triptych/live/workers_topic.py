@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 
+import msgspec
 import structlog
 
 from triptych.errors import Unavailable
 from triptych.live.protocol import dump_state
-from triptych.live.states import WORKERS_MAX, State, worker_state
 from triptych.live.topics import Topic
-from triptych.presence.presence_store import BEAT_S, PresenceStore
+from triptych.presence.presence_store import BEAT_S, WORKERS_MAX, PresenceStore, SeenWorker
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ class WorkerListReader:
         self._presence = presence
         self._topic = topic
         self._asked = asyncio.Event()
-        self._last: list[State] | None = None
+        self._last: list[SeenWorker] | None = None
 
     def ask(self) -> None:
         """Read soon: somebody has subscribed."""
@@ -51,12 +51,11 @@ class WorkerListReader:
 
     async def _read(self) -> None:
         try:
-            found = await self._presence.workers(limit=WORKERS_MAX)
+            workers = await self._presence.workers(limit=WORKERS_MAX)
         except Unavailable as error:
             log.warning("the workers cannot be read", error=str(error))
             return
-        workers = [worker_state(seen) for seen in found]
-        steady = [{**worker, "silent_s": None} for worker in workers]
+        steady = [msgspec.structs.replace(worker, silent_s=0.0) for worker in workers]
         if steady != self._last:
             self._last = steady
             # The time of the reading is a version that any process agrees on.

@@ -7,8 +7,16 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from triptych.database.rows import Reader, reader
 from triptych.database.session import Database
-from triptych.presence.presence_store import PresenceStore, SeenWorker, WorkerState
+from triptych.presence.presence_store import (
+    SILENT_S,
+    PresenceStore,
+    SeenWorker,
+    WorkerState,
+)
+
+to_worker: Reader[SeenWorker] = reader(SeenWorker, alive=lambda row: row["silent_s"] < SILENT_S)
 
 
 class PostgresPresenceStore(PresenceStore):
@@ -38,19 +46,4 @@ class PostgresPresenceStore(PresenceStore):
 
     @override
     async def workers(self, *, limit: int) -> Sequence[SeenWorker]:
-        return [
-            SeenWorker(
-                WorkerState(
-                    row["id"],
-                    row["host"],
-                    row["pid"],
-                    row["version"],
-                    row["phases"],
-                    row["doing"],
-                    row["stopping"],
-                    row["started_at"],
-                ),
-                row["silent_s"],
-            )
-            for row in await self._database.rows("workers", limit)
-        ]
+        return [to_worker(row) for row in await self._database.rows("workers", limit)]

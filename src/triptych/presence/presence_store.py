@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
+
+from triptych.wire import Wire
 
 BEAT_S = 5.0
 """Seconds between two heartbeats of a worker."""
@@ -14,8 +15,11 @@ SILENT_S = 3.5 * BEAT_S
 """A worker without a heartbeat for this long counts as gone: three may be lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerState:
+WORKERS_MAX = 1_000
+"""Workers that are listed, the oldest first."""
+
+
+class WorkerState(Wire, frozen=True):
     """A worker's current state, replaced by each heartbeat."""
 
     id: UUID
@@ -29,12 +33,15 @@ class WorkerState:
     started_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SeenWorker:
-    """A worker, and the time since its last heartbeat."""
+class SeenWorker(WorkerState, frozen=True, kw_only=True):
+    """A worker."""
 
-    worker: WorkerState
+    COMPONENT: ClassVar[str] = "WorkerShown"
+
+    alive: bool
+    """Whether it sent a heartbeat within `SILENT_S`."""
     silent_s: float
+    """Seconds since its last heartbeat."""
 
 
 class PresenceStore(Protocol):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from triptych.messages import Delivery, Message
+from triptych.wire import Wire
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """A queue's state, as exact as the queue system reports it."""
+class QueueDepth(Wire, frozen=True):
+    """A queue's state, as exactly as its system tells it."""
+
+    COMPONENT: ClassVar[str] = "QueueShown"
 
     queue: str
     waiting: int

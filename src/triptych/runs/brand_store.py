@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from triptych.model import Brand, RunState, Slice
+from triptych.runs.run_shown import BrandShown
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +19,6 @@ class DueBrand:
     name: str
     schedule: str
     due_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduled:
-    """A brand, its newest run, and when its schedule opens the next one."""
-
-    brand: Brand
-    schedule: str | None
-    due_at: datetime | None
 
 
 class BrandStore(Protocol):
@@ -50,12 +42,12 @@ class BrandStore(Protocol):
 
     async def brands_slice(
         self, *, after: str, name: str | None, state: RunState | None, limit: int
-    ) -> Slice[Scheduled, str]:
-        """Return brands by name, filtered by part of it or by the newest run's state."""
+    ) -> Slice[BrandShown, str]:
+        """Return brands by name; those with ``name`` in it, or a newest run in ``state``."""
         ...
 
-    async def scheduled(self, name: str) -> Scheduled:
-        """Return one brand.
+    async def scheduled(self, name: str) -> BrandShown:
+        """Return one brand, and when its next run opens by itself.
 
         Raises:
             BrandNotFound: there is none of that name.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from triptych.model import Reason
+from triptych.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,22 @@ class Explanation:
     meaning: str
     redrive: str
     """Whether a redrive may help: ``yes``, ``no`` or when."""
+
+
+class Failures(Wire, frozen=True):
+    """The failed items of a run that share a reason."""
+
+    reason: Reason
+    count: int
+    meaning: str
+    redrive: str
+
+
+class FailureExamples(Failures, frozen=True, kw_only=True):
+    """The failed items of a run that share a reason, and some of them."""
+
+    examples: list[tuple[str, str]]
+    """Of each its URL and what happened."""
 
 
 EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Protocol
 from uuid import UUID
+
+from msgspec import Meta
 
 from triptych.messages import Message
 from triptych.model import (
@@ -22,6 +24,7 @@ from triptych.model import (
     Slice,
     TimelineEvent,
 )
+from triptych.wire import Wire
 
 DETAIL_MAX_CHARS = 500
 """Longer details of a failure are truncated."""
@@ -85,8 +88,7 @@ class FailureGroup:
     """Up to a few (url, detail)."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailedItem:
+class FailedItem(Wire, frozen=True):
     """An item that failed."""
 
     url: str
@@ -95,28 +97,27 @@ class FailedItem:
     settled_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class PaceBucket:
-    """What settled within a span of time that begins `at`."""
+class PaceBucket(Wire, frozen=True):
+    """What settled within a span of time."""
 
-    at: datetime
+    at: Annotated[datetime, Meta(description="When the span begins.")]
     settled: int
     failed: int
-    p50_s: float | None
-    """Seconds from an item's last dispatch until it settled: the median."""
+    p50_s: Annotated[
+        float | None,
+        Meta(description="From an item's last dispatch until it settled: median."),
+    ]
     p95_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Wire, frozen=True):
     """How fast a run went, from its beginning until its end or now."""
 
-    width_s: float
-    """Seconds that each bucket spans."""
-    each: int
-    """Every ``each``-th item was sampled; counts are multiples of it."""
-    buckets: Sequence[PaceBucket]
-    """By time; spans in which nothing settled are left out."""
+    width_s: Annotated[float, Meta(description="Seconds that each bucket spans.")]
+    each: Annotated[
+        int, Meta(description="One item in so many was looked at; counts are multiples of it.")
+    ]
+    buckets: Annotated[list[PaceBucket], Meta(description="By time; empty spans are left out.")]
 
 
 class RunStore(Protocol):

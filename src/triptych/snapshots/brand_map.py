@@ -66,8 +66,7 @@ def decode_map(body: bytes) -> BrandMap:
     try:
         magic, version, count, _, run = HEADER.unpack_from(body)
         if (magic, version) != (MAGIC, VERSION):
-            message = f"neither {MAGIC!r} nor of version {VERSION}"
-            raise ValueError(message)
+            raise ValueError(f"neither {MAGIC!r} nor of version {VERSION}")
         x, y, clusters = (
             np.frombuffer(body, kind, count, HEADER.size + NUMBER_BYTES * count * place)
             for place, kind in enumerate(("<f4", "<f4", "<i4"))
@@ -76,6 +75,5 @@ def decode_map(body: bytes) -> BrandMap:
         keys = np.frombuffer(body, np.uint8, KEY_BYTES * count, at).reshape(count, KEY_BYTES)
         names = orjson.loads(body[at + KEY_BYTES * count :])
     except struct.error as error:
-        message = "too short"
-        raise ValueError(message) from error
+        raise ValueError("too short") from error
     return BrandMap(UUID(bytes=run), Points(keys, x, y, clusters, names))

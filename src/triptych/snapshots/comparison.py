@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from triptych.errors import NotSearchable
-from triptych.model import Asset
 from triptych.runs.brand_store import BrandStore
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.search_store import Sample, SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.wire import Wire
 
 SAMPLE = 2_000
 """Embeddings of each brand: 10 MB of 1280-d, and 16 MB of cosines between the two."""
@@ -33,34 +36,40 @@ DEADLINE_S = 15.0
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Wire, frozen=True):
     """An asset of the one brand and one of the other."""
 
-    one: Asset
-    other: Asset
     similarity: float
+    asset: AssetShown
+    other: AssetShown
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The comparison of two brands."""
+class Pairs(Wire, frozen=True):
+    """Assets that two brands have in common; all are counted, the first ones named."""
 
-    runs: tuple[UUID, UUID]
-    """The snapshots that were compared."""
-    model: str | None
-    """The model whose embeddings were compared; None if the brands share none."""
-    similarity: float | None
-    """Cosine of the two centres, -1 to 1."""
-    compared: tuple[int, int]
-    """How many embeddings of each were read."""
-    shared: int
-    """Identical contents that both have: among all assets, not only the sample."""
-    shared_pairs: Sequence[Pair]
-    lookalikes: int
-    """Pairs of the sample that are each other's nearest, similar, and not identical."""
-    lookalike_pairs: Sequence[Pair]
-    """The most similar first."""
+    count: int
+    items: list[Pair]
+
+
+class Comparison(Wire, frozen=True):
+    """Two brands side by side."""
+
+    brand: str
+    other: str
+    runs: Annotated[list[UUID], Meta(description="The two snapshots.")]
+    model: Annotated[str | None, Meta(description="Whose embeddings were compared.")]
+    """None when the brands have none of one model."""
+    similarity: Annotated[
+        float | None, Meta(description="Cosine of the two centres; null without a common model.")
+    ]
+    compared: Annotated[
+        list[int], Meta(description="Embeddings looked at: an even sample of each snapshot.")
+    ]
+    shared: Annotated[Pairs, Meta(description="The same bytes, among all assets.")]
+    lookalikes: Annotated[
+        Pairs, Meta(description="Of the sample: each the other's nearest, and near.")
+    ]
+    """The most alike first; never the same bytes."""
 
 
 async def compare(
@@ -73,8 +82,8 @@ async def compare(
         NotSearchable: one of them has no snapshot yet.
         SearchUnavailable: it took too long.
     """
-    runs = await _snapshot(brands, brand), await _snapshot(brands, other)
-    shared = await search.shared(*runs, limit=PAIRS_MAX, deadline_s=DEADLINE_S)
+    runs = [await _snapshot(brands, brand), await _snapshot(brands, other)]
+    shared = await search.shared(runs[0], runs[1], limit=PAIRS_MAX, deadline_s=DEADLINE_S)
     samples = [await search.sample(run_id, limit=SAMPLE) for run_id in runs]
     model = _common_model(*samples)
     found = _Found(None, [], (0, 0))
@@ -84,15 +93,23 @@ async def compare(
     named = [*shared.pairs, *((one, them) for one, them, _ in alike)]
     ours = await snapshots.assets_of(runs[0], [one for one, _ in named])
     their = await snapshots.assets_of(runs[1], [them for _, them in named])
+
+    def pairs(count: int, some: Iterable[tuple[bytes, bytes, float]]) -> Pairs:
+        there = ((k, t, cosine) for k, t, cosine in some if k in ours and t in their)
+        return Pairs(
+            count,
+            [Pair(c, AssetShown.of(ours[k]), AssetShown.of(their[t])) for k, t, c in there],
+        )
+
     return Comparison(
+        brand,
+        other,
         runs,
         model,
         found.similarity,
-        found.compared,
-        shared.count,
-        [Pair(ours[k], their[t], 1.0) for k, t in shared.pairs if k in ours and t in their],
-        len(found.pairs),
-        [Pair(ours[k], their[t], cosine) for k, t, cosine in alike if k in ours and t in their],
+        list(found.compared),
+        pairs(shared.count, ((one, them, 1.0) for one, them in shared.pairs)),
+        pairs(len(found.pairs), alike),
     )
 
 

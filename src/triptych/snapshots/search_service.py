@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Annotated, ClassVar, TypeVar
 from uuid import UUID
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from triptych.embedders.embedder import Embedder
 from triptych.embedders.text_encoder import TextEncoder
@@ -27,10 +29,11 @@ from triptych.errors import (
     SearchUnavailable,
 )
 from triptych.media.decoders import Decoders
-from triptych.model import Asset
 from triptych.runs.brand_store import BrandStore
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.search_store import Hits, Nearest, SearchStore, Vector
 from triptych.snapshots.snapshot_store import AssetFilter
+from triptych.wire import Wire
 
 IMAGES_MAX = 8
 """Query pictures held in memory at a time, including ones being received."""
@@ -58,29 +61,30 @@ class Where:
     matching: AssetFilter = field(default_factory=AssetFilter)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """An asset that was found."""
+class Match(Wire, frozen=True):
+    """An asset that was found, and how near it is."""
 
-    asset: Asset
-    similarity: float
-    """Cosine, -1 to 1; comparable within one search."""
-    score: float | None
-    """For texts: roughly the probability that the asset shows what the text says, 0 to 1."""
+    similarity: Annotated[float, Meta(description="Cosine, -1 to 1.")]
+    """Comparable within one search."""
+    score: Annotated[
+        float | None,
+        Meta(description="Of texts: about how likely it shows what the text says, 0 to 1."),
+    ]
+    asset: AssetShown
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """The answer to a search."""
+class Matches(Wire, frozen=True):
+    """What was found, the nearest first."""
 
-    rows: Sequence[Match]
-    """The nearest first."""
-    model: str
-    """The model whose embeddings were compared."""
-    exact: bool
-    """False: some of the very nearest may be missing, because an index was used."""
-    unindexed: int
-    """Brands that are not fully indexed yet; 0 for a search in one brand."""
+    COMPONENT: ClassVar[str] = "FoundShown"
+
+    rows: list[Match] = msgspec.field(name="items")
+    model: Annotated[str, Meta(description="Whose embeddings were compared.")]
+    exact: Annotated[bool, Meta(description="False: of the nearest some may be missing.")]
+    unindexed: Annotated[
+        int, Meta(description="Brands that the search has not wholly come to yet.")
+    ]
+    """0 in one brand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ class SearchService:
             )
         scores = encoder.calibrate(np.array([hit.similarity for hit in found.rows], np.float32))
         rows = [
-            Match(hit.asset, hit.similarity, float(score))
+            Match(hit.similarity, float(score), AssetShown.of(hit.asset))
             for hit, score in zip(found.rows, scores, strict=True)
         ]
         return Matches(rows, encoder.image_model, found.exact, unindexed)
@@ -284,7 +288,7 @@ class SearchService:
 
 
 def _plain(found: Hits, model: str, unindexed: int) -> Matches:
-    rows = [Match(hit.asset, hit.similarity, None) for hit in found.rows]
+    rows = [Match(hit.similarity, None, AssetShown.of(hit.asset)) for hit in found.rows]
     return Matches(rows, model, found.exact, unindexed)
 
 

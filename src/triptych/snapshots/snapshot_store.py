@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
-from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
+from triptych.model import Age, AiState, Asset, Insight, Metadata, Run, Slice, Staged
+from triptych.snapshots.asset_ids import asset_id, read_asset_id
+from triptych.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,41 @@ class AssetFilter:
     """Least outlier score, 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A URL that differs between two snapshots."""
+class Difference(Wire, frozen=True):
+    """A URL that two snapshots have otherwise. `before` and `after` are SHA-256."""
 
-    key: bytes
+    id: str
+    """Of the asset."""
     url: str
-    change: str
-    """``added``, ``removed`` or ``changed``."""
-    before: bytes | None
-    """SHA-256 of its content; None if absent."""
-    after: bytes | None
+    change: Literal["added", "removed", "changed"]
+    before: str | None
+    """None where it is not."""
+    after: str | None
+
+    @property
+    def key(self) -> bytes:
+        """The item's key, which the id has."""
+        return read_asset_id(self.id)[1]
+
+    @classmethod
+    def of(
+        cls, brand: str, key: bytes, url: str, before: bytes | None, after: bytes | None
+    ) -> Difference:
+        """Return what a URL of a brand has otherwise; before and after are not the same."""
+        change: Literal["added", "removed", "changed"] = "changed"
+        if before is None or after is None:
+            change = "added" if before is None else "removed"
+        hashes = (None if sha256 is None else sha256.hex() for sha256 in (before, after))
+        return cls(asset_id(brand, key), url, change, *hashes)
+
+
+class Insights(Wire, frozen=True):
+    """What the AI phase found in the brand's snapshot."""
+
+    run: UUID | None
+    ai_state: AiState
+    ai_reason: str | None
+    items: list[Insight]
 
 
 class SnapshotStore(Protocol):
@@ -109,9 +135,9 @@ class SnapshotStore(Protocol):
         ...
 
     async def difference_slice(
-        self, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
+        self, brand: str, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
     ) -> Slice[Difference, bytes]:
-        """Return by key what differs between two snapshots.
+        """Return by key what two snapshots of a brand have otherwise.
 
         Raises:
             SnapshotCollected: one of them is no longer kept.

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from uuid import UUID, uuid4
 
 import asyncpg
 from typing_extensions import override
 
 from triptych.database.paging import LAST_ID, NEWEST, sliced
-from triptych.database.rows import to_run
+from triptych.database.rows import Reader, reader, to_run
 from triptych.database.session import Database, Transaction
 from triptych.errors import IdempotencyKeyReused, TaskNotFound
 from triptych.messages import AI_QUEUE, AiBody, Headers
 from triptych.model import Age, Metadata, Slice
-from triptych.tasks.task_store import Audit, Claim, KeptAudit, Request, Task, TaskState, TaskStore
+from triptych.tasks.task_store import (
+    Audit,
+    Claim,
+    KeptAudit,
+    Request,
+    Task,
+    TaskState,
+    TaskStore,
+    where_its_run_is,
+)
 
 CLAIMED = "claimed"
 CLAIM_TRIES = 5
@@ -155,33 +165,20 @@ async def _audit(tx: Transaction, event: Audit) -> None:
     await tx.rows("add_audit", event.actor, event.action, event.target, dict(event.detail))
 
 
-def _accepted(row: asyncpg.Record) -> Task:
-    return Task(
-        id=row["id"],
-        kind=row["kind"],
-        state=TaskState(row["state"]),
-        brand=row["brand"],
-        run_id=row["run_id"],
-        created_at=row["created_at"],
-        ended_at=row["ended_at"],
-        result=row["result"],
-    )
+_accepted: Reader[Task] = reader(Task)
+_named: Reader[Task] = reader(
+    Task,
+    id=itemgetter("task_id"),
+    kind=itemgetter("task_kind"),
+    state=lambda row: TaskState(row["task_state"]),
+    brand=itemgetter("task_brand"),
+    run_id=itemgetter("task_run"),
+    created_at=itemgetter("task_created_at"),
+    ended_at=itemgetter("task_ended_at"),
+)
+_to_audit: Reader[KeptAudit] = reader(KeptAudit)
 
 
 def _to_task(row: asyncpg.Record) -> Task:
-    return Task(
-        id=row["task_id"],
-        kind=row["task_kind"],
-        state=TaskState(row["task_state"]),
-        brand=row["task_brand"],
-        run_id=row["task_run"],
-        created_at=row["task_created_at"],
-        ended_at=row["task_ended_at"],
-        result=row["result"],
-        run=to_run(row) if row["id"] is not None else None,
-    )
-
-
-def _to_audit(row: asyncpg.Record) -> KeptAudit:
-    event = Audit(row["actor"], row["action"], row["target"], row["detail"])
-    return KeptAudit(row["id"], row["at"], event)
+    """Read a task whose run's row is joined to it, if it has one."""
+    return where_its_run_is(_named(row), to_run(row) if row["id"] is not None else None)

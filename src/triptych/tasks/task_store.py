@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
-from triptych.model import Age, Metadata, Run, Slice
+import msgspec
+
+from triptych.model import Age, AiState, Metadata, Run, RunState, Slice
+from triptych.wire import Wire
+
+AI_TASK = "ai"
+"""Kind of the tasks that run an AI phase again."""
 
 
 class TaskState(StrEnum):
@@ -21,21 +27,43 @@ class TaskState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """An accepted operation."""
+class Task(Wire, frozen=True):
+    """An operation that was accepted. One that opened a run, or its AI phase, is where that is."""
 
     id: UUID
     kind: str
     state: TaskState
     brand: str | None
-    run_id: UUID | None
+    run_id: UUID | None = msgspec.field(name="run")
     """The run that it opened or changed."""
     created_at: datetime
-    ended_at: datetime | None = None
-    result: Metadata = field(default_factory=dict)
-    run: Run | None = None
-    """The run's current state, if it was read with the task."""
+    ended_at: datetime | None
+    result: Metadata
+
+
+RUN_STATES: Mapping[RunState, TaskState] = {
+    RunState.ACTIVE: TaskState.RUNNING,
+    RunState.COMMITTED: TaskState.DONE,
+    RunState.FAILED: TaskState.FAILED,
+    RunState.CANCELLED: TaskState.FAILED,
+}
+AI_STATES: Mapping[AiState, TaskState] = {
+    AiState.NONE: TaskState.ACCEPTED,
+    AiState.QUEUED: TaskState.ACCEPTED,
+    AiState.RUNNING: TaskState.RUNNING,
+    AiState.DONE: TaskState.DONE,
+    AiState.FAILED: TaskState.FAILED,
+    AiState.SUPERSEDED: TaskState.DONE,
+}
+
+
+def where_its_run_is(task: Task, run: Run | None) -> Task:
+    """Return an accepted task in the state of the run, or of the AI phase, that it opened."""
+    if task.state is not TaskState.ACCEPTED or run is None:
+        return task
+    if task.kind == AI_TASK:
+        return msgspec.structs.replace(task, state=AI_STATES[run.ai_state])
+    return msgspec.structs.replace(task, state=RUN_STATES[run.state], ended_at=run.ended_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +89,22 @@ class Claim:
     """The task of an earlier request with the same key; None while that is running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(Wire, frozen=True):
     """Something an operator did."""
 
     actor: str
     action: str
     target: str
-    detail: Metadata = field(default_factory=dict)
+    detail: Metadata = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class KeptAudit:
-    """A stored audit event."""
+class KeptAudit(Audit, frozen=True, kw_only=True):
+    """Something an operator did."""
+
+    COMPONENT: ClassVar[str] = "AuditShown"
 
     id: int
     at: datetime
-    event: Audit
 
 
 class TaskStore(Protocol):

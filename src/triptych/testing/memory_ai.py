@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import numpy as np
 from typing_extensions import override
 
@@ -121,7 +121,9 @@ class MemoryAiStore(AiStore):
 
 def _stored(insight: Insight) -> Insight:
     result = None if insight.result is None else as_json(insight.result)
-    return replace(insight, result=result, error=no_nul([insight.error], ERROR_MAX_CHARS)[0])
+    return msgspec.structs.replace(
+        insight, result=result, error=no_nul([insight.error], ERROR_MAX_CHARS)[0]
+    )
 
 
 def _by_key(marks: Marks) -> dict[bytes, Metadata]:

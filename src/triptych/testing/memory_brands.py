@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
-from triptych.runs.brand_store import BrandStore, DueBrand, Scheduled
+from triptych.runs.brand_store import BrandStore, DueBrand
+from triptych.runs.run_shown import BrandShown
 from triptych.testing.memory_state import BrandRow, MemoryState
 
 MICROSECONDS = 1_000_000
@@ -35,8 +36,8 @@ class MemoryBrandStore(BrandStore):
             version=round(changed.timestamp() * MICROSECONDS),
         )
 
-    def _scheduled(self, row: BrandRow) -> Scheduled:
-        return Scheduled(self._brand(row), row.schedule, row.due_at)
+    def _scheduled(self, row: BrandRow) -> BrandShown:
+        return BrandShown.of(self._brand(row), schedule=row.schedule, due_at=row.due_at)
 
     def _by_name(self) -> list[BrandRow]:
         return [self._state.brands[name] for name in sorted(self._state.brands)]
@@ -58,19 +59,19 @@ class MemoryBrandStore(BrandStore):
     @override
     async def brands_slice(
         self, *, after: str, name: str | None, state: RunState | None, limit: int
-    ) -> Slice[Scheduled, str]:
+    ) -> Slice[BrandShown, str]:
         found = [
             shown
             for shown in map(self._scheduled, self._by_name())
-            if shown.brand.name > after
-            and (name is None or name.lower() in shown.brand.name.lower())
-            and (state is None or (shown.brand.latest and shown.brand.latest.state is state))
+            if shown.name > after
+            and (name is None or name.lower() in shown.name.lower())
+            and state in (None, shown.state)
         ]
         page = found[:limit]
-        return Slice(page, page[-1].brand.name if len(found) > limit else None)
+        return Slice(page, page[-1].name if len(found) > limit else None)
 
     @override
-    async def scheduled(self, name: str) -> Scheduled:
+    async def scheduled(self, name: str) -> BrandShown:
         return self._scheduled(self._state.brand_row(name))
 
     @override

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
+from msgspec.structs import asdict, replace
 from typing_extensions import override
 
 from triptych.dead_letters.dead_letter_store import (
@@ -32,11 +32,16 @@ class MemoryDeadLetterStore(DeadLetterStore):
 
     @override
     async def record(self, letter: DeadLetter) -> None:
-        known = {(kept.letter.queue, kept.letter.message_id) for kept in self._newest()}
+        known = {(kept.queue, kept.message_id) for kept in self._newest()}
         if (letter.queue, letter.message_id) not in known:
             number = len(self._state.letters) + 1
-            kept = replace(letter, body=as_json(letter.body), headers=as_json(letter.headers))
-            self._state.letters[number] = KeptLetter(number, self._state.now(), kept, None)
+            fields = asdict(letter) | {
+                "body": as_json(letter.body),
+                "headers": as_json(letter.headers),
+            }
+            self._state.letters[number] = KeptLetter(
+                **fields, id=number, at=self._state.now(), redriven_at=None
+            )
             self._state.tell(News(queues=True))
 
     @override
@@ -62,22 +67,21 @@ class MemoryDeadLetterStore(DeadLetterStore):
             kept
             for kept in self._state.letters.values()
             if (ids is None or kept.id in ids)
-            and queue in (None, kept.letter.queue)
+            and queue in (None, kept.queue)
             and self._redrivable(kept)
         ][:limit]
         for kept in chosen:
-            letter = kept.letter
-            headers = {k: str(v) for k, v in letter.headers.items() if k not in NOT_REDRIVEN}
-            brand = letter.body.get("brand")
-            message = Message(letter.body, headers, "" if brand is None else str(brand))
-            self._state.owe(letter.queue, message, None)
+            headers = {k: str(v) for k, v in kept.headers.items() if k not in NOT_REDRIVEN}
+            brand = kept.body.get("brand")
+            message = Message(kept.body, headers, "" if brand is None else str(brand))
+            self._state.owe(kept.queue, message, None)
             self._state.letters[kept.id] = replace(kept, redriven_at=self._state.now())
         if chosen:
             self._state.tell(News(queues=True))
         return len(chosen)
 
     def _redrivable(self, kept: KeptLetter) -> bool:
-        run_id = kept.letter.run_id
+        run_id = kept.run_id
         run = self._state.runs.get(run_id) if run_id is not None else None
         ended = run is None or run.run.state is not RunState.ACTIVE
-        return kept.redriven_at is None and isinstance(kept.letter.body, dict) and ended
+        return kept.redriven_at is None and isinstance(kept.body, dict) and ended

@@ -90,14 +90,14 @@ class MemorySnapshotStore(SnapshotStore):
 
     @override
     async def difference_slice(
-        self, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
+        self, brand: str, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
     ) -> Slice[Difference, bytes]:
         was, now = self._state.run_row(old).assets, self._state.run_row(new).assets
         found = [
             difference
             for key in sorted({*was, *now})
             if key > after
-            and (difference := _difference(key, was.get(key), now.get(key))) is not None
+            and (difference := _difference(brand, key, was.get(key), now.get(key))) is not None
             and change in (None, difference.change)
         ]
         return Slice(found[:limit], found[limit - 1].key if len(found) > limit else None)
@@ -114,14 +114,15 @@ class MemorySnapshotStore(SnapshotStore):
         return {key: marks[key] for key in keys if key in marks}
 
 
-def _difference(key: bytes, was: AssetRow | None, now: AssetRow | None) -> Difference | None:
+def _difference(
+    brand: str, key: bytes, was: AssetRow | None, now: AssetRow | None
+) -> Difference | None:
     before = None if was is None else was.staged.sha256
     after = None if now is None else now.staged.sha256
     if before == after:
         return None
-    change = "added" if was is None else "removed" if now is None else "changed"
     shown = now or was
-    return None if shown is None else Difference(key, shown.url, change, before, after)
+    return None if shown is None else Difference.of(brand, key, shown.url, before, after)
 
 
 def _matches(asset: AssetRow, marks: Metadata, wanted: AssetFilter) -> bool:

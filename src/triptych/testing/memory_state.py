@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -192,7 +193,7 @@ class MemoryState:
 
     def change(self, row: RunRow, **fields: Any) -> Run:
         """Change a run: its version grows, and listeners hear of it. Return it as it is now."""
-        row.run = replace(row.run, version=row.run.version + 1, **fields)
+        row.run = msgspec.structs.replace(row.run, version=row.run.version + 1, **fields)
         row.changed_at = self.now()
         self.tell(News(runs={row.run.id: row.run.version}))
         return row.run
@@ -200,7 +201,7 @@ class MemoryState:
     def event(self, row: RunRow, kind: str, data: Metadata) -> None:
         """Add to a run's timeline."""
         run = self.change(row, seq=row.run.seq + 1)
-        row.timeline.append(TimelineEvent(run.id, run.seq, self.now(), kind, as_json(data)))
+        row.timeline.append(TimelineEvent(run.seq, self.now(), kind, as_json(data)))
 
     def owe(self, queue: str, message: Message, run_id: UUID | None) -> None:
         """Owe a message to a queue."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-import asyncpg
 from typing_extensions import override
 
+from triptych.database.rows import Reader, reader
 from triptych.database.session import Database, Transaction, no_nul
-from triptych.errors import Conflict, WebhookNotFound
-from triptych.webhooks.webhook_store import WEBHOOKS_MAX, Delivered, Delivery, Webhook, WebhookStore
+from triptych.errors import Conflict
+from triptych.webhooks.webhook_store import (
+    WEBHOOKS_MAX,
+    Delivered,
+    Delivery,
+    Webhook,
+    WebhookNotFound,
+    WebhookStore,
+)
 
 REASON_MAX_CHARS = 500
+
+to_webhook: Reader[Webhook] = reader(Webhook)
+to_delivery: Reader[Delivery] = reader(Delivery)
+to_delivered: Reader[Delivered] = reader(Delivered)
 
 
 class PostgresWebhookStore(WebhookStore):
@@ -22,7 +33,7 @@ class PostgresWebhookStore(WebhookStore):
         self._database = database
 
     @override
-    async def put_webhook(self, webhook: Webhook) -> Webhook:
+    async def put_webhook(self, webhook: Webhook, *, secret: bytes) -> Webhook:
 
         async def work(tx: Transaction) -> Webhook:
             count = await tx.row("count_webhooks")
@@ -34,18 +45,18 @@ class PostgresWebhookStore(WebhookStore):
                 "put_webhook",
                 webhook.id,
                 webhook.url,
-                webhook.secret,
+                secret,
                 webhook.brand,
                 list(webhook.events),
             )
             assert row is not None
-            return _to_webhook(row)
+            return to_webhook(row)
 
         return await self._database.transact(work)
 
     @override
     async def webhooks(self) -> Sequence[Webhook]:
-        return [_to_webhook(row) for row in await self._database.rows("webhooks")]
+        return [to_webhook(row) for row in await self._database.rows("webhooks")]
 
     @override
     async def delete_webhook(self, webhook_id: UUID) -> None:
@@ -59,18 +70,7 @@ class PostgresWebhookStore(WebhookStore):
     @override
     async def claim_deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
         rows = await self._database.rows("claim_deliveries", limit, lease_s)
-        return [
-            Delivery(
-                row["id"],
-                row["webhook_id"],
-                row["event"],
-                row["body"],
-                row["attempts"],
-                row["url"],
-                row["secret"],
-            )
-            for row in rows
-        ]
+        return [to_delivery(row) for row in rows]
 
     @override
     async def delivery_done(self, delivery_id: UUID) -> None:
@@ -86,33 +86,9 @@ class PostgresWebhookStore(WebhookStore):
 
     @override
     async def deliveries(self, webhook_id: UUID, *, limit: int) -> Sequence[Delivered]:
-        return [
-            Delivered(
-                row["id"],
-                row["event"],
-                row["attempts"],
-                row["created_at"],
-                row["due_at"],
-                row["delivered_at"],
-                row["failed_at"],
-                row["reason"],
-            )
-            for row in await self._database.rows("deliveries", webhook_id, limit)
-        ]
+        rows = await self._database.rows("deliveries", webhook_id, limit)
+        return [to_delivered(row) for row in rows]
 
 
 def _storable(reason: str) -> str | None:
     return no_nul([reason], REASON_MAX_CHARS)[0]
-
-
-def _to_webhook(row: asyncpg.Record) -> Webhook:
-    return Webhook(
-        row["id"],
-        row["url"],
-        row["secret"],
-        row["brand"],
-        tuple(row["events"]),
-        row["created_at"],
-        row["disabled_at"],
-        row["reason"],
-    )

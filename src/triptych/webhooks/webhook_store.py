@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
+
+from msgspec import Meta
+
+from triptych.errors import NotFound
+from triptych.wire import Wire
 
 WEBHOOKS_MAX = 100
 
@@ -22,19 +27,16 @@ class Event(StrEnum):
     AI_FAILED = "ai.failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """An address that receives events, of one brand or of all."""
+class Webhook(Wire, frozen=True):
+    """An address that is told of events, of one brand or of all."""
 
     id: UUID
     url: str
-    secret: bytes = field(repr=False)
     brand: str | None
-    events: tuple[str, ...]
+    events: list[Event]
     created_at: datetime | None = None
     disabled_at: datetime | None = None
-    reason: str | None = None
-    """Why it was disabled."""
+    reason: Annotated[str | None, Meta(description="Why it is told no more.")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,10 @@ class Delivery:
     secret: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """A delivery and its outcome."""
+class Delivered(Wire, frozen=True):
+    """What became of one event for one webhook."""
+
+    COMPONENT: ClassVar[str] = "DeliveryShown"
 
     id: UUID
     event: str
@@ -65,6 +68,10 @@ class Delivered:
     reason: str | None
 
 
+class WebhookNotFound(NotFound):
+    """There is no such webhook."""
+
+
 class WebhookStore(Protocol):
     """Webhooks and their pending deliveries. Each method is one transaction.
 
@@ -72,8 +79,8 @@ class WebhookStore(Protocol):
     none is invented.
     """
 
-    async def put_webhook(self, webhook: Webhook) -> Webhook:
-        """Store a new webhook.
+    async def put_webhook(self, webhook: Webhook, *, secret: bytes) -> Webhook:
+        """Keep a new webhook, and the secret that its messages are signed with.
 
         Raises:
             Conflict: there are `WEBHOOKS_MAX` already.

@@ -17,7 +17,6 @@ from pathlib import Path
 from triptych.embedded.sockets import PATH_MAX_BYTES
 from triptych.errors import SettingsError
 from triptych.live.websocket_server import server_options
-from triptych.presence.presence_store import SILENT_S
 from triptych.runtime.asgi_server import BACKLOG, serving
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.runtime.periodic import pause
@@ -137,7 +136,4 @@ async def _stand_in(services: Services, stop: asyncio.Event) -> None:
 async def _has_worker(services: Services) -> bool:
     """Tell whether a worker of phase 3 was heard of lately."""
     seen = await services.stores.presence.workers(limit=WORKERS_MAX)
-    return any(
-        each.silent_s < SILENT_S and not each.worker.stopping and PHASE in each.worker.phases
-        for each in seen
-    )
+    return any(each.alive and not each.stopping and PHASE in each.phases for each in seen)

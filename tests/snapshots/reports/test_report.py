@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
 from tests.support.snapshots import asset, committed_run
 from triptych.errors import Conflict, NoThumbnail, SummaryFailed
-from triptych.model import Asset, Brand, Insight, Run
+from triptych.model import Brand, Insight, Run
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.reports.contents import Contents, Family, Outlier, Point
 from triptych.snapshots.reports.pages import markdown, page
 from triptych.snapshots.reports.report import make_report
@@ -54,12 +56,16 @@ def webp(colour: tuple[int, int, int]) -> bytes:
     return written.getvalue()
 
 
+def shown(run_id: UUID, number: int) -> AssetShown:
+    return AssetShown.of(asset(run_id, number))
+
+
 class FakeSource:
     """What a report reads, of one brand with five assets, all but one with thumbnails."""
 
     def __init__(self, insights: Sequence[Insight], *, empty: bool = False) -> None:
         self.run_ = committed_run(added=5)
-        self.assets_ = {a.key: a for a in (asset(self.run_.id, n) for n in range(5))}
+        self.assets_ = {a.key: a for a in (shown(self.run_.id, n) for n in range(5))}
         self.insights_ = insights
         self.brand_ = Brand("nike", None, None if empty else self.run_.id, 5, self.run_, version=1)
         self.points_: list[Point] = []
@@ -73,14 +79,14 @@ class FakeSource:
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
         return self.insights_
 
-    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, Asset]:
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, AssetShown]:
         return {key: self.assets_[key] for key in keys if key in self.assets_}
 
     async def points(self, run_id: UUID) -> Sequence[Point]:
         return self.points_
 
-    async def thumbnail(self, asset: Asset, width: int) -> bytes:
-        if asset.sha256[0] % 2:
+    async def thumbnail(self, asset: AssetShown, width: int) -> bytes:
+        if bytes.fromhex(asset.sha256)[0] % 2:
             raise NoThumbnail
         return webp((10, 200, 30))
 
@@ -160,8 +166,8 @@ async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
 
 def hostile_contents() -> Contents:
     run = committed_run(added=1)
-    one = asset(run.id, 1)
-    evil = Asset(**{**{f: getattr(one, f) for f in one.__slots__}, "url": "http://x/<script>"})
+    one = shown(run.id, 1)
+    evil = msgspec.structs.replace(one, url="http://x/<script>")
     return Contents(
         brand=Brand(HOSTILE, None, run.id, 1, run, version=1),
         run=run,
@@ -199,7 +205,7 @@ def test_g9_foreign_text_is_text_in_markdown_and_html() -> None:
 
 def test_pictures_are_drawn_of_what_there_is() -> None:
     run_id = committed_run().id
-    one, other = asset(run_id, 1), asset(run_id, 2)
+    one, other = shown(run_id, 1), shown(run_id, 2)
     thumb = Image.open(io.BytesIO(webp((250, 0, 0)))).convert("RGBA")
     drawn = sheet([Family("red", 2, [one, other])], {one.sha256: thumb}, 3)
     image = Image.open(io.BytesIO(drawn)).convert("RGB")

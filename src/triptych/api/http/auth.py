@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,7 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from triptych.access.access_store import Scope as Right
 from triptych.access.authenticator import Authenticator
 from triptych.access.identity import Identity
-from triptych.api.dashboard import is_page
 from triptych.api.http import problems
 from triptych.errors import TriptychError
 from triptych.messages import HEADER_TRACE, well_formed_trace
@@ -40,11 +40,15 @@ NO_STORE = (b"cache-control", b"no-store")
 class AuthMiddleware:
     """Asks the gate before anything else; answers with a problem whatever goes wrong behind it.
 
-    WebSockets pass: their app asks the same gate, and refuses in their own way.
+    WebSockets pass: their app asks the same gate, and refuses in their own way. ``is_page`` tells
+    which paths are the dashboard's, which anybody may have.
     """
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, is_page: Callable[[str], bool]
+    ) -> None:
         self._app = app
+        self._is_page = is_page
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +76,7 @@ class AuthMiddleware:
             await send(message)
 
         try:
-            if is_page(scope["path"]):
+            if self._is_page(scope["path"]):
                 self._authenticator.admit_anybody(scope)
             elif scope["path"] not in PUBLIC:
                 scope["identity"] = await self._authenticator.admit(scope)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Generic, Protocol
 
 from fastapi import Depends, Path, Request
+from typing_extensions import TypeVar
 
 from triptych.access.authenticator import Authenticator
 from triptych.api.http.paging import Cursors
@@ -25,7 +26,6 @@ from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.tasks.task_store import TaskStore
-from triptych.webhooks.webhook_store import WebhookStore
 
 
 class Thumbnails(Protocol):
@@ -37,7 +37,11 @@ class Thumbnails(Protocol):
 
 
 class ApiStores(Protocol):
-    """The stores that the API reads and writes."""
+    """The stores that several resources read and write.
+
+    A resource with a store of its own extends this beside its operations, as
+    `triptych.api.webhooks` does, and takes its context from `of_request`.
+    """
 
     runs: RunStore
     brands: BrandStore
@@ -45,7 +49,6 @@ class ApiStores(Protocol):
     snapshots: SnapshotStore
     search: SearchStore
     tasks: TaskStore
-    webhooks: WebhookStore
     presence: PresenceStore
 
     async def check(self) -> None:
@@ -53,12 +56,15 @@ class ApiStores(Protocol):
         ...
 
 
+S = TypeVar("S", bound=ApiStores, default=ApiStores)
+
+
 @dataclass(frozen=True, slots=True)
-class ApiContext:
+class ApiContext(Generic[S]):
     """What the API is made of."""
 
     settings: Settings
-    stores: ApiStores
+    stores: S
     queue: Queue
     registry: ActiveBrandRegistry
     objects: ObjectStore
@@ -75,8 +81,9 @@ class ApiContext:
     exports: ExportRegistry
 
 
-async def _context(request: Request) -> ApiContext:
-    context: ApiContext = request.app.state.context
+async def of_request(request: Request) -> ApiContext[Any]:
+    """Return what the app of a request is made of."""
+    context: ApiContext[Any] = request.app.state.context
     return context
 
 
@@ -94,5 +101,5 @@ async def _brand(
     return check_brand(brand)
 
 
-Context = Annotated[ApiContext, Depends(_context)]
+Context = Annotated[ApiContext, Depends(of_request)]
 BrandPath = Annotated[str, Depends(_brand)]

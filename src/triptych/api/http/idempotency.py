@@ -14,10 +14,11 @@ from fastapi import Header, Request
 from pydantic import BaseModel
 
 from triptych.access.identity import Identity
-from triptych.api.http import responses as answers
 from triptych.api.http.dependencies import ApiContext
+from triptych.api.http.responses import Json
 from triptych.errors import RequestInProgress
 from triptych.model import Metadata
+from triptych.runs.run_shown import hidden
 from triptych.tasks.task_store import Audit, Claim, Task, TaskState
 from triptych.tasks.task_store import Request as TaskRequest
 
@@ -67,9 +68,7 @@ class Operation:
     body: BaseModel | None = None
 
 
-async def run_idempotent(
-    operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]
-) -> answers.Json:
+async def run_idempotent(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> Json:
     """Do an operation, once for its idempotency key; answer 202 with its task.
 
     ``work`` gets an id for what it makes. The id belongs to the request, so doing it again after
@@ -141,9 +140,9 @@ def _fingerprint(operation: Operation) -> bytes:
 
 def _without_secrets(body: dict[str, Any]) -> dict[str, Any]:
     if "source" in body:
-        body = {**body, "source": answers.source(body["source"])}
+        body = {**body, "source": hidden(body["source"])}
     return body
 
 
-def _accepted(task: Task) -> answers.Json:
-    return answers.Json(answers.task(task), 202, headers={"Location": f"/api/v1/tasks/{task.id}"})
+def _accepted(task: Task) -> Json:
+    return Json(task, 202, headers={"Location": f"/api/v1/tasks/{task.id}"})

@@ -18,7 +18,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel
 
-from triptych.api.requests import PageAsked
+from triptych.api.http.request_models import PageAsked
 from triptych.errors import InvalidCursor
 from triptych.model import Age
 

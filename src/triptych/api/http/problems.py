@@ -13,9 +13,10 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Described
 from starlette.exceptions import HTTPException
 
-from triptych.api.schemas import Problem
 from triptych.errors import (
     BadInput,
     SourceUnavailable,
@@ -31,6 +32,21 @@ UNAVAILABLE_RETRY_S = 2
 DETAIL_MAX_CHARS = 500
 
 log = structlog.get_logger(__name__)
+
+
+class Problem(BaseModel):
+    """What went wrong, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Described(description="`urn:triptych:problem:` and the reason.")
+    title: str
+    status: int
+    detail: str
+    reason: str = Described(description="For programs; the same for every problem of its type.")
+    field: str | None = Described(None, description="What in the request is wrong.")
+    remedy: str | None = Described(None, description="What to do about it.")
+    instance: str | None = Described(None, description="Of this one; the server's log has it too.")
 
 
 def problem(

@@ -13,7 +13,8 @@ from triptych.database.rows import brand_not_found, to_brand
 from triptych.database.session import Database
 from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
-from triptych.runs.brand_store import BrandStore, DueBrand, Scheduled
+from triptych.runs.brand_store import BrandStore, DueBrand
+from triptych.runs.run_shown import BrandShown
 
 BRANDS_SCAN = 2_000
 
@@ -44,23 +45,23 @@ class PostgresBrandStore(BrandStore):
     @override
     async def brands_slice(
         self, *, after: str, name: str | None, state: RunState | None, limit: int
-    ) -> Slice[Scheduled, str]:
+    ) -> Slice[BrandShown, str]:
         wanted = state.value if state else None
         rows = await self._database.rows("brands_page", after, name, wanted, BRANDS_SCAN, limit + 1)
-        page = [to_scheduled(row) for row in rows[:limit]]
+        page = [_scheduled(row) for row in rows[:limit]]
         if len(rows) > limit:
-            return Slice(page, page[-1].brand.name)
+            return Slice(page, page[-1].name)
         if name is None and wanted is None:
             return Slice(page, None)
         end = await self._database.rows("brands_scanned_to", after, BRANDS_SCAN - 1)
         return Slice(page, end[0]["name"] if end else None)
 
     @override
-    async def scheduled(self, name: str) -> Scheduled:
+    async def scheduled(self, name: str) -> BrandShown:
         rows = await self._database.rows("brand_page", name)
         if not rows:
             raise brand_not_found(name)
-        return to_scheduled(rows[0])
+        return _scheduled(rows[0])
 
     @override
     async def snapshot_of(self, brand: str) -> UUID | None:
@@ -96,6 +97,5 @@ class PostgresBrandStore(BrandStore):
             raise brand_not_found(brand)
 
 
-def to_scheduled(row: asyncpg.Record) -> Scheduled:
-    """Read a row of ``brands`` that its newest run's row is joined to."""
-    return Scheduled(to_brand(row), row["schedule"], row["due_at"])
+def _scheduled(row: asyncpg.Record) -> BrandShown:
+    return BrandShown.of(to_brand(row), schedule=row["schedule"], due_at=row["due_at"])

@@ -1,8 +1,8 @@
-"""The columns of an export and their types."""
+"""What an export says of an asset, and in which types: the asset's own fields, and its marks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,26 @@ MARK_TYPES: Mapping[type, pa.DataType] = {
     float: pa.float32(),
     list: pa.list_(pa.string()),
 }
+TYPES: Mapping[str, pa.DataType] = {
+    "size_bytes": pa.int64(),
+    "width": pa.int32(),
+    "height": pa.int32(),
+    "phash": pa.int64(),
+    "colours": pa.list_(pa.string()),
+}
+"""Of the columns that hold no text."""
+WRITTEN: Mapping[str, Callable[[Any], Any]] = {
+    "key": bytes.hex,
+    "sha256": bytes.hex,
+    "colours": lambda colours: [f"#{colour.rgb:06x}" for colour in colours],
+    "metadata": lambda metadata: orjson.dumps(metadata).decode(),
+}
+"""How the fields that no column can hold as they are become values of one."""
+OF_THE_EXPORT = ("run_id", "brand")
+"""Fields that all rows of an export share: they are no columns."""
+FIELDS = tuple(name for name in Asset.__struct_fields__ if name not in OF_THE_EXPORT)
+MARKED = FIELDS.index("model")
+"""Before this column stand the marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,46 +47,22 @@ class Exported:
 
 
 def schema(dimension: int | None) -> pa.Schema:
-    """Return a table's columns; the embedding's length is fixed, so readers can memory-map it."""
-    embedding = pa.list_(pa.float32(), dimension) if dimension else pa.list_(pa.float32())
-    return pa.schema(
-        [
-            ("key", pa.string()),
-            ("url", pa.string()),
-            ("sha256", pa.string()),
-            ("object_key", pa.string()),
-            ("media_type", pa.string()),
-            ("size_bytes", pa.int64()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("phash", pa.int64()),
-            ("colours", pa.list_(pa.string())),
-            ("metadata", pa.string()),
-            *((name, MARK_TYPES[kind]) for name, kind in MARKS.items()),
-            ("model", pa.string()),
-            ("embedding", embedding),
-        ]
-    )
+    """Return the columns of a table; the embedding's length is fixed, for readers that map it."""
+    vector = pa.list_(pa.float32(), dimension) if dimension else pa.list_(pa.float32())
+    types = {**TYPES, "embedding": vector}
+    fields = [(name, types.get(name, pa.string())) for name in FIELDS]
+    marks = [(name, MARK_TYPES[kind]) for name, kind in MARKS.items()]
+    return pa.schema([*fields[:MARKED], *marks, *fields[MARKED:]])
 
 
 def described(exported: Exported) -> dict[str, Any]:
-    """Return an asset's columns except the embedding, as JSON values."""
-    asset = exported.asset
-    return {
-        "key": asset.key.hex(),
-        "url": asset.url,
-        "sha256": asset.sha256.hex(),
-        "object_key": asset.object_key,
-        "media_type": asset.media_type,
-        "size_bytes": asset.size_bytes,
-        "width": asset.width,
-        "height": asset.height,
-        "phash": asset.phash,
-        "colours": [f"#{colour.rgb:06x}" for colour in asset.colours],
-        "metadata": orjson.dumps(asset.metadata).decode(),
-        **{name: exported.marks.get(name) for name in MARKS},
-        "model": asset.model,
+    """Return an asset's columns but for the embedding, as JSON has them."""
+    row = {
+        name: WRITTEN[name](value) if name in WRITTEN else value
+        for name, value in ((name, getattr(exported.asset, name)) for name in FIELDS[:MARKED])
     }
+    marks = {name: exported.marks.get(name) for name in MARKS}
+    return {**row, **marks, "model": exported.asset.model}
 
 
 def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:

@@ -92,7 +92,7 @@ class PostgresSnapshotStore(SnapshotStore):
 
     @override
     async def difference_slice(
-        self, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
+        self, brand: str, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
     ) -> Slice[Difference, bytes]:
         rows = await self._database.rows(
             "difference_page", old, new, after, DIFFERENCE_SCAN, limit + 1, change
@@ -101,7 +101,7 @@ class PostgresSnapshotStore(SnapshotStore):
             for run_id in (old, new):
                 await check_kept(self._database, run_id)
         page = [
-            Difference(row["key"], row["url"], row["change"], row["before"], row["after"])
+            Difference.of(brand, row["key"], row["url"], row["before"], row["after"])
             for row in rows[:limit]
         ]
         if len(rows) > limit:

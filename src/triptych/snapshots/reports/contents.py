@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from triptych.errors import Conflict
-from triptych.model import Asset, Brand, Insight, Run
+from triptych.model import Brand, Insight, Run
+from triptych.snapshots.asset_shown import AssetShown
 
 CLUSTERS_MAX = 12
 """Clusters shown, the largest first."""
@@ -29,14 +30,14 @@ class Family:
 
     label: str
     size: int
-    assets: Sequence[Asset]
+    assets: Sequence[AssetShown]
 
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
     """An asset that does not look like its brand."""
 
-    asset: Asset
+    asset: AssetShown
     why: str
 
 
@@ -84,7 +85,7 @@ class ReportSource(Protocol):
         """Return the insights of a snapshot."""
         ...
 
-    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> Mapping[bytes, Asset]:
+    async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> Mapping[bytes, AssetShown]:
         """Return the assets of these keys that a snapshot has."""
         ...
 
@@ -92,8 +93,8 @@ class ReportSource(Protocol):
         """Return the positions of a snapshot's assets on its map; none before it is made."""
         ...
 
-    async def thumbnail(self, asset: Asset, width: int) -> bytes:
-        """Return a small picture of an asset as WebP, or raise the reason why there is none."""
+    async def thumbnail(self, asset: AssetShown, width: int) -> bytes:
+        """Return a small picture of an asset as WebP, or raise why there is none."""
         ...
 
 
@@ -151,7 +152,7 @@ class _Named:
         self._source = source
         self._run = run
 
-    async def _assets(self, keys: Sequence[str]) -> list[Asset]:
+    async def _assets(self, keys: Sequence[str]) -> list[AssetShown]:
         wanted = [bytes.fromhex(key) for key in keys]
         found = await self._source.assets_of(self._run.id, wanted)
         return [found[key] for key in wanted if key in found]

@@ -10,7 +10,7 @@ import structlog
 from PIL import Image
 
 from triptych.errors import BadInput, NotFound, TriptychError
-from triptych.model import Asset
+from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.reports import sheets
 from triptych.snapshots.reports.contents import (
     COPIES_MAX,
@@ -69,7 +69,7 @@ async def make_report(source: ReportSource, summarise: Summarise | None = None) 
     return Report(files, tuple(problems))
 
 
-async def _thumbs(contents: Contents, source: ReportSource) -> tuple[dict[bytes, Image.Image], int]:
+async def _thumbs(contents: Contents, source: ReportSource) -> tuple[dict[str, Image.Image], int]:
     shown = {
         asset.sha256: asset
         for family in (*contents.clusters, *contents.duplicates)
@@ -77,12 +77,12 @@ async def _thumbs(contents: Contents, source: ReportSource) -> tuple[dict[bytes,
     } | {one.asset.sha256: one.asset for one in contents.outliers}
     slots = asyncio.Semaphore(THUMBS_AT_ONCE)
 
-    async def one(asset: Asset) -> Image.Image | None:
+    async def one(asset: AssetShown) -> Image.Image | None:
         async with slots:
             try:
                 body = await source.thumbnail(asset, THUMB_WIDTH)
             except (NotFound, BadInput, TriptychError) as error:
-                log.info("thumbnail_missing", object=asset.sha256.hex(), error=str(error))
+                log.info("thumbnail_missing", object=asset.sha256, error=str(error))
                 return None
         return await asyncio.to_thread(sheets.read_thumb, body)
 

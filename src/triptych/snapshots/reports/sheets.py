@@ -26,7 +26,7 @@ PLATE = (240, 241, 244)
 """Background of each picture, so that white and transparent ones are visible."""
 NOISE = (190, 193, 200)
 
-Thumbs = Mapping[bytes, Image.Image]
+Thumbs = Mapping[str, Image.Image]
 """By an object's SHA-256."""
 
 

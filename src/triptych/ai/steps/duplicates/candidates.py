@@ -1,7 +1,7 @@
 """Pairs that may show one picture: nearest by embedding, and near by perceptual hash.
 
 All pairs are compared, block by block in matrix products and counts of bits, and only the nearest
-few of each content are kept: 100,000 contents take minutes and some 100 MB.
+few of each content are kept: 100,000 contents take a minute of one core and some 230 MB.
 """
 
 from __future__ import annotations

@@ -1,0 +1,44 @@
+"""Two brands side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+
+from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.problems import documented
+from triptych.api.http.responses import Json
+from triptych.errors import BrandNotFound, NotSearchable, SearchUnavailable
+from triptych.messages import BRAND_MAX_CHARS, check_brand
+from triptych.snapshots.comparison import Comparison, compare
+
+router = APIRouter(tags=["brands"])
+
+
+async def _other(
+    other: Annotated[
+        str,
+        Path(
+            min_length=1,
+            max_length=BRAND_MAX_CHARS,
+            description="The other brand's name.",
+            examples=["adidas"],
+        ),
+    ],
+) -> str:
+    return check_brand(other)
+
+
+@router.get(
+    "/brands/{brand}/compare/{other}",
+    response_model=Comparison,
+    summary="Compare two brands",
+    responses=documented(BrandNotFound, NotSearchable, SearchUnavailable),
+)
+async def compare_brands(
+    context: Context, brand: BrandPath, other: Annotated[str, Depends(_other)]
+) -> Json:
+    """How near the centres of the present snapshots lie, and which assets they have in common."""
+    stores = context.stores
+    return Json(await compare(stores.brands, stores.snapshots, stores.search, brand, other))

@@ -1,0 +1,71 @@
+"""What requests of several resources are made of. They refuse unknown fields and wrong types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from triptych.errors import InvalidBrand
+from triptych.messages import BRAND_MAX_CHARS, check_brand
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 500
+CURSOR_MAX_CHARS = 1024
+TEXT_MAX_CHARS = 100
+
+
+def storable(text: str) -> str:
+    """Return text that every database can hold and every terminal can show."""
+    if not text.isprintable():
+        raise ValueError("must have printable characters only")
+    return text
+
+
+def _brand_name(text: str) -> str:
+    """Return a brand's name in its one spelling."""
+    try:
+        return check_brand(text)
+    except InvalidBrand as error:
+        raise ValueError(error.message) from error
+
+
+def integral(value: object) -> object:
+    """Return 3.0 as 3: JSON has one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Constraints stand before validators of ours: behind one they would be lost to the description.
+Integral = BeforeValidator(integral)
+ShortText = Annotated[str, Field(min_length=1, max_length=TEXT_MAX_CHARS), AfterValidator(storable)]
+BrandText = Annotated[
+    str, Field(min_length=1, max_length=BRAND_MAX_CHARS), AfterValidator(_brand_name)
+]
+
+
+class Given(BaseModel):
+    """A request's body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Asked(BaseModel):
+    """A request's query. Its values are text, so numbers are read from it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class PageAsked(Asked):
+    """Which page."""
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="Entries on the page.")] = (
+        PAGE_DEFAULT
+    )
+    cursor: Annotated[
+        str | None,
+        Field(
+            max_length=CURSOR_MAX_CHARS,
+            pattern=r"^[A-Za-z0-9_-]+$",
+            description="`next` of the page before; of the same listing with the same filters.",
+        ),
+    ] = None

@@ -1,0 +1,88 @@
+"""A run and a brand as everybody outside sees them: answer, frame and client object in one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+import msgspec
+from msgspec import Meta
+
+from triptych.model import AiState, Brand, Run, RunState
+from triptych.settings.addresses import without_password
+from triptych.wire import DESCRIBED_AS, Wire
+
+AI_FINAL = frozenset({AiState.DONE, AiState.FAILED, AiState.SUPERSEDED})
+NEW = "new"
+"""State of a brand that had no run yet."""
+
+Phase = Literal["gather", "acquire", "commit", "ai", "over"]
+
+
+def is_over(run: Run) -> bool:
+    """Tell whether nothing more will happen to a run: ended, and its AI phase too."""
+    if run.state is RunState.ACTIVE:
+        return False
+    return run.state is not RunState.COMMITTED or run.ai_state in AI_FINAL
+
+
+def phase(run: Run | None) -> Phase:
+    """Return the phase that a run is in; ``over`` for a brand without one."""
+    if run is None:
+        return "over"
+    if run.state is RunState.ACTIVE:
+        if not run.sealed:
+            return "gather"
+        return "commit" if run.complete else "acquire"
+    at_ai = run.ai_state in {AiState.QUEUED, AiState.RUNNING}
+    return "ai" if run.state is RunState.COMMITTED and at_ai else "over"
+
+
+def _fields(noun: msgspec.Struct) -> dict[str, Any]:
+    return {name: getattr(noun, name) for name in noun.__struct_fields__}
+
+
+def hidden(source: str | None) -> str | None:
+    """Return a source without a password in it."""
+    return without_password(source) if source else source
+
+
+class RunShown(Run, Wire, frozen=True, kw_only=True):
+    """A run."""
+
+    over: Annotated[bool, Meta(description="Nothing more will happen to it.")]
+    phase: Phase
+    settled: int
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return a run with what follows from its fields; a password in its source is hidden."""
+        fields = _fields(run) | {"source": hidden(run.source)}
+        return cls(**fields, over=is_over(run), phase=phase(run), settled=run.settled)
+
+
+class BrandState(Brand, Wire, frozen=True, kw_only=True):
+    """A brand, as live status sends it."""
+
+    state: Annotated[str, Meta(extra={DESCRIBED_AS: RunState | Literal["new"]})]
+    phase: Phase
+    latest: Annotated[RunShown | None, Meta(description="Its newest run.")]
+
+    @classmethod
+    def of(cls, brand: Brand, **more: Any) -> Self:
+        """Return a brand with what follows from its newest run; passwords are hidden."""
+        latest = brand.latest
+        fields = _fields(brand) | {
+            "source": hidden(brand.source),
+            "state": NEW if latest is None else latest.state.value,
+            "phase": phase(latest),
+            "latest": None if latest is None else RunShown.of(latest),
+        }
+        return cls(**fields, **more)
+
+
+class BrandShown(BrandState, frozen=True, kw_only=True):
+    """A brand."""
+
+    schedule: str | None
+    due_at: datetime | None
