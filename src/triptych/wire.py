@@ -8,6 +8,7 @@ defined with its concern; this module has what they share.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -81,6 +82,7 @@ def component(kind: type[Wire]) -> str:
     return kind.__name__ if kind.__name__.endswith(SUFFIX) else f"{kind.__name__}{SUFFIX}"
 
 
+@cache
 def _model(source: Any) -> type[BaseModel]:
     """Return a pydantic model of a wire type's fields, all required: encoding writes them all."""
     from pydantic import ConfigDict, Field, create_model

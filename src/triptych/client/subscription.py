@@ -119,9 +119,7 @@ async def follow(
                     if update is not None:
                         yield update
         except InvalidStatus as error:
-            if error.response.status_code < 500 and error.response.status_code != TOO_MANY:
-                raise LiveUnavailable(_refusal(error), remedy="Check the key.") from error
-            reason: object = f"status {error.response.status_code}"
+            reason: object = _temporary_refusal(error)
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             reason = error
         else:
@@ -150,6 +148,18 @@ def _connected(url: str, headers: Mapping[str, str] | None, socket: Path | None)
     if socket is not None:
         return unix_connect(str(socket), url, **options)
     return connect(url, **options)
+
+
+def _temporary_refusal(error: InvalidStatus) -> str:
+    """Return the reason of a temporary refusal.
+
+    Raises:
+        LiveUnavailable: the refusal is permanent.
+    """
+    status = error.response.status_code
+    if status < 500 and status != TOO_MANY:
+        raise LiveUnavailable(_refusal(error), remedy="Check the key.") from error
+    return f"status {status}"
 
 
 def _refusal(error: InvalidStatus) -> str:

@@ -1,4 +1,4 @@
-"""The embedder that comes with Triptych: EfficientNet-Lite0, converted once a data folder."""
+"""The embedder that comes with Triptych: EfficientNet-Lite0, converted once per data folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def bundled_model(folder: Path) -> Path:
     its own and renames it, and all of them are equal.
 
     Raises:
-        ModelError: the package with the weights is missing or not the one known here.
+        ModelError: the package with the weights is missing or has an unexpected hash.
     """
     path = folder / FILE
     if path.is_file():
@@ -39,7 +39,7 @@ def bundled_weights() -> Path:
     """Return the file of the bundled model's weights.
 
     Raises:
-        ModelError: the package with the weights is missing or not the one known here.
+        ModelError: the package with the weights is missing or has an unexpected hash.
     """
     # Importing the package would ask for PyTorch.
     return package_file(PACKAGE, WEIGHTS, sha256=WEIGHTS_SHA256, project=PROJECT)

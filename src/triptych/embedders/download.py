@@ -1,8 +1,8 @@
-"""Models by URL: fetched once into the data folder, whole or not at all.
+"""Models by URL: downloaded once into the data folder, completely or not at all.
 
-``https://host/folder/model.onnx`` or ``s3://bucket/folder/model.onnx``; ``#sha256=…`` behind it
-pins the model file's content. The description is fetched from ``model.onnx.json`` beside it, and
-after it the files that it names. What is there already is used without asking the server again.
+``https://host/folder/model.onnx`` or ``s3://bucket/folder/model.onnx``; ``#sha256=…`` after it pins
+the model file's content. The description is downloaded from ``model.onnx.json`` next to it, then
+the files that it names. Files that exist already are used without asking the server again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ REDIRECTS_MAX = 5
 ABSENT = frozenset({404, 410})
 CONNECTIONS = 2
 TURN_RETRY_S = 0.2
-"""Between two looks whether another process is done fetching the same model."""
+"""Between two checks whether another process has finished downloading the same model."""
 KEY_CHARS = 12
 PIN = re.compile(r"sha256=([0-9a-fA-F]{64})")
 SCHEMES = frozenset({"https", "http", "s3"})
@@ -62,7 +62,7 @@ ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a model is fetched from."""
+    """Where a model is downloaded from."""
 
     url: URL
     """Without fragment."""
@@ -73,17 +73,17 @@ class Place:
         """Read a model's URL.
 
         Raises:
-            ModelError: it names no ONNX file, its pin is none, or it needs one.
+            ModelError: it names no ONNX file, its pin is invalid, or a pin is required.
         """
         try:
             url = URL(text)
         except ValueError as error:
-            raise ModelError(f"{FIELD} is no URL ({error}).") from error
+            raise ModelError(f"{FIELD} is not a URL ({error}).") from error
         fragment, url = url.fragment, url.with_fragment(None)
         pin = PIN.fullmatch(fragment)
         if fragment and pin is None:
             raise ModelError(
-                f"{FIELD}: behind # stands no hash.",
+                f"{FIELD}: the text after # is not a hash.",
                 remedy="Write #sha256=<64 hexadecimal digits>.",
             )
         if url.scheme not in SCHEMES or not url.host or not _is_model(url.name):
@@ -93,14 +93,14 @@ class Place:
             )
         if url.scheme == "http" and pin is None:
             raise ModelError(
-                f"{FIELD}: anyone on the way can change what http:// brings.",
+                f"{FIELD}: http:// does not protect the content.",
                 remedy="Use https://, or pin the content: …/model.onnx#sha256=<hash>.",
             )
         return cls(url, pin.group(1).lower() if pin else None)
 
     @property
     def folder(self) -> str:
-        """The name of the folder that the model is kept in: another URL or pin has another."""
+        """The name of the model's folder, derived from URL and pin."""
         key = hashlib.sha256(f"{self.url} {self.sha256}".encode()).hexdigest()
         return f"{self.url.name.removesuffix('.onnx')}-{key[:KEY_CHARS]}"
 
@@ -112,20 +112,20 @@ class Place:
 def fetched_model(
     url: str, folder: Path, *, guard: AddressGuard, max_bytes: int, proxy: URL | None = None
 ) -> Path:
-    """Return the model that ``url`` names as a file below ``folder``, fetching it if needed.
+    """Return the model that ``url`` names as a file below ``folder``, downloading it if needed.
 
-    Not to be called from an event loop's thread. Safe for several processes at once: one fetches,
-    the others wait for it. A model is seen with all its files or not at all, whatever is killed.
+    Do not call it from an event loop's thread. Safe for several processes at once: one downloads,
+    the others wait. A model is visible with all its files or not at all, even after a kill.
 
     Args:
         url: as described above.
         folder: of all models.
-        guard: says which addresses may be reached.
+        guard: decides which addresses may be reached.
         max_bytes: of one file.
-        proxy: that https goes through, if any.
+        proxy: for https, if any.
 
     Raises:
-        ModelError: it cannot be fetched, is too large, or not what is pinned.
+        ModelError: it cannot be downloaded, is too large, or does not match its pin.
     """
     place = Place.parse(url)
     path = folder / place.folder / place.url.name
@@ -152,7 +152,7 @@ class _Limits:
 
 @contextmanager
 def _turn(path: Path, deadline: float) -> Iterator[None]:
-    """Hold a lock that ends with the process, however that ends. The file stays."""
+    """Hold a lock that ends with the process, however it ends. The file stays."""
     with path.open("ab") as file:
         while True:
             try:
@@ -160,7 +160,7 @@ def _turn(path: Path, deadline: float) -> Iterator[None]:
                 break
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
-                    raise ModelError("Another process fetches the model for too long.") from error
+                    raise ModelError("Another process takes too long to download it.") from error
                 time.sleep(TURN_RETRY_S)
         yield
 
@@ -168,7 +168,7 @@ def _turn(path: Path, deadline: float) -> Iterator[None]:
 def _fetch(place: Place, path: Path, limits: _Limits) -> None:
     prefix = f".{path.parent.name}."
     for left in path.parent.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left)  # Of a process that was killed: this one has the turn.
+        shutil.rmtree(left)  # Of a process that was killed: this one holds the lock.
     staging = Path(tempfile.mkdtemp(dir=path.parent.parent, prefix=prefix))
     try:
         asyncio.run(_fetch_all(place, staging / path.name, limits))
@@ -188,8 +188,8 @@ async def _fetch_all(place: Place, path: Path, limits: _Limits) -> None:
             digest = await origin.save(place.url, path, limits.max_bytes)
             if place.sha256 is not None and digest != place.sha256:
                 raise ModelError(
-                    f"{_shown(place.url)} has the SHA-256 {digest}, not the one it is pinned to.",
-                    remedy="Someone changed it; if that is right, change the pin.",
+                    f"{_shown(place.url)} has the SHA-256 {digest}, not the pinned one.",
+                    remedy="The file has changed; if that is intended, change the pin.",
                 )
             for name in dict.fromkeys(files):
                 await origin.save(place.beside(name), path.with_name(name), limits.max_bytes)
@@ -205,10 +205,10 @@ class _Origin:
         self._guard = guard
 
     async def save(self, url: URL, path: Path, max_bytes: int, *, optional: bool = False) -> str:
-        """Write what ``url`` answers to ``path`` and return its SHA-256; empty if it is absent.
+        """Download ``url`` to ``path`` and return its SHA-256; empty if it is absent.
 
         Raises:
-            ModelError: it cannot be had, or is too large. What is optional may be absent.
+            ModelError: it cannot be downloaded, or is too large. An optional file may be absent.
         """
         try:
             return await self._save(url, path, max_bytes)
@@ -236,7 +236,7 @@ class _Origin:
                     if size > max_bytes:
                         raise ModelError(
                             f"{_shown(url)} is larger than {max_bytes} bytes.",
-                            remedy="TRIPTYCH_EMBEDDER_MAX_BYTES says how large a model may be.",
+                            remedy="TRIPTYCH_EMBEDDER_MAX_BYTES sets the limit for model files.",
                         )
                     digest.update(chunk)
                     await asyncio.to_thread(file.write, chunk)
@@ -291,7 +291,7 @@ def _is_model(name: str) -> bool:
 
 
 def _shown(url: URL) -> str:
-    """Return a URL without what may be a secret of it."""
+    """Return a URL without parts that may be secret."""
     return f"{url.scheme}://{url.host or ''}{url.path}"
 
 

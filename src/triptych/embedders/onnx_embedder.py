@@ -27,7 +27,7 @@ EMBEDDING_NAMES = ("embedding", "image_embeds", "image_embedding", "pooler_outpu
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """How a graph wants its images."""
+    """A graph's input format."""
 
     name: str
     channels_first: bool
@@ -38,17 +38,17 @@ class _Input:
 class OnnxEmbedder:
     """An image encoder run by ONNX Runtime on the CPU.
 
-    Layout, size and type of the input are read from the graph. A uint8 input gets the pixels as
-    they are: such a graph normalises by itself. A float input gets (pixels × scale - mean) / std,
-    with 1/255 and ImageNet's figures. What is different, the description file beside the model
-    says (`triptych.embedders.description`).
+    Layout, size and type of the input are read from the graph. A uint8 input gets the pixels
+    unchanged: such a graph normalises them itself. A float input gets (pixels × scale - mean) /
+    std, with 1/255 and ImageNet's figures. The description file next to the model overrides them
+    (`triptych.embedders.description`).
 
     Args:
         path: the ONNX file.
         threads: how many threads one call uses.
 
     Raises:
-        ModelError: the file cannot be loaded, is no image encoder, or its description is wrong.
+        ModelError: the file cannot be loaded, is not an image encoder, or its description is wrong.
     """
 
     def __init__(self, path: Path, *, threads: int) -> None:
@@ -70,7 +70,7 @@ class OnnxEmbedder:
 
     @property
     def model(self) -> str:
-        """The file's name and the head of its content's SHA-256, its description included."""
+        """The file's name and the first digits of its SHA-256, including its description."""
         return self._model
 
     @property
@@ -87,22 +87,22 @@ class OnnxEmbedder:
         """Return unit vectors of shape (n, dimension); images have shape (n, size, size, 3).
 
         Raises:
-            ModelError: the graph fails, or gives what is no embedding.
+            ModelError: the graph fails, or its output is not an embedding.
         """
         found = self._graph.run(self._output, {self._input.name: self._prepare(images)})
         vectors = _pool(found, self._description.pooling)
         if vectors.ndim != 2 or len(vectors) != len(images) or not np.isfinite(vectors).all():
             raise ModelError(
-                f"The model's output {self._output!r} of shape {found.shape} is no embedding.",
-                remedy='Name another with {"output": "…"} in the JSON file beside the model, '
-                'or say how it is pooled: {"pooling": "cls"} or "mean".',
+                f"The model's output {self._output!r} of shape {found.shape} is not an embedding.",
+                remedy='Name another with {"output": "…"} in the JSON file next to the model, '
+                'or how it is pooled: {"pooling": "cls"} or "mean".',
             )
         return unit(vectors)
 
     def _prepare(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         batch: npt.NDArray[Any] = images
         if self._input.dtype is not np.uint8:
-            # What overflows is told as an output that is no embedding.
+            # Overflows are reported as an output that is not an embedding.
             with np.errstate(over="ignore", invalid="ignore"):
                 scaled = (images.astype(np.float32) * self._scale - self._mean) / self._std
                 batch = scaled.astype(self._input.dtype)
@@ -140,7 +140,7 @@ def _find_input(session: ort.InferenceSession, path: Path, description: Descript
     given = (description.scale, description.mean, description.std)
     if dtype is np.uint8 and any(value is not None for value in given):
         raise ModelError(
-            f"{path.name} takes bytes, which it normalises by itself.",
+            f"{path.name} takes bytes, which it normalises itself.",
             remedy=f"Remove scale, mean and std from {path.name}.json.",
         )
     side = _side(shape[2:4] if channels_first else shape[1:3], path, description)
@@ -148,7 +148,7 @@ def _find_input(session: ort.InferenceSession, path: Path, description: Descript
 
 
 def _channels_first(shape: list[Any], description: Description) -> bool | None:
-    """Tell whether the channels come first; None if nothing says it."""
+    """Return whether the channels come first; None if unknown."""
     if description.layout is not None:
         return description.layout == "NCHW"
     if RGB in (shape[1], shape[3]):
@@ -160,7 +160,7 @@ def _side(sides: list[Any], path: Path, description: Description) -> int:
     fixed = {side for side in sides if isinstance(side, int)}
     wanted = description.input_size
     if len(fixed) > 1:
-        raise ModelError(f"{path.name} takes {sides[1]}×{sides[0]} pixels; a square is wanted.")
+        raise ModelError(f"{path.name} takes {sides[1]}×{sides[0]} pixels; a square is required.")
     if wanted is not None and fixed - {wanted}:
         raise ModelError(
             f"{path.name}.json: input_size: the graph takes {fixed.pop()} pixels, not {wanted}.",
@@ -172,10 +172,10 @@ def _side(sides: list[Any], path: Path, description: Description) -> int:
 def _no_encoder(session: ort.InferenceSession, path: Path) -> ModelError:
     inputs = session.get_inputs()
     return ModelError(
-        f"{path.name} is no image encoder: it takes "
+        f"{path.name} is not an image encoder: it takes "
         + ("; ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "nothing")
         + ".",
-        remedy="One input is wanted: batch × 3 × H × W or batch × H × W × 3. If the graph does "
-        f'not say which, {path.name}.json does: {{"layout": "NCHW"}}. Of a CLIP or SigLIP, name '
-        "the image tower.",
+        remedy="One input is required: batch × 3 × H × W or batch × H × W × 3. If the graph does "
+        f'not say which, set it in {path.name}.json: {{"layout": "NCHW"}}. For CLIP, SigLIP: '
+        "name the image encoder.",
     )

@@ -1,4 +1,4 @@
-"""The colours that dominate a picture, in a space where distances are what eyes see."""
+"""The dominant colours of a picture, in a perceptually uniform colour space."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from triptych.model import Colour
 
 COLOURS_MAX = 5
 SIDE = 48
-"""Pixels a side that are looked at: more changes no share by a hundredth."""
+"""Side of the copy whose pixels are counted: more pixels change no share by a hundredth."""
 BIN_BITS = 4
-"""Of each channel, when pixels are counted."""
+"""Bins per channel, when pixels are counted."""
 SEEDS = 24
 """Fullest bins that may become a colour."""
 SHARE_MIN = 0.02
 JOINED_BELOW = 0.07
-"""OKLab distance below which two bins are one colour: several just noticeable differences."""
+"""OKLab distance below which two bins count as one colour: several just noticeable differences."""
 OPAQUE = 128
 SRGB_TO_LMS = np.array(
     [
@@ -38,8 +38,8 @@ LMS_TO_OKLAB = np.array(
 def dominant(image: Image.Image) -> tuple[Colour, ...]:
     """Return at most `COLOURS_MAX` colours, the largest share first.
 
-    Transparent pixels have no colour, so the shares are of what is visible; nothing visible gives
-    none. Pixels of a reduced copy are counted in bins, near bins joined in OKLab.
+    Transparent pixels have no colour, so shares are of the visible pixels; a fully transparent
+    picture has none. Pixels of a reduced copy are counted in bins, near bins joined in OKLab.
 
     Args:
         image: RGB or RGBA.
@@ -73,7 +73,7 @@ def oklab(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
-    # Nearest: a reduced copy by averaging would invent colours between those that are there.
+    # Nearest: averaging would invent colours between the existing ones.
     size = (min(SIDE, image.width), min(SIDE, image.height))
     small = np.asarray(image.resize(size, Image.Resampling.NEAREST)).reshape(-1, len(image.mode))
     return small[small[:, 3] >= OPAQUE, :3] if image.mode == "RGBA" else small
@@ -90,7 +90,7 @@ def _bins(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.N
 
 
 def _apart(places: npt.NDArray[np.float64], order: npt.NDArray[np.intp]) -> list[int]:
-    """Return those of ``order`` that are not near an earlier one."""
+    """Return the entries of ``order`` that are not near an earlier one."""
     away = _distances(places[order], places[order])
     kept: list[int] = []
     for rank in range(len(order)):

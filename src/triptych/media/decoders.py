@@ -1,8 +1,8 @@
-"""Decoding in processes of their own: a picture that kills its decoder costs itself and no more.
+"""Decoding in child processes: if a picture kills its decoder, only that picture fails.
 
-Image libraries are written in C and read bytes that nobody vouches for. A decoder here is a child
-process with a cap on its memory and nothing of the worker's environment; it is given one picture
-at a time and a deadline for it, and is replaced when it dies.
+Image libraries are written in C and read untrusted bytes. A decoder is a child process with a
+memory limit and without the worker's environment. It gets one picture at a time, with a deadline,
+and is replaced when it dies.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from triptych.media.exchange import ANSWER, REQUEST, Wanted, read_picture, read_
 from triptych.model import Reason
 
 DEADLINE_S = 20.0
-"""For one picture; the largest that is allowed takes a few seconds."""
+"""For one picture; the largest one allowed takes a few seconds."""
 MEMORY_MAX_BYTES = 4 * 1024**3
-"""Address space of one decoder: what a hundred million pixels need, in the worst mode, twice."""
+"""Address space of one decoder: twice what a hundred million pixels need in the worst mode."""
 ANSWER_MAX_BYTES = 64 * 1024**2
 END_S = 5.0
 BUFFER_BYTES = 1024 * 1024
-"""A picture and its answer fit in the line, mostly, so that neither side waits for the other."""
+"""Socket buffer: most pictures and answers fit, so that neither side waits for the other."""
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH")
-"""What a decoder inherits; the rest may hold passwords."""
+"""Environment variables that a decoder inherits; others may contain passwords."""
 ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(16 * 1024**2),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
 }
-"""glibc hands every picture's memory back and faults it in anew for the next: a third of the time
-went there. With these a decoder keeps up to 64 MiB."""
+"""glibc returns every picture's memory and faults it in again for the next: a third of the time was
+spent there. With these settings a decoder keeps up to 64 MiB."""
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 
 class Decoders:
-    """``count`` decoders, started when first needed. Safe to call from as many threads."""
+    """``count`` decoders, started when first needed. Thread-safe."""
 
     def __init__(
         self,
@@ -66,17 +66,17 @@ class Decoders:
         self._count = count
 
     def decode(self, body: bytes, *, size: int, max_pixels: int) -> Decoded:
-        """Decode as `triptych.media.decode.decode` does, out of harm's way. Blocks.
+        """Decode like `triptych.media.decode.decode`, in a child process. Blocks.
 
         Raises:
-            PermanentItemError: as there; also when the decoder died of it, or took too long.
+            PermanentItemError: as there; also if the decoder died or took too long.
         """
         return self._ask(
             Wanted.PICTURE, body, size, max_pixels, lambda content: read_picture(content, size)
         )
 
     def thumbnail(self, body: bytes, *, width: int, max_pixels: int) -> bytes:
-        """Shrink as `triptych.media.shrink.shrink` does, out of harm's way. Blocks.
+        """Shrink like `triptych.media.shrink.shrink`, in a child process. Blocks.
 
         Raises:
             PermanentItemError: as `decode` does.
@@ -115,11 +115,11 @@ class Decoders:
 
     @contextmanager
     def _child(self) -> Iterator[_Child]:
-        """Borrow a decoder that lives; a dead one's place stays, for the next to fill."""
+        """Borrow a living decoder; a dead one's place stays free for the next."""
         child = self._idle.get()
         try:
             if child is None or not child.alive:
-                # It died with nothing to do: no picture is to blame.
+                # It died while idle: no picture is to blame.
                 if child is not None:
                     child.end()
                 child = _Child()
@@ -136,7 +136,7 @@ class Decoders:
 
 
 class _Child:
-    """One decoder process and the line to it."""
+    """One decoder process and its socket."""
 
     def __init__(self) -> None:
         self._line, theirs = socket.socketpair()
@@ -145,12 +145,13 @@ class _Child:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
             inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
             self._process = subprocess.Popen(
-                # -P: nothing is imported from the folder it happens to stand in.
+                # -P: nothing is imported from the current folder.
                 [sys.executable, "-P", "-m", "triptych.media.decoder"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={**inherited, **ALLOCATOR},
-                # A session of its own: Ctrl-C in a terminal is for the worker, which drains.
+                # A session of its own: Ctrl-C in a terminal must only reach the worker, which
+                # drains.
                 start_new_session=True,
             )
 
@@ -163,7 +164,7 @@ class _Child:
         return self._process.pid
 
     def ask(self, request: bytes, body: bytes, deadline_s: float) -> tuple[bool, bytearray]:
-        """Raise `TimeoutError`, `OSError` or `EOFError`, after which it is of no more use."""
+        """Raise `TimeoutError`, `OSError` or `EOFError`; then it can no longer be used."""
         ends = time.monotonic() + deadline_s
         self._line.settimeout(deadline_s)
         self._line.sendall(request)

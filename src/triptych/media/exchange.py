@@ -1,6 +1,6 @@
-"""What a worker and its decoders say to each other: length-prefixed bytes, never pickles.
+"""The protocol between a worker and its decoders: length-prefixed bytes, never pickles.
 
-What comes out of a decoder is as little trusted as what went in.
+A decoder's output is trusted as little as its input.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ TEXT_MAX_BYTES = 10_000
 REQUEST = struct.Struct(">BIIQQI")
 """`Wanted`, side, length of the body, pixels, bytes of memory and seconds allowed; then it."""
 ANSWER = struct.Struct(">BI")
-"""Whether it worked, and the length of what follows: what is wanted, or a reason and a text."""
+"""Success or not, and the length of the payload: the result, or a reason and a text."""
 
 
 class Wanted(IntEnum):
-    """What a decoder is asked for."""
+    """What a decoder is to produce."""
 
     PICTURE = 0
     """Pixels and fingerprints; see `write_picture`."""
@@ -34,11 +34,11 @@ class Wanted(IntEnum):
 
 
 HEAD = struct.Struct(">I")
-"""Length of a picture's JSON, which comes next; then its pixels."""
+"""Length of a picture's JSON, which follows; then its pixels."""
 
 
 def write_picture(decoded: Decoded) -> bytes:
-    """Return a picture as the bytes that go over the line."""
+    """Encode a picture for the protocol."""
     told = orjson.dumps(
         {
             "width": decoded.width,
@@ -55,7 +55,7 @@ def read_picture(content: bytes | bytearray, size: int) -> Decoded:
     """Return the picture that `write_picture` wrote.
 
     Raises:
-        ValueError: these are no such bytes.
+        ValueError: the bytes are malformed.
     """
     try:
         (length,) = HEAD.unpack_from(content)
@@ -77,7 +77,7 @@ def read_thumbnail(content: bytes | bytearray) -> bytes:
     """Return a thumbnail's bytes.
 
     Raises:
-        ValueError: these are not a WebP's.
+        ValueError: the bytes are not a WebP.
     """
     if not is_webp(content):
         raise ValueError("no WebP")

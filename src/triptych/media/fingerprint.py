@@ -1,4 +1,4 @@
-"""Fingerprints of what a picture shows, for finding its near-duplicates."""
+"""Fingerprints of a picture's content, for finding near-duplicates."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from PIL import Image
 
 HASH_BITS = 64
 REDUCE_TO = 128
-"""Side to which a picture is brought before hashing: the hash looks at 32 pixels a side."""
+"""Side to which a picture is resized before hashing: the hash uses 32 pixels per side."""
 
 
 def phash(image: Image.Image) -> int:
     """Return the 64-bit perceptual hash of a picture, as a signed integer.
 
     DCT of the grey picture at 32×32, its 8×8 lowest frequencies against their median (Zauner,
-    2010). Small Hamming distances mean the same picture, edited.
+    2010). Small Hamming distances mean the same picture or an edited copy.
     """
     small = image.convert("L")
     small.thumbnail((REDUCE_TO, REDUCE_TO), Image.Resampling.BOX)

@@ -1,4 +1,4 @@
-"""A thumbnail's pixels: what a decoder process makes of a picture for people to look at."""
+"""A thumbnail's pixels, made from a picture in a decoder process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from triptych.media.svg import SVG
 
 QUALITY = 80
 METHOD = 4
-"""Of libwebp's 0 to 6; more takes twice the time for a twentieth of the bytes."""
+"""libwebp's effort, 0 to 6; more takes twice the time and saves a twentieth of the bytes."""
 HEIGHT_FACTOR = 2
-"""A thumbnail is at most this many times as high as it was asked to be wide."""
+"""A thumbnail is at most this many times as high as the requested width."""
 GAP = 2.0
 """Pillow reduces by whole factors down to this many times the size, and then resamples."""
 
@@ -21,9 +21,8 @@ GAP = 2.0
 def shrink(body: bytes, *, width: int, max_pixels: int) -> bytes:
     """Return ``body`` as a WebP at most ``width`` wide and `HEIGHT_FACTOR` times that high.
 
-    Upright, the first frame, its transparency and, to a pixel, its proportions kept; never larger
-    than the original, but for an SVG, which has no size in pixels. Nothing of the original's
-    metadata is in it.
+    Upright, the first frame, with its transparency and, to a pixel, its proportions. Never larger
+    than the original, except for an SVG, which has no size in pixels. Without metadata.
 
     Raises:
         PermanentItemError: not a picture, too many pixels, or broken.
@@ -32,7 +31,7 @@ def shrink(body: bytes, *, width: int, max_pixels: int) -> bytes:
 
 
 def is_webp(content: bytes | bytearray) -> bool:
-    """Tell whether this begins as a WebP does."""
+    """Return whether these are the first bytes of a WebP."""
     return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
 
 
@@ -47,7 +46,7 @@ def _shrink(body: bytes, width: int, max_pixels: int) -> bytes:
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=GAP)
     buffer = io.BytesIO()
-    # The pixels alone: what an opened picture carries along (EXIF, ICC, XMP) is not vouched for.
+    # The pixels alone: the original's metadata (EXIF, ICC, XMP) is not trusted.
     Image.frombytes(image.mode, image.size, image.tobytes()).save(
         buffer, "WEBP", quality=QUALITY, method=METHOD
     )

@@ -1,11 +1,11 @@
-"""Thumbnails: made of a stored picture when first asked for, and stored then.
+"""Thumbnails: made from a stored picture when first requested, and then stored.
 
-A thumbnail's key is made of its original's SHA-256, its width and the version of how it is made::
+A thumbnail's key consists of its original's SHA-256, its width and the version of the method::
 
     thumbnails/<first two digits>/<next two>/<sha256>/<version>-<width>.webp
 
-so it never changes, may be cached for ever, and is made once, whoever asks. WebP: every browser
-shows it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
+so its content never changes, it may be cached for ever, and it is made only once. WebP: every
+browser supports it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from triptych.objects import ObjectStore, object_key
 
 MEDIA_TYPE = "image/webp"
 VERSION = 1
-"""Of how thumbnails are made. Raise it when their bytes would differ, and add its widths."""
+"""Version of the method. Raise it when thumbnails' bytes would differ, and add its widths."""
 WIDTHS_OF: Mapping[int, tuple[int, ...]] = MappingProxyType({1: (160, 320, 640, 1280)})
 """The widths in pixels of each version there ever was, so that old ones are found and deleted."""
 WIDTHS = WIDTHS_OF[VERSION]
 WAITING_MAX = 1000
-"""Different thumbnails that are being made or wait for it; more are refused."""
+"""Thumbnails being made or waiting; more are refused."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,25 +50,25 @@ def _key(name: str, width: int, version: int) -> str:
 
 
 def thumbnail_keys(sha256: bytes) -> Sequence[str]:
-    """Return every key under which a thumbnail of that object may be, of all versions.
+    """Return every key that a thumbnail of that object may have, of all versions.
 
-    Whoever deletes an object deletes it first and these then: a thumbnail that is being made
-    meanwhile sees that its object is gone, and is deleted by its maker.
+    Delete an object first and then these: code that is making a thumbnail meanwhile sees that the
+    object is gone, and deletes the thumbnail itself.
     """
     return thumbnails_of(object_key(sha256))
 
 
 def thumbnails_of(stored: str) -> Sequence[str]:
-    """Return the same for the key of an object."""
+    """Return the same for an object's key."""
     name = stored.rpartition("/")[2]
     return [_key(name, width, version) for version, widths in WIDTHS_OF.items() for width in widths]
 
 
 class Thumbnails:
-    """Gives thumbnails of stored pictures. For one event loop.
+    """Thumbnails of stored pictures. For one event loop.
 
-    Pictures are opened in ``decoders``, never in this process; as many at a time as there are
-    threads, so at most that many originals are in memory.
+    Pictures are decoded in ``decoders``, never in this process. The number of threads limits how
+    many originals are in memory.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class Thumbnails:
     async def get(self, sha256: bytes, width: int) -> bytes:
         """Return the WebP, at most ``width`` wide, of the object of that SHA-256.
 
-        Of callers at the same moment one makes it. One that is cancelled takes no other along.
+        Concurrent callers share one computation; cancelling one does not affect the others.
 
         Raises:
             BadInput: ``width`` is none of `WIDTHS`.
-            NoThumbnail: there is no such object, or it is no picture (`ThumbnailFailed`: one that
+            NoThumbnail: there is no such object, or it is not a picture (`ThumbnailFailed`: it
                 cannot be decoded).
-            ThumbnailsBusy: `WAITING_MAX` others are in the making.
+            ThumbnailsBusy: `WAITING_MAX` others are being made.
             StoreUnavailable: the store does not answer.
         """
         if width not in WIDTHS:
@@ -98,20 +98,20 @@ class Thumbnails:
             raise BadInput(
                 f"There are no thumbnails {width} pixels wide.",
                 field="width",
-                remedy=f"Ask for one of {known}.",
+                remedy=f"Request one of {known}.",
             )
         key = thumbnail_key(sha256, width)
         making = self._making.get(key)
         if making is None:
             if len(self._making) >= WAITING_MAX:
-                raise ThumbnailsBusy(remedy="Ask again in a moment.")
+                raise ThumbnailsBusy(remedy="Try again in a moment.")
             making = asyncio.create_task(self._find_or_make(key, sha256, width))
             self._making[key] = making
             making.add_done_callback(lambda done: self._made(key, done))
         return await asyncio.shield(making)
 
     async def close(self) -> None:
-        """Give up what is in the making. Safe to repeat."""
+        """Cancel thumbnails being made. Safe to repeat."""
         making = list(self._making.values())
         for task in making:
             task.cancel()
@@ -121,7 +121,7 @@ class Thumbnails:
     def _made(self, key: str, task: asyncio.Task[bytes]) -> None:
         del self._making[key]
         if not task.cancelled():
-            # Whoever asked may be gone; the next to ask is told.
+            # The caller may be gone; the next caller gets the error.
             task.exception()
 
     async def _find_or_make(self, key: str, sha256: bytes, width: int) -> bytes:

@@ -1,1 +1,1 @@
-"""Which workers are there."""
+"""The list of workers, from their heartbeats."""

@@ -1,4 +1,4 @@
-"""The port PresenceStore: which workers are there."""
+"""The port PresenceStore: the list of workers, from their heartbeats."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from uuid import UUID
 from triptych.wire import Wire
 
 BEAT_S = 5.0
-"""Workers say that they are there about this often."""
+"""Seconds between two heartbeats of a worker."""
 SILENT_S = 3.5 * BEAT_S
-"""A worker that was not heard of for so long counts as gone: three beats may be lost."""
+"""A worker without a heartbeat for this long counts as gone: three may be lost."""
 
 
 WORKERS_MAX = 1_000
-"""Workers that are shown, the longest-lived first."""
+"""Workers that are listed, the oldest first."""
 
 
 class WorkerState(Wire, frozen=True):
-    """A worker's present state; what a later one says replaces it."""
+    """A worker's current state, replaced by each heartbeat."""
 
     id: UUID
     host: str
@@ -39,20 +39,20 @@ class SeenWorker(WorkerState, frozen=True, kw_only=True):
     COMPONENT: ClassVar[str] = "WorkerShown"
 
     alive: bool
-    """Whether it was heard of within `SILENT_S`."""
+    """Whether it sent a heartbeat within `SILENT_S`."""
     silent_s: float
-    """Since it was heard of."""
+    """Seconds since its last heartbeat."""
 
 
 class PresenceStore(Protocol):
-    """Workers say that they are there."""
+    """Heartbeats of workers. Each method is one transaction."""
 
     async def beat(self, worker: WorkerState, *, forget_s: float) -> None:
-        """Replace what is known of a worker; forget those silent for ``forget_s``."""
+        """Store a worker's heartbeat; delete workers silent for ``forget_s``."""
         ...
 
     async def leave(self, worker_id: UUID) -> None:
-        """Forget a worker that has stopped."""
+        """Delete a worker that has stopped."""
         ...
 
     async def workers(self, *, limit: int) -> Sequence[SeenWorker]:
