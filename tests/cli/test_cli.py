@@ -27,7 +27,7 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
     (group,) = failures.json()["items"]
     assert (group["reason"], group["count"]) == ("not_found", 1)
     assert group["redrive"] == "if it was put back"
-    assert "May a redrive help? if it was put back" in (await cli("failures", "nike")).out
+    assert "Will a redrive help? if it was put back" in (await cli("failures", "nike")).out
     first = (await cli("assets", "nike", "--limit", "30", "--json")).json()
     second = (
         await cli("assets", "nike", "--after", first["next"], "--limit", "30", "--json")
@@ -64,10 +64,10 @@ async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
     [
         (["run", "a/b", "--source", "manifest:x.csv"], 1, "error: brand: A brand's name must not"),
         (["run", "nike", "--source", "urls.csv"], 2, "error: TRIPTYCH_SOURCE: must be written"),
-        (["status", "nobody"], 1, "error: There is no run and no brand 'nobody'."),
+        (["status", "nobody"], 1, "error: There is no brand or run 'nobody'."),
         (["worker", "paint"], 1, "error: PHASE: There is no phase 'paint'."),
         (["assets", "nike", "--after", "xyz"], 1, "error: --after: Not a cursor of this listing."),
-        (["pause", "nobody"], 1, "error: There is no run and no brand 'nobody'."),
+        (["pause", "nobody"], 1, "error: There is no brand or run 'nobody'."),
     ],
 )
 async def test_errors_are_one_line_with_the_remedy(

@@ -49,7 +49,7 @@ async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:
     assert '"text_model"' in (await cli("insights", "nike", "--step", "tags")).out
 
     for args, line in [
-        (["search"], "error: TEXT or --image: Give either a text or a picture."),
+        (["search"], "error: TEXT or --image: Give either a text or an image."),
         (["search", "a", "--image", "b"], "error: TEXT or --image: Give either"),
         (["search", "--image", str(tmp_path / "none")], "error: --image: "),
         (
