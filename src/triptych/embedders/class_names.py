@@ -1,10 +1,10 @@
-"""Text to image for the bundled model, which has no text tower: by the names of its classes.
+"""Text-to-image search for the bundled model, which has no text tower, by its class names.
 
-A text is likened to the names of ImageNet's classes by a sentence encoder, and becomes the mixture
-of those classes' directions in the image encoder's own space: the rows of its classifier. It is
-ConSE (Norouzi et al., "Zero-Shot Learning by Convex Combination of Semantic Embeddings", 2014) the
-other way round: there an image becomes a mixture of names. This way nothing has to be kept beside
-an image's embedding, and no image is looked at again (ADR 12, which also has the figures).
+A sentence encoder compares a text with the names of ImageNet's classes. The text becomes a mixture
+of those classes' directions in the image encoder's space, the rows of its classifier. This is ConSE
+(Norouzi et al., "Zero-Shot Learning by Convex Combination of Semantic Embeddings", 2014) in
+reverse: there an image becomes a mixture of names. So nothing besides an image's embedding has to
+be stored, and no image is processed again (ADR 12, which also has the figures).
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ CONTEXT = 128
 CLASSIFIER = "_fc.weight"
 
 SHARPNESS = 20.0
-"""What cosines between a text and the classes' names are multiplied with before the softmax.
+"""Scale of the cosines between a text and the classes' names before the softmax.
 Measured: between 15 and 25 it makes little difference."""
 LOGIT_SCALE = 26.2
 LOGIT_BIAS = -5.7
 """Logistic regression of relevance on 3,198 scores of 39 texts and 82 pictures (ADR 12)."""
 RECIPE = 1
-"""Grows with every change of what is kept in the file of class vectors."""
+"""Increases with every change to the file of class vectors."""
 
 
 class ClassNameEncoder:
     """Texts to vectors of the bundled model's space.
 
-    What is computed once, from the names and the classifier, is kept in ``folder``: three seconds
-    of processor time at first use. Safe for several processes at once.
+    The class vectors, computed once from the names and the classifier, are cached in ``folder``:
+    three seconds of CPU time at first use. Safe for concurrent processes.
 
     Args:
-        folder: where that is kept.
-        embedder: the bundled one.
+        folder: where they are cached.
+        embedder: the bundled embedder.
         threads: how many threads one call uses.
 
     Raises:
-        ModelError: a package is missing, or not the one known here.
+        ModelError: a package is missing or not the expected one.
     """
 
     def __init__(self, folder: Path, embedder: Embedder, *, threads: int) -> None:
@@ -82,7 +82,7 @@ class ClassNameEncoder:
 
     @property
     def model(self) -> str:
-        """All that a text's vector depends on, in a hash."""
+        """A hash of everything that a text's vector depends on."""
         return self._model
 
     @property
@@ -99,16 +99,16 @@ class ClassNameEncoder:
         """Return unit vectors of shape (n, dimension)."""
         likeness = SHARPNESS * (self._sentences.encode(texts) @ self._names.T)
         weights = np.exp(likeness - likeness.max(axis=1, keepdims=True))
-        # Scaling does not matter: what comes out is brought to unit length.
+        # The scale does not matter: the result is normalised.
         return unit(np.asarray(weights @ self._directions, dtype=np.float32))
 
     def calibrate(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the share of pictures of such a score that showed what the text said."""
+        """Return the measured share of pictures with such a score that show what the text says."""
         return sigmoid(scores, LOGIT_SCALE, LOGIT_BIAS)
 
 
 def _sentences(threads: int) -> TextModel:
-    """Load the sentence encoder, whose two files lie in two packages."""
+    """Load the sentence encoder, whose two files are in two packages."""
     model = package_file(*SENTENCES, sha256=SENTENCES_SHA256, project=SENTENCES_PROJECT)
     tokens = package_file(*TOKENS, sha256=TOKENS_SHA256, project=TOKENS_PROJECT)
     text = TextDescription(model=model.name, tokenizer=tokens.name, context=CONTEXT, pooling="mean")
@@ -122,7 +122,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _directions(dimension: int) -> npt.NDArray[np.float32]:
-    """Return each class's direction in the image space: its row without what all have in common."""
+    """Return each class's direction in the image space: its classifier row minus the mean."""
     rows = load_tensors(bundled_weights())[CLASSIFIER].astype(np.float32)
     if rows.shape != (CLASSES, dimension):
         raise ModelError("The class names belong to the bundled model only.")
@@ -138,12 +138,12 @@ def _packed(names: npt.NDArray[np.float32], directions: npt.NDArray[np.float32])
 def _read(
     path: Path, dimension: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """Return what was kept; None if there is nothing, or nothing that can be used."""
+    """Return the cached class vectors; None if there are none or they are unusable."""
     try:
-        # Opened here: what numpy finds broken it would leave open.
+        # Opened here: numpy would leave a broken file open.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             names, directions = file["names"], file["directions"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None  # It is made anew.
+        return None  # It is computed again.
     good = len(names) == CLASSES and directions.shape == (CLASSES, dimension)
     return (names, directions) if good else None

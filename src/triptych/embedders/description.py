@@ -1,8 +1,8 @@
-"""The description file: what a model's graph does not say, as JSON beside it.
+"""The description file: JSON next to a model, with what its graph does not state.
 
-``<model>.json`` beside ``<model>`` (``clip.onnx.json`` beside ``clip.onnx``). Every field may be
-left out where the graph or a common default says it already. An unknown field is refused: a typing
-error would otherwise be embeddings that mean something else.
+It is ``<model>.json`` next to ``<model>`` (``clip.onnx.json`` next to ``clip.onnx``). A field may
+be left out where the graph or a common default gives its value. An unknown field is an error: a typo
+would otherwise silently change the meaning of embeddings.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ DESCRIPTION_MAX_BYTES = 64 * 1024
 INPUT_SIDE_MAX = 2048
 CONTEXT_MAX_TOKENS = 8192
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-"""Of files beside the model: never a path, so that no description reaches out of its folder."""
+"""A file next to the model: never a path, so that no description leaves its folder."""
 PLACE = "{}"
-"""What a template puts the text for."""
+"""The placeholder of a template for the text."""
 
 
 def _with_place(template: str) -> str:
@@ -49,7 +49,7 @@ class _Strict(BaseModel):
 
 
 class TextDescription(_Strict):
-    """The text tower of a CLIP, SigLIP or the like."""
+    """The text tower of a model such as CLIP or SigLIP."""
 
     model: FileName = Field(description="the text tower's ONNX file, beside the model")
     tokenizer: FileName = Field(description="the tokenizer.json of Hugging Face, beside the model")
@@ -75,7 +75,7 @@ class TextDescription(_Strict):
 
 
 class Description(_Strict):
-    """How an image encoder wants its images, what it answers, and its text tower."""
+    """An image encoder's input format, its output, and its text tower."""
 
     input_size: Annotated[int, Field(gt=0, le=INPUT_SIDE_MAX)] | None = Field(
         None, description="side of the square image, in pixels"
@@ -101,26 +101,26 @@ class Description(_Strict):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of the files that belong to the model, beside itself and this description."""
+        """Names of the model's other files, without itself and this description."""
         text = self.text
         own = self.external_data
         return own if text is None else (*own, text.model, *text.external_data, text.tokenizer)
 
     def of_images(self) -> dict[str, Any]:
-        """Return what changes the meaning of embeddings: what is given, without the text side."""
+        """Return the fields that affect embeddings: those that are set, without the text tower."""
         return self.model_dump(mode="json", exclude_defaults=True, exclude={"text"})
 
 
 def description_path(model: Path) -> Path:
-    """Return where the description of a model is, if it has one."""
+    """Return the path of a model's description, which may not exist."""
     return model.with_name(f"{model.name}.json")
 
 
 def read_description(model: Path) -> Description:
-    """Return the description beside a model; without such a file, one that says nothing.
+    """Return the description next to a model; an empty one if there is no such file.
 
     Raises:
-        ModelError: it cannot be read, or a field of it is wrong: which, and what belongs there.
+        ModelError: it cannot be read, or a field is invalid; names the field and its meaning.
     """
     path = description_path(model)
     if not path.is_file():

@@ -1,8 +1,8 @@
-"""Models by URL: fetched once into the data folder, whole or not at all.
+"""Models by URL: fetched once into the data folder, completely or not at all.
 
-``https://host/folder/model.onnx`` or ``s3://bucket/folder/model.onnx``; ``#sha256=…`` behind it
-pins the model file's content. The description is fetched from ``model.onnx.json`` beside it, and
-after it the files that it names. What is there already is used without asking the server again.
+A URL is ``https://host/folder/model.onnx`` or ``s3://bucket/folder/model.onnx``; a ``#sha256=…``
+fragment pins the model file's content. The description is fetched from ``model.onnx.json`` next to
+it, and then the files that it names. An existing copy is used without contacting the server.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from triptych.fetch.transport import open_session
 from triptych.model import Reason
 
 DEADLINE_S = 3600.0
-"""For one model with all its files."""
+"""Deadline for one model with all its files."""
 CONNECT_S = 15.0
 SILENCE_S = 60.0
 CHUNK_BYTES = 1024 * 1024
@@ -52,7 +52,7 @@ REDIRECTS_MAX = 5
 ABSENT = frozenset({404, 410})
 CONNECTIONS = 2
 TURN_RETRY_S = 0.2
-"""Between two looks whether another process is done fetching the same model."""
+"""Interval of checks whether another process has finished fetching the same model."""
 KEY_CHARS = 12
 PIN = re.compile(r"sha256=([0-9a-fA-F]{64})")
 SCHEMES = frozenset({"https", "http", "s3"})
@@ -62,18 +62,18 @@ ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a model is fetched from."""
+    """The location that a model is fetched from."""
 
     url: URL
-    """Without fragment."""
+    """The URL without its fragment."""
     sha256: str | None
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """Read a model's URL.
+        """Parse a model's URL.
 
         Raises:
-            ModelError: it names no ONNX file, its pin is none, or it needs one.
+            ModelError: it names no ONNX file, its pin is invalid, or it needs a pin.
         """
         try:
             url = URL(text)
@@ -83,7 +83,7 @@ class Place:
         pin = PIN.fullmatch(fragment)
         if fragment and pin is None:
             raise ModelError(
-                f"{FIELD}: behind # stands no hash.",
+                f"{FIELD}: there is no hash after #.",
                 remedy="Write #sha256=<64 hexadecimal digits>.",
             )
         if url.scheme not in SCHEMES or not url.host or not _is_model(url.name):
@@ -100,7 +100,7 @@ class Place:
 
     @property
     def folder(self) -> str:
-        """The name of the folder that the model is kept in: another URL or pin has another."""
+        """The name of the model's folder, which differs for each URL and pin."""
         key = hashlib.sha256(f"{self.url} {self.sha256}".encode()).hexdigest()
         return f"{self.url.name.removesuffix('.onnx')}-{key[:KEY_CHARS]}"
 
@@ -114,18 +114,18 @@ def fetched_model(
 ) -> Path:
     """Return the model that ``url`` names as a file below ``folder``, fetching it if needed.
 
-    Not to be called from an event loop's thread. Safe for several processes at once: one fetches,
-    the others wait for it. A model is seen with all its files or not at all, whatever is killed.
+    Do not call it from an event loop's thread. Safe for concurrent processes: one fetches, the
+    others wait for it. A model is visible with all its files or not at all, even after a crash.
 
     Args:
-        url: as described above.
-        folder: of all models.
-        guard: says which addresses may be reached.
-        max_bytes: of one file.
-        proxy: that https goes through, if any.
+        url: the URL, as described above.
+        folder: the folder of all models.
+        guard: decides which addresses may be reached.
+        max_bytes: the largest size of one file.
+        proxy: for https, if any.
 
     Raises:
-        ModelError: it cannot be fetched, is too large, or not what is pinned.
+        ModelError: it cannot be fetched, is too large, or differs from the pin.
     """
     place = Place.parse(url)
     path = folder / place.folder / place.url.name
@@ -152,7 +152,7 @@ class _Limits:
 
 @contextmanager
 def _turn(path: Path, deadline: float) -> Iterator[None]:
-    """Hold a lock that ends with the process, however that ends. The file stays."""
+    """Hold a lock that is released when the process ends in any way. The file remains."""
     with path.open("ab") as file:
         while True:
             try:
@@ -168,7 +168,7 @@ def _turn(path: Path, deadline: float) -> Iterator[None]:
 def _fetch(place: Place, path: Path, limits: _Limits) -> None:
     prefix = f".{path.parent.name}."
     for left in path.parent.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left)  # Of a process that was killed: this one has the turn.
+        shutil.rmtree(left)  # Left by a killed process: this process holds the lock.
     staging = Path(tempfile.mkdtemp(dir=path.parent.parent, prefix=prefix))
     try:
         asyncio.run(_fetch_all(place, staging / path.name, limits))
@@ -205,10 +205,10 @@ class _Origin:
         self._guard = guard
 
     async def save(self, url: URL, path: Path, max_bytes: int, *, optional: bool = False) -> str:
-        """Write what ``url`` answers to ``path`` and return its SHA-256; empty if it is absent.
+        """Save the file at ``url`` to ``path`` and return its SHA-256; empty if it is absent.
 
         Raises:
-            ModelError: it cannot be had, or is too large. What is optional may be absent.
+            ModelError: it cannot be fetched or is too large. An optional file may be absent.
         """
         try:
             return await self._save(url, path, max_bytes)
@@ -250,7 +250,7 @@ class _Origin:
                 raise ValueError("it redirects from https to what is not")
             return self._session.get(target, allow_redirects=False)
 
-        # The session's own check sees no credentials: they are a header by then.
+        # The session's own check cannot see credentials: aiohttp has moved them to a header.
         self._guard.check_url(url)
         async with follow_redirects(
             url, ask, guard=self._guard, redirects_max=REDIRECTS_MAX
@@ -265,7 +265,7 @@ class _Origin:
 
     async def _s3(self, url: URL) -> AsyncGenerator[bytes, None]:
         store = from_url(f"s3://{url.host}")
-        # Blocking, in threads of Python's: see `triptych.objects`.
+        # Blocking calls in Python threads: see `triptych.objects`.
         found = await asyncio.to_thread(obstore.get, store, url.path.lstrip("/"))
         chunks = iter(found.stream(min_chunk_size=CHUNK_BYTES))
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
@@ -280,7 +280,7 @@ async def _origin(limits: _Limits) -> AsyncIterator[_Origin]:
         limit=CONNECTIONS,
         proxy=limits.proxy,
         timeout=timeout,
-        # A cap on bytes means bytes as they are kept.
+        # The cap applies to the stored, uncompressed bytes.
         headers={"Accept-Encoding": "identity"},
     ) as session:
         yield _Origin(session, limits.guard)
@@ -291,7 +291,7 @@ def _is_model(name: str) -> bool:
 
 
 def _shown(url: URL) -> str:
-    """Return a URL without what may be a secret of it."""
+    """Return a URL without the parts that may be secret."""
     return f"{url.scheme}://{url.host or ''}{url.path}"
 
 

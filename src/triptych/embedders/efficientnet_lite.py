@@ -41,7 +41,7 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 
 class _Graph:
-    """Nodes and constants, in the order in which they are added."""
+    """Nodes and constants, in insertion order."""
 
     def __init__(self, tensors: Tensors) -> None:
         self.tensors = tensors
@@ -88,7 +88,7 @@ class _Graph:
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
-    """Return output side and padding before and after, as TensorFlow's SAME has them."""
+    """Return output side and padding before and after, as for TensorFlow's SAME padding."""
     out = math.ceil(size / stride)
     total = max((out - 1) * stride + kernel - size, 0)
     return out, total // 2, total - total // 2

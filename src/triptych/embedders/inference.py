@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime: loaded from bytes whose hash is known, run with one kind of error."""
+"""ONNX Runtime sessions: loaded from hashed bytes, and with a single kind of error."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class Graph:
 
     session: ort.InferenceSession
     name: str
-    """The file's."""
+    """The file's name."""
     digest: hashlib._Hash
-    """SHA-256 of the file and of its external data, to be gone on with; copy it."""
+    """SHA-256 of the file and of its external data; copy it before updating it further."""
 
     @property
     def outputs(self) -> list[str]:
-        """Names of what it gives."""
+        """Names of its outputs."""
         return [str(output.name) for output in self.session.get_outputs()]
 
     def output(self, wanted: str | None, known: Sequence[str]) -> str:
-        """Choose the output to use: the wanted one, or the first of the known, or the first.
+        """Choose an output: the wanted one, else the first known one, else the first.
 
         Raises:
-            ModelError: there is none of the wanted name.
+            ModelError: there is no output of the wanted name.
         """
         names = self.outputs
         if wanted is None:
@@ -66,16 +66,16 @@ class Graph:
 def load_graph(path: Path, *, threads: int, external_data: Sequence[str] = ()) -> Graph:
     """Load an ONNX file.
 
-    It is loaded from the very bytes that are hashed, so weights kept in other files are found
-    only where the description names them: those are part of the model's identity, too.
+    It is loaded from the same bytes that are hashed, so weights in other files are found only if
+    the description names them: they are part of the model's identity, too.
 
     Raises:
-        ModelError: it cannot be read or loaded, or its weights are in files that are not named.
+        ModelError: it cannot be read or loaded, or its weights are in unnamed files.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Waiting threads would burn the processor that decoding and fetching need.
+    # Spinning threads would waste CPU time that decoding and fetching need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
@@ -103,7 +103,7 @@ def load_graph(path: Path, *, threads: int, external_data: Sequence[str] = ()) -
 
 
 def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return vectors of length one, row by row."""
+    """Normalise each row to unit length."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(norms, SMALLEST_NORM), dtype=np.float32)
 
@@ -116,7 +116,7 @@ def first_line(error: Exception) -> str:
 def _add_external(
     digest: hashlib._Hash, path: Path, content: bytes, external_data: Sequence[str]
 ) -> None:
-    # Slow to import, and needed for such models only; their ONNX files are small.
+    # A slow import that only such models need; their ONNX files are small.
     import onnx
 
     graph = onnx.load_model_from_string(content).graph

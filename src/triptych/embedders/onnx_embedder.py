@@ -27,7 +27,7 @@ EMBEDDING_NAMES = ("embedding", "image_embeds", "image_embedding", "pooler_outpu
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """How a graph wants its images."""
+    """The input format of a graph."""
 
     name: str
     channels_first: bool
@@ -39,16 +39,17 @@ class OnnxEmbedder:
     """An image encoder run by ONNX Runtime on the CPU.
 
     Layout, size and type of the input are read from the graph. A uint8 input gets the pixels as
-    they are: such a graph normalises by itself. A float input gets (pixels × scale - mean) / std,
-    with 1/255 and ImageNet's figures. What is different, the description file beside the model
-    says (`triptych.embedders.description`).
+    they are: such a graph normalises them itself. A float input gets (pixels × scale - mean) / std,
+    with 1/255 and ImageNet's figures. The description file next to the model overrides these
+    defaults (`triptych.embedders.description`).
 
     Args:
         path: the ONNX file.
         threads: how many threads one call uses.
 
     Raises:
-        ModelError: the file cannot be loaded, is no image encoder, or its description is wrong.
+        ModelError: the file cannot be loaded, is not an image encoder, or its description is
+            invalid.
     """
 
     def __init__(self, path: Path, *, threads: int) -> None:
@@ -58,7 +59,7 @@ class OnnxEmbedder:
         )
         self._input = _find_input(self._graph.session, path, self._description)
         self._output = self._graph.output(self._description.output, EMBEDDING_NAMES)
-        # The description is part of what the embeddings mean.
+        # The description affects the embeddings, so it is part of the identity.
         digest = self._graph.digest.copy()
         digest.update(json.dumps(self._description.of_images(), sort_keys=True).encode())
         self._model = f"{path.stem}-{digest.hexdigest()[:ID_CHARS]}"
@@ -70,7 +71,7 @@ class OnnxEmbedder:
 
     @property
     def model(self) -> str:
-        """The file's name and the head of its content's SHA-256, its description included."""
+        """The file's name and a prefix of the SHA-256 of its content and description."""
         return self._model
 
     @property
@@ -80,14 +81,14 @@ class OnnxEmbedder:
 
     @property
     def input_size(self) -> int:
-        """Side of the square RGB image it takes, in pixels."""
+        """Side of the square RGB input image, in pixels."""
         return self._input.side
 
     def embed(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return unit vectors of shape (n, dimension); images have shape (n, size, size, 3).
 
         Raises:
-            ModelError: the graph fails, or gives what is no embedding.
+            ModelError: the graph fails, or its output is not an embedding.
         """
         found = self._graph.run(self._output, {self._input.name: self._prepare(images)})
         vectors = _pool(found, self._description.pooling)
@@ -102,7 +103,7 @@ class OnnxEmbedder:
     def _prepare(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         batch: npt.NDArray[Any] = images
         if self._input.dtype is not np.uint8:
-            # What overflows is told as an output that is no embedding.
+            # An overflow is reported as an output that is not an embedding.
             with np.errstate(over="ignore", invalid="ignore"):
                 scaled = (images.astype(np.float32) * self._scale - self._mean) / self._std
                 batch = scaled.astype(self._input.dtype)
@@ -148,7 +149,7 @@ def _find_input(session: ort.InferenceSession, path: Path, description: Descript
 
 
 def _channels_first(shape: list[Any], description: Description) -> bool | None:
-    """Tell whether the channels come first; None if nothing says it."""
+    """Return whether the channels come first; None if that is unknown."""
     if description.layout is not None:
         return description.layout == "NCHW"
     if RGB in (shape[1], shape[3]):

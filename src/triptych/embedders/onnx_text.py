@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 TEXT_NAMES = ("text_embeds", "text_embedding", "sentence_embedding", "embedding", "pooler_output")
 SEGMENTS = "token_type_ids"
 BATCH = 32
-"""Texts in one call: such that need no padding to be as long as each other."""
+"""The most texts in one call; all have the same length, so they need no padding."""
 TEXT_MAX_CHARS = 10_000
-"""No context holds more; what is beyond would only cost the tokenizer time."""
+"""No context holds more; the rest would only cost tokenizer time."""
 ID_CHARS = 12
 
 
@@ -33,13 +33,13 @@ class TextModel:
     """A graph and its tokenizer: texts to unit vectors.
 
     Args:
-        folder: of the files that the description names.
-        text: their description.
+        folder: the folder of the files that the description names.
+        text: the description of the text tower.
         threads: how many threads one call uses.
-        tokenizer: where its file is, if not in ``folder``.
+        tokenizer: the path of its file, if not in ``folder``.
 
     Raises:
-        ModelError: a file cannot be loaded, or the graph wants what is not there to give.
+        ModelError: a file cannot be loaded, or the graph needs unsupported inputs.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TextModel:
         """Return unit vectors of shape (n, dimension); a text's does not depend on the others.
 
         Raises:
-            ModelError: the graph fails, or gives what is no vector.
+            ModelError: the graph fails, or its output is not a vector per text.
         """
         tokens = [self._tokens(text) for text in texts]
         by_length: dict[int, list[int]] = defaultdict(list)
@@ -78,12 +78,12 @@ class TextModel:
         return np.stack([vectors[row] for row in range(len(tokens))])
 
     def _length(self, ids: Sequence[int]) -> int:
-        """Return how many tokens the graph is given for a text."""
+        """Return the number of tokens passed to the graph for a text."""
         return self._text.context if self._text.padding == "context" else len(ids)
 
     def _tokens(self, text: str) -> list[int]:
         filled = self._text.template.replace(PLACE, text[:TEXT_MAX_CHARS])
-        # Lone surrogates are no text that a tokenizer takes.
+        # Tokenizers reject lone surrogates.
         clean = filled.encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = self._tokenizer.encode(clean).ids
         return ids or [self._text.pad_id]
@@ -141,10 +141,10 @@ class TextModel:
 
 
 class OnnxTextEncoder:
-    """The text tower of a CLIP, SigLIP or the like, beside its image tower.
+    """The text tower that belongs to an image tower of a model such as CLIP or SigLIP.
 
     Raises:
-        ModelError: it cannot be used, or its vectors are not as long as the image tower's.
+        ModelError: it is unusable, or its dimension differs from the image tower's.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class OnnxTextEncoder:
 
     @property
     def model(self) -> str:
-        """The text tower's file and the head of the hash of all that a text's vector depends on."""
+        """The text tower's file and a prefix of the hash of all that a text's vector depends on."""
         return self._tower.model
 
     @property
@@ -192,7 +192,7 @@ def sigmoid(scores: npt.NDArray[np.float32], scale: float, bias: float) -> npt.N
 
 def _tokenizer(path: Path, context: int) -> tuple[Tokenizer, bytes]:
     """Load a tokenizer; return it and the hash of its file."""
-    # Wanted only where texts are encoded.
+    # Imported only where texts are encoded.
     from tokenizers import Tokenizer
 
     try:

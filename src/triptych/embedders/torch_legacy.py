@@ -1,7 +1,7 @@
-"""Reading tensors from PyTorch's legacy ``.pth`` files, without PyTorch and without trust.
+"""Reading tensors from untrusted legacy ``.pth`` files of PyTorch, without PyTorch.
 
-The format is five pickles followed by the raw storages. The unpickler here knows the three names
-that a state dict of tensors needs and refuses every other, so no code can come with a file.
+The format is five pickles followed by the raw storages. The unpickler here allows only the three
+names that a state dict of tensors needs, so a file cannot execute code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Tensor = tuple[str, int, tuple[int, ...], tuple[int, ...]]
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds descriptions of tensors; the storages' contents come later in the file."""
+    """Builds descriptions of tensors; the contents of the storages follow later in the file."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -65,7 +65,7 @@ def load_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Return the tensors of a legacy state dict by name.
 
     Raises:
-        ModelError: not such a file, cut short, or asking for more than tensors.
+        ModelError: it is not such a file, is truncated, or refers to more than tensors.
     """
     try:
         with path.open("rb") as file:

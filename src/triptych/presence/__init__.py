@@ -1,1 +1,1 @@
-"""Which workers are there."""
+"""The presence of workers."""

@@ -1,4 +1,4 @@
-"""Which workers are there, on Postgres."""
+"""The presence of workers, on Postgres."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The port PresenceStore: which workers are there."""
+"""The port PresenceStore: the presence of workers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from uuid import UUID
 from triptych.wire import Wire
 
 BEAT_S = 5.0
-"""Workers say that they are there about this often."""
+"""Approximate interval of a worker's heartbeats."""
 SILENT_S = 3.5 * BEAT_S
-"""A worker that was not heard of for so long counts as gone: three beats may be lost."""
+"""A worker without a heartbeat for this long counts as gone: three beats may be lost."""
 
 
 WORKERS_MAX = 1_000
-"""Workers that are shown, the longest-lived first."""
+"""The most workers that are listed, longest-lived first."""
 
 
 class WorkerState(Wire, frozen=True):
-    """A worker's present state; what a later one says replaces it."""
+    """A worker's current state; a later one replaces it."""
 
     id: UUID
     host: str
@@ -28,7 +28,7 @@ class WorkerState(Wire, frozen=True):
     version: str
     phases: Sequence[str]
     doing: Mapping[str, int]
-    """Messages it holds, by queue."""
+    """Number of messages it holds, by queue."""
     stopping: bool
     started_at: datetime
 
@@ -45,10 +45,10 @@ class SeenWorker(WorkerState, frozen=True, kw_only=True):
 
 
 class PresenceStore(Protocol):
-    """Workers say that they are there."""
+    """Heartbeats of workers."""
 
     async def beat(self, worker: WorkerState, *, forget_s: float) -> None:
-        """Replace what is known of a worker; forget those silent for ``forget_s``."""
+        """Replace a worker's state; forget workers that were silent for ``forget_s``."""
         ...
 
     async def leave(self, worker_id: UUID) -> None:
@@ -56,5 +56,5 @@ class PresenceStore(Protocol):
         ...
 
     async def workers(self, *, limit: int) -> Sequence[SeenWorker]:
-        """Return the workers, the longest-lived first."""
+        """Return the workers, longest-lived first."""
         ...
