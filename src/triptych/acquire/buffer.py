@@ -52,8 +52,7 @@ class Buffer:
 
     @asynccontextmanager
     async def working(self, run_id: UUID) -> AsyncIterator[None]:
-        """Hold an item of a run while it is processed: finished items of the run may wait for
-        it."""
+        """Hold an item of a run in progress: finished items of the run may wait for it."""
         run = self._runs.setdefault(run_id, _Run())
         run.held += 1
         try:

@@ -1,8 +1,8 @@
 """The description file: JSON next to a model, with what its graph does not state.
 
-It is ``<model>.json`` next to ``<model>`` (``clip.onnx.json`` next to ``clip.onnx``). A field may
-be left out where the graph or a common default gives its value. An unknown field is an error: a typo
-would otherwise silently change the meaning of embeddings.
+It is ``<model>.json`` next to ``<model>`` (``clip.onnx.json`` next to ``clip.onnx``). A field
+may be left out where the graph or a common default gives its value. An unknown field is an error: a
+typo would otherwise silently change the meaning of embeddings.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class _Strict(BaseModel):
 class TextDescription(_Strict):
     """The text tower of a model such as CLIP or SigLIP."""
 
-    model: FileName = Field(description="the text tower's ONNX file, beside the model")
-    tokenizer: FileName = Field(description="the tokenizer.json of Hugging Face, beside the model")
+    model: FileName = Field(description="the text tower's ONNX file, next to the model")
+    tokenizer: FileName = Field(description="the tokenizer.json of Hugging Face, next to the model")
     external_data: tuple[FileName, ...] = Field((), description="files of the tower's weights")
     context: Annotated[int, Field(gt=0, le=CONTEXT_MAX_TOKENS)] = Field(
         description="tokens that the tower takes at most"
@@ -95,7 +95,7 @@ class Description(_Strict):
         None, description="`cls` or `mean`, if the output has tokens; `mean` of a feature map"
     )
     external_data: tuple[FileName, ...] = Field(
-        (), description="files of weights that the ONNX file refers to, beside it"
+        (), description="files of weights that the ONNX file refers to, next to it"
     )
     text: TextDescription | None = Field(None, description="the text tower")
 

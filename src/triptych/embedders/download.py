@@ -104,7 +104,7 @@ class Place:
         key = hashlib.sha256(f"{self.url} {self.sha256}".encode()).hexdigest()
         return f"{self.url.name.removesuffix('.onnx')}-{key[:KEY_CHARS]}"
 
-    def beside(self, name: str) -> URL:
+    def sibling(self, name: str) -> URL:
         """Return the URL of another file of the model."""
         return self.url.with_name(name).with_query(self.url.query)
 
@@ -182,8 +182,8 @@ async def _fetch_all(place: Place, path: Path, limits: _Limits) -> None:
     try:
         async with asyncio.timeout(limits.deadline - time.monotonic()), _origin(limits) as origin:
             described = description_path(path)
-            beside = place.beside(described.name)
-            await origin.save(beside, described, DESCRIPTION_MAX_BYTES, optional=True)
+            url = place.sibling(described.name)
+            await origin.save(url, described, DESCRIPTION_MAX_BYTES, optional=True)
             files = read_description(path).files
             digest = await origin.save(place.url, path, limits.max_bytes)
             if place.sha256 is not None and digest != place.sha256:
@@ -192,7 +192,7 @@ async def _fetch_all(place: Place, path: Path, limits: _Limits) -> None:
                     remedy="Someone changed it; if that is right, change the pin.",
                 )
             for name in dict.fromkeys(files):
-                await origin.save(place.beside(name), path.with_name(name), limits.max_bytes)
+                await origin.save(place.sibling(name), path.with_name(name), limits.max_bytes)
     except TimeoutError as error:
         raise ModelError(f"{_shown(place.url)} was not fetched within {DEADLINE_S:g} s.") from error
 

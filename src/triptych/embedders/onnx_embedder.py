@@ -95,7 +95,7 @@ class OnnxEmbedder:
         if vectors.ndim != 2 or len(vectors) != len(images) or not np.isfinite(vectors).all():
             raise ModelError(
                 f"The model's output {self._output!r} of shape {found.shape} is no embedding.",
-                remedy='Name another with {"output": "…"} in the JSON file beside the model, '
+                remedy='Name another with {"output": "…"} in the JSON file next to the model, '
                 'or say how it is pooled: {"pooling": "cls"} or "mean".',
             )
         return unit(vectors)

@@ -1,7 +1,7 @@
-"""Decoding: bytes of unknown make into the square RGB picture that an embedder takes.
+"""Decoding: unknown bytes into the square RGB picture that an embedder takes.
 
-The whole picture is squashed into the square: logos reach to their edges, and a crop would cut
-them; the networks tolerate the change of aspect better than the loss.
+The whole picture is resized to the square without cropping: logos reach to their edges, and
+networks tolerate a changed aspect ratio better than missing parts.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from triptych.media.svg import SVG, looks_like_svg, rasterise
 from triptych.model import Colour, Reason
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP")
-"""What is decoded. Never Pillow's whole list: some of its readers start other programs."""
+"""Formats that are decoded. Not all of Pillow's: some of its readers start other programs."""
 DRAFT_FACTOR = 2
-"""JPEG is decoded at no less than this many times the size that is needed (DCT scaling)."""
+"""JPEG is decoded at no less than this many times the needed size (DCT scaling)."""
 FINGERPRINT_SIDE = 448
-"""At least this many pixels a side go into the hash, so that small embedders do not blur it."""
+"""Least side in pixels of the hash's input, so that small embedders do not blur it."""
 WHITE = (255, 255, 255, 255)
 BLACK = (0, 0, 0, 255)
 NEARLY_WHITE = 235.0
-"""Mean of the darkest channel, weighted by alpha, above which a picture counts as white."""
+"""Alpha-weighted mean of the darkest channel above which a picture counts as white."""
 GROUND_SIDE = 64
-"""Side of the reduced picture that decides about the ground."""
+"""Side of the reduced picture that decides the background colour."""
 STRIP_SAMPLES = 1_000_000
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 
@@ -54,20 +54,20 @@ TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
-"""What undoes each EXIF orientation."""
+"""The transposition that undoes each EXIF orientation."""
 EXIF_ERRORS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, OSError),
     *(SyntaxError, TypeError, ValueError, struct.error),
 )
-"""What reading EXIF raises on bytes that are none."""
+"""Exceptions on reading invalid EXIF."""
 T = TypeVar("T")
 
 pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-# The size cap below is the one in force; Pillow's own would only raise another error.
+# The size limit below applies; Pillow's own would only raise a different error.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-# Odd metadata is common and harmless here. Once for all: what `warnings.catch_warnings` changes is
-# the whole process's, and several threads decode.
+# Odd metadata is common and harmless here. Ignored globally: `warnings.catch_warnings` affects the
+# whole process, and several threads decode.
 warnings.filterwarnings("ignore", module="PIL")
 
 
@@ -78,32 +78,33 @@ class Decoded:
     pixels: npt.NDArray[np.uint8]
     """Shape (size, size, 3), RGB."""
     width: int
-    """Of the original, as it is meant to be seen: after EXIF orientation."""
+    """Width of the original in pixels, after EXIF orientation."""
     height: int
     media_type: str
     """By content."""
     phash: int
     colours: tuple[Colour, ...] = ()
-    """That dominate it, the largest share first; of what is visible."""
+    """Its dominant colours, largest share first; transparent pixels are ignored."""
 
 
 def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
-    """Decode ``body``; of an animation the first frame.
+    """Decode ``body``, or the first frame of an animation.
 
-    EXIF orientation is applied, transparency laid over white, every mode brought to 8-bit RGB.
-    Pixels are counted from the header, before any are allocated. Safe to call from threads.
+    EXIF orientation is applied, transparency is composited over a background, and every mode is
+    converted to 8-bit RGB. The number of pixels is checked in the header, before any are allocated.
+    Thread-safe.
 
     Raises:
-        PermanentItemError: not a picture, too many pixels, or broken.
+        PermanentItemError: it is not a picture, has too many pixels, or is broken.
     """
     return as_item_error(body, lambda: _decode(body, size, max_pixels))
 
 
 def as_item_error(body: bytes, work: Callable[[], T]) -> T:
-    """Return what ``work`` does with ``body``; whatever it raises becomes a reason.
+    """Return the result of ``work``; map any exception to a reason.
 
     Raises:
-        PermanentItemError: not a picture, too many pixels, or broken.
+        PermanentItemError: it is not a picture, has too many pixels, or is broken.
     """
     try:
         return work()
@@ -114,17 +115,18 @@ def as_item_error(body: bytes, work: Callable[[], T]) -> T:
     except MemoryError as error:
         raise PermanentItemError(Reason.TOO_MANY_PIXELS, "needs too much memory") from error
     except Exception as error:
-        # Decoders raise nearly anything on hostile bytes: struct.error, SyntaxError, IndexError …
+        # Decoders raise almost any exception on hostile bytes: struct.error, SyntaxError,
+        # IndexError …
         if picture_type(body) is None:
             raise _unidentified(body) from error
         raise PermanentItemError(Reason.UNDECODABLE, str(error) or type(error).__name__) from error
 
 
 def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
-    # The hash is the same whatever the embedder takes.
+    # The hash does not depend on the embedder's input size.
     side = max(DRAFT_FACTOR * size, FINGERPRINT_SIDE)
     opened = open_upright(body, side=side, max_pixels=max_pixels)
-    # Small before it is laid over a ground: each copy of the original is up to 400 MB.
+    # Reduce before compositing: each copy of the original takes up to 400 MB.
     rgb = _to_rgb(_reduced(opened.image, side))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
@@ -139,10 +141,10 @@ def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A picture as it is meant to be seen."""
+    """An upright picture."""
 
     image: Image.Image
-    """RGB or RGBA; perhaps smaller than the original, see `open_upright`."""
+    """RGB or RGBA; may be smaller than the original, see `open_upright`."""
     width: int
     """Of the original."""
     height: int
@@ -152,8 +154,9 @@ class Opened:
 def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
     """Open a picture upright, its first frame, in 8-bit RGB or RGBA.
 
-    A JPEG may come smaller, but with no side below ``side`` that is not so in the original. An SVG
-    is drawn with its longer side at ``side``. Raises nearly anything: see `as_item_error`.
+    A JPEG may be reduced, but neither side falls below ``side`` unless it is shorter in the
+    original. An SVG is drawn with its longer side at ``side``. It may raise almost any exception:
+    see `as_item_error`.
     """
     if looks_like_svg(body):
         drawn, width, height = rasterise(body, side)
@@ -174,7 +177,7 @@ def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF says; one whose EXIF cannot be read stays as it is."""
+    """Apply the EXIF orientation; ignore EXIF that cannot be read."""
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION))
     except EXIF_ERRORS:
@@ -183,13 +186,13 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:
-    """Bring a large picture down by whole factors, neither side below ``side``."""
+    """Reduce a large picture by an integer factor, with neither side below ``side``."""
     factors = (max(1, image.width // side), max(1, image.height // side))
     return image if factors == (1, 1) else image.reduce(factors)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Bring any mode to 8-bit RGB, or RGBA if something may be transparent."""
+    """Convert any mode to 8-bit RGB, or RGBA if it may be transparent."""
     if image.mode in WIDE_MODES:
         image = _narrow(image)
     wanted = "RGBA" if image.has_transparency_data else "RGB"
@@ -197,7 +200,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Lay transparency over white, or over black what is white itself."""
+    """Composite over white, or over black if the picture itself is white."""
     if image.mode == "RGB":
         return image
     ground = Image.new("RGBA", image.size, _ground(image))
@@ -205,7 +208,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _ground(rgba: Image.Image) -> tuple[int, int, int, int]:
-    """Choose what to lay a transparent picture over, so that a white logo does not vanish."""
+    """Choose the background of a transparent picture so that a white logo stays visible."""
     small = np.asarray(rgba.reduce(max(1, max(rgba.size) // GROUND_SIDE)), np.float32)
     alpha = small[..., 3]
     visible = float(alpha.sum())
@@ -216,7 +219,7 @@ def _ground(rgba: Image.Image) -> tuple[int, int, int, int]:
 
 
 def _narrow(image: Image.Image) -> Image.Image:
-    """Bring more than 8 bits a sample to 8: 16-bit by its range, others by their content."""
+    """Convert deeper samples to 8 bits: 16-bit by its full range, others by their actual range."""
     low, scale = _range(image)
     narrow = Image.new("L", image.size)
     for top, samples in _strips(image):
@@ -227,7 +230,7 @@ def _narrow(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """Return what to take from each sample, and what to multiply the rest with, for 0..255."""
+    """Return the offset to subtract and the factor to multiply by, for samples of 0..255."""
     if image.mode.startswith("I;16"):
         return 0.0, 1 / 257
     if image.mode == "I":
@@ -242,7 +245,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-    """Yield a picture's rows some at a time: all at once they take eight bytes a sample."""
+    """Yield a picture in strips of rows: as a whole it would take eight bytes per sample."""
     rows = max(1, STRIP_SAMPLES // image.width)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -256,7 +259,7 @@ def _unidentified(body: bytes) -> PermanentItemError:
 
 
 def _looks_like(body: bytes) -> str:
-    """Say what the bytes look like instead, for the person who reads the failure."""
+    """Return what the bytes look like instead, for readers of the failure."""
     head = body[:256].lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         return "an HTML page"

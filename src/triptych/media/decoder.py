@@ -15,16 +15,16 @@ from triptych.media.svg import looks_like_svg
 from triptych.model import Reason
 
 DRAWING_MAX_BYTES = 1024**3
-"""Address space while an SVG is drawn. What comes out is small; masks within masks would take
-gigabytes on their way to the deadline."""
+"""Address space in bytes while an SVG is drawn. The result is small, but nested masks would take
+gigabytes before the deadline."""
 
 
 def main() -> None:
-    """Decode what comes over the socket on standard input until it ends, as the worker does."""
+    """Serve decode requests from the socket on standard input until the worker closes it."""
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rb") as source:
         while head := source.read(REQUEST.size):
             wanted, size, length, max_pixels, memory, seconds = REQUEST.unpack(head)
-            # The worker may be gone by the time a picture hangs: then nobody else ends this.
+            # If the worker has exited while a picture hangs, no other process ends this one.
             signal.alarm(seconds)
             body = source.read(length)
             drawn = min(memory, DRAWING_MAX_BYTES) if looks_like_svg(body) else memory
@@ -50,7 +50,7 @@ def _failure(reason: Reason, detail: str) -> bytes:
 
 
 def _limit_memory(limit: int, *, at_most: int) -> None:
-    """Set this process' address space; a later limit may be higher, up to ``at_most``."""
+    """Limit this process's address space; a later limit may be higher, up to ``at_most``."""
     if sys.platform == "linux" and resource.getrlimit(resource.RLIMIT_AS) != (limit, at_most):
         resource.setrlimit(resource.RLIMIT_AS, (limit, at_most))
 

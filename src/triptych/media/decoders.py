@@ -1,8 +1,8 @@
-"""Decoding in processes of their own: a picture that kills its decoder costs itself and no more.
+"""Decoding in child processes: a picture that crashes its decoder affects only itself.
 
-Image libraries are written in C and read bytes that nobody vouches for. A decoder here is a child
-process with a cap on its memory and nothing of the worker's environment; it is given one picture
-at a time and a deadline for it, and is replaced when it dies.
+Image libraries are written in C and read untrusted bytes. A decoder is a child process with a
+memory limit and without the worker's environment. It gets one picture at a time, with a deadline, and is
+replaced when it dies.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from triptych.media.exchange import ANSWER, REQUEST, Wanted, read_picture, read_
 from triptych.model import Reason
 
 DEADLINE_S = 20.0
-"""For one picture; the largest that is allowed takes a few seconds."""
+"""Deadline of one picture; the largest allowed picture takes a few seconds."""
 MEMORY_MAX_BYTES = 4 * 1024**3
-"""Address space of one decoder: what a hundred million pixels need, in the worst mode, twice."""
+"""Address space of one decoder: twice what a hundred million pixels need in the worst mode."""
 ANSWER_MAX_BYTES = 64 * 1024**2
 END_S = 5.0
 BUFFER_BYTES = 1024 * 1024
-"""A picture and its answer fit in the line, mostly, so that neither side waits for the other."""
+"""Most pictures and results fit in the socket buffer, so neither side waits for the other."""
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH")
-"""What a decoder inherits; the rest may hold passwords."""
+"""Environment variables that a decoder inherits; others may contain passwords."""
 ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(16 * 1024**2),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
 }
-"""glibc hands every picture's memory back and faults it in anew for the next: a third of the time
-went there. With these a decoder keeps up to 64 MiB."""
+"""By default glibc returns the memory of every picture to the system and faults it in again for the
+next, which took a third of the time. With these settings a decoder keeps up to 64 MiB."""
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 
 class Decoders:
-    """``count`` decoders, started when first needed. Safe to call from as many threads."""
+    """``count`` decoders, started on demand. Safe to call from as many threads."""
 
     def __init__(
         self,
@@ -66,17 +66,17 @@ class Decoders:
         self._count = count
 
     def decode(self, body: bytes, *, size: int, max_pixels: int) -> Decoded:
-        """Decode as `triptych.media.decode.decode` does, out of harm's way. Blocks.
+        """Run `triptych.media.decode.decode` in a child process. Blocks.
 
         Raises:
-            PermanentItemError: as there; also when the decoder died of it, or took too long.
+            PermanentItemError: as there; also when the decoder crashed or exceeded the deadline.
         """
         return self._ask(
             Wanted.PICTURE, body, size, max_pixels, lambda content: read_picture(content, size)
         )
 
     def thumbnail(self, body: bytes, *, width: int, max_pixels: int) -> bytes:
-        """Shrink as `triptych.media.shrink.shrink` does, out of harm's way. Blocks.
+        """Run `triptych.media.shrink.shrink` in a child process. Blocks.
 
         Raises:
             PermanentItemError: as `decode` does.
@@ -115,11 +115,11 @@ class Decoders:
 
     @contextmanager
     def _child(self) -> Iterator[_Child]:
-        """Borrow a decoder that lives; a dead one's place stays, for the next to fill."""
+        """Borrow a live decoder; the slot of a dead one stays, to be refilled on the next call."""
         child = self._idle.get()
         try:
             if child is None or not child.alive:
-                # It died with nothing to do: no picture is to blame.
+                # It died while idle: no picture is to blame.
                 if child is not None:
                     child.end()
                 child = _Child()
@@ -128,7 +128,7 @@ class Decoders:
             self._idle.put(child)
 
     def close(self) -> None:
-        """End all decoders. Safe to repeat."""
+        """Stop all decoders. Safe to repeat."""
         for child in [self._idle.get() for _ in range(self._count)]:
             if child is not None:
                 child.end()
@@ -136,7 +136,7 @@ class Decoders:
 
 
 class _Child:
-    """One decoder process and the line to it."""
+    """One decoder process and its socket."""
 
     def __init__(self) -> None:
         self._line, theirs = socket.socketpair()
@@ -145,12 +145,12 @@ class _Child:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
             inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
             self._process = subprocess.Popen(
-                # -P: nothing is imported from the folder it happens to stand in.
+                # -P: nothing is imported from the working directory.
                 [sys.executable, "-P", "-m", "triptych.media.decoder"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={**inherited, **ALLOCATOR},
-                # A session of its own: Ctrl-C in a terminal is for the worker, which drains.
+                # Its own session: Ctrl-C in a terminal should only reach the worker, which drains.
                 start_new_session=True,
             )
 
@@ -163,7 +163,11 @@ class _Child:
         return self._process.pid
 
     def ask(self, request: bytes, body: bytes, deadline_s: float) -> tuple[bool, bytearray]:
-        """Raise `TimeoutError`, `OSError` or `EOFError`, after which it is of no more use."""
+        """Send a request and return the response.
+
+        Raises:
+            TimeoutError, OSError, EOFError: the decoder is no longer usable.
+        """
         ends = time.monotonic() + deadline_s
         self._line.settimeout(deadline_s)
         self._line.sendall(request)
@@ -188,7 +192,7 @@ class _Child:
         return content
 
     def end(self) -> int:
-        """Kill it if it lives; return its exit code."""
+        """Kill the process if it is running; return its exit code."""
         self._line.close()
         self._process.kill()
         return self._process.wait(END_S)

@@ -1,6 +1,6 @@
-"""What a worker and its decoders say to each other: length-prefixed bytes, never pickles.
+"""The protocol between a worker and its decoders: length-prefixed bytes, never pickles.
 
-What comes out of a decoder is as little trusted as what went in.
+A decoder's output is as untrusted as its input.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ RGB = 3
 TEXT_MAX_BYTES = 10_000
 
 REQUEST = struct.Struct(">BIIQQI")
-"""`Wanted`, side, length of the body, pixels, bytes of memory and seconds allowed; then it."""
+"""`Wanted`, side, length of the body, limits in pixels, bytes and seconds; then the body."""
 ANSWER = struct.Struct(">BI")
-"""Whether it worked, and the length of what follows: what is wanted, or a reason and a text."""
+"""Success flag, and the length of what follows: the result, or a reason and a text."""
 
 
 class Wanted(IntEnum):
-    """What a decoder is asked for."""
+    """The kind of a request to a decoder."""
 
     PICTURE = 0
     """Pixels and fingerprints; see `write_picture`."""
@@ -34,12 +34,12 @@ class Wanted(IntEnum):
 
 
 HEAD = struct.Struct(">I")
-"""Length of a picture's JSON, which comes next; then its pixels."""
+"""Length of a picture's JSON; the JSON and then the pixels follow."""
 
 
 def write_picture(decoded: Decoded) -> bytes:
-    """Return a picture as the bytes that go over the line."""
-    told = orjson.dumps(
+    """Serialise a picture."""
+    fields = orjson.dumps(
         {
             "width": decoded.width,
             "height": decoded.height,
@@ -48,26 +48,26 @@ def write_picture(decoded: Decoded) -> bytes:
             "colours": [(colour.rgb, colour.share) for colour in decoded.colours],
         }
     )
-    return HEAD.pack(len(told)) + told + decoded.pixels.tobytes()
+    return HEAD.pack(len(fields)) + fields + decoded.pixels.tobytes()
 
 
 def read_picture(content: bytes | bytearray, size: int) -> Decoded:
     """Return the picture that `write_picture` wrote.
 
     Raises:
-        ValueError: these are no such bytes.
+        ValueError: the bytes are invalid.
     """
     try:
         (length,) = HEAD.unpack_from(content)
         start = HEAD.size + length
-        told = orjson.loads(bytes(content[HEAD.size : start]))
+        fields = orjson.loads(bytes(content[HEAD.size : start]))
         return Decoded(
             pixels=np.frombuffer(content, np.uint8, offset=start).reshape(size, size, RGB),
-            width=int(told["width"]),
-            height=int(told["height"]),
-            media_type=str(told["media_type"]),
-            phash=int(told["phash"]),
-            colours=tuple(Colour(int(rgb), float(share)) for rgb, share in told["colours"]),
+            width=int(fields["width"]),
+            height=int(fields["height"]),
+            media_type=str(fields["media_type"]),
+            phash=int(fields["phash"]),
+            colours=tuple(Colour(int(rgb), float(share)) for rgb, share in fields["colours"]),
         )
     except (struct.error, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
@@ -77,7 +77,7 @@ def read_thumbnail(content: bytes | bytearray) -> bytes:
     """Return a thumbnail's bytes.
 
     Raises:
-        ValueError: these are not a WebP's.
+        ValueError: the bytes are not a WebP.
     """
     if not is_webp(content):
         raise ValueError("no WebP")

@@ -1,4 +1,4 @@
-"""Kinds of media beside pictures that are kept as they are: told by content."""
+"""Media other than pictures, which are stored unchanged: detected by content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a picture's first bytes say: its media type, though the rest may be broken."""
+"""Media types from a picture's first bytes, even if the rest is broken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADS: Mapping[bytes, str] = MappingProxyType(
         b"MM\0+": "image/tiff",
     }
 )
-"""By the first four bytes or fewer; the last two are BigTIFF."""
+"""Types by the first four bytes or fewer; the last two are BigTIFF."""
 BRANDS: Mapping[bytes, str] = MappingProxyType(
     {
         **dict.fromkeys((b"avif", b"avis"), "image/avif"),
@@ -31,11 +31,12 @@ BRANDS: Mapping[bytes, str] = MappingProxyType(
 """Major brands of ISO base media files that are pictures."""
 BMP = "image/bmp"
 BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
-"""Of the second header, in bytes 14 to 17: what tells a bitmap from a text that begins with BM."""
+"""Sizes of the second header, in bytes 14 to 17, which distinguish a bitmap from text that starts
+with BM."""
 
 
 def picture_type(body: bytes) -> str | None:
-    """Return the media type of what begins as a picture; None for anything else."""
+    """Return the media type of a body that starts like a picture; None for anything else."""
     for head, kind in HEADS.items():
         if body.startswith(head):
             return kind

@@ -1,7 +1,7 @@
-"""SVG into pixels, without anything that it might reach for.
+"""Rendering SVG without access to any external resource.
 
-The renderer would read any file that an ``<image>`` names. Nothing is left of such references:
-only data and the document itself may be referred to. There are no scripts and no network in it.
+The renderer would read any file that an ``<image>`` names, so such references are removed: only
+data URLs and the document itself may be referenced. The renderer has no scripts and no network.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ PIXELS_IN: Mapping[str, float] = MappingProxyType(
 
 
 def looks_like_svg(body: bytes) -> bool:
-    """Tell whether the first element of ``body`` is that of an SVG document."""
+    """Return whether the first element of ``body`` is that of an SVG document."""
     head = body[:SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     first = ELEMENT.search(COMMENT.sub(b"", head)) if head.startswith(b"<") else None
     return first is not None and first[1] == b"svg"
 
 
 def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
-    """Return the picture as RGBA, its longer side ``side`` pixels, and its size as it says.
+    """Return the picture as RGBA, its longer side ``side`` pixels, and its declared size.
 
     Text is drawn with the system's fonts.
 
     Raises:
-        PermanentItemError: it is no SVG, or cannot be drawn.
+        PermanentItemError: it is not an SVG or cannot be drawn.
     """
     root = _parse(body)
     width, height = _size(root)
@@ -66,7 +66,7 @@ def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
             width=side,
             height=side,
             dpi=PIXELS_IN["in"],
-            # Looking for fonts takes longer than drawing.
+            # Loading the system's fonts takes longer than drawing.
             skip_system_fonts=next(root.iter(TEXT), None) is None,
         )
     except ValueError as error:
@@ -97,7 +97,7 @@ def _parse(body: bytes) -> Any:
         if count > ELEMENTS_MAX:
             raise _undecodable(f"more than {ELEMENTS_MAX} elements")
         for name, value in element.attrib.items():
-            # With or without a namespace, of whatever prefix.
+            # With or without a namespace, whatever its prefix.
             if str(name).rpartition("}")[2] == "href" and not _harmless(str(value)):
                 del element.attrib[name]
     return root
@@ -108,7 +108,7 @@ def _harmless(reference: str) -> bool:
 
 
 def _size(root: Any) -> tuple[int, int] | tuple[None, None]:
-    """Return the size in pixels that the document says it has; None if it does not."""
+    """Return the size in pixels that the document declares; None if it declares none."""
     width, height = _length(root.get("width")), _length(root.get("height"))
     box = re.split(r"[\s,]+", str(root.get("viewBox", "")).strip())
     if len(box) == 4:

@@ -1,11 +1,11 @@
-"""Thumbnails: made of a stored picture when first asked for, and stored then.
+"""Thumbnails: made from a stored picture on the first request, and then stored.
 
-A thumbnail's key is made of its original's SHA-256, its width and the version of how it is made::
+A thumbnail's key consists of its original's SHA-256, its width and the version of the method::
 
     thumbnails/<first two digits>/<next two>/<sha256>/<version>-<width>.webp
 
-so it never changes, may be cached for ever, and is made once, whoever asks. WebP: every browser
-shows it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
+So it never changes, may be cached forever, and is made once for all callers. The format is WebP:
+every browser shows it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from triptych.objects import ObjectStore, object_key
 
 MEDIA_TYPE = "image/webp"
 VERSION = 1
-"""Of how thumbnails are made. Raise it when their bytes would differ, and add its widths."""
+"""Version of the method. Increase it when the bytes would differ, and add its widths."""
 WIDTHS_OF: Mapping[int, tuple[int, ...]] = MappingProxyType({1: (160, 320, 640, 1280)})
-"""The widths in pixels of each version there ever was, so that old ones are found and deleted."""
+"""Widths in pixels of every version so far, so that old thumbnails are found and deleted."""
 WIDTHS = WIDTHS_OF[VERSION]
 WAITING_MAX = 1000
-"""Different thumbnails that are being made or wait for it; more are refused."""
+"""The most distinct thumbnails in the making or queued; further ones are refused."""
 
 log = structlog.get_logger(__name__)
 
 
 def thumbnail_key(sha256: bytes, width: int, version: int = VERSION) -> str:
-    """Return the key of one thumbnail of the object of that SHA-256."""
+    """Return the key of one thumbnail of the object with that SHA-256."""
     return _key(sha256.hex(), width, version)
 
 
@@ -50,10 +50,10 @@ def _key(name: str, width: int, version: int) -> str:
 
 
 def thumbnail_keys(sha256: bytes) -> Sequence[str]:
-    """Return every key under which a thumbnail of that object may be, of all versions.
+    """Return the keys of all possible thumbnails of that object, of all versions.
 
-    Whoever deletes an object deletes it first and these then: a thumbnail that is being made
-    meanwhile sees that its object is gone, and is deleted by its maker.
+    Delete an object before its thumbnails: the maker of a thumbnail checks afterwards whether the
+    object still exists, and deletes the thumbnail if not.
     """
     return thumbnails_of(object_key(sha256))
 
@@ -65,10 +65,10 @@ def thumbnails_of(stored: str) -> Sequence[str]:
 
 
 class Thumbnails:
-    """Gives thumbnails of stored pictures. For one event loop.
+    """Makes and serves thumbnails of stored pictures. For one event loop.
 
-    Pictures are opened in ``decoders``, never in this process; as many at a time as there are
-    threads, so at most that many originals are in memory.
+    Pictures are opened in ``decoders``, never in this process. As many are opened at a time as
+    there are threads, so at most that many originals are in memory.
     """
 
     def __init__(
@@ -82,16 +82,16 @@ class Thumbnails:
         self._making: dict[str, asyncio.Task[bytes]] = {}
 
     async def get(self, sha256: bytes, width: int) -> bytes:
-        """Return the WebP, at most ``width`` wide, of the object of that SHA-256.
+        """Return the WebP, at most ``width`` wide, of the object with that SHA-256.
 
-        Of callers at the same moment one makes it. One that is cancelled takes no other along.
+        Concurrent callers share one task. Cancelling one caller does not affect the others.
 
         Raises:
-            BadInput: ``width`` is none of `WIDTHS`.
-            NoThumbnail: there is no such object, or it is no picture (`ThumbnailFailed`: one that
-                cannot be decoded).
+            BadInput: ``width`` is not one of `WIDTHS`.
+            NoThumbnail: there is no such object, or it is not a picture (`ThumbnailFailed`: a
+                picture that cannot be decoded).
             ThumbnailsBusy: `WAITING_MAX` others are in the making.
-            StoreUnavailable: the store does not answer.
+            StoreUnavailable: the store does not respond.
         """
         if width not in WIDTHS:
             known = ", ".join(str(each) for each in WIDTHS)
@@ -111,7 +111,7 @@ class Thumbnails:
         return await asyncio.shield(making)
 
     async def close(self) -> None:
-        """Give up what is in the making. Safe to repeat."""
+        """Cancel the thumbnails in the making. Safe to repeat."""
         making = list(self._making.values())
         for task in making:
             task.cancel()
@@ -121,7 +121,7 @@ class Thumbnails:
     def _made(self, key: str, task: asyncio.Task[bytes]) -> None:
         del self._making[key]
         if not task.cancelled():
-            # Whoever asked may be gone; the next to ask is told.
+            # The callers may be gone; the next caller gets the error.
             task.exception()
 
     async def _find_or_make(self, key: str, sha256: bytes, width: int) -> bytes:
@@ -135,7 +135,7 @@ class Thumbnails:
             made = await self._make(body, width)
         await self._store.put_as(key, made, MEDIA_TYPE)
         if not await self._store.exists(object_key(sha256)):
-            # Deleted meanwhile: see `thumbnail_keys`.
+            # The object was deleted in the meantime: see `thumbnail_keys`.
             await self._store.delete([key])
             raise NoThumbnail(f"There is no object {sha256.hex()}.")
         return made
