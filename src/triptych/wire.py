@@ -1,13 +1,14 @@
-"""What goes over the wire: types that are the only list of their fields, and write themselves.
+"""The base of wire types: each lists its fields once and defines its own encoding.
 
-An answer of the API, a state of live status and what a client returns are the same type: the
-server encodes it, the client decodes it, and the API's description is derived from it. The types
-stand beside their concern; what they share is here.
+A response of the API, a state of live status and a client's result are the same type: the server
+encodes it, the client decodes it, and the API's description is derived from it. Each type is
+defined with its concern; this module has what they share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -23,34 +24,34 @@ from typing import (
 import msgspec
 
 if TYPE_CHECKING:
-    # Imported when something is described: `triptych --help` imports this module.
+    # Imported only to describe types: `triptych --help` imports this module and must be quick.
     from pydantic import BaseModel, GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
 T = TypeVar("T")
 SUFFIX = "Shown"
 DESCRIBED_AS = "described_as"
-"""Key of `msgspec.Meta.extra`: the type that the description has where msgspec cannot have it."""
+"""Key of `msgspec.Meta.extra`: the type to describe where msgspec cannot express it."""
 
 
 class Wire(msgspec.Struct, frozen=True):
-    """A type that goes over the wire. A field's description is its `msgspec.Meta`.
+    """A type that is sent over the wire. A field's description is in its `msgspec.Meta`.
 
-    Decoding passes over fields that it does not know, so that an older client understands a newer
-    server. The API's description promises that there are no others.
+    Decoding ignores unknown fields, so that an older client understands a newer server. The API's
+    description promises that there are no other fields.
     """
 
     COMPONENT: ClassVar[str] = ""
-    """Its name in the API's description, where that is not the class' name with `SUFFIX`."""
+    """Its name in the API's description, if that is not the class name with `SUFFIX`."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Let pydantic, and so FastAPI, see the model that describes this type."""
+        """Give pydantic, and so FastAPI, the model that describes this type."""
         return handler.generate_schema(_model(source))
 
 
 class Page(Wire, Generic[T], frozen=True):
-    """A page of a listing. One may be short, or empty, and still have a `next`."""
+    """A page of a listing. A page may be short or empty and still have a `next`."""
 
     COMPONENT: ClassVar[str] = "Page"
 
@@ -61,7 +62,7 @@ class Page(Wire, Generic[T], frozen=True):
 
 
 class Listing(Wire, Generic[T], frozen=True):
-    """A whole listing, for clients: what else its answer has is passed over."""
+    """A whole listing, for clients: other fields of the response are ignored."""
 
     items: list[T]
 
@@ -69,7 +70,7 @@ class Listing(Wire, Generic[T], frozen=True):
 def encode(value: object) -> bytes:
     """Return anything made of wire types, dates, UUIDs and JSON values as JSON.
 
-    Dates are written in UTC with a ``Z``; what is no number, such as NaN, becomes null.
+    Dates are written in UTC with a ``Z``; NaN and infinities become null.
     """
     return msgspec.json.encode(value)
 
@@ -81,8 +82,9 @@ def component(kind: type[Wire]) -> str:
     return kind.__name__ if kind.__name__.endswith(SUFFIX) else f"{kind.__name__}{SUFFIX}"
 
 
+@cache
 def _model(source: Any) -> type[BaseModel]:
-    """Return a pydantic model of a wire type's fields, all required: what is encoded has them."""
+    """Return a pydantic model of a wire type's fields, all required: encoding writes them all."""
     from pydantic import ConfigDict, Field, create_model
 
     kind: type[Wire] = get_origin(source) or source

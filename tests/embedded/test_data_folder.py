@@ -61,7 +61,9 @@ def test_the_folder_is_made_for_its_owner_only(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_a_folder_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(DataFolderUnusable, match=r"^The data folder .* cannot be made .*\. Name a"):
+    with pytest.raises(
+        DataFolderUnusable, match=r"^The data folder .* cannot be created .* Name a"
+    ):
         DataFolder(tmp_path / "file")
 
 

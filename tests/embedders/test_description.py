@@ -102,7 +102,7 @@ def test_tokens_are_pooled_as_the_description_says(tmp_path: Path) -> None:
     path = image_tower(tmp_path / "dino.onnx")
     images = np.stack([picture((1, 0, 0))])
     describe(path, output="last_hidden_state", text=None)
-    with pytest.raises(ModelError, match=r'no embedding.*"pooling": "cls"'):
+    with pytest.raises(ModelError, match=r'not an embedding.*"pooling": "cls"'):
         OnnxEmbedder(path, threads=1)
     describe(path, output="last_hidden_state", pooling="cls", text=None)
     cls = OnnxEmbedder(path, threads=1).embed(images)
@@ -129,14 +129,14 @@ def test_channels_last_and_another_scale_are_described(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"colour": 1}, r"there is no field 'colour'\. Known are input_size, "),
+        ({"colour": 1}, r"there is no field 'colour'\. Known fields: input_size, "),
         ({"layout": "CHW"}, r"layout: .*It is: `NCHW` or `NHWC`"),
         ({"input_size": 0}, "input_size: .*side of the square image"),
         ({"input_size": "224"}, "input_size: .*valid integer"),
         ({"std": [1.0, 0.0, 1.0]}, "std: .*three numbers above zero"),
         ({"pooling": "max"}, "pooling: "),
         ({"output": "nope"}, "no output 'nope'.*It has: last_hidden_state, image_embeds"),
-        ({"layout": None}, r'no image encoder.*"layout": "NCHW"'),
+        ({"layout": None}, r'not an image encoder.*"layout": "NCHW"'),
         ({"external_data": ["../../etc/passwd"]}, "external_data: "),
         ({"external_data": ["absent.bin"]}, r"absent\.bin"),
     ],
@@ -154,7 +154,7 @@ def test_a_wrong_description_names_field_and_remedy(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"contxt": 1}, r"there is no field 'text\.contxt'\. Known are model, tokenizer"),
+        ({"contxt": 1}, r"there is no field 'text\.contxt'\. Known fields: model, tokenizer"),
         ({"template": "a photo"}, r"text\.template: must have exactly one \{\}"),
         ({"tokenizer": "../tokenizer.json"}, r"text\.tokenizer: "),
         ({"model": "/etc/passwd"}, r"text\.model: "),
@@ -162,7 +162,7 @@ def test_a_wrong_description_names_field_and_remedy(
         ({"tokenizer": "text_model.onnx"}, "cannot be loaded as a tokenizer"),
         ({"input_ids": "ids"}, "it takes input_ids tensor"),
         ({"output": "nope"}, r"text_model\.onnx has no output 'nope'"),
-        ({"model": "vision_model.onnx"}, "is no text tower: it takes pixel_values"),
+        ({"model": "vision_model.onnx"}, "is not a text encoder: it takes pixel_values"),
         ({"context": 0}, r"text\.context: "),
     ],
 )
@@ -195,7 +195,7 @@ def test_normalising_what_normalises_itself_is_refused(tmp_path: Path) -> None:
         {},
     )
     path.with_name("m.onnx.json").write_text('{"mean": [0.5, 0.5, 0.5]}')
-    with pytest.raises(ModelError, match="normalises by itself"):
+    with pytest.raises(ModelError, match="normalises itself"):
         OnnxEmbedder(path, threads=1)
 
 
@@ -206,7 +206,7 @@ def test_weights_in_other_files_count_only_when_they_are_named(tmp_path: Path) -
         OnnxEmbedder(path, threads=1)
     describe(path, text=None, external_data=["other.bin"])
     (tmp_path / "other.bin").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"weights in m\.onnx_data, which its description omits"):
+    with pytest.raises(ModelError, match=r"weights in m\.onnx_data, not named in its description"):
         OnnxEmbedder(path, threads=1)
     describe(path, text=None, external_data=["m.onnx_data"])
     before = OnnxEmbedder(path, threads=1)

@@ -83,7 +83,7 @@ def test_a_file_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     [
         ("PACKAGE", "no_such_package_anywhere", "is not installed"),
         ("WEIGHTS", "models/none.pth", "cannot be read"),
-        ("WEIGHTS_SHA256", "00" * 32, "not the one known here"),
+        ("WEIGHTS_SHA256", "00" * 32, "an unexpected hash"),
     ],
 )
 def test_weights_that_are_missing_or_others_are_one_clear_line(
@@ -117,13 +117,13 @@ def graph(path: Path, inputs: list[str], kind: int = TensorProto.FLOAT) -> Path:
 
 
 def test_a_graph_of_two_inputs_is_no_image_encoder(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no image encoder: it takes a .*; b ") as error:
+    with pytest.raises(ModelError, match=r"not an image encoder: it takes a .*; b ") as error:
         OnnxEmbedder(graph(tmp_path / "m.onnx", ["a", "b"]), threads=1)
     assert "\n" not in str(error.value)
 
 
 def test_a_graph_of_doubles_is_no_image_encoder(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no image encoder"):
+    with pytest.raises(ModelError, match="not an image encoder"):
         OnnxEmbedder(graph(tmp_path / "m.onnx", ["a"], TensorProto.DOUBLE), threads=1)
 
 
@@ -131,7 +131,7 @@ def test_what_gives_no_numbers_is_told(tmp_path: Path) -> None:
     path = graph(tmp_path / "m.onnx", ["a"])
     (tmp_path / "m.onnx.json").write_text('{"scale": 3e38}')
     embedder = OnnxEmbedder(path, threads=1)
-    with pytest.raises(ModelError, match="no embedding"):
+    with pytest.raises(ModelError, match="not an embedding"):
         embedder.embed(np.full((1, 4, 4, 3), 255, np.uint8))
 
 

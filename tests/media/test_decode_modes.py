@@ -168,7 +168,7 @@ def test_threads_decode_alike() -> None:
 
 @pytest.mark.parametrize("head", [b"\x89PNG", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x1cftypavif", b"GIF8"])
 def test_what_begins_as_a_picture_is_called_a_broken_one(head: bytes) -> None:
-    with pytest.raises(PermanentItemError, match="begins as a picture") as error:
+    with pytest.raises(PermanentItemError, match="begins like a picture") as error:
         open_(head + b"\xff" * 50)
     assert error.value.reason is Reason.UNDECODABLE
 

@@ -193,7 +193,7 @@ async def test_g8_other_widths_are_refused(thumbnails: Thumbnails, width: int) -
     ("body", "error", "says"),
     [
         (b"%PDF-1.7\n" + b"\0" * 100, NoThumbnail, "this is a PDF"),
-        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", NoThumbnail, "no picture format"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", NoThumbnail, "not a supported picture format"),
         (encode(gradient(300, 200), "PNG")[:200], ThumbnailFailed, "cannot be decoded: undecod"),
         (encode(Image.new("1", (5000, 5000)), "PNG"), ThumbnailFailed, "too_many_pixels"),
     ],
@@ -280,7 +280,7 @@ async def test_g8_no_more_wait_than_allowed(
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
     held = [asyncio.create_task(thumbnails.get(sha256, width)) for width in (160, 320)]
     await gate.wait()
-    with pytest.raises(ThumbnailsBusy, match="Ask again in a moment"):
+    with pytest.raises(ThumbnailsBusy, match="Try again in a moment"):
         await thumbnails.get(sha256, 640)
     gate.open.set()
     assert len(await asyncio.gather(*held)) == 2

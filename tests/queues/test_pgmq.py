@@ -40,7 +40,7 @@ class TestPgmq(QueueContract):
 
     async def test_check_names_a_missing_queue(self, queue: PgmqQueue, database: Database) -> None:
         await database.fetch("select pgmq.drop_queue($1)", URL_QUEUE)
-        with pytest.raises(QueueUnavailable, match=r"url-process-queue is not there.*migrate"):
+        with pytest.raises(QueueUnavailable, match=r"url-process-queue does not exist.*migrate"):
             await queue.check()
 
     async def test_check_of_an_empty_database_says_migrate(self, fresh_dsn: str) -> None:

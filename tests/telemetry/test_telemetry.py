@@ -111,7 +111,7 @@ async def test_metrics_are_served_and_a_taken_port_is_passed_over() -> None:
         url = f"http://127.0.0.1:{port}/metrics"
         body = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=10).read())
     assert b"triptych_items_total" in body
-    with pytest.raises(SettingsError, match="cannot be listened on"), served_metrics("8.8.8.8", 9):
+    with pytest.raises(SettingsError, match="cannot be bound"), served_metrics("8.8.8.8", 9):
         pass
 
 

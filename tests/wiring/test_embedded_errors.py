@@ -31,6 +31,6 @@ def test_each_keeps_its_message_and_remedy(
 async def test_a_data_folder_that_cannot_be_made_names_its_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings = Settings.load(data=tmp_path / "file")
-    with pytest.raises(SettingsError, match=r"^TRIPTYCH_DATA: .* cannot be made .*\. Name a"):
+    with pytest.raises(SettingsError, match=r"^TRIPTYCH_DATA: .* cannot be created .*\. Name a"):
         async with own_database(settings):
             pass

@@ -1,4 +1,4 @@
-"""The API as an ASGI app, and its description."""
+"""The API as an ASGI app, and its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -57,27 +57,27 @@ ROUTERS = (
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."
 EVERYWHERE = problems.documented(400, 401, 403, 413, 421, 422, 429, 500, 503)
-"""Problems that any operation may answer with."""
+"""Problems that any operation may return."""
 
 
 def create_app(context: ApiContext[Any] | None, live: ASGIApp | None = None) -> FastAPI:
-    """Return the app; with ``live``, it has that app's WebSockets, too, and the dashboard with it.
+    """Return the app; with ``live``, it also serves that app's WebSockets.
 
-    Without parts it can only be described, which is what the documents need.
+    Without a context it can only be described, which is enough to write the documentation.
     """
     app = FastAPI(
         title="Triptych",
         summary=SUMMARY,
         version=version("triptych"),
         openapi_url=f"{PREFIX}/openapi.json",
-        docs_url=None,  # They would load scripts from other sites.
+        docs_url=None,  # These pages would load scripts from other sites.
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
     for path, read in assets.PLAIN_READS.items():
         route = Route(f"{PREFIX}{path}", read, methods=["GET"], include_in_schema=False)
-        route.methods = {"GET"}  # Starlette adds HEAD, which no read of the API has.
+        route.methods = {"GET"}  # Starlette adds HEAD, which the API's reads do not support.
         app.router.routes.append(route)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
@@ -89,13 +89,13 @@ def create_app(context: ApiContext[Any] | None, live: ASGIApp | None = None) -> 
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     if context is not None:
         app.state.context = context
-        # Before all others.
+        # The outermost middleware: it runs before everything else.
         app.add_middleware(AuthMiddleware, authenticator=context.authenticator, is_page=is_page)
     return app
 
 
 def _methods() -> list[tuple[re.Pattern[str], Collection[str]]]:
-    """Return the methods of every route, by what its path looks like."""
+    """Return the methods of every route, each with a pattern that its paths match."""
     routes = [(PREFIX, route) for router in ROUTERS for route in router.routes]
     routes += [("", route) for route in system.health.routes]
     return [
@@ -134,7 +134,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _complete(operation: dict[str, Any], *, public: bool) -> None:
-    """Add what every operation has: the problems, and the key."""
+    """Add what every operation has: the common problems and the security requirement."""
     answers: dict[str, Any] = operation["responses"]
     for status, answer in EVERYWHERE.items():
         known = answers.get(str(status))
@@ -144,7 +144,7 @@ def _complete(operation: dict[str, Any], *, public: bool) -> None:
     if "202" in answers:
         answers["202"]["headers"] = {
             "Location": {
-                "description": "Where the task is.",
+                "description": "The task's URL.",
                 "schema": {"type": "string", "format": "uri-reference"},
             }
         }

@@ -1,4 +1,4 @@
-"""Assets: pages of a brand's, and one."""
+"""Assets: a page of a brand's assets, and one asset."""
 
 from __future__ import annotations
 
@@ -38,55 +38,53 @@ MarkText = Annotated[str, Field(min_length=1, max_length=MARK_MAX_CHARS), AfterV
 
 
 class Filters(Asked):
-    """Which assets. Every filter that is set must hold."""
+    """Filters on assets. An asset must match every filter that is set."""
 
     media_type: Annotated[
         str | None,
         Field(
             max_length=TEXT_MAX_CHARS,
             pattern=r"^[a-z]+/(\*|[a-z0-9.+-]+)$",
-            description="A media type, or a family: `image/png`, `image/*`.",
+            description="A media type or a family of them: `image/png`, `image/*`.",
         ),
     ] = None
     text: Annotated[
         ShortText | None,
         Field(
-            description="Found in the URL or the metadata, whatever the case.",
+            description="Text in the URL or the metadata, ignoring case.",
         ),
     ] = None
     colour: Annotated[
         str | None,
-        Field(pattern=r"^[0-9A-Fa-f]{6}$", description="One of its colours lies near `rrggbb`."),
+        Field(pattern=r"^[0-9A-Fa-f]{6}$", description="A colour near one of its own: `rrggbb`."),
     ] = None
     within: Annotated[
         float,
         Field(
             ge=0,
             le=COLOUR_DISTANCE_MAX,
-            description="How near: 0 the same, 765 from black to white.",
+            description="Largest distance from `colour`: 0 is equal, 765 is black to white.",
         ),
     ] = 80.0
     tag: Annotated[MarkText | None, Field(description="One of its tags.")] = None
-    cluster: Annotated[MarkText | None, Field(description="The cluster that it is in.")] = None
-    duplicates: Annotated[
-        MarkText | None, Field(description="The group of duplicates that it is in.")
-    ] = None
+    cluster: Annotated[MarkText | None, Field(description="Its cluster.")] = None
+    duplicates: Annotated[MarkText | None, Field(description="Its group of duplicates.")] = None
     duplicated: Annotated[
         bool | None, Field(description="Whether it is in any group of duplicates.")
     ] = None
-    look: Annotated[MarkText | None, Field(description="What kind of picture it is.")] = None
+    look: Annotated[MarkText | None, Field(description="The kind of image it is.")] = None
     outlier: Annotated[
         float | None,
-        Field(ge=0, le=1, description="At least so far, 0 to 1, from what its brand looks like."),
+        Field(ge=0, le=1, description="Smallest distance from the brand's usual look, 0 to 1."),
     ] = None
 
 
 class AssetsAsked(PageAsked, Filters):
-    """Which assets, and which page of them."""
+    """The filters and the page of a listing of assets."""
 
 
 class AssetAsked(Asked):
-    """Of which snapshot."""
+    """The snapshot that an asset is read from."""
 
     run: UUID | None = None
 
@@ -116,9 +114,10 @@ AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
 async def list_assets(
     context: Context, brand: BrandPath, asked: Annotated[AssetsAsked, Query()]
 ) -> Json:
-    """The assets of the brand's snapshot, filtered.
+    """The assets of the brand's current snapshot, filtered.
 
-    A cursor keeps to the snapshot that its walk began on, whatever commits meanwhile.
+    All pages of one listing come from the snapshot of its first page, even if a run commits
+    meanwhile.
     """
     listing = f"assets/{brand}"
     position = context.cursors.read(listing, asked)
@@ -139,7 +138,7 @@ async def list_assets(
 
 
 def matching(asked: Filters) -> AssetFilter:
-    """Return the filter that a request asks for. New filters go here."""
+    """Return the filter that a request asks for. Add new filters here."""
     near = NearColour(int(asked.colour, 16), asked.within) if asked.colour else None
     return AssetFilter(
         media_type=asked.media_type,
@@ -163,7 +162,7 @@ def matching(asked: Filters) -> AssetFilter:
 async def get_asset(
     context: Context, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
 ) -> Json:
-    """One asset, of its brand's present snapshot or of that of a `run`, with its marks."""
+    """One asset with its marks, from its brand's current snapshot or from that of a `run`."""
     brand, key = asset
     found = await context.stores.snapshots.asset(brand, key, run_id=asked.run)
     marks = await context.stores.snapshots.marks(found.run_id, [key])
@@ -181,7 +180,7 @@ async def _read_asset(request: Request) -> Response:
 
 
 def _asked(request: Request, kind: type[A]) -> A:
-    """Read a query as FastAPI does; of a parameter that comes twice the last value counts."""
+    """Read a query as FastAPI does; if a parameter is repeated, its last value counts."""
     try:
         return kind.model_validate(dict(request.query_params))
     except ValidationError as error:
@@ -192,8 +191,8 @@ def _asked(request: Request, kind: type[A]) -> A:
 PLAIN_READS: Mapping[str, Callable[[Request], Awaitable[Response]]] = MappingProxyType(
     {"/brands/{brand}/assets": _read_assets, "/assets/{asset}": _read_asset}
 )
-"""The two reads that are asked for most, as Starlette serves them by their paths.
+"""The two most frequent reads, as plain Starlette handlers by path.
 
-FastAPI describes them; to find their parameters it takes a quarter of a page's CPU more (ADR 14).
-Both ways answer the same.
+FastAPI only describes them: its parameter handling would add a quarter to a page's CPU time
+(ADR 14). Both handlers give the same answers.
 """

@@ -1,4 +1,4 @@
-"""Two brands side by side."""
+"""Comparing two brands."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ async def _other(
 async def compare_brands(
     context: Context, brand: BrandPath, other: Annotated[str, Depends(_other)]
 ) -> Json:
-    """How near the centres of the present snapshots lie, and which assets they have in common."""
+    """How close the centres of the current snapshots are, and which assets both contain."""
     stores = context.stores
     return Json(await compare(stores.brands, stores.snapshots, stores.search, brand, other))

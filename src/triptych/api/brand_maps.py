@@ -1,4 +1,4 @@
-"""A brand's map: where each of its assets lies, in a compact form."""
+"""A brand's map: the position of each of its assets, in a compact binary format."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from triptych.errors import BrandNotFound
 from triptych.snapshots.brand_map import encode_map
 
 POINTS_MAX = 200_000
-"""Points of one map, 6 MB: of a larger brand, those of the lowest keys, an even sample."""
+"""Points of one map, 6 MB. A larger brand's map has the lowest keys, which are an even sample."""
 MAP_TYPE = "application/vnd.triptych.map"
 
 router = APIRouter(tags=["brands"])
 
 MAP_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The map, little-endian: see the guide to the API.",
+        "description": "The map, little-endian; the API guide describes the format.",
         "content": {MAP_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     },
-    304: {"description": "The same as that of If-None-Match."},
+    304: {"description": "Not changed: If-None-Match names the current ETag."},
     **documented(BrandNotFound),
 }
 
@@ -36,9 +36,9 @@ MAP_ANSWERS: dict[int | str, dict[str, Any]] = {
     responses=MAP_ANSWERS,
 )
 async def get_map(request: Request, context: Context, brand: BrandPath) -> Response:
-    """Where each asset of the present snapshot lies on the brand's map, in a compact form.
+    """The position of each asset of the current snapshot, in a compact binary format.
 
-    Without points before the AI phase has drawn it. The ETag changes with what is drawn.
+    The map has no points until the AI phase has drawn it. The ETag changes with each drawing.
     """
     run_id = await context.stores.brands.snapshot_of(brand)
     at = None if run_id is None else await context.stores.search.mapped_at(run_id)

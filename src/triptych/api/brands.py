@@ -1,4 +1,4 @@
-"""Brands: what they are, what they brought, and their insights."""
+"""Brands: their source, schedule, newest run and insights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CronText = Annotated[str, Field(max_length=TEXT_MAX_CHARS), AfterValidator(stora
 
 
 class BrandsAsked(PageAsked):
-    """Which brands."""
+    """The filters and the page of a listing of brands."""
 
     name: Annotated[
         ShortText | None,
@@ -43,13 +43,13 @@ class BrandsAsked(PageAsked):
 
 
 class BrandGiven(Given):
-    """What a brand is to have; what is left out is taken away."""
+    """A brand's new source and schedule; a field that is left out is removed."""
 
     source: SourceText | None = None
     schedule: Annotated[
         CronText | None,
         Field(
-            description="Cron in UTC, five fields: when the brand runs by itself.",
+            description="A cron expression with five fields, in UTC: when runs start.",
         ),
     ] = None
 
@@ -61,7 +61,7 @@ class BrandGiven(Given):
     responses=documented(InvalidCursor),
 )
 async def list_brands(context: Context, asked: Annotated[BrandsAsked, Query()]) -> Json:
-    """Brands by name, with the state, counts and phase of each one's newest run."""
+    """Brands in order of name, each with the state, counts and phase of its newest run."""
     position = context.cursors.read("brands", asked)
     found = await context.stores.brands.brands_slice(
         after=position[0] if position else "",
@@ -99,7 +99,7 @@ async def put_brand(
     body: BrandGiven,
     key: IdempotencyKey = None,
 ) -> Json:
-    """Make a brand, or replace its source and schedule. What is left out is taken away."""
+    """Create a brand, or replace its source and schedule. A field that is left out is removed."""
     check_source(context, body.source)
 
     async def work(_made: object) -> Outcome:
@@ -119,7 +119,7 @@ async def put_brand(
     responses=documented(BrandNotFound),
 )
 async def get_insights(context: Context, brand: BrandPath) -> Json:
-    """Every step's result over the brand's present snapshot."""
+    """Every AI step's result for the brand's current snapshot."""
     run_id = await context.stores.brands.snapshot_of(brand)
     if run_id is None:
         return Json(Insights(None, AiState.NONE, None, []))

@@ -1,4 +1,4 @@
-"""An asset's bytes: whole, in part, or as a thumbnail; never as something that a browser runs."""
+"""An asset's bytes: whole, in part, or as a thumbnail; a browser never executes them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ router = APIRouter(tags=["assets"])
 
 
 class ContentAsked(AssetAsked):
-    """From where."""
+    """How an asset's bytes are served."""
 
     direct: bool = Field(
         False,
-        description="Be led to the object store by a URL that is signed for five minutes, where it "
-        "is S3. For what is large: the bytes then do not pass through the API.",
+        description="If the object store is S3, redirect to a URL of it that is signed for five "
+        "minutes. Meant for large assets: their bytes then do not pass through the API.",
     )
 
 
 class ThumbnailAsked(AssetAsked):
-    """How wide."""
+    """The width of a thumbnail, in pixels."""
 
     w: Literal["160", "320", "640", "1280"] = "320"
 
@@ -37,9 +37,9 @@ class ThumbnailAsked(AssetAsked):
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes.", "content": {"*/*": BYTES}},
-    206: {"description": "The part asked for by Range.", "content": {"*/*": BYTES}},
-    304: {"description": "The same as that of If-None-Match."},
-    307: {"description": "Where the object store itself hands the bytes out, for five minutes."},
+    206: {"description": "The part that Range asks for.", "content": {"*/*": BYTES}},
+    304: {"description": "Not changed: If-None-Match names the current ETag."},
+    307: {"description": "The bytes' URL at the object store, valid for five minutes."},
     **documented(AssetNotFound, SnapshotCollected, StoreUnavailable, 416),
 }
 
@@ -53,7 +53,7 @@ CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
 async def get_content(
     request: Request, context: Context, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
 ) -> Response:
-    """The bytes as they were fetched. Only pictures, films and sounds are shown inline."""
+    """The bytes as they were fetched. Only images, video and audio are shown inline."""
     return await content(request, context, asset, asked)
 
 
@@ -61,14 +61,14 @@ async def get_content(
 async def head_content(
     request: Request, context: Context, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
 ) -> Response:
-    """The same without the bytes."""
+    """The same response without the bytes."""
     return await content(request, context, asset, asked)
 
 
 async def content(
     request: Request, context: ApiContext, asset: tuple[str, bytes], asked: ContentAsked
 ) -> Response:
-    """Answer with an asset's bytes, or the part of them that is asked for."""
+    """Return a response with an asset's bytes, or the requested part of them."""
     found = await context.stores.snapshots.asset(*asset, run_id=asked.run)
     stored = Stored(found.object_key, found.size_bytes, f'"{found.sha256.hex()}"', _headers(found))
     direct = asked.direct and request.method == "GET"
@@ -89,17 +89,17 @@ def _headers(asset: Asset) -> dict[str, str]:
 @router.get(
     "/assets/{asset}/thumbnail",
     response_class=Response,
-    summary="Get a small picture of an asset",
+    summary="Get a thumbnail of an asset",
     responses={
-        200: {"description": "A WebP.", "content": {"image/webp": BYTES}},
-        304: {"description": "The same as that of If-None-Match."},
+        200: {"description": "A WebP image.", "content": {"image/webp": BYTES}},
+        304: {"description": "Not changed: If-None-Match names the current ETag."},
         **documented(AssetNotFound, SnapshotCollected, StoreUnavailable),
     },
 )
 async def get_thumbnail(
     request: Request, context: Context, asset: AssetPath, asked: Annotated[ThumbnailAsked, Query()]
 ) -> Response:
-    """At most `w` pixels wide, made when first asked for. Only pictures have one."""
+    """A thumbnail at most `w` pixels wide, made at the first request. Only images have one."""
     found = await context.stores.snapshots.asset(*asset, run_id=asked.run)
     etag = f'"{found.sha256.hex()}-{asked.w}"'
     headers = {

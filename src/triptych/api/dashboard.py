@@ -1,8 +1,8 @@
-"""The dashboard: the files that `make setup` built, served beside the API.
+"""The dashboard: the files that `make setup` built, served alongside the API.
 
-Nothing of a brand is in them, so anybody who may reach the server by its name gets them, without a
-key: the page has to be there before one can be typed into it. What it then asks for passes the
-gate like any other request.
+They contain no brand's data, so any client that may reach the server by its host name gets them
+without a key: the page must load before a key can be entered. The requests that the page then
+sends are authenticated like all others.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing_extensions import override
 from triptych.api.http.problems import problem
 
 FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
-"""Where the build puts its files. They are no part of the sources."""
+"""Where the build puts its files. They are not under version control."""
 INDEX = "/index.html"
 HASHED = "static"
-"""In this folder a file's name has the hash of its content, so it never changes."""
+"""In this folder a file's name contains the hash of its content, so the file never changes."""
 PAGES = re.compile(r"/(|brands/[^/]+(/[a-z]+)?|runs/[^/]+|search|system(/[a-z]+)?|api/docs)/?")
-"""Addresses of the dashboard's own; it draws them itself. Any other is its page for a wrong one."""
+"""Paths that the dashboard renders. For any other path it shows its "not found" page."""
 OTHERS = ("/api/", "/ws", "/healthz", "/readyz", "/metrics")
-"""Not the dashboard's, even where nothing is; but for its page that draws the API's description."""
+"""Prefixes that are never the dashboard's, except for its page with the API's description."""
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -46,9 +46,9 @@ POLICY = "; ".join(
         "trusted-types svelte-trusted-html",
     )
 )
-"""Content-Security-Policy: no script, style or picture but this server's, and nothing inline.
+"""Content-Security-Policy: only this server's scripts, styles and images, and nothing inline.
 
-``blob:`` holds pictures that were asked for with a key, which an ``img`` cannot send.
+``blob:`` is for images that were requested with a key, which an ``img`` element cannot send.
 """
 KINDS: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
@@ -68,20 +68,20 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-"""Of every file."""
+"""Headers of every file."""
 
 
 def is_page(path: str) -> bool:
-    """Tell whether a path is the dashboard's to answer."""
+    """Return whether the dashboard answers for a path."""
     return not path.startswith(OTHERS) or PAGES.fullmatch(path) is not None
 
 
 class Dashboard(StaticFiles):
-    """An ASGI app: the built files of a folder, and the page at every address of its own."""
+    """An ASGI app: the built files of a folder, and the page at each of the dashboard's paths."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         super().__init__(directory=folder, check_dir=False)
-        self.config_checked = True  # A server without the dashboard says so when it is asked.
+        self.config_checked = True  # A server without the dashboard reports it per request.
 
     @override
     async def get_response(self, path: str, scope: Scope) -> Response:
@@ -114,7 +114,7 @@ class Dashboard(StaticFiles):
         response.headers["Cache-Control"] = FOR_EVER if path.parent.name == HASHED else ASK_AGAIN
         response.headers.update(HEADERS)
         if response.status_code != 304:
-            # Not as the machine's own table of types has it: browsers are told not to guess.
+            # Not the machine's own table of types: browsers must not guess (nosniff).
             response.headers["Content-Type"] = KINDS[path.suffix]
         return response
 
@@ -139,10 +139,10 @@ def _only_read() -> Response:
         405,
         "method-not-allowed",
         "Method Not Allowed.",
-        "The dashboard is only read.",
+        "The dashboard is read-only.",
         headers={"Allow": "GET, HEAD"},
     )
 
 
 def _nothing(path: str) -> Response:
-    return problem(404, "not-found", "Not Found.", f"Nothing is at {path!r}.")
+    return problem(404, "not-found", "Not Found.", f"There is nothing at {path!r}.")

@@ -1,4 +1,4 @@
-"""Exports of a brand's snapshot: submitted, written by a worker, fetched as files."""
+"""Exports of a brand's snapshot: submitted here, written by a worker, downloaded as files."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ ExportFormat = TypeAliasType(
         str,
         Field(
             title="ExportFormat",
-            description="In which form a snapshot is exported.",
-            # For the description alone: `ExportRegistry.find` checks, and names the remedy.
+            description="The format of an export.",
+            # Only for the description: `ExportRegistry.find` validates and names the remedy.
             json_schema_extra={"enum": list(export_formats())},
         ),
     ],
@@ -41,12 +41,14 @@ router = APIRouter(tags=["exports"])
 
 
 class ExportFormatShown(Wire, frozen=True):
-    """An export format, or a plug-in that would be one if it were not broken."""
+    """An export format, or a plug-in for one that cannot be loaded."""
 
     name: str
     title: str
-    description: Annotated[str, Meta(description="What the files hold, and for whom.")]
-    problem: Annotated[str | None, Meta(description="Why it cannot be used; null if it can.")]
+    description: Annotated[str, Meta(description="What the files contain and what they are for.")]
+    problem: Annotated[
+        str | None, Meta(description="Why it cannot be used; null if it can be used.")
+    ]
 
 
 class ExportFormats(Wire, frozen=True):
@@ -56,17 +58,17 @@ class ExportFormats(Wire, frozen=True):
 
 
 class ExportGiven(Given):
-    """How a snapshot is to be exported."""
+    """How to export a snapshot."""
 
     format: Annotated[
         ExportFormat,
-        Field(description="One that is installed; `GET /export-formats` says what each holds."),
+        Field(description="An installed format; `GET /export-formats` describes each."),
     ]
 
 
 @router.get("/export-formats", response_model=ExportFormats, summary="Show the export formats")
 async def list_export_formats(context: Context) -> Json:
-    """Those installed on this server, by name; then broken plug-ins."""
+    """The formats installed on this server, by name, followed by broken plug-ins."""
     items = [
         ExportFormatShown(one.name, one.title, one.description, None)
         for one in context.exports.formats
@@ -92,14 +94,15 @@ async def export_brand(
     body: ExportGiven,
     key: IdempotencyKey = None,
 ) -> Json:
-    """Its present one, into the object store. When the task is done, its result names the files."""
+    """Write the current snapshot to the object store. The task's result names the files."""
     context.exports.find(body.format)
 
     async def work(_made: UUID) -> Outcome:
         run_id = await context.stores.brands.snapshot_of(brand)
         if run_id is None:
             raise Conflict(
-                f"Brand {brand!r} has no snapshot to export.", remedy="Start a run of it first."
+                f"Brand {brand!r} has no snapshot to export.",
+                remedy="Start a run of the brand first.",
             )
         wanted = {"format": body.format, "run": str(run_id)}
         return Outcome(TaskState.ACCEPTED, result=wanted, enqueue_work=True)
@@ -126,13 +129,13 @@ async def get_export_file(
     task: UUID,
     name: Annotated[str, Path(min_length=1, max_length=NAME_MAX_CHARS)],
 ) -> Response:
-    """As the task's result names it; kept for 30 days."""
+    """Download a file that the task's result names. Files are kept for 30 days."""
     found = await context.stores.tasks.task(task)
     files: list[dict[str, Any]] = found.result.get("files", []) if found.kind == EXPORT else []
     size = next((entry["size_bytes"] for entry in files if entry["name"] == name), None)
     if size is None:
         raise ExportFileNotFound(
-            f"Task {task} left no such file.", remedy="Its result names those that it left."
+            f"Task {task} has no such file.", remedy="The task's result names its files."
         )
     headers = {
         "Content-Type": "application/octet-stream",
@@ -145,5 +148,5 @@ async def get_export_file(
 
 
 def ascii_name(name: str) -> str:
-    """Return a file's name as a quoted header can hold it."""
+    """Return a file's name in a form that a quoted header value can hold."""
     return name.encode("ascii", "replace").decode().replace("?", "_")

@@ -1,4 +1,4 @@
-"""Runs: where they are, what happened to them, what failed."""
+"""Runs: their state, timeline, pace and failures."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ router = APIRouter(tags=["runs"])
 
 
 class RunsAsked(PageAsked):
-    """Which runs."""
+    """The filters and the page of a listing of runs."""
 
     brand: ShortText | None = None
     state: Annotated[RunState | None, Field()] = None
 
 
 class TimelineAsked(Asked):
-    """Which events."""
+    """The part of a timeline."""
 
-    after: Annotated[int, Field(ge=0, le=2**63 - 1, description="Events behind this seq.")] = 0
+    after: Annotated[int, Field(ge=0, le=2**63 - 1, description="Only events after this seq.")] = 0
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
 
 
 class Timeline(Wire, frozen=True):
-    """A run's events. `next` is the seq behind which they go on, also if none is there yet."""
+    """A run's events. `next` is the seq to continue after, even if there are no later events."""
 
     items: list[TimelineEvent]
     next: int
 
 
 class FailureReasons(Wire, frozen=True):
-    """Why a run's items failed, the most frequent reason first."""
+    """The reasons why a run's items failed, the most frequent first."""
 
     items: list[Failures]
 
@@ -63,7 +63,7 @@ class FailureReasons(Wire, frozen=True):
     responses=documented(InvalidCursor),
 )
 async def list_runs(context: Context, asked: Annotated[RunsAsked, Query()]) -> Json:
-    """Runs of all brands or of one, in any state or in one."""
+    """Runs of all brands or of one brand, in any state or in one state."""
     before = to_age(context.cursors.read("runs", asked))
     found = await context.stores.runs.runs_slice(
         brand=asked.brand, state=asked.state, before=before, limit=asked.limit
@@ -79,7 +79,7 @@ async def list_runs(context: Context, asked: Annotated[RunsAsked, Query()]) -> J
     responses=documented(RunNotFound),
 )
 async def get_run(context: Context, run: UUID) -> Json:
-    """One run as it stands. A reader keeps the highest `version` that it saw."""
+    """A run's current state. Of two answers, the one with the higher `version` is newer."""
     return Json(RunShown.of(await context.stores.runs.run(run)))
 
 
@@ -92,7 +92,7 @@ async def get_run(context: Context, run: UUID) -> Json:
 async def get_timeline(
     context: Context, run: UUID, asked: Annotated[TimelineAsked, Query()]
 ) -> Json:
-    """Events behind seq `after`, without gap or duplicate."""
+    """Events after seq `after`, without gaps or duplicates."""
     await context.stores.runs.run(run)
     events = await context.stores.runs.timeline(run, after=asked.after, limit=asked.limit)
     return Json(Timeline(list(events), events[-1].seq if events else asked.after))
@@ -101,11 +101,11 @@ async def get_timeline(
 @router.get(
     "/runs/{run}/pace",
     response_model=Pace,
-    summary="Show how fast a run went",
+    summary="Show a run's pace",
     responses=documented(RunNotFound),
 )
 async def get_pace(context: Context, run: UUID) -> Json:
-    """Items settled and their latency over time, told by an even sample of them."""
+    """Settled items and their latency over time, estimated from an even sample of the items."""
     await context.stores.runs.run(run)
     return Json(await context.stores.runs.pace(run))
 
@@ -117,11 +117,11 @@ async def get_pace(context: Context, run: UUID) -> Json:
     responses=documented(RunNotFound),
 )
 async def get_failures(context: Context, run: UUID) -> Json:
-    """Each reason with its count, what it means and whether a redrive may help."""
+    """Each reason with its count, its meaning and whether a redrive may help."""
     found = await context.stores.runs.run(run)
     if found.state is RunState.ACTIVE:
         counts = list(await context.stores.runs.failure_counts(run))
-    else:  # Counted when it ended.
+    else:  # They were counted when the run ended.
         counts = sorted(found.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
     items = [
         Failures(each, count, EXPLAINED[each].meaning, EXPLAINED[each].redrive)
@@ -139,7 +139,7 @@ async def get_failures(context: Context, run: UUID) -> Json:
 async def list_failed(
     context: Context, run: UUID, reason: Reason, asked: Annotated[PageAsked, Query()]
 ) -> Json:
-    """Their URLs with details, in order of dispatch."""
+    """The items' URLs with details, in order of dispatch."""
     listing = f"failures/{run}/{reason}"
     position = context.cursors.read(listing, asked)
     await context.stores.runs.run(run)

@@ -1,4 +1,4 @@
-"""Search: by text, by asset, by a picture that is sent; in one brand or in all."""
+"""Search by text, by asset or by an uploaded image, in one brand or in all brands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from triptych.snapshots.asset_ids import ASSET_ID_MAX_CHARS, read_asset_id
 from triptych.snapshots.search_service import IMAGE_MAX_BYTES, Matches, Where
 
 UPLOAD_S = 30.0
-"""For the whole of a picture to arrive."""
+"""Seconds for an image to arrive completely."""
 FOUND_DEFAULT = 20
 SEARCH_MAX_CHARS = 500
 
@@ -33,51 +33,57 @@ router = APIRouter(tags=["search"])
 
 
 def _words(text: str | None) -> str | None:
-    """Return text that says something."""
+    """Return text that is not blank."""
     if text is not None and not text.strip():
         raise ValueError("must not be blank")
     return text
 
 
 class FoundAsked(Filters):
-    """What may be found, and how much of it."""
+    """The filters of a search and its number of results."""
 
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="Assets to find.")] = FOUND_DEFAULT
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="Maximum number of assets.")] = (
+        FOUND_DEFAULT
+    )
 
 
 class ImageSearchAsked(FoundAsked):
-    """Where to search."""
+    """The scope of a search."""
 
     brand: Annotated[
-        BrandText | None, Field(description="In this brand, exactly; else in all of them.")
+        BrandText | None, Field(description="Search exactly in this brand; by default in all.")
     ] = None
 
 
 class SearchAsked(ImageSearchAsked):
-    """What to search for: a text or an asset."""
+    """A search by text or by asset."""
 
     q: Annotated[
         str | None,
-        Field(min_length=1, max_length=SEARCH_MAX_CHARS, description="What it shows, in words."),
+        Field(
+            min_length=1, max_length=SEARCH_MAX_CHARS, description="What the assets show, in words."
+        ),
         AfterValidator(_words),
     ] = None
     asset: Annotated[
         str | None,
-        Field(min_length=1, max_length=ASSET_ID_MAX_CHARS, description="The id of one like it."),
+        Field(
+            min_length=1, max_length=ASSET_ID_MAX_CHARS, description="The id of a similar asset."
+        ),
     ] = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if (self.q is None) == (self.asset is None):
-            raise ValueError("one of `q` and `asset` is wanted")
+            raise ValueError("give either `q` or `asset`")
         return self
 
 
 class SimilarAsked(FoundAsked):
-    """Which assets, like which."""
+    """The filters and the snapshot of a search for similar assets."""
 
     run: Annotated[
-        UUID | None, Field(description="The snapshot that the asset is of; else the present one.")
+        UUID | None, Field(description="The asset's snapshot; by default the current one.")
     ] = None
 
 
@@ -85,8 +91,8 @@ PROBLEMS = documented(BrandNotFound, AssetNotFound, NotSearchable, SearchUnavail
 PICTURE: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": f"The bytes of a picture, {IMAGE_MAX_BYTES // 1024**2} MiB at most, in any "
-        "format that is acquired. They are kept nowhere.",
+        "description": f"The bytes of an image, at most {IMAGE_MAX_BYTES // 1024**2} MiB, in any "
+        "format that phase 2 accepts. They are not stored.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -95,14 +101,15 @@ PICTURE: dict[str, Any] = {
 @router.get(
     "/search",
     response_model=Matches,
-    summary="Search by text or asset",
+    summary="Search by text or by asset",
     responses=PROBLEMS,
 )
 async def search(context: Context, asked: Annotated[SearchAsked, Query()]) -> Json:
-    """The assets that show what a text says, or that look like an asset.
+    """The assets that show what a text describes, or that look like another asset.
 
-    With `brand` in its present snapshot, exactly. Without, in those of all brands, by an index that
-    follows the commits: `unindexed` tells how many brands it has not wholly come to yet.
+    With `brand`, the search is exact and covers the brand's current snapshot. Without it, the
+    search uses an index of all brands' snapshots, which is updated after each commit: `unindexed`
+    is the number of brands that are not fully indexed yet.
     """
     where = _where(asked, asked.brand)
     if asked.q is not None:
@@ -114,14 +121,14 @@ async def search(context: Context, asked: Annotated[SearchAsked, Query()]) -> Js
 @router.post(
     "/search",
     response_model=Matches,
-    summary="Search by a picture",
+    summary="Search by an image",
     responses=PROBLEMS,
     openapi_extra=PICTURE,
 )
 async def search_by_picture(
     request: Request, context: Context, asked: Annotated[ImageSearchAsked, Query()]
 ) -> Json:
-    """The assets that look like the picture whose bytes are the request's body."""
+    """The assets that look like the image in the request's body."""
     where = _where(asked, asked.brand)
     with context.search.holding():
         body = await _read(request)
@@ -131,13 +138,13 @@ async def search_by_picture(
 @router.get(
     "/assets/{asset}/similar",
     response_model=Matches,
-    summary="List the assets that look like one",
+    summary="List similar assets",
     responses=documented(AssetNotFound, SnapshotCollected, NotSearchable, SearchUnavailable),
 )
 async def list_similar(
     context: Context, asset: AssetPath, asked: Annotated[SimilarAsked, Query()]
 ) -> Json:
-    """Its neighbours in its own brand; `/search?asset=` searches in another, or in all."""
+    """Its neighbours in its own brand; `/search?asset=` searches another brand or all brands."""
     brand, key = asset
     where = _where(asked, brand)
     return Json(await context.search.by_asset(brand, key, where, run_id=asked.run))
@@ -148,13 +155,13 @@ def _where(asked: FoundAsked, brand: str | None) -> Where:
 
 
 async def _read(request: Request) -> bytes:
-    """Return the body, which is capped at the door.
+    """Return the body, whose size the middleware has already limited.
 
     Raises:
-        SearchUnavailable: it does not arrive.
+        SearchUnavailable: the body did not arrive within `UPLOAD_S`.
     """
     try:
         async with asyncio.timeout(UPLOAD_S):
             return await request.body()
     except TimeoutError as error:
-        raise SearchUnavailable(f"The picture did not arrive within {UPLOAD_S:g} s.") from error
+        raise SearchUnavailable(f"The image did not arrive within {UPLOAD_S:g} s.") from error

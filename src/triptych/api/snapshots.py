@@ -1,4 +1,4 @@
-"""Snapshots: what a brand had when, and what two of them have otherwise."""
+"""Snapshots: a brand's committed states over time, and the difference between two of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = APIRouter(tags=["snapshots"])
 
 
 class DifferenceAsked(PageAsked):
-    """Which changes."""
+    """The filter and the page of a difference."""
 
     change: Annotated[Literal["added", "removed", "changed"] | None, Field()] = None
 
@@ -44,7 +44,7 @@ class Snapshot(Wire, frozen=True):
 
     @classmethod
     def of(cls, run: Run, *, current: UUID | None) -> Self:
-        """Return what a run committed; ``current`` is the brand's present snapshot."""
+        """Return what a run committed; ``current`` is the run of the brand's current snapshot."""
         return cls(
             run=run.id,
             current=run.id == current,
@@ -92,7 +92,7 @@ async def diff_snapshots(
     new: UUID,
     asked: Annotated[DifferenceAsked, Query()],
 ) -> Json:
-    """URLs that were added, removed or whose content changed from `old` to `new`."""
+    """URLs that were added or removed, or whose content changed, from `old` to `new`."""
     listing = f"diff/{brand}/{old}/{new}"
     position = context.cursors.read(listing, asked)
     for run_id in (old, new):

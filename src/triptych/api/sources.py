@@ -1,4 +1,4 @@
-"""Sources: which are installed, and which of them a request may name."""
+"""Sources: which types are installed, and which sources a request may name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from triptych.messages import URL_MAX_CHARS
 from triptych.wire import Wire
 
 SOURCE_PATTERN = f"^({'|'.join(map(re.escape, source_schemes()))}):."
-"""For the description alone: `check_source` checks, and names schemes and remedy."""
+"""Only for the description: `check_source` validates, and names the schemes and the remedy."""
 SourceText = Annotated[
     str,
     Field(max_length=URL_MAX_CHARS, json_schema_extra={"pattern": SOURCE_PATTERN}),
@@ -28,27 +28,29 @@ router = APIRouter(tags=["system"])
 
 
 class SourceTypeShown(Wire, frozen=True):
-    """A kind of source, or a plug-in that would be one if it were not broken."""
+    """A source type, or a plug-in for one that cannot be loaded."""
 
     scheme: Annotated[
-        str, Meta(description="What a source of the kind begins with, before the colon.")
+        str, Meta(description="What sources of this type start with, before the colon.")
     ]
-    title: Annotated[str, Meta(description="A few words, to pick it by.")]
+    title: Annotated[str, Meta(description="A short name for people.")]
     description: str
-    place: Annotated[str, Meta(description="What stands for the place in a usage line.")]
-    example: Annotated[str, Meta(description="A place, as it follows the colon.")]
-    problem: Annotated[str | None, Meta(description="Why it cannot be used; null if it can.")]
+    place: Annotated[str, Meta(description="The placeholder for the place in a usage line.")]
+    example: Annotated[str, Meta(description="An example of a place, as written after the colon.")]
+    problem: Annotated[
+        str | None, Meta(description="Why it cannot be used; null if it can be used.")
+    ]
 
 
 class Sources(Wire, frozen=True):
-    """The installed kinds of sources."""
+    """The installed source types."""
 
     items: list[SourceTypeShown]
 
 
-@router.get("/sources", response_model=Sources, summary="Show the kinds of sources")
+@router.get("/sources", response_model=Sources, summary="List the source types")
 async def list_sources(context: Context) -> Json:
-    """Those installed on this server, by scheme, with how each is written; then broken plug-ins."""
+    """The types installed on this server, by scheme, with their syntax; then broken plug-ins."""
     items = [
         SourceTypeShown(one.scheme, one.title, one.description, one.place, one.example, None)
         for one in context.sources.types
@@ -59,10 +61,10 @@ async def list_sources(context: Context) -> Json:
 
 
 def check_source(context: ApiContext, source: str | None) -> None:
-    """Refuse what is no source, and files of the server's unless only its own machine asks.
+    """Refuse invalid sources, and the server's files unless only its own machine can reach it.
 
     Raises:
-        BadInput: it is one of these; naming the field, the known schemes and the remedy.
+        BadInput: the source is refused; names the field, the known schemes and the remedy.
     """
     if source is not None:
         context.sources.check(source, local=context.local)

@@ -1,4 +1,4 @@
-"""What operators submit: starting and steering runs, AI again, dead letters again."""
+"""What operators submit: starting and steering runs, repeating AI, redriving dead letters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LetterId = Annotated[int, Field(ge=1, le=2**63 - 1), Integral]
 
 
 class PolicyGiven(Given):
-    """What a run may cost and tolerate; what is left out is as the settings say."""
+    """A run's limits; a field that is left out has the value of the settings."""
 
     tolerated_failures: Annotated[float | None, Field(ge=0, le=1)] = None
     max_attempts: Attempts | None = None
@@ -42,36 +42,36 @@ class PolicyGiven(Given):
 
 
 class RunGiven(Given):
-    """How a run is to be started."""
+    """How to start a run."""
 
     source: Annotated[
         SourceText | None,
-        Field(description="`SCHEME:PLACE`, as `GET /sources` lists them; else the brand's own."),
+        Field(description="`SCHEME:PLACE`, see `GET /sources`; by default the brand's own."),
     ] = None
     policy: PolicyGiven | None = None
 
 
 class ReembedGiven(Given):
-    """How a brand is to be embedded anew."""
+    """How to embed a brand again."""
 
     policy: PolicyGiven | None = None
 
 
 class RedriveGiven(Given):
-    """Which failed items of a run are to be tried again; without it, all of them."""
+    """Which failed items of a run to retry; by default all of them."""
 
     reasons: Annotated[
         list[Annotated[Reason, Field(strict=False)]] | None,
         Field(
             min_length=1,
             max_length=len(Reason),
-            description="Only those that failed for one of these. Of committed runs.",
+            description="Only items that failed for one of these reasons. For committed runs only.",
         ),
     ] = None
 
 
 class LettersGiven(Given):
-    """Which dead letters are to be sent again; without either, the oldest 1,000."""
+    """Which dead letters to send again; without `ids` and `queue`, the oldest 1,000."""
 
     ids: Annotated[
         list[LetterId] | None,
@@ -95,7 +95,7 @@ async def start_run(
     body: RunGiven | None = None,
     key: IdempotencyKey = None,
 ) -> Json:
-    """Open a run; a brand with an active run answers with that one."""
+    """Open a run. If the brand has an active run, return that one instead."""
     given = body or RunGiven()
     check_source(context, given.source)
 
@@ -116,7 +116,7 @@ async def start_run(
     "/brands/{brand}/reembed",
     response_model=Task,
     status_code=202,
-    summary="Embed a brand's snapshot anew",
+    summary="Embed a brand's snapshot again",
     responses=documented(BrandNotFound, Conflict),
 )
 async def reembed_brand(
@@ -127,7 +127,7 @@ async def reembed_brand(
     body: ReembedGiven | None = None,
     key: IdempotencyKey = None,
 ) -> Json:
-    """With the model in force, from the stored objects: nothing is fetched."""
+    """Use the configured model and the stored objects; nothing is downloaded."""
     given = body or ReembedGiven()
 
     async def work(made: UUID) -> Outcome:
@@ -156,9 +156,9 @@ async def delete_brand(
     brand: BrandPath,
     key: IdempotencyKey = None,
 ) -> Json:
-    """Its snapshot is hidden and its active run cancelled at once; a worker removes the rows.
+    """Its snapshot is hidden and its active run cancelled at once; a worker deletes the rows.
 
-    Objects that nothing else uses follow after `TRIPTYCH_OBJECT_GRACE_S`.
+    Objects that nothing else uses are deleted after `TRIPTYCH_OBJECT_GRACE_S`.
     """
 
     async def work(_made: UUID) -> Outcome:
@@ -170,7 +170,7 @@ async def delete_brand(
 
 
 def _opened(opened: Opened, made: UUID) -> Outcome:
-    """Answer with the run that was opened, or that was there."""
+    """Return the outcome for a run that was opened, or that was already active."""
     result = {"opened": opened.created or opened.run.id == made}
     return Outcome(TaskState.ACCEPTED, opened.run.id, result)
 
@@ -200,7 +200,7 @@ async def run_ai(
     brand: BrandPath,
     key: IdempotencyKey = None,
 ) -> Json:
-    """Over its present snapshot. While the phase runs, nothing more is started."""
+    """Repeat it on the current snapshot. If the phase is running, nothing more is started."""
 
     async def work(_made: UUID) -> Outcome:
         run = await context.registry.run_ai_again(brand)
@@ -220,7 +220,7 @@ async def run_ai(
 async def pause_run(
     request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
 ) -> Json:
-    """Nothing more is dispatched; what is out settles."""
+    """Dispatch stops; items that were already dispatched still settle."""
     operation = Operation(request, context, identity, key, "pause", f"run:{run}")
     return await run_idempotent(operation, _steered(context.registry.pause, run))
 
@@ -235,7 +235,7 @@ async def pause_run(
 async def resume_run(
     request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
 ) -> Json:
-    """Dispatch goes on."""
+    """Dispatch continues."""
     operation = Operation(request, context, identity, key, "resume", f"run:{run}")
     return await run_idempotent(operation, _steered(context.registry.resume, run))
 
@@ -250,7 +250,7 @@ async def resume_run(
 async def cancel_run(
     request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
 ) -> Json:
-    """The brand's snapshot stays what it was."""
+    """The brand's snapshot does not change."""
     operation = Operation(request, context, identity, key, "cancel", f"run:{run}")
     return await run_idempotent(operation, _steered(context.registry.cancel, run))
 
@@ -269,7 +269,7 @@ def _steered(
     "/runs/{run}/redrive",
     response_model=Task,
     status_code=202,
-    summary="Try a run's failed items again",
+    summary="Retry a run's failed items",
     responses=documented(RunNotFound, Conflict),
 )
 async def redrive_run(
@@ -280,7 +280,7 @@ async def redrive_run(
     body: RedriveGiven | None = None,
     key: IdempotencyKey = None,
 ) -> Json:
-    """In a run of their own, which the task names."""
+    """They are retried in a new run, which the task names."""
     given = body or RedriveGiven()
 
     async def work(made: UUID) -> Outcome:
@@ -305,9 +305,9 @@ async def redrive_letters(
     body: LettersGiven | None = None,
     key: IdempotencyKey = None,
 ) -> Json:
-    """To the queues they came from, each once, as if it had just been written by a stranger.
+    """Each is sent once to the queue it came from, like a new message from an external producer.
 
-    Those of an active run are passed over: their items are redriven with that run.
+    Dead letters of an active run are skipped: their items are redriven with that run.
     """
     given = body or LettersGiven()
 

@@ -1,4 +1,4 @@
-"""The machinery: queues, dead letters, workers, settings, health."""
+"""The system: queues, dead letters, workers, settings, metrics and health."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ health = APIRouter(tags=["health"])
 
 
 class Queues(Letters, frozen=True, kw_only=True):
-    """The queues, and the dead letters that wait to be sent again."""
+    """The queues, and the number of dead letters that wait for a redrive."""
 
     items: list[QueueDepth]
 
 
 class Workers(Wire, frozen=True):
-    """The workers."""
+    """The known workers."""
 
     items: list[SeenWorker]
 
@@ -56,7 +56,7 @@ class SettingsInForce(Wire, frozen=True):
 
 
 class Health(Wire, frozen=True):
-    """That it is there."""
+    """The server's health."""
 
     status: Literal["ok"]
 
@@ -68,7 +68,7 @@ class Health(Wire, frozen=True):
     responses=documented(Unavailable),
 )
 async def list_queues(context: Context) -> Json:
-    """Depth, messages in flight and the age of the oldest, dead-letter queues included."""
+    """Each queue's depth, messages in flight and age of the oldest message, including DLQs."""
     depths = await context.queue.depths()
     letters = await context.stores.dead_letters.count(limit=LETTERS_COUNTED_MAX)
     return Json(Queues(letters.waiting, letters.newest, items=list(depths)))
@@ -81,7 +81,7 @@ async def list_queues(context: Context) -> Json:
     responses=documented(InvalidCursor),
 )
 async def list_dead_letters(context: Context, asked: Annotated[PageAsked, Query()]) -> Json:
-    """Messages that could not be processed, with the reason."""
+    """Messages that could not be processed, each with the reason."""
     position = context.cursors.read("dead-letters", asked)
     found = await context.stores.dead_letters.page(
         before=position[0] if position else None, limit=asked.limit
@@ -92,13 +92,13 @@ async def list_dead_letters(context: Context, asked: Annotated[PageAsked, Query(
 
 @router.get("/workers", response_model=Workers, summary="Show the workers")
 async def list_workers(context: Context) -> Json:
-    """Who is alive, in which version, and how many messages of which queue each holds."""
+    """Each worker's liveness and version, and how many messages it holds of each queue."""
     return Json(Workers(list(await context.stores.presence.workers(limit=WORKERS_MAX))))
 
 
 @router.get("/settings", response_model=SettingsInForce, summary="Show the settings in force")
 async def list_settings(context: Context) -> Json:
-    """Those of this API server, and where each came from. Secrets are hidden."""
+    """This API server's settings and where each came from. Secrets are hidden."""
     shown, origins = context.settings.shown(), context.settings.origins()
     return Json(SettingsInForce([Setting(n, shown[n], origins[n]) for n in shown]))
 
@@ -109,14 +109,14 @@ async def list_settings(context: Context) -> Json:
     summary="Show this server's metrics",
     responses={
         200: {
-            "description": "In Prometheus' text format.",
+            "description": "Metrics in the Prometheus text format.",
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
         **documented(Unavailable),
     },
 )
 async def metrics(context: Context) -> Response:
-    """With the depths of the queues as they are now. Workers tell theirs on their own port."""
+    """Includes the queues' current depths. Workers expose their metrics on a port of their own."""
     for depth in await context.queue.depths():
         QUEUE_WAITING.labels(depth.queue).set(depth.waiting)
         QUEUE_IN_FLIGHT.labels(depth.queue).set(depth.in_flight)
@@ -124,20 +124,20 @@ async def metrics(context: Context) -> Response:
     return Response(exposition(), media_type=CONTENT_TYPE)
 
 
-@health.get("/healthz", response_model=Health, summary="Tell that the server runs")
+@health.get("/healthz", response_model=Health, summary="Check that the server is running")
 async def healthz() -> Json:
-    """Whatever the database does: a server that runs is not to be restarted for it."""
+    """Does not depend on the database: its failure is no reason to restart a running server."""
     return Json(Health("ok"))
 
 
 @health.get(
     "/readyz",
     response_model=Health,
-    summary="Tell that the server can answer",
+    summary="Check that the server is ready",
     responses=documented(Unavailable),
 )
 async def readyz(context: Context) -> Json:
-    """Database and queues answer, and the schema is the one that is known here."""
+    """The database and the queues answer, and the schema is the expected one."""
     await context.stores.check()
     await context.queue.check()
     return Json(Health("ok"))

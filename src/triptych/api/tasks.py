@@ -1,4 +1,4 @@
-"""Tasks: what was submitted; and who submitted it."""
+"""Tasks: what was submitted, and by whom."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["tasks"])
 
 
 class IdentityShown(Wire, frozen=True):
-    """Who asks."""
+    """The identity of a request."""
 
     name: str
     scope: Scope
@@ -35,7 +35,7 @@ class IdentityShown(Wire, frozen=True):
     responses=documented(InvalidCursor),
 )
 async def list_tasks(context: Context, asked: Annotated[PageAsked, Query()]) -> Json:
-    """What was submitted in the last 30 days."""
+    """The tasks that were submitted in the last 30 days."""
     before = to_age(context.cursors.read("tasks", asked))
     found = await context.stores.tasks.tasks_slice(before=before, limit=asked.limit)
     following = context.cursors.write("tasks", asked, from_age(found.next))
@@ -49,7 +49,7 @@ async def list_tasks(context: Context, asked: Annotated[PageAsked, Query()]) -> 
     responses=documented(TaskNotFound),
 )
 async def get_task(context: Context, task: UUID) -> Json:
-    """One task as it stands: what it opened or changed is its `run`."""
+    """A task's current state. `run` is the run that it opened or changed."""
     return Json(await context.stores.tasks.task(task))
 
 
@@ -62,7 +62,7 @@ async def get_task(context: Context, task: UUID) -> Json:
 async def list_audit(
     context: Context, _operator: Operating, asked: Annotated[PageAsked, Query()]
 ) -> Json:
-    """Who did what, to what, with which request."""
+    """Each entry names the identity, the action, its target and the request."""
     position = context.cursors.read("audit", asked)
     found = await context.stores.tasks.audit_slice(
         before=position[0] if position else None, limit=asked.limit
@@ -71,7 +71,7 @@ async def list_audit(
     return Json(Page(list(found.rows), context.cursors.write("audit", asked, following)))
 
 
-@router.get("/me", response_model=IdentityShown, summary="Show who asks")
+@router.get("/me", response_model=IdentityShown, summary="Show the request's identity")
 async def get_me(identity: HttpReader) -> Json:
-    """The identity that this request has, and its scope."""
+    """The identity that this request is authenticated as, and its scope."""
     return Json(IdentityShown(identity.name, identity.scope))

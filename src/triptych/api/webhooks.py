@@ -1,4 +1,4 @@
-"""Webhooks: who is told of what, and what became of it. For operators: an address may be secret."""
+"""Webhooks and their deliveries. Only for operators, because a URL may contain a secret."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ router = APIRouter(tags=["webhooks"])
 
 
 class WebhookStores(ApiStores, Protocol):
-    """The stores that webhooks are read from and written to."""
+    """The API's stores and the store of webhooks."""
 
     webhooks: WebhookStore
 
@@ -41,32 +41,32 @@ Context = Annotated[ApiContext[WebhookStores], Depends(of_request)]
 
 
 class WebhookGiven(Given):
-    """Whom to tell of what."""
+    """A webhook to create."""
 
     url: Annotated[
         str,
         Field(
             max_length=URL_MAX_CHARS,
             pattern=r"^https?://.",
-            description="Public, or of a network that TRIPTYCH_FETCH_ALLOW names.",
+            description="A public URL, or one in a network that TRIPTYCH_FETCH_ALLOW names.",
         ),
         AfterValidator(storable),
     ]
     events: Annotated[
         list[Annotated[Event, Field(strict=False)]],
-        Field(min_length=1, max_length=len(Event), description="Which events it is told of."),
+        Field(min_length=1, max_length=len(Event), description="The events that it receives."),
     ]
     brand: Annotated[
-        BrandText | None, Field(description="Of this brand only; else of all of them.")
+        BrandText | None, Field(description="Only events of this brand; by default of all.")
     ] = None
 
 
 class WebhookMade(Webhook, frozen=True, kw_only=True):
-    """A new webhook."""
+    """A new webhook, with its secret."""
 
     COMPONENT: ClassVar[str] = "WebhookMade"
 
-    secret: Annotated[str, Meta(description="Shown once: what signatures are made with.")]
+    secret: Annotated[str, Meta(description="The secret that signs deliveries; shown only once.")]
 
 
 class Webhooks(Wire, frozen=True):
@@ -76,14 +76,14 @@ class Webhooks(Wire, frozen=True):
 
 
 class Deliveries(Wire, frozen=True):
-    """What a webhook was told."""
+    """The deliveries of a webhook."""
 
     items: list[Delivered]
 
 
 @router.get("/webhooks", response_model=Webhooks, summary="List the webhooks")
 async def list_webhooks(context: Context, _operator: Operating) -> Json:
-    """The oldest first, without their secrets."""
+    """The webhooks, oldest first, without their secrets."""
     return Json(Webhooks(list(await context.stores.webhooks.webhooks())))
 
 
@@ -91,13 +91,13 @@ async def list_webhooks(context: Context, _operator: Operating) -> Json:
     "/webhooks",
     response_model=WebhookMade,
     status_code=201,
-    summary="Tell an address of events",
+    summary="Create a webhook",
     responses=documented(Conflict),
 )
 async def make_webhook(context: Context, identity: Operating, body: WebhookGiven) -> Json:
-    """What is sent is signed as Standard Webhooks has it, with the secret that is shown here, once.
+    """Deliveries are signed as in Standard Webhooks, with the secret that is shown here only once.
 
-    Redirects are not followed; what is not answered with 2xx is tried again for half a day.
+    Redirects are not followed. A delivery without a 2xx answer is retried for half a day.
     """
     _check_address(context, body.url)
     secret = secrets.token_bytes(SECRET_BYTES)
@@ -110,15 +110,15 @@ async def make_webhook(context: Context, identity: Operating, body: WebhookGiven
 
 
 def _check_address(context: ApiContext[WebhookStores], url: str) -> None:
-    """Refuse an address that would never be told anything; names are resolved when it is told."""
+    """Refuse a URL that no event could be sent to; host names are resolved at delivery."""
     try:
         context.guard.check_url(URL(url))
     except (PermanentItemError, ValueError) as error:
         detail = error.detail if isinstance(error, PermanentItemError) else str(error)
         raise BadInput(
-            f"This address is not told anything ({detail}).",
+            f"Events cannot be sent to this URL ({detail}).",
             field="url",
-            remedy="Name a public one, or its network in TRIPTYCH_FETCH_ALLOW.",
+            remedy="Use a public URL, or name its network in TRIPTYCH_FETCH_ALLOW.",
         ) from error
 
 
@@ -126,11 +126,11 @@ def _check_address(context: ApiContext[WebhookStores], url: str) -> None:
     "/webhooks/{webhook}",
     status_code=204,
     response_class=Response,
-    summary="Tell an address no more",
+    summary="Delete a webhook",
     responses=documented(WebhookNotFound),
 )
 async def delete_webhook(context: Context, identity: Operating, webhook: UUID) -> Response:
-    """What it is still owed is forgotten."""
+    """Its pending deliveries are dropped."""
     await context.stores.webhooks.delete_webhook(webhook)
     await _audited(context, identity, "delete_webhook", webhook)
     return Response(status_code=204)
@@ -139,11 +139,11 @@ async def delete_webhook(context: Context, identity: Operating, webhook: UUID) -
 @router.get(
     "/webhooks/{webhook}/deliveries",
     response_model=Deliveries,
-    summary="List what a webhook was told, newest first",
+    summary="List a webhook's deliveries, newest first",
     responses=documented(WebhookNotFound),
 )
 async def list_deliveries(context: Context, _operator: Operating, webhook: UUID) -> Json:
-    """The newest 100, with the attempts made and why the last one failed."""
+    """The newest 100, with the number of attempts and why the last one failed."""
     if webhook not in {hook.id for hook in await context.stores.webhooks.webhooks()}:
         raise WebhookNotFound(f"There is no webhook {webhook}.")
     found = await context.stores.webhooks.deliveries(webhook, limit=DELIVERIES_SHOWN)

@@ -1,4 +1,4 @@
-"""A typed client of the API: what the commands speak, and programs may."""
+"""A typed client of the API, for the command line and for other programs."""
 
 from triptych.client.client import Client, open_client, open_socket_client
 

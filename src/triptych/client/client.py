@@ -1,4 +1,4 @@
-"""The API from Python: wire types in and out, errors as they would be raised here."""
+"""The API from Python: methods return wire types and raise the errors that the server reports."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from triptych.wire import Listing, Page
 
 PREFIX = "/api/v1"
 ANSWER_S = 60.0
-"""For one answer, its body included; files take as long as they take."""
+"""Seconds for one answer, its body included; downloads of files have no limit."""
 CHUNK_BYTES = 1024 * 1024
 PAGE_MAX = 500
 TRIES = 3
-"""Of a request whose answer was lost: each that changes something has an idempotency key."""
+"""Attempts of a request. Retrying is safe: requests that change data have an idempotency key."""
 TRY_STEP_S = 0.5
 TASK_S = 3600.0
-"""For a submitted task to end."""
+"""Seconds for a submitted task to end."""
 RETRIED = frozenset({502, 503, 504})
 
 Json = dict[str, Any]
@@ -48,9 +48,9 @@ T = TypeVar("T")
 
 
 class Client:
-    """One server. Every method raises what the server refuses with, and `ServerUnavailable`.
+    """One server. Every method raises the error that the server reports, or `ServerUnavailable`.
 
-    A brand's name that cannot be one is `InvalidBrand`.
+    Methods raise `InvalidBrand` for a name that cannot be a brand's.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Client:
         self._headers = headers
         self._socket = socket
 
-    # --- read ---------------------------------------------------------------------------------
+    # --- reads --------------------------------------------------------------------------------
 
     async def brands(self) -> Sequence[BrandShown]:
         """Return all brands, by name."""
@@ -75,7 +75,7 @@ class Client:
         """Return a brand.
 
         Raises:
-            BrandNotFound: there is none of that name.
+            BrandNotFound: there is no brand with that name.
         """
         return await self._get(f"/brands/{_brand(name)}", BrandShown)
 
@@ -83,14 +83,14 @@ class Client:
         """Return a run.
 
         Raises:
-            RunNotFound: there is none of that id.
+            RunNotFound: there is no run with that id.
         """
         return await self._get(f"/runs/{run_id}", RunShown)
 
     async def assets(
         self, brand: str, *, limit: int, cursor: str | None = None, **filters: str
     ) -> tuple[Sequence[AssetShown], str | None]:
-        """Return some of a brand's assets, and the cursor of those behind them."""
+        """Return up to ``limit`` of a brand's assets, and the cursor of those that follow."""
         query = {"limit": str(min(limit, PAGE_MAX)), **filters}
         if cursor is not None:
             query["cursor"] = cursor
@@ -104,24 +104,24 @@ class Client:
             query["cursor"] = page.next
 
     async def asset(self, asset: str, *, run: UUID | None = None) -> AssetShown:
-        """Return an asset of its brand's present snapshot, or of that of a run.
+        """Return an asset from its brand's current snapshot, or from that of a run.
 
         Raises:
-            AssetNotFound: there is none of that id.
+            AssetNotFound: there is no asset with that id.
         """
         return await self._get(f"/assets/{_part(asset)}", AssetShown, _of_run(run))
 
     async def thumbnail(self, asset: str, width: int, *, run: UUID | None = None) -> bytes:
-        """Return a small picture of an asset as WebP; ``width`` is 160, 320, 640 or 1280.
+        """Return a thumbnail of an asset as WebP; ``width`` is 160, 320, 640 or 1280 pixels.
 
         Raises:
-            NoThumbnail: it is no picture.
+            NoThumbnail: the asset is not an image.
         """
         query = {"w": str(width), **_of_run(run)}
         return await self._body("GET", f"/assets/{_part(asset)}/thumbnail", query)
 
     async def map(self, brand: str) -> BrandMap:
-        """Return where the assets of a brand's snapshot lie; no points before that is drawn."""
+        """Return the map of a brand's current snapshot; it has no points until it is drawn."""
         body = await self._body("GET", f"/brands/{_brand(brand)}/map")
         try:
             return decode_map(body)
@@ -129,7 +129,7 @@ class Client:
             raise self._unavailable(error) from error
 
     async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureExamples]:
-        """Return what failed in a run by reason, with some examples of each."""
+        """Return a run's failures by reason, with up to ``examples`` examples of each."""
         path = f"/runs/{run_id}/failures"
         groups = []
         for each in (await self._get(path, Listing[Failures])).items:
@@ -140,34 +140,34 @@ class Client:
         return groups
 
     async def depths(self) -> Sequence[QueueDepth]:
-        """Return how deep the queues are."""
+        """Return the depths of the queues."""
         return (await self._get("/queues", Listing[QueueDepth])).items
 
     async def insights(
         self, brand: str
     ) -> tuple[UUID | None, AiState, str | None, Sequence[Insight]]:
-        """Return a brand's snapshot, how its AI phase stands and why, and what that found."""
+        """Return a brand's current snapshot, its AI phase's state and reason, and its insights."""
         found = await self._get(f"/brands/{_brand(brand)}/insights", Insights)
         return found.run, found.ai_state, found.ai_reason, found.items
 
     # --- search -------------------------------------------------------------------------------
 
     async def search(self, text: str, **options: str) -> Matches:
-        """Return the assets that show what a text says; options are the API's."""
+        """Return the assets that show what a text describes; options are the API's."""
         return await self._get("/search", Matches, {"q": text, **options})
 
     async def search_by_asset(self, asset: str, **options: str) -> Matches:
-        """Return the assets that look like one."""
+        """Return the assets that look like another asset."""
         return await self._get("/search", Matches, {"asset": asset, **options})
 
     async def search_by_image(self, body: bytes, **options: str) -> Matches:
-        """Return the assets that look like a picture."""
+        """Return the assets that look like an image."""
         headers = {"Content-Type": "application/octet-stream"}
         return await self._ask(
             "POST", "/search", Matches, query=options, data=body, headers=headers
         )
 
-    # --- submit -------------------------------------------------------------------------------
+    # --- operations ---------------------------------------------------------------------------
 
     async def start(self, brand: str, *, source: str | None = None) -> RunShown:
         """Start a run of a brand, or return its active one."""
@@ -175,30 +175,30 @@ class Client:
         return await self._opened(f"/brands/{_brand(brand)}/runs", body)
 
     async def reembed(self, brand: str) -> RunShown:
-        """Open a run that embeds a brand's snapshot anew."""
+        """Open a run that embeds a brand's snapshot again."""
         return await self._opened(f"/brands/{_brand(brand)}/reembed", {})
 
     async def redrive(self, run_id: UUID, *, reasons: Sequence[Reason] = ()) -> RunShown:
-        """Open a run of an ended run's failed items: those of some reasons, or all."""
+        """Open a run that retries an ended run's failed items: those with some reasons, or all."""
         body = {"reasons": [reason.value for reason in reasons]} if reasons else {}
         return await self._opened(f"/runs/{run_id}/redrive", body)
 
     async def steer(self, run_id: UUID, verb: str) -> RunShown:
-        """Pause, resume or cancel a run; return how it stands."""
+        """Pause, resume or cancel a run; return its new state."""
         return await self._opened(f"/runs/{run_id}/{verb}")
 
     async def export(self, brand: str, kind: str) -> Task:
-        """Have a brand's snapshot exported; return the task, when it is done.
+        """Export a brand's snapshot; return the task when it is done.
 
         Raises:
-            TaskFailed: it failed.
-            ServerUnavailable: no worker has done it within `TASK_S`.
+            TaskFailed: the task failed.
+            ServerUnavailable: the task has not ended within `TASK_S`.
         """
         path = f"/brands/{_brand(brand)}/exports"
         return await self._done(await self._submit("POST", path, {"format": kind}))
 
     async def delete_brand(self, brand: str) -> Task:
-        """Have a brand deleted; return the task, when it is done. Raises as `export`."""
+        """Delete a brand; return the task when it is done. Raises the same errors as `export`."""
         return await self._done(await self._submit("DELETE", f"/brands/{_brand(brand)}"))
 
     async def watch(self, run_id: UUID) -> AsyncIterator[RunShown]:
@@ -209,7 +209,7 @@ class Client:
             yield run
 
     async def fetch_file(self, task: UUID, name: str, path: Path) -> None:
-        """Write a file of an export to ``path``, whole or not at all."""
+        """Download a file of an export to ``path``, completely or not at all."""
         part = path.with_name(f"{path.name}.part")
         try:
             async with self._answer("GET", f"/tasks/{task}/files/{_part(name)}") as response:
@@ -222,7 +222,7 @@ class Client:
         finally:
             part.unlink(missing_ok=True)
 
-    # --- how ----------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------
 
     async def _opened(self, path: str, body: Json | None = None) -> RunShown:
         task = await self._submit("POST", path, body)
@@ -235,7 +235,7 @@ class Client:
         return await self._ask(method, path, Task, body=body, headers=headers)
 
     async def _done(self, task: Task) -> Task:
-        """Return a task when it has ended, which live status tells."""
+        """Return a task when it has ended, which is learnt from live status."""
         if task.ended_at is None:
             task = await self._ended(task.id)
         if task.state is TaskState.FAILED:
@@ -296,7 +296,7 @@ class Client:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Ask until there is an answer, a few times."""
+        """Return the body of the answer, after up to `TRIES` attempts."""
         for attempt in range(1, TRIES + 1):
             try:
                 async with asyncio.timeout(ANSWER_S):
@@ -346,7 +346,7 @@ class Client:
             return error
         return ServerUnavailable(
             f"{self._base} does not answer ({error or type(error).__name__}).",
-            remedy="Check --server, and that it runs.",
+            remedy="Check --server, and that the server is running.",
         )
 
 
@@ -355,7 +355,7 @@ def _part(text: str) -> str:
 
 
 def _brand(name: str) -> str:
-    """Return a brand's name as a path has it, or raise `InvalidBrand`."""
+    """Return a brand's name encoded for a path, or raise `InvalidBrand`."""
     return _part(check_brand(name))
 
 
@@ -368,7 +368,7 @@ async def open_client(server: str, key: str | None = None) -> AsyncIterator[Clie
     """Open a client of the server at ``https://host[:port]``; ``key`` is an API key.
 
     Raises:
-        SettingsError: the address is none.
+        SettingsError: the address is not valid.
     """
     base = server_url(server)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -378,7 +378,7 @@ async def open_client(server: str, key: str | None = None) -> AsyncIterator[Clie
 
 @asynccontextmanager
 async def open_socket_client(socket: Path) -> AsyncIterator[Client]:
-    """Open a client of a server of this machine that listens on a unix socket."""
+    """Open a client of a server on this machine that listens on a Unix socket."""
     async with aiohttp.ClientSession(
         connector=aiohttp.UnixConnector(str(socket)), cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
@@ -389,7 +389,7 @@ def server_url(text: str) -> URL:
     """Return a server's address.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the address is not valid.
     """
     try:
         url = URL(text)
@@ -398,8 +398,8 @@ def server_url(text: str) -> URL:
     plain = url.path in {"", "/"} and not (url.query_string or url.fragment or url.user)
     if url.scheme not in {"http", "https"} or not url.host or not plain:
         raise SettingsError(
-            "Not a server's address.",
+            "This is not the address of a server.",
             field="--server",
-            remedy="Write https://host or http://127.0.0.1:8321, without a path.",
+            remedy="Use https://host or http://127.0.0.1:8321, without a path.",
         )
     return url.with_path("/")

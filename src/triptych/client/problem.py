@@ -1,4 +1,4 @@
-"""From problem details back to errors: a refusal from afar is raised as it would be here."""
+"""Converting problem details back to errors, so that a client raises what the server raised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {
 
 
 def error_of(status: int, problem: Any) -> TriptychError:
-    """Return what a problem stands for; `ServerRefused` if it is none that is known here."""
+    """Return the error that a problem describes; `ServerRefused` if its type is unknown."""
     if not isinstance(problem, dict):
         return ServerRefused(f"The server answers {status} {_phrase(status)}.")
     detail = str(problem.get("detail") or problem.get("title") or _phrase(status))
@@ -31,7 +31,7 @@ def error_of(status: int, problem: Any) -> TriptychError:
     if issubclass(kind, BadInput):
         return kind(detail, field=str(problem.get("field") or "request"), remedy=remedy)
     if kind.__init__ is not TriptychError.__init__:
-        kind = ServerRefused  # It tells more than a problem does.
+        kind = ServerRefused  # This error has more fields than a problem carries.
     return kind(detail, remedy=remedy)
 
 
@@ -39,4 +39,4 @@ def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
-        return "as no server should"
+        return "(not an HTTP status)"

@@ -1,4 +1,4 @@
-"""What a brand's report is read from: the API, by a client."""
+"""Reading the contents of a brand's report from the API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ClientReportSource:
         return await self._client.run(run_id)
 
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
-        """Return what the AI phase found in the snapshot.
+        """Return the AI phase's insights for the snapshot.
 
         Raises:
             Conflict: another run has committed meanwhile.
@@ -43,7 +43,7 @@ class ClientReportSource:
         return found
 
     async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, AssetShown]:
-        """Return the assets of these keys that the snapshot has."""
+        """Return the snapshot's assets with these keys, by key."""
 
         async def one(key: bytes) -> AssetShown | None:
             async with self._slots:
@@ -56,7 +56,7 @@ class ClientReportSource:
         return {asset.key: asset for asset in found if asset is not None}
 
     async def points(self, run_id: UUID) -> Sequence[Point]:
-        """Return where the snapshot's assets lie on its map; nothing before that is drawn.
+        """Return the positions of the snapshot's assets on its map; empty until it is drawn.
 
         Raises:
             Conflict: another run has committed meanwhile.
@@ -65,13 +65,13 @@ class ClientReportSource:
         if not len(drawn.points.keys):
             return []
         self._check(drawn.run, run_id)
-        names = [*drawn.points.names, None]  # Cluster -1 is none.
+        names = [*drawn.points.names, None]  # Cluster -1 means no cluster.
         columns = (drawn.points.x, drawn.points.y, drawn.points.clusters)
         x, y, clusters = (column.tolist() for column in columns)
         return [Point(*place[:2], names[place[2]]) for place in zip(x, y, clusters, strict=True)]
 
     async def thumbnail(self, asset: AssetShown, width: int) -> bytes:
-        """Return a small picture of an asset, as WebP."""
+        """Return a thumbnail of an asset as WebP."""
         return await self._client.thumbnail(asset.id, width, run=asset.run_id)
 
     def _check(self, current: UUID | None, run_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""A client of live status: connects, subscribes, comes back after a cut, never goes backwards."""
+"""A client of live status: it subscribes and reconnects, and its states never go backwards."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ CONNECT_TIMEOUT_S = 10.0
 RECONNECT_BASE_S = 0.2
 RECONNECT_MAX_S = 5.0
 GIVE_UP_S = 300.0
-"""Without a single frame, however often it was tried."""
+"""Seconds without a single frame, over all attempts to connect."""
 TOO_MANY = 429
-"""Refused for now: others, or this one, have asked too often."""
+"""HTTP status of a temporary refusal: there were too many requests."""
 FRAME_MAX_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Something new of a topic: a state, or the next events of a run's timeline."""
+    """News of a topic: a state, or the next events of a run's timeline."""
 
     topic: str
     version: int
@@ -43,12 +43,12 @@ class Update:
     key: str | None = None
     """Topic ``brands``: the brand."""
     events: Sequence[Mapping[str, Any]] = ()
-    """When it tells of events, ``state`` is None and ``version`` their last seq."""
+    """If there are events, ``state`` is None and ``version`` is their last seq."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far each topic has come, over all connections."""
+    """How far each topic has been received, over all connections."""
 
     after: dict[str, int]
     versions: dict[tuple[str, str | None], int] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class _Progress:
             if frame["state"] is None:
                 self.versions.pop(place, None)
             elif frame["version"] < self.versions.get(place, -1) + topic.startswith(RUN_PREFIX):
-                # A run's version names one state; a brand's may be shared by two.
+                # A run's version identifies one state; two states of a brand may share one.
                 return None
             else:
                 self.versions[place] = frame["version"]
@@ -89,18 +89,19 @@ async def follow(
     socket: Path | None = None,
     give_up_s: float = GIVE_UP_S,
 ) -> AsyncGenerator[Update, None]:
-    """Yield what is told of some topics, for ever; ``after`` asks for runs' timelines.
+    """Yield the updates of some topics, without end; ``after`` requests runs' timelines.
 
-    ``socket`` is a unix socket on which the server is reached, whatever ``url`` names.
+    ``socket`` is a Unix socket on which the server is reached, whatever host ``url`` names.
 
-    A cut connection is made anew after a pause that grows and is jittered, each topic from where
-    it was: states never go back to an older version, and timelines have neither gap nor duplicate.
+    A lost connection is opened again after a growing, jittered pause, and each topic continues
+    where it was: states never go back to an older version, and timelines have no gaps or
+    duplicates.
 
     Raises:
-        LiveUnavailable: the server refuses this client, or nothing was heard for ``give_up_s``.
+        LiveUnavailable: the server refuses this client, or sent nothing for ``give_up_s``.
     """
-    # Not by the iterator of `websockets`: it comes back without a pause to a server that accepts
-    # and then closes, as one does that is full or drains.
+    # Not with the iterator of `websockets`: it reconnects without a pause to a server that accepts
+    # and then closes, as a full or draining server does.
     progress = _Progress(dict(after or {}))
     loop = asyncio.get_running_loop()
     heard_at, failures = loop.time(), 0
@@ -114,13 +115,11 @@ async def follow(
                     frame = json.loads(text)
                     if frame["type"] == "error":
                         raise LiveUnavailable(f"The server refuses: {frame['message']}")
-                    told = progress.take(frame)
-                    if told is not None:
-                        yield told
+                    update = progress.take(frame)
+                    if update is not None:
+                        yield update
         except InvalidStatus as error:
-            if error.response.status_code < 500 and error.response.status_code != TOO_MANY:
-                raise LiveUnavailable(_refusal(error), remedy="Check the key.") from error
-            reason: object = f"status {error.response.status_code}"
+            reason: object = _passing(error)
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             reason = error
         else:
@@ -128,7 +127,8 @@ async def follow(
         failures += 1
         if loop.time() - heard_at > give_up_s:
             raise LiveUnavailable(
-                f"{url} does not answer ({reason}).", remedy="Check that `triptych live` runs."
+                f"{url} does not answer ({reason}).",
+                remedy="Check that `triptych live` is running.",
             )
         await asyncio.sleep(backoff(failures, base_s=RECONNECT_BASE_S, cap_s=RECONNECT_MAX_S))
 
@@ -148,6 +148,14 @@ def _connected(url: str, headers: Mapping[str, str] | None, socket: Path | None)
     if socket is not None:
         return unix_connect(str(socket), url, **options)
     return connect(url, **options)
+
+
+def _passing(error: InvalidStatus) -> str:
+    """Return why a server cannot serve now, or raise what it refuses with for good."""
+    status = error.response.status_code
+    if status < 500 and status != TOO_MANY:
+        raise LiveUnavailable(_refusal(error), remedy="Check the key.") from error
+    return f"status {status}"
 
 
 def _refusal(error: InvalidStatus) -> str:
@@ -170,22 +178,22 @@ async def watch_remote(
     """Yield a run's states from a server, newer ones only, until it and its AI phase are over.
 
     Raises:
-        LiveUnavailable: see `follow`; or the server knows no such run.
+        LiveUnavailable: see `follow`; or the server does not know the run.
     """
     topic = f"{RUN_PREFIX}{run_id}"
-    told_of = follow(url, [topic], headers=headers, socket=socket)
+    updates = follow(url, [topic], headers=headers, socket=socket)
     version = -1
     try:
-        async for told in told_of:
-            if told.state is None:
-                raise LiveUnavailable(f"The server knows no run {run_id}.")
-            if told.version > version:
-                version = told.version
-                yield msgspec.convert(told.state, RunShown)
-            if told.final:
+        async for update in updates:
+            if update.state is None:
+                raise LiveUnavailable(f"The server does not know run {run_id}.")
+            if update.version > version:
+                version = update.version
+                yield msgspec.convert(update.state, RunShown)
+            if update.final:
                 return
     finally:
-        await told_of.aclose()
+        await updates.aclose()
 
 
 async def task_remote(
@@ -195,38 +203,38 @@ async def task_remote(
     headers: Mapping[str, str] | None = None,
     socket: Path | None = None,
 ) -> Task:
-    """Return a task's last state, when it has come to it.
+    """Return a task's final state as soon as it is reached.
 
     Raises:
-        LiveUnavailable: see `follow`; or the server knows no such task.
+        LiveUnavailable: see `follow`; or the server does not know the task.
     """
-    told_of = follow(url, [f"{TASK_PREFIX}{task_id}"], headers=headers, socket=socket)
+    updates = follow(url, [f"{TASK_PREFIX}{task_id}"], headers=headers, socket=socket)
     try:
-        async for told in told_of:
-            if told.state is None:
-                raise LiveUnavailable(f"The server knows no task {task_id}.")
-            if told.final:
-                return msgspec.convert(told.state, Task)
+        async for update in updates:
+            if update.state is None:
+                raise LiveUnavailable(f"The server does not know task {task_id}.")
+            if update.final:
+                return msgspec.convert(update.state, Task)
     finally:
-        await told_of.aclose()
-    raise AssertionError  # It is followed for ever.
+        await updates.aclose()
+    raise AssertionError  # The updates never end.
 
 
 async def timeline_remote(
     url: str, run_id: UUID, *, after: int = 0, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[TimelineEvent]:
-    """Yield a run's timeline behind a seq, each event once and in order, until the run is over."""
+    """Yield a run's timeline after a seq, each event once and in order, until the run is over."""
     topic = f"{RUN_PREFIX}{run_id}"
-    told_of = follow(url, [topic], after={topic: after}, headers=headers)
+    updates = follow(url, [topic], after={topic: after}, headers=headers)
     end: int | None = None
     try:
-        async for told in told_of:
-            if told.final:
-                end = told.state["seq"] if told.state is not None else 0
-            for event in told.events:
+        async for update in updates:
+            if update.final:
+                end = update.state["seq"] if update.state is not None else 0
+            for event in update.events:
                 after = event["seq"]
                 yield msgspec.convert(event, TimelineEvent)
             if end is not None and after >= end:
                 return
     finally:
-        await told_of.aclose()
+        await updates.aclose()

@@ -1,7 +1,7 @@
-"""Migrations: numbered SQL, each applied once and in its order, under an advisory lock.
+"""Migrations: numbered SQL, each applied once and in order, under an advisory lock.
 
 ``0002`` is pgmq's own SQL, read from its package: it cannot be run twice, which the table of
-applied migrations sees to.
+applied migrations prevents.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def migrations() -> Sequence[Migration]:
 
 
 async def migrate(database: Database) -> Sequence[str]:
-    """Apply what is missing; return the names of what was applied. Safe to run at once.
+    """Apply missing migrations; return their names. Safe to run concurrently.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
-        SettingsError: its role may not create what is needed, or pgvector is not there.
+        SettingsError: its role may not create what is needed, or pgvector is missing.
     """
     with translated():
         connection = await database.connect()
@@ -55,7 +55,7 @@ async def migrate(database: Database) -> Sequence[str]:
             return await _apply_missing(connection)
         except (asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError) as error:
             raise SettingsError(
-                f"The schema cannot be made ({error}).",
+                f"The schema cannot be created ({error}).",
                 field="TRIPTYCH_DATABASE_URL",
                 remedy="Use a role that may create extensions, on a Postgres that has pgvector.",
             ) from error
@@ -64,7 +64,7 @@ async def migrate(database: Database) -> Sequence[str]:
 
 
 async def check_schema(database: Database) -> None:
-    """Raise `DatabaseUnavailable` unless exactly the migrations known here were applied."""
+    """Raise `DatabaseUnavailable` unless exactly this version's migrations were applied."""
     known = {step.name for step in migrations()}
     try:
         rows = await database.fetch("select name from schema_migrations")
@@ -106,7 +106,7 @@ async def _apply_missing(connection: asyncpg.Connection) -> Sequence[str]:
 
 
 async def _has_pgmq(connection: asyncpg.Connection) -> bool:
-    """Tell whether pgmq is there already, as an extension or from another tenant's install."""
+    """Return whether pgmq exists already, as an extension or from another installation."""
     return bool(await connection.fetchval("select to_regclass('pgmq.meta') is not null"))
 
 

@@ -29,7 +29,7 @@ def sliced(
     read: Callable[[asyncpg.Record], T],
     position: Callable[[asyncpg.Record], P],
 ) -> Slice[T, P]:
-    """Return up to ``limit`` rows; one more than that tells that the listing goes on."""
+    """Return up to ``limit`` rows; one more row means that the listing continues."""
     return Slice(
         [read(row) for row in rows[:limit]],
         position(rows[limit - 1]) if len(rows) > limit else None,

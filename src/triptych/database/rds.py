@@ -14,23 +14,23 @@ from triptych.errors import DatabaseUnavailable, SettingsError
 SCHEME = "postgresql+iam://"
 PORT = 5432
 TOKEN_S = 900
-"""What RDS allows. It counts for connecting only; a connection outlives its token."""
+"""RDS's limit. It applies to connecting only; a connection outlives its token."""
 
 
 def connection_arguments(address: str) -> dict[str, Any]:
     """Return what asyncpg connects with. ``postgresql+iam://USER@HOST/…`` makes a token each time.
 
     Raises:
-        SettingsError: the address lacks what a token needs, or would hand it to anybody.
+        SettingsError: the address lacks what a token needs, or would send it to any server.
     """
     if not address.startswith(SCHEME):
         return {"dsn": address}
     dsn = f"postgresql://{address.removeprefix(SCHEME)}"
     parts = urlsplit(dsn)
     if not parts.hostname or not parts.username or parts.password:
-        raise _wrong("names no user and host, or a password beside them")
+        raise _wrong("names no user and host, or a password as well")
     if parse_qs(parts.query).get("sslmode") != ["verify-full"]:
-        raise _wrong("has no sslmode=verify-full: a token would go to whoever answers")
+        raise _wrong("has no sslmode=verify-full: a token could be sent to any server")
     token = _Token(parts.hostname, parts.port or PORT, unquote(parts.username))
     return {"dsn": dsn, "password": token}
 
@@ -44,7 +44,7 @@ def _wrong(problem: str) -> SettingsError:
 
 
 class _Token:
-    """Makes a token whenever asyncpg opens a connection. Credentials renew themselves."""
+    """Creates a token whenever asyncpg opens a connection. Credentials renew automatically."""
 
     def __init__(self, host: str, port: int, user: str) -> None:
         self._url = f"https://{host}:{port}/?Action=connect&DBUser={quote(user, safe='')}"
@@ -54,7 +54,7 @@ class _Token:
         # Imported where it is used: botocore takes as long as all the rest of a command.
         from botocore.exceptions import BotoCoreError
 
-        # In a thread: a role's credentials are fetched over the network when they are due.
+        # In a thread: a role's credentials are fetched over the network when they expire.
         try:
             return await asyncio.to_thread(self._make)
         except BotoCoreError as error:
@@ -88,6 +88,6 @@ class _Token:
 
 def _no_credentials(what: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(
-        f"No token for the database can be made ({what}).",
+        f"No token for the database can be created ({what}).",
         remedy="Give the process a role, and set AWS_REGION.",
     )

@@ -1,4 +1,4 @@
-"""The role that services connect as, made by an administrator once."""
+"""The role that services connect as, created once by an administrator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from triptych.errors import SettingsError
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 IAM = "rds_iam"
-"""Whose members RDS asks for a token instead of a password."""
+"""The group whose members RDS asks for a token instead of a password."""
 
 
 def role_of(address: str) -> str:
@@ -32,13 +32,13 @@ def role_of(address: str) -> str:
 
 
 async def prepare_role(admin: Database, role: str) -> None:
-    """Make ``role`` and give it what migrations need. Safe to repeat.
+    """Create ``role`` and grant it what migrations need. Safe to repeat.
 
-    On RDS it is to connect by IAM token. What it makes it owns; the database stays its maker's.
+    On RDS it connects by IAM token. It owns what it creates; the database's owner does not change.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
-        SettingsError: the administrator may not do it.
+        SettingsError: the administrator lacks the rights.
     """
     with translated():
         connection = await admin.connect()
@@ -47,16 +47,16 @@ async def prepare_role(admin: Database, role: str) -> None:
                 await _prepare(connection, role)
         except asyncpg.InsufficientPrivilegeError as error:
             raise SettingsError(
-                f"The role {role} cannot be made ({error}).",
+                f"The role {role} cannot be created ({error}).",
                 field="TRIPTYCH_ADMIN_URL",
-                remedy="Name the administrator that the database was made with.",
+                remedy="Name the administrator that created the database.",
             ) from error
         finally:
             await connection.close()
 
 
 async def _prepare(connection: asyncpg.Connection, role: str) -> None:
-    # Only administrators may; the migrations then find it there.
+    # Only administrators may create it; the migrations then find it.
     await connection.execute("create extension if not exists vector")
     known = {
         row["rolname"]

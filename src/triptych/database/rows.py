@@ -104,14 +104,14 @@ def to_item(
 
 
 def to_marks(row: asyncpg.Record) -> Metadata:
-    """Read a row of ``marks``: what is said of an asset, and nothing that is not."""
+    """Read a row of ``marks``: an asset's marks, without empty ones."""
     known = {name: row[name] for name in MARKS if row[name] is not None}
     return {**(row["more"] or {}), **known}
 
 
 def from_colours(colours: Sequence[Colour]) -> str:
     """Return colours as the column ``colours`` holds them: ``[["#rrggbb", share], …]``."""
-    # As text: asyncpg would take a list in a list for a second dimension of the array.
+    # As text: asyncpg would read a list in a list as a second dimension of the array.
     pairs = [(f"#{colour.rgb:06x}", colour.share) for colour in colours]
     return orjson.dumps(pairs).decode()
 
@@ -122,7 +122,7 @@ def to_colours(column: Sequence[tuple[str, float]]) -> tuple[Colour, ...]:
 
 
 def brand_not_found(name: str) -> BrandNotFound:
-    """Return the error of a brand that is not there."""
+    """Return the error for a brand that does not exist."""
     return BrandNotFound(
         f"There is no brand {name!r}.", remedy="`triptych status` lists the brands."
     )

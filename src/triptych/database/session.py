@@ -1,4 +1,4 @@
-"""Connections to Postgres: a pool, transactions that are retried, errors in our own terms."""
+"""Connections to Postgres: a pool, transactions that are retried, failures as Triptych's errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMIT_TIMEOUT_S = 900.0
 """A commit of a million assets takes a minute or two here; slower disks exist."""
 ACQUIRE_TIMEOUT_S = 30.0
 TRANSACTION_TRIES = 8
-"""Deadlocks and serialisation failures are rare and pass; eight in a row are a defect."""
+"""Deadlocks and serialisation failures are rare and temporary; eight in a row are a defect."""
 RETRY_BASE_S = 0.02
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Transaction:
     async def rows_of(
         self, sql: str, *args: object, timeout_s: float = COMMAND_TIMEOUT_S
     ) -> list[asyncpg.Record]:
-        """Run a statement that was made of a named one and return all its rows."""
+        """Run a statement derived from a named one and return all its rows."""
         found: list[asyncpg.Record] = await self._connection.fetch(sql, *args, timeout=timeout_s)
         return found
 
@@ -94,7 +94,7 @@ class Database:
     """A pool on one Postgres. Safe to share between tasks of one event loop.
 
     ``hook`` is called with each statement's name before it runs, with ``commit`` before each
-    COMMIT and ``committed`` after its answer: whatever it raises there takes the place of a crash.
+    COMMIT and ``committed`` after its answer: an error that it raises simulates a crash.
     """
 
     def __init__(self, dsn: str, *, pool_max: int = POOL_MAX, hook: Hook | None = None) -> None:
@@ -110,8 +110,8 @@ class Database:
         ``work`` must therefore be safe to repeat until it has returned.
 
         Raises:
-            DatabaseUnavailable: the database is away, or went away: then the transaction may or
-                may not have been committed.
+            DatabaseUnavailable: the database does not answer, or stopped answering: then the
+                transaction may or may not have been committed.
         """
         for attempt in range(1, TRANSACTION_TRIES + 1):
             try:
@@ -154,11 +154,11 @@ class Database:
         """Lend a connection of the pool.
 
         Raises:
-            DatabaseUnavailable: none can be had, or it broke while lent.
+            DatabaseUnavailable: there is none, or it broke while lent.
         """
         with translated():
             pool = self._pool or await self._open()
-            # Where one is idle nothing waits: the driver's deadline would be a task and a timer.
+            # If one is idle there is no wait: the driver's deadline would cost a task and a timer.
             patience_s = None if pool.get_idle_size() else ACQUIRE_TIMEOUT_S
             async with pool.acquire(timeout=patience_s) as connection:
                 yield connection
@@ -179,10 +179,10 @@ class Database:
             return self._pool
 
     async def connect(self) -> asyncpg.Connection:
-        """Open a connection of one's own, outside the pool, for LISTEN.
+        """Open a separate connection, outside the pool, for LISTEN.
 
         Raises:
-            DatabaseUnavailable: it cannot be had.
+            DatabaseUnavailable: it cannot be opened.
         """
         with translated():
             return await asyncpg.connect(
@@ -192,15 +192,15 @@ class Database:
             )
 
     async def renew(self) -> None:
-        """Have each connection of the pool replaced at its next use.
+        """Replace each connection of the pool at its next use.
 
-        A process that was frozen does not hear that the other side has hung up.
+        A process that was frozen does not notice that the server has closed them.
         """
         if self._pool is not None:
             await self._pool.expire_connections()
 
     async def close(self) -> None:
-        """Close the pool; connections still lent are given a moment, then cut."""
+        """Close the pool; connections still lent get a moment, then are closed."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -212,7 +212,7 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what asyncpg and the socket raise when the database is away into our error."""
+    """Turn asyncpg's and socket errors of an outage into `DatabaseUnavailable`."""
     try:
         yield
     except _AWAY as error:
@@ -227,7 +227,7 @@ def _unavailable(error: Exception) -> DatabaseUnavailable:
     detail = str(error) or type(error).__name__
     return DatabaseUnavailable(
         f"The database does not answer ({detail}).",
-        remedy="Check TRIPTYCH_DATABASE_URL and that the server runs; work goes on by itself.",
+        remedy="Check TRIPTYCH_DATABASE_URL and that the server runs; work resumes by itself.",
     )
 
 
@@ -245,8 +245,8 @@ async def _prepare(connection: asyncpg.Connection) -> None:
 async def _reset(connection: asyncpg.Connection) -> None:
     """Leave a connection as it was lent, without asking the server each time.
 
-    What statements here set, they set for their transaction; so only one that was cut off in
-    a transaction has anything to be reset. The driver's own way costs every query a second one.
+    Statements change settings for their transaction only, so only a connection that was interrupted
+    in a transaction has to be reset. The driver's own reset costs every query a second one.
     """
     if connection.is_in_transaction():
         await connection.reset()
@@ -273,5 +273,5 @@ def _from_halfvec(binary: bytes) -> npt.NDArray[np.float32]:
 
 
 def no_nul(values: Sequence[str | None], limit: int) -> list[str | None]:
-    """Return texts as Postgres can hold them: without NUL, at most ``limit`` characters."""
+    """Return texts that Postgres can store: without NUL, at most ``limit`` characters."""
     return [None if v is None else v.replace("\x00", "\ufffd")[:limit] for v in values]

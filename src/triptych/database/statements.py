@@ -1,4 +1,4 @@
-"""Named SQL statements. SQL lives in ``*.sql`` beside the store that runs it."""
+"""Named SQL statements. SQL is in ``*.sql`` files next to the store that runs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 PACKAGE = "triptych"
 NO_STATEMENTS = frozenset({"migrations", "dashboard", "__pycache__"})
-"""Folders that hold no named statements."""
+"""Folders without named statements."""
 
 _NAME = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 

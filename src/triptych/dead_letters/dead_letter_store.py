@@ -48,13 +48,13 @@ class KeptLetter(DeadLetter, frozen=True, kw_only=True):
 
 
 class Letters(Wire, frozen=True):
-    """How it stands with the dead letters: whatever happens to one changes either."""
+    """A summary of the dead letters: any change of one changes the count or the id."""
 
-    waiting: Annotated[int, Meta(description="Kept and not sent again; counted up to 10,000.")] = (
+    waiting: Annotated[int, Meta(description="Not sent again; counted up to 10,000.")] = (
         msgspec.field(name="dead_letters")
     )
-    newest: Annotated[int | None, Meta(description="Id of the newest that is kept.")] = (
-        msgspec.field(name="newest_letter")
+    newest: Annotated[int | None, Meta(description="Id of the newest.")] = msgspec.field(
+        name="newest_letter"
     )
 
 
@@ -62,7 +62,7 @@ class DeadLetterStore(Protocol):
     """Dead letters. Each method is one transaction."""
 
     async def record(self, letter: DeadLetter) -> None:
-        """Keep a dead letter. Safe to repeat: one row a message."""
+        """Store a dead letter. Safe to repeat: one row per message."""
         ...
 
     async def dead_letters(self, *, limit: int) -> Sequence[tuple[datetime, DeadLetter]]:
@@ -74,15 +74,15 @@ class DeadLetterStore(Protocol):
         ...
 
     async def count(self, *, limit: int) -> Letters:
-        """Tell how many dead letters wait, counted up to a limit, and which is the newest."""
+        """Return how many dead letters wait, up to a limit, and the newest one's id."""
         ...
 
     async def redrive_letters(
         self, *, ids: Sequence[int] | None, queue: str | None, limit: int
     ) -> int:
-        """Owe dead letters to the queues they came from, and mark them; return how many.
+        """Put dead letters into the outbox for the queues they came from; return how many.
 
-        Each goes out once, as a stranger's message: what it belonged to has ended. Letters of
-        active runs, redriven ones and those whose body is no object are passed over.
+        Each is sent once, as an external message: its run has ended. Letters of active runs,
+        redriven ones and those whose body is not an object are skipped.
         """
         ...

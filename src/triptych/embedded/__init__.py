@@ -1,1 +1,1 @@
-"""An embedded Postgres server and the data folder that it owns; imports nothing of the rest."""
+"""An embedded Postgres server and the data folder that it owns; imports nothing from the rest."""

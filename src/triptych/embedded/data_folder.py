@@ -18,15 +18,15 @@ POSTGRES = "postgres"
 OBJECTS = "objects"
 """The object store, where it is a folder."""
 MODELS = "models"
-"""Models made or fetched at first use."""
+"""Models converted or downloaded at first use."""
 LOG = "log"
 """Logs of the processes that Triptych starts."""
 LOCK = "lock"
-"""The file whose lock says that the folder has an owner. Never removed: a lock on a removed
-file excludes nobody."""
+"""The file whose lock marks the folder as owned. Never removed: a lock on a removed file would
+exclude no one."""
 
 LOCK_GRACE_S = 0.5
-"""Seconds a busy lock is tried again: `DataFolder.owner` takes it for an instant, to look."""
+"""Seconds for which a busy lock is retried: `DataFolder.owner` holds it for an instant."""
 LOCK_RETRY_S = 0.01
 COMMAND_MAX_CHARS = 200
 
@@ -35,7 +35,7 @@ _held: set[int] = set()
 
 
 def _drop_inherited() -> None:
-    """Close the locks that a forked child got from its parent, who goes on holding them."""
+    """Close the locks that a forked child inherited; its parent keeps holding them."""
     while _held:
         os.close(_held.pop())
 
@@ -46,7 +46,7 @@ os.register_at_fork(after_in_child=_drop_inherited)
 class DataFolder:
     """A folder that at most one process owns.
 
-    The lock belongs to the process, not to a file's content: it vanishes with the process,
+    The lock belongs to the process, not to a file's content: it ends with the process,
     however that ends, and neither forked children nor the programs it starts inherit it.
     """
 
@@ -54,14 +54,14 @@ class DataFolder:
         """Create the folder, readable by its owner only, unless it is there.
 
         Raises:
-            DataFolderUnusable: it cannot be created or is no folder.
+            DataFolderUnusable: it cannot be created or is not a folder.
         """
         self.path = path.absolute()
         self._lock: int | None = None
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise _unusable(f"The data folder {self.path} cannot be made", error) from error
+            raise _unusable(f"The data folder {self.path} cannot be created", error) from error
 
     @property
     def postgres(self) -> Path:
@@ -107,12 +107,12 @@ class DataFolder:
     def _in_use(self, pid: int | None, command: str) -> DataFolderInUse:
         return DataFolderInUse(
             f"{self.path} is in use by process {pid or 'unknown'} ({command}).",
-            remedy="Use `triptych submit BRAND --watch` to give it work, "
+            remedy="Use `triptych submit BRAND --watch` to send work to it, "
             "or name another folder with --data.",
         )
 
     def release(self) -> None:
-        """Give the folder up. Safe to repeat."""
+        """Release the folder. Safe to repeat."""
         if self._lock is None:
             return
         os.ftruncate(self._lock, 0)
@@ -136,7 +136,7 @@ class DataFolder:
     def owner(self) -> int | None:
         """Return the pid of the living process that owns the folder, or None.
 
-        A hint for choosing what to do; only `acquire` decides.
+        A hint; only `acquire` is authoritative.
         """
         try:
             descriptor = self._open(os.O_RDWR)
@@ -144,7 +144,7 @@ class DataFolder:
             return None
         try:
             deadline = time.monotonic() + LOCK_GRACE_S
-            # A lock taken an instant ago is not signed yet: look again, for a while.
+            # A lock taken an instant ago has no pid yet: retry for a while.
             while not _try_lock(descriptor, fcntl.LOCK_SH):
                 pid, _ = _read(descriptor)
                 if pid is not None and (_alive(pid) or time.monotonic() > deadline):
@@ -183,7 +183,7 @@ def _try_lock(descriptor: int, kind: int) -> bool:
 
 
 def _read(descriptor: int) -> tuple[int | None, str]:
-    """Return the pid and the command that the lock's holder signed with."""
+    """Return the pid and the command that the lock's holder wrote."""
     text = os.pread(descriptor, COMMAND_MAX_CHARS * 4, 0).decode(errors="replace")
     pid, _, command = text.partition("\n")
     return (int(pid) if pid.isdecimal() else None), command.strip() or "unknown"
@@ -200,6 +200,6 @@ def _alive(pid: int) -> bool:
 
 
 def _command() -> str:
-    """Return this process' command as one printable line."""
+    """Return this process's command as one printable line."""
     line = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return "".join(char if char.isprintable() else "?" for char in line)[:COMMAND_MAX_CHARS]

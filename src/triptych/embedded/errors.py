@@ -3,16 +3,16 @@
 ::
 
     EmbeddedError
-    ├── PostgresServerError    it cannot be made, started or stopped
+    ├── PostgresServerError    it cannot be created, started or stopped
     ├── DataFolderInUse        another process owns the data folder
-    └── DataFolderUnusable     the folder cannot be made, opened or locked
+    └── DataFolderUnusable     the folder cannot be created, opened or locked
 """
 
 from __future__ import annotations
 
 
 class EmbeddedError(Exception):
-    """The embedded Postgres failed; carries what to do about it, where that is known."""
+    """The embedded Postgres failed; carries a remedy, if one is known."""
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class EmbeddedError(Exception):
 
 
 class PostgresServerError(EmbeddedError):
-    """The embedded Postgres cannot be made, started or stopped."""
+    """The embedded Postgres cannot be created, started or stopped."""
 
 
 class DataFolderInUse(EmbeddedError):
@@ -33,4 +33,4 @@ class DataFolderInUse(EmbeddedError):
 
 
 class DataFolderUnusable(EmbeddedError):
-    """The data folder cannot be made, opened or locked."""
+    """The data folder cannot be created, opened or locked."""

@@ -1,4 +1,4 @@
-"""One postmaster: its settings, its start as our child, its log, its end."""
+"""One postmaster: its settings, its start as a child process, its log, its end."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.sockets import PORT
 
 STOP_S = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 30.0), (signal.SIGKILL, 10.0))
-"""Fast, then immediate, then by force. The latter two cost the next start a recovery, no data."""
+"""Fast, then immediate, then kill. After the latter two the next start runs recovery; no data is
+lost."""
 
 LOG_MAX_BYTES = 10 * 1024 * 1024
-"""A larger log is set aside; one such is kept."""
+"""A larger log is renamed; one such file is kept."""
 TAIL_BYTES = 16 * 1024
 
 LOCKED = 'lock file "postmaster.pid" already exists'
 SHARED = "pre-existing shared memory block"
-"""What a postmaster says while a killed one, or its sessions, are still there."""
+"""What a postmaster prints while a killed one, or its sessions, still exist."""
 
 PARAMETERS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -47,7 +48,7 @@ PARAMETERS: Mapping[str, str] = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A client that hangs with a run's row locked must let go of it some time.
+    # A client that hangs with a run's row locked must release it eventually.
     "idle_in_transaction_session_timeout": "10min",
     # The log is for people: only what went wrong, without the data of statements.
     "log_checkpoints": "off",
@@ -60,14 +61,14 @@ _logger = structlog.get_logger(__name__)
 
 
 class ServerLog:
-    """The file that the server writes its complaints to; of bounded size."""
+    """The file that the server logs errors to; of bounded size."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._seen = 0
 
     def open(self) -> int:
-        """Return a descriptor to append to it; what `complaint` returns is from here on."""
+        """Return a descriptor to append to it; `complaint` reads from this position."""
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self.bound()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -75,7 +76,7 @@ class ServerLog:
         return descriptor
 
     def bound(self) -> None:
-        """Set its content aside if it has grown too large; its writer goes on with an empty one."""
+        """Rotate the log if it is too large; its writer continues with an empty file."""
         try:
             if self.path.exists() and self.path.stat().st_size > LOG_MAX_BYTES:
                 shutil.copyfile(self.path, self.path.with_suffix(".log.1"))
@@ -84,7 +85,7 @@ class ServerLog:
             _logger.warning("postgres_log_too_large", log=str(self.path), error=str(error))
 
     def complaint(self) -> str:
-        """Return the server's last complaint since `open`; those of sessions do not count."""
+        """Return the server's last error since `open`; errors of sessions do not count."""
         try:
             with self.path.open("rb") as file:
                 file.seek(max(self._seen, file.seek(0, os.SEEK_END) - TAIL_BYTES))
@@ -96,7 +97,7 @@ class ServerLog:
             for line in lines
             if re.search(r"(FATAL|PANIC): ", line) and "client backend" not in line
         ]
-        return serious[-1].strip() if serious else "no complaint in its log"
+        return serious[-1].strip() if serious else "no error in its log"
 
 
 class Postmaster:
@@ -110,7 +111,7 @@ class Postmaster:
 
     def _wait(self) -> None:
         code = self._process.wait()
-        # A closed loop: whoever ran it is gone, and there is nobody to tell.
+        # The loop is closed: its owner is gone, and there is nothing to notify.
         with contextlib.suppress(RuntimeError):
             self.exited.get_loop().call_soon_threadsafe(self._tell, code)
 
@@ -119,7 +120,7 @@ class Postmaster:
             self.exited.set_result(code)
 
     async def end(self) -> None:
-        """Stop it, as gently as it lets itself be stopped."""
+        """Stop it as gently as possible."""
         for number, seconds in STOP_S:
             self._process.send_signal(number)
             await asyncio.wait({self.exited}, timeout=seconds)
@@ -138,19 +139,19 @@ class ExitedEarly(Exception):
 
     @property
     def passing(self) -> bool:
-        """True when an earlier server's processes are in the way, and on their way out."""
+        """True if an earlier server's processes block the start and are about to end."""
         return LOCKED in self.said or self.lingering
 
     @property
     def lingering(self) -> bool:
-        """True when the earlier postmaster is dead and only its sessions are in the way."""
+        """True if the earlier postmaster is dead and only its sessions block the start."""
         return SHARED in self.said
 
 
 def launch(cluster: Cluster, sockets: Path, log: ServerLog, extra: Mapping[str, str]) -> Postmaster:
     """Start a postmaster on ``cluster``; it does not accept queries yet.
 
-    Does not give way to other tasks: a cancelled start never loses a child it has just made.
+    Does not yield to other tasks: a cancelled start never loses a child it has just created.
 
     Raises:
         PostgresServerError: the program cannot be run.
@@ -167,7 +168,7 @@ def launch(cluster: Cluster, sockets: Path, log: ServerLog, extra: Mapping[str, 
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    start_new_session=True,  # Ctrl-C is for us: the workers drain first
+                    start_new_session=True,  # Ctrl-C must not reach it: the workers drain first
                     **how,
                 )
         finally:

@@ -1,6 +1,6 @@
-"""Which processes of Postgres serve a cluster, told by the name that it was given.
+"""Which processes of Postgres serve a cluster, recognised by the cluster's name.
 
-Only what every account may see of every process is looked at: its owner and its command line.
+Only what every account can see of every process is read: its owner and its command line.
 Root in a container cannot see more of another account's processes either.
 """
 
@@ -33,7 +33,7 @@ def serving(name: str, uid: int) -> list[int]:
 
 
 def _from_proc() -> Iterator[tuple[int, int, str]]:
-    """Yield pid, owner and command of each process; zeros part the command's arguments."""
+    """Yield pid, owner and command of each process; NUL characters separate the arguments."""
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():
             continue
@@ -41,11 +41,11 @@ def _from_proc() -> Iterator[tuple[int, int, str]]:
             command = process.joinpath("cmdline").read_bytes().decode(errors="replace")
             yield int(process.name), process.stat().st_uid, command
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended meanwhile, or is hidden from us
+            continue  # it ended meanwhile, or is hidden
 
 
 def _from_ps() -> Iterator[tuple[int, int, str]]:
-    """Yield the same where there is no ``/proc``; blanks part the command's arguments."""
+    """Yield the same where there is no ``/proc``; spaces separate the arguments."""
     listing = subprocess.run(
         ["ps", "-axww", "-o", "pid=,uid=,command="],  # noqa: S607
         capture_output=True,

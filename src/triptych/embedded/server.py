@@ -1,7 +1,7 @@
-"""The embedded Postgres: our own child process, started, watched, restarted and stopped.
+"""The embedded Postgres: a child process that is started, watched, restarted and stopped.
 
-Whoever runs it owns the data folder (`triptych.embedded.data_folder.DataFolder`): a postmaster
-that it finds there is taken for an orphan and stopped.
+The process that runs it owns the data folder (`triptych.embedded.data_folder.DataFolder`): a
+postmaster that already runs there is an orphan and is stopped.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ __all__ = ["EmbeddedPostgres", "read_dsn", "restart_delay_s"]
 START_S = 300.0
 """Seconds until the first start must accept queries; crash recovery may need most of them."""
 ANSWER_S = 60.0
-"""Seconds a probe may wait for an answer; making the database on a slow disk takes a few."""
+"""Seconds a probe may wait for an answer; creating the database on a slow disk takes a few."""
 CLOSE_S = 5.0
 PROBE_FIRST_S = 0.02
 PROBE_MAX_S = 0.5
 LINGERING_FIRST_S = 0.2
 LINGERING_MAX_S = 5.0
-"""Seconds between attempts while a killed postmaster's backends are still leaving."""
+"""Seconds between attempts while a killed postmaster's backends are still ending."""
 
 MAX_RESTARTS = 10
 RESTART_WINDOW_S = 300.0
@@ -52,7 +52,7 @@ RESTART_FIRST_S = 0.1
 RESTART_MAX_S = 30.0
 
 LOG_CHECK_S = 3600.0
-"""Seconds between two looks at the size of the server's log."""
+"""Seconds between two checks of the log's size."""
 
 _NOT_YET = (
     OSError,
@@ -60,7 +60,7 @@ _NOT_YET = (
     asyncpg.exceptions.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
 )
-"""What a server answers that is starting, recovering, or just dying."""
+"""The answers of a server that is starting, recovering or shutting down."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ def restart_delay_s(recent: Sequence[float], now: float) -> float:
     """Return the seconds to wait before a restart, given when earlier ones were (ascending).
 
     Doubles with each restart in the last `RESTART_WINDOW_S`, jittered by half; after
-    `MAX_RESTARTS` in that window the next one waits until the oldest has left it.
+    `MAX_RESTARTS` in that window the next one waits until the oldest is outside it.
     """
     inside = [at for at in recent if now - at < RESTART_WINDOW_S]
     if len(inside) >= MAX_RESTARTS:
@@ -81,8 +81,8 @@ def restart_delay_s(recent: Sequence[float], now: float) -> float:
 class EmbeddedPostgres:
     """A Postgres server whose data is in one folder and which only this account can reach.
 
-    What was committed survives the death of any process at any point. A postmaster that dies is
-    started again by itself, at most `MAX_RESTARTS` times in `RESTART_WINDOW_S`. As root the
+    Committed data survives the death of any process at any point. A postmaster that dies is
+    restarted automatically, at most `MAX_RESTARTS` times in `RESTART_WINDOW_S`. As root the
     server runs as an unprivileged account, and no mode of an existing folder is changed.
     """
 
@@ -94,14 +94,14 @@ class EmbeddedPostgres:
         user: str | None = None,
         extra: Mapping[str, str] | None = None,
     ) -> None:
-        """Touch nothing yet.
+        """Create the object; nothing is started or changed yet.
 
         Args:
             data: the data folder; it exists, and the caller owns it.
             binaries: folder of Postgres' programs, instead of the wheel's.
-            user: whom root lets it run as; by default the cluster's owner, ``postgres``, or
+            user: the account that root runs it as; by default the cluster's owner, ``postgres``, or
                 ``nobody``.
-            extra: parameters of the server, over `PARAMETERS`.
+            extra: parameters of the server that override `PARAMETERS`.
         """
         self._data = data.resolve()
         self._override = binaries
@@ -116,7 +116,7 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """The database's address, as asyncpg takes it.
+        """The database's address for asyncpg.
 
         Raises:
             PostgresServerError: it is not started.
@@ -148,12 +148,12 @@ class EmbeddedPostgres:
         await self.stop()
 
     async def start(self) -> None:
-        """Make the cluster if there is none, start it, and return when it accepts queries.
+        """Create the cluster if there is none, start it, and return when it accepts queries.
 
         No change while it is started.
 
         Raises:
-            PostgresServerError: it cannot be made or started; with the last complaint of its log.
+            PostgresServerError: it cannot be created or started; with the last error in its log.
         """
         if self._supervisor is not None and not self._supervisor.done():
             return
@@ -211,7 +211,7 @@ class EmbeddedPostgres:
         return f"Its log is {self._log.path}."
 
     def _prepare(self) -> None:
-        """Make ready what a postmaster needs, and the place where it will be alone. Blocks."""
+        """Prepare everything a postmaster needs, and stop any other on the cluster. Blocks."""
         try:
             folder = self._data / POSTGRES
             account = Account.choose(self._user, folder)
@@ -231,10 +231,10 @@ class EmbeddedPostgres:
         self._cluster = cluster
 
     async def _launch(self) -> None:
-        """Start a postmaster and see it through recovery; wait for a dead one's last processes.
+        """Start a postmaster and wait for its recovery; wait for a dead one's last processes.
 
         Raises:
-            ExitedEarly: it ended, and not because another's processes were in its way.
+            ExitedEarly: it ended for another reason than a dead one's processes.
         """
         cluster, sockets = self._cluster, self._sockets
         assert cluster is not None
@@ -269,7 +269,7 @@ class EmbeddedPostgres:
                 await _finish(cluster.check)
                 await self._launch()
             except ExitedEarly:
-                continue  # the same death is found again at once, and waited for longer
+                continue  # the same exit is detected again at once, with a longer wait
             except PostgresServerError as error:
                 _logger.error("postgres_given_up", reason=str(error))
                 raise
@@ -302,13 +302,13 @@ class EmbeddedPostgres:
             try:
                 await _execute(self.dsn, "SELECT 1")
             except asyncpg.InvalidCatalogNameError:
-                # The first start; or one that was killed before it came this far.
+                # The first start, or one that was killed before this point.
                 await _execute(make_dsn(self._sockets, "postgres"), f"CREATE DATABASE {ROLE}")
         except _NOT_YET:
             return False
         except asyncpg.PostgresError as error:
             raise PostgresServerError(
-                f"Postgres runs but refuses us ({error}).", remedy=self._see_log
+                f"Postgres runs but refuses the connection ({error}).", remedy=self._see_log
             ) from error
         return True
 
@@ -328,7 +328,7 @@ async def _execute(dsn: str, statement: str) -> None:
 
 
 async def _finish(work: Callable[[], None]) -> None:
-    """Do ``work`` in a thread, to its end even when cancelled: it cannot be stopped half-way."""
+    """Run ``work`` in a thread to its end, even when cancelled: it cannot be interrupted."""
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         await asyncio.shield(task)

@@ -1,4 +1,4 @@
-"""Where the server's unix socket is, so that nobody but its clients can reach it."""
+"""Where the server's unix socket is, so that only its clients can reach it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def socket_folder(data: Path, account: Account) -> Path:
     whose name is made of the data folder's. Only the server's account and root can enter it.
 
     Raises:
-        PostgresServerError: it exists and is somebody else's, open to others, or no folder.
+        PostgresServerError: it exists and belongs to another user, is open to others, or is not a
+        folder.
     """
     inside = data / RUN
     if account.is_self and _fits(inside):
@@ -63,14 +64,14 @@ def _open_to_all(folder: Path) -> bool:
 
 
 def _private(folder: Path, account: Account) -> Path:
-    """Create or check a folder in a place where strangers may have put something first."""
+    """Create or check a folder in a place where other users may have created something first."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(folder, flags)
     except OSError as error:
-        raise _refused(folder, "is no folder of ours") from error
+        raise _refused(folder, "is not a folder that Triptych created") from error
     try:
         found = os.fstat(descriptor)
         if found.st_uid not in {account.uid, os.geteuid()}:
@@ -91,7 +92,7 @@ def _refused(folder: Path, problem: str) -> PostgresServerError:
 
 
 def clear_socket_folder(folder: Path) -> None:
-    """Remove what a dead server left in its socket folder. Safe to repeat."""
+    """Remove the files of a dead server from its socket folder. Safe to repeat."""
     for name in (SOCKET, f"{SOCKET}.lock"):
         (folder / name).unlink(missing_ok=True)
 
@@ -100,19 +101,19 @@ def forget_socket_folder(data: Path, folder: Path) -> None:
     """Remove a stopped server's socket folder from the temporary one; keep ``<data>/run``."""
     if folder.parent == data:
         return
-    # Whatever a stranger put in meanwhile stays, and the next start refuses it.
+    # Files that another user put there stay, and the next start refuses the folder.
     with contextlib.suppress(OSError):
         clear_socket_folder(folder)
         folder.rmdir()
 
 
 def make_dsn(folder: Path, database: str = ROLE) -> str:
-    """Return the address of a database behind the socket in ``folder``."""
+    """Return the address of a database at the socket in ``folder``."""
     return f"postgresql://{ROLE}@/{database}?host={quote(str(folder))}&port={PORT}"
 
 
 def write_dsn(data: Path, dsn: str) -> None:
-    """Tell other processes the server's address."""
+    """Write the server's address for other processes."""
     descriptor, path = tempfile.mkstemp(prefix=f"{DSN}.", dir=data)
     with os.fdopen(descriptor, "w") as file:
         file.write(f"{dsn}\n")
@@ -122,7 +123,7 @@ def write_dsn(data: Path, dsn: str) -> None:
 def read_dsn(data: Path) -> str:
     """Return the address of the server that another process runs on this data folder.
 
-    It stays the same while that server is restarted. Whether it runs, connecting tells.
+    It stays the same while that server is restarted. The server may not be running.
 
     Raises:
         PostgresServerError: none was ever started there.

@@ -1,4 +1,4 @@
-"""The embedder that ships with Triptych: EfficientNet-Lite0, converted once per data folder."""
+"""The embedder that comes with Triptych: EfficientNet-Lite0, converted once per data folder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FILE = "efficientnet-lite0.onnx"
 def bundled_model(folder: Path) -> Path:
     """Return the bundled model as an ONNX file in ``folder``, converting it if it is not there.
 
-    Takes about a second the first time. Safe for concurrent processes: each writes its own file and
-    renames it, and all files are equal.
+    Takes about a second the first time. Safe for several processes at once: each writes a file of
+    its own and renames it, and all of them are equal.
 
     Raises:
-        ModelError: the package with the weights is missing or not the one known here.
+        ModelError: the package with the weights is missing or has an unexpected hash.
     """
     path = folder / FILE
     if path.is_file():
         return path
     weights = bundled_weights()
-    # Slow imports that only the conversion needs.
+    # Needed for the conversion only, and slow to import.
     from triptych.embedders.efficientnet_lite import build
 
     content = build(load_tensors(weights)).SerializeToString(deterministic=True)
@@ -39,7 +39,7 @@ def bundled_weights() -> Path:
     """Return the file of the bundled model's weights.
 
     Raises:
-        ModelError: the package with the weights is missing or not the expected one.
+        ModelError: the package with the weights is missing or has an unexpected hash.
     """
-    # Importing the package would require PyTorch.
+    # Importing the package would ask for PyTorch.
     return package_file(PACKAGE, WEIGHTS, sha256=WEIGHTS_SHA256, project=PROJECT)

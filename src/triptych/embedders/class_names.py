@@ -1,10 +1,10 @@
-"""Text-to-image search for the bundled model, which has no text tower, by its class names.
+"""Text search for the bundled model, which has no text encoder: by the names of its classes.
 
 A sentence encoder compares a text with the names of ImageNet's classes. The text becomes a mixture
-of those classes' directions in the image encoder's space, the rows of its classifier. This is ConSE
-(Norouzi et al., "Zero-Shot Learning by Convex Combination of Semantic Embeddings", 2014) in
-reverse: there an image becomes a mixture of names. So nothing besides an image's embedding has to
-be stored, and no image is processed again (ADR 12, which also has the figures).
+of those classes' directions in the image encoder's own space: the rows of its classifier. It is
+ConSE (Norouzi et al., "Zero-Shot Learning by Convex Combination of Semantic Embeddings", 2014) the
+other way round: there an image becomes a mixture of names. So nothing besides an image's embedding
+has to be stored, and no image is read again (ADR 12, which also has the figures).
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ CONTEXT = 128
 CLASSIFIER = "_fc.weight"
 
 SHARPNESS = 20.0
-"""Scale of the cosines between a text and the classes' names before the softmax.
-Measured: between 15 and 25 it makes little difference."""
+"""The factor for cosines between a text and the classes' names before the softmax. Measured: values
+between 15 and 25 make little difference."""
 LOGIT_SCALE = 26.2
 LOGIT_BIAS = -5.7
 """Logistic regression of relevance on 3,198 scores of 39 texts and 82 pictures (ADR 12)."""
 RECIPE = 1
-"""Increases with every change to the file of class vectors."""
+"""Raised with every change of the file of class vectors."""
 
 
 class ClassNameEncoder:
     """Texts to vectors of the bundled model's space.
 
-    The class vectors, computed once from the names and the classifier, are cached in ``folder``:
-    three seconds of CPU time at first use. Safe for concurrent processes.
+    The class vectors are computed once and cached in ``folder``: three seconds of processor time at
+    first use. Safe for several processes at once.
 
     Args:
-        folder: where they are cached.
-        embedder: the bundled embedder.
+        folder: of the cache.
+        embedder: the bundled one.
         threads: how many threads one call uses.
 
     Raises:
-        ModelError: a package is missing or not the expected one.
+        ModelError: a package is missing, or has an unexpected version.
     """
 
     def __init__(self, folder: Path, embedder: Embedder, *, threads: int) -> None:
@@ -99,11 +99,11 @@ class ClassNameEncoder:
         """Return unit vectors of shape (n, dimension)."""
         likeness = SHARPNESS * (self._sentences.encode(texts) @ self._names.T)
         weights = np.exp(likeness - likeness.max(axis=1, keepdims=True))
-        # The scale does not matter: the result is normalised.
+        # The scale does not matter: the result is normalised to unit length.
         return unit(np.asarray(weights @ self._directions, dtype=np.float32))
 
     def calibrate(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the measured share of pictures with such a score that show what the text says."""
+        """Return the share of pictures with such a score that showed what the text said."""
         return sigmoid(scores, LOGIT_SCALE, LOGIT_BIAS)
 
 
@@ -122,7 +122,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _directions(dimension: int) -> npt.NDArray[np.float32]:
-    """Return each class's direction in the image space: its classifier row minus the mean."""
+    """Return each class's direction in the image space: its row minus the mean of all."""
     rows = load_tensors(bundled_weights())[CLASSIFIER].astype(np.float32)
     if rows.shape != (CLASSES, dimension):
         raise ModelError("The class names belong to the bundled model only.")
@@ -138,7 +138,7 @@ def _packed(names: npt.NDArray[np.float32], directions: npt.NDArray[np.float32])
 def _read(
     path: Path, dimension: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """Return the cached class vectors; None if there are none or they are unusable."""
+    """Return the cached vectors; None if there are none, or they cannot be used."""
     try:
         # Opened here: numpy would leave a broken file open.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

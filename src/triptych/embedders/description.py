@@ -1,8 +1,8 @@
-"""The description file: JSON next to a model, with what its graph does not state.
+"""The description file: what a model's graph does not contain, as a JSON file next to it.
 
-It is ``<model>.json`` next to ``<model>`` (``clip.onnx.json`` next to ``clip.onnx``). A field
-may be left out where the graph or a common default gives its value. An unknown field is an error: a
-typo would otherwise silently change the meaning of embeddings.
+``<model>.json`` next to ``<model>`` (``clip.onnx.json`` next to ``clip.onnx``). A field may be
+omitted if the graph or a default provides it. An unknown field is refused: a typing error would
+otherwise change the meaning of embeddings unnoticed.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ DESCRIPTION_MAX_BYTES = 64 * 1024
 INPUT_SIDE_MAX = 2048
 CONTEXT_MAX_TOKENS = 8192
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-"""A file next to the model: never a path, so that no description leaves its folder."""
+"""Names of files next to the model: never a path, so that a description cannot leave its folder."""
 PLACE = "{}"
-"""The placeholder of a template for the text."""
+"""The placeholder of a template."""
 
 
 def _with_place(template: str) -> str:
@@ -49,40 +49,40 @@ class _Strict(BaseModel):
 
 
 class TextDescription(_Strict):
-    """The text tower of a model such as CLIP or SigLIP."""
+    """The text encoder of a CLIP, SigLIP or similar model."""
 
-    model: FileName = Field(description="the text tower's ONNX file, next to the model")
+    model: FileName = Field(description="the text encoder's ONNX file, next to the model")
     tokenizer: FileName = Field(description="the tokenizer.json of Hugging Face, next to the model")
-    external_data: tuple[FileName, ...] = Field((), description="files of the tower's weights")
+    external_data: tuple[FileName, ...] = Field((), description="files of its weights")
     context: Annotated[int, Field(gt=0, le=CONTEXT_MAX_TOKENS)] = Field(
-        description="tokens that the tower takes at most"
+        description="maximum number of tokens"
     )
     padding: Literal["context", "none"] = Field(
         "none", description="`context`: always that many tokens; `none`: as many as the text has"
     )
-    pad_id: Annotated[int, Field(ge=0)] = Field(0, description="the token that pads")
+    pad_id: Annotated[int, Field(ge=0)] = Field(0, description="the padding token")
     input_ids: str = Field("input_ids", description="the graph's input of token ids")
     attention_mask: str = Field("attention_mask", description="the graph's input of the mask")
     output: str | None = Field(None, description="the graph's output to use")
     pooling: Pooling | None = Field(None, description="`cls` or `mean`, if the output has tokens")
     template: Annotated[str, AfterValidator(_with_place)] = Field(
-        PLACE, description="a text with one {} that stands for what is searched for"
+        PLACE, description="a text with one {} for the search text"
     )
     logit_scale: Annotated[float, Field(gt=0)] = Field(
-        100.0, description="what cosines are multiplied with (not its logarithm)"
+        100.0, description="the factor for cosines (not its logarithm)"
     )
     logit_bias: float = Field(-25.0, description="what is added, before the sigmoid")
 
 
 class Description(_Strict):
-    """An image encoder's input format, its output, and its text tower."""
+    """An image encoder's input and output, and its text encoder."""
 
     input_size: Annotated[int, Field(gt=0, le=INPUT_SIDE_MAX)] | None = Field(
         None, description="side of the square image, in pixels"
     )
     layout: Literal["NCHW", "NHWC"] | None = Field(None, description="`NCHW` or `NHWC`")
     scale: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="what pixels of 0..255 are multiplied with; 1/255 unless given"
+        None, description="the factor for pixels of 0..255; default 1/255"
     )
     mean: tuple[Channel, Channel, Channel] | None = Field(
         None, description="mean must be three numbers, red, green, blue, in scaled units"
@@ -97,17 +97,17 @@ class Description(_Strict):
     external_data: tuple[FileName, ...] = Field(
         (), description="files of weights that the ONNX file refers to, next to it"
     )
-    text: TextDescription | None = Field(None, description="the text tower")
+    text: TextDescription | None = Field(None, description="the text encoder")
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of the model's other files, without itself and this description."""
+        """Names of the model's other files, besides the graph and this description."""
         text = self.text
         own = self.external_data
         return own if text is None else (*own, text.model, *text.external_data, text.tokenizer)
 
     def of_images(self) -> dict[str, Any]:
-        """Return the fields that affect embeddings: those that are set, without the text tower."""
+        """Return the fields that change the meaning of embeddings, without the text encoder."""
         return self.model_dump(mode="json", exclude_defaults=True, exclude={"text"})
 
 
@@ -117,10 +117,10 @@ def description_path(model: Path) -> Path:
 
 
 def read_description(model: Path) -> Description:
-    """Return the description next to a model; an empty one if there is no such file.
+    """Return the description next to a model, or an empty one if there is none.
 
     Raises:
-        ModelError: it cannot be read, or a field is invalid; names the field and its meaning.
+        ModelError: it cannot be read, or a field of it is wrong: which, and what belongs there.
     """
     path = description_path(model)
     if not path.is_file():
@@ -132,7 +132,7 @@ def read_description(model: Path) -> Description:
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path.name} cannot be read as JSON ({error}).") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{path.name} is no JSON object.", remedy="Write {…}.")
+        raise ModelError(f"{path.name} is not a JSON object.", remedy="Write {…}.")
     try:
         return Description.model_validate_json(content, strict=True)
     except ValidationError as error:
@@ -148,7 +148,7 @@ def _wrong(name: str, error: ValidationError) -> ModelError:
     where = f"text.{field}" if inside else field
     if first["type"] == "extra_forbidden":
         return ModelError(
-            f"{name}: there is no field {where!r}.", remedy=f"Known are {', '.join(known)}."
+            f"{name}: there is no field {where!r}.", remedy=f"Known fields: {', '.join(known)}."
         )
     problem = str(first["msg"]).removeprefix("Value error, ")
     meaning = known[field].description if field in known else None

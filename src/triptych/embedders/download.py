@@ -1,8 +1,8 @@
-"""Models by URL: fetched once into the data folder, completely or not at all.
+"""Models by URL: downloaded once into the data folder, completely or not at all.
 
-A URL is ``https://host/folder/model.onnx`` or ``s3://bucket/folder/model.onnx``; a ``#sha256=…``
-fragment pins the model file's content. The description is fetched from ``model.onnx.json`` next to
-it, and then the files that it names. An existing copy is used without contacting the server.
+``https://host/folder/model.onnx`` or ``s3://bucket/folder/model.onnx``; ``#sha256=…`` after it pins
+the model file's content. The description is downloaded from ``model.onnx.json`` next to it, then
+the files that it names. Files that exist already are used without asking the server again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from triptych.fetch.transport import open_session
 from triptych.model import Reason
 
 DEADLINE_S = 3600.0
-"""Deadline for one model with all its files."""
+"""For one model with all its files."""
 CONNECT_S = 15.0
 SILENCE_S = 60.0
 CHUNK_BYTES = 1024 * 1024
@@ -52,7 +52,7 @@ REDIRECTS_MAX = 5
 ABSENT = frozenset({404, 410})
 CONNECTIONS = 2
 TURN_RETRY_S = 0.2
-"""Interval of checks whether another process has finished fetching the same model."""
+"""Between two checks whether another process has finished downloading the same model."""
 KEY_CHARS = 12
 PIN = re.compile(r"sha256=([0-9a-fA-F]{64})")
 SCHEMES = frozenset({"https", "http", "s3"})
@@ -62,28 +62,28 @@ ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The location that a model is fetched from."""
+    """Where a model is downloaded from."""
 
     url: URL
-    """The URL without its fragment."""
+    """Without fragment."""
     sha256: str | None
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """Parse a model's URL.
+        """Read a model's URL.
 
         Raises:
-            ModelError: it names no ONNX file, its pin is invalid, or it needs a pin.
+            ModelError: it names no ONNX file, its pin is invalid, or a pin is required.
         """
         try:
             url = URL(text)
         except ValueError as error:
-            raise ModelError(f"{FIELD} is no URL ({error}).") from error
+            raise ModelError(f"{FIELD} is not a URL ({error}).") from error
         fragment, url = url.fragment, url.with_fragment(None)
         pin = PIN.fullmatch(fragment)
         if fragment and pin is None:
             raise ModelError(
-                f"{FIELD}: there is no hash after #.",
+                f"{FIELD}: the text after # is not a hash.",
                 remedy="Write #sha256=<64 hexadecimal digits>.",
             )
         if url.scheme not in SCHEMES or not url.host or not _is_model(url.name):
@@ -93,18 +93,18 @@ class Place:
             )
         if url.scheme == "http" and pin is None:
             raise ModelError(
-                f"{FIELD}: anyone on the way can change what http:// brings.",
+                f"{FIELD}: http:// does not protect the content.",
                 remedy="Use https://, or pin the content: …/model.onnx#sha256=<hash>.",
             )
         return cls(url, pin.group(1).lower() if pin else None)
 
     @property
     def folder(self) -> str:
-        """The name of the model's folder, which differs for each URL and pin."""
+        """The name of the model's folder, derived from URL and pin."""
         key = hashlib.sha256(f"{self.url} {self.sha256}".encode()).hexdigest()
         return f"{self.url.name.removesuffix('.onnx')}-{key[:KEY_CHARS]}"
 
-    def sibling(self, name: str) -> URL:
+    def beside(self, name: str) -> URL:
         """Return the URL of another file of the model."""
         return self.url.with_name(name).with_query(self.url.query)
 
@@ -112,20 +112,20 @@ class Place:
 def fetched_model(
     url: str, folder: Path, *, guard: AddressGuard, max_bytes: int, proxy: URL | None = None
 ) -> Path:
-    """Return the model that ``url`` names as a file below ``folder``, fetching it if needed.
+    """Return the model that ``url`` names as a file below ``folder``, downloading it if needed.
 
-    Do not call it from an event loop's thread. Safe for concurrent processes: one fetches, the
-    others wait for it. A model is visible with all its files or not at all, even after a crash.
+    Do not call it from an event loop's thread. Safe for several processes at once: one downloads,
+    the others wait. A model is visible with all its files or not at all, even after a kill.
 
     Args:
-        url: the URL, as described above.
-        folder: the folder of all models.
+        url: as described above.
+        folder: of all models.
         guard: decides which addresses may be reached.
-        max_bytes: the largest size of one file.
+        max_bytes: of one file.
         proxy: for https, if any.
 
     Raises:
-        ModelError: it cannot be fetched, is too large, or differs from the pin.
+        ModelError: it cannot be downloaded, is too large, or does not match its pin.
     """
     place = Place.parse(url)
     path = folder / place.folder / place.url.name
@@ -152,7 +152,7 @@ class _Limits:
 
 @contextmanager
 def _turn(path: Path, deadline: float) -> Iterator[None]:
-    """Hold a lock that is released when the process ends in any way. The file remains."""
+    """Hold a lock that ends with the process, however it ends. The file stays."""
     with path.open("ab") as file:
         while True:
             try:
@@ -160,7 +160,7 @@ def _turn(path: Path, deadline: float) -> Iterator[None]:
                 break
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
-                    raise ModelError("Another process fetches the model for too long.") from error
+                    raise ModelError("Another process takes too long to download it.") from error
                 time.sleep(TURN_RETRY_S)
         yield
 
@@ -168,7 +168,7 @@ def _turn(path: Path, deadline: float) -> Iterator[None]:
 def _fetch(place: Place, path: Path, limits: _Limits) -> None:
     prefix = f".{path.parent.name}."
     for left in path.parent.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left)  # Left by a killed process: this process holds the lock.
+        shutil.rmtree(left)  # Of a process that was killed: this one holds the lock.
     staging = Path(tempfile.mkdtemp(dir=path.parent.parent, prefix=prefix))
     try:
         asyncio.run(_fetch_all(place, staging / path.name, limits))
@@ -182,17 +182,17 @@ async def _fetch_all(place: Place, path: Path, limits: _Limits) -> None:
     try:
         async with asyncio.timeout(limits.deadline - time.monotonic()), _origin(limits) as origin:
             described = description_path(path)
-            url = place.sibling(described.name)
-            await origin.save(url, described, DESCRIPTION_MAX_BYTES, optional=True)
+            beside = place.beside(described.name)
+            await origin.save(beside, described, DESCRIPTION_MAX_BYTES, optional=True)
             files = read_description(path).files
             digest = await origin.save(place.url, path, limits.max_bytes)
             if place.sha256 is not None and digest != place.sha256:
                 raise ModelError(
-                    f"{_shown(place.url)} has the SHA-256 {digest}, not the one it is pinned to.",
-                    remedy="Someone changed it; if that is right, change the pin.",
+                    f"{_shown(place.url)} has the SHA-256 {digest}, not the pinned one.",
+                    remedy="The file has changed; if that is intended, change the pin.",
                 )
             for name in dict.fromkeys(files):
-                await origin.save(place.sibling(name), path.with_name(name), limits.max_bytes)
+                await origin.save(place.beside(name), path.with_name(name), limits.max_bytes)
     except TimeoutError as error:
         raise ModelError(f"{_shown(place.url)} was not fetched within {DEADLINE_S:g} s.") from error
 
@@ -205,10 +205,10 @@ class _Origin:
         self._guard = guard
 
     async def save(self, url: URL, path: Path, max_bytes: int, *, optional: bool = False) -> str:
-        """Save the file at ``url`` to ``path`` and return its SHA-256; empty if it is absent.
+        """Download ``url`` to ``path`` and return its SHA-256; empty if it is absent.
 
         Raises:
-            ModelError: it cannot be fetched or is too large. An optional file may be absent.
+            ModelError: it cannot be downloaded, or is too large. An optional file may be absent.
         """
         try:
             return await self._save(url, path, max_bytes)
@@ -236,7 +236,7 @@ class _Origin:
                     if size > max_bytes:
                         raise ModelError(
                             f"{_shown(url)} is larger than {max_bytes} bytes.",
-                            remedy="TRIPTYCH_EMBEDDER_MAX_BYTES says how large a model may be.",
+                            remedy="TRIPTYCH_EMBEDDER_MAX_BYTES sets the limit for model files.",
                         )
                     digest.update(chunk)
                     await asyncio.to_thread(file.write, chunk)
@@ -250,7 +250,7 @@ class _Origin:
                 raise ValueError("it redirects from https to what is not")
             return self._session.get(target, allow_redirects=False)
 
-        # The session's own check cannot see credentials: aiohttp has moved them to a header.
+        # The session's own check sees no credentials: they are a header by then.
         self._guard.check_url(url)
         async with follow_redirects(
             url, ask, guard=self._guard, redirects_max=REDIRECTS_MAX
@@ -265,7 +265,7 @@ class _Origin:
 
     async def _s3(self, url: URL) -> AsyncGenerator[bytes, None]:
         store = from_url(f"s3://{url.host}")
-        # Blocking calls in Python threads: see `triptych.objects`.
+        # Blocking, in threads of Python's: see `triptych.objects`.
         found = await asyncio.to_thread(obstore.get, store, url.path.lstrip("/"))
         chunks = iter(found.stream(min_chunk_size=CHUNK_BYTES))
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
@@ -280,7 +280,7 @@ async def _origin(limits: _Limits) -> AsyncIterator[_Origin]:
         limit=CONNECTIONS,
         proxy=limits.proxy,
         timeout=timeout,
-        # The cap applies to the stored, uncompressed bytes.
+        # A cap on bytes means bytes as they are kept.
         headers={"Accept-Encoding": "identity"},
     ) as session:
         yield _Origin(session, limits.guard)
@@ -291,7 +291,7 @@ def _is_model(name: str) -> bool:
 
 
 def _shown(url: URL) -> str:
-    """Return a URL without the parts that may be secret."""
+    """Return a URL without parts that may be secret."""
     return f"{url.scheme}://{url.host or ''}{url.path}"
 
 

@@ -41,7 +41,7 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 
 class _Graph:
-    """Nodes and constants, in insertion order."""
+    """Nodes and constants, in order of addition."""
 
     def __init__(self, tensors: Tensors) -> None:
         self.tensors = tensors
@@ -61,7 +61,7 @@ class _Graph:
     def conv(
         self, x: str, size: int, weight: str, norm: str, *, stride: int = 1, relu: bool = True
     ) -> tuple[str, int]:
-        """Add a convolution with its batch norm folded in; return its output and its side."""
+        """Add a convolution with its batch norm folded in; return output and side length."""
         kernel, bias = self._folded(weight, norm)
         side, depthwise = kernel.shape[2], kernel.shape[1] == 1
         out, before, after = _same_padding(size, side, stride)
@@ -88,7 +88,7 @@ class _Graph:
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
-    """Return output side and padding before and after, as for TensorFlow's SAME padding."""
+    """Return output side and padding before and after, as in TensorFlow's SAME."""
     out = math.ceil(size / stride)
     total = max((out - 1) * stride + kernel - size, 0)
     return out, total // 2, total - total // 2

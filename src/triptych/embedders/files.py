@@ -1,4 +1,4 @@
-"""Model files: located in packages without importing them, and written atomically."""
+"""Files of models: located in packages without importing them, and written atomically."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from triptych.errors import ModelError
 
 
 def package_file(package: str, name: str, *, sha256: str, project: str) -> Path:
-    """Return the file ``name`` of an installed package, after checking its content.
+    """Return the file ``name`` of an installed package, whose content must have a known hash.
 
-    The package is located, not imported: an import may be slow or need missing dependencies.
+    The package is located, not imported: importing may be slow, or need missing dependencies.
 
     Args:
         package: the importable name.
         name: the file's path within it.
-        sha256: the expected hash of its content, in hexadecimal.
+        sha256: of its content, in hexadecimal.
         project: the requirement that provides the package.
 
     Raises:
-        ModelError: it is missing or has other content.
+        ModelError: it is missing, or has another hash.
     """
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -38,16 +38,16 @@ def package_file(package: str, name: str, *, sha256: str, project: str) -> Path:
         raise ModelError(f"The bundled file {name} cannot be read ({error}).") from error
     if digest != sha256:
         raise ModelError(
-            f"The bundled file {name} is not the one known here.",
+            f"The bundled file {name} has an unexpected hash.",
             remedy=f"Reinstall {project}.",
         )
     return path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file atomically: no other process ever sees a part of it.
+    """Write a file so that no other process ever sees part of it.
 
-    Safe for concurrent processes: each writes its own temporary file and renames it.
+    Safe for several processes at once: each writes a file of its own and renames it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: loaded from hashed bytes, and with a single kind of error."""
+"""Sessions of ONNX Runtime: loaded from hashed bytes, and run with one kind of error."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Graph:
 
     session: ort.InferenceSession
     name: str
-    """The file's name."""
+    """The file's."""
     digest: hashlib._Hash
-    """SHA-256 of the file and of its external data; copy it before updating it further."""
+    """SHA-256 state of the file and its external data; copy it to continue."""
 
     @property
     def outputs(self) -> list[str]:
@@ -35,10 +35,10 @@ class Graph:
         return [str(output.name) for output in self.session.get_outputs()]
 
     def output(self, wanted: str | None, known: Sequence[str]) -> str:
-        """Choose an output: the wanted one, else the first known one, else the first.
+        """Choose the output: the wanted one, or the first known one, or the first.
 
         Raises:
-            ModelError: there is no output of the wanted name.
+            ModelError: no output has the wanted name.
         """
         names = self.outputs
         if wanted is None:
@@ -66,16 +66,17 @@ class Graph:
 def load_graph(path: Path, *, threads: int, external_data: Sequence[str] = ()) -> Graph:
     """Load an ONNX file.
 
-    It is loaded from the same bytes that are hashed, so weights in other files are found only if
-    the description names them: they are part of the model's identity, too.
+    It is loaded from the bytes that are hashed, so weights in other files are found only if the
+    description names them: they are part of the model's identity, too.
 
     Raises:
-        ModelError: it cannot be read or loaded, or its weights are in unnamed files.
+        ModelError: it cannot be read or loaded, or it has weights in files that the description
+        does not name.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Spinning threads would waste CPU time that decoding and fetching need.
+    # Spinning threads would use the processor that decoding and fetching need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
@@ -103,7 +104,7 @@ def load_graph(path: Path, *, threads: int, external_data: Sequence[str] = ()) -
 
 
 def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Normalise each row to unit length."""
+    """Return vectors of length one, row by row."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(norms, SMALLEST_NORM), dtype=np.float32)
 
@@ -116,7 +117,7 @@ def first_line(error: Exception) -> str:
 def _add_external(
     digest: hashlib._Hash, path: Path, content: bytes, external_data: Sequence[str]
 ) -> None:
-    # A slow import that only such models need; their ONNX files are small.
+    # Slow to import, and needed only for such models; their ONNX files are small.
     import onnx
 
     graph = onnx.load_model_from_string(content).graph
@@ -128,7 +129,7 @@ def _add_external(
     }
     if unnamed := sorted(used - set(external_data)):
         raise ModelError(
-            f"{path.name} has weights in {', '.join(unnamed)}, which its description omits.",
+            f"{path.name} has weights in {', '.join(unnamed)}, not named in its description.",
             remedy=f"Name every such file in `external_data` of {path.name}.json.",
         )
     for name in sorted(external_data):

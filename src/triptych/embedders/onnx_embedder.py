@@ -27,7 +27,7 @@ EMBEDDING_NAMES = ("embedding", "image_embeds", "image_embedding", "pooler_outpu
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """The input format of a graph."""
+    """A graph's input format."""
 
     name: str
     channels_first: bool
@@ -38,18 +38,17 @@ class _Input:
 class OnnxEmbedder:
     """An image encoder run by ONNX Runtime on the CPU.
 
-    Layout, size and type of the input are read from the graph. A uint8 input gets the pixels as
-    they are: such a graph normalises them itself. A float input gets (pixels × scale - mean) / std,
-    with 1/255 and ImageNet's figures. The description file next to the model overrides these
-    defaults (`triptych.embedders.description`).
+    Layout, size and type of the input are read from the graph. A uint8 input gets the pixels
+    unchanged: such a graph normalises them itself. A float input gets (pixels × scale - mean) /
+    std, with 1/255 and ImageNet's figures. The description file next to the model overrides them
+    (`triptych.embedders.description`).
 
     Args:
         path: the ONNX file.
         threads: how many threads one call uses.
 
     Raises:
-        ModelError: the file cannot be loaded, is not an image encoder, or its description is
-            invalid.
+        ModelError: the file cannot be loaded, is not an image encoder, or its description is wrong.
     """
 
     def __init__(self, path: Path, *, threads: int) -> None:
@@ -59,7 +58,7 @@ class OnnxEmbedder:
         )
         self._input = _find_input(self._graph.session, path, self._description)
         self._output = self._graph.output(self._description.output, EMBEDDING_NAMES)
-        # The description affects the embeddings, so it is part of the identity.
+        # The description is part of what the embeddings mean.
         digest = self._graph.digest.copy()
         digest.update(json.dumps(self._description.of_images(), sort_keys=True).encode())
         self._model = f"{path.stem}-{digest.hexdigest()[:ID_CHARS]}"
@@ -71,7 +70,7 @@ class OnnxEmbedder:
 
     @property
     def model(self) -> str:
-        """The file's name and a prefix of the SHA-256 of its content and description."""
+        """The file's name and the first digits of its SHA-256, including its description."""
         return self._model
 
     @property
@@ -81,7 +80,7 @@ class OnnxEmbedder:
 
     @property
     def input_size(self) -> int:
-        """Side of the square RGB input image, in pixels."""
+        """Side of the square RGB image it takes, in pixels."""
         return self._input.side
 
     def embed(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -94,16 +93,16 @@ class OnnxEmbedder:
         vectors = _pool(found, self._description.pooling)
         if vectors.ndim != 2 or len(vectors) != len(images) or not np.isfinite(vectors).all():
             raise ModelError(
-                f"The model's output {self._output!r} of shape {found.shape} is no embedding.",
+                f"The model's output {self._output!r} of shape {found.shape} is not an embedding.",
                 remedy='Name another with {"output": "…"} in the JSON file next to the model, '
-                'or say how it is pooled: {"pooling": "cls"} or "mean".',
+                'or how it is pooled: {"pooling": "cls"} or "mean".',
             )
         return unit(vectors)
 
     def _prepare(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         batch: npt.NDArray[Any] = images
         if self._input.dtype is not np.uint8:
-            # An overflow is reported as an output that is not an embedding.
+            # Overflows are reported as an output that is not an embedding.
             with np.errstate(over="ignore", invalid="ignore"):
                 scaled = (images.astype(np.float32) * self._scale - self._mean) / self._std
                 batch = scaled.astype(self._input.dtype)
@@ -141,7 +140,7 @@ def _find_input(session: ort.InferenceSession, path: Path, description: Descript
     given = (description.scale, description.mean, description.std)
     if dtype is np.uint8 and any(value is not None for value in given):
         raise ModelError(
-            f"{path.name} takes bytes, which it normalises by itself.",
+            f"{path.name} takes bytes, which it normalises itself.",
             remedy=f"Remove scale, mean and std from {path.name}.json.",
         )
     side = _side(shape[2:4] if channels_first else shape[1:3], path, description)
@@ -149,7 +148,7 @@ def _find_input(session: ort.InferenceSession, path: Path, description: Descript
 
 
 def _channels_first(shape: list[Any], description: Description) -> bool | None:
-    """Return whether the channels come first; None if that is unknown."""
+    """Return whether the channels come first; None if unknown."""
     if description.layout is not None:
         return description.layout == "NCHW"
     if RGB in (shape[1], shape[3]):
@@ -161,7 +160,7 @@ def _side(sides: list[Any], path: Path, description: Description) -> int:
     fixed = {side for side in sides if isinstance(side, int)}
     wanted = description.input_size
     if len(fixed) > 1:
-        raise ModelError(f"{path.name} takes {sides[1]}×{sides[0]} pixels; a square is wanted.")
+        raise ModelError(f"{path.name} takes {sides[1]}×{sides[0]} pixels; a square is required.")
     if wanted is not None and fixed - {wanted}:
         raise ModelError(
             f"{path.name}.json: input_size: the graph takes {fixed.pop()} pixels, not {wanted}.",
@@ -173,10 +172,10 @@ def _side(sides: list[Any], path: Path, description: Description) -> int:
 def _no_encoder(session: ort.InferenceSession, path: Path) -> ModelError:
     inputs = session.get_inputs()
     return ModelError(
-        f"{path.name} is no image encoder: it takes "
+        f"{path.name} is not an image encoder: it takes "
         + ("; ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "nothing")
         + ".",
-        remedy="One input is wanted: batch × 3 × H × W or batch × H × W × 3. If the graph does "
-        f'not say which, {path.name}.json does: {{"layout": "NCHW"}}. Of a CLIP or SigLIP, name '
-        "the image tower.",
+        remedy="One input is required: batch × 3 × H × W or batch × H × W × 3. If the graph does "
+        f'not say which, set it in {path.name}.json: {{"layout": "NCHW"}}. For CLIP, SigLIP: '
+        "name the image encoder.",
     )

@@ -1,4 +1,4 @@
-"""Text towers: a graph and a tokenizer that turn texts into vectors of an image encoder's space."""
+"""Text encoders: a graph and a tokenizer; vectors in an image encoder's space."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 TEXT_NAMES = ("text_embeds", "text_embedding", "sentence_embedding", "embedding", "pooler_output")
 SEGMENTS = "token_type_ids"
 BATCH = 32
-"""The most texts in one call; all have the same length, so they need no padding."""
+"""Texts in one call: only texts of equal length, which need no padding."""
 TEXT_MAX_CHARS = 10_000
-"""No context holds more; the rest would only cost tokenizer time."""
+"""Longer than any context; more characters would only cost time."""
 ID_CHARS = 12
 
 
@@ -33,13 +33,13 @@ class TextModel:
     """A graph and its tokenizer: texts to unit vectors.
 
     Args:
-        folder: the folder of the files that the description names.
-        text: the description of the text tower.
+        folder: folder of the files that the description names.
+        text: the description.
         threads: how many threads one call uses.
-        tokenizer: the path of its file, if not in ``folder``.
+        tokenizer: where its file is, if not in ``folder``.
 
     Raises:
-        ModelError: a file cannot be loaded, or the graph needs unsupported inputs.
+        ModelError: a file cannot be loaded, or the graph needs an unknown input.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TextModel:
         """Return unit vectors of shape (n, dimension); a text's does not depend on the others.
 
         Raises:
-            ModelError: the graph fails, or its output is not a vector per text.
+            ModelError: the graph fails, or its output is not a vector.
         """
         tokens = [self._tokens(text) for text in texts]
         by_length: dict[int, list[int]] = defaultdict(list)
@@ -78,12 +78,12 @@ class TextModel:
         return np.stack([vectors[row] for row in range(len(tokens))])
 
     def _length(self, ids: Sequence[int]) -> int:
-        """Return the number of tokens passed to the graph for a text."""
+        """Return how many tokens a text has for the graph."""
         return self._text.context if self._text.padding == "context" else len(ids)
 
     def _tokens(self, text: str) -> list[int]:
         filled = self._text.template.replace(PLACE, text[:TEXT_MAX_CHARS])
-        # Tokenizers reject lone surrogates.
+        # A tokenizer does not accept lone surrogates.
         clean = filled.encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = self._tokenizer.encode(clean).ids
         return ids or [self._text.pad_id]
@@ -105,7 +105,7 @@ class TextModel:
         if vectors.ndim != 2 or len(vectors) != len(tokens) or not np.isfinite(vectors).all():
             raise ModelError(
                 f"The output {self._output!r} of {self._graph.name}, of shape {found.shape}, "
-                "is no vector a text.",
+                "is not one vector per text.",
                 remedy="Name another as text.output in the description, or text.pooling.",
             )
         return unit(vectors)
@@ -127,8 +127,8 @@ class TextModel:
         for item in self._graph.session.get_inputs():
             if item.name not in known or item.type not in dtypes:
                 raise ModelError(
-                    f"{self._graph.name} is no text tower: it takes {item.name} {item.type}.",
-                    remedy="Token ids and a mask are wanted; other names are given by "
+                    f"{self._graph.name} is not a text encoder: it takes {item.name} {item.type}.",
+                    remedy="Token ids and a mask are expected; give other names with "
                     "text.input_ids and text.attention_mask in the description.",
                 )
             found[item.name] = dtypes[item.type]
@@ -141,10 +141,10 @@ class TextModel:
 
 
 class OnnxTextEncoder:
-    """The text tower that belongs to an image tower of a model such as CLIP or SigLIP.
+    """The text encoder of a CLIP, SigLIP or similar model, next to its image encoder.
 
     Raises:
-        ModelError: it is unusable, or its dimension differs from the image tower's.
+        ModelError: it cannot be used, or its vectors do not have the image encoder's length.
     """
 
     def __init__(
@@ -155,19 +155,19 @@ class OnnxTextEncoder:
         self._image_model = embedder.model
         if self._tower.dimension != embedder.dimension:
             raise ModelError(
-                f"{text.model} gives {self._tower.dimension} numbers and the image tower "
+                f"{text.model} gives {self._tower.dimension} numbers, the image encoder "
                 f"{embedder.dimension}: they are not of one model.",
-                remedy="Name the towers of one model, and their projected outputs.",
+                remedy="Name the encoders of one model, and their projected outputs.",
             )
 
     @property
     def model(self) -> str:
-        """The text tower's file and a prefix of the hash of all that a text's vector depends on."""
+        """The text encoder's file and a hash of everything that a text's vector depends on."""
         return self._tower.model
 
     @property
     def image_model(self) -> str:
-        """The image tower's model."""
+        """The image encoder's model."""
         return self._image_model
 
     @property
@@ -204,6 +204,6 @@ def _tokenizer(path: Path, context: int) -> tuple[Tokenizer, bytes]:
         # The library raises bare Exception.
         raise ModelError(
             f"{path.name} cannot be loaded as a tokenizer ({first_line(error)}).",
-            remedy="The tokenizer.json of Hugging Face's tokenizers is wanted.",
+            remedy="Use the tokenizer.json of Hugging Face's tokenizers.",
         ) from error
     return tokenizer, hashlib.sha256(content).digest()

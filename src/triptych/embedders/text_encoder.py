@@ -1,4 +1,4 @@
-"""The port TextEncoder: texts to vectors comparable with images' embeddings."""
+"""The port TextEncoder: texts to vectors that are compared with images' embeddings."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 
 class TextEncoder(Protocol):
-    """A text encoder whose vectors live in an image encoder's own space.
+    """A text encoder whose vectors are in an image encoder's own space.
 
-    So the stored embedding of an asset is enough: text and image queries use the same column.
+    So the stored embeddings are enough: a text is searched for like an image, in the same column.
     Called from worker threads, any number of calls at a time.
     """
 
@@ -23,7 +23,7 @@ class TextEncoder(Protocol):
 
     @property
     def image_model(self) -> str:
-        """The only `Embedder.model` whose embeddings are comparable with its vectors."""
+        """The `Embedder.model` whose embeddings may be compared with its vectors."""
         ...
 
     @property
@@ -34,15 +34,15 @@ class TextEncoder(Protocol):
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors of shape (n, dimension).
 
-        Every text has a vector, whatever its characters; text beyond the model's context is cut
-        off. A text's vector does not depend on the other texts of the call.
+        Every text has a vector; texts longer than the model's context are truncated. A text's
+        vector does not depend on the other texts.
         """
         ...
 
     def calibrate(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map inner products of texts and images to 0..1, keeping their order and shape.
+        """Turn inner products of texts and images into scores of 0..1, in the same shape.
 
-        The result reads as a probability that the image shows what the text says, and is comparable
+        A score reads as a probability that the image shows what the text says, and is comparable
         between texts of one encoder; how well depends on the encoder.
         """
         ...

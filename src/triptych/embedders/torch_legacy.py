@@ -1,7 +1,7 @@
-"""Reading tensors from untrusted legacy ``.pth`` files of PyTorch, without PyTorch.
+"""Reading tensors from PyTorch's legacy ``.pth`` files, without PyTorch, and safely.
 
-The format is five pickles followed by the raw storages. The unpickler here allows only the three
-names that a state dict of tensors needs, so a file cannot execute code.
+The format is five pickles followed by the raw storages. The unpickler here knows the three names
+that a state dict of tensors needs and refuses every other, so a file cannot contain code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Tensor = tuple[str, int, tuple[int, ...], tuple[int, ...]]
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds descriptions of tensors; the contents of the storages follow later in the file."""
+    """Builds descriptions of tensors; the storages' contents follow later in the file."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -65,7 +65,7 @@ def load_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Return the tensors of a legacy state dict by name.
 
     Raises:
-        ModelError: it is not such a file, is truncated, or refers to more than tensors.
+        ModelError: not such a file, truncated, or asking for more than tensors.
     """
     try:
         with path.open("rb") as file:

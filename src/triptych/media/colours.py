@@ -1,4 +1,4 @@
-"""The dominant colours of a picture, found in a perceptually uniform space."""
+"""The dominant colours of a picture, in a perceptually uniform colour space."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from triptych.model import Colour
 
 COLOURS_MAX = 5
 SIDE = 48
-"""Side of the sampled picture in pixels: more would change no share by a hundredth."""
+"""Side of the copy whose pixels are counted: more pixels change no share by a hundredth."""
 BIN_BITS = 4
-"""Bits per channel when pixels are counted."""
+"""Bins per channel, when pixels are counted."""
 SEEDS = 24
-"""The most bins, fullest first, that may become a colour."""
+"""Fullest bins that may become a colour."""
 SHARE_MIN = 0.02
 JOINED_BELOW = 0.07
-"""OKLab distance below which bins are merged: several just noticeable differences."""
+"""OKLab distance below which two bins count as one colour: several just noticeable differences."""
 OPAQUE = 128
 SRGB_TO_LMS = np.array(
     [
@@ -36,11 +36,10 @@ LMS_TO_OKLAB = np.array(
 
 
 def dominant(image: Image.Image) -> tuple[Colour, ...]:
-    """Return at most `COLOURS_MAX` colours, largest share first.
+    """Return at most `COLOURS_MAX` colours, the largest share first.
 
-    Transparent pixels have no colour, so the shares are of the visible pixels; a fully transparent
-    picture has no colours. Pixels of a reduced copy are counted in bins, and bins that are near in
-    OKLab are merged.
+    Transparent pixels have no colour, so shares are of the visible pixels; a fully transparent
+    picture has none. Pixels of a reduced copy are counted in bins, near bins joined in OKLab.
 
     Args:
         image: RGB or RGBA.
@@ -66,7 +65,7 @@ def dominant(image: Image.Image) -> tuple[Colour, ...]:
 def oklab(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Return sRGB colours of 0..255, shape (n, 3), in OKLab (Ottosson, 2020).
 
-    Equal distances look equally large; black and white are about 1 apart.
+    Equal distances there look equally large; 1 is about from black to white.
     """
     unit = np.asarray(rgb, np.float64) / 255.0
     linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
@@ -74,7 +73,7 @@ def oklab(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
-    # Nearest neighbour: averaging would create colours that the picture does not have.
+    # Nearest: averaging would invent colours between the existing ones.
     size = (min(SIDE, image.width), min(SIDE, image.height))
     small = np.asarray(image.resize(size, Image.Resampling.NEAREST)).reshape(-1, len(image.mode))
     return small[small[:, 3] >= OPAQUE, :3] if image.mode == "RGBA" else small
@@ -91,7 +90,7 @@ def _bins(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.N
 
 
 def _apart(places: npt.NDArray[np.float64], order: npt.NDArray[np.intp]) -> list[int]:
-    """Return those of ``order`` that are not near an earlier one."""
+    """Return the entries of ``order`` that are not near an earlier one."""
     away = _distances(places[order], places[order])
     kept: list[int] = []
     for rank in range(len(order)):

@@ -1,7 +1,7 @@
-"""Decoding: unknown bytes into the square RGB picture that an embedder takes.
+"""Decoding: untrusted bytes into the square RGB picture that an embedder takes.
 
-The whole picture is resized to the square without cropping: logos reach to their edges, and
-networks tolerate a changed aspect ratio better than missing parts.
+The whole picture is resized to the square: logos reach to their edges, and a crop would cut them;
+the networks tolerate the change of aspect better than the loss.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from triptych.media.svg import SVG, looks_like_svg, rasterise
 from triptych.model import Colour, Reason
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP")
-"""Formats that are decoded. Not all of Pillow's: some of its readers start other programs."""
+"""The supported formats. Never all of Pillow's: some of its readers start other programs."""
 DRAFT_FACTOR = 2
 """JPEG is decoded at no less than this many times the needed size (DCT scaling)."""
 FINGERPRINT_SIDE = 448
-"""Least side in pixels of the hash's input, so that small embedders do not blur it."""
+"""At least this many pixels per side are hashed, so that small input sizes do not blur it."""
 WHITE = (255, 255, 255, 255)
 BLACK = (0, 0, 0, 255)
 NEARLY_WHITE = 235.0
-"""Alpha-weighted mean of the darkest channel above which a picture counts as white."""
+"""Mean of the darkest channel, weighted by alpha, above which a picture counts as white."""
 GROUND_SIDE = 64
-"""Side of the reduced picture that decides the background colour."""
+"""Side of the reduced picture that decides the background."""
 STRIP_SAMPLES = 1_000_000
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 
@@ -54,20 +54,20 @@ TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
-"""The transposition that undoes each EXIF orientation."""
+"""The operation that undoes each EXIF orientation."""
 EXIF_ERRORS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, OSError),
     *(SyntaxError, TypeError, ValueError, struct.error),
 )
-"""Exceptions on reading invalid EXIF."""
+"""Errors of reading malformed EXIF."""
 T = TypeVar("T")
 
 pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-# The size limit below applies; Pillow's own would only raise a different error.
+# The size limit below applies; Pillow's own would only raise another error.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-# Odd metadata is common and harmless here. Ignored globally: `warnings.catch_warnings` affects the
-# whole process, and several threads decode.
+# Odd metadata is common and harmless here. Set once: `warnings.catch_warnings` changes the whole
+# process, and several threads decode.
 warnings.filterwarnings("ignore", module="PIL")
 
 
@@ -78,33 +78,33 @@ class Decoded:
     pixels: npt.NDArray[np.uint8]
     """Shape (size, size, 3), RGB."""
     width: int
-    """Width of the original in pixels, after EXIF orientation."""
+    """Of the original, as it is meant to be seen: after EXIF orientation."""
     height: int
     media_type: str
     """By content."""
     phash: int
     colours: tuple[Colour, ...] = ()
-    """Its dominant colours, largest share first; transparent pixels are ignored."""
+    """The dominant ones of the visible pixels, the largest share first."""
 
 
 def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
-    """Decode ``body``, or the first frame of an animation.
+    """Decode ``body``; of an animation the first frame.
 
-    EXIF orientation is applied, transparency is composited over a background, and every mode is
-    converted to 8-bit RGB. The number of pixels is checked in the header, before any are allocated.
-    Thread-safe.
+    EXIF orientation is applied, transparency is laid over white, and every mode becomes 8-bit RGB.
+    The number of pixels is read from the header, before memory is allocated. Safe to call from
+    threads.
 
     Raises:
-        PermanentItemError: it is not a picture, has too many pixels, or is broken.
+        PermanentItemError: not a picture, too many pixels, or broken.
     """
     return as_item_error(body, lambda: _decode(body, size, max_pixels))
 
 
 def as_item_error(body: bytes, work: Callable[[], T]) -> T:
-    """Return the result of ``work``; map any exception to a reason.
+    """Return ``work(body)``; any error becomes a reason.
 
     Raises:
-        PermanentItemError: it is not a picture, has too many pixels, or is broken.
+        PermanentItemError: not a picture, too many pixels, or broken.
     """
     try:
         return work()
@@ -115,18 +115,17 @@ def as_item_error(body: bytes, work: Callable[[], T]) -> T:
     except MemoryError as error:
         raise PermanentItemError(Reason.TOO_MANY_PIXELS, "needs too much memory") from error
     except Exception as error:
-        # Decoders raise almost any exception on hostile bytes: struct.error, SyntaxError,
-        # IndexError …
+        # Decoders raise almost anything on hostile bytes: struct.error, SyntaxError, IndexError …
         if picture_type(body) is None:
             raise _unidentified(body) from error
         raise PermanentItemError(Reason.UNDECODABLE, str(error) or type(error).__name__) from error
 
 
 def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
-    # The hash does not depend on the embedder's input size.
+    # The hash does not depend on the embedder.
     side = max(DRAFT_FACTOR * size, FINGERPRINT_SIDE)
     opened = open_upright(body, side=side, max_pixels=max_pixels)
-    # Reduce before compositing: each copy of the original takes up to 400 MB.
+    # Reduced before it is laid over a background: each copy of the original is up to 400 MB.
     rgb = _to_rgb(_reduced(opened.image, side))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
@@ -141,7 +140,7 @@ def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An upright picture."""
+    """A picture, upright."""
 
     image: Image.Image
     """RGB or RGBA; may be smaller than the original, see `open_upright`."""
@@ -154,9 +153,8 @@ class Opened:
 def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
     """Open a picture upright, its first frame, in 8-bit RGB or RGBA.
 
-    A JPEG may be reduced, but neither side falls below ``side`` unless it is shorter in the
-    original. An SVG is drawn with its longer side at ``side``. It may raise almost any exception:
-    see `as_item_error`.
+    A JPEG may be smaller, but no side is below ``side`` unless the original's is. An SVG is drawn
+    with its longer side at ``side``. Raises almost anything: see `as_item_error`.
     """
     if looks_like_svg(body):
         drawn, width, height = rasterise(body, side)
@@ -177,7 +175,7 @@ def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; ignore EXIF that cannot be read."""
+    """Rotate a picture by its EXIF orientation; if EXIF cannot be read, leave it unchanged."""
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION))
     except EXIF_ERRORS:
@@ -186,7 +184,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:
-    """Reduce a large picture by an integer factor, with neither side below ``side``."""
+    """Reduce a large picture by whole factors, neither side below ``side``."""
     factors = (max(1, image.width // side), max(1, image.height // side))
     return image if factors == (1, 1) else image.reduce(factors)
 
@@ -200,7 +198,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Composite over white, or over black if the picture itself is white."""
+    """Lay transparency over white, or over black if the picture is white."""
     if image.mode == "RGB":
         return image
     ground = Image.new("RGBA", image.size, _ground(image))
@@ -208,7 +206,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _ground(rgba: Image.Image) -> tuple[int, int, int, int]:
-    """Choose the background of a transparent picture so that a white logo stays visible."""
+    """Choose the background of a transparent picture, so that a white logo stays visible."""
     small = np.asarray(rgba.reduce(max(1, max(rgba.size) // GROUND_SIDE)), np.float32)
     alpha = small[..., 3]
     visible = float(alpha.sum())
@@ -219,7 +217,7 @@ def _ground(rgba: Image.Image) -> tuple[int, int, int, int]:
 
 
 def _narrow(image: Image.Image) -> Image.Image:
-    """Convert deeper samples to 8 bits: 16-bit by its full range, others by their actual range."""
+    """Scale samples of more than 8 bits to 8: 16-bit by their range, others by their content."""
     low, scale = _range(image)
     narrow = Image.new("L", image.size)
     for top, samples in _strips(image):
@@ -230,7 +228,7 @@ def _narrow(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """Return the offset to subtract and the factor to multiply by, for samples of 0..255."""
+    """Return the offset and the factor that map samples to 0..255."""
     if image.mode.startswith("I;16"):
         return 0.0, 1 / 257
     if image.mode == "I":
@@ -245,7 +243,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-    """Yield a picture in strips of rows: as a whole it would take eight bytes per sample."""
+    """Yield a picture's rows in parts: all at once they take eight bytes per sample."""
     rows = max(1, STRIP_SAMPLES // image.width)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -254,19 +252,19 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[np.float64]]]
 
 def _unidentified(body: bytes) -> PermanentItemError:
     if picture_type(body) is not None:
-        return PermanentItemError(Reason.UNDECODABLE, "begins as a picture, and is none")
+        return PermanentItemError(Reason.UNDECODABLE, "begins like a picture, but is not one")
     return PermanentItemError(Reason.NOT_AN_IMAGE, _looks_like(body))
 
 
 def _looks_like(body: bytes) -> str:
-    """Return what the bytes look like instead, for readers of the failure."""
+    """Describe what the bytes look like instead, for people."""
     head = body[:256].lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         return "an HTML page"
     if head.startswith(b"<?xml"):
-        return "XML that is no SVG"
+        return "XML that is not SVG"
     if head.startswith((b"{", b"[")):
         return "JSON or text"
     if head.startswith(b"%pdf"):
         return "a PDF"
-    return "no picture format known here"
+    return "not a supported picture format"

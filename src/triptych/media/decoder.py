@@ -15,16 +15,16 @@ from triptych.media.svg import looks_like_svg
 from triptych.model import Reason
 
 DRAWING_MAX_BYTES = 1024**3
-"""Address space in bytes while an SVG is drawn. The result is small, but nested masks would take
-gigabytes before the deadline."""
+"""Address space while an SVG is drawn. The result is small; nested masks would use gigabytes before
+the deadline."""
 
 
 def main() -> None:
-    """Serve decode requests from the socket on standard input until the worker closes it."""
+    """Decode requests from the socket on standard input until it ends."""
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rb") as source:
         while head := source.read(REQUEST.size):
             wanted, size, length, max_pixels, memory, seconds = REQUEST.unpack(head)
-            # If the worker has exited while a picture hangs, no other process ends this one.
+            # If a picture hangs and the worker is gone, nothing else ends this process.
             signal.alarm(seconds)
             body = source.read(length)
             drawn = min(memory, DRAWING_MAX_BYTES) if looks_like_svg(body) else memory

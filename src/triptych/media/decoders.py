@@ -1,8 +1,8 @@
-"""Decoding in child processes: a picture that crashes its decoder affects only itself.
+"""Decoding in child processes: if a picture kills its decoder, only that picture fails.
 
 Image libraries are written in C and read untrusted bytes. A decoder is a child process with a
-memory limit and without the worker's environment. It gets one picture at a time, with a deadline, and is
-replaced when it dies.
+memory limit and without the worker's environment. It gets one picture at a time, with a deadline,
+and is replaced when it dies.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from triptych.media.exchange import ANSWER, REQUEST, Wanted, read_picture, read_
 from triptych.model import Reason
 
 DEADLINE_S = 20.0
-"""Deadline of one picture; the largest allowed picture takes a few seconds."""
+"""For one picture; the largest one allowed takes a few seconds."""
 MEMORY_MAX_BYTES = 4 * 1024**3
 """Address space of one decoder: twice what a hundred million pixels need in the worst mode."""
 ANSWER_MAX_BYTES = 64 * 1024**2
 END_S = 5.0
 BUFFER_BYTES = 1024 * 1024
-"""Most pictures and results fit in the socket buffer, so neither side waits for the other."""
+"""Socket buffer: most pictures and answers fit, so that neither side waits for the other."""
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH")
 """Environment variables that a decoder inherits; others may contain passwords."""
 ALLOCATOR = {
@@ -40,8 +40,8 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
 }
-"""By default glibc returns the memory of every picture to the system and faults it in again for the
-next, which took a third of the time. With these settings a decoder keeps up to 64 MiB."""
+"""glibc returns every picture's memory and faults it in again for the next: a third of the time was
+spent there. With these settings a decoder keeps up to 64 MiB."""
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 
 class Decoders:
-    """``count`` decoders, started on demand. Safe to call from as many threads."""
+    """``count`` decoders, started when first needed. Thread-safe."""
 
     def __init__(
         self,
@@ -66,17 +66,17 @@ class Decoders:
         self._count = count
 
     def decode(self, body: bytes, *, size: int, max_pixels: int) -> Decoded:
-        """Run `triptych.media.decode.decode` in a child process. Blocks.
+        """Decode like `triptych.media.decode.decode`, in a child process. Blocks.
 
         Raises:
-            PermanentItemError: as there; also when the decoder crashed or exceeded the deadline.
+            PermanentItemError: as there; also if the decoder died or took too long.
         """
         return self._ask(
             Wanted.PICTURE, body, size, max_pixels, lambda content: read_picture(content, size)
         )
 
     def thumbnail(self, body: bytes, *, width: int, max_pixels: int) -> bytes:
-        """Run `triptych.media.shrink.shrink` in a child process. Blocks.
+        """Shrink like `triptych.media.shrink.shrink`, in a child process. Blocks.
 
         Raises:
             PermanentItemError: as `decode` does.
@@ -115,7 +115,7 @@ class Decoders:
 
     @contextmanager
     def _child(self) -> Iterator[_Child]:
-        """Borrow a live decoder; the slot of a dead one stays, to be refilled on the next call."""
+        """Borrow a living decoder; a dead one's place stays free for the next."""
         child = self._idle.get()
         try:
             if child is None or not child.alive:
@@ -128,7 +128,7 @@ class Decoders:
             self._idle.put(child)
 
     def close(self) -> None:
-        """Stop all decoders. Safe to repeat."""
+        """End all decoders. Safe to repeat."""
         for child in [self._idle.get() for _ in range(self._count)]:
             if child is not None:
                 child.end()
@@ -145,12 +145,13 @@ class _Child:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
             inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
             self._process = subprocess.Popen(
-                # -P: nothing is imported from the working directory.
+                # -P: nothing is imported from the current folder.
                 [sys.executable, "-P", "-m", "triptych.media.decoder"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={**inherited, **ALLOCATOR},
-                # Its own session: Ctrl-C in a terminal should only reach the worker, which drains.
+                # A session of its own: Ctrl-C in a terminal must only reach the worker, which
+                # drains.
                 start_new_session=True,
             )
 
@@ -163,11 +164,7 @@ class _Child:
         return self._process.pid
 
     def ask(self, request: bytes, body: bytes, deadline_s: float) -> tuple[bool, bytearray]:
-        """Send a request and return the response.
-
-        Raises:
-            TimeoutError, OSError, EOFError: the decoder is no longer usable.
-        """
+        """Raise `TimeoutError`, `OSError` or `EOFError`; then it can no longer be used."""
         ends = time.monotonic() + deadline_s
         self._line.settimeout(deadline_s)
         self._line.sendall(request)
@@ -192,7 +189,7 @@ class _Child:
         return content
 
     def end(self) -> int:
-        """Kill the process if it is running; return its exit code."""
+        """Kill it if it lives; return its exit code."""
         self._line.close()
         self._process.kill()
         return self._process.wait(END_S)

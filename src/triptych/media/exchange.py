@@ -1,6 +1,6 @@
 """The protocol between a worker and its decoders: length-prefixed bytes, never pickles.
 
-A decoder's output is as untrusted as its input.
+A decoder's output is trusted as little as its input.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ RGB = 3
 TEXT_MAX_BYTES = 10_000
 
 REQUEST = struct.Struct(">BIIQQI")
-"""`Wanted`, side, length of the body, limits in pixels, bytes and seconds; then the body."""
+"""`Wanted`, side, length of the body, pixels, bytes of memory and seconds allowed; then it."""
 ANSWER = struct.Struct(">BI")
-"""Success flag, and the length of what follows: the result, or a reason and a text."""
+"""Success or not, and the length of the payload: the result, or a reason and a text."""
 
 
 class Wanted(IntEnum):
-    """The kind of a request to a decoder."""
+    """What a decoder is to produce."""
 
     PICTURE = 0
     """Pixels and fingerprints; see `write_picture`."""
@@ -34,11 +34,11 @@ class Wanted(IntEnum):
 
 
 HEAD = struct.Struct(">I")
-"""Length of a picture's JSON; the JSON and then the pixels follow."""
+"""Length of a picture's JSON, which follows; then its pixels."""
 
 
 def write_picture(decoded: Decoded) -> bytes:
-    """Serialise a picture."""
+    """Encode a picture for the protocol."""
     fields = orjson.dumps(
         {
             "width": decoded.width,
@@ -55,7 +55,7 @@ def read_picture(content: bytes | bytearray, size: int) -> Decoded:
     """Return the picture that `write_picture` wrote.
 
     Raises:
-        ValueError: the bytes are invalid.
+        ValueError: the bytes are malformed.
     """
     try:
         (length,) = HEAD.unpack_from(content)

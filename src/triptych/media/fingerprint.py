@@ -1,4 +1,4 @@
-"""Perceptual fingerprints of pictures, for finding near-duplicates."""
+"""Fingerprints of a picture's content, for finding near-duplicates."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from PIL import Image
 
 HASH_BITS = 64
 REDUCE_TO = 128
-"""Side to which a picture is reduced before hashing; the hash itself uses 32 pixels a side."""
+"""Side to which a picture is resized before hashing: the hash uses 32 pixels per side."""
 
 
 def phash(image: Image.Image) -> int:
     """Return the 64-bit perceptual hash of a picture, as a signed integer.
 
-    It compares the 8×8 lowest DCT frequencies of the grey 32×32 picture with their median (Zauner,
-    2010). Small Hamming distances mean the same picture, edited.
+    DCT of the grey picture at 32×32, its 8×8 lowest frequencies against their median (Zauner,
+    2010). Small Hamming distances mean the same picture or an edited copy.
     """
     small = image.convert("L")
     small.thumbnail((REDUCE_TO, REDUCE_TO), Image.Resampling.BOX)
@@ -23,5 +23,5 @@ def phash(image: Image.Image) -> int:
 
 
 def hamming(first: int, second: int) -> int:
-    """Return the number of differing bits of two 64-bit hashes."""
+    """Return in how many of their 64 bits two hashes differ."""
     return ((first ^ second) & ((1 << HASH_BITS) - 1)).bit_count()

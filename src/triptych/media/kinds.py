@@ -1,4 +1,4 @@
-"""Media other than pictures, which are stored unchanged: detected by content."""
+"""Media other than pictures, which are stored unchanged: recognised by content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making thumbnails, in a decoder process."""
+"""A thumbnail's pixels, made from a picture in a decoder process."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from triptych.media.svg import SVG
 
 QUALITY = 80
 METHOD = 4
-"""Effort of libwebp, 0 to 6; more takes twice the time to save a twentieth of the bytes."""
+"""libwebp's effort, 0 to 6; more takes twice the time and saves a twentieth of the bytes."""
 HEIGHT_FACTOR = 2
-"""Largest height of a thumbnail, as a multiple of the requested width."""
+"""A thumbnail is at most this many times as high as the requested width."""
 GAP = 2.0
-"""Pillow reduces by integer factors to this many times the size, and then resamples."""
+"""Pillow reduces by whole factors down to this many times the size, and then resamples."""
 
 
 def shrink(body: bytes, *, width: int, max_pixels: int) -> bytes:
     """Return ``body`` as a WebP at most ``width`` wide and `HEIGHT_FACTOR` times that high.
 
-    The result is upright, shows the first frame, keeps transparency and, to a pixel, proportions,
-    and is never larger than the original, except for an SVG, which has no size in pixels. It has
-    none of the original's metadata.
+    Upright, the first frame, with its transparency and, to a pixel, its proportions. Never larger
+    than the original, except for an SVG, which has no size in pixels. Without metadata.
 
     Raises:
-        PermanentItemError: it is not a picture, has too many pixels, or is broken.
+        PermanentItemError: not a picture, too many pixels, or broken.
     """
     return as_item_error(body, lambda: _shrink(body, width, max_pixels))
 
 
 def is_webp(content: bytes | bytearray) -> bool:
-    """Return whether the content starts like a WebP."""
+    """Return whether these are the first bytes of a WebP."""
     return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
 
 
@@ -42,12 +41,12 @@ def _shrink(body: bytes, width: int, max_pixels: int) -> bytes:
     image = opened.image
     original = image.size if opened.media_type == SVG else (opened.width, opened.height)
     scale = min(1.0, width / original[0], height / original[1])
-    # Long and thin pictures keep at least one pixel.
+    # Long and thin pictures keep a pixel.
     size = (max(1, round(original[0] * scale)), max(1, round(original[1] * scale)))
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=GAP)
     buffer = io.BytesIO()
-    # Only the pixels: the metadata of an opened picture (EXIF, ICC, XMP) is untrusted.
+    # The pixels alone: the original's metadata (EXIF, ICC, XMP) is not trusted.
     Image.frombytes(image.mode, image.size, image.tobytes()).save(
         buffer, "WEBP", quality=QUALITY, method=METHOD
     )

@@ -1,4 +1,4 @@
-"""Media types from a picture's first bytes, even if the rest is broken."""
+"""A picture's media type by its first bytes; the rest may still be broken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADS: Mapping[bytes, str] = MappingProxyType(
         b"MM\0+": "image/tiff",
     }
 )
-"""Types by the first four bytes or fewer; the last two are BigTIFF."""
+"""By the first four bytes or fewer; the last two are BigTIFF."""
 BRANDS: Mapping[bytes, str] = MappingProxyType(
     {
         **dict.fromkeys((b"avif", b"avis"), "image/avif"),
@@ -28,15 +28,15 @@ BRANDS: Mapping[bytes, str] = MappingProxyType(
         b"msf1": "image/heif-sequence",
     }
 )
-"""Major brands of ISO base media files that are pictures."""
+"""Major brands of ISO base media files for pictures."""
 BMP = "image/bmp"
 BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
-"""Sizes of the second header, in bytes 14 to 17, which distinguish a bitmap from text that starts
-with BM."""
+"""Sizes of the second header, in bytes 14 to 17: they tell a bitmap from a text that begins with
+BM."""
 
 
 def picture_type(body: bytes) -> str | None:
-    """Return the media type of a body that starts like a picture; None for anything else."""
+    """Return the media type by the first bytes; None if they are not a picture's."""
     for head, kind in HEADS.items():
         if body.startswith(head):
             return kind

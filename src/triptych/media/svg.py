@@ -1,7 +1,7 @@
-"""Rendering SVG without access to any external resource.
+"""SVG into pixels, without external resources.
 
-The renderer would read any file that an ``<image>`` names, so such references are removed: only
-data URLs and the document itself may be referenced. The renderer has no scripts and no network.
+The renderer would read any file that an ``<image>`` names. Such references are removed: only data
+URLs and the document itself may be referenced. It has no scripts and no network access.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def looks_like_svg(body: bytes) -> bool:
 
 
 def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
-    """Return the picture as RGBA, its longer side ``side`` pixels, and its declared size.
+    """Return the picture as RGBA, with its longer side ``side`` pixels, and its stated size.
 
     Text is drawn with the system's fonts.
 
     Raises:
-        PermanentItemError: it is not an SVG or cannot be drawn.
+        PermanentItemError: it is not an SVG, or cannot be drawn.
     """
     root = _parse(body)
     width, height = _size(root)
@@ -66,7 +66,7 @@ def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
             width=side,
             height=side,
             dpi=PIXELS_IN["in"],
-            # Loading the system's fonts takes longer than drawing.
+            # Loading fonts takes longer than drawing.
             skip_system_fonts=next(root.iter(TEXT), None) is None,
         )
     except ValueError as error:
@@ -92,12 +92,12 @@ def _parse(body: bytes) -> Any:
     except etree.XMLSyntaxError as error:
         raise _undecodable(str(error)) from error
     if root.tag != ROOT:
-        raise PermanentItemError(Reason.NOT_AN_IMAGE, "XML that is no SVG")
+        raise PermanentItemError(Reason.NOT_AN_IMAGE, "XML that is not SVG")
     for count, element in enumerate(root.iter()):
         if count > ELEMENTS_MAX:
             raise _undecodable(f"more than {ELEMENTS_MAX} elements")
         for name, value in element.attrib.items():
-            # With or without a namespace, whatever its prefix.
+            # With or without a namespace, of whatever prefix.
             if str(name).rpartition("}")[2] == "href" and not _harmless(str(value)):
                 del element.attrib[name]
     return root
@@ -108,7 +108,7 @@ def _harmless(reference: str) -> bool:
 
 
 def _size(root: Any) -> tuple[int, int] | tuple[None, None]:
-    """Return the size in pixels that the document declares; None if it declares none."""
+    """Return the document's stated size in pixels; None if there is none."""
     width, height = _length(root.get("width")), _length(root.get("height"))
     box = re.split(r"[\s,]+", str(root.get("viewBox", "")).strip())
     if len(box) == 4:

@@ -1,11 +1,11 @@
-"""Thumbnails: made from a stored picture on the first request, and then stored.
+"""Thumbnails: made from a stored picture when first requested, and then stored.
 
 A thumbnail's key consists of its original's SHA-256, its width and the version of the method::
 
     thumbnails/<first two digits>/<next two>/<sha256>/<version>-<width>.webp
 
-So it never changes, may be cached forever, and is made once for all callers. The format is WebP:
-every browser shows it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
+so its content never changes, it may be cached for ever, and it is made only once. WebP: every
+browser supports it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from triptych.objects import ObjectStore, object_key
 
 MEDIA_TYPE = "image/webp"
 VERSION = 1
-"""Version of the method. Increase it when the bytes would differ, and add its widths."""
+"""Version of the method. Raise it when thumbnails' bytes would differ, and add its widths."""
 WIDTHS_OF: Mapping[int, tuple[int, ...]] = MappingProxyType({1: (160, 320, 640, 1280)})
-"""Widths in pixels of every version so far, so that old thumbnails are found and deleted."""
+"""The widths in pixels of each version there ever was, so that old ones are found and deleted."""
 WIDTHS = WIDTHS_OF[VERSION]
 WAITING_MAX = 1000
-"""The most distinct thumbnails in the making or queued; further ones are refused."""
+"""Thumbnails being made or waiting; more are refused."""
 
 log = structlog.get_logger(__name__)
 
 
 def thumbnail_key(sha256: bytes, width: int, version: int = VERSION) -> str:
-    """Return the key of one thumbnail of the object with that SHA-256."""
+    """Return the key of one thumbnail of the object of that SHA-256."""
     return _key(sha256.hex(), width, version)
 
 
@@ -50,25 +50,25 @@ def _key(name: str, width: int, version: int) -> str:
 
 
 def thumbnail_keys(sha256: bytes) -> Sequence[str]:
-    """Return the keys of all possible thumbnails of that object, of all versions.
+    """Return every key that a thumbnail of that object may have, of all versions.
 
-    Delete an object before its thumbnails: the maker of a thumbnail checks afterwards whether the
-    object still exists, and deletes the thumbnail if not.
+    Delete an object first and then these: code that is making a thumbnail meanwhile sees that the
+    object is gone, and deletes the thumbnail itself.
     """
     return thumbnails_of(object_key(sha256))
 
 
 def thumbnails_of(stored: str) -> Sequence[str]:
-    """Return the same for the key of an object."""
+    """Return the same for an object's key."""
     name = stored.rpartition("/")[2]
     return [_key(name, width, version) for version, widths in WIDTHS_OF.items() for width in widths]
 
 
 class Thumbnails:
-    """Makes and serves thumbnails of stored pictures. For one event loop.
+    """Thumbnails of stored pictures. For one event loop.
 
-    Pictures are opened in ``decoders``, never in this process. As many are opened at a time as
-    there are threads, so at most that many originals are in memory.
+    Pictures are decoded in ``decoders``, never in this process. The number of threads limits how
+    many originals are in memory.
     """
 
     def __init__(
@@ -82,36 +82,36 @@ class Thumbnails:
         self._making: dict[str, asyncio.Task[bytes]] = {}
 
     async def get(self, sha256: bytes, width: int) -> bytes:
-        """Return the WebP, at most ``width`` wide, of the object with that SHA-256.
+        """Return the WebP, at most ``width`` wide, of the object of that SHA-256.
 
-        Concurrent callers share one task. Cancelling one caller does not affect the others.
+        Concurrent callers share one computation; cancelling one does not affect the others.
 
         Raises:
-            BadInput: ``width`` is not one of `WIDTHS`.
-            NoThumbnail: there is no such object, or it is not a picture (`ThumbnailFailed`: a
-                picture that cannot be decoded).
-            ThumbnailsBusy: `WAITING_MAX` others are in the making.
-            StoreUnavailable: the store does not respond.
+            BadInput: ``width`` is none of `WIDTHS`.
+            NoThumbnail: there is no such object, or it is not a picture (`ThumbnailFailed`: it
+                cannot be decoded).
+            ThumbnailsBusy: `WAITING_MAX` others are being made.
+            StoreUnavailable: the store does not answer.
         """
         if width not in WIDTHS:
             known = ", ".join(str(each) for each in WIDTHS)
             raise BadInput(
                 f"There are no thumbnails {width} pixels wide.",
                 field="width",
-                remedy=f"Ask for one of {known}.",
+                remedy=f"Request one of {known}.",
             )
         key = thumbnail_key(sha256, width)
         making = self._making.get(key)
         if making is None:
             if len(self._making) >= WAITING_MAX:
-                raise ThumbnailsBusy(remedy="Ask again in a moment.")
+                raise ThumbnailsBusy(remedy="Try again in a moment.")
             making = asyncio.create_task(self._find_or_make(key, sha256, width))
             self._making[key] = making
             making.add_done_callback(lambda done: self._made(key, done))
         return await asyncio.shield(making)
 
     async def close(self) -> None:
-        """Cancel the thumbnails in the making. Safe to repeat."""
+        """Cancel thumbnails being made. Safe to repeat."""
         making = list(self._making.values())
         for task in making:
             task.cancel()
@@ -121,7 +121,7 @@ class Thumbnails:
     def _made(self, key: str, task: asyncio.Task[bytes]) -> None:
         del self._making[key]
         if not task.cancelled():
-            # The callers may be gone; the next caller gets the error.
+            # The caller may be gone; the next caller gets the error.
             task.exception()
 
     async def _find_or_make(self, key: str, sha256: bytes, width: int) -> bytes:
@@ -135,7 +135,7 @@ class Thumbnails:
             made = await self._make(body, width)
         await self._store.put_as(key, made, MEDIA_TYPE)
         if not await self._store.exists(object_key(sha256)):
-            # The object was deleted in the meantime: see `thumbnail_keys`.
+            # Deleted meanwhile: see `thumbnail_keys`.
             await self._store.delete([key])
             raise NoThumbnail(f"There is no object {sha256.hex()}.")
         return made

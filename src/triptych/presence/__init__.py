@@ -1,1 +1,1 @@
-"""The presence of workers."""
+"""The list of workers, from their heartbeats."""

@@ -1,4 +1,4 @@
-"""The presence of workers, on Postgres."""
+"""The list of workers, on Postgres."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The port PresenceStore: the presence of workers."""
+"""The port PresenceStore: the list of workers, from their heartbeats."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from uuid import UUID
 from triptych.wire import Wire
 
 BEAT_S = 5.0
-"""Approximate interval of a worker's heartbeats."""
+"""Seconds between two heartbeats of a worker."""
 SILENT_S = 3.5 * BEAT_S
-"""A worker without a heartbeat for this long counts as gone: three beats may be lost."""
+"""A worker without a heartbeat for this long counts as gone: three may be lost."""
 
 
 WORKERS_MAX = 1_000
-"""The most workers that are listed, longest-lived first."""
+"""Workers that are listed, the oldest first."""
 
 
 class WorkerState(Wire, frozen=True):
-    """A worker's current state; a later one replaces it."""
+    """A worker's current state, replaced by each heartbeat."""
 
     id: UUID
     host: str
@@ -28,7 +28,7 @@ class WorkerState(Wire, frozen=True):
     version: str
     phases: Sequence[str]
     doing: Mapping[str, int]
-    """Number of messages it holds, by queue."""
+    """Messages it holds, by queue."""
     stopping: bool
     started_at: datetime
 
@@ -39,22 +39,22 @@ class SeenWorker(WorkerState, frozen=True, kw_only=True):
     COMPONENT: ClassVar[str] = "WorkerShown"
 
     alive: bool
-    """Whether it was heard of within `SILENT_S`."""
+    """Whether it sent a heartbeat within `SILENT_S`."""
     silent_s: float
-    """Since it was heard of."""
+    """Seconds since its last heartbeat."""
 
 
 class PresenceStore(Protocol):
-    """Heartbeats of workers."""
+    """Heartbeats of workers. Each method is one transaction."""
 
     async def beat(self, worker: WorkerState, *, forget_s: float) -> None:
-        """Replace a worker's state; forget workers that were silent for ``forget_s``."""
+        """Store a worker's heartbeat; delete workers silent for ``forget_s``."""
         ...
 
     async def leave(self, worker_id: UUID) -> None:
-        """Forget a worker that has stopped."""
+        """Delete a worker that has stopped."""
         ...
 
     async def workers(self, *, limit: int) -> Sequence[SeenWorker]:
-        """Return the workers, longest-lived first."""
+        """Return the workers, the longest-lived first."""
         ...

@@ -32,14 +32,14 @@ SEND_BATCH = 100
 RECEIVE_BATCH_MAX = 100
 CHANNEL = "triptych_queues"
 RECHECK_S = 1.0
-"""Messages whose visibility timeout passes announce nothing: a waiting reader looks this often,
-and when one is due that it hid itself."""
+"""There is no notification when a visibility timeout passes: a waiting reader polls this often, and
+when a message that it hid itself is due."""
 WAKE_STEP_S = 0.05
 """Messages that are due within the same step wake a reader once."""
 
 
 class PgmqQueue(Queue):
-    """Queues on pgmq. ``max_receives`` deliveries, then a message is a dead letter."""
+    """Queues on pgmq. After ``max_receives`` deliveries a message becomes a dead letter."""
 
     poll_wait_s = 1.0
 
@@ -172,7 +172,7 @@ class PgmqQueue(Queue):
 
     @override
     async def close(self) -> None:
-        """The database is its opener's to close."""
+        """The caller that opened the database closes it."""
         listener, self._listener = self._listener, None
         if listener is not None and not listener.is_closed():
             listener.terminate()
@@ -195,7 +195,7 @@ class PgmqQueue(Queue):
             self._listener = listener
 
     def _wake_in(self, queue: str, seconds: float) -> None:
-        """Look again when what was hidden here becomes visible: nobody announces that."""
+        """Poll again when a message hidden here becomes visible: nothing notifies of that."""
         if seconds <= 0:
             return
         loop = asyncio.get_running_loop()
@@ -219,7 +219,7 @@ def _delivery(queue: str, row: asyncpg.Record) -> Delivery:
     headers = row["headers"] if isinstance(row["headers"], dict) else {}
     return Delivery(
         queue=queue,
-        # Message ids begin again when a queue is made anew; the time tells those apart.
+        # Message ids start again when a queue is created again; the time tells them apart.
         id=f"{row['msg_id']}-{int(at.timestamp() * 1_000_000)}",
         receipt=str(row["msg_id"]),
         body=row["message"],
@@ -235,4 +235,4 @@ def _by_queue(deliveries: Sequence[Delivery]) -> Iterator[tuple[str, list[int]]]
 
 
 def _missing(name: str) -> QueueUnavailable:
-    return QueueUnavailable(f"The queue {name} is not there.", remedy="Run `triptych migrate`.")
+    return QueueUnavailable(f"The queue {name} does not exist.", remedy="Run `triptych migrate`.")

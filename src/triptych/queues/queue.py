@@ -20,7 +20,7 @@ class QueueDepth(Wire, frozen=True):
     in_flight: int
     """Received and neither deleted nor visible again."""
     oldest_s: float | None
-    """Age of the oldest message in seconds; None when empty or not told."""
+    """Age of the oldest message in seconds; None if empty or unknown."""
 
 
 class Queue(Protocol):
@@ -30,19 +30,19 @@ class Queue(Protocol):
     def poll_wait_s(self) -> float:
         """Return the seconds that a consumer's receive should wait.
 
-        The longer, the fewer requests, and the later a consumer hears that it is to stop.
+        The longer, the fewer requests, and the later a consumer notices that it should stop.
         """
         ...
 
     async def check(self) -> None:
-        """Raise `QueueUnavailable` unless every queue and dead-letter queue is there."""
+        """Raise `QueueUnavailable` unless every queue and dead-letter queue exists."""
         ...
 
     async def send(self, queue: str, messages: Sequence[Message], *, delay_s: float = 0) -> None:
-        """Send all messages, in batches of the system's size; entries that fail go again.
+        """Send all messages, in batches of the system's size; entries that fail are sent again.
 
-        A system may shorten ``delay_s`` (SQS: 15 minutes at most): what comes early is put off
-        again.
+        A system may shorten ``delay_s`` (SQS: 15 minutes at most): a message that arrives early is
+        postponed again.
 
         Raises:
             QueueUnavailable: some were not accepted in spite of retries. Those that were will be
@@ -65,7 +65,7 @@ class Queue(Protocol):
         ...
 
     async def delete(self, deliveries: Sequence[Delivery]) -> None:
-        """Acknowledge: they will not be delivered again. Gone ones are no error."""
+        """Acknowledge: they will not be delivered again. Missing messages are ignored."""
         ...
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
@@ -77,5 +77,5 @@ class Queue(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Safe to repeat."""
+        """Close connections. Safe to repeat."""
         ...

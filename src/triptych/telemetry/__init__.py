@@ -1,1 +1,1 @@
-"""What a process tells about itself: metrics, traces and the context of its log lines."""
+"""What a process reports about itself: metrics, traces and the context of its log lines."""

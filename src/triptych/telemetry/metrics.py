@@ -1,7 +1,7 @@
-"""Every metric of Triptych's, in one place, as Prometheus names them.
+"""Every metric of Triptych, in one place, with Prometheus names.
 
-Names follow https://prometheus.io/docs/practices/naming/: seconds and bytes, ``_total`` for what
-only grows. Labels have few values: never a brand, a URL or an id.
+Names follow https://prometheus.io/docs/practices/naming/: seconds and bytes, ``_total`` for
+counters. Labels have few values: never a brand, a URL or an id.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SIZES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 MESSAGES = Counter(
     "triptych_messages_total",
-    "Messages answered, by what became of them.",
+    "Messages handled, by outcome.",
     ["queue", "outcome"],
     registry=REGISTRY,
 )
 MESSAGE_SECONDS = Histogram(
     "triptych_message_seconds",
-    "From receiving a message to its answer.",
+    "From receiving a message to its outcome.",
     ["queue"],
     buckets=QUICK,
     registry=REGISTRY,
@@ -87,20 +87,26 @@ STEP_SECONDS = Histogram(
     registry=REGISTRY,
 )
 WEBHOOK_ATTEMPTS = Counter(
-    "triptych_webhook_attempts_total", "Attempts to tell a webhook.", ["outcome"], registry=REGISTRY
+    "triptych_webhook_attempts_total",
+    "Webhook deliveries attempted.",
+    ["outcome"],
+    registry=REGISTRY,
 )
 HTTP_SECONDS = Histogram(
     "triptych_http_request_seconds",
-    "From a request's head to the end of its answer.",
+    "From a request's headers to the end of the response.",
     ["method", "route", "status"],
     buckets=QUICK,
     registry=REGISTRY,
 )
 QUEUE_WAITING = Gauge(
-    "triptych_queue_waiting", "Messages that wait in a queue.", ["queue"], registry=REGISTRY
+    "triptych_queue_waiting", "Messages waiting in a queue.", ["queue"], registry=REGISTRY
 )
 QUEUE_IN_FLIGHT = Gauge(
-    "triptych_queue_in_flight", "Messages that somebody works on.", ["queue"], registry=REGISTRY
+    "triptych_queue_in_flight",
+    "Messages received and not deleted yet.",
+    ["queue"],
+    registry=REGISTRY,
 )
 QUEUE_OLDEST_SECONDS = Gauge(
     "triptych_queue_oldest_seconds",
@@ -116,12 +122,12 @@ def exposition() -> bytes:
 
 
 PORTS_TRIED = 32
-"""Workers of one machine share a setting: each takes the next port that is free."""
+"""Workers on one machine share the setting: each takes the next free port."""
 
 
 @contextmanager
 def served_metrics(host: str, port: int) -> Iterator[int | None]:
-    """Serve this process' metrics over HTTP meanwhile, in a thread; yield the port, if any.
+    """Serve this process's metrics over HTTP during the block, in a thread; yield the port, if any.
 
     Raises:
         SettingsError: the address cannot be used.
@@ -145,7 +151,7 @@ def _started(host: str, port: int) -> tuple[WSGIServer, Thread, int]:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise SettingsError(
-                    f"{host}:{candidate} cannot be listened on ({error.strerror}).",
+                    f"{host}:{candidate} cannot be bound ({error.strerror}).",
                     field="TRIPTYCH_METRICS_HOST",
                 ) from error
     raise SettingsError(

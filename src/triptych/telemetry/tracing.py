@@ -1,8 +1,8 @@
 """Traces: one for each run, from the request that opens it through the queues to the AI phase.
 
-What carries it is ``traceparent`` (W3C Trace Context): kept with the run, sent with each of its
-messages. Without an endpoint for traces nothing is recorded and OpenTelemetry is not even imported;
-a ``traceparent`` that came from outside is handed on all the same.
+The trace is carried by ``traceparent`` (W3C Trace Context): stored with the run, sent with each of
+its messages. Without an endpoint for traces nothing is recorded and OpenTelemetry is not imported;
+a ``traceparent`` from outside is still passed on.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def tracing(
     share: float = 1.0,
     exporter: SpanExporter | None = None,
 ) -> Iterator[None]:
-    """Record traces meanwhile, and send them to an OTLP endpoint over HTTP.
+    """Record traces during the block, and send them to an OTLP endpoint over HTTP.
 
-    ``share`` of the traces that begin here are kept; those begun elsewhere follow their beginning.
-    Sending happens in the background and never fails the work: what cannot be sent is dropped.
+    ``share`` of the traces that start here are sampled; others follow their parent's decision.
+    They are sent in the background; what cannot be sent is dropped and never fails the work.
     """
     if endpoint is None and exporter is None:
         yield
@@ -85,7 +85,7 @@ def span(
     parent: str | None = None,
     attributes: Mapping[str, Attribute] | None = None,
 ) -> Iterator[None]:
-    """Record what happens meanwhile, under the span in force, or under ``parent``.
+    """Record a span for the block, under the current span or under ``parent``.
 
     An error that passes through is recorded and passed on.
     """
@@ -105,7 +105,7 @@ def _context(traceparent: str | None) -> Any:
 
 
 def current_traceparent() -> str | None:
-    """Return the span in force as the header that carries it on; None if none is recorded."""
+    """Return the current span as a ``traceparent``; None if none is recorded."""
     if _Process.tracer is None:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -128,7 +128,7 @@ def bind_delivery(delivery: Delivery) -> None:
 def delivery_span(delivery: Delivery) -> AbstractContextManager[None]:
     """Record the work on a message, under the trace that its headers name.
 
-    Attributes are those of OpenTelemetry's conventions for messaging, and ours.
+    Attributes follow OpenTelemetry's messaging conventions, plus Triptych's own.
     """
     attributes: dict[str, Attribute] = {
         "messaging.system": "triptych",

@@ -1,4 +1,4 @@
-"""The gate at the API's door, and what stands on every answer that leaves."""
+"""Authentication of every HTTP request, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from triptych.telemetry.metrics import HTTP_SECONDS
 from triptych.telemetry.tracing import span
 
 PUBLIC = frozenset({"/healthz", "/readyz"})
-"""Asked by load balancers, which have no key and ask under an address. They tell little."""
+"""Health checks of load balancers, which have no key and use an IP address as host. Their
+answers reveal little."""
 
 BODY_MAX_BYTES = 256 * 1024
-"""Of a request…"""
+"""Largest body of a request."""
 BODIES_MAX_BYTES = {("POST", "/api/v1/search"): IMAGE_MAX_BYTES}
-"""…but for those whose body is a picture."""
+"""Largest body of requests that send an image, by method and path."""
 
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -38,10 +39,10 @@ NO_STORE = (b"cache-control", b"no-store")
 
 
 class AuthMiddleware:
-    """Asks the gate before anything else; answers with a problem whatever goes wrong behind it.
+    """Authenticates each request first, and turns every later error into a problem response.
 
-    WebSockets pass: their app asks the same gate, and refuses in their own way. ``is_page`` tells
-    which paths are the dashboard's, which anybody may have.
+    WebSockets pass through: their app uses the same authenticator and refuses in its own way.
+    ``is_page`` returns whether a path is the dashboard's, which needs no key.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class AuthMiddleware:
                 await self._app(scope, receiving, sending)
         except Exception as error:
             if status:
-                raise  # Half an answer is out: the connection has to be cut.
+                raise  # The response has begun, so the connection must be cut.
             answer = (
                 problems.from_error(error)
                 if isinstance(error, TriptychError)
@@ -98,7 +99,7 @@ class AuthMiddleware:
 
 
 def _trace(scope: Scope) -> str | None:
-    """Return the trace that a request belongs to, if it says so."""
+    """Return the trace that a request names, if any."""
     given = dict(scope["headers"]).get(HEADER_TRACE.encode())
     return well_formed_trace(given.decode("latin-1")) if given else None
 
@@ -110,13 +111,13 @@ def _with_ours(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 
 async def asking(request: Request) -> Identity:
-    """Return who asks."""
+    """Return the identity of the request."""
     identity: Identity = request.scope["identity"]
     return identity
 
 
 async def operating(request: Request) -> Identity:
-    """Return who asks, if it is an operator.
+    """Return the identity of the request if it is an operator.
 
     Raises:
         Forbidden: it is a reader.

@@ -1,4 +1,4 @@
-"""What the API is made of, and how its operations come by it."""
+"""The API's components, and how its operations get them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from triptych.tasks.task_store import TaskStore
 
 
 class Thumbnails(Protocol):
-    """Small pictures of stored ones."""
+    """Thumbnails of stored images."""
 
     async def get(self, sha256: bytes, width: int) -> bytes:
-        """Return a WebP, at most ``width`` pixels wide, of the object of that SHA-256."""
+        """Return a WebP image, at most ``width`` pixels wide, of the object with that SHA-256."""
         ...
 
 
 class ApiStores(Protocol):
     """The stores that several resources read and write.
 
-    A resource with a store of its own extends this beside its operations, as
+    A resource with a store of its own extends this protocol next to its operations, as
     `triptych.api.webhooks` does, and takes its context from `of_request`.
     """
 
@@ -52,7 +52,7 @@ class ApiStores(Protocol):
     presence: PresenceStore
 
     async def check(self) -> None:
-        """Raise `DatabaseUnavailable` unless the database answers with the schema known here."""
+        """Raise `DatabaseUnavailable` unless the database answers and has the expected schema."""
         ...
 
 
@@ -61,7 +61,7 @@ S = TypeVar("S", bound=ApiStores, default=ApiStores)
 
 @dataclass(frozen=True, slots=True)
 class ApiContext(Generic[S]):
-    """What the API is made of."""
+    """The API's components."""
 
     settings: Settings
     stores: S
@@ -70,19 +70,19 @@ class ApiContext(Generic[S]):
     objects: ObjectStore
     authenticator: Authenticator
     guard: AddressGuard
-    """Says which addresses may be told of events."""
+    """Decides which addresses webhooks may be sent to."""
     cursors: Cursors
     local: bool
-    """True when only this machine reaches the server: then sources may be files of it."""
+    """True if only this machine can reach the server; sources may then be its files."""
     thumbnails: Thumbnails
     search: SearchService
     sources: SourceRegistry
-    """The kinds of sources that requests may name."""
+    """The source types that requests may name."""
     exports: ExportRegistry
 
 
 async def of_request(request: Request) -> ApiContext[Any]:
-    """Return what the app of a request is made of."""
+    """Return the components of the app that serves a request."""
     context: ApiContext[Any] = request.app.state.context
     return context
 
@@ -93,7 +93,7 @@ async def _brand(
         Path(
             min_length=1,
             max_length=BRAND_MAX_CHARS,
-            description="The brand's name: printable, without slashes or blanks at its ends.",
+            description="The brand's name: printable, without slashes or surrounding spaces.",
             examples=["nike"],
         ),
     ],

@@ -25,9 +25,9 @@ from triptych.tasks.task_store import Request as TaskRequest
 KEPT_S = 24 * 3600.0
 """Seconds for which a repeated idempotency key gets the first answer."""
 STALE_S = 60.0
-"""A claim this old whose server said nothing more is given to the next that asks."""
+"""Seconds after which a claim that its server has not settled passes to the next request."""
 WAIT_S = 5.0
-"""How long a second request waits for the first one with its key."""
+"""Seconds that a second request waits for the first one with its key."""
 WAIT_STEP_S = 0.05
 
 IdempotencyKey = Annotated[
@@ -37,7 +37,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key with the same request gets the same answer for 24 hours.",
+        description="A repeated request with the same key gets the same answer for 24 hours.",
         examples=["2b7d6c1e-start-nike"],
     ),
 ]
@@ -45,13 +45,13 @@ IdempotencyKey = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an operation came to."""
+    """The result of an operation."""
 
     state: TaskState
     run_id: UUID | None = None
     result: Metadata = field(default_factory=dict)
     enqueue_work: bool = False
-    """Whether a worker is to do it."""
+    """Whether a worker does the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,15 @@ class Operation:
 
 
 async def run_idempotent(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> Json:
-    """Do an operation, once for its idempotency key; answer 202 with its task.
+    """Do an operation once per idempotency key; return a 202 response with its task.
 
-    ``work`` gets an id for what it makes. The id belongs to the request, so doing it again after
-    a crash finds what was made. What it raises is answered, and the key is free again.
+    ``work`` gets an id for what it creates. The id is derived from the request's claim, so a
+    repetition after a crash finds what was already created. If ``work`` raises, the error is
+    passed on and the key can be used again.
 
     Raises:
-        IdempotencyKeyReused: the key came with another request.
-        RequestInProgress: the first request with the key goes on and on.
+        IdempotencyKeyReused: the key was used for a different request.
+        RequestInProgress: the first request with the key has not ended within `WAIT_S`.
     """
     tasks = operation.context.stores.tasks
     claim = await _claim(operation)
@@ -107,7 +108,7 @@ async def run_idempotent(operation: Operation, work: Callable[[UUID], Awaitable[
 
 
 def made_by(task_id: UUID) -> UUID:
-    """Return the id of what a task makes."""
+    """Return the id of what a task creates."""
     return uuid5(task_id, "made")
 
 

@@ -1,8 +1,8 @@
-"""Cursors: where a listing goes on, in a form that only this installation can write.
+"""Cursors: where a listing continues, in a form that only this installation can write.
 
-A cursor carries its position, a snapshot's cursor the snapshot's run too, so that pages of one
-walk all come from one snapshot. Its seal covers the listing and the filters: a cursor of another
-listing, another brand or other filters does not fit, nor does one that was changed.
+A cursor carries its position. A snapshot's cursor also carries the snapshot's run, so that all
+pages of one listing come from one snapshot. Its MAC covers the listing and the filters: a cursor
+of another listing, another brand or other filters is refused, and so is a modified one.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ SEAL_BYTES = 16
 
 
 class Cursors:
-    """Writes and reads cursors. ``secret`` is the same for all API servers of a database."""
+    """Writes and reads cursors. All API servers of a database share the same ``secret``."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def write(self, listing: str, asked: BaseModel, position: list[Any] | None) -> str | None:
-        """Return the cursor of a position; None for None."""
+        """Return the cursor for a position; None for None."""
         if position is None:
             return None
         body = orjson.dumps(position)
         return urlsafe_b64encode(self._seal(listing, asked, body) + body).rstrip(b"=").decode()
 
     def read(self, listing: str, asked: PageAsked) -> list[Any] | None:
-        """Return the position that ``asked.cursor`` carries; None without one.
+        """Return the position that ``asked.cursor`` carries; None without a cursor.
 
         Raises:
-            InvalidCursor: it is not one of this listing with these filters.
+            InvalidCursor: the cursor does not belong to this listing with these filters.
         """
         if asked.cursor is None:
             return None
@@ -54,7 +54,7 @@ class Cursors:
         if not hmac.compare_digest(seal, self._seal(listing, asked, body)):
             raise InvalidCursor(
                 field="cursor",
-                remedy="Take `next` of the page before, with the same path and filters.",
+                remedy="Use `next` of the previous page, with the same path and filters.",
             )
         position: list[Any] = orjson.loads(body)
         return position
@@ -69,12 +69,12 @@ class Cursors:
 
 
 def from_age(age: Age | None) -> list[Any] | None:
-    """Return a position in a listing by age as a cursor carries it."""
+    """Return the cursor position of an age in a listing ordered by age."""
     return None if age is None else [age.at.isoformat(), str(age.id)]
 
 
 def to_age(position: list[Any] | None) -> Age | None:
-    """Read a position in a listing by age."""
+    """Return the age of a cursor position in a listing ordered by age."""
     if position is None:
         return None
     return Age(datetime.fromisoformat(position[0]), UUID(position[1]))

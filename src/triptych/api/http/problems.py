@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): every error of ours, of FastAPI's and of nobody's, in one form."""
+"""Problem details (RFC 9457): one format for Triptych's, FastAPI's and unexpected errors."""
 
 from __future__ import annotations
 
@@ -35,18 +35,20 @@ log = structlog.get_logger(__name__)
 
 
 class Problem(BaseModel):
-    """What went wrong, as RFC 9457 has it."""
+    """What went wrong, in the format of RFC 9457."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: str = Described(description="`urn:triptych:problem:` and the reason.")
+    type: str = Described(description="`urn:triptych:problem:` followed by the reason.")
     title: str
     status: int
     detail: str
-    reason: str = Described(description="For programs; the same for every problem of its type.")
-    field: str | None = Described(None, description="What in the request is wrong.")
+    reason: str = Described(description="For programs: the same for all problems of one type.")
+    field: str | None = Described(None, description="The part of the request that is wrong.")
     remedy: str | None = Described(None, description="What to do about it.")
-    instance: str | None = Described(None, description="Of this one; the server's log has it too.")
+    instance: str | None = Described(
+        None, description="The id of this occurrence, under which the server's log has details."
+    )
 
 
 def problem(
@@ -60,7 +62,7 @@ def problem(
     instance: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer with a problem."""
+    """Return a problem as a response."""
     body: dict[str, Any] = {
         "type": f"{TYPE_PREFIX}{reason}",
         "title": title,
@@ -68,13 +70,13 @@ def problem(
         "detail": detail[:DETAIL_MAX_CHARS],
         "reason": reason,
     }
-    told = {"field": field, "remedy": remedy, "instance": instance}
-    body |= {name: value for name, value in told.items() if value is not None}
+    optional = {"field": field, "remedy": remedy, "instance": instance}
+    body |= {name: value for name, value in optional.items() if value is not None}
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
 
 def from_error(error: TriptychError) -> Response:
-    """Answer with an error of ours: its class names the type, its status is the answer's."""
+    """Return the response for one of Triptych's errors, with the error's type and status."""
     headers: dict[str, str] = {}
     if isinstance(error, TooManyRequests | SourceUnavailable) and error.retry_after_s:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
@@ -97,23 +99,23 @@ def from_error(error: TriptychError) -> Response:
 
 
 def unexpected(error: Exception) -> Response:
-    """Answer with a defect: nothing of it goes out but a name under which the log has it."""
+    """Return the response for a defect: it reveals only an id that the log also has."""
     instance = f"urn:uuid:{uuid4()}"
     log.error("api_defect", instance=instance, exc_info=error)
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal",
-        "A defect of Triptych's.",
-        "The request could not be answered.",
-        remedy="Tell the operator the instance: the server's log has the trace under it.",
+        "Internal error.",
+        "The request failed because of a defect in Triptych.",
+        remedy="Report the instance to the operator: the server's log has the trace under it.",
         instance=instance,
     )
 
 
 def install(app: FastAPI, methods: Sequence[tuple[re.Pattern[str], Collection[str]]]) -> None:
-    """Let the app answer with problems only. ``methods`` are those of each path.
+    """Make the app answer every error with a problem. ``methods`` are those of each path.
 
-    A path's routes each know their own method, and one of them would answer for all.
+    They are needed for ``Allow``: each of a path's routes knows only its own method.
     """
     app.state.methods = methods
     app.add_exception_handler(TriptychError, _ours)
@@ -131,7 +133,7 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     place, *names = first["loc"]
     if first["type"] == "json_invalid":
-        names = []  # It would be a position in the text.
+        names = []  # They would be a position in the text.
     field = ".".join(str(part) for part in names) or str(place)
     return problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -139,7 +141,7 @@ async def _invalid(_request: Request, error: Exception) -> Response:
         "The request is not valid.",
         _printable(str(first["msg"])),
         field=_printable(field),
-        remedy="The description is at /api/v1/openapi.json.",
+        remedy="See the API's description at /api/v1/openapi.json.",
     )
 
 
@@ -163,12 +165,12 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _printable(text: str) -> str:
-    """Return text as JSON and logs can hold it, whatever of the request is quoted in it."""
+    """Return text that is safe in JSON and logs, whatever it quotes from the request."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:DETAIL_MAX_CHARS])
 
 
 def documented(*errors: type[TriptychError] | int) -> dict[int | str, dict[str, Any]]:
-    """Describe for OpenAPI the problems of an operation, beside those of every one."""
+    """Describe an operation's own problems for OpenAPI, in addition to the common ones."""
     wanted: dict[int, set[str]] = {}
     for error in errors:
         status = error if isinstance(error, int) else error.status

@@ -1,4 +1,4 @@
-"""What requests of several resources are made of. They refuse unknown fields and wrong types."""
+"""Parts of requests that several resources share. They refuse unknown fields and wrong types."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def storable(text: str) -> str:
 
 
 def _brand_name(text: str) -> str:
-    """Return a brand's name in its one spelling."""
+    """Return a brand's name in its canonical spelling."""
     try:
         return check_brand(text)
     except InvalidBrand as error:
@@ -31,11 +31,11 @@ def _brand_name(text: str) -> str:
 
 
 def integral(value: object) -> object:
-    """Return 3.0 as 3: JSON has one kind of number."""
+    """Return 3.0 as 3: JSON has only one number type."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-# Constraints stand before validators of ours: behind one they would be lost to the description.
+# Constraints come before our own validators: after one, the description would omit them.
 Integral = BeforeValidator(integral)
 ShortText = Annotated[str, Field(min_length=1, max_length=TEXT_MAX_CHARS), AfterValidator(storable)]
 BrandText = Annotated[
@@ -44,21 +44,21 @@ BrandText = Annotated[
 
 
 class Given(BaseModel):
-    """A request's body."""
+    """The body of a request."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Asked(BaseModel):
-    """A request's query. Its values are text, so numbers are read from it."""
+    """The query of a request. Its values are text, from which numbers are parsed."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class PageAsked(Asked):
-    """Which page."""
+    """The page of a listing."""
 
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="Entries on the page.")] = (
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="Maximum number of entries.")] = (
         PAGE_DEFAULT
     )
     cursor: Annotated[
@@ -66,6 +66,6 @@ class PageAsked(Asked):
         Field(
             max_length=CURSOR_MAX_CHARS,
             pattern=r"^[A-Za-z0-9_-]+$",
-            description="`next` of the page before; of the same listing with the same filters.",
+            description="`next` of the previous page, with the same path and filters.",
         ),
     ] = None

@@ -1,4 +1,4 @@
-"""Answers in JSON."""
+"""JSON responses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from triptych.wire import encode
 
 
 class Json(Response):
-    """An answer made of wire types, which are not validated a second time on their way out."""
+    """A response made of wire types, which are encoded without validating them again."""
 
     media_type = "application/json"
 

@@ -1,4 +1,4 @@
-"""Objects as answers: whole, or the part that a Range header asks for, piece by piece."""
+"""Objects as responses: whole, or the part that a Range header asks for, streamed in chunks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from triptych.api.http.problems import problem
 from triptych.objects import ObjectStore
 
 CHUNK_BYTES = 1024 * 1024
-"""Read from the object store and sent at a time: what one answer holds in memory."""
+"""Read from the object store and sent at a time: the memory that one response uses."""
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 SANDBOX = "default-src 'none'; sandbox"
-"""Content-Security-Policy of bytes that are not ours."""
+"""Content-Security-Policy of bytes that come from elsewhere."""
 
 
-UNTOLD = {"Referrer-Policy": "no-referrer"}
-"""A signed URL is told to nobody."""
+NO_REFERRER = {"Referrer-Policy": "no-referrer"}
+"""A signed URL must not be sent to other sites."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes ``start`` up to, not including, ``end``."""
+    """The bytes from ``start`` up to, but not including, ``end``."""
 
     start: int
     end: int
@@ -33,22 +33,23 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object, and how it is answered with."""
+    """A stored object, and the headers of its response."""
 
     key: str
     size_bytes: int
     etag: str
-    """With its quotes."""
+    """The ETag, with its quotes."""
     headers: Mapping[str, str]
 
 
 def requested_range(header: str | None, size: int) -> Span | None:
     """Return the part that a Range header asks for; None for the whole.
 
-    One range only; what is malformed or several is answered with the whole, as RFC 9110 allows.
+    Only a single range is supported. Malformed or multiple ranges are ignored and the whole is
+    returned, as RFC 9110 allows.
 
     Raises:
-        ValueError: it lies behind the end.
+        ValueError: the range starts after the end.
     """
     found = RANGE.fullmatch(header.replace(" ", "")) if header else None
     if found is None or not any(found.groups()):
@@ -61,25 +62,25 @@ def requested_range(header: str | None, size: int) -> Span | None:
         if last and int(last) < int(first):
             return None
     if span.start >= span.end:
-        raise ValueError("behind the end")
+        raise ValueError("the range starts after the end")
     return span
 
 
 async def answer_with(
     request: Request, store: ObjectStore, stored: Stored, *, direct: bool = False
 ) -> Response:
-    """Answer with an object, or the part of it that is asked for (RFC 9110 §13, §14).
+    """Return a response with an object, or the requested part of it (RFC 9110 §13, §14).
 
-    ``direct`` leads to the object store itself, where that signs URLs.
+    ``direct`` redirects to the object store, if that can sign URLs.
 
     Raises:
-        StoreUnavailable: before the answer begins; later the connection is cut.
+        StoreUnavailable: before the response begins; after that, the connection is cut.
     """
     headers = {**stored.headers, "ETag": stored.etag, "Accept-Ranges": "bytes"}
     if matches(request.headers.get("if-none-match"), stored.etag):
         return Response(status_code=304, headers=headers)
     if direct and (url := await store.signed_url(stored.key)) is not None:
-        return RedirectResponse(url, 307, {"Cache-Control": "no-store", **UNTOLD})
+        return RedirectResponse(url, 307, {"Cache-Control": "no-store", **NO_REFERRER})
     asks = request.headers.get("range")
     if (condition := request.headers.get("if-range")) is not None and condition != stored.etag:
         asks = None
@@ -91,7 +92,7 @@ async def answer_with(
             416,
             "range-not-satisfiable",
             "Range Not Satisfiable.",
-            f"There are {size} bytes.",
+            f"The object has {size} bytes.",
             field="Range",
             headers={"Content-Range": f"bytes */{size}"},
         )
@@ -102,7 +103,7 @@ async def answer_with(
     status = 206 if part else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    # The first bytes before the answer begins: a store that is away is a 503, not a cut.
+    # Read before the response begins, so an unavailable store is a 503, not a cut connection.
     first = Span(span.start, min(span.end, span.start + CHUNK_BYTES))
     head = await _read(store, stored.key, first)
     rest = _stream(store, stored.key, head, Span(first.end, span.end))
@@ -122,7 +123,7 @@ async def _stream(store: ObjectStore, key: str, head: bytes, rest: Span) -> Asyn
 
 
 def matches(header: str | None, etag: str) -> bool:
-    """Tell whether an If-None-Match header names an ETag."""
+    """Return whether an If-None-Match header names an ETag."""
     if header is None:
         return False
     given = [entry.strip().removeprefix("W/") for entry in header.split(",")]

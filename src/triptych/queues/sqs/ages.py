@@ -1,4 +1,4 @@
-"""How old each queue's oldest message is: only CloudWatch tells, a minute or two late."""
+"""The age of each queue's oldest message, from CloudWatch, a minute or two late."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from triptych.queues.sqs.sqs_client import FAILURES, AwsClient, error_code
 METRIC = "ApproximateAgeOfOldestMessage"
 PERIOD_S = 60
 LOOK_BACK_S = 300
-"""The newest point within so many seconds counts; an idle queue has none."""
+"""The newest data point within this many seconds is used; an idle queue has none."""
 KEEP_S = 60.0
-"""CloudWatch has a new point a minute, and asks a fee for each look."""
+"""CloudWatch has one data point per minute, and charges for each request."""
 AWAY_S = 600.0
-"""Until the next look after one that failed: a role may well not be allowed to look at all."""
+"""Pause after a failed request: the role may not be allowed to read metrics at all."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class Ages:
         self._reading = asyncio.Lock()
 
     async def read(self, queues: Sequence[str]) -> Mapping[str, float]:
-        """Return seconds by queue, for those that have any. Never fails: ages are a courtesy."""
+        """Return seconds by queue, if known. Never fails: ages are optional."""
         async with self._reading:
             if time.monotonic() < self._until:
                 return self._known

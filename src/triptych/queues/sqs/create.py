@@ -1,4 +1,4 @@
-"""Making the queues where no infrastructure template has: for emulators and first steps."""
+"""Creating the queues where no infrastructure template does: for emulators and first steps."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from triptych.queues.sqs.sqs_client import FAILURES, AwsClient, error_code, unav
 from triptych.queues.sqs.sqs_queue import MISSING
 
 RETENTION_S = 14 * 24 * 3600
-"""The most that SQS keeps: longer than any run may last."""
+"""The longest retention of SQS: longer than any run can last."""
 
 
 async def create_queues(
     *, region: str | None, prefix: str, max_receives: int, visibility_s: float
 ) -> Sequence[str]:
-    """Make those queues that are missing, dead-letter queues first; return their names.
+    """Create the missing queues, dead-letter queues first; return their names.
 
-    Queues that are there are left as they are. Safe to repeat, also by several at once.
+    Existing queues are not changed. Safe to repeat, also concurrently.
 
     Raises:
         QueueUnavailable: SQS does not answer, or does not allow it.
@@ -53,7 +53,7 @@ async def create_queues(
 
 
 async def _ensure(client: AwsClient, name: str, attributes: dict[str, str]) -> tuple[str, bool]:
-    """Return a queue's URL and whether it was made just now."""
+    """Return a queue's URL and whether it was just created."""
     try:
         answer = await client.call("get_queue_url", QueueName=name)
     except FAILURES as error:

@@ -1,4 +1,4 @@
-"""Messages as SQS carries them, and deliveries as it gives them back. Pure.
+"""Messages in the form that SQS carries, and deliveries in the form it returns. Pure functions.
 
 Limits: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
@@ -28,13 +28,13 @@ from triptych.messages import (
 
 BATCH_ENTRIES = 10
 BATCH_BYTES = 256 * 1024
-"""Of a request, bodies and attributes together. SQS takes 1 MiB since August 2025; queues in front
-of a Lambda function, and emulators, may still hold to what was the limit before."""
+"""Limit of a request, bodies and attributes together. SQS accepts 1 MiB since August 2025; queues
+of Lambda functions, and emulators, may still have the earlier limit."""
 MESSAGE_BYTES = 1024 * 1024
-"""Of one message, as SQS takes it. Ours are far smaller; a stranger's may be as large."""
+"""Limit of one message in SQS. Triptych's are far smaller; external ones may be as large."""
 ATTRIBUTES_MAX = 10
 ATTRIBUTE_CHARS = 1024
-"""Of one value. A reason is a sentence; what is longer is cut."""
+"""Limit of one value. A reason is a sentence; longer values are truncated."""
 DELAY_MAX_S = 900
 VISIBILITY_MAX_S = 43_200
 GROUP_MAX_CHARS = 128
@@ -43,7 +43,7 @@ OURS = (
     *(HEADER_VERSION, HEADER_RUN, HEADER_ITEM, HEADER_TASK),
     *(HEADER_REASON, HEADER_ORIGIN_ID, HEADER_TRACE),
 )
-"""Kept first when a stranger's attributes and ours are more than SQS carries."""
+"""Kept first if there are more attributes than SQS carries."""
 
 _NAME = re.compile(
     r"(?!(?:aws|amazon)\.)(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)", re.IGNORECASE
@@ -55,23 +55,23 @@ Entry = dict[str, Any]
 
 
 def group_id(brand: str) -> str:
-    """Return the tenant of a brand's messages: its name, or its hash where SQS refuses that."""
+    """Return the tenant of a brand's messages: its name, or its hash if SQS refuses the name."""
     if _GROUP.fullmatch(brand):
         return brand
     return f"sha256-{hashlib.sha256(brand.encode()).hexdigest()}"
 
 
 def encode_body(body: object) -> str:
-    """Return a body as text that SQS takes. What was no JSON when it came stays as it was."""
+    """Return a body as text that SQS accepts. A body that was not JSON stays as it was."""
     if isinstance(body, str) and body:
         return _REFUSED.sub("\ufffd", body)
     text = orjson.dumps(body).decode()
-    # Within JSON they stand in strings only; there they may be written as escapes.
+    # In JSON they occur in strings only, where they can be written as escapes.
     return _REFUSED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def decode_body(text: str) -> object:
-    """Return a body's JSON; the text itself where it is none."""
+    """Parse a body as JSON; return the text itself if it is not."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -79,7 +79,7 @@ def decode_body(text: str) -> object:
 
 
 def encode_headers(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return headers as message attributes: at most ten, ours first; empty ones are left out."""
+    """Return headers as message attributes: at most ten, Triptych's first, without empty ones."""
     ordered = sorted(headers, key=lambda name: OURS.index(name) if name in OURS else len(OURS))
     kept = [name for name in ordered if headers[name] and _NAME.fullmatch(name)]
     return {
@@ -112,9 +112,9 @@ def entry_bytes(entry: Entry) -> int:
 
 
 def fitting(message: Message) -> Message:
-    """Return a message that SQS takes: with the beginning of its body, as text, if it is too large.
+    """Return a message that SQS accepts; if too large, with the beginning of its body as text.
 
-    For dead letters: what is added to a stranger's message must not keep it from being one.
+    For dead letters: headers added to an external message must not make it too large to send.
     """
     entry = encode(message, 0)
     over = entry_bytes(entry) - MESSAGE_BYTES
@@ -125,7 +125,7 @@ def fitting(message: Message) -> Message:
 
 
 def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Group entries into requests within count and size; a larger one goes by itself."""
+    """Group entries into requests within count and size; a larger one is sent alone."""
     batch: list[Entry] = []
     size = 0
     for entry in entries:
@@ -140,7 +140,7 @@ def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 
 
 def decode(queue: str, raw: Mapping[str, Any]) -> Delivery:
-    """Return a message of ReceiveMessage. Attributes that are binary are not carried on."""
+    """Return a message of ReceiveMessage. Binary attributes are dropped."""
     attributes: Mapping[str, Mapping[str, str]] = raw.get("MessageAttributes") or {}
     return Delivery(
         queue=queue,
@@ -157,5 +157,5 @@ def decode(queue: str, raw: Mapping[str, Any]) -> Delivery:
 
 
 def visibility(seconds: float) -> int:
-    """Return a visibility timeout that SQS takes."""
+    """Return a visibility timeout that SQS accepts."""
     return min(VISIBILITY_MAX_S, max(0, math.ceil(seconds)))

@@ -1,7 +1,7 @@
-"""One client of an AWS service, opened at its first use; its failures in our own terms.
+"""One client of an AWS service, opened at its first use; its failures become Triptych's errors.
 
-Region, credentials (renewed by themselves: task role, web identity, instance profile) and endpoint
-come from AWS' own chain of environment and files: ``AWS_REGION``, ``AWS_ENDPOINT_URL`` ….
+Region, credentials (renewed automatically: task role, web identity, instance profile) and endpoint
+come from AWS's own chain of environment and files: ``AWS_REGION``, ``AWS_ENDPOINT_URL`` ….
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ READ_TIMEOUT_S = 30
 """More than the longest long poll, which is 20 s."""
 CONNECTIONS = 50
 TRIES = 4
-"""Of one call, throttled or cut ones included, with botocore's jittered backoff in between."""
+"""Attempts of one call, with botocore's jittered backoff in between."""
 
 FAILURES = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, TimeoutError)
 
 _REMEDIES = {
-    "AccessDenied": "Allow the role what docs/guides/aws.md lists.",
-    "AccessDeniedException": "Allow the role what docs/guides/aws.md lists.",
+    "AccessDenied": "Grant the role what docs/guides/aws.md lists.",
+    "AccessDeniedException": "Grant the role what docs/guides/aws.md lists.",
     "InvalidClientTokenId": "The credentials are not valid; check the role or AWS_ACCESS_KEY_ID.",
-    "ExpiredToken": "The credentials have run out; check the role.",
+    "ExpiredToken": "The credentials have expired; check the role.",
 }
 
 
@@ -90,14 +90,14 @@ def _loader() -> Loader:
 
 
 def _session() -> AioSession:
-    """Return a session that has read its environment now, and AWS' descriptions once a process."""
+    """Return a session that reads its environment now; AWS's descriptions load once per process."""
     session = get_session()
     session.register_component("data_loader", _loader())
     return session
 
 
 def error_code(error: Exception) -> str:
-    """Return AWS' code of a failure, without SQS' older prefix; its type where it has none."""
+    """Return AWS's error code, without SQS's older prefix; the type if there is no code."""
     if isinstance(error, ClientError):
         code: str = error.response.get("Error", {}).get("Code", "")
         return code.rpartition(".")[2]
@@ -105,15 +105,16 @@ def error_code(error: Exception) -> str:
 
 
 def unavailable(error: Exception) -> QueueUnavailable:
-    """Return a failure as `QueueUnavailable`, with what can be done about it."""
+    """Return a failure as `QueueUnavailable`, with a remedy."""
     if isinstance(error, NoRegionError):
         return QueueUnavailable("No AWS region is set.", remedy="Set AWS_REGION.")
     if isinstance(error, NoCredentialsError):
         return QueueUnavailable(
-            "There are no AWS credentials.", remedy="Give the process a role, or AWS_ACCESS_KEY_ID."
+            "There are no AWS credentials.",
+            remedy="Give the process a role, or set AWS_ACCESS_KEY_ID.",
         )
     text = (str(error) or type(error).__name__).splitlines()[0]
     return QueueUnavailable(
-        f"SQS does not answer as it should ({text}).",
-        remedy=_REMEDIES.get(error_code(error), "Work goes on by itself when it does."),
+        f"SQS failed ({text}).",
+        remedy=_REMEDIES.get(error_code(error), "Work resumes when SQS answers again."),
     )

@@ -1,7 +1,7 @@
 """`Queue` on SQS standard queues, each with a dead-letter queue.
 
-Redelivery past ``maxReceiveCount`` is SQS' own: its redrive policy moves a message to the
-dead-letter queue, with its id and attributes as they were. Standard queues with a
+Redelivery past ``maxReceiveCount`` is handled by SQS: its redrive policy moves a message to the
+dead-letter queue, with its id and attributes unchanged. Standard queues with a
 ``MessageGroupId`` are fair: a brand with a large backlog does not delay the others
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html).
 """
@@ -44,7 +44,7 @@ ENTRY_TRIES = 5
 ENTRY_BACKOFF_S = 0.1
 ENTRY_BACKOFF_CAP_S = 2.0
 AT_ONCE = 10
-"""Requests of one call that are under way at a time."""
+"""Concurrent requests of one call."""
 GONE = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
 """Codes of an entry whose message was deleted, or whose receipt is of an earlier delivery."""
 MISSING = {"QueueDoesNotExist", "NonExistentQueue"}
@@ -57,10 +57,10 @@ T = TypeVar("T")
 
 
 class SqsQueue(Queue):
-    """Queues named ``prefix`` + name. How often a message is received is their redrive policy's."""
+    """Queues named ``prefix`` + name. The redrive policy sets how often a message is received."""
 
     poll_wait_s = 5.0
-    """An empty queue costs a request in so many seconds."""
+    """An empty queue costs one request in this many seconds."""
 
     def __init__(self, *, region: str | None = None, prefix: str = "") -> None:
         self._client = AwsClient("sqs", region)
@@ -79,7 +79,7 @@ class SqsQueue(Queue):
             if "RedrivePolicy" not in answer.get("Attributes", {}):
                 raise QueueUnavailable(
                     f"The queue {self._prefix}{queue} has no redrive policy.",
-                    remedy="Give it one that ends in its dead-letter queue, or delete it and run "
+                    remedy="Give it one that points to its dead-letter queue, or delete it and run "
                     "`triptych migrate`.",
                 )
 
@@ -106,7 +106,7 @@ class SqsQueue(Queue):
             return_exceptions=True,
         )
         for answer in answers:
-            # What others brought is hidden already: it is worth more than the news of one failure.
+            # Messages of the other requests are hidden already: return them instead of the failure.
             if isinstance(answer, list):
                 found += answer
             elif not isinstance(answer, QueueUnavailable):
@@ -150,7 +150,7 @@ class SqsQueue(Queue):
 
     @override
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """Killed in between, it is there twice."""
+        """If the process is killed in between, the message exists twice."""
         headers = {**delivery.headers, HEADER_REASON: reason, HEADER_ORIGIN_ID: delivery.id}
         brand = delivery.body.get("brand") if isinstance(delivery.body, dict) else None
         copy = Message(delivery.body, headers, brand if isinstance(brand, str) else None)
@@ -159,7 +159,7 @@ class SqsQueue(Queue):
 
     @override
     async def depths(self) -> Sequence[QueueDepth]:
-        """SQS counts approximately; ages are CloudWatch's."""
+        """SQS's counts are approximate; ages come from CloudWatch."""
         names = [name for queue in QUEUES for name in (queue, dead_letter_queue(queue))]
         ages = await self._ages.read(names)
         answers = await _each(
@@ -173,7 +173,7 @@ class SqsQueue(Queue):
         await self._ages.close()
 
     async def _settle_entries(self, operation: str, queue: str, entries: Sequence[Entry]) -> None:
-        """Make one batch request, and again with those entries that failed."""
+        """Send a batch request, and repeat it with the entries that failed."""
         left = list(entries)
         for attempt in range(1, ENTRY_TRIES + 1):
             numbered = [{**entry, "Id": str(number)} for number, entry in enumerate(left)]
@@ -214,12 +214,12 @@ class SqsQueue(Queue):
 
     def _missing(self, queue: str) -> QueueUnavailable:
         return QueueUnavailable(
-            f"The queue {self._prefix}{queue} is not there.", remedy="Run `triptych migrate`."
+            f"The queue {self._prefix}{queue} does not exist.", remedy="Run `triptych migrate`."
         )
 
 
 async def _each(calls: Sequence[Awaitable[T]]) -> list[T]:
-    """Await all, some at a time; then raise the first failure, so that none is left half done."""
+    """Await all, some at a time; then raise the first failure, so that every call ends."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(call: Awaitable[T]) -> T:
@@ -236,7 +236,7 @@ async def _each(calls: Sequence[Awaitable[T]]) -> list[T]:
 
 
 def _settled(operation: str, failed: Mapping[str, Any]) -> bool:
-    """Tell whether an entry that failed needs nothing more: its message is gone already."""
+    """Return whether a failed entry can be ignored: its message no longer exists."""
     code = str(failed.get("Code", "")).rpartition(".")[2]
     return operation != "send_message_batch" and code in GONE
 

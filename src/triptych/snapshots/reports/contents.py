@@ -114,32 +114,14 @@ async def read_contents(source: ReportSource) -> Contents:
     insights = await source.insights(run.id)
     results = {i.kind: i.result for i in insights if i.result is not None}
     named = _Named(source, run)
-    clusters = [
-        await named.family(
-            str(entry.get("label") or f"Cluster {number}"),
-            int(entry["size"]),
-            entry["representatives"][:REPRESENTATIVES_MAX],
-        )
-        for number, entry in enumerate(
-            results.get("clusters", {}).get("clusters", [])[:CLUSTERS_MAX], start=1
-        )
-    ]
-    duplicates = [
-        await named.family(
-            "; best: ".join(filter(None, (str(entry["kind"]), entry.get("why")))),
-            int(entry["size"]),
-            entry["members"][:COPIES_MAX],
-        )
-        for entry in results.get("duplicates", {}).get("groups", [])[:GROUPS_MAX]
-    ]
     return Contents(
         brand=found,
         run=run,
         at=datetime.now(UTC),
         results=results,
         errors={i.kind: i.error for i in insights if i.error is not None},
-        clusters=clusters,
-        duplicates=duplicates,
+        clusters=await named.clusters(results.get("clusters", {}).get("clusters", [])),
+        duplicates=await named.duplicates(results.get("duplicates", {}).get("groups", [])),
         outliers=await named.outliers(results.get("look", {}).get("outliers", [])),
         points=await source.points(run.id),
     )
@@ -157,7 +139,27 @@ class _Named:
         found = await self._source.assets_of(self._run.id, wanted)
         return [found[key] for key in wanted if key in found]
 
-    async def family(self, label: str, size: int, keys: Sequence[str]) -> Family:
+    async def clusters(self, entries: Sequence[Mapping[str, Any]]) -> list[Family]:
+        return [
+            await self._family(
+                str(entry.get("label") or f"Cluster {number}"),
+                int(entry["size"]),
+                entry["representatives"][:REPRESENTATIVES_MAX],
+            )
+            for number, entry in enumerate(entries[:CLUSTERS_MAX], start=1)
+        ]
+
+    async def duplicates(self, entries: Sequence[Mapping[str, Any]]) -> list[Family]:
+        return [
+            await self._family(
+                "; best: ".join(filter(None, (str(entry["kind"]), entry.get("why")))),
+                int(entry["size"]),
+                entry["members"][:COPIES_MAX],
+            )
+            for entry in entries[:GROUPS_MAX]
+        ]
+
+    async def _family(self, label: str, size: int, keys: Sequence[str]) -> Family:
         return Family(label, size, await self._assets(keys))
 
     async def outliers(self, entries: Sequence[Mapping[str, Any]]) -> list[Outlier]:
