@@ -26,8 +26,8 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
     failures = await cli("failures", "nike", "--json")
     (group,) = failures.json()["items"]
     assert (group["reason"], group["count"]) == ("not_found", 1)
-    assert group["redrive"] == "if it was put back"
-    assert "May a redrive help? if it was put back" in (await cli("failures", "nike")).out
+    assert group["redrive"] == "if the file is there again"
+    assert "Will a redrive help? if the file is there again" in (await cli("failures", "nike")).out
     first = (await cli("assets", "nike", "--limit", "30", "--json")).json()
     second = (
         await cli("assets", "nike", "--after", first["next"], "--limit", "30", "--json")
@@ -64,10 +64,10 @@ async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
     [
         (["run", "a/b", "--source", "manifest:x.csv"], 1, "error: brand: A brand's name must not"),
         (["run", "nike", "--source", "urls.csv"], 2, "error: TRIPTYCH_SOURCE: must be written"),
-        (["status", "nobody"], 1, "error: There is no run and no brand 'nobody'."),
+        (["status", "nobody"], 1, "error: There is no brand or run 'nobody'."),
         (["worker", "paint"], 1, "error: PHASE: There is no phase 'paint'."),
         (["assets", "nike", "--after", "xyz"], 1, "error: --after: Not a cursor of this listing."),
-        (["pause", "nobody"], 1, "error: There is no run and no brand 'nobody'."),
+        (["pause", "nobody"], 1, "error: There is no brand or run 'nobody'."),
     ],
 )
 async def test_errors_are_one_line_with_the_remedy(
@@ -188,6 +188,8 @@ async def test_g4_killed_up_leaves_a_folder_that_goes_on(cli: Cli, tmp_path: Pat
     cli.env["TRIPTYCH_VISIBILITY_S"] = "3"
     cli.env["TRIPTYCH_STALLED_S"] = "1"
     cli.env["TRIPTYCH_RESEND_S"] = "1"
+    # So that the run is still active when it is followed: 300 pictures take ten seconds.
+    cli.env["TRIPTYCH_HOST_RATE"] = "30"
     async with serve_pictures() as base:
         source = write_manifest(tmp_path, base, "nike", 300)
         async with up_process(cli) as (process, _):

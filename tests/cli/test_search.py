@@ -49,7 +49,7 @@ async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:
     assert '"text_model"' in (await cli("insights", "nike", "--step", "tags")).out
 
     for args, line in [
-        (["search"], "error: TEXT or --image: Give either a text or a picture."),
+        (["search"], "error: TEXT or --image: Give either a text or an image."),
         (["search", "a", "--image", "b"], "error: TEXT or --image: Give either"),
         (["search", "--image", str(tmp_path / "none")], "error: --image: "),
         (
@@ -57,8 +57,8 @@ async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:
             "error: image: It cannot be",
         ),
         (["search", "red", "--brand", "nobody"], "error: There is no brand 'nobody'."),
-        (["similar", "nonsense"], "error: No asset has such an id."),
-        (["similar", "-nonsense"], "error: No asset has such an id."),
+        (["similar", "nonsense"], "error: No asset has this id."),
+        (["similar", "-nonsense"], "error: No asset has this id."),
         (["insights", "nike", "--step", "none"], "error: --step: There is no insight of that kind"),
         (["insights", "nobody"], "error: There is no brand 'nobody'."),
     ]:

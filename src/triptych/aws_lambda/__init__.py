@@ -1,4 +1,4 @@
-"""The workers as AWS Lambda functions: the same phases, called with batches instead of polling."""
+"""The workers as AWS Lambda functions: the same phases, invoked with batches of messages."""
 
 from triptych.runtime.cpu import one_thread_each
 

@@ -1,4 +1,4 @@
-"""Events of SQS as Lambda hands them over, and the answer that it wants. Pure.
+"""Parsing the SQS events of Lambda invocations, and building the response. Without I/O.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 """
@@ -13,29 +13,29 @@ import orjson
 from triptych.messages import Delivery
 
 RESERVE_S = 5.0
-"""Kept back of an invocation's time: for giving late messages back, and for the answer."""
+"""Seconds of an invocation reserved for returning late messages and for the response."""
 
 
 class Context(Protocol):
-    """What Lambda tells of an invocation."""
+    """The context object of a Lambda invocation."""
 
     aws_request_id: str
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how long until Lambda kills this invocation."""
+        """Return the milliseconds until Lambda ends this invocation."""
         ...
 
 
 def deliveries(event: Mapping[str, Any], prefix: str) -> list[Delivery]:
-    """Return an event's messages; ``prefix`` is that of the queues' names.
+    """Return an event's messages; ``prefix`` is the prefix of the queues' names.
 
     Raises:
-        ValueError: the event is not one of SQS', or of a queue of another prefix.
+        ValueError: the event is not from SQS, or from a queue with another prefix.
     """
     records = event.get("Records")
     if not isinstance(records, list) or not records:
         raise ValueError(
-            "not an event of SQS: map the queue to this function, or see docs/guides/aws.md"
+            "not an event of SQS: add an event source mapping for the queue, see docs/guides/aws.md"
         )
     return [_delivery(record, prefix) for record in records]
 
@@ -44,7 +44,7 @@ def _delivery(record: Mapping[str, Any], prefix: str) -> Delivery:
     name = str(record["eventSourceARN"]).rpartition(":")[2]
     if not name.startswith(prefix):
         raise ValueError(
-            f"the queue {name} is not one of TRIPTYCH_QUEUE_URL's: those begin with {prefix}"
+            f"queue {name} does not belong to TRIPTYCH_QUEUE_URL: its queues start with {prefix}"
         )
     attributes: Mapping[str, Mapping[str, Any]] = record.get("messageAttributes") or {}
     return Delivery(
@@ -69,10 +69,10 @@ def _parsed(text: str) -> object:
 
 
 def failures(ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
-    """Return the answer that has Lambda delete all messages but these (ReportBatchItemFailures)."""
+    """Return the response that keeps only these messages in SQS (ReportBatchItemFailures)."""
     return {"batchItemFailures": [{"itemIdentifier": each} for each in ids]}
 
 
 def seconds_left(context: Context) -> float:
-    """Return the seconds that work of this invocation may take."""
+    """Return the seconds that are left for this invocation's work."""
     return context.get_remaining_time_in_millis() / 1000 - RESERVE_S

@@ -1,8 +1,8 @@
-"""One function's life: opened at its first invocation, then called again and again, frozen between.
+"""The life of a Lambda function: opened at its first invocation and frozen between invocations.
 
-One event loop lives as long as the process. Between two invocations nothing runs, so each of them
-leaves nothing under way: a phase returns when its effect is durable, the buffer flushes when no
-item of its run is unfinished, and what is late is given back.
+One event loop lives as long as the process. Nothing runs between two invocations, so none of them
+leaves work unfinished: a phase returns when its effect is durable, the buffer flushes when no item
+of its run is unfinished, and late messages are returned to the queue.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from triptych.workers.message_processor import Handle
 from triptych.workers.worker import Phase
 
 IDLE_S = 30.0
-"""After a longer pause connections are replaced: who stood still was not told of their end."""
+"""Seconds after which connections are replaced: a frozen process does not notice closed ones."""
 STUCK_S = 1800.0
-"""A run without progress for so long is stuck: its messages were sent again several times."""
+"""Seconds without progress after which a run is stuck: its messages were resent several times."""
 STUCK_MAX = 100
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ Open = Callable[[Services], AbstractAsyncContextManager[T]]
 
 
 class Function(Generic[T]):
-    """Keeps what ``opened`` gives between invocations; opens it anew after it failed to open."""
+    """Keeps what ``opened`` yields between invocations; tries again after a failure to open."""
 
     def __init__(self, opened: Open[T]) -> None:
         self._opened = opened
@@ -72,7 +72,7 @@ class Function(Generic[T]):
         settings = Settings.load()
         if settings.embedded or not settings.queue_url.startswith("sqs:"):
             raise SettingsError(
-                "A Lambda function works on SQS, with a database of its own.",
+                "A Lambda function needs SQS and an external database.",
                 field="TRIPTYCH_QUEUE_URL",
                 remedy="Set TRIPTYCH_QUEUE_URL=sqs: and TRIPTYCH_DATABASE_URL.",
             )
@@ -84,7 +84,7 @@ class Function(Generic[T]):
             return services, kept
 
     def close(self) -> None:
-        """Let go of everything. Lambda does not call it: it kills."""
+        """Close everything. Lambda never calls this: it kills the process."""
         if self._stack is not None:
             self._runner.run(self._stack.aclose())
             self._stack = self._kept = None
@@ -131,16 +131,16 @@ class DeadLetterFunction:
 
 
 class SweepFunction:
-    """A function for a schedule: what workers see to in loops, once, within the invocation."""
+    """A scheduled function: does once, within the invocation, what workers do in loops."""
 
     def __init__(self) -> None:
         self.function: Function[MaintenanceJobs] = Function(open_maintenance)
 
     def __call__(self, _event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        """Sweep, tell webhooks, collect, and index for as long as there is time."""
+        """Sweep, deliver webhooks, collect, and index for as long as there is time."""
 
         async def work(services: Services, maintenance: MaintenanceJobs) -> dict[str, Any]:
-            return await _take_care(services, maintenance, context)
+            return await _maintain(services, maintenance, context)
 
         return self.function.run(work)
 
@@ -157,12 +157,12 @@ async def _serve(
     return failures(again)
 
 
-async def _take_care(
+async def _maintain(
     services: Services, maintenance: MaintenanceJobs, context: Context
 ) -> dict[str, Any]:
-    """Do what is due; what there is no time for is left to the next invocation.
+    """Do what is due; the next invocation does what there is no time for.
 
-    The line ``maintenance_done`` tells how many runs stand still for long: an alarm watches it.
+    The log event ``care_taken`` has the number of stuck runs; a CloudWatch alarm watches it.
     """
     ended = []
     stuck = 0

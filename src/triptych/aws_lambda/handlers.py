@@ -1,7 +1,7 @@
-"""The functions that Lambda calls, one a phase: ``triptych.aws_lambda.handlers.acquire`` and so on.
+"""The Lambda handlers, one for each phase, such as ``triptych.aws_lambda.handlers.acquire``.
 
-Each serves one queue by an event source mapping with ReportBatchItemFailures; `dead_letters` serves
-the three dead-letter queues, and `sweep` a schedule.
+Each serves one queue through an event source mapping with ReportBatchItemFailures. `dead_letters`
+serves the three dead-letter queues, and `sweep` runs on a schedule.
 """
 
 from __future__ import annotations

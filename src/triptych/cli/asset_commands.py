@@ -12,20 +12,22 @@ from triptych.cli.invocation import Invocation, command
 from triptych.cli.options import BrandArgument
 
 if TYPE_CHECKING:
-    # What a command needs is imported when it runs: `--help` has to be quick.
+    # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.snapshots.search_service import Matches
 
 ASSETS_PAGE = 20
 HITS = 10
 
 BrandOption = Annotated[
-    str | None, typer.Option("--brand", help="Search in this brand [in all of them].")
+    str | None, typer.Option("--brand", help="Search only in this brand [all brands].")
 ]
-LimitOption = Annotated[int, typer.Option(min=1, max=500, help="Assets to find.")]
+LimitOption = Annotated[int, typer.Option(min=1, max=500, help="Maximum number of assets.")]
 TagOption = Annotated[str | None, typer.Option("--tag", help="Only assets with this tag.")]
-ClusterOption = Annotated[str | None, typer.Option("--cluster", help="Only of this cluster.")]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", help="Only assets of this cluster.")
+]
 TypeOption = Annotated[
-    str | None, typer.Option("--type", help="Only of this media type: image/png, image/*.")
+    str | None, typer.Option("--type", help="Only this media type: image/png, image/*.")
 ]
 
 
@@ -34,9 +36,9 @@ async def assets(
     call: Invocation,
     brand: BrandArgument,
     limit: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Assets on the page.")
+        int, typer.Option(min=1, max=10_000, help="Maximum number of assets.")
     ] = ASSETS_PAGE,
-    after: Annotated[str | None, typer.Option(help="The `next` of the page before.")] = None,
+    after: Annotated[str | None, typer.Option(help="`next` of the previous page.")] = None,
 ) -> None:
     """List a brand's committed assets, a page at a time; `export` writes their embeddings."""
     from triptych.cli.json_output import print_json
@@ -48,7 +50,7 @@ async def assets(
             found, following = await client.assets(brand, limit=limit, cursor=after)
         except InvalidCursor as error:
             raise InvalidCursor(
-                error.message, field="--after", remedy="Copy it from the list."
+                error.message, field="--after", remedy="Copy it from the previous page."
             ) from error
         total = (await client.brand(brand)).assets
     if call.json:
@@ -60,9 +62,11 @@ async def assets(
 @command(server=True)
 async def search(
     call: Invocation,
-    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What it shows.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="What the assets show.")
+    ] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", help="Search by this picture instead of a text.")
+        Path | None, typer.Option("--image", help="Search by this image instead of a text.")
     ] = None,
     brand: BrandOption = None,
     limit: LimitOption = HITS,
@@ -70,18 +74,18 @@ async def search(
     cluster: ClusterOption = None,
     media_type: TypeOption = None,
 ) -> None:
-    """Find assets by what they show, or by a picture that they look like."""
+    """Find assets by what they show, or by an image that they look like."""
     from triptych.errors import BadInput
 
     if (text is None) == (image is None):
-        raise BadInput("Give either a text or a picture.", field="TEXT or --image")
-    picture = await _read_picture(image) if image is not None else b""
+        raise BadInput("Give either a text or an image.", field="TEXT or --image")
+    content = await _read_image(image) if image is not None else b""
     wanted = _options(brand, limit, tag, cluster, media_type)
     async with call.open_client(caught_up=brand is None) as client:
         if text is not None:
             found = await client.search(text, **wanted)
         else:
-            found = await client.search_by_image(picture, **wanted)
+            found = await client.search_by_image(content, **wanted)
     _show(call, found)
 
 
@@ -98,7 +102,7 @@ async def similar(
     cluster: ClusterOption = None,
     media_type: TypeOption = None,
 ) -> None:
-    """Find assets that look like one."""
+    """Find assets that look like another asset."""
     wanted = _options(brand, limit, tag, cluster, media_type)
     async with call.open_client(caught_up=brand is None) as client:
         found = await client.search_by_asset(asset, **wanted)
@@ -108,7 +112,7 @@ async def similar(
 def _options(
     brand: str | None, limit: int, tag: str | None, cluster: str | None, media_type: str | None
 ) -> dict[str, str]:
-    """Return where to search and what may be found, as the API is asked."""
+    """Return the options that are set as query parameters of the API."""
     given = {
         "brand": brand,
         "limit": str(limit),
@@ -119,8 +123,8 @@ def _options(
     return {name: value for name, value in given.items() if value is not None}
 
 
-async def _read_picture(path: Path) -> bytes:
-    """Read a picture to search by; a byte more than are taken, if it has more.
+async def _read_image(path: Path) -> bytes:
+    """Read an image to search by; of a too large file, one byte more than the limit.
 
     Raises:
         BadInput: there is no such file, or it cannot be read.

@@ -1,4 +1,4 @@
-"""Commands about what a brand's snapshot says, and that write it into files."""
+"""Commands that show a brand's insights, and that write its snapshot or a report to files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from triptych.cli.options import BrandArgument
 from triptych.snapshots.exports.export_registry import export_formats
 
 if TYPE_CHECKING:
-    # What a command needs is imported when it runs: `--help` has to be quick.
+    # A command's imports are deferred until it runs, so that `--help` is quick.
     from uuid import UUID
 
     from triptych.client import Client
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 async def insights(
     call: Invocation,
     brand: BrandArgument,
-    step: Annotated[str | None, typer.Option("--step", help="Only what this step found.")] = None,
+    step: Annotated[str | None, typer.Option("--step", help="Only this step's insight.")] = None,
 ) -> None:
     """Show what the AI phase found in a brand's snapshot."""
     from triptych.cli.json_output import print_json
@@ -56,7 +56,7 @@ async def export(
         str, typer.Option("--format", help=f"One of {', '.join(export_formats())}.")
     ] = "parquet",
 ) -> None:
-    """Write a brand's snapshot into files: a table with embeddings, or shards with the bytes."""
+    """Write a brand's snapshot to files: a table with embeddings, or shards with the bytes."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
 
@@ -75,12 +75,12 @@ async def export(
 async def _fetch_files(
     client: Client, task: UUID, files: list[dict[str, str]], folder: Path
 ) -> list[Path]:
-    """Write an export's files into a folder, over files of the same names; return their paths.
+    """Write an export's files to a folder, replacing files of the same names; return their paths.
 
     Raises:
-        BadInput: the folder cannot be written.
+        BadInput: the folder cannot be written to.
     """
-    # The server names them; they go nowhere but into the folder.
+    # The server chooses the names, so only their last part is used: files stay in the folder.
     paths = {file["name"]: folder / Path(file["name"]).name for file in files}
     with _writing(folder):
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ async def report(
     brand: BrandArgument,
     to: Annotated[Path | None, typer.Option("--to", help="Folder [BRAND-report].")] = None,
 ) -> None:
-    """Write what a brand's imagery says: Markdown, one HTML file, and pictures."""
+    """Write a report on a brand's imagery: Markdown, one HTML file, and images."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
     from triptych.client.report_source import ClientReportSource
@@ -125,10 +125,10 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Say of errors of the block that a folder cannot be written."""
+    """Report file errors of the block as errors of the option ``--to``."""
     from triptych.errors import BadInput
 
     try:
         yield
     except OSError as error:
-        raise BadInput(f"{folder} cannot be written ({error}).", field="--to") from error
+        raise BadInput(f"{folder} cannot be written to ({error}).", field="--to") from error

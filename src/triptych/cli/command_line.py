@@ -48,7 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in COMMANDS:
-    # An asset's id may begin with a dash.
+    # An asset's id may start with a hyphen.
     takes_ids = command is asset_commands.similar
     app.command(context_settings={"ignore_unknown_options": takes_ids})(command)
 app.add_typer(keys, name="keys")

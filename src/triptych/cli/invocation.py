@@ -1,4 +1,4 @@
-"""One call of a command: its options, its settings, the client it asks, and how it ends."""
+"""One invocation of a command: its options, its settings, its client and its exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 from triptych.cli.options import DataOption, DebugOption, JsonOption, ServerOption
 
 if TYPE_CHECKING:
-    # Imported when a command runs: `--help` has to be quick.
+    # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.client import Client
     from triptych.settings.settings import Settings
 
@@ -35,7 +35,7 @@ EVERYWHERE = {
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What every command is given: the options that all have, and what follows from them."""
+    """What every command receives: the common options, and what depends on them."""
 
     data: Path | None
     json: bool
@@ -43,10 +43,10 @@ class Invocation:
     server: str | None = None
 
     def settings(self, **overrides: Any) -> Settings:
-        """Load the settings; ``overrides`` are the command's own options, None meaning not given.
+        """Load the settings; ``overrides`` are the command's own options, None if not given.
 
         Raises:
-            SettingsError: one is wrong.
+            SettingsError: a setting is not valid.
         """
         from triptych.settings.settings import Settings
 
@@ -56,14 +56,14 @@ class Invocation:
     async def open_client(
         self, *, caught_up: bool = False, stand_in: bool = False
     ) -> AsyncIterator[Client]:
-        """Open a client of the server that the settings name, or of the application in-process.
+        """Open a client of the server that the settings name, or of a private one in this process.
 
-        ``caught_up`` and ``stand_in`` say what the latter does first and meanwhile: see
+        ``caught_up`` and ``stand_in`` are for the private server only, see
         `triptych.wiring.private_server.open_private_server`. A server's workers do both.
 
         Raises:
-            SettingsError: the server's address is none.
-            DatabaseUnavailable: nothing runs here.
+            SettingsError: the server's address is not valid.
+            DatabaseUnavailable: no server is named, and the database is unavailable.
         """
         from triptych.client import open_client, open_socket_client
 
@@ -73,7 +73,7 @@ class Invocation:
             async with open_client(settings.server, key) as client:
                 yield client
             return
-        # Imported where it is used: a server that is named needs none of it.
+        # Imported here because commands that use a server do not need it.
         from triptych.wiring.private_server import open_private_server
 
         async with (
@@ -87,11 +87,11 @@ Work = Callable[..., Coroutine[Any, Any, bool | None]]
 
 
 def command(*, server: bool = False, json_logs: bool = False) -> Callable[[Work], Any]:
-    """Make a command of a coroutine function: with the options of all, and one way to end.
+    """Make a command from a coroutine function, with the common options and exit codes.
 
-    ``server``: it has ``--server``, too. ``json_logs``: with ``--json``, its log lines are JSON.
-    What the function takes beyond the `Invocation` are the command's own arguments and options;
-    False, which it may return, is exit code 1.
+    ``server``: it also has ``--server``. ``json_logs``: with ``--json``, its log lines are JSON.
+    The function's parameters after the `Invocation` are the command's own arguments and options.
+    If it returns False, the exit code is 1.
     """
     shared = {**(SERVER if server else {}), **EVERYWHERE}
 
@@ -128,11 +128,11 @@ def _parameters(options: dict[str, tuple[Any, Any]]) -> list[inspect.Parameter]:
 def execute(
     work: Callable[[], Coroutine[Any, Any, bool | None]], debug: bool, *, json: bool = False
 ) -> None:
-    """Run a command's work on a fast loop, and end errors in one line.
+    """Run a command's work on uvloop, and print an error in one line.
 
     Raises:
-        typer.Exit: with 1 after False or an error of ours, 2 after a wrong setting, 130 after
-            Ctrl-C.
+        typer.Exit: with 1 after False or one of Triptych's errors, 2 after an invalid setting, 130
+            after Ctrl-C.
     """
     import uvloop
 

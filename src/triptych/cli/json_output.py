@@ -1,4 +1,4 @@
-"""Results for programs: JSON, each noun as the API shows it."""
+"""Results for programs: JSON with the same types as the API."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Commands for API keys.
 
-They speak to the database itself: keys are made where it is, by whoever may read it, and before
-there is a server that would ask for one.
+They use the database directly: keys can be created by anyone with access to it, before there is a
+server that would require one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import typer
 from triptych.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
-    # What a command needs is imported when it runs: `--help` has to be quick.
+    # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.access.access_store import ApiKey
     from triptych.wiring.stores import Stores
 
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]
 BY_COMMAND_LINE = "command line"
 
-keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
 
 @keys.command()
@@ -32,7 +32,7 @@ async def create(
     name: KeyName,
     scope: Annotated[str, typer.Option(help="reader or operator.")] = "reader",
 ) -> None:
-    """Make a key and print it, once: only its hash is kept."""
+    """Create a key and print it once: only its hash is stored."""
     from triptych.access.access_store import Scope
     from triptych.access.identity import check_key_name, digest, new_token
     from triptych.cli.json_output import print_json
@@ -43,7 +43,7 @@ async def create(
         right = Scope(scope)
     except ValueError as error:
         raise BadInput(
-            f"There is no scope {scope!r}.", field="--scope", remedy="reader or operator."
+            f"There is no scope {scope!r}.", field="--scope", remedy="Use reader or operator."
         ) from error
     token = new_token()
     async with _open_stores(call) as stores:
@@ -55,13 +55,13 @@ async def create(
         print_json({**_plain(key), "token": token})
     else:
         typer.echo(token)
-        typer.echo(f"Keep it: it is not shown again. Scope {right.value}.", err=True)
+        typer.echo(f"Store it now: it is not shown again. Scope: {right.value}.", err=True)
 
 
 @keys.command("list")
 @command()
 async def list_keys(call: Invocation) -> None:
-    """List the keys, revoked ones too."""
+    """List the keys, including revoked ones."""
     from triptych.cli.json_output import print_json
 
     async with _open_stores(call) as stores:
@@ -77,7 +77,7 @@ async def list_keys(call: Invocation) -> None:
 @keys.command()
 @command()
 async def revoke(call: Invocation, name: KeyName) -> None:
-    """End a key: servers refuse it within five seconds."""
+    """Revoke a key: servers refuse it within five seconds."""
     from triptych.cli.json_output import print_json
     from triptych.tasks.task_store import Audit
 

@@ -1,4 +1,4 @@
-"""Where log lines go, and what they look like."""
+"""The destination and the format of log lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def configure_logs(*, debug: bool, json: bool = False) -> None:
-    """Send log lines to stderr: warnings and worse, or everything."""
+    """Send log lines to stderr: warnings and errors, or with ``debug`` everything."""
     level = logging.DEBUG if debug else logging.WARNING
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
@@ -33,6 +33,6 @@ def configure_logs(*, debug: bool, json: bool = False) -> None:
 def _without_trace(
     _logger: object, _name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Keep a log line one line: ``--debug`` shows the trace."""
+    """Keep a log entry on one line: ``--debug`` shows the trace."""
     event.pop("exc_info", None)
     return event

@@ -1,6 +1,6 @@
-"""Commands about this machine: its database's schema, what a worker needs here, its settings.
+"""Commands for this machine: the database's schema, a worker's requirements, the settings.
 
-They speak to the components themselves, for they are what is asked when no server can run yet.
+They use the components directly, because they must work before a server can run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import typer
 
 from triptych.cli.invocation import Invocation, command
 
-# What a command needs is imported when it runs: `--help` has to be quick.
+# A command's imports are deferred until it runs, so that `--help` is quick.
 
 
 @command()
@@ -22,11 +22,11 @@ async def migrate(
         typer.Option(
             "--admin",
             envvar="TRIPTYCH_ADMIN_URL",
-            help="Address of an administrator, who makes the role first [none].",
+            help="DSN of an administrator, who creates the role first [none].",
         ),
     ] = None,
 ) -> None:
-    """Bring the database's schema up to date, and make queues that are missing."""
+    """Bring the database's schema up to date, and create missing queues."""
     from triptych.cli.json_output import print_json
     from triptych.wiring.services import migrate_database
 
@@ -39,7 +39,7 @@ async def migrate(
 
 @command()
 async def doctor(call: Invocation) -> bool:
-    """Check everything a worker needs and say what is wrong; exit 0 only if nothing is."""
+    """Check everything that a worker needs and report problems; exit 0 only if there are none."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
     from triptych.wiring.doctor import diagnose

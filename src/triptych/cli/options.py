@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import typer
 from triptych.gather.source_registry import source_schemes
 
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder of everything embedded [./.triptych].")
+    Path | None, typer.Option("--data", help="Folder for embedded data [./.triptych].")
 ]
 ServerOption = Annotated[
     str | None,
-    typer.Option(
-        "--server", help="Ask this server instead, its API key in TRIPTYCH_SERVER_KEY [none]."
-    ),
+    typer.Option("--server", help="Use this server; its API key is in TRIPTYCH_SERVER_KEY [none]."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show traces and every log line.")]
@@ -24,11 +22,11 @@ SourceOption = Annotated[
     str | None,
     typer.Option(
         "--source",
-        # Of the installed sources by their names alone: importing them takes long for a `--help`.
-        help=f"Where URLs come from: {' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
+        # Only the installed sources' names are read: importing them is too slow for `--help`.
+        help=f"The source of the URLs: {' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
     ),
 ]
-WatchOption = Annotated[bool, typer.Option("--watch", help="Follow it to its end.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]
 WithParentOption = Annotated[
     bool, typer.Option("--with-parent", hidden=True, help="Stop when stdin ends.")
 ]

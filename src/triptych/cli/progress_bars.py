@@ -1,4 +1,4 @@
-"""Progress bars: the three phases of a run as it goes."""
+"""Progress bars for the three phases of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from triptych.model import AiState, Run, RunState
 
 
 class _Rate(TextColumn):
-    """Items a second, over the last moments."""
+    """Items per second, averaged over the last few seconds."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -33,7 +33,7 @@ class _Rate(TextColumn):
 
 
 class Bars:
-    """Three bars, Gather · Acquire & Commit · AI, that follow a run's states."""
+    """Three bars, Gather · Acquire & Commit · AI, that show a run's states."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -54,7 +54,7 @@ class Bars:
         return self._progress.add_task(name, total=None, note="")
 
     def show(self, run: Run) -> None:
-        """Bring the bars to a run's state."""
+        """Update the bars to a run's state."""
         over = run.state is not RunState.ACTIVE
         gathered = run.sealed or over
         self._progress.update(

@@ -1,4 +1,4 @@
-"""Commands that start, follow and steer runs, and show what became of them."""
+"""Commands that start, follow and steer runs, and show their results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from triptych.cli.invocation import Invocation, command
 from triptych.cli.options import BrandArgument, RunArgument, SourceOption, WatchOption
 
 if TYPE_CHECKING:
-    # What a command needs is imported when it runs: `--help` has to be quick.
+    # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.client import Client
     from triptych.model import Reason, Run
 
@@ -21,7 +21,7 @@ FAILURE_EXAMPLES = 3
 
 @command()
 async def run(call: Invocation, brand: BrandArgument, source: SourceOption = None) -> bool:
-    """Take a brand through all three phases, here and now; exit 0 only if it committed."""
+    """Run a brand through all three phases in this process; exit 0 only if it committed."""
     from triptych.client import open_socket_client
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
@@ -42,14 +42,14 @@ async def submit(
     source: SourceOption = None,
     watch: WatchOption = False,
 ) -> bool:
-    """Hand a brand to the running workers; a brand with an active run answers with that run."""
+    """Submit a brand to the running workers; if it has an active run, show that run."""
     async with call.open_client() as client:
         return await _show_opened(call, client, client.start(brand, source=source), watch=watch)
 
 
 @command(server=True)
 async def reembed(call: Invocation, brand: BrandArgument, watch: WatchOption = False) -> bool:
-    """Embed a brand anew with the model in force, from stored objects, without downloading."""
+    """Embed a brand again with the configured model, from stored objects, without downloads."""
     async with call.open_client() as client:
         return await _show_opened(call, client, client.reembed(brand), watch=watch)
 
@@ -57,7 +57,7 @@ async def reembed(call: Invocation, brand: BrandArgument, watch: WatchOption = F
 async def _show_opened(
     call: Invocation, client: Client, opening: Awaitable[Run], *, watch: bool
 ) -> bool:
-    """Print a run that is opened, or follow it to its end; tell whether it is open or committed."""
+    """Print an opened run, or follow it to its end; return False if it ended without a commit."""
     opened = await opening
     if watch:
         return await _follow(call, client.watch(opened.id))
@@ -66,7 +66,7 @@ async def _show_opened(
 
 
 async def _follow(call: Invocation, states: AsyncIterator[Run]) -> bool:
-    """Show a run as it goes and how it ended; tell whether it committed."""
+    """Show a run's progress and its end; return whether it committed."""
     from triptych.cli.progress_bars import follow
     from triptych.cli.tables import print_run
     from triptych.model import RunState
@@ -88,7 +88,7 @@ def _show(call: Invocation, found: Run) -> None:
 async def status(
     call: Invocation, name: Annotated[str | None, typer.Argument(metavar="[BRAND|RUN]")] = None
 ) -> None:
-    """Show all brands, or one brand's newest run, or one run; and the queues."""
+    """Show all brands and the queues, or one brand's newest run, or one run."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_brands, print_queues
 
@@ -105,11 +105,11 @@ async def status(
 
 
 async def find_run(client: Client, name: str) -> Run:
-    """Return the run of that id, or the newest run of the brand of that name.
+    """Return the run with that id, or the newest run of the brand with that name.
 
     Raises:
         RunNotFound: no run has that id.
-        BrandNotFound: it is no id, and no brand of that name has run.
+        BrandNotFound: it is not an id, and no brand with that name has a run.
     """
     from triptych.errors import BrandNotFound
 
@@ -123,26 +123,26 @@ async def find_run(client: Client, name: str) -> Run:
         newest = None
     if newest is None:
         raise BrandNotFound(
-            f"There is no run and no brand {name!r}.", remedy="`triptych status` lists the brands."
+            f"There is no brand or run {name!r}.", remedy="`triptych status` lists the brands."
         )
     return newest
 
 
 @command(server=True)
 async def pause(call: Invocation, name: RunArgument) -> None:
-    """Dispatch nothing more of a run; what is out settles."""
+    """Stop dispatching items of a run; items that were already dispatched still settle."""
     await _steer(call, "pause", name)
 
 
 @command(server=True)
 async def resume(call: Invocation, name: RunArgument) -> None:
-    """Let a paused run go on."""
+    """Continue a paused run."""
     await _steer(call, "resume", name)
 
 
 @command(server=True)
 async def cancel(call: Invocation, name: RunArgument) -> None:
-    """End an active run; the brand's snapshot stays what it was."""
+    """Cancel an active run; the brand's snapshot does not change."""
     await _steer(call, "cancel", name)
 
 
@@ -157,10 +157,10 @@ async def redrive(
     name: RunArgument,
     reason: Annotated[
         list[str] | None,
-        typer.Option("--reason", help="Only items that failed for this; may be repeated [all]."),
+        typer.Option("--reason", help="Only items that failed for this reason; repeatable [all]."),
     ] = None,
 ) -> None:
-    """Try an ended run's failed items again, in a run of their own."""
+    """Retry an ended run's failed items in a new run."""
     reasons = [_known_reason(each) for each in reason or ()]
     async with call.open_client() as client:
         found = await find_run(client, name)
@@ -177,7 +177,7 @@ def _known_reason(name: str) -> Reason:
         raise BadInput(
             f"There is no reason {name!r}.",
             field="--reason",
-            remedy="`triptych failures RUN` shows those of a run.",
+            remedy="`triptych failures RUN` shows a run's reasons.",
         ) from None
 
 
@@ -189,7 +189,7 @@ async def failures(
         int, typer.Option(min=1, max=1000, help="Examples of each reason.")
     ] = FAILURE_EXAMPLES,
 ) -> None:
-    """Show what failed in a run, by reason, with examples."""
+    """Show a run's failures by reason, with examples."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_failures
 

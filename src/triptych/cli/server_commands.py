@@ -1,4 +1,4 @@
-"""Commands that run Triptych's processes on this machine, each until it is told to stop."""
+"""Commands that run Triptych's processes on this machine until they are stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from triptych.cli.invocation import Invocation, command
 from triptych.cli.options import WithParentOption
 
-# What a command needs is imported when it runs: `--help` has to be quick.
+# A command's imports are deferred until it runs, so that `--help` is quick.
 
 LIVE_PORT = 8701
 HostOption = Annotated[str | None, typer.Option("--host", help="Address to listen on [127.0.0.1].")]
@@ -21,7 +21,7 @@ LivePortOption = Annotated[int, typer.Option("--port", help="Port to listen on; 
 
 @command(json_logs=True)
 async def up(call: Invocation, host: HostOption = None, port: PortOption = None) -> None:
-    """Start everything: database, queues, workers and API, until Ctrl-C or SIGTERM."""
+    """Run everything until Ctrl-C or SIGTERM: database, queues, workers and API."""
     from triptych.cli.server_processes import serve
 
     settings = call.settings(api_host=host, api_port=port)
@@ -33,10 +33,10 @@ async def api(
     call: Invocation,
     host: HostOption = None,
     port: PortOption = None,
-    fd: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens.")] = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket.")] = None,
     with_parent: WithParentOption = False,
 ) -> None:
-    """Serve the API until Ctrl-C or SIGTERM, then finish the requests it has."""
+    """Serve the API until Ctrl-C or SIGTERM, then finish the requests in progress."""
     from triptych.cli.server_processes import serve_api
 
     settings = call.settings(api_host=host, api_port=port)
@@ -57,7 +57,7 @@ async def worker(
 
 @command(json_logs=True)
 async def live(call: Invocation, host: HostOption = None, port: LivePortOption = LIVE_PORT) -> None:
-    """Serve live status over WebSocket until Ctrl-C or SIGTERM; clients are told to come back."""
+    """Serve live status over WebSocket until Ctrl-C or SIGTERM; clients are asked to reconnect."""
     from triptych.cli.server_processes import serve_live
 
     await serve_live(call.settings(api_host=host, api_port=port))

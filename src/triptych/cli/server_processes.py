@@ -1,4 +1,4 @@
-"""Long-running processes of this machine: everything under one parent, or one by itself."""
+"""Long-running processes: everything under one parent, or one component alone."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from triptych.workers.supervisor import WorkerProcesses
 from triptych.workers.worker import Phase
 
 
-def keep_what_is_here() -> None:
-    """Tell the garbage collector that what a process is made of by now stays until its end.
+def freeze_garbage_collection() -> None:
+    """Exclude all objects that exist now from garbage collection until the process ends.
 
-    It looked at all of it again and again: a seventh of the processor time of an API process, and
-    the longest of its answers. Only for processes of ours: what is garbage later stays, too.
+    Scanning them repeatedly took a seventh of an API process' CPU time and caused its slowest
+    answers. Only for processes of our own, because none of these objects is ever collected.
     """
     gc.collect()
     gc.freeze()
@@ -53,10 +53,10 @@ def stop_on_signal() -> Iterator[asyncio.Event]:
 
 
 async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
-    """Run the database, the workers and the API until told to stop; work is drained or returned.
+    """Run the database, the workers and the API until a signal; work is drained or returned.
 
-    The API's socket is bound here, so its address is known and nobody is refused while a server
-    that died is started again.
+    The API's socket is bound here, so its address is known, and connections are not refused while
+    a server that died is restarted.
     """
     from triptych.runtime.asgi_server import address, bind
     from triptych.wiring.web_server import check_access
@@ -103,12 +103,12 @@ def _ready_line(settings: Settings, url: str) -> str:
     return (
         f"Triptych is up: {settings.workers} worker{plural}, data in {settings.data}, "
         f"dashboard at {url}, API at {url}/api/v1. "
-        "Hand it a brand with `triptych submit BRAND --watch`; stop it with Ctrl-C."
+        "Submit a brand with `triptych submit BRAND --watch`; stop with Ctrl-C."
     )
 
 
 async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) -> None:
-    """Serve the API until told to stop, or until the parent that holds stdin is gone."""
+    """Serve the API until a signal, or until the parent that holds stdin ends."""
     from triptych.live.websocket_server import server_options
     from triptych.runtime.asgi_server import address, bind
     from triptych.runtime.asgi_server import serve as serve_app
@@ -127,7 +127,7 @@ async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) ->
                 with given or bind(settings.api_host, settings.api_port) as listening:
                     if given is None:
                         typer.echo(f"The API is at {address(listening)}/api/v1.", err=True)
-                    keep_what_is_here()
+                    freeze_garbage_collection()
                     await serve_app(
                         app, listening, stop, drain_s=settings.drain_s, **server_options()
                     )
@@ -136,10 +136,10 @@ async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) ->
 
 
 async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent: bool) -> None:
-    """Serve phases until told to stop, or until the parent that holds stdin is gone.
+    """Serve phases until a signal, or until the parent that holds stdin ends.
 
     Raises:
-        BadInput: a name is no phase.
+        BadInput: a name is not a phase's.
     """
     phases = [_phase(name) for name in dict.fromkeys(names)]
     with stop_on_signal() as stop:
@@ -154,15 +154,16 @@ async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent:
                 connect(settings, dsn) as parts,
                 open_worker(parts, phases) as worker,
             ):
-                keep_what_is_here()
+                freeze_garbage_collection()
                 await worker.run(stop)
 
 
 async def serve_live(settings: Settings) -> None:
-    """Serve live status by itself until told to stop.
+    """Serve live status alone until a signal.
 
     Raises:
-        SettingsError: others could reach it and there are no keys, or the address cannot be had.
+        SettingsError: other machines could reach it and there are no keys, or the address is
+            unavailable.
     """
     from triptych.live.websocket_server import DRAIN_S, server_options
     from triptych.runtime.asgi_server import address, bind
@@ -177,8 +178,8 @@ async def serve_live(settings: Settings) -> None:
         ):
             with bind(settings.api_host, settings.api_port) as listening:
                 place = address(listening, "ws")
-                typer.echo(f"Live status is at {place}/ws; stop it with Ctrl-C.", err=True)
-                keep_what_is_here()
+                typer.echo(f"Live status is at {place}/ws; stop with Ctrl-C.", err=True)
+                freeze_garbage_collection()
                 await serve_app(app, listening, stop, drain_s=DRAIN_S, **server_options())
     typer.echo("Stopped.", err=True)
 
@@ -190,7 +191,7 @@ def _phase(name: str) -> Phase:
         raise BadInput(
             f"There is no phase {name!r}.",
             field="PHASE",
-            remedy=f"Name some of: {', '.join(phase.value for phase in Phase)}.",
+            remedy=f"Use one or more of: {', '.join(phase.value for phase in Phase)}.",
         ) from error
 
 

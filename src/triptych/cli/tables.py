@@ -18,7 +18,7 @@ from triptych.snapshots.search_service import Matches
 console = Console(highlight=False)
 
 SCALARS_MAX = 4
-"""Numbers and texts of an insight that fit on its line."""
+"""Values of an insight that are shown on its line."""
 TEXT_MAX_CHARS = 30
 STATE_STYLE = {
     RunState.ACTIVE: "cyan",
@@ -29,10 +29,10 @@ STATE_STYLE = {
 
 
 def print_brands(brands: Sequence[Brand]) -> None:
-    """Print one row a brand, with its newest run."""
+    """Print one row per brand, with its newest run."""
     if not brands:
         console.print(
-            "No brands yet. Begin with: triptych run BRAND --source manifest:urls.csv", style="dim"
+            "No brands yet. Start with: triptych run BRAND --source manifest:urls.csv", style="dim"
         )
         return
     table = Table(box=None, pad_edge=False)
@@ -58,7 +58,7 @@ def state_text(run: Run) -> str:
 
 
 def print_run(run: Run) -> None:
-    """Print how one run stands, in a few lines."""
+    """Print a run's state in a few lines."""
     console.print(f"[bold]{shown(run.brand)}[/]  {state_text(run)}  [dim]{run.id}[/]")
     console.print(
         f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
@@ -79,12 +79,12 @@ def print_run(run: Run) -> None:
 
 
 def print_failures(groups: Sequence[FailureExamples]) -> None:
-    """Print failed items by reason: what it means, whether a redrive may help, examples."""
+    """Print failures by reason: its meaning, whether a redrive may help, and examples."""
     if not groups:
         console.print("Nothing failed.", style="green")
     for group in groups:
         console.print(f"[bold]{group.count:,} {group.reason}[/]  {group.meaning}", soft_wrap=True)
-        console.print(f"    [dim]May a redrive help? {group.redrive}[/]", soft_wrap=True)
+        console.print(f"    [dim]Will a redrive help? {group.redrive}[/]", soft_wrap=True)
         for url, detail in group.examples:
             console.print(f"    {shown(url)}", soft_wrap=True)
             if detail:
@@ -92,7 +92,7 @@ def print_failures(groups: Sequence[FailureExamples]) -> None:
 
 
 def print_queues(depths: Sequence[QueueDepth]) -> None:
-    """Print one line a queue that is not empty."""
+    """Print one line per queue that is not empty."""
     for depth in depths:
         if depth.waiting or depth.in_flight:
             console.print(
@@ -102,7 +102,7 @@ def print_queues(depths: Sequence[QueueDepth]) -> None:
 
 
 def print_assets(assets: Sequence[AssetShown], total: int, following: str | None) -> None:
-    """Print one row an asset, and where the next page begins."""
+    """Print one row per asset, and the cursor of the next page."""
     table = Table(box=None, pad_edge=False)
     for name in ("type", "pixels", "bytes", "url", "id"):
         justify = "right" if name in {"pixels", "bytes"} else "left"
@@ -118,11 +118,11 @@ def print_assets(assets: Sequence[AssetShown], total: int, following: str | None
     console.print(table)
     console.print(f"{len(assets):,} of {total:,} assets", style="dim")
     if following is not None:
-        console.print(f"Go on with --after {following}", style="dim", soft_wrap=True)
+        console.print(f"Continue with --after {following}", style="dim", soft_wrap=True)
 
 
 def print_matches(found: Matches) -> None:
-    """Print one row an asset that a search found."""
+    """Print one row per asset that a search found."""
     table = Table(box=None, pad_edge=False)
     for name in ("score", "brand", "url", "id"):
         table.add_column(name, justify="right" if name == "score" else "left", overflow="fold")
@@ -134,11 +134,11 @@ def print_matches(found: Matches) -> None:
     if not found.rows:
         console.print("Nothing found.", style="dim")
     if found.unindexed:
-        console.print(f"{found.unindexed:,} brands are not wholly searched yet.", style="yellow")
+        console.print(f"{found.unindexed:,} brands are not fully indexed yet.", style="yellow")
 
 
 def print_insights(brand: str, state: AiState, insights: Sequence[Insight], *, whole: bool) -> None:
-    """Print a line an insight, or each whole."""
+    """Print one line per insight, or each insight in full."""
     console.print(f"[bold]{shown(brand)}[/]  AI {state.value}", soft_wrap=True)
     for insight in insights:
         if insight.error is not None:
@@ -152,7 +152,7 @@ def print_insights(brand: str, state: AiState, insights: Sequence[Insight], *, w
 
 
 def _scalars(insight: Insight) -> list[str]:
-    """Return what of an insight is a number or a short text, without what all have."""
+    """Return an insight's numbers and short texts, without the fields that all insights have."""
     left_out = ("version", "assets", "sampled")
     return [
         f"{shown(str(value))} {shown(name.replace('_', ' '))}"
@@ -165,11 +165,11 @@ def _scalars(insight: Insight) -> list[str]:
 
 
 def in_brackets(text: str | None) -> str:
-    """Return text in brackets after a blank; nothing for None."""
+    """Return text in brackets after a space; an empty string for None."""
     return f" ({shown(text)})" if text else ""
 
 
 def shown(text: str, *, lines: bool = False) -> str:
-    """Return foreign text as it is: no markup, no control sequence of it reaches the terminal."""
+    """Return external text literally: its markup and control sequences do not take effect."""
     kept = "\n" if lines else ""
     return escape("".join(c if c.isprintable() or c in kept else "\ufffd" for c in text))

@@ -119,7 +119,7 @@ async def follow(
                     if update is not None:
                         yield update
         except InvalidStatus as error:
-            reason: object = _passing(error)
+            reason: object = _temporary_refusal(error)
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             reason = error
         else:
@@ -150,8 +150,12 @@ def _connected(url: str, headers: Mapping[str, str] | None, socket: Path | None)
     return connect(url, **options)
 
 
-def _passing(error: InvalidStatus) -> str:
-    """Return why a server cannot serve now, or raise what it refuses with for good."""
+def _temporary_refusal(error: InvalidStatus) -> str:
+    """Return the reason of a temporary refusal.
+
+    Raises:
+        LiveUnavailable: the refusal is permanent.
+    """
     status = error.response.status_code
     if status < 500 and status != TOO_MANY:
         raise LiveUnavailable(_refusal(error), remedy="Check the key.") from error

@@ -51,8 +51,8 @@ def asyncapi() -> dict[str, Any]:
             }
         },
         "operations": {
-            "say": _operation("receive", "What clients may say.", CLIENT_FRAMES),
-            "hear": _operation("send", "What clients are told.", SERVER_FRAMES),
+            "say": _operation("receive", "Frames that clients may send.", CLIENT_FRAMES),
+            "hear": _operation("send", "Frames that the server sends.", SERVER_FRAMES),
         },
         "components": {
             "messages": {frame.__name__: _message(frame) for frame in frames},
@@ -64,10 +64,11 @@ def asyncapi() -> dict[str, Any]:
 def _description() -> str:
     limits = Limits()
     return (
-        f"JSON text frames; subprotocol `{SUBPROTOCOL}`, or none. A client's frame has at most "
-        f"{FRAME_MAX_BYTES} bytes, and a client sends at most {limits.frames_per_s:g} a second and "
-        f"has at most {limits.subscriptions} topics. A topic's state is sent whole, at most every "
-        f"{RUN_EVERY_S:g} s for one run; the last one always. The server pings every {PING_S:g} s."
+        f"Frames are JSON text. The subprotocol is `{SUBPROTOCOL}`, or none. A client's frame has "
+        f"at most {FRAME_MAX_BYTES} bytes. A client sends at most {limits.frames_per_s:g} frames a "
+        f"second and has at most {limits.subscriptions} topics. A topic's state is sent whole; a "
+        f"run's at most once in {RUN_EVERY_S:g} s, but its last state always. The server pings "
+        f"every {PING_S:g} s."
     )
 
 

@@ -1,4 +1,4 @@
-"""One connected client: what it says is obeyed, and it is sent what is new as fast as it reads."""
+"""One connected client: its frames are processed, and it gets news as fast as it reads."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ TRY_AGAIN_LATER = 1013
 
 
 class Session:
-    """A client's subscriptions and what waits for it.
+    """A client's subscriptions and what is waiting to be sent to it.
 
-    What waits is a set of subscriptions, not frames, and a few answers: a client that does not
-    read holds no more than that, and the server's write buffer.
+    Waiting are subscriptions, not frames, and a limited number of replies. So a client that does
+    not read uses no more memory than these and the server's write buffer.
     """
 
     def __init__(
@@ -57,37 +57,37 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: tuple[int, str] | None = None
         self.sending_since: float | None = None
-        """When the frame that is being sent was begun; None while none is."""
+        """When the frame that is being sent was started; None while none is being sent."""
 
     def mark(self, subscription: Subscription) -> None:
         """See `triptych.live.topics.Reader.mark`."""
         idle = self._wake is not None and not self._wake.done()
         if idle and self._write_now is not None:
-            # Most often a client has taken everything before: then its task need not wake.
+            # Usually the client has taken everything before, so its task need not wake.
             if subscription.topic.write_state(subscription, self._write_now):
                 self._hub.counters.frames += 1
             if not subscription.topic.has_more(subscription):
                 return
         self._waiting[subscription] = None
-        self._rouse()
+        self._wake_up()
 
     def end(self, code: int, reason: str) -> None:
         """Close the connection after the frame that is being sent."""
         self._ending = (code, reason)
-        self._rouse()
+        self._wake_up()
 
     def abandon(self) -> None:
-        """End at once, without a word: for a client that would not hear it."""
+        """End at once, without a close frame: for a client that would not read it."""
         for task in self._tasks:
             task.cancel()
 
     def reply(self, text: str) -> None:
-        """Send an answer, before anything else that waits."""
+        """Send a reply before anything else that is waiting."""
         self._replies.append(text)
-        self._rouse()
+        self._wake_up()
 
     async def serve(self) -> None:
-        """Serve until the client has gone or is closed."""
+        """Serve until the client disconnects or the connection is closed."""
         tasks = {asyncio.create_task(self._listen()), asyncio.create_task(self._deliver())}
         self._tasks = tasks
         try:
@@ -99,11 +99,11 @@ class Session:
                 task.cancel()
             done = await asyncio.gather(*tasks, return_exceptions=True)
         for error in done:
-            # OSError: how servers tell that the client has gone.
+            # Servers raise OSError when the client has disconnected.
             if isinstance(error, Exception) and not isinstance(error, OSError):
                 raise error
 
-    def _rouse(self) -> None:
+    def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
@@ -117,9 +117,9 @@ class Session:
                 return
             if message["type"] == "websocket.receive":
                 text = message.get("text")
-                self._obey(message.get("bytes") or b"" if text is None else text)
+                self._process(message.get("bytes") or b"" if text is None else text)
 
-    def _obey(self, data: str | bytes) -> None:
+    def _process(self, data: str | bytes) -> None:
         if not self._within_rate():
             return
         try:
@@ -142,7 +142,7 @@ class Session:
         self._overruns += 1
         if self._overruns > limits.overruns:
             self.end(POLICY_VIOLATION, "too many frames")
-        message = f"More than {limits.frames_per_s:g} frames a second: this one was not read."
+        message = f"More than {limits.frames_per_s:g} frames a second: this frame was ignored."
         self._refuse(Error(code="too_fast", message=message))
         return False
 
@@ -154,9 +154,10 @@ class Session:
         limits = self._hub.limits
         names = {wanted.topic: wanted.after for wanted in frame.topics}
         new = names.keys() - self._subscriptions.keys()
-        if len(self._subscriptions) + len(new) > limits.subscriptions or not self._hub.room:
-            many = f"One client may have {limits.subscriptions} topics"
-            message = f"{many}: unsubscribe from some." if self._hub.room else "No room is left."
+        full = not self._hub.accepts_topics
+        if full or len(self._subscriptions) + len(new) > limits.subscriptions:
+            many = f"One client may have {limits.subscriptions} topics: unsubscribe from some."
+            message = "This server cannot take more topics. Try again later." if full else many
             self._refuse(Error(code="too_many", message=message, id=frame.id))
             return
         self.reply(dump(Done(type="subscribed", topics=list(names), id=frame.id)))
@@ -176,7 +177,7 @@ class Session:
             self._hub.unsubscribe(subscription)
 
     async def _deliver(self) -> None:
-        """Send what waits: answers first, then one frame of each subscription in turn."""
+        """Send what is waiting: replies first, then one frame of each subscription in turn."""
         while True:
             if self._replies:
                 await self._write(self._replies.popleft())
@@ -200,7 +201,7 @@ class Session:
             loop.call_later(random.uniform(0, RETRY_MAX_S), self._again, subscription)  # noqa: S311
             return
         if text is not None and subscription.topic.name in self._subscriptions:
-            # Behind the others, in case it has more.
+            # Queued after the others, in case it has more.
             self._waiting[subscription] = None
             await self._write(text)
 

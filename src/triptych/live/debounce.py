@@ -1,4 +1,4 @@
-"""What may have changed and is to be read: each key once, and none more often than its pace."""
+"""Keys that may have changed and must be read: each is queued once, at a limited rate."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class KeyedDebouncer(Generic[Key]):
-    """Keys in waiting. Bounded by the number of keys: a key that waits is not added again.
+    """Waiting keys. Bounded by the number of keys: a waiting key is not added again.
 
-    A key may be taken again ``every_s`` after it was taken; what is told meanwhile waits until
+    A key may be taken again ``every_s`` after it was taken. A key added before that waits until
     then, so the last change is never lost.
     """
 
@@ -23,14 +23,14 @@ class KeyedDebouncer(Generic[Key]):
         self._added = asyncio.Event()
 
     def add(self, key: Key, *, at_once: bool = False) -> None:
-        """Wait for a turn with this key; ``at_once`` for a turn now, whatever its pace."""
+        """Queue a key; ``at_once`` makes it due now, regardless of ``every_s``."""
         due = 0.0 if at_once else self._taken.get(key, 0.0)
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
             self._added.set()
 
     def take(self) -> list[Key]:
-        """Return the keys whose turn it is."""
+        """Return the keys that are due."""
         now = asyncio.get_running_loop().time()
         taken = [key for key, due in self._due.items() if due <= now]
         self._taken = {key: until for key, until in self._taken.items() if until > now}
@@ -40,7 +40,7 @@ class KeyedDebouncer(Generic[Key]):
         return taken
 
     async def wait(self) -> None:
-        """Return when it is some key's turn."""
+        """Return when a key is due."""
         loop = asyncio.get_running_loop()
         while True:
             self._added.clear()
@@ -48,7 +48,7 @@ class KeyedDebouncer(Generic[Key]):
             if left <= 0:
                 return
             try:
-                # Not wait_for: before Python 3.12 it may swallow that this task is cancelled.
+                # Not wait_for: before Python 3.12 it may swallow this task's cancellation.
                 async with asyncio.timeout(None if left == float("inf") else left):
                     await self._added.wait()
             except TimeoutError:

@@ -1,4 +1,4 @@
-"""Who may connect: the gate that HTTP passes, asked before the handshake is answered."""
+"""Authentication of a connection, as for HTTP requests, before the handshake is answered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Scope = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a connection is refused: an HTTP status, what is wrong and what helps."""
+    """Why a connection is refused: an HTTP status, the reason and the remedy."""
 
     status: int
     reason: str
@@ -23,7 +23,7 @@ class Refusal:
 
 
 async def refusal_of(authenticator: Authenticator, scope: Scope) -> Refusal | None:
-    """Return why the gate refuses a connection; None if it lets it in. Readers may connect."""
+    """Return why a connection is refused; None if it is admitted. Readers may connect."""
     try:
         await authenticator.admit(scope)
     except TriptychError as error:

@@ -1,6 +1,7 @@
-"""One process' live status: hints in, one read for all, frames out. No state that is not read anew.
+"""One process' live status: hints lead to one read for all clients, and that to frames.
 
-Any number of hubs may run beside each other on one database: each converges to what it says.
+A hub has no state that it cannot read again. Any number of hubs may run on one database: each
+converges to the database's state.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from triptych.tasks.task_store import TaskState, TaskStore
 
 @dataclass(frozen=True, slots=True)
 class TaskHint:
-    """A task."""
+    """A hint that a task may have changed."""
 
     id: UUID
 
@@ -58,34 +59,34 @@ class TaskHint:
 Hint = UUID | str | TaskHint
 """A run's id, a brand's name, ``ALL_BRANDS``, or a task."""
 ALL_BRANDS = ""
-"""No brand has this name."""
+"""A hint for all brands; no brand has this name."""
 TASK_VERSIONS = {
     TaskState.ACCEPTED: 1,
     TaskState.RUNNING: 2,
     TaskState.DONE: 3,
     TaskState.FAILED: 3,
 }
-"""A task's states only go on; while it runs, what is told of it may change."""
+"""A task's state only moves forward; while it is running, its other fields may change."""
 RETRY_BASE_S = 0.2
 TIMELINE_READS = 4
-"""Timeline pages read at a time."""
+"""Timeline pages read concurrently."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Counters:
-    """What has happened since the start, for metrics."""
+    """Counts since the start of the process, for metrics."""
 
     clients: int = 0
-    """Connected now."""
+    """Clients connected now."""
     refused: int = 0
     frames: int = 0
     errors: int = 0
     slow: int = 0
-    """Clients that were closed because they did not read."""
+    """Clients that were disconnected because they did not read."""
     reads: int = 0
-    """Of the database."""
+    """Reads of the database."""
 
 
 class LiveStores(Protocol):
@@ -100,17 +101,17 @@ class LiveStores(Protocol):
 
 
 class Hub:
-    """Topics, and the loop that brings them what is new."""
+    """The topics, and the loop that brings them news."""
 
     def __init__(self, stores: LiveStores, queue: Queue, limits: Limits) -> None:
         self.limits = limits
         self.counters = Counters()
         self.listening = False
-        """True while the database's notifications are heard."""
+        """True while the hub listens to the database's notifications."""
         self._stores = stores
         self._topics: dict[str, Topic] = {}
         self._brand_topics = 0
-        """How many of the topics are single brands."""
+        """Number of topics for a single brand."""
         self._brands = BrandsTopic()
         self._queues = Topic(QUEUES)
         self._workers = Topic(WORKERS)
@@ -120,15 +121,15 @@ class Hub:
         self._timelines = asyncio.Semaphore(TIMELINE_READS)
 
     @property
-    def room(self) -> bool:
-        """True while another topic may be subscribed to."""
+    def accepts_topics(self) -> bool:
+        """True while there are fewer topics than the limit."""
         return len(self._topics) < self.limits.topics
 
     async def run(self) -> None:
         """Serve until cancelled.
 
         Raises:
-            DatabaseUnavailable: it cannot be reached at the start; later it is waited for.
+            DatabaseUnavailable: it cannot be reached at the start; later, the hub waits for it.
         """
         async with (
             self._stores.changes.feed(catch_up_s=CATCH_UP_S) as feed,
@@ -145,7 +146,7 @@ class Hub:
                 self.listening = False
 
     def subscribe(self, reader: Reader, name: str, after: int | None) -> Subscription:
-        """Subscribe a client to a topic; its state, read after this call, follows."""
+        """Subscribe a client to a topic; the topic's state, read after this call, follows."""
         topic = self._topic(name)
         subscription = Subscription(reader, topic, after)
         topic.subscriptions[subscription] = None
@@ -164,7 +165,7 @@ class Hub:
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription. A topic without any is forgotten."""
+        """End a subscription. A topic without subscriptions is removed."""
         topic = subscription.topic
         topic.subscriptions.pop(subscription, None)
         if not topic.subscriptions and self._topics.get(topic.name) is topic:
@@ -199,7 +200,7 @@ class Hub:
             return await self._stores.runs.timeline(run_id, after=after, limit=TIMELINE_PAGE)
 
     def _note(self, news: News) -> None:
-        """Turn news into hints for what somebody is subscribed to."""
+        """Turn news into hints for what clients are subscribed to."""
         self._depths.note()
         if news.everything:
             self._note_everything()
@@ -231,7 +232,7 @@ class Hub:
         return bool(self._brands.subscriptions) or self._brand_topics > 0
 
     async def _read_hinted(self) -> None:
-        """Read what was hinted at, all that comes in one moment at once, for ever."""
+        """Read what hints name, those of one moment together, until cancelled."""
         failures = 0
         while True:
             await self._hints.wait()
@@ -247,10 +248,10 @@ class Hub:
                 await asyncio.sleep(backoff(failures, base_s=RETRY_BASE_S, cap_s=RETRY_MAX_S))
 
     async def _read_all(self, hinted: Sequence[Hint]) -> None:
-        """Read what was hinted at; where that fails each by itself, so that one bad row is alone.
+        """Read what hints name; after a failure one by one, so that a bad row affects no other.
 
         Raises:
-            DatabaseUnavailable: it has to be tried again.
+            DatabaseUnavailable: the hints must be read again.
         """
         try:
             await self._read(hinted)
@@ -304,7 +305,7 @@ class Hub:
             self._publish(topic, hint, final=True)
             return
         version = TASK_VERSIONS[task.state]
-        # One that opened a run goes on as that run, which is a topic of its own.
+        # A task that opened a run continues as that run, which is a topic of its own.
         final = task.ended_at is not None or task.run_id is not None
         topic.offer(version, dump_state(task), final=final)
         self._publish(topic, hint, final=final)
@@ -334,7 +335,7 @@ class Hub:
             self._publish(topic, name, final=False)
 
     def _publish(self, topic: Topic, hint: Hint, *, final: bool) -> None:
-        """Publish, or to those who have nothing yet only: others keep the topic's pace."""
+        """Publish; if it is too early for that, only to subscriptions without any state yet."""
         now = asyncio.get_running_loop().time()
         if final or now >= topic.published_at + RUN_EVERY_S:
             topic.published_at = now

@@ -1,4 +1,4 @@
-"""Live status in numbers, for Prometheus: read from the hub's counters when somebody asks."""
+"""Prometheus metrics of live status, collected from the hub's counters at each scrape."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from triptych.live.hub import Counters, Hub
 from triptych.telemetry.metrics import REGISTRY
 
 COUNTED = {
-    "refused": "Connections that were refused.",
-    "frames": "Frames that were sent.",
-    "errors": "Frames of clients that were answered with an error.",
-    "slow": "Clients that were dropped because they did not read.",
-    "reads": "Readings of the database.",
+    "refused": "Connections refused.",
+    "frames": "Frames sent.",
+    "errors": "Client frames answered with an error.",
+    "slow": "Clients disconnected because they did not read.",
+    "reads": "Reads of the database.",
 }
-"""Counters that only grow, and what each counts."""
+"""The counters and their help texts."""
 
 
 class _LiveCollector(Collector):
@@ -29,13 +29,13 @@ class _LiveCollector(Collector):
         yield GaugeMetricFamily(
             "triptych_live_clients", "Clients connected now.", self._counters.clients
         )
-        for name, told in COUNTED.items():
-            yield CounterMetricFamily(f"triptych_live_{name}", told, getattr(self._counters, name))
+        for name, text in COUNTED.items():
+            yield CounterMetricFamily(f"triptych_live_{name}", text, getattr(self._counters, name))
 
 
 @contextmanager
 def counted(hub: Hub) -> Iterator[None]:
-    """Let this process' metrics tell of a hub meanwhile."""
+    """Include a hub in this process' metrics while the block runs."""
     collector = _LiveCollector(hub.counters)
     REGISTRY.register(collector)
     try:

@@ -1,4 +1,4 @@
-"""The ASGI application: ``/ws``; and for who serves it alone, its health and its metrics."""
+"""The ASGI application for ``/ws``, with health checks and metrics for a process of its own."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from triptych.telemetry.metrics import CONTENT_TYPE, exposition
 PATH = "/ws"
 METRICS_PATH = "/metrics"
 CLOSE_EXTENSION = "triptych.close"
-"""Under this name a server may offer, in the scope's extensions, to close a connection whose
-client does not read: a function of code and reason."""
+"""ASGI extension by which a server can close a connection whose client does not read: a function
+of code and reason."""
 WRITE_EXTENSION = "triptych.write"
-"""And under this one, to write a frame to a client that is ready for it, for less than half of
-what an ASGI message costs: a function of the frame's bytes that returns whether it did."""
+"""ASGI extension by which a server can write a frame to a client that is ready for it, at less
+than half the cost of an ASGI message: a function of the frame's bytes that returns whether it was
+written."""
 SLOW_CHECK_S = 1.0
 
-_FULL = Refusal(503, "This server has as many clients as it takes.", "Try again later.")
+_FULL = Refusal(503, "This server cannot take more clients.", "Try again later.")
 _UNKNOWN = Refusal(400, "No known protocol was offered.", f"Offer {SUBPROTOCOL}, or none.")
 _NO_PATH = Refusal(404, "There is nothing here.", f"Connect to {PATH}.")
 
 
 class LiveApp:
-    """Live status as an ASGI application. `open_live_app` makes one that runs."""
+    """Live status as an ASGI application. `open_live_app` opens a running one."""
 
     def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
         self.hub = hub
@@ -51,7 +52,7 @@ class LiveApp:
             await self._answer(scope, send)
 
     async def watch_slow(self) -> None:
-        """Close who leaves frames unread for too long, until cancelled."""
+        """Close connections whose clients leave frames unread for too long, until cancelled."""
         slow_s = self.hub.limits.slow_s
         while True:
             await asyncio.sleep(min(SLOW_CHECK_S, slow_s))
@@ -109,7 +110,7 @@ class LiveApp:
 
     async def _answer(self, scope: Scope, send: Send) -> None:
         if scope["path"] == METRICS_PATH:
-            await self._tell_metrics(scope, send)
+            await self._answer_metrics(scope, send)
             return
         ready = {"/healthz": True, "/readyz": self.hub.listening}.get(scope["path"])
         if ready is None:
@@ -118,7 +119,7 @@ class LiveApp:
         body = orjson.dumps({"status": "ok" if ready else "not listening to the database"})
         await _respond(send, "http.response", 200 if ready else 503, body)
 
-    async def _tell_metrics(self, scope: Scope, send: Send) -> None:
+    async def _answer_metrics(self, scope: Scope, send: Send) -> None:
         refusal = await refusal_of(self._authenticator, scope)
         if refusal is not None:
             await _respond(send, "http.response", refusal.status, _problem(refusal))
@@ -161,10 +162,10 @@ def _problem(refusal: Refusal) -> bytes:
 async def open_live_app(
     stores: LiveStores, queue: Queue, *, authenticator: Authenticator, limits: Limits
 ) -> AsyncIterator[LiveApp]:
-    """Yield the application, its hub running; an error of the hub interrupts the body.
+    """Yield the application with its hub running; an error of the hub interrupts the body.
 
     Raises:
-        DatabaseUnavailable: it cannot be reached at the start.
+        DatabaseUnavailable: the database cannot be reached at the start.
     """
     hub = Hub(stores, queue, limits)
     app = LiveApp(hub, authenticator)

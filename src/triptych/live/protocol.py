@@ -1,8 +1,8 @@
-"""The protocol of live status, version 1: what clients may say, and what they are told.
+"""The protocol of live status, version 1: the frames of clients and of the server.
 
 Frames are JSON text. Every topic has a state that is sent whole, with a version; a client keeps
-the highest version it saw of a topic's state and ignores lower ones. A run's timeline is a list:
-it is sent from the seq that the client names, without gap or duplicate.
+the highest version that it has seen of a topic's state and ignores lower ones. A run's timeline is
+a list: it is sent from the seq that the client names, without gaps or duplicates.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ PROTOCOL = 1
 SUBPROTOCOL = "triptych.v1"
 TOPIC_MAX_CHARS = 120
 TOPICS_MAX = 100
-"""Of one frame."""
+"""Topics of one frame."""
 ID_MAX_CHARS = 64
 SEQ_MAX = 2**53 - 1
-"""The largest integer that JavaScript tells from its neighbours."""
+"""JavaScript's largest safe integer."""
 BRANDS, QUEUES, WORKERS = "brands", "queues", "workers"
 RUN_PREFIX, BRAND_PREFIX, TASK_PREFIX = "run:", "brand:", "task:"
 
 
 def check_topic(name: str) -> str:
-    """Return a topic's name in its one spelling.
+    """Return a topic's name in its canonical spelling.
 
     Raises:
-        ValueError: it names no topic.
+        ValueError: the name is not a topic's.
     """
     if name in {BRANDS, QUEUES, WORKERS}:
         return name
@@ -54,7 +54,7 @@ def id_of(topic: str) -> UUID:
     """Return the id in ``run:ID`` or ``task:ID``.
 
     Raises:
-        ValueError: it is no UUID.
+        ValueError: the id is not a UUID.
     """
     try:
         return UUID(topic.partition(":")[2])
@@ -73,7 +73,7 @@ TopicName = Annotated[
 ]
 FrameId = Annotated[
     str | None,
-    Field(max_length=ID_MAX_CHARS, description="Comes back in the answer to this frame."),
+    Field(max_length=ID_MAX_CHARS, description="Returned in the answer to this frame."),
 ]
 
 
@@ -82,7 +82,7 @@ class _Frame(BaseModel):
 
 
 class Wanted(_Frame):
-    """A topic, and from where its timeline is wanted."""
+    """A topic to subscribe to, and where its timeline is to start."""
 
     topic: TopicName
     after: Annotated[
@@ -90,13 +90,13 @@ class Wanted(_Frame):
         Field(
             ge=0,
             le=SEQ_MAX,
-            description="Runs only: send the timeline too, from the event behind this seq.",
+            description="Runs only: also send the timeline, from the event after this seq.",
         ),
     ] = None
 
 
 class Subscribe(_Frame):
-    """Send these topics' current state, then every newer one. Repeated, it starts them anew."""
+    """Send these topics' current state, then every newer one. A repetition starts them again."""
 
     type: Literal["subscribe"]
     topics: Annotated[list[Wanted], Field(min_length=1, max_length=TOPICS_MAX)]
@@ -104,7 +104,7 @@ class Subscribe(_Frame):
 
 
 class Unsubscribe(_Frame):
-    """Send no more of these topics."""
+    """Stop sending these topics."""
 
     type: Literal["unsubscribe"]
     topics: Annotated[list[TopicName], Field(min_length=1, max_length=TOPICS_MAX)]
@@ -112,7 +112,7 @@ class Unsubscribe(_Frame):
 
 
 class Ping(_Frame):
-    """Answered with `pong`: for clients that cannot see the protocol's own pings."""
+    """Answered with `pong`: for clients that cannot see WebSocket pings."""
 
     type: Literal["ping"]
     id: FrameId = None
@@ -127,14 +127,14 @@ class Hello(_Frame):
 
     type: Literal["hello"] = "hello"
     protocol: int = PROTOCOL
-    server: Annotated[str, Field(description="Triptych's version.")]
-    ping_s: Annotated[float, Field(description="Seconds between two pings of the server.")]
+    server: Annotated[str, Field(description="The server's version.")]
+    ping_s: Annotated[float, Field(description="Seconds between two of the server's pings.")]
     subscriptions: Annotated[int, Field(description="Topics that one client may have.")]
-    frames_per_s: Annotated[float, Field(description="Frames that one client may send.")]
+    frames_per_s: Annotated[float, Field(description="Frames that one client may send a second.")]
 
 
 class Done(_Frame):
-    """The answer to `subscribe` or `unsubscribe`: what was asked holds from now on."""
+    """The answer to `subscribe` or `unsubscribe`: the change is in effect from now on."""
 
     type: Literal["subscribed", "unsubscribed"]
     topics: list[str]
@@ -149,23 +149,25 @@ class Pong(_Frame):
 
 
 class State(_Frame):
-    """A topic's newest state, whole."""
+    """A topic's newest complete state."""
 
     type: Literal["state"] = "state"
     topic: str
-    version: Annotated[int, Field(description="A lower one than seen before is to be ignored.")]
-    final: Annotated[bool, Field(description="Nothing more will change: a run that is over.")]
+    version: Annotated[
+        int, Field(description="Ignore a state with a lower version than seen before.")
+    ]
+    final: Annotated[bool, Field(description="Nothing more will change, as when a run is over.")]
     key: Annotated[
         str | None, Field(description="Topic `brands` only: the brand whose state this is.")
     ] = None
     state: Annotated[
         dict[str, Any] | None,
-        Field(description="As the API has it. Null: it is not there, whatever its version was."),
+        Field(description="As in the API. Null: there is no such thing, whatever the version."),
     ]
 
 
 class Listed(_Frame):
-    """Topic `brands`: every brand that there is has been sent once."""
+    """Topic `brands`: every existing brand has been sent once."""
 
     type: Literal["listed"] = "listed"
     topic: Literal["brands"] = "brands"
@@ -173,7 +175,7 @@ class Listed(_Frame):
 
 
 class Event(_Frame):
-    """Something that happened to a run."""
+    """An event in a run's timeline."""
 
     seq: int
     at: str
@@ -186,7 +188,7 @@ class Timeline(_Frame):
 
     type: Literal["timeline"] = "timeline"
     topic: str
-    last: Annotated[int, Field(description="The seq to subscribe after when coming back.")]
+    last: Annotated[int, Field(description="The seq to continue after when reconnecting.")]
     events: list[Event]
 
 
@@ -194,7 +196,7 @@ ErrorCode = Literal["malformed", "too_large", "too_many", "too_fast"]
 
 
 class Error(_Frame):
-    """A frame that could not be obeyed. The connection goes on."""
+    """A frame could not be processed. The connection stays open."""
 
     type: Literal["error"] = "error"
     code: ErrorCode
@@ -216,7 +218,7 @@ SERVER_FRAMES: tuple[type[BaseModel], ...] = (
 
 
 class Malformed(Exception):
-    """A client's frame is not one of the protocol."""
+    """A client's frame does not follow the protocol."""
 
     def __init__(self, error: Error) -> None:
         super().__init__(error.message)
@@ -227,10 +229,10 @@ def read_frame(data: str | bytes) -> Subscribe | Unsubscribe | Ping:
     """Read a client's frame.
 
     Raises:
-        Malformed: with the error to answer.
+        Malformed: the frame is not valid; has the error to send.
     """
     if isinstance(data, bytes):
-        raise Malformed(Error(code="malformed", message="Frames are text, not binary."))
+        raise Malformed(Error(code="malformed", message="Frames must be text, not binary."))
     if len(data.encode(errors="surrogatepass")) > FRAME_MAX_BYTES:
         limit = f"A frame has at most {FRAME_MAX_BYTES} bytes."
         raise Malformed(Error(code="too_large", message=limit))
@@ -248,7 +250,7 @@ def read_frame(data: str | bytes) -> Subscribe | Unsubscribe | Ping:
 
 
 def dump(frame: BaseModel) -> str:
-    """Return a frame of ours as JSON."""
+    """Return a server's frame as JSON."""
     return orjson.dumps(frame.model_dump(exclude_none=True)).decode()
 
 
@@ -260,7 +262,7 @@ def dump_state(state: object) -> str:
 def state_frame(
     topic: str, version: int, state_json: str, *, final: bool = False, key: str | None = None
 ) -> str:
-    """Return a `State` around a state that is JSON already: it is written once a process."""
+    """Return a `State` frame around a state in JSON, so that a process encodes it only once."""
     named = f',"key":{dump_state(key)}' if key is not None else ""
     return (
         f'{{"type":"state","topic":{dump_state(topic)},"version":{version},'

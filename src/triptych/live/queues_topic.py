@@ -1,9 +1,9 @@
-"""The topic ``queues``: depths and waiting dead letters, read while anybody is subscribed.
+"""The topic ``queues``: depths and waiting dead letters, read while there are subscriptions.
 
-No queue tells how deep it is. So one reading follows what happens, at most one a second and
-process; while messages wait or are in flight and nothing else happens, it is repeated after two
-seconds, four, and so on up to half a minute: acknowledgements and visibility timeouts tell
-nothing. With nothing subscribed, or with empty queues and nothing happening, nothing is read.
+No queue announces changes of its depth. So the depths are read after any news, at most once a
+second and process. While messages wait or are in flight without news, the read is repeated after
+two seconds, four, and so on up to half a minute, because acknowledgements and visibility timeouts
+are not announced. Without subscriptions, or with empty queues and no news, nothing is read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 class QueuesState(Letters, frozen=True, kw_only=True):
-    """Every queue's depth, and how it stands with the dead letters."""
+    """Every queue's depth, and the number of waiting dead letters."""
 
     queues: list[QueueDepth]
 
@@ -46,12 +46,12 @@ class QueueDepthReader:
         self._last: tuple[list[tuple[str, int, int]], Letters] | None = None
 
     def note(self) -> None:
-        """Take note that something happened."""
+        """Note that something happened, so the depths may have changed."""
         if self._topic.subscriptions:
             self._happened.set()
 
     def ask(self) -> None:
-        """Read soon: somebody has subscribed."""
+        """Read soon, because a client has subscribed."""
         self._last = None
         self._happened.set()
 
@@ -74,10 +74,10 @@ class QueueDepthReader:
             await asyncio.sleep(READ_EVERY_S)
 
     async def _read(self) -> bool:
-        """Read and publish; return whether there is anything in a queue."""
+        """Read and publish; return whether any queue has messages."""
         try:
             depths = await self._queue.depths()
-            # After the depths: what has left a dead-letter queue is counted.
+            # After the depths, so that messages that have just left a dead-letter queue count.
             letters = await self._dead_letters.count(limit=LETTERS_COUNTED_MAX)
         except Unavailable as error:
             log.warning("the queues' depths cannot be read", error=str(error))
@@ -86,7 +86,7 @@ class QueueDepthReader:
         if (numbers, letters) != self._last or self._topic.edition == 0:
             self._last = (numbers, letters)
             state = QueuesState(letters.waiting, letters.newest, queues=list(depths))
-            # No queue has a version: the time of the reading is one that any process agrees on.
+            # Queues have no version, so the time of the read is used, as in every process.
             version = max(self._topic.version + 1, time.time_ns() // 1_000)
             self._topic.offer(version, dump_state(state))
         self._topic.publish()

@@ -1,7 +1,7 @@
-"""Topics: a newest state, JSON once for all who are subscribed, and who those are.
+"""Topics: the newest state, encoded once for all subscriptions, and the subscriptions.
 
-A subscription holds no frames, only how far it has come: what a slow client is sent is the
-newest state at the time when it can take it.
+A subscription holds no frames, only its position: a slow client is sent the state that is newest
+when it can take it.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from triptych.model import Brand, Run, TimelineEvent
 from triptych.runs.run_shown import BrandState, RunShown, is_over
 
 NEVER = 0
-"""Edition of a topic of which nothing is known yet."""
+"""Edition of a topic without a known state."""
 
 Read = Callable[[UUID, int], Awaitable[Sequence[TimelineEvent]]]
 
 
 Write = Callable[[bytes], bool]
-"""Writes a frame as it goes over the wire, or nothing if the client is not ready for it."""
+"""Writes an encoded frame, or nothing if the client is not ready for it; returns whether it did."""
 
 
 class Reader(Protocol):
     """A client, as topics see it."""
 
     def mark(self, subscription: Subscription) -> None:
-        """Take note that there is something new for this subscription."""
+        """Note that there is news for this subscription."""
         ...
 
 
 class Subscription:
-    """How far one client has come with one topic."""
+    """One client's position in one topic."""
 
     __slots__ = ("after", "changed", "edition", "listing", "reader", "topic")
 
@@ -45,31 +45,31 @@ class Subscription:
         self.reader = reader
         self.topic = topic
         self.edition = NEVER
-        """Of the newest state that was sent."""
+        """The edition of the newest state that was sent."""
         self.after = after
-        """Runs: seq of the newest timeline event that was sent; None without timeline."""
+        """Runs: seq of the newest timeline event that was sent; None without a timeline."""
         self.listing: list[str] | None = None
         """Brands: names still to be listed, in reverse; None before there is a list."""
         self.changed: dict[str, None] = {}
-        """Brands: names whose state is newer than what was sent."""
+        """Brands: names whose state is newer than the one that was sent."""
 
 
 class Topic:
-    """One thing that clients are subscribed to."""
+    """Something that clients subscribe to."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.subscriptions: dict[Subscription, None] = {}
         self.edition = NEVER
-        """Grows by one with every state that differs from the last."""
+        """Grows by one with every state that differs from the previous one."""
         self.version = -1
         self.published_at = 0.0
         self._text = ""
         self._wire: bytes | None = None
-        """The text as it goes over the wire: the same for all, as servers do not mask."""
+        """The encoded frame: the same for all clients, because servers do not mask."""
 
     def offer(self, version: int, state_json: str, *, final: bool = False) -> None:
-        """Keep a state if it is newer than the one that is kept, or differs from it."""
+        """Keep a state if its version is not older and it differs from the kept one."""
         if version < self.version:
             return
         text = state_frame(self.name, version, state_json, final=final)
@@ -79,13 +79,13 @@ class Topic:
             self._text, self._wire = text, None
 
     def publish(self) -> None:
-        """Tell everybody who has not had the newest state."""
+        """Mark every subscription that has not been sent the newest state."""
         for subscription in self.subscriptions:
             if subscription.edition != self.edition:
                 subscription.reader.mark(subscription)
 
     def write_state(self, subscription: Subscription, write: Write) -> bool:
-        """Write the state past the client's task if it is new; return whether it was written."""
+        """Write a new state directly, not by the client's task; return whether it was written."""
         if subscription.edition == self.edition:
             return False
         if self._wire is None:
@@ -96,11 +96,11 @@ class Topic:
         return True
 
     def has_more(self, subscription: Subscription) -> bool:
-        """Tell whether `next` has a frame for a subscription."""
+        """Return whether `next` has a frame for a subscription."""
         return subscription.edition != self.edition
 
     async def next(self, subscription: Subscription) -> str | None:
-        """Return the next frame for a subscription, None when it has everything."""
+        """Return the next frame for a subscription; None if it is up to date."""
         if subscription.edition != self.edition:
             subscription.edition = self.edition
             return self._text
@@ -108,7 +108,7 @@ class Topic:
 
 
 class RunTopic(Topic):
-    """A run's state, and its timeline by pages that are read once and shared."""
+    """A run's state, and its timeline in pages that are read once and shared."""
 
     def __init__(self, name: str, run_id: UUID, read: Read) -> None:
         super().__init__(name)
@@ -129,7 +129,7 @@ class RunTopic(Topic):
             self._pages = {}
 
     def gone(self) -> None:
-        """Tell that there is no such run: not yet, or not any more."""
+        """Publish that there is no such run: it does not exist yet, or no longer."""
         self.final = True
         self.offer(max(self.version, 0), "null", final=True)
 
@@ -139,7 +139,7 @@ class RunTopic(Topic):
         return super().has_more(subscription) or (after is not None and after < self.seq)
 
     async def next(self, subscription: Subscription) -> str | None:
-        """Return the state if it is newer, else the next page of the timeline.
+        """Return the state if it is newer, otherwise the next page of the timeline.
 
         Raises:
             DatabaseUnavailable: the page cannot be read now.
@@ -165,7 +165,7 @@ class RunTopic(Topic):
     async def _read_page(self, after: int) -> tuple[str, int]:
         events = await self._read(self.run_id, after)
         if not events:
-            # Nothing is behind it although the run says so: the events are no longer kept.
+            # The run has later events, but they are no longer kept.
             return "", self.seq
         last = events[-1].seq
         body = dump_state(events)
@@ -175,14 +175,14 @@ class RunTopic(Topic):
 
 
 class BrandsTopic(Topic):
-    """Every brand's state: all of them once, then each that changes."""
+    """Every brand's state: first all of them, then each one that changes."""
 
     def __init__(self, name: str = BRANDS) -> None:
         super().__init__(name)
         self._brands: dict[str, tuple[int, str]] = {}
 
     def offer_all(self, brands: Sequence[Brand]) -> None:
-        """Keep what there is now; forget, and tell of, what is there no more."""
+        """Keep the states of all existing brands; remove the others, and publish the removal."""
         for name in self._brands.keys() - {brand.name for brand in brands}:
             self.gone(name)
         for brand in brands:
@@ -195,7 +195,7 @@ class BrandsTopic(Topic):
                 subscription.reader.mark(subscription)
 
     def offer_brand(self, brand: Brand) -> None:
-        """Keep a brand's state if it is newer or differs, and tell who has been listed it."""
+        """Keep a brand's state if it is newer or differs, and mark the subscriptions it affects."""
         known, old = self._brands.get(brand.name, (-1, ""))
         if brand.version < known:
             return
@@ -203,21 +203,21 @@ class BrandsTopic(Topic):
         text = state_frame(self.name, brand.version, body, key=brand.name)
         if text != old:
             self._brands[brand.name] = (brand.version, text)
-            self._tell(brand.name)
+            self._mark(brand.name)
 
     def gone(self, name: str) -> None:
-        """Tell that a brand has been deleted."""
+        """Publish that a brand has been deleted."""
         if self._brands.pop(name, None) is not None:
-            self._tell(name)
+            self._mark(name)
 
-    def _tell(self, name: str) -> None:
+    def _mark(self, name: str) -> None:
         for subscription in self.subscriptions:
             if subscription.listing is not None:
                 subscription.changed[name] = None
                 subscription.reader.mark(subscription)
 
     def write_state(self, subscription: Subscription, write: Write) -> bool:  # noqa: ARG002
-        """Leave it to the client's task: there may be thousands."""
+        """Write nothing: the client's task sends brands, of which there may be thousands."""
         return False
 
     def has_more(self, subscription: Subscription) -> bool:
@@ -228,7 +228,7 @@ class BrandsTopic(Topic):
         return not listed or bool(subscription.changed)
 
     async def next(self, subscription: Subscription) -> str | None:
-        """Return the next brand of the list, then the list's end, then what has changed."""
+        """Return the next brand of the list, then the end of the list, then changed brands."""
         if subscription.listing is None:
             return None
         if subscription.listing:

@@ -1,4 +1,4 @@
-"""Follow one run: its present state first, then every newer one, until the last."""
+"""Follow one run: its current state first, then every newer one, until the final one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from triptych.runs.run_store import RunStore
 
 
 async def watch(runs: RunStore, changes: ChangeFeed, run_id: UUID) -> AsyncIterator[Run]:
-    """Yield a run whenever its version has grown; end with the state that is final.
+    """Yield a run whenever its version has grown; end with its final state.
 
-    Level-triggered: what is yielded is the state as the database has it, so a lost or doubled
-    notification does no harm. Nothing is asked between two notifications.
+    Level-triggered: each state is read from the database, so a lost or duplicate notification does
+    no harm. Nothing is read between two notifications.
 
     Raises:
-        RunNotFound: no such run.
+        RunNotFound: there is no such run.
     """
     async with changes.changes() as changed:
         run = await runs.run(run_id)

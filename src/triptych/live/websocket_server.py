@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol, with the bounds that live status promises."""
+"""uvicorn's WebSocket protocol with the limits of live status."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from triptych.live.limits import MESSAGE_MAX_BYTES, PING_S, PONG_S
 from triptych.live.live_app import CLOSE_EXTENSION, WRITE_EXTENSION
 
 WRITE_BUFFER_BYTES = 64 * 1024
-"""Of one client, in this process; a frame more may lie in it."""
+"""Write buffer of one client in this process; it may exceed this by one frame."""
 KERNEL_BUFFER_BYTES = 128 * 1024
-"""Of one client, in the kernel, which would let it grow to megabytes."""
+"""Send buffer of one client in the kernel, which would otherwise let it grow to megabytes."""
 ABORT_S = 5.0
-"""A closed connection whose client takes nothing more is cut after this."""
+"""Seconds after which a closing connection is aborted if its client no longer reads."""
 DRAIN_S = 5.0
-"""For which a stopping server waits until its clients have taken their close frames."""
+"""Seconds that a stopping server waits for its clients to read their close frames."""
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, and an end for peers that do not read.
+    """uvicorn's protocol, which also disconnects peers that do not read.
 
-    uvicorn closes politely, which with a peer that takes nothing waits for ever; and it answers
-    pings while the write buffer is full, which grows it.
+    uvicorn's own close waits forever for a peer that does not read. It also answers pings while
+    the write buffer is full, which makes the buffer grow.
     """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set how much may wait in this process before senders are held up."""
+        """Limit how much may be buffered before senders must wait."""
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         peer: socket.socket | None = transport.get_extra_info("socket")
@@ -39,7 +39,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
     def handle_connect(self, event: Request) -> None:
-        """Offer the application to write to and to close this connection past ASGI."""
+        """Offer the application extensions to write and to close without ASGI messages."""
         super().handle_connect(event)
         if not self.handshake_complete:
             extensions: dict[str, Any] = self.scope["extensions"]
@@ -47,7 +47,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             extensions[WRITE_EXTENSION] = self.write_now
 
     def write_now(self, frame: bytes) -> bool:
-        """Write a whole frame as it is if the connection is open and nothing holds it up."""
+        """Write an encoded frame if the connection is open and writable; return whether it was."""
         conn = self.conn
         if not self.writable.is_set() or conn.state is not State.OPEN or conn.extensions:
             return False
@@ -57,7 +57,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         return True
 
     def close_now(self, code: int, reason: str) -> None:
-        """Send a close frame behind what waits, and cut the connection if it is not taken."""
+        """Send a close frame after the buffered data; abort the connection if it is not read."""
         if not self.close_sent and not self.transport.is_closing():
             self.stop_keepalive()
             self.conn.send_close(code, reason)
@@ -67,19 +67,19 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.loop.call_later(ABORT_S, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
-        """Close a peer that does not answer pings; cut it if it does not take that either."""
+        """Close a peer that does not answer pings; abort if it does not read the close frame."""
         super().keepalive_timeout()
         self.loop.call_later(ABORT_S, self.transport.abort)
 
     def handle_ping(self) -> None:
-        """Answer, unless the peer has not taken what it was sent before."""
+        """Answer a ping, unless the peer has not read what it was sent before."""
         output = b"".join(self.conn.data_to_send())
         if self.writable.is_set():
             self.transport.write(output)
 
 
 def server_options() -> dict[str, Any]:
-    """Return what any uvicorn that serves ``/ws`` is to be configured with."""
+    """Return the options for every uvicorn server that serves ``/ws``."""
     return {
         "ws": BoundedWebSocket,
         "ws_max_size": MESSAGE_MAX_BYTES,

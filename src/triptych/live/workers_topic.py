@@ -1,8 +1,8 @@
-"""The topic ``workers``: who is there, read about as often as workers say so, while somebody asks.
+"""The topic ``workers``: the known workers, read as often as they send heartbeats.
 
-A beat announces nothing, and one that fails to come cannot. So while the topic has subscribers the
-rows are read once in `BEAT_S` and process, and sent when anything but the seconds of
-silence has changed. With nothing subscribed, nothing is read.
+Heartbeats are not announced, and a missing one cannot be. So while the topic has subscribers, each
+process reads the rows once in `BEAT_S` and sends them when anything but the seconds of silence has
+changed. Without subscribers, nothing is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class WorkerListReader:
         self._last: list[SeenWorker] | None = None
 
     def ask(self) -> None:
-        """Read soon: somebody has subscribed."""
+        """Read soon, because a client has subscribed."""
         self._last = None
         self._asked.set()
 
@@ -58,7 +58,7 @@ class WorkerListReader:
         steady = [msgspec.structs.replace(worker, silent_s=0.0) for worker in workers]
         if steady != self._last:
             self._last = steady
-            # The time of the reading is a version that any process agrees on.
+            # Workers have no common version, so the time of the read is used, as in every process.
             version = max(self._topic.version + 1, time.time_ns() // 1_000)
             self._topic.offer(version, dump_state({"workers": workers}))
         self._topic.publish()

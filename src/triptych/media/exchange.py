@@ -39,7 +39,7 @@ HEAD = struct.Struct(">I")
 
 def write_picture(decoded: Decoded) -> bytes:
     """Encode a picture for the protocol."""
-    fields = orjson.dumps(
+    told = orjson.dumps(
         {
             "width": decoded.width,
             "height": decoded.height,
@@ -48,7 +48,7 @@ def write_picture(decoded: Decoded) -> bytes:
             "colours": [(colour.rgb, colour.share) for colour in decoded.colours],
         }
     )
-    return HEAD.pack(len(fields)) + fields + decoded.pixels.tobytes()
+    return HEAD.pack(len(told)) + told + decoded.pixels.tobytes()
 
 
 def read_picture(content: bytes | bytearray, size: int) -> Decoded:
@@ -60,14 +60,14 @@ def read_picture(content: bytes | bytearray, size: int) -> Decoded:
     try:
         (length,) = HEAD.unpack_from(content)
         start = HEAD.size + length
-        fields = orjson.loads(bytes(content[HEAD.size : start]))
+        told = orjson.loads(bytes(content[HEAD.size : start]))
         return Decoded(
             pixels=np.frombuffer(content, np.uint8, offset=start).reshape(size, size, RGB),
-            width=int(fields["width"]),
-            height=int(fields["height"]),
-            media_type=str(fields["media_type"]),
-            phash=int(fields["phash"]),
-            colours=tuple(Colour(int(rgb), float(share)) for rgb, share in fields["colours"]),
+            width=int(told["width"]),
+            height=int(told["height"]),
+            media_type=str(told["media_type"]),
+            phash=int(told["phash"]),
+            colours=tuple(Colour(int(rgb), float(share)) for rgb, share in told["colours"]),
         )
     except (struct.error, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error

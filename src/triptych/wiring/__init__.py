@@ -1,1 +1,1 @@
-"""The only folder that knows which adapter stands behind which port."""
+"""The only package that chooses the adapter of each port."""

@@ -1,4 +1,4 @@
-"""What `triptych doctor` looks at: everything a worker needs, each by itself."""
+"""The checks of `triptych doctor`: each component that a worker needs, independently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from triptych.wiring.services import connect, reach_database
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check."""
 
     what: str
     ok: bool
@@ -24,16 +24,16 @@ class Finding:
 
 
 async def diagnose(settings: Settings) -> Sequence[Finding]:
-    """Look at every component; one that is broken does not hide the others."""
+    """Check every component; a broken one does not hide the others."""
     return [
-        await _look("database", _database(settings)),
-        await _look("objects", _objects(settings)),
-        await _look("embedder", _embedder(settings)),
-        await _look("source", _source(settings)),
+        await _check("database", _database(settings)),
+        await _check("objects", _objects(settings)),
+        await _check("embedder", _embedder(settings)),
+        await _check("source", _source(settings)),
     ]
 
 
-async def _look(what: str, work: Awaitable[str]) -> Finding:
+async def _check(what: str, work: Awaitable[str]) -> Finding:
     try:
         return Finding(what, ok=True, says=await work)
     except TriptychError as error:
@@ -46,7 +46,7 @@ async def _database(settings: Settings) -> str:
         depths = await services.queue.depths()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
     where = "embedded" if settings.embedded else "external"
-    return f"{where}, schema up to date, queues there; {brands} brands, {dead} dead letters waiting"
+    return f"{where}, schema up to date, queues exist; {brands} brands, {dead} dead letters waiting"
 
 
 async def _source(settings: Settings) -> str:
@@ -57,7 +57,7 @@ async def _source(settings: Settings) -> str:
 
 async def _objects(settings: Settings) -> str:
     await open_objects(settings)
-    return f"{settings.store_url} can be written"
+    return f"{settings.store_url} is writable"
 
 
 async def _embedder(settings: Settings) -> str:
@@ -69,5 +69,5 @@ def _describe_embedder(settings: Settings) -> str:
     if embedder is None:
         return "none: assets are stored without embeddings"
     text = open_text_encoder(settings, embedder)
-    search = f"search by text with {text.model}" if text else "no text side: no search by text"
+    search = f"search by text with {text.model}" if text else "no text encoder: no search by text"
     return f"{embedder.model}, {embedder.dimension}-d, {embedder.input_size} px; {search}"

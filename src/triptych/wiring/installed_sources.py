@@ -1,4 +1,4 @@
-"""The kinds of sources that are installed, checked against the settings."""
+"""The installed source types, checked against the settings."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from triptych.settings.settings import Settings
 
 
 def installed_sources(settings: Settings) -> SourceRegistry:
-    """Return the kinds of sources that are installed.
+    """Return the installed source types.
 
     Raises:
-        SettingsError: the source that the settings name is of none of them.
+        SettingsError: none of them can open the source that the settings name.
     """
     sources = SourceRegistry.discover()
     if settings.source is not None:

@@ -1,4 +1,4 @@
-"""Everything in this process: database, queues, worker. What `triptych run` and Python use."""
+"""The database, the queues and a worker in this process, for `triptych run` and for Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from triptych.workers.worker import Phase
 
 
 class Local:
-    """A Triptych of one's own, open."""
+    """An open Triptych in this process."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -28,17 +28,17 @@ class Local:
         self.registry = services.registry
 
     async def submit(self, brand: str, *, source: str | None = None) -> Run:
-        """Start a run of a brand, or return the one that is active.
+        """Start a run of a brand, or return its active one.
 
         Raises:
-            InvalidBrand: the name cannot be used.
-            RunActive: the brand is taking in single URLs; it ends by itself within seconds.
+            InvalidBrand: the name is not valid.
+            RunActive: a run of single URLs is active; it ends by itself within seconds.
         """
         opened = await self.registry.open(check_brand(brand), source=source)
         return opened.run
 
     def watch(self, run_id: UUID) -> AsyncIterator[Run]:
-        """Yield a run's states, newest only, until it and its AI phase are over."""
+        """Yield a run's states, newer ones only, until it and its AI phase are over."""
         return watch(self.stores.runs, self.stores.changes, run_id)
 
     async def wait(self, run_id: UUID) -> Run:
@@ -50,7 +50,7 @@ class Local:
 
 @asynccontextmanager
 async def open_local(settings: Settings) -> AsyncIterator[Local]:
-    """Start everything in this process and stop it again, work drained or returned.
+    """Start everything in this process; at the end, drain or return the work and stop.
 
     Raises:
         DataFolderInUse: another process, such as `triptych up`, owns the data folder.
@@ -74,7 +74,7 @@ async def open_local(settings: Settings) -> AsyncIterator[Local]:
 async def run(brand: str, *, source: str | None = None, **settings: Any) -> Run:
     """Take a brand through all three phases and return the run's final state.
 
-    ``settings`` are those of `triptych.settings.settings.Settings`, over ``TRIPTYCH_*``::
+    ``settings`` are those of `triptych.settings.settings.Settings`; they override ``TRIPTYCH_*``::
 
         run = await triptych.run("nike", source="manifest:urls.csv", data="./nike")
         assert run.state is RunState.COMMITTED

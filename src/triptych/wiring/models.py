@@ -1,4 +1,4 @@
-"""The models that the settings name: opened, fetched where needed, and loaded once a process."""
+"""The models that the settings name: downloaded if needed, and loaded once per process."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ NONE = "none"
 
 
 EMBED_BATCH = 4
-"""Measured with the bundled model, a thread a core: images take 7.5 to 8.5 ms of processor time in
-batches of up to eight, 9.5 in those of sixteen, whose layers no cache holds; a worker spends least
-with four, and a tenth more where threads share a batch instead of taking one each."""
+"""Images in a batch. Measured with the bundled model and one thread per core: an image takes 7.5 to
+8.5 ms of CPU time in batches of up to eight, and 9.5 ms in batches of sixteen, whose layers do not
+fit into a cache. A worker needs the least CPU time with four, and a tenth more if threads share a
+batch instead of processing one each."""
 
 
 def open_embedder(settings: Settings, threads: int) -> Embedder | None:
     """Load the embedder that the settings name; None for ``none``. Takes about a second.
 
-    Fetches what is named by a URL, once. Not to be called from an event loop's thread.
+    A model named by a URL is downloaded once. Do not call this from an event loop's thread.
 
     Raises:
         SettingsError: there is no such file.
-        ModelError: it cannot be used, or fetched.
+        ModelError: the model cannot be used or downloaded.
     """
     path = _model(settings)
     return None if path is None else OnnxEmbedder(path, threads=threads)
@@ -50,14 +51,14 @@ def open_embedder(settings: Settings, threads: int) -> Embedder | None:
 def open_text_encoder(
     settings: Settings, embedder: Embedder | None, threads: int = 1
 ) -> TextEncoder | None:
-    """Load the text side of ``embedder``, which the same settings gave; None if it has none.
+    """Load the text encoder of ``embedder``, opened with the same settings; None if it has none.
 
-    Takes a second; some more at the first use of the bundled one. Not to be called from an event
-    loop's thread.
+    Takes a second; the first use of the bundled one takes a few more. Do not call this from an
+    event loop's thread.
 
     Raises:
         SettingsError: there is no such file.
-        ModelError: it cannot be used, or fetched.
+        ModelError: the model cannot be used or downloaded.
     """
     path = _model(settings)
     if path is None or embedder is None:
@@ -71,19 +72,19 @@ def open_text_encoder(
 
 
 def embed_threads(settings: Settings) -> int:
-    """Return how many calls of the model run at a time: this worker's share of the cores."""
+    """Return how many model calls run concurrently: by default this worker's share of the cores."""
     if settings.embed_threads != AUTO:
         return settings.embed_threads
     return max(1, available_cores() // settings.workers)
 
 
 def embed_batch(settings: Settings) -> int:
-    """Return how many images go through the model together."""
+    """Return how many images the model processes in one batch."""
     return EMBED_BATCH if settings.embed_batch == AUTO else settings.embed_batch
 
 
 def _model(settings: Settings) -> Path | None:
-    """Return the file of the model that the settings name, made or fetched; None for ``none``."""
+    """Return the file of the configured model, unpacked or downloaded; None for ``none``."""
     if settings.embedder == NONE:
         return None
     folder = settings.data / MODELS
@@ -102,7 +103,7 @@ def _model(settings: Settings) -> Path | None:
         raise SettingsError(
             f"There is no file {path}.",
             field="TRIPTYCH_EMBEDDER",
-            remedy="Name an ONNX file, its https:// URL, `bundled` or `none`.",
+            remedy="Use an ONNX file, its https:// URL, `bundled` or `none`.",
         )
     return path
 
@@ -111,10 +112,9 @@ T = TypeVar("T")
 
 
 class LoadedModels:
-    """The embedder and its text side. Both may be called from any thread, but no event loop's.
+    """The embedder and its text encoder. Both may be called from any thread except an event loop's.
 
-    What fails to load fails again at the next call, which tries anew: a model that is fetched may
-    be there by then.
+    After a failure to load, the next call tries again: a model to download may be available then.
     """
 
     def __init__(self, settings: Settings, *, threads: int) -> None:
@@ -125,21 +125,21 @@ class LoadedModels:
         """Return the embedder; None if the settings name none.
 
         Raises:
-            SettingsError, ModelError: it cannot be used.
+            SettingsError, ModelError: the embedder cannot be used.
         """
         return self._embedder()
 
     def text(self) -> TextEncoder | None:
-        """Return the embedder's text side; None if it has none.
+        """Return the embedder's text encoder; None if it has none.
 
         Raises:
-            SettingsError, ModelError: it cannot be used.
+            SettingsError, ModelError: the text encoder cannot be used.
         """
         return self._text()
 
 
 class _Once(Generic[T]):
-    """Calls ``load`` until it has returned once, and keeps what it gave."""
+    """Calls ``load`` until it has returned once, and keeps the result."""
 
     def __init__(self, load: Callable[[], T]) -> None:
         self._load = load

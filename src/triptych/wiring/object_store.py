@@ -1,4 +1,4 @@
-"""Opening the object store and the thumbnails in it, as the settings name them."""
+"""Opening the object store that the settings name, and the thumbnails in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def open_objects(settings: Settings) -> ObjectStore:
     """Open the object store and check that it can be used.
 
     Raises:
-        StoreUnavailable: it cannot.
+        StoreUnavailable: the object store cannot be used.
     """
     store = open_store(settings.store_url, settings.data / OBJECTS)
     await store.check()

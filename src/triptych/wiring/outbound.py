@@ -1,4 +1,4 @@
-"""Requests that leave this process: the address guard, the proxy, sessions and transports."""
+"""Outbound HTTP requests: the address guard, the proxy, sessions and transports."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ SUMMARY_CONNECTIONS = 1
 
 
 def address_guard(settings: Settings) -> AddressGuard:
-    """Return what says which addresses may be reached."""
+    """Return the guard that decides which addresses may be reached."""
     return AddressGuard(settings.fetch_allow, [read_ports(text) for text in settings.fetch_ports])
 
 
 def proxy(settings: Settings) -> URL | None:
-    """Return the proxy that requests go through.
+    """Return the URL of the proxy that requests use, if any.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the proxy's URL is not valid.
     """
     if settings.fetch_proxy is None:
         return None
@@ -42,10 +42,10 @@ def proxy(settings: Settings) -> URL | None:
 
 
 def guarded_session(settings: Settings, limit: int) -> aiohttp.ClientSession:
-    """Open a session for requests that no source leads to.
+    """Open a session for requests that do not fetch a source's URLs.
 
     Raises:
-        SettingsError: the proxy is none.
+        SettingsError: the proxy's URL is not valid.
     """
     return open_session(
         address_guard(settings),
@@ -57,11 +57,11 @@ def guarded_session(settings: Settings, limit: int) -> aiohttp.ClientSession:
 
 @asynccontextmanager
 async def open_summary(settings: Settings) -> AsyncIterator[Summarise | None]:
-    """Yield what writes summaries; None where no endpoint is set."""
+    """Yield the client that writes summaries; None if no endpoint is set."""
     if settings.summary_url is None:
         yield None
         return
-    # Imported where it is used: only reports have summaries.
+    # Imported here because only reports need it.
     from triptych.snapshots.reports.summary import OpenAiSummary
 
     key = settings.summary_key.get_secret_value() if settings.summary_key else None
@@ -70,7 +70,7 @@ async def open_summary(settings: Settings) -> AsyncIterator[Summarise | None]:
 
 
 def open_transports(settings: Settings, limit: int) -> TransportPool:
-    """Return the transports that sources' URLs are fetched by, at most ``limit`` at a time.
+    """Return the transports that fetch sources' URLs, at most ``limit`` concurrently.
 
     Raises:
         SettingsError: the proxy or a request profile is not valid.

@@ -1,7 +1,7 @@
-"""The application in this process, for this process: the API on a socket that it alone reaches.
+"""A private server: the API in this process, on a Unix socket that only this process can reach.
 
-What `triptych` asks where no server is named: the same application as a server's, over the same
-protocol, so that every answer and every error is the same, too.
+The command line uses it if no server is named. It is the same application as a server's, over the
+same protocol, so every answer and every error is the same.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from triptych.workers.indexer import Indexer
 
 SOCKET = "api.sock"
 CATCH_UP_S = 30.0
-"""What a search across brands waits for commits to be indexed: after `triptych run` no worker is
-left to do it."""
+"""Seconds that a search across brands spends on indexing commits first: after `triptych run` no
+worker is left to index them."""
 PHASE = "ai"
-"""The phase whose workers do what is submitted for a whole brand."""
+"""The phase whose workers do the tasks for a whole brand."""
 LOOK_FOR_WORKER_S = 2.0
 WORKERS_MAX = 1000
-"""Workers that are looked at, the longest-lived first."""
+"""Workers that are checked, the longest-lived first."""
 
 
 @asynccontextmanager
 async def open_private_server(
     settings: Settings, *, caught_up: bool = False, stand_in: bool = False
 ) -> AsyncIterator[Path]:
-    """Reach the database and serve the application meanwhile; yield the socket's path.
+    """Connect to the database and serve the application; yield the socket's path.
 
-    ``caught_up``: first enter commits into the index of searches across brands, for at most
-    `CATCH_UP_S`. ``stand_in``: do the work of phase 3, where exports and deletions are done, for
-    as long as no other worker does.
+    ``caught_up``: first add commits to the index for searches across brands, for at most
+    `CATCH_UP_S`. ``stand_in``: as long as no other worker serves phase 3, do its work, which
+    includes exports and deletions.
 
     Raises:
-        DatabaseUnavailable, QueueUnavailable, StoreUnavailable, SettingsError: naming what cannot
+        DatabaseUnavailable, QueueUnavailable, StoreUnavailable, SettingsError: names what cannot
             be used and the remedy.
     """
     async with reach_database(settings) as dsn, connect(settings, dsn) as services:
@@ -65,12 +65,12 @@ async def open_private_server(
 
 @asynccontextmanager
 async def serve_privately(services: Services) -> AsyncIterator[Path]:
-    """Serve the application meanwhile; yield the path of its socket.
+    """Serve the application; yield the path of its socket.
 
-    No key is asked for: the socket lies in a fresh folder that only this account can enter.
+    No key is needed: the socket is in a new folder that only this user account can enter.
 
     Raises:
-        SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
+        SettingsError, StoreUnavailable: names what cannot be used and the remedy.
     """
     authenticator = private_authenticator(services)
     with _private_socket() as (listening, path):
@@ -94,15 +94,15 @@ def _private_socket() -> Iterator[tuple[socket.socket, Path]]:
 
 
 def _short_folder() -> str:
-    """Return a folder for temporary ones in which a socket's path is not too long."""
+    """Return a folder for temporary folders in which a socket's path is short enough."""
     longest = f"/triptych-12345678/{SOCKET}"
     for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
         if len(os.fsencode(parent + longest)) <= PATH_MAX_BYTES and os.access(parent, os.W_OK):
             return parent
     raise SettingsError(
-        "No folder for temporary files is short enough for a unix socket.",
+        "The path of the folder for temporary files is too long for a Unix socket.",
         field="TMPDIR",
-        remedy=f"Name one of at most {PATH_MAX_BYTES - len(longest)} bytes.",
+        remedy=f"Use a path of at most {PATH_MAX_BYTES - len(longest)} bytes.",
     )
 
 
@@ -120,8 +120,8 @@ async def _standing_in(services: Services) -> AsyncIterator[None]:
 
 
 async def _stand_in(services: Services, stop: asyncio.Event) -> None:
-    """Be the worker of phase 3 if there is none, or as soon as the last one is gone."""
-    # Imported where it is used: most commands need no worker.
+    """Serve phase 3 if no worker does, or as soon as the last one is gone."""
+    # Imported here because most commands need no worker.
     from triptych.wiring.worker_process import open_worker
     from triptych.workers.worker import Phase
 
@@ -134,6 +134,6 @@ async def _stand_in(services: Services, stop: asyncio.Event) -> None:
 
 
 async def _has_worker(services: Services) -> bool:
-    """Tell whether a worker of phase 3 was heard of lately."""
+    """Return whether a worker of phase 3 is alive and not stopping."""
     seen = await services.stores.presence.workers(limit=WORKERS_MAX)
     return any(each.alive and not each.stopping and PHASE in each.phases for each in seen)

@@ -1,4 +1,4 @@
-"""Reaching the database and the queues: of the running server, or of one's own."""
+"""Connecting to the database and the queues, of a running server or of this process."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from triptych.wiring.stores import Stores, postgres_stores
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every process needs: the database, the queues, and the registry over both."""
+    """What every process needs: the stores, the queues, and the registry that uses both."""
 
     settings: Settings
     stores: Stores
     queue: Queue
     registry: ActiveBrandRegistry
     renew: Callable[[], Awaitable[None]]
-    """Replaces connections that may have died while this process stood still."""
+    """Replaces connections that may have been closed while this process was frozen."""
 
 
 @contextmanager
 def embedded_errors() -> Iterator[None]:
-    """Turn the embedded Postgres' errors, which know nothing of settings, into our own."""
+    """Convert the embedded Postgres' errors, which do not name settings, to Triptych's errors."""
     try:
         yield
     except embedded.DataFolderInUse as error:
@@ -50,7 +50,7 @@ def embedded_errors() -> Iterator[None]:
 
 @asynccontextmanager
 async def own_database(settings: Settings) -> AsyncIterator[str]:
-    """Yield the database's address; embedded, own the data folder and run Postgres meanwhile.
+    """Yield the database's DSN; if it is embedded, lock the data folder and run Postgres.
 
     Raises:
         DataFolderInUse: another process owns the data folder.
@@ -75,7 +75,7 @@ async def own_database(settings: Settings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def reach_database(settings: Settings) -> AsyncIterator[str]:
-    """Yield the database's address: of the running server, or of one started meanwhile."""
+    """Yield the DSN of the running database, or of one that runs until the block ends."""
     if settings.embedded and is_owned(settings):
         yield _running_dsn(settings)
         return
@@ -83,12 +83,12 @@ async def reach_database(settings: Settings) -> AsyncIterator[str]:
         async with own_database(settings) as dsn:
             yield dsn
     except DataFolderInUse:
-        # Another process took the folder between the look and the lock; its server is as good.
+        # Another process locked the folder between the check and the lock: use its server.
         yield _running_dsn(settings)
 
 
 def is_owned(settings: Settings) -> bool:
-    """Tell whether a process owns the data folder.
+    """Return whether a process owns the data folder.
 
     Raises:
         SettingsError: the folder cannot be used.
@@ -103,9 +103,9 @@ def _running_dsn(settings: Settings) -> str:
 
 
 async def migrate_database(settings: Settings, *, admin: str | None = None) -> Sequence[str]:
-    """Apply missing migrations and make missing queues; return the names of both.
+    """Apply missing migrations and create missing queues; return the names of both.
 
-    ``admin`` is an administrator's address: then the role of ``database_url`` is made first.
+    ``admin`` is an administrator's DSN: with it, the role of ``database_url`` is created first.
     """
     if admin is not None:
         database = Database(admin)
@@ -117,7 +117,7 @@ async def migrate_database(settings: Settings, *, admin: str | None = None) -> S
 
 
 async def _make_queues(settings: Settings) -> Sequence[str]:
-    """Make what is missing on SQS. Those of pgmq are made by a migration."""
+    """Create missing queues on SQS. A migration creates those of pgmq."""
     if not settings.queue_url.startswith("sqs:"):
         return []
     from triptych.queues.sqs.create import create_queues
@@ -132,7 +132,7 @@ async def _make_queues(settings: Settings) -> Sequence[str]:
 
 
 async def _migrate(settings: Settings) -> Sequence[str]:
-    """Apply missing migrations. Embedded ones are applied at every start."""
+    """Apply missing migrations. An embedded database applies them at every start."""
     if settings.embedded and not is_owned(settings):
         async with own_database(settings):
             return []
@@ -152,9 +152,9 @@ def _replica(settings: Settings) -> Database | None:
 
 
 def open_queue(settings: Settings, database: Database) -> Queue:
-    """Return the queues that the settings name. Nothing is connected to yet."""
+    """Return the queues that the settings name, without connecting yet."""
     if settings.queue_url.startswith("sqs:"):
-        # Imported where it is used: botocore takes as long as all the rest of a command.
+        # Imported here because botocore takes as long to import as the rest of a command.
         from triptych.queues.sqs.sqs_queue import SqsQueue
 
         region, prefix = read_sqs(settings.queue_url)
@@ -167,7 +167,7 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Services]:
     """Open the database and the queues and check both.
 
     Raises:
-        DatabaseUnavailable, QueueUnavailable: naming what is missing and the remedy.
+        DatabaseUnavailable, QueueUnavailable: names what is missing and the remedy.
     """
     database = Database(dsn, pool_max=settings.database_connections)
     stores = postgres_stores(database, run_cap_s=settings.run_cap_s, replica=_replica(settings))

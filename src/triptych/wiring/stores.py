@@ -1,4 +1,4 @@
-"""The stores of one database: what is asked of it, a store a concern."""
+"""The stores of one database, one for each concern."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from triptych.webhooks.webhook_store import WebhookStore
 
 @dataclass(slots=True)
 class Stores:
-    """One store a concern. Who needs some of them is given those, not this."""
+    """One store for each concern. Components are given the stores they need, not this object."""
 
     runs: RunStore
     brands: BrandStore
@@ -50,14 +50,14 @@ class Stores:
     access: AccessStore
     presence: PresenceStore
     databases: Sequence[Database]
-    """Those that the stores use: the primary first."""
+    """The databases that the stores use, the primary first."""
 
     async def check(self) -> None:
-        """Raise `DatabaseUnavailable` unless it answers and its schema is the one known here."""
+        """Raise `DatabaseUnavailable` unless the database answers and has the expected schema."""
         await check_schema(self.databases[0])
 
     async def close(self) -> None:
-        """Close the connections. Safe to repeat."""
+        """Close the connections. May be called repeatedly."""
         for database in self.databases:
             await database.close()
 
@@ -65,9 +65,9 @@ class Stores:
 def postgres_stores(
     database: Database, *, run_cap_s: float, replica: Database | None = None
 ) -> Stores:
-    """Return the stores of one Postgres; searches are asked of the ``replica``, if there is one.
+    """Return the stores of one Postgres; searches use the ``replica``, if there is one.
 
-    ``run_cap_s`` is how long a run may be active, whatever happens.
+    ``run_cap_s`` is the absolute limit, in seconds, for which a run may be active.
     """
     return Stores(
         runs=PostgresRunStore(database, run_cap_s=run_cap_s),

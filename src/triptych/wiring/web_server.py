@@ -1,4 +1,4 @@
-"""Building what is served: the API with live status, or live status alone, behind the gate."""
+"""Building the served applications: the API with live status, or live status alone."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 KEY_CONNECTIONS = 2
 PRIVATE_RATE = 1_000_000
-"""Requests that the one client of a private server may make a second: as many as it can."""
+"""Requests a second from the one client of a private server: practically unlimited."""
 
 
 def is_open(settings: Settings) -> bool:
-    """Tell whether no key is asked for: on loopback, under loopback's names only.
+    """Return whether requests need no key: on loopback, with loopback's host names only.
 
-    A name that is set tells that something passes requests on to loopback.
+    If other host names are allowed, a proxy presumably forwards requests to loopback.
     """
     return (
         is_loopback(settings.api_host)
@@ -53,7 +53,7 @@ def is_open(settings: Settings) -> bool:
 
 
 def private_authenticator(services: Services) -> Authenticator:
-    """Build the gate of a server that nothing but this process reaches: no key is asked for."""
+    """Build the authenticator of a server that only this process can reach: it needs no key."""
     return Authenticator(
         HostPolicy((), (), any_host=False),
         ApiKeyCache(services.stores.access),
@@ -65,10 +65,10 @@ def private_authenticator(services: Services) -> Authenticator:
 
 @asynccontextmanager
 async def open_authenticator(services: Services) -> AsyncIterator[Authenticator]:
-    """Build the gate that API and WebSocket share.
+    """Build the authenticator that the API and WebSockets share.
 
     Raises:
-        SettingsError: everybody would have to be let in, or nobody could be.
+        SettingsError: the API needs keys and there are none, or the OIDC settings are incomplete.
     """
     settings = services.settings
     keys = ApiKeyCache(services.stores.access)
@@ -76,10 +76,10 @@ async def open_authenticator(services: Services) -> AsyncIterator[Authenticator]
     balancer = _balancer(settings)
     if not open_ and balancer is None and not await keys.any():
         raise SettingsError(
-            f"The API is not open on {settings.api_host}, and there is no key for it.",
+            f"The API needs a key on {settings.api_host}, and there are no keys.",
             field="TRIPTYCH_API_HOST",
-            remedy="Make one with `triptych keys create NAME --scope operator`, or set "
-            "TRIPTYCH_OIDC_SIGNER; without keys it serves loopback only.",
+            remedy="Create one with `triptych keys create NAME --scope operator`, or set "
+            "TRIPTYCH_OIDC_SIGNER. Without keys, the API can only listen on loopback.",
         )
     sites = HostPolicy(
         settings.allowed_hosts,
@@ -102,11 +102,11 @@ def _balancer(settings: Settings) -> Balancer | None:
         return None
     if settings.oidc_issuer is None:
         raise SettingsError(
-            "It is not set, and TRIPTYCH_OIDC_SIGNER is.",
+            "It must be set if TRIPTYCH_OIDC_SIGNER is set.",
             field="TRIPTYCH_OIDC_ISSUER",
-            remedy="Name the issuer that the load balancer's OIDC action has.",
+            remedy="Set it to the issuer of the load balancer's OIDC action.",
         )
-    # Imported where it is used: what it verifies signatures with is slow to import.
+    # Imported here because its library for verifying signatures is slow to import.
     from triptych.access.balancer import Balancer, regional_keys_url
 
     return Balancer(
@@ -119,17 +119,17 @@ def _balancer(settings: Settings) -> Balancer | None:
 
 
 async def check_access(settings: Settings, dsn: str) -> None:
-    """Raise the `SettingsError` that `open_authenticator` would, before a server is started."""
+    """Raise the same `SettingsError` as `open_authenticator`, before a server is started."""
     async with connect(settings, dsn) as services, open_authenticator(services):
         return
 
 
 @asynccontextmanager
 async def open_live(services: Services, authenticator: Authenticator) -> AsyncIterator[LiveApp]:
-    """Yield the ASGI application of ``/ws``, running; to be served alone or as a route of another.
+    """Yield the running ASGI application of ``/ws``, to serve alone or as a route of another app.
 
     Raises:
-        DatabaseUnavailable: it cannot be reached at the start.
+        DatabaseUnavailable: the database cannot be reached at the start.
     """
     limits = Limits(clients=services.settings.live_clients)
     async with open_live_app(
@@ -163,10 +163,10 @@ async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[Searc
 
 @asynccontextmanager
 async def open_web(services: Services) -> AsyncIterator[FastAPI]:
-    """Build the app, live status on its port; close what it opened when it is done.
+    """Build the app, including live status; close what was opened at the end.
 
     Raises:
-        SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
+        SettingsError, StoreUnavailable: names what cannot be used and the remedy.
     """
     async with (
         open_authenticator(services) as authenticator,
@@ -179,10 +179,10 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
 async def open_app(
     services: Services, authenticator: Authenticator, *, local: bool
 ) -> AsyncIterator[FastAPI]:
-    """Build the app behind a gate. ``local``: only this machine reaches it.
+    """Build the app with an authenticator. ``local``: only this machine can reach it.
 
     Raises:
-        SettingsError, StoreUnavailable: naming what cannot be used and the remedy.
+        SettingsError, StoreUnavailable: names what cannot be used and the remedy.
     """
     settings = services.settings
     objects = await open_objects(settings)
@@ -211,10 +211,10 @@ async def open_app(
 
 @asynccontextmanager
 async def open_live_alone(services: Services) -> AsyncIterator[LiveApp]:
-    """Build live status behind a gate of its own, to be served by itself.
+    """Build live status with an authenticator of its own, to serve it alone.
 
     Raises:
-        SettingsError: as `open_authenticator`.
+        SettingsError: see `open_authenticator`.
     """
     async with (
         open_authenticator(services) as authenticator,

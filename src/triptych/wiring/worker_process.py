@@ -1,4 +1,4 @@
-"""Building a worker for some phases out of its parts."""
+"""Building a worker for some phases from its components."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ NOTIFIER_CONNECTIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceJobs:
-    """Those who see to what no message asks for. Each is stateless and may run anywhere."""
+    """The jobs that no message triggers. Each is stateless and may run in any process."""
 
     sweeper: Sweeper
     collector: Collector
@@ -59,13 +59,13 @@ class MaintenanceJobs:
 async def open_phase_handlers(
     services: Services, phases: Sequence[Phase]
 ) -> AsyncIterator[list[PhaseHandler]]:
-    """Build the handlers of some phases; close what they opened when they are done.
+    """Build the handlers of some phases; close what they opened at the end.
 
     Raises:
-        ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
+        ModelError, StoreUnavailable, SettingsError: names what cannot be used and the remedy.
     """
     settings = services.settings
-    models = LoadedModels(settings, threads=1)  # Calls run side by side instead.
+    models = LoadedModels(settings, threads=1)  # Calls run concurrently instead.
     async with AsyncExitStack() as stack:
         handlers: list[PhaseHandler] = []
         for phase in phases:
@@ -94,10 +94,10 @@ async def open_phase_handlers(
 
 @asynccontextmanager
 async def open_maintenance(services: Services) -> AsyncIterator[MaintenanceJobs]:
-    """Build the maintenance jobs; close what they opened when they are done.
+    """Build the maintenance jobs; close what they opened at the end.
 
     Raises:
-        StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
+        StoreUnavailable, SettingsError: names what cannot be used and the remedy.
     """
     settings, stores = services.settings, services.stores
     intervals = SweepIntervals(
@@ -111,14 +111,14 @@ async def open_maintenance(services: Services) -> AsyncIterator[MaintenanceJobs]
     async with AsyncExitStack() as stack:
         yield MaintenanceJobs(
             Sweeper(services.registry, intervals),
-            Collector(stores.retention, stores.tasks, objects, _keeping(settings)),
+            Collector(stores.retention, stores.tasks, objects, _retention_rules(settings)),
             await _notifier(services, stack),
             Indexer(stores.search),
         )
 
 
 def dead_letter_handler(services: Services) -> Handle:
-    """Return what handles dead letters."""
+    """Return the handler of dead letters."""
     return DeadLetterConsumer(
         services.stores.dead_letters,
         services.stores.tasks,
@@ -129,10 +129,10 @@ def dead_letter_handler(services: Services) -> Handle:
 
 @asynccontextmanager
 async def open_worker(services: Services, phases: Sequence[Phase]) -> AsyncIterator[Worker]:
-    """Build a worker for some phases; close what it opened when it is done.
+    """Build a worker for some phases; close what it opened at the end.
 
     Raises:
-        ModelError, StoreUnavailable, SettingsError: naming what cannot be used and the remedy.
+        ModelError, StoreUnavailable, SettingsError: names what cannot be used and the remedy.
     """
     settings = services.settings
     async with (
@@ -161,14 +161,14 @@ async def _notifier(services: Services, stack: AsyncExitStack) -> Notifier:
     )
 
 
-def _keeping(settings: Settings) -> RetentionRules:
+def _retention_rules(settings: Settings) -> RetentionRules:
     return RetentionRules(
         snapshots=settings.keep_snapshots,
         age_s=settings.keep_s,
         timeline_s=settings.keep_timeline_s,
         every_s=settings.collect_s,
         object_grace_s=settings.object_grace_s,
-        # Nothing that put an object before it was deleted settles later than that.
+        # An item that stored its object before the deletion cannot settle later than this.
         tombstones_s=2 * settings.run_cap_s,
     )
 
@@ -196,10 +196,10 @@ async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
 
 
 def _budget(settings: Settings) -> BodyBudget:
-    """Return the memory that a worker has for bodies.
+    """Return the memory budget of a worker for bodies.
 
     Raises:
-        SettingsError: it is too small for what may be downloaded at a time.
+        SettingsError: the budget is too small for the concurrent downloads.
     """
     return BodyBudget(
         settings.fetch_memory_bytes,
@@ -225,7 +225,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
     cores = available_cores()
     decoders = Decoders(cores)
     stack.callback(decoders.close)
-    # Decoders are waited for in as many, and some are left for hashes of large bodies.
+    # One thread per decoder waits for it; the others compute embeddings and hashes of large bodies.
     at_once = cores + embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
     transports = open_transports(settings, settings.acquire_concurrency)
@@ -261,22 +261,22 @@ async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -
     decoders = Decoders(1)
     stack.callback(decoders.close)
     store = await open_objects(settings)
-    look = partial(
+    open_pixels = partial(
         StoredPixels, store=store, decoders=decoders, max_pixels=settings.decode_max_pixels
     )
     return AiPhase(
         services.stores.ai,
         services.stores.snapshots,
         discover(),
-        pixels=look,
+        pixels=open_pixels,
         text=models.text,
-        # Read for each brand: what is edited holds from the next one on.
+        # Read for each brand, so that an edit takes effect from the next brand on.
         vocabulary=partial(read_vocabulary, settings.tags),
     )
 
 
 async def check_wiring(settings: Settings, dsn: str) -> None:
-    """Raise the first thing that a worker would fail for, before any worker is started."""
+    """Raise the first error that a worker would fail with, before any worker is started."""
     async with connect(settings, dsn):
         _budget(settings)
         installed_sources(settings)

@@ -1,1 +1,1 @@
-"""What takes messages from queues and hands them to the phases."""
+"""Receiving messages from the queues and processing them with the phases."""

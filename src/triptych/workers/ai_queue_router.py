@@ -1,4 +1,4 @@
-"""What travels on ``brand-ai-phase-queue``: AI phases, and submitted tasks by their id."""
+"""Routing the messages of ``brand-ai-phase-queue``: AI phases, and submitted tasks by id."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from triptych.workers.message_processor import Handle
 
 
 def route_ai_queue(ai_phase: Handle, do_task: Callable[[UUID], Awaitable[None]]) -> Handle:
-    """Return a handler that does the task that a message's headers name, else its AI phase.
+    """Return a handler that does the task that a message's headers name, or runs its AI phase.
 
-    So exports and deletions are kept hidden, tried again and dead-lettered as everything else is.
+    So exports and deletions have visibility timeouts, retries and dead letters like other messages.
     The handler raises `InvalidMessage` for a wrong header, and whatever the one it calls raises.
     """
 

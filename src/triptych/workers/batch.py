@@ -1,4 +1,4 @@
-"""A batch of messages that somebody else received, and deletes: all of it within a deadline."""
+"""Processing a batch of messages that the caller receives and deletes, within a deadline."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ log = structlog.get_logger(__name__)
 async def serve_batch(
     queue: Queue, name: str, handle: Handle, deliveries: Sequence[Delivery], *, within_s: float
 ) -> list[str]:
-    """Handle messages side by side; return the ids of those that must come again.
+    """Handle messages concurrently; return the ids of those that must be delivered again.
 
-    Those whose effect is not durable after ``within_s`` are cut off and returned to the queue,
-    visible at once, as a worker's drain does: their work begins anew elsewhere. With no time left
-    nothing is begun.
+    Messages whose effect is not durable after ``within_s`` seconds are cancelled and returned to
+    the queue, visible at once, as in a worker's drain: their work starts again elsewhere. With no
+    time left, nothing is started.
     """
     answers = MessageProcessor(queue, name, handle, _deleted_by_others)
     if within_s <= 0:

@@ -1,4 +1,4 @@
-"""The collector: lets go of old snapshots, and of objects that nothing uses any more."""
+"""The collector: deletes old snapshots, and objects that nothing uses any longer."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from triptych.tasks.brand_tasks import EXPORT, export_folder
 from triptych.tasks.task_store import TaskStore
 
 ROWS_AT_ONCE = 5_000
-"""Rows of a kind removed in one transaction."""
+"""Rows of one table deleted in one transaction."""
 RUNS_AT_ONCE = 20
 ROUNDS_MAX = 1_000
-"""Transactions of one pass; the rest waits for the next."""
+"""Transactions of one pass; the next pass does the rest."""
 OBJECTS_AT_ONCE = 10_000
 TASKS_KEPT_S = 30 * 24 * 3600.0
 TASKS_AT_ONCE = 100
 SETTLED_S = 900.0
-"""No settle takes longer than this: the longest transaction there is."""
+"""Seconds that no settle exceeds: the longest possible transaction."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
-    """What is kept, and for how long; all but ``snapshots`` in seconds."""
+    """What is kept and for how long; all values except ``snapshots`` are in seconds."""
 
     snapshots: int
-    """Of each brand, the current one included."""
+    """Snapshots kept of each brand, including the current one."""
     age_s: float
     timeline_s: float
     every_s: float
@@ -43,7 +43,7 @@ class RetentionRules:
 
 
 class Collector:
-    """Stateless: any number of workers may run one, and one of them at a time has a turn."""
+    """Stateless: any number of workers may run one, and one of them at a time takes a turn."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Collector:
             await self.collect_objects()
 
     async def collect_rows(self) -> None:
-        """Declare what is no longer kept, and remove its rows batch by batch."""
+        """Mark what is no longer kept, and delete its rows in batches."""
         keeping, retention = self._keeping, self._retention
         collected = await retention.collect_snapshots(
             keep=keeping.snapshots, min_age_s=keeping.age_s
@@ -93,7 +93,7 @@ class Collector:
         await self._collect_tasks()
 
     async def _collect_tasks(self) -> None:
-        """Forget old tasks, each after the files that it left."""
+        """Delete old tasks, each after the files of its export."""
         for _ in range(ROUNDS_MAX):
             old = await self._tasks.old_tasks(older_s=TASKS_KEPT_S, limit=TASKS_AT_ONCE)
             for task in old:
@@ -104,9 +104,9 @@ class Collector:
                 break
 
     async def collect_objects(self) -> None:
-        """Delete what was condemned long enough ago, then condemn what is unused since.
+        """Delete objects condemned long enough ago, then condemn objects that are now unused.
 
-        In this order, so that a whole turn lies between the two.
+        In this order, at least a whole turn passes between condemning and deleting an object.
         """
         keeping, retention = self._keeping, self._retention
         for _ in range(ROUNDS_MAX):
@@ -116,7 +116,7 @@ class Collector:
             if not keys:
                 break
             await self._store.delete(keys)
-            # Behind their originals: see `thumbnail_keys`.
+            # After their originals: see `thumbnail_keys`.
             await self._store.delete([name for key in keys for name in thumbnails_of(key)])
             await retention.objects_deleted(keys)
             log.info("objects_deleted", count=len(keys))

@@ -1,4 +1,4 @@
-"""One queue's consumer: receive, hand to the phase, answer each message by itself, ack last."""
+"""One queue's consumer: receive, process with the phase, answer each message alone, ack last."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ RECEIVE_BATCH = 100
 ACK_BATCH = 100
 ACK_WAIT_S = 0.01
 HEARTBEATS = 3
-"""Heartbeats within one visibility timeout: two may fail and the message is still ours."""
+"""Heartbeats per visibility timeout: two may fail before the message becomes visible again."""
 OUTAGE_CAP_S = 10.0
 
 log = structlog.get_logger(__name__)
 
 
 class Consumer:
-    """Holds up to ``prefetch`` messages of one queue, each with a task of its own.
+    """Holds up to ``prefetch`` messages of one queue, each with an asyncio task of its own.
 
-    ``handle`` returns when the message's effect is durable: then it is deleted. What it raises
-    decides about this message alone (`plan_retry`). While it works, the message is kept hidden.
+    ``handle`` returns when the message's effect is durable; the message is then deleted. An error
+    of ``handle`` affects only its message (`plan_retry`). While ``handle`` runs, heartbeats extend
+    the message's visibility timeout.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Consumer:
             self._delete, size=ACK_BATCH, wait_s=ACK_WAIT_S
         )
         self._answers = MessageProcessor(queue, name, handle, self._ack)
-        self._room = asyncio.Event()
+        self._capacity = asyncio.Event()
         self._held = MESSAGES_HELD.labels(name)
         self._log = log.bind(queue=name)
 
@@ -64,11 +65,11 @@ class Consumer:
 
     @property
     def holding(self) -> int:
-        """Messages held and not answered yet."""
+        """Number of messages held and not answered yet."""
         return len(self._open)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until ``stop``, then drain: finish what is held, or return it to the queue."""
+        """Consume until ``stop``, then drain: finish held messages or return them to the queue."""
         heart = asyncio.create_task(self._beat())
         try:
             await self._receive_until(stop)
@@ -80,17 +81,17 @@ class Consumer:
     async def _receive_until(self, stop: asyncio.Event) -> None:
         outage = 0
         while not stop.is_set():
-            room = self._prefetch - len(self._open)
-            if room <= 0:
-                self._room.clear()
-                await _either(self._room, stop)
+            free = self._prefetch - len(self._open)
+            if free <= 0:
+                self._capacity.clear()
+                await _either(self._capacity, stop)
                 continue
             try:
                 deliveries = await self._queue.receive(
                     self._name,
-                    limit=min(room, RECEIVE_BATCH),
+                    limit=min(free, RECEIVE_BATCH),
                     visibility_s=self._visibility_s,
-                    # Never cut short: what a cut-off receive took would be hidden for long.
+                    # Never cancelled: messages that it took would stay hidden until their timeout.
                     wait_s=self._queue.poll_wait_s,
                 )
             except QueueUnavailable as error:
@@ -108,7 +109,7 @@ class Consumer:
         held = {delivery.id for delivery in self._open.values()}
         for delivery in deliveries:
             if delivery.id in held:
-                continue  # Hidden too short, so it came again; the first task answers for it.
+                continue  # Its timeout expired, so it came again; the first task answers it.
             task = asyncio.create_task(self._answers.serve(delivery))
             self._open[task] = delivery
             self._held.inc()
@@ -117,7 +118,7 @@ class Consumer:
     def _done(self, task: asyncio.Task[bool]) -> None:
         del self._open[task]
         self._held.dec()
-        self._room.set()
+        self._capacity.set()
         if not task.cancelled() and (error := task.exception()):
             self._log.error("consumer_defect", exc_info=error)
 

@@ -1,7 +1,7 @@
-"""The dead-letter consumer: what no worker could process becomes a recorded failure.
+"""The dead-letter consumer: messages that no worker could process become recorded failures.
 
-A dead letter is kept in the database, and what it stood for ends: an item fails, a run whose
-gathering died fails, an AI phase fails. So nothing waits for a message that will never come.
+A dead letter is stored in the database, and its work fails: an item, a run whose gather message
+died, an AI phase, or a task. So nothing waits for a message that will never be processed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class DeadLetterConsumer:
-    """Handles messages of the three dead-letter queues. Safe to repeat: one row a message."""
+    """Handles messages of the three dead-letter queues. Idempotent: one row per message."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class DeadLetterConsumer:
         self._registry = registry
 
     async def handle(self, delivery: Delivery) -> None:
-        """Keep the message, then end what waits for it."""
+        """Store the message, then fail what waits for it."""
         origin = delivery.queue.removesuffix(DEAD_LETTER_SUFFIX)
         reason = delivery.headers.get(HEADER_REASON, UNKNOWN_REASON)
         headers = _headers(delivery)
@@ -84,4 +84,4 @@ def _headers(delivery: Delivery) -> Headers:
     try:
         return Headers.decode(delivery.headers)
     except InvalidMessage:
-        return Headers()  # They may be why it is dead; it names no run then.
+        return Headers()  # Invalid headers may be why it is dead; then it names no run.

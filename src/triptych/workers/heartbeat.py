@@ -1,4 +1,4 @@
-"""A worker's heartbeat: its present state, said again and again, so that others see it live."""
+"""A worker's heartbeat: it writes its current state regularly, so that others see it is alive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from triptych.presence.presence_store import BEAT_S, PresenceStore, WorkerState
 from triptych.runtime.periodic import pause
 
 FORGET_S = 3600.0
-"""A worker that died without a word is shown for so long."""
+"""Seconds for which a worker that stopped without notice is still listed."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Heartbeat:
         self._started_at = datetime.now(UTC)
 
     async def run(self, stop: asyncio.Event, doing: Callable[[], Mapping[str, int]]) -> None:
-        """Beat until cancelled; from ``stop`` on, say that the worker is stopping."""
+        """Beat until cancelled; after ``stop``, report that the worker is stopping."""
         while True:
             await self._guarded(self._presence.beat(self._state(stop, doing), forget_s=FORGET_S))
             seconds = BEAT_S * random.uniform(0.8, 1.2)  # noqa: S311
@@ -43,7 +43,7 @@ class Heartbeat:
                 await pause(stop, seconds)
 
     async def leave(self) -> None:
-        """Say that the worker has stopped."""
+        """Report that the worker has stopped."""
         await self._guarded(self._presence.leave(self._id))
 
     def _state(self, stop: asyncio.Event, doing: Callable[[], Mapping[str, int]]) -> WorkerState:
@@ -58,9 +58,9 @@ class Heartbeat:
             started_at=self._started_at,
         )
 
-    async def _guarded(self, saying: Awaitable[None]) -> None:
-        """Say it, or pass over it: the next beat says everything again."""
+    async def _guarded(self, write: Awaitable[None]) -> None:
+        """Write, or skip it if the database is unavailable: the next beat has the whole state."""
         try:
-            await saying
+            await write
         except Unavailable as error:
             log.info("beat_lost", error=str(error))

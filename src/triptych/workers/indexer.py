@@ -1,6 +1,7 @@
-"""The indexer: a loop of every worker that keeps what is searched across brands near the snapshots.
+"""The indexer: a loop in every worker that keeps the index of all brands close to the snapshots.
 
-Behind the commits, never in them: to enter an embedding costs more than to commit its asset.
+It runs after the commits, never within them: indexing an embedding costs more than committing its
+asset.
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ from triptych.runtime.periodic import run_periodically
 from triptych.snapshots.search_store import SearchStore
 
 IDLE_S = 2.0
-"""Seconds between two looks for a snapshot that is not wholly searched."""
+"""Seconds between two checks for a snapshot that is not fully indexed."""
 ASSETS_AT_ONCE = 200
-"""Assets entered in one transaction: about half a second of the database's work."""
+"""Assets indexed in one transaction: about half a second of work for the database."""
 
 
 class Indexer:
-    """Stateless: any number of workers may run one, and one of them at a time has the index."""
+    """Stateless: any number of workers may run one, and one of them at a time updates the index."""
 
     def __init__(self, search: SearchStore, *, idle_s: float = IDLE_S) -> None:
         self._search = search
         self._idle_s = idle_s
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the snapshots until ``stop``, which is kept to within one transaction."""
+        """Follow the snapshots until ``stop``; then end within one transaction."""
         await run_periodically("indexer", self._index_some, stop, every_s=self._idle_s)
 
     async def catch_up(self) -> None:
-        """Do all that is left: what a scheduled task calls where workers scale to zero.
+        """Index all that is left. A scheduled task calls this where workers scale to zero.
 
         Raises:
-            DatabaseUnavailable: the rest is for the next time.
+            DatabaseUnavailable: the next call does the rest.
         """
         while await self._index_some():
             pass

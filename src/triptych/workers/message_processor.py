@@ -1,4 +1,4 @@
-"""What becomes of a message: its phase is called, and what that raises decides about it alone."""
+"""Processing one message: its phase is called, and an error of the phase affects it alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Handle = Callable[[Delivery], Awaitable[None]]
 
 
 class MessageProcessor:
-    """Hands messages of one queue to a phase and answers them (`plan_retry`).
+    """Processes messages of one queue with a phase and answers them (`plan_retry`).
 
     ``acknowledge`` is called when a message's effect is durable, never before.
     """
@@ -43,7 +43,7 @@ class MessageProcessor:
         self._log = log.bind(queue=name)
 
     async def serve(self, delivery: Delivery) -> bool:
-        """Handle one message and answer it; return whether it needs to come again no more."""
+        """Handle one message and answer it; return whether it need not be delivered again."""
         bind_delivery(delivery)
         begun = time.perf_counter()
         try:
@@ -59,7 +59,7 @@ class MessageProcessor:
         return settled
 
     async def _answer(self, delivery: Delivery, error: Exception) -> tuple[str, bool]:
-        """Answer a message that failed; return what became of it, and whether it is gone."""
+        """Answer a failed message; return the outcome, and whether it has left the queue."""
         plan = plan_retry(error, delivery.receives)
         bound = self._log.bind(message=delivery.id, receives=delivery.receives, error=str(error))
         if plan.action is Action.DEAD_LETTER:
@@ -77,13 +77,13 @@ class MessageProcessor:
         return "returned", False
 
     async def _put_off(self, delivery: Delivery, delay_s: float) -> None:
-        """Send the message again for later, then delete it: killed in between, it comes twice."""
+        """Send a delayed copy, then delete the message: a crash in between duplicates it."""
         copy = Message(delivery.body, delivery.headers, delivery.body.get("brand"))
         await self._queue.send(self._name, [copy], delay_s=delay_s)
         await self._acknowledge(delivery)
 
     async def guarded(self, answer: Awaitable[None], what: str) -> bool:
-        """Give an answer that may get lost: without it the message comes again, harmlessly."""
+        """Send an answer that may be lost: without it the message comes again, harmlessly."""
         try:
             await answer
         except QueueUnavailable as error:

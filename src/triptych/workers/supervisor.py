@@ -1,4 +1,4 @@
-"""Worker processes: kept running while wanted, and gone when their parent is."""
+"""Child processes: restarted when they die, and stopped when their parent ends."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from triptych.runtime.retry import backoff
 
 RESTART_CAP_S = 30.0
 STEADY_S = 60.0
-"""A process that lived this long starts its restarts anew."""
+"""Seconds of life after which a process' restart backoff is reset."""
 KILL_GRACE_S = 10.0
-"""Seconds beyond its own drain that a stopping process gets before it is killed."""
+"""Seconds after its own drain that a stopping process has before it is killed."""
 
 log = structlog.get_logger(__name__)
 
 
 class WorkerProcesses:
-    """``count`` processes of one command; one that dies is started again.
+    """``count`` processes of one command; a process that dies is restarted.
 
-    Each child's standard input is a pipe that only this process holds open. When this process
-    dies, however it dies, the children read its end and stop by themselves.
+    Each child's standard input is a pipe that only this process holds open. When this process ends
+    for any reason, the children read end-of-file and stop by themselves.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class WorkerProcesses:
         self._pass_fds = pass_fds
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep the processes running until ``stop``; return when all of them have ended."""
+        """Keep the processes running until ``stop``; return when all of them have exited."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._count):
                 group.create_task(self._keep(number, stop))

@@ -1,4 +1,4 @@
-"""The sweeper: a loop of every worker that does what crashes and lost messages left undone."""
+"""The sweeper: a loop in every worker that repairs the effects of crashes and lost messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from triptych.runtime.periodic import run_periodically
 
 @dataclass(frozen=True, slots=True)
 class SweepIntervals:
-    """When something counts as left undone; all in seconds."""
+    """The sweep's interval, and when work counts as left undone; all in seconds."""
 
     sweep_s: float
     idle_s: float
@@ -21,7 +21,7 @@ class SweepIntervals:
 
 
 class Sweeper:
-    """Stateless, so any number may run, and none has to."""
+    """Stateless: any number of workers may run one, and none has to."""
 
     def __init__(self, registry: ActiveBrandRegistry, intervals: SweepIntervals) -> None:
         self._registry = registry
@@ -32,7 +32,7 @@ class Sweeper:
         await run_periodically("sweeper", self.sweep, stop, every_s=self._intervals.sweep_s)
 
     async def sweep(self) -> None:
-        """Sweep once: what a scheduled task calls where workers scale to zero."""
+        """Sweep once. A scheduled task calls this where workers scale to zero."""
         await self._registry.sweep(
             idle_s=self._intervals.idle_s,
             stalled_s=self._intervals.stalled_s,

@@ -1,4 +1,4 @@
-"""The notifier: tells webhooks what happened, signed, until they have taken it."""
+"""The notifier: delivers signed events to webhooks, with retries."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
 from triptych.webhooks.webhook_store import Delivery, WebhookStore
 
 AT_ONCE = 10
-"""Deliveries of one worker at a time."""
+"""Concurrent deliveries of one worker."""
 ANSWER_S = 15.0
 LEASE_S = 60.0
-"""Whoever claimed a delivery has it for so long: well above what an answer may take."""
+"""Seconds for which a claimed delivery is reserved: well above what an answer may take."""
 ATTEMPTS_MAX = 10
 BACKOFF_BASE_S = 10.0
 BACKOFF_CAP_S = 4 * 3600.0
 """With these the last attempt comes about half a day after the first."""
 GONE = 410
-"""An address that answers so wants to be told no more (Standard Webhooks)."""
+"""HTTP status of a webhook that wants no further events (Standard Webhooks)."""
 
 log = structlog.get_logger(__name__)
 
 
 class _Refused(Exception):
-    """An attempt failed."""
+    """An attempt to deliver failed."""
 
     def __init__(
         self, reason: str, retry_after_s: float | None = None, *, final: bool = False
@@ -49,8 +49,8 @@ class _Refused(Exception):
 class Notifier:
     """Delivers at least once. Stateless: any number of workers may run one.
 
-    Redirects are not followed: a signed body goes to the address that was named, and to none that
-    is not public.
+    Redirects are not followed: a signed body is sent only to the configured URL, and only if the
+    address guard allows it.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Notifier:
         self._every_s = every_s
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Deliver until ``stop``; what is under way then is finished."""
+        """Deliver until ``stop``; deliveries in progress are finished."""
         await run_periodically("notifier", self.deliver, stop, every_s=self._every_s)
 
     async def deliver(self) -> bool:
-        """Deliver what is due, at most `AT_ONCE`; tell whether there may be more."""
+        """Deliver what is due, at most `AT_ONCE`; return whether there may be more."""
         due = await self._webhooks.claim_deliveries(limit=AT_ONCE, lease_s=LEASE_S)
         await asyncio.gather(*(self._attempt(delivery) for delivery in due))
         return len(due) == AT_ONCE
@@ -107,7 +107,7 @@ class Notifier:
             "webhook-signature": signature,
         }
         try:
-            # The session's own check sees no credentials: they are a header by then.
+            # The session's own check cannot see credentials: by then they are a header.
             self._guard.check_url(URL(delivery.url))
             async with (
                 asyncio.timeout(ANSWER_S),

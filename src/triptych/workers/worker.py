@@ -1,4 +1,4 @@
-"""A worker: the consumers of the phases it serves, the dead letters, and a sweeper."""
+"""A worker: consumers for its phases and for dead letters, and the maintenance loops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Phase(StrEnum):
-    """What a worker can serve."""
+    """A phase that a worker can serve."""
 
     GATHER = "gather"
     ACQUIRE = "acquire"
@@ -39,7 +39,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhaseHandler:
-    """A phase's handler and how many messages it may hold at a time."""
+    """A phase's handler, and how many messages it may hold at a time."""
 
     phase: Phase
     handle: Handle
@@ -47,7 +47,7 @@ class PhaseHandler:
 
 
 class Worker:
-    """Serves phases until it is told to stop, then drains. Any number may run side by side."""
+    """Serves phases until it is stopped, then drains. Any number may run concurrently."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Worker:
         ]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop`` is set; return when everything held is finished or returned."""
+        """Work until ``stop`` is set; return when held messages are finished or returned."""
         log.info("worker_started", phases=self._phases)
         beating = asyncio.create_task(self._heartbeat.run(stop, self._doing))
         try:

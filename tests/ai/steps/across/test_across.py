@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
-from msgspec import structs
 
 from tests.support.snapshots import asset, snapshot_of, unit
 from triptych.ai.context import Context, OtherBrand, StepResult
@@ -45,7 +45,7 @@ def brand(axis: int, count: int = 60) -> Snapshot:
 def as_assets(snapshot: Snapshot) -> list[Asset]:
     first = asset(snapshot.run_id, 1)
     return [
-        structs.replace(
+        msgspec.structs.replace(
             first,
             key=snapshot.keys[row].tobytes(),
             url=f"https://other/{row}",
