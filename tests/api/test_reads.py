@@ -149,7 +149,7 @@ async def test_runs_their_timeline_and_their_failures(api: Api) -> None:
     assert rest["items"] == whole["items"][2:]
     (group,) = (await api.get(f"/runs/{ids['old']}/failures")).json["items"]
     assert (group["reason"], group["count"]) == ("not_found", 3)
-    assert group["redrive"] == "if it was put back"
+    assert group["redrive"] == "if the file is there again"
     failed = await walk(api, f"/runs/{ids['old']}/failures/not_found", 2)
     assert [item["url"] for item in failed] == [f"https://gone.example/{n}" for n in range(3)]
 

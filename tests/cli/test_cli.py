@@ -26,8 +26,8 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
     failures = await cli("failures", "nike", "--json")
     (group,) = failures.json()["items"]
     assert (group["reason"], group["count"]) == ("not_found", 1)
-    assert group["redrive"] == "if it was put back"
-    assert "Will a redrive help? if it was put back" in (await cli("failures", "nike")).out
+    assert group["redrive"] == "if the file is there again"
+    assert "Will a redrive help? if the file is there again" in (await cli("failures", "nike")).out
     first = (await cli("assets", "nike", "--limit", "30", "--json")).json()
     second = (
         await cli("assets", "nike", "--after", first["next"], "--limit", "30", "--json")
