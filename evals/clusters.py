@@ -16,7 +16,7 @@ from evals.page import Figure, Findings
 from evals.photos import icons, stamps
 from triptych.ai.context import Column, Context, Earlier
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.clusters.cluster_names import named
+from triptych.ai.steps.clusters.cluster_names import name_clusters
 from triptych.ai.steps.clusters.clusters import find_clusters
 
 SUBJECT_MIN = 3
@@ -151,7 +151,7 @@ def _after(before: Snapshot, names: Column) -> Context:
 
 def _named(snapshot: Snapshot, labels: Labels) -> list[str]:
     families = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    names, _ = named(snapshot, families)
+    names, _ = name_clusters(snapshot, families)
     of_asset = [""] * len(snapshot)
     for name, family in zip(names, families, strict=True):
         for asset in family.tolist():

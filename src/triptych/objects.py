@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 PROBE = b"triptych"
 PROBE_KEY = f"sha256/probe/{hashlib.sha256(PROBE).hexdigest()}"
 AT_ONCE = 32
-"""Calls to one store that run at the same time; each waits in a thread."""
+"""Concurrent calls to one store; each waits in a thread."""
 
 DELETE_BATCH = 1000
-"""Keys of one request; S3 accepts no more."""
+"""The most keys of one delete request; the limit of S3."""
 SIGNED_S = 300.0
-"""Seconds for which a signed URL may be used."""
+"""Seconds for which a signed URL is valid."""
 RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
-"""For one call to a remote store. A store that has not answered by then counts as an outage."""
+"""Deadline of one call to a remote store. A store that exceeds it counts as unavailable."""
 
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 """Size of a part of a multipart upload."""
@@ -57,10 +57,10 @@ INLINE: Mapping[str, str] = MappingProxyType(
     }
 )
 """Types that a browser may display inline, with their file extensions: formats without scripts. All
-others are downloaded."""
+other types are downloaded."""
 MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}")
 ACTIVE = re.compile(r"html|xml|svg|script|pdf")
-"""Types that a browser could run as code."""
+"""Types that a browser could execute as code."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,7 +81,7 @@ class Presentation:
 
 
 def presentation(media_type: str) -> Presentation:
-    """Return how content of a type is served to a browser: never as something that it runs."""
+    """Return how content of a type is served to a browser: never as executable content."""
     kind = media_type.lower()
     harmless = MEDIA_TYPE.fullmatch(kind) and not ACTIVE.search(kind)
     return Presentation(kind if harmless else "application/octet-stream", INLINE.get(kind))
@@ -90,8 +90,8 @@ def presentation(media_type: str) -> Presentation:
 def object_key(sha256: bytes) -> str:
     """Return the key under which content of this SHA-256 is stored.
 
-    One level of 256 folders: with two, most objects of a local store would have a folder of their
-    own, and creating it takes longer than writing the object.
+    There is one level of 256 folders. With two, most objects of a local store would have their own
+    folder, and creating it takes longer than writing the object.
     """
     name = sha256.hex()
     return f"sha256/{name[:2]}/{name}"
@@ -103,21 +103,21 @@ class ObjectStore:
     A put is safe to repeat, by any number of processes at once: the same key always holds the
     same bytes, and an object is never overwritten. A put returns only after the store has
     accepted the whole object under its final name, so a row written afterwards never points to a
-    missing one. The local store leaves flushing to the operating system: an object outlives the
-    death of any process, while a power failure may lose the newest ones.
+    missing one. The local store leaves flushing to the operating system: objects survive the crash
+    of any process, but a power failure may lose the newest ones.
 
-    obstore's blocking functions run in Python threads. Its asynchronous functions answer from a
-    Rust thread, which aborts a process that ends at that moment.
+    obstore's blocking functions run in Python threads. Its asynchronous functions call back from a
+    Rust thread, which aborts a process that is exiting at that moment.
     """
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = name
-        # A pool of its own: the shared one also resolves names, which may stall.
+        # Its own pool: the shared one also resolves names, which may stall.
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="objects")
 
     async def put(self, body: bytes, sha256: bytes, media_type: str) -> str:
-        """Store ``body`` unless it is there; return its key.
+        """Store ``body`` unless it exists; return its key.
 
         Raises:
             StoreUnavailable: it could not be stored.
@@ -127,12 +127,12 @@ class ObjectStore:
         return key
 
     async def put_as(self, key: str, body: bytes, media_type: str) -> None:
-        """Store ``body`` under a key that always has the same content, unless it is there.
+        """Store ``body`` under a key that always has the same content, unless it exists.
 
         Raises:
             StoreUnavailable: it could not be stored.
         """
-        # The local store keeps no attributes and refuses them; the type is in the row, too.
+        # The local store does not support attributes; the type is in the row, too.
         attributes = None if isinstance(self._store, LocalStore) else _attributes(media_type)
         try:
             await self._run(
@@ -153,7 +153,7 @@ class ObjectStore:
         """Return an object's bytes.
 
         Raises:
-            StoreUnavailable: it cannot be read, or it is missing, which must not happen.
+            StoreUnavailable: it cannot be read, or it is missing, which would be a defect.
         """
         try:
             return await self._run(self._read, key)
@@ -161,10 +161,10 @@ class ObjectStore:
             raise self._unavailable(error) from error
 
     async def find(self, key: str) -> bytes | None:
-        """Return an object's bytes; None if there is none of that key.
+        """Return an object's bytes; None if the key does not exist.
 
         Raises:
-            StoreUnavailable: the store does not answer.
+            StoreUnavailable: the store does not respond.
         """
         try:
             return await self._run(self._read, key)
@@ -185,7 +185,7 @@ class ObjectStore:
             raise self._unavailable(error) from error
 
     async def signed_url(self, key: str) -> str | None:
-        """Return a URL that reads an object for `SIGNED_S`; None where the store signs none.
+        """Return a URL that reads an object for `SIGNED_S`; None if the store cannot sign URLs.
 
         Raises:
             StoreUnavailable: there are no credentials.
@@ -205,7 +205,7 @@ class ObjectStore:
         """Return whether an object has that key.
 
         Raises:
-            StoreUnavailable: the store does not answer.
+            StoreUnavailable: the store does not respond.
         """
         try:
             await self._run(obstore.head, self._store, key)
@@ -216,10 +216,10 @@ class ObjectStore:
         return True
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects; it is not an error if some do not exist.
+        """Delete objects; missing ones are not an error.
 
         Raises:
-            StoreUnavailable: some may be left.
+            StoreUnavailable: some objects may remain.
         """
         for start in range(0, len(keys), DELETE_BATCH):
             await self._delete(list(keys[start : start + DELETE_BATCH]))
@@ -236,14 +236,14 @@ class ObjectStore:
             raise self._unavailable(error) from error
 
     def open_file(self, key: str) -> ObjectFile:
-        """Return a file whose bytes become an object when it is closed. It blocks."""
+        """Return a file whose bytes become an object when it is closed. Its methods block."""
         return ObjectFile(obstore.open_writer(self._store, key, buffer_size=WRITE_BUFFER_BYTES))
 
     async def delete_under(self, prefix: str) -> None:
         """Delete all objects whose keys begin with ``prefix``, which ends with a slash.
 
         Raises:
-            StoreUnavailable: some may be left.
+            StoreUnavailable: some objects may remain.
         """
         try:
             await self.delete(await self._run(self._keys_under, prefix))
@@ -280,7 +280,7 @@ class ObjectStore:
 
 
 class ObjectFile(io.RawIOBase):
-    """A file that is written once, from start to end, and becomes an object."""
+    """A file that is written once, sequentially, and becomes an object."""
 
     def __init__(self, writer: obstore.WritableFile) -> None:
         super().__init__()
@@ -292,7 +292,7 @@ class ObjectFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return how many bytes were written."""
+        """Return the number of bytes written."""
         return self.size_bytes
 
     def write(self, content: Buffer, /) -> int:
@@ -301,7 +301,7 @@ class ObjectFile(io.RawIOBase):
         Raises:
             StoreUnavailable: they could not be stored.
         """
-        # Copied: the store writes later, and writers reuse their buffers.
+        # Copied: the store writes later, and callers reuse their buffers.
         plain = bytes(content)
         try:
             self._writer.write(plain)
@@ -317,7 +317,7 @@ class ObjectFile(io.RawIOBase):
         """Finish the object. Safe to repeat.
 
         Raises:
-            StoreUnavailable: there is no object.
+            StoreUnavailable: no object was created.
         """
         if self.closed:
             return
@@ -336,8 +336,8 @@ def open_store(url: str, default_root: Path) -> ObjectStore:
     """Open the store that ``url`` names: ``file:``, ``file:///path``, ``memory:``, ``s3://…`` ….
 
     Raises:
-        StoreUnavailable: a folder cannot be made.
-        SettingsError: the URL is not understood.
+        StoreUnavailable: a folder cannot be created.
+        SettingsError: the URL is invalid.
     """
     if url == "memory:":
         return ObjectStore(MemoryStore(), url)
@@ -362,7 +362,7 @@ def open_store(url: str, default_root: Path) -> ObjectStore:
 
 
 def _attributes(media_type: str) -> Attributes:
-    """Return the headers with which a store serves an object by a signed URL."""
+    """Return the response headers for an object served by a signed URL."""
     shown = presentation(media_type)
     attributes: Attributes = {"Content-Type": shown.media_type}
     if shown.disposition == "attachment":
@@ -371,5 +371,5 @@ def _attributes(media_type: str) -> Attributes:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line, without the internals that obstore adds on further lines."""
+    """Return the first line of an error, without the internals that obstore adds."""
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -188,6 +188,8 @@ async def test_g4_killed_up_leaves_a_folder_that_goes_on(cli: Cli, tmp_path: Pat
     cli.env["TRIPTYCH_VISIBILITY_S"] = "3"
     cli.env["TRIPTYCH_STALLED_S"] = "1"
     cli.env["TRIPTYCH_RESEND_S"] = "1"
+    # So that the run is still active when it is followed: 300 pictures take ten seconds.
+    cli.env["TRIPTYCH_HOST_RATE"] = "30"
     async with serve_pictures() as base:
         source = write_manifest(tmp_path, base, "nike", 300)
         async with up_process(cli) as (process, _):

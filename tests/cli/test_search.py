@@ -57,8 +57,8 @@ async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:
             "error: image: It cannot be",
         ),
         (["search", "red", "--brand", "nobody"], "error: There is no brand 'nobody'."),
-        (["similar", "nonsense"], "error: No asset has such an id."),
-        (["similar", "-nonsense"], "error: No asset has such an id."),
+        (["similar", "nonsense"], "error: No asset has this id."),
+        (["similar", "-nonsense"], "error: No asset has this id."),
         (["insights", "nike", "--step", "none"], "error: --step: There is no insight of that kind"),
         (["insights", "nobody"], "error: There is no brand 'nobody'."),
     ]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from demo.report import Outcome
 from demo.service import serve
@@ -114,5 +115,5 @@ async def test_every_count_is_met_and_a_wrong_one_is_noticed(world: World, tmp_p
     wrong: Expectation = replace(good.expectation, failed={Reason.TIMEOUT: 1})
     (line,) = replace(good, expectation=wrong).mismatches()
     assert line.startswith(f"{good.run.brand}: failed is ")
-    failed = replace(good.run, state=RunState.FAILED)
+    failed = msgspec.structs.replace(good.run, state=RunState.FAILED)
     assert len(replace(good, run=failed).mismatches()) == 1

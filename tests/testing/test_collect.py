@@ -64,6 +64,6 @@ async def test_our_own_sources_go_on_from_every_cursor(tmp_path: Path) -> None:
 
 
 async def test_a_place_that_is_none_is_refused() -> None:
-    with pytest.raises(SourceRefused, match="A catalogue service has an address"):
+    with pytest.raises(SourceRefused, match="The address of a catalogue service"):
         async with opened(CATALOG, "ftp://x"):
             pass

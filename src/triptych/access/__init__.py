@@ -1,1 +1,1 @@
-"""Who asks, and whether they may: one room for the API, the WebSocket and the commands."""
+"""Authentication and authorization for the API, the WebSocket and the commands."""

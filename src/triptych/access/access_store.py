@@ -1,4 +1,4 @@
-"""The port AccessStore: API keys, and what API servers share."""
+"""The port AccessStore: API keys, and secrets that API servers share."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Protocol
 
 
 class Scope(StrEnum):
-    """What an identity may do."""
+    """The permissions of an identity."""
 
     READER = "reader"
     OPERATOR = "operator"
-    """Reads, starts, steers, deletes."""
+    """May read, start, steer and delete."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key, without the token that only its owner has."""
+    """An API key without its token, which only the owner has."""
 
     name: str
     scope: Scope
@@ -33,10 +33,10 @@ class AccessStore(Protocol):
     """API keys and shared secrets."""
 
     async def create_key(self, name: str, scope: Scope, digest: bytes) -> ApiKey:
-        """Keep a new key.
+        """Store a new key.
 
         Raises:
-            KeyExists: there is, or was, one of that name.
+            KeyExists: a key of that name exists or existed.
         """
         ...
 
@@ -45,14 +45,14 @@ class AccessStore(Protocol):
         ...
 
     async def keys(self) -> Sequence[ApiKey]:
-        """Return every key there ever was, by name."""
+        """Return all keys, including revoked ones, by name."""
         ...
 
     async def revoke_key(self, name: str) -> ApiKey:
-        """End a key.
+        """Revoke a key.
 
         Raises:
-            KeyNotFound: there is no live one of that name.
+            KeyNotFound: there is no live key of that name.
         """
         ...
 

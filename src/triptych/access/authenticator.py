@@ -1,9 +1,9 @@
-"""The gate before every request and every WebSocket: site, identity, rate.
+"""Authentication of every request and every WebSocket: site, identity, rate.
 
-It reads the ASGI scope only, so HTTP and WebSocket apps pass the same one. A token comes in
-``Authorization: Bearer …``; from a browser's WebSocket, which cannot set headers, as the
-subprotocol ``triptych.key.<token>`` beside the real one. Never in a URL: those end up in logs,
-histories and Referer headers.
+It reads the ASGI scope only, so it serves HTTP and WebSocket apps alike. A token is sent in
+``Authorization: Bearer …``. A browser's WebSocket cannot set headers, so it sends the subprotocol
+``triptych.key.<token>`` along with the real one. Tokens are never part of a URL: URLs end up in
+logs, histories and Referer headers.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from triptych.errors import Unauthenticated
 
 KEY_SUBPROTOCOL = "triptych.key."
 BALANCER_HEADER = b"x-amzn-oidc-data"
-"""In which a load balancer says whom it has identified."""
+"""The header in which a load balancer names the user it has identified."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Tokens(Protocol):
-    """Verifies what a load balancer vouches for."""
+    """Verifies a load balancer's tokens."""
 
     async def identify(self, token: str) -> Identity:
-        """Return whom the token names, or raise `Unauthenticated`."""
+        """Return the identity in the token, or raise `Unauthenticated`."""
         ...
 
 
 class Authenticator:
-    """Lets in whom it knows. ``open``: without a token one is `LOCAL`, who may do everything."""
+    """Authenticates requests. ``open``: a request without a token is `LOCAL`, with all scopes."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class Authenticator:
         self._balancer = balancer
 
     async def admit(self, scope: Mapping[str, Any]) -> Identity:
-        """Return who asks.
+        """Return the identity of a request.
 
         Raises:
-            HostRefused, OriginRefused: another site's page, or under another site's name.
-            Unauthenticated: no token, or one that is not valid (any more).
-            TooManyRequests: the identity asks too often.
-            Unavailable: it cannot be told now.
+            HostRefused, OriginRefused: it comes from another site's page or names another host.
+            Unauthenticated: there is no token, or it is invalid or no longer valid.
+            TooManyRequests: the identity exceeds its rate limit.
+            Unavailable: the identity cannot be verified now.
         """
         headers = _headers(scope.get("headers", ()))
         self.check_site(scope, headers)
@@ -65,7 +65,7 @@ class Authenticator:
         return identity
 
     def admit_anybody(self, scope: Mapping[str, Any]) -> None:
-        """Let in who asks under this server's name, for what is no secret.
+        """Admit any request under this server's name, for public content.
 
         Raises:
             HostRefused, OriginRefused: as `admit`.
@@ -73,7 +73,7 @@ class Authenticator:
         self.check_site(scope, _headers(scope.get("headers", ())))
 
     def check_site(self, scope: Mapping[str, Any], headers: Mapping[bytes, str | None]) -> None:
-        """Refuse requests of other sites' pages and under other sites' names."""
+        """Refuse requests from other sites' pages and for other hosts."""
         host = headers.get(b"host")
         self._sites.check_host(host)
         navigates = (
@@ -105,9 +105,9 @@ class Authenticator:
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str | None]:
-    """Return the headers; one that decides and comes twice makes a request nobody's.
+    """Return the headers; refuse a request that repeats a security-relevant one.
 
-    Two servers may each believe another of the two.
+    Otherwise two servers might each trust a different one of the two.
     """
     found: dict[bytes, str | None] = {}
     for name, value in raw:

@@ -1,8 +1,8 @@
-"""Identities that a load balancer vouches for: the JWT in ``x-amzn-oidc-data``.
+"""Identities that a load balancer has authenticated: the JWT in ``x-amzn-oidc-data``.
 
-The balancer signs (ES256) whom its OIDC provider has identified. Whoever reaches a server past
-the balancer could send the header too, so everything is checked: signature, signer, issuer,
-client, expiry. Its key is fetched through the address guard and kept.
+The balancer signs (ES256) the identity from its OIDC provider. A client that bypasses the balancer
+could send the header too, so everything is checked: signature, signer, issuer, client, expiry. The
+balancer's key is fetched through the address guard and cached.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from triptych.errors import Unauthenticated, Unavailable
 TOKEN_MAX_CHARS = 16 * 1024
 ALGORITHM = "ES256"
 KEY_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
-"""It goes into a URL, so nothing else may be in it."""
+"""A key id becomes part of a URL, so no other characters are allowed."""
 KEY_MAX_BYTES = 4096
 KEY_TIMEOUT_S = 5.0
 KEY_KEPT_S = 3600.0
 NO_KEY_QUIET_S = 1.0
-"""After an id that the endpoint does not know, no other unknown one is asked for this long."""
+"""Seconds for which no other unknown id is requested after one that the endpoint lacks."""
 KEYS_MAX = 64
 LEEWAY_S = 10.0
 NAME_MAX_CHARS = 200
@@ -43,16 +43,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """The load balancer whose word counts."""
+    """The trusted load balancer."""
 
     signer: str
     """Its ARN."""
     issuer: str
     client: str | None
     keys_url: str
-    """With ``{kid}`` for the key's id."""
+    """URL template, with ``{kid}`` for the key's id."""
     operators: Sequence[str]
-    """E-mail addresses and subjects; others are readers."""
+    """E-mail addresses and subjects of operators; others are readers."""
 
 
 def regional_keys_url(signer: str) -> str:
@@ -62,7 +62,7 @@ def regional_keys_url(signer: str) -> str:
 
 
 class BalancerTokens:
-    """Verifies the balancer's tokens. Keys are fetched once and kept, in bounded memory."""
+    """Verifies the balancer's tokens. Keys are fetched once and cached, in bounded memory."""
 
     def __init__(
         self,
@@ -79,11 +79,11 @@ class BalancerTokens:
         self._fetching = asyncio.Lock()
 
     async def identify(self, token: str) -> Identity:
-        """Return whom the token names.
+        """Return the identity in the token.
 
         Raises:
-            Unauthenticated: it is not the balancer's, or no longer valid.
-            Unavailable: the balancer's key cannot be had now.
+            Unauthenticated: it is not from the balancer, or it has expired.
+            Unavailable: the balancer's key is unavailable now.
         """
         try:
             return self._identity(await self._claims(token))
@@ -140,7 +140,7 @@ class BalancerTokens:
         async with self._fetching:
             if key := self._fresh(kid):
                 return key
-            # One that made ids up would otherwise have the endpoint asked for each of them.
+            # Otherwise a client with made-up ids would cause a request for each of them.
             found = await self._fetch(kid) if self._clock() >= self._quiet_until else None
             if found is None:
                 self._quiet_until = max(self._quiet_until, self._clock() + NO_KEY_QUIET_S)
@@ -157,7 +157,7 @@ class BalancerTokens:
         return kept[1] if kept and self._clock() < kept[0] else None
 
     async def _fetch(self, kid: str) -> EllipticCurvePublicKey | None:
-        """Return the key, or None if the endpoint has none of that id."""
+        """Return the key, or None if the endpoint has no key of that id."""
         url = self._balancer.keys_url.replace("{kid}", kid)
         try:
             async with self._session.get(
@@ -179,7 +179,7 @@ class BalancerTokens:
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
-    """Return a body's first bytes; a key has fewer than the cap."""
+    """Return the first bytes of a body; a key is smaller than the cap."""
     read = bytearray()
     async for chunk in content.iter_chunked(KEY_MAX_BYTES):
         read += chunk

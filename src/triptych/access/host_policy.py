@@ -1,4 +1,4 @@
-"""Which site is asked, and whose page asks: against DNS rebinding and requests across sites."""
+"""Checks of the Host and Origin headers, against DNS rebinding and cross-site requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOST_MAX_CHARS = 255
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an address to bind to is reached from this machine only."""
+    """Return whether a bind address is reachable from this machine only."""
     if address == "localhost":
         return True
     try:
@@ -23,9 +23,9 @@ def is_loopback(address: str) -> bool:
 
 
 class HostPolicy:
-    """Checks Host, Origin and Sec-Fetch-Site. ``any_host``: the names are not known, so all pass.
+    """Checks Host, Origin and Sec-Fetch-Site. ``any_host``: the names are unknown, so all pass.
 
-    That is for servers where everybody needs a key: a rebound page of another site has none.
+    `any_host` is for servers that require a key from everyone: a page after DNS rebinding has none.
     """
 
     def __init__(self, hosts: Sequence[str], origins: Sequence[str], *, any_host: bool) -> None:
@@ -34,10 +34,10 @@ class HostPolicy:
         self._any_host = any_host
 
     def check_host(self, host: str | None) -> None:
-        """Refuse a Host header that names none of this server's names.
+        """Refuse a Host header that is not one of this server's names.
 
         Raises:
-            HostRefused: it does, or there is none, or it is malformed.
+            HostRefused: it is another name, missing or malformed.
         """
         name = _name(host)
         if name is None or not (self._any_host or name in self._hosts):
@@ -48,7 +48,7 @@ class HostPolicy:
     def check_origin(
         self, origin: str | None, host: str | None, fetch_site: str | None, *, navigates: bool
     ) -> None:
-        """Refuse what a page of another site asks; what is no page has no Origin and passes.
+        """Refuse requests from another site's pages; other clients send no Origin and pass.
 
         Raises:
             OriginRefused: the page's site is neither this one nor allowed.
@@ -77,7 +77,7 @@ def _name(host: str | None) -> str | None:
 
 
 def _same_site(origin: str, host: str | None) -> bool:
-    """Tell whether an Origin is the site that Host names. The scheme is the balancer's matter."""
+    """Return whether an Origin and Host are the same site. The balancer enforces the scheme."""
     try:
         parts = urlsplit(origin)
     except ValueError:

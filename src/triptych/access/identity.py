@@ -1,7 +1,7 @@
 """Identities, and the tokens of API keys.
 
-A token is 256 random bits, so its plain SHA-256 is kept: nobody can try them out, with or without
-the table, and a slow hash, which protects guessable passwords, would only slow every request.
+A token is 256 random bits, so its plain SHA-256 is stored: brute force is infeasible, with or
+without the table. A slow hash, which protects guessable passwords, would only slow every request.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from triptych.access.access_store import Scope
 from triptych.errors import BadInput, Forbidden
 
 TOKEN_PREFIX = "trk_"  # noqa: S105
-"""By which scanners of repositories know a token."""
+"""The prefix by which secret scanners recognise a token."""
 TOKEN_BYTES = 32
 KEY_NAME_MAX_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks."""
+    """The authenticated caller."""
 
     name: str
-    """``local``, ``key:<name>`` or ``oidc:<subject>``; what audit events show."""
+    """``local``, ``key:<name>`` or ``oidc:<subject>``; shown in audit events."""
     scope: Scope
 
     def require(self, scope: Scope) -> None:
-        """Refuse unless the identity may do what ``scope`` covers.
+        """Refuse an identity without ``scope``.
 
         Raises:
-            Forbidden: it may not.
+            Forbidden: the identity lacks the scope.
         """
         if scope is Scope.OPERATOR and self.scope is not Scope.OPERATOR:
             raise Forbidden(
@@ -41,24 +41,24 @@ class Identity:
 
 
 LOCAL = Identity("local", Scope.OPERATOR)
-"""Whoever reaches a server that is open: loopback without keys."""
+"""Every caller of an open server: on loopback, without keys."""
 
 
 def new_token() -> str:
-    """Return a new token, to be shown once."""
+    """Return a new token, which is shown only once."""
     return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def digest(token: str) -> bytes:
-    """Return what is kept of a token."""
+    """Return the stored digest of a token."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def check_key_name(name: str) -> str:
-    """Return ``name`` if it can name an API key.
+    """Return ``name`` if it is a valid name of an API key.
 
     Raises:
-        BadInput: empty, too long, or with other characters than letters, digits, ``-_.@``.
+        BadInput: it is empty, too long, or has characters other than letters, digits and ``-_.@``.
     """
     plain = name.translate(str.maketrans("", "", "-_.@"))
     if len(name) > KEY_NAME_MAX_CHARS or not (plain.isascii() and plain.isalnum()):

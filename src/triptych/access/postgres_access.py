@@ -24,7 +24,7 @@ class PostgresAccessStore(AccessStore):
         if not rows:
             raise KeyExists(
                 f"There is, or was, a key {name!r}.",
-                remedy="Choose another name: audit events tell keys apart by theirs.",
+                remedy="Choose another name: audit events identify keys by their names.",
             )
         return _to_key(rows[0])
 

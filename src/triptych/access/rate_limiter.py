@@ -1,4 +1,4 @@
-"""How often one identity may ask: a token bucket each, in bounded memory."""
+"""Rate limits: one token bucket per identity, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from triptych.errors import TooManyRequests
 from triptych.runtime.token_bucket import TokenBucket
 
 BUCKETS_MAX = 10_000
-"""Identities remembered; the one that asked the longest ago is forgotten first, full again."""
+"""The most identities remembered; the least recent is evicted first, with a full bucket."""
 
 
 class RateLimiter:
-    """``rate`` requests a second in the long run, ``burst`` at once. Of this process alone."""
+    """``rate`` requests per second on average, ``burst`` at once. Local to this process."""
 
     def __init__(
         self, rate: float, burst: int, *, clock: Callable[[], float] = time.monotonic
@@ -28,7 +28,7 @@ class RateLimiter:
         """Count a request.
 
         Raises:
-            TooManyRequests: with the seconds until the next one.
+            TooManyRequests: with the seconds until the next request is allowed.
         """
         bucket = self._buckets.get(name)
         if bucket is None:

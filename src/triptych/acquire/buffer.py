@@ -26,7 +26,7 @@ Waiting = tuple[ItemResult, "asyncio.Future[None]"]
 @dataclass(slots=True)
 class _Run:
     held: int = 0
-    """Items of the run that this worker holds, finished and flushing ones included."""
+    """Number of items of the run that this worker holds, including finished and flushing ones."""
     flushing: int = 0
     finished: list[Waiting] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
@@ -36,10 +36,10 @@ class Buffer:
     """Finished items, by run. Its size is bounded by the messages that a worker holds.
 
     A run's items are flushed when ``flush_items`` are finished, when the first of them has waited
-    ``flush_s``, or when this worker holds no unfinished item of the run: then nothing would come
-    to fill the batch. In the last case what finishes during a flush waits for its end and makes the
-    next one: small flushes would only queue for the run's row, and bring small ones in their wake,
-    for each lets as many new messages out as it settles. `settle` returns when the item's flush is
+    ``flush_s``, or when this worker holds no unfinished item of the run, since then the batch
+    cannot fill up. In the last case, items that finish during a flush wait for its end and form the
+    next one. Small flushes would only queue for the run's row and cause further small ones, since
+    each releases as many new messages as it settles. `settle` returns when the item's flush is
     durable.
     """
 
@@ -52,7 +52,7 @@ class Buffer:
 
     @asynccontextmanager
     async def working(self, run_id: UUID) -> AsyncIterator[None]:
-        """Hold an item of a run: its finished neighbours may wait for it."""
+        """Hold an item of a run in progress: finished items of the run may wait for it."""
         run = self._runs.setdefault(run_id, _Run())
         run.held += 1
         try:
@@ -64,7 +64,7 @@ class Buffer:
                 del self._runs[run_id]
 
     async def settle(self, run_id: UUID, result: ItemResult) -> None:
-        """Put a finished item in and wait until it is settled, or the run has ended without it."""
+        """Add a finished item and wait until it is settled, or the run has ended without it."""
         run = self._runs[run_id]
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         run.finished.append((result, future))
@@ -85,7 +85,7 @@ class Buffer:
             run.timer.cancel()
             run.timer = None
         batch, run.finished = run.finished, []
-        # Cancelled work takes its result along: its message goes back to the queue.
+        # A cancelled caller's result is dropped: its message returns to the queue.
         batch = [(result, future) for result, future in batch if not future.done()]
         if batch:
             run.flushing += len(batch)
@@ -97,7 +97,7 @@ class Buffer:
         try:
             outcome = await self._settle_or_error(run_id, [result for result, _ in batch])
             if isinstance(outcome, Exception) and len(batch) > 1:
-                # One result that cannot be settled must not take its neighbours along.
+                # One result that cannot be settled must not fail the others of its batch.
                 for single in batch:
                     await self._settle_single(run_id, single)
                 return
@@ -115,17 +115,17 @@ class Buffer:
     async def _settle_or_error(
         self, run_id: UUID, results: list[ItemResult]
     ) -> Exception | frozenset[bytes]:
-        """Settle, for as long as it takes the database to come back.
+        """Settle, retrying until the database is available again.
 
         Returns:
-            The keys that were refused, or what else failed.
+            The keys that were refused, or the error.
         """
         outage = 0
         while True:
             try:
                 return await self._registry.settle(run_id, results)
             except (RunEnded, RunNotFound):
-                return frozenset()  # Late: no row changes, and the messages may go.
+                return frozenset()  # Late: no row changes, and the messages may be deleted.
             except Unavailable as error:
                 outage += 1
                 if outage == 1:

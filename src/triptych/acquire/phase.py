@@ -1,8 +1,8 @@
 """Phase 2, Acquire: fetch a URL, store its bytes, decode, embed, settle.
 
-One message, one call of `Acquire.handle`. It returns when the item is settled durably, so the
-consumer may delete the message. What many calls ask at once is batched: items are looked up
-together, images embedded together, results flushed together.
+Each message is one call of `Acquire.handle`. It returns when the item is settled durably, so the
+consumer may delete the message. Concurrent calls are batched: items are looked up together, images
+embedded together, results flushed together.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ LOOKUP_BATCH = 100
 LOOKUP_WAIT_S = 0.005
 EMBED_WAIT_S = 0.02
 HASHED_HERE_BYTES = 256 * 1024
-"""A smaller body is hashed sooner than a thread has been woken for it."""
+"""Smaller bodies are hashed inline: waking a thread would take longer."""
 PIXELS_WITHOUT_EMBEDDER = 224
-"""Side of the decoded image when nothing is to be embedded: the fingerprint's input."""
+"""Side of the decoded image without an embedder: the fingerprint's input."""
 
 log = structlog.get_logger(__name__)
 
@@ -68,25 +68,25 @@ Address = tuple[UUID, bytes]
 
 @dataclass(frozen=True, slots=True)
 class AcquireLimits:
-    """What one worker spends on acquiring."""
+    """Resource limits of one worker for acquiring."""
 
     concurrency: int
-    """Downloads at a time; held from the first byte until the decoded image is embedded."""
+    """Concurrent downloads; a slot is held from the first byte until the image is embedded."""
     embed_batch: int
     embed_calls: int
-    """Batches embedded at a time."""
+    """Concurrent embedding batches."""
     max_pixels: int
     decode: bool
-    """Decode pictures; else they are kept as they are."""
+    """Whether pictures are decoded; if not, they are stored unchanged."""
     other_media: bool
-    """Keep videos, sounds and PDFs, which have no embedding."""
+    """Whether videos, sounds and PDFs, which have no embedding, are stored."""
 
 
 class Acquire:
     """Handles messages of ``url-process-queue``.
 
-    Safe to repeat: an object is put under its content's name, an item is settled once, and a
-    message of an item that is settled only asks again whether its run is complete.
+    Safe to repeat: an object is stored under its content's hash, an item is settled once, and the
+    message of a settled item only checks again whether its run is complete.
     """
 
     def __init__(
@@ -130,9 +130,9 @@ class Acquire:
         """Acquire the URL named in the body and settle its item.
 
         Raises:
-            InvalidMessage: the body or a header is wrong.
-            TransientItemError: to be tried again; the attempt is counted.
-            HostBusy: put off, untried.
+            InvalidMessage: the body or a header is invalid.
+            TransientItemError: the item should be retried; the attempt is counted.
+            HostBusy: the item is postponed without an attempt.
         """
         body = parse_body(UrlBody, delivery.body)
         headers = Headers.decode(delivery.headers)
@@ -142,7 +142,7 @@ class Acquire:
         else:
             item = await self._look_up((headers.run_id, headers.item_key))
         if item is None:
-            return  # Of a run that is unknown or has ended: late, and harmless.
+            return  # The run is unknown or has ended: a late message is harmless.
         if item.state is not ItemState.PENDING:
             await self._registry.finish(item.run_id)
             return
@@ -156,7 +156,7 @@ class Acquire:
             if item.run_kind is RunKind.REEMBED and known is not None:
                 async with self._slots:
                     return ItemResult(item.key, await self._embedded_anew(known))
-            # First its host's turn, then a place here: waiting for a slow host holds up no other.
+            # First the host's slot, then a download slot: a slow host does not block the others.
             crowded = self._slots.locked
             with await self._fetcher.slot(item.url, source=item.source, crowded=crowded) as slot:
                 async with self._slots:
@@ -174,14 +174,14 @@ class Acquire:
             log.warning("store_away", error=str(error))
             return await self._try_again(item, TransientItemError(Reason.STORE_FAILED, str(error)))
         except Unavailable:
-            raise  # The database or the queue: no attempt of the item's.
+            raise  # The database or the queue failed: not an attempt of the item.
         except Exception as error:
             log.exception("acquire_defect", run=str(item.run_id), url=item.url)
             text = f"{type(error).__name__}: {error}"
             return await self._try_again(item, TransientItemError(Reason.INTERNAL, text))
 
     async def _try_again(self, item: Item, error: TransientItemError) -> ItemResult:
-        """Count the attempt; raise for another, or return the failure if it was the last."""
+        """Count the attempt; raise to retry, or return the failure if it was the last one."""
         plan = plan_retry(error, item.attempts + 1)
         if await self._runs.count_attempt(item.run_id, item.key, delay_s=plan.delay_s):
             return ItemResult(item.key, None, error.reason, error.detail)
@@ -192,9 +192,9 @@ class Acquire:
         return self._embedder.model if self._embedder else None
 
     async def _embedded_anew(self, known: Staged) -> Staged:
-        """Return an asset of the snapshot with an embedding of the model in force.
+        """Return an asset of the snapshot with an embedding of the current model.
 
-        From its stored object: nothing is downloaded. What is no picture stays as it is.
+        The stored object is used, nothing is downloaded. Other media are kept unchanged.
         """
         undecoded = self._is_undecoded(known)
         if not undecoded and (known.phash is None or known.model == self._model):
@@ -214,7 +214,7 @@ class Acquire:
         return replace(known, embedding=await self._embedding(decoded), model=self._model)
 
     def _is_undecoded(self, known: Staged) -> bool:
-        """Tell whether a picture was stored as it is, and is to be decoded now."""
+        """Return whether a picture was stored without decoding and must be decoded now."""
         as_it_is = known.phash is None and known.media_type.startswith("image/")
         return as_it_is and self._limits.decode
 
@@ -222,7 +222,7 @@ class Acquire:
         if known is not None and (
             self._is_undecoded(known) or (known.model != self._model and known.phash is not None)
         ):
-            known = None  # Its bytes are stored, but have to be decoded and embedded again.
+            known = None  # Its bytes are stored but must be decoded and embedded again.
         validators = Validators(known.etag, known.last_modified) if known else None
         with FETCH_SECONDS.time():
             fetched = await self._fetcher.fetch(item.url, validators, source=item.source)
@@ -237,17 +237,17 @@ class Acquire:
             fetched.share.release()
 
     async def _taken_in(self, fetched: Fetched, known: Staged | None) -> Staged:
-        """Store, decode and embed what was fetched, unless ``known`` is the same."""
+        """Store, decode and embed the fetched body, unless ``known`` has the same bytes."""
         sha256 = await self._sha256(fetched.body)
         if known is not None and known.sha256 == sha256:
-            # The same bytes under the same model: stored and embedded already.
+            # The same bytes and the same model: already stored and embedded.
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
         decoded = await self._decoded(fetched.body)
         if isinstance(decoded, str):
             put_at = time.monotonic()
             object_key = await self._store.put(fetched.body, sha256, decoded)
             return _staged_as_it_is(fetched, sha256, object_key, decoded, put_at)
-        # Objects before rows: the bytes are stored when the item settles.
+        # Objects before rows: the bytes must be stored before the item settles.
         put_at = time.monotonic()
         object_key, embedding = await asyncio.gather(
             self._store.put(fetched.body, sha256, decoded.media_type),
@@ -263,7 +263,7 @@ class Acquire:
         return await loop.run_in_executor(self._threads, _sha256, body)
 
     async def _decoded(self, body: bytes) -> Decoded | str:
-        """Return a picture, or the type of what is kept as it is."""
+        """Return a picture, or the media type of a body that is stored unchanged."""
         if not self._limits.decode:
             return self._kind(body)
         loop = asyncio.get_running_loop()
@@ -276,7 +276,7 @@ class Acquire:
         return kind
 
     def _decode(self, body: bytes) -> Decoded | str:
-        """Return a picture, or the type of other media that is to be kept."""
+        """Return a picture, or the media type of other media to store."""
         size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
         try:
             with DECODE_SECONDS.time():

@@ -1,1 +1,1 @@
-"""Phase 3, AI: the step interface, what steps share, and the steps."""
+"""Phase 3, AI: the step interface, the code that steps share, and the steps."""

@@ -15,21 +15,21 @@ from triptych.model import Insight, Metadata, Run
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Marks:
-    """What the AI phase says of single assets."""
+    """The values that the AI phase assigns to individual assets."""
 
     keys: npt.NDArray[np.uint8]
     """(n, 16)."""
     values: Mapping[str, Sequence[Any]]
-    """By name, a value for each key; None for nothing. Names of `MARKS` hold what it says, others
-    anything that is JSON."""
+    """By name, a value for each key; None where there is none. Names in `MARKS` hold the types
+    given there; other names hold any JSON value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AssetVectors:
-    """A vector for each of some assets in a space beside that of the embeddings."""
+    """Vectors of some assets, in a space other than that of the embeddings."""
 
     model: str
-    """Names the space."""
+    """The name of the space."""
     keys: npt.NDArray[np.uint8]
     """(m, 16)."""
     vectors: npt.NDArray[np.float16]
@@ -38,19 +38,19 @@ class AssetVectors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BrandCells:
-    """A brand's current snapshot in a few cells, as a step described it."""
+    """A brand's current snapshot, summarised by a step in a few cells."""
 
     brand: str
     run_id: UUID
     cells: Sequence[Metadata]
-    """What the step's result says of each cell, under ``cells``; with its ``key``."""
+    """Each cell's entry under ``cells`` in the step's result, including its ``key``."""
     vectors: AssetVectors
-    """Of the same cells, by those keys."""
+    """The vectors of the same cells, by those keys."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
-    """All that an AI phase has published."""
+    """Everything that an AI phase has published."""
 
     run_id: UUID
     insights: Sequence[Insight]
@@ -63,12 +63,12 @@ class AiStore(Protocol):
     async def begin_ai(self, brand: str, run_id: UUID | None) -> Run | None:
         """Claim the AI phase of a committed run; None when it is done or superseded.
 
-        Without a run id: of the brand's current snapshot, also when it was done before.
+        Without a run id, claim that of the brand's current snapshot, even if it was done before.
         """
         ...
 
     async def note_ai(self, run_id: UUID, progress: Metadata) -> None:
-        """Tell how far a running AI phase is. No change when it is not running."""
+        """Record the progress of a running AI phase. Do nothing if it is not running."""
         ...
 
     async def finish_ai(
@@ -79,11 +79,11 @@ class AiStore(Protocol):
         marks: Marks | None = None,
         vectors: Sequence[AssetVectors] = (),
     ) -> bool:
-        """Publish all that was found and end the AI phase, if it still is the current snapshot."""
+        """Publish all results and end the AI phase, if its snapshot is still the current one."""
         ...
 
     async def fail_ai(self, run_id: UUID, reason: str) -> None:
-        """Record that the AI phase of a run could not be done."""
+        """Record that the AI phase of a run failed."""
         ...
 
     async def earlier_ai(self, run_id: UUID) -> Published | None:
@@ -93,8 +93,8 @@ class AiStore(Protocol):
     async def brand_cells(
         self, step: str, space: str, *, besides: str, after: str | None, limit: int
     ) -> Sequence[BrandCells]:
-        """Return a page of the other brands that ``step`` described by vectors in a ``space``.
+        """Return a page of the other brands that ``step`` described by vectors in ``space``.
 
-        In the order of their names, behind ``after``; of each its current snapshot.
+        Ordered by name, starting after ``after``; each brand's current snapshot is used.
         """
         ...

@@ -1,4 +1,4 @@
-"""Words for colours: the nearest of a few that everybody knows, as eyes see it (OKLab)."""
+"""Words for colours: the perceptually nearest (OKLab) of a few familiar colour terms."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ WORDS: Mapping[str, int] = MappingProxyType(
         "peach": 0xFBCBA0,
     }
 )
-"""By a colour in the middle of what the word is used for. The eleven basic colour terms (Berlin and
-Kay, 1969) and shades of them that have a word of their own."""
+"""A typical colour for each word: the eleven basic colour terms (Berlin and Kay, 1969), and shades
+of them that have a word of their own."""
 
 Places = npt.NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""What a step may know beside its snapshot, and what it may give beside its result."""
+"""A step's inputs besides its snapshot, and its outputs besides its result."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Pixels(Protocol):
-    """Small pictures of a snapshot's assets, from the object store. Blocks while it reads one."""
+    """Reads small pictures of a snapshot's assets from the object store. Blocks while reading."""
 
     def __call__(self, row: int, side: int) -> npt.NDArray[np.uint8] | None:
-        """Return asset ``row`` squashed into (side, side, 3), RGB; None if it cannot be had."""
+        """Return asset ``row`` resized to (side, side, 3), RGB; None if it is unavailable."""
         ...
 
 
 def no_pixels(row: int, side: int) -> npt.NDArray[np.uint8] | None:  # noqa: ARG001
-    """Stand for an object store that is not there."""
+    """Return None: there is no object store."""
     return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OtherBrand:
-    """Another brand's snapshot in a few centroids, of the same model as the snapshot at hand."""
+    """Another brand's snapshot as a few centroids, of the same model as the snapshot at hand."""
 
     brand: str
     run_id: UUID
     directions: npt.NDArray[np.float32]
-    """(c, d) unit vectors: where each cell's pictures point to on average."""
+    """(c, d) unit vectors: the mean direction of each cell's pictures."""
     lengths: npt.NDArray[np.float64]
-    """(c,): of the means of the cells' unit vectors: 1 where all are alike."""
+    """(c,): the length of the mean of each cell's unit vectors; 1 where all are equal."""
     sizes: npt.NDArray[np.float64]
     """(c,): embedded assets in each cell."""
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
-        """(d,): mean of all the brand's unit vectors."""
+        """(d,): the mean of all the brand's unit vectors."""
         weights = self.sizes * self.lengths / self.sizes.sum()
         return np.asarray(weights @ self.directions)
 
 
 class Others(Protocol):
-    """What the other brands' snapshots are at this moment. Blocks while it reads."""
+    """Reads the other brands' current snapshots. Blocks while reading."""
 
     def brands(self) -> Iterable[OtherBrand]:
         """Yield every other brand that the step `across` has described, by name."""
@@ -64,13 +64,13 @@ class Others(Protocol):
     def assets(self, brand: OtherBrand, limit: int) -> Iterable[Sequence[Asset]]:
         """Yield a brand's first ``limit`` assets by key, some hundreds at a time.
 
-        Ends early when its snapshot is deleted meanwhile.
+        Ends early if its snapshot is deleted in the meantime.
         """
         ...
 
 
 class NoOthers:
-    """Stands for a catalogue with no other brand."""
+    """A catalogue without other brands."""
 
     def brands(self) -> Iterable[OtherBrand]:
         """Yield nothing."""
@@ -85,80 +85,80 @@ NO_OTHERS = NoOthers()
 
 
 def no_text() -> TextEncoder | None:
-    """Stand for a text encoder that is not there."""
+    """Return None: there is no text encoder."""
     return None
 
 
 def no_progress(_share: float) -> None:
-    """Tell nobody."""
+    """Discard the progress."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Earlier:
     """What the AI phase published for the brand's last snapshot before this one.
 
-    For steps whose answers should stay put while a brand grows: names of clusters, places on
-    a map. With its result, a step gets only what itself gave.
+    For steps whose output should stay stable while a brand grows: names of clusters, places on
+    a map. Of the results, a step sees only its own.
     """
 
     keys: npt.NDArray[np.uint8]
-    """(n, 16): of the assets that were marked then."""
+    """(n, 16): the keys of the assets that were marked then."""
     marks: Mapping[str, Column]
-    """By name, a value for each of ``keys``; those of all steps."""
+    """By name, a value for each of ``keys``; the marks of all steps."""
     results: Mapping[str, Mapping[str, Any]]
-    """By step."""
+    """Results, by step."""
 
     def rows_of(self, keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-        """Return for each of ``keys`` its row here, or -1."""
+        """Return the row of each of ``keys`` here, or -1."""
         row_of = {key.tobytes(): row for row, key in enumerate(self.keys)}
         return np.array([row_of.get(key.tobytes(), -1) for key in keys], np.intp)
 
 
 def as_earlier(published: Published) -> Earlier:
-    """Return what was published as steps see it; failed insights are left out."""
+    """Convert published results to the form that steps see, without failed insights."""
     results = {i.kind: i.result for i in published.insights if i.result is not None}
     return Earlier(published.marks.keys, published.marks.values, results)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """What surrounds a snapshot. All of it may be missing; a step says what it does without."""
+    """The environment of a step. Any part may be missing; each step documents what it does then."""
 
     earlier: Earlier | None = None
     pixels: Pixels = no_pixels
     others: Others = NO_OTHERS
     text: Callable[[], TextEncoder | None] = no_text
-    """Loads what turns texts into vectors of the images' space, at the first call; None where there
-    is none. Its `image_model` must be the snapshot's `model`."""
+    """Loads the text encoder of the images' space at the first call; returns None if there is none.
+    Its `image_model` must be the snapshot's `model`."""
     vocabulary: Callable[[], Vocabulary] = default_vocabulary
-    """Reads what pictures are tagged with."""
+    """Reads the vocabulary of tags."""
     progress: Callable[[float], None] = no_progress
-    """Takes the share that is done, 0..1. Cheap: call it as often as is convenient."""
+    """Reports the share of the work that is done, 0..1. Cheap: call it as often as convenient."""
 
 
 ALONE = Context()
-"""Nothing around."""
+"""The context in which everything is missing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
-    """A vector for some assets in a space of a step's own, for search."""
+    """Vectors of some assets in a step's own space, for search."""
 
     model: str
-    """Names the space; vectors of two spaces are never compared."""
+    """The name of the space; vectors of two spaces are never compared."""
     rows: npt.NDArray[np.intp]
-    """(m,): which assets, ascending."""
+    """(m,): rows of the assets, ascending."""
     vectors: npt.NDArray[np.float16]
     """(m, d) unit vectors."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepResult:
-    """A step's result with what it says of single assets. All is published in one transaction."""
+    """A step's result, marks and vectors, published in one transaction."""
 
     result: Mapping[str, Any]
     marks: Mapping[str, Column] = field(default_factory=lambda: NOTHING)
-    """By name, a value for each asset of the snapshot, None for nothing. The names of
-    `triptych.model.MARKS` are columns that readers filter by; any other is kept as JSON. No two
-    steps give one name."""
+    """By name, a value for each asset of the snapshot; None where there is none. The names in
+    `triptych.model.MARKS` are columns that readers filter by; any other mark is kept as JSON. No
+    two steps may use the same name."""
     vectors: Vectors | None = None

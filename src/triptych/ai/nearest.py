@@ -1,6 +1,6 @@
-"""The nearest of many, exactly, in bounded memory: all are compared, block by block.
+"""Exact nearest neighbours in bounded memory: all pairs are compared, block by block.
 
-scikit-learn's brute force takes 1.6 times as long for the same answer: docs/adr says more.
+scikit-learn's brute force takes 1.6 times as long for the same answer; see docs/adr.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from triptych.ai.points import Floats, Indices, blocks
 
 BLOCK_ROWS = 1_024
 BLOCK_COLUMNS = 8_192
-"""Compared at a time: 34 MB of closeness, and as much again where ties are counted."""
+"""Compared at a time: 34 MB of similarities, and as much again where ties are counted."""
 CROWD = 8
-"""So many times the neighbours that are wanted are sorted as a list; among more the nearest are
-looked for in the whole row, which takes longer and less memory."""
+"""Up to this many times the wanted number of neighbours are sorted as a list. If there are more,
+the whole row is searched, which takes longer but less memory."""
 NOBODY = -1
 
 Closeness = Callable[[slice, slice], Floats]
-"""How close some rows are to some columns: (rows, columns), an array that may be written to."""
+"""Returns the similarity of some rows to some columns: a writable (rows, columns) array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """The nearest neighbours of some vectors, the nearest first."""
+    """The nearest neighbours of some vectors, nearest first."""
 
     indices: npt.NDArray[np.int32]
-    """(n, k); `NOBODY` where there are no more."""
+    """(n, k) indices; `NOBODY` where there are fewer neighbours."""
     cosines: Floats
-    """(n, k); -1 where there are no more."""
+    """(n, k) similarities; -1 where there are fewer neighbours."""
 
     @classmethod
     def nothing(cls, count: int, k: int) -> Nearest:
-        """Return what is known before anything is compared."""
+        """Return an empty result: no neighbours yet."""
         return cls(np.full((count, k), NOBODY, np.int32), np.full((count, k), -1, np.float32))
 
 
@@ -50,18 +50,18 @@ def find_nearest(
     own: Indices | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Nearest:
-    """Return for each row the ``k`` nearest columns; of those equally near the first.
+    """Return the ``k`` nearest columns of each row; ties go to the first column.
 
-    Which are kept does not depend on the blocks.
+    The result does not depend on the size of the blocks.
 
     Args:
-        closeness: of a block: cosines, or anything else that is larger for what is nearer.
-        rows: how many ask.
-        columns: how many are asked about.
-        k: neighbours of each row, at most.
-        least: how close they have to be.
-        own: (rows,): the column that is the row itself, which is no neighbour; -1 for none.
-        progress: is called with how far this is, 0..1.
+        closeness: computes a block of cosines, or any other similarity that grows with nearness.
+        rows: number of query rows.
+        columns: number of columns to search.
+        k: the most neighbours of a row.
+        least: the least similarity of a neighbour.
+        own: (rows,): the column that is the row itself and is excluded; -1 for none.
+        progress: is called with the share that is done, 0..1.
     """
     found = Nearest.nothing(rows, k)
     for these in blocks(rows, BLOCK_ROWS):
@@ -79,12 +79,12 @@ def find_nearest(
 
 
 class _Best:
-    """The best that are known of a block of rows, as a list: most of what is compared is far."""
+    """The best candidates of a block of rows so far. A short list will do: most columns are far."""
 
     def __init__(self, rows: int, k: int, least: float) -> None:
         self._k = k
         self._bound = np.full((rows, 1), least, np.float32)
-        """What is less close cannot be among the best."""
+        """Anything less similar cannot be among the best."""
         self._row = self._column = self._rank = np.zeros(0, np.intp)
         self._close = np.zeros(0, np.float32)
 
@@ -113,7 +113,7 @@ class _Best:
 
 
 def _closest(block: Floats, k: int) -> npt.NDArray[np.bool_]:
-    """Return which ``k`` of each row are the closest; of equals the first."""
+    """Mark the ``k`` closest of each row; ties go to the first."""
     last = np.partition(block, -k, axis=1)[:, -k, None]
     closer, equal = block > last, block == last
     left = k - np.count_nonzero(closer, axis=1)

@@ -1,8 +1,9 @@
-"""Nearest neighbours among many unit vectors, found in bounded memory.
+"""Approximate nearest neighbours among many unit vectors, in bounded memory.
 
-Vectors are parted into cells (k-means); a cell's vectors are compared with those of the nearest
-cells, as exact products. It is an inverted file (Jégou et al., "Product Quantization for Nearest
-Neighbor Search", 2011, without the quantizer). Up to `CANDIDATES` vectors the answer is exact.
+Vectors are divided into cells (k-means); a cell's vectors are compared with those of the nearest
+cells by exact inner products. This is an inverted file index (Jégou et al., "Product Quantization
+for Nearest Neighbor Search", 2011, without the quantizer). Up to `CANDIDATES` vectors the answer is
+exact.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from triptych.ai.points import Floats, Indices, blocks
 CELL_POINTS = 256
 """Vectors in a cell on average."""
 CANDIDATES = 8_000
-"""At least so many vectors, of the nearest cells, are compared with each."""
+"""At least this many vectors, from the nearest cells, are compared with each vector."""
 TRAINED_MAX = 20_000
-"""Vectors that the cells are found in."""
+"""Sample of vectors from which the cells are computed."""
 ROUNDS = 10
 BLOCK_ROWS = 1_024
 
 
 class Neighbourhood:
-    """Vectors that can be asked for those near others. The same vectors, the same answers."""
+    """An index of vectors for neighbour queries. The same vectors give the same answers."""
 
     def __init__(self, vectors: Floats) -> None:
         self._vectors = vectors
@@ -38,7 +39,7 @@ class Neighbourhood:
         self._cells_near = np.argsort(-near, axis=1, kind="stable").astype(np.int32)
 
     def among(self, k: int, progress: Callable[[float], None] = lambda _: None) -> Nearest:
-        """Return for each of the vectors the ``k`` nearest others."""
+        """Return the ``k`` nearest other vectors of each vector."""
         count = len(self._vectors)
         found = Nearest.nothing(count, k)
         for cell in range(len(self._centres)):
@@ -48,7 +49,7 @@ class Neighbourhood:
         return found
 
     def of(self, queries: Floats, k: int) -> Nearest:
-        """Return for each of some other vectors the ``k`` nearest."""
+        """Return the ``k`` nearest indexed vectors of each query vector."""
         found = Nearest.nothing(len(queries), k)
         cell_of = _nearest_centre(queries, self._centres)
         for cell in np.unique(cell_of):
@@ -59,7 +60,7 @@ class Neighbourhood:
         return self._order[self._bounds[cell] : self._bounds[cell + 1]]
 
     def _candidates(self, cell: int, enough: int) -> Indices:
-        """Return the vectors of the nearest cells: at least ``enough``, if there are as many."""
+        """Return the vectors of the nearest cells: at least ``enough``, if there are that many."""
         sizes = np.diff(self._bounds)[self._cells_near[cell]]
         taken = int(np.searchsorted(np.cumsum(sizes), enough)) + 1
         return np.sort(np.concatenate([self._members(c) for c in self._cells_near[cell][:taken]]))
@@ -67,7 +68,7 @@ class Neighbourhood:
     def _answer(
         self, found: Nearest, asking: Indices, vectors: Floats, cell: int, *, alone: bool
     ) -> None:
-        """Answer those ``asking``, who lie in a cell; ``alone``: nobody is its own neighbour."""
+        """Answer the queries ``asking`` of one cell; with ``alone``, exclude each vector itself."""
         k = found.indices.shape[1]
         candidates = self._candidates(cell, max(CANDIDATES, k + 1))
         own = _positions(candidates, asking) if alone else None
@@ -83,17 +84,17 @@ class Neighbourhood:
 
 
 def _positions(ascending: Indices, wanted: Indices) -> Indices:
-    """Return where each of ``wanted`` stands among the ascending, or -1."""
+    """Return the position of each of ``wanted`` in the ascending array, or -1."""
     at = np.minimum(np.searchsorted(ascending, wanted), ascending.size - 1)
     return np.where(ascending[at] == wanted, at, -1)
 
 
 def _centres(vectors: Floats) -> Floats:
-    """Return the centres of the cells."""
+    """Return the centroids of the cells."""
     cells = len(vectors) // CELL_POINTS
     if len(vectors) <= CANDIDATES:
         return np.zeros((1, vectors.shape[1]), np.float32)
-    from sklearn.cluster import KMeans  # Takes a second, which no other command should wait for.
+    from sklearn.cluster import KMeans  # Slow import: one second.
 
     sample = vectors[: max(TRAINED_MAX, 4 * cells)]
     model = KMeans(cells, init="random", n_init=1, max_iter=ROUNDS, random_state=0, tol=0)

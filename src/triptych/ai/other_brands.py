@@ -1,4 +1,4 @@
-"""Other brands' snapshots, for steps that compare across brands: read page by page, never whole."""
+"""Other brands' snapshots, read page by page, for steps that compare across brands."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from triptych.model import Asset
 from triptych.snapshots.snapshot_store import SnapshotStore
 
 STEP = "across"
-"""The step that describes brands for this."""
+"""The step that publishes the cells of each brand."""
 BRANDS_PAGE = 200
-"""Brands read at a time: 8 MB of 1280-d, with 16 cells each."""
+"""Brands read at a time: 8 MB of 1280-d vectors, with 16 cells each."""
 ASSETS_PAGE = 1_000
 READ_S = 60.0
 
@@ -34,7 +34,7 @@ def space_of(model: str) -> str:
 
 
 class StoredOthers:
-    """`triptych.ai.context.Others` from the database. For threads, not the loop."""
+    """`triptych.ai.context.Others` from the database. Call it from threads, not the event loop."""
 
     def __init__(self, ai: AiStore, snapshots: SnapshotStore, snapshot: Snapshot) -> None:
         self._ai = ai
@@ -83,7 +83,7 @@ class StoredOthers:
 def _read(described: BrandCells) -> OtherBrand | None:
     """Return the brand; None where its cells and vectors do not belong together.
 
-    They are read by two statements, between which its AI phase may have published anew.
+    Two statements read them, and its AI phase may have published again in between.
     """
     vectors = described.vectors
     row_of = {key.tobytes().hex(): row for row, key in enumerate(vectors.keys)}

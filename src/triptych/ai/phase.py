@@ -28,10 +28,10 @@ from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import STEP_SECONDS
 
 STEP_DEADLINE_S = 1_800.0
-"""What a step may take. One that takes longer is recorded as failed; its thread cannot be stopped
-and ends when it ends, or with the process."""
+"""Deadline of a step. A step that exceeds it is recorded as failed; its thread cannot be stopped
+and runs until it returns or the process ends."""
 PROGRESS_S = 0.5
-"""Seconds between two notes of how far a phase is."""
+"""Seconds between two progress updates of a phase."""
 
 T = TypeVar("T")
 
@@ -41,9 +41,9 @@ log = structlog.get_logger(__name__)
 class AiPhase:
     """Handles messages of ``brand-ai-phase-queue``.
 
-    Safe to repeat: the store lends a run's AI phase only while it is due, and publishes
+    Safe to repeat: the store hands out a run's AI phase only while it is due, and publishes
     a run's insights once, in one transaction, only while its snapshot is the brand's current one.
-    Whatever ends this in the middle, cancellation included, publishes nothing.
+    If this ends early for any reason, including cancellation, nothing is published.
 
     Raises:
         ValueError: two steps have the same name.
@@ -74,8 +74,8 @@ class AiPhase:
         """Process the brand named in the body, and the run named in the headers, if any.
 
         Raises:
-            InvalidMessage: the body or a header is wrong.
-            DatabaseUnavailable: to be tried again.
+            InvalidMessage: the body or a header is invalid.
+            DatabaseUnavailable: the caller should retry.
         """
         body = parse_body(AiBody, delivery.body)
         await self.process(body.brand, Headers.decode(delivery.headers).run_id)
@@ -83,11 +83,12 @@ class AiPhase:
     async def process(self, brand: str, run_id: UUID | None) -> None:
         """Run all steps over a run's snapshot, or over the brand's current one, and publish.
 
-        A step that fails is published as failed, and ends no other. Nothing happens when
-        the run's AI phase is done, or its snapshot no longer the current one.
+        A step that fails is published as failed and does not stop the others. Nothing happens when
+        the run's AI phase is done or its snapshot is no longer the current one.
 
         Raises:
-            DatabaseUnavailable: nothing is published, or this cannot be known; to be tried again.
+            DatabaseUnavailable: nothing is published, or the outcome is unknown; the caller should
+                retry.
         """
         run = await self._ai.begin_ai(brand, run_id)
         if run is None:
@@ -107,7 +108,7 @@ class AiPhase:
         )
 
     async def _look(self, run: Run) -> Snapshot:
-        """Read the snapshot and what surrounds it."""
+        """Load the snapshot and its context."""
         published = await self._ai.earlier_ai(run.id)
         snapshot = await load_snapshot(self._snapshots, run)
         context = Context(
@@ -128,7 +129,7 @@ class AiPhase:
         return answer
 
     async def _take(self, number: int, snapshot: Snapshot) -> Answer:
-        """Run one step in a thread of its own. Never raises, except when cancelled."""
+        """Run one step in its own thread. Never raises, except when cancelled."""
         step = self._steps[number]
         share = 0.0
 
@@ -136,16 +137,18 @@ class AiPhase:
             nonlocal share
             share = min(max(float(done), 0.0), 1.0)
 
-        async def tell() -> None:
-            told: float | None = None
+        async def report() -> None:
+            reported: float | None = None
             while True:
-                if share != told:
-                    told = share
+                if share != reported:
+                    reported = share
                     await self._note(snapshot.run_id, number, share)
                 await asyncio.sleep(PROGRESS_S)
 
         seen = replace(snapshot, context=replace(snapshot.context, progress=progress))
-        telling = asyncio.create_task(tell())
+        # Steps report from their thread as often as they like; the database sees one update a
+        # period.
+        reporting = asyncio.create_task(report())
         try:
             async with asyncio.timeout(self._step_deadline_s):
                 return await in_thread(lambda: run_step(step, seen), name=f"ai-{step.name}")
@@ -154,8 +157,8 @@ class AiPhase:
             log.error("ai_step_failed", step=step.name, run=str(snapshot.run_id), error=error)
             return Answer(Insight(step.name, None, error, self._step_deadline_s), {})
         finally:
-            telling.cancel()
-            await asyncio.wait([telling])
+            reporting.cancel()
+            await asyncio.wait([reporting])
 
     async def _note(self, run_id: UUID, number: int, share: float) -> None:
         progress = {
@@ -171,18 +174,18 @@ class AiPhase:
 
 
 async def in_thread(work: Callable[[], T], *, name: str) -> T:
-    """Run ``work`` in a thread of its own and return its result.
+    """Run ``work`` in its own daemon thread and return its result.
 
-    Unlike `asyncio.to_thread`, whose pool a process waits for when it ends, a thread that nobody
-    waits for any more keeps no process alive and takes no other work's place.
+    A process waits for the pool of `asyncio.to_thread` when it exits. An abandoned thread of this
+    function keeps no process alive and occupies no pool slot.
     """
     done: Future[T] = Future()
-    done.set_running_or_notify_cancel()  # From now on cancelling ends the waiting, not the work.
+    done.set_running_or_notify_cancel()  # Cancelling now ends only the wait.
 
     def run() -> None:
         try:
             done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+        except BaseException as error:  # noqa: BLE001 - re-raised by the waiter
             done.set_exception(error)
 
     context = contextvars.copy_context()

@@ -1,4 +1,4 @@
-"""Small pictures of a snapshot's assets, for steps that have to look closer."""
+"""Small pictures of a snapshot's assets, for steps that need pixels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from triptych.media.decoders import Decoders
 from triptych.objects import ObjectStore, object_key
 
 LOOKS_MAX = 50_000
-"""Pictures that one AI phase reads; a step that asks for more is told of none."""
+"""The most pictures that one AI phase reads; further requests return None."""
 READ_S = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class StoredPixels:
-    """Reads a snapshot's objects and decodes them out of harm's way. For threads, not the loop."""
+    """Reads a snapshot's objects and decodes them in child processes.
+
+    Call it from threads, not the event loop.
+    """
 
     def __init__(
         self, snapshot: Snapshot, store: ObjectStore, decoders: Decoders, *, max_pixels: int
@@ -34,7 +37,7 @@ class StoredPixels:
         self._looks = 0
 
     def __call__(self, row: int, side: int) -> npt.NDArray[np.uint8] | None:
-        """Return asset ``row`` squashed into (side, side, 3), RGB; None if it cannot be had."""
+        """Return asset ``row`` resized to (side, side, 3), RGB; None if it is unavailable."""
         self._looks += 1
         if self._looks > LOOKS_MAX:
             return None

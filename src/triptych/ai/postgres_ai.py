@@ -57,6 +57,7 @@ class PostgresAiStore(AiStore):
         reason = f"failed steps: {', '.join(failed)}" if failed else None
 
         async def work(tx: Transaction) -> bool:
+            # No row: the phase has ended, or a newer snapshot has replaced this one.
             if not await tx.row("end_ai", run_id, AiState.DONE.value, reason):
                 if await tx.row("supersede_ai", run_id):
                     await tx.rows("add_event", run_id, "ai_superseded", {})
@@ -141,7 +142,7 @@ async def _replace_marks(tx: Transaction, run_id: UUID, marks: Marks | None) -> 
 
 
 def _marked(run_id: UUID, marks: Marks) -> Iterator[tuple[object, ...]]:
-    """Yield a row for each asset that a step says something of."""
+    """Yield a row for each asset that has a mark."""
     known = [marks.values.get(name) for name in MARKS]
     others = {name: column for name, column in marks.values.items() if name not in MARKS}
     for row, key in enumerate(marks.keys):

@@ -1,6 +1,6 @@
-"""What an AI step is, what it is given, and where steps are found.
+"""The interface of an AI step, its input, and the discovery of steps.
 
-A step is a pure function over a committed snapshot. It changes nothing; what it returns is
+A step is a pure function over a committed snapshot. It changes nothing; its return value is
 published with the results of all other steps in one transaction (`triptych.ai.phase`).
 """
 
@@ -23,12 +23,12 @@ ENTRY_POINT_GROUP = "triptych.insights"
 STEP_NAME_MAX_CHARS = 100
 
 SNAPSHOT_MAX_ASSETS_IN_MEMORY = 200_000
-"""Larger snapshots are sampled. So many 1280-d embeddings in half precision take 512 MB."""
+"""Larger snapshots are sampled. This many 1280-d embeddings in half precision take 512 MB."""
 READ_BATCH = 1_000
 """Assets read from the database at a time."""
 SHA256_BYTES = 32
 FIRST_CAPACITY = 1_024
-"""Embeddings that room is made for when the run does not tell how many assets it has."""
+"""Embeddings to allocate memory for when the run does not report its number of assets."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,7 @@ class Snapshot:
 
     Assets come in key order. A key is the head of a SHA-256, so the first
     `SNAPSHOT_MAX_ASSETS_IN_MEMORY` keys are an even sample of a larger snapshot: the same one
-    each time, and mostly the same one in the next run.
+    each time, and nearly the same one in the next run.
     """
 
     brand: str
@@ -56,7 +56,7 @@ class Snapshot:
     size_bytes: npt.NDArray[np.int64]
     """(n,)."""
     model: str | None
-    """What made the embeddings; None when there are none."""
+    """The model of the embeddings; None when there are none."""
     embeddings: npt.NDArray[np.float16]
     """(m, d) unit vectors, all of ``model``. m <= n: an asset may have no embedding, or one of
     another model, which is never compared with these."""
@@ -66,7 +66,7 @@ class Snapshot:
     """True when the snapshot has more assets than these."""
     media_types: Sequence[str]
     colours: Sequence[tuple[Colour, ...]]
-    """That dominate each asset, the largest share first."""
+    """The dominant colours of each asset, the largest share first."""
     context: Context = ALONE
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class Snapshot:
         return len(self.urls)
 
     def key(self, asset: int) -> str:
-        """Return an asset's key in hexadecimal, as results name it."""
+        """Return an asset's key in hexadecimal, as used in results."""
         return bytes(self.keys[asset]).hex()
 
 
@@ -83,16 +83,16 @@ class Step:
     """An AI step.
 
     Raises:
-        ValueError: the name or version cannot be used.
+        ValueError: the name or version is invalid.
     """
 
     name: str
-    """The kind of insight: unique among the steps, and the same in every version."""
+    """The kind of insight: unique among the steps and the same in every version."""
     version: int
-    """Grows with every change of what results mean. Counts from 1."""
+    """Counts from 1; increases with every change to the meaning of the results."""
     run: Callable[[Snapshot], Mapping[str, Any] | StepResult]
-    """Returns a JSON object, or one with marks of single assets beside it. Called in a thread of
-    its own; whatever it raises is its failure alone. The same snapshot gives the same result."""
+    """Returns a JSON object, or a `StepResult` with marks of individual assets as well. Runs in its
+    own thread; an exception fails this step only. The same snapshot gives the same result."""
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= STEP_NAME_MAX_CHARS and self.name.isprintable()):
@@ -104,8 +104,8 @@ class Step:
 def discover() -> Sequence[Step]:
     """Return the installed steps: the entry points of the group ``triptych.insights``.
 
-    Never raises for a plug-in: one that cannot be imported, is no `Step` or takes another's name
-    becomes a step that fails with the reason, so that it is seen and ends no other.
+    Never raises for a plug-in: one that cannot be imported, is not a `Step` or has a name that is
+    taken becomes a step that fails with the reason. So users see it, and the others still run.
     """
     steps: dict[str, Step] = {}
     for plug_in in load_plug_ins(ENTRY_POINT_GROUP, Step):
@@ -129,10 +129,10 @@ def _failing(name: str, problem: Exception) -> Step:
 async def load_snapshot(snapshots: SnapshotStore, run: Run) -> Snapshot:
     """Read a run's snapshot, at most `SNAPSHOT_MAX_ASSETS_IN_MEMORY` assets of it.
 
-    Where assets have embeddings of several models, the one of the most assets is taken.
+    If assets have embeddings of several models, the model with the most assets is used.
 
     Raises:
-        DatabaseUnavailable: the database is away.
+        DatabaseUnavailable: the database is unavailable.
     """
     columns = _Columns(_count(run))
     sampled = False
@@ -146,12 +146,12 @@ async def load_snapshot(snapshots: SnapshotStore, run: Run) -> Snapshot:
 
 
 def _count(run: Run) -> int:
-    """Return how many assets the snapshot has by its commit's own count; 0 if it did not say."""
+    """Return the number of assets that the commit counted; 0 if it recorded none."""
     return (run.added or 0) + (run.kept or 0) + (run.changed or 0)
 
 
 class _Columns:
-    """Takes assets in and keeps what steps may ask of them, in as little memory as it needs."""
+    """Collects the columns of a snapshot in as little memory as possible."""
 
     def __init__(self, expected: int) -> None:
         self._capacity = min(expected or FIRST_CAPACITY, SNAPSHOT_MAX_ASSETS_IN_MEMORY)
@@ -167,7 +167,7 @@ class _Columns:
         return len(self._urls)
 
     def add(self, assets: Sequence[Asset]) -> None:
-        """Take pictures in; what is none has nothing that a step could look at."""
+        """Add the pictures; skip other media, which steps cannot use."""
         pictures = [asset for asset in assets if asset.phash is not None]
         for row, asset in enumerate(pictures, start=len(self)):
             self._keys += asset.key
@@ -183,6 +183,7 @@ class _Columns:
         self._numbers.append(np.array(numbers, dtype=np.int64).reshape(-1, 4))
 
     def snapshot(self, run: Run, *, sampled: bool) -> Snapshot:
+        # The name breaks ties, so that the choice does not depend on the order of the assets.
         model = max(self._vectors, key=lambda name: (len(self._vectors[name]), name), default=None)
         vectors = self._vectors[model] if model is not None else _Vectors(0)
         numbers = np.concatenate([np.empty((0, 4), np.int64), *self._numbers])
@@ -207,7 +208,7 @@ class _Columns:
 
 
 class _Vectors:
-    """The embeddings of one model, in one array that grows in place: never two copies of it."""
+    """The embeddings of one model in an array that grows in place, so it is never copied."""
 
     def __init__(self, expected: int) -> None:
         self._expected = max(expected, 1)

@@ -1,4 +1,4 @@
-"""Taking a step's answer: run it, check what it gives, and keep its failure to itself."""
+"""Runs a step, validates its result and isolates its failure."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ RESULT_MAX_DEPTH = 64
 """Levels of nesting in a step's result."""
 ERROR_MAX_CHARS = 1_000
 RESERVED = ("version", "assets", "sampled")
-"""What every published result says beside the step's own: the step's version, the assets that
-the step was given, and whether they were only a sample of the snapshot."""
+"""Fields that Triptych adds to every published result: the step's version, the number of assets
+that the step was given, and whether they were only a sample of the snapshot."""
 MARK_MAX_CHARS = 200
 TAGS_MAX = 50
-"""Tags of one asset."""
+"""The most tags of one asset."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What one step gave, ready to be published; a failed one has an insight only."""
+    """The output of one step, ready to be published; a failed step has an insight only."""
 
     insight: Insight
     marks: Mapping[str, Sequence[Any]]
@@ -41,7 +41,7 @@ class Answer:
 
 
 def run_step(step: Step, snapshot: Snapshot) -> Answer:
-    """Run a step and check what it gives; whatever it raises becomes the insight's error."""
+    """Run a step and validate its output; any exception becomes the insight's error."""
     begun = time.perf_counter()
     try:
         given = step.run(snapshot)
@@ -49,7 +49,7 @@ def run_step(step: Step, snapshot: Snapshot) -> Answer:
         result = _publishable(step, snapshot, found.result)
         marks = {name: _checked(name, found.marks[name], len(snapshot)) for name in found.marks}
         _check_vectors(found.vectors, len(snapshot))
-    except (Exception, SystemExit) as error:  # A step's failure is its own alone.
+    except (Exception, SystemExit) as error:  # Isolates a step's failure.
         text = error_text(error)
         log.exception("ai_step_failed", step=step.name, run=str(snapshot.run_id), error=text)
         return Answer(Insight(step.name, None, text, time.perf_counter() - begun), {})
@@ -61,7 +61,7 @@ def run_step(step: Step, snapshot: Snapshot) -> Answer:
 def merge_results(
     snapshot: Snapshot, answers: Sequence[Answer]
 ) -> tuple[Marks, list[AssetVectors]]:
-    """Return the marks and vectors of all steps; of a name that two give, the first one's."""
+    """Return the marks and vectors of all steps; if two use the same name, the first wins."""
     values: dict[str, Sequence[Any]] = {}
     for answer in answers:
         for name, column in answer.marks.items():
@@ -76,10 +76,11 @@ def merge_results(
 
 
 def _checked(name: str, given: Column, count: int) -> Sequence[Any]:
-    """Return a column of marks as every store can hold it.
+    """Return a column of marks in a form that every store accepts.
 
     Raises:
-        TypeError, ValueError: not as many as assets, or not what the name stands for.
+        TypeError, ValueError: the length differs from the number of assets, or a value does not
+            have the type of the name.
     """
     column: Sequence[Any] = given.tolist() if isinstance(given, np.ndarray) else given
     if len(column) != count:
@@ -130,10 +131,10 @@ def _check_vectors(vectors: Vectors | None, count: int) -> None:
 
 
 def _publishable(step: Step, snapshot: Snapshot, result: object) -> Mapping[str, Any]:
-    """Return the result as it is published.
+    """Return the result in its published form.
 
     Raises:
-        TypeError, ValueError: it is not JSON that every store can hold, or too large.
+        TypeError, ValueError: it is not JSON that every store accepts, or it is too large.
     """
     if not isinstance(result, Mapping):
         raise TypeError(f"the result is of {type(result).__name__}, not a JSON object")
@@ -142,14 +143,14 @@ def _publishable(step: Step, snapshot: Snapshot, result: object) -> Mapping[str,
     _check_json(result)
     added = dict(zip(RESERVED, (step.version, len(snapshot), snapshot.sampled), strict=True))
     published = {**added, **result}
-    size = len(orjson.dumps(published))  # Refuses types that only look like JSON's, too.
+    size = len(orjson.dumps(published))  # Also rejects types that only resemble JSON's.
     if size > RESULT_MAX_BYTES:
         raise ValueError(f"the result has {size} bytes of JSON; {RESULT_MAX_BYTES} are allowed")
     return published
 
 
 def _check_json(result: Mapping[Any, Any]) -> None:
-    """Refuse what JSON cannot say (NaN, infinity, other types) and databases cannot hold (NUL)."""
+    """Reject values that JSON (NaN, infinity, other types) or databases (NUL) cannot represent."""
     waiting: list[tuple[object, str, int]] = [(result, "result", 1)]
     while waiting:
         value, where, depth = waiting.pop()
@@ -179,10 +180,10 @@ def _check_scalar(value: object, where: str) -> None:
 
 
 def error_text(error: BaseException) -> str:
-    """Return ``Type: message`` as every store can hold it."""
+    """Return ``Type: message`` in a form that every store accepts."""
     try:
         message = str(error)
-    except Exception as defect:  # noqa: BLE001 - even the text of a foreign error may fail
+    except Exception as defect:  # noqa: BLE001 - a third-party error's __str__ may raise
         message = f"its message cannot be had ({type(defect).__name__})"
     text = f"{type(error).__name__}: {message}"[:ERROR_MAX_CHARS]
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
-"""The vocabulary that pictures are tagged from: a text file that users edit.
+"""The vocabulary of tags: a text file that users edit.
 
-One tag a line, ``#`` begins a comment. Behind a colon there may be texts that tell what the tag
-looks like, parted by semicolons; a tag without any is looked for as it stands::
+It has one tag per line; ``#`` starts a comment. After a colon, texts separated by semicolons may
+describe what the tag looks like; a tag without texts is its own text::
 
     sneaker: a sneaker; a running shoe
     beach
@@ -22,13 +22,13 @@ FILE_MAX_BYTES = 1024 * 1024
 TAGS_MAX = 2_000
 TAG_MAX_CHARS = 100
 TEXTS_MAX = 8
-"""Texts of one tag."""
+"""The most texts of one tag."""
 TEXT_MAX_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag, and the texts that pictures are compared with for it."""
+    """A tag, and the texts that pictures are compared with."""
 
     name: str
     texts: tuple[str, ...]
@@ -42,7 +42,7 @@ class Vocabulary:
 
     @property
     def digest(self) -> str:
-        """What tells this vocabulary from any other: the SHA-256 of its tags and texts."""
+        """Identity of this vocabulary: the SHA-256 of its tags and texts."""
         lines = (f"{tag.name}: {'; '.join(tag.texts)}\n" for tag in self.tags)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -55,10 +55,10 @@ def default_vocabulary() -> Vocabulary:
 
 
 def read_vocabulary(path: Path | None) -> Vocabulary:
-    """Return the vocabulary of a file, or the one that comes along for None.
+    """Return the vocabulary of a file, or the default one for None.
 
     Raises:
-        SettingsError: it cannot be read, or a line of it cannot be used; the line is named.
+        SettingsError: the file cannot be read, or a line of it is invalid; the line is named.
     """
     if path is None:
         return default_vocabulary()
@@ -76,10 +76,10 @@ def read_vocabulary(path: Path | None) -> Vocabulary:
 
 
 def parse_vocabulary(text: str) -> Vocabulary:
-    """Return the vocabulary that a text describes.
+    """Parse a vocabulary.
 
     Raises:
-        SettingsError: a line of it cannot be used, or there is no tag in it.
+        SettingsError: a line is invalid, or there is no tag.
     """
     tags: dict[str, Tag] = {}
     for number, line in enumerate(text.splitlines(), start=1):

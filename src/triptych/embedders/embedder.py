@@ -23,7 +23,7 @@ class Embedder(Protocol):
 
     @property
     def input_size(self) -> int:
-        """Side of the square RGB image it takes, in pixels."""
+        """Side of the square RGB input image, in pixels."""
         ...
 
     def embed(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -1,1 +1,1 @@
-"""Fetching from servers that nobody vouches for."""
+"""Fetching from untrusted servers."""

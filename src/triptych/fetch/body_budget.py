@@ -1,9 +1,9 @@
-"""A budget in bytes for all bodies that a worker holds: downloads slow down, memory does not grow.
+"""A byte budget for all bodies that a worker holds: downloads slow down, memory does not grow.
 
-A body takes its share before it is read. Where the server declares a length, all of it at once;
-where it does not, `FIRST_BYTES`, and once these are used up the rest of the cap in one step. Who
-holds the cap never waits, and the first shares of all others together leave room for one cap, so
-somebody can always go on (checked when the budget is made).
+A body reserves its share before it is read: the declared length at once or, without a declared
+length, `FIRST_BYTES` and then the rest of the cap in one step. A body that holds the cap never
+waits, and the first shares of all others together leave room for one cap, so some body can always
+proceed (checked when the budget is made).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ FIRST_BYTES = 256 * 1024
 
 
 class BodyBudget:
-    """Bytes for bodies. Served in the order of asking; for one event loop.
+    """A byte budget for bodies. Requests are served in order; for one event loop.
 
     Args:
-        size: bytes of all bodies together.
-        cap: of one body.
-        bodies: at a time.
+        size: total bytes of all bodies.
+        cap: the most bytes of one body.
+        bodies: the most bodies at a time.
 
     Raises:
-        SettingsError: bodies could come to wait for each other.
+        SettingsError: the sizes could let bodies deadlock.
     """
 
     def __init__(self, size: int, *, cap: int, bodies: int) -> None:
@@ -44,11 +44,11 @@ class BodyBudget:
 
     @property
     def held(self) -> int:
-        """Bytes that are taken."""
+        """Bytes that are reserved."""
         return self._size - self._free
 
     def share(self) -> BodyShare:
-        """Return a share of nothing, to be grown."""
+        """Return an empty share."""
         return BodyShare(self)
 
     async def take(self, count: int) -> None:
@@ -63,7 +63,7 @@ class BodyBudget:
             await slot
         except asyncio.CancelledError:
             if slot.done() and not slot.cancelled():
-                self.give(count)  # It was this one's turn at the moment when it gave up.
+                self.give(count)  # Granted in the moment of the cancellation.
             else:
                 if entry in self._waiting:
                     self._waiting.remove(entry)
@@ -71,7 +71,7 @@ class BodyBudget:
             raise
 
     def give(self, count: int) -> None:
-        """Give bytes back."""
+        """Return bytes to the budget."""
         self._free += count
         self._serve()
 
@@ -87,14 +87,14 @@ class BodyBudget:
 
 
 class BodyShare:
-    """What one body takes of the budget, until it is released."""
+    """The bytes that one body reserves, until they are released."""
 
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
         self._taken = 0
 
     async def declare(self, count: int | None) -> None:
-        """Wait for a body of ``count`` bytes, at most the cap; None if that is not known."""
+        """Wait for a body of ``count`` bytes, at most the cap; None if the length is unknown."""
         cap = self._budget.cap
         await self._grow(min(FIRST_BYTES if count is None else count, cap))
 
@@ -104,13 +104,13 @@ class BodyShare:
             await self._grow(self._budget.cap)
 
     def settle(self, count: int) -> None:
-        """Give back what a body of ``count`` bytes does not need: it is whole."""
+        """Return the surplus once the body is complete with ``count`` bytes."""
         if count < self._taken:
             spare, self._taken = self._taken - count, count
             self._budget.give(spare)
 
     def release(self) -> None:
-        """Give all back. Safe to repeat."""
+        """Return everything. Safe to repeat."""
         self.settle(0)
 
     async def _grow(self, size: int) -> None:

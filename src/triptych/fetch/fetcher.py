@@ -1,4 +1,4 @@
-"""Fetching one URL: guarded, bounded in time and bytes, every outcome a reason."""
+"""Fetching one URL: guarded, bounded in time and bytes; every failure has a reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from triptych.fetch.transport import HttpTransport, TransportPool
 from triptych.model import Reason
 
 DETAIL_MAX_CHARS = 300
-"""Of an error's text, which may quote what a server sent."""
+"""The most characters of an error's text, which may quote what a server sent."""
 CHUNK_BYTES = 64 * 1024
 RETRY_AFTER_MAX_S = 3600.0
 ACCEPT = "image/*,*/*;q=0.5"
@@ -53,38 +53,38 @@ TRANSIENT: Mapping[int, Reason] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a server told of a body that is here already (RFC 9110 §8.8)."""
+    """The validators of a body that is already stored (RFC 9110 §8.8)."""
 
     etag: str | None
     last_modified: str | None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that ask for the body only if it has changed."""
+        """Return the headers that request the body only if it has changed."""
         named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a URL answered."""
+    """The response of a URL."""
 
     body: bytes
-    """Decompressed, whole."""
+    """The complete body, decompressed."""
     media_type: str
-    """As the server declares it; never trusted."""
+    """The media type that the server declares; never trusted."""
     etag: str | None
     last_modified: str | None
     final_url: str
-    """Behind all redirects."""
+    """The URL after all redirects."""
     share: BodyShare = field(repr=False)
-    """Of the worker's memory; to be released when the body is let go of."""
+    """The body's share of the worker's memory; release it together with the body."""
 
 
 class Fetcher:
     """Fetches URLs over the pools of ``transports``. Safe to share between tasks of one event loop.
 
-    ``deadline_s`` covers everything a URL takes: names, connections, redirects, headers, body, and
-    waiting for a share of ``budget``, whose cap is that of a body.
+    ``deadline_s`` covers everything: name resolution, connections, redirects, headers, body, and
+    waiting for a share of ``budget``, whose cap is the largest body.
     """
 
     def __init__(
@@ -109,16 +109,16 @@ class Fetcher:
     async def fetch(
         self, url: str, known: Validators | None = None, *, source: str | None = None
     ) -> Fetched | None:
-        """Return what ``url`` answers, redirects followed; None if it is as ``known`` still.
+        """Fetch ``url``, following redirects; None if it still matches ``known``.
 
         Args:
-            url: whose body is wanted.
-            known: what was said of a body that is here.
-            source: that the URL is from: its profile says how to ask.
+            url: the URL to fetch.
+            known: the validators of the stored body.
+            source: the source that listed the URL; selects the request profile.
 
         Raises:
-            PermanentItemError: trying again would give the same answer.
-            TransientItemError: trying again may help; with the server's Retry-After, if any.
+            PermanentItemError: a retry would give the same result.
+            TransientItemError: a retry may help; with the server's Retry-After, if any.
         """
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -129,7 +129,7 @@ class Fetcher:
         except aiohttp.ClientPayloadError as error:
             raise TransientItemError(Reason.TRUNCATED, _text(error)) from error
         except aiohttp.ClientConnectorCertificateError as error:
-            # Before ValueError, which it is too: the URL is right, and certificates get renewed.
+            # Caught before its base ValueError: the URL is valid, and certificates get renewed.
             raise TransientItemError(Reason.CONNECTION_FAILED, _text(error)) from error
         except (aiohttp.InvalidURL, ValueError) as error:
             raise PermanentItemError(Reason.INVALID_URL, _text(error)) from error
@@ -137,7 +137,7 @@ class Fetcher:
             detail = f"the proxy answers with HTTP {error.status}"
             raise TransientItemError(Reason.CONNECTION_FAILED, detail) from error
         except aiohttp.ClientResponseError as error:
-            # The server does not speak HTTP, or sends more headers than it may.
+            # The server does not speak HTTP, or sends too many headers.
             raise PermanentItemError(Reason.HTTP_ERROR, _text(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             if (refused := refusal(error)) is not None:
@@ -173,7 +173,7 @@ class Fetcher:
                 self._hosts.pace(str(way.url.host), delay)
 
     async def _robots_txt(self, way: HttpTransport) -> RobotsAnswer:
-        """Get a host's robots.txt, redirects followed as for any other URL, without keys."""
+        """Fetch a host's robots.txt, following redirects as for any other URL, without keys."""
         url = way.url.origin() / "robots.txt"
 
         def ask(target: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -194,18 +194,18 @@ class Fetcher:
                 return await _robots_answer(answer.response)
         except PermanentItemError as error:
             if error.reason is Reason.TOO_MANY_REDIRECTS:
-                # Endless redirects are no rules (RFC 9309 §2.3.1.2).
+                # Too many redirects count as an absent robots.txt (RFC 9309 §2.3.1.2).
                 return RobotsAnswer(404, "", None)
             raise TransientItemError(Reason.ROBOTS_UNREACHABLE, error.detail) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refused = refusal(error)
             if refused is not None and url.origin() == way.url.origin():
-                # Not the file's fault: nothing of this host may be fetched.
+                # Not specific to the file: nothing on this host may be fetched.
                 raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
             raise TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error)) from error
 
     def _note(self, host: str, response: aiohttp.ClientResponse) -> None:
-        """Let a host rest that asks for it: the host slows down, not the worker."""
+        """Pause a host that asks for it: only the host slows down, not the worker."""
         if response.status in THROTTLING:
             asked = parse_retry_after(response.headers.get("Retry-After"))
             self._hosts.throttled(host, asked)
@@ -219,15 +219,15 @@ class Fetcher:
         source: str | None = None,
         crowded: Callable[[], bool] = lambda: False,
     ) -> HostSlot:
-        """Wait for a turn at the host of ``url``; to be held while it is fetched.
+        """Wait for a slot at the host of ``url``; hold it during the fetch.
 
-        The host's robots.txt comes first: it says at which pace turns are to be had. ``crowded``
-        is that of `Hosts.turn`.
+        The host's robots.txt is checked first, since it sets the pace of the slots. ``crowded`` is
+        that of `HostThrottle.slot`.
 
         Raises:
             HostBusy: the wait would be long.
-            PermanentItemError, TransientItemError: as `fetch` raises them, for what can be told
-                before it is fetched.
+            PermanentItemError, TransientItemError: as `fetch`, for failures that are known before
+                the request.
         """
         place = URL(url)
         self._transports.guard.check_url(place)
@@ -241,7 +241,7 @@ class Fetcher:
         if declared is not None and declared > cap:
             raise _too_large(f"{declared} bytes declared", cap)
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-            declared = None  # It says how long the compressed body is.
+            declared = None  # It is the length of the compressed body.
         share = self._budget.share()
         try:
             await share.declare(declared)
@@ -285,7 +285,7 @@ def _too_large(what: str, cap: int) -> PermanentItemError:
 async def _robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
     asked = parse_retry_after(response.headers.get("Retry-After"))
     body = bytearray()
-    # A body behind an error is nobody's rules.
+    # The body of an error response is not a robots.txt.
     if response.status == 200:
         async for chunk in response.content.iter_chunked(CHUNK_BYTES):
             body += chunk
@@ -311,9 +311,9 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Return the seconds that a Retry-After header asks for (RFC 9110 §10.2.3).
+    """Return the seconds of a Retry-After header (RFC 9110 §10.2.3).
 
-    Bounded to 0 … `RETRY_AFTER_MAX_S`; None without a header or for one that makes no sense.
+    Bounded to 0 … `RETRY_AFTER_MAX_S`; None for a missing or malformed header.
     """
     if value is None:
         return None
@@ -331,5 +331,5 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
 
 
 def _text(error: BaseException) -> str:
-    # On one line: some of aiohttp's messages quote what they received on lines of their own.
+    # On one line: some of aiohttp's messages quote the received bytes on further lines.
     return " ".join(str(error).split())[:DETAIL_MAX_CHARS] or type(error).__name__

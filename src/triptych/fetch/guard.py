@@ -1,10 +1,10 @@
-"""The address guard: no request of Triptych's reaches an address that is not public.
+"""The address guard: no request from Triptych reaches an address that is not public.
 
-It stands at three places, each enough for what passes it: on every URL before a request and on
-every redirect (scheme, credentials, literal addresses, their ports), in the resolver (only checked
-addresses are handed on, so an answer that changes between check and connection is never used), and
-where the socket is made (whatever address the others let through). `triptych.fetch.transport`
-opens the sessions that it stands in.
+It checks at three points, each sufficient for what passes it: every URL before a request and every
+redirect (scheme, credentials, literal addresses, their ports); the resolver (it returns only
+checked addresses, so an answer that changes between check and connection is never used); and the
+creation of the socket (whatever address the others let through). `triptych.fetch.transport` opens
+the guarded sessions.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 NAT64 = IPv6Network("64:ff9b::/96")
-"""RFC 6052: the last 32 bits are an IPv4 address that a gateway would reach."""
+"""RFC 6052: the last 32 bits are an IPv4 address that a gateway translates to."""
 NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
-"""RFC 8215: where in these the IPv4 address stands, each network decides; so none can be read."""
+"""RFC 8215: each network decides where the IPv4 address is, so it cannot be extracted."""
 IPV4_COMPATIBLE = IPv6Network("::/96")
-"""RFC 4291 §2.5.5.1, deprecated, and still understood by some stacks."""
+"""RFC 4291 §2.5.5.1: deprecated, but some stacks still accept it."""
 TEREDO = IPv6Network("2001::/32")
 DOCUMENTATION = IPv6Network("3fff::/20")
-"""RFC 9637, of 2024: younger than the lists of some supported Python versions."""
+"""RFC 9637, of 2024: newer than the lists of some supported Python versions."""
 RELAYS = IPv4Network("192.88.99.0/24")
-"""RFC 7526: what is left of 6to4's relays; nothing is served there."""
+"""RFC 7526: the deprecated 6to4 relay addresses; nothing is served there."""
 WIRE_SERVER = IPv4Network("168.63.129.16/32")
-"""Azure's metadata and agent service: a public address that every machine there reaches."""
+"""Azure's metadata and agent service: a public address that every Azure VM can reach."""
 NEVER = (NAT64_LOCAL, IPV4_COMPATIBLE, TEREDO, DOCUMENTATION, RELAYS, WIRE_SERVER)
 ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 """RFC 5214 §6.1: interface identifiers that end in an IPv4 address."""
 WEB_PORTS = frozenset({80, 443})
 KNOWN_MAX = 4096
-"""Answers about addresses that are kept: each URL asks several times, mostly of the same hosts."""
+"""Cached decisions: each URL needs several, mostly for the same hosts."""
 
 
 class AddressRefused(OSError):
-    """An address may not be reached. An OSError, as aiohttp expects of resolvers and sockets."""
+    """An address may not be reached. An OSError, as aiohttp expects from resolvers and sockets."""
 
 
 class AddressGuard:
-    """Tells what may be reached: public addresses on the web's ports.
+    """Decides which addresses may be reached: public ones on the web's ports.
 
     Args:
-        allow: networks that pass although not public, on every port.
-        ports: that are reached at public addresses beside 80 and 443.
+        allow: networks that are permitted although not public, on every port.
+        ports: permitted at public addresses in addition to 80 and 443.
     """
 
     def __init__(self, allow: Sequence[Network] = (), ports: Sequence[range] = ()) -> None:
@@ -62,7 +62,7 @@ class AddressGuard:
         self._refused = lru_cache(KNOWN_MAX)(self._refusal)
 
     def permits(self, address: Address) -> bool:
-        """Tell whether a connection to ``address`` may be made, on some port."""
+        """Return whether connections to ``address`` are permitted on some port."""
         if self._allows(address):
             return True
         if isinstance(address, IPv6Address):
@@ -78,31 +78,31 @@ class AddressGuard:
         )
 
     def check(self, address: str, port: int) -> None:
-        """Raise `AddressRefused` unless ``address`` may be connected to on ``port``."""
-        # A scope (fe80::1%eth0) belongs to link-local addresses, which never pass.
+        """Raise `AddressRefused` unless connections to ``address`` on ``port`` are permitted."""
+        # Only link-local addresses, which are never permitted, have a scope (fe80::1%eth0).
         if (refused := self._refused(ip_address(address.partition("%")[0]), port)) is not None:
             raise AddressRefused(f"{address} {refused}")
 
     def check_url(self, url: URL) -> None:
-        """Refuse a URL for what can be seen of it, before anything is resolved.
+        """Check a URL before its host is resolved.
 
         Raises:
-            PermanentItemError: not http(s), credentials in it, or a literal address, however it
-                is spelt, that may not be reached on its port.
+            PermanentItemError: it is not http(s), contains credentials, or has a literal address,
+                in any spelling, that may not be reached on its port.
         """
         if url.scheme not in {"http", "https"} or not url.host:
             raise PermanentItemError(Reason.INVALID_URL, f"not an http(s) URL: {url.scheme}:")
         if url.user is not None or url.password is not None:
             raise PermanentItemError(Reason.ADDRESS_REFUSED, "credentials in the URL")
-        # What is connected to is the encoded form; a reader sees the other.
+        # Check the encoded form, which is used to connect; the decoded one is only for display.
         literal = _literal(url.raw_host or "") or _literal(url.host)
         if literal is None:
-            return  # A name: the resolver's answer is checked.
+            return  # A name: the guarded resolver checks its addresses.
         if (refused := self._refused(literal, url.port or 0)) is not None:
             raise PermanentItemError(Reason.ADDRESS_REFUSED, f"{url.host} {refused}")
 
     def _refusal(self, address: Address, port: int) -> str | None:
-        """Return why a connection may not be made."""
+        """Return why a connection is refused; None if it is permitted."""
         if not self.permits(address):
             return "is not a public address"
         if port in WEB_PORTS or any(port in known for known in self._ports):
@@ -117,10 +117,11 @@ class AddressGuard:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names and hands on only addresses that the guard permits on the port asked for.
+    """Resolves names and returns only addresses that the guard permits on the requested port.
 
     Args:
-        whole: refuse a name if any of its addresses is not permitted, for who cannot choose.
+        whole: refuse a name if any of its addresses is not permitted; for callers that cannot
+            choose among them.
     """
 
     def __init__(
@@ -137,11 +138,11 @@ class GuardedResolver(AbstractResolver):
 
         Raises:
             AddressRefused: it has addresses, and none is permitted.
-            OSError: it cannot be resolved, or has no address.
+            OSError: it cannot be resolved or has no address.
         """
         answers = await self._resolver.resolve(host, port, family)
         if not answers:
-            # What connects would stumble over an empty list instead of naming the host.
+            # aiohttp fails on an empty list without naming the host.
             raise OSError(f"{host} has no address")
         permitted, refused = [], []
         for answer in answers:
@@ -156,12 +157,12 @@ class GuardedResolver(AbstractResolver):
         return permitted
 
     async def close(self) -> None:
-        """Close the resolver behind."""
+        """Close the underlying resolver."""
         await self._resolver.close()
 
 
 def refusal(error: BaseException) -> AddressRefused | None:
-    """Return the guard's refusal behind an error of aiohttp's, if there is one."""
+    """Return the guard's refusal in an aiohttp error's chain of causes, if any."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, AddressRefused):
@@ -172,7 +173,7 @@ def refusal(error: BaseException) -> AddressRefused | None:
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 one stands for: mapped, 6to4, NAT64 or ISATAP."""
+    """Return the IPv4 address embedded in an IPv6 one: mapped, 6to4, NAT64 or ISATAP."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
@@ -184,13 +185,13 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 
 @lru_cache(KNOWN_MAX)
 def _literal(host: str) -> Address | None:
-    """Return the address that a host spells out; None for a name.
+    """Return the address that a host denotes literally; None for a name.
 
-    Also of ``2130706433``, ``0x7f.1`` and ``0177.0.0.1``, which the system's resolver, and the URL
-    Standard's IPv4 parser, read as 127.0.0.1.
+    This includes ``2130706433``, ``0x7f.1`` and ``0177.0.0.1``, which the system's resolver and the
+    URL Standard's IPv4 parser read as 127.0.0.1.
 
     Raises:
-        PermanentItemError: its last label is a number, and the whole is no address.
+        PermanentItemError: its last label is a number, but the host is not an address.
     """
     bare = host.partition("%")[0].rstrip(".")
     try:
@@ -213,10 +214,10 @@ def _is_number(label: str) -> bool:
 
 
 def _numeric(labels: Sequence[str]) -> IPv4Address:
-    """Read one to four numbers, decimal, octal or hexadecimal; the last fills what is left.
+    """Parse one to four numbers, decimal, octal or hexadecimal; the last fills the other bytes.
 
     Raises:
-        ValueError: they are no address (URL Standard §3.5, IPv4 parser).
+        ValueError: they are not an address (URL Standard §3.5, IPv4 parser).
     """
     *heads, last = [_number(label) for label in labels]
     if len(heads) > 3 or any(head > 255 for head in heads):

@@ -1,12 +1,11 @@
-"""Turns at hosts: each is asked at its own pace, and none holds up the others.
+"""Per-host throttling: each host has its own pace, and none delays the others.
 
-A slow or throttling host costs the worker nothing but the messages that wait for it, and of those
-only so many: beyond that, and whenever the wait would be long, a URL is put off, and its message
-goes back to the queue for about as long.
+A slow or throttling host only holds a bounded number of waiting messages. Beyond that, or when the
+wait would be long, a URL is postponed: its message returns to the queue for about as long.
 
-How many requests a host may have at a time begins small, grows with each that ends well, and is
-halved by each that times out or breaks. So hosts that only take, and never give, cannot fill the
-worker's places by being many or by being asked a lot at once.
+The concurrency of a host starts small, grows with each success and is halved by each timeout or
+broken request. So hosts that never respond cannot fill the worker's slots, neither by their number
+nor by many requests at once.
 """
 
 from __future__ import annotations
@@ -22,51 +21,51 @@ from triptych.model import Reason
 from triptych.runtime.retry import longest_delay
 
 WAIT_MAX_S = 3.0
-"""A longer wait is spent in the queue, where it takes no place in a worker."""
+"""A longer wait is spent in the queue, where it takes no slot of a worker."""
 START = 4
-"""Requests at a time to a host that has not answered yet."""
+"""Concurrent requests to a host that has not responded yet."""
 SMOOTHING = 0.2
 """Weight of the newest request in a host's mean duration."""
 COOL_FIRST_S = 1.0
 COOL_MAX_S = 300.0
 PACE_MAX_S = 60.0
-"""A longer Crawl-delay is taken for a mistake."""
+"""A longer Crawl-delay is considered a mistake."""
 HOSTS_MAX = 10_000
 BROKEN = frozenset({Reason.TIMEOUT, Reason.CONNECTION_FAILED, Reason.TRUNCATED})
-"""What costs a host turns."""
+"""Failures that reduce a host's concurrency."""
 
 
 @dataclass(slots=True)
 class _Host:
     pace_s: float
     most: int
-    """Turns at a time that it may ever have."""
+    """Upper limit of its concurrent requests."""
     allowed: int
-    """Turns at a time that it has now."""
+    """Current limit of its concurrent requests."""
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     taken: int = 0
     mean_s: float = 0.0
-    """How long a request takes, lately."""
+    """Moving average of a request's duration, in seconds."""
     next_at: float = 0.0
-    """When the pace allows the next request."""
+    """Time at which the pace allows the next request."""
     cool_until: float = 0.0
     throttles: int = field(default=0)
-    """In a row; a good answer ends the row."""
+    """Consecutive throttles; a success resets them."""
 
     @property
     def idle(self) -> bool:
         return not self.waiting and not self.taken
 
     def grow(self) -> None:
-        """Give it one more turn at a time: a request ended well."""
+        """Allow one more concurrent request after a success."""
         self.allowed = min(self.most, self.allowed + 1)
 
     def shrink(self) -> None:
-        """Halve its turns at a time: a request broke."""
+        """Halve the concurrency after a broken request."""
         self.allowed = max(1, self.allowed // 2)
 
     async def take(self) -> None:
-        """Wait for a turn, behind those who came before."""
+        """Wait for a slot, first come, first served."""
         if self.taken < self.allowed and not self.waiting:
             self.taken += 1
             return
@@ -76,13 +75,13 @@ class _Host:
             await slot
         except asyncio.CancelledError:
             if slot.done() and not slot.cancelled():
-                self.give_back()  # It came at the moment when this one gave up.
+                self.give_back()  # Granted in the moment of the cancellation.
             elif slot in self.waiting:
                 self.waiting.remove(slot)
             raise
 
     def give_back(self) -> None:
-        """End a turn, and let those have one who wait."""
+        """Release a slot and wake waiters."""
         self.taken -= 1
         while self.waiting and self.taken < self.allowed:
             slot = self.waiting.popleft()
@@ -91,7 +90,7 @@ class _Host:
                 slot.set_result(None)
 
     def ended(self, seconds: float) -> None:
-        """Note how long a request took."""
+        """Record the duration of a request."""
         weight = SMOOTHING if self.mean_s else 1.0
         self.mean_s += weight * (seconds - self.mean_s)
 
@@ -105,11 +104,11 @@ class HostSlot:
         self.since = self._loop.time()
 
     def begin(self) -> None:
-        """Say that the request begins now: what came before is not the host's time."""
+        """Start the clock of the request: time spent before is not the host's."""
         self.since = self._loop.time()
 
     def release(self) -> None:
-        """Let the next one have it: the request has ended well. Safe to repeat."""
+        """Release the slot after a success. Safe to repeat."""
         if (host := self._end()) is not None:
             host.grow()
             host.give_back()
@@ -121,7 +120,7 @@ class HostSlot:
         return host
 
     def __enter__(self) -> HostSlot:
-        """Hold it for a block."""
+        """Hold the slot for a block."""
         return self
 
     def __exit__(
@@ -130,7 +129,7 @@ class HostSlot:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Release it; a request that broke costs its host turns."""
+        """Release the slot; a broken request reduces the host's concurrency."""
         if not (isinstance(error, TransientItemError) and error.reason in BROKEN):
             self.release()
         elif (host := self._end()) is not None:
@@ -139,11 +138,11 @@ class HostSlot:
 
 
 class HostThrottle:
-    """Concurrency, pace and rest of every host met lately, in one worker.
+    """Concurrency, pace and pauses of every recently used host, in one worker.
 
     Args:
-        concurrency: requests at a time to one host, at most.
-        rate_per_s: requests a second to one host; None for no limit.
+        concurrency: the most concurrent requests to one host.
+        rate_per_s: requests per second to one host; None for no limit.
     """
 
     def __init__(self, *, concurrency: int, rate_per_s: float | None) -> None:
@@ -152,16 +151,16 @@ class HostThrottle:
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
 
     async def slot(self, name: str, *, crowded: Callable[[], bool] = lambda: False) -> HostSlot:
-        """Wait for a turn at a host.
+        """Wait for a slot at a host.
 
         Args:
-            name: the host's.
-            crowded: tells whether the worker has no place for another download. Meanwhile a turn
-                is waited for however long it takes: that is not the host's doing, nobody could go
-                on instead, and what is put off only comes again.
+            name: the host's name.
+            crowded: returns whether the worker has no room for another download. While it has
+                none, the wait for a slot is unlimited: the host is not the cause, no other
+                download could proceed instead, and a postponed URL would only come back.
 
         Raises:
-            HostBusy: the wait would be long; put the URL off for as long as it says.
+            HostBusy: the wait would be long; postpone the URL for the time it states.
         """
         host = self._host(name)
         loop = asyncio.get_running_loop()
@@ -188,7 +187,7 @@ class HostThrottle:
         return slot
 
     def _rest_s(self, host: _Host, now: float) -> float:
-        """Return how long a newcomer would wait for the host's rest and its pace."""
+        """Return the seconds a new request would wait for the host's pause and pace."""
         rest = host.cool_until - now
         paced = (
             max(host.next_at - now, 0.0) + host.pace_s * len(host.waiting) if host.pace_s else 0.0
@@ -196,7 +195,7 @@ class HostThrottle:
         return max(rest, paced)
 
     def _queue_s(self, host: _Host) -> float:
-        """Return how long a newcomer would wait for those before him."""
+        """Return the seconds a new request would wait for those before it."""
         return len(host.waiting) * host.mean_s / host.allowed
 
     def _busy(self, name: str, seconds: float) -> HostBusy:
@@ -207,28 +206,28 @@ class HostThrottle:
         now = loop.time()
         at = max(now, host.next_at, host.cool_until)
         if at - now > WAIT_MAX_S:
-            raise self._busy(name, at - now)  # It began to rest while this one waited.
+            raise self._busy(name, at - now)  # The host was paused during the wait.
         host.next_at = at + host.pace_s
         if at > now:
             await asyncio.sleep(at - now)
 
     def pace(self, name: str, seconds: float) -> None:
-        """Let at least ``seconds`` pass between requests to a host: its Crawl-delay."""
+        """Set the least interval in seconds between requests to a host: its Crawl-delay."""
         host = self._host(name)
         host.pace_s = max(self._pace_s, min(seconds, PACE_MAX_S))
 
     def throttled(self, name: str, retry_after_s: float | None) -> None:
-        """Let a host rest for as long as it asked, or longer with each throttle in a row."""
+        """Pause a host for as long as it asked, or longer with each consecutive throttle."""
         host = self._host(name)
         host.throttles += 1
         rest = retry_after_s
         if rest is None:
-            # Without jitter: the host is to have its rest whole. Those who come back take turns.
+            # No jitter: the host gets its full pause. Returning requests share the slots anyway.
             rest = longest_delay(host.throttles, base_s=COOL_FIRST_S, cap_s=COOL_MAX_S)
         host.cool_until = max(host.cool_until, asyncio.get_running_loop().time() + rest)
 
     def answered(self, name: str) -> None:
-        """Note that a host serves again."""
+        """Record that a host responds again."""
         self._host(name).throttles = 0
 
     def _host(self, name: str) -> _Host:
@@ -242,7 +241,7 @@ class HostThrottle:
         return host
 
     def _forget(self) -> None:
-        """Forget the hosts that were met longest ago, unless a URL is with them."""
+        """Forget the least recently used hosts, unless a URL is waiting for them."""
         while len(self._hosts) > HOSTS_MAX:
             name, oldest = next(iter(self._hosts.items()))
             if not oldest.idle:

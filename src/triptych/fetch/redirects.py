@@ -1,4 +1,4 @@
-"""Following redirects: step by step, so that the address guard is asked about each."""
+"""Following redirects step by step, so that the address guard checks each of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a URL answered after all redirects."""
+    """The response after all redirects."""
 
     url: URL
-    """That answered in the end."""
+    """The URL of the final response."""
     response: aiohttp.ClientResponse
 
 
@@ -33,20 +33,20 @@ async def follow_redirects(
     guard: AddressGuard,
     redirects_max: int,
 ) -> AsyncIterator[Answer]:
-    """Ask ``url`` and then where it redirects to; yield the first answer that is no redirect.
+    """Request ``url`` and follow its redirects; yield the first response that is no redirect.
 
-    A redirect without a Location leads nowhere, so it is the answer.
+    A redirect without a Location has no target, so it is the final response.
 
     Args:
-        url: asked first. The caller decides whether the guard is asked about it, too: only what a
-            person wrote may have credentials in it.
+        url: requested first. The caller decides whether the guard checks it: only a URL that a
+            person wrote may contain credentials.
         ask: sends one request; it must not follow redirects itself.
-        guard: asked about the target of each redirect before that is asked.
-        redirects_max: followed at most.
+        guard: checks the target of each redirect before it is requested.
+        redirects_max: the most redirects to follow.
 
     Raises:
-        PermanentItemError: `Reason.TOO_MANY_REDIRECTS`, or what the guard refuses.
-        ValueError: a redirect leads to what is no URL.
+        PermanentItemError: `Reason.TOO_MANY_REDIRECTS`, or the guard's refusal.
+        ValueError: a redirect's target is not a URL.
     """
     for _ in range(redirects_max + 1):
         async with ask(url) as response:

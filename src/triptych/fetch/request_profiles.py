@@ -1,8 +1,8 @@
-"""How sources want to be asked: User-Agent, extra headers and a proxy for each, from the settings.
+"""Request profiles from the settings: User-Agent, extra headers and a proxy for some sources.
 
-Kept out of the database, where keys would be in dumps and answers. A profile is used for the
-sources that it names and the origins that it names. Headers that may carry a secret are sent to
-named origins only, and not behind a redirect that has led elsewhere.
+They are kept out of the database, where keys would appear in dumps and responses. A profile applies
+to the sources and the origins that it names. Headers that may carry a secret are sent to named
+origins only, and never after a redirect that has led elsewhere.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ HEADERS_MAX = 50
 VALUE_MAX_CHARS = 8000
 ANY_SUBDOMAIN = "*."
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
-"""RFC 9110 §5.1: a field's name."""
+"""RFC 9110 §5.1: a field name."""
 VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
-"""RFC 9110 §5.5: a field's value; so neither CR nor LF nor NUL."""
+"""RFC 9110 §5.5: a field value, without CR, LF and NUL."""
 OURS = frozenset(
     {
-        # Between one connection's ends (RFC 9110 §7.6.1), or about the message's own form.
+        # Hop-by-hop (RFC 9110 §7.6.1), or message framing.
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
         *("upgrade", "proxy-authenticate", "proxy-authorization", "content-length", "expect"),
-        # Whom it goes to, and what the rest of Triptych relies on.
+        # The target, and headers that the rest of Triptych relies on.
         *("host", "accept-encoding", "range", "if-none-match", "if-modified-since", "if-match"),
         *("if-range", "if-unmodified-since", "user-agent"),
     }
 )
-"""Headers that no profile sets."""
+"""Headers that a profile must not set."""
 HARMLESS = frozenset(
     {
         *("accept", "accept-language", "cache-control", "dnt", "from", "pragma", "referer"),
         *("sec-gpc", "x-requested-with"),
     }
 )
-"""Headers that may go to anybody. Any other may be a key, whatever it is called."""
+"""Headers that may be sent to any origin. Any other may be a key, whatever its name."""
 
 
 def parse_proxy(text: str) -> URL:
-    """Read a proxy's URL, which may hold credentials.
+    """Parse a proxy's URL, which may contain credentials.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a proxy's URL.
     """
     url = URL(text)
     if url.scheme not in {"http", "https"} or not url.host or url.path not in {"", "/"}:
@@ -71,7 +71,7 @@ def parse_proxy(text: str) -> URL:
 
 
 class _Written(BaseModel):
-    """A profile as it stands in the settings."""
+    """A profile as written in the settings."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -133,7 +133,7 @@ class _Origin:
     host: str
     port: int
     below: bool
-    """Also, and only, every name below ``host``."""
+    """Whether it stands for every name below ``host``, and not for ``host`` itself."""
 
     @classmethod
     def parse(cls, text: str) -> _Origin:
@@ -154,27 +154,27 @@ class _Origin:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How some sources want to be asked."""
+    """The request settings of some sources."""
 
     source: str | None
-    """As the run names it; a star at its end stands for anything. None for every source."""
+    """The source's name in a run; a trailing star matches anything. None for every source."""
     to: tuple[_Origin, ...]
-    """Origins that it is for; none for all."""
+    """Origins that it applies to; empty for all."""
     user_agent: str | None
     headers: Mapping[str, str] = field(repr=False)
     proxy: URL | None = field(repr=False)
 
     @property
     def secret(self) -> bool:
-        """True if some header of it may be a key."""
+        """True if one of its headers may be a key."""
         return any(name.lower() not in HARMLESS for name in self.headers)
 
     def covers(self, url: URL) -> bool:
-        """Tell whether it is for requests to ``url``."""
+        """Return whether it applies to requests to ``url``."""
         return not self.to or any(origin.covers(url) for origin in self.to)
 
     def serves(self, source: str | None) -> bool:
-        """Tell whether it is for requests that a source leads to."""
+        """Return whether it applies to requests on behalf of a source."""
         if self.source is None:
             return True
         if self.source.endswith("*"):
@@ -183,7 +183,7 @@ class Profile:
 
 
 class Profiles:
-    """All profiles, in the order in which they were written: the first that fits is used."""
+    """All profiles in their written order: the first match is used."""
 
     def __init__(self, profiles: Sequence[Profile] = ()) -> None:
         self._profiles = tuple(profiles)
@@ -191,7 +191,7 @@ class Profiles:
     def choose(self, source: str | None, url: URL, *, led_away: bool = False) -> Profile | None:
         """Return the profile for a request, if there is one.
 
-        ``led_away``: a redirect has left what a profile covers; those with keys are passed over.
+        ``led_away``: a redirect has left the origins of a profile; profiles with keys are skipped.
         """
         for profile in self._profiles:
             if profile.serves(source) and profile.covers(url) and not (led_away and profile.secret):
@@ -200,10 +200,10 @@ class Profiles:
 
     @classmethod
     def parse(cls, text: str | None) -> Profiles:
-        """Read the setting: a JSON list, or the path of a file that holds one.
+        """Parse the setting: a JSON list, or the path of a file that contains one.
 
         Raises:
-            SettingsError: naming the profile and the field that is wrong, never a value.
+            SettingsError: names the invalid profile and field, never a value.
         """
         if not text or not text.strip():
             return cls()

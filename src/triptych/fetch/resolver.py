@@ -1,7 +1,7 @@
-"""Looking up names, in threads of its own.
+"""Name resolution in its own threads.
 
-A name server that does not answer holds a thread for half a minute. In the threads that the loop
-lends to everybody, a handful of such names would hold up the object store too.
+A name server that does not respond blocks a thread for half a minute. In the event loop's default
+executor, a handful of such names would also block the object store.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class SystemResolver(AbstractResolver):
-    """Asks the system's resolver, and so honours ``/etc/hosts`` and ``/etc/resolv.conf``."""
+    """Uses the system's resolver, and so honours ``/etc/hosts`` and ``/etc/resolv.conf``."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -27,13 +27,13 @@ class SystemResolver(AbstractResolver):
 
         Raises:
             OSError: it cannot be resolved.
-            UnicodeError: it is no name.
+            UnicodeError: it is not a valid name.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(_threads(), _look_up, host, port, family)
 
     async def close(self) -> None:
-        """Leave the threads to the process' other sessions."""
+        """Do nothing: the process's other sessions share the threads."""
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Manners: what a server asks of those who fetch from it is asked for, and kept to.
+"""Crawler etiquette: robots.txt and opt-out headers are respected.
 
-robots.txt is RFC 9309. ``X-Robots-Tag`` directives are those that search engines and, for ``noai``
-and ``noimageai``, DeviantArt and img2dataset have agreed on. ``tdm-reservation`` is the W3C
+robots.txt follows RFC 9309. The ``X-Robots-Tag`` directives are those of the search engines and,
+for ``noai`` and ``noimageai``, of DeviantArt and img2dataset. ``tdm-reservation`` is the W3C
 community group's TDM Reservation Protocol.
 """
 
@@ -24,15 +24,15 @@ from triptych.model import Reason
 AGENT = "triptych"
 """The product token that robots.txt and X-Robots-Tag may address."""
 ROBOTS_MAX_BYTES = 512 * 1024
-"""RFC 9309 §2.5 asks for at least 500 KiB; what lies behind is not read."""
+"""RFC 9309 §2.5 requires at least 500 KiB; the rest is not read."""
 ROBOTS_LONG_CHARS = 64 * 1024
-"""From here on reading and asking are done in a thread."""
+"""Files from this size on are parsed and matched in a thread."""
 ROBOTS_TTL_S = 3600.0
 ROBOTS_FAILURE_TTL_S = 60.0
 ROBOTS_HOSTS_MAX = 10_000
 
 VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-"""Directives with a value behind a colon; any other name before a colon is an agent's."""
+"""Directives with a value after a colon; any other name before a colon is a user agent."""
 DIRECTIVES: Mapping[str, Reason] = MappingProxyType(
     {
         "noai": Reason.NO_AI,
@@ -45,10 +45,10 @@ DIRECTIVES: Mapping[str, Reason] = MappingProxyType(
 
 
 def check_opt_out(headers: CIMultiDictProxy[str]) -> None:
-    """Raise if an answer's headers ask not to be used.
+    """Raise if a response's headers opt out of its use.
 
     Raises:
-        PermanentItemError: with the reason of the first directive that says so.
+        PermanentItemError: with the reason of the first such directive.
     """
     for value in headers.getall("X-Robots-Tag", []):
         for directive in _directives(value):
@@ -59,7 +59,7 @@ def check_opt_out(headers: CIMultiDictProxy[str]) -> None:
 
 
 def _directives(value: str) -> Iterable[str]:
-    """Yield the directives of one header that are for everybody or for us.
+    """Yield the directives of one header that apply to all agents or to Triptych.
 
     ``otherbot: noindex, nofollow`` addresses another agent, up to the next name.
     """
@@ -75,7 +75,7 @@ def _directives(value: str) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class RobotsAnswer:
-    """What a server gave for ``/robots.txt``."""
+    """A server's response for ``/robots.txt``."""
 
     status: int
     text: str
@@ -86,18 +86,17 @@ class RobotsAnswer:
 class _Rules:
     expires: float
     rules: Protego | None
-    """None when the file could not be had: then nothing may be fetched for a while."""
+    """None when the file was unavailable: then nothing may be fetched for a while."""
     why: str = ""
-    """It could not be had."""
+    """The response of an unreachable file."""
     long: bool = False
 
 
 class Robots:
-    """The robots.txt of every host met lately, each asked for once an hour.
+    """The robots.txt of every recently used host, each requested once an hour.
 
-    ``get`` fetches the robots.txt of a way's host; what it raises as a `TransientItemError` counts
-    as a server that cannot be reached. Hosts that are reached through different proxies may be
-    different hosts, so each proxy's are kept apart.
+    ``get`` fetches the robots.txt of a transport's host; a `TransientItemError` counts as an
+    unreachable server. A host may differ by proxy, so the files are cached per proxy.
     """
 
     def __init__(self, get: Callable[[HttpTransport], Awaitable[RobotsAnswer]]) -> None:
@@ -105,11 +104,11 @@ class Robots:
         self._known: OrderedDict[tuple[URL, URL | None], asyncio.Task[_Rules]] = OrderedDict()
 
     async def check(self, way: HttpTransport) -> float | None:
-        """Return the seconds that the host's robots.txt wants between requests, if it says.
+        """Return the Crawl-delay of the host's robots.txt in seconds, if it has one.
 
         Raises:
-            PermanentItemError: it disallows the URL, or the host may not be reached at all.
-            TransientItemError: it cannot be reached, which disallows everything for now
+            PermanentItemError: it disallows the URL, or the guard refuses the host.
+            TransientItemError: it is unreachable, which disallows everything for now
                 (RFC 9309 §2.3.1.4).
         """
         rules = await self._rules(way)
@@ -123,7 +122,7 @@ class Robots:
             )
         allowed = rules.rules.can_fetch
         if not (
-            # With half a megabyte of wildcards, long enough for all other hosts to notice.
+            # Half a megabyte of wildcards takes long enough to delay all other hosts.
             await asyncio.to_thread(allowed, str(way.url), AGENT)
             if rules.long
             else allowed(str(way.url), AGENT)
@@ -137,7 +136,7 @@ class Robots:
         place = (way.url.origin(), way.proxy)
         task = self._known.get(place)
         if task is None or _worn_out(task, now):
-            # A task of its own: the first asker may be cancelled, the others still want it.
+            # Its own task: the first caller may be cancelled while the others still wait.
             task = self._known[place] = asyncio.create_task(self._ask(way))
         self._known.move_to_end(place)
         while len(self._known) > ROBOTS_HOSTS_MAX:
@@ -153,7 +152,7 @@ class Robots:
         if answer.status >= 500 or answer.status == 429:
             wait = max(ROBOTS_FAILURE_TTL_S, answer.retry_after_s or 0.0)
             return _Rules(loop.time() + wait, None, f"HTTP {answer.status}")
-        # Any other failure means that there are no rules (RFC 9309 §2.3.1.3).
+        # Any other status means that there are no rules (RFC 9309 §2.3.1.3).
         text = answer.text if answer.status == 200 else ""
         long = len(text) > ROBOTS_LONG_CHARS
         rules = await asyncio.to_thread(Protego.parse, text) if long else Protego.parse(text)

@@ -1,8 +1,8 @@
-"""Ways out: the one room that opens HTTP sessions, each of them guarded.
+"""HTTP transports: the only module that opens HTTP sessions, each of them guarded.
 
-Directly, a session connects to the addresses that the guard permits. Through a proxy it connects
-to the proxy and to nothing else, and a name is handed to the proxy only if all its addresses are
-permitted: the proxy looks it up again, and which of them it takes is not ours to choose.
+A direct session connects to addresses that the guard permits. A proxied session connects to the
+proxy and to nothing else, and passes it a name only if all its addresses are permitted: the proxy
+resolves the name again, and Triptych cannot choose which address it uses.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from triptych.model import Reason
 DNS_CACHE_S = 60
 DNS_CACHE_HOSTS = 10_000
 ANSWER = aiohttp.ClientTimeout(total=300.0, sock_connect=30.0)
-"""For callers without a deadline of their own."""
+"""For callers without their own deadline."""
 KEEPALIVE_S = 30.0
-"""Long enough for a host whose turns are seconds apart, shorter than what most servers allow."""
+"""Keep-alive: long enough for requests seconds apart, shorter than most servers allow."""
 HEADER_LINE_MAX_BYTES = 8190
 HEADERS_MAX = 200
-"""Headers of an answer; one with more is no answer."""
+"""The most headers of a response; a response with more is rejected."""
 
 
 def open_session(
@@ -47,16 +47,16 @@ def open_session(
 ) -> aiohttp.ClientSession:
     """Return a session whose requests, redirects included, go to permitted addresses only.
 
-    To be opened where an event loop runs. No cookie is kept: nothing that one server says reaches
-    another. What the guard refuses is an `aiohttp.ClientError`; `refusal` finds the reason in it.
+    Call it while an event loop runs. No cookies are kept, so nothing that one server sends reaches
+    another. A refusal by the guard is an `aiohttp.ClientError`; `refusal` finds the reason in it.
 
     Args:
         guard: says what may be reached.
-        limit: connections at a time.
-        proxy: that every request goes through; its own address need not be permitted.
-        headers: of every request.
+        limit: the most concurrent connections.
+        proxy: for every request; its own address need not be permitted.
+        headers: sent with every request.
         timeout: of every request.
-        resolver: that is asked for names; the system's if none is given.
+        resolver: resolves names; the system's by default.
     """
     names = resolver or SystemResolver()
     if proxy is None:
@@ -101,7 +101,7 @@ def _guarded_socket(guard: AddressGuard) -> Any:
 
 
 class _Check:
-    """Sees every request before it is sent. What a proxy is to resolve is resolved here first."""
+    """Checks every request before it is sent. Names for a proxy are resolved here first."""
 
     def __init__(self, guard: AddressGuard, names: GuardedResolver | None) -> None:
         self._guard = guard
@@ -134,7 +134,7 @@ class _Check:
 
 
 class _ProxyNames(AbstractResolver):
-    """Knows the proxy's name and no other; makes sockets to the proxy and to nothing else."""
+    """Resolves the proxy's name and no other; opens sockets to the proxy and to nothing else."""
 
     def __init__(self, proxy: URL, resolver: AbstractResolver) -> None:
         self._host = proxy.raw_host or ""
@@ -171,7 +171,7 @@ def _is_address(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HttpTransport:
-    """How one request goes out."""
+    """The session, proxy and profile of one request."""
 
     url: URL
     session: aiohttp.ClientSession
@@ -181,29 +181,29 @@ class HttpTransport:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of the request, keys included."""
+        """Headers of the request, including keys."""
         extra = self.profile.headers if self.profile else {}
         return {"User-Agent": self.user_agent, **extra}
 
     def leads_away(self, target: URL) -> bool:
-        """Tell whether a redirect to ``target`` leaves where the same keys may be sent."""
+        """Return whether a redirect to ``target`` leaves the origins that may receive the keys."""
         if target.origin() == self.url.origin():
             return False
         return not (self.profile and self.profile.to and self.profile.covers(target))
 
 
 class TransportPool:
-    """Sessions for requests that sources lead to: one directly, and one for each proxy.
+    """Sessions for requests on behalf of sources: a direct one, and one for each proxy.
 
     Safe to share between tasks of one event loop.
 
     Args:
         guard: says what may be reached.
-        limit: connections at a time of each session.
-        user_agent: unless a profile has another.
-        proxy: that requests go through unless a profile has another.
-        profiles: of sources.
-        resolver: that is asked for names; the system's if none is given.
+        limit: concurrent connections of each session.
+        user_agent: the default, unless a profile has another.
+        proxy: the default, unless a profile has another.
+        profiles: request profiles of the sources.
+        resolver: resolves names; the system's by default.
     """
 
     def __init__(
@@ -225,14 +225,14 @@ class TransportPool:
         self._sessions: dict[URL | None, aiohttp.ClientSession] = {}
 
     def way(self, source: str | None, url: URL, *, led_away: bool = False) -> HttpTransport:
-        """Return how a request to ``url`` goes out that ``source`` led to."""
+        """Return the transport of a request to ``url`` on behalf of ``source``."""
         profile = self._profiles.choose(source, url, led_away=led_away)
         proxy = (profile.proxy if profile else None) or self._proxy
         agent = (profile.user_agent if profile else None) or self._agent
         return HttpTransport(url, self._session(proxy), proxy, profile, agent)
 
     def chain(self, source: str | None) -> TransportChain:
-        """Return how the requests go out that follow one URL's redirects."""
+        """Return the transports for one URL and its redirects."""
         return TransportChain(self, source)
 
     async def close(self) -> None:
@@ -249,16 +249,16 @@ class TransportPool:
                 limit=self._limit,
                 proxy=proxy,
                 resolver=self._resolver,
-                # Callers have deadlines that cover more than one request.
+                # Callers' deadlines cover more than one request.
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return session
 
 
 class TransportChain:
-    """How requests go out one after another, each to where the one before it was redirected.
+    """The transports of a chain of redirects.
 
-    Once a redirect has led away from where the same keys may be sent, none are sent any more.
+    Once a redirect has left the origins that may receive the keys, no keys are sent any more.
     """
 
     def __init__(self, transports: TransportPool, source: str | None) -> None:
@@ -268,7 +268,7 @@ class TransportChain:
         self._led_away = False
 
     def next(self, url: URL) -> HttpTransport:
-        """Return how the next request goes out, which is to ``url``."""
+        """Return the transport of the next request, which is to ``url``."""
         if self._last is not None:
             self._led_away = self._led_away or self._last.leads_away(url)
         self._last = self._transports.way(self._source, url, led_away=self._led_away)

@@ -1,6 +1,6 @@
-"""For authors of sources, AI steps and export formats: what tests them without Postgres.
+"""Test support without Postgres for authors of sources, AI steps and export formats.
 
-In-memory stores and queues that pass the contract suites of Postgres' own; `collect` runs one
-source, `run_step` one step over a snapshot that `make_snapshot` makes, `export_rows` one format.
-Nothing of the rest of Triptych imports this package.
+The in-memory stores and queues pass the contract suites of the Postgres ones. `collect` runs one
+source, `run_step` one step over a snapshot from `make_snapshot`, `export_pictures` one format. No
+other part of Triptych imports this package.
 """

@@ -16,7 +16,7 @@ from triptych.gather.source_registry import SourceRegistry
 from triptych.gather.source_type import SourceType
 
 PAGES_MAX = 1_000
-"""`collect` reads from every cursor to the end, so the pages it reads grow with their square."""
+"""`collect` reads from every cursor to the end, so its cost is quadratic in the pages."""
 CONNECTIONS = 4
 PAGE_ROWS = 100
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
@@ -24,7 +24,7 @@ LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a source lists of a brand."""
+    """The listing of a brand by a source."""
 
     pages: Sequence[Page]
 
@@ -48,10 +48,10 @@ async def opened(
     page_rows: int = PAGE_ROWS,
     allow: Sequence[IPv4Network | IPv6Network] = LOOPBACK,
 ) -> AsyncIterator[Source]:
-    """Open a source as a run would. Of networks that are not public only ``allow`` are reached.
+    """Open a source as a run would. Of the non-public networks, only ``allow`` are reachable.
 
     Raises:
-        SourceRefused: ``place`` is no place of it.
+        SourceRefused: ``place`` is not a valid place of the source.
     """
     transports = TransportPool(
         AddressGuard(allow), limit=CONNECTIONS, user_agent="triptych-testing"
@@ -65,11 +65,11 @@ async def opened(
 
 
 async def collect(source: Source, brand: str = "brand") -> Collected:
-    """Read all that a source lists of a brand; then again from every cursor, as a crash would.
+    """Read a brand's whole listing; then again from every cursor, as after a crash.
 
     Raises:
-        AssertionError: it does not go on with the same rows behind a cursor, its metadata is no
-            JSON, or it has more than `PAGES_MAX` pages; naming the page.
+        AssertionError: the rows after a cursor differ from the first reading, the metadata is not
+            JSON, or there are more than `PAGES_MAX` pages; names the page.
         SourceUnavailable, SourceRefused: as `Source.pages`.
     """
     pages = await _read(source, brand, None)

@@ -17,7 +17,7 @@ PARTS_NAME = "brand"
 
 
 async def export_pictures(kind: ExportFormat, pictures: Sequence[Picture]) -> dict[str, bytes]:
-    """Return the files that a format makes of a snapshot of these pictures, by their names.
+    """Return the files that a format writes for a snapshot of these pictures, by name.
 
     Raises:
         AssertionError: the same snapshot did not give the same bytes twice, or a file was not

@@ -127,7 +127,7 @@ def _stored(insight: Insight) -> Insight:
 
 
 def _by_key(marks: Marks) -> dict[bytes, Metadata]:
-    """Return what is said of each asset, and nothing that is not."""
+    """Return the marks of each asset, without empty ones."""
     said: dict[bytes, Metadata] = {}
     for number, key in enumerate(marks.keys):
         values = {name: column[number] for name, column in marks.values.items()}
@@ -138,7 +138,7 @@ def _by_key(marks: Marks) -> dict[bytes, Metadata]:
 
 
 def _columns(said: dict[bytes, Metadata]) -> Marks:
-    """Return in columns what is said of assets, by the marks that have a meaning of their own."""
+    """Return the marks in columns, for the predefined marks."""
     keys = sorted(said)
     values: dict[str, list[Any]] = {name: [said[key].get(name) for key in keys] for name in MARKS}
     return Marks(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES), values)

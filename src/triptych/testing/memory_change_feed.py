@@ -1,4 +1,4 @@
-"""What changes in the in-memory stores, while it changes."""
+"""The change feed of the in-memory stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from triptych.testing.memory_state import Listener, MemoryState
 
 
 class MemoryFeed(Feed, Listener):
-    """Collects what changes until it is asked. Nothing is ever missed."""
+    """Collects changes until they are read. No change is ever missed."""
 
     def __init__(self) -> None:
         self._news = News()
@@ -36,7 +36,7 @@ class MemoryFeed(Feed, Listener):
 
 
 class MemoryChangeFeed(ChangeFeed):
-    """`ChangeFeed` of the in-memory stores. Tasks are not known here."""
+    """`ChangeFeed` of the in-memory stores, without tasks."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state

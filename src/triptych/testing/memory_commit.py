@@ -1,4 +1,4 @@
-"""Ending runs in memory: the commit, which makes a complete run its brand's snapshot."""
+"""Ending runs in memory, including the commit, which makes a run its brand's snapshot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from triptych.testing.memory_state import AssetRow, MemoryState, RunRow
 
 @dataclass(slots=True)
 class Changes:
-    """What a snapshot has otherwise than the one before."""
+    """The differences between a snapshot and the previous one."""
 
     added: int = 0
     kept: int = 0
@@ -21,7 +21,7 @@ class Changes:
 
 
 def commit_run(state: MemoryState, row: RunRow) -> None:
-    """End a sealed run whose items are all settled: publish it, or fail it for its failures."""
+    """End a sealed run with all items settled: publish it, or fail it if too many failed."""
     counts = Counter(item.state for item in row.items.values())
     if counts[ItemState.PENDING]:
         return
@@ -56,7 +56,7 @@ def _publish(state: MemoryState, row: RunRow) -> None:
 
 
 def _publish_assets(row: RunRow, previous: RunRow | None) -> Changes:
-    """Write the run's snapshot, in key order; return what it has otherwise than the last one."""
+    """Write the run's snapshot in key order; return its differences from the previous one."""
     before = {} if previous is None else previous.assets
     assets: dict[bytes, AssetRow] = {}
     changes = Changes()
@@ -72,7 +72,7 @@ def _publish_assets(row: RunRow, previous: RunRow | None) -> Changes:
     if row.run.kind is RunKind.FULL:
         changes.removed = len(before) - changes.kept - changes.changed
     else:
-        # All but a full run keep what they did not bring.
+        # All runs except full ones keep the assets that they did not list.
         carried = {key: asset for key, asset in before.items() if key not in assets}
         changes.kept += len(carried)
         assets |= carried
@@ -81,7 +81,7 @@ def _publish_assets(row: RunRow, previous: RunRow | None) -> Changes:
 
 
 def end_run(state: MemoryState, row: RunRow, final: RunState, reason: str | None) -> None:
-    """End a run; a brand keeps what its newest failed run staged at most, for a redrive."""
+    """End a run; a brand keeps staged assets of its newest failed run only, for a redrive."""
     failed = Counter(i.reason for i in row.items.values() if i.state is ItemState.FAILED)
     now = state.now()
     state.change(

@@ -42,7 +42,7 @@ class MemoryDeadLetterStore(DeadLetterStore):
             self._state.letters[number] = KeptLetter(
                 **fields, id=number, at=self._state.now(), redriven_at=None
             )
-            self._state.tell(News(queues=True))
+            self._state.notify(News(queues=True))
 
     @override
     async def dead_letters(self, *, limit: int) -> Sequence[tuple[datetime, DeadLetter]]:
@@ -77,7 +77,7 @@ class MemoryDeadLetterStore(DeadLetterStore):
             self._state.owe(kept.queue, message, None)
             self._state.letters[kept.id] = replace(kept, redriven_at=self._state.now())
         if chosen:
-            self._state.tell(News(queues=True))
+            self._state.notify(News(queues=True))
         return len(chosen)
 
     def _redrivable(self, kept: KeptLetter) -> bool:

@@ -1,4 +1,4 @@
-"""Items of runs in memory: how they enter, go out, come due again and are redriven."""
+"""Items of runs in memory: creation, dispatch, retries and redrives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SENDS_MAX = 16
 
 
 def new_row(item: NewItem, position: int, now: datetime) -> ItemRow:
-    """Return a row for an item that enters a run; a refused one has failed."""
+    """Return the row of a new item; a refused item has failed."""
     row = ItemRow(item.key, position, item.url, as_json(item.metadata))
     if item.refused is not None:
         row.state, row.settled_at = ItemState.FAILED, now
@@ -31,19 +31,19 @@ def outgoing(row: RunRow, item: ItemRow) -> Item:
 
 
 def detail(text: str) -> str:
-    """Return why an item failed as it is kept."""
+    """Return the stored form of a failure's text."""
     return no_nul([text], DETAIL_MAX_CHARS)[0] or ""
 
 
 def deadline(row: RunRow, now: datetime) -> datetime:
-    """Return a run's deadline once items are out: its policy's counts from the first of them."""
+    """Return a run's deadline after dispatch: its policy's deadline counts from the first item."""
     if row.dispatched_at is not None:
         return row.run.deadline_at
     return min(row.run.deadline_at, now + timedelta(seconds=row.run.policy.deadline_s))
 
 
 def overdue(row: RunRow, item: ItemRow, now: datetime, interval_s: float) -> bool:
-    """Tell whether an item of a run that stands still is to be sent again."""
+    """Return whether an item of a stalled run is due to be sent again."""
     if item.state is not ItemState.PENDING:
         return False
     if item.sent_at is None:
@@ -53,7 +53,7 @@ def overdue(row: RunRow, item: ItemRow, now: datetime, interval_s: float) -> boo
 
 
 def redriven_items(old: RunRow, reasons: Sequence[Reason] | None) -> list[ItemRow]:
-    """Return the items that a redrive moves: what was done stays done, what failed is pending."""
+    """Return the items that a redrive moves: done items stay done, failed ones become pending."""
     only = None if reasons is None else {reason.value for reason in reasons}
     moved: list[ItemRow] = []
     for item in old.in_order():

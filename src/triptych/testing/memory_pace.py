@@ -1,4 +1,4 @@
-"""How fast a run in memory went."""
+"""The throughput of a run in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACE_BUCKETS = 120
 
 
 def pace_of(row: RunRow, now: datetime) -> Pace:
-    """Return how fast a run went, told by all of its items."""
+    """Return the throughput of a run, from all of its items."""
     begun, ended = row.run.created_at, row.run.ended_at or now
     width_s = max((ended - begun).total_seconds() / PACE_BUCKETS, 1.0)
     buckets: dict[int, list[ItemRow]] = defaultdict(list)

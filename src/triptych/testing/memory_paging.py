@@ -8,7 +8,7 @@ from triptych.model import Age, Run, Slice
 
 
 def newest_slice(runs: Sequence[Run], before: Age | None, limit: int) -> Slice[Run, Age]:
-    """Return a page of runs that are listed from the newest to the oldest."""
+    """Return a page of runs, newest first."""
     left = [
         run for run in runs if before is None or (run.created_at, run.id) < (before.at, before.id)
     ]

@@ -47,7 +47,7 @@ class _Line:
 
 
 class MemoryQueue(Queue):
-    """`Queue` in memory, of one event loop. ``max_receives`` deliveries, then a dead letter."""
+    """`Queue` in memory, for one event loop. After ``max_receives`` deliveries, a dead letter."""
 
     poll_wait_s = POLL_WAIT_S
 

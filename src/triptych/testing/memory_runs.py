@@ -67,7 +67,7 @@ from triptych.testing.memory_state import (
 class MemoryRunStore(RunStore):
     """`RunStore` in memory. ``run_cap_s`` is how long a run may be active, whatever happens.
 
-    Objects that are being deleted and webhooks are not known here: nothing is `refused`.
+    It has no webhooks and no objects that are being deleted, so nothing is `refused`.
     """
 
     def __init__(self, state: MemoryState, *, run_cap_s: float) -> None:

@@ -26,7 +26,7 @@ from triptych.testing.memory_state import AssetRow, MemoryState, to_asset
 
 
 class MemorySnapshotStore(SnapshotStore):
-    """`SnapshotStore` in memory. Nothing collects snapshots here: they are kept for good."""
+    """`SnapshotStore` in memory. Snapshots are never garbage-collected."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
@@ -126,7 +126,7 @@ def _difference(
 
 
 def _matches(asset: AssetRow, marks: Metadata, wanted: AssetFilter) -> bool:
-    """Tell whether every field of a filter that is set holds."""
+    """Return whether an asset matches every field of a filter that is set."""
     kind = asset.staged.media_type
     family = wanted.media_type.removesuffix("*") if wanted.media_type else ""
     checks = [

@@ -1,4 +1,4 @@
-"""What the in-memory stores share: rows, a clock, and who listens for changes.
+"""The shared state of the in-memory stores: rows, a clock and listeners.
 
 Everything runs on one event loop and no method awaits in the middle of a change, so each change is
 one transaction. Nothing here outlives the process.
@@ -69,7 +69,7 @@ class ItemRow:
     sends: int = 0
     attempts: int = 0
     message_id: str | None = None
-    """Of an external message."""
+    """The id of an external message."""
     reason: str | None = None
     detail: str = ""
     settled_at: datetime | None = None
@@ -86,18 +86,18 @@ class AssetRow:
 
 @dataclass(slots=True, eq=False)
 class RunRow:
-    """A run, with all that belongs to it."""
+    """A run with all its rows."""
 
     run: Run
     changed_at: datetime
     expected_at: datetime
-    """When the newest item came."""
+    """Time at which the newest item was added."""
     dispatched_at: datetime | None = None
-    """When the first item went out."""
+    """Time at which the first item was dispatched."""
     gather_cursor: str | None = None
     next_position: int = 0
     next_dispatch: int = 0
-    """Positions below were dispatched."""
+    """Items at positions below this were dispatched."""
     items: dict[bytes, ItemRow] = field(default_factory=dict)
     staged: dict[bytes, Staged] = field(default_factory=dict)
     assets: dict[bytes, AssetRow] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class RunRow:
 
 @dataclass(slots=True, eq=False)
 class OwedRow:
-    """A message that is owed to a queue."""
+    """An outbox message for a queue."""
 
     outgoing: Outgoing
     run_id: UUID | None
@@ -122,7 +122,7 @@ class OwedRow:
 
 
 class MemoryState:
-    """The rows of all in-memory stores that belong together. Not for several threads."""
+    """The rows of a group of in-memory stores. Not thread-safe."""
 
     def __init__(self) -> None:
         self.brands: dict[str, BrandRow] = {}
@@ -135,7 +135,7 @@ class MemoryState:
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def now(self) -> datetime:
-        """Return the time; later than whatever it returned before."""
+        """Return the time; always later than the previous result."""
         self._last = max(datetime.now(UTC), self._last + TICK)
         return self._last
 
@@ -175,11 +175,11 @@ class MemoryState:
         return None if row is None or row.current_run is None else self.runs[row.current_run]
 
     def upsert_brand(self, name: str, source: str | None) -> BrandRow:
-        """Return a brand's row, made if need be; it keeps its source until another one comes."""
+        """Return a brand's row, created if needed; None as source keeps the current source."""
         row = self.brands.get(name)
         if row is None:
             row = self.brands[name] = BrandRow(name, source, self.now())
-            self.tell(News(brands={name}))
+            self.notify(News(brands={name}))
         elif source is not None and source != row.source:
             self.change_brand(row, source=source)
         return row
@@ -189,13 +189,13 @@ class MemoryState:
         for name, value in fields.items():
             setattr(row, name, value)
         row.changed_at = self.now()
-        self.tell(News(brands={row.name}))
+        self.notify(News(brands={row.name}))
 
     def change(self, row: RunRow, **fields: Any) -> Run:
-        """Change a run: its version grows, and listeners hear of it. Return it as it is now."""
+        """Change a run, increment its version and notify listeners. Return the new state."""
         row.run = msgspec.structs.replace(row.run, version=row.run.version + 1, **fields)
         row.changed_at = self.now()
-        self.tell(News(runs={row.run.id: row.run.version}))
+        self.notify(News(runs={row.run.id: row.run.version}))
         return row.run
 
     def event(self, row: RunRow, kind: str, data: Metadata) -> None:
@@ -204,19 +204,19 @@ class MemoryState:
         row.timeline.append(TimelineEvent(run.seq, self.now(), kind, as_json(data)))
 
     def owe(self, queue: str, message: Message, run_id: UUID | None) -> None:
-        """Owe a message to a queue."""
+        """Add a message to the outbox of a queue."""
         number = next(self._owed)
         sent = Message(as_json(message.body), as_json(message.headers), message.brand)
         self.outbox[number] = OwedRow(Outgoing(number, queue, sent), run_id, self.now())
 
-    def tell(self, news: News) -> None:
-        """Let every listener hear of changes."""
+    def notify(self, news: News) -> None:
+        """Notify all listeners of changes."""
         for listener in self._listeners:
             listener.hear(news)
 
     @contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
-        """Let one more hear of changes."""
+        """Register a listener for the duration of a block."""
         self._listeners.add(listener)
         try:
             yield
@@ -225,10 +225,10 @@ class MemoryState:
 
 
 class Listener:
-    """Hears of changes."""
+    """A listener for changes."""
 
     def hear(self, news: News) -> None:
-        """Take in what has changed."""
+        """Receive a notification of changes."""
         raise NotImplementedError
 
 
@@ -236,13 +236,13 @@ def as_json(value: Any) -> Any:
     """Return a copy of a JSON value, so that no store shares one with its caller.
 
     Raises:
-        TypeError: it is none; a database would refuse it, too.
+        TypeError: it is not a JSON value; a database would reject it, too.
     """
     return orjson.loads(orjson.dumps(value if not hasattr(value, "items") else dict(value)))
 
 
 def stored(staged: Staged) -> Staged:
-    """Return what was acquired as a database keeps it: the embedding in half precision."""
+    """Return the stored form of an acquired asset: its embedding in half precision."""
     vector = staged.embedding
     kept = None if vector is None else vector.astype(np.float16).astype(np.float32)
     etag, modified = no_nul([staged.etag, staged.last_modified], DETAIL_MAX_CHARS)
@@ -250,7 +250,7 @@ def stored(staged: Staged) -> Staged:
 
 
 def to_item(row: RunRow, item: ItemRow, *, worked_on: bool = False) -> Item:
-    """Return an item; with what its run is for if it is to be worked on."""
+    """Return an item; with its run's purpose if ``worked_on``."""
     run = row.run
     return Item(
         run.id,

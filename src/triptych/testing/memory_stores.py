@@ -1,4 +1,4 @@
-"""The stores in memory, together."""
+"""All in-memory stores."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ RUN_CAP_S = 3600.0
 
 @dataclass(slots=True)
 class MemoryStores:
-    """Stores that share their rows. Of one event loop; nothing outlives the process.
+    """Stores that share their rows. For one event loop; nothing outlives the process.
 
-    They keep the contracts of Postgres' stores, concurrency of several processes, crashes and
-    retention left out. Search, tasks, webhooks, keys and workers are Postgres' alone.
+    They keep the contracts of the Postgres stores, except for concurrent processes, crashes and
+    retention. Search, tasks, webhooks, keys and workers exist on Postgres only.
     """
 
     runs: RunStore
@@ -37,13 +37,13 @@ class MemoryStores:
     ai: AiStore
 
     async def check(self) -> None:
-        """Nothing can be away."""
+        """Do nothing: memory is always available."""
 
 
 def memory_stores(
     state: MemoryState | None = None, *, run_cap_s: float = RUN_CAP_S
 ) -> MemoryStores:
-    """Return stores of these rows, or empty ones.
+    """Return stores over these rows, or empty ones.
 
     ``run_cap_s`` is how long a run may be active, whatever happens.
     """

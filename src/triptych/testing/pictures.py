@@ -1,4 +1,4 @@
-"""Pictures as a run would have acquired them, without fetching or decoding anything."""
+"""Pictures as a run would acquire them, without fetching or decoding."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ MODEL = "testing"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An asset to be."""
+    """A picture for a test snapshot."""
 
     url: str
     width: int = 100
     """In pixels."""
     height: int = 100
     body: bytes = b""
-    """Its bytes. By default all pictures' differ."""
+    """Its bytes. By default, all pictures have different bytes."""
     media_type: str = "image/png"
     phash: int = 0
     """Perceptual hash: 64 bits as a signed integer."""
     embedding: Sequence[float] | None = None
-    """Made a unit vector."""
+    """Normalised to a unit vector."""
     colours: tuple[Colour, ...] = ()
     metadata: Metadata = field(default_factory=dict)
 
@@ -43,11 +43,11 @@ class Picture:
 
     @property
     def content(self) -> bytes:
-        """The bytes that stand for it."""
+        """The bytes that represent it."""
         return self.body or self.url.encode()
 
     def staged(self) -> Staged:
-        """Return what acquiring it would have brought."""
+        """Return the result of acquiring it."""
         digest = hashlib.sha256(self.content).digest()
         vector = None if self.embedding is None else np.asarray(self.embedding, np.float32)
         return Staged(
@@ -67,10 +67,10 @@ class Picture:
 async def commit_pictures(
     stores: MemoryStores, pictures: Sequence[Picture], brand: str = "brand"
 ) -> Run:
-    """Make pictures a brand's snapshot, by the transactions that a run goes through.
+    """Commit pictures as a brand's snapshot, by the transactions of a run.
 
     Raises:
-        RunEnded: the brand had an active run before.
+        RunEnded: the brand already had an active run.
     """
     opened = await stores.runs.open_run(
         brand,

@@ -14,17 +14,17 @@ from triptych.testing.pictures import Picture, commit_pictures
 
 
 class StepFailed(AssertionError):
-    """The step raised, or what it gave cannot be published."""
+    """The step raised, or its output cannot be published."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepRun:
-    """What a step published."""
+    """The published output of a step."""
 
     result: Metadata
-    """With what Triptych adds: ``version``, ``assets`` and ``sampled``."""
+    """The result with Triptych's fields: ``version``, ``assets`` and ``sampled``."""
     marks: Mapping[str, Metadata]
-    """What it says of single assets, by their URLs; without those of which it says nothing."""
+    """The marks of individual assets, by their URLs; without assets that have none."""
 
     def marked(self, name: str) -> Mapping[str, Any]:
         """Return the values of one mark, by the assets' URLs."""
@@ -34,7 +34,7 @@ class StepRun:
 async def make_snapshot(
     pictures: Sequence[Picture], *, brand: str = "brand", stores: MemoryStores | None = None
 ) -> Snapshot:
-    """Return a committed snapshot of these pictures as a step is given it, with nothing around."""
+    """Return a committed snapshot of these pictures in a step's form, with an empty context."""
     stores = stores or memory_stores()
     return await load_snapshot(stores.snapshots, await commit_pictures(stores, pictures, brand))
 
@@ -46,13 +46,13 @@ async def run_step(
     brand: str = "brand",
     stores: MemoryStores | None = None,
 ) -> StepRun:
-    """Commit pictures as a brand's next snapshot, run one step over it, return what it published.
+    """Commit pictures as a brand's next snapshot, run one step over it and return its output.
 
-    Called again with the same ``stores``, the step sees what it published before, and the other
-    brands. Everything is checked as in the AI phase. There are no pixels and no text encoder.
+    Called again with the same ``stores``, the step sees its earlier output and the other brands.
+    Everything is validated as in the AI phase. There are no pixels and no text encoder.
 
     Raises:
-        StepFailed: it raised, or gave what cannot be published; with the error.
+        StepFailed: it raised, or its output cannot be published; contains the error.
     """
     stores = stores or memory_stores()
     run = await commit_pictures(stores, pictures, brand)

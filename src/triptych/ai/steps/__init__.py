@@ -1,1 +1,1 @@
-"""The AI steps that ship, a folder each. Others join through the entry point triptych.insights."""
+"""The built-in AI steps, a folder each; plug-ins use the entry point triptych.insights."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -44,7 +45,7 @@ def brand(axis: int, count: int = 60) -> Snapshot:
 def as_assets(snapshot: Snapshot) -> list[Asset]:
     first = asset(snapshot.run_id, 1)
     return [
-        replace(
+        msgspec.structs.replace(
             first,
             key=snapshot.keys[row].tobytes(),
             url=f"https://other/{row}",

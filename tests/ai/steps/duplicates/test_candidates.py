@@ -19,7 +19,7 @@ from triptych.ai.steps.duplicates import union_groups as election
 from triptych.ai.steps.duplicates.candidates import find_candidates
 from triptych.ai.steps.duplicates.exact_copies import ranked
 from triptych.ai.steps.duplicates.registration import agreement
-from triptych.ai.steps.duplicates.union_groups import elect
+from triptych.ai.steps.duplicates.union_groups import choose_heads
 from triptych.ai.steps.duplicates.views import SIDE, Views, view
 
 Pixels = npt.NDArray[np.uint8]
@@ -87,7 +87,7 @@ def test_heads_lead_what_is_like_them_and_what_is_like_that() -> None:
         asked.append((first, second))
         return (first, second) in like
 
-    heads = elect(8, [*sorted(like), (0, 7)], same, silent)
+    heads = choose_heads(8, [*sorted(like), (0, 7)], same, silent)
     # 3 is like 2, which is not like 0; so it leads a group of its own.
     assert heads.tolist() == [0, 0, 0, 3, 3, 5, 5, 7]
     assert (0, 7) in asked
@@ -101,7 +101,7 @@ def test_with_no_more_questions_known_pairs_decide(monkeypatch: pytest.MonkeyPat
         asked.append((first, second))
         return True
 
-    assert elect(4, [(0, 1), (1, 2), (2, 3)], same, silent).tolist() == [0, 0, 0, 3]
+    assert choose_heads(4, [(0, 1), (1, 2), (2, 3)], same, silent).tolist() == [0, 0, 0, 3]
     assert asked == [(0, 1), (1, 2), (2, 3)]
 
 

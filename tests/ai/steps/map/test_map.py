@@ -94,7 +94,7 @@ def test_a_brand_that_changed_much_gets_a_new_map_turned_onto_the_old(
     before, now = brand(120), brand(300, first=60)
     first = find_map(before)
     settled: list[int] = []
-    monkeypatch.setattr(layout, "settle", lambda *_: settled.append(1))
+    monkeypatch.setattr(layout, "refine", lambda *_: settled.append(1))
     second = find_map(after(before, first, now))
     assert (second.result["kept"], settled) == (60, [])
     assert shift(before, first, now, second) <= shift(before, first, now, find_map(now))

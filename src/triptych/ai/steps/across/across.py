@@ -1,9 +1,9 @@
 """The step `across`: which brands look like this one, and which pictures appear under both.
 
-A brand is described by the centroids of a few cells, kept as vectors in a space of their own
-(`triptych.ai.other_brands.space_of`). Brands are compared by those; only the nearest ones' assets
-are looked at, page by page, and of each page only what lies near an asset of this brand is compared
-with it. What is found depends on the other brands as they are when the step runs.
+A brand is described by the centroids of a few cells, kept as vectors in their own space
+(`triptych.ai.other_brands.space_of`), and brands are compared by these. Only the assets of the
+nearest brands are read, page by page, and only those near an asset of this brand are compared with
+it. The result depends on the state of the other brands when the step runs.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from triptych.model import Asset
 
 CELLS_MAX = 16
 CELL_POINTS_MIN = 8
-"""A brand has a cell more for so many different embeddings, up to `CELLS_MAX`."""
+"""A brand gets one cell for each this many distinct embeddings, up to `CELLS_MAX`."""
 TRAINED_MAX = 20_000
-"""Points that the cells are found in."""
+"""Points from which the cells are computed."""
 ROUNDS = 20
 NEAREST_MAX = 20
-"""Brands named, the most similar first."""
+"""The most brands in a result, most similar first."""
 LOOKED_MAX = 10
-"""Of them, those whose assets are looked at…"""
+"""The most of these brands whose assets are read…"""
 ASSETS_MAX = 20_000
-"""…and how many of each: the first by key, an even sample."""
+"""…and the most assets of each: the first by key, an even sample."""
 NEIGHBOURS = 3
-"""Of this brand's pictures that each picture of another is compared with."""
+"""Pictures of this brand that each picture of another brand is compared with."""
 COSINE_MIN = 0.9
 HAMMING_MAX_BITS = 10
-"""Look-alikes agree twice: in their embeddings, and in that many of 64 bits of their hashes."""
+"""Look-alikes agree in their embeddings and in their 64-bit hashes, up to this many bits."""
 STRUCTURE_BITS = (24, 40)
-"""Hashes with fewer or more bits set are of pictures with nothing to hash, and prove nothing."""
+"""Hashes with fewer or more bits set come from pictures without detail and prove nothing."""
 LOOKALIKES_MAX = 200
-"""Named in a result, the most alike first; all are counted."""
+"""The most look-alikes in a result, most alike first; all are counted."""
 BLOCK_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cells:
-    """This brand's cells, in the order of their assets."""
+    """This brand's cells, ordered by their assets."""
 
     rows: Indices
     """(c,): the asset nearest each cell's centre."""
@@ -68,19 +68,19 @@ class _Cells:
 
 
 def find_across(snapshot: Snapshot) -> StepResult:
-    """Describe the brand for comparison, and compare it with the brands that are described.
+    """Describe the brand for comparison, and compare it with the brands described so far.
 
     The result::
 
-        cells       {key, size, length}: of each cell the asset nearest its centre, its embedded
-                    assets, and the length of their mean (1: all alike)
+        cells       {key, size, length}: for each cell, the asset nearest its centre, the number of
+                    its embedded assets, and the length of their mean (1: all equal)
         nearest     {brand, similarity, lookalikes, compared}: the most similar brands first; how
-                    many of their pictures appear here too, of how many that were looked at (null:
-                    none were). Similarity is the mean cosine of each cell with the other brand's
-                    nearest one, by size, in both directions.
+                    many of their pictures appear here too, and how many were compared (null: none
+                    were). Similarity is the mean cosine of each cell with the other brand's
+                    nearest one, weighted by size, in both directions.
         brands      other brands that were compared
         lookalikes  {key, brand, other: key, url, kind: "exact" | "near", cosine}: the most alike
-                    first; of each picture of another brand the one of ours that it is likest
+                    first; for each picture of another brand, the most similar one of this brand
         lookalike_count
 
     Vectors: a unit vector for each cell.
@@ -131,17 +131,19 @@ ACROSS = Step("across", 1, find_across)
 
 
 def _cells(snapshot: Snapshot, points: Points, small: Floats) -> _Cells:
-    from sklearn.cluster import KMeans  # Takes a second, which no other command should wait for.
+    from sklearn.cluster import KMeans  # Slow import: one second.
 
     count = min(CELLS_MAX, 1 + len(points) // CELL_POINTS_MIN)
     model = KMeans(count, n_init=1, max_iter=ROUNDS, random_state=0).fit(small[:TRAINED_MAX])
     cell_of = np.asarray(model.predict(small), np.intp)
+    # The mean is taken over assets in the full space: only that is comparable between brands.
     copies = points.copies
     sums = np.zeros((count, snapshot.embeddings.shape[1]))
     for block in blocks(len(points), BLOCK_ROWS):
         vectors = snapshot.embeddings[points.rows[block]].astype(np.float32)
         np.add.at(sums, cell_of[block], vectors * copies[block, None])
     sizes = np.bincount(cell_of, copies, count).astype(np.float64)
+    # Drop cells whose vectors cancel out: they have no direction.
     there = np.flatnonzero(np.linalg.norm(sums, axis=1) > 0)
     sums, sizes = sums[there], sizes[there]
     lengths = np.linalg.norm(sums, axis=1)
@@ -156,17 +158,18 @@ def _cells(snapshot: Snapshot, points: Points, small: Floats) -> _Cells:
         for members in (np.flatnonzero(cell_of == cell) for cell in there)
     ]
     rows = snapshot.embedded[points.rows[middles]]
+    # Ordered by asset, so that the result does not depend on k-means' numbering.
     order = np.argsort(rows)
     return _Cells(rows[order], directions[order], (lengths / sizes)[order], sizes[order])
 
 
 def _nearest(snapshot: Snapshot, cells: _Cells) -> tuple[list[tuple[float, OtherBrand]], int]:
-    """Return the most similar brands, the first first, and how many there are to compare with."""
+    """Return the most similar brands in order, and the number of brands compared."""
     best: list[tuple[float, str, OtherBrand]] = []
     count = 0
     for brand in snapshot.context.others.brands():
         if brand.directions.shape[1] != cells.directions.shape[1]:
-            continue  # Another model of the same name would be a defect; a comparison, a crash.
+            continue  # Same model name but another dimension: comparing would raise.
         count += 1
         entry = (_similarity(cells, brand), brand.brand, brand)
         if len(best) < NEAREST_MAX:
@@ -192,7 +195,7 @@ class _Seeking:
         self._points = points
         self._small_of = small_of
         self._neighbourhood = Neighbourhood(small)
-        # The first asset of each content and point, in the order of keys.
+        # The first asset of each content and of each point, by key.
         self._asset_of_bytes: dict[bytes, int] = {}
         for asset in points.assets.tolist():
             self._asset_of_bytes.setdefault(snapshot.sha256[asset].tobytes(), asset)
@@ -218,6 +221,8 @@ class _Seeking:
         if not hashed:
             return
         theirs = np.stack([asset.embedding for asset in hashed if asset.embedding is not None])
+        # The reduced space only preselects candidates; the cosines below are those of the
+        # embeddings.
         near = self._neighbourhood.of(self._small_of(theirs), NEIGHBOURS).indices
         rows = self._points.rows[np.maximum(near, 0)]
         ours = self._snapshot.embeddings[rows].astype(np.float32)

@@ -1,1 +1,1 @@
-"""The step ``clusters``: groups of pictures that look alike, with lasting names."""
+"""The step ``clusters``: groups of pictures that look alike, with stable names."""

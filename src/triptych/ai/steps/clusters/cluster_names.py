@@ -1,4 +1,4 @@
-"""What clusters are called: identities that last from run to run, and labels made of tags."""
+"""Names of clusters: ids that are stable from run to run, and labels made of tags."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from triptych.ai.steps.tags.tags import directions
 from triptych.errors import ModelError, SettingsError
 
 KEPT_SHARE = 1 / 3
-"""Of the assets that both snapshots have: how many of the smaller cluster's must be in both
+"""Share of the smaller cluster's assets, among those in both snapshots, that must be in both
 clusters for the new one to take the old one's name."""
 NAME_CHARS = 12
 
 
-def named(snapshot: Snapshot, families: Sequence[Indices]) -> tuple[list[str], int]:
-    """Return a name for each cluster, all different, and how many were kept.
+def name_clusters(snapshot: Snapshot, families: Sequence[Indices]) -> tuple[list[str], int]:
+    """Return a unique name for each cluster, and how many names were kept.
 
-    Where the snapshot before had clusters, those that share the most assets are paired first, each
-    with one other. When one splits, the larger part keeps the name; when two become one, it has
-    the larger one's. A new cluster is named by the key of the asset nearest its centre.
+    New and previous clusters are matched one to one, those that share the most assets first. When
+    a cluster splits, the larger part keeps the name; when two merge, the name of the larger one is
+    kept. A new cluster is named by the key of the asset nearest its centre.
     """
     names: list[str | None] = [None] * len(families)
     before = _before(snapshot)
@@ -40,13 +40,14 @@ def named(snapshot: Snapshot, families: Sequence[Indices]) -> tuple[list[str], i
         now_sizes.append(len(known))
     then_sizes = Counter(name for name in before if name)
     taken: set[str] = set()
+    # Greedy matching, largest overlap first; number and name break ties the same way each run.
     for shared, number, name in sorted(overlaps, key=lambda one: (-one[0], one[1], one[2])):
         smaller = min(now_sizes[number], then_sizes[name])
         if names[number] is None and name not in taken and shared >= KEPT_SHARE * smaller:
             names[number] = name
             taken.add(name)
     kept = len(taken)
-    # A name that was given once is not given to another cluster while anybody may remember it.
+    # A previous name is never reused for another cluster: users may remember it.
     taken |= set(then_sizes)
     for number, family in enumerate(families):
         if names[number] is None:
@@ -57,14 +58,14 @@ def named(snapshot: Snapshot, families: Sequence[Indices]) -> tuple[list[str], i
 
 
 def _new(key: str, taken: set[str]) -> str:
-    """Return the head of a key that is long enough to be nobody's name."""
+    """Return the shortest prefix of a key that is not a name yet."""
     heads = (key[:length] for length in range(NAME_CHARS, len(key) + 1))
     numbered = (f"{key}-{number}" for number in range(2, len(taken) + 3))
     return next(name for name in (*heads, *numbered) if name not in taken)
 
 
 def _before(snapshot: Snapshot) -> list[str | None]:
-    """Return each asset's cluster of the snapshot before: empty for noise, None if it is new."""
+    """Return each asset's cluster in the previous snapshot: empty for noise, None if it is new."""
     earlier = snapshot.context.earlier
     if earlier is None or "clusters" not in earlier.results:
         return [None] * len(snapshot)
@@ -74,13 +75,13 @@ def _before(snapshot: Snapshot) -> list[str | None]:
 
 
 SCORE_MIN = 0.5
-"""Calibrated score of a tag's vector with a cluster's mean from which the tag may be its label."""
+"""Least calibrated score of a tag with a cluster's mean for the tag to be its label."""
 SEEN_MAX = 500
-"""Members of a cluster whose tags and colours are looked at, nearest its centre first."""
+"""The most members of a cluster whose tags and colours are examined, nearest first."""
 COMMON = 0.6
-"""Share of a cluster's members that must have a word."""
+"""Least share of a cluster's members that have a word."""
 RARE = 3.0
-"""How many times as frequent as among the brand's other pictures that word must be."""
+"""How many times as frequent that word must be as among the brand's other pictures."""
 STANDS_OUT = 0.25
 """How much larger a colour's share must be in a cluster than in its brand."""
 WORD = re.compile(r"[^\W\d_]{3,20}")
@@ -89,18 +90,18 @@ img image images photo photos picture pictures pic png jpg jpeg webp gif svg avi
 files asset assets media thumb thumbnail small medium large full size original copy final the and
 for with dsc edited default index html
 """
-"""In names of files they say nothing of what is shown."""
+"""Words in file names that say nothing about the content."""
 PLAIN = frozenset(PLAIN_WORDS.split())
 
 log = structlog.get_logger(__name__)
 
 
 def label_all(snapshot: Snapshot, families: Sequence[Indices]) -> list[str | None]:
-    """Return a label for each cluster, no two the same; None where nothing tells it.
+    """Return a unique label for each cluster; None where no candidate fits.
 
-    In this order: the tag that fits the cluster best and better than the brand, if a text encoder
-    is there; words that most of its files' names have and few others; the colour that it has more
-    of than the brand. A second one tells clusters of one label apart, then a number.
+    Candidates, in this order: the tag that fits the cluster best and better than the brand, if
+    there is a text encoder; a word that most of its file names have and few others; the colour
+    that it has more of than the brand. Equal labels get a second candidate appended, then a number.
     """
     seen = [family[:SEEN_MAX] for family in families]
     kinds = (_tags(snapshot, seen), _file_words(snapshot, families), _colours(snapshot, seen))
@@ -120,12 +121,12 @@ def label_all(snapshot: Snapshot, families: Sequence[Indices]) -> list[str | Non
 
 
 def _tags(snapshot: Snapshot, families: Sequence[Indices]) -> list[str | None]:
-    """Return the tag that each cluster is likest, compared with the brand as a whole."""
+    """Return the tag that fits each cluster best, relative to the brand as a whole."""
     try:
         encoder = snapshot.context.text() if families and snapshot.model is not None else None
         vocabulary = snapshot.context.vocabulary()
     except (ModelError, SettingsError) as error:
-        # The step `tags` fails of it and says so; clusters are worth having without.
+        # The step `tags` reports this error; clusters are useful without tags.
         log.warning("labels_without_tags", error=str(error))
         encoder = None
     if encoder is None or encoder.image_model != snapshot.model:
@@ -137,6 +138,7 @@ def _tags(snapshot: Snapshot, families: Sequence[Indices]) -> list[str | None]:
         [snapshot.embeddings[row_of[f]].astype(np.float32).mean(axis=0) for f in families]
     )
     scores = means @ texts.T
+    # Subtract the brand's mean: a tag that fits every cluster does not distinguish any.
     whole = np.average(scores, axis=0, weights=[family.size for family in families])
     contrast = scores - whole if len(families) > 1 else scores
     contrast[encoder.calibrate(scores) < SCORE_MIN] = -np.inf
@@ -148,7 +150,7 @@ def _tags(snapshot: Snapshot, families: Sequence[Indices]) -> list[str | None]:
 
 
 def _file_words(snapshot: Snapshot, families: Sequence[Indices]) -> list[str | None]:
-    """Return the word that most names of a cluster's files have, and few others."""
+    """Return the word that most of a cluster's file names have, and few others."""
     everywhere: Counter[str] = Counter()
     for url in snapshot.urls:
         everywhere.update(file_words(url))
@@ -158,13 +160,14 @@ def _file_words(snapshot: Snapshot, families: Sequence[Indices]) -> list[str | N
         others = len(snapshot) - family.size
         for asset in family.tolist():
             here.update(file_words(snapshot.urls[asset]))
-        telling = [
+        # Common within the cluster, and rare in the rest of the brand.
+        distinctive = [
             (-count, word)
             for word, count in here.items()
             if count >= COMMON * family.size
             and count / family.size >= RARE * (everywhere[word] - count) / max(others, 1)
         ]
-        found.append(min(telling)[1] if telling else None)
+        found.append(min(distinctive)[1] if distinctive else None)
     return found
 
 
@@ -191,7 +194,7 @@ def _colours(snapshot: Snapshot, families: Sequence[Indices]) -> list[str | None
 
 
 class _ColourShares:
-    """What share of some assets' pixels has which colour word."""
+    """The share of each colour word in the pixels of some assets."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._counts = np.array([len(each) for each in snapshot.colours], np.intp)
@@ -200,8 +203,8 @@ class _ColourShares:
         packed = np.array([colour.rgb for colour in flat], np.intp)
         self._shares = np.array([colour.share for colour in flat])
         different, self._word_of = np.unique(packed, return_inverse=True)
-        told = words_of(different)
-        self._words, of_colour = np.unique(np.array(told, np.str_), return_inverse=True)
+        names = words_of(different)
+        self._words, of_colour = np.unique(np.array(names, np.str_), return_inverse=True)
         self._word_of = of_colour[self._word_of]
 
     def of(self, assets: Indices) -> dict[str, float]:
@@ -217,7 +220,7 @@ class _ColourShares:
 
 def words_of(packed: npt.NDArray[np.intp]) -> list[str]:
     """Return a word for each colour ``0xRRGGBB``, some thousands at a time."""
-    told: list[str] = []
+    found: list[str] = []
     for start in range(0, packed.size, 10_000):
-        told += words(places(packed[start : start + 10_000]))
-    return told
+        found += words(places(packed[start : start + 10_000]))
+    return found

@@ -1,13 +1,14 @@
 """The step `clusters`: families of pictures that look alike, found by density.
 
-The embeddings, in the brand's own small space (`triptych.ai.points`), are tied to their
+The embeddings, in the brand's reduced space (`triptych.ai.points`), form a graph of their
 nearest neighbours, and HDBSCAN (Campello, Moulavi and Sander, "Density-Based Clustering Based on
-Hierarchical Density Estimates", 2013) is run on that graph: no matrix of all pairs. Nothing is
-forced into a cluster: what belongs to none is noise.
+Hierarchical Density Estimates", 2013) runs on that graph, without a matrix of all pairs. No
+picture is forced into a cluster: those that belong to none are noise.
 
-Its hierarchy is cut where clusters last longest, which keeps families whole. Where pictures pass
-into each other that cut finds one cluster of a third of them (549 of 1,655 brands' icons); so what
-does not look alike, by the cosine with its centre, is cut at the hierarchy's leaves instead.
+Its hierarchy is cut where clusters persist longest, which keeps families whole. Where pictures
+blend into each other, that cut finds one cluster of a third of them (549 of 1,655 brands' icons).
+So clusters whose members are not alike, by the cosine with their centre, are cut at the leaves of
+the hierarchy instead.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ from triptych.ai.nearest import Nearest
 from triptych.ai.neighbours import Neighbourhood
 from triptych.ai.points import Floats, Indices, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
-from triptych.ai.steps.clusters.cluster_names import label_all, named
+from triptych.ai.steps.clusters.cluster_names import label_all, name_clusters
 
 SMALLEST_MIN = 3
 SMALLEST_MAX = 50
-"""The size from which a group is a cluster grows with the snapshot, between these two: an eighth
-of the square root of its points."""
+"""Limits of the least size of a cluster, which grows with the snapshot: an eighth of the square
+root of its number of points."""
 NEIGHBOURS = 10
 DENSITY_NEIGHBOURS = 3
-"""HDBSCAN's ``min_samples``: more of them make more noise."""
+"""HDBSCAN's ``min_samples``: a larger value makes more noise."""
 COHESION_MIN = 0.7
-"""Mean cosine of a cluster's points with its centre, in the small space, from which it is one
-family. Measured: at 0.7 purity and its lead over k-means were the largest, on icons and stamps."""
+"""Least mean cosine of a cluster's points with its centre, in the reduced space, to be one family.
+Measured: at 0.7 purity and its lead over k-means were the largest, on icons and stamps."""
 STRAY_FACTOR = 3.0
-"""Members this many times as far from the centre as the median member are noise after all."""
+"""Members farther than this many times the median distance from the centre become noise."""
 REPRESENTATIVES = 6
 MEMBERS_MAX = 1_000
-"""Members named of a cluster, nearest its centre first; all are counted, and marked."""
+"""The most members of a cluster in a result, nearest first; all are counted and marked."""
 CLUSTERS_MAX = 5_000
-"""Clusters described in a result, largest first; all are counted, and marked."""
+"""The most clusters in a result, largest first; all are counted and marked."""
 NOISE = -1
 GRAPH_SHARE = 0.8
-"""Of the step's time, about, that the neighbours take."""
+"""Approximate share of the step's time that the neighbour search takes."""
 
 Distances = npt.NDArray[np.float64]
 
@@ -52,28 +53,29 @@ Distances = npt.NDArray[np.float64]
 def find_clusters(snapshot: Snapshot) -> StepResult:
     """Return the snapshot's clusters, and mark the assets with them.
 
-    Assets of one embedding stay together and count once when density is measured, so copies alone
-    make no cluster, unless they are as many as the smallest may be. The order of the assets
-    changes nothing. Assets without an embedding take no part. A cluster that shares most of its
-    assets with one of the snapshot before keeps its name (`cluster_identity`).
+    Assets with the same embedding stay together and count once in the density, so copies alone
+    form no cluster, unless there are at least as many as the smallest cluster needs. The order of
+    the assets does not matter. Assets without an embedding are ignored. A cluster that shares most
+    of its assets with one of the previous snapshot keeps its name (`cluster_names.name_clusters`).
 
     The result::
 
         clusters    largest first: {id, label, size, representatives: [key, …], members: [key, …]};
                     both nearest the centre first, representatives of different embeddings; the
-                    label is made of tags, words of file names or colours, whatever there is
+                    label comes from tags, words of file names or colours, as available
         cluster_count
         clustered   assets in clusters
         noise       embedded assets in none
-        smallest    different embeddings that a cluster had at least when it was found
-        kept        clusters that have their name from the snapshot before
-        truncated   true when clusters or members were left out for their number
+        smallest    least number of distinct embeddings for a cluster to be found
+        kept        clusters that kept their name from the previous snapshot
+        truncated   true when clusters or members were left out because there are too many
 
     Marks: `cluster`, the id.
     """
     points = find_points(snapshot)
     smallest = _smallest(len(points))
     labels, distances = np.full(len(points), NOISE), np.zeros(len(points))
+    # With fewer points a split into two clusters is impossible.
     if len(points) >= 2 * smallest:
         small = reduced(snapshot, points, find_components(snapshot, points))
         progress = snapshot.context.progress
@@ -82,7 +84,7 @@ def find_clusters(snapshot: Snapshot) -> StepResult:
         labels, distances = _settle(small, labels)
     _promote_copies(labels, points.copies, smallest)
     families = _families(snapshot, points, labels[points.point_of], distances[points.point_of])
-    names, kept = named(snapshot, families)
+    names, kept = name_clusters(snapshot, families)
     texts = label_all(snapshot, families[:CLUSTERS_MAX])
     marks: list[str | None] = [None] * len(snapshot)
     for name, family in zip(names, families, strict=True):
@@ -110,13 +112,13 @@ CLUSTERS = Step("clusters", 2, find_clusters)
 
 
 def _smallest(points: int) -> int:
-    """Return how many make a cluster."""
+    """Return the least number of points of a cluster."""
     return min(max(round(math.sqrt(points) / 8), SMALLEST_MIN), SMALLEST_MAX)
 
 
 def _density_labels(small: Floats, nearest: Nearest, smallest: int) -> Indices:
     """Return the cluster of each point, counted from 0, or `NOISE`."""
-    from sklearn.cluster import HDBSCAN  # Takes a second, which no other command should wait for.
+    from sklearn.cluster import HDBSCAN  # Slow import: one second.
 
     graph = _graph(nearest)
 
@@ -130,11 +132,12 @@ def _density_labels(small: Floats, nearest: Nearest, smallest: int) -> Indices:
         )
         return np.asarray(model.fit_predict(graph), np.intp)
 
+    # Excess of mass keeps families whole; the leaves replace those that are not cohesive.
     whole, leaves = cut("eom"), cut("leaf")
     labels = np.full(len(small), NOISE, np.intp)
     count = 0
     for members in _members(whole):
-        # Of unit vectors, the length of the mean is the mean cosine with its direction.
+        # The length of the mean of unit vectors is their mean cosine with its direction.
         if np.linalg.norm(small[members].mean(axis=0)) >= COHESION_MIN:
             labels[members] = count
             count += 1
@@ -153,24 +156,25 @@ def _graph(nearest: Nearest) -> Any:
     count, k = nearest.indices.shape
     there = nearest.indices.ravel() >= 0
     rows, columns = np.repeat(np.arange(count), k)[there], nearest.indices.ravel()[there]
-    # What is not in a sparse matrix is far away, so nothing in it may be exactly 0.
+    # Absent entries of a sparse matrix mean far away, so stored distances must not be 0.
     distances = np.sqrt(np.maximum(2 - 2 * nearest.cosines.astype(np.float64), 0)).ravel()
     near = csr_matrix((np.maximum(distances[there], 1e-6), (rows, columns)), shape=(count, count))
+    # Neighbourhood is not mutual, but HDBSCAN needs a symmetric graph.
     near = near.maximum(near.T)
     parts, part_of = connected_components(near, directed=False)
     if parts == 1:
         return near
-    # HDBSCAN wants one piece: the pieces are tied together by ties longer than any distance.
+    # HDBSCAN needs a connected graph: link components by edges longer than any distance.
     _, firsts = np.unique(part_of, return_index=True)
     ties = csr_matrix((np.full(parts - 1, 4.0), (firsts[:-1], firsts[1:])), shape=near.shape)
     return (near + ties + ties.T).tocsr()
 
 
 def _settle(small: Floats, found: Indices) -> tuple[Indices, Distances]:
-    """Return every point's cluster without strays, and its distance from the cluster's centre.
+    """Return every point's cluster without outliers, and its distance from the cluster's centre.
 
-    HDBSCAN counts what hung on to a cluster when it parted from the others as its member, however
-    far away. More than half of a cluster always stays. The distance of noise means nothing.
+    HDBSCAN counts every point attached to a cluster when the cluster splits off as its member,
+    however far away. More than half of a cluster always stays. The distance of noise is undefined.
     """
     labels = np.full(found.size, NOISE, np.intp)
     distances = np.zeros(found.size)
@@ -183,7 +187,7 @@ def _settle(small: Floats, found: Indices) -> tuple[Indices, Distances]:
 
 
 def _promote_copies(labels: Indices, copies: Indices, smallest: int) -> None:
-    """Make clusters of the points that are noise among the others, but many by themselves."""
+    """Turn noise points with enough copies of their own into clusters."""
     alone = np.flatnonzero((labels == NOISE) & (copies >= smallest))
     labels[alone] = labels.max(initial=NOISE) + 1 + np.arange(alone.size)
 
@@ -191,7 +195,7 @@ def _promote_copies(labels: Indices, copies: Indices, smallest: int) -> None:
 def _families(
     snapshot: Snapshot, points: Points, label_of: Indices, distance_of: Distances
 ) -> list[Indices]:
-    """Return the assets of each cluster, nearest its centre first; the largest cluster first."""
+    """Return the assets of each cluster, nearest its centre first; largest cluster first."""
     order = np.lexsort((distance_of, label_of))
     order = order[np.searchsorted(label_of[order], 0) :]
     families = [points.assets[family] for family in _split(order, label_of[order])]
@@ -199,14 +203,14 @@ def _families(
 
 
 def _members(labels: Indices) -> list[Indices]:
-    """Return the members of each cluster, ascending; noise is in none."""
+    """Return the members of each cluster, ascending, without noise."""
     order = np.argsort(labels, kind="stable")
     order = order[np.searchsorted(labels[order], 0) :]
     return _split(order, labels[order])
 
 
 def _split(order: Indices, labels: Indices) -> list[Indices]:
-    """Part ``order`` where its ascending ``labels`` change."""
+    """Split ``order`` where its ascending ``labels`` change."""
     return np.split(order, np.flatnonzero(np.diff(labels)) + 1) if order.size else []
 
 

@@ -1,7 +1,7 @@
-"""Pairs that may show one picture: nearest by embedding, and near by perceptual hash.
+"""Pairs that may be one picture: nearest by embedding, and near by perceptual hash.
 
-All pairs are compared, block by block in matrix products and counts of bits, and only the nearest
-few of each content are kept: 100,000 contents take a minute of one core and some 230 MB.
+All pairs are compared block by block, by matrix products and bit counts, and only the nearest few
+of each content are kept: 100,000 contents take a minute of one core and some 230 MB.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from triptych.ai.nearest import NOBODY, Closeness, find_nearest
 from triptych.ai.points import Floats, Indices
 
 HAMMING_MAX_BITS = 10
-"""Of 64: how far apart the perceptual hashes of candidates may be."""
+"""The most of 64 bits in which the perceptual hashes of candidates differ."""
 COSINE_MIN = 0.5
-"""How near the embeddings of candidates must be, of those whose hashes are not near. Of ten edits
-of photographs, 1 in 500 is farther than that from its original."""
+"""Least cosine of candidates whose hashes are not near. Over ten edits of photographs, 1 in 500 is
+farther than this from its original."""
 NEAREST = 16
-"""Candidates of a content by embedding, and as many by hash."""
+"""The most candidates of a content by embedding, and as many by hash."""
 DIMENSIONS = 256
-"""Embeddings of more are first brought to so many principal directions; what is kept is measured
-in all of theirs."""
+"""Embeddings of higher dimension are first reduced to this many principal components; the kept
+pairs are measured in full dimension."""
 FIT_MAX = 10_000
 REDUCED_FROM = 5_000
-"""Contents for which it is worth its while: the directions take some seconds to find."""
+"""Least number of contents for that reduction: finding the components takes some seconds."""
 GATHERED = 4_096
 
 Hashes = npt.NDArray[np.uint64]
@@ -36,14 +36,14 @@ NOTHING = np.zeros((0, 2), np.intp)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Pairs of contents, the likeliest first."""
+    """Pairs of contents, likeliest first."""
 
     pairs: Indices
     """(n, 2), the first below the second."""
     cosines: Floats
-    """Of their embeddings; NaN where one has none."""
+    """Cosines of their embeddings; NaN where one has none."""
     bits: npt.NDArray[np.uint8]
-    """In which their hashes differ; 64 where a hash proves nothing."""
+    """Number of bits in which their hashes differ; 64 where a hash proves nothing."""
 
 
 def find_candidates(
@@ -53,14 +53,14 @@ def find_candidates(
     structured: npt.NDArray[np.bool_],
     progress: Callable[[float], None],
 ) -> Candidates:
-    """Return the pairs of contents that may show one picture.
+    """Return the pairs of contents that may be one picture.
 
     Args:
         embeddings: unit vectors.
-        vector_of: the embedding of each content, or -1.
-        hashes: of each content.
-        structured: which of them say anything of the picture.
-        progress: is told how far this is, 0..1.
+        vector_of: the row of each content's embedding, or -1.
+        hashes: the perceptual hash of each content.
+        structured: which hashes carry information.
+        progress: is called with the share that is done, 0..1.
     """
     embedded = np.flatnonzero(vector_of >= 0)
     by_vector = _near_vectors(embeddings, vector_of[embedded], lambda done: progress(0.8 * done))
@@ -70,7 +70,7 @@ def find_candidates(
     bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
     bits[~structured[pairs].all(axis=1)] = 64
     cosines = _cosines(embeddings, vector_of[pairs])
-    # Hashes this near are as good a reason as cosines from 0.75 (10 bits) to 1 (none).
+    # Rank hash distances like cosines: 10 bits count as 0.75, none as 1.
     likely = np.fmax(cosines, np.where(bits <= HAMMING_MAX_BITS, 1 - bits / 40, -1))
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -likely))
     return Candidates(pairs[order], cosines[order], bits[order])
@@ -91,7 +91,7 @@ def _near_vectors(
 
 
 def _reduced(embeddings: npt.NDArray[np.float16], rows: Indices) -> Floats:
-    """Return the embeddings, of many only in their principal directions, of length 1 again."""
+    """Return unit embeddings, reduced to their principal components if there are many."""
     if rows.size < REDUCED_FROM:
         return embeddings[rows].astype(np.float32)
     sample = embeddings[rows[:: max(1, rows.size // FIT_MAX)]].astype(np.float32)
@@ -117,7 +117,7 @@ def _near_hashes(hashes: Hashes, progress: Callable[[float], None]) -> Indices:
 def _pairs(
     closeness: Closeness, count: int, least: float, progress: Callable[[float], None]
 ) -> Indices:
-    """Return the `NEAREST` of each that are at least so close, as pairs."""
+    """Return pairs of each content and its `NEAREST` that are at least this close."""
     every = np.arange(count)
     found = find_nearest(
         closeness, count, count, NEAREST, least=least, own=every, progress=progress

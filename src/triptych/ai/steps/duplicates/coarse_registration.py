@@ -1,8 +1,8 @@
-"""Where one small picture may lie in another: their correlation at every place, coarsely.
+"""Where one small picture may lie in another: a coarse cross-correlation at every place.
 
-The part is taken at scales from 1 down to about a half, all of them at once, in stacks that are
-padded to the grid; places are correlated by Fourier transforms. What a picture gives to that is
-kept for as long as its view is, since it comes in several pairs, mostly of one shape.
+The part is scaled from 1 down to about a half; all scales are stacked and padded to the grid, and
+correlated by Fourier transforms. A picture's transforms are kept as long as its view, since
+it appears in several pairs, mostly of one shape.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from scipy import fft
 from triptych.ai.steps.duplicates.views import Grey, View
 
 GRID = 32
-"""Side of the grid."""
+"""Side of the grid, in cells."""
 DETAIL_SIGMA = 3.0
-"""What is smooth over this many samples of a grid or patch is taken away, by a Gaussian."""
+"""Standard deviation, in samples, of the Gaussian blur that is subtracted from a grid or patch."""
 NOISE = 1e-3
 SCALES = 1.05 ** -np.arange(0.0, 16.0)
 AREA_MIN = 0.25
-"""A part of a picture is sought down to this share of it: a crop to 60 % of each side has .36."""
+"""Least area of a part as a share of the picture: a crop to 60 % of each side has .36."""
 SIDE_MIN = 6
-"""Of a part, in cells of the grid."""
+"""Least side of a part, in cells of the grid."""
 PEAKS = 2
-"""Places that are returned, each of another scale."""
+"""The most places that are returned, each at another scale."""
 SHAPES = 256
-"""Of parts, for which matrices are kept: of each some 100 kB."""
+"""Shapes of parts whose matrices are cached, some 100 kB each."""
 
 Place = tuple[float, float, float]
-"""Where a part lies: its width, left and top, as shares of the whole."""
+"""Position of a part: its width, left and top, as shares of the whole."""
 Sizes = tuple[tuple[int, int], ...]
-"""Rows and columns of a part, in cells, at each scale."""
+"""Rows and columns of a part at each scale, in cells."""
 Indices = npt.NDArray[np.intp]
 
 
@@ -53,12 +53,12 @@ class _Whole:
     spectrum: npt.NDArray[np.complex64]
     sums: npt.NDArray[np.float64]
     squares: npt.NDArray[np.float64]
-    """Integrals of the grid, flat."""
+    """Integral images of the grid, flattened."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Places:
-    """Every place at every scale, one after the other."""
+    """Every place at every scale, in one sequence."""
 
     starts: Indices
     """The first place of each scale."""
@@ -67,9 +67,9 @@ class _Places:
     left: Indices
     area: Indices
     product: Indices
-    """Where its product stands among those of all scales."""
+    """The index of its product among those of all scales."""
     corners: tuple[Indices, Indices, Indices, Indices]
-    """In an integral: bottom right, top left, top right, bottom left."""
+    """Indices in an integral image: bottom right, top left, top right, bottom left."""
 
 
 _parts: WeakKeyDictionary[View, tuple[Sizes, _Part]] = WeakKeyDictionary()
@@ -77,14 +77,16 @@ _wholes: WeakKeyDictionary[View, _Whole] = WeakKeyDictionary()
 
 
 def likeliest(part: View, whole: View) -> list[Place]:
-    """Return the places of highest correlation, one a scale at most, the best first."""
+    """Return the places of highest correlation, at most one per scale, best first."""
     sizes = _sizes(part.aspect / whole.aspect)
     if not sizes:
         return []
     ours, theirs, places = _part(part, sizes), _whole(whole), _places(sizes)
+    # The correlation theorem: one inverse transform per scale replaces a loop over places.
     products = fft.irfft2(theirs.spectrum * ours.spectra, s=(GRID, GRID))
     sums = _in_windows(theirs.sums, places)
     variance = _in_windows(theirs.squares, places) - sums**2 / places.area
+    # A floor for the variance, so that flat windows do not divide by almost zero.
     least = NOISE * places.area
     energy = np.maximum(variance, least) * np.maximum(ours.energy[places.scale], least)
     correlation = products.ravel()[places.product] / np.sqrt(energy)
@@ -99,14 +101,14 @@ def likeliest(part: View, whole: View) -> list[Place]:
 
 
 def detail(grey: Grey) -> Grey:
-    """Take away what is smooth."""
+    """Subtract the blurred picture, which leaves the details."""
     smooth = blur(grey.shape[0]) @ grey @ blur(grey.shape[1]).T
     return (grey - smooth).astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=64)
 def blur(side: int) -> Grey:
-    """Return the matrix that blurs so many samples; at the ends with what there is."""
+    """Return the matrix that blurs ``side`` samples; at the ends, over the samples there are."""
     at = np.arange(side, dtype=np.float32)
     weights = np.exp(-((at[:, None] - at[None, :]) ** 2) / (2 * DETAIL_SIGMA**2))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
@@ -158,7 +160,7 @@ def _whole(view: View) -> _Whole:
 
 @lru_cache(maxsize=SHAPES)
 def _shrinking(side: int, sides: tuple[int, ...]) -> Grey:
-    """Return the matrices that bring so many samples to each number of them, padded to the grid."""
+    """Return the matrices that resample ``side`` samples to ``sides``, padded to the grid."""
     every = Image.fromarray(np.eye(side, dtype=np.float32))
     stack = np.zeros((len(sides), GRID, side), np.float32)
     for number, to in enumerate(sides):
@@ -199,7 +201,7 @@ def _places(sizes: Sizes) -> _Places:
         top,
         left,
         tall * wide,
-        (scale * GRID + top) * GRID + left,
+        (scale * GRID + top) * GRID + left,  # Index into the flattened products.
         (
             corner(top + tall, left + wide),
             corner(top, left),
@@ -216,6 +218,6 @@ def _integral(grid: Grey) -> npt.NDArray[np.float64]:
 
 
 def _in_windows(integral: npt.NDArray[np.float64], places: _Places) -> npt.NDArray[np.float64]:
-    """Return the sum over the window at every place."""
+    """Return the sum over the window at every place, from the integral image."""
     last, first, right, below = (integral[corner] for corner in places.corners)
     return np.asarray(last + first - right - below)

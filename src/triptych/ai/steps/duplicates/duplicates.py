@@ -1,10 +1,10 @@
 """The step `duplicates`: assets that are one picture, byte for byte or edited.
 
-Candidates are the nearest by embedding and by perceptual hash (`candidates`). What they show is
-laid on one another and compared (`registration`), as photographs or, more strictly, as marks and
-drawings (`pixel_judge`). Where pixels are missing, both fingerprints must agree.
+Candidates are the nearest by embedding and by perceptual hash (`candidates`). Their pixels are
+aligned and compared (`registration`), as photographs or, more strictly, as marks and drawings
+(`pixel_judge`). Where pixels are missing, both fingerprints must agree.
 
-Found of photographs: other sizes and qualities, crops down to 60 % of each side, frames, grey
+Found for photographs: other sizes and qualities, crops down to 60 % of each side, frames, grey
 copies, other brightness, overlays on up to about a third. Not found: turned and mirrored copies,
 collages, crops of marks. How well: ``docs/insights.md``.
 """
@@ -22,20 +22,20 @@ from triptych.ai.step import Snapshot, Step
 from triptych.ai.steps.duplicates.candidates import Candidates, find_candidates
 from triptych.ai.steps.duplicates.exact_copies import Contents, Group, contents_of, ranked
 from triptych.ai.steps.duplicates.pixel_judge import Judge, agree
-from triptych.ai.steps.duplicates.union_groups import elect
+from triptych.ai.steps.duplicates.union_groups import choose_heads
 from triptych.ai.steps.duplicates.views import Views
 
 PAIRS_MAX = 30_000
-"""Candidates compared by pixels, the likeliest; the others must agree in both fingerprints."""
+"""The most candidates compared by pixels, likeliest first; the others need both fingerprints."""
 VIEWED_MAX = 20_000
-"""Assets looked at for it: 10 kB of each are kept."""
+"""The most assets read for it; 10 kB of each are kept."""
 GROUPS_MAX = 10_000
-"""Groups named in a result, largest first; all are counted."""
+"""The most groups in a result, largest first; all are counted."""
 MEMBERS_MAX = 1_000
-"""Members named of a group, best first; all are counted."""
+"""The most members of a group in a result, best first; all are counted."""
 
 SOUGHT, LOOKED = 0.3, 0.7
-"""Shares of the work that are done after each of its parts."""
+"""Share of the work that is done after each part."""
 
 Indices = npt.NDArray[np.intp]
 
@@ -43,11 +43,11 @@ Indices = npt.NDArray[np.intp]
 def find_duplicates(snapshot: Snapshot) -> StepResult:
     """Return the groups of assets that are one picture, and mark each asset with its group.
 
-    Groups are disjoint. Assets of the same bytes are always in one group. Every content of a group
-    is seen to be one picture with the group's largest copy, or with one that is, so groups do not
-    chain. The best copy is one of the largest, without a frame and in colour if there is such
-    a one, the least compressed of those (most bytes), then that of the lowest key. The order of the
-    assets changes nothing.
+    Groups are disjoint. Assets with the same bytes are always in one group. Every content of a
+    group matches the group's largest copy, or a content that does, so groups do not chain. The
+    best copy is one of the largest, without a frame and in colour if possible, the least
+    compressed of those (most bytes), then the one with the lowest key. The order of the assets
+    does not matter.
 
     A group's mark (``duplicates``) is the key of its best copy.
 
@@ -55,37 +55,38 @@ def find_duplicates(snapshot: Snapshot) -> StepResult:
 
         groups            largest first: {kind: "exact" | "near", best: key, why, members:
                           [key, …], size, contents}; members best first; contents: how many
-                          different bytes; why: in words what makes the best copy the best
+                          different bytes; why: the reason for the best copy, in words
         group_count, exact_groups, near_groups
         redundant         assets that are not the best copy of their group
-        exact_redundant   assets whose bytes a better one has
+        exact_redundant   assets with the same bytes as a better one
         compared          contents that could be compared for near duplicates
-        candidates        pairs of them that may be one picture
+        candidates        pairs of contents that may be one picture
         seen              pairs that were compared by pixels
-        viewed            assets looked at for it
-        truncated         true when groups or members were left out for their number
+        viewed            assets read for it
+        truncated         true when groups or members were left out because there are too many
     """
     contents = contents_of(snapshot)
-    tell = snapshot.context.progress
+    report = snapshot.context.progress
     candidates = find_candidates(
         snapshot.embeddings,
         contents.vector,
         contents.hashes,
         contents.structured,
-        lambda done: tell(SOUGHT * done),
+        lambda done: report(SOUGHT * done),
     )
     views = Views(snapshot)
     likely = _within_reach(candidates)
     views.look(
         (int(row) for row in contents.first[candidates.pairs[:likely]].ravel()),
-        lambda done: tell(SOUGHT + (LOOKED - SOUGHT) * done),
+        lambda done: report(SOUGHT + (LOOKED - SOUGHT) * done),
     )
     judge = Judge(views, snapshot.embeddings, contents)
-    head_of = elect(
+    # Heads instead of connected components: chains of similar pictures must not merge.
+    head_of = choose_heads(
         contents.first.size,
         _worth_judging(candidates, likely),
         judge.same,
-        lambda done: tell(LOOKED + (1 - LOOKED) * done),
+        lambda done: report(LOOKED + (1 - LOOKED) * done),
     )
     groups = [
         ranked(snapshot, views, contents.order[members])
@@ -106,7 +107,7 @@ DUPLICATES = Step("duplicates", 2, find_duplicates)
 
 
 def _within_reach(candidates: Candidates) -> int:
-    """Return how many of the first pairs can be looked at."""
+    """Return how many of the first pairs can be compared by pixels."""
     pairs = candidates.pairs[:PAIRS_MAX]
     _, first = np.unique(pairs.ravel(), return_index=True)
     if first.size <= VIEWED_MAX:
@@ -115,7 +116,7 @@ def _within_reach(candidates: Candidates) -> int:
 
 
 def _worth_judging(candidates: Candidates, likely: int) -> Sequence[tuple[int, int]]:
-    """Return the pairs to be looked at, and those whose fingerprints decide, likeliest first."""
+    """Return the pairs to compare by pixels and those decided by fingerprints, likeliest first."""
     decided = np.flatnonzero(agree(candidates.cosines, candidates.bits))
     at = np.concatenate([np.arange(likely), decided[decided >= likely]])
     return [(int(first), int(second)) for first, second in candidates.pairs[at]]

@@ -1,4 +1,4 @@
-"""A snapshot's contents, and which of several copies of a picture is the best, and why."""
+"""The distinct contents of a snapshot, and the ranking of copies of one picture."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from triptych.ai.steps.duplicates.views import Views
 
 STRUCTURE_MIN_BITS = 24
 STRUCTURE_MAX_BITS = 40
-"""A perceptual hash sets half of its 64 bits, unless there is nothing to hash: all blank pictures
-share a hash, as all plain gradients do, and it proves nothing."""
+"""A perceptual hash sets half of its 64 bits, unless the picture has no detail: all blank pictures
+share a hash, as do all plain gradients, so it proves nothing."""
 LARGE = 0.9
-"""Copies with this share of the largest one's content are as large."""
+"""Copies with at least this share of the largest copy's pixels count as equally large."""
 UNFRAMED = 0.97
 NOBODY = -1
 
@@ -24,28 +24,29 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """What there is of different bytes, numbered from the largest."""
+    """The distinct contents by bytes, numbered from the largest."""
 
     order: Indices
-    """The assets, the largest first, whatever order they came in."""
+    """The assets, largest first, independent of their input order."""
     of_asset: Indices
     """The content of each asset of ``order``."""
     first: Indices
     """The first asset of each content."""
     hashes: npt.NDArray[np.uint64]
     structured: npt.NDArray[np.bool_]
-    """Whose hashes say anything of the picture."""
+    """The contents whose hashes carry information."""
     vector: Indices
     """The row of each content's embedding, or -1."""
 
 
 def contents_of(snapshot: Snapshot) -> Contents:
-    """Tell contents apart by their bytes."""
+    """Find the distinct contents by their bytes."""
     pixels = snapshot.widths * snapshot.heights
     keys = np.ascontiguousarray(snapshot.keys).view(f"S{snapshot.keys.shape[1]}").ravel()
     order = np.lexsort((keys, -snapshot.size_bytes, -pixels))
     digests = snapshot.sha256[order].view(f"S{snapshot.sha256.shape[1]}").ravel()
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+    # `np.unique` sorts by digest: renumber the contents from the largest.
     by_size = np.argsort(first)
     number = np.empty_like(by_size)
     number[by_size] = np.arange(by_size.size)
@@ -53,7 +54,7 @@ def contents_of(snapshot: Snapshot) -> Contents:
 
     row_of_asset = np.full(len(snapshot), NOBODY, np.intp)
     row_of_asset[snapshot.embedded] = np.arange(snapshot.embedded.size)
-    # Copies of one content can differ in this: one may still have another model's embedding.
+    # Copies of one content can differ here: one may still have another model's embedding.
     vector = np.full(first.size, NOBODY, np.intp)
     np.maximum.at(vector, of_asset, row_of_asset[order])
     hashes = snapshot.phash[first].view(np.uint64)
@@ -69,16 +70,15 @@ class Group:
     members: Indices
     """The best first."""
     why: str
-    """What makes the best copy the best."""
+    """The reason for the best copy."""
 
 
 def ranked(snapshot: Snapshot, views: Views, members: Indices) -> Group:
-    """Order the copies of a picture, the best first.
+    """Rank the copies of a picture, best first.
 
-    One of the largest; of these without a frame if there is one; of these in colour if there is
-    one; of these the one of the most bytes, which is the least compressed; of equals that of
-    the lowest key. Frames and colour are known of those that were looked at; others count as
-    without a frame, and in colour.
+    The criteria, in this order: among the largest; without a frame, if there is such a copy; in
+    colour, if there is such a copy; most bytes, which is the least compressed; lowest key. Frames
+    and colour are known only for assets that were read; others count as unframed and in colour.
     """
     seen = [views.of(int(row)) for row in members]
     area = (snapshot.widths * snapshot.heights)[members].astype(float)
@@ -88,6 +88,7 @@ def ranked(snapshot: Snapshot, views: Views, members: Indices) -> Group:
     grey = np.array([view is not None and not view.coloured for view in seen])
     sizes = snapshot.size_bytes[members]
     keys = np.array([snapshot.key(int(row)) for row in members])
+    # All large copies tie on size, so the other criteria decide among them.
     by_size = np.where(large, -np.inf, -content)
     best_first = np.lexsort((keys, -sizes, grey, framed, by_size))
     best = best_first[0]

@@ -1,8 +1,8 @@
-"""Whether two contents are one picture: by their pixels, or where there are none, by fingerprints.
+"""Whether two contents are one picture: by their pixels or, without pixels, by fingerprints.
 
-Of photographs, all that is known counts together: a part that agrees less is made up for by
-embeddings that are nearer. Marks and drawings are told apart more strictly, for many differ in
-little only: they are compared as wholes, without their ground, and must agree everywhere.
+For photographs all evidence is added up: nearer embeddings make up for details that agree less.
+Marks and drawings are judged more strictly, since many differ only slightly: they are compared as
+wholes, without their background, and must agree everywhere.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from triptych.ai.steps.duplicates.registration import Agreement, agreement
 from triptych.ai.steps.duplicates.views import View, Views
 
 EVIDENCE_MIN = 1.15
-"""Agreement of details and cosine of embeddings, added, of one photograph's two copies."""
+"""Least sum of detail agreement and cosine for two copies of one photograph."""
 DETAIL_MIN = 0.25
 DETAIL_ALONE_MIN = 0.6
-"""Agreement of details, where there is no embedding."""
+"""Least detail agreement where there is no embedding."""
 COLOUR_MIN = 0.6
-"""Share of the coloured places whose hue must be the same: one product comes in many colours."""
+"""Least share of coloured places with the same hue: a product may come in many colours."""
 PLAIN_DETAIL_MIN = 0.85
 PLAIN_WORST_MIN = 0.5
-"""Agreement of plain pictures, in all and in the tenth that agrees least."""
+"""Least agreement of plain pictures, overall and in the worst tenth."""
 AGREE_MAX_BITS = 10
 AGREE_COSINE_MIN = 0.88
-"""Fingerprints of copies whose pixels are not seen: each alone errs where the other does not."""
+"""Limits for copies judged by fingerprints alone: each errs where the other does not."""
 COMPARISONS_MAX = 40_000
-"""Pairs compared by pixels in a step, each in a few milliseconds; further ones by fingerprints."""
+"""The most pairs a step compares by pixels, a few milliseconds each; then by fingerprints."""
 
 
 def agree(cosines: npt.ArrayLike, bits: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Tell of which pairs the fingerprints alone show one picture; a missing cosine is NaN."""
+    """Return which pairs are one picture by fingerprints alone; a missing cosine is NaN."""
     return (np.asarray(bits) <= AGREE_MAX_BITS) & (np.asarray(cosines) >= AGREE_COSINE_MIN)
 
 
 def same_picture(first: View, second: View, cosine: float) -> bool:
-    """Tell whether two views are of one picture; ``cosine`` is NaN where there is none."""
+    """Return whether two views are of one picture; ``cosine`` is NaN where there is none."""
     plain = first.plain or second.plain
     found = agreement(first, second, parts=not plain)
     if found.colour < COLOUR_MIN:
@@ -54,7 +54,7 @@ def _enough(found: Agreement, cosine: float) -> bool:
 
 
 class Judge:
-    """Says of contents whether they are one picture, and remembers it."""
+    """Decides whether contents are one picture, and remembers its verdicts."""
 
     def __init__(
         self, views: Views, embeddings: npt.NDArray[np.float16], contents: Contents
@@ -64,10 +64,10 @@ class Judge:
         self._contents = contents
         self._said: dict[tuple[int, int], bool] = {}
         self.compared = 0
-        """Pairs that were compared by pixels."""
+        """Number of pairs that were compared by pixels."""
 
     def same(self, first: int, second: int) -> bool:
-        """Tell whether two contents are one picture."""
+        """Return whether two contents are one picture."""
         pair = (min(first, second), max(first, second))
         if pair not in self._said:
             self._said[pair] = self._judge(*pair)

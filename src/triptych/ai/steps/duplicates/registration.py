@@ -1,10 +1,10 @@
-"""How one small picture lies in another, and how much of what both show agrees.
+"""Image registration: how one small picture lies in another, and how well the overlap agrees.
 
-Two pictures are brought together first: as wholes, and with either as a part of the other, at
-scales from 1 down to about a half, where their correlation over all places is highest (computed by
-Fourier transforms on a coarse grid), then step by step more finely. What then lies on one another
-is compared in blocks, after all that is smooth is taken away: blocks agree or not whatever is laid
-over others, and skies and other gradients, which are all alike, say nothing.
+The pictures are aligned first, as wholes and with either as a part of the other, at scales from 1
+down to about a half. A coarse grid gives the places of highest correlation (by Fourier transforms),
+which are then refined step by step. The overlap is compared in blocks after subtracting a blur.
+Blocks are independent, so an overlay spoils only those it covers; skies and other gradients,
+which are all alike, do not count.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ from triptych.ai.steps.duplicates.coarse_registration import (
 from triptych.ai.steps.duplicates.views import Grey, View
 
 PATCH = 48
-"""Side of what is compared in blocks."""
+"""Side in pixels of the patch that is compared in blocks."""
 BLOCK = 8
 NOISE_VARIANCE = 9.0
-"""Of grey levels: blocks with less in both pictures show nothing; JPEG alone gives them some."""
+"""Variance of grey levels: blocks below it in both pictures are ignored as JPEG noise."""
 RATIO_MAX = 1.25
-"""Pictures are laid on one another as wholes if their aspect ratios differ by no more."""
+"""Largest quotient of two aspect ratios at which pictures are aligned as wholes."""
 FINE = 2
 MOVES_MAX = 5
 STEPS = (1 / GRID, 0.5 / GRID, 0.25 / GRID)
 PROMISING = 0.5
-"""Agreement from which the last step is worth its while."""
+"""Least agreement at which the last refinement is worth its time."""
 HOPE = 0.12
-"""Agreement that a place must have before it is looked at more finely."""
+"""Least agreement of a place to be refined."""
 SURE = 0.85
-"""An agreement of the wholes from which no better place is sought."""
+"""Agreement of the wholes at which the search for a better place stops."""
 COLOURS = 12
 """Side of the grid on which colours are compared."""
 CHROMA_MIN = 8.0
-"""Colourfulness from which a place has a colour."""
+"""Least chroma at which a place counts as coloured."""
 TELLING_MIN = 0.05
-"""Share of the places that must have a colour in both."""
+"""Least share of places that are coloured in both pictures."""
 HUE_COSINE_MIN = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How two pictures agree where they lie on one another best."""
+    """The agreement of two pictures at their best alignment."""
 
     detail: float
-    """The mean over the blocks that show something of the square of their correlation, those that
-    are opposed counting as 0: 0..1."""
+    """Mean squared correlation of the blocks with detail, 0..1; negative correlation counts as
+    0."""
     worst: float
-    """The same of the tenth of them that agrees least."""
+    """The same for the tenth of the blocks that agrees least."""
     colour: float
-    """The share of the places that have a colour in both at which it is the same hue or nearly so;
-    1 where there are too few such places."""
+    """Share of the places coloured in both pictures that have nearly the same hue; 1 where there
+    are too few such places."""
 
 
 NONE = Agreement(0.0, 0.0, 1.0)
 
 
 def agreement(first: View, second: View, *, parts: bool = True) -> Agreement:
-    """Lay two pictures on one another and compare what they share.
+    """Align two pictures and compare their overlap.
 
-    The same whichever comes first, but for rounding. Without ``parts`` they are only laid on one
-    another as wholes, and those of different shapes do not agree.
+    Symmetric except for rounding. Without ``parts`` they are only aligned as wholes, and pictures
+    of different shapes do not agree.
     """
     transports = [_Way(first, second), _Way(second, first)]
     wholes = [(number, way.as_wholes()) for number, way in enumerate(transports)]
@@ -87,7 +87,7 @@ def agreement(first: View, second: View, *, parts: bool = True) -> Agreement:
 
 
 class _Way:
-    """One picture taken for a part of another."""
+    """One direction of the search: one picture as a part of the other."""
 
     def __init__(self, part: View, whole: View) -> None:
         self._part = part
@@ -99,18 +99,18 @@ class _Way:
         self._ours = _blocks(detail(np.asarray(patch)))
 
     def as_wholes(self) -> Place | None:
-        """Return where they lie as wholes, if they have about the same shape."""
+        """Return the place that aligns them as wholes, if they have about the same shape."""
         if not 1 / RATIO_MAX < self._ratio < RATIO_MAX:
             return None
         return self._widest, (1 - self._widest) / 2, (1 - self._widest / self._ratio) / 2
 
     def score(self, place: Place) -> float:
-        """Return how much of the details agrees with the part at that place."""
+        """Return the detail agreement with the part at that place."""
         agree = self._agree(place)
         return float(agree.mean()) if agree.size else 0.0
 
     def compared(self, place: Place) -> Agreement:
-        """Return all that is to be said of a place."""
+        """Return the full agreement at a place."""
         agree = np.sort(self._agree(place))
         if not agree.size:
             return NONE
@@ -118,7 +118,7 @@ class _Way:
         return Agreement(float(agree.mean()), float(worst.mean()), self._colour(place))
 
     def _agree(self, place: Place) -> Grey:
-        """Return the agreement of each block that shows something."""
+        """Return the agreement of each block with detail."""
         left, top, right, bottom = self._bounds(place)
         tall, wide = self._whole.inside.shape
         patch = self._image.resize(
@@ -142,10 +142,10 @@ class _Way:
         ours = _chroma(self._part, (0.0, 0.0, 1.0, 1.0))
         theirs = _chroma(self._whole, self._bounds(place))
         our_length, their_length = np.hypot(*ours), np.hypot(*theirs)
-        tell = np.minimum(our_length, their_length) > CHROMA_MIN
-        if tell.mean() < TELLING_MIN:
+        coloured = np.minimum(our_length, their_length) > CHROMA_MIN
+        if coloured.mean() < TELLING_MIN:
             return 1.0
-        likeness = (ours * theirs).sum(axis=0)[tell] / (our_length * their_length)[tell]
+        likeness = (ours * theirs).sum(axis=0)[coloured] / (our_length * their_length)[coloured]
         return float((likeness > HUE_COSINE_MIN).mean())
 
     def peaks(self) -> list[Place]:
@@ -153,7 +153,7 @@ class _Way:
         return [self._held(*place) for place in likeliest(self._part, self._whole)]
 
     def refined(self, score: float, place: Place) -> tuple[float, Place]:
-        """Move the part about its place, by ever smaller steps, while that agrees better."""
+        """Move the part by ever smaller steps while the agreement improves."""
         for step in STEPS:
             if step < STEPS[-2] and score < PROMISING:
                 break
@@ -175,14 +175,14 @@ class _Way:
             yield self._held(width + wider, left - wider / 2, top - wider / (2 * self._ratio))
 
     def _held(self, width: float, left: float, top: float) -> Place:
-        """Return the place nearest that one which lies in the whole."""
+        """Return the nearest place that lies within the whole."""
         width = min(max(width, SIDE_MIN / GRID), self._widest)
         left = min(max(left, 0.0), 1.0 - width)
         return width, left, min(max(top, 0.0), 1.0 - width / self._ratio)
 
 
 def _chroma(seen: View, bounds: tuple[float, float, float, float]) -> Grey:
-    """Return the colours within bounds that are shares of what is inside the frame."""
+    """Return the chroma within bounds, given as shares of the area inside the frame."""
     left, top, right, bottom = seen.box
     wide, tall = right - left, bottom - top
     side = len(seen.chroma[0])

@@ -1,4 +1,4 @@
-"""Groups from pairs: each content follows the largest that it is one picture with."""
+"""Groups from pairs: each content joins the largest content that is the same picture."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import DisjointSet
 
 ASKED_MAX = 200_000
-"""Pairs of a head and a member of its family that are looked at; then known pairs decide."""
+"""The most pairs of head and family member that are compared; then known pairs decide."""
 
 Indices = npt.NDArray[np.intp]
 Same = Callable[[int, int], bool]
 
 
-def elect(
+def choose_heads(
     count: int, pairs: Sequence[tuple[int, int]], same: Same, progress: Callable[[float], None]
 ) -> Indices:
-    """Return the head of each content; a head's, and a loner's, is itself.
+    """Return the head of each content; a head, or a content without copies, is its own.
 
-    Contents are numbered from the largest, ``pairs`` come likeliest first. Pairs that are one
-    picture join families; pairs within a family need not be looked at. A family may be a chain of
-    different pictures, so heads are taken from it, the largest first: a head is followed by all
-    that are one picture with it, and by those that are known to be one with any of these.
+    Contents are numbered from the largest, and ``pairs`` come likeliest first. Pairs that are one
+    picture join families; pairs within a family need no comparison. A family may be a chain of
+    different pictures, so heads are taken from it, largest first: a head takes all that are one
+    picture with it, and those known to be one picture with any of these.
     """
     families = DisjointSet(range(count))
     known: dict[int, list[int]] = {}
@@ -46,7 +46,7 @@ def elect(
 def _divide(
     family: list[int], known: dict[int, list[int]], same: Same, head_of: Indices, asked_max: int
 ) -> int:
-    """Give the members of a family, the largest first, their heads; return what is left to ask."""
+    """Assign heads to a family, largest first; return the remaining comparison budget."""
     while family:
         head, others = family[0], family[1:]
         asked, unasked = others[:asked_max], others[asked_max:]

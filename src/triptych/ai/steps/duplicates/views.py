@@ -1,4 +1,4 @@
-"""Small views of a snapshot's pictures: read once, kept compactly, and cut free of their frames."""
+"""Small views of a snapshot's pictures: read once, kept compactly, without their frames."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from PIL import Image
 from triptych.ai.step import Snapshot
 
 SIDE = 96
-"""Of the square into which pictures are squashed."""
+"""Side in pixels of the square that pictures are resized to."""
 CHROMA_SIDE = 24
 READERS = 4
-"""Pictures that are read and decoded at a time."""
+"""Pictures read and decoded at a time."""
 VIEWS_MAX = 1_024
-"""Views made ready that are kept, of about 50 kB each."""
+"""Prepared views that are cached, about 50 kB each."""
 FRAME_MAX = 0.45
-"""Share of a side up to which a border of one colour is taken for a frame and cut off."""
+"""Largest share of a side that a border of one colour may take to be cut off as a frame."""
 FRAME_DEVIATION = 5.0
 FRAME_STEP = 10.0
 CONTENT_MIN = 16
-"""A picture of fewer rows or columns within its frame is left with it."""
+"""A picture with fewer rows or columns within its frame keeps its frame."""
 GREY_CHROMA = 6.0
 PLAIN_SHARE = 0.6
-"""A picture is plain, as marks and drawings are, if two of 64 shades of grey take this share of
-it. Of the photographs of the eval 1 % are, of the icons nine tenths."""
+"""A picture is plain, as marks and drawings are, if two of 64 shades of grey cover at least this
+share of it. In the evaluation that holds for 1 % of photographs and nine tenths of icons."""
 SHADES = 64
 
 Grey = npt.NDArray[np.float32]
@@ -43,27 +43,24 @@ class View:
     inside: Grey
     """Grey levels, 0..255."""
     chroma: tuple[Grey, Grey]
-    """Blue and red difference of the whole, the frame included, 0 being none."""
+    """Blue and red chroma difference of the whole, frame included; 0 is neutral."""
     box: tuple[float, float, float, float]
-    """Left, top, right and bottom of what is inside, as shares of the whole."""
+    """Left, top, right and bottom of the area inside the frame, as shares of the whole."""
     aspect: float
-    """Width by height of what is inside, in the picture's own pixels."""
+    """Aspect ratio, width by height, of the inside in the picture's own pixels."""
     content: float
-    """Share of the picture's area that is inside."""
+    """Share of the picture's area that is inside the frame."""
     coloured: bool
     plain: bool
 
 
 def view(pixels: Bytes, width: int, height: int) -> View:
-    """Return the view of a picture of that size; ``pixels`` is all of it as a square, RGB."""
+    """Return the view of a picture of that size; ``pixels`` is the whole of it as an RGB square."""
     return _seen(_compact(pixels), width, height)
 
 
 class Views:
-    """Looks at assets of a snapshot, each at most once, and keeps 10 kB of each.
-
-    Not for several threads.
-    """
+    """Reads assets of a snapshot, each at most once, and keeps 10 kB of each. Not thread-safe."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -71,11 +68,11 @@ class Views:
         self._ready: OrderedDict[int, View] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return how many assets were looked at."""
+        """Return the number of assets that were read."""
         return len(self._kept)
 
     def look(self, rows: Iterable[int], progress: Callable[[float], None]) -> None:
-        """Read those assets that were not looked at yet; tell how far it is, 0..1."""
+        """Read the assets that were not read yet; report the progress, 0..1."""
         wanted = [row for row in dict.fromkeys(rows) if row not in self._kept]
         with ThreadPoolExecutor(READERS, thread_name_prefix="views") as readers:
             for done, (row, kept) in enumerate(
@@ -85,7 +82,7 @@ class Views:
                 progress(done / len(wanted))
 
     def of(self, row: int) -> View | None:
-        """Return the view of an asset; None if it was not looked at, or cannot be had."""
+        """Return the view of an asset; None if it was not read or is unavailable."""
         if row in self._ready:
             self._ready.move_to_end(row)
             return self._ready[row]
@@ -119,6 +116,7 @@ def _seen(kept: tuple[Bytes, Bytes], width: int, height: int) -> View:
     inside = np.ascontiguousarray(grey[rows, columns])
     side = len(grey)
     tall, wide = inside.shape[0] / side, inside.shape[1] / side
+    # Drawings have two dominant shades, such as ink and paper; photographs spread over many.
     shades = np.bincount((kept[0][rows, columns] // (256 // SHADES)).ravel(), minlength=SHADES)
     return View(
         inside,
@@ -132,7 +130,7 @@ def _seen(kept: tuple[Bytes, Bytes], width: int, height: int) -> View:
 
 
 def _inside(lines: Grey) -> slice:
-    """Return the lines without the frame at either end: those of one colour each, and alike."""
+    """Return the range of lines without the frame: uniform end lines of the same colour."""
     first, last = _frame(lines), _frame(lines[::-1])
     if len(lines) - first - last < CONTENT_MIN:
         return slice(0, len(lines))

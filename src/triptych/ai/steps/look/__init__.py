@@ -1,1 +1,1 @@
-"""The step ``look``: what a brand's pictures look like as a whole."""
+"""The step ``look``: the overall look of a brand's pictures."""

@@ -1,6 +1,6 @@
-"""The step `look`: what a brand's pictures look like as a whole, and which do not belong.
+"""The step `look`: the overall look of a brand's pictures, and its outliers.
 
-Palette, kinds and outliers are in rooms of their own: `palette`, `kinds`, `outliers`.
+Palette, kinds and outliers have their own modules: `palette`, `picture_kinds`, `outliers`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from triptych.ai.steps.look.palette import distance, find_palette
 from triptych.ai.steps.look.picture_kinds import KINDS, UNKNOWN, find_kinds
 
 BASELINE = 0.2
-"""Mean cosine of two unrelated pictures with the bundled model, between photographs, icons and
-cut-outs: 0.20 to 0.25. It is used where too few other brands are there to measure it."""
+"""Mean cosine of two unrelated pictures with the bundled model: 0.20 to 0.25 between photographs,
+icons and cut-outs. Used when there are too few other brands to measure it."""
 BRANDS_MIN = 5
-"""Other brands from which the baseline is measured."""
+"""Least number of other brands to measure the baseline from."""
 SQUARE = 1.05
-"""Largest ratio of the longer side to the shorter of what is called square."""
+"""Largest ratio of the longer to the shorter side of a picture that counts as square."""
 RATIOS: Mapping[str, float] = {
     "1:1": 1.0,
     "5:4": 5 / 4,
@@ -41,30 +41,30 @@ RATIOS: Mapping[str, float] = {
 RATIO_TOLERANCE = 0.02
 BLOCK_ROWS = 4_096
 KINDS_SHARE = 0.7
-"""Of the step's time, about, that looking at pictures takes."""
+"""Approximate share of the step's time that reading pictures takes."""
 
 
 def find_look(snapshot: Snapshot) -> StepResult:
-    """Describe the brand's look, and mark each asset with its kind and how far off brand it is.
+    """Describe the brand's look, and mark each asset with its kind and its outlier score.
 
     The result::
 
         palette     see `palette.find_palette`
-        kinds       {photograph | drawing | logo: {count, share}}; share of those that are known
-        kinds_seen  pictures that were looked at; the other kinds are learnt from them
+        kinds       {photograph | drawing | logo: {count, share}}; share of the known kinds
+        kinds_seen  pictures that were read; the other kinds are predicted from them
         shapes      {square, landscape, portrait: {count, share}}
         ratios      {"16:9": share, …}: usual ratios of width to height, the most frequent first
         coherence   {score, cosine, baseline, brands}: the mean cosine of two of the brand's
-                    pictures, that of unrelated ones and how many other brands that comes from
-                    (0: it is a constant), and where the first lies between the second, 0, and 1;
-                    null with fewer than two embeddings
+                    pictures, the same of unrelated pictures (the baseline), and how many other
+                    brands the baseline comes from (0: a constant); the score is 0 at the baseline
+                    and 1 at a cosine of 1; null with fewer than two embeddings
         outliers    see `outliers.describe`
         outlier_count
-        change      against the snapshot before: {added, removed, palette: how far it moved,
-                    kinds: {kind: share gained or lost}, coherence: gained or lost}; null if there
-                    is none. `added` and `removed` are left out where they cannot be told.
+        change      since the previous snapshot: {added, removed, palette: how far it moved,
+                    kinds: {kind: share gained or lost}, coherence: gained or lost}; null if
+                    there is none. `added` and `removed` are left out where they are unknown.
 
-    Marks: `look`, the kind; `outlier`, 0..1, half and more for what is off brand.
+    Marks: `look`, the kind; `outlier`, 0..1, at least one half for off-brand pictures.
     """
     progress = snapshot.context.progress
     kinds, seen = find_kinds(snapshot, lambda share: progress(KINDS_SHARE * share))
@@ -132,7 +132,7 @@ def _ratios(snapshot: Snapshot) -> dict[str, float]:
 
 
 def _coherence(snapshot: Snapshot) -> dict[str, float] | None:
-    """See `find_look`. The mean over all pairs, from one sum: no pair is looked at."""
+    """See `find_look`. The mean over all pairs comes from one sum, not from single pairs."""
     count = len(snapshot.embeddings)
     if count < 2:
         return None
@@ -142,6 +142,7 @@ def _coherence(snapshot: Snapshot) -> dict[str, float] | None:
         vectors = snapshot.embeddings[block].astype(np.float64)
         total += vectors.sum(axis=0)
         lengths += float((vectors**2).sum())
+    # |sum|² holds every pair twice, and each vector with itself: subtract the latter.
     cosine = (float(total @ total) - lengths) / (count * (count - 1))
     mean = total / count
     with_others = [float(mean @ other.mean) for other in snapshot.context.others.brands()]
@@ -162,7 +163,7 @@ def _change(snapshot: Snapshot, now: Mapping[str, Any]) -> dict[str, Any] | None
     if earlier is None or before is None:
         return None
     change: dict[str, Any] = {}
-    # Assets of which nothing was said are not among the earlier keys.
+    # The earlier keys only cover assets that had a mark.
     if len(earlier.keys) == before["assets"] and not before["sampled"] and not snapshot.sampled:
         kept = int((earlier.rows_of(snapshot.keys) >= 0).sum())
         change = {"added": len(snapshot) - kept, "removed": len(earlier.keys) - kept}

@@ -1,4 +1,4 @@
-"""Off-brand pictures: those that even their nearest neighbours in the brand are little like."""
+"""Off-brand pictures: those that are unlike even their nearest neighbours in the brand."""
 
 from __future__ import annotations
 
@@ -17,43 +17,44 @@ from triptych.ai.step import Snapshot
 from triptych.ai.steps.look.picture_kinds import KINDS, UNKNOWN
 
 NEIGHBOURS = 5
-"""The mean cosine with so many nearest neighbours tells how much a picture is like its brand."""
+"""Nearest neighbours whose mean cosine measures how well a picture fits its brand."""
 POINTS_MIN = 12
-"""Of fewer pictures none can be said to be unlike the others."""
+"""Least number of pictures to call any of them unlike the others."""
 FAR = 3.5
-"""Deviations below the brand's median, in units of the median deviation made comparable to
-a standard deviation, from which a picture is off brand (Iglewicz and Hoaglin, 1993)."""
+"""Modified z-score below the brand's median, in scaled median absolute deviations, from which a
+picture is off brand (Iglewicz and Hoaglin, 1993)."""
 DEVIATION = 1.4826
-"""What makes a median deviation comparable to a standard deviation."""
+"""Scales a median absolute deviation to a standard deviation."""
 DEVIATION_MIN = 0.01
-"""In cosine: where a brand's pictures are all equally alike, the smallest difference is no sign."""
+"""Least deviation, as a cosine: if a brand's pictures are all equally alike, tiny differences mean
+nothing."""
 SCORE_MIN = 0.5
 OUTLIERS_MAX = 50
-"""Named in a result, the farthest first; all are marked and counted."""
+"""The most outliers in a result, farthest first; all are marked and counted."""
 RARE = 0.1
-"""Share of a brand's pictures below which a kind is remarkable."""
+"""Share of a brand's pictures below which a kind is given as a reason."""
 RARE_COLOUR = 0.02
-"""Share of a brand's colours below which a colour is remarkable, in a picture that has…"""
+"""Share of a brand's colours below which a colour is given as a reason, in a picture with…"""
 MOSTLY = 0.3
-"""…so much of it."""
+"""…at least this share of it."""
 SHAPE_FACTOR = 1.5
 BLOCK_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Likeness:
-    """How much each asset is like its brand."""
+    """How well each asset fits its brand."""
 
     cosines: npt.NDArray[np.float64]
     """(n,): mean cosine with its nearest neighbours; NaN where there is no embedding."""
     scores: npt.NDArray[np.float64]
-    """(n,): 0..1, `SCORE_MIN` and more for those off brand; NaN where there is no embedding."""
+    """(n,): 0..1, at least `SCORE_MIN` if off brand; NaN where there is no embedding."""
     usual: float
     """The median of ``cosines``."""
 
 
 def find_likeness(snapshot: Snapshot, progress: Callable[[float], None]) -> Likeness | None:
-    """Return how much each asset is like its brand; None of a brand that is too small to say."""
+    """Return how well each asset fits its brand; None if the brand is too small to judge."""
     points = find_points(snapshot)
     if len(points) < POINTS_MIN:
         return None
@@ -72,7 +73,7 @@ def find_likeness(snapshot: Snapshot, progress: Callable[[float], None]) -> Like
 
 
 def describe(snapshot: Snapshot, likeness: Likeness, kinds: Indices) -> list[dict[str, Any]]:
-    """Return the assets that are off brand, the farthest first: {key, score, why: [text, …]}."""
+    """Return the off-brand assets, farthest first: {key, score, why: [text, …]}."""
     off = np.flatnonzero(likeness.scores >= SCORE_MIN)
     keys = snapshot.keys[off].view(f"S{snapshot.keys.shape[1]}").ravel()
     shown = off[np.lexsort((keys, -likeness.scores[off]))][:OUTLIERS_MAX]
@@ -88,10 +89,10 @@ def describe(snapshot: Snapshot, likeness: Likeness, kinds: Indices) -> list[dic
 
 
 def _cosines(snapshot: Snapshot, points: Points, nearest: Nearest) -> npt.NDArray[np.float64]:
-    """Return each point's mean cosine with its neighbours: of the embeddings themselves.
+    """Return each point's mean cosine with its neighbours, in the full embedding space.
 
-    The brand's small space is where neighbours are found. What sets a picture off from the brand
-    is just what that space leaves out.
+    The reduced space serves only to find neighbours: it leaves out what the brand has in common,
+    which is just what an off-brand picture lacks.
     """
     cosines = np.zeros(len(points))
     for block in blocks(len(points), BLOCK_ROWS):
@@ -105,7 +106,7 @@ def _cosines(snapshot: Snapshot, points: Points, nearest: Nearest) -> npt.NDArra
 
 
 class _Reasons:
-    """Says why pictures are off brand, in what can be seen."""
+    """Explains by visible features why pictures are off brand."""
 
     def __init__(self, snapshot: Snapshot, likeness: Likeness, kinds: Indices) -> None:
         self._snapshot = snapshot
@@ -121,8 +122,8 @@ class _Reasons:
         total = sum(colour.share for colour in flat) or 1.0
         for start in range(0, len(flat), 10_000):
             part = flat[start : start + 10_000]
-            told = words(places([colour.rgb for colour in part]))
-            for word, colour in zip(told, part, strict=True):
+            names = words(places([colour.rgb for colour in part]))
+            for word, colour in zip(names, part, strict=True):
                 self._colours[word] = self._colours.get(word, 0) + colour.share / total
 
     def of(self, asset: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""A brand's palette: the colours that its pictures have most of, by how eyes tell them apart."""
+"""A brand's palette: the most frequent colours of its pictures, grouped perceptually."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from triptych.media.colours import JOINED_BELOW, oklab
 PALETTE_MAX = 8
 SHARE_MIN = 0.01
 BIN_BITS = 5
-"""Of each channel, when colours are added up: 32,768 bins at most, whatever the brand's size."""
+"""Bits per channel of the colour histogram: at most 32,768 bins for a brand of any size."""
 STARTS = 4
 
 Shares = npt.NDArray[np.float64]
 
 
 def find_palette(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return at most `PALETTE_MAX` colours, the largest share first.
+    """Return at most `PALETTE_MAX` colours, largest share first.
 
-    Each picture counts the same, by the colours that dominate it. They are grouped in OKLab by
-    k-means, weighted; near groups are joined, and each shows its most frequent colour: a mean of
-    several would be one that the brand does not have. An entry is {colour: "#rrggbb", word, share};
-    shares are of all colours counted, and add up to less than 1 where small ones are left out.
+    Each picture has the same weight, spread over its dominant colours. They are grouped by weighted
+    k-means in OKLab, and near groups are joined. Each group is shown by its most frequent colour,
+    since a mean might be a colour that the brand does not have. An entry is
+    {colour: "#rrggbb", word, share}; shares are of all colours counted, and add up to less than 1
+    where small ones are left out.
     """
     bins, weights = _bins(snapshot)
     if not weights.size:
@@ -43,18 +44,17 @@ def find_palette(snapshot: Snapshot) -> list[dict[str, Any]]:
         if share >= SHARE_MIN:
             found.append((share, "#" + "".join(f"{round(float(c)):02x}" for c in shown)))
     found.sort(key=lambda entry: (-entry[0], entry[1]))
-    told = words(places([int(colour[1:], 16) for _, colour in found]))
+    names = words(places([int(colour[1:], 16) for _, colour in found]))
     return [
         {"colour": colour, "word": word, "share": round(share, 3)}
-        for (share, colour), word in zip(found, told, strict=True)
+        for (share, colour), word in zip(found, names, strict=True)
     ]
 
 
 def distance(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> float:
     """Return how far one palette is from another, in OKLab: 0 for the same, 1 for black and white.
 
-    The least that colours have to be moved, by their shares (the earth mover's distance of Rubner,
-    Tomasi and Guibas, 2000).
+    This is the earth mover's distance (Rubner, Tomasi and Guibas, 2000) of the colours' shares.
     """
     from scipy.optimize import linprog
 
@@ -65,9 +65,10 @@ def distance(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any
         sides.append((where, shares / shares.sum()))
     (first, have), (second, want) = sides
     away = np.linalg.norm(first[:, None] - second[None, :], axis=2)
+    # A transport problem: each entry of the flattened plan moves one colour's share to another.
     leaving = np.kron(np.eye(have.size), np.ones(want.size))
     coming = np.kron(np.ones(have.size), np.eye(want.size))
-    # One of the equations follows from the others, and would be found wrong by a rounding error.
+    # Drop one redundant equation: a rounding error would make the system infeasible.
     answer = linprog(
         away.ravel(),
         A_eq=np.concatenate([leaving, coming])[:-1],
@@ -77,7 +78,7 @@ def distance(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any
 
 
 def _bins(snapshot: Snapshot) -> tuple[npt.NDArray[np.float64], Shares]:
-    """Return the mean colour of each bin that has any, (n, 3) of 0..255, and its weight."""
+    """Return the mean colour of each non-empty bin, (n, 3) of 0..255, and its weight."""
     flat = [(colour.rgb, colour.share) for each in snapshot.colours for colour in each]
     if not flat:
         return np.empty((0, 3)), np.empty(0)
@@ -94,12 +95,13 @@ def _bins(snapshot: Snapshot) -> tuple[npt.NDArray[np.float64], Shares]:
 
 def _groups(seen: Places, weights: Shares) -> npt.NDArray[np.intp]:
     """Return the group of each colour."""
-    from sklearn.cluster import KMeans  # Takes a second, which no other command should wait for.
+    from sklearn.cluster import KMeans  # Slow import: one second.
 
     count = min(PALETTE_MAX, len(np.unique(seen, axis=0)))
     model = KMeans(count, n_init=STARTS, random_state=0).fit(seen, sample_weight=weights)
     group_of = np.asarray(model.labels_, np.intp)
     totals = np.bincount(group_of, weights, count)
+    # K-means may split one colour: merge each group into a larger one that is close.
     joined = np.arange(count)
     kept: list[int] = []
     for group in np.argsort(-totals, kind="stable").tolist():

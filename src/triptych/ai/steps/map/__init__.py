@@ -1,1 +1,1 @@
-"""The step ``map``: a place in the plane for each picture."""
+"""The step ``map``: a position in the plane for each picture."""

@@ -1,9 +1,9 @@
-"""Laying points out on a plane so that near ones stay near: t-SNE on a graph of neighbours.
+"""Laying out points in a plane so that neighbours stay close: t-SNE on a neighbour graph.
 
 van der Maaten and Hinton, "Visualizing Data using t-SNE", 2008, with the repulsion interpolated on
-a grid (Linderman et al., 2019), which takes time and memory in proportion to the points. openTSNE's
-(Poličar, Stražar and Zupan, 2024). It lets go of the interpreter's lock while it works: measured
-with 100,000 points, another thread waited 0.1 s at most.
+a grid (Linderman et al., 2019), which takes time and memory in proportion to the points. The
+implementation is openTSNE (Poličar, Stražar and Zupan, 2024). It releases the GIL while it works:
+measured with 100,000 points, another thread waited 0.1 s at most.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ import numpy.typing as npt
 from triptych.ai.nearest import Nearest
 
 PERPLEXITY_SHARE = 1 / 3
-"""Of the neighbours known, how many a point is about to lie near."""
+"""The effective number of neighbours of a point."""
 EARLY_ROUNDS = 200
-"""With attraction exaggerated, so that clusters find each other."""
+"""Iterations of early exaggeration: stronger attraction, so that clusters form."""
 EXAGGERATION = 12
 ROUNDS = 500
 AGAIN_ROUNDS = 150
-"""From a layout that is one already."""
+"""Iterations when the start is already a layout."""
 GRID_FROM = 5_000
-"""Points from which the grid is faster than a tree (Barnes and Hut)."""
+"""Number of points from which the grid is faster than a Barnes-Hut tree."""
 START_SPREAD = 1e-4
-TOLD_EVERY = 10
+REPORTED_EVERY = 10
 THREADS = 1
-"""More make it hardly faster (30,000 points: 11 s with one and with two), cost twice the time and
-more where other work wants the cores, and give another layout on every machine."""
+"""More threads are hardly faster (30,000 points: 11 s with one and with two), take at least twice
+the time where other work needs the cores, and give a different layout on every machine."""
 
 Plane = npt.NDArray[np.float64]
 """(n, 2)."""
 
 
 def lay_out(nearest: Nearest, start: Plane, progress: Callable[[float], None]) -> Plane:
-    """Return places for points that have none: ``start`` only says who is on which side.
+    """Lay out points from scratch; ``start`` gives only a rough initial arrangement.
 
-    Every point needs as many neighbours as the others. The same start gives the same layout.
+    All points need the same number of neighbours. The same start gives the same layout.
     """
     spread = start.std(axis=0).max()
     begun = _begun(nearest, START_SPREAD * (start - start.mean(axis=0)) / (spread or 1.0))
@@ -48,31 +48,32 @@ def lay_out(nearest: Nearest, start: Plane, progress: Callable[[float], None]) -
         n_iter=EARLY_ROUNDS,
         exaggeration=EXAGGERATION,
         momentum=0.5,
-        **_told(lambda done: progress(done / rounds)),
+        **_reported(lambda done: progress(done / rounds)),
     )
     done = early.optimize(
         n_iter=ROUNDS,
         momentum=0.8,
-        **_told(lambda done: progress((EARLY_ROUNDS + done) / rounds)),
+        **_reported(lambda done: progress((EARLY_ROUNDS + done) / rounds)),
     )
     return np.asarray(done, np.float64)
 
 
-def settle(nearest: Nearest, start: Plane, progress: Callable[[float], None]) -> Plane:
-    """Return places for points that mostly have theirs, in the units that `lay_out` gave."""
+def refine(nearest: Nearest, start: Plane, progress: Callable[[float], None]) -> Plane:
+    """Refine a layout in which most points have a place, in the units of `lay_out`."""
     again = _begun(nearest, start).optimize(
-        n_iter=AGAIN_ROUNDS, momentum=0.5, **_told(lambda done: progress(done / AGAIN_ROUNDS))
+        n_iter=AGAIN_ROUNDS, momentum=0.5, **_reported(lambda done: progress(done / AGAIN_ROUNDS))
     )
     return np.asarray(again, np.float64)
 
 
 def _begun(nearest: Nearest, start: Plane) -> Any:
-    # Takes a second, which no other command should wait for.
+    # Imported here: it takes a second, which other commands should not pay.
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     count, k = nearest.indices.shape
+    # Euclidean distances of unit vectors, from their cosines.
     distances = np.sqrt(np.maximum(2 - 2 * nearest.cosines.astype(np.float64), 0))
     affinities = PerplexityBasedNN(
         knn_index=PrecomputedNeighbors(nearest.indices.astype(np.int64), distances),
@@ -88,8 +89,8 @@ def _begun(nearest: Nearest, start: Plane) -> Any:
     )
 
 
-def _told(progress: Callable[[float], None]) -> dict[str, object]:
-    def tell(done: int, _divergence: float, _places: Plane) -> None:
+def _reported(progress: Callable[[float], None]) -> dict[str, object]:
+    def report(done: int, _divergence: float, _places: Plane) -> None:
         progress(done)
 
-    return {"callbacks": tell, "callbacks_every_iters": TOLD_EVERY}
+    return {"callbacks": report, "callbacks_every_iters": REPORTED_EVERY}

@@ -1,4 +1,4 @@
-"""The step `map`: a place for each picture, so that like lies near like, and stays where it was."""
+"""The step `map`: a stable position for each picture, with similar pictures close together."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from triptych.ai.nearest import Nearest
 from triptych.ai.neighbours import Neighbourhood
 from triptych.ai.points import Floats, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
-from triptych.ai.steps.map.layout import Plane, lay_out, settle
+from triptych.ai.steps.map.layout import Plane, lay_out, refine
 
 NEIGHBOURS = 30
 LAID_OUT_MIN = 12
-"""Fewer different pictures are placed by their first two principal components."""
+"""Fewer distinct pictures are placed by their first two principal components."""
 KEPT_MIN = 0.5
-"""Share of the points that must have a place already for the map to go on from it; a brand that
-changed more gets a new map, turned to lie on the old one as well as it can."""
+"""Least share of points that must have a place for the map to continue the previous one. A brand
+that changed more gets a new map, aligned with the old one as well as possible."""
 TURNED_MIN = 3
-"""Points known from before that two maps are laid on each other by."""
+"""Least number of known points for aligning two maps."""
 DECIMALS = 4
 GRAPH_SHARE = 0.2
-"""Of the step's time, about, that the neighbours take."""
+"""Approximate share of the step's time that the neighbour search takes."""
 
 
 def find_map(snapshot: Snapshot) -> StepResult:
     """Place the snapshot's pictures on a map from -1 to 1 in both directions.
 
-    Pictures of one embedding share a place. Those that the snapshot before had on its map stay
-    near theirs: the map goes on from there, new pictures start among their neighbours, and in the
-    end it is turned and shifted to lie on the old one. The order of the assets changes nothing.
+    Pictures with the same embedding share a place. Pictures on the previous snapshot's map stay
+    near their place: the layout starts from there, new pictures start among their neighbours, and
+    the result is aligned with the old map. The order of the assets does not matter.
 
     The result::
 
         placed  assets on the map
-        points  different places
-        kept    points that the map before had
-        scale   units of the layout in one of the map: what the next map goes on with
-        moved   median distance between a kept point's place then and now; null if none was kept
+        points  distinct places
+        kept    points that were on the previous map
+        scale   units of the layout per unit of the map: the next map continues from it
+        moved   median distance between the old and new place of a kept point; null if none was kept
 
     Marks: `x` and `y`, to four decimals.
     """
@@ -56,7 +56,7 @@ def find_map(snapshot: Snapshot) -> StepResult:
         places, factor = _turned(places, before.places, known)
     else:
         places, factor = _centred(places)
-    # Nothing may lie outside; shrinking all keeps what lies beside what.
+    # Nothing may lie outside; shrinking everything keeps the relative positions.
     beyond = max(float(np.abs(places).max()), 1.0)
     places = np.round(places / beyond, DECIMALS) + 0.0
     scale = beyond / factor
@@ -78,12 +78,12 @@ MAP = Step("map", 1, find_map)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Before:
-    """The map before this one."""
+    """The previous map."""
 
     places: Plane
-    """(p, 2): each point's; NaN of those that had none."""
+    """(p, 2): each point's place; NaN where it had none."""
     scale: float
-    """Units of its layout in one of the map; 0 if it was none of `layout`'s."""
+    """Units of its layout per unit of the map; 0 if `layout` did not make it."""
 
 
 def _before(snapshot: Snapshot, points: Points) -> _Before:
@@ -93,18 +93,18 @@ def _before(snapshot: Snapshot, points: Points) -> _Before:
     if earlier is None or result is None or "x" not in earlier.marks:
         return _Before(places, 0.0)
     rows = earlier.rows_of(snapshot.keys[points.assets])
-    told = np.array([earlier.marks["x"], earlier.marks["y"]], np.float64).T
+    positions = np.array([earlier.marks["x"], earlier.marks["y"]], np.float64).T
     had = np.flatnonzero(rows >= 0)
-    # Of a point's assets the first by key says where it was.
+    # The first asset of a point by key decides where it was.
     for at in had[::-1]:
-        if not np.isnan(told[rows[at]]).any():
-            places[points.point_of[at]] = told[rows[at]]
+        if not np.isnan(positions[rows[at]]).any():
+            places[points.point_of[at]] = positions[rows[at]]
     laid_out = result["points"] >= LAID_OUT_MIN
     return _Before(places, float(result["scale"]) if laid_out else 0.0)
 
 
 def _places(snapshot: Snapshot, small: Floats, before: _Before) -> Plane:
-    """Return places in the layout's units."""
+    """Return the places in the layout's units."""
     flat = np.zeros((len(small), 2))
     flat[:, : small.shape[1]] = small[:, :2]
     if len(small) < LAID_OUT_MIN:
@@ -114,19 +114,19 @@ def _places(snapshot: Snapshot, small: Floats, before: _Before) -> Plane:
         min(NEIGHBOURS, len(small) - 1), lambda share: progress(GRAPH_SHARE * share)
     )
 
-    def told(share: float) -> None:
+    def report(share: float) -> None:
         progress(GRAPH_SHARE + (1 - GRAPH_SHARE) * share)
 
     known = ~np.isnan(before.places[:, 0])
     if known.mean() < KEPT_MIN or not before.scale:
-        return lay_out(nearest, flat, told)
-    return settle(nearest, before.scale * _joined(nearest, before.places), told)
+        return lay_out(nearest, flat, report)
+    return refine(nearest, before.scale * _joined(nearest, before.places), report)
 
 
 def _joined(nearest: Nearest, places: Plane) -> Plane:
-    """Return the places with those of new points: in the middle of their neighbours'.
+    """Fill in the places of new points: the mean of their neighbours' places.
 
-    A point whose neighbours are all new takes the place of their means, or the map's middle.
+    A point whose neighbours are all new gets the mean of their places, or the map's centre.
     """
     joined = places.copy()
     for _ in range(2):
@@ -138,7 +138,7 @@ def _joined(nearest: Nearest, places: Plane) -> Plane:
         joined[missing[found]] = sums[found] / there.sum(axis=1)[found, None]
     left = np.flatnonzero(np.isnan(joined[:, 0]))
     joined[left] = np.nanmean(joined, axis=0)
-    # No two may start in the very same place: nothing would ever part them.
+    # Add jitter: t-SNE never separates points that start in the same place.
     golden = np.arange(len(joined)) * np.pi * (3 - np.sqrt(5))
     new = np.isnan(places[:, 0])
     joined[new] += 1e-3 * np.stack([np.cos(golden), np.sin(golden)], axis=1)[new]
@@ -146,10 +146,10 @@ def _joined(nearest: Nearest, places: Plane) -> Plane:
 
 
 def _turned(places: Plane, before: Plane, known: npt.NDArray[np.bool_]) -> tuple[Plane, float]:
-    """Return the places laid on those before, and what they were multiplied with.
+    """Return the places aligned with the previous ones, and the factor they were scaled by.
 
-    Turned, mirrored, scaled and shifted for the least sum of squares (Procrustes; Schönemann,
-    1966).
+    They are rotated, mirrored, scaled and shifted for the least sum of squares (Procrustes;
+    Schönemann, 1966).
     """
     ours, theirs = places[known], before[known]
     our_middle, their_middle = ours.mean(axis=0), theirs.mean(axis=0)
@@ -162,7 +162,7 @@ def _turned(places: Plane, before: Plane, known: npt.NDArray[np.bool_]) -> tuple
 
 
 def _centred(places: Plane) -> tuple[Plane, float]:
-    """Return the places between -1 and 1, and what they were multiplied with."""
+    """Return the places between -1 and 1, and the factor they were scaled by."""
     low, high = places.min(axis=0), places.max(axis=0)
     size = float((high - low).max()) / 2
     factor = 1 / size if size > 0 else 1.0

@@ -1,7 +1,7 @@
-"""The step `tags`: what pictures show, told in the words of a vocabulary that users edit.
+"""The step `tags`: tags from a vocabulary that users edit, for what pictures show.
 
-Zero-shot: nothing is trained. The texts of each tag become a vector in the image encoder's own
-space (`TextEncoder`; the mean of several texts, as Radford et al., "Learning
+The classification is zero-shot: nothing is trained. The texts of each tag become a vector in the
+image encoder's space (`TextEncoder`; the mean of several texts, as Radford et al., "Learning
 Transferable Visual Models From Natural Language Supervision", 2021, average prompts), and a picture
 gets the tags whose calibrated score is at least `SCORE_MIN`.
 """
@@ -19,14 +19,14 @@ from triptych.ai.vocabulary import Vocabulary
 from triptych.embedders.text_encoder import TextEncoder
 
 SCORE_MIN = 0.5
-"""Calibrated: about the share of pictures of such a score that show what the tag says."""
+"""Least calibrated score: about the share of pictures with that score that show the tag."""
 TAGS_OF_ONE = 5
-"""Tags that one picture gets, the likeliest first."""
+"""The most tags of one picture, likeliest first."""
 EXAMPLES = 3
-"""Assets named for each tag, the likeliest first."""
+"""The most example assets of each tag, likeliest first."""
 BLOCK_ROWS = 2_048
-"""Pictures compared with the whole vocabulary at a time: 10 MB of 1280-d in single precision, and
-16 MB of scores for 2,000 tags."""
+"""Pictures compared with the whole vocabulary at a time: 10 MB of 1280-d vectors in single
+precision, and 16 MB of scores for 2,000 tags."""
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -35,24 +35,24 @@ Indices = npt.NDArray[np.intp]
 def find_tags(snapshot: Snapshot) -> StepResult:
     """Mark the snapshot's pictures with tags.
 
-    Pictures without an embedding get none. Without a text encoder nothing is tagged, and the
-    result says so by a `text_model` of null. The order of the assets changes nothing.
+    Pictures without an embedding get no tags. Without a text encoder nothing is tagged, and
+    `text_model` in the result is null. The order of the assets does not matter.
 
     The result::
 
         tags          most frequent first: {tag, count, score, examples: [key, …]}; score: the mean
-                      of those counted; only tags that are there
-        tagged        pictures with a tag
-        untagged      embedded pictures without
-        text_model    what made the texts' vectors
-        vocabulary    {tags: how many, digest: the SHA-256 that tells it from others}
+                      of those counted; only tags that occur
+        tagged        pictures with at least one tag
+        untagged      embedded pictures without a tag
+        text_model    the model of the texts' vectors
+        vocabulary    {tags: how many, digest: the SHA-256 that identifies it}
         threshold     the least score of a tag
 
     Marks: `tags`, the likeliest first.
 
     Raises:
-        SettingsError: the vocabulary cannot be used.
-        ValueError: the snapshot was embedded by a model that the text encoder does not belong to.
+        SettingsError: the vocabulary is invalid.
+        ValueError: the text encoder does not belong to the model that embedded the snapshot.
     """
     vocabulary = snapshot.context.vocabulary()
     encoder = snapshot.context.text() if snapshot.model is not None else None
@@ -80,7 +80,7 @@ TAGS = Step("tags", 1, find_tags)
 
 
 class _Hits:
-    """Tags of pictures: by picture, and each one's likeliest first."""
+    """Tags by picture, each picture's likeliest first."""
 
     def __init__(self) -> None:
         self.rows: Indices = np.empty(0, np.intp)
@@ -89,9 +89,9 @@ class _Hits:
 
 
 def directions(encoder: TextEncoder, vocabulary: Vocabulary) -> Floats:
-    """Return a unit vector for each tag: the mean of its texts'.
+    """Return a unit vector for each tag: the mean of its texts' vectors.
 
-    Kept for the next brand: encoding takes longer than most brands' steps.
+    The result is cached for the next brand: encoding takes longer than the step for most brands.
     """
     key = (encoder.model, encoder.image_model, vocabulary.digest)
     known = _directions.get(key)
@@ -105,7 +105,7 @@ def directions(encoder: TextEncoder, vocabulary: Vocabulary) -> Floats:
 
 
 DIRECTIONS_KEPT = 2
-"""Vocabularies, each in one encoder's vectors."""
+"""Cached vocabularies, each encoded by one text encoder."""
 _directions: dict[tuple[str, str, str], Floats] = {}
 
 
@@ -123,7 +123,7 @@ def _find(snapshot: Snapshot, encoder: TextEncoder, directions: Floats) -> _Hits
     for start in range(0, count, BLOCK_ROWS):
         block = snapshot.embeddings[start : start + BLOCK_ROWS].astype(np.float32)
         scores = encoder.calibrate(block @ directions.T)
-        # Stable, so that of equal scores the vocabulary's order decides.
+        # A stable sort: the vocabulary's order breaks ties.
         best = np.argsort(-scores, axis=1, kind="stable")[:, :TAGS_OF_ONE]
         values = np.take_along_axis(scores, best, axis=1)
         at, rank = np.nonzero(values >= SCORE_MIN)
@@ -143,6 +143,7 @@ def _result(
     counts = np.bincount(hits.tags, minlength=len(vocabulary.tags))
     sums = np.bincount(hits.tags, hits.scores, minlength=len(vocabulary.tags))
     keys = snapshot.keys[hits.rows].view(f"S{snapshot.keys.shape[1]}").ravel()
+    # Grouped by tag, best score first; keys break ties whatever the order of the assets.
     order = np.lexsort((keys, -hits.scores, hits.tags))
     starts = np.searchsorted(hits.tags[order], np.arange(len(vocabulary.tags)))
 
