@@ -55,7 +55,7 @@
         └── TransientItemError   a retry may help; may carry `retry_after_s`
             └── HostBusy         not tried: its host is at its request limit
 
-What only one concern raises, and no client has to know, stands beside its store.
+An error that only one concern raises, and that clients need not know, is next to its store.
 
 The first line of a class's docstring is its default message, and ``status`` its HTTP status.
 """

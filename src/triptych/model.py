@@ -1,6 +1,6 @@
 """The nouns: brand, run, item, asset, insight. Frozen values without behaviour of their own.
 
-Everything else in Triptych speaks in these; nothing here imports anything of ours but `wire`.
+Everything else in Triptych uses these; this module imports nothing of Triptych's but `wire`.
 """
 
 from __future__ import annotations

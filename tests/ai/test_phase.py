@@ -140,7 +140,7 @@ class Unspeakable(Exception):
         (MemoryError(), "MemoryError: "),
         (SystemExit(3), "SystemExit: 3"),
         (ValueError("a\x00b\ud800"), "ValueError: a\ufffdb?"),
-        (Unspeakable(), "Unspeakable: its message cannot be had (RuntimeError)"),
+        (Unspeakable(), "Unspeakable: its message cannot be read (RuntimeError)"),
         (ValueError("x" * 5000), "ValueError: " + "x" * (answers.ERROR_MAX_CHARS - 12)),
     ],
 )

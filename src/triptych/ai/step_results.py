@@ -184,6 +184,6 @@ def error_text(error: BaseException) -> str:
     try:
         message = str(error)
     except Exception as defect:  # noqa: BLE001 - a third-party error's __str__ may raise
-        message = f"its message cannot be had ({type(defect).__name__})"
+        message = f"its message cannot be read ({type(defect).__name__})"
     text = f"{type(error).__name__}: {message}"[:ERROR_MAX_CHARS]
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

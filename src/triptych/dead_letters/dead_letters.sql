@@ -17,7 +17,7 @@ select (select count(*) from (select from dead_letters where redriven_at is null
        (select max(id) from dead_letters) as newest
 
 -- redrive_letters --
--- Marked and owed at once, so that each is sent again once, whoever asks and however often.
+-- Marked and put into the outbox in one statement, so that each is sent again only once.
 -- One of an active run waits: its item ends with that run, and is redriven with it.
 with chosen as (
     select d.id from dead_letters d left join runs r on r.id = d.run_id

@@ -10,7 +10,7 @@ from triptych.wire import Wire
 
 
 class QueueDepth(Wire, frozen=True):
-    """A queue's state, as exactly as its system tells it."""
+    """A queue's state, as exact as the queue system reports it."""
 
     COMPONENT: ClassVar[str] = "QueueShown"
 

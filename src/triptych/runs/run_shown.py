@@ -20,7 +20,7 @@ Phase = Literal["gather", "acquire", "commit", "ai", "over"]
 
 
 def is_over(run: Run) -> bool:
-    """Tell whether nothing more will happen to a run: ended, and its AI phase too."""
+    """Return whether a run and its AI phase have ended."""
     if run.state is RunState.ACTIVE:
         return False
     return run.state is not RunState.COMMITTED or run.ai_state in AI_FINAL

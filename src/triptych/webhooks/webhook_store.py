@@ -28,7 +28,7 @@ class Event(StrEnum):
 
 
 class Webhook(Wire, frozen=True):
-    """An address that is told of events, of one brand or of all."""
+    """An address that receives events, of one brand or of all."""
 
     id: UUID
     url: str

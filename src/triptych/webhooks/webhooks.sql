@@ -1,4 +1,4 @@
--- Webhooks. What is to be told is owed by the transaction in which it happened.
+-- Webhooks. The transaction of an event also inserts its deliveries.
 
 -- owe_webhooks --
 insert into deliveries (webhook_id, event, body)
@@ -30,7 +30,7 @@ delete from webhooks where id = $1 returning id
 update webhooks set disabled_at = clock_timestamp(), reason = $2 where id = $1
 
 -- claim_deliveries --
--- Lent for a while: whoever dies with one leaves it to the next.
+-- Leased: if the worker dies, the next one gets the delivery.
 with due as (
     select d.id from deliveries d join webhooks w on w.id = d.webhook_id
     where d.delivered_at is null and d.failed_at is null and d.due_at <= clock_timestamp()

@@ -41,9 +41,9 @@ where (select collected_at from runs where id = $1) is null
 order by found.similarity desc, a.key
 
 -- nearest_anywhere --
--- `:space` and `:dimension` are whole numbers of ours: an index is of one dimension, and found by
--- its condition. `:exactly` is empty, or keeps the index from providing the order. An entry
--- counts only as long as the brand's snapshot has the same content.
+-- `:space` and `:dimension` are whole numbers from this code: an index is of one dimension, and
+-- found by its condition. `:exactly` is empty, or keeps the index from providing the order. An
+-- entry counts only as long as the brand's snapshot has the same content.
 select -(s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)) as similarity,
        a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
        a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata
