@@ -278,7 +278,7 @@ async def test_a_source_that_is_not_there_fails_the_run_with_its_reason(tmp_path
         run = await ended(local, (await local.submit("nike", source="manifest:/nowhere.csv")).id)
         assert run.state is RunState.FAILED
         assert run.reason == (
-            "source_refused: There is no file /nowhere.csv. Check the path behind manifest:."
+            "source_refused: There is no file /nowhere.csv. Check the path after manifest:."
         )
         unnamed = await ended(local, (await local.submit("adidas")).id)
         assert "has no source" in (unnamed.reason or "")
