@@ -78,16 +78,6 @@ class Outgoing:
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """The failed items of a run that share a reason."""
-
-    reason: str
-    count: int
-    examples: Sequence[tuple[str, str]]
-    """Up to a few (url, detail)."""
-
-
 class FailedItem(Wire, frozen=True):
     """An item that failed."""
 
@@ -305,10 +295,6 @@ class RunStore(Protocol):
 
     async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
         """Return those of the items that exist; none when the run has ended."""
-        ...
-
-    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
-        """Return a run's failed items grouped by reason, most frequent first."""
         ...
 
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:

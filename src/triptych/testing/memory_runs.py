@@ -36,7 +36,6 @@ from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     Due,
     FailedItem,
-    FailureGroup,
     Opened,
     Outgoing,
     Pace,
@@ -510,13 +509,6 @@ class MemoryRunStore(RunStore):
             if item.state is ItemState.FAILED:
                 groups[item.reason or ""].append(item)
         return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])))
-
-    @override
-    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
-        return [
-            FailureGroup(reason, len(items), [(i.url, i.detail) for i in items[:examples]])
-            for reason, items in self._failed(run_id).items()
-        ]
 
     @override
     async def failure_counts(self, run_id: UUID) -> Sequence[tuple[str, int]]:

@@ -145,7 +145,7 @@ class SearchContract:
     async def test_a_vector_of_another_length_is_refused(self, stores: Stores) -> None:
         await commit_vectors(stores, "nike", drawn(5, seed=1))
         await index_all(stores)
-        with pytest.raises(BadInput, match="16 numbers, and m gives 8"):
+        with pytest.raises(BadInput, match="16 numbers, but m has 8"):
             await stores.search.nearest_anywhere(nearest(axis(0, 16)))
 
     async def test_filters_hold_in_one_brand_and_in_all(self, stores: Stores) -> None:

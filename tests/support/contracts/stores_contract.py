@@ -325,9 +325,10 @@ class CatalogueContract:
         run_id = (await open_run(stores)).run.id
         items = await stores.runs.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
         await stores.runs.settle(run_id, [failed(item) for item in items[:4]], limit=LIMIT)
-        (group,) = await stores.runs.failures(run_id, examples=2)
-        assert (group.reason, group.count, len(group.examples)) == ("not_found", 4, 2)
-        assert group.examples[0] == ("https://x/0", "404 \ufffd <b>")
+        assert list(await stores.runs.failure_counts(run_id)) == [("not_found", 4)]
+        page = await stores.runs.failed_items(run_id, "not_found", after=-1, limit=2)
+        assert len(page.rows) == 2
+        assert (page.rows[0].url, page.rows[0].detail) == ("https://x/0", "404 \ufffd <b>")
 
     async def test_redrive_refuses_what_makes_no_sense(self, stores: CommonStores) -> None:
         with pytest.raises(RunNotFound):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from uuid import UUID
 
 import asyncpg
@@ -51,7 +50,6 @@ from triptych.runs.run_store import (
     DETAIL_MAX_CHARS,
     Due,
     FailedItem,
-    FailureGroup,
     Opened,
     Outgoing,
     Pace,
@@ -421,14 +419,6 @@ class PostgresRunStore(RunStore):
         return [
             to_item(row, row["brand"], RunKind(row["run_kind"]), source=row["source"])
             for row in rows
-        ]
-
-    @override
-    async def failures(self, run_id: UUID, *, examples: int) -> Sequence[FailureGroup]:
-        rows = await self._database.rows("failures", run_id, examples)
-        return [
-            FailureGroup(reason, count, [(row["url"], row["detail"] or "") for row in group])
-            for (reason, count), group in groupby(rows, key=lambda row: (row["reason"], row["n"]))
         ]
 
     @override

@@ -10,14 +10,6 @@ select * from runs where $1::text is null or brand = $1 order by created_at desc
 select i.*, r.brand, r.source, r.kind as run_kind from items i join runs r on r.id = i.run_id
 where i.run_id = $1 and i.key = any($2) and r.state = 'active'
 
--- failures --
-with ranked as (
-    select reason, url, detail, count(*) over (partition by reason) as n,
-           row_number() over (partition by reason order by position) as rank
-    from items where run_id = $1 and state = 'failed'
-)
-select reason, n, url, detail from ranked where rank <= $2 order by n desc, reason, rank
-
 -- timeline --
 select * from timeline where run_id = $1 and seq > $2 order by seq limit $3
 
