@@ -52,7 +52,7 @@ def test_it_is_drawn_without_any_other_host(dashboard: Dashboard, page: Page, lo
     # Everything of one operation: parameters, a body, answers, its schema with what it says.
     put = page.locator("#operations-brands-put_brand")
     put.get_by_role("button").first.click()
-    expect(put).to_contain_text("What is left out is taken away.")
+    expect(put).to_contain_text("A field that is left out is removed.")
     put.get_by_role("tab", name="Schema").first.click()
     expect(put).to_contain_text("forbidden")
     page.get_by_role("button", name="Schemas").click()
