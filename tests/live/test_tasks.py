@@ -45,5 +45,5 @@ async def test_a_task_that_opened_a_run_is_told_and_over(api: Api) -> None:
     submitted = (await api.post("/brands/nike/runs", json=given)).json
     told = await asyncio.wait_for(task_remote(url, UUID(submitted["id"])), PATIENCE_S)
     assert told.run_id == UUID(submitted["run"])
-    with pytest.raises(LiveUnavailable, match="no task"):
+    with pytest.raises(LiveUnavailable, match="does not know task"):
         await task_remote(url, uuid4())

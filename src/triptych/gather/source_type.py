@@ -66,7 +66,9 @@ class SourceType:
 
     def __post_init__(self) -> None:
         if re.fullmatch(SOURCE_SCHEME, self.scheme) is None:
-            raise ValueError(f"{self.scheme!r} is no scheme: it must match {SOURCE_SCHEME}.")
+            raise ValueError(
+                f"{self.scheme!r} is not a valid scheme: it must match {SOURCE_SCHEME}."
+            )
         self.check(self.example)
 
     @property
