@@ -35,7 +35,7 @@ RUN python -m venv /opt/uv \
  && /opt/triptych/bin/python -m compileall -q /opt/triptych/lib
 # What the bundled models keep is made now: containers can read it, and write nothing.
 RUN /opt/triptych/bin/python -c "from triptych.settings.settings import Settings; \
-from triptych.wiring.components import open_embedder, open_text_encoder; \
+from triptych.wiring.models import open_embedder, open_text_encoder; \
 settings = Settings.load(data='/data'); \
 open_text_encoder(settings, open_embedder(settings, 1))" \
  && chmod -R a+rX /data
