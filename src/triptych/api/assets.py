@@ -164,9 +164,8 @@ async def get_asset(
 ) -> Json:
     """One asset with its marks, from its brand's current snapshot or from that of a `run`."""
     brand, key = asset
-    found = await context.stores.snapshots.asset(brand, key, run_id=asked.run)
-    marks = await context.stores.snapshots.marks(found.run_id, [key])
-    return Json(AssetWhole.of(found, marks=marks.get(key, {})))
+    found, marks = await context.stores.snapshots.asset_and_marks(brand, key, run_id=asked.run)
+    return Json(AssetWhole.of(found, marks=marks))
 
 
 async def _read_assets(request: Request) -> Response:

@@ -128,6 +128,16 @@ class SnapshotStore(Protocol):
         """
         ...
 
+    async def asset_and_marks(
+        self, brand: str, key: bytes, *, run_id: UUID | None = None
+    ) -> tuple[Asset, Metadata]:
+        """Return an asset as `asset` does, and its marks by their names.
+
+        Raises:
+            AssetNotFound, SnapshotCollected: as `asset`.
+        """
+        ...
+
     async def snapshots_slice(
         self, brand: str, *, before: Age | None, limit: int
     ) -> Slice[Run, Age]:

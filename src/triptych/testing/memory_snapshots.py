@@ -81,6 +81,13 @@ class MemorySnapshotStore(SnapshotStore):
         return to_asset(row.run, key, row.assets[key], embedding=False)
 
     @override
+    async def asset_and_marks(
+        self, brand: str, key: bytes, *, run_id: UUID | None = None
+    ) -> tuple[Asset, Metadata]:
+        found = await self.asset(brand, key, run_id=run_id)
+        return found, (await self.marks(found.run_id, [key])).get(key, {})
+
+    @override
     async def snapshots_slice(
         self, brand: str, *, before: Age | None, limit: int
     ) -> Slice[Run, Age]:

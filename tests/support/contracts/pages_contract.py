@@ -93,6 +93,9 @@ class PagesContract:
         one = whole.rows[0]
         assert await stores.snapshots.asset("nike", one.key) == one
         assert await stores.snapshots.asset("nike", one.key, run_id=run.id) == one
+        for run_id in (None, run.id):
+            both = await stores.snapshots.asset_and_marks("nike", one.key, run_id=run_id)
+            assert both == (one, {})
         with pytest.raises(AssetNotFound):
             await stores.snapshots.asset("other", one.key, run_id=run.id)
         with pytest.raises(AssetNotFound):

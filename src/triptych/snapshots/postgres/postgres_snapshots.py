@@ -83,6 +83,19 @@ class PostgresSnapshotStore(SnapshotStore):
         return to_asset(rows[0])
 
     @override
+    async def asset_and_marks(
+        self, brand: str, key: bytes, *, run_id: UUID | None = None
+    ) -> tuple[Asset, Metadata]:
+        if run_id is not None:
+            found = await self.asset(brand, key, run_id=run_id)
+            return found, (await self.marks(run_id, [key])).get(key, {})
+        # One statement: this is one of the two most frequent reads.
+        rows = await self._database.rows("asset_and_marks", brand, key)
+        if not rows:
+            raise no_such_asset(brand)
+        return to_asset(rows[0]), to_marks(rows[0])
+
+    @override
     async def snapshots_slice(
         self, brand: str, *, before: Age | None, limit: int
     ) -> Slice[Run, Age]:

@@ -75,6 +75,15 @@ select a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type, a.
 from brands b join assets a on a.run_id = b.current_run and a.key = $2
 where b.name = $1
 
+-- asset_and_marks --
+select a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type, a.size_bytes,
+       a.width, a.height, a.phash, a.colours, a.model, a.metadata,
+       m.cluster, m.duplicates, m.tags, m.look, m.x, m.y, m.outlier, m.more
+from brands b
+join assets a on a.run_id = b.current_run and a.key = $2
+left join marks m on m.run_id = a.run_id and m.key = a.key
+where b.name = $1
+
 -- asset_of_run --
 select key, run_id, brand, url, sha256, object_key, media_type, size_bytes, width, height, phash,
        colours, model, metadata
