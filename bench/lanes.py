@@ -1,4 +1,4 @@
-"""Contenders: each a program of its own, started anew for each round, measured from outside.
+"""Contenders: each a program of its own, started again for each round, measured from outside.
 
 A round is what a program does between being told to go and saying that it is done. Starting it is
 not in it. Its CPU-seconds are those of all processes below it, its database or broker included.
@@ -170,7 +170,7 @@ def interleaved(
 def measured(
     contenders: Sequence[Contender], measure: Callable[[Lane], T], rounds: int, tell: Tell
 ) -> dict[str, list[T]]:
-    """Start each contender anew each round, measure it and end it; return all by its name."""
+    """Start each contender in each round, measure it and end it; return its figures by its name."""
 
     def work(contender: Contender) -> T:
         with running(contender) as lane:

@@ -40,7 +40,7 @@ class Ready:
     work: Callable[[Given], Any]
     """Carries out an order; returns, or awaits, what is to be told of it: a mapping or None."""
     told: Given = field(default_factory=dict)
-    """What is told when it is ready."""
+    """What the program reports when it is ready."""
 
 
 def next_order(channel: Connection[Any, Any]) -> Given | None:

@@ -1,7 +1,7 @@
 """Write the figures and charts of docs/performance.md from bench/results/latest.json.
 
-``python -m bench.report``. What stands between the page's markers is written anew; the rest, which
-says why an aim was missed and what would close it, is by hand. The same results give the same
+``python -m bench.report``. The text between the page's markers is generated; the rest, which says
+why an aim was missed and what would close it, is written by hand. The same results give the same
 files, byte by byte.
 """
 

@@ -128,7 +128,7 @@ class Book:
         _write(self._unfinished, {"run": self._run, "done": sorted({*self.done(), row})})
 
     def finish(self) -> None:
-        """Note that every row is done: the next run begins anew."""
+        """Note that every row is done: the next run starts from the beginning."""
         self._unfinished.unlink(missing_ok=True)
 
     def entries(self) -> list[Entry]:

@@ -1,6 +1,6 @@
 """img2dataset: as many processes as there are cores and its default threads, as it advises.
 
-Its processes are forked instead of started anew, so that what they import, which takes seconds of
+Its processes are forked instead of spawned, so that what they import, which takes seconds of
 each, is not counted: starting is excluded for everyone.
 """
 

@@ -37,7 +37,7 @@ def find_redis() -> tuple[str, dict[str, str]]:
 
 
 def start_redis(folder: str) -> str:
-    """Start a Redis below this process that keeps what it is told; return its URL."""
+    """Start a Redis as a child process; return its URL."""
     program, environment = find_redis()
     port = free_port()
     process = subprocess.Popen(

@@ -44,7 +44,7 @@ def downloads(base: str, urls: int) -> Callable[[Lane], Spent]:
 
     def work(lane: Lane) -> Spent:
         start, spent = lane.run(**first), lane.run(**whole)
-        # img2dataset starts its processes anew for each order: what that takes is taken off.
+        # img2dataset starts its processes again for each order: the time that takes is subtracted.
         return spent.less(start) if lane.told.get("restarts") else spent
 
     return work

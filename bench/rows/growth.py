@@ -78,7 +78,7 @@ async def start(dsn: str, data: Path, count: int, *, embedding: bool) -> list[Pr
 
 @asynccontextmanager
 async def workers(arguments: Given) -> AsyncIterator[Ready]:
-    """Run Postgres and workers below this process; what is told is the workers' memory alone."""
+    """Run Postgres and workers as child processes; only the workers' memory is reported."""
     async with own_parts(settings_in(arguments)) as (parts, dsn):
         data = Path(arguments["folder"]) / "workers"
         running = await start(dsn, data, arguments["workers"], embedding=arguments["embedding"])

@@ -49,7 +49,7 @@ POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
 
 @asynccontextmanager
 async def triptych(arguments: Given) -> AsyncIterator[Ready]:
-    """Run a live process that is told of changes of one run by its database, as in service."""
+    """Run a live process that its database notifies of changes to one run, as in production."""
     port, run_id, numbers = free_port(), uuid4(), itertools.count(1)
     async with own_parts(settings_in(arguments)) as (parts, dsn):
         settings = {

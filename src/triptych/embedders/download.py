@@ -38,7 +38,7 @@ from triptych.embedders.description import (
     read_description,
 )
 from triptych.errors import ItemError, ModelError
-from triptych.fetch.guard import AddressGuard, refusal
+from triptych.fetch.guard import REFUSED_REMEDY, AddressGuard, refusal
 from triptych.fetch.redirects import follow_redirects
 from triptych.fetch.transport import open_session
 from triptych.model import Reason
@@ -57,7 +57,6 @@ KEY_CHARS = 12
 PIN = re.compile(r"sha256=([0-9a-fA-F]{64})")
 SCHEMES = frozenset({"https", "http", "s3"})
 FIELD = "TRIPTYCH_EMBEDDER"
-ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +222,7 @@ class _Origin:
             )
             raise ModelError(
                 f"{_shown(url)} cannot be fetched ({_text(error)}).",
-                remedy=ALLOW if refused else None,
+                remedy=REFUSED_REMEDY if refused else None,
             ) from error
 
     async def _save(self, url: URL, path: Path, max_bytes: int) -> str:

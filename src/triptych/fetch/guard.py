@@ -40,6 +40,9 @@ NEVER = (NAT64_LOCAL, IPV4_COMPATIBLE, TEREDO, DOCUMENTATION, RELAYS, WIRE_SERVE
 ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 """RFC 5214 §6.1: interface identifiers that end in an IPv4 address."""
 WEB_PORTS = frozenset({80, 443})
+REFUSED_REMEDY = (
+    "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
+)
 KNOWN_MAX = 4096
 """Cached decisions: each URL needs several, mostly for the same hosts."""
 

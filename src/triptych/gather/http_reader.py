@@ -13,7 +13,7 @@ from yarl import URL
 
 from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
 from triptych.fetch.fetcher import parse_retry_after
-from triptych.fetch.guard import refusal
+from triptych.fetch.guard import REFUSED_REMEDY, refusal
 from triptych.fetch.redirects import follow_redirects
 from triptych.fetch.transport import TransportPool
 from triptych.model import Reason
@@ -28,7 +28,6 @@ CONNECT_S = 15.0
 SILENCE_S = 60.0
 """A connection that is silent for this long is dead."""
 REDIRECTS_MAX = 5
-ALLOW = "Allow its network with TRIPTYCH_FETCH_ALLOW, or its port with TRIPTYCH_FETCH_PORTS."
 PASSING = frozenset({408, 425, 429})
 """Statuses below 500 that ask for a retry."""
 
@@ -118,13 +117,14 @@ async def request(
         if error.reason is Reason.TOO_MANY_REDIRECTS:
             raise SourceRefused(f"The source answers with {error.detail}.") from error
         raise SourceRefused(
-            f"The source redirects to an address that is refused ({error.detail}).", remedy=ALLOW
+            f"The source redirects to an address that is refused ({error.detail}).",
+            remedy=REFUSED_REMEDY,
         ) from error
     except (aiohttp.ClientError, OSError) as error:
         if (refused := refusal(error)) is not None:
             raise SourceRefused(
                 f"The source is at an address that is refused ({refused}).",
-                remedy=ALLOW,
+                remedy=REFUSED_REMEDY,
             ) from error
         raise TryAgain(_text(error)) from error
 

@@ -25,12 +25,12 @@ from uuid import UUID
 import numpy as np
 import orjson
 
+from triptych.model import KEY_BYTES
 from triptych.snapshots.search_store import Points
 
 HEADER = struct.Struct("<4sIII16s")
 MAGIC = b"TMAP"
 VERSION = 1
-KEY_BYTES = 16
 NUMBER_BYTES = 4
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from triptych.embedded.sockets import PATH_MAX_BYTES
 from triptych.errors import SettingsError
 from triptych.live.websocket_server import server_options
+from triptych.presence.presence_store import WORKERS_MAX
 from triptych.runtime.asgi_server import BACKLOG, serving
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.runtime.periodic import pause
@@ -32,8 +33,6 @@ worker is left to index them."""
 PHASE = "ai"
 """The phase whose workers do the tasks for a whole brand."""
 LOOK_FOR_WORKER_S = 2.0
-WORKERS_MAX = 1000
-"""Workers that are checked, the longest-lived first."""
 
 
 @asynccontextmanager
