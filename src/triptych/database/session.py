@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
@@ -16,6 +17,7 @@ from pgvector import HalfVector
 from triptych.database.rds import connection_arguments
 from triptych.database.statements import statements
 from triptych.errors import DatabaseUnavailable
+from triptych.runtime.json_values import read_json
 from triptych.runtime.retry import backoff
 
 POOL_MIN = 1
@@ -256,12 +258,23 @@ JSONB_VERSION = b"\x01"
 """First byte of jsonb's binary format."""
 
 
+_NUL_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
 def _to_jsonb(value: object) -> bytes:
-    return JSONB_VERSION + orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    encoded = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    if b"\\u0000" in encoded:
+        # jsonb has no NUL character.
+        encoded = _NUL_ESCAPE.sub(rb"\1\\ufffd", encoded)
+    return JSONB_VERSION + encoded
 
 
 def _from_jsonb(binary: bytes) -> object:
-    return orjson.loads(memoryview(binary)[1:])
+    """Return the value; an `UnreadableJson` if it cannot be read.
+
+    An exception here would fail every row of the statement.
+    """
+    return read_json(memoryview(binary)[1:])
 
 
 def _to_halfvec(vector: HalfVector) -> bytes:
