@@ -50,10 +50,12 @@
     ├── SummaryFailed            a language model gave no summary                       502
     ├── ModelError               an embedding model cannot be loaded or used           500
     ├── PostgresServerError      the embedded Postgres cannot be created or started    500
+    ├── Postponed                an item has to wait, without an attempt; carries `retry_after_s`
+    │   ├── HostBusy             its host is at its request limit
+    │   └── NotDue               it waits for a time that has not come yet
     └── ItemError                one URL's work failed; carries its `Reason`
         ├── PermanentItemError   a retry would give the same result
         └── TransientItemError   a retry may help; may carry `retry_after_s`
-            └── HostBusy         not tried: its host is at its request limit
 
 An error that only one concern raises, and that clients need not know, is next to its store.
 
@@ -329,6 +331,22 @@ class PostgresServerError(TriptychError):
     """The embedded Postgres cannot be started."""
 
 
+class Postponed(TriptychError):
+    """An item has to wait."""
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class HostBusy(Postponed):
+    """An item has to wait for its host."""
+
+
+class NotDue(Postponed):
+    """An item waits for a time that has not come yet."""
+
+
 class ItemError(TriptychError):
     """An item failed."""
 
@@ -350,7 +368,3 @@ class TransientItemError(ItemError):
     ) -> None:
         super().__init__(reason, detail)
         self.retry_after_s = retry_after_s
-
-
-class HostBusy(TransientItemError):
-    """An item has to wait for its host."""

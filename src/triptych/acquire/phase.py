@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from triptych.acquire.buffer import Buffer
 from triptych.embedders.embedder import Embedder
 from triptych.errors import (
     HostBusy,
+    NotDue,
     PermanentItemError,
     StoreUnavailable,
     TransientItemError,
@@ -41,7 +43,7 @@ from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
 from triptych.runs.registry import ActiveBrandRegistry
-from triptych.runs.run_store import RunStore
+from triptych.runs.run_store import Attempt, PutOff, RunStore
 from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import plan_retry
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -55,6 +57,8 @@ from triptych.telemetry.metrics import (
 
 LOOKUP_BATCH = 100
 LOOKUP_WAIT_S = 0.005
+EARLY_S = 1.0
+"""A message that arrives so much before its item is due is processed: queues' clocks differ."""
 EMBED_WAIT_S = 0.02
 HASHED_HERE_BYTES = 256 * 1024
 """Smaller bodies are hashed inline: waking a thread would take longer."""
@@ -113,6 +117,10 @@ class Acquire:
         self._threads = threads
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.concurrency)
+        self._turns: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
+        self._put_off: Batcher[tuple[UUID, PutOff], None] = Batcher(
+            self._put_off_together, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
         self._look_up: Batcher[Address, Item | None] = Batcher(
             self._items, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
@@ -132,20 +140,32 @@ class Acquire:
         Raises:
             InvalidMessage: the body or a header is invalid.
             TransientItemError: the item should be retried; the attempt is counted.
-            HostBusy: the item is postponed without an attempt.
+            Postponed: the item has to wait; that costs no attempt.
         """
         body = parse_body(UrlBody, delivery.body)
         headers = Headers.decode(delivery.headers)
         if headers.run_id is None or headers.item_key is None:
             row = Row(body.url, body.metadata)
-            item = await self._registry.accept_external(body.brand, new_item(row), delivery)
+            adopted = await self._registry.accept_external(body.brand, new_item(row), delivery)
+            address = None if adopted is None else (adopted.run_id, adopted.key)
         else:
-            item = await self._look_up((headers.run_id, headers.item_key))
+            address = (headers.run_id, headers.item_key)
+        if address is None:
+            return  # A late message of a run that has ended is harmless.
+        # Copies that one worker holds take turns: the next one sees what the last one did.
+        turn = self._turns.setdefault(address, asyncio.Lock())
+        async with turn:
+            await self._handle_item(address)
+
+    async def _handle_item(self, address: Address) -> None:
+        item = await self._look_up(address)
         if item is None:
             return  # The run is unknown or has ended: a late message is harmless.
         if item.state is not ItemState.PENDING:
             await self._registry.finish(item.run_id)
             return
+        if item.due_in_s > EARLY_S:
+            raise NotDue(retry_after_s=item.due_in_s)
         async with self._buffer.working(item.run_id):
             result = await self._result(item)
             await self._buffer.settle(item.run_id, result)
@@ -163,8 +183,7 @@ class Acquire:
                     slot.begin()
                     return ItemResult(item.key, await self._acquire(item, known, slot))
         except HostBusy as error:
-            delay = error.retry_after_s or 0.0
-            await self._runs.put_off(item.run_id, item.key, delay_s=delay)
+            await self._put_off((item.run_id, PutOff(item.key, error.retry_after_s)))
             raise
         except PermanentItemError as error:
             return ItemResult(item.key, None, error.reason, error.detail)
@@ -183,7 +202,14 @@ class Acquire:
     async def _try_again(self, item: Item, error: TransientItemError) -> ItemResult:
         """Count the attempt; raise to retry, or return the failure if it was the last one."""
         plan = plan_retry(error, item.attempts + 1)
-        if await self._runs.count_attempt(item.run_id, item.key, delay_s=plan.delay_s):
+        attempt = await self._runs.count_attempt(
+            item.run_id, item.key, seen=item.attempts, delay_s=plan.delay_s
+        )
+        if attempt is Attempt.STALE:
+            # A copy in another worker was quicker. What it did is read when this one comes again.
+            now = await self._look_up((item.run_id, item.key))
+            raise NotDue(retry_after_s=now.due_in_s if now else 0.0)
+        if attempt is Attempt.LAST:
             return ItemResult(item.key, None, error.reason, error.detail)
         raise TransientItemError(error.reason, error.detail, retry_after_s=plan.delay_s)
 
@@ -300,6 +326,14 @@ class Acquire:
             for item in await self._runs.items(run_id, wanted):
                 found[run_id, item.key] = item
         return [found.get(address) for address in addresses]
+
+    async def _put_off_together(self, waiting: Sequence[tuple[UUID, PutOff]]) -> Sequence[None]:
+        items: dict[UUID, list[PutOff]] = defaultdict(list)
+        for run_id, item in waiting:
+            items[run_id].append(item)
+        for run_id, those in items.items():
+            await self._runs.put_off(run_id, those)
+        return [None] * len(waiting)
 
     async def _known_assets(
         self, addresses: Sequence[tuple[str, bytes]]

@@ -199,7 +199,7 @@ class HostThrottle:
         return len(host.waiting) * host.mean_s / host.allowed
 
     def _busy(self, name: str, seconds: float) -> HostBusy:
-        return HostBusy(Reason.THROTTLED, f"{name} is at its pace", retry_after_s=seconds)
+        return HostBusy(f"{name} is at its pace", retry_after_s=seconds)
 
     async def _keep_pace(self, name: str, host: _Host) -> None:
         loop = asyncio.get_running_loop()

@@ -249,9 +249,9 @@ def stored(staged: Staged) -> Staged:
     return replace(staged, embedding=kept, etag=etag, last_modified=modified, put_at=None)
 
 
-def to_item(row: RunRow, item: ItemRow, *, worked_on: bool = False) -> Item:
-    """Return an item; with its run's purpose if ``worked_on``."""
-    run = row.run
+def to_item(row: RunRow, item: ItemRow, *, due_in_s: float | None = None) -> Item:
+    """Return an item; with what its processing needs if ``due_in_s`` is given."""
+    run, worked_on = row.run, due_in_s is not None
     return Item(
         run.id,
         item.key,
@@ -262,6 +262,7 @@ def to_item(row: RunRow, item: ItemRow, *, worked_on: bool = False) -> Item:
         item.attempts,
         run.kind if worked_on else RunKind.FULL,
         source=run.source if worked_on else None,
+        due_in_s=due_in_s or 0.0,
     )
 
 
