@@ -52,6 +52,7 @@
     ├── PostgresServerError      the embedded Postgres cannot be created or started    500
     ├── Postponed                an item has to wait, without an attempt; carries `retry_after_s`
     │   ├── HostBusy             its host is at its request limit
+    │   ├── HostDown             its host does not answer
     │   └── NotDue               it waits for a time that has not come yet
     └── ItemError                one URL's work failed; carries its `Reason`
         ├── PermanentItemError   a retry would give the same result
@@ -341,6 +342,18 @@ class Postponed(TriptychError):
 
 class HostBusy(Postponed):
     """An item has to wait for its host."""
+
+
+class HostDown(Postponed):
+    """A host does not answer."""
+
+    def __init__(self, host: str, why: str, *, retry_after_s: float, tried: bool) -> None:
+        super().__init__(f"{host} does not answer ({why})", retry_after_s=retry_after_s)
+        self.host = host
+        """Scheme, name and port; ``proxy`` before those of a proxy."""
+        self.why = why
+        self.tried = tried
+        """Whether a request was sent now, or was not because the last one failed."""
 
 
 class NotDue(Postponed):

@@ -95,6 +95,7 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     SERVER_ERROR = "server_error"
     THROTTLED = "throttled"
+    HOST_DOWN = "host_down"
     CONNECTION_FAILED = "connection_failed"
     TRUNCATED = "truncated"
     STORE_FAILED = "store_failed"
@@ -217,6 +218,8 @@ class Item:
     """Its run's; set for items that were read to be processed."""
     due_in_s: float = 0.0
     """Seconds until it may be tried; set for items that were read to be processed."""
+    waits_for: str | None = None
+    """The host that did not answer its last try; set for items that were read to be processed."""
 
 
 class Colour(msgspec.Struct, frozen=True):

@@ -11,9 +11,10 @@ import asyncio
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -25,6 +26,7 @@ from triptych.acquire.buffer import Buffer
 from triptych.embedders.embedder import Embedder
 from triptych.errors import (
     HostBusy,
+    HostDown,
     NotDue,
     PermanentItemError,
     StoreUnavailable,
@@ -42,6 +44,7 @@ from triptych.media.signatures import picture_type
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
+from triptych.runs.outage_store import Outage, OutageStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt, PutOff, RunStore
 from triptych.runtime.micro_batch import Batcher
@@ -68,6 +71,7 @@ PIXELS_WITHOUT_EMBEDDER = 224
 log = structlog.get_logger(__name__)
 
 Address = tuple[UUID, bytes]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class AcquireLimits:
     """Whether pictures are decoded; if not, they are stored unchanged."""
     other_media: bool
     """Whether videos, sounds and PDFs, which have no embedding, are stored."""
+    host_patience_s: float
+    """For how long a run waits for a host that does not answer."""
 
 
 class Acquire:
@@ -96,6 +102,7 @@ class Acquire:
     def __init__(
         self,
         runs: RunStore,
+        outages: OutageStore,
         snapshots: SnapshotStore,
         registry: ActiveBrandRegistry,
         fetcher: Fetcher,
@@ -107,6 +114,7 @@ class Acquire:
         limits: AcquireLimits,
     ) -> None:
         self._runs = runs
+        self._outages = outages
         self._snapshots = snapshots
         self._registry = registry
         self._fetcher = fetcher
@@ -120,6 +128,12 @@ class Acquire:
         self._turns: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._put_off: Batcher[tuple[UUID, PutOff], None] = Batcher(
             self._put_off_together, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
+        self._note_outage: Batcher[tuple[UUID, str], Outage | None] = Batcher(
+            self._noted_outages, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
+        self._end_outage: Batcher[tuple[UUID, str], None] = Batcher(
+            self._ended_outages, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
         self._look_up: Batcher[Address, Item | None] = Batcher(
             self._items, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
@@ -167,8 +181,18 @@ class Acquire:
         if item.due_in_s > EARLY_S:
             raise NotDue(retry_after_s=item.due_in_s)
         async with self._buffer.working(item.run_id):
-            result = await self._result(item)
+            try:
+                result = await self._result(item)
+            except TransientItemError:
+                await self._host_has_answered(item)
+                raise
+            if result.reason is not Reason.HOST_DOWN:
+                await self._host_has_answered(item)
             await self._buffer.settle(item.run_id, result)
+
+    async def _host_has_answered(self, item: Item) -> None:
+        if item.waits_for is not None:
+            await self._end_outage((item.run_id, item.waits_for))
 
     async def _result(self, item: Item) -> ItemResult:
         try:
@@ -185,6 +209,8 @@ class Acquire:
         except HostBusy as error:
             await self._put_off((item.run_id, PutOff(item.key, error.retry_after_s)))
             raise
+        except HostDown as error:
+            return await self._wait_for_host(item, error)
         except PermanentItemError as error:
             return ItemResult(item.key, None, error.reason, error.detail)
         except TransientItemError as error:
@@ -198,6 +224,21 @@ class Acquire:
             log.exception("acquire_defect", run=str(item.run_id), url=item.url)
             text = f"{type(error).__name__}: {error}"
             return await self._try_again(item, TransientItemError(Reason.INTERNAL, text))
+
+    async def _wait_for_host(self, item: Item, down: HostDown) -> ItemResult:
+        """Put the item off, without an attempt, or fail it when the run's patience is over."""
+        outage = await self._note_outage((item.run_id, down.host))
+        if outage is not None and outage.over:
+            detail = f"{down.host} has not answered for {outage.waited_s:.0f} s ({down.why})"
+            return ItemResult(item.key, None, Reason.HOST_DOWN, detail)
+        if outage is None and down.tried:
+            # The run waits for so many other hosts that this one has an item's attempts only.
+            failure = TransientItemError(Reason.CONNECTION_FAILED, str(down))
+            return await self._try_again(item, failure)
+        delay_s = max(down.retry_after_s, outage.pause_s if outage else 0.0)
+        waits_for = down.host if outage else None
+        await self._put_off((item.run_id, PutOff(item.key, delay_s, waits_for)))
+        raise HostDown(down.host, down.why, retry_after_s=delay_s, tried=down.tried)
 
     async def _try_again(self, item: Item, error: TransientItemError) -> ItemResult:
         """Count the attempt; raise to retry, or return the failure if it was the last one."""
@@ -318,22 +359,29 @@ class Acquire:
         return await self._embed(decoded.pixels) if self._embedder else None
 
     async def _items(self, addresses: Sequence[Address]) -> Sequence[Item | None]:
-        keys: dict[UUID, list[bytes]] = defaultdict(list)
-        for run_id, key in addresses:
-            keys[run_id].append(key)
         found: dict[Address, Item] = {}
-        for run_id, wanted in keys.items():
+        for run_id, wanted in _by_run(addresses).items():
             for item in await self._runs.items(run_id, wanted):
                 found[run_id, item.key] = item
         return [found.get(address) for address in addresses]
 
     async def _put_off_together(self, waiting: Sequence[tuple[UUID, PutOff]]) -> Sequence[None]:
-        items: dict[UUID, list[PutOff]] = defaultdict(list)
-        for run_id, item in waiting:
-            items[run_id].append(item)
-        for run_id, those in items.items():
-            await self._runs.put_off(run_id, those)
+        for run_id, items in _by_run(waiting).items():
+            await self._runs.put_off(run_id, items)
         return [None] * len(waiting)
+
+    async def _noted_outages(self, failures: Sequence[tuple[UUID, str]]) -> Sequence[Outage | None]:
+        patience_s = self._limits.host_patience_s
+        noted = {
+            run_id: await self._outages.note(run_id, hosts, patience_s=patience_s)
+            for run_id, hosts in _by_run(failures).items()
+        }
+        return [noted[run_id].get(host) for run_id, host in failures]
+
+    async def _ended_outages(self, answers: Sequence[tuple[UUID, str]]) -> Sequence[None]:
+        for run_id, hosts in _by_run(answers).items():
+            await self._outages.end(run_id, hosts)
+        return [None] * len(answers)
 
     async def _known_assets(
         self, addresses: Sequence[tuple[str, bytes]]
@@ -357,6 +405,13 @@ class Acquire:
             found = await loop.run_in_executor(self._threads, self._embedder.embed, batch)
         EMBEDDED.inc(len(found))
         return list(found)
+
+
+def _by_run(pairs: Sequence[tuple[UUID, T]]) -> Mapping[UUID, list[T]]:
+    values: dict[UUID, list[T]] = defaultdict(list)
+    for run_id, value in pairs:
+        values[run_id].append(value)
+    return values
 
 
 def _sha256(body: bytes) -> bytes:

@@ -129,6 +129,8 @@ class PutOff:
 
     key: bytes
     delay_s: float
+    waits_for: str | None = None
+    """The host that did not answer; None leaves what the item has."""
 
 
 class RunStore(Protocol):
@@ -229,12 +231,12 @@ class RunStore(Protocol):
         """Count a failed attempt of an item, unless it has other than the ``seen`` attempts.
 
         ``seen`` are those that the item had when the try began. The item is not due for
-        ``delay_s``: no sweep sends it again before that time.
+        ``delay_s``: no sweep sends it again before that time. It no longer waits for a host.
         """
         ...
 
     async def put_off(self, run_id: UUID, items: Sequence[PutOff]) -> None:
-        """Note that items are not due yet: no sweep sends them again before that time.
+        """Note that items are not due yet, and why: no sweep sends them again before that time.
 
         An item that is put off to a later time already stays so.
         """

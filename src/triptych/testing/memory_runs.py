@@ -330,6 +330,7 @@ class MemoryRunStore(RunStore):
         if item is None or item.attempts != seen:
             return Attempt.STALE
         item.attempts += 1
+        item.waits_for = None
         item.sent_at = self._state.now() + timedelta(seconds=delay_s)
         most = self._state.runs[run_id].run.policy.max_attempts
         return Attempt.LAST if item.attempts >= most else Attempt.COUNTED
@@ -341,6 +342,7 @@ class MemoryRunStore(RunStore):
             if item is not None:
                 due_at = self._state.now() + timedelta(seconds=one.delay_s)
                 item.sent_at = max(item.sent_at or due_at, due_at)
+                item.waits_for = one.waits_for or item.waits_for
 
     def _pending(self, run_id: UUID, key: bytes) -> ItemRow | None:
         row = self._state.runs.get(run_id)

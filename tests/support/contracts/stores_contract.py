@@ -37,6 +37,7 @@ from triptych.model import (
 )
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import Attempt, Opened, PutOff, RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 
@@ -49,6 +50,7 @@ class CommonStores(Protocol):
     """The stores that Postgres has, and memory too."""
 
     runs: RunStore
+    outages: OutageStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore

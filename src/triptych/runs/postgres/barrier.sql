@@ -152,7 +152,8 @@ returning *
 -- the same time are one attempt. sent_at lies in the future until the retry is due, so that no
 -- copy is tried and no sweep sends it before.
 update items i
-set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4)
+set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4),
+    waits_for = null
 from runs r
 where i.run_id = $1 and i.key = $2 and i.state = 'pending' and i.attempts = $3 and r.id = i.run_id
 returning i.attempts >= r.max_attempts as last
@@ -165,8 +166,9 @@ with locked as materialized (
     for no key update
 )
 update items i
-set sent_at = greatest(i.sent_at, clock_timestamp() + make_interval(secs => n.delay_s))
-from unnest($2::bytea[], $3::double precision[]) as n(key, delay_s), locked l
+set sent_at = greatest(i.sent_at, clock_timestamp() + make_interval(secs => n.delay_s)),
+    waits_for = coalesce(n.waits_for, i.waits_for)
+from unnest($2::bytea[], $3::double precision[], $4::text[]) as n(key, delay_s, waits_for), locked l
 where i.run_id = $1 and i.key = n.key and l.key = n.key
 
 -- pause_run --

@@ -267,7 +267,8 @@ class PostgresRunStore(RunStore):
 
         async def work(tx: Transaction) -> None:
             delays = [item.delay_s for item in latest.values()]
-            await tx.rows("put_off", run_id, list(latest), delays)
+            hosts = [item.waits_for for item in latest.values()]
+            await tx.rows("put_off", run_id, list(latest), delays, hosts)
 
         await self._database.transact(work)
 
@@ -456,6 +457,7 @@ class PostgresRunStore(RunStore):
             replace(
                 to_item(row, row["brand"], RunKind(row["run_kind"]), source=row["source"]),
                 due_in_s=row["due_in_s"],
+                waits_for=row["waits_for"],
             )
             for row in rows
         ]
