@@ -60,7 +60,7 @@ async def test_what_is_deleted_is_gone_and_gone_ones_are_no_error(store: ObjectS
 
 async def test_a_part_is_read(store: ObjectStore) -> None:
     key = await store.put(BODY, SHA256, "image/png")
-    assert await store.get_range(key, 2, 5) == BODY[2:5]
+    assert await store.get_range(key, 2, 5, size_bytes=len(BODY)) == BODY[2:5]
 
 
 async def test_a_file_written_piece_by_piece_is_an_object(store: ObjectStore) -> None:

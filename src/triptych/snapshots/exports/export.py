@@ -42,6 +42,7 @@ async def export(
 
     Raises:
         SnapshotCollected: it is no longer kept.
+        ObjectMissing: an object is not in the store.
         StoreUnavailable: an object cannot be read.
     """
     batch = PAGE_BODIES if wanted.format.needs_bodies else PAGE_ASSETS
