@@ -179,15 +179,15 @@ class ObjectStore:
             return frozenset()
         return await self._guarded(self._files.flush, keys)
 
-    async def get(self, key: str) -> bytes:
+    async def get(self, key: str, *, size_bytes: int | None = None) -> bytes:
         """Return an object's bytes.
 
         Raises:
-            ObjectMissing: it is not there.
+            ObjectMissing: it is not there, or does not have the size that is given.
             StoreUnavailable: it cannot be read.
         """
         body = await self.find(key)
-        if body is None:
+        if body is None or size_bytes not in (None, len(body)):
             raise self._missing(key)
         return body
 

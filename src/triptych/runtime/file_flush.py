@@ -69,10 +69,10 @@ class FileFlush:
         Raises:
             OSError: a folder could not be flushed, so no file counts as durable.
         """
-        devices, lost = {}, set()
+        devices, lost, root = {}, set(), str(self.root)
         for name in names:
             try:
-                devices[name] = (self.root / name).stat().st_dev
+                devices[name] = os.stat(f"{root}/{name}").st_dev  # noqa: PTH116 - a third of the time
             except FileNotFoundError:
                 lost.add(name)
         if devices and not (set(devices.values()) == {self._device} and self._flush_whole()):

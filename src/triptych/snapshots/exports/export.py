@@ -55,7 +55,9 @@ async def export(
             writer = await _opened(wanted, rows)
         bodies: list[bytes] = []
         if wanted.format.needs_bodies:
-            bodies = await asyncio.gather(*(store.get(asset.object_key) for asset in page))
+            bodies = await asyncio.gather(
+                *(store.get(asset.object_key, size_bytes=asset.size_bytes) for asset in page)
+            )
         await asyncio.to_thread(writer.add, rows, bodies)
         count += len(rows)
         progress(count)
