@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
+from triptych.embedded.waits import Say, log_line
 from triptych.errors import TriptychError
 from triptych.settings.settings import Settings
 from triptych.wiring.installed_sources import installed_sources
@@ -23,10 +24,13 @@ class Finding:
     says: str
 
 
-async def diagnose(settings: Settings) -> Sequence[Finding]:
-    """Check every component; a broken one does not hide the others."""
+async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Finding]:
+    """Check every component; a broken one does not hide the others.
+
+    ``say`` shows the user one line for what takes long.
+    """
     return [
-        await _check("database", _database(settings)),
+        await _check("database", _database(settings, say)),
         await _check("objects", _objects(settings)),
         await _check("embedder", _embedder(settings)),
         await _check("source", _source(settings)),
@@ -40,8 +44,8 @@ async def _check(what: str, work: Awaitable[str]) -> Finding:
         return Finding(what, ok=False, says=str(error))
 
 
-async def _database(settings: Settings) -> str:
-    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+async def _database(settings: Settings, say: Say) -> str:
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
         brands = len(await services.stores.brands.brands())
         depths = await services.queue.depths()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
