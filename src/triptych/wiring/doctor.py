@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
+from triptych.embedded.waits import Say, log_line
 from triptych.errors import ObjectMissing, TriptychError
 from triptych.settings.settings import Settings
 from triptych.snapshots.snapshot_store import AssetFilter
@@ -30,12 +31,15 @@ class Finding:
     says: str
 
 
-async def diagnose(settings: Settings) -> Sequence[Finding]:
-    """Check every component; a broken one does not hide the others."""
+async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Finding]:
+    """Check every component; a broken one does not hide the others.
+
+    ``say`` shows the user one line for what takes long.
+    """
     return [
-        await _check("database", _database(settings)),
+        await _check("database", _database(settings, say)),
         await _check("objects", _objects(settings)),
-        await _check("assets", _assets(settings)),
+        await _check("assets", _assets(settings, say)),
         await _check("embedder", _embedder(settings)),
         await _check("source", _source(settings)),
     ]
@@ -48,8 +52,8 @@ async def _check(what: str, work: Awaitable[str]) -> Finding:
         return Finding(what, ok=False, says=str(error))
 
 
-async def _database(settings: Settings) -> str:
-    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+async def _database(settings: Settings, say: Say) -> str:
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
         brands = len(await services.stores.brands.brands())
         depths = await services.queue.depths()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
@@ -68,7 +72,7 @@ async def _objects(settings: Settings) -> str:
     return f"{settings.store_url} is writable"
 
 
-async def _assets(settings: Settings) -> str:
+async def _assets(settings: Settings, say: Say) -> str:
     """Look for the objects of a sample of assets.
 
     Raises:
@@ -76,7 +80,7 @@ async def _assets(settings: Settings) -> str:
     """
     objects = await open_objects(settings)
     looked, broken = 0, Counter[str]()
-    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
         brands = [brand for brand in await services.stores.brands.brands() if brand.current_run]
         for brand in sorted(brands, key=lambda brand: -brand.version)[:SAMPLE_BRANDS]:
             assert brand.current_run is not None
