@@ -24,6 +24,7 @@
     │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it existed, and is no longer kept                      410
     │   ├── AssetNotFound
+    │   ├── ObjectMissing        an object is not in the store, or is damaged
     │   ├── TaskNotFound
     │   ├── KeyNotFound
     │   └── NoThumbnail
@@ -37,6 +38,7 @@
     │   └── DataFolderInUse      another process owns the data folder
     ├── Unavailable              a component does not answer; a retry may help         503
     │   ├── DatabaseUnavailable
+    │   │   └── RowLocked        another transaction holds a row for long: a large commit
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
     │   ├── SourceUnavailable
@@ -218,6 +220,10 @@ class AssetNotFound(NotFound):
     """There is no such asset."""
 
 
+class ObjectMissing(NotFound):
+    """The object store does not have these bytes."""
+
+
 class TaskNotFound(NotFound):
     """There is no such task."""
 
@@ -264,6 +270,13 @@ class Unavailable(TriptychError):
 
 class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
+
+
+class RowLocked(DatabaseUnavailable):
+    """Another process is changing the same run or brand, or commits it."""
+
+    def __init__(self) -> None:
+        super().__init__(remedy="Try again in a moment.")
 
 
 class QueueUnavailable(Unavailable):

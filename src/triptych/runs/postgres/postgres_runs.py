@@ -77,10 +77,17 @@ log = structlog.get_logger(__name__)
 
 
 class PostgresRunStore(RunStore):
-    """`RunStore` on Postgres. ``run_cap_s`` is how long a run may be active, whatever happens."""
+    """`RunStore` on Postgres.
 
-    def __init__(self, database: Database, *, run_cap_s: float) -> None:
+    Args:
+        database: for everything but commits.
+        commits: the same database with connections that only commits use.
+        run_cap_s: how long a run may be active, whatever happens, in seconds.
+    """
+
+    def __init__(self, database: Database, commits: Database, *, run_cap_s: float) -> None:
         self._database = database
+        self._commits = commits
         self._run_cap_s = run_cap_s
 
     @override
@@ -362,12 +369,13 @@ class PostgresRunStore(RunStore):
         return Due(**wants)
 
     @override
-    async def commit(self, run_id: UUID) -> Run:
+    async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
+        lock = "lock_run" if wait else "lock_free_run"
 
         async def work(tx: Transaction) -> Run:
-            row = await tx.row("lock_run", run_id, timeout_s=COMMIT_TIMEOUT_S)
+            row = await tx.row(lock, run_id)
             if row is None:
-                raise RunNotFound(f"There is no run {run_id}.")
+                return await read_run(tx, run_id)
             if row["state"] != "active" or not row["sealed"]:
                 return to_run(row)
             counts = await tx.row("recount", run_id, timeout_s=COMMIT_TIMEOUT_S)
@@ -377,7 +385,7 @@ class PostgresRunStore(RunStore):
                 await end_complete(tx, to_run(row), counts)
             return await read_run(tx, run_id)
 
-        return await self._database.transact(work)
+        return await self._commits.transact(work)
 
     @override
     async def outbox_pending(
