@@ -24,6 +24,7 @@
     │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it existed, and is no longer kept                      410
     │   ├── AssetNotFound
+    │   ├── ObjectMissing        an object is not in the store, or is damaged
     │   ├── TaskNotFound
     │   ├── KeyNotFound
     │   └── NoThumbnail
@@ -214,6 +215,10 @@ class ThumbnailFailed(NoThumbnail):
 
 class AssetNotFound(NotFound):
     """There is no such asset."""
+
+
+class ObjectMissing(NotFound):
+    """The object store does not have these bytes."""
 
 
 class TaskNotFound(NotFound):

@@ -21,11 +21,12 @@ import numpy.typing as npt
 import structlog
 
 from triptych.acquire.buffer import Buffer
+from triptych.acquire.patient_store import PatientStore
 from triptych.embedders.embedder import Embedder
 from triptych.errors import (
     HostBusy,
+    ObjectMissing,
     PermanentItemError,
-    StoreUnavailable,
     TransientItemError,
     Unavailable,
 )
@@ -106,7 +107,7 @@ class Acquire:
         self._snapshots = snapshots
         self._registry = registry
         self._fetcher = fetcher
-        self._store = store
+        self._store = PatientStore(store)
         self._embedder = embedder
         self._buffer = buffer
         self._decoders = decoders
@@ -155,7 +156,10 @@ class Acquire:
             known = await self._known((item.brand, item.key))
             if item.run_kind is RunKind.REEMBED and known is not None:
                 async with self._slots:
-                    return ItemResult(item.key, await self._embedded_anew(known))
+                    staged = await self._embedded_anew(known)
+                if staged is not None:
+                    return ItemResult(item.key, staged)
+                known = None
             # First the host's slot, then a download slot: a slow host does not block the others.
             crowded = self._slots.locked
             with await self._fetcher.slot(item.url, source=item.source, crowded=crowded) as slot:
@@ -170,11 +174,8 @@ class Acquire:
             return ItemResult(item.key, None, error.reason, error.detail)
         except TransientItemError as error:
             return await self._try_again(item, error)
-        except StoreUnavailable as error:
-            log.warning("store_away", error=str(error))
-            return await self._try_again(item, TransientItemError(Reason.STORE_FAILED, str(error)))
         except Unavailable:
-            raise  # The database or the queue failed: not an attempt of the item.
+            raise  # The database, the queue or the store failed: not an attempt of the item.
         except Exception as error:
             log.exception("acquire_defect", run=str(item.run_id), url=item.url)
             text = f"{type(error).__name__}: {error}"
@@ -191,15 +192,21 @@ class Acquire:
     def _model(self) -> str | None:
         return self._embedder.model if self._embedder else None
 
-    async def _embedded_anew(self, known: Staged) -> Staged:
+    async def _embedded_anew(self, known: Staged) -> Staged | None:
         """Return an asset of the snapshot with an embedding of the current model.
 
-        The stored object is used, nothing is downloaded. Other media are kept unchanged.
+        The stored object is used, nothing is downloaded. Other media are kept unchanged. None if
+        the object is missing or damaged: its URL has to be fetched.
         """
         undecoded = self._is_undecoded(known)
         if not undecoded and (known.phash is None or known.model == self._model):
             return known
-        body = await self._store.get(known.object_key)
+        try:
+            body = await self._store.get(known.object_key)
+        except ObjectMissing:
+            return None
+        if await self._sha256(body) != known.sha256:
+            return None
         decoded = await self._decoded(body)
         if isinstance(decoded, str):
             raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
@@ -240,7 +247,8 @@ class Acquire:
         """Store, decode and embed the fetched body, unless ``known`` has the same bytes."""
         sha256 = await self._sha256(fetched.body)
         if known is not None and known.sha256 == sha256:
-            # The same bytes and the same model: already stored and embedded.
+            # The same bytes and the same model: already stored, as `_known_assets` has seen, and
+            # embedded.
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
         decoded = await self._decoded(fetched.body)
         if isinstance(decoded, str):
@@ -311,7 +319,12 @@ class Acquire:
         for brand, wanted in keys.items():
             known = await self._snapshots.known_assets(brand, wanted)
             found.update({(brand, key): staged for key, staged in known.items()})
-        return [found.get(address) for address in addresses]
+        # What is known of an asset is of no use without its bytes: they are fetched again.
+        present = await self._store.present(
+            {staged.object_key: staged.size_bytes for staged in found.values()}
+        )
+        usable = {a: staged for a, staged in found.items() if staged.object_key in present}
+        return [usable.get(address) for address in addresses]
 
     async def _embeddings(
         self, images: Sequence[npt.NDArray[np.uint8]]

@@ -233,7 +233,9 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
     fetcher = _fetcher(settings, transports)
     store = await open_objects(settings)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
-    buffer = Buffer(services.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
+    buffer = Buffer(
+        services.registry, store, flush_items=settings.flush_items, flush_s=settings.flush_s
+    )
     limits = AcquireLimits(
         concurrency=settings.acquire_concurrency,
         embed_batch=embed_batch(settings),
