@@ -99,9 +99,7 @@ async def after_new_runs(folder: Path, sources: Sequence[str]) -> tuple[int, lis
         return await broken_objects(local.stores, folder / "data")
 
 
-async def test_g4_g6_a_power_cut_loses_nothing_that_was_committed(
-    site: Site, tmp_path: Path
-) -> None:
+async def test_g14_a_power_cut_loses_nothing_that_was_committed(site: Site, tmp_path: Path) -> None:
     if reason := no_loop_device():
         pytest.skip(reason)
     image = tmp_path / "disk.img"
