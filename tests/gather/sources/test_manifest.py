@@ -86,7 +86,8 @@ words = st.text(
     st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=["Cs"]),
     max_size=12,
 )
-records = st.lists(st.fixed_dictionaries({"url": words, "note": words}), min_size=1, max_size=30)
+urls = st.from_regex(r"\A[a-z0-9/.,;|%&?=-]{1,20}\Z").map("https://x/{}".format)
+records = st.lists(st.fixed_dictionaries({"url": urls, "note": words}), min_size=1, max_size=30)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -122,8 +123,8 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path, delimiter: str) -> None:
     )
     (tmp_path / "a.csv").write_bytes(text.encode())
     assert rows_of(pages(tmp_path / "a.csv")) == [
-        Row("https://x/1", {"note": "two\r\nlines"}),
-        Row("https://x/2", {}),
+        Row("https://x/1", {"note": "two\r\nlines"}, "line 2"),
+        Row("https://x/2", {}, "line 5"),
     ]
 
 
@@ -132,20 +133,20 @@ def test_json_lines_keep_what_is_good_of_a_broken_file(tmp_path: Path) -> None:
     lines = ['{"url": "https://x/1", "n": {"a": [1, null]}}', "{broken", "[1]", "", '{"n": 2}']
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     found = rows_of(pages(path))
-    assert found[0] == Row("https://x/1", {"n": {"a": [1, None]}})
-    assert [row.url.partition(":")[0] for row in found[1:]] == ["line 2", "line 3", ""]
+    assert found[0] == Row("https://x/1", {"n": {"a": [1, None]}}, "line 1")
+    assert [row.place for row in found[1:]] == ["line 2", "line 3", "line 5"]
+    assert all(row.problem for row in found[1:])
 
 
 def test_g8_a_line_too_long_is_a_row_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.gather.sources.table_rows.LINE_MAX_BYTES", 100)
+    monkeypatch.setattr("triptych.gather.lists.json_records.TEXT_MAX_BYTES", 100)
     long = '{"url": "' + "x" * 1000 + '"}'
     (tmp_path / "a.jsonl").write_text(f'{long}\n{{"url": "https://x/2"}}\n')
-    assert [row.url for row in rows_of(pages(tmp_path / "a.jsonl"))] == [
-        "line 1: too long",
-        "https://x/2",
-    ]
+    long_one, good = rows_of(pages(tmp_path / "a.jsonl"))
+    assert (long_one.place, "Longer than" in long_one.problem) == ("line 1", True)
+    assert good.url == "https://x/2"
 
 
 def test_parquet_types_become_json(tmp_path: Path) -> None:
@@ -172,9 +173,12 @@ def test_parquet_types_become_json(tmp_path: Path) -> None:
 
 def test_a_brand_gets_its_own_rows_and_its_own_file(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text("url,brand\nu1,nike\nu2,adidas\nu3,nike\n")
-    assert rows_of(pages(tmp_path / "all.csv")) == [Row("u1", {}), Row("u3", {})]
+    assert rows_of(pages(tmp_path / "all.csv")) == [
+        Row("u1", {}, "line 2"),
+        Row("u3", {}, "line 4"),
+    ]
     (tmp_path / "H%26M.csv").write_text("url\nu9\n")
-    assert rows_of(pages(f"{tmp_path}/{{brand}}.csv", brand="H&M")) == [Row("u9", {})]
+    assert rows_of(pages(f"{tmp_path}/{{brand}}.csv", brand="H&M")) == [Row("u9", {}, "line 2")]
 
 
 async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
@@ -196,7 +200,7 @@ async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
 
 def test_a_manifest_is_read_from_an_object_store(tmp_path: Path) -> None:
     write_csv(tmp_path / "urls.csv", [{"url": "u1", "note": "n"}])
-    assert rows_of(pages(f"file://{tmp_path}/urls.csv")) == [Row("u1", {"note": "n"})]
+    assert rows_of(pages(f"file://{tmp_path}/urls.csv")) == [Row("u1", {"note": "n"}, "line 2")]
     with pytest.raises(SourceRefused, match="There is no object"):
         pages(f"file://{tmp_path}/nowhere.csv")
 
@@ -207,11 +211,11 @@ def test_a_manifest_is_read_from_an_object_store(tmp_path: Path) -> None:
         (
             "a.csv",
             b"link,note\nhttps://x/1,n\n",
-            "needs a column `url`. Its columns are: link, note",
+            "No column holds URLs. Its columns are: link, note",
         ),
-        ("a.csv", b"", "needs a column `url`"),
+        ("a.csv", b"", "The list is empty"),
         ("a.csv.gz", gzip.compress(b"url\n" + b"u\n" * 10_000)[:40], "cannot be read"),
-        ("a.csv.gz", gzip.compress(b"url\n" + HEX)[:-50_000], "cannot be read to its end"),
+        ("a.csv.gz", gzip.compress(b"url\n" + HEX)[:-50_000], "cannot be read"),
         ("a.parquet", b"PAR1 and nothing more", "cannot be read"),
     ],
     ids=["other-columns", "empty", "cut-in-its-head", "cut-later", "no-parquet"],

@@ -16,8 +16,14 @@ from itertools import islice
 from typing import IO
 
 from triptych.errors import SourceRefused
-from triptych.gather.lists.columns import choose_columns
-from triptych.gather.lists.record import TEXT_MAX_BYTES, BadRecord, ListFormat, Record
+from triptych.gather.lists.record import (
+    TEXT_MAX_BYTES,
+    BadRecord,
+    IsUsable,
+    ListFormat,
+    Record,
+    no_urls,
+)
 from triptych.gather.lists.text_encoding import TextEncoding
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -25,7 +31,6 @@ HEADER_LINES = 20
 """The header is among the first lines that are not blank: reports have a title above it."""
 RECORD_MAX_CHARS = 4 * TEXT_MAX_BYTES
 """Characters of the lines that one record may take."""
-NAMES_SHOWN = 200
 URL_COLUMN = "url"
 """The name of the column in a list without a header."""
 
@@ -47,6 +52,8 @@ class _Layout:
     first_line: int
     """Number of the first line that is a record, or the first after the header."""
     notes: tuple[str, ...] = ()
+    spaced: bool = False
+    """Whether a space follows each delimiter: then it is no part of a cell."""
 
 
 class DelimitedReader:
@@ -56,7 +63,7 @@ class DelimitedReader:
         self,
         opened: Callable[[], IO[bytes]],
         encoding: TextEncoding,
-        is_usable: Callable[[Sequence[str]], bool] = lambda names: bool(choose_columns(names)),
+        is_usable: IsUsable,
     ) -> None:
         """Find the header and the delimiter: the one with which the header ``is_usable``.
 
@@ -97,7 +104,7 @@ class DelimitedReader:
             if self._layout.delimiter is None:
                 yield from self._lines(lines)
             else:
-                yield from _Cells(self._layout.names, self._layout.delimiter, lines)
+                yield from _Cells(self._layout, self._layout.delimiter, lines)
 
     def _lines(self, lines: Iterator[Numbered]) -> Iterator[Record | BadRecord]:
         (name,) = self._layout.names
@@ -112,8 +119,9 @@ class DelimitedReader:
 class _Cells:
     """Splits lines into records, and goes on with the next line after one that is none."""
 
-    def __init__(self, names: Sequence[str], delimiter: str, lines: Iterator[Numbered]) -> None:
-        self._names = names
+    def __init__(self, layout: _Layout, delimiter: str, lines: Iterator[Numbered]) -> None:
+        self._names = layout.names
+        self._spaced = layout.spaced
         self._delimiter = delimiter
         self._lines = lines
         self._again: deque[Numbered] = deque()
@@ -141,7 +149,9 @@ class _Cells:
                 yield self._failed(error)
 
     def _reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        return csv.reader(lines, delimiter=self._delimiter, strict=True, skipinitialspace=True)
+        return csv.reader(
+            lines, delimiter=self._delimiter, strict=True, skipinitialspace=self._spaced
+        )
 
     def _supply(self) -> Iterator[str]:
         taken = 0
@@ -215,7 +225,7 @@ def _numbered(text: io.TextIOWrapper) -> Iterator[Numbered]:
         yield number, line
 
 
-def _find_layout(head: Sequence[Numbered], is_usable: Callable[[Sequence[str]], bool]) -> _Layout:
+def _find_layout(head: Sequence[Numbered], is_usable: IsUsable) -> _Layout:
     lines = [(number, line) for number, line in head if line.strip(_BLANKS)][:HEADER_LINES]
     given = _SEP.fullmatch(lines[0][1].strip(_BLANKS)) if lines else None
     if given and given[1] in DELIMITERS:
@@ -234,9 +244,7 @@ def _find_layout(head: Sequence[Numbered], is_usable: Callable[[Sequence[str]], 
     raise _no_header(lines, delimiters)
 
 
-def _header(
-    line: str, delimiters: Sequence[str], is_usable: Callable[[Sequence[str]], bool]
-) -> _Layout | None:
+def _header(line: str, delimiters: Sequence[str], is_usable: IsUsable) -> _Layout | None:
     """Return the layout with the most columns of those in which the line is a usable header."""
     best: _Layout | None = None
     for delimiter in delimiters:
@@ -247,7 +255,8 @@ def _header(
                 () if unique == names else ("Columns without a name of their own were numbered.",)
             )
             single = len(names) == 1 and delimiter not in line
-            best = _Layout(unique, None if single else delimiter, 0, notes)
+            spaced = not single and f"{delimiter} " in line
+            best = _Layout(unique, None if single else delimiter, 0, notes, spaced)
     return best
 
 
@@ -279,8 +288,4 @@ def _unquoted(text: str) -> str:
 def _no_header(lines: Sequence[Numbered], delimiters: Sequence[str]) -> SourceRefused:
     if not lines:
         return SourceRefused("The list is empty.", remedy="Give a list with a header and rows.")
-    names = max((_names(lines[0][1], delimiter) for delimiter in delimiters), key=len)
-    return SourceRefused(
-        f"No column holds URLs. The first line's columns are: {', '.join(names)[:NAMES_SHOWN]}.",
-        remedy="Call the column url, or name it with url-column.",
-    )
+    return no_urls(max((_names(lines[0][1], delimiter) for delimiter in delimiters), key=len))

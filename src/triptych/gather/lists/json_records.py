@@ -9,8 +9,7 @@ from itertools import islice
 from typing import IO, Any
 
 from triptych.errors import SourceRefused
-from triptych.gather.lists.columns import choose_columns
-from triptych.gather.lists.record import TEXT_MAX_BYTES, BadRecord, ListFormat, Record
+from triptych.gather.lists.record import TEXT_MAX_BYTES, BadRecord, IsUsable, ListFormat, Record
 from triptych.gather.lists.text_encoding import TextEncoding
 from triptych.gather.sources.json_text import read_json
 
@@ -112,7 +111,9 @@ def _elements(text: io.TextIOWrapper) -> Iterator[Any]:
 class JsonDocumentReader:
     """An object that has the records in an array somewhere: the answer of an API."""
 
-    def __init__(self, opened: Callable[[], IO[bytes]], encoding: TextEncoding) -> None:
+    def __init__(
+        self, opened: Callable[[], IO[bytes]], encoding: TextEncoding, is_usable: IsUsable
+    ) -> None:
         """Find the records.
 
         Raises:
@@ -129,7 +130,9 @@ class JsonDocumentReader:
             document = read_json(body.decode(encoding.name).encode())
         except ValueError as error:
             raise SourceRefused(f"It is not JSON ({error}).") from error
-        found = max(_arrays(document, "", DOCUMENT_DEPTH), key=lambda each: each[0], default=None)
+        found = max(
+            _arrays(document, "", DOCUMENT_DEPTH, is_usable), key=lambda each: each[0], default=None
+        )
         if found is None:
             raise SourceRefused(
                 "It is a JSON document without an array of records that have a URL.",
@@ -147,16 +150,19 @@ class JsonDocumentReader:
             yield as_record(self._records[number], f"{self._path}[{number}]")
 
 
-def _arrays(value: Any, path: str, levels: int) -> Iterator[tuple[int, str, list[Any]]]:
+def _arrays(
+    value: Any, path: str, levels: int, is_usable: IsUsable
+) -> Iterator[tuple[int, str, list[Any]]]:
     """Yield arrays of records that have URLs: their length, place and elements."""
     if isinstance(value, list):
         first = next(iter(value), None)
-        record = isinstance(first, Mapping) and choose_columns(list(first)) is not None
+        record = isinstance(first, Mapping) and is_usable(list(map(str, first)))
         if record or (isinstance(first, str) and "//" in first):
             yield len(value), path, value
     elif isinstance(value, Mapping) and levels:
         for name, inner in value.items():
-            yield from _arrays(inner, f"{path}.{name}" if path else str(name), levels - 1)
+            place = f"{path}.{name}" if path else str(name)
+            yield from _arrays(inner, place, levels - 1, is_usable)
 
 
 def as_record(value: Any, place: str) -> Record | BadRecord:

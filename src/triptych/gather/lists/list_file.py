@@ -21,7 +21,7 @@ from triptych.gather.lists.json_records import (
 )
 from triptych.gather.lists.parquet_file import MAGIC as PARQUET
 from triptych.gather.lists.parquet_file import ParquetReader
-from triptych.gather.lists.record import ListReader
+from triptych.gather.lists.record import IsUsable, ListReader
 from triptych.gather.lists.text_encoding import find_encoding
 from triptych.gather.lists.workbook import OLE_MAGIC, WorkbookReader
 from triptych.gather.lists.xml_feed import XmlFeedReader
@@ -40,38 +40,39 @@ LINES = (".jsonl", ".ndjson", ".jsonlines")
 _HTML = re.compile(rb"\s*(?:<!doctype\s+html|<html)", re.IGNORECASE)
 
 
-def open_list(path: Path, name: str, stack: ExitStack) -> ListReader:
+def open_list(path: Path, name: str, is_usable: IsUsable, stack: ExitStack) -> ListReader:
     """Return a reader of the list in a file; its content decides the format.
 
     Args:
         path: the file.
         name: decides only where the content does not: a file of one JSON object.
+        is_usable: tells whether some of a list's columns hold URLs.
         stack: removes at its end what had to be unpacked; the reader is used until then.
 
     Raises:
         SourceRefused: it is no list, or cannot be read; with the remedy.
     """
     try:
-        return _open(path, name, stack)
+        return _open(path, name, is_usable, stack)
     except (OSError, EOFError, zipfile.BadZipFile, pa.ArrowException, UnicodeError) as error:
         raise SourceRefused(f"It cannot be read ({error}).") from error
 
 
-def _open(path: Path, name: str, stack: ExitStack) -> ListReader:
+def _open(path: Path, name: str, is_usable: IsUsable, stack: ExitStack) -> ListReader:
     unpacked = unpack(path, name.lower())
     with unpacked.open() as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(PARQUET):
-        return ParquetReader(_on_disk(path, unpacked, stack))
+        return ParquetReader(_on_disk(path, unpacked, stack), is_usable)
     if head.startswith((ZIP, OLE_MAGIC)):
-        return WorkbookReader(_on_disk(path, unpacked, stack))
+        return WorkbookReader(_on_disk(path, unpacked, stack), is_usable)
     for magic, kind in BINARY.items():
         if head.startswith(magic):
             raise SourceRefused(f"It is {kind}, not a list.", remedy="Give a list of URLs.")
-    return _open_text(unpacked, head)
+    return _open_text(unpacked, head, is_usable)
 
 
-def _open_text(unpacked: Unpacked, head: bytes) -> ListReader:
+def _open_text(unpacked: Unpacked, head: bytes, is_usable: IsUsable) -> ListReader:
     encoding = find_encoding(unpacked.open)
     start = head.decode(encoding.name, "ignore").lstrip("\ufeff \t\r\n").encode()
     if _HTML.match(start):
@@ -81,9 +82,10 @@ def _open_text(unpacked: Unpacked, head: bytes) -> ListReader:
     if start.startswith(b"["):
         return JsonArrayReader(unpacked.open, encoding)
     if start.startswith(b"{"):
-        lines = unpacked.name.endswith(LINES) or _is_lines(start)
-        return (JsonLinesReader if lines else JsonDocumentReader)(unpacked.open, encoding)
-    return DelimitedReader(unpacked.open, encoding)
+        if unpacked.name.endswith(LINES) or _is_lines(start):
+            return JsonLinesReader(unpacked.open, encoding)
+        return JsonDocumentReader(unpacked.open, encoding, is_usable)
+    return DelimitedReader(unpacked.open, encoding, is_usable)
 
 
 def _is_lines(start: bytes) -> bool:

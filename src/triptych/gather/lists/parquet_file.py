@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from triptych.gather.lists.record import BadRecord, ListFormat, Record
+from triptych.gather.lists.record import BadRecord, IsUsable, ListFormat, Record, no_urls
 
 MAGIC = b"PAR1"
 BATCH_ROWS = 1000
@@ -19,15 +19,19 @@ BATCH_ROWS = 1000
 class ParquetReader:
     """A Parquet file, read in batches."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_usable: IsUsable) -> None:
         """Read the schema.
 
         Raises:
+            SourceRefused: no column holds URLs.
             pa.ArrowException, OSError: it is no Parquet file, or is broken.
         """
         self._path = path
         with pq.ParquetFile(path) as file:
-            self.format = ListFormat("Parquet", file.schema_arrow.names)
+            names = file.schema_arrow.names
+        if not is_usable(names):
+            raise no_urls(names)
+        self.format = ListFormat("Parquet", names)
 
     def records(self, offset: int) -> Iterator[Record | BadRecord]:
         """See `ListReader.records`. Row groups before ``offset`` are not read."""

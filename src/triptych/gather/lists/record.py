@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from triptych.errors import SourceRefused
 
 BYTES_MAX = 16 * 1024**3
 """A longer list is refused, compressed or not: whoever has one can split it."""
@@ -42,6 +44,19 @@ class ListFormat:
     delimiter: str | None = None
     notes: Sequence[str] = ()
     """What was guessed or passed over, in sentences."""
+
+
+IsUsable = Callable[[Sequence[str]], bool]
+"""Tells whether some of these columns hold URLs."""
+NAMES_SHOWN = 200
+
+
+def no_urls(names: Sequence[str]) -> SourceRefused:
+    """Return the error for a list none of whose columns holds URLs."""
+    return SourceRefused(
+        f"No column holds URLs. Its columns are: {', '.join(names)[:NAMES_SHOWN] or 'none'}.",
+        remedy="Call the column url, or choose one with #url-column=NAME behind the place.",
+    )
 
 
 class ListReader(Protocol):

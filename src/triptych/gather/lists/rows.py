@@ -51,7 +51,7 @@ class BrandRows:
         self._matched = False
         self._layouts: dict[tuple[str, ...], Columns] = {}
         for name, path in parts:
-            self._readers.append((name, _refusing(name, path, stack)))
+            self._readers.append((name, self._open(name, path, stack)))
 
     def records(self, offset: int) -> Iterator[Sequence[Row]]:
         """Yield each record after the first ``offset`` as rows: none if it is another brand's.
@@ -129,9 +129,8 @@ class BrandRows:
             brand = find_column(self._choice.brand, names) if self._choice.brand else None
         return Columns(urls, brand) if urls else None
 
-
-def _refusing(name: str, path: Path, stack: ExitStack) -> ListReader:
-    try:
-        return open_list(path, name, stack)
-    except SourceRefused as error:
-        raise SourceRefused(f"{name}: {error.message}", remedy=error.remedy) from error
+    def _open(self, name: str, path: Path, stack: ExitStack) -> ListReader:
+        try:
+            return open_list(path, name, lambda names: self._choose(names) is not None, stack)
+        except SourceRefused as error:
+            raise SourceRefused(f"{name}: {error.message}", remedy=error.remedy) from error

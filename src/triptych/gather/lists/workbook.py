@@ -11,16 +11,14 @@ from typing import Any
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from triptych.errors import SourceRefused
-from triptych.gather.lists.columns import choose_columns
 from triptych.gather.lists.delimited import HEADER_LINES
 from triptych.gather.lists.parquet_file import json_value
-from triptych.gather.lists.record import BadRecord, ListFormat, Record
+from triptych.gather.lists.record import NAMES_SHOWN, BadRecord, IsUsable, ListFormat, Record
 
 OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 """The old format, .xls; also an encrypted workbook."""
 UNPACKED_MAX_BYTES = 1024 * 1024 * 1024
 """A sheet is held in memory; Excel's own limit of 1,048,576 rows of six cells takes half of it."""
-NAMES_SHOWN = 200
 
 
 class WorkbookReader:
@@ -29,7 +27,7 @@ class WorkbookReader:
     The one format that is not streamed: a workbook has its rows and its texts in different places.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_usable: IsUsable) -> None:
         """Find the sheet and its header.
 
         Raises:
@@ -39,7 +37,8 @@ class WorkbookReader:
         try:
             book = CalamineWorkbook.from_path(str(path))
             found = next(
-                filter(None, (_find_header(book, name) for name in book.sheet_names)), None
+                filter(None, (_find_header(book, name, is_usable) for name in book.sheet_names)),
+                None,
             )
         except (CalamineError, OSError) as error:
             raise SourceRefused(
@@ -50,7 +49,7 @@ class WorkbookReader:
             raise SourceRefused(
                 f"No sheet of the workbook has a column of URLs; it has the sheets "
                 f"{', '.join(book.sheet_names)[:NAMES_SHOWN]}.",
-                remedy="Call the column url, or name it with url-column.",
+                remedy="Call the column url, or choose one with #url-column=NAME behind the place.",
             )
         self._sheet, self._names, self._header_row = found
         others = [name for name in book.sheet_names if name != self._sheet.name]
@@ -84,12 +83,12 @@ def _check_size(path: Path) -> None:
 
 
 def _find_header(
-    book: CalamineWorkbook, name: str
+    book: CalamineWorkbook, name: str, is_usable: IsUsable
 ) -> tuple[CalamineSheet, Sequence[str], int] | None:
     sheet = book.get_sheet_by_name(name)
     for number, cells in enumerate(islice(sheet.iter_rows(), HEADER_LINES)):
         names = [str(cell).strip() for cell in cells]
-        if choose_columns(names) is not None:
+        if is_usable(names):
             return sheet, [each or f"column {n}" for n, each in enumerate(names, 1)], number
     return None
 
