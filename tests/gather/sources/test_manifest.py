@@ -24,8 +24,10 @@ from tests.support.fetching import LOOPBACK
 from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
+from triptych.gather.phase import new_item
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
+from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
 
@@ -179,6 +181,59 @@ def test_a_brand_gets_its_own_rows_and_its_own_file(tmp_path: Path) -> None:
     ]
     (tmp_path / "H%26M.csv").write_text("url\nu9\n")
     assert rows_of(pages(f"{tmp_path}/{{brand}}.csv", brand="H&M")) == [Row("u9", {}, "line 2")]
+
+
+def test_a_list_of_other_brands_is_refused_and_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("url,Brand\nhttps://x/1,Nike\nhttps://x/2,adidas\n")
+    with pytest.raises(SourceRefused, match=r"no row of brand 'nike'.*Nike, adidas"):
+        pages(path)
+    assert len(rows_of(pages(f"{path}#brand-column="))) == 2
+    assert [row.url for row in rows_of(pages(path, brand="adidas"))] == ["https://x/2"]
+
+
+def test_columns_are_chosen_behind_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "feed.csv"
+    path.write_text("Foto;Foto hinten;url\nhttps://x/1;https://x/2;https://x/page\n")
+    rows = rows_of(pages(f"{path}#url-column=foto&url-column=Foto+hinten"))
+    assert [row.url for row in rows] == ["https://x/1", "https://x/2"]
+    assert rows[0].metadata == {"url": "https://x/page"}
+    with pytest.raises(SourceRefused, match="no option key"):
+        pages(f"{path}#key=sku")
+    (tmp_path / "a#b.csv").write_text("url\nhttps://x/1\n")
+    assert len(rows_of(pages(tmp_path / "a#b.csv"))) == 1
+
+
+def test_a_folder_and_a_pattern_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for number in (2, 1, 3):
+        (tmp_path / f"part-{number}.csv").write_text(f"url\nhttps://x/{number}\n{number}\n")
+    (tmp_path / "_SUCCESS").write_text("")
+    whole = pages(tmp_path, rows=2)
+    assert [row.url for row in rows_of(whole)] == [
+        "https://x/1",
+        "1",
+        "https://x/2",
+        "2",
+        "https://x/3",
+        "3",
+    ]
+    assert rows_of(whole)[2].place == "part-2.csv line 2"
+    assert rows_of(pages(tmp_path, cursor=whole[0].cursor)) == rows_of(whole)[2:]
+    assert len(rows_of(pages(f"{tmp_path}/part-[12].csv"))) == 4
+    with pytest.raises(SourceRefused, match="stands for 0 files"):
+        pages(f"{tmp_path}/nothing-*.csv")
+    (tmp_path / "part-2.csv").write_text("name\nx\n")
+    with pytest.raises(SourceRefused, match=r"part-2\.csv: No column"):
+        pages(tmp_path)
+
+
+def test_rows_without_a_url_are_items_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text("Title,Image Src\nShoe,https://x/1\nShoe 2,\nShoe 3,\n")
+    items = [new_item(row) for row in rows_of(pages(path))]
+    assert len({item.key for item in items}) == 3
+    assert [item.refused for item in items] == [None, Reason.INVALID_ROW, Reason.INVALID_ROW]
+    assert items[1].detail == "line 3: There is no URL in Image Src."
 
 
 async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
