@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 PRIMARY = (
@@ -29,12 +30,17 @@ _SEPARATOR = re.compile(r"(?:\s*[|,;]\s*|\s+)(?=(?:https?:)?//)", re.IGNORECASE)
 not one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Columns:
     """The columns of a list that matter; names as they are written in it."""
 
     urls: Sequence[str]
     brand: str | None
+
+    @cached_property
+    def dropped(self) -> frozenset[str | None]:
+        """The columns that are no metadata."""
+        return frozenset([*self.urls, self.brand])
 
 
 def _stem(name: str) -> str:
@@ -69,7 +75,11 @@ def cell_urls(value: Any) -> Iterator[str]:
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, str):
-        yield from (part for part in _SEPARATOR.split(value.strip()) if part)
+        text = value.strip()
+        if text.count("//") > 1:
+            yield from (part for part in _SEPARATOR.split(text) if part)
+        elif text:
+            yield text
     elif isinstance(value, list | tuple):
         for each in value[:CELL_URLS_MAX]:
             yield from cell_urls(each)

@@ -140,10 +140,10 @@ class _Cells:
                     if cells is None:
                         self._end = True
                         break
-                    if self._swallowed():
+                    if len(self._taken) > 1 and self._swallowed():
                         yield self._never_closed()
                         break
-                    if any(cell.strip() for cell in cells):
+                    if "".join(cells).strip():
                         yield self._record(cells)
             except csv.Error as error:
                 yield self._failed(error)

@@ -51,7 +51,7 @@ class JsonLinesReader:
 
 def _line(text: str, place: str) -> Record | BadRecord:
     try:
-        return as_record(read_json(text.encode("utf-8", "surrogatepass")), place)
+        return as_record(read_json(text), place)
     except ValueError as error:
         return BadRecord(place, f"Not JSON ({error}).")
 

@@ -96,12 +96,13 @@ class BrandRows:
             return []
         self._matched = True
         urls = [url for name in columns.urls for url in cell_urls(record.values.get(name))]
-        dropped = {*columns.urls, columns.brand}
-        metadata = {str(name): v for name, v in record.values.items() if name not in dropped}
+        metadata = {name: v for name, v in record.values.items() if name not in columns.dropped}
         if not urls:
             where = " or ".join(columns.urls)
             return [Row("", metadata, place=place, problem=f"There is no URL in {where}.")]
-        return [Row(url, metadata, place=place) for url in dict.fromkeys(urls)]
+        if len(urls) > 1:
+            urls = list(dict.fromkeys(urls))
+        return [Row(url, metadata, place) for url in urls]
 
     def _is_ours(self, owner: Any) -> bool:
         if owner is None or str(owner) in {"", self._brand}:
@@ -111,7 +112,7 @@ class BrandRows:
         return False
 
     def _columns(self, values: Mapping[str, Any]) -> Columns | None:
-        names = tuple(map(str, values))
+        names = tuple(values)
         known = self._layouts.get(names)
         if known is None and (known := self._choose(names)) is not None:
             if len(self._layouts) >= LAYOUTS_MAX:
