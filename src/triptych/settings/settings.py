@@ -56,7 +56,8 @@ class Settings(ToldSettings):
     )
     database_connections: Count = Field(
         10,
-        description="Connections in one process's database pool; it may open one or two more.",
+        description="Connections in one process's database pool; it may open four more, two of "
+        "them for commits.",
     )
     queue_url: str = Field(
         "pgmq:",
@@ -165,6 +166,12 @@ class Settings(ToldSettings):
     )
     host_rate: Positive | None = Field(
         None, description="Requests per second from one worker to one host; empty for no limit."
+    )
+    host_patience_s: Positive = Field(
+        180.0,
+        description="Seconds that a run waits for a host that does not answer before that host's "
+        "URLs fail: long enough for a server that is started again or a name that moves, and "
+        "short beside a run.",
     )
     robots: bool = Field(
         True,
