@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.embedded import QUICK, ask
+from tests.support.embedded import DEADLINE_S, QUICK, alive, ask, ask_again, owner
 from tests.support.waiting import until, until_true
 from triptych.embedded.data_folder import DataFolder
 from triptych.embedded.errors import PostgresServerError
@@ -36,56 +32,10 @@ pytestmark = pytest.mark.integration
 if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
 
-DEADLINE_S = 60.0
-
-OWNER = """
-import asyncio, json, sys
-from pathlib import Path
-from triptych.embedded.server import EmbeddedPostgres
-from triptych.embedded.data_folder import DataFolder
-async def main():
-    data = Path(sys.argv[1])
-    with DataFolder(data).lock():
-        async with EmbeddedPostgres(data, extra=json.loads(sys.argv[2])) as server:
-            print(server.pid, flush=True)
-            await asyncio.Event().wait()
-asyncio.run(main())
-"""
-
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return DataFolder(tmp_path / "data").path
-
-
-@contextmanager
-def owner(data: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs the server, and may be killed."""
-    command = [sys.executable, "-c", OWNER, str(data), json.dumps(QUICK)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-async def ask_again(dsn: str, query: str) -> Any:
-    """Ask until the server answers, as every client does while it is restarted."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            try:
-                return await ask(dsn, query)
-            except (OSError, asyncpg.PostgresError):
-                await asyncio.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    """True while the process runs; a zombie does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in {"Z", "X"}
 
 
 # --- What was committed stays ----------------------------------------------------------------

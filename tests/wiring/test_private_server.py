@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import socket
 import stat
+import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -38,6 +42,24 @@ async def test_only_this_account_reaches_the_socket_and_it_is_removed(
             with pytest.raises(BrandNotFound):
                 await client.brand("nike")
     assert not folder.exists()
+
+
+async def test_what_a_killed_one_left_is_removed(
+    migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
+    dead, alive = (Path(tempfile.mkdtemp(prefix="triptych-", dir="/tmp")) for _ in range(2))
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(dead / "api.sock"))
+        gone.close()
+        listening.bind(str(alive / "api.sock"))
+        listening.listen()
+        for folder in (dead, alive):
+            os.utime(folder, (1, 1))
+        async with open_private_server(settings_for(migrated_dsn, tmp_path)):
+            assert not dead.exists()
+            assert alive.is_dir()
+    shutil.rmtree(alive)
 
 
 async def test_a_path_too_long_for_a_socket_is_avoided(

@@ -7,13 +7,14 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 import typer
 
 from triptych.cli.log_output import say
 from triptych.errors import BadInput
+from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.settings import Settings
 from triptych.telemetry.metrics import served_metrics
 from triptych.telemetry.tracing import tracing
@@ -57,21 +58,43 @@ async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
     """Run the database, the workers and the API until a signal; work is drained or returned.
 
     The API's socket is bound here, so its address is known, and connections are not refused while
-    a server that died is restarted.
+    a server that died is restarted. A signal during the start ends that, whatever it waits for.
     """
     from triptych.runtime.asgi_server import address, bind
     from triptych.wiring.web_server import check_access
 
-    with stop_on_signal() as stop:
-        async with own_database(settings, say=say) as dsn:
-            await check_wiring(settings, dsn)
-            await check_access(settings, dsn)
+    with stop_on_signal() as stop, suppress(_StoppedEarly):
+        async with AsyncExitStack() as stack:
+            async with _interrupted_by(stop):
+                dsn = await stack.enter_async_context(own_database(settings, say=say))
+                await check_wiring(settings, dsn)
+                await check_access(settings, dsn)
             with bind(settings.api_host, settings.api_port) as listening:
                 typer.echo(_ready_line(settings, address(listening)), err=True)
                 async with asyncio.TaskGroup() as group:
                     for processes in _processes(settings, listening.fileno(), json, debug):
                         group.create_task(processes.run(stop))
     typer.echo("Stopped.", err=True)
+
+
+class _StoppedEarly(Exception):
+    """A signal asked the process to stop before it was up."""
+
+
+@asynccontextmanager
+async def _interrupted_by(stop: asyncio.Event) -> AsyncIterator[None]:
+    """Interrupt the block by `_StoppedEarly` when ``stop`` is set."""
+
+    async def stopped() -> None:
+        await stop.wait()
+        raise _StoppedEarly
+
+    waiting = asyncio.create_task(stopped())
+    try:
+        async with cancel_on_failure(waiting):
+            yield
+    finally:
+        waiting.cancel()
 
 
 def _processes(

@@ -10,11 +10,13 @@ import asyncio
 import os
 import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from triptych.embedded.sockets import PATH_MAX_BYTES
+from triptych.embedded.socket_leftovers import QUIET_S
+from triptych.embedded.sockets import PATH_MAX_BYTES, is_served
 from triptych.embedded.waits import Say, log_line
 from triptych.errors import SettingsError
 from triptych.live.websocket_server import server_options
@@ -28,6 +30,9 @@ from triptych.wiring.web_server import open_app, private_authenticator
 from triptych.workers.indexer import Indexer
 
 SOCKET = "api.sock"
+PREFIX = "triptych-"
+RANDOM_CHARS = 8
+"""Characters that `tempfile` adds to a prefix."""
 CATCH_UP_S = 30.0
 """Seconds that a search across brands spends on indexing commits first: after `triptych run` no
 worker is left to index them."""
@@ -87,8 +92,10 @@ async def serve_privately(services: Services) -> AsyncIterator[Path]:
 
 @contextmanager
 def _private_socket() -> Iterator[tuple[socket.socket, Path]]:
+    parent = _short_folder()
+    _remove_leftovers(Path(parent))
     with (
-        tempfile.TemporaryDirectory(prefix="triptych-", dir=_short_folder()) as folder,
+        tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent) as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening,
     ):
         path = Path(folder, SOCKET)
@@ -97,9 +104,21 @@ def _private_socket() -> Iterator[tuple[socket.socket, Path]]:
         yield listening, path
 
 
+def _remove_leftovers(parent: Path) -> None:
+    """Remove the folders of this account's private servers that were killed."""
+    for folder in parent.glob(f"{PREFIX}{'?' * RANDOM_CHARS}"):
+        with suppress(OSError):
+            found = folder.lstat()
+            old = time.time() - found.st_mtime > QUIET_S
+            own = found.st_uid == os.geteuid() and (folder / SOCKET).is_socket()
+            if old and own and not is_served(folder / SOCKET):
+                (folder / SOCKET).unlink()
+                folder.rmdir()
+
+
 def _short_folder() -> str:
     """Return a folder for temporary folders in which a socket's path is short enough."""
-    longest = f"/triptych-12345678/{SOCKET}"
+    longest = f"/{PREFIX}{'x' * RANDOM_CHARS}/{SOCKET}"
     for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
         if len(os.fsencode(parent + longest)) <= PATH_MAX_BYTES and os.access(parent, os.W_OK):
             return parent
