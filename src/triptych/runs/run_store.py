@@ -29,6 +29,8 @@ from triptych.wire import Wire
 
 DETAIL_MAX_CHARS = 500
 """Longer details of a failure are truncated."""
+RUN_REASON_MAX_CHARS = 2_000
+"""Longer reasons of a run's end are truncated."""
 COMMIT_GRACE_S = 2.0
 """The sweeper leaves a complete run this long to the worker that completed it."""
 

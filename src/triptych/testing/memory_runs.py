@@ -9,6 +9,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from triptych.database.session import no_nul
 from triptych.errors import Conflict, RunEnded
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, AiBody, GatherBody, Headers, Message
 from triptych.model import (
@@ -34,6 +35,7 @@ from triptych.runs.redrive_rules import (
 )
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
+    RUN_REASON_MAX_CHARS,
     Attempt,
     Due,
     FailedItem,
@@ -389,7 +391,7 @@ class MemoryRunStore(RunStore):
         row = self._state.run_row(run_id)
         if row.run.state is RunState.ACTIVE:
             self._end_pending(row, ItemState.CANCELLED, None)
-            end_run(self._state, row, state, reason)
+            end_run(self._state, row, state, no_nul([reason], RUN_REASON_MAX_CHARS)[0])
         return row.run
 
     def _end_pending(self, row: RunRow, state: ItemState, reason: str | None) -> tuple[int, int]:

@@ -342,6 +342,13 @@ class CatalogueContract:
         assert len(known) == 3
         assert {staged.etag for staged in known.values()} == {'"e"'}
 
+    async def test_g3_a_run_fails_whatever_its_reason_quotes(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        failed = await stores.runs.fail(run_id, "columns: \x00\x00" + "x" * 10_000)
+        assert failed.state is RunState.FAILED
+        assert (failed.reason or "").startswith("columns: \ufffd\ufffdx")
+        assert len(failed.reason or "") < 10_000
+
     async def test_g1_cancel_leaves_the_snapshot(self, stores: CommonStores) -> None:
         first = await committed(stores)
         run_id = (await open_run(stores)).run.id

@@ -51,6 +51,7 @@ from triptych.runs.postgres.settling import (
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
+    RUN_REASON_MAX_CHARS,
     Attempt,
     Due,
     FailedItem,
@@ -350,7 +351,9 @@ class PostgresRunStore(RunStore):
             run, _, _ = await end_pending(tx, run_id, ItemState.CANCELLED, None)
             if run is None:
                 return await read_run(tx, run_id)
-            await end_run(tx, run_id, state, reason)
+            # It may quote a source, which may contain anything.
+            text = no_nul([reason], RUN_REASON_MAX_CHARS)[0]
+            await end_run(tx, run_id, state, text)
             return await read_run(tx, run_id)
 
         return await self._database.transact(work)
