@@ -4,6 +4,7 @@ import { rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/
 import { Grid, fitted, keyAt, readMap, spread } from '../src/map/layout';
 import { checkBrand, checkSource, OWN, sourceText, usage } from '../src/pages/source';
 import { panels } from '../src/phases';
+import { describeEvent } from '../src/run/events';
 import { series } from '../src/run/series';
 import { kindOf, layout } from '../src/run/tiles';
 import { parseMetrics } from '../src/system/metrics';
@@ -32,6 +33,20 @@ describe('pace', () => {
       samples = sampled(samples, run({ progressed_at: after(second), settled: second }));
     expect(samples.length).toBeLessThanOrEqual(SAMPLES_MAX);
     expect(rate(samples, START + 3000_000)).toBeCloseTo(1);
+  });
+});
+
+describe('events', () => {
+  it('name the host that does not answer, or the proxy', () => {
+    const said = (kind: string, host: string): string =>
+      describeEvent({ seq: 1, at: after(0), kind, data: { host } }).text;
+    expect(said('host_down', 'https://images.example.com')).toBe(
+      'images.example.com does not answer: its URLs wait',
+    );
+    expect(said('host_back', 'http://127.0.0.1:8080')).toBe('127.0.0.1:8080 answers again');
+    expect(said('host_down', 'proxy http://p:3128')).toBe(
+      'The proxy p:3128 does not answer: its URLs wait',
+    );
   });
 });
 

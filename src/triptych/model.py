@@ -77,6 +77,7 @@ class Reason(StrEnum):
     """Why an item failed: the closed list, as shown to users."""
 
     INVALID_URL = "invalid_url"
+    INVALID_ROW = "invalid_row"
     INVALID_METADATA = "invalid_metadata"
     ADDRESS_REFUSED = "address_refused"
     NOT_FOUND = "not_found"

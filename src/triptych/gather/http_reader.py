@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 import aiohttp
 from yarl import URL
@@ -20,6 +21,8 @@ from triptych.model import Reason
 from triptych.runtime.retry import backoff
 
 TRIES = 5
+MIDWAY_TRIES = 8
+"""In the middle of a list: what is lost with it is more than a quarter of a minute."""
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 8.0
 WAIT_MAX_S = 20.0
@@ -34,6 +37,7 @@ PASSING = frozenset({408, 425, 429})
 READ_MAX_BYTES = 32 * 1024 * 1024
 READ_DEADLINE_S = 60.0
 CHUNK_BYTES = 64 * 1024
+T = TypeVar("T")
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -43,6 +47,15 @@ class TryAgain(Exception):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class DoubtfulAnswer(SourceRefused):
+    """The source's answer is refused, but may be another next time."""
+
+    def __init__(self, message: str, *, remedy: str, at_once: bool) -> None:
+        super().__init__(message, remedy=remedy)
+        self.at_once = at_once
+        """Whether the first answer of a list is refused at once: it is probably no mishap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,26 @@ class HttpReader:
             SourceRefused: it answers otherwise than with 200, is at an address that is not
                 reached, is no http(s) URL, or has more than ``max_bytes`` bytes.
         """
+        return await self.read_page(
+            url, bytes, headers=headers, deadline_s=deadline_s, max_bytes=max_bytes
+        )
+
+    async def read_page(
+        self,
+        url: str | URL,
+        parse: Callable[[bytes], T],
+        *,
+        midway: bool = False,
+        headers: Mapping[str, str] = NO_HEADERS,
+        deadline_s: float = READ_DEADLINE_S,
+        max_bytes: int = READ_MAX_BYTES,
+    ) -> T:
+        """Return what ``parse`` reads from the body at ``url``; `read` otherwise.
+
+        ``parse`` raises `DoubtfulAnswer` for a body that cannot be right. ``midway`` means that the
+        source has answered for this list before: then every answer that it may take back is tried
+        again, a 404 for example, before it is refused.
+        """
         try:
             target = URL(url)
         except ValueError as error:
@@ -81,9 +114,12 @@ class HttpReader:
                 async with request(
                     self, target, headers=headers, deadline_s=deadline_s
                 ) as response:
-                    return await _body(response, max_bytes)
+                    body = await _body(response, max_bytes)
+                return parse(body)
             except TryAgain as error:
                 await pause(attempt, error)
+            except DoubtfulAnswer as refusal:
+                await _pause_in_doubt(attempt, refusal, midway=midway)
 
 
 @asynccontextmanager
@@ -170,9 +206,10 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
     if status in PASSING or status >= 500:
         asked = parse_retry_after(response.headers.get("Retry-After"))
         raise TryAgain(f"HTTP {status}", asked)
-    raise SourceRefused(
+    raise DoubtfulAnswer(
         f"The source answers with HTTP {status}.",
         remedy="Check its URL, the brand's name and TRIPTYCH_SOURCE_TOKEN.",
+        at_once=True,
     )
 
 
@@ -189,6 +226,18 @@ async def pause(attempt: int, error: TryAgain) -> None:
         ) from error
     jitter = backoff(attempt, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
     await asyncio.sleep((asked or 0.0) + jitter)
+
+
+async def _pause_in_doubt(attempt: int, refusal: DoubtfulAnswer, *, midway: bool) -> None:
+    """Wait before the next attempt; or raise the refusal."""
+    if refusal.at_once and not midway:
+        raise refusal
+    if attempt >= (MIDWAY_TRIES if midway else TRIES):
+        where = " in the middle of its list" if midway else ""
+        raise SourceRefused(
+            f"{refusal.message.rstrip('.')}, {attempt} times{where}.", remedy=refusal.remedy
+        ) from refusal
+    await asyncio.sleep(backoff(attempt, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S))
 
 
 def _text(error: BaseException) -> str:

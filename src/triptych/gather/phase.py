@@ -121,6 +121,13 @@ class Gather:
 def new_item(row: Row) -> NewItem:
     """Return a source's row as an item: normalised, or refused with its reason. Never raises."""
     metadata, problem = _checked(row.metadata)
+    if row.problem:
+        # Its place is its identity: rows without a URL are not one item.
+        shown = (row.url or row.place)[:URL_MAX_CHARS]
+        detail = f"{row.place}: {row.problem}" if row.place else row.problem
+        return NewItem(
+            item_key(f"{row.place} {row.url}"), shown, metadata, Reason.INVALID_ROW, detail
+        )
     text = row.url.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
     try:
         url = normalise(text)

@@ -15,6 +15,10 @@ class Row:
 
     url: str
     metadata: Metadata
+    place: str = ""
+    """Where the source has it, for people: ``line 7``."""
+    problem: str = ""
+    """Why it is no row that can be acquired, in a sentence. It becomes a failed item."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,10 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
         Reason.INVALID_URL: Explanation(
             "The row has no absolute http or https URL.", "no: fix the source"
         ),
+        Reason.INVALID_ROW: Explanation(
+            "The row cannot be read, or names no URL; the detail has its place.",
+            "no: fix the source",
+        ),
         Reason.INVALID_METADATA: Explanation(
             "The metadata is not JSON, is too large, or contains a NUL character.",
             "no: fix the source",

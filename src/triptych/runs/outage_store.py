@@ -14,8 +14,9 @@ from uuid import UUID
 from triptych.fetch.down_hosts import PAUSE_MAX_S
 
 HOSTS_WAITED_FOR_MAX = 100
-"""Hosts that one run waits for at a time. Their items are a part of its dispatch window: with
-thousands of dead hosts in a list, the window would hold nothing else."""
+"""Hosts that one run waits for at a time, or a few more if several are noted at the same moment.
+Their items are a part of its dispatch window: with thousands of dead hosts in a list, the window
+would hold nothing else."""
 SHOWN_AFTER_S = 5.0
 """Shorter outages are not in the timeline."""
 GAP_SHARE = 1 / 4

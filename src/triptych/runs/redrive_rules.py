@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from triptych.errors import Conflict
 from triptych.model import Reason, Run, RunKind, RunState
 
-NEVER_REDRIVEN = (Reason.INVALID_URL.value, Reason.INVALID_METADATA.value)
+NEVER_REDRIVEN = (
+    Reason.INVALID_URL.value,
+    Reason.INVALID_ROW.value,
+    Reason.INVALID_METADATA.value,
+)
 """Items that failed for one of these would fail again."""
 
 

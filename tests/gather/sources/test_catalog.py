@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_network
 from typing import Any
 
@@ -15,6 +15,7 @@ from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import TransportPool
+from triptych.gather.http_reader import MIDWAY_TRIES
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
 
@@ -159,7 +160,94 @@ async def test_a_page_of_another_shape_is_refused_and_the_shape_told(
     service.says(text(body))
     with pytest.raises(SourceRefused, match=r'cannot be read.*\{"items"') as error:
         await pages(service.base)
+    assert "middle" not in str(error)
     assert "\n" not in str(error.value)
+
+
+CUT = '{"items": [{"url": "https://x/1", "metadata": {"n": 1}}, {"url": "https'
+
+
+@pytest.mark.parametrize(
+    "mishap",
+    [
+        text(CUT),
+        text(""),
+        text("<html><body>Bad gateway</body></html>"),
+        text('{"error": "internal"}'),
+        *(status(code) for code in (400, 401, 403, 404, 410)),
+    ],
+)
+async def test_a_mishap_in_the_middle_of_a_list_is_tried_again(
+    service: Service, mishap: Callable[..., web.Response]
+) -> None:
+    service.says(page(2, "b"), mishap, mishap, page(2, "c", 2), mishap, page(1, None, 4))
+    found = await pages(service.base)
+    assert [row.url for page in found for row in page.rows] == [f"https://x/{n}" for n in range(5)]
+    assert [request.query.get("cursor") for request in service.requests] == [
+        *(None, "b", "b", "b", "c", "c")
+    ]
+
+
+async def test_a_first_page_that_is_cut_is_tried_again(service: Service) -> None:
+    service.says(text(CUT), text(""), page(2))
+    ((first, second),) = [page.rows for page in await pages(service.base)]
+    assert (first.url, second.url) == ("https://x/0", "https://x/1")
+
+
+@pytest.mark.parametrize("first", [status(404), status(401), text('{"urls": []}')])
+async def test_a_brand_that_a_service_does_not_know_is_refused_at_once(
+    service: Service, first: Callable[..., web.Response]
+) -> None:
+    service.says(first)
+    with pytest.raises(SourceRefused):
+        await pages(service.base)
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("mishap", "said"),
+    [
+        (text(CUT), r"cannot be read .*, 8 times in the middle of its list\. It must be"),
+        (status(404), r"HTTP 404, 8 times in the middle of its list\. Check its URL"),
+    ],
+)
+async def test_g3_what_stays_so_is_refused_and_nothing_else(
+    service: Service, mishap: Callable[..., web.Response], said: str
+) -> None:
+    """Never as the end of the list: half of a brand would replace the whole."""
+    service.says(page(2, "b"), mishap)
+    with pytest.raises(SourceRefused, match=said):
+        await pages(service.base)
+    assert len(service.requests) == 1 + MIDWAY_TRIES
+
+
+async def test_a_list_that_goes_on_at_a_cursor_is_in_its_middle(service: Service) -> None:
+    service.says(status(404), page(1))
+    assert len(await pages(service.base, cursor="k")) == 1
+
+
+@pytest.mark.parametrize(("at", "to"), [(at, to) for at in range(1, 9) for to in range(1, at + 1)])
+async def test_g13_a_cursor_that_goes_back_once_is_refused_or_whole(
+    service: Service, at: int, to: int
+) -> None:
+    """Ten pages; at one of them the cursor leads back, the first time that it is read."""
+    went_back = False
+
+    def answer(request: web.Request) -> web.Response:
+        nonlocal went_back
+        number = int(request.query.get("cursor", "0"))
+        following: int | None = number + 1 if number < 9 else None
+        if number == at and not went_back:
+            went_back, following = True, to
+        cursor = None if following is None else str(following)
+        return page(1, cursor, number)(request)
+
+    service.says(answer)
+    seen: set[str] = set()
+    with suppress(SourceRefused):
+        seen = {row.url for page in await pages(service.base) for row in page.rows}
+    assert len(seen) in (0, 10), "refused or whole"
+    assert went_back
 
 
 async def test_a_malformed_item_fails_by_itself(service: Service) -> None:

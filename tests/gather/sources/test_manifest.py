@@ -24,8 +24,10 @@ from tests.support.fetching import LOOPBACK
 from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
+from triptych.gather.phase import new_item
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
+from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
 
@@ -86,7 +88,8 @@ words = st.text(
     st.characters(codec="utf-8", exclude_characters="\x00\r", exclude_categories=["Cs"]),
     max_size=12,
 )
-records = st.lists(st.fixed_dictionaries({"url": words, "note": words}), min_size=1, max_size=30)
+urls = st.from_regex(r"\A[a-z0-9/.,;|%&?=-]{1,20}\Z").map("https://x/{}".format)
+records = st.lists(st.fixed_dictionaries({"url": urls, "note": words}), min_size=1, max_size=30)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -122,8 +125,8 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path, delimiter: str) -> None:
     )
     (tmp_path / "a.csv").write_bytes(text.encode())
     assert rows_of(pages(tmp_path / "a.csv")) == [
-        Row("https://x/1", {"note": "two\r\nlines"}),
-        Row("https://x/2", {}),
+        Row("https://x/1", {"note": "two\r\nlines"}, "line 2"),
+        Row("https://x/2", {}, "line 5"),
     ]
 
 
@@ -132,20 +135,20 @@ def test_json_lines_keep_what_is_good_of_a_broken_file(tmp_path: Path) -> None:
     lines = ['{"url": "https://x/1", "n": {"a": [1, null]}}', "{broken", "[1]", "", '{"n": 2}']
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     found = rows_of(pages(path))
-    assert found[0] == Row("https://x/1", {"n": {"a": [1, None]}})
-    assert [row.url.partition(":")[0] for row in found[1:]] == ["line 2", "line 3", ""]
+    assert found[0] == Row("https://x/1", {"n": {"a": [1, None]}}, "line 1")
+    assert [row.place for row in found[1:]] == ["line 2", "line 3", "line 5"]
+    assert all(row.problem for row in found[1:])
 
 
 def test_g8_a_line_too_long_is_a_row_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.gather.sources.table_rows.LINE_MAX_BYTES", 100)
+    monkeypatch.setattr("triptych.gather.lists.json_records.TEXT_MAX_BYTES", 100)
     long = '{"url": "' + "x" * 1000 + '"}'
     (tmp_path / "a.jsonl").write_text(f'{long}\n{{"url": "https://x/2"}}\n')
-    assert [row.url for row in rows_of(pages(tmp_path / "a.jsonl"))] == [
-        "line 1: too long",
-        "https://x/2",
-    ]
+    long_one, good = rows_of(pages(tmp_path / "a.jsonl"))
+    assert (long_one.place, "Longer than" in long_one.problem) == ("line 1", True)
+    assert good.url == "https://x/2"
 
 
 def test_parquet_types_become_json(tmp_path: Path) -> None:
@@ -172,9 +175,65 @@ def test_parquet_types_become_json(tmp_path: Path) -> None:
 
 def test_a_brand_gets_its_own_rows_and_its_own_file(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text("url,brand\nu1,nike\nu2,adidas\nu3,nike\n")
-    assert rows_of(pages(tmp_path / "all.csv")) == [Row("u1", {}), Row("u3", {})]
+    assert rows_of(pages(tmp_path / "all.csv")) == [
+        Row("u1", {}, "line 2"),
+        Row("u3", {}, "line 4"),
+    ]
     (tmp_path / "H%26M.csv").write_text("url\nu9\n")
-    assert rows_of(pages(f"{tmp_path}/{{brand}}.csv", brand="H&M")) == [Row("u9", {})]
+    assert rows_of(pages(f"{tmp_path}/{{brand}}.csv", brand="H&M")) == [Row("u9", {}, "line 2")]
+
+
+def test_a_list_of_other_brands_is_refused_and_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("url,Brand\nhttps://x/1,Nike\nhttps://x/2,adidas\n")
+    with pytest.raises(SourceRefused, match=r"no row of brand 'nike'.*Nike, adidas"):
+        pages(path)
+    assert len(rows_of(pages(f"{path}#brand-column="))) == 2
+    assert [row.url for row in rows_of(pages(path, brand="adidas"))] == ["https://x/2"]
+
+
+def test_columns_are_chosen_behind_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "feed.csv"
+    path.write_text("Foto;Foto hinten;url\nhttps://x/1;https://x/2;https://x/page\n")
+    rows = rows_of(pages(f"{path}#url-column=foto&url-column=Foto+hinten"))
+    assert [row.url for row in rows] == ["https://x/1", "https://x/2"]
+    assert rows[0].metadata == {"url": "https://x/page"}
+    with pytest.raises(SourceRefused, match="no option key"):
+        pages(f"{path}#key=sku")
+    (tmp_path / "a#b.csv").write_text("url\nhttps://x/1\n")
+    assert len(rows_of(pages(tmp_path / "a#b.csv"))) == 1
+
+
+def test_a_folder_and_a_pattern_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for number in (2, 1, 3):
+        (tmp_path / f"part-{number}.csv").write_text(f"url\nhttps://x/{number}\n{number}\n")
+    (tmp_path / "_SUCCESS").write_text("")
+    whole = pages(tmp_path, rows=2)
+    assert [row.url for row in rows_of(whole)] == [
+        "https://x/1",
+        "1",
+        "https://x/2",
+        "2",
+        "https://x/3",
+        "3",
+    ]
+    assert rows_of(whole)[2].place == "part-2.csv line 2"
+    assert rows_of(pages(tmp_path, cursor=whole[0].cursor)) == rows_of(whole)[2:]
+    assert len(rows_of(pages(f"{tmp_path}/part-[12].csv"))) == 4
+    with pytest.raises(SourceRefused, match="stands for 0 files"):
+        pages(f"{tmp_path}/nothing-*.csv")
+    (tmp_path / "part-2.csv").write_text("name\nx\n")
+    with pytest.raises(SourceRefused, match=r"part-2\.csv: No column"):
+        pages(tmp_path)
+
+
+def test_rows_without_a_url_are_items_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text("Title,Image Src\nShoe,https://x/1\nShoe 2,\nShoe 3,\n")
+    items = [new_item(row) for row in rows_of(pages(path))]
+    assert len({item.key for item in items}) == 3
+    assert [item.refused for item in items] == [None, Reason.INVALID_ROW, Reason.INVALID_ROW]
+    assert items[1].detail == "line 3: There is no URL in Image Src."
 
 
 async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
@@ -196,7 +255,7 @@ async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
 
 def test_a_manifest_is_read_from_an_object_store(tmp_path: Path) -> None:
     write_csv(tmp_path / "urls.csv", [{"url": "u1", "note": "n"}])
-    assert rows_of(pages(f"file://{tmp_path}/urls.csv")) == [Row("u1", {"note": "n"})]
+    assert rows_of(pages(f"file://{tmp_path}/urls.csv")) == [Row("u1", {"note": "n"}, "line 2")]
     with pytest.raises(SourceRefused, match="There is no object"):
         pages(f"file://{tmp_path}/nowhere.csv")
 
@@ -207,11 +266,11 @@ def test_a_manifest_is_read_from_an_object_store(tmp_path: Path) -> None:
         (
             "a.csv",
             b"link,note\nhttps://x/1,n\n",
-            "needs a column `url`. Its columns are: link, note",
+            "No column holds URLs. Its columns are: link, note",
         ),
-        ("a.csv", b"", "needs a column `url`"),
+        ("a.csv", b"", "The list is empty"),
         ("a.csv.gz", gzip.compress(b"url\n" + b"u\n" * 10_000)[:40], "cannot be read"),
-        ("a.csv.gz", gzip.compress(b"url\n" + HEX)[:-50_000], "cannot be read to its end"),
+        ("a.csv.gz", gzip.compress(b"url\n" + HEX)[:-50_000], "cannot be read"),
         ("a.parquet", b"PAR1 and nothing more", "cannot be read"),
     ],
     ids=["other-columns", "empty", "cut-in-its-head", "cut-later", "no-parquet"],

@@ -15,7 +15,7 @@ from typing_extensions import override
 from yarl import URL
 
 from triptych.errors import SourceRefused
-from triptych.gather.http_reader import HttpReader
+from triptych.gather.http_reader import DoubtfulAnswer, HttpReader
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.source_type import SourceContext, SourceType
 from triptych.gather.sources.json_text import read_json, show_json
@@ -54,6 +54,10 @@ class _Item(BaseModel):
 class CatalogSource(Source):
     """Lists a brand from an HTTP service, retried with backoff, with an optional bearer token.
 
+    What its first page answers is believed: a 404 is a brand that it does not know. On a later page
+    it has answered for the brand before, so any refusal is tried again first, and so is a page that
+    is no JSON wherever it is.
+
     The token goes to the service's own origin only, never along a redirect to another.
     """
 
@@ -89,10 +93,14 @@ class CatalogSource(Source):
             url = URL(self._url).update_query(query)
         except ValueError as error:
             raise SourceRefused(f"{self._url!r} is not a URL ({error}).") from error
-        body = await self._asking.read(
-            url, headers=self._headers, deadline_s=PAGE_DEADLINE_S, max_bytes=PAGE_MAX_BYTES
+        return await self._asking.read_page(
+            url,
+            _parse,
+            midway=cursor is not None,
+            headers=self._headers,
+            deadline_s=PAGE_DEADLINE_S,
+            max_bytes=PAGE_MAX_BYTES,
         )
-        return _parse(body)
 
 
 def _parse(body: bytes) -> _Answer:
@@ -101,15 +109,17 @@ def _parse(body: bytes) -> _Answer:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise _unreadable(f"{where}: {first['msg']}") from error
+        raise _unreadable(f"{where}: {first['msg']}", at_once=True) from error
     except ValueError as error:
-        raise _unreadable(str(error)) from error
+        # Cut, empty, or an error page: another body may come next time.
+        raise _unreadable(str(error), at_once=False) from error
 
 
-def _unreadable(why: str) -> SourceRefused:
-    return SourceRefused(
+def _unreadable(why: str, *, at_once: bool) -> DoubtfulAnswer:
+    return DoubtfulAnswer(
         f"A page of the source cannot be read ({why}).",
         remedy='It must be {"items": [{"url": "…", "metadata": {}}], "next": "…" or null}.',
+        at_once=at_once,
     )
 
 

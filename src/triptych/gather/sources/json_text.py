@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 
-def read_json(text: bytes | bytearray) -> Any:
+def read_json(text: str | bytes | bytearray) -> Any:
     """Parse ``text``, which may be JSON with common mistakes.
 
     NaN, infinities and lone surrogates are accepted: the item that has them fails later, when its

@@ -1,19 +1,21 @@
-"""The source ``manifest``: a CSV, JSON Lines or Parquet file with a column ``url``.
+"""The source ``manifest``: a list of URLs in whatever form it has (`triptych.gather.lists`).
 
-Its other columns are metadata. The place is a path, an HTTP URL or an object store's URL;
-``{brand}`` in it is replaced. A file with a column ``brand`` gives each brand its own rows.
+Its other columns are metadata. The place is a path, a folder, a pattern, an HTTP URL or an object
+store's URL; ``{brand}`` in it is replaced. A list with a column ``brand`` gives each brand its own
+rows.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
@@ -23,51 +25,62 @@ from yarl import URL
 
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
+from triptych.gather.lists.rows import BrandRows, ColumnChoice
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.source_type import SourceContext, SourceType
-from triptych.gather.sources.table_rows import read_rows
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
 CHUNK_BYTES = 1024 * 1024
 OBJECT_SCHEMES = ("s3://", "gs://", "az://", "file://")
 HTTP_SCHEMES = ("http://", "https://")
+PATTERN = re.compile(r"[*?\[]")
+PARTS_MAX = 10_000
+URL_COLUMN, BRAND_COLUMN = "url-column", "brand-column"
+"""Options of a place: see `split_place`."""
 
 
 class ManifestSource(Source):
-    """Lists a brand from a file. Holds one page of rows in memory, whatever the file's length.
+    """Lists a brand from a file, or from the files of a folder or a pattern, in order of names.
 
-    A cursor is the number of rows read, so reading the same file continues where it stopped.
+    Holds one page of rows in memory, whatever the length, unless it is a workbook. A cursor is the
+    number of records read, so reading the same list continues where it stopped.
     """
 
-    def __init__(self, place: str, asking: HttpReader, *, page_rows: int) -> None:
+    def __init__(
+        self, place: str, asking: HttpReader, choice: ColumnChoice, *, page_rows: int
+    ) -> None:
         self._place = place
         self._asking = asking
+        self._choice = choice
         self._page_rows = page_rows
 
     @override
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
-        async with self._local(brand) as path:
-            offset = _offset(cursor)
-            rows = await asyncio.to_thread(read_rows, path, self._name(brand), brand, offset)
-            page = await asyncio.to_thread(_take, rows, self._page_rows)
-            while True:
-                # Read one page ahead, to know which page is the last.
-                following = await asyncio.to_thread(_take, rows, self._page_rows)
-                offset += len(page)
-                yield Page(
-                    [row for row in page if row is not None], str(offset) if following else None
-                )
-                if not following:
-                    return
-                page = following
+        async with self._local(brand) as parts:
+            with ExitStack() as stack:
+                offset = _offset(cursor)
+                rows = await asyncio.to_thread(BrandRows, parts, brand, self._choice, stack)
+                records = rows.records(offset)
+                page = await asyncio.to_thread(_take, records, self._page_rows)
+                while True:
+                    # Read one page ahead, to know which page is the last.
+                    following = await asyncio.to_thread(_take, records, self._page_rows)
+                    offset += len(page)
+                    yield Page(
+                        [row for found in page for row in found],
+                        str(offset) if following else None,
+                    )
+                    if not following:
+                        return
+                    page = following
 
     def _name(self, brand: str) -> str:
         return self._place.replace("{brand}", quote(brand, safe=""))
 
     @asynccontextmanager
-    async def _local(self, brand: str) -> AsyncIterator[Path]:
-        """Yield the file on this machine; a remote one for as long as it is read."""
+    async def _local(self, brand: str) -> AsyncIterator[Sequence[tuple[str, Path]]]:
+        """Yield the parts on this machine, each with its name; a remote one while it is read."""
         name = self._name(brand)
         if not name.startswith(HTTP_SCHEMES + OBJECT_SCHEMES):
             yield await asyncio.to_thread(_existing, name)
@@ -78,7 +91,7 @@ class ManifestSource(Source):
             else:
                 await asyncio.to_thread(_copy_object, name, file)
             file.flush()
-            yield Path(file.name)
+            yield [(name.partition("?")[0].rpartition("/")[2] or name, Path(file.name))]
 
     async def _download(self, url: URL, file: IO[bytes]) -> None:
         attempt = 0
@@ -97,11 +110,28 @@ class ManifestSource(Source):
                 await pause(attempt, error)
 
 
-def _existing(name: str) -> Path:
+def _existing(name: str) -> Sequence[tuple[str, Path]]:
+    """Return the file, the files of the folder, or those that match the pattern."""
     path = Path(name).expanduser()
-    if not path.is_file():
+    if path.is_dir():
+        found = [each for each in path.iterdir() if _is_part(each)]
+    elif path.is_file():
+        return [(path.name, path)]
+    elif PATTERN.search(path.name):
+        found = [each for each in path.parent.glob(path.name) if _is_part(each)]
+    else:
         raise SourceRefused(f"There is no file {path}.", remedy="Check the path after manifest:.")
-    return path
+    if not 0 < len(found) <= PARTS_MAX:
+        raise SourceRefused(
+            f"{path} stands for {len(found)} files; 1 to {PARTS_MAX} are read.",
+            remedy="Check the path after manifest:.",
+        )
+    return [(each.name, each) for each in sorted(found)]
+
+
+def _is_part(path: Path) -> bool:
+    """Return whether a file is a part of a list: not one that Spark writes to mark success."""
+    return path.is_file() and not path.name.startswith((".", "_"))
 
 
 def _copy_object(url: str, file: IO[bytes]) -> None:
@@ -133,20 +163,49 @@ def _offset(cursor: str | None) -> int:
         raise SourceRefused(f"{cursor!r} is not a cursor of a manifest.") from error
 
 
-def _take(rows: Iterator[Row | None], count: int) -> list[Row | None]:
-    """Take the next rows; None stands for a row of another brand, so that offsets stay correct."""
-    return list(islice(rows, count))
+def _take(records: Iterator[Sequence[Row]], count: int) -> list[Sequence[Row]]:
+    """Take the next records; those of other brands have no rows, so that offsets stay correct."""
+    return list(islice(records, count))
+
+
+def split_place(place: str) -> tuple[str, ColumnChoice]:
+    """Return a manifest's place and the columns that are chosen behind it.
+
+    They are written as a query in the fragment, which no server is sent:
+    ``feed.csv#url-column=Photo&url-column=Photo+2&brand-column=``.
+
+    Raises:
+        ValueError: an option is unknown; a fragment without ``=`` belongs to the place.
+    """
+    path, _, fragment = place.partition("#")
+    if "=" not in fragment:
+        return place, ColumnChoice()
+    options = parse_qs(fragment, keep_blank_values=True)
+    if unknown := set(options) - {URL_COLUMN, BRAND_COLUMN}:
+        raise ValueError(
+            f"A manifest has no option {', '.join(sorted(unknown))}. It has {URL_COLUMN} and "
+            f"{BRAND_COLUMN}."
+        )
+    brand = options.get(BRAND_COLUMN)
+    return path, ColumnChoice(tuple(options.get(URL_COLUMN, ())), brand[-1] if brand else None)
+
+
+def _check(place: str) -> None:
+    split_place(place)
 
 
 def _open(place: str, context: SourceContext) -> Source:
-    return ManifestSource(place, context.http, page_rows=context.page_rows)
+    path, choice = split_place(place)
+    return ManifestSource(path, context.http, choice, page_rows=context.page_rows)
 
 
 MANIFEST = SourceType(
     scheme="manifest",
     title="A list of URLs",
-    description="CSV, JSON Lines or Parquet: a path on the server, https:// or s3://.",
+    description="CSV, Excel, JSON, Parquet, a feed or a sitemap: a path on the server, https:// or "
+    "s3://.",
     place="PATH_OR_URL",
     example="https://example.com/urls.csv",
     open=_open,
+    check=_check,
 )

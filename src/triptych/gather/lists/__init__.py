@@ -1,0 +1,1 @@
+"""Reading lists of URLs in whatever form people have them."""

@@ -1,0 +1,137 @@
+"""From a list's records to the rows of one brand."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from triptych.errors import SourceRefused
+from triptych.gather.lists.columns import Columns, cell_urls, choose_columns, find_column
+from triptych.gather.lists.list_file import open_list
+from triptych.gather.lists.record import BadRecord, ListReader, Record
+from triptych.gather.source import Row
+
+BRANDS_SHOWN = 10
+NAMES_SHOWN = 200
+LAYOUTS_MAX = 1_000
+"""Different sets of names among the records of one JSON list whose columns are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChoice:
+    """Columns that someone chose; what is not chosen is found by its name."""
+
+    urls: Sequence[str] = ()
+    brand: str | None = None
+    """An empty text: no column has the brand."""
+
+
+class BrandRows:
+    """The rows that a list, or several parts of one, has for a brand."""
+
+    def __init__(
+        self, parts: Sequence[tuple[str, Path]], brand: str, choice: ColumnChoice, stack: ExitStack
+    ) -> None:
+        """Open the parts, each a name and a file; ``stack`` is that of `open_list`.
+
+        Raises:
+            SourceRefused: one is no list; it is named.
+        """
+        self._brand = brand
+        self._choice = choice
+        self._readers: list[tuple[str, ListReader]] = []
+        self._other_brands: dict[str, None] = {}
+        self._matched = False
+        self._layouts: dict[tuple[str, ...], Columns] = {}
+        for name, path in parts:
+            self._readers.append((name, self._open(name, path, stack)))
+
+    def records(self, offset: int) -> Iterator[Sequence[Row]]:
+        """Yield each record after the first ``offset`` as rows: none if it is another brand's.
+
+        Blocks. A record that names several URLs is several rows.
+
+        Raises:
+            SourceRefused: the rest cannot be read, or there are only rows of other brands.
+        """
+        found: Iterator[tuple[str, Record | BadRecord]]
+        if len(self._readers) == 1:
+            (_, reader), prefix = self._readers[0], ""
+            found = ((prefix, each) for each in reader.records(offset))
+        else:
+            every = (
+                ((f"{name} ", each) for each in reader.records(0)) for name, reader in self._readers
+            )
+            found = islice(chain.from_iterable(every), offset, None)
+        try:
+            for prefix, record in found:
+                yield self._rows(prefix, record)
+        except (OSError, EOFError, UnicodeError, zipfile.BadZipFile, pa.ArrowException) as error:
+            raise SourceRefused(f"The list cannot be read to its end ({error}).") from error
+        if not offset and self._other_brands and not self._matched:
+            names = ", ".join(list(self._other_brands)[:BRANDS_SHOWN])
+            raise SourceRefused(
+                f"The list has no row of brand {self._brand!r}. It has rows of: {names}.",
+                remedy="Use one of these names, or #brand-column= if that column means another "
+                "thing.",
+            )
+
+    def _rows(self, prefix: str, record: Record | BadRecord) -> Sequence[Row]:
+        place = f"{prefix}{record.place}"
+        if isinstance(record, BadRecord):
+            self._matched = True
+            return [Row("", {}, place=place, problem=record.problem)]
+        columns = self._columns(record.values)
+        if columns is None:
+            names = ", ".join(map(str, record.values))[:NAMES_SHOWN] or "none"
+            return [Row("", {}, place=place, problem=f"No column holds URLs; it has: {names}.")]
+        if columns.brand is not None and not self._is_ours(record.values.get(columns.brand)):
+            return []
+        self._matched = True
+        urls = [url for name in columns.urls for url in cell_urls(record.values.get(name))]
+        metadata = {name: v for name, v in record.values.items() if name not in columns.dropped}
+        if not urls:
+            where = " or ".join(columns.urls)
+            return [Row("", metadata, place=place, problem=f"There is no URL in {where}.")]
+        if len(urls) > 1:
+            urls = list(dict.fromkeys(urls))
+        return [Row(url, metadata, place) for url in urls]
+
+    def _is_ours(self, owner: Any) -> bool:
+        if owner is None or str(owner) in {"", self._brand}:
+            return True
+        if len(self._other_brands) < BRANDS_SHOWN:
+            self._other_brands[str(owner)] = None
+        return False
+
+    def _columns(self, values: Mapping[str, Any]) -> Columns | None:
+        names = tuple(values)
+        known = self._layouts.get(names)
+        if known is None and (known := self._choose(names)) is not None:
+            if len(self._layouts) >= LAYOUTS_MAX:
+                self._layouts.clear()
+            self._layouts[names] = known
+        return known
+
+    def _choose(self, names: Sequence[str]) -> Columns | None:
+        found = choose_columns(names)
+        urls: Sequence[str] = found.urls if found else ()
+        if self._choice.urls:
+            urls = [name for each in self._choice.urls if (name := find_column(each, names))]
+        brand = found.brand if found else find_column("brand", names)
+        if self._choice.brand is not None:
+            brand = find_column(self._choice.brand, names) if self._choice.brand else None
+        return Columns(urls, brand) if urls else None
+
+    def _open(self, name: str, path: Path, stack: ExitStack) -> ListReader:
+        try:
+            return open_list(path, name, lambda names: self._choose(names) is not None, stack)
+        except SourceRefused as error:
+            raise SourceRefused(f"{name}: {error.message}", remedy=error.remedy) from error

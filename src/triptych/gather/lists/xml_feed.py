@@ -1,0 +1,169 @@
+"""RSS and Atom feeds, Google Merchant's among them, and image sitemaps.
+
+https://www.rssboard.org/rss-specification, RFC 4287,
+https://support.google.com/merchants/answer/7052112, https://www.sitemaps.org/protocol.html,
+https://developers.google.com/search/docs/crawling-indexing/sitemaps/image-sitemaps
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import IO, Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+from typing_extensions import Buffer, override
+
+from triptych.errors import SourceRefused
+from triptych.gather.lists.record import BadRecord, ListFormat, Record
+
+ENTRY_MAX_BYTES = 8 * 1024 * 1024
+"""Bytes that are read for one entry."""
+ENTRIES = {"item": "RSS feed", "entry": "Atom feed", "url": "Sitemap"}
+"""Elements that are a record, and what has them."""
+ROOTS = {"rss", "RDF", "feed", "urlset", "channel"}
+IMAGE = "url"
+"""The name under which an entry's pictures are."""
+
+
+class XmlFeedReader:
+    """A feed or a sitemap, read entry by entry."""
+
+    def __init__(self, opened: Callable[[], IO[bytes]]) -> None:
+        """Look at the root.
+
+        Raises:
+            SourceRefused: it is another kind of XML, or no XML.
+        """
+        self._opened = opened
+        root = _root(opened)
+        if root == "sitemapindex":
+            raise SourceRefused(
+                "It is an index of sitemaps.", remedy="Give one of the sitemaps that it lists."
+            )
+        if root not in ROOTS:
+            raise SourceRefused(
+                f"It is XML with the root {root}: no RSS or Atom feed, and no sitemap.",
+                remedy="Give a feed, a sitemap, or CSV.",
+            )
+        name = {"urlset": "Sitemap", "feed": "Atom feed"}.get(root, "RSS feed")
+        self.format = ListFormat(name, None)
+
+    def records(self, offset: int) -> Iterator[Record | BadRecord]:
+        """See `ListReader.records`."""
+        return islice(self._all(), offset, None)
+
+    def _all(self) -> Iterator[Record | BadRecord]:
+        with self._opened() as file:
+            counted = _Counted(file)
+            number, depth = 0, 0
+            parents: list[Element] = []
+            try:
+                for event, element in iterparse(counted, events=("start", "end")):
+                    if event == "start":
+                        parents.append(element)
+                        continue
+                    parents.pop()
+                    if _local(element) in ENTRIES and not depth and not _inside_entry(parents):
+                        number += 1
+                        yield Record(f"entry {number}", _values(element))
+                        counted.restart()
+                        # What was read is not needed any more, nor are empty elements kept.
+                        for parent in parents[-1:]:
+                            parent.remove(element)
+            except (ParseError, DefusedXmlException) as error:
+                raise SourceRefused(
+                    f"The XML cannot be read after entry {number} ({error}).",
+                    remedy="Check it with an XML validator.",
+                ) from error
+
+
+def _inside_entry(parents: list[Element]) -> bool:
+    return any(_local(parent) in ENTRIES for parent in parents)
+
+
+def _root(opened: Callable[[], IO[bytes]]) -> str:
+    with opened() as file:
+        try:
+            for _, element in iterparse(_Counted(file), events=("start",)):
+                return _local(element)
+        except (ParseError, DefusedXmlException) as error:
+            raise SourceRefused(f"It is not XML that can be read ({error}).") from error
+    raise SourceRefused("It is an XML document without an element.")
+
+
+class _Counted(io.RawIOBase):
+    """A file that refuses to go on when one entry takes more than `ENTRY_MAX_BYTES`."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+        self._left = ENTRY_MAX_BYTES
+
+    def restart(self) -> None:
+        self._left = ENTRY_MAX_BYTES
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer)
+        chunk = self._file.read(len(view))
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise SourceRefused(f"An entry of the XML has more than {ENTRY_MAX_BYTES} bytes.")
+        view[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _local(element: Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _values(entry: Element) -> dict[str, Any]:
+    """Return an entry's texts by name, and the URLs of its pictures as `IMAGE`."""
+    pictures: list[str] = []
+    values: dict[str, Any] = {}
+    for element in entry.iter():
+        if element is entry:
+            continue
+        if (url := _picture(element)) is not None:
+            pictures.append(url)
+        elif (text := (element.text or "").strip()) and not len(element):
+            name = _local(element)
+            if name == "loc":
+                name = "page"
+            known = values.get(name)
+            values[name] = text if known is None else [*_as_list(known), text]
+    if not pictures and _local(entry) == "url" and isinstance(values.get("page"), str):
+        # A sitemap without image elements: its locations are what it lists.
+        pictures = [values["page"]]
+    return {**values, IMAGE: list(dict.fromkeys(pictures))}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _picture(element: Element) -> str | None:
+    """Return the URL of a picture that an element names."""
+    name, namespace = _local(element), str(element.tag).partition("}")[0].lower()
+    text = (element.text or "").strip()
+    if name in {"image_link", "additional_image_link"} or (name == "loc" and "image" in namespace):
+        return text or None
+    if name == "enclosure" or (name == "link" and element.get("rel") == "enclosure"):
+        url = element.get("url") or element.get("href")
+        return url if (element.get("type") or "").startswith("image/") else None
+    if name == "content" and "mrss" in namespace:
+        medium, kind = element.get("medium"), element.get("type") or ""
+        return element.get("url") if medium == "image" or kind.startswith("image/") else None
+    if name == "thumbnail" and "mrss" in namespace:
+        return element.get("url")
+    if name == "image" and "itunes" in namespace:
+        return element.get("href")
+    return None
