@@ -1,8 +1,8 @@
 """Stopping a postmaster, whatever it is doing: fast if that gets somewhere, else by force.
 
 A fast shutdown ends the sessions and writes a checkpoint, so that the next start has nothing to
-recover. It is not always possible: Postgres 18.4 never ends if it is asked for one while it
-recovers. Force costs nothing that was committed, only the next start's recovery.
+recover. It is not always possible: Postgres 18.4 never ends if it is asked for one early in a
+recovery. Force costs nothing that was committed, only the next start's recovery.
 
 Everything here blocks; call it off the event loop.
 """
