@@ -24,6 +24,7 @@ from triptych.errors import NotDue, TransientItemError
 from triptych.gather.urls import item_key
 from triptych.messages import URL_QUEUE, Delivery, Message
 from triptych.model import NewItem, Policy, Reason, RunKind, RunState
+from triptych.objects import open_store
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.workers.message_processor import MessageProcessor
 
@@ -147,12 +148,13 @@ class Worker:
     def __init__(self, harness: RegistryHarness) -> None:
         self.fetcher = FailingFetcher()
         stores = harness.stores
+        objects = open_store("memory:", Path())
         self.acquire = Acquire(
             *(stores.runs, stores.outages, stores.snapshots, harness.registry),
             self.fetcher,  # type: ignore[arg-type]
-            None,  # type: ignore[arg-type]
+            objects,
             None,
-            Buffer(harness.registry, flush_items=1, flush_s=1.0),
+            Buffer(harness.registry, objects, flush_items=1, flush_s=1.0),
             None,  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]
             LIMITS,
