@@ -192,8 +192,13 @@ class Acquire:
             await self._buffer.settle(item.run_id, result)
 
     async def _host_has_answered(self, item: Item) -> None:
-        if item.waits_for is not None:
+        if item.waits_for is None:
+            return
+        try:
             await self._end_outage((item.run_id, item.waits_for))
+        except Unavailable as error:
+            # What was acquired is not lost for that: the next item that waited ends the outage.
+            log.info("outage_not_ended", host=item.waits_for, error=str(error))
 
     async def _result(self, item: Item) -> ItemResult:
         try:

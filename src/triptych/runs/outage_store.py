@@ -56,5 +56,9 @@ class OutageStore(Protocol):
         ...
 
     async def end(self, run_id: UUID, hosts: Sequence[str]) -> None:
-        """Forget outages: the hosts have answered. Safe to repeat."""
+        """Forget outages: the hosts have answered. Safe to repeat.
+
+        Raises:
+            RowLocked: the run is locked for long.
+        """
         ...

@@ -42,9 +42,10 @@ class PostgresOutageStore(OutageStore):
         return {host: Outage(waited, waited >= patience_s) for host, waited, _ in noted}
 
     async def _show(self, run_id: UUID, hosts: Sequence[str]) -> None:
-        # Its own transaction, which locks the run first, as one that ends the run does.
+        # Its own transaction, which locks the run first, as one that ends the run does; if the run
+        # is locked, the next failure shows them.
         async def work(tx: Transaction) -> None:
-            run = await tx.row("lock_run", run_id)
+            run = await tx.row("lock_free_run", run_id)
             if run is None or run["state"] != "active":
                 return
             for row in await tx.rows("show_outages", run_id, list(hosts)):
