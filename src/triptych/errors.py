@@ -37,6 +37,7 @@
     │   └── DataFolderInUse      another process owns the data folder
     ├── Unavailable              a component does not answer; a retry may help         503
     │   ├── DatabaseUnavailable
+    │   │   └── RowLocked        another transaction holds a row for long: a large commit
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
     │   ├── SourceUnavailable
@@ -261,6 +262,13 @@ class Unavailable(TriptychError):
 
 class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
+
+
+class RowLocked(DatabaseUnavailable):
+    """Another process is changing the same run or brand, or commits it."""
+
+    def __init__(self) -> None:
+        super().__init__(remedy="Try again in a moment.")
 
 
 class QueueUnavailable(Unavailable):

@@ -45,6 +45,9 @@ HEADER_REASON = "triptych-reason"
 """Why a message became a dead letter."""
 HEADER_ORIGIN_ID = "triptych-origin-id"
 """The id that a dead letter had in its own queue."""
+HEADER_UNREADABLE = "triptych-unreadable-headers"
+"""The text of headers that cannot be read: at most `UNREADABLE_MAX_CHARS` characters."""
+UNREADABLE_MAX_CHARS = 1024
 HEADER_TRACE = "traceparent"
 """W3C Trace Context, https://www.w3.org/TR/trace-context/#traceparent-header"""
 TRACE_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -211,7 +214,9 @@ class Delivery:
     receipt: str
     """Identifies this delivery when it is extended, returned or deleted."""
     body: Any
-    """Parsed JSON; not yet validated. A ``str`` where it was not JSON at all."""
+    """Parsed JSON; not yet validated. The text as a ``str`` where it cannot be read."""
     headers: Mapping[str, str]
     receives: int
     """How often it was received, this time included."""
+    problem: InvalidMessage | None = None
+    """Why its body or its headers cannot be read: then no handler can process it."""

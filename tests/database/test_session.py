@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from triptych.database.session import no_nul, translated
+from triptych.database.session import Database, Transaction, no_nul, translated
 from triptych.database.statements import statements
-from triptych.errors import DatabaseUnavailable
+from triptych.errors import DatabaseUnavailable, RowLocked
+from triptych.runtime.json_values import UnreadableJson
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,8 @@ from triptych.errors import DatabaseUnavailable
         asyncpg.CrashShutdownError("crashed"),
         asyncpg.DiskFullError("No space left on device"),
         asyncpg.TooManyConnectionsError("too many"),
+        asyncpg.IdleInTransactionSessionTimeoutError("idle for too long"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress"),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InterfaceError("pool is closing"),
     ],
@@ -44,6 +47,72 @@ def test_an_outage_is_one_clear_line(error: Exception) -> None:
 def test_a_defect_is_no_outage(error: Exception) -> None:
     with pytest.raises(type(error)), translated():
         raise error
+
+
+def test_a_lock_that_is_held_for_long_has_an_error_of_its_own() -> None:
+    with pytest.raises(RowLocked, match="Try again in a moment"), translated():
+        raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+
+
+async def test_a_connection_whose_driver_lost_its_place_is_not_used_again(
+    migrated_dsn: str,
+) -> None:
+    database = Database(migrated_dsn, pool_max=1)
+    used: list[int] = []
+
+    async def use(error: Exception | None) -> None:
+        async with database.connection() as connection:
+            used.append(connection.get_server_pid())
+            if error is not None:
+                raise error
+
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            await use(asyncpg.InternalClientError("cannot switch to state 15"))
+        await use(None)
+        assert used[0] != used[1]
+    finally:
+        await database.close()
+
+
+async def test_a_rollback_that_fails_hides_no_error_and_keeps_no_connection(
+    migrated_dsn: str,
+) -> None:
+    database = Database(migrated_dsn, pool_max=1)
+
+    async def work(tx: Transaction) -> None:
+        (row,) = await tx.rows_of("select pg_terminate_backend(pg_backend_pid())")
+        pytest.fail(f"answered {row}")
+
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            await database.transact(work)
+        assert await database.fetch("select 1")
+    finally:
+        await database.close()
+
+
+async def test_json_that_cannot_be_read_fails_no_row(migrated_dsn: str) -> None:
+    database = Database(migrated_dsn, pool_max=1)
+    try:
+        rows = await database.fetch(
+            "select * from (values ('{\"a\": 1}'::jsonb), ('[1e400]'), (null), ('null')) as t(j)"
+        )
+        good, bad, *nothing = [row["j"] for row in rows]
+        assert (good, nothing) == ({"a": 1}, [None, None])
+        assert isinstance(bad, UnreadableJson)
+    finally:
+        await database.close()
+
+
+async def test_a_nul_in_json_is_replaced_and_a_backslash_is_not(migrated_dsn: str) -> None:
+    database = Database(migrated_dsn, pool_max=1)
+    value = {"nul\x00": "a\x00b", "text": "\\u0000", "both": "\\\x00"}
+    try:
+        (row,) = await database.fetch("select $1::jsonb as j", value)
+        assert row["j"] == {"nul\ufffd": "a\ufffdb", "text": "\\u0000", "both": "\\\ufffd"}
+    finally:
+        await database.close()
 
 
 def test_texts_are_made_fit_for_postgres() -> None:

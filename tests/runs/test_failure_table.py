@@ -189,10 +189,10 @@ async def test_g2_killed_inside_commit_or_its_answer_lost(
         if name == statement and (armed or statement == "lock_run"):
             raise Crash(statement)
 
-    hook, harness.database._hook = harness.database._hook, dies
+    harness.fuse.watch = dies
     with pytest.raises(Crash):
         await harness.settle(deliveries)
-    harness.database._hook = hook
+    harness.fuse.watch = None
 
     await harness.queue.extend(deliveries, 0)
     again = await harness.take(URL_QUEUE)

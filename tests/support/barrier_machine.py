@@ -54,8 +54,12 @@ class Fuse:
 
     def __init__(self) -> None:
         self.left: int | None = None
+        self.watch: Callable[[str], None] | None = None
+        """Called with each statement's name as well; it may raise `Crash` itself."""
 
     def __call__(self, statement: str) -> None:
+        if self.watch is not None:
+            self.watch(statement)
         if self.left is None:
             return
         if self.left == 0:

@@ -82,6 +82,10 @@ class RegistryHarness:
     async def sweep(self) -> None:
         """Sweep as if the last hour had passed without anything happening."""
         await self.age(minutes=60)
+        await self.sweep_due()
+
+    async def sweep_due(self) -> None:
+        """Sweep."""
         await self.registry.sweep(idle_s=1, stalled_s=1, resend_s=1, owed_s=0)
 
 

@@ -174,8 +174,9 @@ async def test_g4_heartbeats_keep_slow_work_hidden(queue: PgmqQueue) -> None:
     assert phase.seen == [7]
 
 
-async def test_g3_an_outage_is_waited_out(
-    queue: PgmqQueue, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failure", [QueueUnavailable, TypeError])
+async def test_g3_an_outage_or_a_defect_of_receiving_is_waited_out(
+    queue: PgmqQueue, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
 ) -> None:
     phase = Phase()
     away = 3
@@ -185,7 +186,7 @@ async def test_g3_an_outage_is_waited_out(
         nonlocal away
         if away:
             away -= 1
-            raise QueueUnavailable
+            raise failure
         return await receive(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(queue, "receive", flaky)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import orjson
-
 from triptych.messages import Delivery
+from triptych.queues.reading import readable_body
+from triptych.runtime.json_values import read_json
 
 RESERVE_S = 5.0
 """Seconds of an invocation reserved for returning late messages and for the response."""
@@ -47,25 +47,20 @@ def _delivery(record: Mapping[str, Any], prefix: str) -> Delivery:
             f"queue {name} does not belong to TRIPTYCH_QUEUE_URL: its queues start with {prefix}"
         )
     attributes: Mapping[str, Mapping[str, Any]] = record.get("messageAttributes") or {}
+    body = read_json(record["body"])
     return Delivery(
         queue=name.removeprefix(prefix),
         id=record["messageId"],
         receipt=record["receiptHandle"],
-        body=_parsed(record["body"]),
+        body=body,
         headers={
             header: value["stringValue"]
             for header, value in attributes.items()
             if isinstance(value.get("stringValue"), str)
         },
         receives=int(record["attributes"]["ApproximateReceiveCount"]),
+        problem=readable_body(body),
     )
-
-
-def _parsed(text: str) -> object:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
 
 
 def failures(ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:

@@ -32,6 +32,9 @@ from triptych.model import (
 T = TypeVar("T")
 Reader = Callable[[asyncpg.Record], T]
 
+UNREADABLE = "unreadable_json"
+"""The name under which the text of metadata that cannot be read is returned."""
+
 
 def reader(kind: Callable[..., T], /, **own: Callable[[asyncpg.Record], Any]) -> Reader[T]:
     """Return what reads a row into a type: each field from the column of its name.
@@ -59,11 +62,23 @@ def _embedding(row: asyncpg.Record) -> Any:
     return row.get("embedding")  # Pages leave it where it is.
 
 
+def _metadata(row: asyncpg.Record) -> Metadata:
+    return to_metadata(row["metadata"])
+
+
+def to_metadata(column: object) -> Metadata:
+    """Read a column of JSON objects; one that cannot be read is its text under `UNREADABLE`."""
+    return column if isinstance(column, dict) else {UNREADABLE: str(column)}
+
+
 to_run: Reader[Run] = reader(Run, policy=reader(Policy))
 to_event: Reader[TimelineEvent] = reader(TimelineEvent)
 to_insight: Reader[Insight] = reader(Insight)
 to_asset: Reader[Asset] = reader(
-    Asset, colours=lambda row: to_colours(row["colours"]), embedding=_embedding
+    Asset,
+    colours=lambda row: to_colours(row["colours"]),
+    embedding=_embedding,
+    metadata=_metadata,
 )
 to_staged: Reader[Staged] = reader(
     Staged,
@@ -94,7 +109,7 @@ def to_item(
         key=row["key"],
         brand=brand,
         url=row["url"],
-        metadata=row["metadata"],
+        metadata=_metadata(row),
         state=ItemState(row["state"]),
         attempts=row["attempts"],
         run_kind=run_kind,

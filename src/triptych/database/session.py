@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
@@ -11,11 +12,13 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 import orjson
+import structlog
 from pgvector import HalfVector
 
 from triptych.database.rds import connection_arguments
 from triptych.database.statements import statements
-from triptych.errors import DatabaseUnavailable
+from triptych.errors import DatabaseUnavailable, RowLocked
+from triptych.runtime.json_values import read_json
 from triptych.runtime.retry import backoff
 
 POOL_MIN = 1
@@ -25,9 +28,24 @@ COMMAND_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 900.0
 """A commit of a million assets takes a minute or two here; slower disks exist."""
 ACQUIRE_TIMEOUT_S = 30.0
+LOCK_TIMEOUT_S = 5.0
+"""Postgres' ``lock_timeout``: transactions hold a row for milliseconds, so whoever holds it longer
+is committing a large run, or is frozen. A connection is not kept waiting for that."""
+IDLE_TRANSACTION_S = 15.0
+"""Postgres' ``idle_in_transaction_session_timeout``: a process that was frozen or lost in a
+transaction keeps its locks for at most this long. Statements are sent one after the other, so a
+living process is never idle for that long. Nothing is committed by then: the work is repeated."""
 TRANSACTION_TRIES = 8
 """Deadlocks and serialisation failures are rare and temporary; eight in a row are a defect."""
 RETRY_BASE_S = 0.02
+
+_SESSION = {
+    "application_name": "triptych",
+    "lock_timeout": f"{LOCK_TIMEOUT_S:g}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_S:g}s",
+}
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Hook = Callable[[str], None]
@@ -41,7 +59,12 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    # The driver's state after a connection was cut in the middle of an exchange.
+    asyncpg.InternalClientError,
 )
+_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""Every error of asyncpg."""
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
@@ -98,11 +121,13 @@ class Database:
     """
 
     def __init__(self, dsn: str, *, pool_max: int = POOL_MAX, hook: Hook | None = None) -> None:
+        self._dsn = dsn
         self._arguments = connection_arguments(dsn)
         self._pool_max = pool_max
         self._hook = hook
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
+        self._own_pools: list[Database] = []
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` in one READ COMMITTED transaction; again after a deadlock.
@@ -131,8 +156,7 @@ class Database:
                 if self._hook is not None:
                     self._hook("commit")
             except BaseException:
-                if not connection.is_closed():
-                    await transaction.rollback()
+                await _roll_back(connection, transaction)
                 raise
             await transaction.commit()
             if self._hook is not None:
@@ -155,13 +179,18 @@ class Database:
 
         Raises:
             DatabaseUnavailable: there is none, or it broke while lent.
+            RowLocked: a statement waited for a lock for `LOCK_TIMEOUT_S`.
         """
         with translated():
             pool = self._pool or await self._open()
             # If one is idle there is no wait: the driver's deadline would cost a task and a timer.
             patience_s = None if pool.get_idle_size() else ACQUIRE_TIMEOUT_S
             async with pool.acquire(timeout=patience_s) as connection:
-                yield connection
+                try:
+                    yield connection
+                except asyncpg.InternalClientError:
+                    connection.terminate()  # It cannot be used again.
+                    raise
 
     async def _open(self) -> asyncpg.Pool:
         async with self._opening:
@@ -174,7 +203,7 @@ class Database:
                     command_timeout=COMMAND_TIMEOUT_S,
                     init=_prepare,
                     reset=_reset,
-                    server_settings={"application_name": "triptych"},
+                    server_settings=_SESSION,
                 )
             return self._pool
 
@@ -196,11 +225,24 @@ class Database:
 
         A process that was frozen does not notice that the server has closed them.
         """
+        for pool in self._own_pools:
+            await pool.renew()
         if self._pool is not None:
             await self._pool.expire_connections()
 
+    def own_pool(self, pool_max: int) -> Database:
+        """Return the same database with a pool of its own, for work that others must not wait for.
+
+        It has the same hook, and is renewed and closed with this one.
+        """
+        pool = Database(self._dsn, pool_max=pool_max, hook=self._hook)
+        self._own_pools.append(pool)
+        return pool
+
     async def close(self) -> None:
         """Close the pool; connections still lent get a moment, then are closed."""
+        for own in self._own_pools:
+            await own.close()
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -210,11 +252,29 @@ class Database:
             pool.terminate()
 
 
+async def _roll_back(
+    connection: asyncpg.Connection, transaction: asyncpg.transaction.Transaction
+) -> None:
+    """Roll back; if that fails, close the connection, which has the same effect on the server."""
+    if connection.is_closed():
+        return
+    try:
+        await transaction.rollback()
+    except (OSError, TimeoutError, *_DRIVER) as error:
+        log.info("rollback_lost", error=str(error))
+        connection.terminate()
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn asyncpg's and socket errors of an outage into `DatabaseUnavailable`."""
+    """Turn asyncpg's and socket errors of an outage into `DatabaseUnavailable`.
+
+    An expired `LOCK_TIMEOUT_S` becomes `RowLocked`.
+    """
     try:
         yield
+    except asyncpg.LockNotAvailableError as error:
+        raise RowLocked from error
     except _AWAY as error:
         raise _unavailable(error) from error
     except asyncpg.InterfaceError as error:
@@ -256,12 +316,23 @@ JSONB_VERSION = b"\x01"
 """First byte of jsonb's binary format."""
 
 
+_NUL_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
 def _to_jsonb(value: object) -> bytes:
-    return JSONB_VERSION + orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    encoded = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    if b"\\u0000" in encoded:
+        # jsonb has no NUL character.
+        encoded = _NUL_ESCAPE.sub(rb"\1\\ufffd", encoded)
+    return JSONB_VERSION + encoded
 
 
 def _from_jsonb(binary: bytes) -> object:
-    return orjson.loads(memoryview(binary)[1:])
+    """Return the value; an `UnreadableJson` if it cannot be read.
+
+    An exception here would fail every row of the statement.
+    """
+    return read_json(memoryview(binary)[1:])
 
 
 def _to_halfvec(vector: HalfVector) -> bytes:

@@ -1,8 +1,9 @@
 -- Messages that could not be processed.
 
 -- bury --
+-- A body may be null: in JSON that is a value.
 insert into dead_letters (queue, message_id, body, headers, reason, run_id)
-values ($1, $2, $3, $4, $5, $6)
+values ($1, $2, coalesce($3, 'null'::jsonb), $4, $5, $6)
 on conflict (queue, message_id) do nothing
 
 -- dead_letters --

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+import asyncpg
 from typing_extensions import override
 
 from triptych.database.paging import LAST_ID, sliced
-from triptych.database.rows import Reader, reader
+from triptych.database.rows import Reader, reader, to_metadata
 from triptych.database.session import Database
 from triptych.dead_letters.dead_letter_store import (
     NOT_REDRIVEN,
@@ -17,10 +19,21 @@ from triptych.dead_letters.dead_letter_store import (
     KeptLetter,
     Letters,
 )
-from triptych.model import Slice
+from triptych.model import Metadata, Slice
+from triptych.runtime.json_values import UnreadableJson
 
-to_letter: Reader[DeadLetter] = reader(DeadLetter)
-to_kept_letter: Reader[KeptLetter] = reader(KeptLetter)
+
+def _body(row: asyncpg.Record) -> Any:
+    # A plain text: answers are encoded by exact type.
+    return str(row["body"]) if isinstance(row["body"], UnreadableJson) else row["body"]
+
+
+def _headers(row: asyncpg.Record) -> Metadata:
+    return to_metadata(row["headers"])
+
+
+to_letter: Reader[DeadLetter] = reader(DeadLetter, body=_body, headers=_headers)
+to_kept_letter: Reader[KeptLetter] = reader(KeptLetter, body=_body, headers=_headers)
 to_letters: Reader[Letters] = reader(Letters)
 
 

@@ -23,8 +23,12 @@ from triptych.model import Metadata, NewItem, Reason, Run, RunKind, RunState
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
 from triptych.runs.run_store import RunStore
+from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
+
+METADATA_DEPTH_MAX = DEPTH_MAX // 2
+"""Levels of an item's metadata: a message, and a page of assets, put it into further levels."""
 
 log = structlog.get_logger(__name__)
 
@@ -134,6 +138,8 @@ def _checked(metadata: Metadata) -> tuple[Metadata, str]:
         encoded = orjson.dumps(metadata)
     except (TypeError, ValueError) as error:
         return {}, f"not JSON: {error}"
+    if is_too_deep(metadata, METADATA_DEPTH_MAX):
+        return {}, f"nested deeper than {METADATA_DEPTH_MAX} levels"
     if len(encoded) > METADATA_MAX_BYTES:
         return {}, f"{len(encoded)} bytes of JSON; {METADATA_MAX_BYTES} are allowed"
     if b"\\u0000" in encoded:

@@ -27,6 +27,7 @@ from triptych.messages import (
     dead_letter_queue,
 )
 from triptych.queues.queue import Queue, QueueDepth
+from triptych.queues.reading import readable_body, readable_headers
 
 SEND_BATCH = 100
 RECEIVE_BATCH_MAX = 100
@@ -36,6 +37,15 @@ RECHECK_S = 1.0
 when a message that it hid itself is due."""
 WAKE_STEP_S = 0.05
 """Messages that are due within the same step wake a reader once."""
+_MOVE = {
+    queue: (
+        f'with moved as (delete from pgmq."q_{queue}" where msg_id = $1 returning message) '  # noqa: S608
+        "select pgmq.send($2, coalesce(message, 'null'), $3::jsonb) from moved"
+    )
+    for queue in QUEUES
+}
+"""The statement that makes a queue's message a dead letter: pgmq has none that moves a message, and
+the name of a table cannot be a parameter."""
 
 
 class PgmqQueue(Queue):
@@ -107,16 +117,14 @@ class PgmqQueue(Queue):
             math.ceil(visibility_s),
             limit,
         )
-        found: list[Delivery] = []
-        for row in rows:
-            delivery = _delivery(queue, row)
-            worn_out = delivery.receives > self._max_receives
-            if worn_out and not queue.endswith(DEAD_LETTER_SUFFIX):
+        found = [_delivery(queue, row) for row in rows]
+        if queue.endswith(DEAD_LETTER_SUFFIX):
+            return found
+        for delivery in found:
+            if delivery.receives > self._max_receives:
                 reason = f"received {delivery.receives - 1} times and never settled"
                 await self.dead_letter(delivery, reason)
-            else:
-                found.append(delivery)
-        return found
+        return [delivery for delivery in found if delivery.receives <= self._max_receives]
 
     @override
     async def extend(self, deliveries: Sequence[Delivery], visibility_s: float) -> None:
@@ -139,18 +147,16 @@ class PgmqQueue(Queue):
 
     @override
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """One statement, so one transaction."""
+        """One statement, so one transaction. The body is moved as it is, readable or not."""
         headers = {
             **delivery.headers,
             HEADER_REASON: reason,
             HEADER_ORIGIN_ID: delivery.id,
         }
         await self._fetch(
-            "select pgmq.send($2, $4::jsonb, $5::jsonb) where pgmq.delete($1, $3::bigint)",
-            delivery.queue,
-            dead_letter_queue(delivery.queue),
+            _MOVE[delivery.queue],
             int(delivery.receipt),
-            delivery.body,
+            dead_letter_queue(delivery.queue),
             headers,
         )
 
@@ -216,15 +222,16 @@ class PgmqQueue(Queue):
 
 def _delivery(queue: str, row: asyncpg.Record) -> Delivery:
     at: datetime = row["enqueued_at"]
-    headers = row["headers"] if isinstance(row["headers"], dict) else {}
+    headers, problem = readable_headers(row["headers"])
     return Delivery(
         queue=queue,
         # Message ids start again when a queue is created again; the time tells them apart.
         id=f"{row['msg_id']}-{int(at.timestamp() * 1_000_000)}",
         receipt=str(row["msg_id"]),
         body=row["message"],
-        headers={str(name): str(value) for name, value in headers.items()},
+        headers=headers,
         receives=row["read_ct"],
+        problem=readable_body(row["message"]) or problem,
     )
 
 

@@ -8,19 +8,21 @@ leaves work for the sweeper and nothing half done.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID, uuid4, uuid5
 
 import structlog
 
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
-from triptych.errors import Conflict, RunActive, RunEnded
+from triptych.errors import Conflict, RowLocked, RunActive, RunEnded
 from triptych.messages import Delivery
 from triptych.model import Item, ItemResult, NewItem, Policy, Reason, Run, RunKind, RunState
 from triptych.queues.queue import Queue
-from triptych.runs.brand_store import BrandStore
+from triptych.runs.brand_store import BrandStore, DueBrand
+from triptych.runs.brand_turns import BrandTurns
 from triptych.runs.dispatch import Dispatcher
 from triptych.runs.run_store import Opened, RunStore
 from triptych.runs.schedule import next_due
@@ -36,6 +38,8 @@ SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
 """Namespace of the run ids that are derived from the times of schedules."""
 EXTERNAL_NAMESPACE = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
 """Namespace of the run ids that are derived from external messages (RFC 9562 §5.5)."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +61,7 @@ class ActiveBrandRegistry:
         self._brands = brands
         self._dead_letters = dead_letters
         self._dispatcher = Dispatcher(runs, queue)
+        self._turns = BrandTurns()
         self._window = window
         self._policy = policy
 
@@ -156,14 +161,19 @@ class ActiveBrandRegistry:
         return opened.run
 
     async def accept_external(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
-        """Take an external message's URL into the brand's active run, or into an ``add`` run."""
-        return await self._runs.accept_external(
-            brand,
-            item,
-            message_id=f"{delivery.queue}/{delivery.id}",
-            run_id=external_run_id(delivery),
-            policy=self._policy,
-        )
+        """Take an external message's URL into the brand's active run, or into an ``add`` run.
+
+        Raises:
+            RowLocked: the brand's run is being committed; the message is retried.
+        """
+        async with self._turns.turn(brand):
+            return await self._runs.accept_external(
+                brand,
+                item,
+                message_id=f"{delivery.queue}/{delivery.id}",
+                run_id=external_run_id(delivery),
+                policy=self._policy,
+            )
 
     # --- expect, settle, seal -----------------------------------------------------------------
 
@@ -197,31 +207,50 @@ class ActiveBrandRegistry:
             ITEMS.labels(*labels).inc(count)
         await self._dispatcher.dispatch(settlement.dispatch)
         if settlement.run.complete:
-            await self.commit(run_id)
+            await self._commit_or_leave(run_id)
         return settlement.refused
 
     async def finish(self, run_id: UUID) -> None:
-        """Commit a run if it is complete: what a redelivered message does after a crash."""
+        """Commit a run if it is complete: what a redelivered message does after a crash.
+
+        Does not wait for a commit that another process has begun: there may be hundreds of such
+        messages, and a sweep commits what that process does not.
+        """
         run = await self._runs.run(run_id)
         if run.state is RunState.ACTIVE and run.complete:
-            await self.commit(run_id)
+            await self.commit(run_id, wait=False)
 
     async def seal(self, run_id: UUID) -> Run:
         """Declare a run's items complete; commit if all are settled already, or there are none."""
         run = await self._runs.seal(run_id)
         if run.state is RunState.ACTIVE and run.complete:
-            return await self.commit(run_id)
+            return await self._commit_or_leave(run_id) or run
         return run
 
-    async def commit(self, run_id: UUID) -> Run:
-        """End a complete run in one transaction, then send its AI message from the outbox."""
+    async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
+        """End a complete run in one transaction, then send its AI message from the outbox.
+
+        ``wait`` is that of `RunStore.commit`.
+
+        Raises:
+            RowLocked: another process holds the run's lock for too long.
+        """
         with COMMIT_SECONDS.time(), span("commit", attributes={"triptych.run": str(run_id)}):
-            run = await self._runs.commit(run_id)
+            run = await self._runs.commit(run_id, wait=wait)
         if run.state is RunState.COMMITTED:
             COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
             await self._dispatcher.relay(run_id)
-        RUNS.labels(run.state.value).inc()
+        if run.state is not RunState.ACTIVE:
+            RUNS.labels(run.state.value).inc()
         return run
+
+    async def _commit_or_leave(self, run_id: UUID) -> Run | None:
+        """Commit; leave it to a sweep if another process holds the run's lock for too long."""
+        try:
+            return await self.commit(run_id)
+        except RowLocked:
+            log.warning("commit_left_to_sweep", run=str(run_id))
+            return None
 
     async def _fill(self, run_id: UUID) -> None:
         """Dispatch what fits a run's window."""
@@ -315,20 +344,23 @@ class ActiveBrandRegistry:
         again, ends runs at their deadline, opens scheduled runs, sends what is in the outbox.
         """
         due = await self._runs.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
-        for run_id in due.expire:
+
+        async def expire(run_id: UUID) -> None:
             run = await self._runs.expire(run_id)
             if run.state is RunState.ACTIVE and run.complete:
                 await self.commit(run_id)
-        for run_id in due.seal:
-            await self.seal(run_id)
-        for run_id in due.commit:
-            await self.commit(run_id)
-        for run_id in due.resend:
+
+        async def resend(run_id: UUID) -> None:
             with suppress(RunEnded):  # Or paused, since it was found stalled.
                 await self._dispatcher.dispatch(
                     await self._runs.claim_resend(run_id, interval_s=resend_s, limit=RESEND_BATCH)
                 )
             await self._fill(run_id)
+
+        await _each(due.expire, expire)
+        await _each(due.seal, self.seal)
+        await _each(due.commit, self.commit)
+        await _each(due.resend, resend)
         await self._open_scheduled()
         await self._dispatcher.relay(None, older_s=owed_s)
 
@@ -339,7 +371,8 @@ class ActiveBrandRegistry:
         that passed while no sweeper ran are one run; a brand with an active run gets none.
         """
         now = datetime.now(UTC)
-        for due in await self._brands.due_brands(limit=SWEEP_RUNS):
+
+        async def open_due(due: DueBrand) -> None:
             run_id = uuid5(SCHEDULES, f"{due.name}/{due.due_at.isoformat()}")
             try:
                 opened = await self.open(due.name, run_id=run_id)
@@ -349,6 +382,17 @@ class ActiveBrandRegistry:
             # After the opening: killed in between, the next sweep finds that run open.
             later = next_due(due.schedule, max(now, due.due_at))
             await self._brands.advance_schedule(due.name, seen=due.due_at, due_at=later)
+
+        await _each(await self._brands.due_brands(limit=SWEEP_RUNS), open_due)
+
+
+async def _each(due: Sequence[T], work: Callable[[T], Awaitable[object]]) -> None:
+    """Do ``work`` for each; one that another process has locked is left to the next sweep."""
+    for one in due:
+        try:
+            await work(one)
+        except RowLocked:
+            log.warning("sweep_left_locked", work=work.__name__, what=str(one))
 
 
 def check_joinable(run: Run, wanted: RunKind) -> None:

@@ -213,11 +213,20 @@ class RunStore(Protocol):
         """Note that an item waits for ``delay_s``: no sweep sends it again before that time."""
         ...
 
-    async def commit(self, run_id: UUID) -> Run:
+    async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
         """End a complete run: publish its snapshot, or fail it for too many failures.
 
         One transaction: assets, the brand's current snapshot, the AI message in the outbox, the
         event, the deletion of the staging. No change unless the rows say that the run is complete.
+
+        Args:
+            run_id: the run.
+            wait: for another transaction that holds the run's lock, for some seconds. If not, and
+                there is one, nothing changes.
+
+        Raises:
+            RunNotFound: no such run.
+            RowLocked: the lock was held for too long.
         """
         ...
 

@@ -343,7 +343,7 @@ class MemoryRunStore(RunStore):
     # --- end ----------------------------------------------------------------------------------
 
     @override
-    async def commit(self, run_id: UUID) -> Run:
+    async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
         row = self._state.run_row(run_id)
         if row.run.state is RunState.ACTIVE and row.run.sealed:
             commit_run(self._state, row)

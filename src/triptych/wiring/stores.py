@@ -32,6 +32,10 @@ from triptych.tasks.task_store import TaskStore
 from triptych.webhooks.postgres_webhooks import PostgresWebhookStore
 from triptych.webhooks.webhook_store import WebhookStore
 
+COMMIT_CONNECTIONS = 2
+"""Commits of one process at a time. They hold a connection for as long as they last, and wait for
+the lock of their run, so they use none of the connections that everything else needs."""
+
 
 @dataclass(slots=True)
 class Stores:
@@ -69,8 +73,9 @@ def postgres_stores(
 
     ``run_cap_s`` is the absolute limit, in seconds, for which a run may be active.
     """
+    commits = database.own_pool(COMMIT_CONNECTIONS)
     return Stores(
-        runs=PostgresRunStore(database, run_cap_s=run_cap_s),
+        runs=PostgresRunStore(database, commits, run_cap_s=run_cap_s),
         brands=PostgresBrandStore(database),
         changes=PostgresChangeFeed(database),
         dead_letters=PostgresDeadLetterStore(database),

@@ -21,6 +21,7 @@ ACK_BATCH = 100
 ACK_WAIT_S = 0.01
 HEARTBEATS = 3
 """Heartbeats per visibility timeout: two may fail before the message becomes visible again."""
+OUTAGE_BASE_S = 0.2
 OUTAGE_CAP_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -98,7 +99,13 @@ class Consumer:
                 outage += 1
                 if outage == 1:
                     self._log.warning("queue_away", error=str(error))
-                await pause(stop, backoff(outage, base_s=0.2, cap_s=OUTAGE_CAP_S))
+                await pause(stop, backoff(outage, base_s=OUTAGE_BASE_S, cap_s=OUTAGE_CAP_S))
+                continue
+            except Exception:  # noqa: BLE001 - logged; this loop must outlive a defect
+                # The other consumers of this worker, and their brands, must not end with it.
+                outage += 1
+                self._log.exception("receive_defect")
+                await pause(stop, backoff(outage, base_s=OUTAGE_BASE_S, cap_s=OUTAGE_CAP_S))
                 continue
             if outage:
                 self._log.info("queue_back", failed_receives=outage)

@@ -28,6 +28,8 @@ from triptych.runs.registry import ActiveBrandRegistry
 from triptych.tasks.task_store import TaskState, TaskStore
 
 UNKNOWN_REASON = "moved to the dead-letter queue by the queue itself: received too often"
+MESSAGE_ID_MAX_CHARS = 200
+"""The ids of both queue systems are shorter. An index cannot hold a text of any length."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +52,11 @@ class DeadLetterConsumer:
     async def handle(self, delivery: Delivery) -> None:
         """Store the message, then fail what waits for it."""
         origin = delivery.queue.removesuffix(DEAD_LETTER_SUFFIX)
-        reason = delivery.headers.get(HEADER_REASON, UNKNOWN_REASON)
+        reason = delivery.headers.get(HEADER_REASON) or str(delivery.problem or UNKNOWN_REASON)
         headers = _headers(delivery)
         letter = DeadLetter(
             queue=origin,
-            message_id=delivery.headers.get(HEADER_ORIGIN_ID, delivery.id),
+            message_id=_message_id(delivery),
             body=delivery.body,
             headers=dict(delivery.headers),
             reason=reason,
@@ -78,6 +80,12 @@ class DeadLetterConsumer:
                 await self._ai.fail_ai(run_id, reason)
         except (RunEnded, RunNotFound) as error:
             log.info("dead_letter_late", run=str(run_id), error=str(error))
+
+
+def _message_id(delivery: Delivery) -> str:
+    """Return the id in the message's own queue; the delivery's if the header cannot be one."""
+    origin = delivery.headers.get(HEADER_ORIGIN_ID, "")
+    return origin if 0 < len(origin) <= MESSAGE_ID_MAX_CHARS else delivery.id
 
 
 def _headers(delivery: Delivery) -> Headers:

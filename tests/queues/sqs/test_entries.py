@@ -10,14 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych.messages import HEADER_ORIGIN_ID, HEADER_REASON, HEADER_RUN, Message
+from triptych.messages import (
+    HEADER_ORIGIN_ID,
+    HEADER_REASON,
+    HEADER_RUN,
+    URL_QUEUE,
+    Delivery,
+    Message,
+)
 from triptych.queues.sqs.entries import (
     ATTRIBUTES_MAX,
     BATCH_BYTES,
     BATCH_ENTRIES,
     MESSAGE_BYTES,
     batches,
-    decode_body,
+    decode,
     encode,
     encode_body,
     encode_headers,
@@ -43,7 +50,7 @@ def test_g9_any_body_arrives_as_it_was_in_characters_that_sqs_takes(
 ) -> None:
     text = encode_body(body)
     assert ALLOWED.fullmatch(text)
-    assert json.loads(text) == body == decode_body(text)
+    assert json.loads(text) == body == received(text).body
 
 
 @given(st.text(SCALARS, min_size=1))
@@ -51,9 +58,29 @@ def test_g9_text_that_was_no_json_is_sent_as_text(body: str) -> None:
     assert ALLOWED.fullmatch(encode_body(body))
 
 
-def test_g9_bodies_that_break_parsers_are_text() -> None:
-    for hostile in ("[" * 200_000, '"\\ud800"', "NaN", "{"):
-        assert decode_body(hostile) == hostile
+@pytest.mark.parametrize(
+    "hostile",
+    ["[" * 200_000, "[" * 300 + "]" * 300, '"\\ud800"', "NaN", "1e400", "{", "", "\udc80"],
+    ids=["unclosed", "deep", "surrogate", "nan", "huge number", "cut", "empty", "no utf-8"],
+)
+def test_g9_a_body_that_cannot_be_read_is_text_with_its_problem(hostile: str) -> None:
+    found = received(hostile)
+    assert found.body == hostile.encode("utf-8", "replace").decode()
+    assert found.problem is not None
+    if hostile.isascii() and hostile:
+        assert encode_body(found.body) == hostile
+
+
+def received(text: str) -> Delivery:
+    return decode(
+        URL_QUEUE,
+        {
+            "MessageId": "1",
+            "ReceiptHandle": "r",
+            "Body": text,
+            "Attributes": {"ApproximateReceiveCount": "1"},
+        },
+    )
 
 
 @given(st.dictionaries(TEXT, TEXT, max_size=20))

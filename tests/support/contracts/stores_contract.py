@@ -204,6 +204,15 @@ class CatalogueContract:
         await stores.runs.seal(run_id)
         assert (await stores.runs.commit(run_id)).state is RunState.COMMITTED
 
+    async def test_g2_a_commit_that_does_not_wait_commits_a_free_run(
+        self, stores: CommonStores
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        await stores.runs.seal(run_id)
+        assert (await stores.runs.commit(run_id, wait=False)).state is RunState.COMMITTED
+        with pytest.raises(RunNotFound):
+            await stores.runs.commit(uuid4(), wait=False)
+
     async def test_g3_a_run_of_nothing_commits_when_sealed(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         assert (await stores.runs.seal(run_id)).complete

@@ -25,6 +25,8 @@ from triptych.messages import (
     Delivery,
     Message,
 )
+from triptych.queues.reading import readable_body
+from triptych.runtime.json_values import UnreadableJson, read_json
 
 BATCH_ENTRIES = 10
 BATCH_BYTES = 256 * 1024
@@ -62,20 +64,12 @@ def group_id(brand: str) -> str:
 
 
 def encode_body(body: object) -> str:
-    """Return a body as text that SQS accepts. A body that was not JSON stays as it was."""
-    if isinstance(body, str) and body:
+    """Return a body as text that SQS accepts. A body that could not be read stays as it was."""
+    if isinstance(body, UnreadableJson) and body:
         return _REFUSED.sub("\ufffd", body)
     text = orjson.dumps(body).decode()
     # In JSON they occur in strings only, where they can be written as escapes.
     return _REFUSED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def decode_body(text: str) -> object:
-    """Parse a body as JSON; return the text itself if it is not."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
 
 
 def encode_headers(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -121,7 +115,8 @@ def fitting(message: Message) -> Message:
     if over <= 0:
         return message
     text = entry["MessageBody"].encode()
-    return replace(message, body=text[: len(text) - over].decode(errors="ignore"))
+    cut: Any = UnreadableJson(text[: len(text) - over].decode(errors="ignore"), "cut to fit SQS")
+    return replace(message, body=cut)
 
 
 def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -142,17 +137,19 @@ def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 def decode(queue: str, raw: Mapping[str, Any]) -> Delivery:
     """Return a message of ReceiveMessage. Binary attributes are dropped."""
     attributes: Mapping[str, Mapping[str, str]] = raw.get("MessageAttributes") or {}
+    body = read_json(raw["Body"])
     return Delivery(
         queue=queue,
         id=raw["MessageId"],
         receipt=raw["ReceiptHandle"],
-        body=decode_body(raw["Body"]),
+        body=body,
         headers={
             name: value["StringValue"]
             for name, value in attributes.items()
             if "StringValue" in value
         },
         receives=int(raw["Attributes"]["ApproximateReceiveCount"]),
+        problem=readable_body(body),
     )
 
 

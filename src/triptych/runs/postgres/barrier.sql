@@ -32,6 +32,10 @@ select * from runs where id = $1
 -- lock_run --
 select * from runs where id = $1 for no key update
 
+-- lock_free_run --
+-- None if another transaction holds the row.
+select * from runs where id = $1 for no key update skip locked
+
 -- add_event --
 select add_event($1, $2, $3)
 

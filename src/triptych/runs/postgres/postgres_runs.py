@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
+import structlog
 from typing_extensions import override
 
 from triptych.database.paging import NEWEST, age_of, sliced
 from triptych.database.rows import brand_not_found, to_event, to_item, to_run
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
 from triptych.errors import Conflict, RunEnded, RunNotFound
-from triptych.messages import AI_QUEUE, AiBody, Headers, Message
+from triptych.messages import AI_QUEUE, QUEUES, AiBody, Headers, Message
 from triptych.model import (
     Age,
     AiState,
@@ -28,6 +29,7 @@ from triptych.model import (
     Slice,
     TimelineEvent,
 )
+from triptych.queues.reading import readable_headers
 from triptych.runs.postgres.commit import end_complete, repair_counters
 from triptych.runs.postgres.ending import end_pending, end_run
 from triptych.runs.postgres.opening import (
@@ -68,12 +70,21 @@ PACE_SAMPLE = 5_000
 
 PACE_BUCKETS = 120
 
+log = structlog.get_logger(__name__)
+
 
 class PostgresRunStore(RunStore):
-    """`RunStore` on Postgres. ``run_cap_s`` is how long a run may be active, whatever happens."""
+    """`RunStore` on Postgres.
 
-    def __init__(self, database: Database, *, run_cap_s: float) -> None:
+    Args:
+        database: for everything but commits.
+        commits: the same database with connections that only commits use.
+        run_cap_s: how long a run may be active, whatever happens, in seconds.
+    """
+
+    def __init__(self, database: Database, commits: Database, *, run_cap_s: float) -> None:
         self._database = database
+        self._commits = commits
         self._run_cap_s = run_cap_s
 
     @override
@@ -343,12 +354,13 @@ class PostgresRunStore(RunStore):
         return Due(**wants)
 
     @override
-    async def commit(self, run_id: UUID) -> Run:
+    async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
+        lock = "lock_run" if wait else "lock_free_run"
 
         async def work(tx: Transaction) -> Run:
-            row = await tx.row("lock_run", run_id, timeout_s=COMMIT_TIMEOUT_S)
+            row = await tx.row(lock, run_id)
             if row is None:
-                raise RunNotFound(f"There is no run {run_id}.")
+                return await read_run(tx, run_id)
             if row["state"] != "active" or not row["sealed"]:
                 return to_run(row)
             counts = await tx.row("recount", run_id, timeout_s=COMMIT_TIMEOUT_S)
@@ -358,17 +370,35 @@ class PostgresRunStore(RunStore):
                 await end_complete(tx, to_run(row), counts)
             return await read_run(tx, run_id)
 
-        return await self._database.transact(work)
+        return await self._commits.transact(work)
 
     @override
     async def outbox_pending(
         self, *, run_id: UUID | None, older_s: float, limit: int
     ) -> Sequence[Outgoing]:
         rows = await self._database.rows("owed", run_id, older_s, limit)
-        return [
-            Outgoing(row["id"], row["queue"], Message(row["body"], row["headers"], row["brand"]))
-            for row in rows
-        ]
+        outgoing: list[Outgoing] = []
+        for row in rows:
+            headers, problem = readable_headers(row["headers"])
+            if problem or row["queue"] not in QUEUES or not isinstance(row["body"], dict):
+                await self._bury(row, headers)
+            else:
+                message = Message(row["body"], headers, row["brand"])
+                outgoing.append(Outgoing(row["id"], row["queue"], message))
+        return outgoing
+
+    async def _bury(self, row: asyncpg.Record, headers: dict[str, str]) -> None:
+        """Make an entry of the outbox that can never be sent a dead letter: it holds up others."""
+        reason = "in the outbox with a body, headers or a queue that no message can have"
+        message_id = f"outbox-{row['id']}"
+
+        async def work(tx: Transaction) -> None:
+            letter = (row["queue"], message_id, row["body"], headers, reason, row["run_id"])
+            await tx.rows("bury", *letter)
+            await tx.rows("mark_sent", [row["id"]])
+
+        await self._database.transact(work)
+        log.error("outbox_entry_dead_lettered", queue=row["queue"], message=message_id)
 
     @override
     async def mark_sent(self, ids: Sequence[int]) -> None:
