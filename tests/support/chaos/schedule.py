@@ -14,6 +14,8 @@ CHAOS_S = 45.0
 """Seconds from the first action to the last one."""
 FIRST_S = 3.0
 """Seconds until the first action: by then there is something to disturb."""
+COMMITS_S = 12.0
+"""Seconds before the end from which on runs become rare."""
 OUTAGES = 3
 """Long outages in one schedule: each has a third of the time to itself."""
 OUTAGE_SHARE = 0.4
@@ -77,6 +79,7 @@ OFTEN: Mapping[ShapeName, Mapping[Kind, int]] = {
         Kind.KILL_API: 1,
         Kind.STOP_API: 1,
         Kind.KILL_BACKEND: 1,
+        Kind.KILL_POSTMASTER: 1,
         Kind.CUT_CONNECTIONS: 2,
         Kind.DOUBLE_MESSAGES: 5,
         Kind.HOST_SICK: 3,
@@ -102,7 +105,7 @@ OFTEN: Mapping[ShapeName, Mapping[Kind, int]] = {
 RARELY: Mapping[ShapeName, Sequence[Kind]] = {
     ShapeName.EMBEDDED: (
         *(Kind.HOST_DOWN, Kind.KILL_UP, Kind.STOP_UP, Kind.KILL_ALL, Kind.STORE_AWAY),
-        *(Kind.DISK_FULL, Kind.KILL_POSTMASTER),
+        Kind.DISK_FULL,
     ),
     ShapeName.AWS: (Kind.HOST_DOWN, Kind.FREEZE_SERVICES, Kind.KILL_POSTMASTER),
 }
@@ -160,11 +163,17 @@ def make_schedule(seed: int, shape: ShapeName) -> Schedule:
     """Return the schedule of a seed: the same on every machine and in every process."""
     dice = random.Random(f"{seed} {shape.value}")
     kinds = [kind for kind, times in OFTEN[shape].items() for _ in range(times)]
-    drawn = [_action(dice, kind, dice.uniform(FIRST_S, CHAOS_S)) for kind in kinds]
+    drawn = [_action(dice, kind, dice.uniform(FIRST_S, _last_s(kind))) for kind in kinds]
     drawn += _outages(dice, shape)
     drawn += _poisons(dice, shape)
     ordered = sorted(drawn, key=lambda action: (action.at_s, action.kind, action.queue))
     return Schedule(seed, shape, tuple(ordered))
+
+
+def _last_s(kind: Kind) -> float:
+    """Return when an action may begin at the latest: those that wait for a commit need one."""
+    commits = kind in {Kind.KILL_IN_COMMIT, Kind.FREEZE_IN_COMMIT}
+    return CHAOS_S - COMMITS_S if commits else CHAOS_S
 
 
 def _outages(dice: random.Random, shape: ShapeName) -> list[Action]:
