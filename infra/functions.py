@@ -26,6 +26,8 @@ HIDDEN_TIMES = 6
 """AWS' advice: a message stays hidden for six times as long as its function may take, so that
 throttled batches are tried again and do not end as dead letters."""
 CONNECTIONS = 2
+COMMIT_CONNECTIONS = 2
+"""What a process opens beside them: `triptych.wiring.stores.COMMIT_CONNECTIONS`."""
 SWEEP_EVERY = Duration.minutes(1)
 
 

@@ -56,7 +56,8 @@ class Settings(ToldSettings):
     )
     database_connections: Count = Field(
         10,
-        description="Connections in one process's database pool; it may open one or two more.",
+        description="Connections in one process's database pool; it may open four more, two of "
+        "them for commits.",
     )
     queue_url: str = Field(
         "pgmq:",
