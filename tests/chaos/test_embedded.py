@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.prove, pytest.mark.xdist_group("chaos")]
 
 
 @pytest.mark.parametrize("seed", seeds(ShapeName.EMBEDDED))
-async def test_every_invariant_holds_after_chaos(seed: int, tmp_path: Path) -> None:
+async def test_g1_g2_g3_g4_g5_g6_g7_hold_after_chaos(seed: int, tmp_path: Path) -> None:
     report = await Trial(seed, ShapeName.EMBEDDED, tmp_path).run()
     print(report)
     assert not report.violations, str(report)
