@@ -23,6 +23,9 @@ COMMIT_S = 8.0
 """Seconds that an action waits for a commit."""
 HELD_S = 0.4
 """Seconds after which a transaction that is still open belongs to the worker that is frozen."""
+RESTARTED_S = 8.0
+"""Seconds that an action waits for a process that is being started again."""
+LOOK_S = 0.1
 CUT_MAX = 6
 BACKENDS = (
     "select pid from pg_stat_activity where backend_type = 'client backend' "
@@ -81,9 +84,14 @@ class Actions:
 
     # --- processes ---------------------------------------------------------------------------
 
-    def _pick(self, action: Action, role: Role) -> Found | None:
-        found = self._shape.processes.find(role)
-        return found[action.pick % len(found)] if found else None
+    async def _pick(self, action: Action, role: Role) -> Found | None:
+        """Return a process of a role; wait a while for one that is being started again."""
+        until = asyncio.get_running_loop().time() + RESTARTED_S
+        while not (found := self._shape.processes.find(role)):
+            if asyncio.get_running_loop().time() > until:
+                return None
+            await asyncio.sleep(LOOK_S)
+        return found[action.pick % len(found)]
 
     def _kill(self, found: Found, number: signal.Signals = signal.SIGKILL) -> bool:
         sent = self._shape.processes.send(found, number)
@@ -93,13 +101,13 @@ class Actions:
         return sent
 
     async def _signal(self, action: Action, role: Role, number: signal.Signals) -> str:
-        found = self._pick(action, role)
+        found = await self._pick(action, role)
         if found is None or not self._kill(found, number):
             return f"no {role} there"
         return f"{number.name} to {role} {found.pid}"
 
     async def _freeze_worker(self, action: Action) -> str:
-        found = self._pick(action, Role.WORKER)
+        found = await self._pick(action, Role.WORKER)
         if found is None:
             return "no worker there"
         await self._freeze(found, action.seconds)
@@ -129,7 +137,7 @@ class Actions:
         tries = 0
         while (left := until - asyncio.get_running_loop().time()) > 0:
             tries += 1
-            found = self._pick(action, Role.WORKER)
+            found = await self._pick(action, Role.WORKER)
             if found is None:
                 return "no worker there"
             try:

@@ -237,7 +237,13 @@ def brands_are_right(evidence: Evidence) -> Iterator[str]:
 
 def _differences(expected: Expected, run: RunRow, evidence: Evidence) -> Iterator[str]:
     has = evidence.snapshot(run.id)
-    reasons = {item.url: f"{item.reason}: {item.detail}" for item in evidence.items[run.id]}
+    # What comes as messages may have come in several runs.
+    wanted = [run] if expected.run else [each for each in evidence.runs if each.brand == run.brand]
+    reasons = {
+        item.url: f"{item.reason}: {item.detail}"
+        for each in wanted
+        for item in evidence.items.get(each.id, ())
+    }
     right = {url: sha256 for url, sha256 in expected.assets.items() if sha256 is not None}
     lost = right.keys() - has.keys() - expected.may_fail
     if lost:
