@@ -143,15 +143,20 @@ class AwsShape(Shape):
         return wrong + [f"process left: {each}" for each in left]
 
     async def clean(self, *, keep: bool) -> None:
-        await asyncio.gather(*(service.stop() for service in self._services))
+        async with AsyncExitStack() as stack:
+            stack.callback(self._patch.undo)
+            stack.push_async_callback(asyncio.to_thread, self._emulator.stop)
+            stack.push_async_callback(self._stack.aclose)
+            stack.push_async_callback(asyncio.to_thread, self._end_all)
+            for service in self._services:
+                stack.push_async_callback(service.stop)
+            if hasattr(self, "queues"):
+                await self.queues.close()
+
+    def _end_all(self) -> None:
         for found in self.processes.find():
             self.processes.send(found, signal.SIGKILL)
-        await asyncio.to_thread(self.processes.left, LEFT_S)
-        if hasattr(self, "queues"):
-            await self.queues.close()
-        await self._stack.aclose()
-        await asyncio.to_thread(self._emulator.stop)
-        self._patch.undo()
+        self.processes.left(LEFT_S)
 
     # --- what it has -------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -135,18 +136,22 @@ class EmbeddedShape(Shape):
         return wrong + [f"process of Postgres left after up: {pid}" for pid in pids]
 
     async def clean(self, *, keep: bool) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-        if hasattr(self, "_up"):
-            await self._up.stop()
+        async with AsyncExitStack() as stack:
+            kept = self.folder / "kept" if keep else None
+            stack.push_async_callback(asyncio.to_thread, self._disk.unmount, kept)
+            stack.push_async_callback(asyncio.to_thread, self._end_all)
+            if hasattr(self, "_up"):
+                stack.push_async_callback(self._up.stop)
+            if self._watching is not None:
+                self._watching.cancel()
+
+    def _end_all(self) -> None:
         for found in self.processes.find():
             self.processes.send(found, signal.SIGKILL)
         for pid in self.postgres.pids():
             self.postgres.kill(pid)
-        await asyncio.to_thread(self.processes.left, LEFT_S)
-        await asyncio.to_thread(self.postgres.left, LEFT_S)
-        await asyncio.to_thread(self._disk.unmount, self.folder / "kept" if keep else None)
+        self.processes.left(LEFT_S)
+        self.postgres.left(LEFT_S)
 
     # --- what it has -------------------------------------------------------------------------
 

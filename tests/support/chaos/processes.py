@@ -8,6 +8,7 @@ that started it. Linux only.
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import time
@@ -16,9 +17,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-
-from triptych.embedded.accounts import Account
-from triptych.embedded.processes import serving
 
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
@@ -57,12 +55,10 @@ class Processes:
         return sorted(found, key=lambda each: each.pid)
 
     def _all(self) -> Iterator[Found]:
-        for folder in Path("/proc").glob("[0-9]*"):
+        for pid, words in _commands():
             with suppress(*GONE):
-                if self._mark in folder.joinpath("environ").read_bytes().split(b"\0"):
-                    words = folder.joinpath("cmdline").read_bytes().decode().split("\0")
-                    if any(words):  # Else it has ended and waits for its parent.
-                        yield Found(int(folder.name), _role(words), " ".join(words).strip())
+                if self._mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    yield Found(pid, _role(words), " ".join(words).strip())
 
     def send(self, found: Found, number: signal.Signals) -> bool:
         """Send a signal to exactly that process; return whether it was still there."""
@@ -77,6 +73,21 @@ class Processes:
         while (running := self.find()) and time.monotonic() < until:
             _wait_for(running[0].pid, until - time.monotonic())
         return running
+
+
+def _commands() -> Iterator[tuple[int, list[str]]]:
+    """Yield each process' pid and its words; not those that have ended and are not reaped."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(*GONE):
+            words = folder.joinpath("cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(words):
+                yield int(folder.name), words
+
+
+def _is_postgres(words: Sequence[str], cluster: str) -> bool:
+    """Return whether a process serves the cluster: its postmaster, or one that has a title."""
+    program = re.search(r"(^|/)postgres(:|$)", words[0])
+    return bool(program) and re.search(rf"{cluster}(?![\w-])", " ".join(words)) is not None
 
 
 def _role(words: Sequence[str]) -> Role:
@@ -126,8 +137,7 @@ class PostgresProcesses:
         except FileNotFoundError:
             return []
         name = f"triptych-{found.st_dev:x}-{found.st_ino:x}"
-        account = Account.choose(None, self._cluster)
-        return serving(name, account.uid)
+        return sorted(pid for pid, words in _commands() if _is_postgres(words, name))
 
     def postmaster(self) -> int | None:
         """Return the postmaster's pid, if one runs."""

@@ -98,7 +98,7 @@ class PgmqTables(RawQueues):
         )
 
     async def poison(self, queue: str, poison: Poison) -> str:
-        async with self._database.patient_connection() as connection:
+        async with self._database.connection() as connection:
             try:
                 row = await connection.fetchrow(
                     f'insert into pgmq."q_{queue}" (vt, message, headers) '

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from triptych.embedded.errors import EmbeddedError
+
 CONNECT_S = 5.0
 STATEMENT_S = 30.0
 AGAIN_S = 0.2
 PATIENCE_S = 90.0
-"""Seconds that a statement waits for a database that is away."""
+"""Seconds that a statement waits for a database that is away, or is being restarted."""
 AWAY = (
     OSError,
     TimeoutError,
@@ -35,18 +37,7 @@ class TrialDatabase:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """Lend a connection. What cuts it is raised: one of `AWAY`."""
-        connection = await asyncpg.connect(
-            self._address(), timeout=CONNECT_S, command_timeout=STATEMENT_S
-        )
-        try:
-            yield connection
-        finally:
-            connection.terminate()
-
-    @asynccontextmanager
-    async def patient_connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """Lend a connection as soon as there is one.
+        """Lend a connection as soon as there is one. What cuts it is raised: one of `AWAY`.
 
         Raises:
             TimeoutError: there was none within `PATIENCE_S`.
@@ -58,7 +49,7 @@ class TrialDatabase:
                     connection = await asyncpg.connect(
                         self._address(), timeout=CONNECT_S, command_timeout=STATEMENT_S
                     )
-                except AWAY:
+                except (*AWAY, EmbeddedError):
                     await asyncio.sleep(AGAIN_S)
         try:
             yield connection
@@ -66,7 +57,7 @@ class TrialDatabase:
             connection.terminate()
 
     async def once(self, sql: str, *args: object) -> list[asyncpg.Record]:
-        """Run a statement once. What cuts it is raised: one of `AWAY`."""
+        """Run a statement once, as soon as there is a connection. Raises as `connection`."""
         async with self.connection() as connection:
             found: list[asyncpg.Record] = await connection.fetch(sql, *args)
             return found
