@@ -32,6 +32,8 @@ READY_S = 60.0
 """Seconds that a start may take: recovery of a small database takes one or two."""
 LOOK_S = 0.1
 COMMAND_S = 60.0
+MENDED_S = 45.0
+"""Seconds in which `up` must have mended a Postgres that nobody can reach."""
 LEFT_S = 15.0
 """Seconds in which the children of an `up` that has ended must have ended."""
 
@@ -67,6 +69,8 @@ class EmbeddedShape(Shape):
             Kind.KILL_UP: self._kill_up,
             Kind.STOP_UP: self._stop_up,
             Kind.KILL_ALL: self._kill_all,
+            Kind.STOP_POSTMASTER: self._stop_postmaster,
+            Kind.REMOVE_SOCKET: self._remove_socket,
             Kind.RUN_COMMAND: self._run_command,
             Kind.STORE_AWAY: self._store_away,
             Kind.DISK_FULL: self._disk_full,
@@ -128,8 +132,10 @@ class EmbeddedShape(Shape):
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        sockets = self._socket_folder()
         code = await self._up.stop()
         wrong = [] if code == 0 else [f"up: exit {code} after SIGTERM"]
+        wrong += [f"socket left after up: {path}" for path in sockets.glob(".s.PGSQL.*")]
         left = await asyncio.to_thread(self.processes.left, LEFT_S)
         wrong += [f"process left after up: {each}" for each in left]
         pids = await asyncio.to_thread(self.postgres.left, LEFT_S)
@@ -209,7 +215,41 @@ class EmbeddedShape(Shape):
         pids = self.postgres.pids()
         for pid in pids:
             self.postgres.kill(pid)
-        return f"killed {len(victims)} processes and {len(pids)} of Postgres"
+        said = f"killed {len(victims)} processes and {len(pids)} of Postgres"
+        if action.pick % 2:
+            return said
+        # As if the machine had ended between the file's creation and its first line.
+        (self._data / "postgres" / "postmaster.pid").write_bytes(b"")
+        return f"{said}, emptied its pid file"
+
+    async def _stop_postmaster(self, _action: Action) -> str:
+        pid = self.postgres.postmaster()
+        if pid is None or not self.postgres.send(pid, signal.SIGTERM):
+            return "no postmaster there"
+        return f"SIGTERM to postmaster {pid}; {await self._mended()}"
+
+    async def _remove_socket(self, _action: Action) -> str:
+        folder = self._socket_folder()
+        for path in list(folder.iterdir()):
+            path.unlink()
+        return f"removed the socket in {folder}; {await self._mended()}"
+
+    async def _mended(self) -> str:
+        """Wait until the database can be reached again."""
+        began = time.monotonic()
+        with self.record.outage():
+            try:
+                async with asyncio.timeout(MENDED_S):
+                    # For a moment it may still let sessions in.
+                    await asyncio.sleep(1.0)
+                    await self.database.fetch("select 1")
+            except TimeoutError:
+                self.record.violations.append(f"up: Postgres not mended within {MENDED_S:.0f} s")
+                return "the database is not back"
+        return f"the database is back after {time.monotonic() - began:.1f} s"
+
+    def _socket_folder(self) -> Path:
+        return Path(read_dsn(self._data).partition("host=")[2].partition("&")[0])
 
     async def _run_command(self, _action: Action) -> str:
         with (self.folder / "commands.log").open("ab") as log:

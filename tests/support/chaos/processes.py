@@ -149,10 +149,14 @@ class PostgresProcesses:
 
     def kill(self, pid: int) -> bool:
         """SIGKILL one of them; return whether it was there."""
+        return self.send(pid, signal.SIGKILL)
+
+    def send(self, pid: int, number: signal.Signals) -> bool:
+        """Send a signal to one of them; return whether it was there."""
         with _handle(pid) as handle:
             if handle is None or pid not in self.pids():
                 return False
-            return _send(handle, signal.SIGKILL)
+            return _send(handle, number)
 
     def left(self, within_s: float) -> list[int]:
         """Wait until none runs any more; return those that do when the time is over."""

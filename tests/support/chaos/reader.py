@@ -11,6 +11,7 @@ from tests.support.chaos.patient_api import Away, PatientApi, Refusal
 
 PAGE_ROWS = 17
 PAUSE_S = 0.05
+AWAY_S = 0.5
 PAGES_MAX = 1000
 
 
@@ -60,6 +61,7 @@ class Reader:
                 query["cursor"] = page["next"]
         except Away:
             self.given_up += 1
+            await asyncio.sleep(AWAY_S)
             return
         except Refusal as refusal:
             self.violations.append(f"reader: {refusal}")

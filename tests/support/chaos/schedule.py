@@ -59,7 +59,11 @@ class Kind(StrEnum):
     STOP_UP = "stop_up"
     """SIGTERM for `triptych up`, which is started again when it has ended."""
     KILL_ALL = "kill_all"
-    """`triptych up` and all that it started, Postgres too."""
+    """`triptych up` and all that it started, Postgres too; sometimes its pid file is emptied."""
+    STOP_POSTMASTER = "stop_postmaster"
+    """SIGTERM: Postgres waits for its sessions to end, and lets none in."""
+    REMOVE_SOCKET = "remove_socket"
+    """Postgres runs on, and no connection reaches it."""
     RUN_COMMAND = "run_command"
     """A short command on the same data folder."""
     STORE_AWAY = "store_away"
@@ -105,7 +109,7 @@ OFTEN: Mapping[ShapeName, Mapping[Kind, int]] = {
 RARELY: Mapping[ShapeName, Sequence[Kind]] = {
     ShapeName.EMBEDDED: (
         *(Kind.HOST_DOWN, Kind.KILL_UP, Kind.STOP_UP, Kind.KILL_ALL, Kind.STORE_AWAY),
-        Kind.DISK_FULL,
+        *(Kind.DISK_FULL, Kind.STOP_POSTMASTER, Kind.REMOVE_SOCKET),
     ),
     ShapeName.AWS: (Kind.HOST_DOWN, Kind.FREEZE_SERVICES, Kind.KILL_POSTMASTER),
 }
@@ -164,7 +168,7 @@ def make_schedule(seed: int, shape: ShapeName) -> Schedule:
     dice = random.Random(f"{seed} {shape.value}")
     kinds = [kind for kind, times in OFTEN[shape].items() for _ in range(times)]
     drawn = [_action(dice, kind, dice.uniform(FIRST_S, _last_s(kind))) for kind in kinds]
-    drawn += _outages(dice, shape)
+    drawn += _outages(seed, dice, shape)
     drawn += _poisons(dice, shape)
     ordered = sorted(drawn, key=lambda action: (action.at_s, action.kind, action.queue))
     return Schedule(seed, shape, tuple(ordered))
@@ -176,9 +180,12 @@ def _last_s(kind: Kind) -> float:
     return CHAOS_S - COMMITS_S if commits else CHAOS_S
 
 
-def _outages(dice: random.Random, shape: ShapeName) -> list[Action]:
+def _outages(seed: int, dice: random.Random, shape: ShapeName) -> list[Action]:
     share = (CHAOS_S - FIRST_S) / OUTAGES
-    kinds = dice.sample(RARELY[shape], OUTAGES)
+    # Seeds in a row take turns, so that a few of them have all kinds.
+    turns = [(seed * OUTAGES + number) % len(RARELY[shape]) for number in range(OUTAGES)]
+    kinds = [RARELY[shape][turn] for turn in turns]
+    dice.shuffle(kinds)
     return [
         _action(dice, kind, FIRST_S + share * (number + dice.uniform(0, OUTAGE_SHARE)))
         for number, kind in enumerate(kinds)

@@ -57,11 +57,14 @@ class Report:
     record: Record
     violations: list[str] = field(default_factory=list)
     figures: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """When each part of the trial was over."""
 
     def __str__(self) -> str:
         shape, seed = self.schedule.shape, self.schedule.seed
         figures = ", ".join(f"{count} {name}" for name, count in self.figures.items())
-        parts = [f"chaos in the {shape} shape, seed {seed}: {figures}"]
+        seconds = ", ".join(f"{name} {at:.0f} s" for name, at in self.seconds.items())
+        parts = [f"chaos in the {shape} shape, seed {seed}: {figures}; {seconds}"]
         if self.violations:
             parts += [
                 f"{len(self.violations)} violations:",
@@ -83,6 +86,7 @@ class Trial:
         self._brands = make_brands(seed)
         self._report = Report(self._schedule, folder, Record())
         self._keep = True
+        self._began = time.monotonic()
 
     async def run(self) -> Report:
         """Run it, and return what it found."""
@@ -95,6 +99,7 @@ class Trial:
                 async with asyncio.timeout(TRIAL_S):
                     await shape.start(origin.catalog)
                     api = await stack.enter_async_context(open_patient_api(shape.url, shape.key))
+                    self._over("started")
                     await self._watched(shape, origin, api)
             except TimeoutError:
                 self._violates(f"the trial was not over within {TRIAL_S:.0f} s")
@@ -115,6 +120,7 @@ class Trial:
         evidence = Evidence(self._report.record)
         try:
             await self._until_settled(shape, origin, submitter)
+            self._over("settled")
             evidence.expected = self._expected(origin, submitter)
             await self._gather(evidence, shape, api)
             violations = await subscriber.until(lambda: _differs(subscriber, evidence))
@@ -129,6 +135,7 @@ class Trial:
             evidence.log += path.read_text(errors="replace").splitlines()
         self._report.violations = [*self._report.record.violations, *violations, *broken(evidence)]
         self._count(evidence, reader, origin)
+        self._over("checked")
 
     async def _until_settled(self, shape: Shape, origin: Answer, submitter: Submitter) -> None:
         """Do all of the schedule and bring in all brands; then wait until nothing is under way."""
@@ -142,6 +149,7 @@ class Trial:
         }
         try:
             await Actions(shape, origin, gate).carry_out(self._schedule, began)
+            self._over("chaos")
             async with asyncio.timeout(SETTLED_S):
                 await asyncio.gather(*bringing)
                 quiet = 0
@@ -158,6 +166,9 @@ class Trial:
             for task in bringing:
                 task.cancel()
             await asyncio.gather(*bringing, return_exceptions=True)
+
+    def _over(self, part: str) -> None:
+        self._report.seconds[part] = time.monotonic() - self._began
 
     def _violates(self, text: str) -> None:
         self._report.record.violations.append(text)
