@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from triptych.errors import SettingsError, StoreUnavailable
-from triptych.objects import PROBE_KEY, object_key, open_store
+from triptych.objects import PROBE, PROBE_KEY, object_key, open_store
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).digest()
@@ -45,13 +45,29 @@ async def test_a_folder_that_has_become_a_file_fails_the_check(tmp_path: Path) -
         one_line(error)
 
 
-async def test_a_store_that_gives_back_other_bytes_fails_the_check(tmp_path: Path) -> None:
+async def test_a_store_that_gives_back_other_bytes_fails_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_store("file:", tmp_path)
-    await store.check()
-    (tmp_path / PROBE_KEY).write_bytes(b"rotten")
+
+    async def rotten(_key: str) -> bytes:
+        return b"rotten"
+
+    monkeypatch.setattr(store, "find", rotten)
     with pytest.raises(StoreUnavailable, match="other bytes") as error:
         await store.check()
     one_line(error)
+
+
+@pytest.mark.parametrize("left", [b"", b"rotten", b"\0" * len(PROBE)])
+async def test_a_probe_that_a_power_cut_has_damaged_is_written_again(
+    tmp_path: Path, left: bytes
+) -> None:
+    store = open_store("file:", tmp_path)
+    await store.check()
+    (tmp_path / PROBE_KEY).write_bytes(left)
+    await store.check()
+    assert (tmp_path / PROBE_KEY).read_bytes() == PROBE
 
 
 async def test_memory_stores_are_apart() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
-from triptych.errors import SettingsError, StoreUnavailable
-from triptych.objects import ObjectStore, object_key, open_store, presentation
+from triptych.errors import ObjectMissing, SettingsError, StoreUnavailable
+from triptych.objects import ROOM_KEY, ObjectStore, object_key, open_store, presentation
 
 BODY = b"content"
 SHA256 = hashlib.sha256(BODY).digest()
@@ -32,8 +33,49 @@ async def test_what_is_put_is_there(store: ObjectStore) -> None:
 
 async def test_g6_putting_again_changes_nothing(store: ObjectStore) -> None:
     key = await store.put(BODY, SHA256, "image/png")
-    assert await store.put(b"another body", SHA256, "image/png") == key
+    assert await store.put(BODY, SHA256, "image/png") == key
     assert await store.get(key) == BODY
+
+
+async def test_g6_what_is_there_is_not_written_again(tmp_path: Path) -> None:
+    store = open_store("file:", tmp_path)
+    path = tmp_path / await store.put(BODY, SHA256, "image/png")
+    before = path.stat()
+    await store.put(BODY, SHA256, "image/png")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("left", [b"", BODY[:3], BODY + b"more"])
+async def test_g6_an_object_of_another_size_is_replaced(store: ObjectStore, left: bytes) -> None:
+    """A power cut leaves empty files, a full disk cut ones."""
+    key = object_key(SHA256)
+    await store.put_as(key, left, "image/png")
+    await store.put(BODY, SHA256, "image/png")
+    assert await store.get(key) == BODY
+
+
+async def test_g6_an_object_of_other_bytes_is_replaced_in_a_folder(tmp_path: Path) -> None:
+    store = open_store("file:", tmp_path)
+    path = tmp_path / await store.put(BODY, SHA256, "image/png")
+    path.write_bytes(b"\0" * len(BODY))
+    await store.put(BODY, SHA256, "image/png")
+    assert path.read_bytes() == BODY
+
+
+async def test_g6_what_is_flushed_is_told_apart_from_what_is_gone(store: ObjectStore) -> None:
+    key, gone = await store.put(BODY, SHA256, "image/png"), object_key(bytes(32))
+    assert await store.flush([key]) == await store.flush([]) == frozenset()
+    if store._files is not None:
+        assert await store.flush([key, gone]) == {gone}
+
+
+async def test_objects_of_the_right_size_are_present(store: ObjectStore) -> None:
+    key, gone = await store.put(BODY, SHA256, "image/png"), object_key(bytes(32))
+    assert await store.present({key: len(BODY), gone: 1}) == {key}
+    assert await store.present({key: len(BODY) + 1}) == await store.present({}) == frozenset()
+    await store.check_present(key, len(BODY))
+    with pytest.raises(ObjectMissing, match="Run its brand again"):
+        await store.check_present(key, 0)
 
 
 async def test_g6_many_at_once_leave_one_whole_object(store: ObjectStore) -> None:
@@ -60,7 +102,23 @@ async def test_what_is_deleted_is_gone_and_gone_ones_are_no_error(store: ObjectS
 
 async def test_a_part_is_read(store: ObjectStore) -> None:
     key = await store.put(BODY, SHA256, "image/png")
-    assert await store.get_range(key, 2, 5) == BODY[2:5]
+    assert await store.get_range(key, 2, 5, size_bytes=len(BODY)) == BODY[2:5]
+    for wrong in (object_key(bytes(32)), key):
+        for start in (0, 2, 100):
+            with pytest.raises(ObjectMissing):
+                await store.get_range(wrong, start, start + 3, size_bytes=103)
+
+
+async def test_a_part_of_an_empty_object_is_missing(store: ObjectStore) -> None:
+    await store.put_as("empty", b"", "image/png")
+    with pytest.raises(ObjectMissing):
+        await store.get_range("empty", 0, 7, size_bytes=7)
+
+
+async def test_room_is_checked_and_leaves_nothing(store: ObjectStore) -> None:
+    await store.check_room(BODY)
+    await store.check_room(BODY)
+    assert not await store.exists(ROOM_KEY)
 
 
 async def test_a_file_written_piece_by_piece_is_an_object(store: ObjectStore) -> None:
@@ -69,12 +127,37 @@ async def test_a_file_written_piece_by_piece_is_an_object(store: ObjectStore) ->
         written.write(b"x" * 5_000_000)
     written.close()
     assert len(await store.get("exports/x/large")) == 25_000_000
+    assert await store.flush(["exports/x/large"]) == frozenset()
     await store.delete_under("exports/x/")
     assert not await store.exists("exports/x/large")
 
 
-async def test_a_missing_object_is_told(store: ObjectStore) -> None:
-    with pytest.raises(StoreUnavailable, match="TRIPTYCH_STORE_URL"):
+async def test_a_file_is_durable_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store("file:", tmp_path)
+    flushed: list[str] = []
+    assert store._files is not None
+
+    def noting(names: Collection[str]) -> frozenset[str]:
+        flushed.extend(names)
+        return frozenset()
+
+    monkeypatch.setattr(store._files, "flush", noting)
+    written = store.open_file("exports/x/ü.csv")
+    written.write(b"x")
+    assert flushed == []
+    written.close()
+    assert flushed == ["exports/x/ü.csv"]
+    assert (tmp_path / flushed[0]).read_bytes() == b"x"
+    monkeypatch.setattr(store._files, "flush", frozenset)
+    again = store.open_file("exports/x/ü.csv")
+    with pytest.raises(StoreUnavailable, match="did not reach the disk"):
+        again.close()
+
+
+async def test_a_missing_object_is_no_outage(store: ObjectStore) -> None:
+    with pytest.raises(ObjectMissing, match="Run its brand again"):
         await store.get(object_key(bytes(32)))
 
 

@@ -24,6 +24,7 @@
     │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it existed, and is no longer kept                      410
     │   ├── AssetNotFound
+    │   ├── ObjectMissing        an object is not in the store, or is damaged
     │   ├── TaskNotFound
     │   ├── KeyNotFound
     │   └── NoThumbnail
@@ -51,10 +52,13 @@
     ├── SummaryFailed            a language model gave no summary                       502
     ├── ModelError               an embedding model cannot be loaded or used           500
     ├── PostgresServerError      the embedded Postgres cannot be created or started    500
+    ├── Postponed                an item has to wait, without an attempt; carries `retry_after_s`
+    │   ├── HostBusy             its host is at its request limit
+    │   ├── HostDown             its host does not answer
+    │   └── NotDue               it waits for a time that has not come yet
     └── ItemError                one URL's work failed; carries its `Reason`
         ├── PermanentItemError   a retry would give the same result
         └── TransientItemError   a retry may help; may carry `retry_after_s`
-            └── HostBusy         not tried: its host is at its request limit
 
 An error that only one concern raises, and that clients need not know, is next to its store.
 
@@ -216,6 +220,10 @@ class AssetNotFound(NotFound):
     """There is no such asset."""
 
 
+class ObjectMissing(NotFound):
+    """The object store does not have these bytes."""
+
+
 class TaskNotFound(NotFound):
     """There is no such task."""
 
@@ -337,6 +345,34 @@ class PostgresServerError(TriptychError):
     """The embedded Postgres cannot be started."""
 
 
+class Postponed(TriptychError):
+    """An item has to wait."""
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class HostBusy(Postponed):
+    """An item has to wait for its host."""
+
+
+class HostDown(Postponed):
+    """A host does not answer."""
+
+    def __init__(self, host: str, why: str, *, retry_after_s: float, tried: bool) -> None:
+        super().__init__(f"{host} does not answer ({why})", retry_after_s=retry_after_s)
+        self.host = host
+        """Scheme, name and port; ``proxy`` before those of a proxy."""
+        self.why = why
+        self.tried = tried
+        """Whether a request was sent now, or was not because the last one failed."""
+
+
+class NotDue(Postponed):
+    """An item waits for a time that has not come yet."""
+
+
 class ItemError(TriptychError):
     """An item failed."""
 
@@ -358,7 +394,3 @@ class TransientItemError(ItemError):
     ) -> None:
         super().__init__(reason, detail)
         self.retry_after_s = retry_after_s
-
-
-class HostBusy(TransientItemError):
-    """An item has to wait for its host."""

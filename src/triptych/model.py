@@ -95,6 +95,7 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     SERVER_ERROR = "server_error"
     THROTTLED = "throttled"
+    HOST_DOWN = "host_down"
     CONNECTION_FAILED = "connection_failed"
     TRUNCATED = "truncated"
     STORE_FAILED = "store_failed"
@@ -208,13 +209,17 @@ class Item:
     metadata: Metadata
     state: ItemState
     attempts: int
-    """Attempts that failed; not deliveries, which also increase by drains and throttling."""
+    """Tries that failed; not deliveries, which also increase by copies, drains and throttling."""
     run_kind: RunKind = RunKind.FULL
     """The kind of its run; set for items that were read to be processed."""
     traceparent: str | None = None
     """Its run's."""
     source: str | None = None
     """Its run's; set for items that were read to be processed."""
+    due_in_s: float = 0.0
+    """Seconds until it may be tried; set for items that were read to be processed."""
+    waits_for: str | None = None
+    """The host that did not answer its last try; set for items that were read to be processed."""
 
 
 class Colour(msgspec.Struct, frozen=True):

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
 from triptych.acquire.buffer import Buffer
-from triptych.errors import DatabaseUnavailable, RunEnded, TransientItemError
-from triptych.model import ItemResult, Reason
+from triptych.errors import (
+    DatabaseUnavailable,
+    RunEnded,
+    StoreUnavailable,
+    TransientItemError,
+)
+from triptych.model import ItemResult, Reason, Staged
 
 NEVER_S = 3600.0
 PATIENCE_S = 30.0
+
+
+class Objects:
+    """Stands where the object store does."""
+
+    def __init__(self) -> None:
+        self.flushed: list[frozenset[str]] = []
+        self.errors: list[Exception] = []
+        self.lost: frozenset[str] = frozenset()
+
+    async def flush(self, keys: Collection[str]) -> frozenset[str]:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.flushed.append(frozenset(keys))
+        return self.lost & frozenset(keys)
 
 
 class Flushes:
     """Stands where the registry does and writes down what it is given."""
 
     def __init__(self) -> None:
+        self.objects = Objects()
+        self.durable_before: list[list[frozenset[str]]] = []
+        """Of each batch, what the object store had been asked to flush by then."""
         self.batches: list[tuple[UUID, list[bytes]]] = []
         self.errors: list[Exception] = []
         self.poison: bytes | None = None
@@ -32,6 +55,7 @@ class Flushes:
         if self.poison in keys:
             raise ValueError("cannot be encoded")
         self.batches.append((run_id, keys))
+        self.durable_before.append(list(self.objects.flushed))
         return self.refused
 
 
@@ -41,11 +65,45 @@ def flushes() -> Flushes:
 
 
 def buffer(flushes: Flushes, *, items: int = 3, seconds: float = NEVER_S) -> Buffer:
-    return Buffer(flushes, flush_items=items, flush_s=seconds)  # type: ignore[arg-type]
+    return Buffer(
+        flushes,  # type: ignore[arg-type]
+        flushes.objects,  # type: ignore[arg-type]
+        flush_items=items,
+        flush_s=seconds,
+    )
 
 
 def failed(key: bytes) -> ItemResult:
     return ItemResult(key, None, Reason.TIMEOUT)
+
+
+def done(key: bytes, *, put: bool = True) -> ItemResult:
+    """Return a result whose object was put, or was in the snapshot before."""
+    staged = Staged(
+        sha256=key,
+        object_key=f"object-{key.decode()}",
+        media_type="image/png",
+        size_bytes=1,
+        width=None,
+        height=None,
+        phash=None,
+        embedding=None,
+        model=None,
+        put_at=1.0 if put else None,
+    )
+    return ItemResult(key, staged)
+
+
+async def settled(buffer: Buffer, results: Sequence[ItemResult]) -> list[BaseException | None]:
+    """Settle results of one run in one flush; return the error of each."""
+    run = uuid4()
+
+    async def one(result: ItemResult) -> None:
+        async with buffer.working(run):
+            await entered()
+            await buffer.settle(run, result)
+
+    return await all_of(*(asyncio.create_task(one(result)) for result in results))
 
 
 async def one(buffer: Buffer, run: UUID, key: bytes, released: asyncio.Event | None = None) -> None:
@@ -188,3 +246,34 @@ async def test_what_finishes_during_a_flush_makes_one_next_flush(flushes: Flushe
     over.set()
     await all_of(*first, *rest)
     assert flushes.batches == [(run, [b"a"]), (run, [b"b", b"c", b"d"])]
+
+
+async def test_g6_new_objects_are_durable_before_the_rows_that_name_them(flushes: Flushes) -> None:
+    results = [done(b"a"), done(b"b", put=False), failed(b"c"), done(b"d")]
+    assert await settled(buffer(flushes, items=100), results) == [None] * 4
+    assert flushes.durable_before == [[frozenset({"object-a", "object-d"})]]
+    assert [keys for _, keys in flushes.batches] == [[b"a", b"b", b"c", b"d"]]
+
+
+async def test_g6_what_is_not_durable_is_not_settled_and_the_others_are(flushes: Flushes) -> None:
+    flushes.objects.lost = frozenset({"object-b"})
+    outcomes = await settled(buffer(flushes, items=100), [done(b"a"), done(b"b"), failed(b"c")])
+    assert [type(outcome) for outcome in outcomes] == [
+        type(None),
+        TransientItemError,
+        type(None),
+    ]
+    assert [keys for _, keys in flushes.batches] == [[b"a", b"c"]]
+    flushes.objects.lost = frozenset({"object-d"})
+    (outcome,) = await settled(buffer(flushes, items=100), [done(b"d")])
+    assert isinstance(outcome, TransientItemError)
+    assert len(flushes.batches) == 1
+
+
+async def test_g4_a_store_that_cannot_flush_is_waited_for(
+    flushes: Flushes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triptych.acquire.buffer.OUTAGE_BASE_S", 0.001)
+    flushes.objects.errors = [StoreUnavailable(), StoreUnavailable()]
+    assert await settled(buffer(flushes, items=100), [done(b"a")]) == [None]
+    assert flushes.durable_before == [[frozenset({"object-a"})]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -54,17 +55,38 @@ async def test_reembedding_downloads_nothing_and_never_mixes_models(
         assert asset.embedding.shape != old.embedding.shape
 
 
-async def test_what_cannot_be_embedded_anew_stays_as_it_was(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [None, b"", b"no longer a picture", b"the same size"])
+async def test_g6_what_has_lost_its_object_is_fetched_again(
+    site: Site, tmp_path: Path, left: bytes | None
+) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 6)
     async with local_at(tmp_path, embedder="bundled") as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         assets = await snapshot(local, "nike")
     lost = tmp_path / "data" / "objects" / assets[0].object_key
-    lost.write_bytes(b"no longer a picture")
+    if left is None:
+        lost.unlink()
+    else:
+        lost.write_bytes(left.ljust(assets[0].size_bytes) if left == b"the same size" else left)
     async with local_at(tmp_path, embedder=another_model(tmp_path)) as local:
         run = await ended(local, (await local.registry.reembed("nike")).run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
-    assert (run.state, run.failed, run.reasons) == (RunState.COMMITTED, 1, {"not_an_image": 1})
+    assert (run.state, run.failed, run.kept, site.hits) == (RunState.COMMITTED, 0, 6, 7)
+    assert hashlib.sha256(lost.read_bytes()).digest() == assets[0].sha256
+    assert {asset.model for asset in after.values()} == {after[assets[1].url].model}
+
+
+async def test_what_cannot_be_embedded_anew_stays_as_it_was(site: Site, tmp_path: Path) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 6)
+    async with local_at(tmp_path, embedder="bundled") as local:
+        await ended(local, (await local.submit("nike", source=source)).id)
+        assets = await snapshot(local, "nike")
+    (tmp_path / "data" / "objects" / assets[0].object_key).unlink()
+    site.gone = {int(assets[0].metadata["position"])}
+    async with local_at(tmp_path, embedder=another_model(tmp_path)) as local:
+        run = await ended(local, (await local.registry.reembed("nike")).run.id)
+        after = {asset.url: asset for asset in await snapshot(local, "nike")}
+    assert (run.state, run.failed, run.reasons) == (RunState.COMMITTED, 1, {"not_found": 1})
     assert len(after) == 6
     assert after[assets[0].url].model == assets[0].model
     assert {asset.model for asset in after.values()} == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.support.api_server import (
 )
 from triptych.api.http.problems import Problem
 from triptych.gather.urls import item_key
+from triptych.objects import object_key, open_store
 from triptych.runs.run_shown import BrandShown
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring.stores import Stores
@@ -246,8 +248,28 @@ async def test_g9_active_content_is_never_shown_inline(api: Api) -> None:
             assert headers["Content-Type"] == "application/octet-stream"
 
 
-async def test_an_object_that_is_away_is_told_before_anything_is_sent(api: Api) -> None:
+@pytest.mark.parametrize("left", [None, b"", b"picture 0"])
+async def test_a_lost_object_is_reported_with_the_remedy(api: Api, left: bytes | None) -> None:
+    await commit(api.stores, "nike", contents := pictures(1))
+    ((body, _),) = contents.values()
+    if left is not None:
+        settings = api.services.settings
+        key = object_key(hashlib.sha256(body).digest())
+        await open_store(settings.store_url, settings.data / "objects").put_as(key, left, "x")
+    path = f"/assets/{asset_id('nike', item_key('https://x.example/0'))}"
+    for asked in (f"{path}/content", f"{path}/thumbnail"):
+        reply = await api.get(asked)
+        assert (reply.status, reply.json["reason"]) == (404, "object-missing"), asked
+        assert "Run its brand again" in reply.json["remedy"]
+    part = await api.get(f"{path}/content", headers={"Range": "bytes=3-5"})
+    assert (part.status, part.json["reason"]) == (404, "object-missing")
+    assert (await api("HEAD", f"{path}/content")).status == 404
+
+
+async def test_a_store_that_is_away_is_reported_before_anything_is_sent(api: Api) -> None:
     await commit(api.stores, "nike", pictures(1))
+    (api.services.settings.data / "objects" / "sha256").rename(api.services.settings.data / "aside")
+    (api.services.settings.data / "objects" / "sha256").write_text("in the way")
     name = asset_id("nike", item_key("https://x.example/0"))
     reply = await api.get(f"/assets/{name}/content")
     assert (reply.status, reply.json["reason"]) == (503, "store-unavailable")

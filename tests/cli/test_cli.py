@@ -113,6 +113,7 @@ async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
     assert {finding["what"]: finding["ok"] for finding in well.json()} == {
         "database": True,
         "objects": True,
+        "assets": True,
         "embedder": True,
         "source": True,
     }

@@ -16,7 +16,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.support.fetching import BODY, PATIENCE_S, fetching, good
-from triptych.errors import ItemError, PermanentItemError, TransientItemError
+from triptych.errors import HostDown, ItemError, PermanentItemError, TransientItemError
 from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
@@ -38,12 +38,21 @@ class NoAddress(AbstractResolver):
         return None
 
 
-async def fails(url: str, resolver: AbstractResolver | None = None) -> ItemError:
-    async with fetching(good, resolver=resolver) as (fetcher, _):
+async def fails(url: str) -> ItemError:
+    async with fetching(good) as (fetcher, _):
         with pytest.raises(ItemError) as error:
             await asyncio.wait_for(fetcher.fetch(url), 2 * PATIENCE_S)
     assert error.value.detail
     assert "\n" not in str(error.value)
+    return error.value
+
+
+async def outage(url: str, resolver: AbstractResolver | None = None) -> HostDown:
+    async with fetching(good, resolver=resolver) as (fetcher, _):
+        with pytest.raises(HostDown) as error:
+            await asyncio.wait_for(fetcher.fetch(url), 2 * PATIENCE_S)
+    assert "\n" not in str(error.value)
+    assert error.value.tried
     return error.value
 
 
@@ -97,10 +106,7 @@ def resetting(answer: bytes) -> Serve:
 @pytest.mark.parametrize(
     ("serve", "reason"),
     [
-        (resetting(b""), Reason.CONNECTION_FAILED),
-        (resetting(OK[:9]), Reason.CONNECTION_FAILED),
         (resetting(OK + b"Content-Length: 50\r\n\r\nxx"), Reason.TRUNCATED),
-        (answering(b"HTTP/1.1 100 Continue\r\n\r\n"), Reason.CONNECTION_FAILED),
         (answering(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"), Reason.TRUNCATED),
         (
             answering(OK + b"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\nno gzip!!"),
@@ -113,6 +119,22 @@ async def test_what_may_go_better_next_time_is_transient(serve: Serve, reason: R
     async with serving(serve) as url:
         error = await fails(url)
     assert (type(error), error.reason) == (TransientItemError, reason)
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        answering(b""),
+        resetting(b""),
+        resetting(OK[:9]),
+        answering(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+)
+async def test_a_host_that_hangs_up_before_an_answer_is_down(serve: Serve) -> None:
+    async with serving(serve) as url:
+        error = await outage(url)
+    assert url.startswith(error.host)
+    assert error.why
 
 
 @pytest.mark.parametrize(
@@ -138,14 +160,13 @@ async def test_what_stays_as_it_is_is_permanent(answer: bytes, reason: Reason) -
 async def test_nobody_listening_may_change() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    error = await fails(f"http://127.0.0.1:{port}/")
-    assert (type(error), error.reason) == (TransientItemError, Reason.CONNECTION_FAILED)
+    error = await outage(f"http://127.0.0.1:{port}/")
+    assert error.host == f"http://127.0.0.1:{port}"
 
 
 async def test_a_name_without_an_address_may_get_one() -> None:
-    error = await fails("http://empty.example/", resolver=NoAddress())
-    assert (type(error), error.reason) == (TransientItemError, Reason.CONNECTION_FAILED)
-    assert "empty.example" in error.detail
+    error = await outage("http://empty.example/", resolver=NoAddress())
+    assert error.host == "http://empty.example"
 
 
 @pytest.fixture(scope="module")

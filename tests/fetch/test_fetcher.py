@@ -19,7 +19,7 @@ from tests.support.fetching import (
     fetching,
     good,
 )
-from triptych.errors import ItemError, PermanentItemError, TransientItemError
+from triptych.errors import HostDown, ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.fetcher import RETRY_AFTER_MAX_S, parse_retry_after
 from triptych.model import Reason
 
@@ -172,9 +172,9 @@ async def test_g9_a_name_that_changes_its_answer_is_checked_each_time() -> None:
 
 async def test_a_name_that_does_not_resolve_may_do_so_later() -> None:
     async with fetching(good, resolver=Names()) as (fetcher, _):
-        with pytest.raises(TransientItemError) as error:
+        with pytest.raises(HostDown) as error:
             await fetcher.fetch("http://nowhere.example/")
-    assert error.value.reason is Reason.CONNECTION_FAILED
+    assert error.value.host == "http://nowhere.example"
 
 
 async def test_g8_a_body_without_end_stops_at_the_cap() -> None:
@@ -247,7 +247,6 @@ async def raw(answer: bytes) -> ItemError:
 @pytest.mark.parametrize(
     ("answer", "kind", "reason"),
     [
-        (b"", TransientItemError, Reason.CONNECTION_FAILED),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nshort",
             TransientItemError,

@@ -1,4 +1,7 @@
-"""One fetch of each way to be hostile: its reason, in time, with nothing left behind."""
+"""One fetch of each way to be hostile: its reason, in time, with nothing left behind.
+
+Each host answers for its robots.txt first, so what it does to a URL is that URL's own failure.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ async def outcome(way: str) -> Reason | None:
     deadline_s = DEADLINE_S if WAYS[way].reasons & SLOW else PATIENCE_S
     async with (
         serving() as server,
-        opened_fetcher(deadline_s=deadline_s, max_bytes=MAX_BYTES) as fetcher,
+        opened_fetcher(deadline_s=deadline_s, max_bytes=MAX_BYTES, robots=True) as fetcher,
         asyncio.timeout(PATIENCE_S),
     ):
         failed: ItemError | None = None

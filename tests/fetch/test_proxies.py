@@ -14,7 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.support.fetching import AGENT, LOOPBACK, Names, opened_fetcher
-from triptych.errors import ItemError, PermanentItemError, TransientItemError
+from triptych.errors import HostDown, ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import TransportPool
@@ -64,6 +64,13 @@ async def fails(proxy: URL, url: str, names: Names | None = None) -> ItemError:
     return error.value
 
 
+async def outage(proxy: URL, url: str, names: Names | None = None) -> HostDown:
+    async with opened_fetcher(allow=(), proxy=proxy, resolver=names) as fetcher:
+        with pytest.raises(HostDown) as error:
+            await asyncio.wait_for(fetcher.fetch(url), PATIENCE_S)
+    return error.value
+
+
 async def test_the_proxy_is_given_the_name_that_was_checked(proxy: Proxy) -> None:
     names = Names("8.8.8.8")
     async with opened_fetcher(allow=(), proxy=proxy.url, resolver=names) as fetcher:
@@ -77,8 +84,8 @@ async def test_the_proxy_is_given_the_name_that_was_checked(proxy: Proxy) -> Non
 
 async def test_https_goes_through_a_tunnel(proxy: Proxy) -> None:
     proxy.answer = b"HTTP/1.1 200 Connection established\r\n\r\n"
-    error = await fails(proxy.url, "https://public.example/a", Names("8.8.8.8"))
-    assert error.reason is Reason.CONNECTION_FAILED
+    down = await outage(proxy.url, "https://public.example/a", Names("8.8.8.8"))
+    assert down.host == "https://public.example", "it hangs up in the tunnel"
     assert proxy.asked == ["CONNECT public.example:443"]
 
 
@@ -133,7 +140,7 @@ async def test_a_proxy_has_a_name_and_credentials_that_are_its_own(proxy: Proxy)
     assert names.asked == ["public.example", "proxy.example"]
 
 
-@pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"502 Bad Gateway"])
+@pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"403 Forbidden"])
 async def test_a_proxy_that_refuses_may_do_so_for_now(proxy: Proxy, status: bytes) -> None:
     proxy.answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     named = proxy.url.with_user("me").with_password("s3cret")
@@ -141,15 +148,34 @@ async def test_a_proxy_that_refuses_may_do_so_for_now(proxy: Proxy, status: byte
     assert (type(error), error.reason) == (TransientItemError, Reason.CONNECTION_FAILED)
     assert "proxy" in error.detail
     assert "s3cret" not in str(error)
-    plain = await fails(named, "http://public.example/a", Names("8.8.8.8"))
-    assert isinstance(plain, TransientItemError)
 
 
-async def test_a_proxy_that_is_away_may_come_back(proxy: Proxy) -> None:
-    away = URL("http://me:s3cret@127.0.0.1:9")
-    error = await fails(away, "http://public.example/a", Names("8.8.8.8"))
-    assert (type(error), error.reason) == (TransientItemError, Reason.CONNECTION_FAILED)
-    assert "s3cret" not in str(error)
+@pytest.mark.parametrize("status", [b"502 Bad Gateway", b"503 No", b"504 Gateway Timeout"])
+async def test_a_proxy_that_reaches_no_host_answers_itself(proxy: Proxy, status: bytes) -> None:
+    proxy.answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    down = await outage(proxy.url, "https://public.example/a", Names("8.8.8.8"))
+    assert down.host == "https://public.example"
+    assert "proxy" in down.why
+    plain = await fails(proxy.url, "http://public.example/a", Names("8.8.8.8"))
+    assert isinstance(plain, TransientItemError), "an answer as any other"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "proxy.example"])
+async def test_a_proxy_that_is_away_may_come_back(host: str) -> None:
+    """Whether it refuses or has no address, it is down, and with it all that is behind it."""
+    away = URL(f"http://me:s3cret@{host}:9")
+    async with opened_fetcher(allow=(), proxy=away, resolver=Names("8.8.8.8")) as fetcher:
+        for url in ("http://a.example/a", "http://b.example/b"):
+            with pytest.raises(HostDown) as error:
+                await asyncio.wait_for(fetcher.fetch(url), PATIENCE_S)
+            assert error.value.host == f"proxy http://{host}:9"
+            assert "s3cret" not in str(error.value)
+
+
+async def test_a_name_that_does_not_resolve_is_not_the_proxys_fault(proxy: Proxy) -> None:
+    down = await outage(proxy.url, "http://nowhere.example/a", Names())
+    assert down.host == "http://nowhere.example"
+    assert proxy.heads == []
 
 
 class Host:

@@ -11,7 +11,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.support.fetching import Names, opened_fetcher
-from triptych.errors import ItemError, PermanentItemError, TransientItemError
+from triptych.errors import HostBusy, HostDown, ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.fetcher import ROBOTS_REDIRECTS_MAX, Fetcher
 from triptych.fetch.robots import ROBOTS_FAILURE_TTL_S, ROBOTS_LONG_CHARS, ROBOTS_MAX_BYTES
 from triptych.model import Reason
@@ -119,10 +119,9 @@ async def test_g9_a_refused_host_is_refused_and_not_a_host_without_robots_txt(ho
 
 async def test_a_host_without_a_name_says_so(host: Host) -> None:
     async with opened_fetcher(robots=True, resolver=Names()) as fetcher:
-        with pytest.raises(TransientItemError) as error:
+        with pytest.raises(HostDown) as error:
             await fetcher.fetch("http://nowhere.example/a.png")
-    assert error.value.reason is Reason.ROBOTS_UNREACHABLE
-    assert "nowhere.example" in error.value.detail
+    assert error.value.host == "http://nowhere.example"
 
 
 async def test_g8_what_lies_behind_half_a_megabyte_is_not_read(host: Host) -> None:
@@ -162,15 +161,65 @@ async def test_g3_a_file_that_never_comes_withholds_the_host(host: Host) -> None
         return web.Response(body=BODY)
 
     async with serving(get) as base, opened_fetcher(robots=True, deadline_s=0.3) as fetcher:
-        assert await outcome(fetcher, f"{base}/a.png") in {
-            Reason.TIMEOUT,
-            Reason.ROBOTS_UNREACHABLE,
-        }
-        assert await outcome(fetcher, f"{base}/b.png") in {
-            Reason.TIMEOUT,
-            Reason.ROBOTS_UNREACHABLE,
-        }
+        for path, tried in (("a.png", True), ("b.png", False)):
+            with pytest.raises(HostDown) as error:
+                await fetcher.slot(f"{base}/{path}")
+            assert error.value.tried is tried
         released.set()
+
+
+async def test_a_file_that_takes_long_is_not_waited_for(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever needs it comes again later; there is one request for it meanwhile."""
+    monkeypatch.setattr("triptych.fetch.fetcher.WAIT_MAX_S", 0.05)
+    released = asyncio.Event()
+    asked = 0
+
+    async def get(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        if request.path == "/robots.txt":
+            asked += 1
+            await asyncio.wait_for(released.wait(), PATIENCE_S)
+        return web.Response(body=BODY)
+
+    async with serving(get) as base, opened_fetcher(robots=True) as fetcher:
+        for _ in range(3):
+            with pytest.raises(HostBusy):
+                await fetcher.slot(f"{base}/a.png")
+        released.set()
+        monkeypatch.setattr("triptych.fetch.fetcher.WAIT_MAX_S", PATIENCE_S)
+        with await fetcher.slot(f"{base}/a.png"):
+            assert await outcome(fetcher, f"{base}/a.png") is None
+    assert asked == 1
+
+
+async def test_a_host_that_was_down_is_found_back_by_its_file(host: Host) -> None:
+    """And not by the URL that found it down, which may be why."""
+    hung_up = True
+
+    async def get(request: web.Request) -> web.StreamResponse:
+        if request.path != "/robots.txt":
+            return web.Response(body=BODY)
+        host.asked.append(request.path)
+        if hung_up:
+            assert request.transport is not None
+            request.transport.close()
+        return web.Response(text=NOTHING_ALLOWED)
+
+    async with serving(get) as base, opened_fetcher(robots=True) as fetcher:
+        with pytest.raises(HostDown):
+            await fetcher.slot(f"{base}/a.png")
+        requests = len(host.asked)
+        with pytest.raises(HostDown) as error:
+            await fetcher.slot(f"{base}/b.png")
+        assert (error.value.tried, len(host.asked)) == (False, requests)
+        hung_up = False
+        fetcher._down_hosts._host(error.value.host).due_at = 0.0
+        with pytest.raises(PermanentItemError) as disallowed:
+            await fetcher.slot(f"{base}/b.png")
+    assert disallowed.value.reason is Reason.ROBOTS_DISALLOWED
+    assert len(host.asked) == requests + 1
 
 
 @asynccontextmanager

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.errors import BadInput, NotFound, NoThumbnail, ThumbnailFailed, ThumbnailsBusy
+from triptych.errors import (
+    BadInput,
+    NotFound,
+    NoThumbnail,
+    ObjectMissing,
+    ThumbnailFailed,
+    ThumbnailsBusy,
+)
 from triptych.media import thumbnails as thumbnails_module
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import WIDTHS, Thumbnails, thumbnail_key, thumbnail_keys
@@ -210,8 +217,30 @@ async def test_what_has_none_is_told_and_nothing_is_stored(
 
 
 async def test_of_an_object_that_is_not_there_is_none(thumbnails: Thumbnails) -> None:
-    with pytest.raises(NoThumbnail, match="There is no object 00"):
+    with pytest.raises(ObjectMissing, match="Run its brand again"):
         await thumbnails.get(b"\0" * 32, 640)
+
+
+@pytest.mark.parametrize("left", [b"", b"RIFF", b"\0" * 500, None])
+async def test_g6_a_thumbnail_that_a_power_cut_has_damaged_is_made_again(
+    store: ObjectStore, thumbnails: Thumbnails, tmp_path: Path, left: bytes | None
+) -> None:
+    sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
+    made = await thumbnails.get(sha256, 160)
+    path = tmp_path / "objects" / thumbnail_key(sha256, 160)
+    path.write_bytes(made[:-1] if left is None else left)
+    assert await thumbnails.get(sha256, 160) == made == path.read_bytes()
+
+
+@pytest.mark.parametrize("left", [b"", b"\x89PNG", b"\0" * 500])
+async def test_of_a_damaged_original_none_is_made(
+    store: ObjectStore, thumbnails: Thumbnails, tmp_path: Path, left: bytes
+) -> None:
+    sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
+    (tmp_path / "objects" / object_key(sha256)).write_bytes(left)
+    with pytest.raises(ObjectMissing, match=r"damaged\. Run its brand again"):
+        await thumbnails.get(sha256, 160)
+    assert not await store.exists(thumbnail_key(sha256, 160))
 
 
 class Gate:

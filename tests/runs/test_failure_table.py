@@ -22,6 +22,7 @@ from triptych.messages import (
 )
 from triptych.model import AiState, Insight, Reason, Run, RunState
 from triptych.runs.registry import ActiveBrandRegistry
+from triptych.runs.run_store import Attempt
 from triptych.workers.dead_letter_consumer import DeadLetterConsumer
 
 
@@ -345,7 +346,8 @@ async def test_g3_a_retry_that_is_not_due_is_not_sent_again(harness: RegistryHar
     run = await gathered(harness, 1)
     (delivery,) = await harness.take(URL_QUEUE)
     key = bytes.fromhex(delivery.headers["triptych-item"])
-    assert not await harness.stores.runs.count_attempt(run.id, key, delay_s=1800)
+    counted = await harness.stores.runs.count_attempt(run.id, key, seen=0, delay_s=1800)
+    assert counted is Attempt.COUNTED
     await harness.age(minutes=20)
     await harness.registry.sweep(idle_s=1, stalled_s=0, resend_s=60, owed_s=0)
     assert not await harness.take(URL_QUEUE), "its Retry-After lies in the future"

@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from triptych.fetch.body_budget import BodyBudget
+from triptych.fetch.down_hosts import DownHosts
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.guard import AddressGuard, Network
 from triptych.fetch.host_throttle import HostThrottle
@@ -84,6 +85,7 @@ async def opened_fetcher(
         transports,
         BodyBudget(memory_bytes or 3 * at_once * max_bytes, cap=max_bytes, bodies=at_once),
         HostThrottle(concurrency=100, rate_per_s=None),
+        DownHosts(contacts=at_once, probes=at_once),
         deadline_s=deadline_s,
         max_redirects=max_redirects,
         robots=robots,
@@ -92,6 +94,7 @@ async def opened_fetcher(
     try:
         yield fetcher
     finally:
+        await fetcher.close()
         await transports.close()
 
 

@@ -59,6 +59,9 @@ class Site:
         self.failing: dict[int, int] = {}
         self.instead: dict[int, bytes] = {}
         self.released: asyncio.Event | None = None
+        self.etags = False
+        """Whether it answers with 304 where a picture has not changed."""
+        self.not_modified = 0
 
     async def get(self, request: web.Request) -> web.Response:
         number = int(request.match_info["number"])
@@ -70,8 +73,13 @@ class Site:
         if self.failing.get(number, 0):
             self.failing[number] -= 1
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "0"})
+        etag = f'"{self.seed}-{number}"'
+        if self.etags and request.headers.get("If-None-Match") == etag:
+            self.not_modified += 1
+            return web.Response(status=304)
         body = self.instead.get(number) or picture(self.seed + number)
-        return web.Response(body=body, content_type="image/png")
+        headers = {"ETag": etag} if self.etags else None
+        return web.Response(body=body, content_type="image/png", headers=headers)
 
 
 @pytest.fixture

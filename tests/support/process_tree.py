@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 from collections import defaultdict
 from contextlib import suppress
@@ -46,6 +47,12 @@ class ProcessTree:
                 poll.unregister(handle)
                 del running[handle]
         return sorted(running.values())
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all that still run."""
+        for handle in self._handles:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
 
     def close(self) -> None:
         """Let go of the handles."""

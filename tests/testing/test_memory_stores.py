@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
+from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
 from tests.support.contracts.stores_contract import CatalogueContract
+from triptych.testing.memory_state import MemoryState
 from triptych.testing.memory_stores import MemoryStores, memory_stores
 
 
@@ -17,6 +21,25 @@ def stores() -> MemoryStores:
 
 class TestMemoryStores(CatalogueContract):
     """Nothing of memory's own."""
+
+
+class TestMemoryOutages(OutagesContract):
+    @pytest.fixture
+    def state(self) -> MemoryState:
+        return MemoryState()
+
+    @pytest.fixture
+    def stores(self, state: MemoryState) -> MemoryStores:
+        return memory_stores(state)
+
+    @pytest.fixture
+    def age(self, state: MemoryState) -> Age:
+        async def age(seconds: float) -> None:
+            for run in state.runs.values():
+                for outage in run.outages.values():
+                    outage.seen_at -= timedelta(seconds=seconds)
+
+        return age
 
 
 class TestMemoryForTheAiPhase(InsightsContract):

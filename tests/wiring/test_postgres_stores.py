@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
+from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import (
     AccessContract,
     PagesContract,
@@ -68,6 +69,26 @@ class TestPostgresStores(CatalogueContract):
             )
             run_id = (await open_run(stores)).run.id
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
+
+
+class TestPostgresOutages(OutagesContract):
+    @pytest.fixture
+    def age(self, database: Database) -> Age:
+        async def age(seconds: float) -> None:
+            await database.fetch(
+                "update host_outages set seen_at = seen_at - make_interval(secs => $1)", seconds
+            )
+
+        return age
+
+    async def test_what_ends_a_run_forgets_its_outages(
+        self, stores: Stores, database: Database
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        await stores.outages.note(run_id, ["https://x"], patience_s=60)
+        await stores.runs.seal(run_id)
+        await stores.runs.commit(run_id)
+        assert not await database.fetch("select from host_outages")
 
 
 class TestPostgresRetention(RetentionContract):

@@ -12,6 +12,7 @@ import structlog
 
 from triptych.errors import RunEnded, RunNotFound, TransientItemError, Unavailable
 from triptych.model import ItemResult, Reason
+from triptych.objects import ObjectStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.retry import backoff
 
@@ -41,10 +42,21 @@ class Buffer:
     next one. Small flushes would only queue for the run's row and cause further small ones, since
     each releases as many new messages as it settles. `settle` returns when the item's flush is
     durable.
+
+    The objects of a flush are made durable first, all at once: a row never names bytes that a power
+    cut could take.
     """
 
-    def __init__(self, registry: ActiveBrandRegistry, *, flush_items: int, flush_s: float) -> None:
+    def __init__(
+        self,
+        registry: ActiveBrandRegistry,
+        store: ObjectStore,
+        *,
+        flush_items: int,
+        flush_s: float,
+    ) -> None:
         self._registry = registry
+        self._store = store
         self._flush_items = flush_items
         self._flush_s = flush_s
         self._runs: dict[UUID, _Run] = {}
@@ -115,7 +127,7 @@ class Buffer:
     async def _settle_or_error(
         self, run_id: UUID, results: list[ItemResult]
     ) -> Exception | frozenset[bytes]:
-        """Settle, retrying until the database is available again.
+        """Settle, retrying until the object store and the database are available again.
 
         Returns:
             The keys that were refused, or the error.
@@ -123,7 +135,7 @@ class Buffer:
         outage = 0
         while True:
             try:
-                return await self._registry.settle(run_id, results)
+                return await self._settle_durably(run_id, results)
             except (RunEnded, RunNotFound):
                 return frozenset()  # Late: no row changes, and the messages may be deleted.
             except Unavailable as error:
@@ -135,6 +147,14 @@ class Buffer:
                 log.exception("flush_failed", run=str(run_id), items=len(results))
                 return error
 
+    async def _settle_durably(self, run_id: UUID, results: list[ItemResult]) -> frozenset[bytes]:
+        """Settle the results whose objects are durable; return the keys of the others."""
+        stored = {r.staged.object_key for r in results if r.staged and r.staged.put_at is not None}
+        lost = await self._store.flush(stored)
+        kept = [r for r in results if r.staged is None or r.staged.object_key not in lost]
+        refused = frozenset(r.key for r in results) - {r.key for r in kept}
+        return refused | await self._registry.settle(run_id, kept) if kept else refused
+
 
 def _resolve(batch: list[Waiting], outcome: Exception | frozenset[bytes]) -> None:
     for result, future in batch:
@@ -143,6 +163,8 @@ def _resolve(batch: list[Waiting], outcome: Exception | frozenset[bytes]) -> Non
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
         elif result.key in outcome:
-            future.set_exception(TransientItemError(Reason.STORE_FAILED, "its object was deleted"))
+            future.set_exception(
+                TransientItemError(Reason.STORE_FAILED, "its object is no longer there")
+            )
         else:
             future.set_result(None)

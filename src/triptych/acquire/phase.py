@@ -11,21 +11,26 @@ import asyncio
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
 from triptych.acquire.buffer import Buffer
+from triptych.acquire.patient_store import PatientStore
 from triptych.embedders.embedder import Embedder
 from triptych.errors import (
     HostBusy,
+    HostDown,
+    NotDue,
+    ObjectMissing,
     PermanentItemError,
-    StoreUnavailable,
     TransientItemError,
     Unavailable,
 )
@@ -40,8 +45,9 @@ from triptych.media.signatures import picture_type
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
+from triptych.runs.outage_store import Outage, OutageStore
 from triptych.runs.registry import ActiveBrandRegistry
-from triptych.runs.run_store import RunStore
+from triptych.runs.run_store import Attempt, PutOff, RunStore
 from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import plan_retry
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -55,6 +61,8 @@ from triptych.telemetry.metrics import (
 
 LOOKUP_BATCH = 100
 LOOKUP_WAIT_S = 0.005
+EARLY_S = 1.0
+"""A message that arrives so much before its item is due is processed: queues' clocks differ."""
 EMBED_WAIT_S = 0.02
 HASHED_HERE_BYTES = 256 * 1024
 """Smaller bodies are hashed inline: waking a thread would take longer."""
@@ -64,6 +72,7 @@ PIXELS_WITHOUT_EMBEDDER = 224
 log = structlog.get_logger(__name__)
 
 Address = tuple[UUID, bytes]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,8 @@ class AcquireLimits:
     """Whether pictures are decoded; if not, they are stored unchanged."""
     other_media: bool
     """Whether videos, sounds and PDFs, which have no embedding, are stored."""
+    host_patience_s: float
+    """For how long a run waits for a host that does not answer."""
 
 
 class Acquire:
@@ -92,6 +103,7 @@ class Acquire:
     def __init__(
         self,
         runs: RunStore,
+        outages: OutageStore,
         snapshots: SnapshotStore,
         registry: ActiveBrandRegistry,
         fetcher: Fetcher,
@@ -103,16 +115,27 @@ class Acquire:
         limits: AcquireLimits,
     ) -> None:
         self._runs = runs
+        self._outages = outages
         self._snapshots = snapshots
         self._registry = registry
         self._fetcher = fetcher
-        self._store = store
+        self._store = PatientStore(store)
         self._embedder = embedder
         self._buffer = buffer
         self._decoders = decoders
         self._threads = threads
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.concurrency)
+        self._turns: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
+        self._put_off: Batcher[tuple[UUID, PutOff], None] = Batcher(
+            self._put_off_together, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
+        self._note_outage: Batcher[tuple[UUID, str], Outage | None] = Batcher(
+            self._noted_outages, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
+        self._end_outage: Batcher[tuple[UUID, str], None] = Batcher(
+            self._ended_outages, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
+        )
         self._look_up: Batcher[Address, Item | None] = Batcher(
             self._items, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
@@ -132,30 +155,55 @@ class Acquire:
         Raises:
             InvalidMessage: the body or a header is invalid.
             TransientItemError: the item should be retried; the attempt is counted.
-            HostBusy: the item is postponed without an attempt.
+            Postponed: the item has to wait; that costs no attempt.
         """
         body = parse_body(UrlBody, delivery.body)
         headers = Headers.decode(delivery.headers)
         if headers.run_id is None or headers.item_key is None:
             row = Row(body.url, body.metadata)
-            item = await self._registry.accept_external(body.brand, new_item(row), delivery)
+            adopted = await self._registry.accept_external(body.brand, new_item(row), delivery)
+            address = None if adopted is None else (adopted.run_id, adopted.key)
         else:
-            item = await self._look_up((headers.run_id, headers.item_key))
+            address = (headers.run_id, headers.item_key)
+        if address is None:
+            return  # A late message of a run that has ended is harmless.
+        # Copies that one worker holds take turns: the next one sees what the last one did.
+        turn = self._turns.setdefault(address, asyncio.Lock())
+        async with turn:
+            await self._handle_item(address)
+
+    async def _handle_item(self, address: Address) -> None:
+        item = await self._look_up(address)
         if item is None:
             return  # The run is unknown or has ended: a late message is harmless.
         if item.state is not ItemState.PENDING:
             await self._registry.finish(item.run_id)
             return
+        if item.due_in_s > EARLY_S:
+            raise NotDue(retry_after_s=item.due_in_s)
         async with self._buffer.working(item.run_id):
-            result = await self._result(item)
+            try:
+                result = await self._result(item)
+            except TransientItemError:
+                await self._host_has_answered(item)
+                raise
+            if result.reason is not Reason.HOST_DOWN:
+                await self._host_has_answered(item)
             await self._buffer.settle(item.run_id, result)
+
+    async def _host_has_answered(self, item: Item) -> None:
+        if item.waits_for is not None:
+            await self._end_outage((item.run_id, item.waits_for))
 
     async def _result(self, item: Item) -> ItemResult:
         try:
             known = await self._known((item.brand, item.key))
             if item.run_kind is RunKind.REEMBED and known is not None:
                 async with self._slots:
-                    return ItemResult(item.key, await self._embedded_anew(known))
+                    staged = await self._embedded_anew(known)
+                if staged is not None:
+                    return ItemResult(item.key, staged)
+                known = None
             # First the host's slot, then a download slot: a slow host does not block the others.
             crowded = self._slots.locked
             with await self._fetcher.slot(item.url, source=item.source, crowded=crowded) as slot:
@@ -163,27 +211,47 @@ class Acquire:
                     slot.begin()
                     return ItemResult(item.key, await self._acquire(item, known, slot))
         except HostBusy as error:
-            delay = error.retry_after_s or 0.0
-            await self._runs.put_off(item.run_id, item.key, delay_s=delay)
+            await self._put_off((item.run_id, PutOff(item.key, error.retry_after_s)))
             raise
+        except HostDown as error:
+            return await self._wait_for_host(item, error)
         except PermanentItemError as error:
             return ItemResult(item.key, None, error.reason, error.detail)
         except TransientItemError as error:
             return await self._try_again(item, error)
-        except StoreUnavailable as error:
-            log.warning("store_away", error=str(error))
-            return await self._try_again(item, TransientItemError(Reason.STORE_FAILED, str(error)))
         except Unavailable:
-            raise  # The database or the queue failed: not an attempt of the item.
+            raise  # The database, the queue or the store failed: not an attempt of the item.
         except Exception as error:
             log.exception("acquire_defect", run=str(item.run_id), url=item.url)
             text = f"{type(error).__name__}: {error}"
             return await self._try_again(item, TransientItemError(Reason.INTERNAL, text))
 
+    async def _wait_for_host(self, item: Item, down: HostDown) -> ItemResult:
+        """Put the item off, without an attempt, or fail it when the run's patience is over."""
+        outage = await self._note_outage((item.run_id, down.host))
+        if outage is not None and outage.over:
+            detail = f"{down.host} has not answered for {outage.waited_s:.0f} s ({down.why})"
+            return ItemResult(item.key, None, Reason.HOST_DOWN, detail)
+        if outage is None and down.tried:
+            # The run waits for so many other hosts that this one has an item's attempts only.
+            failure = TransientItemError(Reason.CONNECTION_FAILED, str(down))
+            return await self._try_again(item, failure)
+        delay_s = max(down.retry_after_s, outage.pause_s if outage else 0.0)
+        waits_for = down.host if outage else None
+        await self._put_off((item.run_id, PutOff(item.key, delay_s, waits_for)))
+        raise HostDown(down.host, down.why, retry_after_s=delay_s, tried=down.tried)
+
     async def _try_again(self, item: Item, error: TransientItemError) -> ItemResult:
         """Count the attempt; raise to retry, or return the failure if it was the last one."""
         plan = plan_retry(error, item.attempts + 1)
-        if await self._runs.count_attempt(item.run_id, item.key, delay_s=plan.delay_s):
+        attempt = await self._runs.count_attempt(
+            item.run_id, item.key, seen=item.attempts, delay_s=plan.delay_s
+        )
+        if attempt is Attempt.STALE:
+            # A copy in another worker was quicker. What it did is read when this one comes again.
+            now = await self._look_up((item.run_id, item.key))
+            raise NotDue(retry_after_s=now.due_in_s if now else 0.0)
+        if attempt is Attempt.LAST:
             return ItemResult(item.key, None, error.reason, error.detail)
         raise TransientItemError(error.reason, error.detail, retry_after_s=plan.delay_s)
 
@@ -191,15 +259,21 @@ class Acquire:
     def _model(self) -> str | None:
         return self._embedder.model if self._embedder else None
 
-    async def _embedded_anew(self, known: Staged) -> Staged:
+    async def _embedded_anew(self, known: Staged) -> Staged | None:
         """Return an asset of the snapshot with an embedding of the current model.
 
-        The stored object is used, nothing is downloaded. Other media are kept unchanged.
+        The stored object is used, nothing is downloaded. Other media are kept unchanged. None if
+        the object is missing or damaged: its URL has to be fetched.
         """
         undecoded = self._is_undecoded(known)
         if not undecoded and (known.phash is None or known.model == self._model):
             return known
-        body = await self._store.get(known.object_key)
+        try:
+            body = await self._store.get(known.object_key)
+        except ObjectMissing:
+            return None
+        if await self._sha256(body) != known.sha256:
+            return None
         decoded = await self._decoded(body)
         if isinstance(decoded, str):
             raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
@@ -240,7 +314,8 @@ class Acquire:
         """Store, decode and embed the fetched body, unless ``known`` has the same bytes."""
         sha256 = await self._sha256(fetched.body)
         if known is not None and known.sha256 == sha256:
-            # The same bytes and the same model: already stored and embedded.
+            # The same bytes and the same model: already stored, as `_known_assets` has seen, and
+            # embedded.
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
         decoded = await self._decoded(fetched.body)
         if isinstance(decoded, str):
@@ -292,14 +367,29 @@ class Acquire:
         return await self._embed(decoded.pixels) if self._embedder else None
 
     async def _items(self, addresses: Sequence[Address]) -> Sequence[Item | None]:
-        keys: dict[UUID, list[bytes]] = defaultdict(list)
-        for run_id, key in addresses:
-            keys[run_id].append(key)
         found: dict[Address, Item] = {}
-        for run_id, wanted in keys.items():
+        for run_id, wanted in _by_run(addresses).items():
             for item in await self._runs.items(run_id, wanted):
                 found[run_id, item.key] = item
         return [found.get(address) for address in addresses]
+
+    async def _put_off_together(self, waiting: Sequence[tuple[UUID, PutOff]]) -> Sequence[None]:
+        for run_id, items in _by_run(waiting).items():
+            await self._runs.put_off(run_id, items)
+        return [None] * len(waiting)
+
+    async def _noted_outages(self, failures: Sequence[tuple[UUID, str]]) -> Sequence[Outage | None]:
+        patience_s = self._limits.host_patience_s
+        noted = {
+            run_id: await self._outages.note(run_id, hosts, patience_s=patience_s)
+            for run_id, hosts in _by_run(failures).items()
+        }
+        return [noted[run_id].get(host) for run_id, host in failures]
+
+    async def _ended_outages(self, answers: Sequence[tuple[UUID, str]]) -> Sequence[None]:
+        for run_id, hosts in _by_run(answers).items():
+            await self._outages.end(run_id, hosts)
+        return [None] * len(answers)
 
     async def _known_assets(
         self, addresses: Sequence[tuple[str, bytes]]
@@ -311,7 +401,12 @@ class Acquire:
         for brand, wanted in keys.items():
             known = await self._snapshots.known_assets(brand, wanted)
             found.update({(brand, key): staged for key, staged in known.items()})
-        return [found.get(address) for address in addresses]
+        # What is known of an asset is of no use without its bytes: they are fetched again.
+        present = await self._store.present(
+            {staged.object_key: staged.size_bytes for staged in found.values()}
+        )
+        usable = {a: staged for a, staged in found.items() if staged.object_key in present}
+        return [usable.get(address) for address in addresses]
 
     async def _embeddings(
         self, images: Sequence[npt.NDArray[np.uint8]]
@@ -323,6 +418,13 @@ class Acquire:
             found = await loop.run_in_executor(self._threads, self._embedder.embed, batch)
         EMBEDDED.inc(len(found))
         return list(found)
+
+
+def _by_run(pairs: Sequence[tuple[UUID, T]]) -> Mapping[UUID, list[T]]:
+    values: dict[UUID, list[T]] = defaultdict(list)
+    for run_id, value in pairs:
+        values[run_id].append(value)
+    return values
 
 
 def _sha256(body: bytes) -> bytes:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import structlog
 
 from triptych.ai.step import Snapshot
-from triptych.errors import PermanentItemError, StoreUnavailable
+from triptych.errors import ObjectMissing, PermanentItemError, StoreUnavailable
 from triptych.media.decoders import Decoders
 from triptych.objects import ObjectStore, object_key
 
@@ -46,6 +46,6 @@ class StoredPixels:
             reading = asyncio.run_coroutine_threadsafe(self._store.get(key), self._loop)
             body = reading.result(READ_S)
             return self._decoders.decode(body, size=side, max_pixels=self._max_pixels).pixels
-        except (PermanentItemError, StoreUnavailable, TimeoutError) as error:
+        except (ObjectMissing, PermanentItemError, StoreUnavailable, TimeoutError) as error:
             log.info("pixels_missing", object=key, error=str(error))
             return None

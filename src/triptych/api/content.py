@@ -11,7 +11,7 @@ from triptych.api.assets import AssetAsked, AssetPath
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with, matches
-from triptych.errors import AssetNotFound, SnapshotCollected, StoreUnavailable
+from triptych.errors import AssetNotFound, ObjectMissing, SnapshotCollected, StoreUnavailable
 from triptych.model import Asset
 from triptych.objects import presentation
 
@@ -40,7 +40,7 @@ CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     206: {"description": "The part that Range asks for.", "content": {"*/*": BYTES}},
     304: {"description": "Not changed: If-None-Match names the current ETag."},
     307: {"description": "The bytes' URL at the object store, valid for five minutes."},
-    **documented(AssetNotFound, SnapshotCollected, StoreUnavailable, 416),
+    **documented(AssetNotFound, ObjectMissing, SnapshotCollected, StoreUnavailable, 416),
 }
 
 
@@ -93,7 +93,7 @@ def _headers(asset: Asset) -> dict[str, str]:
     responses={
         200: {"description": "A WebP image.", "content": {"image/webp": BYTES}},
         304: {"description": "Not changed: If-None-Match names the current ETag."},
-        **documented(AssetNotFound, SnapshotCollected, StoreUnavailable),
+        **documented(AssetNotFound, ObjectMissing, SnapshotCollected, StoreUnavailable),
     },
 )
 async def get_thumbnail(

@@ -17,7 +17,13 @@ from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Given
 from triptych.api.http.responses import Json
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with
-from triptych.errors import BrandNotFound, Conflict, ExportFileNotFound, TaskNotFound
+from triptych.errors import (
+    BrandNotFound,
+    Conflict,
+    ExportFileNotFound,
+    ObjectMissing,
+    TaskNotFound,
+)
 from triptych.snapshots.exports.export_registry import export_formats
 from triptych.tasks.brand_tasks import EXPORT, export_folder
 from triptych.tasks.task_store import Task, TaskState
@@ -144,7 +150,12 @@ async def get_export_file(
         "Cache-Control": "private, no-cache",
     }
     stored = Stored(f"{export_folder(task)}{name}", size, f'"{task}-{size}"', headers)
-    return await answer_with(request, context.objects, stored)
+    try:
+        return await answer_with(request, context.objects, stored)
+    except ObjectMissing as error:
+        raise ExportFileNotFound(
+            f"{name} is no longer in the object store.", remedy="Export the brand again."
+        ) from error
 
 
 def ascii_name(name: str) -> str:

@@ -74,10 +74,13 @@ class Invocation:
                 yield client
             return
         # Imported here because commands that use a server do not need it.
+        from triptych.cli.log_output import say
         from triptych.wiring.private_server import open_private_server
 
         async with (
-            open_private_server(settings, caught_up=caught_up, stand_in=stand_in) as socket,
+            open_private_server(
+                settings, caught_up=caught_up, stand_in=stand_in, say=say
+            ) as socket,
             open_socket_client(socket) as client,
         ):
             yield client

@@ -92,10 +92,11 @@ async def revoke(call: Invocation, name: KeyName) -> None:
 
 @asynccontextmanager
 async def _open_stores(call: Invocation) -> AsyncIterator[Stores]:
+    from triptych.cli.log_output import say
     from triptych.wiring.services import connect, reach_database
 
     settings = call.settings()
-    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
         yield services.stores
 
 

@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+import typer
 
 
 def configure_logs(*, debug: bool, json: bool = False) -> None:
@@ -28,6 +29,11 @@ def configure_logs(*, debug: bool, json: bool = False) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def say(line: str) -> None:
+    """Show the user what a command waits for, apart from its output."""
+    typer.echo(line, err=True)
 
 
 def _without_trace(

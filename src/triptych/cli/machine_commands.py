@@ -28,9 +28,10 @@ async def migrate(
 ) -> None:
     """Bring the database's schema up to date, and create missing queues."""
     from triptych.cli.json_output import print_json
+    from triptych.cli.log_output import say
     from triptych.wiring.services import migrate_database
 
-    applied = await migrate_database(call.settings(), admin=admin)
+    applied = await migrate_database(call.settings(), admin=admin, say=say)
     if call.json:
         print_json({"applied": applied})
     else:
@@ -41,10 +42,11 @@ async def migrate(
 async def doctor(call: Invocation) -> bool:
     """Check everything that a worker needs and report problems; exit 0 only if there are none."""
     from triptych.cli.json_output import print_json
+    from triptych.cli.log_output import say
     from triptych.cli.tables import console
     from triptych.wiring.doctor import diagnose
 
-    findings = await diagnose(call.settings())
+    findings = await diagnose(call.settings(), say=say)
     if call.json:
         print_json([{"what": f.what, "ok": f.ok, "says": f.says} for f in findings])
     else:

@@ -22,12 +22,13 @@ FAILURE_EXAMPLES = 3
 @command()
 async def run(call: Invocation, brand: BrandArgument, source: SourceOption = None) -> bool:
     """Run a brand through all three phases in this process; exit 0 only if it committed."""
+    from triptych.cli.log_output import say
     from triptych.client import open_socket_client
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
     async with (
-        open_local(call.settings(source=source)) as local,
+        open_local(call.settings(source=source), say=say) as local,
         serve_privately(local.services) as socket,
         open_socket_client(socket) as client,
     ):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import typer
 
+from triptych.cli.log_output import say
 from triptych.errors import BadInput
 from triptych.settings.settings import Settings
 from triptych.telemetry.metrics import served_metrics
@@ -62,7 +63,7 @@ async def serve(settings: Settings, *, json: bool, debug: bool) -> None:
     from triptych.wiring.web_server import check_access
 
     with stop_on_signal() as stop:
-        async with own_database(settings) as dsn:
+        async with own_database(settings, say=say) as dsn:
             await check_wiring(settings, dsn)
             await check_access(settings, dsn)
             with bind(settings.api_host, settings.api_port) as listening:
@@ -119,7 +120,7 @@ async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) ->
             await _stop_at_end_of_stdin(stop)
         with tracing(settings.otlp_endpoint, role="api", share=settings.trace_share):
             async with (
-                reach_database(settings) as dsn,
+                reach_database(settings, may_own=not with_parent, say=say) as dsn,
                 connect(settings, dsn) as parts,
                 open_web(parts) as app,
             ):
@@ -150,7 +151,7 @@ async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent:
             served_metrics(settings.metrics_host, settings.metrics_port),
         ):
             async with (
-                reach_database(settings) as dsn,
+                reach_database(settings, may_own=not with_parent, say=say) as dsn,
                 connect(settings, dsn) as parts,
                 open_worker(parts, phases) as worker,
             ):
@@ -172,7 +173,7 @@ async def serve_live(settings: Settings) -> None:
 
     with stop_on_signal() as stop:
         async with (
-            reach_database(settings) as dsn,
+            reach_database(settings, say=say) as dsn,
             connect(settings, dsn) as parts,
             open_live_alone(parts) as app,
         ):

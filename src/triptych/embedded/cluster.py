@@ -15,13 +15,15 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from triptych.embedded.accounts import Account
 from triptych.embedded.binaries import Binaries
 from triptych.embedded.errors import PostgresServerError
-from triptych.embedded.processes import serving
+from triptych.embedded.processes import Serving, serving
+from triptych.embedded.waits import Say, Wait
 
 ROLE = "triptych"
 """The cluster's only role, and the database's name."""
@@ -29,10 +31,15 @@ ROLE = "triptych"
 INITDB_S = 120.0
 LEFTOVER_S = 30.0
 """Seconds that an orphaned initdb gets to end, so that its folder can be removed."""
-STOP_FAST_S = 120
-"""Seconds a fast shutdown gets: it writes a checkpoint, up to ``max_wal_size`` of pages."""
-STOP_IMMEDIATE_S = 30
 RETRY_S = 0.2
+STATE_S = 10.0
+"""Seconds that ``pg_controldata`` may take."""
+LINGERING_QUIT_S = 2.0
+LINGERING_KILL_S = 10.0
+"""Seconds that the processes of a dead postmaster have to end when asked, and when killed."""
+PID_FILE = "postmaster.pid"
+STATUS_LINE = 7
+"""The line of `PID_FILE`, from 0, in which the postmaster says what it does."""
 
 INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 """Variables of the server's environment; all others, such as tokens and PG* settings, are
@@ -44,6 +51,25 @@ local all "{ROLE}" peer map={ROLE}
 """
 
 
+class State(Enum):
+    """What the cluster's control file says that its server does."""
+
+    SHUTTING_DOWN = "shutting down"
+    """It writes the checkpoint of a shutdown; the sessions have ended."""
+    RECOVERING = "in crash recovery"
+    OTHER = "other"
+    """It serves or does not run; or the file cannot be read."""
+
+
+class Status(Enum):
+    """What a running postmaster says of itself in its pid file."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    UNKNOWN = ""
+
+
 class Cluster:
     """A folder created by initdb, with the programs and the account that run it."""
 
@@ -51,14 +77,16 @@ class Cluster:
         self.folder = folder
         self.account = account
         self.binaries = binaries
+        self._name: str | None = None
 
-    def ensure(self, *, sync: bool = True) -> None:
+    def ensure(self, say: Say, *, sync: bool = True) -> None:
         """Create the cluster unless it exists.
 
         It is created in a sibling folder and renamed, so that it exists completely or not at all;
         remains of a killed attempt are removed.
 
         Args:
+            say: shows what is waited for.
             sync: make it survive a power failure before it is renamed.
 
         Raises:
@@ -66,18 +94,18 @@ class Cluster:
                 or account, or not a cluster. Nothing is changed then.
         """
         for leftover in self.folder.parent.glob(f"{self.folder.name}.new-*"):
-            _remove(leftover)
+            _remove(leftover, say)
         if self.folder.exists() and not _is_empty(self.folder):
             self.check()
             return
         made = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.new-", dir=self.folder.parent))
         if not self.account.is_self:
             os.chown(made, self.account.uid, self.account.gid, follow_symlinks=False)
-        Cluster(made, self.account, self.binaries)._initdb(sync=sync)
+        Cluster(made, self.account, self.binaries)._initdb(say, sync=sync)
         made.rename(self.folder)
         _sync(self.folder.parent)
 
-    def _initdb(self, *, sync: bool) -> None:
+    def _initdb(self, say: Say, *, sync: bool) -> None:
         done = self._run(
             "initdb",
             f"--username={ROLE}",
@@ -91,7 +119,7 @@ class Cluster:
             timeout_s=INITDB_S,
         )
         if done.returncode != 0:
-            _remove(self.folder)
+            _remove(self.folder, say)
             raise PostgresServerError(
                 f"initdb failed: {_complaint(done.stderr)}",
                 remedy=f"Is there space and write permission in {self.folder.parent}?",
@@ -155,50 +183,93 @@ class Cluster:
 
         Moving the folder does not change it; a copy has another.
         """
-        found = self.folder.stat()
-        return f"{ROLE}-{found.st_dev:x}-{found.st_ino:x}"
+        if self._name is None:
+            found = self.folder.stat()
+            self._name = f"{ROLE}-{found.st_dev:x}-{found.st_ino:x}"
+        return self._name
 
-    def stop_orphan(self) -> bool:
-        """Stop a postmaster that outlived the process that started it.
+    def serving(self) -> Serving:
+        """Return the processes that serve this cluster."""
+        return serving(self.name, self.account.uid)
 
-        The pid of a dead postmaster may belong to another process by now, and after a restart of a
-        container it usually does; then the file is removed and the process is not touched.
+    def send(self, number: signal.Signals, *, postmasters: bool = False) -> None:
+        """Send a signal to every process that serves this cluster, or to its postmaster alone."""
+        found = self.serving()
+        for pid in found.postmasters if postmasters else found.postmasters | found.others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def state(self) -> State:
+        """Return what the server does, as its control file says."""
+        try:
+            said = self._run("pg_controldata", timeout_s=STATE_S).stdout
+        except PostgresServerError:
+            return State.OTHER  # Only whoever waits for a shutdown asks, and it has a limit.
+        found = re.search(r"^Database cluster state:\s*(.+?)\s*$", said, re.MULTILINE)
+        return next((state for state in State if found and found[1] == state.value), State.OTHER)
+
+    def status(self, pid: int) -> Status:
+        """Return what the running postmaster of that pid says of itself; UNKNOWN at first."""
+        lines = _lines(self.folder / PID_FILE)
+        if len(lines) <= STATUS_LINE or _pid_in(lines) != pid:
+            return Status.UNKNOWN
+        said = lines[STATUS_LINE].strip()
+        return next((status for status in Status if status.value == said), Status.UNKNOWN)
+
+    def orphan(self) -> int | None:
+        """Return the pid of a postmaster that outlived the process that started it, or None.
+
+        What `PID_FILE` says is not relied on: it may be empty, and after a restart of a container
+        its pid is usually another process'.
+        """
+        found = self.serving().postmasters
+        recorded = _recorded_pid(self.folder / PID_FILE)
+        return recorded if recorded in found else min(found, default=None)
+
+    def clear_pid_file(self) -> bool:
+        """Remove the pid file of a dead postmaster if the next one would refuse to start for it.
+
+        That is one without a pid, left by a crash of the machine, or with the pid of another
+        process, which is not touched. Call only when no process serves the cluster.
 
         Returns:
             True when there was one.
-
-        Raises:
-            PostgresServerError: it does not stop.
         """
-        pid = _recorded_pid(self.folder / "postmaster.pid")
-        if pid is None:
+        path = self.folder / PID_FILE
+        if not path.exists():
             return False
-        if pid not in serving(self.name, self.account.uid):
-            if _exists(pid):
-                (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        pid = _recorded_pid(path)
+        if pid is not None and not _exists(pid):
             return False
-        if not (self._stop("fast", STOP_FAST_S) or self._stop("immediate", STOP_IMMEDIATE_S)):
-            raise PostgresServerError(
-                f"Postgres (process {pid}) still runs in {self.folder} and does not stop.",
-                remedy=f"End process {pid}.",
-            )
+        path.unlink(missing_ok=True)
         return True
 
     def end_lingering(self) -> None:
-        """End the sessions of a postmaster that was killed; call only when it is dead.
+        """End the processes of a dead postmaster; call only when it is dead.
 
-        A session that computes does not notice, and no new postmaster can start next to it. For the
-        data this is another crash: committed changes are in the log.
+        A session that computes or is stopped does not notice its postmaster's end, and no new one
+        can start next to it. For the data this is another crash: committed changes are in the log.
+
+        Raises:
+            PostgresServerError: some do not end.
         """
-        for pid in serving(self.name, self.account.uid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGQUIT)
-
-    def _stop(self, mode: str, seconds: int) -> bool:
-        done = self._run(
-            "pg_ctl", "stop", "-w", "-m", mode, "-t", str(seconds), timeout_s=seconds + 10.0
+        for number, seconds in (
+            (signal.SIGQUIT, LINGERING_QUIT_S),
+            (signal.SIGKILL, LINGERING_KILL_S),
+        ):
+            deadline = time.monotonic() + seconds
+            while left := self.serving():
+                if time.monotonic() > deadline:
+                    break
+                self.send(number)
+                time.sleep(RETRY_S)
+            else:
+                return
+        pids = ", ".join(map(str, sorted(left.postmasters | left.others)))
+        raise PostgresServerError(
+            f"Processes of a dead Postgres still run in {self.folder}: {pids}.",
+            remedy="End them.",
         )
-        return done.returncode == 0 or "Is server running?" in done.stderr
 
     def _run(
         self, program: str, *arguments: str, timeout_s: float
@@ -256,11 +327,19 @@ def read_major(folder: Path) -> int | None:
 
 
 def _recorded_pid(path: Path) -> int | None:
-    try:
-        first = path.read_text(errors="replace").partition("\n")[0].strip()
-    except FileNotFoundError:
-        return None
+    return _pid_in(_lines(path))
+
+
+def _pid_in(lines: list[str]) -> int | None:
+    first = lines[0].strip() if lines else ""
     return int(first) if first.isdecimal() and int(first) > 1 else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _exists(pid: int) -> bool:
@@ -280,14 +359,14 @@ def _is_empty(folder: Path) -> bool:
         return False
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path, say: Say) -> None:
     """Remove a folder into which an orphaned initdb may still write, for a while."""
-    deadline = time.monotonic() + LEFTOVER_S
+    wait = Wait(f"to remove {folder}", LEFTOVER_S, say)
     while folder.exists():
         try:
             shutil.rmtree(folder)
         except OSError as error:
-            if time.monotonic() > deadline:
+            if not wait.goes_on():
                 raise PostgresServerError(
                     f"{folder} cannot be removed ({error}).", remedy="Remove it."
                 ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shlex
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.embedded.errors import DataFolderInUse, DataFolderUnusable
@@ -24,11 +26,19 @@ LOG = "log"
 LOCK = "lock"
 """The file whose lock marks the folder as owned. Never removed: a lock on a removed file would
 exclude no one."""
+ASKING = "lock.asked"
+"""Its lock is shared by those that ask a brief owner for the folder."""
+GUESTS = "lock.guests"
+"""Its lock is shared by those that use a database that another process runs."""
 
 LOCK_GRACE_S = 0.5
 """Seconds for which a busy lock is retried: `DataFolder.owner` holds it for an instant."""
+ASKED_GRACE_S = 0.1
 LOCK_RETRY_S = 0.01
 COMMAND_MAX_CHARS = 200
+
+BRIEF, LASTING = "brief", "lasting"
+STARTING, READY = "starting", "ready"
 
 _held: set[int] = set()
 """Descriptors of the locks that this process holds."""
@@ -41,6 +51,22 @@ def _drop_inherited() -> None:
 
 
 os.register_at_fork(after_in_child=_drop_inherited)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that owns a data folder."""
+
+    pid: int
+    command: str
+    brief: bool
+    """It runs one command, and gives the folder up to a lasting owner that asks for it."""
+    ready: bool
+    """Its database has been started, and its schema is up to date."""
+
+    def __str__(self) -> str:
+        """Return how messages name it."""
+        return f"process {self.pid} ({self.command})"
 
 
 class DataFolder:
@@ -58,6 +84,7 @@ class DataFolder:
         """
         self.path = path.absolute()
         self._lock: int | None = None
+        self._brief = False
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -83,30 +110,43 @@ class DataFolder:
         """Where logs go."""
         return self.path / LOG
 
-    def acquire(self) -> None:
+    def acquire(self, *, brief: bool = False, grace_s: float = LOCK_GRACE_S) -> None:
         """Become the folder's owner.
+
+        Args:
+            brief: give it up to a lasting owner: look at `asked`.
+            grace_s: seconds for which it is tried.
 
         Raises:
             DataFolderInUse: another process is, or another `DataFolder` of this one.
         """
-        descriptor = self._open(os.O_RDWR | os.O_CREAT)
+        descriptor = self._open(LOCK, os.O_RDWR | os.O_CREAT)
         try:
-            deadline = time.monotonic() + LOCK_GRACE_S
-            while not _try_lock(descriptor, fcntl.LOCK_EX):
-                if time.monotonic() > deadline:
-                    raise self._in_use(*_read(descriptor))
-                time.sleep(LOCK_RETRY_S)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n{_command()}\n".encode(), 0)
+            if not _lock_within(descriptor, fcntl.LOCK_EX, grace_s):
+                raise self._in_use(_read(descriptor))
         except BaseException:
             os.close(descriptor)
             raise
         _held.add(descriptor)
         self._lock = descriptor
+        self._write_owner(brief=brief, ready=False)
+        self._brief = brief
 
-    def _in_use(self, pid: int | None, command: str) -> DataFolderInUse:
+    def mark_ready(self) -> None:
+        """As its owner, tell others that the database can be used."""
+        self._write_owner(brief=self._brief, ready=True)
+
+    def _write_owner(self, *, brief: bool, ready: bool) -> None:
+        assert self._lock is not None
+        kind, state = BRIEF if brief else LASTING, READY if ready else STARTING
+        line = f"{os.getpid()}\n{_command()}\n{kind}\n{state}\n".encode()
+        # In this order a reader never sees an empty file.
+        os.pwrite(self._lock, line, 0)
+        os.ftruncate(self._lock, len(line))
+
+    def _in_use(self, owner: Owner | None) -> DataFolderInUse:
         return DataFolderInUse(
-            f"{self.path} is in use by process {pid or 'unknown'} ({command}).",
+            f"{self.path} is in use by {owner or 'an unknown process'}.",
             remedy="Use `triptych submit BRAND --watch` to send work to it, "
             "or name another folder with --data.",
         )
@@ -133,36 +173,83 @@ class DataFolder:
         finally:
             self.release()
 
-    def owner(self) -> int | None:
-        """Return the pid of the living process that owns the folder, or None.
+    def owner(self) -> Owner | None:
+        """Return the living process that owns the folder, or None.
 
         A hint; only `acquire` is authoritative.
         """
         try:
-            descriptor = self._open(os.O_RDWR)
+            descriptor = self._open(LOCK, os.O_RDWR)
         except FileNotFoundError:
             return None
         try:
             deadline = time.monotonic() + LOCK_GRACE_S
             # A lock taken an instant ago has no pid yet: retry for a while.
             while not _try_lock(descriptor, fcntl.LOCK_SH):
-                pid, _ = _read(descriptor)
-                if pid is not None and (_alive(pid) or time.monotonic() > deadline):
-                    return pid
-                if time.monotonic() > deadline:
+                owner = _read(descriptor)
+                late = time.monotonic() > deadline
+                if owner is not None and (late or _alive(owner.pid)):
+                    return owner
+                if late:
                     return None
                 time.sleep(LOCK_RETRY_S)
             return None
         finally:
             os.close(descriptor)
 
-    def _open(self, flags: int) -> int:
+    @contextmanager
+    def ask(self) -> Iterator[None]:
+        """Ask the folder's brief owner to give it up, for as long as the block runs."""
+        with self._shared(ASKING):
+            yield
+
+    def asked(self) -> bool:
+        """Return whether a process asks for the folder."""
+        return not self._unshared(ASKING, ASKED_GRACE_S)
+
+    @contextmanager
+    def visit(self) -> Iterator[None]:
+        """Be a guest, for whom a brief owner goes on, for as long as the block runs."""
+        with self._shared(GUESTS):
+            yield
+
+    def visited(self) -> bool:
+        """Return whether there are guests."""
+        return not self._unshared(GUESTS, ASKED_GRACE_S)
+
+    @contextmanager
+    def _shared(self, name: str) -> Iterator[None]:
+        """Share a lock, which others only test for an instant."""
+        descriptor = self._open(name, os.O_RDWR | os.O_CREAT)
+        _held.add(descriptor)
         try:
-            return os.open(self.path / LOCK, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            if not _lock_within(descriptor, fcntl.LOCK_SH, LOCK_GRACE_S):
+                raise _unusable(f"{self.path / name} cannot be locked", _busy())
+            yield
+        finally:
+            # After a fork it is closed already, and its number may be another file's.
+            if descriptor in _held:
+                _held.discard(descriptor)
+                os.close(descriptor)
+
+    def _unshared(self, name: str, grace_s: float) -> bool:
+        """Return whether no process shares a lock; another that tests it is waited for."""
+        try:
+            descriptor = self._open(name, os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            return _lock_within(descriptor, fcntl.LOCK_EX, grace_s)
+        finally:
+            os.close(descriptor)
+
+    def _open(self, name: str, flags: int) -> int:
+        try:
+            return os.open(self.path / name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise _unusable(f"{self.path / LOCK} cannot be opened", error) from error
+            raise _unusable(f"{self.path / name} cannot be opened", error) from error
 
 
 def _unusable(problem: str, error: OSError) -> DataFolderUnusable:
@@ -170,6 +257,10 @@ def _unusable(problem: str, error: OSError) -> DataFolderUnusable:
         f"{problem} ({error.strerror}).",
         remedy="Name a folder on a local disk that this account can write.",
     )
+
+
+def _busy() -> OSError:
+    return BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:
@@ -182,11 +273,26 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _read(descriptor: int) -> tuple[int | None, str]:
-    """Return the pid and the command that the lock's holder wrote."""
-    text = os.pread(descriptor, COMMAND_MAX_CHARS * 4, 0).decode(errors="replace")
-    pid, _, command = text.partition("\n")
-    return (int(pid) if pid.isdecimal() else None), command.strip() or "unknown"
+def _lock_within(descriptor: int, kind: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not _try_lock(descriptor, kind):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOCK_RETRY_S)
+    return True
+
+
+def _read(descriptor: int) -> Owner | None:
+    """Return what the lock's holder wrote; None if it has not yet.
+
+    Owners of earlier releases write neither their kind nor their state: they are lasting, and say
+    nothing before their database can be used.
+    """
+    lines = os.pread(descriptor, COMMAND_MAX_CHARS * 8, 0).decode(errors="replace").split("\n")
+    if not lines[0].isdecimal():
+        return None
+    command, kind, state, *_ = [*lines[1:], "", "", ""]
+    return Owner(int(lines[0]), command.strip() or "unknown", kind == BRIEF, state != STARTING)
 
 
 def _alive(pid: int) -> bool:

@@ -19,17 +19,12 @@ from triptych.embedded.cluster import Cluster
 from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.sockets import PORT
 
-STOP_S = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 30.0), (signal.SIGKILL, 10.0))
-"""Fast, then immediate, then kill. After the latter two the next start runs recovery; no data is
-lost."""
-
 LOG_MAX_BYTES = 10 * 1024 * 1024
 """A larger log is renamed; one such file is kept."""
 TAIL_BYTES = 16 * 1024
 
-LOCKED = 'lock file "postmaster.pid" already exists'
-SHARED = "pre-existing shared memory block"
-"""What a postmaster prints while a killed one, or its sessions, still exist."""
+BLOCKED = ('lock file "postmaster.pid" already exists', "pre-existing shared memory block")
+"""What a postmaster prints while an earlier one, or its sessions, still exist."""
 
 PARAMETERS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -107,26 +102,27 @@ class Postmaster:
         self.pid = process.pid
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._process = process
+        self._ended = threading.Event()
         threading.Thread(target=self._wait, name="postgres-exit", daemon=True).start()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; no change if it has ended."""
+        self._process.send_signal(number)
+
+    def ended(self) -> bool:
+        """Return whether it has ended; may be called in any thread, a moment before `exited`."""
+        return self._ended.is_set()
 
     def _wait(self) -> None:
         code = self._process.wait()
+        self._ended.set()
         # The loop is closed: its owner is gone, and there is nothing to notify.
         with contextlib.suppress(RuntimeError):
-            self.exited.get_loop().call_soon_threadsafe(self._tell, code)
+            self.exited.get_loop().call_soon_threadsafe(self._report, code)
 
-    def _tell(self, code: int) -> None:
+    def _report(self, code: int) -> None:
         if not self.exited.done():
             self.exited.set_result(code)
-
-    async def end(self) -> None:
-        """Stop it as gently as possible."""
-        for number, seconds in STOP_S:
-            self._process.send_signal(number)
-            await asyncio.wait({self.exited}, timeout=seconds)
-            if self.exited.done():
-                return
-        raise PostgresServerError(f"Postgres (process {self.pid}) does not end.")
 
 
 class ExitedEarly(Exception):
@@ -138,14 +134,9 @@ class ExitedEarly(Exception):
         self.said = said
 
     @property
-    def passing(self) -> bool:
-        """True if an earlier server's processes block the start and are about to end."""
-        return LOCKED in self.said or self.lingering
-
-    @property
-    def lingering(self) -> bool:
-        """True if the earlier postmaster is dead and only its sessions block the start."""
-        return SHARED in self.said
+    def blocked(self) -> bool:
+        """True if an earlier server's processes prevented the start."""
+        return any(text in self.said for text in BLOCKED)
 
 
 def launch(cluster: Cluster, sockets: Path, log: ServerLog, extra: Mapping[str, str]) -> Postmaster:

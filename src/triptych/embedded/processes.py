@@ -10,26 +10,42 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 PS_S = 30.0
 
-_POSTGRES = re.compile(r"(^|/)postgres(: |$| )")
+_POSTGRES = re.compile(r"(?:^|/)postgres(: |$| )")
 """How the command of a postmaster ends, or the title of one of its processes begins."""
 
 
-def serving(name: str, uid: int) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The processes that serve one cluster; false if there is none."""
+
+    postmasters: frozenset[int]
+    """The postmaster; for an instant also a process that it has just forked."""
+    others: frozenset[int]
+    """Its sessions and its own processes, which can outlive it."""
+
+    def __bool__(self) -> bool:
+        return bool(self.postmasters or self.others)
+
+
+def serving(name: str, uid: int) -> Serving:
     """Return the pids of the account's processes that serve the cluster of that name.
 
     The postmaster has the name among its arguments, its processes have it in their titles.
     Processes that have ended and are not yet reaped do not count.
     """
     whole = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
-    return [
-        pid
-        for pid, owner, command in _processes()
-        if owner == uid and _POSTGRES.search(command.partition("\0")[0]) and whole.search(command)
-    ]
+    postmasters: set[int] = set()
+    others: set[int] = set()
+    for pid, owner, command in _processes():
+        program = _POSTGRES.search(command.partition("\0")[0])
+        if owner == uid and program and whole.search(command):
+            (others if program[1] == ": " else postmasters).add(pid)
+    return Serving(frozenset(postmasters), frozenset(others))
 
 
 def _from_proc() -> Iterator[tuple[int, int, str]]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import socket
 import stat
 import sys
 import tempfile
@@ -21,7 +22,11 @@ PORT = 5432
 SOCKET = f".s.PGSQL.{PORT}"
 PATH_MAX_BYTES = 107 if sys.platform == "linux" else 103
 """``sun_path`` without its closing zero."""
+LOCK_FILE = f"{SOCKET}.lock"
 RUN = "run"
+DATA_PATH = "data-folder"
+"""Names the data folder, in a socket folder outside of it."""
+CONNECT_S = 1.0
 DSN = "postgres.dsn"
 """Where clients in other processes read the server's address, in the data folder."""
 
@@ -42,16 +47,37 @@ def socket_folder(data: Path, account: Account) -> Path:
     """
     inside = data / RUN
     if account.is_self and _fits(inside):
-        return _private(inside, account)
-    name = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
-    for parent in (Path(tempfile.gettempdir()).resolve(), Path("/tmp")):  # noqa: S108
-        folder = parent / f"triptych-{account.uid}-{name}"
+        return private_folder(inside, account)
+    for parent in temporary_folders():
+        folder = parent / outside_name(data, account)
         if _fits(folder) and (account.is_self or _open_to_all(parent)):
-            return _private(folder, account)
+            private_folder(folder, account)
+            _write_data_path(data, folder)
+            return folder
     raise PostgresServerError(
         "No folder is short enough for a unix socket and open to the server's account.",
         remedy="Set TMPDIR to one.",
     )
+
+
+def temporary_folders() -> tuple[Path, ...]:
+    """Return where socket folders may be that do not fit into their data folder."""
+    return Path(tempfile.gettempdir()).resolve(), Path("/tmp")  # noqa: S108
+
+
+def outside_name(data: Path, account: Account) -> str:
+    """Return the name of the socket folder of a data folder, outside of that."""
+    return f"triptych-{account.uid}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
+
+
+def _write_data_path(data: Path, folder: Path) -> None:
+    """Note in a socket folder whose it is, so that one that is left over can be removed."""
+    # The server's account owns the folder: what it may have put there is not followed.
+    path = folder / DATA_PATH
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(os.fsencode(data))
 
 
 def _fits(folder: Path) -> bool:
@@ -63,8 +89,12 @@ def _open_to_all(folder: Path) -> bool:
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
 
 
-def _private(folder: Path, account: Account) -> Path:
-    """Create or check a folder in a place where other users may have created something first."""
+def private_folder(folder: Path, account: Account) -> Path:
+    """Create or check a folder in a place where other users may have created something first.
+
+    Raises:
+        PostgresServerError: it is open to others, another user's, or not a folder.
+    """
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -93,8 +123,35 @@ def _refused(folder: Path, problem: str) -> PostgresServerError:
 
 def clear_socket_folder(folder: Path) -> None:
     """Remove the files of a dead server from its socket folder. Safe to repeat."""
-    for name in (SOCKET, f"{SOCKET}.lock"):
+    for name in (SOCKET, LOCK_FILE):
         (folder / name).unlink(missing_ok=True)
+
+
+def socket_identity(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a server's socket from another of its name; None if it is damaged.
+
+    It is when the socket or its lock file is gone: then no client finds the server any more, which
+    itself notices nothing and goes on.
+    """
+    try:
+        (folder / LOCK_FILE).lstat()
+        found = (folder / SOCKET).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+
+
+def is_served(path: Path) -> bool:
+    """Return whether a process listens on the Unix socket; True as well if that cannot be known."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trying:
+        trying.settimeout(CONNECT_S)
+        try:
+            trying.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+        return True
 
 
 def forget_socket_folder(data: Path, folder: Path) -> None:
@@ -104,6 +161,7 @@ def forget_socket_folder(data: Path, folder: Path) -> None:
     # Files that another user put there stay, and the next start refuses the folder.
     with contextlib.suppress(OSError):
         clear_socket_folder(folder)
+        (folder / DATA_PATH).unlink(missing_ok=True)
         folder.rmdir()
 
 
@@ -118,6 +176,14 @@ def write_dsn(data: Path, dsn: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(f"{dsn}\n")
     Path(path).replace(data / DSN)
+
+
+def dsn_is(data: Path, dsn: str) -> bool:
+    """Return whether other processes read this address."""
+    try:
+        return (data / DSN).read_text().strip() == dsn
+    except FileNotFoundError:
+        return False
 
 
 def read_dsn(data: Path) -> str:

@@ -42,6 +42,7 @@ from triptych.fetch.guard import REFUSED_REMEDY, AddressGuard, refusal
 from triptych.fetch.redirects import follow_redirects
 from triptych.fetch.transport import open_session
 from triptych.model import Reason
+from triptych.runtime.file_flush import flush_folder
 
 DEADLINE_S = 3600.0
 """For one model with all its files."""
@@ -114,7 +115,8 @@ def fetched_model(
     """Return the model that ``url`` names as a file below ``folder``, downloading it if needed.
 
     Do not call it from an event loop's thread. Safe for several processes at once: one downloads,
-    the others wait. A model is visible with all its files or not at all, even after a kill.
+    the others wait. A model is visible with all its files or not at all, even after a kill or a
+    power cut.
 
     Args:
         url: as described above.
@@ -172,7 +174,9 @@ def _fetch(place: Place, path: Path, limits: _Limits) -> None:
     try:
         asyncio.run(_fetch_all(place, staging / path.name, limits))
         staging.chmod(0o755)
+        flush_folder(staging)
         staging.rename(path.parent)
+        flush_folder(path.parent.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

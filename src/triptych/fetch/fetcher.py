@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
@@ -14,10 +14,11 @@ from types import MappingProxyType
 import aiohttp
 from yarl import URL
 
-from triptych.errors import PermanentItemError, TransientItemError
+from triptych.errors import HostBusy, HostDown, PermanentItemError, TransientItemError
 from triptych.fetch.body_budget import BodyBudget, BodyShare
+from triptych.fetch.down_hosts import Contact, DownHosts, HostRequest
 from triptych.fetch.guard import refusal
-from triptych.fetch.host_throttle import HostSlot, HostThrottle
+from triptych.fetch.host_throttle import WAIT_MAX_S, HostSlot, HostThrottle
 from triptych.fetch.redirects import REDIRECTS, follow_redirects
 from triptych.fetch.robots import ROBOTS_MAX_BYTES, Robots, RobotsAnswer, check_opt_out
 from triptych.fetch.transport import HttpTransport, TransportPool
@@ -30,6 +31,16 @@ RETRY_AFTER_MAX_S = 3600.0
 ACCEPT = "image/*,*/*;q=0.5"
 NOT_MODIFIED = 304
 THROTTLING = frozenset({429, 503})
+PROXY_FAILURES = frozenset({502, 503, 504})
+"""What a proxy answers in place of a tunnel to a host that does not answer."""
+SPEAKING = (aiohttp.ClientSSLError, aiohttp.ClientPayloadError, aiohttp.ClientResponseError)
+"""Failures of a host that has answered, if not well."""
+UNSENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
+"""Failures for want of a connection to the host."""
 ROBOTS_REDIRECTS_MAX = 5
 
 PERMANENT: Mapping[int, Reason] = MappingProxyType(
@@ -80,6 +91,18 @@ class Fetched:
     """The body's share of the worker's memory; release it together with the body."""
 
 
+@dataclass(slots=True)
+class _Trail:
+    """The newest request of a chain of redirects."""
+
+    way: HttpTransport | None = None
+    request: HostRequest | None = None
+
+    def at(self, way: HttpTransport, request: HostRequest) -> HostRequest:
+        self.way, self.request = way, request
+        return request
+
+
 class Fetcher:
     """Fetches URLs over the pools of ``transports``. Safe to share between tasks of one event loop.
 
@@ -92,6 +115,7 @@ class Fetcher:
         transports: TransportPool,
         budget: BodyBudget,
         hosts: HostThrottle,
+        down_hosts: DownHosts,
         *,
         deadline_s: float,
         max_redirects: int,
@@ -101,10 +125,16 @@ class Fetcher:
         self._transports = transports
         self._budget = budget
         self._hosts = hosts
+        self._down_hosts = down_hosts
         self._deadline_s = deadline_s
         self._max_redirects = max_redirects
         self._opt_outs = opt_outs
         self._robots = Robots(self._robots_txt) if robots else None
+
+    async def close(self) -> None:
+        """Cancel what is under way by itself. Safe to repeat."""
+        if self._robots is not None:
+            await self._robots.close()
 
     async def fetch(
         self, url: str, known: Validators | None = None, *, source: str | None = None
@@ -119,33 +149,67 @@ class Fetcher:
         Raises:
             PermanentItemError: a retry would give the same result.
             TransientItemError: a retry may help; with the server's Retry-After, if any.
+            Postponed: a host on the way does not answer, or is busy.
         """
+        trail = _Trail()
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await self._follow(URL(url), known.headers() if known else {}, source)
-        except TimeoutError as error:
+                return await self._follow(URL(url), known.headers() if known else {}, source, trail)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._failure(error, trail) from error
+
+    def _failure(self, error: Exception, trail: _Trail) -> Exception:
+        """Return the reason of a failure, or the outage that it shows."""
+        failure = self._reason(error)
+        if isinstance(failure, PermanentItemError) and failure.reason is not Reason.HTTP_ERROR:
+            return failure
+        return self._outage(error, failure.detail, trail) or failure
+
+    def _reason(self, error: Exception) -> PermanentItemError | TransientItemError:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            # Before its base ValueError: the URL is valid, and certificates get renewed.
+            return TransientItemError(Reason.CONNECTION_FAILED, _text(error))
+        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
             detail = f"not done within {self._deadline_s:g} s"
-            raise TransientItemError(Reason.TIMEOUT, detail) from error
-        except aiohttp.ClientPayloadError as error:
-            raise TransientItemError(Reason.TRUNCATED, _text(error)) from error
-        except aiohttp.ClientConnectorCertificateError as error:
-            # Caught before its base ValueError: the URL is valid, and certificates get renewed.
-            raise TransientItemError(Reason.CONNECTION_FAILED, _text(error)) from error
-        except (aiohttp.InvalidURL, ValueError) as error:
-            raise PermanentItemError(Reason.INVALID_URL, _text(error)) from error
-        except aiohttp.ClientHttpProxyError as error:
+            return TransientItemError(Reason.TIMEOUT, detail)
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return TransientItemError(Reason.TRUNCATED, _text(error))
+        if isinstance(error, aiohttp.ClientHttpProxyError):
             detail = f"the proxy answers with HTTP {error.status}"
-            raise TransientItemError(Reason.CONNECTION_FAILED, detail) from error
-        except aiohttp.ClientResponseError as error:
+            return TransientItemError(Reason.CONNECTION_FAILED, detail)
+        if isinstance(error, aiohttp.InvalidURL | ValueError):
+            return PermanentItemError(Reason.INVALID_URL, _text(error))
+        if isinstance(error, aiohttp.ClientResponseError):
             # The server does not speak HTTP, or sends too many headers.
-            raise PermanentItemError(Reason.HTTP_ERROR, _text(error)) from error
-        except (aiohttp.ClientError, OSError) as error:
-            if (refused := refusal(error)) is not None:
-                raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
-            raise TransientItemError(Reason.CONNECTION_FAILED, _text(error)) from error
+            return PermanentItemError(Reason.HTTP_ERROR, _text(error))
+        if (refused := refusal(error)) is not None:
+            return PermanentItemError(Reason.ADDRESS_REFUSED, str(refused))
+        return TransientItemError(Reason.CONNECTION_FAILED, _text(error))
+
+    def _outage(self, error: Exception, why: str, trail: _Trail) -> HostDown | None:
+        """Return the outage that a request's failure shows; None if it is the URL's own."""
+        way, request = trail.way, trail.request
+        if way is None or request is None:
+            return None
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            request.proxy_answered()
+            if error.status not in PROXY_FAILURES:
+                return None
+        elif isinstance(error, SPEAKING):
+            request.answered()
+            return None
+        # In a session with a proxy, the connector resolves no other name.
+        nowhere = isinstance(
+            error, aiohttp.ClientProxyConnectionError | aiohttp.ClientConnectorDNSError
+        )
+        at_proxy = way.proxy is not None and nowhere
+        down = request.failed(why, sent=not _unsent(error), at_proxy=at_proxy)
+        if down is not None and self._robots is not None:
+            self._robots.forget(way, all_behind_proxy=at_proxy)
+        return down
 
     async def _follow(
-        self, url: URL, headers: Mapping[str, str], source: str | None
+        self, url: URL, headers: Mapping[str, str], source: str | None, trail: _Trail
     ) -> Fetched | None:
         guard, chain = self._transports.guard, self._transports.chain(source)
 
@@ -153,7 +217,9 @@ class Fetcher:
         async def ask(target: URL) -> AsyncIterator[aiohttp.ClientResponse]:
             way = chain.next(target)
             await self._heed_robots(way)
+            request = trail.at(way, self._down_hosts.request(way.hosts))
             async with _get(way, {"Accept": ACCEPT, **headers}) as response:
+                request.answered()
                 yield response
 
         guard.check_url(url)
@@ -167,42 +233,64 @@ class Fetcher:
             return None if unchanged else await self._read(answer.url, answer.response)
 
     async def _heed_robots(self, way: HttpTransport) -> None:
-        if self._robots is not None:
-            delay = await self._robots.check(way)
-            if delay is not None:
-                self._hosts.pace(str(way.url.host), delay)
+        if self._robots is None:
+            return
+        try:
+            async with asyncio.timeout(WAIT_MAX_S):
+                delay = await self._robots.check(way)
+        except TimeoutError as error:
+            # The request goes on by itself.
+            detail = f"{way.url.host} has not given its robots.txt yet"
+            raise HostBusy(detail, retry_after_s=WAIT_MAX_S) from error
+        if delay is not None:
+            self._hosts.pace(str(way.url.host), delay)
 
     async def _robots_txt(self, way: HttpTransport) -> RobotsAnswer:
-        """Fetch a host's robots.txt, following redirects as for any other URL, without keys."""
+        """Fetch a host's robots.txt, following redirects as for any other URL, without keys.
+
+        Raises:
+            HostDown: the host, or one that it redirects to, does not answer.
+        """
+        trail = _Trail()
         url = way.url.origin() / "robots.txt"
-
-        def ask(target: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-            nonlocal url
-            url = target
-            agent = {"User-Agent": way.user_agent}
-            return way.session.get(target, headers=agent, allow_redirects=False)
-
         guard = self._transports.guard
-        try:
-            async with (
-                asyncio.timeout(self._deadline_s),
-                follow_redirects(
-                    url, ask, guard=guard, redirects_max=ROBOTS_REDIRECTS_MAX
-                ) as answer,
-            ):
-                self._note(str(answer.url.host), answer.response)
-                return await _robots_answer(answer.response)
-        except PermanentItemError as error:
-            if error.reason is Reason.TOO_MANY_REDIRECTS:
-                # Too many redirects count as an absent robots.txt (RFC 9309 §2.3.1.2).
-                return RobotsAnswer(404, "", None)
-            raise TransientItemError(Reason.ROBOTS_UNREACHABLE, error.detail) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            refused = refusal(error)
-            if refused is not None and url.origin() == way.url.origin():
-                # Not specific to the file: nothing on this host may be fetched.
-                raise PermanentItemError(Reason.ADDRESS_REFUSED, str(refused)) from error
-            raise TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error)) from error
+
+        @asynccontextmanager
+        async def ask(target: URL) -> AsyncIterator[aiohttp.ClientResponse]:
+            hop = replace(way, url=target)
+            request = trail.at(hop, self._down_hosts.request(hop.hosts))
+            agent = {"User-Agent": way.user_agent}
+            async with way.session.get(target, headers=agent, allow_redirects=False) as response:
+                request.answered()
+                yield response
+
+        with await self._down_hosts.contact(way.hosts):
+            try:
+                async with (
+                    asyncio.timeout(self._deadline_s),
+                    follow_redirects(
+                        url, ask, guard=guard, redirects_max=ROBOTS_REDIRECTS_MAX
+                    ) as answer,
+                ):
+                    self._note(str(answer.url.host), answer.response)
+                    return await _robots_answer(answer.response)
+            except PermanentItemError as error:
+                if error.reason is Reason.TOO_MANY_REDIRECTS:
+                    # Too many redirects count as an absent robots.txt (RFC 9309 §2.3.1.2).
+                    return RobotsAnswer(404, "", None)
+                raise TransientItemError(Reason.ROBOTS_UNREACHABLE, error.detail) from error
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise self._robots_failure(error, way, trail) from error
+
+    def _robots_failure(self, error: Exception, way: HttpTransport, trail: _Trail) -> Exception:
+        refused = refusal(error)
+        asked = trail.way.url if trail.way else way.url
+        if refused is not None and asked.origin() == way.url.origin():
+            # Not specific to the file: nothing on this host may be fetched.
+            return PermanentItemError(Reason.ADDRESS_REFUSED, str(refused))
+        silent = refused is None and not isinstance(error, ValueError)
+        outage = self._outage(error, _text(error), trail) if silent else None
+        return outage or TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error))
 
     def _note(self, host: str, response: aiohttp.ClientResponse) -> None:
         """Pause a host that asks for it: only the host slows down, not the worker."""
@@ -226,13 +314,35 @@ class Fetcher:
 
         Raises:
             HostBusy: the wait would be long.
+            HostDown: the host does not answer, or did not a moment ago.
             PermanentItemError, TransientItemError: as `fetch`, for failures that are known before
                 the request.
         """
         place = URL(url)
         self._transports.guard.check_url(place)
-        await self._heed_robots(self._transports.way(source, place))
-        return await self._hosts.slot(place.host or "", crowded=crowded)
+        way = self._transports.way(source, place)
+        self._down_hosts.check(way.hosts)
+        contact = await self._contact(way)
+        try:
+            slot = await self._hosts.slot(place.host or "", crowded=crowded)
+        except BaseException:
+            contact.end()
+            raise
+        slot.contact = contact
+        return slot
+
+    async def _contact(self, way: HttpTransport) -> Contact:
+        """Find out whether a host answers: by its robots.txt, or by the URL if that is ignored."""
+        if self._robots is not None:
+            await self._heed_robots(way)
+            return Contact()
+        try:
+            async with asyncio.timeout(WAIT_MAX_S):
+                return await self._down_hosts.contact(way.hosts)
+        except TimeoutError as error:
+            raise HostBusy(
+                f"{way.url.host} has not answered yet", retry_after_s=WAIT_MAX_S
+            ) from error
 
     async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
         _check_status(response)
@@ -328,6 +438,13 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
         at = at.replace(tzinfo=UTC)
     seconds = (at - (now or datetime.now(UTC))).total_seconds()
     return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
+
+
+def _unsent(error: Exception) -> bool:
+    """Return whether there was no connection to send the request over."""
+    # A name that cannot be resolved before it is passed to a proxy is a plain OSError.
+    unresolved = not isinstance(error, aiohttp.ClientError | TimeoutError)
+    return unresolved or isinstance(error, UNSENT)
 
 
 def _text(error: BaseException) -> str:

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from triptych.errors import HostBusy, TransientItemError
+from triptych.errors import HostBusy, HostDown, TransientItemError
+from triptych.fetch.down_hosts import Contact
 from triptych.model import Reason
 from triptych.runtime.retry import longest_delay
 
@@ -102,6 +103,8 @@ class HostSlot:
         self._host: _Host | None = host
         self._loop = asyncio.get_running_loop()
         self.since = self._loop.time()
+        self.contact = Contact()
+        """What the request finds out about its hosts; it ends with the slot."""
 
     def begin(self) -> None:
         """Start the clock of the request: time spent before is not the host's."""
@@ -115,6 +118,7 @@ class HostSlot:
 
     def _end(self) -> _Host | None:
         host, self._host = self._host, None
+        self.contact.end()
         if host is not None:
             host.ended(self._loop.time() - self.since)
         return host
@@ -130,7 +134,8 @@ class HostSlot:
         _trace: TracebackType | None,
     ) -> None:
         """Release the slot; a broken request reduces the host's concurrency."""
-        if not (isinstance(error, TransientItemError) and error.reason in BROKEN):
+        broken = isinstance(error, TransientItemError) and error.reason in BROKEN
+        if not (broken or isinstance(error, HostDown)):
             self.release()
         elif (host := self._end()) is not None:
             host.shrink()
@@ -199,7 +204,7 @@ class HostThrottle:
         return len(host.waiting) * host.mean_s / host.allowed
 
     def _busy(self, name: str, seconds: float) -> HostBusy:
-        return HostBusy(Reason.THROTTLED, f"{name} is at its pace", retry_after_s=seconds)
+        return HostBusy(f"{name} is at its pace", retry_after_s=seconds)
 
     async def _keep_pace(self, name: str, host: _Host) -> None:
         loop = asyncio.get_running_loop()

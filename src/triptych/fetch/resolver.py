@@ -13,7 +13,8 @@ from functools import cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-LOOKUPS_AT_ONCE = 32
+LOOKUPS_AT_ONCE = 64
+"""More than the hosts that are contacted at a time: names that are never resolved leave threads."""
 NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 

@@ -17,7 +17,7 @@ from multidict import CIMultiDictProxy
 from protego import Protego
 from yarl import URL
 
-from triptych.errors import PermanentItemError, TransientItemError
+from triptych.errors import HostDown, PermanentItemError, TransientItemError
 from triptych.fetch.transport import HttpTransport
 from triptych.model import Reason
 
@@ -89,6 +89,8 @@ class _Rules:
     """None when the file was unavailable: then nothing may be fetched for a while."""
     why: str = ""
     """The response of an unreachable file."""
+    down: HostDown | None = None
+    """The outage that the request for it met."""
     long: bool = False
 
 
@@ -97,6 +99,9 @@ class Robots:
 
     ``get`` fetches the robots.txt of a transport's host; a `TransientItemError` counts as an
     unreachable server. A host may differ by proxy, so the files are cached per proxy.
+
+    While a host is down, each look at its file is a new request: it finds out whether the host is
+    back, and depends on no URL.
     """
 
     def __init__(self, get: Callable[[HttpTransport], Awaitable[RobotsAnswer]]) -> None:
@@ -110,9 +115,12 @@ class Robots:
             PermanentItemError: it disallows the URL, or the guard refuses the host.
             TransientItemError: it is unreachable, which disallows everything for now
                 (RFC 9309 §2.3.1.4).
+            HostDown: the host does not answer.
         """
         rules = await self._rules(way)
         host = way.url.host
+        if (down := rules.down) is not None:
+            raise HostDown(down.host, down.why, retry_after_s=down.retry_after_s, tried=down.tried)
         if rules.rules is None:
             wait = max(rules.expires - asyncio.get_running_loop().time(), 0.0)
             raise TransientItemError(
@@ -131,6 +139,22 @@ class Robots:
         delay = rules.rules.crawl_delay(AGENT)
         return None if delay is None else float(delay)
 
+    def forget(self, way: HttpTransport, *, all_behind_proxy: bool) -> None:
+        """Request a host's file again before its next URL; or those of all behind its proxy."""
+        if all_behind_proxy:
+            for place in [place for place in self._known if place[1] == way.proxy]:
+                del self._known[place]
+        else:
+            self._known.pop((way.url.origin(), way.proxy), None)
+
+    async def close(self) -> None:
+        """Cancel the requests that are under way."""
+        tasks = [task for task in self._known.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
     async def _rules(self, way: HttpTransport) -> _Rules:
         now = asyncio.get_running_loop().time()
         place = (way.url.origin(), way.proxy)
@@ -147,6 +171,8 @@ class Robots:
         loop = asyncio.get_running_loop()
         try:
             answer = await self._get(way)
+        except HostDown as error:
+            return _Rules(loop.time(), None, down=error)
         except TransientItemError as error:
             return _Rules(loop.time() + ROBOTS_FAILURE_TTL_S, None, error.detail)
         if answer.status >= 500 or answer.status == 429:

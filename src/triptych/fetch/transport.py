@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
@@ -29,6 +29,8 @@ DNS_CACHE_S = 60
 DNS_CACHE_HOSTS = 10_000
 ANSWER = aiohttp.ClientTimeout(total=300.0, sock_connect=30.0)
 """For callers without their own deadline."""
+CONNECT_S = 15.0
+"""For TCP and TLS: a host that takes longer does not answer, and holds a connection meanwhile."""
 KEEPALIVE_S = 30.0
 """Keep-alive: long enough for requests seconds apart, shorter than most servers allow."""
 HEADER_LINE_MAX_BYTES = 8190
@@ -185,6 +187,12 @@ class HttpTransport:
         extra = self.profile.headers if self.profile else {}
         return {"User-Agent": self.user_agent, **extra}
 
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The hosts that the request needs: the URL's own, after the proxy, if any."""
+        own = str(self.url.origin())
+        return [own] if self.proxy is None else [f"proxy {self.proxy.origin()}", own]
+
     def leads_away(self, target: URL) -> bool:
         """Return whether a redirect to ``target`` leaves the origins that may receive the keys."""
         if target.origin() == self.url.origin():
@@ -250,7 +258,7 @@ class TransportPool:
                 proxy=proxy,
                 resolver=self._resolver,
                 # Callers' deadlines cover more than one request.
-                timeout=aiohttp.ClientTimeout(total=None),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             )
         return session
 

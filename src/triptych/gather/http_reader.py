@@ -15,7 +15,7 @@ from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
 from triptych.fetch.fetcher import parse_retry_after
 from triptych.fetch.guard import REFUSED_REMEDY, refusal
 from triptych.fetch.redirects import follow_redirects
-from triptych.fetch.transport import TransportPool
+from triptych.fetch.transport import CONNECT_S, TransportPool
 from triptych.model import Reason
 from triptych.runtime.retry import backoff
 
@@ -24,7 +24,6 @@ BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 8.0
 WAIT_MAX_S = 20.0
 """For a longer Retry-After the message goes back to the queue instead."""
-CONNECT_S = 15.0
 SILENCE_S = 60.0
 """A connection that is silent for this long is dead."""
 REDIRECTS_MAX = 5

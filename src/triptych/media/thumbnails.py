@@ -4,13 +4,15 @@ A thumbnail's key consists of its original's SHA-256, its width and the version 
 
     thumbnails/<first two digits>/<next two>/<sha256>/<version>-<width>.webp
 
-so its content never changes, it may be cached for ever, and it is made only once. WebP: every
-browser supports it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
+so its content never changes, it may be cached for ever, and it is made only once. It is not flushed
+to the disk: what a power cut has damaged is made again. WebP: every browser supports it, it keeps
+transparency, and it takes about two thirds of a JPEG's bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -20,6 +22,7 @@ import structlog
 from triptych.errors import (
     BadInput,
     NoThumbnail,
+    ObjectMissing,
     PermanentItemError,
     ThumbnailFailed,
     ThumbnailsBusy,
@@ -64,6 +67,15 @@ def thumbnails_of(stored: str) -> Sequence[str]:
     return [_key(name, width, version) for version, widths in WIDTHS_OF.items() for width in widths]
 
 
+def is_whole(body: bytes) -> bool:
+    """Return whether a stored thumbnail is as long as its header says: no write was cut short.
+
+    A WebP is a RIFF file: `RIFF`, the length of what follows in four bytes, `WEBP`.
+    """
+    declared = int.from_bytes(body[4:8], "little") + 8
+    return body[:4] == b"RIFF" and body[8:12] == b"WEBP" and len(body) == declared
+
+
 class Thumbnails:
     """Thumbnails of stored pictures. For one event loop.
 
@@ -88,8 +100,9 @@ class Thumbnails:
 
         Raises:
             BadInput: ``width`` is none of `WIDTHS`.
-            NoThumbnail: there is no such object, or it is not a picture (`ThumbnailFailed`: it
-                cannot be decoded).
+            NoThumbnail: the object is not a picture (`ThumbnailFailed`: it cannot be decoded), or
+                is being deleted.
+            ObjectMissing: there is no such object, or it is damaged.
             ThumbnailsBusy: `WAITING_MAX` others are being made.
             StoreUnavailable: the store does not answer.
         """
@@ -126,13 +139,10 @@ class Thumbnails:
 
     async def _find_or_make(self, key: str, sha256: bytes, width: int) -> bytes:
         stored = await self._store.find(key)
-        if stored is not None:
+        if stored is not None and is_whole(stored):
             return stored
         async with self._slots:
-            body = await self._store.find(object_key(sha256))
-            if body is None:
-                raise NoThumbnail(f"There is no object {sha256.hex()}.")
-            made = await self._make(body, width)
+            made = await self._make(await self._store.get(object_key(sha256)), sha256, width)
         await self._store.put_as(key, made, MEDIA_TYPE)
         if not await self._store.exists(object_key(sha256)):
             # Deleted meanwhile: see `thumbnail_keys`.
@@ -140,10 +150,10 @@ class Thumbnails:
             raise NoThumbnail(f"There is no object {sha256.hex()}.")
         return made
 
-    async def _make(self, body: bytes, width: int) -> bytes:
+    async def _make(self, body: bytes, sha256: bytes, width: int) -> bytes:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, self._shrink, body, width)
+            return await loop.run_in_executor(self._threads, self._shrink, body, sha256, width)
         except PermanentItemError as error:
             if error.reason is Reason.NOT_AN_IMAGE:
                 raise NoThumbnail(f"Only pictures have thumbnails: this is {error.detail}.") from (
@@ -152,5 +162,9 @@ class Thumbnails:
             log.warning("thumbnail_failed", reason=error.reason.value, detail=error.detail)
             raise ThumbnailFailed(f"The picture cannot be decoded: {error}.") from error
 
-    def _shrink(self, body: bytes, width: int) -> bytes:
+    def _shrink(self, body: bytes, sha256: bytes, width: int) -> bytes:
+        if hashlib.sha256(body).digest() != sha256:
+            raise ObjectMissing(
+                f"The object {sha256.hex()} is damaged.", remedy="Run its brand again."
+            )
         return self._decoders.thumbnail(body, width=width, max_pixels=self._max_pixels)

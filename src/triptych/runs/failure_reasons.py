@@ -98,8 +98,13 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
         Reason.THROTTLED: Explanation(
             "HTTP 429, on every attempt; Retry-After was respected.", "yes, later"
         ),
+        Reason.HOST_DOWN: Explanation(
+            "The host, or the proxy, did not answer for `TRIPTYCH_HOST_PATIENCE_S`: the name did "
+            "not resolve, connections were refused, or requests stayed without an answer.",
+            "yes",
+        ),
         Reason.CONNECTION_FAILED: Explanation(
-            "The name did not resolve, or there was no connection, or it broke.", "yes"
+            "There was no connection, or it broke, on every attempt.", "yes"
         ),
         Reason.TRUNCATED: Explanation(
             "Fewer bytes than the server declared, on every attempt.", "yes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from typing import Annotated, Protocol
 from uuid import UUID
 
@@ -110,6 +111,28 @@ class Pace(Wire, frozen=True):
     buckets: Annotated[list[PaceBucket], Meta(description="By time; empty spans are left out.")]
 
 
+class Attempt(Enum):
+    """What became of a try that failed."""
+
+    COUNTED = auto()
+    """Another may follow."""
+    LAST = auto()
+    """It used up the item's attempts."""
+    STALE = auto()
+    """Not counted: a copy of the same message has counted it, or settled the item; or the run has
+    ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """An item that waits."""
+
+    key: bytes
+    delay_s: float
+    waits_for: str | None = None
+    """The host that did not answer; None leaves what the item has."""
+
+
 class RunStore(Protocol):
     """Runs and their items. A method that changes anything is exactly one transaction.
 
@@ -202,15 +225,21 @@ class RunStore(Protocol):
         """
         ...
 
-    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> bool:
-        """Count a failed attempt of an item, to be retried in ``delay_s``; True if it was the last.
+    async def count_attempt(
+        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float
+    ) -> Attempt:
+        """Count a failed attempt of an item, unless it has other than the ``seen`` attempts.
 
-        No sweep sends the item again before that time.
+        ``seen`` are those that the item had when the try began. The item is not due for
+        ``delay_s``: no sweep sends it again before that time. It no longer waits for a host.
         """
         ...
 
-    async def put_off(self, run_id: UUID, key: bytes, *, delay_s: float) -> None:
-        """Note that an item waits for ``delay_s``: no sweep sends it again before that time."""
+    async def put_off(self, run_id: UUID, items: Sequence[PutOff]) -> None:
+        """Note that items are not due yet, and why: no sweep sends them again before that time.
+
+        An item that is put off to a later time already stays so.
+        """
         ...
 
     async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from triptych.errors import BadInput, HostBusy
+from triptych.errors import BadInput, Postponed
 
 BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0
@@ -51,7 +51,7 @@ def plan_retry(
     asked: float | None = getattr(error, "retry_after_s", None)
     if asked is not None:
         bounded = min(max(asked, 0.0), RETRY_AFTER_CAP_S)
-        action = Action.PUT_OFF if isinstance(error, HostBusy) else Action.RETRY
+        action = Action.PUT_OFF if isinstance(error, Postponed) else Action.RETRY
         return Plan(action, bounded + uniform(0, ASKED_JITTER_S))
     return Plan(Action.RETRY, backoff(attempt, uniform=uniform))
 

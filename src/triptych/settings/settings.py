@@ -167,6 +167,12 @@ class Settings(ToldSettings):
     host_rate: Positive | None = Field(
         None, description="Requests per second from one worker to one host; empty for no limit."
     )
+    host_patience_s: Positive = Field(
+        180.0,
+        description="Seconds that a run waits for a host that does not answer before that host's "
+        "URLs fail: long enough for a server that is started again or a name that moves, and "
+        "short beside a run.",
+    )
     robots: bool = Field(
         True,
         description="Read each host's robots.txt once an hour and obey it, including Crawl-delay.",

@@ -46,6 +46,11 @@ MESSAGE_SECONDS = Histogram(
 MESSAGES_HELD = Gauge(
     "triptych_messages_held", "Messages that this process holds.", ["queue"], registry=REGISTRY
 )
+STORE_AWAY = Gauge(
+    "triptych_store_away",
+    "1 while this process waits for the object store, which takes nothing.",
+    registry=REGISTRY,
+)
 ITEMS = Counter(
     "triptych_items_total",
     "Items settled, by outcome and the reason of a failure.",

@@ -94,6 +94,7 @@ def end_run(state: MemoryState, row: RunRow, final: RunState, reason: str | None
         paused=False,
         reasons={str(why): count for why, count in failed.items()},
     )
+    row.outages = {}
     if final is RunState.CANCELLED:
         row.staged = {}
     for older in state.newest_first(row.run.brand):

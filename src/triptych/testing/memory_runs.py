@@ -34,11 +34,13 @@ from triptych.runs.redrive_rules import (
 )
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
+    Attempt,
     Due,
     FailedItem,
     Opened,
     Outgoing,
     Pace,
+    PutOff,
     RunStore,
     Settlement,
 )
@@ -321,19 +323,26 @@ class MemoryRunStore(RunStore):
         return Settlement(row.run, frozenset(item.key for item, _ in settled), dispatch)
 
     @override
-    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> bool:
+    async def count_attempt(
+        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float
+    ) -> Attempt:
         item = self._pending(run_id, key)
-        if item is None:
-            return False
+        if item is None or item.attempts != seen:
+            return Attempt.STALE
         item.attempts += 1
+        item.waits_for = None
         item.sent_at = self._state.now() + timedelta(seconds=delay_s)
-        return item.attempts >= self._state.runs[run_id].run.policy.max_attempts
+        most = self._state.runs[run_id].run.policy.max_attempts
+        return Attempt.LAST if item.attempts >= most else Attempt.COUNTED
 
     @override
-    async def put_off(self, run_id: UUID, key: bytes, *, delay_s: float) -> None:
-        item = self._pending(run_id, key)
-        if item is not None:
-            item.sent_at = self._state.now() + timedelta(seconds=delay_s)
+    async def put_off(self, run_id: UUID, items: Sequence[PutOff]) -> None:
+        for one in items:
+            item = self._pending(run_id, one.key)
+            if item is not None:
+                due_at = self._state.now() + timedelta(seconds=one.delay_s)
+                item.sent_at = max(item.sent_at or due_at, due_at)
+                item.waits_for = one.waits_for or item.waits_for
 
     def _pending(self, run_id: UUID, key: bytes) -> ItemRow | None:
         row = self._state.runs.get(run_id)
@@ -499,7 +508,12 @@ class MemoryRunStore(RunStore):
         row = self._state.runs.get(run_id)
         if row is None or row.run.state is not RunState.ACTIVE:
             return []
-        return [to_item(row, row.items[key], worked_on=True) for key in keys if key in row.items]
+        found = [row.items[key] for key in keys if key in row.items]
+        return [to_item(row, item, due_in_s=self._due_in_s(item)) for item in found]
+
+    def _due_in_s(self, item: ItemRow) -> float:
+        now = self._state.now()
+        return max(((item.sent_at or now) - now).total_seconds(), 0.0)
 
     def _failed(self, run_id: UUID) -> dict[str, list[ItemRow]]:
         """Return a run's failed items by reason, the most frequent first."""

@@ -73,6 +73,17 @@ class ItemRow:
     reason: str | None = None
     detail: str = ""
     settled_at: datetime | None = None
+    waits_for: str | None = None
+    """The host that it waits, or waited, for."""
+
+
+@dataclass(slots=True, eq=False)
+class OutageRow:
+    """A host that does not answer a run."""
+
+    seen_at: datetime
+    waited_s: float = 0.0
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +113,8 @@ class RunRow:
     staged: dict[bytes, Staged] = field(default_factory=dict)
     assets: dict[bytes, AssetRow] = field(default_factory=dict)
     """In key order, once the run has committed."""
+    outages: dict[str, OutageRow] = field(default_factory=dict)
+    """By host."""
     timeline: list[TimelineEvent] = field(default_factory=list)
     insights: dict[str, Insight] = field(default_factory=dict)
     marks: dict[bytes, Metadata] = field(default_factory=dict)
@@ -249,9 +262,9 @@ def stored(staged: Staged) -> Staged:
     return replace(staged, embedding=kept, etag=etag, last_modified=modified, put_at=None)
 
 
-def to_item(row: RunRow, item: ItemRow, *, worked_on: bool = False) -> Item:
-    """Return an item; with its run's purpose if ``worked_on``."""
-    run = row.run
+def to_item(row: RunRow, item: ItemRow, *, due_in_s: float | None = None) -> Item:
+    """Return an item; with what its processing needs if ``due_in_s`` is given."""
+    run, worked_on = row.run, due_in_s is not None
     return Item(
         run.id,
         item.key,
@@ -262,6 +275,8 @@ def to_item(row: RunRow, item: ItemRow, *, worked_on: bool = False) -> Item:
         item.attempts,
         run.kind if worked_on else RunKind.FULL,
         source=run.source if worked_on else None,
+        due_in_s=due_in_s or 0.0,
+        waits_for=item.waits_for if worked_on else None,
     )
 
 

@@ -8,12 +8,14 @@ from triptych.ai.ai_store import AiStore
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.testing.memory_ai import MemoryAiStore
 from triptych.testing.memory_brands import MemoryBrandStore
 from triptych.testing.memory_change_feed import MemoryChangeFeed
 from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
+from triptych.testing.memory_outages import MemoryOutageStore
 from triptych.testing.memory_runs import MemoryRunStore
 from triptych.testing.memory_snapshots import MemorySnapshotStore
 from triptych.testing.memory_state import MemoryState
@@ -30,6 +32,7 @@ class MemoryStores:
     """
 
     runs: RunStore
+    outages: OutageStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
@@ -50,6 +53,7 @@ def memory_stores(
     state = state or MemoryState()
     return MemoryStores(
         runs=MemoryRunStore(state, run_cap_s=run_cap_s),
+        outages=MemoryOutageStore(state),
         brands=MemoryBrandStore(state),
         changes=MemoryChangeFeed(state),
         dead_letters=MemoryDeadLetterStore(state),

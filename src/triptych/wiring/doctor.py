@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from triptych.errors import TriptychError
+from triptych.embedded.waits import Say, log_line
+from triptych.errors import ObjectMissing, TriptychError
 from triptych.settings.settings import Settings
+from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring.installed_sources import installed_sources
 from triptych.wiring.models import open_embedder, open_text_encoder
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.services import connect, reach_database
+
+SAMPLE_BRANDS = 50
+"""The brands that changed last, whose objects are looked for."""
+SAMPLE_ASSETS = 100
+"""Assets of each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +31,15 @@ class Finding:
     says: str
 
 
-async def diagnose(settings: Settings) -> Sequence[Finding]:
-    """Check every component; a broken one does not hide the others."""
+async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Finding]:
+    """Check every component; a broken one does not hide the others.
+
+    ``say`` shows the user one line for what takes long.
+    """
     return [
-        await _check("database", _database(settings)),
+        await _check("database", _database(settings, say)),
         await _check("objects", _objects(settings)),
+        await _check("assets", _assets(settings, say)),
         await _check("embedder", _embedder(settings)),
         await _check("source", _source(settings)),
     ]
@@ -40,8 +52,8 @@ async def _check(what: str, work: Awaitable[str]) -> Finding:
         return Finding(what, ok=False, says=str(error))
 
 
-async def _database(settings: Settings) -> str:
-    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+async def _database(settings: Settings, say: Say) -> str:
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
         brands = len(await services.stores.brands.brands())
         depths = await services.queue.depths()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
@@ -58,6 +70,33 @@ async def _source(settings: Settings) -> str:
 async def _objects(settings: Settings) -> str:
     await open_objects(settings)
     return f"{settings.store_url} is writable"
+
+
+async def _assets(settings: Settings, say: Say) -> str:
+    """Look for the objects of a sample of assets.
+
+    Raises:
+        ObjectMissing: some are missing or have another size.
+    """
+    objects = await open_objects(settings)
+    looked, broken = 0, Counter[str]()
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
+        brands = [brand for brand in await services.stores.brands.brands() if brand.current_run]
+        for brand in sorted(brands, key=lambda brand: -brand.version)[:SAMPLE_BRANDS]:
+            assert brand.current_run is not None
+            found = await services.stores.snapshots.assets_slice(
+                brand.current_run, AssetFilter(), after=b"", limit=SAMPLE_ASSETS
+            )
+            sizes = {asset.object_key: asset.size_bytes for asset in found.rows}
+            looked += len(sizes)
+            broken[brand.name] += len(sizes) - len(await objects.present(sizes))
+    if lost := broken.total():
+        names = ", ".join(name for name, count in broken.items() if count)
+        raise ObjectMissing(
+            f"{lost} of {looked} objects that were looked for are missing or damaged.",
+            remedy=f"Run these brands again: {names}.",
+        )
+    return f"{looked} objects of the newest snapshots were looked for, all are there"
 
 
 async def _embedder(settings: Settings) -> str:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from triptych.embedded.waits import Say, log_line
 from triptych.live.watch import watch
 from triptych.messages import check_brand
 from triptych.model import Run
@@ -49,15 +50,17 @@ class Local:
 
 
 @asynccontextmanager
-async def open_local(settings: Settings) -> AsyncIterator[Local]:
+async def open_local(settings: Settings, *, say: Say = log_line) -> AsyncIterator[Local]:
     """Start everything in this process; at the end, drain or return the work and stop.
+
+    ``say`` shows the user one line for what takes long.
 
     Raises:
         DataFolderInUse: another process, such as `triptych up`, owns the data folder.
     """
     stop = asyncio.Event()
     async with (
-        own_database(settings) as dsn,
+        own_database(settings, say=say) as dsn,
         connect(settings, dsn) as services,
         open_worker(services, list(Phase)) as worker,
     ):

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from triptych.embedded.sockets import PATH_MAX_BYTES
+from triptych.embedded.waits import Say, log_line
 from triptych.errors import SettingsError
 from triptych.live.websocket_server import server_options
 from triptych.presence.presence_store import WORKERS_MAX
@@ -37,19 +38,23 @@ LOOK_FOR_WORKER_S = 2.0
 
 @asynccontextmanager
 async def open_private_server(
-    settings: Settings, *, caught_up: bool = False, stand_in: bool = False
+    settings: Settings,
+    *,
+    caught_up: bool = False,
+    stand_in: bool = False,
+    say: Say = log_line,
 ) -> AsyncIterator[Path]:
     """Connect to the database and serve the application; yield the socket's path.
 
     ``caught_up``: first add commits to the index for searches across brands, for at most
     `CATCH_UP_S`. ``stand_in``: as long as no other worker serves phase 3, do its work, which
-    includes exports and deletions.
+    includes exports and deletions. ``say`` shows the user one line for what takes long.
 
     Raises:
         DatabaseUnavailable, QueueUnavailable, StoreUnavailable, SettingsError: names what cannot
             be used and the remedy.
     """
-    async with reach_database(settings) as dsn, connect(settings, dsn) as services:
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
         if caught_up:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CATCH_UP_S):

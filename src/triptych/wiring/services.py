@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,9 @@ from triptych.database.roles import prepare_role, role_of
 from triptych.database.session import Database
 from triptych.embedded import errors as embedded
 from triptych.embedded.data_folder import DataFolder
-from triptych.embedded.server import EmbeddedPostgres, read_dsn
+from triptych.embedded.ownership import Make, Prepare, own, use
+from triptych.embedded.server import EmbeddedPostgres
+from triptych.embedded.waits import Say, log_line
 from triptych.errors import DataFolderInUse, PostgresServerError, SettingsError
 from triptych.queues.pgmq import PgmqQueue
 from triptych.queues.queue import Queue
@@ -49,63 +51,87 @@ def embedded_errors() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def own_database(settings: Settings) -> AsyncIterator[str]:
-    """Yield the database's DSN; if it is embedded, lock the data folder and run Postgres.
+async def own_database(settings: Settings, *, say: Say = log_line) -> AsyncIterator[str]:
+    """Yield the database's DSN; if it is embedded, own the data folder and run Postgres.
+
+    ``say`` shows the user one line for what takes long.
 
     Raises:
-        DataFolderInUse: another process owns the data folder.
+        DataFolderInUse: another process owns the data folder, and not only for one command.
     """
     if not settings.embedded:
         yield settings.database_url.get_secret_value()
         return
-    with embedded_errors(), DataFolder(settings.data).lock():
-        async with EmbeddedPostgres(settings.data, binaries=settings.postgres_bin) as server:
-            database = Database(server.dsn)
-            try:
-                await migrate(database)
-            finally:
-                await database.close()
-            watching = asyncio.create_task(server.watch())
-            try:
-                async with cancel_on_failure(watching):
-                    yield server.dsn
-            finally:
-                watching.cancel()
+    with embedded_errors():
+        async with (
+            own(*_embedded(settings, say), say=say) as server,
+            _watched(server.watch()),
+        ):
+            yield server.dsn
 
 
 @asynccontextmanager
-async def reach_database(settings: Settings) -> AsyncIterator[str]:
-    """Yield the DSN of the running database, or of one that runs until the block ends."""
-    if settings.embedded and is_owned(settings):
-        yield _running_dsn(settings)
-        return
-    try:
-        async with own_database(settings) as dsn:
-            yield dsn
-    except DataFolderInUse:
-        # Another process locked the folder between the check and the lock: use its server.
-        yield _running_dsn(settings)
+async def reach_database(
+    settings: Settings, *, may_own: bool = True, say: Say = log_line
+) -> AsyncIterator[str]:
+    """Yield the DSN of the running database, or of one that runs until the block ends.
 
+    A server of the data folder that starts is waited for. One that starts later takes the database
+    over: connections break as if Postgres had been restarted, and the DSN stays the same.
 
-def is_owned(settings: Settings) -> bool:
-    """Return whether a process owns the data folder.
-
-    Raises:
-        SettingsError: the folder cannot be used.
+    Args:
+        settings: of the command.
+        may_own: False for a child of a server: it ends rather than run the database itself.
+        say: shows the user one line for what takes long.
     """
+    if not settings.embedded:
+        yield settings.database_url.get_secret_value()
+        return
     with embedded_errors():
-        return DataFolder(settings.data).owner() is not None
+        async with (
+            use(*_embedded(settings, say), may_own=may_own, say=say) as using,
+            _watched(using.watch()),
+        ):
+            yield using.dsn
 
 
-def _running_dsn(settings: Settings) -> str:
-    with embedded_errors():
-        return read_dsn(settings.data)
+def _embedded(settings: Settings, say: Say) -> tuple[DataFolder, Make, Prepare]:
+    """Return the data folder, what makes its server, and what prepares the database."""
+
+    def make() -> EmbeddedPostgres:
+        return EmbeddedPostgres(settings.data, binaries=settings.postgres_bin, say=say)
+
+    return DataFolder(settings.data), make, _migrate_at
 
 
-async def migrate_database(settings: Settings, *, admin: str | None = None) -> Sequence[str]:
+async def _migrate_at(dsn: str) -> Sequence[str]:
+    """Apply missing migrations to the database at a DSN."""
+    database = Database(dsn)
+    try:
+        return await migrate(database)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _watched(watch: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Interrupt the block with the error of ``watch``, and end that with the block."""
+    watching = asyncio.create_task(watch)
+    try:
+        async with cancel_on_failure(watching):
+            yield
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def migrate_database(
+    settings: Settings, *, admin: str | None = None, say: Say = log_line
+) -> Sequence[str]:
     """Apply missing migrations and create missing queues; return the names of both.
 
     ``admin`` is an administrator's DSN: with it, the role of ``database_url`` is created first.
+    ``say`` shows the user one line for what takes long.
     """
     if admin is not None:
         database = Database(admin)
@@ -113,7 +139,7 @@ async def migrate_database(settings: Settings, *, admin: str | None = None) -> S
             await prepare_role(database, role_of(settings.database_url.get_secret_value()))
         finally:
             await database.close()
-    return [*await _migrate(settings), *await _make_queues(settings)]
+    return [*await _migrate(settings, say), *await _make_queues(settings)]
 
 
 async def _make_queues(settings: Settings) -> Sequence[str]:
@@ -131,17 +157,10 @@ async def _make_queues(settings: Settings) -> Sequence[str]:
     )
 
 
-async def _migrate(settings: Settings) -> Sequence[str]:
+async def _migrate(settings: Settings, say: Say) -> Sequence[str]:
     """Apply missing migrations. An embedded database applies them at every start."""
-    if settings.embedded and not is_owned(settings):
-        async with own_database(settings):
-            return []
-    async with reach_database(settings) as dsn:
-        database = Database(dsn)
-        try:
-            return await migrate(database)
-        finally:
-            await database.close()
+    async with reach_database(settings, say=say) as dsn:
+        return await _migrate_at(dsn)
 
 
 def _replica(settings: Settings) -> Database | None:

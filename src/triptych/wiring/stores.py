@@ -17,8 +17,10 @@ from triptych.presence.postgres_presence import PostgresPresenceStore
 from triptych.presence.presence_store import PresenceStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.outage_store import OutageStore
 from triptych.runs.postgres.notifications import PostgresChangeFeed
 from triptych.runs.postgres.postgres_brands import PostgresBrandStore
+from triptych.runs.postgres.postgres_outages import PostgresOutageStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.postgres.postgres_retention import PostgresRetentionStore
@@ -42,6 +44,7 @@ class Stores:
     """One store for each concern. Components are given the stores they need, not this object."""
 
     runs: RunStore
+    outages: OutageStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
@@ -76,6 +79,7 @@ def postgres_stores(
     commits = database.own_pool(COMMIT_CONNECTIONS)
     return Stores(
         runs=PostgresRunStore(database, commits, run_cap_s=run_cap_s),
+        outages=PostgresOutageStore(database),
         brands=PostgresBrandStore(database),
         changes=PostgresChangeFeed(database),
         dead_letters=PostgresDeadLetterStore(database),

@@ -16,6 +16,7 @@ from triptych.ai.pixels import StoredPixels
 from triptych.ai.step import discover
 from triptych.ai.vocabulary import read_vocabulary
 from triptych.fetch.body_budget import BodyBudget
+from triptych.fetch.down_hosts import DownHosts, contact_limits
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
 from triptych.fetch.transport import TransportPool
@@ -209,10 +210,12 @@ def _budget(settings: Settings) -> BodyBudget:
 
 
 def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
+    contacts, probes = contact_limits(settings.acquire_concurrency)
     return Fetcher(
         transports,
         _budget(settings),
         HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
+        DownHosts(contacts=contacts, probes=probes),
         deadline_s=settings.fetch_deadline_s,
         max_redirects=settings.fetch_max_redirects,
         robots=settings.robots,
@@ -228,12 +231,17 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
     # One thread per decoder waits for it; the others compute embeddings and hashes of large bodies.
     at_once = cores + embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
-    transports = open_transports(settings, settings.acquire_concurrency)
+    # robots.txt is fetched beside the downloads, and never waits for one of their connections.
+    connections = settings.acquire_concurrency + sum(contact_limits(settings.acquire_concurrency))
+    transports = open_transports(settings, connections)
     stack.push_async_callback(transports.close)
     fetcher = _fetcher(settings, transports)
+    stack.push_async_callback(fetcher.close)
     store = await open_objects(settings)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
-    buffer = Buffer(services.registry, flush_items=settings.flush_items, flush_s=settings.flush_s)
+    buffer = Buffer(
+        services.registry, store, flush_items=settings.flush_items, flush_s=settings.flush_s
+    )
     limits = AcquireLimits(
         concurrency=settings.acquire_concurrency,
         embed_batch=embed_batch(settings),
@@ -241,9 +249,11 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
         max_pixels=settings.decode_max_pixels,
         decode=settings.decode,
         other_media=settings.other_media,
+        host_patience_s=settings.host_patience_s,
     )
     return Acquire(
         services.stores.runs,
+        services.stores.outages,
         services.stores.snapshots,
         services.registry,
         fetcher,

@@ -17,7 +17,7 @@ import pytest
 from tests.support.contracts.stores_contract import LIMIT, done, new_items, open_run
 from triptych.ai.ai_store import Marks
 from triptych.database.session import Database
-from triptych.errors import RunNotFound, SnapshotCollected, StoreUnavailable
+from triptych.errors import ObjectMissing, RunNotFound, SnapshotCollected
 from triptych.model import Insight, Run
 from triptych.objects import ObjectStore, open_store
 from triptych.snapshots.exports import csv_table, webdataset
@@ -45,6 +45,10 @@ def store() -> ObjectStore:
     return open_store("memory:", Path())
 
 
+def body(url: str, size_bytes: int) -> bytes:
+    return url.encode().rjust(size_bytes)[-size_bytes:]
+
+
 async def marked_snapshot(stores: Stores, store: ObjectStore) -> Run:
     run_id = (await open_run(stores)).run.id
     items = await stores.runs.expect(run_id, new_items(ASSETS), cursor=None, limit=LIMIT)
@@ -53,7 +57,7 @@ async def marked_snapshot(stores: Stores, store: ObjectStore) -> Run:
     run = await stores.runs.commit(run_id)
     assets = await stores.snapshots.assets(run.id, after=None, limit=100)
     for asset in assets:
-        await store.put_as(asset.object_key, asset.url.encode(), "image/png")
+        await store.put_as(asset.object_key, body(asset.url, asset.size_bytes), "image/png")
     keys = np.frombuffer(b"".join(asset.key for asset in assets), np.uint8).reshape(-1, 16)
     marks = Marks(keys, {"tags": [["shoe", "red"]] * ASSETS, "x": [0.5] * ASSETS})
     await stores.ai.begin_ai("nike", run.id)
@@ -137,7 +141,7 @@ async def test_webdataset_shards_have_bytes_columns_and_embedding(
     for name, sample in samples.items():
         told = json.loads(sample["json"])
         assert told["key"] == name
-        assert sample["png"] == told["url"].encode()
+        assert sample["png"] == body(told["url"], told["size_bytes"])
         assert np.load(io.BytesIO(sample["npy"])).shape == (16,)
 
 
@@ -161,7 +165,10 @@ async def test_what_cannot_be_read_is_no_export(stores: Stores, store: ObjectSto
     await store.delete([assets[-1].object_key])
     files = Files()
     wanted = ExportRequest(run.id, "nike", WEBDATASET, files.open)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(ObjectMissing):
+        await export(stores.snapshots, store, wanted)
+    await store.put_as(assets[-1].object_key, b"cut", "image/png")
+    with pytest.raises(ObjectMissing):
         await export(stores.snapshots, store, wanted)
     assert files.finished == {}
     await stores.brands.begin_deletion("nike")

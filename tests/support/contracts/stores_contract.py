@@ -37,7 +37,8 @@ from triptych.model import (
 )
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
-from triptych.runs.run_store import Opened, RunStore
+from triptych.runs.outage_store import OutageStore
+from triptych.runs.run_store import Attempt, Opened, PutOff, RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
@@ -49,6 +50,7 @@ class CommonStores(Protocol):
     """The stores that Postgres has, and memory too."""
 
     runs: RunStore
+    outages: OutageStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
@@ -191,10 +193,56 @@ class CatalogueContract:
     async def test_attempts_are_counted_and_the_last_is_told(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
-        told = [await stores.runs.count_attempt(run_id, item.key, delay_s=1) for _ in range(3)]
-        assert told == [False, False, True]
+        told = [
+            await stores.runs.count_attempt(run_id, item.key, seen=seen, delay_s=1)
+            for seen in range(3)
+        ]
+        assert told == [Attempt.COUNTED, Attempt.COUNTED, Attempt.LAST]
         (found,) = await stores.runs.items(run_id, [item.key])
         assert found.attempts == 3
+
+    async def test_copies_that_are_tried_together_are_one_attempt(
+        self, stores: CommonStores
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
+        for seen in range(2):
+            copies = (
+                stores.runs.count_attempt(run_id, item.key, seen=seen, delay_s=60)
+                for _ in range(10)
+            )
+            told = await asyncio.gather(*copies)
+            assert sorted(told, key=lambda attempt: attempt.value) == [
+                Attempt.COUNTED,
+                *[Attempt.STALE] * 9,
+            ]
+        (found,) = await stores.runs.items(run_id, [item.key])
+        assert found.attempts == 2
+
+    async def test_an_attempt_of_what_has_settled_is_not_counted(
+        self, stores: CommonStores
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(2), cursor=None, limit=LIMIT)
+        await stores.runs.settle(run_id, [done(items[0])], limit=LIMIT)
+        settled = await stores.runs.count_attempt(run_id, items[0].key, seen=0, delay_s=1)
+        await stores.runs.cancel(run_id)
+        ended = await stores.runs.count_attempt(run_id, items[1].key, seen=0, delay_s=1)
+        assert settled is ended is Attempt.STALE
+
+    async def test_an_item_says_when_it_is_due(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        retried, put_off, other = (item.key for item in items)
+        await stores.runs.count_attempt(run_id, retried, seen=0, delay_s=600)
+        await stores.runs.put_off(run_id, [PutOff(put_off, 300), PutOff(put_off, 30)])
+        found = {item.key: item for item in await stores.runs.items(run_id, [i.key for i in items])}
+        assert 590 < found[retried].due_in_s <= 600
+        assert 290 < found[put_off].due_in_s <= 300, "of two copies the later time holds"
+        assert (found[other].due_in_s, found[put_off].attempts) == (0, 0)
+        await stores.runs.put_off(run_id, [PutOff(retried, 1), PutOff(b"?" * 16, 1)])
+        (again,) = await stores.runs.items(run_id, [retried])
+        assert 590 < again.due_in_s <= 600, "never to an earlier time"
 
     async def test_g3_an_unsealed_run_cannot_commit(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

@@ -74,7 +74,8 @@ async def answer_with(
     ``direct`` redirects to the object store, if that can sign URLs.
 
     Raises:
-        StoreUnavailable: before the response begins; after that, the connection is cut.
+        ObjectMissing, StoreUnavailable: before the response begins; after that, the connection is
+            cut.
     """
     headers = {**stored.headers, "ETag": stored.etag, "Accept-Ranges": "bytes"}
     if matches(request.headers.get("if-none-match"), stored.etag):
@@ -102,24 +103,27 @@ async def answer_with(
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
     status = 206 if part else 200
     if request.method == "HEAD":
+        await store.check_present(stored.key, size)
         return Response(status_code=status, headers=headers)
     # Read before the response begins, so an unavailable store is a 503, not a cut connection.
     first = Span(span.start, min(span.end, span.start + CHUNK_BYTES))
-    head = await _read(store, stored.key, first)
-    rest = _stream(store, stored.key, head, Span(first.end, span.end))
+    head = await _read(store, stored, first)
+    rest = _stream(store, stored, head, Span(first.end, span.end))
     return StreamingResponse(rest, status, headers)
 
 
-async def _read(store: ObjectStore, key: str, span: Span) -> bytes:
+async def _read(store: ObjectStore, stored: Stored, span: Span) -> bytes:
     if span.start >= span.end:
         return b""
-    return await store.get_range(key, span.start, span.end)
+    return await store.get_range(stored.key, span.start, span.end, size_bytes=stored.size_bytes)
 
 
-async def _stream(store: ObjectStore, key: str, head: bytes, rest: Span) -> AsyncIterator[bytes]:
+async def _stream(
+    store: ObjectStore, stored: Stored, head: bytes, rest: Span
+) -> AsyncIterator[bytes]:
     yield head
     for start in range(rest.start, rest.end, CHUNK_BYTES):
-        yield await _read(store, key, Span(start, min(rest.end, start + CHUNK_BYTES)))
+        yield await _read(store, stored, Span(start, min(rest.end, start + CHUNK_BYTES)))
 
 
 def matches(header: str | None, etag: str) -> bool:

@@ -152,16 +152,28 @@ where id = $1 and state = 'active' and not sealed
 returning *
 
 -- count_attempt --
--- sent_at lies in the future until the retry is due, so that no sweep sends it before.
+-- Only while the attempts are those that the try saw ($3): copies of one message that are tried at
+-- the same time are one attempt. sent_at lies in the future until the retry is due, so that no
+-- copy is tried and no sweep sends it before.
 update items i
-set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $3)
+set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4),
+    waits_for = null
 from runs r
-where i.run_id = $1 and i.key = $2 and i.state = 'pending' and r.id = i.run_id
+where i.run_id = $1 and i.key = $2 and i.state = 'pending' and i.attempts = $3 and r.id = i.run_id
 returning i.attempts >= r.max_attempts as last
 
 -- put_off --
-update items set sent_at = clock_timestamp() + make_interval(secs => $3)
-where run_id = $1 and key = $2 and state = 'pending'
+-- Never to an earlier time than the item has: a copy may have counted an attempt meanwhile.
+with locked as materialized (
+    select key from items where run_id = $1 and key = any($2) and state = 'pending'
+    order by key
+    for no key update
+)
+update items i
+set sent_at = greatest(i.sent_at, clock_timestamp() + make_interval(secs => n.delay_s)),
+    waits_for = coalesce(n.waits_for, i.waits_for)
+from unnest($2::bytea[], $3::double precision[], $4::text[]) as n(key, delay_s, waits_for), locked l
+where i.run_id = $1 and i.key = n.key and l.key = n.key
 
 -- pause_run --
 update runs set paused = $2, progressed_at = clock_timestamp()

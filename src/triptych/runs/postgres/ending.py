@@ -31,6 +31,7 @@ async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | 
     """End a run in its transaction; the staging of a cancelled run is deleted."""
     row = await tx.row("end_run", run_id, state.value, reason)
     assert row is not None
+    await tx.rows("forget_outages", run_id)
     if state is RunState.CANCELLED:
         await tx.rows("let_go_staging", run_id)
     for older in await tx.rows("older_staging", row["brand"], run_id):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -50,12 +51,14 @@ from triptych.runs.postgres.settling import (
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
+    Attempt,
     Due,
     FailedItem,
     Opened,
     Outgoing,
     Pace,
     PaceBucket,
+    PutOff,
     RunStore,
     Settlement,
 )
@@ -256,13 +259,25 @@ class PostgresRunStore(RunStore):
         return await self._database.transact(work)
 
     @override
-    async def count_attempt(self, run_id: UUID, key: bytes, *, delay_s: float) -> bool:
-        rows = await self._database.rows("count_attempt", run_id, key, delay_s)
-        return bool(rows and rows[0]["last"])
+    async def count_attempt(
+        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float
+    ) -> Attempt:
+        rows = await self._database.rows("count_attempt", run_id, key, seen, delay_s)
+        if not rows:
+            return Attempt.STALE
+        return Attempt.LAST if rows[0]["last"] else Attempt.COUNTED
 
     @override
-    async def put_off(self, run_id: UUID, key: bytes, *, delay_s: float) -> None:
-        await self._database.rows("put_off", run_id, key, delay_s)
+    async def put_off(self, run_id: UUID, items: Sequence[PutOff]) -> None:
+        # One row per key, the latest time: two copies may be put off together.
+        latest = {item.key: item for item in sorted(items, key=lambda item: item.delay_s)}
+
+        async def work(tx: Transaction) -> None:
+            delays = [item.delay_s for item in latest.values()]
+            hosts = [item.waits_for for item in latest.values()]
+            await tx.rows("put_off", run_id, list(latest), delays, hosts)
+
+        await self._database.transact(work)
 
     @override
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
@@ -447,7 +462,11 @@ class PostgresRunStore(RunStore):
     async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
         rows = await self._database.rows("items_by_key", run_id, list(keys))
         return [
-            to_item(row, row["brand"], RunKind(row["run_kind"]), source=row["source"])
+            replace(
+                to_item(row, row["brand"], RunKind(row["run_kind"]), source=row["source"]),
+                due_in_s=row["due_in_s"],
+                waits_for=row["waits_for"],
+            )
             for row in rows
         ]
 

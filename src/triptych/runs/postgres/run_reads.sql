@@ -7,7 +7,10 @@ select * from runs where id = any($1)
 select * from runs where $1::text is null or brand = $1 order by created_at desc limit $2
 
 -- items_by_key --
-select i.*, r.brand, r.source, r.kind as run_kind from items i join runs r on r.id = i.run_id
+-- due_in_s by the database's clock, so that those of the workers do not matter.
+select i.*, r.brand, r.source, r.kind as run_kind,
+       greatest(extract(epoch from i.sent_at - clock_timestamp()), 0)::double precision as due_in_s
+from items i join runs r on r.id = i.run_id
 where i.run_id = $1 and i.key = any($2) and r.state = 'active'
 
 -- timeline --

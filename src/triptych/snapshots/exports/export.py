@@ -42,6 +42,7 @@ async def export(
 
     Raises:
         SnapshotCollected: it is no longer kept.
+        ObjectMissing: an object is not in the store.
         StoreUnavailable: an object cannot be read.
     """
     batch = PAGE_BODIES if wanted.format.needs_bodies else PAGE_ASSETS
@@ -54,7 +55,9 @@ async def export(
             writer = await _opened(wanted, rows)
         bodies: list[bytes] = []
         if wanted.format.needs_bodies:
-            bodies = await asyncio.gather(*(store.get(asset.object_key) for asset in page))
+            bodies = await asyncio.gather(
+                *(store.get(asset.object_key, size_bytes=asset.size_bytes) for asset in page)
+            )
         await asyncio.to_thread(writer.add, rows, bodies)
         count += len(rows)
         progress(count)

@@ -85,6 +85,10 @@ with gone as (
 select count(*) as removed from gone
 
 -- run_emptied --
+-- The end of a run forgets its outages; one may have been noted at that moment.
+with forgotten as (
+    delete from host_outages where run_id = $1
+)
 update runs set emptied_at = clock_timestamp() where id = $1
 
 -- drop_timelines --
