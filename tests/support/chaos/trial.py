@@ -102,7 +102,8 @@ class Trial:
                     self._over("started")
                     await self._watched(shape, origin, api)
             except TimeoutError:
-                self._violates(f"the trial was not over within {TRIAL_S:.0f} s")
+                parts = list(self._report.seconds) or ["nothing: it did not start in time"]
+                self._violates(f"the trial did not come to its end; over was {', '.join(parts)}")
                 self._report.violations = list(self._report.record.violations)
             self._keep = bool(self._report.violations)
         return self._report
