@@ -41,6 +41,11 @@ class Emulator:
         return f"http://{HOST}:{self._port}"
 
     @property
+    def pid(self) -> int | None:
+        """Return its process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def environment(self) -> dict[str, str]:
         """Return what makes AWS' own libraries, and obstore, use it."""
         return {

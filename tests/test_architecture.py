@@ -181,8 +181,9 @@ def stray_sessions(root: Path) -> list[str]:
     return found
 
 
-UNMIRRORED = {"browser"}
-"""Folders of tests that stand for no folder: the dashboard and the server together."""
+UNMIRRORED = {"browser", "chaos"}
+"""Folders of tests that stand for no folder: the dashboard and the server together, and all of it
+under chaos."""
 
 
 def stray_test_folders(root: Path) -> list[str]:
