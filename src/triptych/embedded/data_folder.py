@@ -136,6 +136,10 @@ class DataFolder:
         """As its owner, tell others that the database can be used."""
         self._write_owner(brief=self._brief, ready=True)
 
+    def mark_stopping(self) -> None:
+        """As its owner, keep others from beginning to use the database."""
+        self._write_owner(brief=self._brief, ready=False)
+
     def _write_owner(self, *, brief: bool, ready: bool) -> None:
         assert self._lock is not None
         kind, state = BRIEF if brief else LASTING, READY if ready else STARTING
@@ -209,7 +213,7 @@ class DataFolder:
 
     @contextmanager
     def visit(self) -> Iterator[None]:
-        """Be a guest, for whom a brief owner goes on, for as long as the block runs."""
+        """Be a guest, for whom an owner goes on for a while, for as long as the block runs."""
         with self._shared(GUESTS):
             yield
 

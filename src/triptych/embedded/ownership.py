@@ -25,7 +25,7 @@ HAND_OVER_S = 60.0
 FINISH_S = 5.0
 """Seconds that a brief owner's command has to end by itself, when the folder is asked for."""
 GUESTS_S = 5.0
-"""Seconds for which a brief owner that is done waits for its guests; then one takes over."""
+"""Seconds for which an owner that is done waits for its guests; then one may take over."""
 READY_S = 600.0
 """Seconds in which an owner that starts must serve its guests: an initdb, a recovery and the
 migrations are within it."""
@@ -55,7 +55,12 @@ async def own(
         async with make() as server:
             await prepare(server.dsn)
             folder.mark_ready()
-            yield server
+            try:
+                yield server
+            finally:
+                # A command that is being answered is not cut off.
+                folder.mark_stopping()
+                await _until_guests_end(folder, say)
     finally:
         folder.release()
 
@@ -81,6 +86,13 @@ async def _take_when_released(folder: DataFolder, wait: Wait) -> None:
                 raise
         else:
             return
+        await _pause()
+
+
+async def _until_guests_end(folder: DataFolder, say: Say) -> None:
+    """Wait for `GUESTS_S` at most, and not when another process asks for the folder."""
+    wait = Wait("for other commands that use the database", GUESTS_S, say)
+    while folder.visited() and not folder.asked() and wait.goes_on():
         await _pause()
 
 
@@ -234,9 +246,7 @@ class DatabaseUse:
             PostgresServerError: it does not end.
         """
         if self._server is not None:
-            wait = Wait("for other commands that use the database", GUESTS_S, self._say)
-            while self._folder.visited() and not self._folder.asked() and wait.goes_on():
-                await _pause()
+            await _until_guests_end(self._folder, self._say)
         await self._release()
 
     async def _release(self) -> None:
