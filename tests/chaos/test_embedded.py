@@ -10,8 +10,12 @@ from tests.support.chaos.schedule import ShapeName
 from tests.support.chaos.seeds import seeds
 from tests.support.chaos.trial import Trial
 
-# One at a time: a trial keeps two cores busy.
-pytestmark = [pytest.mark.prove, pytest.mark.xdist_group("chaos")]
+# One at a time: a trial keeps two cores busy. Connections that it cuts are collected, not closed.
+pytestmark = [
+    pytest.mark.prove,
+    pytest.mark.xdist_group("chaos"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.mark.parametrize("seed", seeds(ShapeName.EMBEDDED))

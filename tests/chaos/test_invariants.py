@@ -119,6 +119,11 @@ def lose_a_url(evidence: Evidence) -> None:
     lose_an_asset(evidence)
 
 
+def die_in_an_outage(evidence: Evidence, name: str, code: int) -> None:
+    evidence.record.outages.append((0, 2e9))
+    die(evidence, name, code)
+
+
 def die(evidence: Evidence, name: str, code: int) -> None:
     evidence.exits.append(Exit(evidence.record.began + 1, name, code))
 
@@ -182,7 +187,7 @@ BREAKS: dict[str, list[Callable[[Evidence], object]]] = {
         lambda e: die(e, "worker-0", -9),
         lambda e: die(e, "up", 0),
         # An outage is no reason to refuse a start.
-        lambda e: e.record.outages.append((0, 2e9)) or die(e, "up", 1),
+        lambda e: die_in_an_outage(e, "up", 1),
     ],
     "the_log_has_no_defect": [
         lambda e: log(e, event="message_defect", error="got result for unknown state"),

@@ -33,6 +33,8 @@ def _status(line: str) -> bytes:
     return f"HTTP/1.1 {line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
 
+PAGE_FAULTS = 4
+"""Kinds of faulty pages; the last one is a 404."""
 NOT_FOUND, SERVER_ERROR = _status("404 Not Found"), _status("500 Internal Server Error")
 
 
@@ -138,7 +140,9 @@ class Answer:
         if page and path not in self._pages:
             self._pages.add(path)
             self.faults += 1
-            await self._faulty_page(writer, path, body.encode(), len(self._pages) % 4)
+            # What the first page answers is believed: a 404 is a brand that is not known.
+            kinds = PAGE_FAULTS if start else PAGE_FAULTS - 1
+            await self._faulty_page(writer, path, body.encode(), len(self._pages) % kinds)
             return
         head = with_length(body.encode(), len(body), b"application/json")
         await says(head)(writer, path)
