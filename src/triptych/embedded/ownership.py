@@ -24,7 +24,7 @@ HAND_OVER_S = 60.0
 """Seconds in which a brief owner must have given the folder up."""
 FINISH_S = 5.0
 """Seconds that a brief owner's command has to end by itself, when the folder is asked for."""
-GUESTS_S = 5.0
+GUESTS_S = 10.0
 """Seconds for which an owner that is done waits for its guests; then one may take over."""
 READY_S = 600.0
 """Seconds in which an owner that starts must serve its guests: an initdb, a recovery and the
