@@ -16,6 +16,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import structlog
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -190,6 +191,15 @@ def test_a_list_of_other_brands_is_refused_and_names_them(tmp_path: Path) -> Non
         pages(path)
     assert len(rows_of(pages(f"{path}#brand-column="))) == 2
     assert [row.url for row in rows_of(pages(path, brand="adidas"))] == ["https://x/2"]
+
+
+def test_what_was_guessed_is_logged(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("url;farbe\nhttps://x/1;weiß\n".encode("cp1252"))
+    with structlog.testing.capture_logs() as logged:
+        (row,) = rows_of(pages(tmp_path / "a.csv"))
+    assert row.metadata == {"farbe": "weiß"}
+    (entry,) = [entry for entry in logged if entry["event"] == "list_note"]
+    assert "Windows-1252" in entry["note"]
 
 
 def test_columns_are_chosen_behind_the_place(tmp_path: Path) -> None:

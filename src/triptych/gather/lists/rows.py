@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import structlog
 
 from triptych.errors import SourceRefused
 from triptych.gather.lists.columns import Columns, cell_urls, choose_columns, find_column
 from triptych.gather.lists.list_file import open_list
 from triptych.gather.lists.record import BadRecord, ListReader, Record
 from triptych.gather.source import Row
+
+log = structlog.get_logger(__name__)
 
 BRANDS_SHOWN = 10
 NAMES_SHOWN = 200
@@ -51,7 +54,10 @@ class BrandRows:
         self._matched = False
         self._layouts: dict[tuple[str, ...], Columns] = {}
         for name, path in parts:
-            self._readers.append((name, self._open(name, path, stack)))
+            reader = self._open(name, path, stack)
+            self._readers.append((name, reader))
+            for note in reader.format.notes:
+                log.warning("list_note", list=name, brand=brand, note=note)
 
     def records(self, offset: int) -> Iterator[Sequence[Row]]:
         """Yield each record after the first ``offset`` as rows: none if it is another brand's.
