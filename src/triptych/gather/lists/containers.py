@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from typing_extensions import Buffer, override
-
 from triptych.errors import SourceRefused
+from triptych.gather.lists.bounded_file import BoundedFile, Readable
 from triptych.gather.lists.record import BYTES_MAX
 
 MAGIC_BYTES = 8
+BUFFER_BYTES = 1024 * 1024
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
 WORKBOOK_FOLDER = "xl/"
@@ -84,7 +84,7 @@ def _only_file(path: Path, names: list[str]) -> Unpacked:
     def opened() -> IO[bytes]:
         archive = zipfile.ZipFile(path)
         try:
-            return _bounded(archive.open(files[0]), archive)
+            return _bounded(_Member(archive, files[0]))
         except BaseException:
             archive.close()
             raise
@@ -92,39 +92,24 @@ def _only_file(path: Path, names: list[str]) -> Unpacked:
     return Unpacked(opened, files[0], "zip")
 
 
-class _Bounded(io.RawIOBase):
-    """A file of which at most `BYTES_MAX` bytes are read, and what is closed together with it."""
+class _Member:
+    """A file of a zip, which is closed together with the zip."""
 
-    def __init__(self, file: IO[bytes] | gzip.GzipFile, also: zipfile.ZipFile | None) -> None:
-        super().__init__()
-        self._file = file
-        self._also = also
-        self._left = BYTES_MAX
+    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
+        self._archive = archive
+        self._file = archive.open(name)
+        self.read = self._file.read
 
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer)
-        chunk = self._file.read(len(view))
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise SourceRefused(
-                f"It has more than {BYTES_MAX} bytes.", remedy="Split it into several lists."
-            )
-        view[: len(chunk)] = chunk
-        return len(chunk)
-
-    @override
     def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-            if self._also is not None:
-                self._also.close()
-        super().close()
+        self._file.close()
+        self._archive.close()
 
 
-def _bounded(file: IO[bytes] | gzip.GzipFile, also: zipfile.ZipFile | None = None) -> IO[bytes]:
-    return io.BufferedReader(_Bounded(file, also), buffer_size=1024 * 1024)
+def _bounded(file: Readable) -> IO[bytes]:
+    bounded = BoundedFile(
+        file,
+        max_bytes=BYTES_MAX,
+        problem=f"It has more than {BYTES_MAX} bytes.",
+        remedy="Split it into several lists.",
+    )
+    return io.BufferedReader(bounded, buffer_size=BUFFER_BYTES)

@@ -7,7 +7,6 @@ https://developers.google.com/search/docs/crawling-indexing/sitemaps/image-sitem
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO, Any
@@ -15,9 +14,9 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
-from typing_extensions import Buffer, override
 
 from triptych.errors import SourceRefused
+from triptych.gather.lists.bounded_file import BoundedFile
 from triptych.gather.lists.record import BadRecord, ListFormat, Record
 
 ENTRY_MAX_BYTES = 8 * 1024 * 1024
@@ -58,7 +57,7 @@ class XmlFeedReader:
 
     def _all(self) -> Iterator[Record | BadRecord]:
         with self._opened() as file:
-            counted = _Counted(file)
+            counted = _counted(file)
             number, depth = 0, 0
             parents: list[Element] = []
             try:
@@ -88,37 +87,16 @@ def _inside_entry(parents: list[Element]) -> bool:
 def _root(opened: Callable[[], IO[bytes]]) -> str:
     with opened() as file:
         try:
-            for _, element in iterparse(_Counted(file), events=("start",)):
+            for _, element in iterparse(_counted(file), events=("start",)):
                 return _local(element)
         except (ParseError, DefusedXmlException) as error:
             raise SourceRefused(f"It is not XML that can be read ({error}).") from error
     raise SourceRefused("It is an XML document without an element.")
 
 
-class _Counted(io.RawIOBase):
-    """A file that refuses to go on when one entry takes more than `ENTRY_MAX_BYTES`."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__()
-        self._file = file
-        self._left = ENTRY_MAX_BYTES
-
-    def restart(self) -> None:
-        self._left = ENTRY_MAX_BYTES
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer)
-        chunk = self._file.read(len(view))
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise SourceRefused(f"An entry of the XML has more than {ENTRY_MAX_BYTES} bytes.")
-        view[: len(chunk)] = chunk
-        return len(chunk)
+def _counted(file: IO[bytes]) -> BoundedFile:
+    problem = f"An entry of the XML has more than {ENTRY_MAX_BYTES} bytes."
+    return BoundedFile(file, max_bytes=ENTRY_MAX_BYTES, problem=problem)
 
 
 def _local(element: Element) -> str:
