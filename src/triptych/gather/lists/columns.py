@@ -25,9 +25,11 @@ INNER = ("url", "src", "href", "link", "contentUrl")
 CELL_URLS_MAX = 1000
 """URLs of one cell; it would be no list of pictures otherwise."""
 
-_SEPARATOR = re.compile(r"(?:\s*[|,;]\s*|\s+)(?=(?:https?:)?//)", re.IGNORECASE)
+_SEPARATOR = re.compile(r"(?:\s*[|,;]\s*|\s+)(?=https?://)", re.IGNORECASE)
 """Between URLs in one cell: what comes after it begins with a scheme, so a comma within a URL is
 not one."""
+_RELATIVE_SEPARATOR = re.compile(r"(?:\s*[|,;]\s*|\s+)(?=(?:https?:)?//)", re.IGNORECASE)
+"""The same in a cell whose first URL has no scheme. Behind a scheme ``//`` is part of a path."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def cell_urls(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         text = value.strip()
         if text.count("//") > 1:
-            yield from (part for part in _SEPARATOR.split(text) if part)
+            separator = _RELATIVE_SEPARATOR if text.startswith("//") else _SEPARATOR
+            yield from (part for part in separator.split(text) if part)
         elif text:
             yield text
     elif isinstance(value, list | tuple):
