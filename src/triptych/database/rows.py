@@ -102,6 +102,8 @@ def to_item(
     run_kind: RunKind = RunKind.FULL,
     traceparent: str | None = None,
     source: str | None = None,
+    due_in_s: float = 0.0,
+    waits_for: str | None = None,
 ) -> Item:
     """Read a row of ``items``, of a run of ``brand``."""
     return Item(
@@ -115,6 +117,8 @@ def to_item(
         run_kind=run_kind,
         traceparent=traceparent,
         source=source,
+        due_in_s=due_in_s,
+        waits_for=waits_for,
     )
 
 

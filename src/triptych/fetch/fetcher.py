@@ -236,10 +236,8 @@ class Fetcher:
         if self._robots is None:
             return
         try:
-            async with asyncio.timeout(WAIT_MAX_S):
-                delay = await self._robots.check(way)
+            delay = await self._robots.check(way, wait_s=WAIT_MAX_S)
         except TimeoutError as error:
-            # The request goes on by itself.
             detail = f"{way.url.host} has not given its robots.txt yet"
             raise HostBusy(detail, retry_after_s=WAIT_MAX_S) from error
         if delay is not None:

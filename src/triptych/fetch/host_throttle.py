@@ -65,11 +65,15 @@ class _Host:
         """Halve the concurrency after a broken request."""
         self.allowed = max(1, self.allowed // 2)
 
+    def take_free(self) -> bool:
+        """Take a slot if one is free and nobody waits; return whether one was."""
+        if self.taken >= self.allowed or self.waiting:
+            return False
+        self.taken += 1
+        return True
+
     async def take(self) -> None:
         """Wait for a slot, first come, first served."""
-        if self.taken < self.allowed and not self.waiting:
-            self.taken += 1
-            return
         slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append(slot)
         try:
@@ -173,11 +177,12 @@ class HostThrottle:
             raise self._busy(name, rest)
         if (queue := self._queue_s(host)) > WAIT_MAX_S and not crowded():
             raise self._busy(name, queue)
-        while True:
+        taken = host.take_free()
+        while not taken:
             try:
                 async with asyncio.timeout(WAIT_MAX_S):
                     await host.take()
-                break
+                taken = True
             except TimeoutError as error:
                 if not crowded():
                     expected = max(self._rest_s(host, loop.time()), self._queue_s(host), WAIT_MAX_S)

@@ -108,16 +108,17 @@ class Robots:
         self._get = get
         self._known: OrderedDict[tuple[URL, URL | None], asyncio.Task[_Rules]] = OrderedDict()
 
-    async def check(self, way: HttpTransport) -> float | None:
+    async def check(self, way: HttpTransport, *, wait_s: float) -> float | None:
         """Return the Crawl-delay of the host's robots.txt in seconds, if it has one.
 
         Raises:
+            TimeoutError: it has not arrived within ``wait_s``; its request goes on by itself.
             PermanentItemError: it disallows the URL, or the guard refuses the host.
             TransientItemError: it is unreachable, which disallows everything for now
                 (RFC 9309 §2.3.1.4).
             HostDown: the host does not answer.
         """
-        rules = await self._rules(way)
+        rules = await self._rules(way, wait_s)
         host = way.url.host
         if (down := rules.down) is not None:
             raise HostDown(down.host, down.why, retry_after_s=down.retry_after_s, tried=down.tried)
@@ -128,13 +129,14 @@ class Robots:
                 f"{host} does not give its robots.txt ({rules.why})",
                 retry_after_s=wait,
             )
-        allowed = rules.rules.can_fetch
-        if not (
+        allowed, url = rules.rules.can_fetch, str(way.url)
+        if rules.long:
             # Half a megabyte of wildcards takes long enough to delay all other hosts.
-            await asyncio.to_thread(allowed, str(way.url), AGENT)
-            if rules.long
-            else allowed(str(way.url), AGENT)
-        ):
+            async with asyncio.timeout(wait_s):
+                may = await asyncio.to_thread(allowed, url, AGENT)
+        else:
+            may = allowed(url, AGENT)
+        if not may:
             raise PermanentItemError(Reason.ROBOTS_DISALLOWED, f"robots.txt of {host}")
         delay = rules.rules.crawl_delay(AGENT)
         return None if delay is None else float(delay)
@@ -155,7 +157,7 @@ class Robots:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _rules(self, way: HttpTransport) -> _Rules:
+    async def _rules(self, way: HttpTransport, wait_s: float) -> _Rules:
         now = asyncio.get_running_loop().time()
         place = (way.url.origin(), way.proxy)
         task = self._known.get(place)
@@ -165,7 +167,10 @@ class Robots:
         self._known.move_to_end(place)
         while len(self._known) > ROBOTS_HOSTS_MAX:
             self._known.popitem(last=False)
-        return await asyncio.shield(task)
+        if task.done():
+            return task.result()
+        async with asyncio.timeout(wait_s):
+            return await asyncio.shield(task)
 
     async def _ask(self, way: HttpTransport) -> _Rules:
         loop = asyncio.get_running_loop()

@@ -34,7 +34,8 @@ def read_json(text: str | bytes | memoryview) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         return UnreadableJson(_as_text(text), f"{error.msg} at character {error.pos + 1}")
-    if is_too_deep(value):
+    # Each level takes two characters.
+    if len(text) > 2 * DEPTH_MAX and is_too_deep(value):
         return UnreadableJson(_as_text(text), f"nested deeper than {DEPTH_MAX} levels")
     return value
 

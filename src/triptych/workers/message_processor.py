@@ -48,7 +48,10 @@ class MessageProcessor:
         begun = time.perf_counter()
         try:
             with delivery_span(delivery):
-                await self._process(delivery)
+                # A dead letter is recorded whatever it contains.
+                if delivery.problem is not None and not delivery.queue.endswith(DEAD_LETTER_SUFFIX):
+                    raise delivery.problem
+                await self._handle(delivery)
         except Exception as error:  # noqa: BLE001 - a message's failure is that message's alone
             outcome, settled = await self._answer(delivery, error)
         else:
@@ -57,12 +60,6 @@ class MessageProcessor:
         self._outcomes[outcome].inc()
         self._seconds.observe(time.perf_counter() - begun)
         return settled
-
-    async def _process(self, delivery: Delivery) -> None:
-        # A dead letter is recorded whatever it contains.
-        if delivery.problem is not None and not delivery.queue.endswith(DEAD_LETTER_SUFFIX):
-            raise delivery.problem
-        await self._handle(delivery)
 
     async def _answer(self, delivery: Delivery, error: Exception) -> tuple[str, bool]:
         """Answer a failed message; return the outcome, and whether it has left the queue."""

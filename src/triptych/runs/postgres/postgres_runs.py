@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -465,8 +464,11 @@ class PostgresRunStore(RunStore):
     async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
         rows = await self._database.rows("items_by_key", run_id, list(keys))
         return [
-            replace(
-                to_item(row, row["brand"], RunKind(row["run_kind"]), source=row["source"]),
+            to_item(
+                row,
+                row["brand"],
+                RunKind(row["run_kind"]),
+                source=row["source"],
                 due_in_s=row["due_in_s"],
                 waits_for=row["waits_for"],
             )
