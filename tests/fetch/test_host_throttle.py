@@ -40,6 +40,21 @@ async def test_no_more_requests_at_a_time_than_allowed() -> None:
     second.release()
 
 
+async def test_a_slot_that_becomes_free_after_a_wait_was_given_up_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("triptych.fetch.host_throttle.WAIT_MAX_S", 0.05)
+    hosts = HostThrottle(concurrency=1, rate_per_s=None)
+    held = await hosts.slot("a")
+
+    def crowded() -> bool:
+        held.release()  # Between two waits nobody is in the queue.
+        return True
+
+    async with asyncio.timeout(PATIENCE_S / 10):
+        (await hosts.slot("a", crowded=crowded)).release()
+
+
 def free_turns(hosts: HostThrottle, name: str) -> int:
     host = hosts._host(name)
     return host.allowed - host.taken

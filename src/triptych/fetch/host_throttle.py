@@ -74,6 +74,8 @@ class _Host:
 
     async def take(self) -> None:
         """Wait for a slot, first come, first served."""
+        if self.take_free():
+            return
         slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append(slot)
         try:
