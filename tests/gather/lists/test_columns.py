@@ -57,6 +57,7 @@ def test_a_chosen_column_is_found_apart_from_case_and_blanks() -> None:
         (f"{A}, {B}", [A, B]),
         (f"{A},{B}", [A, B]),
         (f"{A};{B}", [A, B]),
+        (f"{A}|{B}|//x/3.jpg", [A, B, "//x/3.jpg"]),
         (f"//x/1.jpg|//x/2.jpg, {A}", ["//x/1.jpg", "//x/2.jpg", A]),
         ("https://x/|//", ["https://x/|//"]),
         (f"{A},//x/2.jpg", [f"{A},//x/2.jpg"]),

@@ -25,11 +25,13 @@ INNER = ("url", "src", "href", "link", "contentUrl")
 CELL_URLS_MAX = 1000
 """URLs of one cell; it would be no list of pictures otherwise."""
 
-_SEPARATOR = re.compile(r"(?:\s*[|,;]\s*|\s+)(?=https?://)", re.IGNORECASE)
+_BETWEEN = r"(?:\s*[|,;]\s*|\s+)"
+_SEPARATOR = re.compile(rf"{_BETWEEN}(?=https?://)", re.IGNORECASE)
 """Between URLs in one cell: what comes after it begins with a scheme, so a comma within a URL is
 not one."""
-_RELATIVE_SEPARATOR = re.compile(r"(?:\s*[|,;]\s*|\s+)(?=(?:https?:)?//)", re.IGNORECASE)
-"""The same in a cell whose first URL has no scheme. Behind a scheme ``//`` is part of a path."""
+_RELATIVE_SEPARATOR = re.compile(rf"{_BETWEEN}(?=(?:https?:)?//)", re.IGNORECASE)
+"""The same in a cell that begins without a scheme, or is seen to have several URLs. In one URL,
+``//`` behind a separator is part of its path."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def cell_urls(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         text = value.strip()
         if text.count("//") > 1:
-            separator = _RELATIVE_SEPARATOR if text.startswith("//") else _SEPARATOR
+            several = text.startswith("//") or _SEPARATOR.search(text)
+            separator = _RELATIVE_SEPARATOR if several else _SEPARATOR
             yield from (part for part in separator.split(text) if part)
         elif text:
             yield text
