@@ -112,13 +112,15 @@ class Robots:
         """Return the Crawl-delay of the host's robots.txt in seconds, if it has one.
 
         Raises:
-            TimeoutError: it has not arrived within ``wait_s``; its request goes on by itself.
+            TimeoutError: the file has not arrived, or the URL is not matched, within ``wait_s``.
+                The request for the file goes on by itself.
             PermanentItemError: it disallows the URL, or the guard refuses the host.
             TransientItemError: it is unreachable, which disallows everything for now
                 (RFC 9309 §2.3.1.4).
             HostDown: the host does not answer.
         """
-        rules = await self._rules(way, wait_s)
+        until = asyncio.get_running_loop().time() + wait_s
+        rules = await self._rules(way, until)
         host = way.url.host
         if (down := rules.down) is not None:
             raise HostDown(down.host, down.why, retry_after_s=down.retry_after_s, tried=down.tried)
@@ -132,7 +134,7 @@ class Robots:
         allowed, url = rules.rules.can_fetch, str(way.url)
         if rules.long:
             # Half a megabyte of wildcards takes long enough to delay all other hosts.
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout_at(until):
                 may = await asyncio.to_thread(allowed, url, AGENT)
         else:
             may = allowed(url, AGENT)
@@ -157,7 +159,7 @@ class Robots:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _rules(self, way: HttpTransport, wait_s: float) -> _Rules:
+    async def _rules(self, way: HttpTransport, until: float) -> _Rules:
         now = asyncio.get_running_loop().time()
         place = (way.url.origin(), way.proxy)
         task = self._known.get(place)
@@ -169,7 +171,7 @@ class Robots:
             self._known.popitem(last=False)
         if task.done():
             return task.result()
-        async with asyncio.timeout(wait_s):
+        async with asyncio.timeout_at(until):
             return await asyncio.shield(task)
 
     async def _ask(self, way: HttpTransport) -> _Rules:
