@@ -130,7 +130,7 @@ class ObjectStore:
             StoreUnavailable: it could not be stored.
         """
         key = object_key(sha256)
-        await self._guarded(self._put, key, body, self._attributes(media_type))
+        await self.put_as(key, body, media_type)
         return key
 
     async def put_as(self, key: str, body: bytes, media_type: str) -> None:
@@ -139,11 +139,9 @@ class ObjectStore:
         Raises:
             StoreUnavailable: it could not be stored.
         """
-        await self._guarded(self._put, key, body, self._attributes(media_type))
-
-    def _attributes(self, media_type: str) -> Attributes | None:
         # The local store does not support attributes; the type is in the row, too.
-        return None if self._files else _attributes(media_type)
+        attributes = None if self._files else _attributes(media_type)
+        await self._guarded(self._put, key, body, attributes)
 
     def _put(self, key: str, body: bytes, attributes: Attributes | None) -> None:
         try:

@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,6 @@ from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt, PutOff, RunStore
 from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import plan_retry
-from triptych.runtime.turns import Turns
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import (
     DECODE_SECONDS,
@@ -126,8 +126,7 @@ class Acquire:
         self._threads = threads
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.concurrency)
-        # Copies that one worker holds take turns: the next one sees what the last one did.
-        self._turns: Turns[Address] = Turns()
+        self._turns: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._put_off: Batcher[tuple[UUID, PutOff], None] = Batcher(
             self._put_off_together, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
@@ -161,24 +160,10 @@ class Acquire:
         address = await self._address(delivery)
         if address is None:
             return  # A late message of a run that has ended is harmless.
-        async with self._turns.turn(address):
-            item = await self._look_up(address)
-            if item is None:
-                return  # The run is unknown or has ended: a late message is harmless.
-            if item.state is not ItemState.PENDING:
-                await self._registry.finish(item.run_id)
-                return
-            if item.due_in_s > EARLY_S:
-                raise NotDue(retry_after_s=item.due_in_s)
-            async with self._buffer.working(item.run_id):
-                try:
-                    result = await self._result(item)
-                except TransientItemError:
-                    await self._host_has_answered(item)
-                    raise
-                if result.reason is not Reason.HOST_DOWN:
-                    await self._host_has_answered(item)
-                await self._buffer.settle(item.run_id, result)
+        # Copies that one worker holds take turns: the next one sees what the last one did.
+        turn = self._turns.setdefault(address, asyncio.Lock())
+        async with turn:
+            await self._handle_item(address)
 
     async def _address(self, delivery: Delivery) -> Address | None:
         """Return the item of a message; None if it belongs to no run."""
@@ -189,6 +174,25 @@ class Acquire:
         row = Row(body.url, body.metadata)
         adopted = await self._registry.accept_external(body.brand, new_item(row), delivery)
         return None if adopted is None else (adopted.run_id, adopted.key)
+
+    async def _handle_item(self, address: Address) -> None:
+        item = await self._look_up(address)
+        if item is None:
+            return  # The run is unknown or has ended: a late message is harmless.
+        if item.state is not ItemState.PENDING:
+            await self._registry.finish(item.run_id)
+            return
+        if item.due_in_s > EARLY_S:
+            raise NotDue(retry_after_s=item.due_in_s)
+        async with self._buffer.working(item.run_id):
+            try:
+                result = await self._result(item)
+            except TransientItemError:
+                await self._host_has_answered(item)
+                raise
+            if result.reason is not Reason.HOST_DOWN:
+                await self._host_has_answered(item)
+            await self._buffer.settle(item.run_id, result)
 
     async def _host_has_answered(self, item: Item) -> None:
         if item.waits_for is None:
