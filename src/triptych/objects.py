@@ -22,6 +22,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 from obstore.store import ObjectStore as Store
 
 from triptych.errors import ObjectMissing, SettingsError, StoreUnavailable
+from triptych.runtime.file_creation import FileCreation
 from triptych.runtime.file_flush import FileFlush
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class ObjectStore:
         self._store = store
         self._name = name
         self._files = files
+        self._creation = FileCreation(files.root) if files is not None else None
+        self._flushes = 0
         # Its own pool: the shared one also resolves names, which may stall.
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="objects")
 
@@ -139,11 +142,21 @@ class ObjectStore:
         Raises:
             StoreUnavailable: it could not be stored.
         """
+        if self._created_at_once(key, body):
+            return
         # The local store does not support attributes; the type is in the row, too.
         attributes = None if self._files else _attributes(media_type)
         await self._guarded(self._put, key, body, attributes)
 
+    def _created_at_once(self, key: str, body: bytes) -> bool:
+        # A file that is created during a flush may have to wait for its end.
+        if self._creation is None or self._flushes:
+            return False
+        return self._creation.create_at_once(key, body)
+
     def _put(self, key: str, body: bytes, attributes: Attributes | None) -> None:
+        if self._creation is not None and self._creation.create(key, body):
+            return
         try:
             self._write(key, body, attributes, "create")
         except AlreadyExistsError:
@@ -177,7 +190,11 @@ class ObjectStore:
         """
         if self._files is None or not keys:
             return frozenset()
-        return await self._guarded(self._files.flush, keys)
+        self._flushes += 1
+        try:
+            return await self._guarded(self._files.flush, keys)
+        finally:
+            self._flushes -= 1
 
     async def get(self, key: str, *, size_bytes: int | None = None) -> bytes:
         """Return an object's bytes.

@@ -48,6 +48,11 @@ class PatientStore:
             StoreUnavailable: `PATIENCE_S` are over.
         """
         put = partial(self._store.put, body, sha256, media_type)
+        if self._away_since is None:
+            try:
+                return await put()
+            except StoreUnavailable:
+                pass  # Tried again below, and then waited for.
         return await self._patiently(put, partial(self._store.check_room, body))
 
     async def get(self, key: str) -> bytes:

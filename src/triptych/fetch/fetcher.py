@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 import aiohttp
@@ -27,6 +28,8 @@ from triptych.model import Reason
 DETAIL_MAX_CHARS = 300
 """The most characters of an error's text, which may quote what a server sent."""
 CHUNK_BYTES = 64 * 1024
+PARSED_MAX = 1024
+"""Parsed URLs that are kept: each is parsed for its slot and for its request."""
 RETRY_AFTER_MAX_S = 3600.0
 ACCEPT = "image/*,*/*;q=0.5"
 NOT_MODIFIED = 304
@@ -60,6 +63,9 @@ TRANSIENT: Mapping[int, Reason] = MappingProxyType(
         429: Reason.THROTTLED,
     }
 )
+
+
+_parsed = lru_cache(PARSED_MAX)(URL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,8 @@ class Fetcher:
         trail = _Trail()
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await self._follow(URL(url), known.headers() if known else {}, source, trail)
+                headers = known.headers() if known else {}
+                return await self._follow(_parsed(url), headers, source, trail)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._failure(error, trail) from error
 
@@ -316,7 +323,7 @@ class Fetcher:
             PermanentItemError, TransientItemError: as `fetch`, for failures that are known before
                 the request.
         """
-        place = URL(url)
+        place = _parsed(url)
         self._transports.guard.check_url(place)
         way = self._transports.way(source, place)
         self._down_hosts.check(way.hosts)
@@ -348,12 +355,16 @@ class Fetcher:
         declared = response.content_length
         if declared is not None and declared > cap:
             raise _too_large(f"{declared} bytes declared", cap)
-        if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-            declared = None  # It is the length of the compressed body.
+        encoded = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoded != "identity" or "Transfer-Encoding" in response.headers:
+            declared = None  # It is not the length of the body.
         share = self._budget.share()
         try:
             await share.declare(declared)
-            body = await _body(response, share, cap)
+            # The connection delivers what is declared, or fails.
+            body = await (_body(response, share, cap) if declared is None else response.read())
+            if not body:
+                raise PermanentItemError(Reason.NOT_AN_IMAGE, "an empty body")
             share.settle(len(body))
         except BaseException:
             share.release()
@@ -381,8 +392,6 @@ async def _body(response: aiohttp.ClientResponse, share: BodyShare, cap: int) ->
             raise _too_large("the body goes on", cap)
         await share.hold(len(body) + len(chunk))
         body += chunk
-    if not body:
-        raise PermanentItemError(Reason.NOT_AN_IMAGE, "an empty body")
     return bytes(body)
 
 

@@ -92,6 +92,8 @@ class _Rules:
     down: HostDown | None = None
     """The outage that the request for it met."""
     long: bool = False
+    empty: bool = False
+    """The file has no rules, or is absent: most hosts', which need no look at each URL."""
 
 
 class Robots:
@@ -131,6 +133,8 @@ class Robots:
                 f"{host} does not give its robots.txt ({rules.why})",
                 retry_after_s=wait,
             )
+        if rules.empty:
+            return None
         allowed, url = rules.rules.can_fetch, str(way.url)
         if rules.long:
             # Half a megabyte of wildcards takes long enough to delay all other hosts.
@@ -189,7 +193,7 @@ class Robots:
         text = answer.text if answer.status == 200 else ""
         long = len(text) > ROBOTS_LONG_CHARS
         rules = await asyncio.to_thread(Protego.parse, text) if long else Protego.parse(text)
-        return _Rules(loop.time() + ROBOTS_TTL_S, rules, long=long)
+        return _Rules(loop.time() + ROBOTS_TTL_S, rules, long=long, empty=not text.strip())
 
 
 def _worn_out(task: asyncio.Task[_Rules], now: float) -> bool:

@@ -12,6 +12,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -34,6 +35,8 @@ CONNECT_S = 15.0
 KEEPALIVE_S = 30.0
 """Keep-alive: long enough for requests seconds apart, shorter than most servers allow."""
 HEADER_LINE_MAX_BYTES = 8190
+HOSTS_MAX = 10_000
+"""Hosts whose names in texts are kept."""
 HEADERS_MAX = 200
 """The most headers of a response; a response with more is rejected."""
 
@@ -171,6 +174,12 @@ def _is_address(host: str) -> bool:
     return True
 
 
+@lru_cache(HOSTS_MAX)
+def _hosts(origin: URL, proxy: URL | None) -> tuple[str, ...]:
+    own = str(origin)
+    return (own,) if proxy is None else (f"proxy {proxy.origin()}", own)
+
+
 @dataclass(frozen=True, slots=True)
 class HttpTransport:
     """The session, proxy and profile of one request."""
@@ -190,8 +199,7 @@ class HttpTransport:
     @property
     def hosts(self) -> Sequence[str]:
         """The hosts that the request needs: the URL's own, after the proxy, if any."""
-        own = str(self.url.origin())
-        return [own] if self.proxy is None else [f"proxy {self.proxy.origin()}", own]
+        return _hosts(self.url.origin(), self.proxy)
 
     def leads_away(self, target: URL) -> bool:
         """Return whether a redirect to ``target`` leaves the origins that may receive the keys."""
