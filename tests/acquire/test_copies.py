@@ -260,7 +260,7 @@ async def test_copies_in_one_worker_take_turns(harness: RegistryHarness) -> None
     tries.clear()
     assert kinds == [TransientItemError, *[NotDue] * 4]
     assert (worker.fetcher.tries, await attempts(harness, run_id)) == (1, 1)
-    assert not worker.acquire._turns, "nothing is kept of it"
+    assert not worker.acquire._in_hand, "nothing is kept of it"
 
 
 async def test_a_strangers_message_that_arrives_early_is_put_off_too(

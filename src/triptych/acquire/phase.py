@@ -16,7 +16,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -126,7 +125,8 @@ class Acquire:
         self._threads = threads
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self._turns: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
+        # What is set when an item is no longer in hand, if a copy waits for it.
+        self._in_hand: dict[Address, asyncio.Event | None] = {}
         self._put_off: Batcher[tuple[UUID, PutOff], None] = Batcher(
             self._put_off_together, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
@@ -161,9 +161,15 @@ class Acquire:
         if address is None:
             return  # A late message of a run that has ended is harmless.
         # Copies that one worker holds take turns: the next one sees what the last one did.
-        turn = self._turns.setdefault(address, asyncio.Lock())
-        async with turn:
+        while address in self._in_hand:
+            done = self._in_hand[address] = self._in_hand[address] or asyncio.Event()
+            await done.wait()
+        self._in_hand[address] = None
+        try:
             await self._handle_item(address)
+        finally:
+            if waited_for := self._in_hand.pop(address):
+                waited_for.set()
 
     async def _address(self, delivery: Delivery) -> Address | None:
         """Return the item of a message; None if it belongs to no run."""

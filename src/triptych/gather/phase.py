@@ -145,7 +145,8 @@ def _checked(metadata: Metadata) -> tuple[Metadata, str]:
         encoded = orjson.dumps(metadata)
     except (TypeError, ValueError) as error:
         return {}, f"not JSON: {error}"
-    if is_too_deep(metadata, METADATA_DEPTH_MAX):
+    # Each level takes two characters.
+    if len(encoded) > 2 * METADATA_DEPTH_MAX and is_too_deep(metadata, METADATA_DEPTH_MAX):
         return {}, f"nested deeper than {METADATA_DEPTH_MAX} levels"
     if len(encoded) > METADATA_MAX_BYTES:
         return {}, f"{len(encoded)} bytes of JSON; {METADATA_MAX_BYTES} are allowed"

@@ -111,7 +111,7 @@ class Settings(ToldSettings):
     )
     acquire_concurrency: Count = Field(64, description="Downloads at a time in one worker.")
     acquire_prefetch: Count = Field(
-        384, description="URL messages that one worker holds at a time, including unsettled ones."
+        256, description="URL messages that one worker holds at a time, including unsettled ones."
     )
     flush_items: Count = Field(100, description="Finished items of a run that trigger a flush.")
     flush_s: Positive = Field(
