@@ -10,7 +10,7 @@ export function run(over: Partial<RunShown> = {}): RunShown {
     over: false,
     phase: 'acquire',
     source: null,
-    policy: { tolerated_failures: 0.5, max_attempts: 5, deadline_s: 3600 },
+    policy: { tolerated_failures: 0.5, max_attempts: 5, deadline_s: 3600, max_removed: 0.5 },
     sealed: true,
     paused: false,
     expected: 100,

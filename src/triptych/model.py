@@ -43,9 +43,11 @@ class RunKind(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run is. All but ``ACTIVE`` are final."""
+    """Where a run is. All but ``ACTIVE`` and ``HELD`` are final."""
 
     ACTIVE = "active"
+    HELD = "held"
+    """Complete, but its commit would remove too much: an operator publishes or discards it."""
     COMMITTED = "committed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -117,6 +119,9 @@ class Policy(Wire, frozen=True):
     """Attempts an item gets before a transient failure is final."""
     deadline_s: float
     """Seconds from the first dispatch until unsettled items time out."""
+    max_removed: float = 0.5
+    """Share of the snapshot before, 0..1, that a run may remove and still commits by itself. A run
+    after which nothing would remain never does."""
 
 
 class Run(msgspec.Struct, frozen=True):

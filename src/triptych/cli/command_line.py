@@ -31,6 +31,8 @@ COMMANDS = (
     run_commands.pause,
     run_commands.resume,
     run_commands.cancel,
+    run_commands.publish,
+    run_commands.discard,
     run_commands.redrive,
     run_commands.reembed,
     server_commands.worker,

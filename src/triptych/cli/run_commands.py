@@ -147,6 +147,18 @@ async def cancel(call: Invocation, name: RunArgument) -> None:
     await _steer(call, "cancel", name)
 
 
+@command(server=True)
+async def publish(call: Invocation, name: RunArgument) -> None:
+    """Commit a held run, although it removes much of the brand's snapshot."""
+    await _steer(call, "publish", name)
+
+
+@command(server=True)
+async def discard(call: Invocation, name: RunArgument) -> None:
+    """End a held run; the brand's snapshot does not change."""
+    await _steer(call, "discard", name)
+
+
 async def _steer(call: Invocation, verb: str, name: str) -> None:
     async with call.open_client() as client:
         _show(call, await client.steer((await find_run(client, name)).id, verb))

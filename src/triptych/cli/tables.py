@@ -24,6 +24,7 @@ TEXT_MAX_CHARS = 30
 STATE_STYLE = {
     RunState.ACTIVE: "cyan",
     RunState.COMMITTED: "green",
+    RunState.HELD: "yellow",
     RunState.FAILED: "red",
     RunState.CANCELLED: "yellow",
 }
@@ -81,7 +82,9 @@ def print_run(run: Run) -> None:
     if run.ai_state is not AiState.NONE:
         console.print(f"  AI      {run.ai_state.value}" + in_brackets(run.ai_reason))
     if run.reason:
-        console.print(f"  reason  {shown(run.reason)}")
+        console.print(f"  reason  {shown(run.reason)}", soft_wrap=True)
+    if run.state is RunState.HELD:
+        console.print(f"  decide  triptych publish {run.id}  or  triptych discard {run.id}")
 
 
 def print_failures(groups: Sequence[FailureExamples]) -> None:

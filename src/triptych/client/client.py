@@ -194,7 +194,7 @@ class Client:
         return await self._opened(f"/runs/{run_id}/redrive", body)
 
     async def steer(self, run_id: UUID, verb: str) -> RunShown:
-        """Pause, resume or cancel a run; return its new state."""
+        """Pause, resume, cancel, publish or discard a run; return its new state."""
         return await self._opened(f"/runs/{run_id}/{verb}")
 
     async def export(self, brand: str, kind: str) -> Task:

@@ -286,6 +286,26 @@ class RunStore(Protocol):
         """
         ...
 
+    async def publish(self, run_id: UUID) -> Run:
+        """Commit a held run: see `commit`.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        ...
+
+    async def discard(self, run_id: UUID, reason: str) -> Run:
+        """End a held run as cancelled; the brand's snapshot stays what it was.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        ...
+
+    async def overdue_held(self, *, older_s: float, limit: int) -> Sequence[UUID]:
+        """Return runs that have been held for longer than ``older_s`` seconds, oldest first."""
+        ...
+
     async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
         """End a complete run: publish its snapshot, or fail it for too many failures.
 

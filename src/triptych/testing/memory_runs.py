@@ -27,6 +27,7 @@ from triptych.model import (
     Slice,
     TimelineEvent,
 )
+from triptych.runs.held_rules import check_held
 from triptych.runs.redrive_rules import (
     active_run,
     check_redrivable,
@@ -50,7 +51,7 @@ from triptych.runs.run_store import (
     RunStore,
     Settlement,
 )
-from triptych.testing.memory_commit import commit_run, end_run
+from triptych.testing.memory_commit import commit_run, discard_run, end_run, publish_run
 from triptych.testing.memory_items import (
     SENDS_MAX,
     deadline,
@@ -149,6 +150,9 @@ class MemoryRunStore(RunStore):
             ai_reason=None,
             traceparent=traceparent,
         )
+        for held in self._state.newest_first(brand):
+            if held.run.state is RunState.HELD:
+                discard_run(self._state, held, f"a newer run was started, {run_id}")
         opened = self._state.runs[run_id] = RunRow(run, changed_at=now, expected_at=now)
         self._state.event(opened, "opened", {"kind": kind.value})
         return Opened(opened.run, created=True)
@@ -439,6 +443,27 @@ class MemoryRunStore(RunStore):
         for item in pending:
             item.state, item.reason, item.settled_at = state, reason, self._state.now()
         return len(pending), sum(item.sent_at is not None for item in pending)
+
+    @override
+    async def publish(self, run_id: UUID) -> Run:
+        row = self._state.run_row(run_id)
+        check_held(row.run)
+        publish_run(self._state, row)
+        return row.run
+
+    @override
+    async def discard(self, run_id: UUID, reason: str) -> Run:
+        row = self._state.run_row(run_id)
+        check_held(row.run)
+        discard_run(self._state, row, reason)
+        return row.run
+
+    @override
+    async def overdue_held(self, *, older_s: float, limit: int) -> Sequence[UUID]:
+        before = self._state.now() - timedelta(seconds=older_s)
+        held = [row.run for row in self._state.runs.values() if row.run.state is RunState.HELD]
+        held.sort(key=lambda run: run.ended_at or before)
+        return [run.id for run in held if run.ended_at and run.ended_at < before][:limit]
 
     @override
     async def pause(self, run_id: UUID, *, paused: bool) -> Run:

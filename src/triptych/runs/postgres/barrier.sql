@@ -10,9 +10,9 @@ where excluded.source is not null and brands.source is distinct from excluded.so
 -- insert_run --
 -- At most one active run per brand: the partial unique index decides races.
 insert into runs (id, brand, kind, source, tolerated_failures, max_attempts, deadline_s,
-                  deadline_at, redrives, traceparent)
+                  deadline_at, redrives, traceparent, max_removed)
 select $1, $2, $3, coalesce($4, b.source), $5, $6, $7,
-       clock_timestamp() + make_interval(secs => $8), $9, $10
+       clock_timestamp() + make_interval(secs => $8), $9, $10, $11
 from brands b where b.name = $2 and not b.deleting
 on conflict do nothing
 returning *
@@ -216,6 +216,24 @@ set state = $2, reason = $3, ended_at = clock_timestamp(), out = 0, paused = fal
             where run_id = $1 and state = 'failed' group by reason) as counted), '{}') end
 where id = $1 and state = 'active'
 returning *
+
+-- held_run --
+select * from runs where brand = $1 and state = 'held' for no key update
+
+-- overdue_held --
+select id from runs
+where state = 'held' and ended_at < clock_timestamp() - make_interval(secs => $1)
+order by ended_at limit $2
+
+-- reopen_held --
+-- For its commit, in the same transaction.
+update runs set state = 'active', reason = null, ended_at = null where id = $1 returning *
+
+-- discard_held --
+update runs
+set state = 'cancelled', reason = $2, removed = null, ended_at = clock_timestamp(),
+    progressed_at = clock_timestamp()
+where id = $1
 
 -- drop_staging --
 delete from staged where run_id = $1

@@ -30,8 +30,9 @@ from triptych.model import (
     TimelineEvent,
 )
 from triptych.queues.reading import readable_headers
-from triptych.runs.postgres.commit import end_complete, repair_counters
-from triptych.runs.postgres.ending import end_pending, end_run
+from triptych.runs.held_rules import check_held
+from triptych.runs.postgres.commit import end_complete, publish, repair_counters
+from triptych.runs.postgres.ending import discard_run, end_pending, end_run
 from triptych.runs.postgres.opening import (
     enqueue_gather,
     insert_or_join,
@@ -415,6 +416,35 @@ class PostgresRunStore(RunStore):
             return await read_run(tx, run_id)
 
         return await self._commits.transact(work)
+
+    @override
+    async def publish(self, run_id: UUID) -> Run:
+        async def work(tx: Transaction) -> Run:
+            check_held(await self._locked(tx, run_id))
+            row = await tx.row("reopen_held", run_id)
+            assert row is not None
+            await publish(tx, to_run(row))
+            return await read_run(tx, run_id)
+
+        return await self._commits.transact(work)
+
+    @override
+    async def discard(self, run_id: UUID, reason: str) -> Run:
+        async def work(tx: Transaction) -> Run:
+            check_held(await self._locked(tx, run_id))
+            await discard_run(tx, run_id, reason)
+            return await read_run(tx, run_id)
+
+        return await self._database.transact(work)
+
+    @staticmethod
+    async def _locked(tx: Transaction, run_id: UUID) -> Run:
+        row = await tx.row("lock_run", run_id)
+        return await read_run(tx, run_id) if row is None else to_run(row)
+
+    @override
+    async def overdue_held(self, *, older_s: float, limit: int) -> Sequence[UUID]:
+        return [row["id"] for row in await self._database.rows("overdue_held", older_s, limit)]
 
     @override
     async def outbox_pending(
