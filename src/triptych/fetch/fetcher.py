@@ -23,6 +23,7 @@ from triptych.fetch.host_throttle import WAIT_MAX_S, HostSlot, HostThrottle
 from triptych.fetch.redirects import REDIRECTS, follow_redirects
 from triptych.fetch.robots import ROBOTS_MAX_BYTES, Robots, RobotsAnswer, check_opt_out
 from triptych.fetch.transport import HttpTransport, TransportPool
+from triptych.fetch.web_url import parse_web_url
 from triptych.model import Reason
 
 DETAIL_MAX_CHARS = 300
@@ -65,7 +66,12 @@ TRANSIENT: Mapping[int, Reason] = MappingProxyType(
 )
 
 
-_parsed = lru_cache(PARSED_MAX)(URL)
+@lru_cache(PARSED_MAX)
+def _parsed(url: str) -> URL:
+    try:
+        return parse_web_url(url)
+    except ValueError as error:
+        raise PermanentItemError(Reason.INVALID_URL, _text(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +239,7 @@ class Fetcher:
         async with follow_redirects(
             url, ask, guard=guard, redirects_max=self._max_redirects
         ) as answer:
-            self._note(str(answer.url.host), answer.response)
+            self._note(answer.url.raw_host or "", answer.response)
             if self._opt_outs:
                 check_opt_out(answer.response.headers)
             unchanged = answer.response.status == NOT_MODIFIED and headers
@@ -245,10 +251,10 @@ class Fetcher:
         try:
             delay = await self._robots.check(way, wait_s=WAIT_MAX_S)
         except TimeoutError as error:
-            detail = f"{way.url.host} has not given its robots.txt yet"
+            detail = f"{way.url.raw_host} has not given its robots.txt yet"
             raise HostBusy(detail, retry_after_s=WAIT_MAX_S) from error
         if delay is not None:
-            self._hosts.pace(str(way.url.host), delay)
+            self._hosts.pace(way.url.raw_host or "", delay)
 
     async def _robots_txt(self, way: HttpTransport) -> RobotsAnswer:
         """Fetch a host's robots.txt, following redirects as for any other URL, without keys.
@@ -277,7 +283,7 @@ class Fetcher:
                         url, ask, guard=guard, redirects_max=ROBOTS_REDIRECTS_MAX
                     ) as answer,
                 ):
-                    self._note(str(answer.url.host), answer.response)
+                    self._note(answer.url.raw_host or "", answer.response)
                     return await _robots_answer(answer.response)
             except PermanentItemError as error:
                 if error.reason is Reason.TOO_MANY_REDIRECTS:
@@ -329,7 +335,7 @@ class Fetcher:
         self._down_hosts.check(way.hosts)
         contact = await self._contact(way)
         try:
-            slot = await self._hosts.slot(place.host or "", crowded=crowded)
+            slot = await self._hosts.slot(place.raw_host or "", crowded=crowded)
         except BaseException:
             contact.end()
             raise
@@ -346,7 +352,7 @@ class Fetcher:
                 return await self._down_hosts.contact(way.hosts)
         except TimeoutError as error:
             raise HostBusy(
-                f"{way.url.host} has not answered yet", retry_after_s=WAIT_MAX_S
+                f"{way.url.raw_host} has not answered yet", retry_after_s=WAIT_MAX_S
             ) from error
 
     async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:

@@ -93,16 +93,17 @@ class AddressGuard:
             PermanentItemError: it is not http(s), contains credentials, or has a literal address,
                 in any spelling, that may not be reached on its port.
         """
-        if url.scheme not in {"http", "https"} or not url.host:
+        host = url.raw_host
+        if url.scheme not in {"http", "https"} or not host:
             raise PermanentItemError(Reason.INVALID_URL, f"not an http(s) URL: {url.scheme}:")
         if url.user is not None or url.password is not None:
             raise PermanentItemError(Reason.ADDRESS_REFUSED, "credentials in the URL")
-        # Check the encoded form, which is used to connect; the decoded one is only for display.
-        literal = _literal(url.raw_host or "") or _literal(url.host)
+        # The encoded form is the one that is connected to; the decoded one is only for display.
+        literal = _literal(host)
         if literal is None:
             return  # A name: the guarded resolver checks its addresses.
         if (refused := self._refused(literal, url.port or 0)) is not None:
-            raise PermanentItemError(Reason.ADDRESS_REFUSED, f"{url.host} {refused}")
+            raise PermanentItemError(Reason.ADDRESS_REFUSED, f"{host} {refused}")
 
     def _refusal(self, address: Address, port: int) -> str | None:
         """Return why a connection is refused; None if it is permitted."""

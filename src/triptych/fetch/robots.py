@@ -123,7 +123,7 @@ class Robots:
         """
         until = asyncio.get_running_loop().time() + wait_s
         rules = await self._rules(way, until)
-        host = way.url.host
+        host = way.url.raw_host
         if (down := rules.down) is not None:
             raise HostDown(down.host, down.why, retry_after_s=down.retry_after_s, tried=down.tried)
         if rules.rules is None:
