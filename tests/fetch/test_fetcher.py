@@ -62,7 +62,10 @@ async def test_a_body_comes_whole_with_what_identifies_it() -> None:
         (403, PermanentItemError, Reason.FORBIDDEN),
         (451, PermanentItemError, Reason.FORBIDDEN),
         (400, PermanentItemError, Reason.HTTP_ERROR),
-        (206, PermanentItemError, Reason.HTTP_ERROR),
+        (204, PermanentItemError, Reason.HTTP_ERROR),
+        (205, PermanentItemError, Reason.HTTP_ERROR),
+        (202, TransientItemError, Reason.SERVER_ERROR),
+        (206, TransientItemError, Reason.TRUNCATED),
         (302, PermanentItemError, Reason.HTTP_ERROR),
         (408, TransientItemError, Reason.TIMEOUT),
         (429, TransientItemError, Reason.THROTTLED),
@@ -76,7 +79,46 @@ async def test_each_status_has_its_reason(code: int, kind: type[ItemError], reas
     assert str(code) in error.detail
 
 
-@pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.parametrize("code", [201, 203, 207, 299])
+async def test_any_success_with_a_body_is_a_picture(code: int) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=code, body=BODY)
+
+    async with fetching(answer) as (fetcher, base):
+        fetched = await fetcher.fetch(f"{base}/a")
+    assert fetched is not None
+    assert fetched.body == BODY
+
+
+@pytest.mark.parametrize(
+    ("content_range", "whole"),
+    [
+        (f"bytes 0-{len(BODY) - 1}/{len(BODY)}", True),
+        (f"BYTES  0-{len(BODY) - 1}/{len(BODY)}", True),
+        (f"bytes 0-{len(BODY) - 1}/{len(BODY) + 1}", False),
+        (f"bytes 1-{len(BODY)}/{len(BODY) + 1}", False),
+        (f"bytes 0-{len(BODY) - 1}/*", False),
+        ("bytes */500", False),
+        ("500", False),
+        ("", False),
+    ],
+)
+async def test_a_206_is_a_picture_if_it_is_whole(content_range: str, whole: bool) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=206, body=BODY, headers={"Content-Range": content_range})
+
+    if not whole:
+        error = await outcome(answer)
+        assert (type(error), error.reason) == (TransientItemError, Reason.TRUNCATED)
+        assert error.detail == f"HTTP 206 with {content_range or 'no Content-Range'}"
+        return
+    async with fetching(answer) as (fetcher, base):
+        fetched = await fetcher.fetch(f"{base}/a")
+    assert fetched is not None
+    assert fetched.body == BODY
+
+
+@pytest.mark.parametrize("code", [202, 206, 429, 503])
 async def test_retry_after_is_carried(code: int) -> None:
     error = await outcome(status(code, Retry_After="7"))
     assert isinstance(error, TransientItemError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from yarl import URL
 
 from triptych.errors import HostBusy, HostDown, PermanentItemError, TransientItemError
 from triptych.fetch.body_budget import BodyBudget, BodyShare
+from triptych.fetch.content_coding import decoded_chunks
 from triptych.fetch.down_hosts import Contact, DownHosts, HostRequest
 from triptych.fetch.guard import refusal
 from triptych.fetch.host_throttle import WAIT_MAX_S, HostSlot, HostThrottle
@@ -28,11 +30,16 @@ from triptych.model import Reason
 
 DETAIL_MAX_CHARS = 300
 """The most characters of an error's text, which may quote what a server sent."""
-CHUNK_BYTES = 64 * 1024
 PARSED_MAX = 1024
 """Parsed URLs that are kept: each is parsed for its slot and for its request."""
 RETRY_AFTER_MAX_S = 3600.0
+CONTENT_RANGE = re.compile(r"(?i)bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 ACCEPT = "image/*,*/*;q=0.5"
+ACCEPTED = 202
+"""The server has no answer yet: it is to be asked again (RFC 9110 §15.3.3)."""
+LACKING = frozenset({ACCEPTED, 204, 205})
+"""Successes that have no body, or not the one that was asked for."""
+PARTIAL = 206
 NOT_MODIFIED = 304
 THROTTLING = frozenset({429, 503})
 PROXY_FAILURES = frozenset({502, 503, 504})
@@ -393,7 +400,7 @@ def _get(
 
 async def _body(response: aiohttp.ClientResponse, share: BodyShare, cap: int) -> bytes:
     body = bytearray()
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+    async for chunk in decoded_chunks(response):
         if len(body) + len(chunk) > cap:
             raise _too_large("the body goes on", cap)
         await share.hold(len(body) + len(chunk))
@@ -409,8 +416,8 @@ async def _robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
     asked = parse_retry_after(response.headers.get("Retry-After"))
     body = bytearray()
     # The body of an error response is not a robots.txt.
-    if response.status == 200:
-        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+    if 200 <= response.status < 300:
+        async for chunk in decoded_chunks(response):
             body += chunk
             if len(body) >= ROBOTS_MAX_BYTES:
                 break
@@ -419,8 +426,11 @@ async def _robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
+    """Raise unless a response has a whole body: 2xx, but those that say that they have none."""
     status = response.status
-    if status == 200:
+    if status == PARTIAL:
+        _check_range(response)
+    if 200 <= status < 300 and status not in LACKING:
         return
     detail = f"HTTP {status}" + (" without a Location" if status in REDIRECTS else "")
     asked = parse_retry_after(response.headers.get("Retry-After"))
@@ -428,9 +438,19 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         raise PermanentItemError(reason, detail)
     if (reason := TRANSIENT.get(status)) is not None:
         raise TransientItemError(reason, detail, retry_after_s=asked)
-    if status >= 500:
+    if status >= 500 or status == ACCEPTED:
         raise TransientItemError(Reason.SERVER_ERROR, detail, retry_after_s=asked)
     raise PermanentItemError(Reason.HTTP_ERROR, detail)
+
+
+def _check_range(response: aiohttp.ClientResponse) -> None:
+    """Raise unless a 206, for which nobody asked, has everything (RFC 9110 §14.4)."""
+    shown = response.headers.get("Content-Range", "")
+    found = CONTENT_RANGE.fullmatch(shown.strip())
+    if found is None or int(found[1]) != 0 or int(found[2]) + 1 != int(found[3]):
+        asked = parse_retry_after(response.headers.get("Retry-After"))
+        detail = f"HTTP 206 with {shown[:DETAIL_MAX_CHARS] or 'no Content-Range'}"
+        raise TransientItemError(Reason.TRUNCATED, detail, retry_after_s=asked)
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
