@@ -23,6 +23,7 @@ from triptych.fetch.down_hosts import Contact, DownHosts, HostRequest
 from triptych.fetch.guard import refusal
 from triptych.fetch.host_throttle import WAIT_MAX_S, HostSlot, HostThrottle
 from triptych.fetch.redirects import REDIRECTS, follow_redirects
+from triptych.fetch.resolver import NameNotResolved, missing_name
 from triptych.fetch.robots import ROBOTS_MAX_BYTES, Robots, RobotsAnswer, check_opt_out
 from triptych.fetch.transport import HttpTransport, TransportPool
 from triptych.fetch.web_url import parse_web_url
@@ -180,6 +181,8 @@ class Fetcher:
 
     def _failure(self, error: Exception, trail: _Trail) -> Exception:
         """Return the reason of a failure, or the outage that it shows."""
+        if (missing := _missing(error, trail)) is not None:
+            return PermanentItemError(Reason.NAME_NOT_RESOLVED, str(missing))
         failure = self._reason(error)
         if isinstance(failure, PermanentItemError) and failure.reason is not Reason.HTTP_ERROR:
             return failure
@@ -204,7 +207,7 @@ class Fetcher:
             return PermanentItemError(Reason.HTTP_ERROR, _text(error))
         if (refused := refusal(error)) is not None:
             return PermanentItemError(Reason.ADDRESS_REFUSED, str(refused))
-        return TransientItemError(Reason.CONNECTION_FAILED, _text(error))
+        return TransientItemError(Reason.CONNECTION_FAILED, _text(missing_name(error) or error))
 
     def _outage(self, error: Exception, why: str, trail: _Trail) -> HostDown | None:
         """Return the outage that a request's failure shows; None if it is the URL's own."""
@@ -301,12 +304,13 @@ class Fetcher:
                 raise self._robots_failure(error, way, trail) from error
 
     def _robots_failure(self, error: Exception, way: HttpTransport, trail: _Trail) -> Exception:
-        refused = refusal(error)
+        refused, missing = refusal(error), _missing(error, trail)
         asked = trail.way.url if trail.way else way.url
-        if refused is not None and asked.origin() == way.url.origin():
-            # Not specific to the file: nothing on this host may be fetched.
-            return PermanentItemError(Reason.ADDRESS_REFUSED, str(refused))
-        silent = refused is None and not isinstance(error, ValueError)
+        if (refused or missing) and asked.origin() == way.url.origin():
+            # Not specific to the file: nothing on this host can be fetched.
+            reason = Reason.ADDRESS_REFUSED if refused else Reason.NAME_NOT_RESOLVED
+            return PermanentItemError(reason, str(refused or missing))
+        silent = refused is None and missing is None and not isinstance(error, ValueError)
         outage = self._outage(error, _text(error), trail) if silent else None
         return outage or TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error))
 
@@ -471,6 +475,16 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
         at = at.replace(tzinfo=UTC)
     seconds = (at - (now or datetime.now(UTC))).total_seconds()
     return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
+
+
+def _missing(error: Exception, trail: _Trail) -> NameNotResolved | None:
+    """Return what says that the host's name does not exist, if it is no passing state."""
+    missing = missing_name(error)
+    if missing is None or trail.way is None or trail.request is None:
+        return missing
+    # In a session with a proxy, the connector resolves the proxy's name only.
+    of_proxy = trail.way.proxy is not None and isinstance(error, aiohttp.ClientConnectorError)
+    return None if of_proxy or trail.request.may_come_back() else missing
 
 
 def _unsent(error: Exception) -> bool:

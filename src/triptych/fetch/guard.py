@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from triptych.errors import PermanentItemError
+from triptych.fetch.resolver import NameNotResolved
 from triptych.model import Reason
 
 Address = IPv4Address | IPv6Address
@@ -142,12 +143,13 @@ class GuardedResolver(AbstractResolver):
 
         Raises:
             AddressRefused: it has addresses, and none is permitted.
-            OSError: it cannot be resolved or has no address.
+            NameNotResolved: it has no address.
+            OSError: it cannot be resolved.
         """
         answers = await self._resolver.resolve(host, port, family)
         if not answers:
             # aiohttp fails on an empty list without naming the host.
-            raise OSError(f"{host} has no address")
+            raise NameNotResolved(f"{host} has no address")
         permitted, refused = [], []
         for answer in answers:
             try:

@@ -53,6 +53,10 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "contains credentials.",
             "after `TRIPTYCH_FETCH_ALLOW` allows the network, or `TRIPTYCH_FETCH_PORTS` the port",
         ),
+        Reason.NAME_NOT_RESOLVED: Explanation(
+            "The host's name does not exist, or has no address.",
+            "if the name was registered; else fix the source",
+        ),
         Reason.NOT_FOUND: Explanation("HTTP 404 or 410.", "if the file is there again"),
         Reason.FORBIDDEN: Explanation("HTTP 401, 403 or 451.", "if access has been granted"),
         Reason.HTTP_ERROR: Explanation(
@@ -107,8 +111,9 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "HTTP 429, on every attempt; Retry-After was respected.", "yes, later"
         ),
         Reason.HOST_DOWN: Explanation(
-            "The host, or the proxy, did not answer for `TRIPTYCH_HOST_PATIENCE_S`: the name did "
-            "not resolve, connections were refused, or requests stayed without an answer.",
+            "The host, or the proxy, did not answer for `TRIPTYCH_HOST_PATIENCE_S`: its name "
+            "could not be looked up, connections were refused, or requests stayed without an "
+            "answer.",
             "yes",
         ),
         Reason.CONNECTION_FAILED: Explanation(
