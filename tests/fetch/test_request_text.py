@@ -106,6 +106,7 @@ async def test_a_proxy_is_given_the_url_as_it_was_given(
         ("STRAßE.example", "xn--strae-oqa.example"),
         ("i❤.example", "xn--i-7iq.example"),
         ("a_b.Example", "a_b.example"),
+        ("dot.Example.", "dot.example."),
     ],
 )
 async def test_the_host_is_sent_and_resolved_in_a_labels(
