@@ -160,6 +160,15 @@ class Run(msgspec.Struct, frozen=True):
         msgspec.field(default_factory=dict)
     )
     """``step``, its ``share`` done, and which of how many it is."""
+    rows_read: Annotated[int, Meta(description="Rows of the source, and URLs of messages.")] = 0
+    """Each is an item, is merged with another one of the same URL, or is refused."""
+    rows_refused: Annotated[int, Meta(description="Rows that name no URL.")] = 0
+
+    @property
+    def rows_merged(self) -> int:
+        """Rows whose URL another row has, too."""
+        # Items are counted before the rows of their page are.
+        return max(0, self.rows_read - self.rows_refused - self.expected)
 
     @property
     def settled(self) -> int:

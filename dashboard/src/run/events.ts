@@ -22,6 +22,8 @@ export function describeEvent({ kind, data }: EventShown): EventText {
         tone: 'gather',
       };
     }
+    case 'list':
+      return { text: listFound(data), tone: 'gather' };
     case 'sealed':
       return {
         text: `Source read completely: ${plural(number(data['expected']), 'URL')}`,
@@ -58,6 +60,15 @@ export function describeEvent({ kind, data }: EventShown): EventText {
     default:
       return { text: PLAIN[kind] ?? spoken(kind), tone: kind.startsWith('ai_') ? 'ai' : 'plain' };
   }
+}
+
+/** What a file was found to be, and what was guessed about it. */
+function listFound(data: Record<string, unknown>): string {
+  const how = [data['encoding'], data['delimiter']].filter(Boolean).join(', ');
+  const columns = (data['url_columns'] as string[] | undefined)?.join(', ');
+  const notes = (data['notes'] as string[] | undefined) ?? [];
+  const kind = `${String(data['name'])}: ${String(data['format'])}${how ? ` (${how})` : ''}`;
+  return [columns ? `${kind}, URLs in ${columns}` : kind, ...notes].join('. ');
 }
 
 const KINDS: Record<RunKind, string> = {

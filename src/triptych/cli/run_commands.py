@@ -190,14 +190,16 @@ async def failures(
         int, typer.Option(min=1, max=1000, help="Examples of each reason.")
     ] = FAILURE_EXAMPLES,
 ) -> None:
-    """Show a run's failures by reason, with examples."""
+    """Show a run's failures by reason, and rows without a URL, with examples."""
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import print_failures
+    from triptych.cli.tables import print_failures, print_refused_rows
 
     async with call.open_client() as client:
         found = await find_run(client, name)
         groups = await client.failures(found.id, examples=examples)
+        refused = await client.refused_rows(found.id)
     if call.json:
-        print_json({"items": groups})
+        print_json({"items": groups, "refused_rows": refused})
     else:
         print_failures(groups)
+        print_refused_rows(refused, examples)

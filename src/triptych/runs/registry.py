@@ -24,7 +24,7 @@ from triptych.queues.queue import Queue
 from triptych.runs.brand_store import BrandStore, DueBrand
 from triptych.runs.brand_turns import BrandTurns
 from triptych.runs.dispatch import Dispatcher
-from triptych.runs.run_store import Opened, RunStore
+from triptych.runs.run_store import Opened, RowsRead, RunStore
 from triptych.runs.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
 from triptych.telemetry.tracing import current_traceparent, span
@@ -177,14 +177,23 @@ class ActiveBrandRegistry:
 
     # --- expect, settle, seal -----------------------------------------------------------------
 
-    async def expect(self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None) -> None:
+    async def expect(
+        self,
+        run_id: UUID,
+        items: Sequence[NewItem],
+        *,
+        cursor: str | None,
+        rows: RowsRead | None = None,
+    ) -> None:
         """Add a page of items to a run and dispatch what fits its window.
+
+        ``rows`` are those of the source that the items come from: see `RunStore.expect`.
 
         Raises:
             RunEnded: the run is not active.
         """
         await self._dispatcher.dispatch(
-            await self._runs.expect(run_id, items, cursor=cursor, limit=self._window)
+            await self._runs.expect(run_id, items, cursor=cursor, limit=self._window, rows=rows)
         )
 
     async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:

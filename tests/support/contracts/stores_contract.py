@@ -38,7 +38,15 @@ from triptych.model import (
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.outage_store import OutageStore
-from triptych.runs.run_store import Attempt, Opened, PutOff, RunStore
+from triptych.runs.run_store import (
+    REFUSED_ROWS_MAX,
+    Attempt,
+    Opened,
+    PutOff,
+    RefusedRow,
+    RowsRead,
+    RunStore,
+)
 from triptych.snapshots.snapshot_store import SnapshotStore
 
 POLICY = Policy(tolerated_failures=0.5, max_attempts=3, deadline_s=3600)
@@ -157,6 +165,57 @@ class CatalogueContract:
         run = await stores.runs.run(run_id)
         assert (run.expected, run.failed, run.out) == (4, 1, 3)
         assert await stores.runs.gather_cursor(run_id) == "d"
+
+    async def test_each_row_is_an_item_is_merged_or_is_refused(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        without_url = [RefusedRow(f"line {n}", "There is no URL in src.") for n in (5, 6)]
+        rows = RowsRead(7, without_url, from_start=True)
+        await stores.runs.expect(
+            run_id, [*new_items(3), *new_items(2)], cursor="a", limit=LIMIT, rows=rows
+        )
+        await stores.runs.expect(run_id, new_items(4), cursor="b", limit=LIMIT)
+        run = await stores.runs.run(run_id)
+        assert (run.rows_read, run.expected, run.rows_merged, run.rows_refused) == (11, 4, 5, 2)
+        assert list(await stores.runs.refused_rows(run_id)) == without_url
+
+    async def test_rows_that_are_read_again_from_the_start_are_counted_once(
+        self, stores: CommonStores
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        adopted = NewItem(b"a" * 16, "https://x/by-message", {})
+        await stores.runs.accept_external(
+            "nike", adopted, message_id="m1", run_id=uuid4(), policy=POLICY
+        )
+        for _ in range(2):
+            rows = RowsRead(4, [RefusedRow("line 5", "No URL.")], from_start=True)
+            await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT, rows=rows)
+        run = await stores.runs.run(run_id)
+        assert (run.rows_read, run.expected, run.rows_merged, run.rows_refused) == (5, 4, 0, 1)
+        assert len(await stores.runs.refused_rows(run_id)) == 1
+
+    async def test_the_first_refused_rows_are_kept_and_all_are_counted(
+        self, stores: CommonStores
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        each = REFUSED_ROWS_MAX - 1
+        for page in range(2):
+            refused = [RefusedRow(f"page {page} line {n}\0", "No \0URL.") for n in range(each)]
+            await stores.runs.expect(
+                run_id, [], cursor=str(page), limit=LIMIT, rows=RowsRead(each, refused)
+            )
+        run = await stores.runs.run(run_id)
+        kept = await stores.runs.refused_rows(run_id)
+        assert (run.rows_read, run.rows_refused, len(kept)) == (2 * each, 2 * each, each + 1)
+        assert kept[-1].place.startswith("page 1 line 0")
+
+    async def test_a_redriven_items_row_is_its_own(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        await stores.runs.settle(run_id, [failed(item) for item in items], limit=LIMIT)
+        await stores.runs.commit(run_id)
+        run = (await stores.runs.redrive_run(run_id, new_id=uuid4(), policy=POLICY)).run
+        assert (run.rows_read, run.expected, run.rows_merged) == (3, 3, 0)
 
     async def test_g10_no_more_than_the_window_is_out(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

@@ -62,9 +62,23 @@ select count(*) as expected, count(*) filter (where state = 'failed') as failed 
 -- count_expected --
 update runs
 set expected = expected + $2, failed = failed + $3, next_position = next_position + $4,
-    gather_cursor = $5, expected_at = clock_timestamp(), progressed_at = clock_timestamp()
+    gather_cursor = $5, expected_at = clock_timestamp(), progressed_at = clock_timestamp(),
+    rows_read = case when $8 then rows_adopted else rows_read end + $6,
+    rows_refused = case when $8 then 0 else rows_refused end + $7
 where id = $1
 returning *
+
+-- forget_refused_rows --
+delete from refused_rows where run_id = $1
+
+-- keep_refused_rows --
+insert into refused_rows (run_id, number, place, problem)
+select $1, $2 + row_number() over () - 1, place, problem
+from unnest($3::text[], $4::text[]) as t(place, problem)
+on conflict do nothing
+
+-- refused_rows --
+select place, problem from refused_rows where run_id = $1 order by number
 
 -- claim_positions --
 -- The next items in order of dispatch. The run's lock is held, so no other
@@ -243,7 +257,7 @@ select * from incoming
 -- count_adopted --
 update runs
 set expected = expected + 1, next_position = next_position + 1, failed = failed + $2,
-    out = out + 1 - $2, expected_at = clock_timestamp(), progressed_at = clock_timestamp(),
+    rows_read = rows_read + 1, rows_adopted = rows_adopted + 1, out = out + 1 - $2, expected_at = clock_timestamp(), progressed_at = clock_timestamp(),
     deadline_at = case when dispatched_at is null
                   then least(deadline_at, clock_timestamp() + make_interval(secs => deadline_s))
                   else deadline_at end,
@@ -323,6 +337,6 @@ where run_id = $1 and key in (select key from items where run_id = $2 and state 
 
 -- count_redriven --
 update runs
-set expected = $2, done = $3, next_position = $2, sealed = $4, gather_cursor = $5
+set expected = $2, done = $3, next_position = $2, sealed = $4, gather_cursor = $5, rows_read = $2
 where id = $1
 returning *
