@@ -82,6 +82,7 @@ class Reason(StrEnum):
     INVALID_ROW = "invalid_row"
     INVALID_METADATA = "invalid_metadata"
     ADDRESS_REFUSED = "address_refused"
+    NAME_NOT_RESOLVED = "name_not_resolved"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
     HTTP_ERROR = "http_error"
