@@ -264,3 +264,25 @@ async def test_brands_are_compared(api: Api, monkeypatch: pytest.MonkeyPatch) ->
     await commit_vectors(api.stores, "older", drawn(3, 1), model="older")
     apart = (await api.get("/brands/nike/compare/older")).json
     assert (apart["model"], apart["similarity"], apart["compared"]) == (None, None, [0, 0])
+
+
+async def test_nearest_and_compare_tell_the_same_of_both_brands(api: Api) -> None:
+    base = drawn(6, 1)
+    await commit_vectors(api.stores, "bazaar", base)
+    assert (await api.get("/brands/bazaar/nearest")).json["items"] == []
+    near = np.concatenate([base[:4], drawn(2, 2)])
+    # The one that commits last is no longer the only one that knows.
+    for brand, vectors in [("pantry", near), ("bazaar", base), ("pantry", near[1:])]:
+        await commit_vectors(api.stores, brand, vectors)
+        told = []
+        for one, other in [("bazaar", "pantry"), ("pantry", "bazaar")]:
+            found = (await api.get(f"/brands/{one}/nearest")).json
+            side = (await api.get(f"/brands/{one}/compare/{other}")).json
+            assert [each["brand"] for each in found["items"]] == [other]
+            listed = found["items"][0]
+            told += [
+                (listed["similarity"], listed["shared"], listed["lookalikes"]),
+                (side["similarity"], side["shared"]["count"], side["lookalikes"]["count"]),
+            ]
+        assert len(set(told)) == 1, told
+    assert (await api.get("/brands/nobody/nearest")).status == 404

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -71,7 +71,19 @@ class Sample:
     keys: Sequence[bytes]
     sha256: Sequence[bytes]
     models: Sequence[str]
+    hashes: Sequence[int | None]
+    """Perceptual hashes, as 64-bit signed numbers."""
     vectors: Sequence[Vector]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Centre:
+    """The mean of a sample's embeddings of one model."""
+
+    model: str
+    count: int
+    vector: Vector
+    """(d,), not of length 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +164,24 @@ class SearchStore(Protocol):
         """Return the embeddings of the first assets by key that have one, at most ``limit``.
 
         Fewer where most assets have none.
+        """
+        ...
+
+    async def centres(
+        self, run_ids: Sequence[UUID], *, limit: int
+    ) -> Mapping[UUID, Sequence[Centre]]:
+        """Return the centres of the `sample` of each snapshot, one a model.
+
+        Without the snapshots that have no embeddings.
+        """
+        ...
+
+    async def snapshots(
+        self, *, besides: str, limit: int
+    ) -> tuple[Sequence[tuple[str, UUID]], int]:
+        """Return the first ``limit`` other brands by name with their current snapshots.
+
+        The number is that of all other brands with a snapshot.
         """
         ...
 

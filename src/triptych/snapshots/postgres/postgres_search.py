@@ -8,7 +8,7 @@ pgvector (0.8 and later) continues until enough entries pass them ("iterative sc
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -32,6 +32,7 @@ from triptych.snapshots.postgres.postgres_snapshots import (
     own_conditions,
 )
 from triptych.snapshots.search_store import (
+    Centre,
     Hit,
     Hits,
     Nearest,
@@ -196,8 +197,28 @@ class PostgresSearchStore(SearchStore):
             [row["key"] for row in rows],
             [row["sha256"] for row in rows],
             [row["model"] for row in rows],
+            [row["phash"] for row in rows],
             [row["embedding"] for row in rows],
         )
+
+    @override
+    async def centres(
+        self, run_ids: Sequence[UUID], *, limit: int
+    ) -> Mapping[UUID, Sequence[Centre]]:
+        rows = await self._database.rows("centres", list(run_ids), limit, SAMPLE_SCAN * limit)
+        found: dict[UUID, list[Centre]] = {}
+        for row in rows:
+            centre = Centre(row["model"], row["embeddings"], np.array(row["centre"], np.float32))
+            found.setdefault(row["run_id"], []).append(centre)
+        return found
+
+    @override
+    async def snapshots(
+        self, *, besides: str, limit: int
+    ) -> tuple[Sequence[tuple[str, UUID]], int]:
+        rows = await self._database.rows("snapshots_besides", besides, limit)
+        total = int(rows[0]["total"]) if rows else 0
+        return [(row["name"], row["current_run"]) for row in rows], total
 
     @override
     async def shared(self, one: UUID, other: UUID, *, limit: int, deadline_s: float) -> Shared:

@@ -191,9 +191,27 @@ select string_agg(key, ''::bytea order by key) as keys,
 from numbered
 
 -- sample --
-select key, sha256, model, embedding
+select key, sha256, model, phash, embedding
 from (select * from assets where run_id = $1 order by key limit $3) scanned
 where embedding is not null and model is not null order by key limit $2
+
+-- centres --
+-- The mean of what `sample` reads, as single-precision numbers; only the means leave the database.
+select run.id as run_id, means.*
+from unnest($1::uuid[]) as run(id), lateral (
+    select model, count(*) as embeddings, avg(embedding::vector)::real[] as centre
+    from (
+        select model, embedding
+        from (select * from assets where run_id = run.id order by key limit $3) scanned
+        where embedding is not null and model is not null order by key limit $2
+    ) sampled
+    group by model, vector_dims(embedding)
+) means
+
+-- snapshots_besides --
+select name, current_run, count(*) over () as total
+from brands where current_run is not null and name <> $1
+order by name limit $2
 
 -- shared --
 with one as (
