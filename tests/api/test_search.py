@@ -115,7 +115,10 @@ async def test_filters_reach_search_and_pages(api: Api) -> None:
         page = (await api.get(f"/brands/nike/assets?{query}")).json
         listed = {COLOURS[int(asset["url"].rsplit("/", 1)[1])] for asset in page["items"]}
         assert listed == expected, query
-        assert set(names((await api.get(f"/search?q=red&brand=nike&{query}")).json)) == expected
+        found = await api.get(f"/search?q=red&brand=nike&fold=false&{query}")
+        assert set(names(found.json)) == expected
+    folded = (await api.get("/search?q=red&brand=nike&duplicates=d")).json
+    assert [(hit["copies"], hit["also_in"]) for hit in folded["items"]] == [(2, [])]
     one = (await api.get(f"/assets/{asset_id('nike', key(0))}")).json
     assert one["marks"]["tags"] == ["shoe"]
     assert one["marks"]["look"] == "logo"
