@@ -27,6 +27,8 @@ from triptych.runs.run_shown import BrandShown, RunShown
 from triptych.runs.run_store import FailedItem, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
+from triptych.snapshots.brand_relations import NearBrands
+from triptych.snapshots.comparison import Comparison
 from triptych.snapshots.search_service import Matches
 from triptych.snapshots.snapshot_store import Insights
 from triptych.tasks.task_store import Task, TaskState
@@ -159,6 +161,14 @@ class Client:
         """Return a brand's current snapshot, its AI phase's state and reason, and its insights."""
         found = await self._get(f"/brands/{_brand(brand)}/insights", Insights)
         return found.run, found.ai_state, found.ai_reason, found.items
+
+    async def nearest(self, brand: str) -> NearBrands:
+        """Return the brands that are most similar to one now."""
+        return await self._get(f"/brands/{_brand(brand)}/nearest", NearBrands)
+
+    async def compare(self, brand: str, other: str) -> Comparison:
+        """Compare the current snapshots of two brands."""
+        return await self._get(f"/brands/{_brand(brand)}/compare/{_brand(other)}", Comparison)
 
     # --- search -------------------------------------------------------------------------------
 

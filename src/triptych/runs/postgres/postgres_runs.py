@@ -576,12 +576,21 @@ class PostgresRunStore(RunStore):
 
     @override
     async def pace(self, run_id: UUID) -> Pace:
-        rows = await self._database.rows("run_pace", run_id, PACE_SAMPLE, PACE_BUCKETS)
+        rows = await self._database.rows(
+            "run_pace", run_id, PACE_SAMPLE, PACE_BUCKETS, Reason.TIMED_OUT.value
+        )
         return Pace(
             width_s=rows[0]["width"] if rows else 0.0,
             each=rows[0]["step"] if rows else 1,
             buckets=[
-                PaceBucket(row["at"], row["settled"], row["failed"], row["p50"], row["p95"])
+                PaceBucket(
+                    row["at"],
+                    row["settled"],
+                    row["failed"],
+                    row["measured"],
+                    row["p50"],
+                    row["p95"],
+                )
                 for row in rows
             ],
         )
