@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, features
 
 from triptych.errors import PermanentItemError
-from triptych.media.decode import FORMATS, decode
+from triptych.media.decode import decode
+from triptych.media.raster import FORMATS
 from triptych.media.signatures import BRANDS, picture_type
 from triptych.model import Reason
 

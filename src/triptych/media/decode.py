@@ -6,29 +6,24 @@ the networks tolerate the change of aspect better than the loss.
 
 from __future__ import annotations
 
-import io
 import math
-import struct
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pi_heif
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from triptych.errors import PermanentItemError
-from triptych.media.colours import dominant
+from triptych.media.colours import dominant, sample
 from triptych.media.fingerprint import phash
+from triptych.media.raster import read_raster
 from triptych.media.signatures import picture_type
+from triptych.media.srgb import GREY_MODES, apply_profile
 from triptych.media.svg import SVG, looks_like_svg, rasterise
 from triptych.model import Colour, Reason
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP")
-"""The supported formats. Never all of Pillow's: some of its readers start other programs."""
 DRAFT_FACTOR = 2
 """JPEG is decoded at no less than this many times the needed size (DCT scaling)."""
 FINGERPRINT_SIDE = 448
@@ -41,34 +36,15 @@ GROUND_SIDE = 64
 """Side of the reduced picture that decides the background."""
 STRIP_SAMPLES = 1_000_000
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
-
-ORIENTATION = 0x0112
-TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
+SIDEWAYS = frozenset(
     {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
+        *(Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE),
+        *(Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270),
     }
 )
-"""The operation that undoes each EXIF orientation."""
-EXIF_ERRORS = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError),
-    *(SyntaxError, TypeError, ValueError, struct.error),
-)
-"""Errors of reading malformed EXIF."""
-T = TypeVar("T")
+"""Turns that exchange width and height."""
 
-pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-# The size limit below applies; Pillow's own would only raise another error.
-Image.MAX_IMAGE_PIXELS = None
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-# Odd metadata is common and harmless here. Set once: `warnings.catch_warnings` changes the whole
-# process, and several threads decode.
-warnings.filterwarnings("ignore", module="PIL")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +64,11 @@ class Decoded:
 
 
 def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
-    """Decode ``body``; of an animation the first frame.
+    """Decode ``body``; of an animation the first frame that is not of one colour.
 
-    EXIF orientation is applied, transparency is laid over white, and every mode becomes 8-bit RGB.
-    The number of pixels is read from the header, before memory is allocated. Safe to call from
-    threads.
+    An ICC profile is converted to sRGB, EXIF orientation is applied, transparency is laid over
+    white, and every mode becomes 8-bit RGB. The number of pixels is read from the header, before
+    memory is allocated. Safe to call from threads.
 
     Raises:
         PermanentItemError: not a picture, too many pixels, or broken.
@@ -126,7 +102,7 @@ def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
     side = max(DRAFT_FACTOR * size, FINGERPRINT_SIDE)
     opened = open_upright(body, side=side, max_pixels=max_pixels)
     # Reduced before it is laid over a background: each copy of the original is up to 400 MB.
-    rgb = _to_rgb(_reduced(opened.image, side))
+    rgb = _to_rgb(opened.in_srgb(_reduced(opened.image, side)))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
         pixels=np.asarray(square, dtype=np.uint8),
@@ -134,7 +110,7 @@ def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
         height=opened.height,
         media_type=opened.media_type,
         phash=phash(rgb),
-        colours=dominant(opened.image),
+        colours=dominant(opened.in_srgb(sample(opened.image))),
     )
 
 
@@ -143,15 +119,26 @@ class Opened:
     """A picture, upright."""
 
     image: Image.Image
-    """RGB or RGBA; may be smaller than the original, see `open_upright`."""
+    """RGB or RGBA, in the colours of its profile; may be smaller than the original, see
+    `open_upright`."""
     width: int
     """Of the original."""
     height: int
     media_type: str
+    profile: bytes | None = None
+    """ICC."""
+    grey: bool = False
+    """Whether its samples were grey."""
+
+    def in_srgb(self, copy: Image.Image) -> Image.Image:
+        """Return a reduced copy of the picture in sRGB; the fewer pixels, the cheaper."""
+        if copy is self.image and self.profile:
+            copy = copy.copy()
+        return apply_profile(copy, self.profile, grey=self.grey)
 
 
 def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
-    """Open a picture upright, its first frame, in 8-bit RGB or RGBA.
+    """Open a picture upright, the frame that stands for it, in 8-bit RGB or RGBA.
 
     A JPEG may be smaller, but no side is below ``side`` unless the original's is. An SVG is drawn
     with its longer side at ``side``. Raises almost anything: see `as_item_error`.
@@ -159,28 +146,17 @@ def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
     if looks_like_svg(body):
         drawn, width, height = rasterise(body, side)
         return Opened(drawn, width, height, SVG)
-    with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise PermanentItemError(
-                Reason.TOO_MANY_PIXELS, f"{width}×{height}; {max_pixels} pixels are allowed"
-            )
-        media_type = image.get_format_mimetype() or "application/octet-stream"
-        image.draft("RGB", (side, side))
-        image.load()
-        turned = _upright(image)
-        if turned.size == image.size[::-1] and image.size[0] != image.size[1]:
-            width, height = height, width
-        return Opened(_to_8_bit(turned), width, height, media_type)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a picture by its EXIF orientation; if EXIF cannot be read, leave it unchanged."""
-    try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION))
-    except EXIF_ERRORS:
-        return image
-    return image if turn is None else image.transpose(turn)
+    raster = read_raster(body, side=side, max_pixels=max_pixels)
+    image = raster.image if raster.turn is None else raster.image.transpose(raster.turn)
+    width, height = raster.width, raster.height
+    if raster.turn in SIDEWAYS:
+        width, height = height, width
+    grey = image.mode in GREY_MODES or image.mode in WIDE_MODES
+    if image.mode == "CMYK":
+        image, profile = apply_profile(image, raster.profile), None
+    else:
+        profile = raster.profile
+    return Opened(_to_8_bit(image), width, height, raster.media_type, profile, grey)
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:

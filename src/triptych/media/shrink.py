@@ -21,8 +21,9 @@ GAP = 2.0
 def shrink(body: bytes, *, width: int, max_pixels: int) -> bytes:
     """Return ``body`` as a WebP at most ``width`` wide and `HEIGHT_FACTOR` times that high.
 
-    Upright, the first frame, with its transparency and, to a pixel, its proportions. Never larger
-    than the original, except for an SVG, which has no size in pixels. Without metadata.
+    Upright, in sRGB, the frame that stands for it, with its transparency and, to a pixel, its
+    proportions. Never larger than the original, except for an SVG, which has no size in pixels.
+    Without metadata.
 
     Raises:
         PermanentItemError: not a picture, too many pixels, or broken.
@@ -45,6 +46,7 @@ def _shrink(body: bytes, width: int, max_pixels: int) -> bytes:
     size = (max(1, round(original[0] * scale)), max(1, round(original[1] * scale)))
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=GAP)
+    image = opened.in_srgb(image)
     buffer = io.BytesIO()
     # The pixels alone: the original's metadata (EXIF, ICC, XMP) is not trusted.
     Image.frombytes(image.mode, image.size, image.tobytes()).save(
