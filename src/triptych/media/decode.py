@@ -18,7 +18,8 @@ from PIL import Image, UnidentifiedImageError
 from triptych.errors import PermanentItemError
 from triptych.media.colours import dominant, sample
 from triptych.media.fingerprint import phash
-from triptych.media.raster import read_raster
+from triptych.media.raster import Raster, read_raster
+from triptych.media.repair import read_repaired
 from triptych.media.signatures import picture_type
 from triptych.media.srgb import GREY_MODES, apply_profile
 from triptych.media.svg import SVG, looks_like_svg, rasterise
@@ -63,17 +64,23 @@ class Decoded:
     """The dominant ones of the visible pixels, the largest share first."""
 
 
-def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
+def decode(body: bytes, *, size: int, max_pixels: int, max_missing: float = 0.0) -> Decoded:
     """Decode ``body``; of an animation the first frame that is not of one colour.
 
     An ICC profile is converted to sRGB, EXIF orientation is applied, transparency is laid over
     white, and every mode becomes 8-bit RGB. The number of pixels is read from the header, before
-    memory is allocated. Safe to call from threads.
+    memory is allocated. Broken metadata are skipped. Safe to call from threads.
+
+    Args:
+        body: the file.
+        size: side of the square in pixels.
+        max_pixels: of the picture.
+        max_missing: share of rows, 0..1, that may be missing at the end of a JPEG, PNG or WebP.
 
     Raises:
         PermanentItemError: not a picture, too many pixels, or broken.
     """
-    return as_item_error(body, lambda: _decode(body, size, max_pixels))
+    return as_item_error(body, lambda: _decode(body, size, max_pixels, max_missing))
 
 
 def as_item_error(body: bytes, work: Callable[[], T]) -> T:
@@ -97,10 +104,10 @@ def as_item_error(body: bytes, work: Callable[[], T]) -> T:
         raise PermanentItemError(Reason.UNDECODABLE, str(error) or type(error).__name__) from error
 
 
-def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
+def _decode(body: bytes, size: int, max_pixels: int, max_missing: float) -> Decoded:
     # The hash does not depend on the embedder.
     side = max(DRAFT_FACTOR * size, FINGERPRINT_SIDE)
-    opened = open_upright(body, side=side, max_pixels=max_pixels)
+    opened = open_upright(body, side=side, max_pixels=max_pixels, max_missing=max_missing)
     # Reduced before it is laid over a background: each copy of the original is up to 400 MB.
     rgb = _to_rgb(opened.in_srgb(_reduced(opened.image, side)))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
@@ -137,7 +144,7 @@ class Opened:
         return apply_profile(copy, self.profile, grey=self.grey)
 
 
-def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
+def open_upright(body: bytes, *, side: int, max_pixels: int, max_missing: float) -> Opened:
     """Open a picture upright, the frame that stands for it, in 8-bit RGB or RGBA.
 
     A JPEG may be smaller, but no side is below ``side`` unless the original's is. An SVG is drawn
@@ -146,7 +153,7 @@ def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
     if looks_like_svg(body):
         drawn, width, height = rasterise(body, side)
         return Opened(drawn, width, height, SVG)
-    raster = read_raster(body, side=side, max_pixels=max_pixels)
+    raster = _raster(body, side, max_pixels, max_missing)
     image = raster.image if raster.turn is None else raster.image.transpose(raster.turn)
     width, height = raster.width, raster.height
     if raster.turn in SIDEWAYS:
@@ -157,6 +164,15 @@ def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
     else:
         profile = raster.profile
     return Opened(_to_8_bit(image), width, height, raster.media_type, profile, grey)
+
+
+def _raster(body: bytes, side: int, max_pixels: int, max_missing: float) -> Raster:
+    try:
+        return read_raster(body, side=side, max_pixels=max_pixels)
+    except (PermanentItemError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - raised again if nothing helps
+        return read_repaired(body, error, side=side, max_pixels=max_pixels, max_missing=max_missing)
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:

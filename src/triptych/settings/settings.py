@@ -189,6 +189,11 @@ class Settings(ToldSettings):
     decode_max_pixels: Count = Field(
         100_000_000, description="Pixels of one image at most; checked before memory is allocated."
     )
+    decode_max_missing: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="Share of rows that may be missing at the end of a JPEG, PNG or WebP that was "
+        "cut short, 0 to 1. One that has all its rows and only no end is taken anyway.",
+    )
 
     decode: bool = Field(
         True,

@@ -226,7 +226,7 @@ def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = services.settings
     cores = available_cores()
-    decoders = Decoders(cores)
+    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
     stack.callback(decoders.close)
     # One thread per decoder waits for it; the others compute embeddings and hashes of large bodies.
     at_once = cores + embed_threads(settings) + 1
@@ -268,7 +268,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
 
 async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -> AiPhase:
     settings = services.settings
-    decoders = Decoders(1)
+    decoders = Decoders(1, max_missing=settings.decode_max_missing)
     stack.callback(decoders.close)
     store = await open_objects(settings)
     open_pixels = partial(
