@@ -11,7 +11,7 @@ from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
 from triptych.media.exchange import ANSWER, REQUEST, TEXT_MAX_BYTES, Wanted, write_picture
 from triptych.media.shrink import shrink
-from triptych.media.svg import looks_like_svg
+from triptych.media.svg_source import looks_like_svg
 from triptych.model import Reason
 
 DRAWING_MAX_BYTES = 1024**3

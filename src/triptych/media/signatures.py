@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from triptych.media.svg import SVG, looks_like_svg
+from triptych.media.svg import SVG
+from triptych.media.svg_source import looks_like_svg
 
 HEADS: Mapping[bytes, str] = MappingProxyType(
     {
