@@ -40,7 +40,7 @@ from triptych.gather.source import Row
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media
-from triptych.media.signatures import picture_type
+from triptych.media.signatures import DECODED, picture_type
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
@@ -303,7 +303,7 @@ class Acquire:
 
     def _is_undecoded(self, known: Staged) -> bool:
         """Return whether a picture was stored without decoding and must be decoded now."""
-        as_it_is = known.phash is None and known.media_type.startswith("image/")
+        as_it_is = known.phash is None and known.media_type in DECODED
         return as_it_is and self._limits.decode
 
     async def _acquire(self, item: Item, known: Staged | None, slot: HostSlot) -> Staged:

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from triptych.errors import PermanentItemError
 from triptych.media.colours import dominant, sample
 from triptych.media.fingerprint import phash
+from triptych.media.kinds import known_format
 from triptych.media.raster import Raster, read_raster
 from triptych.media.repair import read_repaired
 from triptych.media.signatures import picture_type
@@ -260,4 +261,7 @@ def _looks_like(body: bytes) -> str:
         return "JSON or text"
     if head.startswith(b"%pdf"):
         return "a PDF"
-    return "not a supported picture format"
+    known = known_format(body)
+    if known is None:
+        return "not a supported picture format"
+    return f"{known.name} ({known.media_type}), which is not decoded"

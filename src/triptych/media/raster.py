@@ -14,14 +14,22 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from triptych.errors import PermanentItemError
 from triptych.media.frames import first_with_content
+from triptych.media.icons import icon_sizes
 from triptych.media.srgb import PROFILE_MAX_BYTES
 from triptych.model import Reason
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP")
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP"),
+    *("ICO", "JPEG2000", "PSD"),
+)
 """The supported formats. Never all of Pillow's: some of its readers start other programs."""
-BASE_TYPES: Mapping[str | None, str] = MappingProxyType({"MPO": "image/jpeg", "PNG": "image/png"})
-"""Media types of formats that Pillow tells by their further frames: a JPEG with a second picture
-behind it is a JPEG, and an animated PNG a PNG."""
+BASE_TYPES: Mapping[str | None, str] = MappingProxyType(
+    {"MPO": "image/jpeg", "PNG": "image/png", "ICO": "image/vnd.microsoft.icon"}
+)
+"""Media types of formats that Pillow tells by their further frames (a JPEG with a second picture
+behind it is a JPEG, and an animated PNG a PNG), or by a name that IANA does not have."""
+CODESTREAM = "image/j2c"
+"""JPEG 2000 without the boxes of a file."""
 ORIENTATION = 0x0112
 TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
     {
@@ -77,13 +85,13 @@ def read_raster(body: bytes, *, side: int, max_pixels: int) -> Raster:
     Raises:
         PermanentItemError: too many pixels.
     """
+    for size in icon_sizes(body):
+        # Pillow decodes an icon when it opens it.
+        _check(size or (0, 0), max_pixels)
     with Image.open(io.BytesIO(body), formats=FORMATS) as image:
         width, height = image.size
-        if width * height > max_pixels:
-            raise PermanentItemError(
-                Reason.TOO_MANY_PIXELS, f"{width}×{height}; {max_pixels} pixels are allowed"
-            )
-        media_type = BASE_TYPES.get(image.format) or image.get_format_mimetype()
+        _check(image.size, max_pixels)
+        media_type = _media_type(image)
         image.draft("RGB", (side, side))
         image.load()
         turn, profile = _turn(image), image.info.get("icc_profile")
@@ -91,10 +99,25 @@ def read_raster(body: bytes, *, side: int, max_pixels: int) -> Raster:
             first_with_content(image, max_pixels),
             width,
             height,
-            media_type or "application/octet-stream",
+            media_type,
             turn,
             profile if isinstance(profile, bytes) else None,
         )
+
+
+def _check(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise PermanentItemError(
+            Reason.TOO_MANY_PIXELS, f"{width}×{height}; {max_pixels} pixels are allowed"
+        )
+
+
+def _media_type(image: Image.Image) -> str:
+    if getattr(image, "codec", None) == "j2k":
+        return CODESTREAM
+    found = BASE_TYPES.get(image.format) or image.get_format_mimetype()  # type: ignore[attr-defined]
+    return found or "application/octet-stream"
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

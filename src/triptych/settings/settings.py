@@ -201,7 +201,9 @@ class Settings(ToldSettings):
         "colours or embedding.",
     )
     other_media: bool = Field(
-        False, description="Keep videos, audio and PDFs too, without an embedding."
+        False,
+        description="Keep videos, audio, PDFs and pictures that are not decoded, such as JPEG XL, "
+        "too, without an embedding.",
     )
 
     live_clients: Count = Field(
