@@ -189,6 +189,11 @@ class Settings(ToldSettings):
     decode_max_pixels: Count = Field(
         100_000_000, description="Pixels of one image at most; checked before memory is allocated."
     )
+    min_side: Count = Field(
+        1,
+        description="Pixels that the shorter side of a picture must have; 1 takes all. For example "
+        "16 leaves out tracking pixels, 64 icons too. Not for SVG, which has no size in pixels.",
+    )
     decode_max_missing: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0,
         description="Share of rows that may be missing at the end of a JPEG, PNG or WebP that was "

@@ -247,6 +247,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
         embed_batch=embed_batch(settings),
         embed_calls=embed_threads(settings),
         max_pixels=settings.decode_max_pixels,
+        min_side=settings.min_side,
         decode=settings.decode,
         other_media=settings.other_media,
         host_patience_s=settings.host_patience_s,
