@@ -43,9 +43,11 @@ class RunKind(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run is. All but ``ACTIVE`` are final."""
+    """Where a run is. All but ``ACTIVE`` and ``HELD`` are final."""
 
     ACTIVE = "active"
+    HELD = "held"
+    """Complete, but its commit would remove too much: an operator publishes or discards it."""
     COMMITTED = "committed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -118,6 +120,9 @@ class Policy(Wire, frozen=True):
     """Attempts an item gets before a transient failure is final."""
     deadline_s: float
     """Seconds from the first dispatch until unsettled items time out."""
+    max_removed: float = 0.5
+    """Share of the snapshot before, 0..1, that a run may remove and still commits by itself. A run
+    after which nothing would remain never does."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -160,6 +165,15 @@ class Run(msgspec.Struct, frozen=True):
         msgspec.field(default_factory=dict)
     )
     """``step``, its ``share`` done, and which of how many it is."""
+    rows_read: Annotated[int, Meta(description="Rows of the source, and URLs of messages.")] = 0
+    """Each is an item, is merged with another one of the same URL, or is refused."""
+    rows_refused: Annotated[int, Meta(description="Rows that name no URL.")] = 0
+
+    @property
+    def rows_merged(self) -> int:
+        """Rows whose URL another row has, too."""
+        # Items are counted before the rows of their page are.
+        return max(0, self.rows_read - self.rows_refused - self.expected)
 
     @property
     def settled(self) -> int:

@@ -52,6 +52,34 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
     assert (redriven["state"], redriven["expected"]) == ("active", 1)
 
 
+async def test_rows_are_counted_and_those_without_a_url_are_shown(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "variants.csv"
+    async with serve_pictures() as base:
+        path.write_text(
+            f"Image Src,SKU\n{base}/x/1.png,S1\n{base}/x/1.png,S2\n,S3\n{base}/x/2.png,S4\n"
+        )
+        check = await cli("check", f"manifest:{path}")
+        assert (check.code, check.err) == (0, "")
+        assert "4 read = 2 items + 1 merged + 1 refused" in check.out
+        assert not cli.data.exists(), "a check needs no database"
+        run = await cli("run", "nike", "--source", f"manifest:{path}")
+    assert (run.code, run.err) == (0, "")
+    assert "4 read = 2 items + 1 merged + 1 refused" in run.out
+    failures = await cli("failures", "nike", "--json")
+    assert failures.json()["refused_rows"] == {
+        "items": [{"place": "line 4", "problem": "There is no URL in Image Src."}],
+        "count": 1,
+    }
+    assert "1 rows refused" in (await cli("failures", "nike")).out
+
+
+async def test_a_check_of_no_list_is_one_clear_line(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "photo.csv").write_bytes(b"\xff\xd8\xff picture")
+    check = await cli("check", f"manifest:{tmp_path / 'photo.csv'}")
+    assert (check.code, check.out) == (1, "")
+    assert check.err == "error: photo.csv: It is a JPEG picture, not a list. Give a list of URLs.\n"
+
+
 async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
     run = await cli("run", "nike", "--source", "manifest:/nowhere.csv", "--json")
     last = json.loads(run.out.splitlines()[-1])

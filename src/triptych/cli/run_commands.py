@@ -147,6 +147,18 @@ async def cancel(call: Invocation, name: RunArgument) -> None:
     await _steer(call, "cancel", name)
 
 
+@command(server=True)
+async def publish(call: Invocation, name: RunArgument) -> None:
+    """Commit a held run, although it removes much of the brand's snapshot."""
+    await _steer(call, "publish", name)
+
+
+@command(server=True)
+async def discard(call: Invocation, name: RunArgument) -> None:
+    """End a held run; the brand's snapshot does not change."""
+    await _steer(call, "discard", name)
+
+
 async def _steer(call: Invocation, verb: str, name: str) -> None:
     async with call.open_client() as client:
         _show(call, await client.steer((await find_run(client, name)).id, verb))
@@ -190,14 +202,16 @@ async def failures(
         int, typer.Option(min=1, max=1000, help="Examples of each reason.")
     ] = FAILURE_EXAMPLES,
 ) -> None:
-    """Show a run's failures by reason, with examples."""
+    """Show a run's failures by reason, and rows without a URL, with examples."""
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import print_failures
+    from triptych.cli.tables import print_failures, print_refused_rows
 
     async with call.open_client() as client:
         found = await find_run(client, name)
         groups = await client.failures(found.id, examples=examples)
+        refused = await client.refused_rows(found.id)
     if call.json:
-        print_json({"items": groups})
+        print_json({"items": groups, "refused_rows": refused})
     else:
         print_failures(groups)
+        print_refused_rows(refused, examples)

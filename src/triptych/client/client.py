@@ -18,12 +18,13 @@ from yarl import URL
 from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
+from triptych.gather.source_check import SourceCheck
 from triptych.messages import check_brand
 from triptych.model import AiState, Insight, Reason
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples, Failures
 from triptych.runs.run_shown import BrandShown, RunShown
-from triptych.runs.run_store import FailedItem
+from triptych.runs.run_store import FailedItem, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.search_service import Matches
@@ -139,6 +140,15 @@ class Client:
             groups.append(FailureExamples(**msgspec.structs.asdict(each), examples=some))
         return groups
 
+    async def refused_rows(self, run_id: UUID) -> RefusedRows:
+        """Return the first rows of a run's source that name no URL, and how many there are."""
+        return await self._get(f"/runs/{run_id}/refused-rows", RefusedRows)
+
+    async def check_source(self, source: str, *, brand: str | None = None) -> SourceCheck:
+        """Return what a source is and what a run would take of it, without starting one."""
+        body = {"source": source} if brand is None else {"source": source, "brand": brand}
+        return await self._ask("POST", "/sources/check", SourceCheck, body=body)
+
     async def depths(self) -> Sequence[QueueDepth]:
         """Return the depths of the queues."""
         return (await self._get("/queues", Listing[QueueDepth])).items
@@ -184,7 +194,7 @@ class Client:
         return await self._opened(f"/runs/{run_id}/redrive", body)
 
     async def steer(self, run_id: UUID, verb: str) -> RunShown:
-        """Pause, resume or cancel a run; return its new state."""
+        """Pause, resume, cancel, publish or discard a run; return its new state."""
         return await self._opened(f"/runs/{run_id}/{verb}")
 
     async def export(self, brand: str, kind: str) -> Task:

@@ -89,6 +89,12 @@ class Settings(ToldSettings):
     tolerated_failures: float = Field(
         0.5, ge=0, le=1, description="Share of a run's items that may fail and it still commits."
     )
+    max_removed: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a brand's snapshot that a run may remove; with more, it is held.",
+    )
     max_attempts: Count = Field(5, description="Attempts per item; then the item fails.")
     run_deadline_s: Positive = Field(
         24 * 3600.0, description="Seconds from a run's first dispatch to its deadline."
@@ -359,7 +365,9 @@ class Settings(ToldSettings):
     @property
     def policy(self) -> Policy:
         """The policy of new runs that do not specify one."""
-        return Policy(self.tolerated_failures, self.max_attempts, self.run_deadline_s)
+        return Policy(
+            self.tolerated_failures, self.max_attempts, self.run_deadline_s, self.max_removed
+        )
 
     @property
     def embedded(self) -> bool:

@@ -37,7 +37,7 @@ from triptych.model import (
     TimelineEvent,
 )
 from triptych.runs.change_feed import News
-from triptych.runs.run_store import DETAIL_MAX_CHARS, Outgoing
+from triptych.runs.run_store import DETAIL_MAX_CHARS, Outgoing, RefusedRow
 
 TICK = timedelta(microseconds=1)
 
@@ -113,6 +113,8 @@ class RunRow:
     staged: dict[bytes, Staged] = field(default_factory=dict)
     assets: dict[bytes, AssetRow] = field(default_factory=dict)
     """In key order, once the run has committed."""
+    rows_adopted: int = 0
+    refused_rows: list[RefusedRow] = field(default_factory=list)
     outages: dict[str, OutageRow] = field(default_factory=dict)
     """By host."""
     timeline: list[TimelineEvent] = field(default_factory=list)

@@ -26,6 +26,7 @@ from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
+from triptych.wiring.installed_sources import source_opener
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails
 from triptych.wiring.outbound import address_guard, guarded_session
@@ -190,7 +191,9 @@ async def open_app(
         open_thumbnails(settings, objects) as thumbnails,
         open_live(services, authenticator) as live,
         open_search(settings, services.stores) as search,
+        AsyncExitStack() as stack,
     ):
+        sources = SourceRegistry.discover()
         api = ApiContext(
             settings=settings,
             stores=services.stores,
@@ -203,8 +206,9 @@ async def open_app(
             local=local,
             thumbnails=thumbnails,
             search=search,
-            sources=SourceRegistry.discover(),
+            sources=sources,
             exports=ExportRegistry.discover(),
+            open_source=source_opener(settings, sources, stack),
         )
         yield create_app(api, live)
 

@@ -11,6 +11,21 @@ from items where run_id = $1
 -- repair_counters --
 update runs set expected = $2, done = $3, failed = $4 where id = $1 returning *
 
+-- removals --
+-- How many assets of the snapshot before ($2) the run has again, and the first that it has not.
+with remaining as materialized (
+    select p.key from assets p join items i on i.run_id = $1 and i.key = p.key and i.state = 'done'
+    where p.run_id = $2
+)
+select (select count(*) from assets where run_id = $2) as before,
+       (select count(*) from remaining) as remaining,
+       array(select p.url from assets p
+             where p.run_id = $2 and not exists (select from remaining r where r.key = p.key)
+             order by p.key limit $3) as removed
+
+-- count_removals --
+update runs set removed = $2 where id = $1
+
 -- current_run --
 select current_run from brands where name = $1 for no key update
 
