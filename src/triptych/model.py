@@ -96,6 +96,7 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     UNDECODABLE = "undecodable"
     TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
     TIMEOUT = "timeout"
     SERVER_ERROR = "server_error"
     THROTTLED = "throttled"

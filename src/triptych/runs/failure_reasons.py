@@ -101,6 +101,10 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "More pixels than `TRIPTYCH_DECODE_MAX_PIXELS`.",
             "after the limit is raised",
         ),
+        Reason.TOO_SMALL: Explanation(
+            "The shorter side has fewer pixels than `TRIPTYCH_MIN_SIDE`.",
+            "after the limit is lowered",
+        ),
         Reason.TIMEOUT: Explanation(
             "Not finished within `TRIPTYCH_FETCH_DEADLINE_S`, on every attempt.", "yes"
         ),

@@ -145,7 +145,7 @@ async def open_live(services: Services, authenticator: Authenticator) -> AsyncIt
 async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
     """Yield the search service; its models are loaded at the first search that needs one."""
     cores = available_cores()
-    decoders = Decoders(cores)
+    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
     threads = ThreadPoolExecutor(cores, thread_name_prefix="search")
     models = LoadedModels(settings, threads=1)
     try:

@@ -215,7 +215,7 @@ def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = services.settings
     cores = available_cores()
-    decoders = Decoders(cores)
+    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
     stack.callback(decoders.close)
     # One thread per decoder waits for it; the others compute embeddings and hashes of large bodies.
     at_once = cores + embed_threads(settings) + 1
@@ -236,6 +236,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
         embed_batch=embed_batch(settings),
         embed_calls=embed_threads(settings),
         max_pixels=settings.decode_max_pixels,
+        min_side=settings.min_side,
         decode=settings.decode,
         other_media=settings.other_media,
         host_patience_s=settings.host_patience_s,
@@ -257,7 +258,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
 
 async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -> AiPhase:
     settings = services.settings
-    decoders = Decoders(1)
+    decoders = Decoders(1, max_missing=settings.decode_max_missing)
     stack.callback(decoders.close)
     store = await open_objects(settings)
     open_pixels = partial(
