@@ -38,9 +38,11 @@
     │   └── DataFolderInUse      another process owns the data folder
     ├── Unavailable              a component does not answer; a retry may help         503
     │   ├── DatabaseUnavailable
+    │   │   ├── DatabaseFull     its disk is full
     │   │   └── RowLocked        another transaction holds a row for long: a large commit
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
+    │   │   └── StoreFull        its disk is full
     │   ├── SourceUnavailable
     │   ├── ThumbnailsBusy       too many are being made
     │   ├── SearchUnavailable    too many searches at once, or one takes too long
@@ -272,6 +274,10 @@ class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
 
 
+class DatabaseFull(DatabaseUnavailable):
+    """The database's disk is full."""
+
+
 class RowLocked(DatabaseUnavailable):
     """Another process is changing the same run or brand, or commits it."""
 
@@ -285,6 +291,10 @@ class QueueUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The object store does not answer."""
+
+
+class StoreFull(StoreUnavailable):
+    """The object store's disk is full."""
 
 
 class SourceUnavailable(Unavailable):

@@ -113,7 +113,7 @@ async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
     ("args", "code", "line"),
     [
         (["run", "a/b", "--source", "manifest:x.csv"], 1, "error: brand: A brand's name must not"),
-        (["run", "nike", "--source", "urls.csv"], 2, "error: TRIPTYCH_SOURCE: must be written"),
+        (["run", "nike", "--source", "urls"], 2, "error: --source: 'urls' must be written"),
         (["status", "nobody"], 1, "error: There is no brand or run 'nobody'."),
         (["worker", "paint"], 1, "error: PHASE: There is no phase 'paint'."),
         (["assets", "nike", "--after", "xyz"], 1, "error: --after: Not a cursor of this listing."),

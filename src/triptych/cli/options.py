@@ -23,7 +23,8 @@ SourceOption = Annotated[
     typer.Option(
         "--source",
         # Only the installed sources' names are read: importing them is too slow for `--help`.
-        help=f"The source of the URLs: {' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
+        help="The source of the URLs: the path or URL of a list, or "
+        f"{' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
     ),
 ]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from triptych.model import Reason, Run
 
 FAILURE_EXAMPLES = 3
+RUN_DRAIN_S = 5.0
+"""Seconds that the requests in progress of an ended `triptych run` have, at most: whoever sends
+SIGTERM sends SIGKILL after ten, and that would leave Postgres running."""
 
 
 @command()
@@ -27,13 +31,20 @@ async def run(call: Invocation, brand: BrandArgument, source: SourceOption = Non
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
-    async with (
-        open_local(call.settings(source=source), say=say) as local,
-        serve_privately(local.services) as socket,
-        open_socket_client(socket) as client,
-    ):
-        opened = await client.start(brand, source=source)
-        return await _follow(call, client.watch(opened.id))
+    source = _read(source)
+    settings = call.settings(source=source)
+    drain_s = min(settings.drain_s, RUN_DRAIN_S)
+    try:
+        async with (
+            open_local(settings.model_copy(update={"drain_s": drain_s}), say=say) as local,
+            serve_privately(local.services) as socket,
+            open_socket_client(socket) as client,
+        ):
+            opened = await client.start(brand, source=source)
+            return await _follow(call, client.watch(opened.id))
+    except asyncio.CancelledError:
+        say(f"Stopped. `triptych run {brand}` goes on where this stopped.")
+        raise
 
 
 @command(server=True)
@@ -44,8 +55,35 @@ async def submit(
     watch: WatchOption = False,
 ) -> bool:
     """Submit a brand to the running workers; if it has an active run, show that run."""
+    source = _read(source)
     async with call.open_client() as client:
         return await _show_opened(call, client, client.start(brand, source=source), watch=watch)
+
+
+def _read(source: str | None) -> str | None:
+    """Return a source as it is sent to the server, and tell the user what was assumed.
+
+    Raises:
+        SettingsError: it is neither a source nor the path or URL of a list.
+    """
+    from triptych.cli.log_output import say
+    from triptych.errors import SettingsError
+    from triptych.gather.source_registry import SourceRegistry
+    from triptych.settings.addresses import read_source
+
+    if source is None:
+        return None
+    try:
+        read = read_source(source)
+    except ValueError as error:
+        raise SettingsError(
+            f"{source!r} {error}.",
+            field="--source",
+            remedy=f"Write {SourceRegistry.discover().usage}.",
+        ) from error
+    if read.assumed is not None:
+        say(read.assumed)
+    return read.spec
 
 
 @command(server=True)

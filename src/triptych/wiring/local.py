@@ -79,13 +79,14 @@ async def run(brand: str, *, source: str | None = None, **settings: Any) -> Run:
 
     ``settings`` are those of `triptych.settings.settings.Settings`; they override ``TRIPTYCH_*``::
 
-        run = await triptych.run("nike", source="manifest:urls.csv", data="./nike")
+        run = await triptych.run("nike", source="urls.csv", data="./nike")
         assert run.state is RunState.COMMITTED
 
     Raises:
         BadInput: the brand's name, the source or a setting is wrong.
         DataFolderInUse: another process owns the data folder.
     """
-    async with open_local(Settings.load(source=source, **settings)) as local:
-        opened = await local.submit(brand, source=source)
+    loaded = Settings.load(source=source, **settings)
+    async with open_local(loaded) as local:
+        opened = await local.submit(brand, source=loaded.source if source else None)
         return await local.wait(opened.id)
