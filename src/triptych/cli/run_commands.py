@@ -10,7 +10,13 @@ from uuid import UUID
 import typer
 
 from triptych.cli.invocation import Invocation, command
-from triptych.cli.options import BrandArgument, RunArgument, SourceOption, WatchOption
+from triptych.cli.options import (
+    BrandArgument,
+    RunArgument,
+    SourceOption,
+    WatchOption,
+    given_source,
+)
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
@@ -31,7 +37,7 @@ async def run(call: Invocation, brand: BrandArgument, source: SourceOption = Non
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
-    source = _read(source)
+    source = given_source(source)
     settings = call.settings(source=source)
     drain_s = min(settings.drain_s, RUN_DRAIN_S)
     try:
@@ -55,35 +61,9 @@ async def submit(
     watch: WatchOption = False,
 ) -> bool:
     """Submit a brand to the running workers; if it has an active run, show that run."""
-    source = _read(source)
+    source = given_source(source)
     async with call.open_client() as client:
         return await _show_opened(call, client, client.start(brand, source=source), watch=watch)
-
-
-def _read(source: str | None) -> str | None:
-    """Return a source as it is sent to the server, and tell the user what was assumed.
-
-    Raises:
-        SettingsError: it is neither a source nor the path or URL of a list.
-    """
-    from triptych.cli.log_output import say
-    from triptych.errors import SettingsError
-    from triptych.gather.source_registry import SourceRegistry
-    from triptych.settings.addresses import read_source
-
-    if source is None:
-        return None
-    try:
-        read = read_source(source)
-    except ValueError as error:
-        raise SettingsError(
-            f"{source!r} {error}.",
-            field="--source",
-            remedy=f"Write {SourceRegistry.discover().usage}.",
-        ) from error
-    if read.assumed is not None:
-        say(read.assumed)
-    return read.spec
 
 
 @command(server=True)
