@@ -56,6 +56,7 @@ from triptych.testing.memory_items import (
     SENDS_MAX,
     deadline,
     detail,
+    merge_row,
     new_row,
     outgoing,
     overdue,
@@ -188,6 +189,8 @@ class MemoryRunStore(RunStore):
         row.next_position = len(moved)
         row.gather_cursor = old.gather_cursor
         for item in moved:
+            if item.key in old.merged_rows:
+                row.merged_rows[item.key] = old.merged_rows.pop(item.key)
             if item.state is ItemState.DONE:
                 row.staged[item.key] = old.staged.pop(item.key)
         moved_count = len(moved)
@@ -253,6 +256,8 @@ class MemoryRunStore(RunStore):
                 added = new_row(item, row.next_position + number, now)
                 row.items[item.key] = added
                 new.append(added)
+            else:
+                merge_row(row, item)
         refused = sum(item.state is ItemState.FAILED for item in new)
         row.next_position += len(items)
         row.gather_cursor, row.expected_at = cursor, now

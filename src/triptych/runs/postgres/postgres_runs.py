@@ -204,6 +204,14 @@ class PostgresRunStore(RunStore):
                 no_nul([item.detail or None for item in items], DETAIL_MAX_CHARS),
             )
             assert counts is not None
+            if counts["expected"] < len(items):
+                await tx.rows(
+                    "merge_rows",
+                    run_id,
+                    run["next_position"],
+                    [item.key for item in items],
+                    [item.metadata for item in items],
+                )
             row = await tx.row(
                 "count_expected",
                 run_id,
