@@ -63,6 +63,19 @@ BLUES = {
     "two sheets": "<style>:root{--b:#3030c0}</style><style>.a{fill:var(--b)}</style>"
     + rect('class="a"'),
     "a font without a value": rect('style="font-family:var(--none);fill:#3030c0"'),
+    "for screens": "<style>@media screen{.a{fill:#3030c0}}</style>" + rect('class="a"'),
+    "for the light scheme": "<style>.a{fill:red}@media screen and (prefers-color-scheme: light)"
+    "{.a{fill:#3030c0}}</style>" + rect('class="a"'),
+    "for one of several media": "<style>@media print, all{.a{fill:#3030c0}}</style>"
+    + rect('class="a"'),
+    "not for print": "<style>.a{fill:#3030c0}@media print{.a{fill:red}}</style>"
+    + rect('class="a"'),
+    "not for the dark scheme": "<style>.a{fill:#3030c0}"
+    "@media (prefers-color-scheme: dark){.a{fill:red}}</style>" + rect('class="a"'),
+    "where it is supported": "<style>@supports (fill: red){.a{fill:#3030c0}}</style>"
+    + rect('class="a"'),
+    "in layers": "<style>@layer b;@layer b{@media all{:root{--b:#3030c0}.a{fill:var(--b)}}}</style>"
+    + rect('class="a"'),
     "beside other declarations": "<style>:root{--b:#3030c0}.a{fill:var(--b);stroke:none}</style>"
     + rect('class="a" style="opacity:1"'),
 }

@@ -91,29 +91,32 @@ def _fits(packed: bytes) -> bool:
     return not inflate.unconsumed_tail
 
 
-def completed(body: bytes, max_pixels: int) -> tuple[bytes, float] | None:
+def completed(body: bytes, max_pixels: int, max_missing: float) -> tuple[bytes | None, float]:
     """Return a still PNG whose missing rows are filled, and the share of it that was missing.
 
-    The share is of rows; of an interlaced picture, of all passes' rows. None if the header is not
-    readable or allows more than ``max_pixels``.
+    The share is of rows; of an interlaced picture, of all passes' rows. No PNG is made if it is
+    above ``max_missing``, if the header cannot be read, or if that says more than ``max_pixels``.
     """
     found = list(chunks(body))
     header = next((c.data for c in found if c.kind == b"IHDR" and c.intact), b"")
     if len(header) < HEADER.size:
-        return None
+        return None, 0.0
     width, height, depth, colour_type, _, _, interlaced = HEADER.unpack(header[: HEADER.size])
     bits = depth * SAMPLES.get(colour_type, 0)
     if not bits or width * height > max_pixels:
-        return None
+        return None, 0.0
     rows = _row_bytes(width, height, bits, interlaced=bool(interlaced))
     expected = sum(length * count for length, count in rows)
     raw = _inflated((c.data for c in found if c.kind == b"IDAT"), expected)
     present = _whole_rows(len(raw), rows)
     total = sum(count for _, count in rows)
+    missing = 1 - present / total if total else 1.0
+    if missing > max_missing:
+        return None, missing
     filled = bytes(raw[:expected].ljust(expected, b"\0"))
     kept = [c for c in found if c.intact and c.kind in {b"IHDR", b"PLTE", *SHOWN}]
     kept.append(Chunk(b"IDAT", zlib.compress(filled, 1), intact=True))
-    return _file(kept), 1 - present / total if total else 1.0
+    return _file(kept), missing
 
 
 def _inflated(packed: Iterator[bytes], limit: int) -> bytearray:

@@ -18,9 +18,10 @@ from triptych.model import Reason
 
 EXIF_ITEM = re.compile(rb"(infe\x02.{7})Exif", re.DOTALL)
 """The entry of EXIF in an AVIF's table of items (ISO/IEC 14496-12, 8.11.6)."""
-FILLERS = (b"\0", bytes((n * 89 + 199) % 251 + 1 for n in range(251)))
-"""Two endings that differ in their first bit: what a decoder makes equal of both does not depend on
-the end. Without 0xFF, which begins a marker in JPEG."""
+FILLERS = (b"\0", *(bytes((n * step + 199) % 251 + 1 for n in range(251)) for step in (89, 7, 163)))
+"""An ending, and others that differ from its first bit on: what a decoder makes equal of two does
+not depend on the end. Several, as a decoder may refuse one. Without 0xFF, which begins a marker in
+JPEG."""
 FILLED_BYTES = 4096
 MAX_BYTES_PER_PIXEL = 8
 Read = Callable[[bytes], Raster]
@@ -44,10 +45,10 @@ def read_repaired(
         found = _read_or_none(read, mended)
         if found is not None:
             return found
-    found, missing = _completed(body, read, max_pixels)
-    if found is None:
+    found, missing = _completed(body, read, max_pixels, max_missing)
+    if found is None and missing <= max_missing:
         raise error
-    if missing > max_missing:
+    if found is None or missing > max_missing:
         raise PermanentItemError(
             Reason.UNDECODABLE,
             f"it ends too early: {missing:.1%} of its rows are missing, and {max_missing:.1%} may "
@@ -77,11 +78,18 @@ def _without_metadata(body: bytes) -> Iterator[bytes]:
         yield EXIF_ITEM.sub(rb"\1none", body)
 
 
-def _completed(body: bytes, read: Read, max_pixels: int) -> tuple[Raster | None, float]:
-    """Return the picture with an end, and the share of its rows that were missing."""
+def _completed(
+    body: bytes, read: Read, max_pixels: int, max_missing: float
+) -> tuple[Raster | None, float]:
+    """Return the picture with an end, and the share of its rows that were missing.
+
+    Where there is no picture any more, that is None and 0. A PNG is not made if too much of it is
+    missing.
+    """
     if body.startswith(png_chunks.MAGIC):
-        ended = png_chunks.completed(body, max_pixels)
-        return (None, 1.0) if ended is None else (_read_or_none(read, ended[0]), ended[1])
+        ended, missing = png_chunks.completed(body, max_pixels, max_missing)
+        found = None if ended is None else _read_or_none(read, ended)
+        return found, missing if ended is None or found is not None else 0.0
     if body.startswith(b"\xff\xd8\xff"):
         for whole in (body, jpeg_segments.without_metadata(body)):
             found, missing = _read_twice(_ended_jpegs(whole), read)
@@ -90,7 +98,7 @@ def _completed(body: bytes, read: Read, max_pixels: int) -> tuple[Raster | None,
     if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
         limit = max_pixels * MAX_BYTES_PER_PIXEL
         return _read_twice([webp_chunks.completed(body, end, limit) for end in FILLERS], read)
-    return None, 1.0
+    return None, 0.0
 
 
 def _ended_jpegs(body: bytes) -> list[bytes | None]:
@@ -105,12 +113,15 @@ def _filled(filler: bytes) -> bytes:
 
 def _read_twice(endings: list[bytes | None], read: Read) -> tuple[Raster | None, float]:
     """Read a picture with two different ends: rows from the first that differs on are missing."""
-    first, second = (None if each is None else _read_or_none(read, each) for each in endings)
-    if first is None:
-        return None, 1.0
-    if second is None or first.image.size != second.image.size:
-        return first, 1.0
-    return first, _missing(first.image, second.image)
+    first, *others = endings
+    found = None if first is None else _read_or_none(read, first)
+    if found is None:
+        return None, 0.0
+    for ending in others:
+        other = None if ending is None else _read_or_none(read, ending)
+        if other is not None and other.image.size == found.image.size:
+            return found, _missing(found.image, other.image)
+    return found, 1.0
 
 
 def _missing(first: Image.Image, second: Image.Image) -> float:

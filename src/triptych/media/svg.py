@@ -19,7 +19,7 @@ from PIL import Image
 
 from triptych.errors import PermanentItemError
 from triptych.media.svg_source import UNPACKED_MAX_BYTES, TooLarge, svg_source
-from triptych.media.svg_style import Unsupported, needs_variables, put_in_place
+from triptych.media.svg_style import Unsupported, needs_styling, put_in_place
 from triptych.model import Reason
 
 SVG = "image/svg+xml"
@@ -73,7 +73,7 @@ def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
 def _text(root: Any) -> str:
     """Return the document as the renderer takes it: with its CSS variables in place."""
     text = etree.tostring(root, encoding="unicode")
-    if not needs_variables(text):
+    if not needs_styling(text):
         return str(text)
     try:
         put_in_place(root)

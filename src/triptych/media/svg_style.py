@@ -1,4 +1,4 @@
-"""Style sheets in an SVG: CSS variables are put in place, as the renderer does not know them.
+"""Style sheets in an SVG: what browsers know of CSS and the renderer does not is put in place.
 
 CSS Custom Properties for Cascading Variables, level 1: a variable is declared for the elements that
 a selector matches, and inherited. What is not supported is refused by name: the renderer would draw
@@ -8,13 +8,14 @@ it black without a word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import cssselect2
 import tinycss2
-from tinycss2.ast import Declaration, FunctionBlock, QualifiedRule
+from tinycss2.ast import AtRule, Declaration, FunctionBlock, QualifiedRule
 
 STYLE = "{http://www.w3.org/2000/svg}style"
 RULES_MAX = 10_000
@@ -29,7 +30,17 @@ UNSUPPORTED = (
 )
 """Functions in colours that browsers know and the renderer does not."""
 UNKNOWN = re.compile(rf"(?<![\w-])({'|'.join(UNSUPPORTED)})\(", re.IGNORECASE)
-SUSPECT = re.compile(rf"(?<![\w-])(?:var|{'|'.join(UNSUPPORTED)})\(", re.IGNORECASE)
+SUSPECT = re.compile(
+    rf"(?<![\w-])(?:var|{'|'.join(UNSUPPORTED)})\(|@(?:media|supports|layer)", re.IGNORECASE
+)
+FOLLOWED = frozenset({"supports", "layer"})
+"""At-rules whose rules apply: what is supported is what browsers support."""
+SCREEN = re.compile(
+    r"(?:all|(?:only\s+)?screen|not\s+print)?(?:\s+and\s+)?"
+    r"(?:\(\s*prefers-color-scheme\s*:\s*light\s*\))?",
+    re.IGNORECASE,
+)
+"""Media queries that hold: a screen, in light colours. Those of sizes are not followed."""
 UNSEEN = ("font", "text", "transition", "animation", "cursor", "pointer", "will", "letter", "-")
 """How properties begin that change no colour: one whose variable has no value is left out."""
 Tokens = Sequence[Any]
@@ -49,15 +60,16 @@ class Style:
     """The declaration that wins, by property."""
 
 
-def needs_variables(text: str) -> bool:
+def needs_styling(text: str) -> bool:
     """Return whether an SVG's text may contain what `put_in_place` is for."""
     return SUSPECT.search(text) is not None
 
 
 def put_in_place(root: Any) -> None:
-    """Replace every variable of an SVG, of lxml, by its value.
+    """Replace every variable of an SVG, of lxml, by its value, and every ``@media`` by its rules.
 
-    At-rules (``@media``, ``@import``) are not followed, as the renderer does not follow them.
+    ``@media`` is followed for screens in light colours, ``@supports`` and ``@layer`` always;
+    ``@import`` is not, nor by browsers where an SVG is a picture.
 
     Raises:
         Unsupported: a variable has no value, or a colour uses a function that cannot be drawn.
@@ -78,10 +90,7 @@ def _add_rules(matcher: Any, css: str) -> str:
     """Add a sheet's rules to the matcher; return the sheet without variables."""
     kept = []
     rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
-    for rule in rules[:RULES_MAX]:
-        if not isinstance(rule, QualifiedRule):
-            kept.append("" if rule.type == "error" else rule.serialize())
-            continue
+    for rule in islice(_followed(rules, DEPTH_MAX), RULES_MAX):
         declarations = list(_declarations(rule.content))
         try:
             for selector in cssselect2.compile_selector_list(rule.prelude):
@@ -93,6 +102,25 @@ def _add_rules(matcher: Any, css: str) -> str:
         plain = ";".join(each.serialize() for each in declarations if not _has_variable(each))
         kept.append(f"{tinycss2.serialize(rule.prelude)}{{{plain}}}")
     return "\n".join(kept)
+
+
+def _followed(rules: Iterable[Any], depth: int) -> Iterator[QualifiedRule]:
+    """Yield the rules that apply, those within at-rules too."""
+    for rule in rules:
+        if isinstance(rule, QualifiedRule):
+            yield rule
+        elif isinstance(rule, AtRule) and rule.content is not None and depth > 0 and _holds(rule):
+            inner = tinycss2.parse_rule_list(rule.content, skip_comments=True, skip_whitespace=True)
+            yield from _followed(inner, depth - 1)
+
+
+def _holds(rule: AtRule) -> bool:
+    if rule.lower_at_keyword in FOLLOWED:
+        return True
+    queries = tinycss2.serialize(rule.prelude).split(",")
+    return rule.lower_at_keyword == "media" and any(
+        SCREEN.fullmatch(query.strip()) for query in queries
+    )
 
 
 def _declarations(content: Any) -> Iterator[Declaration]:

@@ -8,6 +8,8 @@ HEAD = struct.Struct("<4sI4s")
 CHUNK = struct.Struct("<4sI")
 PIXELS = frozenset({b"VP8 ", b"VP8L"})
 NEEDED = PIXELS | {b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"}
+SPARE_BYTES = 1024 * 1024
+"""Added to a picture that is cut: a decoder may need more of the filler than was there."""
 FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}
 """Bits of VP8X that announce a chunk."""
 
@@ -28,7 +30,7 @@ def completed(body: bytes, filler: bytes, max_bytes: int) -> bytes | None:
             if kind not in PIXELS or length > max_bytes or not data:
                 missing |= FLAGS.get(kind, 0)
                 break
-            rest = length - len(data)
+            rest = length - len(data) + SPARE_BYTES
             data += (filler * (rest // len(filler) + 1))[:rest]
         if kind in NEEDED:
             kept.append((kind, data))
