@@ -70,12 +70,19 @@ async function submit(what: string, task: Promise<TaskShown>): Promise<TaskShown
 const onRun = (id: string) => ({ params: { path: { run: id }, header: idempotencyHeader() } });
 const onBrand = (brand: string) => ({ params: { path: { brand }, header: idempotencyHeader() } });
 
-/** Start a run. Throws the API's error, for a form to show at its field. */
-export async function start(brand: string, source: string | null): Promise<TaskShown> {
+/**
+ * Start a run; `replace` cancels an active one of another source first. Throws the API's error, for a
+ * form to show at its field.
+ */
+export async function start(
+  brand: string,
+  source: string | null,
+  replace = false,
+): Promise<TaskShown> {
   const task = await unwrap(
     api.POST('/api/v1/brands/{brand}/runs', {
       ...onBrand(brand),
-      body: source ? { source } : {},
+      body: { ...(source ? { source } : {}), replace },
     }),
   );
   follow(task.run);

@@ -49,6 +49,9 @@ class RunGiven(Given):
         Field(description="`SCHEME:PLACE`, see `GET /sources`; by default the brand's own."),
     ] = None
     policy: PolicyGiven | None = None
+    replace: Annotated[
+        bool, Field(description="Cancel an active run of another source or kind first.")
+    ] = False
 
 
 class ReembedGiven(Given):
@@ -95,7 +98,10 @@ async def start_run(
     body: RunGiven | None = None,
     key: IdempotencyKey = None,
 ) -> Json:
-    """Open a run. If the brand has an active run, return that one instead."""
+    """Open a run. If the brand has an active run of the same source, return that one instead.
+
+    If that is of another source, nothing is started: the problem names it and its source.
+    """
     given = body or RunGiven()
     check_source(context, given.source)
 
@@ -105,6 +111,7 @@ async def start_run(
             source=given.source,
             policy=_policy(given.policy, context.settings.policy),
             run_id=made,
+            replace=given.replace,
         )
         return _opened(opened, made)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -169,10 +169,29 @@ class Client:
 
     # --- operations ---------------------------------------------------------------------------
 
-    async def start(self, brand: str, *, source: str | None = None) -> RunShown:
-        """Start a run of a brand, or return its active one."""
-        body = {"source": source} if source is not None else {}
-        return await self._opened(f"/brands/{_brand(brand)}/runs", body)
+    async def start(
+        self,
+        brand: str,
+        *,
+        source: str | None = None,
+        replace: bool = False,
+        joined: Callable[[RunShown], None] = lambda _: None,
+    ) -> RunShown:
+        """Start a run of a brand, or return its active one after ``joined`` was called with it.
+
+        ``replace``: cancel an active run of another source or kind first.
+
+        Raises:
+            RunActive: the brand has an active run of another source or kind.
+        """
+        body: Json = {} if source is None else {"source": source}
+        if replace:
+            body["replace"] = True
+        task = await self._submit("POST", f"/brands/{_brand(brand)}/runs", body)
+        run = await self._run_of(task)
+        if not task.result.get("opened", True):
+            joined(run)
+        return run
 
     async def reembed(self, brand: str) -> RunShown:
         """Open a run that embeds a brand's snapshot again."""
@@ -225,7 +244,9 @@ class Client:
     # --- requests -----------------------------------------------------------------------------
 
     async def _opened(self, path: str, body: Json | None = None) -> RunShown:
-        task = await self._submit("POST", path, body)
+        return await self._run_of(await self._submit("POST", path, body))
+
+    async def _run_of(self, task: Task) -> RunShown:
         if task.run_id is None:
             raise ServerUnavailable(f"{self._base} names no run of task {task.id}.")
         return await self.run(task.run_id)
