@@ -150,6 +150,24 @@ export async function redriveLetters(ids: number[] | null): Promise<void> {
   if (taken) toasts.good(`${plural(redriven, 'dead letter')} sent again.`);
 }
 
+export async function discardLetters(ids: number[]): Promise<void> {
+  const agreed = await confirm({
+    title: `Discard ${plural(ids.length, 'dead letter')}?`,
+    text: 'They are deleted for good. What failed with them stays failed.',
+    action: 'Discard',
+  });
+  if (!agreed) return;
+  const task = unwrap(
+    api.POST('/api/v1/dead-letters/discard', {
+      params: { header: idempotencyHeader() },
+      body: { ids },
+    }),
+  );
+  const taken = await submit('Could not discard the messages', task);
+  const discarded = Number(taken?.result['discarded'] ?? 0);
+  if (taken) toasts.good(`${plural(discarded, 'dead letter')} discarded.`);
+}
+
 export async function setBrand(
   brand: string,
   source: string | null,

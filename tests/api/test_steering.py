@@ -194,6 +194,24 @@ async def test_dead_letters_go_back_to_their_queues_once(api: Api) -> None:
     assert [letter["redriven_at"] is not None for letter in letters] == [False, True]
 
 
+async def test_discarded_dead_letters_are_gone_and_audited(api: Api) -> None:
+    await fill(api)
+    ids = [letter["id"] for letter in (await api.get("/dead-letters")).json["items"]]
+    assert (await api.get("/queues")).json["dead_letters"] == len(ids) == 2
+    for wrong in ({}, {"ids": []}, {"ids": [0]}, {"queue": URL_QUEUE}):
+        assert (await api.post("/dead-letters/discard", json=wrong)).status == 422
+    key = {"Idempotency-Key": "k1"}
+    first = await api.post("/dead-letters/discard", json={"ids": ids[:1]}, headers=key)
+    again = await api.post("/dead-letters/discard", json={"ids": ids[:1]}, headers=key)
+    assert (first.status, first.json["result"]) == (202, {"discarded": 1})
+    assert again.body == first.body
+    (left,) = (await api.get("/dead-letters")).json["items"]
+    assert left["id"] == ids[1]
+    assert (await api.get("/queues")).json["dead_letters"] == 1
+    entry = (await api.get("/audit")).json["items"][0]
+    assert (entry["action"], entry["detail"]["request"]) == ("discard_letters", {"ids": ids[:1]})
+
+
 async def test_letters_of_an_active_run_and_of_other_queues_wait(api: Api) -> None:
     from triptych.dead_letters.dead_letter_store import DeadLetter
 

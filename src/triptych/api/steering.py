@@ -83,6 +83,12 @@ class LettersGiven(Given):
     queue: Literal[QUEUES] | None = None  # type: ignore[valid-type]
 
 
+class LettersDiscarded(Given):
+    """Which dead letters to delete."""
+
+    ids: Annotated[list[LetterId], Field(min_length=1, max_length=LETTERS_MAX)]
+
+
 @router.post(
     "/brands/{brand}/runs",
     response_model=Task,
@@ -324,5 +330,31 @@ async def redrive_letters(
 
     operation = Operation(
         request, context, identity, key, "redrive_letters", "dead-letters", body=given
+    )
+    return await run_idempotent(operation, work)
+
+
+@router.post(
+    "/dead-letters/discard",
+    response_model=Task,
+    status_code=202,
+    summary="Delete dead letters",
+    responses=documented(Conflict),
+)
+async def discard_letters(
+    request: Request,
+    context: Context,
+    identity: Operating,
+    body: LettersDiscarded,
+    key: IdempotencyKey = None,
+) -> Json:
+    """They are gone for good. What failed with them, an item or a run, stays failed."""
+
+    async def work(_made: UUID) -> Outcome:
+        count = await context.registry.discard_letters(body.ids)
+        return Outcome(TaskState.DONE, result={"discarded": count})
+
+    operation = Operation(
+        request, context, identity, key, "discard_letters", "dead-letters", body=body
     )
     return await run_idempotent(operation, work)

@@ -17,6 +17,7 @@ from yarl import URL
 
 from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
+from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
 from triptych.messages import check_brand
 from triptych.model import AiState, Insight, Reason
@@ -205,6 +206,21 @@ class Client:
     async def steer(self, run_id: UUID, verb: str) -> RunShown:
         """Pause, resume or cancel a run; return its new state."""
         return await self._opened(f"/runs/{run_id}/{verb}")
+
+    async def dead_letters(self) -> AsyncIterator[KeptLetter]:
+        """Yield the messages that could not be processed, newest first."""
+        async for letter in self._pages("/dead-letters", Page[KeptLetter]):
+            yield letter
+
+    async def redrive_letters(self, ids: Sequence[int]) -> int:
+        """Send dead letters to the queues they came from; return how many were sent."""
+        task = await self._submit("POST", "/dead-letters/redrive", {"ids": list(ids)})
+        return int(task.result["redriven"])
+
+    async def discard_letters(self, ids: Sequence[int]) -> int:
+        """Delete dead letters; return how many there were."""
+        task = await self._submit("POST", "/dead-letters/discard", {"ids": list(ids)})
+        return int(task.result["discarded"])
 
     async def export(self, brand: str, kind: str) -> Task:
         """Export a brand's snapshot; return the task when it is done.

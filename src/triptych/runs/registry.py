@@ -335,6 +335,10 @@ class ActiveBrandRegistry:
             await self._dispatcher.relay(None)
         return count
 
+    async def discard_letters(self, ids: Sequence[int]) -> int:
+        """Delete dead letters for good; return how many there were."""
+        return await self._dead_letters.discard(ids)
+
     async def schedule(self, brand: str, *, source: str | None, schedule: str | None) -> None:
         """Make a brand, or replace its source and schedule.
 
