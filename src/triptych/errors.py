@@ -71,6 +71,7 @@ from __future__ import annotations
 
 import re
 from typing import ClassVar
+from uuid import UUID
 
 from triptych.model import Reason
 
@@ -242,6 +243,20 @@ class Conflict(TriptychError):
 
 class RunActive(Conflict):
     """The brand already has an active run."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        remedy: str | None = None,
+        run_id: UUID | None = None,
+        source: str | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.run_id = run_id
+        """The active run."""
+        self.source = source
+        """Its source, if that is why: without a password."""
 
 
 class RunEnded(Conflict):

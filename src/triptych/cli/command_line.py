@@ -16,6 +16,7 @@ from triptych.cli import (
     source_commands,
 )
 from triptych.cli.key_commands import keys
+from triptych.cli.letter_commands import letters
 from triptych.runtime.cpu import one_thread_each
 
 COMMANDS = (
@@ -77,6 +78,7 @@ for command in COMMANDS:
     # An asset's id may start with a hyphen.
     takes_ids = command is asset_commands.similar
     app.command(context_settings={"ignore_unknown_options": takes_ids})(command)
+app.add_typer(letters, name="dead-letters")
 app.add_typer(keys, name="keys")
 
 

@@ -27,6 +27,9 @@ SourceOption = Annotated[
         f"{' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
     ),
 ]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Cancel an active run of another source first.")
+]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]
 WithParentOption = Annotated[
     bool, typer.Option("--with-parent", hidden=True, help="Stop when stdin ends.")

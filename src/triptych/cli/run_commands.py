@@ -12,6 +12,7 @@ import typer
 from triptych.cli.invocation import Invocation, command
 from triptych.cli.options import (
     BrandArgument,
+    ReplaceOption,
     RunArgument,
     SourceOption,
     WatchOption,
@@ -30,7 +31,12 @@ SIGTERM sends SIGKILL after ten, and that would leave Postgres running."""
 
 
 @command()
-async def run(call: Invocation, brand: BrandArgument, source: SourceOption = None) -> bool:
+async def run(
+    call: Invocation,
+    brand: BrandArgument,
+    source: SourceOption = None,
+    replace: ReplaceOption = False,
+) -> bool:
     """Run a brand through all three phases in this process; exit 0 only if it committed."""
     from triptych.cli.log_output import say
     from triptych.client import open_socket_client
@@ -46,7 +52,7 @@ async def run(call: Invocation, brand: BrandArgument, source: SourceOption = Non
             serve_privately(local.services) as socket,
             open_socket_client(socket) as client,
         ):
-            opened = await client.start(brand, source=source)
+            opened = await client.start(brand, source=source, replace=replace, joined=_say_joined)
             return await _follow(call, client.watch(opened.id))
     except asyncio.CancelledError:
         say(f"Stopped. `triptych run {brand}` goes on where this stopped.")
@@ -59,11 +65,20 @@ async def submit(
     brand: BrandArgument,
     source: SourceOption = None,
     watch: WatchOption = False,
+    replace: ReplaceOption = False,
 ) -> bool:
     """Submit a brand to the running workers; if it has an active run, show that run."""
     source = given_source(source)
     async with call.open_client() as client:
-        return await _show_opened(call, client, client.start(brand, source=source), watch=watch)
+        opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
+        return await _show_opened(call, client, opening, watch=watch)
+
+
+def _say_joined(active: Run) -> None:
+    from triptych.cli.log_output import say
+
+    place = f" of {active.source}" if active.source else ""
+    say(f"{active.brand} has an active run already{place}: {active.id} is shown.")
 
 
 @command(server=True)

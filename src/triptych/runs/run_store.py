@@ -194,6 +194,9 @@ class RunStore(Protocol):
 
         With ``enqueue_gather_message`` the same transaction puts the gather message into the
         outbox.
+
+        Raises:
+            RunActive: the active run gathers another source than ``source``; nothing was changed.
         """
         ...
 

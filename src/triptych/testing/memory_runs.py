@@ -27,6 +27,7 @@ from triptych.model import (
     Slice,
     TimelineEvent,
 )
+from triptych.runs.active_run import check_same_source
 from triptych.runs.held_rules import check_held
 from triptych.runs.redrive_rules import (
     active_run,
@@ -118,8 +119,10 @@ class MemoryRunStore(RunStore):
             raise Conflict(
                 f"Brand {brand!r} is being deleted.", remedy="Try again when it is gone."
             )
-        row = self._state.upsert_brand(brand, source)
         if active := self._state.active_run(brand):
+            check_same_source(active.run, source)
+        row = self._state.upsert_brand(brand, source)
+        if active:
             return Opened(active.run, created=False)
         now = self._state.now()
         run = Run(

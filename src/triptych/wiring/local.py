@@ -28,14 +28,16 @@ class Local:
         self.queue = services.queue
         self.registry = services.registry
 
-    async def submit(self, brand: str, *, source: str | None = None) -> Run:
+    async def submit(self, brand: str, *, source: str | None = None, replace: bool = False) -> Run:
         """Start a run of a brand, or return its active one.
+
+        ``replace``: cancel an active run of another source or kind first.
 
         Raises:
             InvalidBrand: the name is not valid.
-            RunActive: a run of single URLs is active; it ends by itself within seconds.
+            RunActive: a run of another source or kind is active.
         """
-        opened = await self.registry.open(check_brand(brand), source=source)
+        opened = await self.registry.open(check_brand(brand), source=source, replace=replace)
         return opened.run
 
     def watch(self, run_id: UUID) -> AsyncIterator[Run]:

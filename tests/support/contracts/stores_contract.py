@@ -19,7 +19,7 @@ import pytest
 from triptych.ai.ai_store import AiStore
 from triptych.ai.step import load_snapshot
 from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
-from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
+from triptych.errors import BrandNotFound, Conflict, RunActive, RunEnded, RunNotFound
 from triptych.gather.urls import item_key
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
@@ -147,6 +147,29 @@ class CatalogueContract:
         assert Headers.decode(outbox_pending.message.headers).run_id == first.run.id
         await stores.runs.mark_sent([outbox_pending.id])
         assert not await stores.runs.outbox_pending(run_id=None, older_s=0, limit=10)
+
+    async def test_a_run_of_another_source_is_not_joined_and_nothing_changes(
+        self, stores: CommonStores
+    ) -> None:
+        active = (await open_run(stores)).run
+
+        async def another(source: str | None) -> Opened:
+            return await stores.runs.open_run(
+                "nike",
+                run_id=uuid4(),
+                kind=RunKind.FULL,
+                source=source,
+                policy=POLICY,
+                enqueue_gather_message=True,
+            )
+
+        with pytest.raises(RunActive, match="of another source: manifest:x") as refused:
+            await another("manifest:y")
+        assert (refused.value.run_id, refused.value.source) == (active.id, "manifest:x")
+        assert (await stores.brands.brand("nike")).source == "manifest:x"
+        for same in (None, "manifest:x"):
+            joined = await another(same)
+            assert (joined.run.id, joined.created) == (active.id, False)
 
     async def test_a_run_id_opens_once_even_when_it_has_ended(self, stores: CommonStores) -> None:
         run_id = uuid4()

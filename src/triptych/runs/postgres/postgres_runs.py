@@ -30,6 +30,7 @@ from triptych.model import (
     TimelineEvent,
 )
 from triptych.queues.reading import readable_headers
+from triptych.runs.active_run import check_same_source
 from triptych.runs.held_rules import check_held
 from triptych.runs.postgres.commit import end_complete, publish, repair_counters
 from triptych.runs.postgres.ending import discard_run, end_pending, end_run
@@ -121,7 +122,9 @@ class PostgresRunStore(RunStore):
                 run_cap_s=self._run_cap_s,
                 traceparent=traceparent,
             )
-            if opened.created and enqueue_gather_message:
+            if not opened.created:
+                check_same_source(opened.run, source)  # Rolls back what the brand's source became.
+            elif enqueue_gather_message:
                 await enqueue_gather(tx, opened.run)
             return opened
 
