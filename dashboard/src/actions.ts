@@ -72,12 +72,19 @@ async function submit(what: string, task: Promise<TaskShown>): Promise<TaskShown
 const onRun = (id: string) => ({ params: { path: { run: id }, header: idempotencyHeader() } });
 const onBrand = (brand: string) => ({ params: { path: { brand }, header: idempotencyHeader() } });
 
-/** Start a run. Throws the API's error, for a form to show at its field. */
-export async function start(brand: string, source: string | null): Promise<TaskShown> {
+/**
+ * Start a run; `replace` cancels an active one of another source first. Throws the API's error, for a
+ * form to show at its field.
+ */
+export async function start(
+  brand: string,
+  source: string | null,
+  replace = false,
+): Promise<TaskShown> {
   const task = await unwrap(
     api.POST('/api/v1/brands/{brand}/runs', {
       ...onBrand(brand),
-      body: source ? { source } : {},
+      body: { ...(source ? { source } : {}), replace },
     }),
   );
   follow(task.run);
@@ -167,6 +174,24 @@ export async function redriveLetters(ids: number[] | null): Promise<void> {
   const taken = await submit('Could not send the messages again', task);
   const redriven = Number(taken?.result['redriven'] ?? 0);
   if (taken) toasts.good(`${plural(redriven, 'dead letter')} sent again.`);
+}
+
+export async function discardLetters(ids: number[]): Promise<void> {
+  const agreed = await confirm({
+    title: `Discard ${plural(ids.length, 'dead letter')}?`,
+    text: 'They are deleted for good. What failed with them stays failed.',
+    action: 'Discard',
+  });
+  if (!agreed) return;
+  const task = unwrap(
+    api.POST('/api/v1/dead-letters/discard', {
+      params: { header: idempotencyHeader() },
+      body: { ids },
+    }),
+  );
+  const taken = await submit('Could not discard the messages', task);
+  const discarded = Number(taken?.result['discarded'] ?? 0);
+  if (taken) toasts.good(`${plural(discarded, 'dead letter')} discarded.`);
 }
 
 export async function setBrand(

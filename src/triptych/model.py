@@ -82,6 +82,7 @@ class Reason(StrEnum):
     INVALID_ROW = "invalid_row"
     INVALID_METADATA = "invalid_metadata"
     ADDRESS_REFUSED = "address_refused"
+    NAME_NOT_RESOLVED = "name_not_resolved"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
     HTTP_ERROR = "http_error"
@@ -289,6 +290,10 @@ class ItemResult:
         return ItemState.DONE if self.staged is not None else ItemState.FAILED
 
 
+ALSO_MAX = 100
+"""Further rows of an asset whose metadata are kept with it; the run counts all."""
+
+
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
     """A committed URL of a snapshot. Exports have its fields as columns, in this order."""
 
@@ -305,6 +310,8 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     phash: int | None
     colours: tuple[Colour, ...] = ()
     metadata: Metadata
+    also: Sequence[Metadata] = ()
+    """The metadata of further rows with this URL that differ, at most `ALSO_MAX`."""
     model: str | None
     embedding: npt.NDArray[np.float32] | None
 

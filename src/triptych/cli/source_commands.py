@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triptych.cli.invocation import Invocation, command
+from triptych.cli.options import given_source
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 @command(server=True)
 async def check(
     call: Invocation,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="SCHEME:PLACE.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="SCHEME:PLACE, or the path or URL of a list.")
+    ],
     brand: Annotated[
         str | None, typer.Option("--brand", help="Only this brand's rows [rows of all brands].")
     ] = None,
@@ -25,7 +28,7 @@ async def check(
     from triptych.cli.json_output import print_json
     from triptych.cli.source_tables import print_check
 
-    found = await _checked(call, source, brand)
+    found = await _checked(call, given_source(source) or "", brand)
     (print_json if call.json else print_check)(found)
     return found.items > found.items_failed
 

@@ -141,15 +141,34 @@ def print_assets(assets: Sequence[AssetShown], total: int, following: str | None
 def print_matches(found: Matches) -> None:
     """Print one row per asset that a search found."""
     table = Table(box=None, pad_edge=False)
-    for name in ("score", "brand", "url", "id"):
-        table.add_column(name, justify="right" if name == "score" else "left", overflow="fold")
+    # Only where they say something: addresses and ids need the room.
+    named = any(match.found_in for match in found.rows)
+    copied = any(match.copies > 1 for match in found.rows)
+    shown_columns = {"found in": named, "copies": copied}
+    for name in ("score", "found in", "copies", "brand", "url", "id"):
+        if shown_columns.get(name, True):
+            right = name in {"score", "copies"}
+            table.add_column(name, justify="right" if right else "left", overflow="fold")
     for match in found.rows:
         score = match.similarity if match.score is None else match.score
         asset = match.asset
-        table.add_row(f"{score:.3f}", shown(asset.brand), shown(asset.url), asset.id)
+        table.add_row(
+            "–" if score is None else f"{score:.3f}",
+            *([", ".join(match.found_in) or "content"] if named else []),
+            *([str(match.copies)] if copied else []),
+            shown(asset.brand),
+            shown(asset.url),
+            asset.id,
+        )
+    if found.brands:
+        console.print(f"Brands: {', '.join(shown(name) for name in found.brands)}")
     console.print(table)
     if not found.rows:
         console.print("Nothing found.", style="dim")
+    elif not found.matching:
+        console.print("Nothing matches; these are only the nearest.", style="yellow")
+    for problem in found.problems:
+        console.print(shown(problem), style="yellow")
     if found.unindexed:
         console.print(f"{found.unindexed:,} brands are not fully indexed yet.", style="yellow")
 

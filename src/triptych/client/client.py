@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from yarl import URL
 
 from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
+from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
 from triptych.gather.source_check import SourceCheck
 from triptych.messages import check_brand
@@ -27,6 +28,8 @@ from triptych.runs.run_shown import BrandShown, RunShown
 from triptych.runs.run_store import FailedItem, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
+from triptych.snapshots.brand_relations import NearBrands
+from triptych.snapshots.comparison import Comparison
 from triptych.snapshots.search_service import Matches
 from triptych.snapshots.snapshot_store import Insights
 from triptych.tasks.task_store import Task, TaskState
@@ -160,6 +163,14 @@ class Client:
         found = await self._get(f"/brands/{_brand(brand)}/insights", Insights)
         return found.run, found.ai_state, found.ai_reason, found.items
 
+    async def nearest(self, brand: str) -> NearBrands:
+        """Return the brands that are most similar to one now."""
+        return await self._get(f"/brands/{_brand(brand)}/nearest", NearBrands)
+
+    async def compare(self, brand: str, other: str) -> Comparison:
+        """Compare the current snapshots of two brands."""
+        return await self._get(f"/brands/{_brand(brand)}/compare/{_brand(other)}", Comparison)
+
     # --- search -------------------------------------------------------------------------------
 
     async def search(self, text: str, **options: str) -> Matches:
@@ -179,10 +190,29 @@ class Client:
 
     # --- operations ---------------------------------------------------------------------------
 
-    async def start(self, brand: str, *, source: str | None = None) -> RunShown:
-        """Start a run of a brand, or return its active one."""
-        body = {"source": source} if source is not None else {}
-        return await self._opened(f"/brands/{_brand(brand)}/runs", body)
+    async def start(
+        self,
+        brand: str,
+        *,
+        source: str | None = None,
+        replace: bool = False,
+        joined: Callable[[RunShown], None] = lambda _: None,
+    ) -> RunShown:
+        """Start a run of a brand, or return its active one after ``joined`` was called with it.
+
+        ``replace``: cancel an active run of another source or kind first.
+
+        Raises:
+            RunActive: the brand has an active run of another source or kind.
+        """
+        body: Json = {} if source is None else {"source": source}
+        if replace:
+            body["replace"] = True
+        task = await self._submit("POST", f"/brands/{_brand(brand)}/runs", body)
+        run = await self._run_of(task)
+        if not task.result.get("opened", True):
+            joined(run)
+        return run
 
     async def reembed(self, brand: str) -> RunShown:
         """Open a run that embeds a brand's snapshot again."""
@@ -196,6 +226,21 @@ class Client:
     async def steer(self, run_id: UUID, verb: str) -> RunShown:
         """Pause, resume, cancel, publish or discard a run; return its new state."""
         return await self._opened(f"/runs/{run_id}/{verb}")
+
+    async def dead_letters(self) -> AsyncIterator[KeptLetter]:
+        """Yield the messages that could not be processed, newest first."""
+        async for letter in self._pages("/dead-letters", Page[KeptLetter]):
+            yield letter
+
+    async def redrive_letters(self, ids: Sequence[int]) -> int:
+        """Send dead letters to the queues they came from; return how many were sent."""
+        task = await self._submit("POST", "/dead-letters/redrive", {"ids": list(ids)})
+        return int(task.result["redriven"])
+
+    async def discard_letters(self, ids: Sequence[int]) -> int:
+        """Delete dead letters; return how many there were."""
+        task = await self._submit("POST", "/dead-letters/discard", {"ids": list(ids)})
+        return int(task.result["discarded"])
 
     async def export(self, brand: str, kind: str) -> Task:
         """Export a brand's snapshot; return the task when it is done.
@@ -235,7 +280,9 @@ class Client:
     # --- requests -----------------------------------------------------------------------------
 
     async def _opened(self, path: str, body: Json | None = None) -> RunShown:
-        task = await self._submit("POST", path, body)
+        return await self._run_of(await self._submit("POST", path, body))
+
+    async def _run_of(self, task: Task) -> RunShown:
         if task.run_id is None:
             raise ServerUnavailable(f"{self._base} names no run of task {task.id}.")
         return await self.run(task.run_id)

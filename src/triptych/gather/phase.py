@@ -170,7 +170,8 @@ def _checked(metadata: Metadata) -> tuple[Metadata, str]:
         return {}, f"{len(encoded)} bytes of JSON; {METADATA_MAX_BYTES} are allowed"
     if b"\\u0000" in encoded:
         return {}, "holds a NUL character"
-    return metadata, ""
+    # Not a number is null in JSON.
+    return (orjson.loads(encoded) if b"null" in encoded else metadata), ""
 
 
 def _rows_read(page: Page, *, from_start: bool) -> RowsRead:

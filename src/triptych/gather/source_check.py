@@ -93,7 +93,7 @@ class _Counts:
         problem = None
         if item.refused is not None:
             problem = f"{item.refused.value}: {row.problem or item.detail}"[:DETAIL_MAX_CHARS]
-        self._show(row, item.url, item.metadata, problem)
+        self._show(row, item.url if row.url else "", item.metadata, problem)
         if item.key in self.keys:
             return
         self.keys.add(item.key)

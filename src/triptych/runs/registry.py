@@ -33,6 +33,8 @@ from triptych.telemetry.tracing import current_traceparent, span
 RESEND_BATCH = 500
 SWEEP_RUNS = 100
 """Runs handled in one sweep; the others wait for the next."""
+REPLACED_MAX = 3
+"""Active runs that one request cancels: others may start some at the same time."""
 REDRIVEN_LETTERS_MAX = 1000
 """Dead letters sent again by one request."""
 SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
@@ -75,21 +77,34 @@ class ActiveBrandRegistry:
         source: str | None = None,
         policy: Policy | None = None,
         run_id: UUID | None = None,
+        replace: bool = False,
     ) -> Opened:
         """Open a run of a brand and send its gather message; or return its active run.
 
         The run is durable before the message is sent; an unsent message is sent by a sweep. A
-        repeated call with the same ``run_id`` returns that run, ended or not.
+        repeated call with the same ``run_id`` returns that run, ended or not. ``replace``: cancel
+        an active run of another kind or source first.
 
         Raises:
-            RunActive: the active run is of another kind.
+            RunActive: the active run is of another kind or source; nothing was changed.
         """
+        wanted = run_id or uuid4()
+        for _ in range(REPLACED_MAX):
+            try:
+                return await self._open(brand, source, policy or self._policy, wanted)
+            except RunActive as error:
+                if not replace or error.run_id is None:
+                    raise
+                await self._runs.cancel(error.run_id)
+        return await self._open(brand, source, policy or self._policy, wanted)
+
+    async def _open(self, brand: str, source: str | None, policy: Policy, run_id: UUID) -> Opened:
         opened = await self._runs.open_run(
             brand,
-            run_id=run_id or uuid4(),
+            run_id=run_id,
             kind=RunKind.FULL,
             source=source,
-            policy=policy or self._policy,
+            policy=policy,
             enqueue_gather_message=True,
             traceparent=current_traceparent(),
         )
@@ -350,6 +365,10 @@ class ActiveBrandRegistry:
             await self._dispatcher.relay(None)
         return count
 
+    async def discard_letters(self, ids: Sequence[int]) -> int:
+        """Delete dead letters for good; return how many there were."""
+        return await self._dead_letters.discard(ids)
+
     async def schedule(self, brand: str, *, source: str | None, schedule: str | None) -> None:
         """Make a brand, or replace its source and schedule.
 
@@ -443,11 +462,13 @@ def check_joinable(run: Run, wanted: RunKind) -> None:
         raise RunActive(
             f"Brand {run.brand!r} is taking in single URLs (run {run.id}).",
             remedy="It commits within seconds; try again then.",
+            run_id=run.id,
         )
     doing = "being re-embedded" if run.kind is RunKind.REEMBED else "being gathered"
     raise RunActive(
         f"Brand {run.brand!r} is {doing} (run {run.id}).",
         remedy="Try again when that has ended, or cancel it.",
+        run_id=run.id,
     )
 
 

@@ -126,11 +126,17 @@ class PaceBucket(Wire, frozen=True):
     at: Annotated[datetime, Meta(description="When the span begins.")]
     settled: int
     failed: int
+    measured: Annotated[int, Meta(description="Settled items whose latency is known.")]
+    """Not those that a run's end settled, nor those that were never sent, nor those that a copy of
+    their message settled before they were due."""
     p50_s: Annotated[
         float | None,
-        Meta(description="From an item's last dispatch until it settled: median."),
+        Meta(
+            description="Median latency: from when an item was last due to be worked on until it "
+            "settled. Null if none was measured."
+        ),
     ]
-    p95_s: float | None
+    p95_s: Annotated[float | None, Meta(description="95th percentile of the latencies.")]
 
 
 class Pace(Wire, frozen=True):
@@ -188,6 +194,9 @@ class RunStore(Protocol):
 
         With ``enqueue_gather_message`` the same transaction puts the gather message into the
         outbox.
+
+        Raises:
+            RunActive: the active run gathers another source than ``source``; nothing was changed.
         """
         ...
 

@@ -19,8 +19,8 @@ from triptych.settings.addresses import (
     STORE_SCHEMES,
     check_queue,
     check_scheme,
-    check_source,
     read_ports,
+    read_source,
 )
 from triptych.settings.provenance import ToldSettings
 
@@ -69,8 +69,8 @@ class Settings(ToldSettings):
     )
     source: str | None = Field(
         None,
-        description="Where URLs come from if a brand has no source of its own: `SCHEME:PLACE`, as "
-        "`--source` takes it.",
+        description="Where URLs come from if a brand has no source of its own: `SCHEME:PLACE`, or "
+        "the path or URL of a list.",
     )
     source_token: SecretStr | None = Field(None, description="Bearer token for the catalog.")
     embedder: str = Field(
@@ -360,7 +360,7 @@ class Settings(ToldSettings):
     @field_validator("source")
     @classmethod
     def _source(cls, value: str | None) -> str | None:
-        return value if value is None else check_source(value)
+        return value if value is None else read_source(value).spec
 
     @property
     def policy(self) -> Policy:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from triptych.messages import AI_QUEUE, AiBody, Headers, Message
-from triptych.model import AiState, ItemState, Metadata, RunKind, RunState
+from triptych.model import ALSO_MAX, AiState, ItemState, Metadata, RunKind, RunState
 from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
 from triptych.testing.memory_state import AssetRow, MemoryState, RunRow
 
@@ -91,7 +91,9 @@ def _publish_assets(row: RunRow, previous: RunRow | None) -> Changes:
     changes = Changes()
     for key, staged in row.staged.items():
         item = row.items[key]
-        assets[key] = AssetRow(item.url, item.metadata, staged)
+        assets[key] = AssetRow(
+            item.url, item.metadata, row.merged_rows.get(key, [])[:ALSO_MAX], staged
+        )
         if key not in before:
             changes.added += 1
         elif before[key].staged.sha256 == staged.sha256:

@@ -27,6 +27,7 @@ from triptych.model import (
     Slice,
     TimelineEvent,
 )
+from triptych.runs.active_run import check_same_source
 from triptych.runs.held_rules import check_held
 from triptych.runs.redrive_rules import (
     active_run,
@@ -56,6 +57,7 @@ from triptych.testing.memory_items import (
     SENDS_MAX,
     deadline,
     detail,
+    merge_row,
     new_row,
     outgoing,
     overdue,
@@ -117,8 +119,10 @@ class MemoryRunStore(RunStore):
             raise Conflict(
                 f"Brand {brand!r} is being deleted.", remedy="Try again when it is gone."
             )
-        row = self._state.upsert_brand(brand, source)
         if active := self._state.active_run(brand):
+            check_same_source(active.run, source)
+        row = self._state.upsert_brand(brand, source)
+        if active:
             return Opened(active.run, created=False)
         now = self._state.now()
         run = Run(
@@ -188,6 +192,8 @@ class MemoryRunStore(RunStore):
         row.next_position = len(moved)
         row.gather_cursor = old.gather_cursor
         for item in moved:
+            if item.key in old.merged_rows:
+                row.merged_rows[item.key] = old.merged_rows.pop(item.key)
             if item.state is ItemState.DONE:
                 row.staged[item.key] = old.staged.pop(item.key)
         moved_count = len(moved)
@@ -253,6 +259,8 @@ class MemoryRunStore(RunStore):
                 added = new_row(item, row.next_position + number, now)
                 row.items[item.key] = added
                 new.append(added)
+            else:
+                merge_row(row, item)
         refused = sum(item.state is ItemState.FAILED for item in new)
         row.next_position += len(items)
         row.gather_cursor, row.expected_at = cursor, now

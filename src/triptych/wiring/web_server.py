@@ -24,6 +24,7 @@ from triptych.live.live_app import LiveApp, open_live_app
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
+from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
 from triptych.wiring.installed_sources import source_opener
@@ -206,6 +207,7 @@ async def open_app(
             local=local,
             thumbnails=thumbnails,
             search=search,
+            relations=BrandRelations(services.stores.brands, services.stores.search),
             sources=sources,
             exports=ExportRegistry.discover(),
             open_source=source_opener(settings, sources, stack),

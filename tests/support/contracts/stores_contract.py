@@ -19,10 +19,11 @@ import pytest
 from triptych.ai.ai_store import AiStore
 from triptych.ai.step import load_snapshot
 from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
-from triptych.errors import BrandNotFound, Conflict, RunEnded, RunNotFound
+from triptych.errors import BrandNotFound, Conflict, RunActive, RunEnded, RunNotFound
 from triptych.gather.urls import item_key
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
+    ALSO_MAX,
     AiState,
     Colour,
     Item,
@@ -147,6 +148,29 @@ class CatalogueContract:
         await stores.runs.mark_sent([outbox_pending.id])
         assert not await stores.runs.outbox_pending(run_id=None, older_s=0, limit=10)
 
+    async def test_a_run_of_another_source_is_not_joined_and_nothing_changes(
+        self, stores: CommonStores
+    ) -> None:
+        active = (await open_run(stores)).run
+
+        async def another(source: str | None) -> Opened:
+            return await stores.runs.open_run(
+                "nike",
+                run_id=uuid4(),
+                kind=RunKind.FULL,
+                source=source,
+                policy=POLICY,
+                enqueue_gather_message=True,
+            )
+
+        with pytest.raises(RunActive, match="of another source: manifest:x") as refused:
+            await another("manifest:y")
+        assert (refused.value.run_id, refused.value.source) == (active.id, "manifest:x")
+        assert (await stores.brands.brand("nike")).source == "manifest:x"
+        for same in (None, "manifest:x"):
+            joined = await another(same)
+            assert (joined.run.id, joined.created) == (active.id, False)
+
     async def test_a_run_id_opens_once_even_when_it_has_ended(self, stores: CommonStores) -> None:
         run_id = uuid4()
         await open_run(stores, run_id=run_id)
@@ -240,6 +264,46 @@ class CatalogueContract:
         run = await stores.runs.run(run_id)
         assert (run.rows_read, run.expected, run.rows_merged, run.rows_refused) == (11, 4, 5, 2)
         assert list(await stores.runs.refused_rows(run_id)) == without_url
+
+    async def test_rows_of_one_url_keep_all_their_metadata(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        key = new_items(1)[0].key
+        rows = [NewItem(key, "https://x/0", {"sku": f"S{n}"}) for n in (1, 2, 3, 2)]
+        for _ in range(2):  # As after a crash.
+            await stores.runs.expect(run_id, rows[:3], cursor=None, limit=LIMIT)
+            await stores.runs.expect(run_id, rows[3:], cursor=None, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        (item,) = await stores.runs.items(run_id, [key])
+        await stores.runs.settle(run_id, [done(item)], limit=LIMIT)
+        await stores.runs.commit(run_id)
+        asset = await stores.snapshots.asset("nike", key)
+        assert (asset.metadata, list(asset.also)) == ({"sku": "S1"}, [{"sku": "S2"}, {"sku": "S3"}])
+        added = (
+            await stores.runs.open_run(
+                "nike",
+                run_id=uuid4(),
+                kind=RunKind.ADD,
+                source=None,
+                policy=POLICY,
+                enqueue_gather_message=False,
+            )
+        ).run.id
+        await stores.runs.seal(added)
+        await stores.runs.commit(added)
+        carried = await stores.snapshots.asset("nike", key)
+        assert (carried.run_id, carried.also) == (added, asset.also)
+
+    async def test_further_metadata_are_bounded(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        key = new_items(1)[0].key
+        rows = [NewItem(key, "https://x/0", {"n": n}) for n in range(ALSO_MAX + 5)]
+        (item,) = await stores.runs.expect(run_id, rows, cursor=None, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        await stores.runs.settle(run_id, [done(item)], limit=LIMIT)
+        await stores.runs.commit(run_id)
+        asset = await stores.snapshots.asset("nike", key)
+        assert [each["n"] for each in asset.also] == list(range(1, ALSO_MAX + 1))
+        assert (await stores.runs.run(run_id)).rows_merged == ALSO_MAX + 4
 
     async def test_rows_that_are_read_again_from_the_start_are_counted_once(
         self, stores: CommonStores

@@ -23,6 +23,7 @@ from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
 from triptych.settings.settings import Settings
+from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
@@ -78,6 +79,7 @@ class ApiContext(Generic[S]):
     """True if only this machine can reach the server; sources may then be its files."""
     thumbnails: Thumbnails
     search: SearchService
+    relations: BrandRelations
     sources: SourceRegistry
     """The source types that requests may name."""
     exports: ExportRegistry

@@ -59,6 +59,16 @@ with incoming as (
 )
 select count(*) as expected, count(*) filter (where state = 'failed') as failed from inserted
 
+-- merge_rows --
+-- What rows say of an item that an earlier row brought. Items are not changed: whoever settles them
+-- locks them before the run.
+insert into merged_rows (run_id, key, digest, number, metadata)
+select $1, t.key, sha256(convert_to(t.metadata::text, 'UTF8')), $2 + t.n, t.metadata
+from unnest($3::bytea[], $4::jsonb[]) with ordinality as t(key, metadata, n)
+join items i on i.run_id = $1 and i.key = t.key
+where i.metadata <> t.metadata
+on conflict do nothing
+
 -- count_expected --
 update runs
 set expected = expected + $2, failed = failed + $3, next_position = next_position + $4,
@@ -352,6 +362,10 @@ select count(*) as expected, count(*) filter (where state = 'done') as done from
 -- redrive_staging --
 update staged set run_id = $2
 where run_id = $1 and key in (select key from items where run_id = $2 and state = 'done')
+
+-- redrive_merged --
+update merged_rows set run_id = $2
+where run_id = $1 and key in (select key from items where run_id = $2)
 
 -- count_redriven --
 update runs

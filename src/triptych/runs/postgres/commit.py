@@ -9,7 +9,7 @@ import structlog
 
 from triptych.database.session import COMMIT_TIMEOUT_S, Transaction
 from triptych.messages import AI_QUEUE, AiBody, Headers
-from triptych.model import Run, RunKind, RunState
+from triptych.model import ALSO_MAX, Run, RunKind, RunState
 from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
 from triptych.runs.postgres.ending import end_run
 
@@ -88,7 +88,9 @@ async def _publish_assets(
     tx: Transaction, run: Run, previous: UUID | None
 ) -> tuple[int, int, int, int]:
     """Write the run's snapshot; return how many assets it added, kept, changed and removed."""
-    found = await tx.row("publish_assets", run.id, run.brand, previous, timeout_s=COMMIT_TIMEOUT_S)
+    found = await tx.row(
+        "publish_assets", run.id, run.brand, previous, ALSO_MAX, timeout_s=COMMIT_TIMEOUT_S
+    )
     assert found is not None
     added, kept, changed = found.values()
     if previous is None:

@@ -42,14 +42,23 @@ where name in ('enable_nestloop', 'enable_mergejoin', 'work_mem')
 -- publish_assets --
 -- And compare with the previous snapshot ($3), by URL: the same bytes are kept, other bytes
 -- changed. The rows just written are not read again: they are a gigabyte for a million assets.
-with published as (
+with further as (
+    select key, jsonb_agg(metadata order by number) as also
+    from (
+        select key, number, metadata,
+               row_number() over (partition by key order by number) as nth
+        from merged_rows where run_id = $1
+    ) numbered
+    where nth <= $4 group by key
+), published as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata)
+                        metadata, also)
     select s.run_id, s.key, $2, i.url, s.sha256, s.object_key, s.media_type, s.size_bytes,
            s.width, s.height, s.phash, s.colours, s.model, s.embedding, s.etag, s.last_modified,
-           i.metadata
+           i.metadata, m.also
     from staged s join items i on i.run_id = s.run_id and i.key = s.key
+    left join further m on m.key = s.key
     where s.run_id = $1
     returning key, sha256
 )
@@ -63,10 +72,10 @@ from published n left join assets p on p.run_id = $3 and p.key = n.key
 with carried as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata)
+                        metadata, also)
     select $1, p.key, p.brand, p.url, p.sha256, p.object_key, p.media_type, p.size_bytes, p.width,
            p.height, p.phash, p.colours, p.model, p.embedding, p.etag, p.last_modified,
-           p.metadata
+           p.metadata, p.also
     from assets p
     where p.run_id = $2
       and not exists (select 1 from assets n where n.run_id = $1 and n.key = p.key)

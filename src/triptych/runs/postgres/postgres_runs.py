@@ -30,6 +30,7 @@ from triptych.model import (
     TimelineEvent,
 )
 from triptych.queues.reading import readable_headers
+from triptych.runs.active_run import check_same_source
 from triptych.runs.held_rules import check_held
 from triptych.runs.postgres.commit import end_complete, publish, repair_counters
 from triptych.runs.postgres.ending import discard_run, end_pending, end_run
@@ -121,7 +122,9 @@ class PostgresRunStore(RunStore):
                 run_cap_s=self._run_cap_s,
                 traceparent=traceparent,
             )
-            if opened.created and enqueue_gather_message:
+            if not opened.created:
+                check_same_source(opened.run, source)  # Rolls back what the brand's source became.
+            elif enqueue_gather_message:
                 await enqueue_gather(tx, opened.run)
             return opened
 
@@ -204,6 +207,14 @@ class PostgresRunStore(RunStore):
                 no_nul([item.detail or None for item in items], DETAIL_MAX_CHARS),
             )
             assert counts is not None
+            if counts["expected"] < len(items):
+                await tx.rows(
+                    "merge_rows",
+                    run_id,
+                    run["next_position"],
+                    [item.key for item in items],
+                    [item.metadata for item in items],
+                )
             row = await tx.row(
                 "count_expected",
                 run_id,
@@ -576,12 +587,21 @@ class PostgresRunStore(RunStore):
 
     @override
     async def pace(self, run_id: UUID) -> Pace:
-        rows = await self._database.rows("run_pace", run_id, PACE_SAMPLE, PACE_BUCKETS)
+        rows = await self._database.rows(
+            "run_pace", run_id, PACE_SAMPLE, PACE_BUCKETS, Reason.TIMED_OUT.value
+        )
         return Pace(
             width_s=rows[0]["width"] if rows else 0.0,
             each=rows[0]["step"] if rows else 1,
             buckets=[
-                PaceBucket(row["at"], row["settled"], row["failed"], row["p50"], row["p95"])
+                PaceBucket(
+                    row["at"],
+                    row["settled"],
+                    row["failed"],
+                    row["measured"],
+                    row["p50"],
+                    row["p95"],
+                )
                 for row in rows
             ],
         )

@@ -90,6 +90,8 @@ with forgotten as (
     delete from host_outages where run_id = $1
 ), refused as (
     delete from refused_rows where run_id = $1
+), merged as (
+    delete from merged_rows where run_id = $1
 )
 update runs set emptied_at = clock_timestamp() where id = $1
 
