@@ -12,6 +12,7 @@ from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with, matches
 from triptych.errors import AssetNotFound, ObjectMissing, SnapshotCollected, StoreUnavailable
+from triptych.media.thumbnails import VERSION
 from triptych.model import Asset
 from triptych.objects import presentation
 
@@ -101,7 +102,7 @@ async def get_thumbnail(
 ) -> Response:
     """A thumbnail at most `w` pixels wide, made at the first request. Only images have one."""
     found = await context.stores.snapshots.asset(*asset, run_id=asked.run)
-    etag = f'"{found.sha256.hex()}-{asked.w}"'
+    etag = f'"{found.sha256.hex()}-{asked.w}-{VERSION}"'
     headers = {
         "ETag": etag,
         "Cache-Control": "private, no-cache",

@@ -80,14 +80,19 @@ class CheckGiven(Given):
     "/sources/check",
     response_model=SourceCheck,
     summary="Check a source without starting a run",
-    responses=documented(SourceRefused, SourceUnavailable),
+    responses=documented(SourceRefused),
     dependencies=[Depends(operating)],
 )
 async def check_given_source(context: Context, body: CheckGiven) -> Json:
     """Read its beginning: its format, its columns, and which rows would be refused."""
     check_source(context, body.source)
     source = context.open_source(body.source)
-    return Json(await source_check.check_source(source, hidden(body.source) or "", body.brand))
+    shown = hidden(body.source) or ""
+    try:
+        return Json(await source_check.check_source(source, shown, body.brand))
+    except SourceUnavailable as error:
+        # A run would try again for a while; that is what a check has found out.
+        raise SourceRefused(error.message, remedy=error.remedy) from error
 
 
 def check_source(context: ApiContext, source: str | None) -> None:
