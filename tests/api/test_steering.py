@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -178,6 +179,7 @@ async def test_pause_resume_cancel_and_redrive(api: Api) -> None:
     assert (first.status, first.body) == (202, again.body)
     redriven = (await api.get(f"/runs/{first.json['run']}")).json
     assert (redriven["state"], redriven["expected"]) == ("active", 2)
+    assert first.json["result"]["left"] == {}
     busy = await api.post(f"/runs/{ids['new']}/redrive")
     assert busy.status == 409
 
@@ -198,7 +200,8 @@ async def test_discarded_dead_letters_are_gone_and_audited(api: Api) -> None:
     await fill(api)
     ids = [letter["id"] for letter in (await api.get("/dead-letters")).json["items"]]
     assert (await api.get("/queues")).json["dead_letters"] == len(ids) == 2
-    for wrong in ({}, {"ids": []}, {"ids": [0]}, {"queue": URL_QUEUE}):
+    bodies: list[dict[str, Any]] = [{}, {"ids": []}, {"ids": [0]}, {"queue": URL_QUEUE}]
+    for wrong in bodies:
         assert (await api.post("/dead-letters/discard", json=wrong)).status == 422
     key = {"Idempotency-Key": "k1"}
     first = await api.post("/dead-letters/discard", json={"ids": ids[:1]}, headers=key)
