@@ -1,11 +1,10 @@
-"""What the photographs came to: a report with its sheets, text queries, and look-alikes."""
+"""What the photographs came to: a report with its sheets, text queries, and shared pictures."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -22,14 +21,14 @@ SHEETS = ("clusters.png", "duplicates.png")
 
 
 async def show_photographs(stage: Stage, console: Console) -> None:
-    """Search the largest brand of photographs and name look-alikes; write its report."""
+    """Search the largest brand of photographs and name pictures in two brands; write its report."""
     console.print(f"\n[bold]What {BAZAAR}'s photographs say[/]")
     await _write_report(stage, console)
     for query in QUERIES:
         found = await stage.client.search(query, brand=BAZAAR, limit=str(SHOWN))
         named = ", ".join(f"{_name(m.asset)} ({m.score or 0:.2f})" for m in found.rows)
         console.print(f"  “{query}” finds {named}.")
-    await _show_lookalikes(stage.client, console)
+    await _show_pictures_in_both(stage.client, console)
 
 
 async def _write_report(stage: Stage, console: Console) -> None:
@@ -42,18 +41,14 @@ async def _write_report(stage: Stage, console: Console) -> None:
     console.print(f"  {folder / 'report.html'}", soft_wrap=True)
 
 
-async def _show_lookalikes(client: Client, console: Console) -> None:
-    for brand in (PANTRY, BAZAAR):  # Whoever was understood last saw the other.
-        _, _, _, found = await client.insights(brand)
-        insights = {each.kind: each.result for each in found}
-        across: Any = insights.get("across") or {}
-        if across.get("lookalikes"):
-            pair = across["lookalikes"][0]
-            console.print(
-                f"  {across['lookalike_count']} pictures of {brand} are {pair['brand']}'s, too: "
-                f"{pair['url'].rsplit('/', 1)[-1]} is one."
-            )
-            return
+async def _show_pictures_in_both(client: Client, console: Console) -> None:
+    side = await client.compare(PANTRY, BAZAAR)
+    pairs = [*side.shared.items, *side.lookalikes.items]
+    if pairs:
+        console.print(
+            f"  {PANTRY} and {BAZAAR} have {side.shared.count} identical files in both and "
+            f"{side.lookalikes.count} look-alikes: {_name(pairs[0].asset)} is one."
+        )
 
 
 def _name(asset: AssetShown) -> str:

@@ -22,6 +22,8 @@ function ending(run: RunShown): Ending {
     const text = `${run.brand} is committed: ${plural(run.done, 'asset')}${failed}.`;
     return { tone: 'good', text, action };
   }
+  if (run.state === 'held')
+    return { tone: 'bad', text: `${run.brand} is held: ${run.reason ?? ''}.`, action };
   if (run.state === 'cancelled')
     return { tone: 'plain', text: `${run.brand} was cancelled.`, action };
   return {
@@ -117,6 +119,30 @@ export async function cancel(run: RunShown): Promise<void> {
   const task = unwrap(api.POST('/api/v1/runs/{run}/cancel', onRun(run.id)));
   if (await submit('Could not cancel the run', task))
     toasts.good(`The run of ${run.brand} is cancelled.`);
+}
+
+/** Commit a held run, although it removes much. */
+export async function publish(run: RunShown): Promise<void> {
+  const agreed = await confirm({
+    title: `Publish the run of ${run.brand}?`,
+    text: `${plural(run.removed ?? 0, 'asset')} will be removed from the brand. The snapshot before is kept.`,
+    action: 'Publish it',
+  });
+  if (!agreed) return;
+  const task = unwrap(api.POST('/api/v1/runs/{run}/publish', onRun(run.id)));
+  if (await submit('Could not publish the run', task)) toasts.good(`${run.brand} is committed.`);
+}
+
+export async function discard(run: RunShown): Promise<void> {
+  const agreed = await confirm({
+    title: `Discard the run of ${run.brand}?`,
+    text: `${plural(run.done, 'processed item')} will be discarded. The brand keeps its current snapshot.`,
+    action: 'Discard it',
+  });
+  if (!agreed) return;
+  const task = unwrap(api.POST('/api/v1/runs/{run}/discard', onRun(run.id)));
+  if (await submit('Could not discard the run', task))
+    toasts.good(`The run of ${run.brand} is discarded.`);
 }
 
 /** Retry a run's failed items in a new run: all, or those with one reason. */

@@ -55,6 +55,7 @@ describe('series', () => {
     at: after(second),
     settled,
     failed: 1,
+    measured: settled,
     p50_s: 2,
     p95_s: 3,
   });
@@ -75,8 +76,12 @@ describe('series', () => {
     const both = series({ width_s: 4, each: 1, buckets: [bucket(0, 40)] }, samples, after(0));
     expect(both.at.map((at) => at - START / 1000)).toEqual([0, 4, 6, 8]);
     expect(both.settled).toEqual([10, 10, 10, 10]);
-    expect(both.p50).toEqual([2, 3, 3, 3]);
+    // Live states tell no latency: none is guessed, the measured one is the newest known.
+    expect(both.p50).toEqual([2, null, null, 2]);
+    expect(both.p95).toEqual([3, null, null, 3]);
     expect(series({ width_s: 1, each: 1, buckets: [] }, [], after(0)).at).toEqual([]);
+    const live = series({ width_s: 1, each: 1, buckets: [] }, samples, after(0));
+    expect(live.p50.filter((value) => value !== null)).toEqual([]);
   });
 });
 

@@ -50,7 +50,13 @@ def fail(_: Snapshot) -> dict[str, Any]:
     raise ValueError("no \x00 idea")
 
 
+def others(snapshot: Snapshot) -> dict[str, Any]:
+    found = snapshot.context.others.brands()
+    return {"brands": [[other.brand, str(other.run_id)] for other in found]}
+
+
 LOOK = Step("look", 7, look)
+OTHERS = Step("others", 1, others)
 FAIL = Step("fail", 1, fail)
 
 
@@ -117,27 +123,19 @@ async def test_g5_an_older_message_after_a_newer_commit_changes_nothing(
     assert (await stores.runs.run(older.id)).ai_state is AiState.SUPERSEDED
 
 
-async def test_a_brand_is_compared_with_the_others_that_are_there(
+async def test_a_brand_is_described_for_the_steps_of_others(
     stores: Stores,
 ) -> None:
     first = await committed(stores, 30)
-    phase = AiPhase(stores.ai, stores.snapshots, [ACROSS, BRAND_LOOK])
+    phase = AiPhase(stores.ai, stores.snapshots, [ACROSS, BRAND_LOOK, OTHERS])
     await phase.handle(message(first))
     # The same URLs have the same bytes; five more are this brand's own.
     second = await committed(stores, 35, brand="sister")
     await phase.handle(message(second))
     found = {insight.kind: insight for insight in await stores.snapshots.insights(second.id)}
     assert found["look"].error is None
-    result = found["across"].result
-    assert result is not None
-    assert result["brands"] == 1
-    assert result["nearest"][0]["brand"] == "nike"
-    assert result["nearest"][0]["compared"] == result["nearest"][0]["lookalikes"] == 30
-    own = {
-        asset.key.hex() for asset in await stores.snapshots.assets(second.id, after=None, limit=100)
-    }
-    assert {entry["key"] for entry in result["lookalikes"]} <= own
-    assert {entry["kind"] for entry in result["lookalikes"]} == {"exact"}
+    assert found["others"].result is not None
+    assert found["others"].result["brands"] == [["nike", str(first.id)]]
 
 
 class Gate:

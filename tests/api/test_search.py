@@ -115,7 +115,10 @@ async def test_filters_reach_search_and_pages(api: Api) -> None:
         page = (await api.get(f"/brands/nike/assets?{query}")).json
         listed = {COLOURS[int(asset["url"].rsplit("/", 1)[1])] for asset in page["items"]}
         assert listed == expected, query
-        assert set(names((await api.get(f"/search?q=red&brand=nike&{query}")).json)) == expected
+        found = await api.get(f"/search?q=red&brand=nike&fold=false&{query}")
+        assert set(names(found.json)) == expected
+    folded = (await api.get("/search?q=red&brand=nike&duplicates=d")).json
+    assert [(hit["copies"], hit["also_in"]) for hit in folded["items"]] == [(2, [])]
     one = (await api.get(f"/assets/{asset_id('nike', key(0))}")).json
     assert one["marks"]["tags"] == ["shoe"]
     assert one["marks"]["look"] == "logo"
@@ -264,3 +267,25 @@ async def test_brands_are_compared(api: Api, monkeypatch: pytest.MonkeyPatch) ->
     await commit_vectors(api.stores, "older", drawn(3, 1), model="older")
     apart = (await api.get("/brands/nike/compare/older")).json
     assert (apart["model"], apart["similarity"], apart["compared"]) == (None, None, [0, 0])
+
+
+async def test_nearest_and_compare_tell_the_same_of_both_brands(api: Api) -> None:
+    base = drawn(6, 1)
+    await commit_vectors(api.stores, "bazaar", base)
+    assert (await api.get("/brands/bazaar/nearest")).json["items"] == []
+    near = np.concatenate([base[:4], drawn(2, 2)])
+    # The one that commits last is no longer the only one that knows.
+    for brand, vectors in [("pantry", near), ("bazaar", base), ("pantry", near[1:])]:
+        await commit_vectors(api.stores, brand, vectors)
+        told = []
+        for one, other in [("bazaar", "pantry"), ("pantry", "bazaar")]:
+            found = (await api.get(f"/brands/{one}/nearest")).json
+            side = (await api.get(f"/brands/{one}/compare/{other}")).json
+            assert [each["brand"] for each in found["items"]] == [other]
+            listed = found["items"][0]
+            told += [
+                (listed["similarity"], listed["shared"], listed["lookalikes"]),
+                (side["similarity"], side["shared"]["count"], side["lookalikes"]["count"]),
+            ]
+        assert len(set(told)) == 1, told
+    assert (await api.get("/brands/nobody/nearest")).status == 404

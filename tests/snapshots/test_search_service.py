@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import threading
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from PIL import Image
 
 from tests.support import tiny_clip
 from tests.support.contracts.search_contract import commit_vectors, drawn, index_all, mark
+from tests.support.contracts.stores_contract import POLICY
 from triptych.database.session import Database
 from triptych.errors import (
     AssetNotFound,
@@ -26,7 +28,7 @@ from triptych.errors import (
     SearchUnavailable,
 )
 from triptych.gather.urls import item_key
-from triptych.model import Run
+from triptych.model import ItemResult, NewItem, Run, RunKind, Staged
 from triptych.settings.settings import Settings
 from triptych.snapshots import search_service
 from triptych.snapshots.search_service import Matches, SearchService, Where
@@ -105,7 +107,7 @@ async def test_pictures_find_what_looks_like_them(
     for kind in ("PNG", "JPEG", "WEBP"):
         found = await service.by_image(encoded((0, 0, 1), kind), Where("nike", limit=1))
         assert names(found) == ["blue"]
-        assert found.rows[0].similarity > 0.99
+        assert (found.rows[0].similarity or 0) > 0.99
         assert found.rows[0].score is None
 
 
@@ -268,3 +270,178 @@ async def test_g8_a_search_ends_at_its_deadline_and_a_crowd_is_refused(
         *["The search took long"] * 3,
         *["Too many searches at"] * 2,
     ]
+
+
+async def listed(
+    stores: Stores, brand: str, assets: list[tuple[str, dict[str, Any], list[str] | None]]
+) -> Run:
+    """Commit assets with names, metadata and tags, without embeddings."""
+    run_id = uuid4()
+    await stores.runs.open_run(
+        brand,
+        run_id=run_id,
+        kind=RunKind.FULL,
+        source=None,
+        policy=POLICY,
+        enqueue_gather_message=False,
+    )
+    rows = [
+        NewItem(item_key(f"https://x/{name}"), f"https://x/{name}", metadata)
+        for name, metadata, _ in assets
+    ]
+    await stores.runs.expect(run_id, rows, cursor=None, limit=1000)
+    results = []
+    for number, row in enumerate(rows):
+        sha256 = hashlib.sha256(f"{brand} {number}".encode()).digest()
+        staged = Staged(sha256, sha256.hex(), "image/png", 10, 4, 3, number, None, None)
+        results.append(ItemResult(row.key, staged))
+    await stores.runs.settle(run_id, results, limit=1000)
+    await stores.runs.seal(run_id)
+    run = await stores.runs.commit(run_id)
+    await mark(stores, run, [row.url for row in rows], tags=[tags for _, _, tags in assets])
+    return run
+
+
+def found_names(matches: Matches) -> list[str]:
+    return [match.asset.url.removeprefix("https://x/") for match in matches.rows]
+
+
+async def test_the_ais_tags_lead_then_names_then_metadata(
+    service: SearchService, stores: Stores
+) -> None:
+    await listed(
+        stores,
+        "bazaar",
+        [
+            ("1.png", {"title": "A buffalo"}, ["buffalo"]),
+            ("2.png", {"title": "Milk of a cow"}, None),
+            ("cow-3.png", {"title": "none"}, None),
+            ("4.png", {"cow": "none"}, ["cow", "farm"]),
+            ("coward.png", {}, None),
+        ],
+    )
+    for where in (Where("bazaar"), Where()):
+        found = await service.by_text("Cows", where)
+        assert found_names(found) == ["4.png", "cow-3.png", "2.png", "coward.png"], where
+        assert [[field.value for field in match.found_in] for match in found.rows] == [
+            ["tag"],
+            ["name"],
+            ["metadata"],
+            ["name"],
+        ]
+        assert (found.matching, found.rows[0].similarity, found.brands) == (4, None, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("Product 3", "p3.png"),
+        ("assets-P042", "assets-P042.png"),
+        ("alibaba", "alibabadotcom.svg"),
+        ("ÉTÉ", "caf%C3%A9.png"),
+        ("café", "caf%C3%A9.png"),
+        ("4711", "p3.png"),
+    ],
+)
+async def test_words_of_names_and_metadata_are_found(
+    service: SearchService, stores: Stores, query: str, expected: str
+) -> None:
+    await listed(
+        stores,
+        "shop",
+        [
+            ("p3.png", {"title": "Product 3", "sku": 4711}, None),
+            ("p4.png", {"title": "Product 4"}, None),
+            ("assets-P042.png", {}, None),
+            ("alibabadotcom.svg", {}, None),
+            ("caf%C3%A9.png", {"season": "été"}, None),
+        ],
+    )
+    assert found_names(await service.by_text(query, Where()))[0] == expected
+    assert found_names(await service.by_text(query, Where("shop", limit=1))) == [expected]
+
+
+async def test_words_and_content_are_one_list(
+    service: SearchService, stores: Stores, settings: Settings
+) -> None:
+    run = await colours(stores, settings, "nike")
+    await mark(stores, run, ["https://x/2"], tags=[["red"]])
+    found = await service.by_text("red", Where("nike"))
+    # The one that is tagged leads, then the one that shows it; each comes once.
+    assert names(found)[:2] == ["blue", "red"]
+    assert len(found.rows) == 4
+    assert found.rows[0].score is not None
+    assert found.matching >= 2
+
+
+async def test_filters_hold_for_words(service: SearchService, stores: Stores) -> None:
+    await listed(stores, "a", [("cow-1.png", {}, ["farm"]), ("cow-2.png", {}, ["barn"])])
+    found = await service.by_text("cow", Where(matching=AssetFilter(tag="barn")))
+    assert found_names(found) == ["cow-2.png"]
+
+
+async def test_what_nothing_matches_says_so(
+    service: SearchService, stores: Stores, settings: Settings
+) -> None:
+    await colours(stores, settings, "nike")
+    found = await service.by_text("zzzz", Where("nike"))
+    scores = [match.score or 0 for match in found.rows]
+    assert found.matching == sum(score >= 0.1 for score in scores)
+    await listed(stores, "shop", [("p3.png", {}, None)])
+    nothing = await service.by_text("zzzz", Where("shop"))
+    assert (nothing.rows, nothing.matching, nothing.brands) == ([], 0, [])
+
+
+async def test_a_brands_name_finds_the_brand(service: SearchService, stores: Stores) -> None:
+    await listed(stores, "alibaba", [("1.png", {}, None), ("2.png", {}, None)])
+    await listed(stores, "alibaba cloud", [("3.png", {}, None)])
+    await listed(stores, "nike", [("4.png", {}, None)])
+    for query in ("alibaba", "Alibaba"):
+        found = await service.by_text(query, Where())
+        assert found.brands == ["alibaba", "alibaba cloud"]
+        assert {match.asset.brand for match in found.rows} == {"alibaba", "alibaba cloud"}
+    assert (await service.by_text("alibaba", Where("nike"))).brands == []
+
+
+async def test_copies_are_one_hit_unless_asked_otherwise(
+    service: SearchService, stores: Stores, settings: Settings
+) -> None:
+    embedder = open_embedder(settings, 1)
+    assert embedder is not None
+    red = embedder.embed(tiny_clip.picture(tiny_clip.COLOURS["red"])[None])
+    run = await commit_vectors(stores, "nike", np.repeat(red, 5, axis=0), model=embedder.model)
+    await mark(stores, run, [f"https://x/{n}" for n in range(4)], duplicates=["d", "d", "d", None])
+    for found in (
+        await service.by_text("red", Where("nike")),
+        await service.by_image(encoded((1, 0, 0)), Where("nike")),
+    ):
+        assert sorted(match.copies for match in found.rows) == [1, 1, 3]
+    every = await service.by_text("red", Where("nike", fold=False))
+    assert [match.copies for match in every.rows] == [1] * 5
+    assert len((await service.by_text("red", Where("nike", limit=2))).rows) == 2
+
+
+async def test_words_are_found_where_the_content_cannot_be_searched(
+    stores: Stores, tmp_path: Path
+) -> None:
+    await listed(stores, "shop", [("cow.png", {}, None)])
+    async with open_search(Settings.load(data=tmp_path, embedder="none"), stores) as service:
+        found = await service.by_text("cow", Where())
+        assert (found_names(found), found.model) == (["cow.png"], None)
+        assert found.problems == ["Content: This server has no text encoder."]
+        with pytest.raises(NotSearchable, match="no text encoder"):
+            await service.by_text("sheep", Where())
+
+
+async def test_words_that_take_too_long_are_told_of(
+    service: SearchService, stores: Stores, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await colours(stores, settings, "nike")
+
+    async def late(*_: object) -> None:
+        raise SearchUnavailable("The search took longer than 5 s.")
+
+    monkeypatch.setattr(stores.search, "with_words", late)
+    found = await service.by_text("red", Where("nike"))
+    assert names(found)[0] == "red"
+    assert found.problems == ["Tags, names and metadata: The search took longer than 5 s."]

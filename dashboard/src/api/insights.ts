@@ -59,22 +59,3 @@ export interface Look {
     coherence?: number | null;
   } | null;
 }
-
-export interface Across {
-  nearest: {
-    brand: string;
-    similarity: number;
-    lookalikes: number | null;
-    compared: number | null;
-  }[];
-  brands: number;
-  lookalikes: {
-    key: string;
-    brand: string;
-    other: string;
-    url: string;
-    kind: 'exact' | 'near';
-    cosine: number;
-  }[];
-  lookalike_count: number;
-}

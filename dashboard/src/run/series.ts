@@ -1,4 +1,8 @@
-/** What a run's charts show: the API's sample, then the live states since. */
+/**
+ * What a run's charts show: the API's sample, then the live states since.
+ *
+ * Live states only tell how many items settled. Latencies are measured ones, so only the API's.
+ */
 
 import type { components } from '../api/schema';
 import type { Sample } from '../live/pace';
@@ -39,14 +43,15 @@ export function series(pace: Pace, samples: readonly Sample[], begun: string): S
   }
   until = addLive(samples, until, put);
   if (shown.at.length)
-    put(until, Object.fromEntries(COLUMNS.map((name) => [name, last(shown, name)])));
+    put(until, Object.fromEntries(COLUMNS.map((name) => [name, known(shown, name)])));
   return shown;
 }
 
 const COLUMNS = ['settled', 'failed', 'p50', 'p95'] as const;
 type Put = (at: number, values: Partial<Record<(typeof COLUMNS)[number], number | null>>) => void;
-const last = (shown: Series, name: (typeof COLUMNS)[number]): number | null =>
-  shown[name].at(-1) ?? null;
+/** The newest value that is known. */
+const known = (shown: Series, name: (typeof COLUMNS)[number]): number | null =>
+  shown[name].findLast((value) => value !== null) ?? null;
 
 /** Add the live states after some second; return the time of the last one. */
 function addLive(samples: readonly Sample[], after: number, put: Put): number {
@@ -59,9 +64,7 @@ function addLive(samples: readonly Sample[], after: number, put: Put): number {
     const span = sample.at - before.at;
     if (span < STEP_MS) continue;
     const settled = ((sample.settled - before.settled) / span) * 1000;
-    // Little's law: what is out, divided by what settles in a second, is how long one takes.
-    const took = settled > 0 && sample.out > 0 ? sample.out / settled : null;
-    put(Math.max(before.at / 1000, after), { settled, p50: took });
+    put(Math.max(before.at / 1000, after), { settled });
     [before, until] = [sample, sample.at / 1000];
   }
   return until;

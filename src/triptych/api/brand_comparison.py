@@ -1,4 +1,4 @@
-"""Comparing two brands."""
+"""Comparing brands: two side by side, and one with all others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from triptych.api.http.problems import documented
 from triptych.api.http.responses import Json
 from triptych.errors import BrandNotFound, NotSearchable, SearchUnavailable
 from triptych.messages import BRAND_MAX_CHARS, check_brand
+from triptych.snapshots.brand_relations import NearBrands
 from triptych.snapshots.comparison import Comparison, compare
 
 router = APIRouter(tags=["brands"])
@@ -39,6 +40,20 @@ async def _other(
 async def compare_brands(
     context: Context, brand: BrandPath, other: Annotated[str, Depends(_other)]
 ) -> Json:
-    """How close the centres of the current snapshots are, and which assets both contain."""
+    """How close the centres of the current snapshots are, and which assets both contain.
+
+    The same numbers as in `nearest`, whichever brand is named first.
+    """
     stores = context.stores
-    return Json(await compare(stores.brands, stores.snapshots, stores.search, brand, other))
+    return Json(await compare(context.relations, stores.brands, stores.snapshots, brand, other))
+
+
+@router.get(
+    "/brands/{brand}/nearest",
+    response_model=NearBrands,
+    summary="List the brands most similar to one",
+    responses=documented(BrandNotFound),
+)
+async def nearest_brands(context: Context, brand: BrandPath) -> Json:
+    """The most similar brands with what they share, by the snapshots that are current now."""
+    return Json(await context.relations.nearest(brand))

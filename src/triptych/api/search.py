@@ -45,6 +45,9 @@ class FoundAsked(Filters):
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="Maximum number of assets.")] = (
         FOUND_DEFAULT
     )
+    fold: Annotated[
+        bool, Field(description="One hit a picture; false: copies and duplicates one by one.")
+    ] = True
 
 
 class ImageSearchAsked(FoundAsked):
@@ -61,7 +64,9 @@ class SearchAsked(ImageSearchAsked):
     q: Annotated[
         str | None,
         Field(
-            min_length=1, max_length=SEARCH_MAX_CHARS, description="What the assets show, in words."
+            min_length=1,
+            max_length=SEARCH_MAX_CHARS,
+            description="What the assets show, in words; or their tags, names, metadata.",
         ),
         AfterValidator(_words),
     ] = None
@@ -105,7 +110,11 @@ PICTURE: dict[str, Any] = {
     responses=PROBLEMS,
 )
 async def search(context: Context, asked: Annotated[SearchAsked, Query()]) -> Json:
-    """The assets that show what a text describes, or that look like another asset.
+    """The assets that show what a text describes or have its words, or that look like another one.
+
+    Words of the text are looked for in tags, file names, metadata and brands' names; assets that
+    have all of them come first. `matching` is 0 where nothing matches: then the items are only the
+    nearest there are.
 
     With `brand`, the search is exact and covers the brand's current snapshot. Without it, the
     search uses an index of all brands' snapshots, which is updated after each commit: `unindexed`
@@ -151,7 +160,7 @@ async def list_similar(
 
 
 def _where(asked: FoundAsked, brand: str | None) -> Where:
-    return Where(brand, asked.limit, matching(asked))
+    return Where(brand, asked.limit, matching(asked), asked.fold)
 
 
 async def _read(request: Request) -> bytes:

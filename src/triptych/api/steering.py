@@ -37,6 +37,7 @@ class PolicyGiven(Given):
     """A run's limits; a field that is left out has the value of the settings."""
 
     tolerated_failures: Annotated[float | None, Field(ge=0, le=1)] = None
+    max_removed: Annotated[float | None, Field(ge=0, le=1)] = None
     max_attempts: Attempts | None = None
     deadline_s: Annotated[float | None, Field(gt=0, le=DEADLINE_MAX_S)] = None
 
@@ -196,6 +197,7 @@ def _policy(given: PolicyGiven | None, default: Policy) -> Policy | None:
         values.get("tolerated_failures", default.tolerated_failures),
         values.get("max_attempts", default.max_attempts),
         values.get("deadline_s", default.deadline_s),
+        values.get("max_removed", default.max_removed),
     )
 
 
@@ -266,6 +268,36 @@ async def cancel_run(
     """The brand's snapshot does not change."""
     operation = Operation(request, context, identity, key, "cancel", f"run:{run}")
     return await run_idempotent(operation, _steered(context.registry.cancel, run))
+
+
+@router.post(
+    "/runs/{run}/publish",
+    response_model=Task,
+    status_code=202,
+    summary="Commit a held run",
+    responses=documented(RunNotFound, Conflict),
+)
+async def publish_run(
+    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
+) -> Json:
+    """It becomes the brand's snapshot, although it removes much of the one before."""
+    operation = Operation(request, context, identity, key, "publish", f"run:{run}")
+    return await run_idempotent(operation, _steered(context.registry.publish, run))
+
+
+@router.post(
+    "/runs/{run}/discard",
+    response_model=Task,
+    status_code=202,
+    summary="Discard a held run",
+    responses=documented(RunNotFound, Conflict),
+)
+async def discard_run(
+    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
+) -> Json:
+    """It ends as cancelled; the brand's snapshot does not change."""
+    operation = Operation(request, context, identity, key, "discard", f"run:{run}")
+    return await run_idempotent(operation, _steered(context.registry.discard, run))
 
 
 def _steered(

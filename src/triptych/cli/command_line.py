@@ -13,6 +13,7 @@ from triptych.cli import (
     machine_commands,
     run_commands,
     server_commands,
+    source_commands,
 )
 from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
@@ -22,6 +23,7 @@ COMMANDS = (
     run_commands.run,
     server_commands.up,
     run_commands.submit,
+    source_commands.check,
     run_commands.status,
     asset_commands.assets,
     asset_commands.search,
@@ -33,6 +35,8 @@ COMMANDS = (
     run_commands.pause,
     run_commands.resume,
     run_commands.cancel,
+    run_commands.publish,
+    run_commands.discard,
     run_commands.redrive,
     run_commands.reembed,
     server_commands.worker,

@@ -38,3 +38,29 @@ BrandArgument = Annotated[str, typer.Argument(metavar="BRAND", help="The brand's
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, or a brand for its newest run.")
 ]
+
+
+def given_source(source: str | None) -> str | None:
+    """Return a source as it is sent to the server, and print what was assumed.
+
+    Raises:
+        SettingsError: it is neither a source nor the path or URL of a list.
+    """
+    from triptych.cli.log_output import say
+    from triptych.errors import SettingsError
+    from triptych.gather.source_registry import SourceRegistry
+    from triptych.settings.addresses import read_source
+
+    if source is None:
+        return None
+    try:
+        read = read_source(source)
+    except ValueError as error:
+        raise SettingsError(
+            f"{source!r} {error}.",
+            field="--source",
+            remedy=f"Write {SourceRegistry.discover().usage}.",
+        ) from error
+    if read.assumed is not None:
+        say(read.assumed)
+    return read.spec

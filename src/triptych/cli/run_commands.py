@@ -16,6 +16,7 @@ from triptych.cli.options import (
     RunArgument,
     SourceOption,
     WatchOption,
+    given_source,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def run(
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
-    source = _read(source)
+    source = given_source(source)
     settings = call.settings(source=source)
     drain_s = min(settings.drain_s, RUN_DRAIN_S)
     try:
@@ -67,7 +68,7 @@ async def submit(
     replace: ReplaceOption = False,
 ) -> bool:
     """Submit a brand to the running workers; if it has an active run, show that run."""
-    source = _read(source)
+    source = given_source(source)
     async with call.open_client() as client:
         opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
         return await _show_opened(call, client, opening, watch=watch)
@@ -78,32 +79,6 @@ def _say_joined(active: Run) -> None:
 
     place = f" of {active.source}" if active.source else ""
     say(f"{active.brand} has an active run already{place}: {active.id} is shown.")
-
-
-def _read(source: str | None) -> str | None:
-    """Return a source as it is sent to the server, and tell the user what was assumed.
-
-    Raises:
-        SettingsError: it is neither a source nor the path or URL of a list.
-    """
-    from triptych.cli.log_output import say
-    from triptych.errors import SettingsError
-    from triptych.gather.source_registry import SourceRegistry
-    from triptych.settings.addresses import read_source
-
-    if source is None:
-        return None
-    try:
-        read = read_source(source)
-    except ValueError as error:
-        raise SettingsError(
-            f"{source!r} {error}.",
-            field="--source",
-            remedy=f"Write {SourceRegistry.discover().usage}.",
-        ) from error
-    if read.assumed is not None:
-        say(read.assumed)
-    return read.spec
 
 
 @command(server=True)
@@ -205,6 +180,18 @@ async def cancel(call: Invocation, name: RunArgument) -> None:
     await _steer(call, "cancel", name)
 
 
+@command(server=True)
+async def publish(call: Invocation, name: RunArgument) -> None:
+    """Commit a held run, although it removes much of the brand's snapshot."""
+    await _steer(call, "publish", name)
+
+
+@command(server=True)
+async def discard(call: Invocation, name: RunArgument) -> None:
+    """End a held run; the brand's snapshot does not change."""
+    await _steer(call, "discard", name)
+
+
 async def _steer(call: Invocation, verb: str, name: str) -> None:
     async with call.open_client() as client:
         _show(call, await client.steer((await find_run(client, name)).id, verb))
@@ -259,14 +246,16 @@ async def failures(
         int, typer.Option(min=1, max=1000, help="Examples of each reason.")
     ] = FAILURE_EXAMPLES,
 ) -> None:
-    """Show a run's failures by reason, with examples."""
+    """Show a run's failures by reason, and rows without a URL, with examples."""
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import print_failures
+    from triptych.cli.tables import print_failures, print_refused_rows
 
     async with call.open_client() as client:
         found = await find_run(client, name)
         groups = await client.failures(found.id, examples=examples)
+        refused = await client.refused_rows(found.id)
     if call.json:
-        print_json({"items": groups})
+        print_json({"items": groups, "refused_rows": refused})
     else:
         print_failures(groups)
+        print_refused_rows(refused, examples)

@@ -19,14 +19,17 @@ from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
 from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
+from triptych.gather.source_check import SourceCheck
 from triptych.messages import check_brand
 from triptych.model import AiState, Insight, Reason
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples, Failures
 from triptych.runs.run_shown import BrandShown, RunShown
-from triptych.runs.run_store import FailedItem
+from triptych.runs.run_store import FailedItem, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
+from triptych.snapshots.brand_relations import NearBrands
+from triptych.snapshots.comparison import Comparison
 from triptych.snapshots.search_service import Matches
 from triptych.snapshots.snapshot_store import Insights
 from triptych.tasks.task_store import Task, TaskState
@@ -140,6 +143,15 @@ class Client:
             groups.append(FailureExamples(**msgspec.structs.asdict(each), examples=some))
         return groups
 
+    async def refused_rows(self, run_id: UUID) -> RefusedRows:
+        """Return the first rows of a run's source that name no URL, and how many there are."""
+        return await self._get(f"/runs/{run_id}/refused-rows", RefusedRows)
+
+    async def check_source(self, source: str, *, brand: str | None = None) -> SourceCheck:
+        """Return what a source is and what a run would take of it, without starting one."""
+        body = {"source": source} if brand is None else {"source": source, "brand": brand}
+        return await self._ask("POST", "/sources/check", SourceCheck, body=body)
+
     async def depths(self) -> Sequence[QueueDepth]:
         """Return the depths of the queues."""
         return (await self._get("/queues", Listing[QueueDepth])).items
@@ -150,6 +162,14 @@ class Client:
         """Return a brand's current snapshot, its AI phase's state and reason, and its insights."""
         found = await self._get(f"/brands/{_brand(brand)}/insights", Insights)
         return found.run, found.ai_state, found.ai_reason, found.items
+
+    async def nearest(self, brand: str) -> NearBrands:
+        """Return the brands that are most similar to one now."""
+        return await self._get(f"/brands/{_brand(brand)}/nearest", NearBrands)
+
+    async def compare(self, brand: str, other: str) -> Comparison:
+        """Compare the current snapshots of two brands."""
+        return await self._get(f"/brands/{_brand(brand)}/compare/{_brand(other)}", Comparison)
 
     # --- search -------------------------------------------------------------------------------
 
@@ -216,7 +236,7 @@ class Client:
         return await self._run_of(task)
 
     async def steer(self, run_id: UUID, verb: str) -> RunShown:
-        """Pause, resume or cancel a run; return its new state."""
+        """Pause, resume, cancel, publish or discard a run; return its new state."""
         return await self._opened(f"/runs/{run_id}/{verb}")
 
     async def dead_letters(self) -> AsyncIterator[KeptLetter]:

@@ -11,6 +11,8 @@ from triptych.errors import AssetNotFound, Conflict
 from triptych.model import Brand, Insight, Run
 from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.asset_shown import AssetShown
+from triptych.snapshots.brand_relations import NearBrands
+from triptych.snapshots.comparison import Comparison
 from triptych.snapshots.reports.contents import Point
 
 READS_AT_ONCE = 8
@@ -69,6 +71,14 @@ class ClientReportSource:
         columns = (drawn.points.x, drawn.points.y, drawn.points.clusters)
         x, y, clusters = (column.tolist() for column in columns)
         return [Point(*place[:2], names[place[2]]) for place in zip(x, y, clusters, strict=True)]
+
+    async def nearest(self) -> NearBrands:
+        """Return the brands most similar to this one, as the API has them now."""
+        return await self._client.nearest(self._brand)
+
+    async def compare(self, other: str) -> Comparison:
+        """Compare the brand with another one."""
+        return await self._client.compare(self._brand, other)
 
     async def thumbnail(self, asset: AssetShown, width: int) -> bytes:
         """Return a thumbnail of an asset as WebP."""

@@ -24,8 +24,9 @@ from triptych.queues.queue import Queue
 from triptych.runs.brand_store import BrandStore, DueBrand
 from triptych.runs.brand_turns import BrandTurns
 from triptych.runs.dispatch import Dispatcher
+from triptych.runs.held_rules import HELD_MAX_S
 from triptych.runs.redrive_rules import helpful_reasons, left_out
-from triptych.runs.run_store import Opened, RunStore
+from triptych.runs.run_store import Opened, RowsRead, RunStore
 from triptych.runs.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
 from triptych.telemetry.tracing import current_traceparent, span
@@ -209,14 +210,23 @@ class ActiveBrandRegistry:
 
     # --- expect, settle, seal -----------------------------------------------------------------
 
-    async def expect(self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None) -> None:
+    async def expect(
+        self,
+        run_id: UUID,
+        items: Sequence[NewItem],
+        *,
+        cursor: str | None,
+        rows: RowsRead | None = None,
+    ) -> None:
         """Add a page of items to a run and dispatch what fits its window.
+
+        ``rows`` are those of the source that the items come from: see `RunStore.expect`.
 
         Raises:
             RunEnded: the run is not active.
         """
         await self._dispatcher.dispatch(
-            await self._runs.expect(run_id, items, cursor=cursor, limit=self._window)
+            await self._runs.expect(run_id, items, cursor=cursor, limit=self._window, rows=rows)
         )
 
     async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
@@ -312,6 +322,26 @@ class ActiveBrandRegistry:
             raise Conflict(f"Run {run_id} is {run.state.value}; it cannot be cancelled.")
         return run
 
+    async def publish(self, run_id: UUID) -> Run:
+        """Commit a held run, then send its AI message from the outbox.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        run = await self._runs.publish(run_id)
+        COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
+        RUNS.labels(run.state.value).inc()
+        await self._dispatcher.relay(run_id)
+        return run
+
+    async def discard(self, run_id: UUID) -> Run:
+        """End a held run as cancelled; the brand's snapshot stays what it was.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        return await self._runs.discard(run_id, "discarded by an operator")
+
     async def fail(self, run_id: UUID, reason: str) -> Run:
         """End an active run as failed; the brand's snapshot stays what it was."""
         return await self._runs.fail(run_id, reason)
@@ -398,7 +428,17 @@ class ActiveBrandRegistry:
         await _each(due.commit, self.commit)
         await _each(due.resend, resend)
         await self._open_scheduled()
+        await self._discard_overdue()
         await self._dispatcher.relay(None, older_s=owed_s)
+
+    async def _discard_overdue(self) -> None:
+        """Discard held runs that nobody has decided on."""
+
+        async def discard(run_id: UUID) -> None:
+            with suppress(Conflict):  # Decided on since it was found.
+                await self._runs.discard(run_id, "it was held, and nobody decided on it")
+
+        await _each(await self._runs.overdue_held(older_s=HELD_MAX_S, limit=SWEEP_RUNS), discard)
 
     async def _open_scheduled(self) -> None:
         """Open the runs of schedules that are due: one for each due time, whatever sweeps.

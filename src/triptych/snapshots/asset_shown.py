@@ -43,6 +43,7 @@ class AssetShown(Wire, frozen=True):
     colours: list[ColourShown]
     model: str | None
     metadata: Metadata
+    also: Annotated[list[Metadata], Meta(description="Of further rows with the same URL.")]
 
     @property
     def key(self) -> bytes:
@@ -67,6 +68,7 @@ class AssetShown(Wire, frozen=True):
             colours=[ColourShown(f"{each.rgb:06x}", each.share) for each in asset.colours],
             model=asset.model,
             metadata=asset.metadata,
+            also=list(asset.also),
             **more,
         )
 

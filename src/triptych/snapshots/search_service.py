@@ -1,7 +1,9 @@
 """Searching by text, by asset and by picture: all three become one vector of one model.
 
 Embeddings of two models are never compared. A text or a picture is compared with what this
-process's own embedder made, an asset with what its own model made.
+process's own embedder made, an asset with what its own model made. The words of a text are also
+looked for in tags, file names, metadata and brands' names; `triptych.snapshots.search_ranking`
+makes one list of both.
 """
 
 from __future__ import annotations
@@ -31,8 +33,18 @@ from triptych.errors import (
 from triptych.media.decoders import Decoders
 from triptych.runs.brand_store import BrandStore
 from triptych.snapshots.asset_shown import AssetShown
-from triptych.snapshots.search_store import Hits, Nearest, SearchStore, Vector
+from triptych.snapshots.search_ranking import Ranked, fold, rank
+from triptych.snapshots.search_store import (
+    Hit,
+    Hits,
+    Nearest,
+    SearchStore,
+    Vector,
+    WordHit,
+    Words,
+)
 from triptych.snapshots.snapshot_store import AssetFilter
+from triptych.snapshots.word_match import Field, needles_of, words_of
 from triptych.wire import Wire
 
 IMAGES_MAX = 8
@@ -44,6 +56,15 @@ IMAGE_MAX_BYTES = 16 * 1024 * 1024
 """Size of a query picture at most."""
 DEADLINE_S = 15.0
 """For one search, including the wait for a slot."""
+WORDS_DEADLINE_S = 5.0
+"""For the search for words: without an index, it reads every asset it may find."""
+WORD_HITS_MAX = 500
+"""Assets with words of the text that are ranked."""
+FOLD_READ = 3
+READ_MAX = 1_000
+"""Assets read for each hit, and at most: some are copies of others."""
+BRANDS_NAMED = 10
+"""Brands with the text in their name that are listed."""
 WAITING_MAX = 64
 """Searches running or waiting; more are refused."""
 REEMBED = "Embed the brand again (`triptych reembed BRAND`)."
@@ -59,32 +80,58 @@ class Where:
     """None: in the current snapshots of all brands."""
     limit: int = 20
     matching: AssetFilter = field(default_factory=AssetFilter)
+    fold: bool = True
+    """Whether copies of one picture are one hit."""
+
+    @property
+    def read(self) -> int:
+        """How many assets are read so that enough are left when copies are folded."""
+        return min(FOLD_READ * self.limit, READ_MAX) if self.fold else self.limit
 
 
 class Match(Wire, frozen=True):
     """An asset that was found, and how near it is."""
 
-    similarity: Annotated[float, Meta(description="Cosine, -1 to 1.")]
+    similarity: Annotated[
+        float | None, Meta(description="Cosine, -1 to 1; null: not compared, found by its words.")
+    ]
     """Comparable within one search."""
     score: Annotated[
         float | None,
         Meta(description="Of texts: about how likely it shows what the text says, 0 to 1."),
     ]
     asset: AssetShown
+    found_in: Annotated[
+        list[Field], Meta(description="Where words of the text were found; empty: by content.")
+    ]
+    copies: Annotated[
+        int, Meta(description="Assets found that are this picture: equal files, edited copies.")
+    ]
+    also_in: Annotated[list[str], Meta(description="Other brands of these copies.")]
 
 
 class Matches(Wire, frozen=True):
-    """What was found, the nearest first."""
+    """What was found, the best first."""
 
     COMPONENT: ClassVar[str] = "FoundShown"
 
     rows: list[Match] = msgspec.field(name="items")
-    model: Annotated[str, Meta(description="Whose embeddings were compared.")]
+    model: Annotated[
+        str | None, Meta(description="Whose embeddings were compared; null: only words were.")
+    ]
     exact: Annotated[bool, Meta(description="False: of the nearest some may be missing.")]
     unindexed: Annotated[
         int, Meta(description="Brands that the search has not wholly come to yet.")
     ]
     """0 in one brand."""
+    matching: Annotated[
+        int,
+        Meta(description="How many of the items match. 0: they are only the nearest there are."),
+    ]
+    brands: Annotated[
+        list[str], Meta(description="Brands with the text in their name, that of this name first.")
+    ]
+    problems: Annotated[list[str], Meta(description="What could not be searched, and why.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +140,32 @@ class Models:
 
     embedder: Callable[[], Embedder | None]
     text: Callable[[], TextEncoder | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Content:
+    """What was found by the vector of a text."""
+
+    hits: Hits
+    unindexed: int
+    encoder: TextEncoder | None
+    """None: the content could not be searched."""
+    vector: Vector | None
+
+    @property
+    def model(self) -> str | None:
+        return None if self.encoder is None else self.encoder.image_model
+
+    def scores(self, hits: Sequence[Hit] | Sequence[WordHit]) -> list[float | None]:
+        """Return the calibrated scores of hits; None where nothing was compared."""
+        if self.encoder is None:
+            return [None] * len(hits)
+        cosines = np.array([-1.0 if h.similarity is None else h.similarity for h in hits])
+        scores = self.encoder.calibrate(cosines.astype(np.float32)).tolist()
+        return [
+            None if cosine is None else score
+            for cosine, score in zip((hit.similarity for hit in hits), scores, strict=True)
+        ]
 
 
 class SearchService:
@@ -137,6 +210,51 @@ class SearchService:
                 field="text",
             )
 
+        words = words_of(text)
+        problems: list[str] = []
+        async with self._turn():
+            run_id = None if where.brand is None else await self._snapshot(where.brand)
+            lacking: NotSearchable | None = None
+            content = _Content(Hits([], exact=True), 0, None, None)
+            try:
+                content = await self._by_content(text, where)
+            except NotSearchable as error:
+                lacking = error
+            try:
+                named = await self._with_words(words, run_id, content, where)
+            except SearchUnavailable as error:
+                named = []
+                problems.append(f"Tags, names and metadata: {error.message}")
+            brands = [] if where.brand is not None else await self._brands_named(text.strip())
+        if lacking is not None:
+            if not named and not brands:
+                raise lacking
+            problems.append(f"Content: {lacking.message}")
+        kept = _kept(
+            rank(
+                words,
+                zip(content.hits.rows, content.scores(content.hits.rows), strict=True),
+                zip(named, content.scores(named), strict=True),
+            ),
+            where,
+        )
+        return Matches(
+            [_match(row) for row in kept],
+            content.model,
+            content.hits.exact,
+            content.unindexed,
+            sum(row.matches for row in kept),
+            brands,
+            problems,
+        )
+
+    async def _by_content(self, text: str, where: Where) -> _Content:
+        """Return the assets that show what a text says.
+
+        Raises:
+            NotSearchable: there is no text encoder, or there are no embeddings of its model.
+        """
+
         def encode() -> tuple[TextEncoder, Vector]:
             encoder = self._models.text()
             if encoder is None:
@@ -147,17 +265,38 @@ class SearchService:
                 )
             return encoder, encoder.encode([text])[0]
 
-        async with self._turn():
-            encoder, vector = await self._in_thread(encode)
-            found, unindexed = await self._nearest(
-                encoder.image_model, _checked(vector, encoder.dimension), where
-            )
-        scores = encoder.calibrate(np.array([hit.similarity for hit in found.rows], np.float32))
-        rows = [
-            Match(hit.similarity, float(score), AssetShown.of(hit.asset))
-            for hit, score in zip(found.rows, scores, strict=True)
-        ]
-        return Matches(rows, encoder.image_model, found.exact, unindexed)
+        encoder, vector = await self._in_thread(encode)
+        checked = _checked(vector, encoder.dimension)
+        found, unindexed = await self._nearest(encoder.image_model, checked, where)
+        return _Content(found, unindexed, encoder, checked)
+
+    async def _with_words(
+        self, words: Sequence[str], run_id: UUID | None, content: _Content, where: Where
+    ) -> Sequence[WordHit]:
+        """Return assets that may have some of the words.
+
+        Raises:
+            SearchUnavailable: it took longer than `WORDS_DEADLINE_S`.
+        """
+        if not words:
+            return []
+        wanted = Words(
+            [needles_of(word) for word in words],
+            content.model,
+            content.vector,
+            WORD_HITS_MAX,
+            min(WORDS_DEADLINE_S, self._deadline_s),
+            where.matching,
+        )
+        return await self._search.with_words(run_id, wanted)
+
+    async def _brands_named(self, text: str) -> list[str]:
+        """Return some brands with a text in their name, that of exactly this name first."""
+        page = await self._brands.brands_slice(after="", name=text, state=None, limit=BRANDS_NAMED)
+        names = [brand.name for brand in page.rows]
+        exact = [brand.name for brand in await self._brands.brands_of([text], [])]
+        same = sorted(names, key=lambda name: (name.casefold() != text.casefold(), name))
+        return list(dict.fromkeys([*exact, *same]))[:BRANDS_NAMED]
 
     async def by_asset(
         self, brand: str, key: bytes, where: Where, *, run_id: UUID | None = None
@@ -177,7 +316,7 @@ class SearchService:
             found, unindexed = await self._nearest(
                 model, _checked(vector, vector.size), where, without=(brand, key)
             )
-        return _plain(found, model, unindexed)
+        return _plain(found, model, unindexed, where)
 
     async def by_image(self, body: bytes, where: Where) -> Matches:
         """Return the assets that look like a picture, whose bytes are not trusted.
@@ -197,7 +336,7 @@ class SearchService:
             found, unindexed = await self._nearest(
                 embedder.model, _checked(vector, embedder.dimension), where
             )
-        return _plain(found, embedder.model, unindexed)
+        return _plain(found, embedder.model, unindexed, where)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -246,24 +385,28 @@ class SearchService:
     ) -> tuple[Hits, int]:
         if not 1 <= where.limit <= LIMIT_MAX:
             raise BadInput(f"It must be from 1 to {LIMIT_MAX}.", field="limit")
-        wanted = Nearest(model, vector, where.limit, self._deadline_s, where.matching, without)
+        wanted = Nearest(model, vector, where.read, self._deadline_s, where.matching, without)
         if where.brand is None:
             found = await self._search.nearest_anywhere(wanted)
             if not found.rows:
                 _check_model(model, await self._search.models(), "Everything")
             return found, await self._search.unindexed_brands()
-        run_id = await self._brands.snapshot_of(where.brand)
-        if run_id is None:
-            raise NotSearchable(
-                f"Brand {where.brand!r} has no snapshot yet.", remedy="Wait for its run to commit."
-            )
+        run_id = await self._snapshot(where.brand)
         if without is not None and without[0] != where.brand:
-            wanted = Nearest(model, vector, where.limit, self._deadline_s, where.matching)
+            wanted = Nearest(model, vector, where.read, self._deadline_s, where.matching)
         found = await self._search.nearest_in(run_id, wanted)
         if not found.rows:
             models = await self._search.models_of(run_id)
             _check_model(model, models, f"Brand {where.brand!r}")
         return found, 0
+
+    async def _snapshot(self, brand: str) -> UUID:
+        run_id = await self._brands.snapshot_of(brand)
+        if run_id is None:
+            raise NotSearchable(
+                f"Brand {brand!r} has no snapshot yet.", remedy="Wait for its run to commit."
+            )
+        return run_id
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -287,9 +430,22 @@ class SearchService:
             self._waiting -= 1
 
 
-def _plain(found: Hits, model: str, unindexed: int) -> Matches:
-    rows = [Match(hit.similarity, None, AssetShown.of(hit.asset)) for hit in found.rows]
-    return Matches(rows, model, found.exact, unindexed)
+def _plain(found: Hits, model: str, unindexed: int, where: Where) -> Matches:
+    """Return what looks like an asset or a picture: all of it matches."""
+    rows = [Ranked(hit.asset, hit.similarity, None, group=hit.group) for hit in found.rows]
+    kept = _kept(rows, where)
+    rows_shown = [_match(row) for row in kept]
+    return Matches(rows_shown, model, found.exact, unindexed, len(kept), [], [])
+
+
+def _kept(rows: Sequence[Ranked], where: Where) -> list[Ranked]:
+    return list(fold(rows) if where.fold else rows)[: where.limit]
+
+
+def _match(row: Ranked) -> Match:
+    asset = AssetShown.of(row.asset)
+    fields, others = list(row.fields), list(row.also_in)
+    return Match(row.similarity, row.score, asset, fields, row.copies, others)
 
 
 def _checked(vector: Vector, dimension: int) -> Vector:

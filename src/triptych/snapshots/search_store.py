@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -40,6 +40,34 @@ class Hit:
     asset: Asset
     similarity: float
     """Cosine, -1 to 1."""
+    group: str | None = None
+    """Its group of duplicates in its brand."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """Words to search for, and a vector to compare what has them with."""
+
+    needles: Sequence[Sequence[str]]
+    """For each word, the texts in lower case of which a field contains one."""
+    model: str | None
+    """The model of the vector, or None: then nothing is compared."""
+    vector: Vector | None
+    limit: int
+    deadline_s: float
+    """For the database's work; a longer search is cancelled."""
+    matching: AssetFilter = field(default_factory=AssetFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class WordHit:
+    """An asset, without its embedding, that may have some of the words."""
+
+    asset: Asset
+    tags: Sequence[str]
+    similarity: float | None
+    """Cosine with the vector; None without one, or without an embedding of its model."""
+    group: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +99,19 @@ class Sample:
     keys: Sequence[bytes]
     sha256: Sequence[bytes]
     models: Sequence[str]
+    hashes: Sequence[int | None]
+    """Perceptual hashes, as 64-bit signed numbers."""
     vectors: Sequence[Vector]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Centre:
+    """The mean of a sample's embeddings of one model."""
+
+    model: str
+    count: int
+    vector: Vector
+    """(d,), not of length 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +147,17 @@ class SearchStore(Protocol):
 
         Raises:
             BadInput: the vector is not of the model's dimension.
+            SearchUnavailable: it took longer than its deadline.
+        """
+        ...
+
+    async def with_words(self, run_id: UUID | None, wanted: Words) -> Sequence[WordHit]:
+        """Return assets with words in their tags, file name, metadata or brand's name.
+
+        In one snapshot, or for None in the current snapshots of all brands. Those with most of the
+        words come first, then the most similar ones.
+
+        Raises:
             SearchUnavailable: it took longer than its deadline.
         """
         ...
@@ -152,6 +203,24 @@ class SearchStore(Protocol):
         """Return the embeddings of the first assets by key that have one, at most ``limit``.
 
         Fewer where most assets have none.
+        """
+        ...
+
+    async def centres(
+        self, run_ids: Sequence[UUID], *, limit: int
+    ) -> Mapping[UUID, Sequence[Centre]]:
+        """Return the centres of the `sample` of each snapshot, one a model.
+
+        Without the snapshots that have no embeddings.
+        """
+        ...
+
+    async def snapshots(
+        self, *, besides: str, limit: int
+    ) -> tuple[Sequence[tuple[str, UUID]], int]:
+        """Return the first ``limit`` other brands by name with their current snapshots.
+
+        The number is that of all other brands with a snapshot.
         """
         ...
 

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from triptych.model import ItemState
+from triptych.model import ItemState, Reason
 from triptych.runs.run_store import Pace, PaceBucket
 from triptych.testing.memory_state import ItemRow, RunRow
 
 PACE_BUCKETS = 120
+SETTLED = (ItemState.DONE, ItemState.FAILED)
 
 
 def pace_of(row: RunRow, now: datetime) -> Pace:
@@ -21,7 +22,7 @@ def pace_of(row: RunRow, now: datetime) -> Pace:
     width_s = max((ended - begun).total_seconds() / PACE_BUCKETS, 1.0)
     buckets: dict[int, list[ItemRow]] = defaultdict(list)
     for item in row.items.values():
-        if item.settled_at is not None:
+        if item.settled_at is not None and item.settled_at >= begun and item.state in SETTLED:
             number = int((item.settled_at - begun).total_seconds() / width_s)
             buckets[min(number, PACE_BUCKETS - 1)].append(item)
     found = [
@@ -32,11 +33,16 @@ def pace_of(row: RunRow, now: datetime) -> Pace:
 
 
 def _bucket(at: datetime, items: Sequence[ItemRow]) -> PaceBucket:
-    took = [
-        (item.settled_at - item.sent_at).total_seconds()
-        for item in items
-        if item.sent_at is not None and item.settled_at is not None
-    ]
+    took = [seconds for item in items if (seconds := _latency_s(item)) is not None]
     p50, p95 = np.percentile(took, [50, 95]).tolist() if took else (None, None)
     failed = sum(item.state is ItemState.FAILED for item in items)
-    return PaceBucket(at, len(items), failed, p50, p95)
+    return PaceBucket(at, len(items), failed, len(took), p50, p95)
+
+
+def _latency_s(item: ItemRow) -> float | None:
+    """Return the seconds from when an item was due until it settled; None if not measured."""
+    if item.sent_at is None or item.settled_at is None or item.settled_at < item.sent_at:
+        return None
+    if item.reason == Reason.TIMED_OUT:
+        return None
+    return (item.settled_at - item.sent_at).total_seconds()

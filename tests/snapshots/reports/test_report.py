@@ -17,7 +17,9 @@ from tests.support.snapshots import asset, committed_run
 from triptych.errors import Conflict, NoThumbnail, SummaryFailed
 from triptych.model import Brand, Insight, Run
 from triptych.snapshots.asset_shown import AssetShown
-from triptych.snapshots.reports.contents import Contents, Family, Outlier, Point
+from triptych.snapshots.brand_relations import NearBrand, NearBrands
+from triptych.snapshots.comparison import Comparison, Pair, Pairs
+from triptych.snapshots.reports.contents import Contents, Family, Outlier, Picture, Point
 from triptych.snapshots.reports.pages import markdown, page
 from triptych.snapshots.reports.report import make_report
 from triptych.snapshots.reports.sheets import colour_of, palette, scatter, sheet
@@ -40,14 +42,6 @@ LOOK = {
         "coherence": -0.1,
     },
 }
-ACROSS = {
-    "nearest": [
-        {"brand": "adidas", "similarity": 0.91, "lookalikes": 1, "compared": 40},
-        {"brand": "puma", "similarity": 0.5, "lookalikes": None, "compared": None},
-    ],
-    "lookalikes": [{"brand": "adidas", "url": "https://a/1", "kind": "exact", "cosine": 1.0}],
-    "lookalike_count": 1,
-}
 
 
 def webp(colour: tuple[int, int, int]) -> bytes:
@@ -69,6 +63,7 @@ class FakeSource:
         self.insights_ = insights
         self.brand_ = Brand("nike", None, None if empty else self.run_.id, 5, self.run_, version=1)
         self.points_: list[Point] = []
+        self.near_ = [NearBrand("adidas", 0.9123, 1, 2), NearBrand("puma", 0.5, None, None)]
 
     async def brand(self) -> Brand:
         return self.brand_
@@ -78,6 +73,18 @@ class FakeSource:
 
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
         return self.insights_
+
+    async def nearest(self) -> NearBrands:
+        return NearBrands(self.run_.id, self.near_, 2, 0)
+
+    async def compare(self, other: str) -> Comparison:
+        assert other == "adidas"
+        pair = [
+            Pair(1.0, shown(self.run_.id, number), shown(self.run_.id, number + 1))
+            for number in range(2)
+        ]
+        shared, alike = Pairs(1, pair[:1]), Pairs(2, pair[1:])
+        return Comparison("nike", other, [self.run_.id] * 2, "m", 0.9123, [5, 5], shared, alike)
 
     async def assets_of(self, run_id: UUID, keys: Sequence[bytes]) -> dict[bytes, AssetShown]:
         return {key: self.assets_[key] for key in keys if key in self.assets_}
@@ -114,7 +121,6 @@ def insights(catalogue_keys: list[str]) -> list[Insight]:
                 "redundant": 1,
             },
         ),
-        Insight("across", ACROSS),
         Insight("map", None, "TimeoutError: not done"),
     ]
 
@@ -138,9 +144,10 @@ async def test_a_report_shows_what_the_steps_found() -> None:
         "Since the previous snapshot: 2 assets added, 1 removed; the palette changed by 0.12 "
         "(from black to white is 1); photographs +25%; logos -25%; coherence -0.10." in text
     )
-    assert "| adidas | 0.91 | 1 |" in text
-    assert "| puma | 0.50 | not compared |" in text
-    assert "- adidas: <https://a/1>" in text
+    assert "| adidas | 0.912 | 1 | 2 |" in text
+    assert "| puma | 0.500 | not counted | not counted |" in text
+    for number in (1, 2):
+        assert f"- adidas: <{shown(source.run_.id, number).url}>" in text
     assert "map: TimeoutError: not done" in text
     html = report.files["report.html"].decode()
     assert html.count("data:image/png;base64,") == 5
@@ -176,12 +183,9 @@ def hostile_contents() -> Contents:
             "tags": {"tags": [{"tag": HOSTILE, "count": 1}]},
             "look": {"palette": []},
             "clusters": {"cluster_count": 1, "clustered": 1, "noise": 0},
-            "across": {
-                "nearest": [{"brand": HOSTILE, "similarity": 1.0, "lookalikes": 1, "compared": 1}],
-                "lookalikes": [{"brand": HOSTILE, "url": "http://x/> <script>"}],
-                "lookalike_count": 1,
-            },
         },
+        near=[NearBrand(HOSTILE, 1.0, 1, 1)],
+        both=[Picture(HOSTILE, "http://x/> <script>")],
         errors={HOSTILE: HOSTILE},
         clusters=[Family(HOSTILE, 1, [evil])],
         outliers=[Outlier(evil, HOSTILE)],

@@ -160,6 +160,52 @@ class PagesContract:
         assert all(b.p50_s is not None and 0 <= b.p50_s <= (b.p95_s or 0) for b in pace.buckets)
         assert (await stores.runs.pace(uuid4())).buckets == []
 
+    async def test_latency_is_of_items_that_were_due(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(5), cursor=None, limit=LIMIT)
+        # A copy of its message settles the first before its next attempt is due.
+        for item in items[:3]:
+            await stores.runs.count_attempt(run_id, item.key, seen=0, delay_s=900)
+        await stores.runs.settle(run_id, [done(items[0])], limit=LIMIT)
+        early = await stores.runs.pace(run_id)
+        assert [(b.settled, b.measured, b.p50_s, b.p95_s) for b in early.buckets] == [
+            (1, 0, None, None)
+        ]
+        await stores.runs.settle(run_id, [done(items[3])], limit=LIMIT)
+        both = await stores.runs.pace(run_id)
+        assert (sum(b.settled for b in both.buckets), sum(b.measured for b in both.buckets)) == (
+            2,
+            1,
+        )
+        assert all(b.p50_s is None or b.p50_s >= 0 for b in both.buckets)
+        # What the run's end settles nobody has measured, nor counted as settled if cancelled.
+        await stores.runs.cancel(run_id)
+        ended = await stores.runs.pace(run_id)
+        assert (sum(b.settled for b in ended.buckets), sum(b.measured for b in ended.buckets)) == (
+            2,
+            1,
+        )
+
+    async def test_the_deadline_measures_no_latency(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
+        await stores.runs.expire(run_id)
+        ended = await stores.runs.pace(run_id)
+        assert [(b.settled, b.failed, b.measured, b.p95_s) for b in ended.buckets] == [
+            (3, 3, 0, None)
+        ]
+
+    async def test_a_redrive_has_the_pace_of_its_own_items(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(4), cursor=None, limit=LIMIT)
+        results = [failed(item) for item in items[:3]] + [done(items[3])]
+        await stores.runs.settle(run_id, results, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        await stores.runs.commit(run_id)
+        redriven = await stores.runs.redrive_run(run_id, new_id=uuid4(), policy=POLICY)
+        assert redriven.run.done == 1
+        assert (await stores.runs.pace(redriven.run.id)).buckets == []
+
     async def test_a_redriven_run_is_opened_once_for_its_id(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
         items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from triptych.ai.ai_store import Marks
 from triptych.errors import AssetNotFound, BadInput, RunNotFound, SearchUnavailable
 from triptych.gather.urls import item_key
 from triptych.model import Colour, Insight, ItemResult, NewItem, Run, RunKind, Staged
-from triptych.snapshots.search_store import Hits, Nearest
+from triptych.snapshots.search_store import Hits, Nearest, Words
 from triptych.snapshots.snapshot_store import AssetFilter, NearColour
 from triptych.wiring.stores import Stores
 
@@ -185,6 +185,33 @@ class SearchContract:
             assert urls(anywhere) == list(expected), matching
             page = await stores.snapshots.assets_slice(run.id, matching, after=b"", limit=20)
             assert sorted(a.url[-1] for a in page.rows) == list(expected), matching
+
+    async def test_words_are_found_in_every_field_and_nowhere_else(self, stores: Stores) -> None:
+        run = await commit_vectors(stores, "nike", np.eye(8, dtype=np.float32))
+        await commit_vectors(stores, "puma", drawn(2, 1), model="other")
+        await mark(stores, run, ["https://x/1", "https://x/2"], tags=[["cow"], ["polar bear"]])
+
+        async def found(
+            *needles: Sequence[str], run_id: UUID | None = None, limit: int = 50, **given: Any
+        ) -> list[tuple[str, str]]:
+            wanted = Words(needles, "m", axis(0), limit, 30.0, **given)
+            hits = await stores.search.with_words(run_id, wanted)
+            return [(hit.asset.brand, hit.asset.url.removeprefix("https://x/")) for hit in hits]
+
+        assert await found(["cow"]) == [("nike", "1")]
+        assert await found(["bear"], run_id=run.id) == [("nike", "2")]
+        # Every asset is about its URL; `alt` is only the name of that, and `https` no file name.
+        assert await found(["https://x/3"], ["about"], limit=1) == [("nike", "3")]
+        assert await found(["alt"]) == []
+        assert len(await found(["puma"])) == 2
+        assert await found(["nobody", "cow"]) == [("nike", "1")]
+        assert await found(["cow"], matching=AssetFilter(tag="polar bear")) == []
+        # Most words first, then the most similar; what has no vector of the model is last.
+        every = await found(["about"], ["bear"])
+        assert (every[:2], len(every)) == ([("nike", "2"), ("nike", "0")], 10)
+        assert {brand for brand, _ in every[-2:]} == {"puma"}
+        with pytest.raises(SearchUnavailable):
+            await stores.search.with_words(None, Words([["x"]] * 5000, "m", None, 5, 0.001))
 
     async def test_the_asset_asked_about_is_left_out(self, stores: Stores) -> None:
         run = await commit_vectors(stores, "nike", np.eye(8, dtype=np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol
 
@@ -12,6 +13,7 @@ from triptych.access.authenticator import Authenticator
 from triptych.api.http.paging import Cursors
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.fetch.guard import AddressGuard
+from triptych.gather.source import Source
 from triptych.gather.source_registry import SourceRegistry
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
@@ -21,6 +23,7 @@ from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
 from triptych.settings.settings import Settings
+from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
@@ -76,9 +79,12 @@ class ApiContext(Generic[S]):
     """True if only this machine can reach the server; sources may then be its files."""
     thumbnails: Thumbnails
     search: SearchService
+    relations: BrandRelations
     sources: SourceRegistry
     """The source types that requests may name."""
     exports: ExportRegistry
+    open_source: Callable[[str], Source]
+    """Opens a source, to check it."""
 
 
 async def of_request(request: Request) -> ApiContext[Any]:

@@ -50,6 +50,9 @@ order by position limit $4
 
 -- run_pace --
 -- A bounded sample, uniform by position: a run of a million items costs as much as one of $2.
+-- What the run itself settled: an item that a redrive took over as done was settled before, and a
+-- cancelled one never. `took` is null where nobody measured it: the item ended with the run ($4),
+-- never was sent, or was settled (by a copy of its message) before it was due.
 with run as (
     select id, created_at as begun, next_position as items,
            greatest(1, ceil(next_position / $2::double precision))::bigint as step,
@@ -58,16 +61,19 @@ with run as (
     from runs where id = $1
 ), sampled as (
     select run.*, item.state, item.settled_at,
-           extract(epoch from item.settled_at - item.sent_at)::double precision as took
+           case when item.settled_at >= item.sent_at and item.reason is distinct from $4
+                then extract(epoch from item.settled_at - item.sent_at)::double precision
+                end as took
     from run, generate_series(0, run.items - 1, run.step) as place
     join items item on item.run_id = $1 and item.position = place
-    where item.settled_at is not null
+    where item.settled_at >= run.begun and item.state in ('done', 'failed')
 )
 select begun + make_interval(secs =>
            width * least(floor(extract(epoch from settled_at - begun) / width), $3 - 1)) as at,
        width, step,
        count(*) * step as settled,
        count(*) filter (where state = 'failed') * step as failed,
+       count(took) * step as measured,
        percentile_cont(0.5) within group (order by took) as p50,
        percentile_cont(0.95) within group (order by took) as p95
 from sampled group by 1, width, step order by 1

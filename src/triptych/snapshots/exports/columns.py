@@ -35,6 +35,7 @@ WRITTEN: Mapping[str, Callable[[Any], Any]] = {
     "sha256": bytes.hex,
     "phash": lambda phash: None if phash is None else phash_text(phash),
     "colours": lambda colours: [f"#{colour.rgb:06x}" for colour in colours],
+    "also": lambda also: orjson.dumps(also).decode() if also else None,
     WHOLE: lambda metadata: orjson.dumps(metadata).decode(),
 }
 """How the fields that no column can hold as they are become values of one."""

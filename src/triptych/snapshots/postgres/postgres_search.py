@@ -8,7 +8,7 @@ pgvector (0.8 and later) continues until enough entries pass them ("iterative sc
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -32,6 +32,7 @@ from triptych.snapshots.postgres.postgres_snapshots import (
     own_conditions,
 )
 from triptych.snapshots.search_store import (
+    Centre,
     Hit,
     Hits,
     Nearest,
@@ -40,6 +41,8 @@ from triptych.snapshots.search_store import (
     SearchStore,
     Shared,
     Vector,
+    WordHit,
+    Words,
 )
 from triptych.snapshots.snapshot_store import AssetFilter
 
@@ -111,6 +114,22 @@ class PostgresSearchStore(SearchStore):
                 rows = await self._search(looked, args, replace(wanted, deadline_s=left_s))
                 exact = True
         return Hits([_to_hit(row) for row in rows], exact=exact)
+
+    @override
+    async def with_words(self, run_id: UUID | None, wanted: Words) -> Sequence[WordHit]:
+        numbers = [number for number, texts in enumerate(wanted.needles) for _ in texts]
+        needles = [text for texts in wanted.needles for text in texts]
+        vector = None if wanted.vector is None else HalfVector(wanted.vector)
+        matching = [*own_conditions(wanted.matching), *mark_conditions(wanted.matching)]
+        args = [run_id, wanted.model, numbers, needles, wanted.limit, *matching, vector]
+        limits = (f"{wanted.deadline_s * 1000:.0f}", str(EF_SEARCH_MIN), str(SCAN_MAX), "on")
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.fetch(statements()["search_limits"], *limits)
+            rows = await _fetch(connection, statements()["with_words"], args, wanted.deadline_s)
+        return [
+            WordHit(to_asset(row), row["tags"] or (), _cosine(row["similarity"]), row["duplicates"])
+            for row in rows
+        ]
 
     async def _search(
         self, sql: str, args: Sequence[object], wanted: Nearest, *, walk: bool = False
@@ -196,8 +215,28 @@ class PostgresSearchStore(SearchStore):
             [row["key"] for row in rows],
             [row["sha256"] for row in rows],
             [row["model"] for row in rows],
+            [row["phash"] for row in rows],
             [row["embedding"] for row in rows],
         )
+
+    @override
+    async def centres(
+        self, run_ids: Sequence[UUID], *, limit: int
+    ) -> Mapping[UUID, Sequence[Centre]]:
+        rows = await self._database.rows("centres", list(run_ids), limit, SAMPLE_SCAN * limit)
+        found: dict[UUID, list[Centre]] = {}
+        for row in rows:
+            centre = Centre(row["model"], row["embeddings"], np.array(row["centre"], np.float32))
+            found.setdefault(row["run_id"], []).append(centre)
+        return found
+
+    @override
+    async def snapshots(
+        self, *, besides: str, limit: int
+    ) -> tuple[Sequence[tuple[str, UUID]], int]:
+        rows = await self._database.rows("snapshots_besides", besides, limit)
+        total = int(rows[0]["total"]) if rows else 0
+        return [(row["name"], row["current_run"]) for row in rows], total
 
     @override
     async def shared(self, one: UUID, other: UUID, *, limit: int, deadline_s: float) -> Shared:
@@ -280,5 +319,11 @@ def _conditions(wanted: Nearest) -> list[object]:
 
 
 def _to_hit(row: asyncpg.Record) -> Hit:
+    similarity = _cosine(row["similarity"])
+    assert similarity is not None
+    return Hit(to_asset(row), similarity, row["duplicates"])
+
+
+def _cosine(product: float | None) -> float | None:
     # In half precision a unit vector does not have exactly length 1.
-    return Hit(to_asset(row), min(1.0, max(-1.0, float(row["similarity"]))))
+    return None if product is None else min(1.0, max(-1.0, float(product)))

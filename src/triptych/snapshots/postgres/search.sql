@@ -16,10 +16,10 @@ select set_config('statement_timeout', $1, true),
 -- nearest_in_snapshot --
 -- Exact. The distance is measured before anything else of a row is read. Rows of another model
 -- are never compared: the condition comes before the distance.
-select found.similarity, a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
+select found.similarity, found.duplicates, a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
        a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata
 from (
-    select a.key, -(a.embedding <#> $3) as similarity
+    select a.key, m.duplicates, -(a.embedding <#> $3) as similarity
     from assets a left join marks m on m.run_id = a.run_id and m.key = a.key
     where a.run_id = $1 and a.model = $2 and a.embedding is not null
       and ($4::bytea is null or a.key <> $4)
@@ -45,6 +45,7 @@ order by found.similarity desc, a.key
 -- found by its condition. `:exactly` is empty, or keeps the index from providing the order. An
 -- entry counts only as long as the brand's snapshot has the same content.
 select -(s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)) as similarity,
+       m.duplicates,
        a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
        a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata
 from searchable s
@@ -65,6 +66,53 @@ where s.space = :space and a.sha256 = s.sha256 and a.model = $2
   and ($17::text is null or m.look = $17)
   and ($18::real is null or m.outlier >= $18)
 order by (s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)):exactly limit $5
+
+-- with_words --
+-- There is no index of words: each asset is looked at once, cheaply ($4, the needles), and only
+-- those with a needle have their metadata taken apart, whose names do not count. $3 says of which
+-- word each needle is.
+with looked as materialized (
+    select a.run_id, a.key, m.tags, m.duplicates, texts.own, a.metadata
+    from brands b
+    join assets a on a.run_id = b.current_run
+    left join marks m on m.run_id = a.run_id and m.key = a.key
+    cross join lateral (
+        select lower(concat_ws(' ', a.brand, array_to_string(m.tags, ' '),
+            substring(split_part(split_part(a.url, '#', 1), '?', 1) from '[^/]*$'))) as own,
+            lower(a.metadata::text) as about
+    ) texts
+    where ($1::uuid is null or a.run_id = $1)
+      and ($6::text is null or a.media_type = $6)
+      and ($7::text is null or starts_with(a.media_type, $7))
+      and ($8::text is null or strpos(lower(a.url), lower($8)) > 0
+           or strpos(lower(a.metadata::text), lower($8)) > 0)
+      and ($9::integer is null or near_colour(a.colours, $9, $10, $11, $12))
+      and ($13::text is null or $13 = any(m.tags))
+      and ($14::text is null or m.cluster = $14)
+      and ($15::text is null or m.duplicates = $15)
+      and ($16::boolean is null or (m.duplicates is not null) = $16)
+      and ($17::text is null or m.look = $17)
+      and ($18::real is null or m.outlier >= $18)
+      and exists (select from unnest($4::text[]) needle
+                  where strpos(texts.own, needle) > 0 or strpos(texts.about, needle) > 0)
+), counted as (
+    select looked.*, (
+        select count(distinct word) from unnest($3::integer[], $4::text[]) as n(word, needle)
+        where strpos(own, needle) > 0 or strpos(told.about, needle) > 0
+    ) as words
+    from looked cross join lateral (
+        select lower(string_agg(value #>> '{}', ' ')) as about
+        from jsonb_path_query(metadata, '$.**') value
+        where jsonb_typeof(value) in ('string', 'number')
+    ) told
+)
+select found.words, found.tags, found.duplicates,
+       case when a.model = $2 then -(a.embedding <#> $19::halfvec) end as similarity,
+       a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
+       a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata
+from counted found join assets a on a.run_id = found.run_id and a.key = found.key
+where found.words > 0
+order by found.words desc, similarity desc nulls last, a.brand, a.key limit $5
 
 -- embedding_of --
 select a.model, a.embedding
@@ -191,9 +239,27 @@ select string_agg(key, ''::bytea order by key) as keys,
 from numbered
 
 -- sample --
-select key, sha256, model, embedding
+select key, sha256, model, phash, embedding
 from (select * from assets where run_id = $1 order by key limit $3) scanned
 where embedding is not null and model is not null order by key limit $2
+
+-- centres --
+-- The mean of what `sample` reads, as single-precision numbers; only the means leave the database.
+select run.id as run_id, means.*
+from unnest($1::uuid[]) as run(id), lateral (
+    select model, count(*) as embeddings, avg(embedding::vector)::real[] as centre
+    from (
+        select model, embedding
+        from (select * from assets where run_id = run.id order by key limit $3) scanned
+        where embedding is not null and model is not null order by key limit $2
+    ) sampled
+    group by model, vector_dims(embedding)
+) means
+
+-- snapshots_besides --
+select name, current_run, count(*) over () as total
+from brands where current_run is not null and name <> $1
+order by name limit $2
 
 -- shared --
 with one as (

@@ -1,4 +1,4 @@
-"""The contents of a report: read from one snapshot's insights, nothing is computed again."""
+"""The contents of a report: one snapshot's insights, and how it is related to other brands now."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from uuid import UUID
 from triptych.errors import Conflict
 from triptych.model import Brand, Insight, Run
 from triptych.snapshots.asset_shown import AssetShown
+from triptych.snapshots.brand_relations import NearBrand, NearBrands
+from triptych.snapshots.comparison import Comparison
 
 CLUSTERS_MAX = 12
 """Clusters shown, the largest first."""
@@ -51,6 +53,14 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that another brand has, too."""
+
+    brand: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """A report's contents. Results of steps that are missing are empty."""
 
@@ -64,6 +74,10 @@ class Contents:
     duplicates: Sequence[Family] = ()
     outliers: Sequence[Outlier] = ()
     points: Sequence[Point] = field(default=(), repr=False)
+    near: Sequence[NearBrand] = ()
+    """The most similar brands, in order, as `triptych.snapshots.brand_relations` defines it."""
+    both: Sequence[Picture] = ()
+    """Some pictures that this brand and another one have."""
 
     def result(self, step: str) -> Mapping[str, Any]:
         """Return a step's result; empty if there is none."""
@@ -93,6 +107,14 @@ class ReportSource(Protocol):
         """Return the positions of a snapshot's assets on its map; none before it is made."""
         ...
 
+    async def nearest(self) -> NearBrands:
+        """Return the brands most similar to this one."""
+        ...
+
+    async def compare(self, other: str) -> Comparison:
+        """Compare the brand with another one."""
+        ...
+
     async def thumbnail(self, asset: AssetShown, width: int) -> bytes:
         """Return a small picture of an asset as WebP, or raise why there is none."""
         ...
@@ -114,6 +136,7 @@ async def read_contents(source: ReportSource) -> Contents:
     insights = await source.insights(run.id)
     results = {i.kind: i.result for i in insights if i.result is not None}
     named = _Named(source, run)
+    near = (await source.nearest()).items[:NEIGHBOURS_MAX]
     return Contents(
         brand=found,
         run=run,
@@ -124,7 +147,22 @@ async def read_contents(source: ReportSource) -> Contents:
         duplicates=await named.duplicates(results.get("duplicates", {}).get("groups", [])),
         outliers=await named.outliers(results.get("look", {}).get("outliers", [])),
         points=await source.points(run.id),
+        near=near,
+        both=await _in_both(source, near),
     )
+
+
+async def _in_both(source: ReportSource, near: Sequence[NearBrand]) -> list[Picture]:
+    """Return some pictures of near brands that this one has, too: those of equal bytes first."""
+    found: list[Picture] = []
+    for other in near:
+        if len(found) >= LOOKALIKES_MAX:
+            break
+        if other.shared or other.lookalikes:
+            side = await source.compare(other.brand)
+            pairs = [*side.shared.items, *side.lookalikes.items]
+            found += [Picture(other.brand, pair.other.url) for pair in pairs]
+    return found[:LOOKALIKES_MAX]
 
 
 class _Named:

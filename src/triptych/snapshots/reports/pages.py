@@ -10,7 +10,7 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from triptych.snapshots.reports.contents import LOOKALIKES_MAX, NEIGHBOURS_MAX, TAGS_MAX, Contents
+from triptych.snapshots.reports.contents import TAGS_MAX, Contents
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #181a20; --faint: #5f6470; --line: #d9dce3; --paper: #fff }
@@ -55,7 +55,7 @@ def markdown(contents: Contents, pictures: Pictures, summary: str | None) -> str
         *_map(pictures),
         *_tags(contents),
         *_outliers(contents, pictures),
-        *_across(contents),
+        *_near(contents),
         *_failed(contents),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -184,31 +184,23 @@ def _outliers(contents: Contents, pictures: Pictures) -> list[str]:
     return ["## Off brand", sheet, "\n".join(lines)]
 
 
-def _across(contents: Contents) -> list[str]:
-    across = contents.result("across")
-    nearest = across.get("nearest") or []
-    if not nearest:
+def _near(contents: Contents) -> list[str]:
+    if not contents.near:
         return []
     rows = [
-        (
-            str(entry["brand"]),
-            f"{entry['similarity']:.2f}",
-            "not compared" if entry.get("compared") is None else f"{entry['lookalikes']:,}",
-        )
-        for entry in nearest[:NEIGHBOURS_MAX]
+        (one.brand, f"{one.similarity:.3f}", _counted(one.shared), _counted(one.lookalikes))
+        for one in contents.near
     ]
-    parts = ["## Nearest brands", _table(("brand", "similarity", "pictures that both have"), rows)]
-    alike = across.get("lookalikes") or []
-    if alike:
-        lines = [
-            f"- {_text(str(entry['brand']))}: <{_url(str(entry['url']))}>"
-            for entry in alike[:LOOKALIKES_MAX]
-        ]
-        parts += [
-            f"{across['lookalike_count']:,} look-alikes, the most similar first:",
-            "\n".join(lines),
-        ]
+    head = ("brand", "similarity", "identical files in both", "look-alikes")
+    parts = ["## Nearest brands", _table(head, rows)]
+    if contents.both:
+        lines = [f"- {_text(one.brand)}: <{_url(one.url)}>" for one in contents.both]
+        parts += ["Some of the pictures that both have:", "\n".join(lines)]
     return parts
+
+
+def _counted(count: int | None) -> str:
+    return "not counted" if count is None else f"{count:,}"
 
 
 def _failed(contents: Contents) -> list[str]:
