@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -49,11 +49,10 @@ from triptych.runs.postgres.settling import (
     read_run,
     settle_columns,
 )
+from triptych.runs.postgres.source_rows import keep_refused, merge_rows, page_event
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
-    LISTS_SHOWN_MAX,
-    REFUSED_ROWS_MAX,
     RUN_REASON_MAX_CHARS,
     Attempt,
     Due,
@@ -193,9 +192,7 @@ class PostgresRunStore(RunStore):
             run = await lock_active(tx, run_id)
             if run["sealed"]:
                 return []
-            await _keep_refused(tx, run, read)
-            for found in read.lists[:LISTS_SHOWN_MAX]:
-                await tx.rows("add_event", run_id, "list", found)
+            await keep_refused(tx, run, read)
             counts = await tx.row(
                 "insert_items",
                 run_id,
@@ -208,13 +205,7 @@ class PostgresRunStore(RunStore):
             )
             assert counts is not None
             if counts["expected"] < len(items):
-                await tx.rows(
-                    "merge_rows",
-                    run_id,
-                    run["next_position"],
-                    [item.key for item in items],
-                    [item.metadata for item in items],
-                )
+                await merge_rows(tx, run, items)
             row = await tx.row(
                 "count_expected",
                 run_id,
@@ -231,7 +222,7 @@ class PostgresRunStore(RunStore):
                 "add_event",
                 run_id,
                 "page",
-                _page_event(items, read, new=counts["expected"], failed=counts["failed"]),
+                page_event(items, read, new=counts["expected"], failed=counts["failed"]),
             )
             return await fill_window(tx, row, limit)
 
@@ -605,22 +596,3 @@ class PostgresRunStore(RunStore):
                 for row in rows
             ],
         )
-
-
-async def _keep_refused(tx: Transaction, run: asyncpg.Record, read: RowsRead) -> None:
-    """Keep the first refused rows of a run; the run is locked."""
-    before = run["rows_refused"]
-    if read.from_start and before:
-        await tx.rows("forget_refused_rows", run["id"])
-        before = 0
-    if kept := read.refused[: max(0, REFUSED_ROWS_MAX - before)]:
-        places = no_nul([row.place for row in kept], DETAIL_MAX_CHARS)
-        problems = no_nul([row.problem for row in kept], DETAIL_MAX_CHARS)
-        await tx.rows("keep_refused_rows", run["id"], before, places, problems)
-
-
-def _page_event(
-    items: Sequence[NewItem], read: RowsRead, *, new: int, failed: int
-) -> Mapping[str, int]:
-    refused = len(read.refused)
-    return {"rows": len(items) + refused, "new": new, "refused": failed + refused}
