@@ -81,6 +81,7 @@ async def test_a_run_gets_the_policy_it_is_given_and_the_rest_from_the_settings(
         "tolerated_failures": default.tolerated_failures,
         "max_attempts": 2,
         "deadline_s": default.deadline_s,
+        "max_removed": default.max_removed,
     }
 
 
