@@ -152,7 +152,12 @@ export async function redrive(run: RunShown, reason?: Reason): Promise<void> {
   const taken = await submit('Could not retry the failed items', task);
   if (!taken?.run) return;
   follow(taken.run);
-  toasts.good(`Retrying the failed items of ${run.brand}.`);
+  const left = Object.values(taken.result['left'] ?? {}).reduce<number>(
+    (sum, times) => sum + Number(times),
+    0,
+  );
+  const others = left ? ` ${plural(left, 'other')} not retried.` : '';
+  toasts.good(`Retrying the failed items of ${run.brand}.${others}`);
   router.go(urls.run(taken.run));
 }
 

@@ -81,6 +81,7 @@ async def test_a_run_gets_the_policy_it_is_given_and_the_rest_from_the_settings(
         "tolerated_failures": default.tolerated_failures,
         "max_attempts": 2,
         "deadline_s": default.deadline_s,
+        "max_removed": default.max_removed,
     }
 
 
@@ -178,6 +179,7 @@ async def test_pause_resume_cancel_and_redrive(api: Api) -> None:
     assert (first.status, first.body) == (202, again.body)
     redriven = (await api.get(f"/runs/{first.json['run']}")).json
     assert (redriven["state"], redriven["expected"]) == ("active", 2)
+    assert first.json["result"]["left"] == {}
     busy = await api.post(f"/runs/{ids['new']}/redrive")
     assert busy.status == 409
 

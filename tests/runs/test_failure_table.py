@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.barrier_machine import Crash, result
 from tests.support.registry_harness import Died, Listing, RegistryHarness, open_registry_harness
-from triptych.errors import QueueUnavailable, RunEnded, RunNotFound
+from triptych.errors import Conflict, QueueUnavailable, RunEnded, RunNotFound
 from triptych.gather.phase import Gather
 from triptych.gather.source import Source
 from triptych.messages import (
@@ -17,10 +17,11 @@ from triptych.messages import (
     GATHER_QUEUE,
     URL_QUEUE,
     Delivery,
+    Headers,
     Message,
     dead_letter_queue,
 )
-from triptych.model import AiState, Insight, Reason, Run, RunState
+from triptych.model import AiState, Insight, ItemResult, Reason, Run, RunState
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt
 from triptych.workers.dead_letter_consumer import DeadLetterConsumer
@@ -403,6 +404,60 @@ async def test_g1_redrive_of_a_committed_run_adds_to_its_snapshot(harness: Regis
         17,
     )
     assert (await harness.stores.brands.brand("nike")).assets == 20
+
+
+async def test_g1_a_redrive_that_helps_nothing_leaves_the_brand_as_it_was(
+    harness: RegistryHarness,
+) -> None:
+    """The tolerance has judged the run; what fails again is no verdict on the brand."""
+    run = await gathered(harness)
+    deliveries = await harness.take(URL_QUEUE)
+    await harness.settle(deliveries[:3], good=False)
+    await harness.settle(deliveries[3:])
+    await harness.queue.delete(deliveries)
+    redriven = await harness.registry.redrive(run.id)
+    again = await harness.take(URL_QUEUE)
+    await harness.settle(again, good=False)
+    await harness.queue.delete(again)
+    ended = await harness.stores.runs.run(redriven.id)
+    assert (ended.state, ended.failed, ended.kept) == (RunState.COMMITTED, 3, 17)
+    brand = await harness.stores.brands.brand("nike")
+    assert (brand.current_run, brand.assets) == (ended.id, 17)
+
+
+async def test_a_redrive_tries_what_it_may_help_and_says_what_it_leaves(
+    harness: RegistryHarness,
+) -> None:
+    run = await gathered(harness)
+    deliveries = await harness.take(URL_QUEUE)
+    await harness.settle(deliveries[3:])
+    hopeless, hopeful = deliveries[0], deliveries[1:3]
+    key = Headers.decode(hopeless.headers).item_key
+    assert key is not None
+    await harness.registry.settle(run.id, [ItemResult(key, None, Reason.NO_AI, "noai")])
+    await harness.settle(hopeful, good=False)
+    await harness.queue.delete(deliveries)
+    assert await harness.registry.left_by_redrive(run.id) == {"no_ai": 1}
+    redriven = await harness.registry.redrive(run.id)
+    assert redriven.expected == 2
+    await harness.finish(redriven.id)
+    assert await harness.registry.left_by_redrive(run.id, [Reason.NO_AI]) == {"not_found": 2}
+    asked = await harness.registry.redrive(run.id, reasons=[Reason.NO_AI])
+    assert asked.expected == 1
+
+
+async def test_a_redrive_that_can_help_nothing_is_refused_with_the_reasons(
+    harness: RegistryHarness,
+) -> None:
+    run = await gathered(harness)
+    deliveries = await harness.take(URL_QUEUE)
+    await harness.settle(deliveries[1:])
+    key = Headers.decode(deliveries[0].headers).item_key
+    assert key is not None
+    await harness.registry.settle(run.id, [ItemResult(key, None, Reason.TDM_RESERVED, "reserved")])
+    await harness.queue.delete(deliveries)
+    with pytest.raises(Conflict, match=r"helps none of the failures of run .*: tdm_reserved"):
+        await harness.registry.redrive(run.id)
 
 
 async def _snapshot_urls(harness: RegistryHarness, run_id: UUID) -> set[str]:

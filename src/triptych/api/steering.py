@@ -62,7 +62,7 @@ class ReembedGiven(Given):
 
 
 class RedriveGiven(Given):
-    """Which failed items of a run to retry; by default all of them."""
+    """Which failed items of a run to retry; by default those that a retry may help."""
 
     reasons: Annotated[
         list[Annotated[Reason, Field(strict=False)]] | None,
@@ -325,12 +325,16 @@ async def redrive_run(
     body: RedriveGiven | None = None,
     key: IdempotencyKey = None,
 ) -> Json:
-    """They are retried in a new run, which the task names."""
+    """They are retried in a new run, which the task names; `left` counts the others by reason.
+
+    A retry of a committed run commits, however many of its items fail again.
+    """
     given = body or RedriveGiven()
 
     async def work(made: UUID) -> Outcome:
         redriven = await context.registry.redrive(run, new_id=made, reasons=given.reasons)
-        return Outcome(TaskState.ACCEPTED, redriven.id)
+        left = await context.registry.left_by_redrive(run, given.reasons)
+        return Outcome(TaskState.ACCEPTED, redriven.id, {"left": dict(left)})
 
     operation = Operation(request, context, identity, key, "redrive", f"run:{run}", body=given)
     return await run_idempotent(operation, work)

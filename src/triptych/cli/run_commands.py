@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -203,14 +203,25 @@ async def redrive(
     name: RunArgument,
     reason: Annotated[
         list[str] | None,
-        typer.Option("--reason", help="Only items that failed for this reason; repeatable [all]."),
+        typer.Option(
+            "--reason",
+            help="Only items that failed for this reason; repeatable [those a retry may help].",
+        ),
     ] = None,
 ) -> None:
     """Retry an ended run's failed items in a new run."""
     reasons = [_known_reason(each) for each in reason or ()]
     async with call.open_client() as client:
         found = await find_run(client, name)
-        _show(call, await client.redrive(found.id, reasons=reasons))
+        _show(call, await client.redrive(found.id, reasons=reasons, left=_say_left))
+
+
+def _say_left(left: Mapping[str, int]) -> None:
+    from triptych.cli.log_output import say
+
+    if left:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in left.items())
+        say(f"Not retried: {counts}. `triptych failures` says what helps.")
 
 
 def _known_reason(name: str) -> Reason:

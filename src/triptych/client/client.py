@@ -218,10 +218,22 @@ class Client:
         """Open a run that embeds a brand's snapshot again."""
         return await self._opened(f"/brands/{_brand(brand)}/reembed", {})
 
-    async def redrive(self, run_id: UUID, *, reasons: Sequence[Reason] = ()) -> RunShown:
-        """Open a run that retries an ended run's failed items: those with some reasons, or all."""
+    async def redrive(
+        self,
+        run_id: UUID,
+        *,
+        reasons: Sequence[Reason] = (),
+        left: Callable[[Mapping[str, int]], None] = lambda _: None,
+    ) -> RunShown:
+        """Open a run that retries an ended run's failed items.
+
+        Those with some reasons, or those that a retry may help; ``left`` is called with the numbers
+        of the others by reason.
+        """
         body = {"reasons": [reason.value for reason in reasons]} if reasons else {}
-        return await self._opened(f"/runs/{run_id}/redrive", body)
+        task = await self._submit("POST", f"/runs/{run_id}/redrive", body)
+        left(task.result.get("left", {}))
+        return await self._run_of(task)
 
     async def steer(self, run_id: UUID, verb: str) -> RunShown:
         """Pause, resume, cancel, publish or discard a run; return its new state."""

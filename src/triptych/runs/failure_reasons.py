@@ -18,6 +18,11 @@ class Explanation:
     redrive: str
     """Whether a redrive may help: ``yes``, ``no`` or when."""
 
+    @property
+    def may_help(self) -> bool:
+        """Whether a redrive may help without a change of the source or of the settings."""
+        return not self.redrive.startswith("no")
+
 
 class Failures(Wire, frozen=True):
     """The failed items of a run that share a reason."""

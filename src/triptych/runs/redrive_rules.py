@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
 
 from triptych.errors import Conflict
-from triptych.model import Reason, Run, RunKind, RunState
+from triptych.model import Policy, Reason, Run, RunKind, RunState
+from triptych.runs.failure_reasons import EXPLAINED
 
 NEVER_REDRIVEN = (
     Reason.INVALID_URL.value,
@@ -43,6 +46,49 @@ def redriven_kind(run: Run) -> RunKind:
     """
     added = run.kind is RunKind.FULL and run.state is RunState.COMMITTED
     return RunKind.ADD if added else run.kind
+
+
+def redrive_policy(run: Run, policy: Policy) -> Policy:
+    """Return the policy of the run that redrives ``run``.
+
+    The failures of a committed run were tolerated, so those that remain are no verdict on the
+    brand: its redrive commits however many fail again. Any other run is judged as a whole.
+    """
+    if run.state is not RunState.COMMITTED:
+        return policy
+    return replace(policy, tolerated_failures=1.0)
+
+
+def helpful_reasons(run: Run, reasons: Sequence[Reason] | None) -> Sequence[Reason] | None:
+    """Return the reasons for which items of a run are redriven; None for all but `NEVER_REDRIVEN`.
+
+    ``reasons`` are those that were asked for. Without them, items of a committed run are left that
+    would fail again whatever the internet does meanwhile; one that did not commit is redriven as a
+    whole.
+
+    Raises:
+        Conflict: the run has failures, but none that a redrive may help.
+    """
+    if reasons is not None or run.state is not RunState.COMMITTED:
+        return reasons
+    helpful = [reason for reason, known in EXPLAINED.items() if known.may_help]
+    if run.reasons and not set(run.reasons) & {reason.value for reason in helpful}:
+        names = ", ".join(sorted(run.reasons))
+        raise Conflict(
+            f"A redrive helps none of the failures of run {run.id}: {names}.",
+            remedy="`triptych failures RUN` says what helps. Name reasons to try them anyway.",
+        )
+    return helpful
+
+
+def left_out(run: Run, reasons: Sequence[Reason] | None) -> Mapping[str, int]:
+    """Return how many failed items of a run its redrive for ``reasons`` leaves, by reason."""
+    tried = None if reasons is None else {reason.value for reason in reasons}
+    return {
+        reason: count
+        for reason, count in sorted(run.reasons.items())
+        if reason in NEVER_REDRIVEN or (tried is not None and reason not in tried)
+    }
 
 
 def check_something_left(run: Run, *, expected: int, done: int) -> None:

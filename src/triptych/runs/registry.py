@@ -8,7 +8,7 @@ leaves work for the sweeper and nothing half done.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -25,6 +25,7 @@ from triptych.runs.brand_store import BrandStore, DueBrand
 from triptych.runs.brand_turns import BrandTurns
 from triptych.runs.dispatch import Dispatcher
 from triptych.runs.held_rules import HELD_MAX_S
+from triptych.runs.redrive_rules import helpful_reasons, left_out
 from triptych.runs.run_store import Opened, RowsRead, RunStore
 from triptych.runs.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
@@ -162,19 +163,35 @@ class ActiveBrandRegistry:
     ) -> Run:
         """Open a run of an ended run's failed items and dispatch it; once for each ``new_id``.
 
-        With ``reasons``, only items that failed for one of them.
+        Only items that failed for one of ``reasons``; without them, for one that a redrive may help
+        (`helpful_reasons`). `left_by_redrive` tells of the others.
 
         Raises:
             RunNotFound: no such run.
             Conflict: it has not ended, there is nothing to redrive, or ``reasons`` were given and
                 it did not commit.
         """
+        old = await self._runs.run(run_id)
         opened = await self._runs.redrive_run(
-            run_id, new_id=new_id or uuid4(), policy=self._policy, reasons=reasons
+            run_id,
+            new_id=new_id or uuid4(),
+            policy=self._policy,
+            reasons=helpful_reasons(old, reasons),
         )
         await self._dispatcher.relay(opened.run.id)
         await self._fill(opened.run.id)
         return opened.run
+
+    async def left_by_redrive(
+        self, run_id: UUID, reasons: Sequence[Reason] | None = None
+    ) -> Mapping[str, int]:
+        """Return how many failed items of a run `redrive` leaves, by reason.
+
+        Raises:
+            RunNotFound: no such run.
+        """
+        old = await self._runs.run(run_id)
+        return left_out(old, helpful_reasons(old, reasons))
 
     async def accept_external(self, brand: str, item: NewItem, delivery: Delivery) -> Item | None:
         """Take an external message's URL into the brand's active run, or into an ``add`` run.

@@ -33,6 +33,7 @@ from triptych.runs.redrive_rules import (
     active_run,
     check_redrivable,
     check_something_left,
+    redrive_policy,
     redriven_kind,
 )
 from triptych.runs.run_store import (
@@ -185,7 +186,7 @@ class MemoryRunStore(RunStore):
         done = sum(item.state is ItemState.DONE for item in moved)
         check_something_left(old.run, expected=len(moved), done=done)
         kind = redriven_kind(old.run)
-        run = old.run
+        run, policy = old.run, redrive_policy(old.run, policy)
         self._insert_or_join(run.brand, new_id, kind, run.source, policy, run.traceparent)
         row = self._state.runs[new_id]
         row.items = {item.key: item for item in moved}

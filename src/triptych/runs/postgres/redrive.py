@@ -18,6 +18,7 @@ from triptych.runs.redrive_rules import (
     active_run,
     check_redrivable,
     check_something_left,
+    redrive_policy,
     redriven_kind,
 )
 from triptych.runs.run_store import Opened
@@ -52,7 +53,7 @@ class Redrive:
             self.new_id,
             redriven_kind(old),
             old.source,
-            self.policy,
+            redrive_policy(old, self.policy),
             run_cap_s=self.run_cap_s,
             redrives=self.run_id,
             traceparent=old.traceparent,
