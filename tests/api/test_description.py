@@ -170,19 +170,22 @@ def leave_to_schema(case: AnyCase) -> None:
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid4())  # Others may have come with the same.
     if isinstance(case.body, dict):
-        case.body.pop("schedule", None)
-        if "url" in case.body:
-            case.body["url"] = "https://hooks.example/triptych"  # Any other may be no address.
-        case.body.pop("brand", None)
-        if case.path == "/api/v1/sources/check":
-            case.body["source"] = f"manifest:{LIST}"  # Any other may be no list.
-        elif not str(case.body.get("source", "")).isprintable():
-            del case.body["source"]
-        if isinstance(ids := case.body.get("ids"), list):
-            # Generated as floating-point numbers, which cannot express the largest id exactly.
-            case.body["ids"] = [
-                min(number, ID_MAX) for number in ids if isinstance(number, int | float)
-            ]
+        leave_body_to_schema(case.path, case.body)
+
+
+def leave_body_to_schema(path: str, body: dict[str, Any]) -> None:
+    """Write what a body's texts and numbers have to be."""
+    body.pop("schedule", None)
+    if "url" in body:
+        body["url"] = "https://hooks.example/triptych"  # Any other may be no address.
+    body.pop("brand", None)
+    if path == "/api/v1/sources/check":
+        body["source"] = f"manifest:{LIST}"  # Any other may be no list.
+    elif not str(body.get("source", "")).isprintable():
+        del body["source"]
+    if isinstance(ids := body.get("ids"), list):
+        # Generated as floating-point numbers, which cannot express the largest id exactly.
+        body["ids"] = [min(number, ID_MAX) for number in ids if isinstance(number, int | float)]
 
 
 def leave_names_to_schema(case: AnyCase) -> None:

@@ -17,6 +17,7 @@ from triptych.gather.lists.columns import Columns, cell_urls, choose_columns, fi
 from triptych.gather.lists.list_file import open_list
 from triptych.gather.lists.record import BadRecord, ListFormat, ListReader, Record
 from triptych.gather.source import ListFound, Row
+from triptych.snapshots.exports.columns import imported_metadata
 
 BRANDS_SHOWN = 10
 NAMES_SHOWN = 200
@@ -111,7 +112,9 @@ class BrandRows:
             return []
         self._matched = True
         urls = [url for name in columns.urls for url in cell_urls(record.values.get(name))]
-        metadata = {name: v for name, v in record.values.items() if name not in columns.dropped}
+        metadata = imported_metadata(
+            {name: v for name, v in record.values.items() if name not in columns.dropped}
+        )
         if not urls:
             where = " or ".join(columns.urls)
             return [Row("", metadata, place=place, refused=f"There is no URL in {where}.")]
