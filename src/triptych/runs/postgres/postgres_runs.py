@@ -61,6 +61,7 @@ from triptych.runs.run_store import (
     PutOff,
     RunStore,
     Settlement,
+    Waits,
 )
 
 ITEMS_SCAN = 20_000
@@ -72,6 +73,9 @@ PACE_SAMPLE = 5_000
 
 
 PACE_BUCKETS = 120
+
+WAITS_MAX = 1_000
+"""Most items that a run may have left for its pace to say what they wait for."""
 
 log = structlog.get_logger(__name__)
 
@@ -536,4 +540,19 @@ class PostgresRunStore(RunStore):
                 )
                 for row in rows
             ],
+            waits=await self._waits(run_id),
+        )
+
+    async def _waits(self, run_id: UUID) -> Waits | None:
+        rows = await self._database.rows("run_waits", run_id, WAITS_MAX)
+        if not rows:
+            return None
+        row = rows[0]
+        return Waits(
+            row["open"],
+            row["delayed"],
+            row["due_at"],
+            row["attempts"],
+            row["waits_for"],
+            row["detail"] or None,
         )
