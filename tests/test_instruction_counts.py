@@ -97,8 +97,8 @@ def page() -> object:
 
 
 PATHS: dict[str, tuple[Callable[[], object], int]] = {
-    "a URL is normalised": (lambda: normalise(URL), 320),
-    "an item's key is made": (lambda: item_key(URL), 40),
+    "a URL is normalised": (lambda: normalise(URL), 270),
+    "an item's key is made": (lambda: item_key(URL), 90),
     "a message becomes an entry of SQS": (entry, 800),
     "an entry of SQS becomes a message": (received, 950),
     "a page of 50 assets is shown": (page, 10_500),

@@ -38,6 +38,8 @@ function ended(run: RunShown): Ending {
     const text = `${run.brand} is committed: ${plural(run.done, 'asset')}${failed}.`;
     return { tone: 'good', text, action };
   }
+  if (run.state === 'held')
+    return { tone: 'bad', text: `${run.brand} is held: ${run.reason ?? ''}.`, action };
   if (run.state === 'cancelled')
     return { tone: 'plain', text: `${run.brand} was cancelled.`, action };
   return {
@@ -86,12 +88,19 @@ async function submit(what: string, task: Promise<TaskShown>): Promise<TaskShown
 const onRun = (id: string) => ({ params: { path: { run: id }, header: idempotencyHeader() } });
 const onBrand = (brand: string) => ({ params: { path: { brand }, header: idempotencyHeader() } });
 
-/** Start a run. Throws the API's error, for a form to show at its field. */
-export async function start(brand: string, source: string | null): Promise<TaskShown> {
+/**
+ * Start a run; `replace` cancels an active one of another source first. Throws the API's error, for a
+ * form to show at its field.
+ */
+export async function start(
+  brand: string,
+  source: string | null,
+  replace = false,
+): Promise<TaskShown> {
   const task = await unwrap(
     api.POST('/api/v1/brands/{brand}/runs', {
       ...onBrand(brand),
-      body: source ? { source } : {},
+      body: { ...(source ? { source } : {}), replace },
     }),
   );
   follow(task.run);
@@ -130,6 +139,30 @@ export async function cancel(run: RunShown): Promise<void> {
     toasts.good(`The run of ${run.brand} is cancelled.`, undefined, { about: about(run.id) });
 }
 
+/** Commit a held run, although it removes much. */
+export async function publish(run: RunShown): Promise<void> {
+  const agreed = await confirm({
+    title: `Publish the run of ${run.brand}?`,
+    text: `${plural(run.removed ?? 0, 'asset')} will be removed from the brand. The snapshot before is kept.`,
+    action: 'Publish it',
+  });
+  if (!agreed) return;
+  const task = unwrap(api.POST('/api/v1/runs/{run}/publish', onRun(run.id)));
+  if (await submit('Could not publish the run', task)) toasts.good(`${run.brand} is committed.`);
+}
+
+export async function discard(run: RunShown): Promise<void> {
+  const agreed = await confirm({
+    title: `Discard the run of ${run.brand}?`,
+    text: `${plural(run.done, 'processed item')} will be discarded. The brand keeps its current snapshot.`,
+    action: 'Discard it',
+  });
+  if (!agreed) return;
+  const task = unwrap(api.POST('/api/v1/runs/{run}/discard', onRun(run.id)));
+  if (await submit('Could not discard the run', task))
+    toasts.good(`The run of ${run.brand} is discarded.`);
+}
+
 /** Retry a run's failed items in a new run: all, or those with one reason. */
 export async function redrive(run: RunShown, reason?: Reason): Promise<void> {
   const body = reason ? { reasons: [reason] } : {};
@@ -159,6 +192,24 @@ export async function redriveLetters(ids: number[] | null): Promise<void> {
   const taken = await submit('Could not send the messages again', task);
   const redriven = Number(taken?.result['redriven'] ?? 0);
   if (taken) toasts.good(`${plural(redriven, 'dead letter')} sent again.`);
+}
+
+export async function discardLetters(ids: number[]): Promise<void> {
+  const agreed = await confirm({
+    title: `Discard ${plural(ids.length, 'dead letter')}?`,
+    text: 'They are deleted for good. What failed with them stays failed.',
+    action: 'Discard',
+  });
+  if (!agreed) return;
+  const task = unwrap(
+    api.POST('/api/v1/dead-letters/discard', {
+      params: { header: idempotencyHeader() },
+      body: { ids },
+    }),
+  );
+  const taken = await submit('Could not discard the messages', task);
+  const discarded = Number(taken?.result['discarded'] ?? 0);
+  if (taken) toasts.good(`${plural(discarded, 'dead letter')} discarded.`);
 }
 
 export async function setBrand(

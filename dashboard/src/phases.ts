@@ -89,6 +89,7 @@ function aiShare(run: RunShown): number {
 export function standing(run: RunShown): string {
   if (run.state === 'cancelled') return 'Cancelled';
   if (run.state === 'failed') return 'Failed';
+  if (run.state === 'held') return 'Held';
   if (run.paused && run.state === 'active') return 'Paused';
   switch (run.phase) {
     case 'gather':

@@ -38,9 +38,11 @@
     │   └── DataFolderInUse      another process owns the data folder
     ├── Unavailable              a component does not answer; a retry may help         503
     │   ├── DatabaseUnavailable
+    │   │   ├── DatabaseFull     its disk is full
     │   │   └── RowLocked        another transaction holds a row for long: a large commit
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
+    │   │   └── StoreFull        its disk is full
     │   ├── SourceUnavailable
     │   ├── ThumbnailsBusy       too many are being made
     │   ├── SearchUnavailable    too many searches at once, or one takes too long
@@ -69,6 +71,7 @@ from __future__ import annotations
 
 import re
 from typing import ClassVar
+from uuid import UUID
 
 from triptych.model import Reason
 
@@ -241,6 +244,20 @@ class Conflict(TriptychError):
 class RunActive(Conflict):
     """The brand already has an active run."""
 
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        remedy: str | None = None,
+        run_id: UUID | None = None,
+        source: str | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.run_id = run_id
+        """The active run."""
+        self.source = source
+        """Its source, if that is why: without a password."""
+
 
 class RunEnded(Conflict):
     """The run is no longer active."""
@@ -272,6 +289,10 @@ class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
 
 
+class DatabaseFull(DatabaseUnavailable):
+    """The database's disk is full."""
+
+
 class RowLocked(DatabaseUnavailable):
     """Another process is changing the same run or brand, or commits it."""
 
@@ -285,6 +306,10 @@ class QueueUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The object store does not answer."""
+
+
+class StoreFull(StoreUnavailable):
+    """The object store's disk is full."""
 
 
 class SourceUnavailable(Unavailable):

@@ -43,9 +43,11 @@ class RunKind(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run is. All but ``ACTIVE`` are final."""
+    """Where a run is. All but ``ACTIVE`` and ``HELD`` are final."""
 
     ACTIVE = "active"
+    HELD = "held"
+    """Complete, but its commit would remove too much: an operator publishes or discards it."""
     COMMITTED = "committed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -80,6 +82,7 @@ class Reason(StrEnum):
     INVALID_ROW = "invalid_row"
     INVALID_METADATA = "invalid_metadata"
     ADDRESS_REFUSED = "address_refused"
+    NAME_NOT_RESOLVED = "name_not_resolved"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
     HTTP_ERROR = "http_error"
@@ -93,6 +96,7 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     UNDECODABLE = "undecodable"
     TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
     TIMEOUT = "timeout"
     SERVER_ERROR = "server_error"
     THROTTLED = "throttled"
@@ -117,6 +121,9 @@ class Policy(Wire, frozen=True):
     """Attempts an item gets before a transient failure is final."""
     deadline_s: float
     """Seconds from the first dispatch until unsettled items time out."""
+    max_removed: float = 0.5
+    """Share of the snapshot before, 0..1, that a run may remove and still commits by itself. A run
+    after which nothing would remain never does."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -159,6 +166,15 @@ class Run(msgspec.Struct, frozen=True):
         msgspec.field(default_factory=dict)
     )
     """``step``, its ``share`` done, and which of how many it is."""
+    rows_read: Annotated[int, Meta(description="Rows of the source, and URLs of messages.")] = 0
+    """Each is an item, is merged with another one of the same URL, or is refused."""
+    rows_refused: Annotated[int, Meta(description="Rows that name no URL.")] = 0
+
+    @property
+    def rows_merged(self) -> int:
+        """Rows whose URL another row has, too."""
+        # Items are counted before the rows of their page are.
+        return max(0, self.rows_read - self.rows_refused - self.expected)
 
     @property
     def settled(self) -> int:
@@ -274,6 +290,10 @@ class ItemResult:
         return ItemState.DONE if self.staged is not None else ItemState.FAILED
 
 
+ALSO_MAX = 100
+"""Further rows of an asset whose metadata are kept with it; the run counts all."""
+
+
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
     """A committed URL of a snapshot. Exports have its fields as columns, in this order."""
 
@@ -290,6 +310,8 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     phash: int | None
     colours: tuple[Colour, ...] = ()
     metadata: Metadata
+    also: Sequence[Metadata] = ()
+    """The metadata of further rows with this URL that differ, at most `ALSO_MAX`."""
     model: str | None
     embedding: npt.NDArray[np.float32] | None
 

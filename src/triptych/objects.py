@@ -21,7 +21,8 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 from obstore.store import ObjectStore as Store
 
-from triptych.errors import ObjectMissing, SettingsError, StoreUnavailable
+from triptych.errors import ObjectMissing, SettingsError, StoreFull, StoreUnavailable
+from triptych.runtime.disk_space import free_space, is_disk_full
 from triptych.runtime.file_creation import FileCreation
 from triptych.runtime.file_flush import FileFlush
 
@@ -297,7 +298,7 @@ class ObjectStore:
     def open_file(self, key: str) -> ObjectFile:
         """Return a file whose bytes become an object when it is closed. Its methods block."""
         writer = obstore.open_writer(self._store, key, buffer_size=WRITE_BUFFER_BYTES)
-        return ObjectFile(writer, partial(self._flush_file, key))
+        return ObjectFile(writer, partial(self._flush_file, key), self._unavailable)
 
     def _flush_file(self, key: str) -> None:
         if self._files is not None and self._files.flush([key]):
@@ -372,20 +373,39 @@ class ObjectStore:
         )
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
+        if is_disk_full(error):
+            return self._full(error)
         return StoreUnavailable(
             f"The object store {self._name} does not answer ({_first_line(error)}).",
             remedy="Check TRIPTYCH_STORE_URL and its credentials; work resumes by itself.",
+        )
+
+    def _full(self, error: Exception) -> StoreFull:
+        free = free_space(self._files.root) if self._files is not None else "no room is left"
+        return StoreFull(
+            f"The disk of the object store {self._name} is full: {free} ({_first_line(error)}).",
+            remedy="Free some space on it, or move the store to a larger one and change "
+            "TRIPTYCH_STORE_URL; work waits and resumes by itself.",
         )
 
 
 class ObjectFile(io.RawIOBase):
     """A file that is written once, sequentially, and becomes an object."""
 
-    def __init__(self, writer: obstore.WritableFile, flush: Callable[[], None]) -> None:
-        """Write to ``writer``, and call ``flush`` to make the object durable."""
+    def __init__(
+        self,
+        writer: obstore.WritableFile,
+        flush: Callable[[], None],
+        unavailable: Callable[[Exception], StoreUnavailable],
+    ) -> None:
+        """Write to ``writer``, and call ``flush`` to make the object durable.
+
+        ``unavailable`` makes the errors that are raised of those of the store.
+        """
         super().__init__()
         self._writer = writer
         self._flush_object = flush
+        self._unavailable = unavailable
         self.size_bytes = 0
 
     def writable(self) -> bool:
@@ -407,10 +427,7 @@ class ObjectFile(io.RawIOBase):
         try:
             self._writer.write(plain)
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(
-                f"The object store did not accept the rest of a file ({_first_line(error)}).",
-                remedy="Check TRIPTYCH_STORE_URL and its credentials.",
-            ) from error
+            raise self._unavailable(error) from error
         self.size_bytes += len(plain)
         return len(plain)
 
@@ -426,10 +443,7 @@ class ObjectFile(io.RawIOBase):
             self._writer.close()
             self._flush_object()
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(
-                f"The object store did not finish a file ({_first_line(error)}).",
-                remedy="Check TRIPTYCH_STORE_URL and its credentials.",
-            ) from error
+            raise self._unavailable(error) from error
         finally:
             super().close()
 

@@ -121,6 +121,7 @@ LIMITS = AcquireLimits(
     embed_batch=1,
     embed_calls=1,
     max_pixels=1,
+    min_side=1,
     decode=False,
     other_media=False,
     host_patience_s=1.0,

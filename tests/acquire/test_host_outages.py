@@ -14,11 +14,13 @@ from uuid import UUID
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import ResolveResult
 
 from tests.support.local_pipeline import ended, local_at
 from tests.support.restarting_site import RestartingSite, restarting_site, write_list
 from tests.support.waiting import until, until_true
 from tests.support.worker_processes import Workers, environment, open_workers_harness
+from triptych.fetch.resolver import NameNotResolved
 from triptych.model import Run, RunState
 from triptych.runs.outage_store import HOSTS_WAITED_FOR_MAX
 from triptych.wiring.local import Local
@@ -126,6 +128,36 @@ async def test_a_host_that_never_comes_back_fails_its_urls_while_others_finish(
     (example,) = failures.rows
     assert example.detail.startswith(f"{dead} has not answered for ")
     assert shown == [("host_down", dead)]
+
+
+@pytest.mark.parametrize("robots", [True, False])
+async def test_names_that_do_not_exist_end_at_once_and_others_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, robots: bool
+) -> None:
+    """A patience of minutes is not waited for, and nothing is tried twice."""
+    asked: list[str] = []
+
+    def look_up(host: str, _port: int, _family: int) -> list[ResolveResult]:
+        asked.append(host)
+        raise NameNotResolved(f"{host} does not exist")
+
+    monkeypatch.setattr("triptych.fetch.resolver._look_up", look_up)
+    async with (
+        restarting_site() as site,
+        local_at(tmp_path, robots=robots, host_patience_s=LONG_S, tolerated_failures=0.6) as local,
+    ):
+        mixed = [
+            url
+            for n in range(URLS)
+            for url in (f"http://shop-{n % 3}.example/{n}.png", site.url(n))
+        ]
+        opened = await local.submit("nike", source=write_list(tmp_path, mixed))
+        run = await ended(local, opened.id)
+        assert await attempts(local, run.id) == {0: 2 * URLS}
+        assert await events(local, run.id) == []
+    assert (run.state, run.done) == (RunState.COMMITTED, URLS)
+    assert run.reasons == {"name_not_resolved": URLS}
+    assert set(asked) == {"shop-0.example", "shop-1.example", "shop-2.example"}
 
 
 async def test_a_second_window_does_not_wait_again(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -105,6 +108,65 @@ async def test_a_refusal_in_an_outage_is_not_counted(
     monkeypatch.setattr(store, "put", put)
     monkeypatch.setattr(store, "check_room", check_room)
     assert await PatientStore(store).put(BODY, SHA256, "image/png") == KEY
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_full_disk_costs_no_attempt_and_is_named(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """There is room for a probe, but not for this object: the work waits all the same."""
+    writes = 0
+
+    def write(*_args: object, **_options: object) -> None:
+        nonlocal writes
+        writes += 1
+        if writes <= 4 * REFUSALS_MAX:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(store, "_created_at_once", lambda *_: False)
+    monkeypatch.setattr(store, "_put", write)
+    with capture_logs() as lines:
+        key = await asyncio.wait_for(PatientStore(store).put(BODY, SHA256, "image/png"), PATIENCE_S)
+    assert key == KEY
+    assert [line["event"] for line in lines] == ["store_away", "store_back"]
+    said = lines[0]["error"]
+    assert said.startswith(f"The disk of the object store {tmp_path} is full: ")
+    assert "MiB of" in said
+    assert os.strerror(number) in said
+
+
+@pytest.mark.integration
+async def test_g4_a_run_waits_for_room_on_a_full_disk(site: Site, tmp_path: Path) -> None:
+    """The store is a tmpfs that has room for a third of the pictures, until it is made larger."""
+    objects = tmp_path / "data" / "objects"
+    objects.mkdir(parents=True)
+    with small_disk(objects, "64k") as enlarge, capture_logs() as lines:
+        source = write_manifest(tmp_path, site.base, "nike", URLS)
+        async with local_at(tmp_path, max_attempts=1) as local:
+            run = await local.submit("nike", source=source)
+            await until_true(lambda: any(line["event"] == "store_away" for line in lines))
+            enlarge("16m")
+            run = await ended(local, run.id)
+    assert (run.state, run.done, run.failed) == (RunState.COMMITTED, URLS, 0)
+    assert site.hits == URLS, "what was fetched was held"
+    away_line = next(line for line in lines if line["event"] == "store_away")
+    assert f"The disk of the object store {objects} is full" in away_line["error"]
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
+    """Mount a tmpfs on a folder, or skip; yield what changes its size."""
+
+    def mount(options: str) -> int:
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        return subprocess.run(words, capture_output=True, check=False).returncode
+
+    if mount(f"size={size}") != 0:
+        pytest.skip("this account may not mount a file system")
+    try:
+        yield lambda size: None if mount(f"remount,size={size}") == 0 else pytest.fail("no room")
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 async def test_a_missing_object_is_not_waited_for(store: ObjectStore) -> None:

@@ -45,6 +45,33 @@ async def test_a_start_answers_with_its_task_which_follows_the_run(api: Api) -> 
     assert (await api.get(f"/tasks/{task['id']}")).json["state"] == "failed"
 
 
+async def test_a_start_from_another_source_names_the_active_run_and_can_replace_it(
+    api: Api,
+) -> None:
+    first = {"source": "manifest:https://me:s3cret@x.example/list.csv"}
+    active = (await api.post("/brands/nike/runs", json=first)).json["run"]
+    refused = await api.post("/brands/nike/runs", json=SOURCE)
+    assert (refused.status, refused.json["reason"]) == (409, "run-active")
+    assert refused.json["run"] == active
+    assert refused.json["source"] == "manifest:https://me:****@x.example/list.csv"
+    assert active in refused.json["detail"]
+    assert "s3cret" not in str(refused.json)
+    assert (await api.get("/brands/nike")).json["source"] == refused.json["source"]
+    again = await api.post("/brands/nike/runs", json=first)
+    assert (again.json["run"], again.json["result"]) == (active, {"opened": False})
+    key = {"Idempotency-Key": "replaced"}
+    wanted = {**SOURCE, "replace": True}
+    replaced = await api.post("/brands/nike/runs", json=wanted, headers=key)
+    assert (replaced.status, replaced.json["result"]) == (202, {"opened": True})
+    assert (await api.get(f"/runs/{active}")).json["state"] == "cancelled"
+    run = (await api.get(f"/runs/{replaced.json['run']}")).json
+    assert (run["state"], run["source"]) == ("active", SOURCE["source"])
+    repeated = await api.post("/brands/nike/runs", json=wanted, headers=key)
+    assert repeated.body == replaced.body
+    joined = (await api.post("/brands/nike/runs", json=wanted)).json
+    assert joined["run"] == replaced.json["run"], "of the same source: nothing to replace"
+
+
 async def test_a_run_gets_the_policy_it_is_given_and_the_rest_from_the_settings(api: Api) -> None:
     given = {**SOURCE, "policy": {"max_attempts": 2}}
     task = (await api.post("/brands/nike/runs", json=given)).json
@@ -165,6 +192,24 @@ async def test_dead_letters_go_back_to_their_queues_once(api: Api) -> None:
     assert "triptych-run" not in delivery.headers
     letters = (await api.get("/dead-letters")).json["items"]
     assert [letter["redriven_at"] is not None for letter in letters] == [False, True]
+
+
+async def test_discarded_dead_letters_are_gone_and_audited(api: Api) -> None:
+    await fill(api)
+    ids = [letter["id"] for letter in (await api.get("/dead-letters")).json["items"]]
+    assert (await api.get("/queues")).json["dead_letters"] == len(ids) == 2
+    for wrong in ({}, {"ids": []}, {"ids": [0]}, {"queue": URL_QUEUE}):
+        assert (await api.post("/dead-letters/discard", json=wrong)).status == 422
+    key = {"Idempotency-Key": "k1"}
+    first = await api.post("/dead-letters/discard", json={"ids": ids[:1]}, headers=key)
+    again = await api.post("/dead-letters/discard", json={"ids": ids[:1]}, headers=key)
+    assert (first.status, first.json["result"]) == (202, {"discarded": 1})
+    assert again.body == first.body
+    (left,) = (await api.get("/dead-letters")).json["items"]
+    assert left["id"] == ids[1]
+    assert (await api.get("/queues")).json["dead_letters"] == 1
+    entry = (await api.get("/audit")).json["items"][0]
+    assert (entry["action"], entry["detail"]["request"]) == ("discard_letters", {"ids": ids[:1]})
 
 
 async def test_letters_of_an_active_run_and_of_other_queues_wait(api: Api) -> None:

@@ -226,6 +226,30 @@ def test_g7_a_brand_is_deleted_once_its_name_is_typed_and_its_end_is_told(
     assert "doomed" not in {brand["name"] for brand in dashboard.get("/brands", limit=500)["items"]}
 
 
+def test_a_run_of_another_source_is_named_and_can_be_replaced(
+    dashboard: Dashboard, page: Page, log: PageLog
+) -> None:
+    log.expected.append("the server responded with a status of 409")
+    source = dashboard.origin.source(PICTURES)
+    dashboard.loop.soon(lambda: dashboard.origin.hold(after=0))
+    page.goto("/")
+    begin(page, "taken", source)
+    first = page.url.rpartition("/")[2]
+    page.get_by_role("button", name="Start a brand").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Brand", exact=True).fill("taken")
+    dialog.get_by_label(re.compile("A list of URLs")).check()
+    dialog.get_by_label("Address", exact=True).fill("/nowhere.csv")
+    dialog.get_by_role("button", name="Start", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text(source)
+    assert dashboard.get(f"/runs/{first}")["state"] == "active"
+    dialog.get_by_role("button", name="Cancel it and start this one").click()
+    expect(dialog).to_be_hidden()
+    page.wait_for_url(lambda url: not url.endswith(first))
+    assert dashboard.get(f"/runs/{first}")["state"] == "cancelled"
+    dashboard.loop.soon(dashboard.origin.release)
+
+
 def test_what_is_wrong_is_said_before_and_after_sending(
     dashboard: Dashboard, page: Page, log: PageLog
 ) -> None:

@@ -30,6 +30,10 @@ def test_g7_dead_letters_and_workers_are_told_of_and_redriven(
     # It is as wrong as before, so it comes back: a second letter beside the first, which was sent.
     expect(page.locator("[data-letter]")).to_have_count(2)
     expect(page.locator("[data-letter]").last).to_contain_text("sent again")
+    page.locator("[data-letter]").first.get_by_role("button", name="Discard").click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("status").filter(has_text="1 dead letter discarded")).to_be_visible()
+    expect(page.locator("[data-letter]")).to_have_count(1)
     page.get_by_role("link", name="Health").click()
     expect(page.locator("[data-worker=alive]")).to_have_count(1)
 

@@ -52,6 +52,56 @@ async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_p
     assert (redriven["state"], redriven["expected"]) == ("active", 1)
 
 
+async def test_rows_are_counted_and_those_without_a_url_are_shown(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "variants.csv"
+    async with serve_pictures() as base:
+        path.write_text(
+            f"Image Src,SKU\n{base}/x/1.png,S1\n{base}/x/1.png,S2\n,S3\n{base}/x/2.png,S4\n"
+        )
+        check = await cli("check", f"manifest:{path}")
+        assert (check.code, check.err) == (0, "")
+        assert "4 read = 2 items + 1 merged + 1 refused" in check.out
+        assert not cli.data.exists(), "a check needs no database"
+        run = await cli("run", "nike", "--source", f"manifest:{path}")
+    assert (run.code, run.err) == (0, "")
+    assert "4 read = 2 items + 1 merged + 1 refused" in run.out
+    failures = await cli("failures", "nike", "--json")
+    assert failures.json()["refused_rows"] == {
+        "items": [{"place": "line 4", "problem": "There is no URL in Image Src."}],
+        "count": 1,
+    }
+    assert "1 rows refused" in (await cli("failures", "nike")).out
+
+
+async def test_an_empty_list_empties_no_brand(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "feed.csv"
+    async with serve_pictures() as base:
+        path.write_text("url\n" + "".join(f"{base}/x/{n}.png\n" for n in range(4)))
+        assert (await cli("run", "nike", "--source", f"manifest:{path}")).code == 0
+        path.write_text("url\n")
+        held = await cli("run", "nike")
+        assert held.code == 1
+        assert "it would remove 4 of 4 assets (100%); nothing would remain" in held.out
+        assert "triptych publish" in held.out
+        status = (await cli("status", "--json")).json()["brands"][0]
+        assert (status["assets"], status["state"]) == (4, "held")
+        discarded = await cli("discard", "nike", "--json")
+        assert (discarded.json()["state"], discarded.json()["removed"]) == ("cancelled", None)
+        path.write_text(f"url\n{base}/x/1.png\n")
+        assert (await cli("run", "nike")).code == 1
+        published = (await cli("publish", "nike", "--json")).json()
+    assert (published["state"], published["kept"], published["removed"]) == ("committed", 1, 3)
+    again = await cli("publish", "nike")
+    assert (again.code, "is committed, not held" in again.err) == (1, True)
+
+
+async def test_a_check_of_no_list_is_one_clear_line(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "photo.csv").write_bytes(b"\xff\xd8\xff picture")
+    check = await cli("check", f"manifest:{tmp_path / 'photo.csv'}")
+    assert (check.code, check.out) == (1, "")
+    assert check.err == "error: photo.csv: It is a JPEG picture, not a list. Give a list of URLs.\n"
+
+
 async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
     run = await cli("run", "nike", "--source", "manifest:/nowhere.csv", "--json")
     last = json.loads(run.out.splitlines()[-1])
@@ -63,7 +113,7 @@ async def test_run_exits_1_when_it_does_not_commit(cli: Cli) -> None:
     ("args", "code", "line"),
     [
         (["run", "a/b", "--source", "manifest:x.csv"], 1, "error: brand: A brand's name must not"),
-        (["run", "nike", "--source", "urls.csv"], 2, "error: TRIPTYCH_SOURCE: must be written"),
+        (["run", "nike", "--source", "urls"], 2, "error: --source: 'urls' must be written"),
         (["status", "nobody"], 1, "error: There is no brand or run 'nobody'."),
         (["worker", "paint"], 1, "error: PHASE: There is no phase 'paint'."),
         (["assets", "nike", "--after", "xyz"], 1, "error: --after: Not a cursor of this listing."),

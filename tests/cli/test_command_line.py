@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 import typer
@@ -30,3 +31,11 @@ def test_every_command_has_the_shared_options(name: str) -> None:
     options = [option for each in command.params for option in each.opts]
     assert options[-3:] == ["--data", "--json", "--debug"]
     assert ("--server" in options) == (name == "assets")
+
+
+@pytest.mark.integration
+def test_the_version_is_that_of_the_package() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "triptych", "--version"], capture_output=True, check=True, text=True
+    )
+    assert shown.stdout == f"triptych {version('triptych')}\n"

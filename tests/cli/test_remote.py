@@ -45,6 +45,9 @@ async def test_commands_answer_alike_here_and_from_afar(cli: Cli, tmp_path: Path
         for args in (["status", "nike"], ["failures", "nike"], ["insights", "nike"]):
             here, there = await both(cli, url, *args, "--json")
             assert there.json() == here.json(), args
+        here, there = await both(cli, url, "check", source, "--json")
+        assert there.json() == here.json()
+        assert here.json()["items"] == PICTURES
         here, there = await both(cli, url, "status", "--json")
         assert there.json()["brands"] == here.json()["brands"]
         here, there = await both(cli, url, "assets", "nike", "--limit", "200", "--json")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import asyncpg
 import pytest
 
 from triptych.database.session import Database, Transaction, no_nul, translated
 from triptych.database.statements import statements
-from triptych.errors import DatabaseUnavailable, RowLocked
+from triptych.errors import DatabaseFull, DatabaseUnavailable, RowLocked
 from triptych.runtime.json_values import UnreadableJson
 
 
@@ -20,7 +22,6 @@ from triptych.runtime.json_values import UnreadableJson
         asyncpg.CannotConnectNowError("starting up"),
         asyncpg.AdminShutdownError("terminating"),
         asyncpg.CrashShutdownError("crashed"),
-        asyncpg.DiskFullError("No space left on device"),
         asyncpg.TooManyConnectionsError("too many"),
         asyncpg.IdleInTransactionSessionTimeoutError("idle for too long"),
         asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress"),
@@ -33,6 +34,15 @@ def test_an_outage_is_one_clear_line(error: Exception) -> None:
         raise error
     assert "\n" not in str(told.value)
     assert "TRIPTYCH_DATABASE_URL" in str(told.value)
+
+
+def test_a_full_disk_is_named_with_its_place_and_what_is_free_there(tmp_path: Path) -> None:
+    error = asyncpg.DiskFullError('could not extend file "base/5/1": No space left on device')
+    said = f"in {tmp_path} is full: .* MiB of .*base/5/1"
+    with pytest.raises(DatabaseFull, match=said), translated(tmp_path):
+        raise error
+    with pytest.raises(DatabaseFull, match="disk of the database is full"), translated():
+        raise error
 
 
 @pytest.mark.parametrize(

@@ -164,9 +164,11 @@ async def test_nobody_listening_may_change() -> None:
     assert error.host == f"http://127.0.0.1:{port}"
 
 
-async def test_a_name_without_an_address_may_get_one() -> None:
-    error = await outage("http://empty.example/", resolver=NoAddress())
-    assert error.host == "http://empty.example"
+async def test_a_name_without_an_address_is_not_resolved() -> None:
+    async with fetching(good, resolver=NoAddress()) as (fetcher, _):
+        with pytest.raises(PermanentItemError, match=r"empty\.example has no address") as error:
+            await asyncio.wait_for(fetcher.fetch("http://empty.example/"), PATIENCE_S)
+    assert error.value.reason is Reason.NAME_NOT_RESOLVED
 
 
 @pytest.fixture(scope="module")

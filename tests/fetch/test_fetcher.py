@@ -16,11 +16,13 @@ from tests.support.fetching import (
     PATIENCE_S,
     Handler,
     Names,
+    NoNames,
     fetching,
     good,
+    opened_fetcher,
 )
 from triptych.errors import HostDown, ItemError, PermanentItemError, TransientItemError
-from triptych.fetch.fetcher import RETRY_AFTER_MAX_S, parse_retry_after
+from triptych.fetch.fetcher import RETRY_AFTER_MAX_S, Fetcher, parse_retry_after
 from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
@@ -34,6 +36,16 @@ async def outcome(handler: Handler, path: str = "/a", **options: object) -> Item
         with pytest.raises(ItemError) as error:
             await asyncio.wait_for(fetcher.fetch(base + path), PATIENCE_S)
     return error.value
+
+
+async def failure(fetcher: Fetcher, url: str) -> ItemError:
+    """Wait for the slot of what must fail, and fetch it; return how it fails."""
+    try:
+        with await fetcher.slot(url):
+            await fetcher.fetch(url)
+    except ItemError as error:
+        return error
+    pytest.fail("it was fetched")
 
 
 def status(code: int, **headers: str) -> Handler:
@@ -62,7 +74,10 @@ async def test_a_body_comes_whole_with_what_identifies_it() -> None:
         (403, PermanentItemError, Reason.FORBIDDEN),
         (451, PermanentItemError, Reason.FORBIDDEN),
         (400, PermanentItemError, Reason.HTTP_ERROR),
-        (206, PermanentItemError, Reason.HTTP_ERROR),
+        (204, PermanentItemError, Reason.HTTP_ERROR),
+        (205, PermanentItemError, Reason.HTTP_ERROR),
+        (202, TransientItemError, Reason.SERVER_ERROR),
+        (206, TransientItemError, Reason.TRUNCATED),
         (302, PermanentItemError, Reason.HTTP_ERROR),
         (408, TransientItemError, Reason.TIMEOUT),
         (429, TransientItemError, Reason.THROTTLED),
@@ -76,7 +91,46 @@ async def test_each_status_has_its_reason(code: int, kind: type[ItemError], reas
     assert str(code) in error.detail
 
 
-@pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.parametrize("code", [201, 203, 207, 299])
+async def test_any_success_with_a_body_is_a_picture(code: int) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=code, body=BODY)
+
+    async with fetching(answer) as (fetcher, base):
+        fetched = await fetcher.fetch(f"{base}/a")
+    assert fetched is not None
+    assert fetched.body == BODY
+
+
+@pytest.mark.parametrize(
+    ("content_range", "whole"),
+    [
+        (f"bytes 0-{len(BODY) - 1}/{len(BODY)}", True),
+        (f"BYTES  0-{len(BODY) - 1}/{len(BODY)}", True),
+        (f"bytes 0-{len(BODY) - 1}/{len(BODY) + 1}", False),
+        (f"bytes 1-{len(BODY)}/{len(BODY) + 1}", False),
+        (f"bytes 0-{len(BODY) - 1}/*", False),
+        ("bytes */500", False),
+        ("500", False),
+        ("", False),
+    ],
+)
+async def test_a_206_is_a_picture_if_it_is_whole(content_range: str, whole: bool) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=206, body=BODY, headers={"Content-Range": content_range})
+
+    if not whole:
+        error = await outcome(answer)
+        assert (type(error), error.reason) == (TransientItemError, Reason.TRUNCATED)
+        assert error.detail == f"HTTP 206 with {content_range or 'no Content-Range'}"
+        return
+    async with fetching(answer) as (fetcher, base):
+        fetched = await fetcher.fetch(f"{base}/a")
+    assert fetched is not None
+    assert fetched.body == BODY
+
+
+@pytest.mark.parametrize("code", [202, 206, 429, 503])
 async def test_retry_after_is_carried(code: int) -> None:
     error = await outcome(status(code, Retry_After="7"))
     assert isinstance(error, TransientItemError)
@@ -170,7 +224,40 @@ async def test_g9_a_name_that_changes_its_answer_is_checked_each_time() -> None:
     assert names.answers == []
 
 
-async def test_a_name_that_does_not_resolve_may_do_so_later() -> None:
+@pytest.mark.parametrize("robots", [False, True])
+async def test_a_name_that_does_not_exist_is_named_at_once(robots: bool) -> None:
+    async with opened_fetcher(robots=robots, resolver=NoNames()) as fetcher:
+        for _ in range(3):
+            error = await failure(fetcher, "http://nowhere.example/")
+            assert isinstance(error, PermanentItemError)
+            assert error.reason is Reason.NAME_NOT_RESOLVED
+            assert error.detail == "nowhere.example does not exist"
+
+
+async def test_a_redirect_to_a_name_that_does_not_exist_is_named() -> None:
+    moved = status(302, Location="http://nowhere.example/")
+    async with fetching(moved, resolver=NoNames()) as (fetcher, base):
+        with pytest.raises(PermanentItemError) as error:
+            await fetcher.fetch(f"{base}/a")
+    assert error.value.reason is Reason.NAME_NOT_RESOLVED
+
+
+async def test_a_name_that_existed_before_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triptych.fetch.transport.DNS_CACHE_S", 0)
+    names = NoNames("127.0.0.1")
+
+    async def closing(_request: web.Request) -> web.Response:
+        return web.Response(body=BODY, headers={"Connection": "close"})
+
+    async with fetching(closing, resolver=names) as (fetcher, base):
+        url = f"http://moving.example:{base.rpartition(':')[2]}/a"
+        assert await fetcher.fetch(url) is not None
+        with pytest.raises(HostDown) as error:
+            await fetcher.fetch(url)
+    assert "moving.example does not exist" in error.value.why
+
+
+async def test_a_name_that_cannot_be_looked_up_may_do_so_later() -> None:
     async with fetching(good, resolver=Names()) as (fetcher, _):
         with pytest.raises(HostDown) as error:
             await fetcher.fetch("http://nowhere.example/")

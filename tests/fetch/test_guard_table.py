@@ -46,7 +46,8 @@ SPELLINGS = [
     *("127.0.1", "127.0.0.1.", "127.0.0.1..", "0x7f.0x0.0x0.0x1", "0177.0.0.0x1", "0", "0x0"),
     *("00000177.0.0.1", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518"),
     *("①②⑦.⓪.⓪.①", "１２７.0.0.1", "127。0。0。1", "127．0．0．1", "0x⑦f.1", "[::ffff:7f00:1]"),
-    *("[0:0:0:0:0:ffff:127.0.0.1]", "[::FFFF:A9FE:A9FE]", "[::%31]", "LOCALHOST"),
+    *("[0:0:0:0:0:ffff:127.0.0.1]", "[::FFFF:A9FE:A9FE]", "LOCALHOST", "%31%32%37.1"),
+    *("127%2e0%2E0%2e1", "%EF%BC%91%EF%BC%92%EF%BC%97.1", "loc%61lhost", "ｌｏｃａｌｈｏｓｔ"),
 ]
 PORTS = [1, 22, 25, 53, 110, 2375, 3306, 5432, 6379, 8080, 8443, 9200, 11211, 27017, 65535]
 
@@ -121,7 +122,10 @@ async def test_g9_spellings(host: str, served: Ground) -> None:
     assert served.hits == []
 
 
-@pytest.mark.parametrize("host", ["1.2.3.4.5", "256.1.1.1", "1.2.3.999", "0x1ffffffff", "08.1.1.1"])
+@pytest.mark.parametrize(
+    "host",
+    ["1.2.3.4.5", "256.1.1.1", "1.2.3.999", "0x1ffffffff", "08.1.1.1", "[::%31]", "127.0.0.1%00"],
+)
 async def test_g9_numbers_that_are_no_address_are_no_url(host: str) -> None:
     async with opened_fetcher(allow=ALLOW) as fetcher:
         with pytest.raises(PermanentItemError) as error:

@@ -135,6 +135,13 @@ async def test_robots_txt_may_address_us_by_name() -> None:
         assert await reason(fetcher, f"{host.base}/a/1.png") is Reason.ROBOTS_DISALLOWED
 
 
+@pytest.mark.parametrize("status", [200, 203])
+async def test_a_robots_txt_of_any_success_is_kept_to(status: int) -> None:
+    async with hosting() as host, fetching() as fetcher:
+        host.robots_status, host.robots_text = status, "User-agent: *\nDisallow: /\n"
+        assert await reason(fetcher, f"{host.base}/a/1.png") is Reason.ROBOTS_DISALLOWED
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 async def test_no_robots_txt_means_no_rules(status: int) -> None:
     async with hosting() as host, fetching() as fetcher:

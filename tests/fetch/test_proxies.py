@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from tests.support.fetching import AGENT, LOOPBACK, Names, opened_fetcher
+from tests.support.fetching import AGENT, LOOPBACK, Names, NoNames, opened_fetcher
 from triptych.errors import HostDown, ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
@@ -175,7 +175,15 @@ async def test_a_proxy_that_is_away_may_come_back(host: str) -> None:
 async def test_a_name_that_does_not_resolve_is_not_the_proxys_fault(proxy: Proxy) -> None:
     down = await outage(proxy.url, "http://nowhere.example/a", Names())
     assert down.host == "http://nowhere.example"
+    missing = await fails(proxy.url, "http://nowhere.example/a", NoNames())
+    assert (type(missing), missing.reason) == (PermanentItemError, Reason.NAME_NOT_RESOLVED)
     assert proxy.heads == []
+
+
+async def test_a_proxy_whose_name_does_not_exist_is_down() -> None:
+    away = URL("http://proxy.example:9")
+    down = await outage(away, "http://public.example/a", NoNames("8.8.8.8"))
+    assert down.host == "proxy http://proxy.example:9"
 
 
 class Host:

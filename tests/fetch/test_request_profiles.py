@@ -11,6 +11,7 @@ from yarl import URL
 
 from triptych.errors import SettingsError
 from triptych.fetch.request_profiles import OURS, Profiles, parse_proxy
+from triptych.fetch.web_url import parse_web_url
 from triptych.settings.settings import Settings
 
 SECRET = "s3cret"
@@ -51,6 +52,10 @@ def chosen(profiles: Profiles, source: str | None, url: str, *, led_away: bool =
         ({"to": [CDN + "/path"]}, "an origin is https://host"),
         ({"to": ["https://me:pw@cdn.example.com"]}, "an origin is https://host"),
         ({"to": ["https://"]}, "0.to"),
+        ({"to": ["https:///cdn.example.com"]}, "an origin is https://host"),
+        ({"to": [CDN + "#a"]}, "an origin is https://host"),
+        ({"to": [CDN + "?"]}, "an origin is https://host"),
+        ({"to": ["https://1.2.3.4.5"]}, "an origin is https://host"),
         ({"proxy": "socks5://proxy:1080"}, "a proxy is named as http://host:port"),
         ({"proxy": f"http://me:{SECRET}@proxy:3128/path"}, "a proxy is named as"),
         ({"proxy": "proxy:3128"}, "a proxy is named as"),
@@ -106,6 +111,14 @@ def test_the_first_that_fits_source_and_origin_is_chosen() -> None:
     assert chosen(profiles, None, "https://evilcdn.example/") == ""
     assert chosen(profiles, None, "http://x.example:8080/") == "port"
     assert chosen(profiles, None, "http://x.example/") == ""
+
+
+@pytest.mark.parametrize("host", ["BÜCHER.example", "i❤.example", "127.1", "ex%61mple.com"])
+def test_an_origin_and_a_url_have_the_same_host(host: str) -> None:
+    profiles = parse({"to": [f"https://{host}"], "user_agent": "named"})
+    profile = profiles.choose(None, parse_web_url(f"https://{host}/a"))
+    assert profile is not None
+    assert profile.user_agent == "named"
 
 
 def test_a_profile_with_keys_is_passed_over_once_led_away() -> None:

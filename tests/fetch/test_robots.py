@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from tests.support.fetching import Names, opened_fetcher
+from tests.support.fetching import Names, NoNames, opened_fetcher
 from triptych.errors import HostBusy, HostDown, ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.fetcher import ROBOTS_REDIRECTS_MAX, Fetcher
 from triptych.fetch.robots import ROBOTS_FAILURE_TTL_S, ROBOTS_LONG_CHARS, ROBOTS_MAX_BYTES
@@ -115,6 +115,20 @@ async def test_g9_a_refused_host_is_refused_and_not_a_host_without_robots_txt(ho
         with pytest.raises(PermanentItemError) as error:
             await fetcher.fetch("http://inside.example/a.png")
     assert error.value.reason is Reason.ADDRESS_REFUSED
+
+
+async def test_a_name_that_does_not_exist_is_no_matter_of_robots(host: Host) -> None:
+    async with opened_fetcher(robots=True, resolver=NoNames()) as fetcher:
+        url = "http://nowhere.example/a.png"
+        assert await outcome(fetcher, url) is Reason.NAME_NOT_RESOLVED
+
+
+async def test_a_redirect_of_the_file_to_a_name_that_does_not_exist_withholds_it(
+    host: Host,
+) -> None:
+    host.answer = redirect(lambda _: "http://nowhere.example/robots.txt")
+    async with opened_fetcher(robots=True, resolver=NoNames()) as fetcher:
+        assert await outcome(fetcher, host.base + "/a.png") is Reason.ROBOTS_UNREACHABLE
 
 
 async def test_a_host_without_a_name_says_so(host: Host) -> None:

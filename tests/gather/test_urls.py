@@ -1,4 +1,4 @@
-"""One normal form for each URL, and a key made of it."""
+"""The text of a URL that is sent, and the key made of its normal form."""
 
 from __future__ import annotations
 
@@ -21,12 +21,27 @@ from triptych.model import KEY_BYTES, Reason
         ("https://example.com:8443/", "https://example.com:8443/"),
         ("https://example.com/a#part", "https://example.com/a"),
         ("  https://example.com/a  ", "https://example.com/a"),
+        ("https://example.com/a\xa0", "https://example.com/a"),
         ("https://bücher.example/ä", "https://xn--bcher-kva.example/%C3%A4"),
-        ("https://example.com/a%2fb", "https://example.com/a%2Fb"),
+        ("https://example.com/a%2fb/%7Ec", "https://example.com/a%2fb/%7Ec"),
         ("https://example.com/?b=2&a=1", "https://example.com/?b=2&a=1"),
+        # Signed texts (aio-libs/aiohttp#7222, #5512): nothing in the query is decoded or encoded.
+        ("https://e.example/a.jpg?t=Sale%2C+now&s=1", "https://e.example/a.jpg?t=Sale%2C+now&s=1"),
+        ("https://e.example/a?c=K%2F20%2fs3&d=a/b,c", "https://e.example/a?c=K%2F20%2fs3&d=a/b,c"),
+        ("https://e.example/c_fill,w_4/%2C%3D@!.jpg", "https://e.example/c_fill,w_4/%2C%3D@!.jpg"),
+        ("https://e.example/100%.jpg?q=%zz%", "https://e.example/100%.jpg?q=%zz%"),
+        ("https://e.example/sp ace.jpg?a b", "https://e.example/sp%20ace.jpg?a%20b"),
+        ("https://e.example/a\u200b.jpg", "https://e.example/a%E2%80%8B.jpg"),
+        ("https://e.example/?", "https://e.example/?"),
+        ("https://e.example//a//b", "https://e.example//a//b"),
+        ("http:a", "http://a/"),
+        ("https:///a", "https://a/"),
+        ("https://e.example/a\r\n  b", "https://e.example/a%20%20b"),
+        ("//cdn.example/a.jpg?v=1", "https://cdn.example/a.jpg?v=1"),
+        ("http://user:pass@e.example/", "http://user:pass@e.example/"),
     ],
 )
-def test_normal_forms(url: str, normal: str) -> None:
+def test_what_is_sent(url: str, normal: str) -> None:
     assert normalise(url) == normal
     assert normalise(normal) == normal
 
@@ -34,15 +49,35 @@ def test_normal_forms(url: str, normal: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        *("", "nike", "/a.jpg", "//example.com/a", "ftp://example.com/a", "javascript:alert(1)"),
-        *("data:image/png;base64,AA", "file:///etc/passwd", "http://", "https:///a", "http:a"),
+        *("", "nike", "/a.jpg", "//", "///a.jpg", "//\\a", "\\\\server\\share\\a.jpg"),
+        *("ftp://example.com/a", "javascript:alert(1)", "127.0.0.1:80/a", "www.shop.example/a"),
+        *("data:image/png;base64,AA", "file:///etc/passwd", "http://", "C:\\a.jpg", "s3://b/a"),
         *("http://example.com:99999/", "http://[::1", "http://exa\x00mple.com/", "http://a b/"),
         "https://example.com/" + "a" * 8192,
+        "https://example.com/" + "ä" * 2000,
+        "https://example.com/a\nhttps://example.com/b",
+        "//example.com/a\t//example.com/b",
     ],
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidUrl):
         normalise(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "other", "same"),
+    [
+        ("https://e.example/a%2fb", "https://e.example/a%2Fb", True),
+        ("https://e.example/%7Ea%2Ejpg", "https://e.example/~a.jpg", True),
+        ("https://E.example:443/a#x", "https://e.example/a", True),
+        ("https://e.example/a%2Cb", "https://e.example/a,b", False),
+        ("https://e.example/?a%26b", "https://e.example/?a&b", False),
+        ("https://e.example/?a=1&b=2", "https://e.example/?b=2&a=1", False),
+        ("https://e.example/%252f", "https://e.example/%2f", False),
+    ],
+)
+def test_the_normal_form_is_the_identity_only(url: str, other: str, same: bool) -> None:
+    assert (item_key(normalise(url)) == item_key(normalise(other))) is same
 
 
 @given(st.text() | st.text().map("http://example.com/".__add__))

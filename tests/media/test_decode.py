@@ -179,7 +179,10 @@ def test_g9_a_file_cut_short_is_refused(kind: str, tenth: int) -> None:
         (b'{"error": "gone"}', "JSON or text"),
         (b"%PDF-1.7", "a PDF"),
         (b"\x00" * 100, "not a supported picture format"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a supported picture format"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "a PostScript document (application/postscript), which is not decoded",
+        ),
     ],
 )
 def test_g9_what_only_poses_as_an_image_is_told(body: bytes, says: str) -> None:

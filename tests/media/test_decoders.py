@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import psutil
@@ -163,7 +164,7 @@ def test_g4_a_decoder_ends_when_its_worker_is_killed_while_it_hangs() -> None:
         with decoders._child() as child:
             # A request that is never completed: as much as a hang that nobody waits for.
             child._line.sendall(
-                REQUEST.pack(Wanted.PICTURE, SIDE, 1000, MAX_PIXELS, 4 * 1024**3, 1)
+                REQUEST.pack(Wanted.PICTURE, SIDE, 1000, MAX_PIXELS, 0.0, 4 * 1024**3, 1)
             )
             assert psutil.Process(child.pid).wait(PATIENCE_S) is not None
     finally:
@@ -187,3 +188,16 @@ def test_g4_decoders_end_with_their_worker() -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_what_may_be_missing_reaches_the_decoder() -> None:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(buffer, "JPEG")
+    cut = buffer.getvalue()[:-600]
+    with closing(Decoders(1, max_missing=1.0)) as lenient, closing(Decoders(1)) as strict:
+        assert lenient.decode(cut, size=32, max_pixels=10**6).width == 256
+        assert lenient.thumbnail(cut, width=32, max_pixels=10**6)
+        with pytest.raises(PermanentItemError, match="rows are missing"):
+            strict.decode(cut, size=32, max_pixels=10**6)
+        with pytest.raises(PermanentItemError, match="rows are missing"):
+            strict.thumbnail(cut, width=32, max_pixels=10**6)

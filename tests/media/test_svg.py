@@ -12,6 +12,8 @@ from PIL import Image
 
 from triptych.errors import PermanentItemError
 from triptych.media.decode import Decoded, decode
+from triptych.media.signatures import picture_type
+from triptych.media.svg_source import UNPACKED_MAX_BYTES
 from triptych.model import Reason
 
 SIDE = 64
@@ -191,3 +193,74 @@ def test_g9_what_cannot_be_drawn_fails_its_item(text: str, reason: Reason) -> No
     with pytest.raises(PermanentItemError) as error:
         open_(text)
     assert error.value.reason is reason
+
+
+DOCUMENT = f"<svg {NS} width='9' height='9'>{SQUARE}</svg>"
+LONG = "exported by a drawing program, with care <svg> " * 40_000
+PROLOGS = {
+    "a long comment": f"<!-- {LONG} -->",
+    "many comments": "<!-- <html> -->\n" * 3000,
+    "an instruction": '<?xml version="1.0"?><?xml-stylesheet href="x.css"?>' + "\n" * 9000,
+    "a long DOCTYPE": "<!DOCTYPE svg [" + '<!ENTITY a "]> <html> [">\n' * 400 + "]>",
+    "a DOCTYPE with a comment": "<!DOCTYPE svg [<!-- ]> ' <html> --> <!ENTITY b '>'>]>",
+    "a small doctype": "<!doctype svg>",
+}
+
+
+@pytest.mark.parametrize("prolog", PROLOGS.values(), ids=PROLOGS)
+def test_it_is_found_behind_what_may_precede_it(prolog: str) -> None:
+    assert picture_type((prolog + DOCUMENT).encode()) == "image/svg+xml"
+    if "doctype" not in prolog:
+        # In XML the word is written in capitals; browsers refuse this one, too.
+        assert middle(open_(prolog + DOCUMENT)) == RED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        DOCUMENT.encode("utf-16"),
+        "\ufeff".encode("utf-16-be") + DOCUMENT.encode("utf-16-be"),
+        DOCUMENT.encode("utf-16-le"),
+        DOCUMENT.encode("utf-16-be"),
+        f'<?xml version="1.0" encoding="UTF-16"?>{DOCUMENT}'.encode("utf-16"),
+        f'<?xml version="1.0" encoding="UTF-8"?><!-- é -->{DOCUMENT}'.encode("utf-16"),
+        gzip.compress(DOCUMENT.encode()),
+        gzip.compress(DOCUMENT.encode("utf-16")),
+        gzip.compress(f"<!-- {LONG} -->{DOCUMENT}".encode()),
+        gzip.compress(DOCUMENT.encode())[:-8],
+    ],
+)
+def test_it_is_found_in_utf_16_and_compressed(body: bytes) -> None:
+    assert picture_type(body) == "image/svg+xml"
+    decoded = open_(body)
+    assert middle(decoded) == RED
+    assert decoded.media_type == "image/svg+xml"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b"text"),
+        gzip.compress(b"<html><svg/>"),
+        b"\x1f\x8b\x08 and noise",
+        "<html><svg/></html>".encode("utf-16"),
+        b"text before <svg>",
+        b"<!-- never closed <svg>",
+        b"<!DOCTYPE svg [ <svg>",
+        b"<!---->" * 20_000 + b"<svg/>",
+        b"<",
+        b"",
+    ],
+)
+def test_g9_what_is_no_svg_is_not_taken_for_one(body: bytes) -> None:
+    assert picture_type(body) is None
+    with pytest.raises(PermanentItemError) as error:
+        open_(body)
+    assert error.value.reason is Reason.NOT_AN_IMAGE
+
+
+def test_g8_a_compressed_bomb_is_not_unpacked() -> None:
+    bomb = gzip.compress(f"<svg {NS}>".encode() + b" " * (UNPACKED_MAX_BYTES + 1))
+    with pytest.raises(PermanentItemError, match="unpacked") as error:
+        open_(bomb)
+    assert error.value.reason is Reason.UNDECODABLE

@@ -1,6 +1,7 @@
 """Files that are created in the calling thread: whole or not at all, and never over another."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_slow_disk_is_left_to_threads_for_a_while(
         now[0] += took[0]
         return now[0]
 
-    monkeypatch.setattr(file_creation.time, "monotonic", tick)
+    monkeypatch.setattr(time, "monotonic", tick)
     creation = FileCreation(tmp_path)
     assert creation.create_at_once("quick", BODY)
     took[0] = 100 * SLOW_S

@@ -36,7 +36,7 @@ def test_precedence_and_origins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DATABASE_URL", "mysql://x", "must begin with one of embedded:, postgresql://"),
         ("QUEUE_URL", "kafka:", "must begin with one of pgmq:"),
         ("STORE_URL", "ftp://x", "must begin with one of file:"),
-        ("SOURCE", "urls.csv", "must be written SCHEME:PLACE"),
+        ("SOURCE", "urls", "must be written SCHEME:PLACE"),
         ("SOURCE", "manifest:", "has nothing after the colon"),
         ("FLUSH_ITEMS", "0", "greater than 0"),
         ("FLUSH_ITEMS", "many", "valid integer"),

@@ -232,6 +232,15 @@ class BarrierMachine(RuleBasedStateMachine):
         if newest:
             self.crashing(after, lambda: self.registry.redrive(newest[0].id))
 
+    @rule(after=crashes, wish=st.sampled_from(["publish", "discard"]))
+    def decide(self, after: int | None, wish: str) -> None:
+        """An operator decides on the newest run, if it is held."""
+        newest = self.run(self.stores.runs.runs(self.brand, limit=1))
+        if newest and wish == "publish":
+            self.crashing(after, lambda: self.registry.publish(newest[0].id))
+        elif newest:
+            self.crashing(after, lambda: self.registry.discard(newest[0].id))
+
     @rule(after=crashes)
     def sweep(self, after: int | None) -> None:
         self.crashing(after, self.sweep_now)
@@ -280,7 +289,7 @@ class BarrierMachine(RuleBasedStateMachine):
                 self.brand,
             )
         )
-        assert sum(row["state"] == "active" for row in rows) <= 1
+        assert sum(row["state"] in {"active", "held"} for row in rows) <= 1
         for row in rows:
             assert (row["expected"], row["done"], row["failed"]) == (
                 row["n_expected"],
@@ -300,6 +309,8 @@ class BarrierMachine(RuleBasedStateMachine):
                 assert row["staged"] == 0
                 assert row["assets"] >= row["done"]
                 assert row["assets"] == row["added"] + row["kept"] + row["changed"]
+            elif row["state"] == "held":
+                assert (row["staged"], row["assets"]) == (row["done"], 0), "it can be published"
             elif row["state"] == "cancelled":
                 assert row["staged"] == 0
 

@@ -17,6 +17,7 @@ from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.guard import AddressGuard, Network
 from triptych.fetch.host_throttle import HostThrottle
 from triptych.fetch.request_profiles import Profiles
+from triptych.fetch.resolver import NameNotResolved
 from triptych.fetch.transport import TransportPool
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -30,7 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Names(AbstractResolver):
-    """A resolver with answers of its own, a new one with each question; none when used up."""
+    """A resolver with answers of its own, a new one with each question; no answer when used up."""
 
     def __init__(self, *answers: str | Sequence[str]) -> None:
         self.answers = [[one] if isinstance(one, str) else list(one) for one in answers]
@@ -40,7 +41,7 @@ class Names(AbstractResolver):
         self.asked.append(host)
         await asyncio.sleep(0)
         if not self.answers:
-            raise OSError("no such name")
+            raise OSError("no answer for now")
         return [
             ResolveResult(
                 hostname=host,
@@ -55,6 +56,16 @@ class Names(AbstractResolver):
 
     async def close(self) -> None:
         return None
+
+
+class NoNames(Names):
+    """A resolver that has its answers, and then says that there is no such name."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        if not self.answers:
+            self.asked.append(host)
+            raise NameNotResolved(f"{host} does not exist")
+        return await super().resolve(host, port, family)
 
 
 @asynccontextmanager

@@ -36,10 +36,12 @@ class Receiver:
 
     def __init__(self) -> None:
         self.base = ""
+        self.targets: list[str] = []
         self.told: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[web.Response] = []
 
     async def take(self, request: web.Request) -> web.Response:
+        self.targets.append(request.raw_path)
         self.told.append((dict(request.headers), await request.read()))
         return self.answers.pop(0) if self.answers else web.Response(status=204)
 
@@ -106,6 +108,15 @@ async def test_a_commit_and_its_ai_phase_are_told_signed_and_once(
         expected = base64.b64encode(hmac.new(SECRET, signed, hashlib.sha256).digest()).decode()
         assert headers["webhook-signature"] == f"v1,{expected}"
     assert kinds == ["run.committed", "ai.done"]
+
+
+async def test_its_url_is_sent_as_it_was_given(
+    stores: Stores, notifier: Notifier, receiver: Receiver
+) -> None:
+    await hook(stores, f"{receiver.base}/hook?sig=a%2Cb%2fc&to=%7E,x")
+    await committed(stores)
+    await notifier.deliver()
+    assert receiver.targets == ["/hook?sig=a%2Cb%2fc&to=%7E,x"]
 
 
 async def test_only_what_was_asked_for_is_told(

@@ -13,6 +13,7 @@ export type Order = keyof typeof ORDERS;
 export const STATES = {
   '': 'All',
   active: 'Running',
+  held: 'Held',
   committed: 'Committed',
   failed: 'Failed',
   cancelled: 'Cancelled',

@@ -22,6 +22,8 @@ export function describeEvent({ kind, data }: EventShown): EventText {
         tone: 'gather',
       };
     }
+    case 'list':
+      return { text: listFound(data), tone: 'gather' };
     case 'sealed':
       return {
         text: `Source read completely: ${plural(number(data['expected']), 'URL')}`,
@@ -46,8 +48,10 @@ export function describeEvent({ kind, data }: EventShown): EventText {
       return { text: 'Committed', tone: 'acquire' };
     case 'failed':
       return { text: `Failed: ${String(data['reason'] ?? 'unknown reason')}`, tone: 'fail' };
+    case 'held':
+      return { text: heldFor(data), tone: 'fail' };
     case 'cancelled':
-      return { text: 'Cancelled', tone: 'fail' };
+      return { text: cancelledFor(data), tone: 'fail' };
     case 'ai_done': {
       const failed = number(data['failed']);
       const also = failed ? `, ${count(failed)} failed` : '';
@@ -58,6 +62,28 @@ export function describeEvent({ kind, data }: EventShown): EventText {
     default:
       return { text: PLAIN[kind] ?? spoken(kind), tone: kind.startsWith('ai_') ? 'ai' : 'plain' };
   }
+}
+
+function cancelledFor(data: Record<string, unknown>): string {
+  const reason = data['reason'];
+  return reason && reason !== 'cancelled' ? `Cancelled: ${String(reason)}` : 'Cancelled';
+}
+
+/** Why a run is held, and what it would remove. */
+function heldFor(data: Record<string, unknown>): string {
+  const urls = (data['urls'] as string[] | undefined) ?? [];
+  const more = number(data['removed']) - urls.length;
+  const also = more > 0 ? ` and ${count(more)} more` : '';
+  return `Held: ${String(data['reason'])}. To be removed: ${urls.join(', ')}${also}`;
+}
+
+/** What a file was found to be, and what was guessed about it. */
+function listFound(data: Record<string, unknown>): string {
+  const how = [data['encoding'], data['delimiter']].filter(Boolean).join(', ');
+  const columns = (data['url_columns'] as string[] | undefined)?.join(', ');
+  const notes = (data['notes'] as string[] | undefined) ?? [];
+  const kind = `${String(data['name'])}: ${String(data['format'])}${how ? ` (${how})` : ''}`;
+  return [columns ? `${kind}, URLs in ${columns}` : kind, ...notes].join('. ');
 }
 
 const KINDS: Record<RunKind, string> = {

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from triptych.errors import StoreUnavailable, TransientItemError
+from triptych.errors import StoreFull, StoreUnavailable, TransientItemError
 from triptych.model import Reason
 from triptych.objects import ObjectStore
 from triptych.runtime.retry import backoff
@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 class PatientStore:
     """Waits while the store is unavailable, holding what is to be stored. For one event loop.
+
+    A full disk is an outage for those that it has no room for, whatever it takes from others.
 
     The caller's memory is bounded by what it holds, and cancelling it ends the wait at once. A
     warning is logged when an outage begins and another when it is over, however many calls wait.
@@ -82,7 +84,12 @@ class PatientStore:
                 answer = await call()
             except StoreUnavailable as error:
                 failed += 1
-                refusals = refusals + 1 if await self._answers(probe, error) else 0
+                # A disk that is full for this object may have room for others: it is not refused.
+                if isinstance(error, StoreFull):
+                    self._note_failure(error)
+                    refusals = 0
+                else:
+                    refusals = refusals + 1 if await self._answers(probe, error) else 0
                 if refusals == REFUSALS_MAX:
                     raise TransientItemError(Reason.STORE_FAILED, str(error)) from error
                 if time.monotonic() > until:

@@ -40,7 +40,8 @@ from triptych.gather.source import Row
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media
-from triptych.media.signatures import picture_type
+from triptych.media.signatures import DECODED, picture_type
+from triptych.media.svg import SVG
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
@@ -84,6 +85,8 @@ class AcquireLimits:
     embed_calls: int
     """Concurrent embedding batches."""
     max_pixels: int
+    min_side: int
+    """Pixels that the shorter side of a picture must have, unless it is an SVG."""
     decode: bool
     """Whether pictures are decoded; if not, they are stored unchanged."""
     other_media: bool
@@ -303,7 +306,7 @@ class Acquire:
 
     def _is_undecoded(self, known: Staged) -> bool:
         """Return whether a picture was stored without decoding and must be decoded now."""
-        as_it_is = known.phash is None and known.media_type.startswith("image/")
+        as_it_is = known.phash is None and known.media_type in DECODED
         return as_it_is and self._limits.decode
 
     async def _acquire(self, item: Item, known: Staged | None, slot: HostSlot) -> Staged:
@@ -317,6 +320,7 @@ class Acquire:
         slot.release()
         if fetched is None:
             assert known is not None
+            self._check_size(known)
             return known
         FETCHED_BYTES.inc(len(fetched.body))
         try:
@@ -330,12 +334,14 @@ class Acquire:
         if known is not None and known.sha256 == sha256:
             # The same bytes and the same model: already stored, as `_known_assets` has seen, and
             # embedded.
+            self._check_size(known)
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
         decoded = await self._decoded(fetched.body)
         if isinstance(decoded, str):
             put_at = time.monotonic()
             object_key = await self._store.put(fetched.body, sha256, decoded)
             return _staged_as_it_is(fetched, sha256, object_key, decoded, put_at)
+        self._check_size(decoded)
         # Objects before rows: the bytes must be stored before the item settles.
         put_at = time.monotonic()
         object_key, embedding = await asyncio.gather(
@@ -343,6 +349,16 @@ class Acquire:
             self._embedding(decoded),
         )
         return _staged(fetched, decoded, sha256, object_key, embedding, self._model, put_at)
+
+    def _check_size(self, picture: Decoded | Staged) -> None:
+        """Raise `PermanentItemError` if a picture is smaller than is wanted."""
+        width, height, least = picture.width, picture.height, self._limits.min_side
+        if width is None or height is None or picture.media_type == SVG:
+            return
+        if min(width, height) < least:
+            raise PermanentItemError(
+                Reason.TOO_SMALL, f"{width}×{height}; each side needs {least} pixels"
+            )
 
     async def _sha256(self, body: bytes) -> bytes:
         if len(body) <= HASHED_HERE_BYTES:

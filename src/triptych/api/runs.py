@@ -23,7 +23,7 @@ from triptych.errors import InvalidCursor, RunNotFound
 from triptych.model import Reason, RunState, TimelineEvent
 from triptych.runs.failure_reasons import EXPLAINED, Failures
 from triptych.runs.run_shown import RunShown
-from triptych.runs.run_store import FailedItem, Pace
+from triptych.runs.run_store import FailedItem, Pace, RefusedRows
 from triptych.wire import Page, Wire
 
 router = APIRouter(tags=["runs"])
@@ -148,3 +148,16 @@ async def list_failed(
     )
     following = None if found.next is None else [found.next]
     return Json(Page(list(found.rows), context.cursors.write(listing, asked, following)))
+
+
+@router.get(
+    "/runs/{run}/refused-rows",
+    response_model=RefusedRows,
+    summary="List the rows of a run's source that name no URL",
+    responses=documented(RunNotFound),
+)
+async def list_refused_rows(context: Context, run: UUID) -> Json:
+    """Where they are, and why they are no items. The first hundred; `count` is of all."""
+    found = await context.stores.runs.run(run)
+    rows = await context.stores.runs.refused_rows(run)
+    return Json(RefusedRows(list(rows), found.rows_refused))

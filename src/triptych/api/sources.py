@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from msgspec import Meta
 from pydantic import AfterValidator, Field
 
+from triptych.api.http.auth import operating
 from triptych.api.http.dependencies import ApiContext, Context
-from triptych.api.http.request_models import storable
+from triptych.api.http.problems import documented
+from triptych.api.http.request_models import BrandText, Given, storable
 from triptych.api.http.responses import Json
+from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.gather import source_check
+from triptych.gather.source_check import SourceCheck
 from triptych.gather.source_registry import source_schemes
 from triptych.messages import URL_MAX_CHARS
+from triptych.runs.run_shown import hidden
 from triptych.wire import Wire
 
 SOURCE_PATTERN = f"^({'|'.join(map(re.escape, source_schemes()))}):."
@@ -58,6 +64,30 @@ async def list_sources(context: Context) -> Json:
     broken = context.sources.broken.items()
     items += [SourceTypeShown(name, name, "", "", "", why) for name, why in broken]
     return Json(Sources(items))
+
+
+class CheckGiven(Given):
+    """The source to check."""
+
+    source: Annotated[SourceText, Field(description="`SCHEME:PLACE`, see `GET /sources`.")]
+    brand: Annotated[
+        BrandText | None,
+        Field(description="Only this brand's rows; by default all, where a source can list them."),
+    ] = None
+
+
+@router.post(
+    "/sources/check",
+    response_model=SourceCheck,
+    summary="Check a source without starting a run",
+    responses=documented(SourceRefused, SourceUnavailable),
+    dependencies=[Depends(operating)],
+)
+async def check_given_source(context: Context, body: CheckGiven) -> Json:
+    """Read its beginning: its format, its columns, and which rows would be refused."""
+    check_source(context, body.source)
+    source = context.open_source(body.source)
+    return Json(await source_check.check_source(source, hidden(body.source) or "", body.brand))
 
 
 def check_source(context: ApiContext, source: str | None) -> None:

@@ -37,6 +37,7 @@ class PolicyGiven(Given):
     """A run's limits; a field that is left out has the value of the settings."""
 
     tolerated_failures: Annotated[float | None, Field(ge=0, le=1)] = None
+    max_removed: Annotated[float | None, Field(ge=0, le=1)] = None
     max_attempts: Attempts | None = None
     deadline_s: Annotated[float | None, Field(gt=0, le=DEADLINE_MAX_S)] = None
 
@@ -49,6 +50,9 @@ class RunGiven(Given):
         Field(description="`SCHEME:PLACE`, see `GET /sources`; by default the brand's own."),
     ] = None
     policy: PolicyGiven | None = None
+    replace: Annotated[
+        bool, Field(description="Cancel an active run of another source or kind first.")
+    ] = False
 
 
 class ReembedGiven(Given):
@@ -80,6 +84,12 @@ class LettersGiven(Given):
     queue: Literal[QUEUES] | None = None  # type: ignore[valid-type]
 
 
+class LettersDiscarded(Given):
+    """Which dead letters to delete."""
+
+    ids: Annotated[list[LetterId], Field(min_length=1, max_length=LETTERS_MAX)]
+
+
 @router.post(
     "/brands/{brand}/runs",
     response_model=Task,
@@ -95,7 +105,10 @@ async def start_run(
     body: RunGiven | None = None,
     key: IdempotencyKey = None,
 ) -> Json:
-    """Open a run. If the brand has an active run, return that one instead."""
+    """Open a run. If the brand has an active run of the same source, return that one instead.
+
+    If that is of another source, nothing is started: the problem names it and its source.
+    """
     given = body or RunGiven()
     check_source(context, given.source)
 
@@ -105,6 +118,7 @@ async def start_run(
             source=given.source,
             policy=_policy(given.policy, context.settings.policy),
             run_id=made,
+            replace=given.replace,
         )
         return _opened(opened, made)
 
@@ -183,6 +197,7 @@ def _policy(given: PolicyGiven | None, default: Policy) -> Policy | None:
         values.get("tolerated_failures", default.tolerated_failures),
         values.get("max_attempts", default.max_attempts),
         values.get("deadline_s", default.deadline_s),
+        values.get("max_removed", default.max_removed),
     )
 
 
@@ -255,6 +270,36 @@ async def cancel_run(
     return await run_idempotent(operation, _steered(context.registry.cancel, run))
 
 
+@router.post(
+    "/runs/{run}/publish",
+    response_model=Task,
+    status_code=202,
+    summary="Commit a held run",
+    responses=documented(RunNotFound, Conflict),
+)
+async def publish_run(
+    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
+) -> Json:
+    """It becomes the brand's snapshot, although it removes much of the one before."""
+    operation = Operation(request, context, identity, key, "publish", f"run:{run}")
+    return await run_idempotent(operation, _steered(context.registry.publish, run))
+
+
+@router.post(
+    "/runs/{run}/discard",
+    response_model=Task,
+    status_code=202,
+    summary="Discard a held run",
+    responses=documented(RunNotFound, Conflict),
+)
+async def discard_run(
+    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
+) -> Json:
+    """It ends as cancelled; the brand's snapshot does not change."""
+    operation = Operation(request, context, identity, key, "discard", f"run:{run}")
+    return await run_idempotent(operation, _steered(context.registry.discard, run))
+
+
 def _steered(
     steer: Callable[[UUID], Awaitable[Run]], run_id: UUID
 ) -> Callable[[UUID], Awaitable[Outcome]]:
@@ -317,5 +362,31 @@ async def redrive_letters(
 
     operation = Operation(
         request, context, identity, key, "redrive_letters", "dead-letters", body=given
+    )
+    return await run_idempotent(operation, work)
+
+
+@router.post(
+    "/dead-letters/discard",
+    response_model=Task,
+    status_code=202,
+    summary="Delete dead letters",
+    responses=documented(Conflict),
+)
+async def discard_letters(
+    request: Request,
+    context: Context,
+    identity: Operating,
+    body: LettersDiscarded,
+    key: IdempotencyKey = None,
+) -> Json:
+    """They are gone for good. What failed with them, an item or a run, stays failed."""
+
+    async def work(_made: UUID) -> Outcome:
+        count = await context.registry.discard_letters(body.ids)
+        return Outcome(TaskState.DONE, result={"discarded": count})
+
+    operation = Operation(
+        request, context, identity, key, "discard_letters", "dead-letters", body=body
     )
     return await run_idempotent(operation, work)

@@ -11,7 +11,6 @@ import msgspec
 from fastapi import APIRouter, Depends, Response
 from msgspec import Meta
 from pydantic import AfterValidator, Field
-from yarl import URL
 
 from triptych.access.identity import Identity
 from triptych.api.http.auth import Operating
@@ -20,6 +19,7 @@ from triptych.api.http.problems import documented
 from triptych.api.http.request_models import BrandText, Given, storable
 from triptych.api.http.responses import Json
 from triptych.errors import BadInput, Conflict, PermanentItemError
+from triptych.fetch.web_url import parse_web_url
 from triptych.messages import URL_MAX_CHARS
 from triptych.tasks.task_store import Audit
 from triptych.webhooks.webhook_store import Delivered, Event, Webhook, WebhookNotFound, WebhookStore
@@ -112,7 +112,7 @@ async def make_webhook(context: Context, identity: Operating, body: WebhookGiven
 def _check_address(context: ApiContext[WebhookStores], url: str) -> None:
     """Refuse a URL that no event could be sent to; host names are resolved at delivery."""
     try:
-        context.guard.check_url(URL(url))
+        context.guard.check_url(parse_web_url(url))
     except (PermanentItemError, ValueError) as error:
         detail = error.detail if isinstance(error, PermanentItemError) else str(error)
         raise BadInput(

@@ -63,13 +63,15 @@ async def export(
     async with call.open_client(stand_in=True) as client:
         task = await client.export(brand, kind)
         files = await _fetch_files(client, task.id, task.result["files"], to)
-    count = task.result["assets"]
+    count, notes = task.result["assets"], task.result.get("notes", [])
     if call.json:
-        print_json({"assets": count, "files": files})
+        print_json({"assets": count, "files": files, "notes": notes})
         return
     for file in files:
         console.print(str(file), soft_wrap=True)
     console.print(f"{count:,} assets", style="dim")
+    for note in notes:
+        console.print(note, style="yellow", soft_wrap=True)
 
 
 async def _fetch_files(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128
+"""Added to a signal's number, as shells do."""
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command as Ctrl-C does: what it started, such as Postgres, ends with it."""
 
 SERVER = {"server": (ServerOption, None)}
 EVERYWHERE = {
@@ -135,7 +140,7 @@ def execute(
 
     Raises:
         typer.Exit: with 1 after False or one of Triptych's errors, 2 after an invalid setting, 130
-            after Ctrl-C.
+            after Ctrl-C, 128 and its number after one of `ENDING`.
     """
     import uvloop
 
@@ -143,9 +148,10 @@ def execute(
     from triptych.errors import SettingsError, TriptychError
 
     configure_logs(debug=debug, json=json)
+    ended_by: list[signal.Signals] = []
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            succeeded = runner.run(work())
+            succeeded = runner.run(_ended_by_signals(work, ended_by))
     except TriptychError as error:
         if debug:
             raise
@@ -153,5 +159,32 @@ def execute(
         raise typer.Exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error
+    except asyncio.CancelledError as error:
+        if not ended_by:
+            raise
+        raise typer.Exit(EXIT_SIGNAL + ended_by[0]) from error
     if succeeded is False:
         raise typer.Exit(EXIT_FAILED)
+
+
+async def _ended_by_signals(
+    work: Callable[[], Coroutine[Any, Any, bool | None]], ended_by: list[signal.Signals]
+) -> bool | None:
+    """Do the work; cancel it at the first of `ENDING`, and add that to ``ended_by``.
+
+    Later ones change nothing: `timeout` sends its signal to the process and to its group, and the
+    second must not interrupt the end. A server's own handlers replace these.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def asked(number: signal.Signals) -> None:
+        if not ended_by:
+            ended_by.append(number)
+            task.cancel()
+
+    for number in ENDING:
+        # A command under `nohup` goes on when its terminal is closed.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, asked, number)
+    return await work()

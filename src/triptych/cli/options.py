@@ -23,8 +23,12 @@ SourceOption = Annotated[
     typer.Option(
         "--source",
         # Only the installed sources' names are read: importing them is too slow for `--help`.
-        help=f"The source of the URLs: {' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
+        help="The source of the URLs: the path or URL of a list, or "
+        f"{' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
     ),
+]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Cancel an active run of another source first.")
 ]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]
 WithParentOption = Annotated[
@@ -34,3 +38,29 @@ BrandArgument = Annotated[str, typer.Argument(metavar="BRAND", help="The brand's
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, or a brand for its newest run.")
 ]
+
+
+def given_source(source: str | None) -> str | None:
+    """Return a source as it is sent to the server, and print what was assumed.
+
+    Raises:
+        SettingsError: it is neither a source nor the path or URL of a list.
+    """
+    from triptych.cli.log_output import say
+    from triptych.errors import SettingsError
+    from triptych.gather.source_registry import SourceRegistry
+    from triptych.settings.addresses import read_source
+
+    if source is None:
+        return None
+    try:
+        read = read_source(source)
+    except ValueError as error:
+        raise SettingsError(
+            f"{source!r} {error}.",
+            field="--source",
+            remedy=f"Write {SourceRegistry.discover().usage}.",
+        ) from error
+    if read.assumed is not None:
+        say(read.assumed)
+    return read.spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -9,7 +10,14 @@ from uuid import UUID
 import typer
 
 from triptych.cli.invocation import Invocation, command
-from triptych.cli.options import BrandArgument, RunArgument, SourceOption, WatchOption
+from triptych.cli.options import (
+    BrandArgument,
+    ReplaceOption,
+    RunArgument,
+    SourceOption,
+    WatchOption,
+    given_source,
+)
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
@@ -17,23 +25,38 @@ if TYPE_CHECKING:
     from triptych.model import Reason, Run
 
 FAILURE_EXAMPLES = 3
+RUN_DRAIN_S = 5.0
+"""Seconds that the requests in progress of an ended `triptych run` have, at most: whoever sends
+SIGTERM sends SIGKILL after ten, and that would leave Postgres running."""
 
 
 @command()
-async def run(call: Invocation, brand: BrandArgument, source: SourceOption = None) -> bool:
+async def run(
+    call: Invocation,
+    brand: BrandArgument,
+    source: SourceOption = None,
+    replace: ReplaceOption = False,
+) -> bool:
     """Run a brand through all three phases in this process; exit 0 only if it committed."""
     from triptych.cli.log_output import say
     from triptych.client import open_socket_client
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
-    async with (
-        open_local(call.settings(source=source), say=say) as local,
-        serve_privately(local.services) as socket,
-        open_socket_client(socket) as client,
-    ):
-        opened = await client.start(brand, source=source)
-        return await _follow(call, client.watch(opened.id))
+    source = given_source(source)
+    settings = call.settings(source=source)
+    drain_s = min(settings.drain_s, RUN_DRAIN_S)
+    try:
+        async with (
+            open_local(settings.model_copy(update={"drain_s": drain_s}), say=say) as local,
+            serve_privately(local.services) as socket,
+            open_socket_client(socket) as client,
+        ):
+            opened = await client.start(brand, source=source, replace=replace, joined=_say_joined)
+            return await _follow(call, client.watch(opened.id))
+    except asyncio.CancelledError:
+        say(f"Stopped. `triptych run {brand}` goes on where this stopped.")
+        raise
 
 
 @command(server=True)
@@ -42,10 +65,20 @@ async def submit(
     brand: BrandArgument,
     source: SourceOption = None,
     watch: WatchOption = False,
+    replace: ReplaceOption = False,
 ) -> bool:
     """Submit a brand to the running workers; if it has an active run, show that run."""
+    source = given_source(source)
     async with call.open_client() as client:
-        return await _show_opened(call, client, client.start(brand, source=source), watch=watch)
+        opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
+        return await _show_opened(call, client, opening, watch=watch)
+
+
+def _say_joined(active: Run) -> None:
+    from triptych.cli.log_output import say
+
+    place = f" of {active.source}" if active.source else ""
+    say(f"{active.brand} has an active run already{place}: {active.id} is shown.")
 
 
 @command(server=True)
@@ -147,6 +180,18 @@ async def cancel(call: Invocation, name: RunArgument) -> None:
     await _steer(call, "cancel", name)
 
 
+@command(server=True)
+async def publish(call: Invocation, name: RunArgument) -> None:
+    """Commit a held run, although it removes much of the brand's snapshot."""
+    await _steer(call, "publish", name)
+
+
+@command(server=True)
+async def discard(call: Invocation, name: RunArgument) -> None:
+    """End a held run; the brand's snapshot does not change."""
+    await _steer(call, "discard", name)
+
+
 async def _steer(call: Invocation, verb: str, name: str) -> None:
     async with call.open_client() as client:
         _show(call, await client.steer((await find_run(client, name)).id, verb))
@@ -190,14 +235,16 @@ async def failures(
         int, typer.Option(min=1, max=1000, help="Examples of each reason.")
     ] = FAILURE_EXAMPLES,
 ) -> None:
-    """Show a run's failures by reason, with examples."""
+    """Show a run's failures by reason, and rows without a URL, with examples."""
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import print_failures
+    from triptych.cli.tables import print_failures, print_refused_rows
 
     async with call.open_client() as client:
         found = await find_run(client, name)
         groups = await client.failures(found.id, examples=examples)
+        refused = await client.refused_rows(found.id)
     if call.json:
-        print_json({"items": groups})
+        print_json({"items": groups, "refused_rows": refused})
     else:
         print_failures(groups)
+        print_refused_rows(refused, examples)

@@ -36,14 +36,16 @@ def freeze_garbage_collection() -> None:
 
 @contextmanager
 def stop_on_signal() -> Iterator[asyncio.Event]:
-    """Yield an event that SIGINT or SIGTERM sets; a second signal interrupts at once."""
+    """Yield an event that SIGINT or SIGTERM sets; a second SIGINT interrupts at once.
+
+    A second SIGTERM changes nothing: `timeout` sends it to the process and to its group.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
     def asked() -> None:
         stop.set()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        loop.remove_signal_handler(signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked)

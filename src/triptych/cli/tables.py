@@ -12,6 +12,7 @@ from rich.table import Table
 from triptych.model import AiState, Brand, Insight, Run, RunState
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples
+from triptych.runs.run_store import RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.search_service import Matches
 
@@ -23,6 +24,7 @@ TEXT_MAX_CHARS = 30
 STATE_STYLE = {
     RunState.ACTIVE: "cyan",
     RunState.COMMITTED: "green",
+    RunState.HELD: "yellow",
     RunState.FAILED: "red",
     RunState.CANCELLED: "yellow",
 }
@@ -64,6 +66,11 @@ def print_run(run: Run) -> None:
         f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
         + ("" if run.sealed else " · still gathering")
     )
+    if run.rows_read:
+        console.print(
+            f"  rows    {run.rows_read:,} read = {run.expected:,} items + "
+            f"{run.rows_merged:,} merged + {run.rows_refused:,} refused"
+        )
     if run.state is RunState.COMMITTED:
         console.print(
             f"  commit  {run.added:,} added · {run.kept:,} kept · "
@@ -75,7 +82,9 @@ def print_run(run: Run) -> None:
     if run.ai_state is not AiState.NONE:
         console.print(f"  AI      {run.ai_state.value}" + in_brackets(run.ai_reason))
     if run.reason:
-        console.print(f"  reason  {shown(run.reason)}")
+        console.print(f"  reason  {shown(run.reason)}", soft_wrap=True)
+    if run.state is RunState.HELD:
+        console.print(f"  decide  triptych publish {run.id}  or  triptych discard {run.id}")
 
 
 def print_failures(groups: Sequence[FailureExamples]) -> None:
@@ -89,6 +98,14 @@ def print_failures(groups: Sequence[FailureExamples]) -> None:
             console.print(f"    {shown(url)}", soft_wrap=True)
             if detail:
                 console.print(f"      [dim]{shown(detail)}[/]", soft_wrap=True)
+
+
+def print_refused_rows(refused: RefusedRows, examples: int) -> None:
+    """Print how many rows of a source name no URL, and where the first of them are."""
+    if refused.count:
+        console.print(f"[bold]{refused.count:,} rows refused[/]  They name no URL.")
+    for row in refused.items[:examples]:
+        console.print(f"    {shown(row.place)}: {shown(row.problem)}", soft_wrap=True)
 
 
 def print_queues(depths: Sequence[QueueDepth]) -> None:

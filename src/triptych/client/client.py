@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,13 +17,15 @@ from yarl import URL
 
 from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
+from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
+from triptych.gather.source_check import SourceCheck
 from triptych.messages import check_brand
 from triptych.model import AiState, Insight, Reason
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples, Failures
 from triptych.runs.run_shown import BrandShown, RunShown
-from triptych.runs.run_store import FailedItem
+from triptych.runs.run_store import FailedItem, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.brand_relations import NearBrands
@@ -141,6 +143,15 @@ class Client:
             groups.append(FailureExamples(**msgspec.structs.asdict(each), examples=some))
         return groups
 
+    async def refused_rows(self, run_id: UUID) -> RefusedRows:
+        """Return the first rows of a run's source that name no URL, and how many there are."""
+        return await self._get(f"/runs/{run_id}/refused-rows", RefusedRows)
+
+    async def check_source(self, source: str, *, brand: str | None = None) -> SourceCheck:
+        """Return what a source is and what a run would take of it, without starting one."""
+        body = {"source": source} if brand is None else {"source": source, "brand": brand}
+        return await self._ask("POST", "/sources/check", SourceCheck, body=body)
+
     async def depths(self) -> Sequence[QueueDepth]:
         """Return the depths of the queues."""
         return (await self._get("/queues", Listing[QueueDepth])).items
@@ -179,10 +190,29 @@ class Client:
 
     # --- operations ---------------------------------------------------------------------------
 
-    async def start(self, brand: str, *, source: str | None = None) -> RunShown:
-        """Start a run of a brand, or return its active one."""
-        body = {"source": source} if source is not None else {}
-        return await self._opened(f"/brands/{_brand(brand)}/runs", body)
+    async def start(
+        self,
+        brand: str,
+        *,
+        source: str | None = None,
+        replace: bool = False,
+        joined: Callable[[RunShown], None] = lambda _: None,
+    ) -> RunShown:
+        """Start a run of a brand, or return its active one after ``joined`` was called with it.
+
+        ``replace``: cancel an active run of another source or kind first.
+
+        Raises:
+            RunActive: the brand has an active run of another source or kind.
+        """
+        body: Json = {} if source is None else {"source": source}
+        if replace:
+            body["replace"] = True
+        task = await self._submit("POST", f"/brands/{_brand(brand)}/runs", body)
+        run = await self._run_of(task)
+        if not task.result.get("opened", True):
+            joined(run)
+        return run
 
     async def reembed(self, brand: str) -> RunShown:
         """Open a run that embeds a brand's snapshot again."""
@@ -194,8 +224,23 @@ class Client:
         return await self._opened(f"/runs/{run_id}/redrive", body)
 
     async def steer(self, run_id: UUID, verb: str) -> RunShown:
-        """Pause, resume or cancel a run; return its new state."""
+        """Pause, resume, cancel, publish or discard a run; return its new state."""
         return await self._opened(f"/runs/{run_id}/{verb}")
+
+    async def dead_letters(self) -> AsyncIterator[KeptLetter]:
+        """Yield the messages that could not be processed, newest first."""
+        async for letter in self._pages("/dead-letters", Page[KeptLetter]):
+            yield letter
+
+    async def redrive_letters(self, ids: Sequence[int]) -> int:
+        """Send dead letters to the queues they came from; return how many were sent."""
+        task = await self._submit("POST", "/dead-letters/redrive", {"ids": list(ids)})
+        return int(task.result["redriven"])
+
+    async def discard_letters(self, ids: Sequence[int]) -> int:
+        """Delete dead letters; return how many there were."""
+        task = await self._submit("POST", "/dead-letters/discard", {"ids": list(ids)})
+        return int(task.result["discarded"])
 
     async def export(self, brand: str, kind: str) -> Task:
         """Export a brand's snapshot; return the task when it is done.
@@ -235,7 +280,9 @@ class Client:
     # --- requests -----------------------------------------------------------------------------
 
     async def _opened(self, path: str, body: Json | None = None) -> RunShown:
-        task = await self._submit("POST", path, body)
+        return await self._run_of(await self._submit("POST", path, body))
+
+    async def _run_of(self, task: Task) -> RunShown:
         if task.run_id is None:
             raise ServerUnavailable(f"{self._base} names no run of task {task.id}.")
         return await self.run(task.run_id)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from triptych import errors
-from triptych.errors import BadInput, ServerRefused, TriptychError
+from triptych.errors import BadInput, RunActive, ServerRefused, TriptychError
 
 
 def _kinds(parent: type[TriptychError]) -> Iterator[type[TriptychError]]:
@@ -30,9 +31,20 @@ def error_of(status: int, problem: Any) -> TriptychError:
     kind = KINDS.get(str(problem.get("reason")), ServerRefused)
     if issubclass(kind, BadInput):
         return kind(detail, field=str(problem.get("field") or "request"), remedy=remedy)
+    if kind is RunActive:
+        return RunActive(
+            detail, remedy=remedy, run_id=_run_id(problem), source=problem.get("source")
+        )
     if kind.__init__ is not TriptychError.__init__:
         kind = ServerRefused  # This error has more fields than a problem carries.
     return kind(detail, remedy=remedy)
+
+
+def _run_id(problem: dict[str, Any]) -> UUID | None:
+    try:
+        return UUID(problem["run"])
+    except (KeyError, TypeError, ValueError):
+        return None  # A server of an older version does not name it.
 
 
 def _phrase(status: int) -> str:

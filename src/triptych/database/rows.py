@@ -79,6 +79,7 @@ to_asset: Reader[Asset] = reader(
     colours=lambda row: to_colours(row["colours"]),
     embedding=_embedding,
     metadata=_metadata,
+    also=lambda row: row.get("also") or (),
 )
 to_staged: Reader[Staged] = reader(
     Staged,

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
@@ -17,7 +18,8 @@ from pgvector import HalfVector
 
 from triptych.database.rds import connection_arguments
 from triptych.database.statements import statements
-from triptych.errors import DatabaseUnavailable, RowLocked
+from triptych.errors import DatabaseFull, DatabaseUnavailable, RowLocked
+from triptych.runtime.disk_space import free_space
 from triptych.runtime.json_values import read_json
 from triptych.runtime.retry import backoff
 
@@ -117,11 +119,20 @@ class Database:
     """A pool on one Postgres. Safe to share between tasks of one event loop.
 
     ``hook`` is called with each statement's name before it runs, with ``commit`` before each
-    COMMIT and ``committed`` after its answer: an error that it raises simulates a crash.
+    COMMIT and ``committed`` after its answer: an error that it raises simulates a crash. ``folder``
+    is the server's, if it is on this machine: how much is free there is told when its disk is full.
     """
 
-    def __init__(self, dsn: str, *, pool_max: int = POOL_MAX, hook: Hook | None = None) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        pool_max: int = POOL_MAX,
+        hook: Hook | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._dsn = dsn
+        self._folder = folder
         self._arguments = connection_arguments(dsn)
         self._pool_max = pool_max
         self._hook = hook
@@ -178,10 +189,11 @@ class Database:
         """Lend a connection of the pool.
 
         Raises:
-            DatabaseUnavailable: there is none, or it broke while lent.
+            DatabaseUnavailable: there is none, or it broke while lent; `DatabaseFull` if it has no
+                room on its disk.
             RowLocked: a statement waited for a lock for `LOCK_TIMEOUT_S`.
         """
-        with translated():
+        with translated(self._folder):
             pool = self._pool or await self._open()
             # If one is idle there is no wait: the driver's deadline would cost a task and a timer.
             patience_s = None if pool.get_idle_size() else ACQUIRE_TIMEOUT_S
@@ -235,7 +247,7 @@ class Database:
 
         It has the same hook, and is renewed and closed with this one.
         """
-        pool = Database(self._dsn, pool_max=pool_max, hook=self._hook)
+        pool = Database(self._dsn, pool_max=pool_max, hook=self._hook, folder=self._folder)
         self._own_pools.append(pool)
         return pool
 
@@ -266,15 +278,23 @@ async def _roll_back(
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(folder: Path | None = None) -> Iterator[None]:
     """Turn asyncpg's and socket errors of an outage into `DatabaseUnavailable`.
 
-    An expired `LOCK_TIMEOUT_S` becomes `RowLocked`.
+    An expired `LOCK_TIMEOUT_S` becomes `RowLocked`; a full disk `DatabaseFull`, which tells how
+    much is free in ``folder`` if that is given.
     """
     try:
         yield
     except asyncpg.LockNotAvailableError as error:
         raise RowLocked from error
+    except asyncpg.DiskFullError as error:
+        place = f" in {folder} is full: {free_space(folder)}" if folder is not None else " is full"
+        raise DatabaseFull(
+            f"The disk of the database{place} ({error}).",
+            remedy="Free some space on it, or move the database to a larger one; work waits and "
+            "resumes by itself.",
+        ) from error
     except _AWAY as error:
         raise _unavailable(error) from error
     except asyncpg.InterfaceError as error:

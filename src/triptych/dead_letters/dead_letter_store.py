@@ -86,3 +86,7 @@ class DeadLetterStore(Protocol):
         redriven ones and those whose body is not an object are skipped.
         """
         ...
+
+    async def discard(self, ids: Sequence[int]) -> int:
+        """Delete dead letters; return how many there were. What failed with them stays failed."""
+        ...

@@ -37,3 +37,6 @@ with chosen as (
     returning id
 )
 select count(*) as redriven from owed
+
+-- discard_letters --
+delete from dead_letters where id = any($1) returning id

@@ -80,3 +80,7 @@ class PostgresDeadLetterStore(DeadLetterStore):
         )
         count: int = rows[0]["redriven"]
         return count
+
+    @override
+    async def discard(self, ids: Sequence[int]) -> int:
+        return len(await self._database.rows("discard_letters", list(ids)))

@@ -1,9 +1,12 @@
 """Hosts that do not answer, as one worker knows them.
 
-A host that refuses connections, has no address, is silent until a request's deadline, or hangs up
-before an answer is **down**, for all its URLs: one request at a time tries it again, after pauses
-that grow, and everything else that needs the host is postponed without a request. Any answer ends
-that, whatever its status.
+A host that refuses connections, whose name cannot be looked up, that is silent until a request's
+deadline, or hangs up before an answer is **down**, for all its URLs: one request at a time tries it
+again, after pauses that grow, and everything else that needs the host is postponed without a
+request. Any answer ends that, whatever its status.
+
+A name that does not exist is no outage, unless the host has answered before: names that move are
+missing for a while.
 
 A failure is the URL's own, and not the host's, if the host has answered something else: since the
 request began, or as long before as the request took. So a URL that is never answered uses up its
@@ -99,6 +102,10 @@ class HostRequest:
         self._hosts = hosts
         self._answered = False
         self.begun = asyncio.get_running_loop().time()
+
+    def may_come_back(self) -> bool:
+        """Return whether the URL's own host has answered this worker before."""
+        return self._down_hosts.has_answered(self._hosts[-1])
 
     def answered(self) -> None:
         """Record that the headers of a response have arrived."""
@@ -204,6 +211,11 @@ class DownHosts:
             if host.down and host.contact is None and _rest_s(host) > 0:
                 raise _postponed(name, host)
         return HostRequest(self, hosts)
+
+    def has_answered(self, name: str) -> bool:
+        """Return whether a host has answered before; of those not used for long it is forgotten."""
+        host = self._hosts.get(name)
+        return host is not None and host.answered_at is not None
 
     def answered(self, name: str) -> None:
         """Record that a host answers."""

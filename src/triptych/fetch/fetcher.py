@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,21 +18,29 @@ from yarl import URL
 
 from triptych.errors import HostBusy, HostDown, PermanentItemError, TransientItemError
 from triptych.fetch.body_budget import BodyBudget, BodyShare
+from triptych.fetch.content_coding import decoded_chunks
 from triptych.fetch.down_hosts import Contact, DownHosts, HostRequest
 from triptych.fetch.guard import refusal
 from triptych.fetch.host_throttle import WAIT_MAX_S, HostSlot, HostThrottle
 from triptych.fetch.redirects import REDIRECTS, follow_redirects
+from triptych.fetch.resolver import NameNotResolved, missing_name
 from triptych.fetch.robots import ROBOTS_MAX_BYTES, Robots, RobotsAnswer, check_opt_out
 from triptych.fetch.transport import HttpTransport, TransportPool
+from triptych.fetch.web_url import parse_web_url
 from triptych.model import Reason
 
 DETAIL_MAX_CHARS = 300
 """The most characters of an error's text, which may quote what a server sent."""
-CHUNK_BYTES = 64 * 1024
 PARSED_MAX = 1024
 """Parsed URLs that are kept: each is parsed for its slot and for its request."""
 RETRY_AFTER_MAX_S = 3600.0
+CONTENT_RANGE = re.compile(r"(?i)bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 ACCEPT = "image/*,*/*;q=0.5"
+ACCEPTED = 202
+"""The server has no answer yet: it is to be asked again (RFC 9110 §15.3.3)."""
+LACKING = frozenset({ACCEPTED, 204, 205})
+"""Successes that have no body, or not the one that was asked for."""
+PARTIAL = 206
 NOT_MODIFIED = 304
 THROTTLING = frozenset({429, 503})
 PROXY_FAILURES = frozenset({502, 503, 504})
@@ -65,7 +74,12 @@ TRANSIENT: Mapping[int, Reason] = MappingProxyType(
 )
 
 
-_parsed = lru_cache(PARSED_MAX)(URL)
+@lru_cache(PARSED_MAX)
+def _parsed(url: str) -> URL:
+    try:
+        return parse_web_url(url)
+    except ValueError as error:
+        raise PermanentItemError(Reason.INVALID_URL, _text(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +181,8 @@ class Fetcher:
 
     def _failure(self, error: Exception, trail: _Trail) -> Exception:
         """Return the reason of a failure, or the outage that it shows."""
+        if (missing := _missing(error, trail)) is not None:
+            return PermanentItemError(Reason.NAME_NOT_RESOLVED, str(missing))
         failure = self._reason(error)
         if isinstance(failure, PermanentItemError) and failure.reason is not Reason.HTTP_ERROR:
             return failure
@@ -191,7 +207,7 @@ class Fetcher:
             return PermanentItemError(Reason.HTTP_ERROR, _text(error))
         if (refused := refusal(error)) is not None:
             return PermanentItemError(Reason.ADDRESS_REFUSED, str(refused))
-        return TransientItemError(Reason.CONNECTION_FAILED, _text(error))
+        return TransientItemError(Reason.CONNECTION_FAILED, _text(missing_name(error) or error))
 
     def _outage(self, error: Exception, why: str, trail: _Trail) -> HostDown | None:
         """Return the outage that a request's failure shows; None if it is the URL's own."""
@@ -233,7 +249,7 @@ class Fetcher:
         async with follow_redirects(
             url, ask, guard=guard, redirects_max=self._max_redirects
         ) as answer:
-            self._note(str(answer.url.host), answer.response)
+            self._note(answer.url.raw_host or "", answer.response)
             if self._opt_outs:
                 check_opt_out(answer.response.headers)
             unchanged = answer.response.status == NOT_MODIFIED and headers
@@ -245,10 +261,10 @@ class Fetcher:
         try:
             delay = await self._robots.check(way, wait_s=WAIT_MAX_S)
         except TimeoutError as error:
-            detail = f"{way.url.host} has not given its robots.txt yet"
+            detail = f"{way.url.raw_host} has not given its robots.txt yet"
             raise HostBusy(detail, retry_after_s=WAIT_MAX_S) from error
         if delay is not None:
-            self._hosts.pace(str(way.url.host), delay)
+            self._hosts.pace(way.url.raw_host or "", delay)
 
     async def _robots_txt(self, way: HttpTransport) -> RobotsAnswer:
         """Fetch a host's robots.txt, following redirects as for any other URL, without keys.
@@ -277,7 +293,7 @@ class Fetcher:
                         url, ask, guard=guard, redirects_max=ROBOTS_REDIRECTS_MAX
                     ) as answer,
                 ):
-                    self._note(str(answer.url.host), answer.response)
+                    self._note(answer.url.raw_host or "", answer.response)
                     return await _robots_answer(answer.response)
             except PermanentItemError as error:
                 if error.reason is Reason.TOO_MANY_REDIRECTS:
@@ -288,12 +304,13 @@ class Fetcher:
                 raise self._robots_failure(error, way, trail) from error
 
     def _robots_failure(self, error: Exception, way: HttpTransport, trail: _Trail) -> Exception:
-        refused = refusal(error)
+        refused, missing = refusal(error), _missing(error, trail)
         asked = trail.way.url if trail.way else way.url
-        if refused is not None and asked.origin() == way.url.origin():
-            # Not specific to the file: nothing on this host may be fetched.
-            return PermanentItemError(Reason.ADDRESS_REFUSED, str(refused))
-        silent = refused is None and not isinstance(error, ValueError)
+        if (refused or missing) and asked.origin() == way.url.origin():
+            # Not specific to the file: nothing on this host can be fetched.
+            reason = Reason.ADDRESS_REFUSED if refused else Reason.NAME_NOT_RESOLVED
+            return PermanentItemError(reason, str(refused or missing))
+        silent = refused is None and missing is None and not isinstance(error, ValueError)
         outage = self._outage(error, _text(error), trail) if silent else None
         return outage or TransientItemError(Reason.ROBOTS_UNREACHABLE, _text(error))
 
@@ -329,7 +346,7 @@ class Fetcher:
         self._down_hosts.check(way.hosts)
         contact = await self._contact(way)
         try:
-            slot = await self._hosts.slot(place.host or "", crowded=crowded)
+            slot = await self._hosts.slot(place.raw_host or "", crowded=crowded)
         except BaseException:
             contact.end()
             raise
@@ -346,7 +363,7 @@ class Fetcher:
                 return await self._down_hosts.contact(way.hosts)
         except TimeoutError as error:
             raise HostBusy(
-                f"{way.url.host} has not answered yet", retry_after_s=WAIT_MAX_S
+                f"{way.url.raw_host} has not answered yet", retry_after_s=WAIT_MAX_S
             ) from error
 
     async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Fetched:
@@ -387,7 +404,7 @@ def _get(
 
 async def _body(response: aiohttp.ClientResponse, share: BodyShare, cap: int) -> bytes:
     body = bytearray()
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+    async for chunk in decoded_chunks(response):
         if len(body) + len(chunk) > cap:
             raise _too_large("the body goes on", cap)
         await share.hold(len(body) + len(chunk))
@@ -403,8 +420,8 @@ async def _robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
     asked = parse_retry_after(response.headers.get("Retry-After"))
     body = bytearray()
     # The body of an error response is not a robots.txt.
-    if response.status == 200:
-        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+    if 200 <= response.status < 300:
+        async for chunk in decoded_chunks(response):
             body += chunk
             if len(body) >= ROBOTS_MAX_BYTES:
                 break
@@ -413,8 +430,11 @@ async def _robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
+    """Raise unless a response has a whole body: 2xx, but those that say that they have none."""
     status = response.status
-    if status == 200:
+    if status == PARTIAL:
+        _check_range(response)
+    if 200 <= status < 300 and status not in LACKING:
         return
     detail = f"HTTP {status}" + (" without a Location" if status in REDIRECTS else "")
     asked = parse_retry_after(response.headers.get("Retry-After"))
@@ -422,9 +442,19 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         raise PermanentItemError(reason, detail)
     if (reason := TRANSIENT.get(status)) is not None:
         raise TransientItemError(reason, detail, retry_after_s=asked)
-    if status >= 500:
+    if status >= 500 or status == ACCEPTED:
         raise TransientItemError(Reason.SERVER_ERROR, detail, retry_after_s=asked)
     raise PermanentItemError(Reason.HTTP_ERROR, detail)
+
+
+def _check_range(response: aiohttp.ClientResponse) -> None:
+    """Raise unless a 206, for which nobody asked, has everything (RFC 9110 §14.4)."""
+    shown = response.headers.get("Content-Range", "")
+    found = CONTENT_RANGE.fullmatch(shown.strip())
+    if found is None or int(found[1]) != 0 or int(found[2]) + 1 != int(found[3]):
+        asked = parse_retry_after(response.headers.get("Retry-After"))
+        detail = f"HTTP 206 with {shown[:DETAIL_MAX_CHARS] or 'no Content-Range'}"
+        raise TransientItemError(Reason.TRUNCATED, detail, retry_after_s=asked)
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
@@ -445,6 +475,16 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
         at = at.replace(tzinfo=UTC)
     seconds = (at - (now or datetime.now(UTC))).total_seconds()
     return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
+
+
+def _missing(error: Exception, trail: _Trail) -> NameNotResolved | None:
+    """Return what says that the host's name does not exist, if it is no passing state."""
+    missing = missing_name(error)
+    if missing is None or trail.way is None or trail.request is None:
+        return missing
+    # In a session with a proxy, the connector resolves the proxy's name only.
+    of_proxy = trail.way.proxy is not None and isinstance(error, aiohttp.ClientConnectorError)
+    return None if of_proxy or trail.request.may_come_back() else missing
 
 
 def _unsent(error: Exception) -> bool:

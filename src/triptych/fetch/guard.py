@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from triptych.errors import PermanentItemError
+from triptych.fetch.resolver import NameNotResolved
 from triptych.model import Reason
 
 Address = IPv4Address | IPv6Address
@@ -93,16 +94,17 @@ class AddressGuard:
             PermanentItemError: it is not http(s), contains credentials, or has a literal address,
                 in any spelling, that may not be reached on its port.
         """
-        if url.scheme not in {"http", "https"} or not url.host:
+        host = url.raw_host
+        if url.scheme not in {"http", "https"} or not host:
             raise PermanentItemError(Reason.INVALID_URL, f"not an http(s) URL: {url.scheme}:")
         if url.user is not None or url.password is not None:
             raise PermanentItemError(Reason.ADDRESS_REFUSED, "credentials in the URL")
-        # Check the encoded form, which is used to connect; the decoded one is only for display.
-        literal = _literal(url.raw_host or "") or _literal(url.host)
+        # The encoded form is the one that is connected to; the decoded one is only for display.
+        literal = _literal(host)
         if literal is None:
             return  # A name: the guarded resolver checks its addresses.
         if (refused := self._refused(literal, url.port or 0)) is not None:
-            raise PermanentItemError(Reason.ADDRESS_REFUSED, f"{url.host} {refused}")
+            raise PermanentItemError(Reason.ADDRESS_REFUSED, f"{host} {refused}")
 
     def _refusal(self, address: Address, port: int) -> str | None:
         """Return why a connection is refused; None if it is permitted."""
@@ -141,12 +143,13 @@ class GuardedResolver(AbstractResolver):
 
         Raises:
             AddressRefused: it has addresses, and none is permitted.
-            OSError: it cannot be resolved or has no address.
+            NameNotResolved: it has no address.
+            OSError: it cannot be resolved.
         """
         answers = await self._resolver.resolve(host, port, family)
         if not answers:
             # aiohttp fails on an empty list without naming the host.
-            raise OSError(f"{host} has no address")
+            raise NameNotResolved(f"{host} has no address")
         permitted, refused = [], []
         for answer in answers:
             try:

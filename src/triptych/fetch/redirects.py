@@ -11,6 +11,7 @@ from yarl import URL
 
 from triptych.errors import PermanentItemError
 from triptych.fetch.guard import AddressGuard
+from triptych.fetch.web_url import resolve_location
 from triptych.model import Reason
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -54,6 +55,6 @@ async def follow_redirects(
             if response.status not in REDIRECTS or location is None:
                 yield Answer(url, response)
                 return
-        url = url.join(URL(location))
+        url = resolve_location(location, url)
         guard.check_url(url)
     raise PermanentItemError(Reason.TOO_MANY_REDIRECTS, f"more than {redirects_max} redirects")

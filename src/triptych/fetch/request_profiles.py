@@ -26,6 +26,7 @@ from pydantic import (
 from yarl import URL
 
 from triptych.errors import SettingsError
+from triptych.fetch.web_url import parse_web_url
 
 FIELD = "TRIPTYCH_FETCH_PROFILES"
 PROXY_FIELD = "TRIPTYCH_FETCH_PROXY"
@@ -34,6 +35,7 @@ FILE_MAX_BYTES = 4 * 1024 * 1024
 HEADERS_MAX = 50
 VALUE_MAX_CHARS = 8000
 ANY_SUBDOMAIN = "*."
+ORIGIN = re.compile(r"https?://[^\s/\\?#@]+/?", re.IGNORECASE)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 """RFC 9110 §5.1: a field name."""
 VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
@@ -139,10 +141,14 @@ class _Origin:
     def parse(cls, text: str) -> _Origin:
         scheme, _, rest = text.partition("://")
         below = rest.startswith(ANY_SUBDOMAIN)
-        url = URL(f"{scheme}://{rest.removeprefix(ANY_SUBDOMAIN)}")
-        plain = url.scheme in {"http", "https"} and url.host and url.path in {"", "/"}
-        if not plain or url.user is not None or url.query_string or url.fragment:
-            raise ValueError("an origin is https://host, https://host:port or https://*.host")
+        wrong = "an origin is https://host, https://host:port or https://*.host"
+        try:
+            # As URLs are parsed, so that both have the same host.
+            url = parse_web_url(f"{scheme}://{rest.removeprefix(ANY_SUBDOMAIN)}")
+        except ValueError as error:
+            raise ValueError(wrong) from error
+        if url.raw_path_qs != "/" or url.user is not None or not ORIGIN.fullmatch(text):
+            raise ValueError(wrong)
         return cls(url.scheme, _host(url), url.port or 0, below)
 
     def covers(self, url: URL) -> bool:

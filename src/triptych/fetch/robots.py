@@ -123,7 +123,7 @@ class Robots:
         """
         until = asyncio.get_running_loop().time() + wait_s
         rules = await self._rules(way, until)
-        host = way.url.host
+        host = way.url.raw_host
         if (down := rules.down) is not None:
             raise HostDown(down.host, down.why, retry_after_s=down.retry_after_s, tried=down.tried)
         if rules.rules is None:
@@ -190,7 +190,7 @@ class Robots:
             wait = max(ROBOTS_FAILURE_TTL_S, answer.retry_after_s or 0.0)
             return _Rules(loop.time() + wait, None, f"HTTP {answer.status}")
         # Any other status means that there are no rules (RFC 9309 §2.3.1.3).
-        text = answer.text if answer.status == 200 else ""
+        text = answer.text if 200 <= answer.status < 300 else ""
         long = len(text) > ROBOTS_LONG_CHARS
         rules = await asyncio.to_thread(Protego.parse, text) if long else Protego.parse(text)
         return _Rules(loop.time() + ROBOTS_TTL_S, rules, long=long, empty=not text.strip())

@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -123,8 +124,13 @@ class _Check:
             if error.reason is Reason.INVALID_URL:
                 raise aiohttp.InvalidURL(url, error.detail) from error
             raise AddressRefused(error.detail) from error
+        host = url.raw_host or ""
+        if host.endswith("."):
+            # yarl leaves the dot out of the header; browsers send it (RFC 9112 §3.2).
+            port = url.explicit_port
+            request.headers[hdrs.HOST] = host if port is None else f"{host}:{port}"
         if self._names is not None:
-            await self._look_up(self._names, url.raw_host or "", url.port or 0)
+            await self._look_up(self._names, host, url.port or 0)
         return await send(request)
 
     async def _look_up(self, names: GuardedResolver, host: str, port: int) -> None:

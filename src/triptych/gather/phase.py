@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
 import orjson
 import structlog
 
@@ -19,10 +20,17 @@ from triptych.messages import (
     Headers,
     parse_body,
 )
-from triptych.model import Metadata, NewItem, Reason, Run, RunKind, RunState
+from triptych.model import (
+    Metadata,
+    NewItem,
+    Reason,
+    Run,
+    RunKind,
+    RunState,
+)
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
-from triptych.runs.run_store import RunStore
+from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
@@ -109,10 +117,20 @@ class Gather:
         source = self._source(run)
         cursor = await self._runs.gather_cursor(run.id)
         async for page in source.pages(run.brand, cursor):
+            for found in page.lists:
+                for note in found.notes:
+                    log.warning("list_note", list=found.name, brand=run.brand, note=note)
+            # What is counted before its page is stored would be counted again after a crash.
+            read, uncounted = _rows_read(page, from_start=cursor is None), RowsRead(0)
             for rows, last in _chunks(page, self._page_rows):
-                items = [new_item(row) for row in rows]
+                items = [new_item(row) for row in rows if not row.refused]
                 GATHERED.inc(len(items))
-                await self._registry.expect(run.id, items, cursor=page.cursor if last else cursor)
+                await self._registry.expect(
+                    run.id,
+                    items,
+                    cursor=page.cursor if last else cursor,
+                    rows=read if last else uncounted,
+                )
             cursor = page.cursor
         sealed = await self._registry.seal(run.id)
         log.info("gathered", run=str(run.id), brand=run.brand, expected=sealed.expected)
@@ -152,7 +170,14 @@ def _checked(metadata: Metadata) -> tuple[Metadata, str]:
         return {}, f"{len(encoded)} bytes of JSON; {METADATA_MAX_BYTES} are allowed"
     if b"\\u0000" in encoded:
         return {}, "holds a NUL character"
-    return metadata, ""
+    # Not a number is null in JSON.
+    return (orjson.loads(encoded) if b"null" in encoded else metadata), ""
+
+
+def _rows_read(page: Page, *, from_start: bool) -> RowsRead:
+    refused = [RefusedRow(row.place, row.refused) for row in page.rows if row.refused]
+    lists = [msgspec.structs.asdict(found) for found in page.lists] if from_start else []
+    return RowsRead(len(page.rows), refused, from_start, lists)
 
 
 def _chunks(page: Page, rows: int) -> Iterator[tuple[Sequence[Row], bool]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from msgspec import Meta
 
 from triptych.model import Metadata
+from triptych.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,21 @@ class Row:
     """Where the source has it, for people: ``line 7``."""
     problem: str = ""
     """Why it is no row that can be acquired, in a sentence. It becomes a failed item."""
+    refused: str = ""
+    """Why it is no item, in a sentence: it names no URL. It is counted as refused."""
+
+
+class ListFound(Wire, frozen=True):
+    """What a file was found to be."""
+
+    name: str
+    format: Annotated[str, Meta(description="`CSV`, `Excel workbook`, …")]
+    encoding: str | None
+    delimiter: Annotated[str | None, Meta(description="In words: `comma`, `tab`.")]
+    columns: Annotated[list[str] | None, Meta(description="Null if each record has its own.")]
+    url_columns: Annotated[list[str], Meta(description="Where URLs are read from.")]
+    brand_column: str | None
+    notes: Annotated[list[str], Meta(description="What was guessed or passed over.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,10 @@ class Page:
     rows: Sequence[Row]
     cursor: str | None
     """Opaque; pass it to `Source.pages` to continue after this page. None on the last page."""
+    lists: Sequence[ListFound] = ()
+    """On a first page: what the source's files were found to be, if it has files."""
+    brands: Sequence[str] = ()
+    """Some names that the page has in its column of brands."""
 
 
 class Source(Protocol):
@@ -35,6 +57,8 @@ class Source(Protocol):
 
     def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
         """Yield the brand's rows page by page, from ``cursor`` or from the beginning.
+
+        An empty name stands for all brands. A source that cannot list them refuses it.
 
         Holds at most a page in memory. The same cursor yields the same rows while the source's
         content does not change; a source may repeat rows, but never skip any.

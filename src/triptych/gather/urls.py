@@ -1,51 +1,69 @@
-"""URLs as identities: one normal form, and the item key derived from it."""
+"""URLs of rows: the text that is sent, and the item key derived from its normal form."""
 
 from __future__ import annotations
 
 import hashlib
-
-from yarl import URL
+import re
 
 from triptych.errors import InvalidUrl
+from triptych.fetch.web_url import serialise
 from triptych.messages import URL_MAX_CHARS
 from triptych.model import KEY_BYTES
 
-_FORBIDDEN = frozenset(' "<>\\^`{|}#%/?@')
-"""Characters that no host contains (URL Standard, forbidden host code points)."""
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+"""RFC 3986 §2.3."""
+_NEXT_URL = re.compile(r"[\t\r\n]\s*(?:https?:)?//", re.IGNORECASE)
+"""A line break or tab, which browsers remove, before what looks like another URL."""
 
 
 def normalise(url: str) -> str:
-    """Return the normal form of ``url``: equal URLs have the same one.
+    """Return ``url`` as it is kept, shown and sent: as browsers serialise it, without a fragment.
 
-    Scheme and host in lower case, IDN as A-labels, default port and fragment dropped, an empty
-    path as ``/``, percent-encoding in upper case (RFC 3986 §6.2.2 and §6.2.3). The query is kept
-    unchanged: its order may matter to the server.
+    What is percent-encoded stays as it is, down to the case of its digits, because services sign
+    the text of a request; see `triptych.fetch.web_url.serialise`. ``//host/path`` is taken as
+    ``https:``. The result is returned unchanged when it is normalised again.
 
     Raises:
-        InvalidUrl: not absolute, not http(s), no host, a port out of range, over-long, or with
-            control characters.
+        InvalidUrl: browsers refuse it, it is not http(s), over-long, or several URLs.
     """
     text = url.strip()
     if len(text) > URL_MAX_CHARS:
         raise InvalidUrl(f"Longer than {URL_MAX_CHARS} characters.", field="url")
-    if not text.isprintable():
-        raise InvalidUrl("Has control characters.", field="url")
-    try:
-        parsed = URL(text)
-        scheme, host, _ = parsed.scheme, parsed.host, parsed.port
-    except ValueError as error:
-        raise InvalidUrl(f"Cannot be read as a URL ({error}).", field="url") from error
-    if scheme not in {"http", "https"} or not host or not _FORBIDDEN.isdisjoint(host):
+    if not text.isprintable() and _NEXT_URL.search(text):
         raise InvalidUrl(
-            "Not an absolute http or https URL.", field="url", remedy="Write https://host/path."
+            "Holds several URLs.", field="url", remedy="Write each of them into a row of its own."
         )
-    if parsed.is_default_port():
-        parsed = parsed.with_port(None)
-    if parsed.raw_path == "/":
-        parsed = parsed.with_path("/", keep_query=True)
-    return str(parsed.with_fragment(None))
+    if text.startswith("//") and text[2:3] not in {"", "/", "\\"}:
+        text = f"https:{text}"
+    try:
+        sent = serialise(text)
+    except ValueError as error:
+        why = str(error)
+        remedy = "Write https://host/path."
+        raise InvalidUrl(f"{why[0].upper()}{why[1:]}.", field="url", remedy=remedy) from error
+    if len(sent) > URL_MAX_CHARS:
+        raise InvalidUrl(
+            f"Longer than {URL_MAX_CHARS} characters when it is percent-encoded.", field="url"
+        )
+    return sent
 
 
-def item_key(normal_url: str) -> bytes:
-    """Return the key of a normalised URL: the first bytes of its SHA-256."""
-    return hashlib.sha256(normal_url.encode()).digest()[:KEY_BYTES]
+def identity(url: str) -> str:
+    """Return the normal form of a URL that `normalise` has returned: never sent, only compared.
+
+    Percent-encoding is in upper case, and unreserved characters are not encoded (RFC 3986
+    §6.2.2.1 and §6.2.2.2). Reserved ones stay as they are: encoded and plain they may be two
+    resources. So does the query's order.
+    """
+    return _ESCAPE.sub(_normal_escape, url) if "%" in url else url
+
+
+def item_key(url: str) -> bytes:
+    """Return the key of a URL that `normalise` has returned: of the SHA-256 of its `identity`."""
+    return hashlib.sha256(identity(url).encode()).digest()[:KEY_BYTES]
+
+
+def _normal_escape(escape: re.Match[str]) -> str:
+    character = chr(int(escape[0][1:], 16))
+    return character if character in _UNRESERVED else escape[0].upper()

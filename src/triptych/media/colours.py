@@ -72,10 +72,15 @@ def oklab(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return np.asarray(np.cbrt(linear @ SRGB_TO_LMS.T) @ LMS_TO_OKLAB.T)
 
 
-def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+def sample(image: Image.Image) -> Image.Image:
+    """Return the small copy whose pixels `dominant` counts."""
     # Nearest: averaging would invent colours between the existing ones.
     size = (min(SIDE, image.width), min(SIDE, image.height))
-    small = np.asarray(image.resize(size, Image.Resampling.NEAREST)).reshape(-1, len(image.mode))
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    small = np.asarray(sample(image)).reshape(-1, len(image.mode))
     return small[small[:, 3] >= OPAQUE, :3] if image.mode == "RGBA" else small
 
 

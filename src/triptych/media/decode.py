@@ -6,29 +6,27 @@ the networks tolerate the change of aspect better than the loss.
 
 from __future__ import annotations
 
-import io
 import math
-import struct
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pi_heif
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from triptych.errors import PermanentItemError
-from triptych.media.colours import dominant
+from triptych.media.colours import dominant, sample
 from triptych.media.fingerprint import phash
+from triptych.media.kinds import known_format
+from triptych.media.raster import Raster, read_raster
+from triptych.media.repair import read_repaired
 from triptych.media.signatures import picture_type
-from triptych.media.svg import SVG, looks_like_svg, rasterise
+from triptych.media.srgb import GREY_MODES, apply_profile
+from triptych.media.svg import SVG, rasterise
+from triptych.media.svg_source import looks_like_svg
 from triptych.model import Colour, Reason
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP")
-"""The supported formats. Never all of Pillow's: some of its readers start other programs."""
 DRAFT_FACTOR = 2
 """JPEG is decoded at no less than this many times the needed size (DCT scaling)."""
 FINGERPRINT_SIDE = 448
@@ -41,34 +39,15 @@ GROUND_SIDE = 64
 """Side of the reduced picture that decides the background."""
 STRIP_SAMPLES = 1_000_000
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
-
-ORIENTATION = 0x0112
-TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
+SIDEWAYS = frozenset(
     {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
+        *(Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE),
+        *(Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270),
     }
 )
-"""The operation that undoes each EXIF orientation."""
-EXIF_ERRORS = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError),
-    *(SyntaxError, TypeError, ValueError, struct.error),
-)
-"""Errors of reading malformed EXIF."""
-T = TypeVar("T")
+"""Turns that exchange width and height."""
 
-pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-# The size limit below applies; Pillow's own would only raise another error.
-Image.MAX_IMAGE_PIXELS = None
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-# Odd metadata is common and harmless here. Set once: `warnings.catch_warnings` changes the whole
-# process, and several threads decode.
-warnings.filterwarnings("ignore", module="PIL")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +66,23 @@ class Decoded:
     """The dominant ones of the visible pixels, the largest share first."""
 
 
-def decode(body: bytes, *, size: int, max_pixels: int) -> Decoded:
-    """Decode ``body``; of an animation the first frame.
+def decode(body: bytes, *, size: int, max_pixels: int, max_missing: float = 0.0) -> Decoded:
+    """Decode ``body``; of an animation the first frame that is not of one colour.
 
-    EXIF orientation is applied, transparency is laid over white, and every mode becomes 8-bit RGB.
-    The number of pixels is read from the header, before memory is allocated. Safe to call from
-    threads.
+    An ICC profile is converted to sRGB, EXIF orientation is applied, transparency is laid over
+    white, and every mode becomes 8-bit RGB. The number of pixels is read from the header, before
+    memory is allocated. Broken metadata are skipped. Safe to call from threads.
+
+    Args:
+        body: the file.
+        size: side of the square in pixels.
+        max_pixels: of the picture.
+        max_missing: share of rows, 0..1, that may be missing at the end of a JPEG, PNG or WebP.
 
     Raises:
         PermanentItemError: not a picture, too many pixels, or broken.
     """
-    return as_item_error(body, lambda: _decode(body, size, max_pixels))
+    return as_item_error(body, lambda: _decode(body, size, max_pixels, max_missing))
 
 
 def as_item_error(body: bytes, work: Callable[[], T]) -> T:
@@ -121,12 +106,12 @@ def as_item_error(body: bytes, work: Callable[[], T]) -> T:
         raise PermanentItemError(Reason.UNDECODABLE, str(error) or type(error).__name__) from error
 
 
-def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
+def _decode(body: bytes, size: int, max_pixels: int, max_missing: float) -> Decoded:
     # The hash does not depend on the embedder.
     side = max(DRAFT_FACTOR * size, FINGERPRINT_SIDE)
-    opened = open_upright(body, side=side, max_pixels=max_pixels)
+    opened = open_upright(body, side=side, max_pixels=max_pixels, max_missing=max_missing)
     # Reduced before it is laid over a background: each copy of the original is up to 400 MB.
-    rgb = _to_rgb(_reduced(opened.image, side))
+    rgb = _to_rgb(opened.in_srgb(_reduced(opened.image, side)))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
         pixels=np.asarray(square, dtype=np.uint8),
@@ -134,7 +119,7 @@ def _decode(body: bytes, size: int, max_pixels: int) -> Decoded:
         height=opened.height,
         media_type=opened.media_type,
         phash=phash(rgb),
-        colours=dominant(opened.image),
+        colours=dominant(opened.in_srgb(sample(opened.image))),
     )
 
 
@@ -143,15 +128,26 @@ class Opened:
     """A picture, upright."""
 
     image: Image.Image
-    """RGB or RGBA; may be smaller than the original, see `open_upright`."""
+    """RGB or RGBA, in the colours of its profile; may be smaller than the original, see
+    `open_upright`."""
     width: int
     """Of the original."""
     height: int
     media_type: str
+    profile: bytes | None = None
+    """ICC."""
+    grey: bool = False
+    """Whether its samples were grey."""
+
+    def in_srgb(self, copy: Image.Image) -> Image.Image:
+        """Return a reduced copy of the picture in sRGB; the fewer pixels, the cheaper."""
+        if copy is self.image and self.profile:
+            copy = copy.copy()
+        return apply_profile(copy, self.profile, grey=self.grey)
 
 
-def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
-    """Open a picture upright, its first frame, in 8-bit RGB or RGBA.
+def open_upright(body: bytes, *, side: int, max_pixels: int, max_missing: float) -> Opened:
+    """Open a picture upright, the frame that stands for it, in 8-bit RGB or RGBA.
 
     A JPEG may be smaller, but no side is below ``side`` unless the original's is. An SVG is drawn
     with its longer side at ``side``. Raises almost anything: see `as_item_error`.
@@ -159,28 +155,26 @@ def open_upright(body: bytes, *, side: int, max_pixels: int) -> Opened:
     if looks_like_svg(body):
         drawn, width, height = rasterise(body, side)
         return Opened(drawn, width, height, SVG)
-    with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise PermanentItemError(
-                Reason.TOO_MANY_PIXELS, f"{width}×{height}; {max_pixels} pixels are allowed"
-            )
-        media_type = image.get_format_mimetype() or "application/octet-stream"
-        image.draft("RGB", (side, side))
-        image.load()
-        turned = _upright(image)
-        if turned.size == image.size[::-1] and image.size[0] != image.size[1]:
-            width, height = height, width
-        return Opened(_to_8_bit(turned), width, height, media_type)
+    raster = _raster(body, side, max_pixels, max_missing)
+    image = raster.image if raster.turn is None else raster.image.transpose(raster.turn)
+    width, height = raster.width, raster.height
+    if raster.turn in SIDEWAYS:
+        width, height = height, width
+    grey = image.mode in GREY_MODES or image.mode in WIDE_MODES
+    if image.mode == "CMYK":
+        image, profile = apply_profile(image, raster.profile), None
+    else:
+        profile = raster.profile
+    return Opened(_to_8_bit(image), width, height, raster.media_type, profile, grey)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a picture by its EXIF orientation; if EXIF cannot be read, leave it unchanged."""
+def _raster(body: bytes, side: int, max_pixels: int, max_missing: float) -> Raster:
     try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION))
-    except EXIF_ERRORS:
-        return image
-    return image if turn is None else image.transpose(turn)
+        return read_raster(body, side=side, max_pixels=max_pixels)
+    except (PermanentItemError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - raised again if nothing helps
+        return read_repaired(body, error, side=side, max_pixels=max_pixels, max_missing=max_missing)
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:
@@ -267,4 +261,7 @@ def _looks_like(body: bytes) -> str:
         return "JSON or text"
     if head.startswith(b"%pdf"):
         return "a PDF"
-    return "not a supported picture format"
+    known = known_format(body)
+    if known is None:
+        return "not a supported picture format"
+    return f"{known.name} ({known.media_type}), which is not decoded"

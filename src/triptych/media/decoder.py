@@ -11,7 +11,7 @@ from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
 from triptych.media.exchange import ANSWER, REQUEST, TEXT_MAX_BYTES, Wanted, write_picture
 from triptych.media.shrink import shrink
-from triptych.media.svg import looks_like_svg
+from triptych.media.svg_source import looks_like_svg
 from triptych.model import Reason
 
 DRAWING_MAX_BYTES = 1024**3
@@ -23,22 +23,26 @@ def main() -> None:
     """Decode requests from the socket on standard input until it ends."""
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rb") as source:
         while head := source.read(REQUEST.size):
-            wanted, size, length, max_pixels, memory, seconds = REQUEST.unpack(head)
+            wanted, size, length, max_pixels, max_missing, memory, seconds = REQUEST.unpack(head)
             # If a picture hangs and the worker is gone, nothing else ends this process.
             signal.alarm(seconds)
             body = source.read(length)
             drawn = min(memory, DRAWING_MAX_BYTES) if looks_like_svg(body) else memory
             _limit_memory(drawn, at_most=memory)
-            ok, content = _answer(Wanted(wanted), body, size, max_pixels)
+            ok, content = _answer(Wanted(wanted), body, size, max_pixels, max_missing)
             signal.alarm(0)
             line.sendall(ANSWER.pack(ok, len(content)) + content)
 
 
-def _answer(wanted: Wanted, body: bytes, size: int, max_pixels: int) -> tuple[bool, bytes]:
+def _answer(
+    wanted: Wanted, body: bytes, size: int, max_pixels: int, max_missing: float
+) -> tuple[bool, bytes]:
     try:
         if wanted is Wanted.THUMBNAIL:
-            return True, shrink(body, width=size, max_pixels=max_pixels)
-        return True, write_picture(decode(body, size=size, max_pixels=max_pixels))
+            return True, shrink(body, width=size, max_pixels=max_pixels, max_missing=max_missing)
+        return True, write_picture(
+            decode(body, size=size, max_pixels=max_pixels, max_missing=max_missing)
+        )
     except PermanentItemError as error:
         return False, _failure(error.reason, error.detail)
     except MemoryError:

@@ -49,15 +49,21 @@ log = structlog.get_logger(__name__)
 
 
 class Decoders:
-    """``count`` decoders, started when first needed. Thread-safe."""
+    """``count`` decoders, started when first needed. Thread-safe.
+
+    ``max_missing`` is the share of rows, 0..1, that a picture may lack; see
+    `triptych.media.decode.decode`.
+    """
 
     def __init__(
         self,
         count: int,
         *,
+        max_missing: float = 0.0,
         deadline_s: float = DEADLINE_S,
         memory_max_bytes: int = MEMORY_MAX_BYTES,
     ) -> None:
+        self._max_missing = max_missing
         self._deadline_s = deadline_s
         self._memory_max_bytes = memory_max_bytes
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
@@ -92,7 +98,7 @@ class Decoders:
         read: Callable[[bytearray], T],
     ) -> T:
         seconds = math.ceil(self._deadline_s + END_S)
-        limits = (max_pixels, self._memory_max_bytes, seconds)
+        limits = (max_pixels, self._max_missing, self._memory_max_bytes, seconds)
         request = REQUEST.pack(wanted, side, len(body), *limits)
         with self._child() as child:
             try:

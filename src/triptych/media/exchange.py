@@ -18,8 +18,9 @@ from triptych.model import Colour
 RGB = 3
 TEXT_MAX_BYTES = 10_000
 
-REQUEST = struct.Struct(">BIIQQI")
-"""`Wanted`, side, length of the body, pixels, bytes of memory and seconds allowed; then it."""
+REQUEST = struct.Struct(">BIIQdQI")
+"""`Wanted`, side, length of the body, pixels, share of missing rows, bytes of memory and seconds
+allowed; then the body."""
 ANSWER = struct.Struct(">BI")
 """Success or not, and the length of the payload: the result, or a reason and a text."""
 

@@ -18,16 +18,17 @@ GAP = 2.0
 """Pillow reduces by whole factors down to this many times the size, and then resamples."""
 
 
-def shrink(body: bytes, *, width: int, max_pixels: int) -> bytes:
+def shrink(body: bytes, *, width: int, max_pixels: int, max_missing: float = 0.0) -> bytes:
     """Return ``body`` as a WebP at most ``width`` wide and `HEIGHT_FACTOR` times that high.
 
-    Upright, the first frame, with its transparency and, to a pixel, its proportions. Never larger
-    than the original, except for an SVG, which has no size in pixels. Without metadata.
+    Upright, in sRGB, the frame that stands for it, with its transparency and, to a pixel, its
+    proportions. Never larger than the original, except for an SVG, which has no size in pixels.
+    Without metadata. ``max_missing`` is as for `triptych.media.decode.decode`.
 
     Raises:
         PermanentItemError: not a picture, too many pixels, or broken.
     """
-    return as_item_error(body, lambda: _shrink(body, width, max_pixels))
+    return as_item_error(body, lambda: _shrink(body, width, max_pixels, max_missing))
 
 
 def is_webp(content: bytes | bytearray) -> bool:
@@ -35,9 +36,9 @@ def is_webp(content: bytes | bytearray) -> bool:
     return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
 
 
-def _shrink(body: bytes, width: int, max_pixels: int) -> bytes:
+def _shrink(body: bytes, width: int, max_pixels: int, max_missing: float) -> bytes:
     height = HEIGHT_FACTOR * width
-    opened = open_upright(body, side=height, max_pixels=max_pixels)
+    opened = open_upright(body, side=height, max_pixels=max_pixels, max_missing=max_missing)
     image = opened.image
     original = image.size if opened.media_type == SVG else (opened.width, opened.height)
     scale = min(1.0, width / original[0], height / original[1])
@@ -45,6 +46,7 @@ def _shrink(body: bytes, width: int, max_pixels: int) -> bytes:
     size = (max(1, round(original[0] * scale)), max(1, round(original[1] * scale)))
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=GAP)
+    image = opened.in_srgb(image)
     buffer = io.BytesIO()
     # The pixels alone: the original's metadata (EXIF, ICC, XMP) is not trusted.
     Image.frombytes(image.mode, image.size, image.tobytes()).save(

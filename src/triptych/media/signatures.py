@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from triptych.media.svg import SVG, looks_like_svg
+from triptych.media.icons import is_icon
+from triptych.media.svg import SVG
+from triptych.media.svg_source import looks_like_svg
 
 HEADS: Mapping[bytes, str] = MappingProxyType(
     {
@@ -16,6 +19,7 @@ HEADS: Mapping[bytes, str] = MappingProxyType(
         b"MM\0*": "image/tiff",
         b"II+\0": "image/tiff",
         b"MM\0+": "image/tiff",
+        b"\xffO\xffQ": "image/j2c",
     }
 )
 """By the first four bytes or fewer; the last two are BigTIFF."""
@@ -35,8 +39,23 @@ BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 BM."""
 
 
+JPEG_2000 = b"\0\0\0\x0cjP  \r\n\x87\n"
+PHOTOSHOP = struct.Struct(">4sH6sHIIHH")
+"""Signature, version, zeros, channels, height, width, bits and colour mode."""
+PHOTOSHOP_MODES = frozenset({(0, 1), *((mode, 8) for mode in (0, 1, 2, 3, 4, 7, 8, 9))})
+"""Colour modes and bits that are decoded: no others, and no large documents, are."""
+DECODED = frozenset(
+    {
+        *(*HEADS.values(), *BRANDS.values(), BMP, SVG),
+        *("image/webp", "image/vnd.microsoft.icon", "image/jp2", "image/jpx"),
+        "image/vnd.adobe.photoshop",
+    }
+)
+"""Every media type of a picture that is decoded."""
+
+
 def picture_type(body: bytes) -> str | None:
-    """Return the media type by the first bytes; None if they are not a picture's."""
+    """Return the media type by the first bytes; None if no picture that is decoded begins so."""
     for head, kind in HEADS.items():
         if body.startswith(head):
             return kind
@@ -46,4 +65,17 @@ def picture_type(body: bytes) -> str | None:
         return "image/webp"
     if body[:2] == b"BM" and int.from_bytes(body[14:18], "little") in BMP_HEADER_SIZES:
         return BMP
+    if body.startswith(JPEG_2000):
+        return "image/jpx" if body[20:24] == b"jpx " else "image/jp2"
+    if is_icon(body):
+        return "image/vnd.microsoft.icon"
+    if _is_photoshop(body):
+        return "image/vnd.adobe.photoshop"
     return SVG if looks_like_svg(body) else None
+
+
+def _is_photoshop(body: bytes) -> bool:
+    if not body.startswith(b"8BPS\0\1") or len(body) < PHOTOSHOP.size:
+        return False
+    *_, bits, mode = PHOTOSHOP.unpack_from(body)
+    return (mode, bits) in PHOTOSHOP_MODES

@@ -18,16 +18,15 @@ from lxml import etree
 from PIL import Image
 
 from triptych.errors import PermanentItemError
+from triptych.media.svg_source import UNPACKED_MAX_BYTES, TooLarge, svg_source
+from triptych.media.svg_style import Unsupported, needs_styling, put_in_place
 from triptych.model import Reason
 
 SVG = "image/svg+xml"
-SNIFF_BYTES = 4096
 ROOT = "{http://www.w3.org/2000/svg}svg"
 TEXT = "{http://www.w3.org/2000/svg}text"
 SIDE_MAX = 1_000_000
 ELEMENTS_MAX = 200_000
-COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
-ELEMENT = re.compile(rb"<(?:[\w-]+:)?([A-Za-z][\w-]*)")
 LENGTH = re.compile(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)\s*", re.IGNORECASE)
 PIXELS_IN: Mapping[str, float] = MappingProxyType(
     {
@@ -43,13 +42,6 @@ PIXELS_IN: Mapping[str, float] = MappingProxyType(
 )
 
 
-def looks_like_svg(body: bytes) -> bool:
-    """Return whether the first element of ``body`` is that of an SVG document."""
-    head = body[:SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
-    first = ELEMENT.search(COMMENT.sub(b"", head)) if head.startswith(b"<") else None
-    return first is not None and first[1] == b"svg"
-
-
 def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
     """Return the picture as RGBA, with its longer side ``side`` pixels, and its stated size.
 
@@ -62,7 +54,7 @@ def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
     width, height = _size(root)
     try:
         png = resvg_py.svg_to_bytes(
-            svg_string=etree.tostring(root, encoding="unicode"),
+            svg_string=_text(root),
             width=side,
             height=side,
             dpi=PIXELS_IN["in"],
@@ -78,6 +70,18 @@ def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
     return image.convert("RGBA"), width, height
 
 
+def _text(root: Any) -> str:
+    """Return the document as the renderer takes it: with its CSS variables in place."""
+    text = etree.tostring(root, encoding="unicode")
+    if not needs_styling(text):
+        return str(text)
+    try:
+        put_in_place(root)
+    except Unsupported as error:
+        raise _undecodable(str(error)) from error
+    return str(etree.tostring(root, encoding="unicode"))
+
+
 def _parse(body: bytes) -> Any:
     parser = etree.XMLParser(
         resolve_entities="internal",
@@ -88,7 +92,9 @@ def _parse(body: bytes) -> Any:
         remove_pis=True,
     )
     try:
-        root = etree.fromstring(body, parser)
+        root = etree.fromstring(svg_source(body), parser)
+    except TooLarge as error:
+        raise _undecodable(f"more than {UNPACKED_MAX_BYTES} bytes, unpacked") from error
     except etree.XMLSyntaxError as error:
         raise _undecodable(str(error)) from error
     if root.tag != ROOT:

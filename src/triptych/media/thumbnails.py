@@ -32,10 +32,13 @@ from triptych.model import Reason
 from triptych.objects import ObjectStore, object_key
 
 MEDIA_TYPE = "image/webp"
-VERSION = 1
+VERSION = 2
 """Version of the method. Raise it when thumbnails' bytes would differ, and add its widths."""
-WIDTHS_OF: Mapping[int, tuple[int, ...]] = MappingProxyType({1: (160, 320, 640, 1280)})
-"""The widths in pixels of each version there ever was, so that old ones are found and deleted."""
+WIDTHS_OF: Mapping[int, tuple[int, ...]] = MappingProxyType(
+    {1: (160, 320, 640, 1280), 2: (160, 320, 640, 1280)}
+)
+"""The widths in pixels of each version there ever was, so that old ones are found and deleted.
+Version 2 applies colour profiles."""
 WIDTHS = WIDTHS_OF[VERSION]
 WAITING_MAX = 1000
 """Thumbnails being made or waiting; more are refused."""

@@ -53,9 +53,15 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "contains credentials.",
             "after `TRIPTYCH_FETCH_ALLOW` allows the network, or `TRIPTYCH_FETCH_PORTS` the port",
         ),
+        Reason.NAME_NOT_RESOLVED: Explanation(
+            "The host's name does not exist, or has no address.",
+            "if the name was registered; else fix the source",
+        ),
         Reason.NOT_FOUND: Explanation("HTTP 404 or 410.", "if the file is there again"),
         Reason.FORBIDDEN: Explanation("HTTP 401, 403 or 451.", "if access has been granted"),
-        Reason.HTTP_ERROR: Explanation("Another 4xx, or an answer that is not HTTP.", "rarely"),
+        Reason.HTTP_ERROR: Explanation(
+            "Another 4xx, an answer without a body (HTTP 204), or one that is not HTTP.", "rarely"
+        ),
         Reason.TOO_MANY_REDIRECTS: Explanation(
             "More redirects than `TRIPTYCH_FETCH_MAX_REDIRECTS`.",
             "rarely",
@@ -95,23 +101,32 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "More pixels than `TRIPTYCH_DECODE_MAX_PIXELS`.",
             "after the limit is raised",
         ),
+        Reason.TOO_SMALL: Explanation(
+            "The shorter side has fewer pixels than `TRIPTYCH_MIN_SIDE`.",
+            "after the limit is lowered",
+        ),
         Reason.TIMEOUT: Explanation(
             "Not finished within `TRIPTYCH_FETCH_DEADLINE_S`, on every attempt.", "yes"
         ),
-        Reason.SERVER_ERROR: Explanation("HTTP 5xx, on every attempt.", "yes"),
+        Reason.SERVER_ERROR: Explanation(
+            "HTTP 5xx, or 202 (not ready yet), on every attempt.", "yes"
+        ),
         Reason.THROTTLED: Explanation(
             "HTTP 429, on every attempt; Retry-After was respected.", "yes, later"
         ),
         Reason.HOST_DOWN: Explanation(
-            "The host, or the proxy, did not answer for `TRIPTYCH_HOST_PATIENCE_S`: the name did "
-            "not resolve, connections were refused, or requests stayed without an answer.",
+            "The host, or the proxy, did not answer for `TRIPTYCH_HOST_PATIENCE_S`: its name "
+            "could not be looked up, connections were refused, or requests stayed without an "
+            "answer.",
             "yes",
         ),
         Reason.CONNECTION_FAILED: Explanation(
             "There was no connection, or it broke, on every attempt.", "yes"
         ),
         Reason.TRUNCATED: Explanation(
-            "Fewer bytes than the server declared, on every attempt.", "yes"
+            "Fewer bytes than the server declared, or a part of the file (HTTP 206), on every "
+            "attempt.",
+            "yes",
         ),
         Reason.STORE_FAILED: Explanation(
             "The object store did not store it, on every attempt.", "yes"

@@ -25,6 +25,8 @@ def check_redrivable(run: Run, reasons: Sequence[Reason] | None, *, collected: b
         raise Conflict(
             f"The rows of run {run.id} have been deleted.", remedy="Start a new run of the brand."
         )
+    if run.state is RunState.HELD:
+        raise Conflict(f"Run {run.id} is held.", remedy="Publish or discard it first.")
     if run.state is RunState.CANCELLED:
         raise Conflict(f"Run {run.id} was cancelled.", remedy="Start a new run of the brand.")
     if reasons is not None and run.state is not RunState.COMMITTED:

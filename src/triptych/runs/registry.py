@@ -24,7 +24,8 @@ from triptych.queues.queue import Queue
 from triptych.runs.brand_store import BrandStore, DueBrand
 from triptych.runs.brand_turns import BrandTurns
 from triptych.runs.dispatch import Dispatcher
-from triptych.runs.run_store import Opened, RunStore
+from triptych.runs.held_rules import HELD_MAX_S
+from triptych.runs.run_store import Opened, RowsRead, RunStore
 from triptych.runs.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
 from triptych.telemetry.tracing import current_traceparent, span
@@ -32,6 +33,8 @@ from triptych.telemetry.tracing import current_traceparent, span
 RESEND_BATCH = 500
 SWEEP_RUNS = 100
 """Runs handled in one sweep; the others wait for the next."""
+REPLACED_MAX = 3
+"""Active runs that one request cancels: others may start some at the same time."""
 REDRIVEN_LETTERS_MAX = 1000
 """Dead letters sent again by one request."""
 SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
@@ -74,21 +77,34 @@ class ActiveBrandRegistry:
         source: str | None = None,
         policy: Policy | None = None,
         run_id: UUID | None = None,
+        replace: bool = False,
     ) -> Opened:
         """Open a run of a brand and send its gather message; or return its active run.
 
         The run is durable before the message is sent; an unsent message is sent by a sweep. A
-        repeated call with the same ``run_id`` returns that run, ended or not.
+        repeated call with the same ``run_id`` returns that run, ended or not. ``replace``: cancel
+        an active run of another kind or source first.
 
         Raises:
-            RunActive: the active run is of another kind.
+            RunActive: the active run is of another kind or source; nothing was changed.
         """
+        wanted = run_id or uuid4()
+        for _ in range(REPLACED_MAX):
+            try:
+                return await self._open(brand, source, policy or self._policy, wanted)
+            except RunActive as error:
+                if not replace or error.run_id is None:
+                    raise
+                await self._runs.cancel(error.run_id)
+        return await self._open(brand, source, policy or self._policy, wanted)
+
+    async def _open(self, brand: str, source: str | None, policy: Policy, run_id: UUID) -> Opened:
         opened = await self._runs.open_run(
             brand,
-            run_id=run_id or uuid4(),
+            run_id=run_id,
             kind=RunKind.FULL,
             source=source,
-            policy=policy or self._policy,
+            policy=policy,
             enqueue_gather_message=True,
             traceparent=current_traceparent(),
         )
@@ -177,14 +193,23 @@ class ActiveBrandRegistry:
 
     # --- expect, settle, seal -----------------------------------------------------------------
 
-    async def expect(self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None) -> None:
+    async def expect(
+        self,
+        run_id: UUID,
+        items: Sequence[NewItem],
+        *,
+        cursor: str | None,
+        rows: RowsRead | None = None,
+    ) -> None:
         """Add a page of items to a run and dispatch what fits its window.
+
+        ``rows`` are those of the source that the items come from: see `RunStore.expect`.
 
         Raises:
             RunEnded: the run is not active.
         """
         await self._dispatcher.dispatch(
-            await self._runs.expect(run_id, items, cursor=cursor, limit=self._window)
+            await self._runs.expect(run_id, items, cursor=cursor, limit=self._window, rows=rows)
         )
 
     async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
@@ -280,6 +305,26 @@ class ActiveBrandRegistry:
             raise Conflict(f"Run {run_id} is {run.state.value}; it cannot be cancelled.")
         return run
 
+    async def publish(self, run_id: UUID) -> Run:
+        """Commit a held run, then send its AI message from the outbox.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        run = await self._runs.publish(run_id)
+        COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
+        RUNS.labels(run.state.value).inc()
+        await self._dispatcher.relay(run_id)
+        return run
+
+    async def discard(self, run_id: UUID) -> Run:
+        """End a held run as cancelled; the brand's snapshot stays what it was.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        return await self._runs.discard(run_id, "discarded by an operator")
+
     async def fail(self, run_id: UUID, reason: str) -> Run:
         """End an active run as failed; the brand's snapshot stays what it was."""
         return await self._runs.fail(run_id, reason)
@@ -319,6 +364,10 @@ class ActiveBrandRegistry:
         if count:
             await self._dispatcher.relay(None)
         return count
+
+    async def discard_letters(self, ids: Sequence[int]) -> int:
+        """Delete dead letters for good; return how many there were."""
+        return await self._dead_letters.discard(ids)
 
     async def schedule(self, brand: str, *, source: str | None, schedule: str | None) -> None:
         """Make a brand, or replace its source and schedule.
@@ -362,7 +411,17 @@ class ActiveBrandRegistry:
         await _each(due.commit, self.commit)
         await _each(due.resend, resend)
         await self._open_scheduled()
+        await self._discard_overdue()
         await self._dispatcher.relay(None, older_s=owed_s)
+
+    async def _discard_overdue(self) -> None:
+        """Discard held runs that nobody has decided on."""
+
+        async def discard(run_id: UUID) -> None:
+            with suppress(Conflict):  # Decided on since it was found.
+                await self._runs.discard(run_id, "it was held, and nobody decided on it")
+
+        await _each(await self._runs.overdue_held(older_s=HELD_MAX_S, limit=SWEEP_RUNS), discard)
 
     async def _open_scheduled(self) -> None:
         """Open the runs of schedules that are due: one for each due time, whatever sweeps.
@@ -403,11 +462,13 @@ def check_joinable(run: Run, wanted: RunKind) -> None:
         raise RunActive(
             f"Brand {run.brand!r} is taking in single URLs (run {run.id}).",
             remedy="It commits within seconds; try again then.",
+            run_id=run.id,
         )
     doing = "being re-embedded" if run.kind is RunKind.REEMBED else "being gathered"
     raise RunActive(
         f"Brand {run.brand!r} is {doing} (run {run.id}).",
         remedy="Try again when that has ended, or cancel it.",
+        run_id=run.id,
     )
 
 

@@ -53,12 +53,19 @@ class RunShown(Run, Wire, frozen=True, kw_only=True):
     over: Annotated[bool, Meta(description="Nothing more will happen to it.")]
     phase: Phase
     settled: int
+    rows_merged: Annotated[int, Meta(description="Rows whose URL another row has, too.")]
 
     @classmethod
     def of(cls, run: Run) -> Self:
         """Return a run with what follows from its fields; a password in its source is hidden."""
         fields = _fields(run) | {"source": hidden(run.source)}
-        return cls(**fields, over=is_over(run), phase=phase(run), settled=run.settled)
+        return cls(
+            **fields,
+            over=is_over(run),
+            phase=phase(run),
+            settled=run.settled,
+            rows_merged=run.rows_merged,
+        )
 
 
 class BrandState(Brand, Wire, frozen=True, kw_only=True):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from msgspec import Meta
@@ -31,6 +31,10 @@ DETAIL_MAX_CHARS = 500
 """Longer details of a failure are truncated."""
 RUN_REASON_MAX_CHARS = 2_000
 """Longer reasons of a run's end are truncated."""
+LISTS_SHOWN_MAX = 20
+"""Files of a source that the timeline describes; a folder may have thousands."""
+REFUSED_ROWS_MAX = 100
+"""Refused rows of a run that are kept, with their places; the others are counted."""
 COMMIT_GRACE_S = 2.0
 """The sweeper leaves a complete run this long to the worker that completed it."""
 
@@ -88,6 +92,32 @@ class FailedItem(Wire, frozen=True):
     detail: str
     attempts: int
     settled_at: datetime | None
+
+
+class RefusedRow(Wire, frozen=True):
+    """A row of a source that is no item: it names no URL."""
+
+    place: Annotated[str, Meta(description="Where the source has it: `line 7`.")]
+    problem: str
+
+
+class RefusedRows(Wire, frozen=True):
+    """The first rows of a run's source that name no URL, in its order."""
+
+    items: list[RefusedRow]
+    count: Annotated[int, Meta(description="All of them.")]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRead:
+    """The rows of a page of a source, counted once all its items are stored."""
+
+    count: int
+    refused: Sequence[RefusedRow] = ()
+    from_start: bool = False
+    """The page is the source's first: rows that were counted before are read again."""
+    lists: Sequence[Mapping[str, Any]] = ()
+    """What the source's files were found to be, for the timeline."""
 
 
 class PaceBucket(Wire, frozen=True):
@@ -179,6 +209,9 @@ class RunStore(Protocol):
 
         With ``enqueue_gather_message`` the same transaction puts the gather message into the
         outbox.
+
+        Raises:
+            RunActive: the active run gathers another source than ``source``; nothing was changed.
         """
         ...
 
@@ -214,16 +247,28 @@ class RunStore(Protocol):
         ...
 
     async def expect(
-        self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None, limit: int
+        self,
+        run_id: UUID,
+        items: Sequence[NewItem],
+        *,
+        cursor: str | None,
+        limit: int,
+        rows: RowsRead | None = None,
     ) -> Sequence[Item]:
         """Add a page of items to an unsealed run; return those now due to be dispatched.
 
         Keys already there change nothing; refused items enter as failed; ``cursor`` is where
         gathering continues if it is interrupted. At most ``limit`` items are outstanding at a time.
+        ``rows`` are the source's rows that the items come from; by default each item is a row.
+        Of those refused, the first `REFUSED_ROWS_MAX` of a run are kept, and all are counted.
 
         Raises:
             RunEnded: the run is not active.
         """
+        ...
+
+    async def refused_rows(self, run_id: UUID) -> Sequence[RefusedRow]:
+        """Return the refused rows of a run's source that are kept, in its order."""
         ...
 
     async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
@@ -263,6 +308,26 @@ class RunStore(Protocol):
 
         An item that is put off to a later time already stays so.
         """
+        ...
+
+    async def publish(self, run_id: UUID) -> Run:
+        """Commit a held run: see `commit`.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        ...
+
+    async def discard(self, run_id: UUID, reason: str) -> Run:
+        """End a held run as cancelled; the brand's snapshot stays what it was.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        ...
+
+    async def overdue_held(self, *, older_s: float, limit: int) -> Sequence[UUID]:
+        """Return runs that have been held for longer than ``older_s`` seconds, oldest first."""
         ...
 
     async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:

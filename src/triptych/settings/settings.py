@@ -19,8 +19,8 @@ from triptych.settings.addresses import (
     STORE_SCHEMES,
     check_queue,
     check_scheme,
-    check_source,
     read_ports,
+    read_source,
 )
 from triptych.settings.provenance import ToldSettings
 
@@ -69,8 +69,8 @@ class Settings(ToldSettings):
     )
     source: str | None = Field(
         None,
-        description="Where URLs come from if a brand has no source of its own: `SCHEME:PLACE`, as "
-        "`--source` takes it.",
+        description="Where URLs come from if a brand has no source of its own: `SCHEME:PLACE`, or "
+        "the path or URL of a list.",
     )
     source_token: SecretStr | None = Field(None, description="Bearer token for the catalog.")
     embedder: str = Field(
@@ -88,6 +88,12 @@ class Settings(ToldSettings):
 
     tolerated_failures: float = Field(
         0.5, ge=0, le=1, description="Share of a run's items that may fail and it still commits."
+    )
+    max_removed: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a brand's snapshot that a run may remove; with more, it is held.",
     )
     max_attempts: Count = Field(5, description="Attempts per item; then the item fails.")
     run_deadline_s: Positive = Field(
@@ -189,6 +195,16 @@ class Settings(ToldSettings):
     decode_max_pixels: Count = Field(
         100_000_000, description="Pixels of one image at most; checked before memory is allocated."
     )
+    min_side: Count = Field(
+        1,
+        description="Pixels that the shorter side of a picture must have; 1 takes all. For example "
+        "16 leaves out tracking pixels, 64 icons too. Not for SVG, which has no size in pixels.",
+    )
+    decode_max_missing: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="Share of rows that may be missing at the end of a JPEG, PNG or WebP that was "
+        "cut short, 0 to 1. One that has all its rows and only no end is taken anyway.",
+    )
 
     decode: bool = Field(
         True,
@@ -196,7 +212,9 @@ class Settings(ToldSettings):
         "colours or embedding.",
     )
     other_media: bool = Field(
-        False, description="Keep videos, audio and PDFs too, without an embedding."
+        False,
+        description="Keep videos, audio, PDFs and pictures that are not decoded, such as JPEG XL, "
+        "too, without an embedding.",
     )
 
     live_clients: Count = Field(
@@ -342,12 +360,14 @@ class Settings(ToldSettings):
     @field_validator("source")
     @classmethod
     def _source(cls, value: str | None) -> str | None:
-        return value if value is None else check_source(value)
+        return value if value is None else read_source(value).spec
 
     @property
     def policy(self) -> Policy:
         """The policy of new runs that do not specify one."""
-        return Policy(self.tolerated_failures, self.max_attempts, self.run_deadline_s)
+        return Policy(
+            self.tolerated_failures, self.max_attempts, self.run_deadline_s, self.max_removed
+        )
 
     @property
     def embedded(self) -> bool:

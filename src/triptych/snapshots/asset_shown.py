@@ -15,6 +15,11 @@ from triptych.wire import Wire
 PHASH_MASK = 2**64 - 1
 
 
+def phash_text(phash: int) -> str:
+    """Return a perceptual hash, kept as a signed integer, as 16 hexadecimal digits."""
+    return f"{phash & PHASH_MASK:016x}"
+
+
 class ColourShown(Wire, frozen=True):
     """A colour of an asset."""
 
@@ -38,6 +43,7 @@ class AssetShown(Wire, frozen=True):
     colours: list[ColourShown]
     model: str | None
     metadata: Metadata
+    also: Annotated[list[Metadata], Meta(description="Of further rows with the same URL.")]
 
     @property
     def key(self) -> bytes:
@@ -58,10 +64,11 @@ class AssetShown(Wire, frozen=True):
             size_bytes=asset.size_bytes,
             width=asset.width,
             height=asset.height,
-            phash=None if phash is None else f"{phash & PHASH_MASK:016x}",
+            phash=None if phash is None else phash_text(phash),
             colours=[ColourShown(f"{each.rgb:06x}", each.share) for each in asset.colours],
             model=asset.model,
             metadata=asset.metadata,
+            also=list(asset.also),
             **more,
         )
 

@@ -91,11 +91,12 @@ class BrandTasks:
             self.exports.find(task.result["format"]),
             opening,
         )
-        count = await export(self.snapshots, self.store, wanted)
+        notes: list[str] = []
+        count = await export(self.snapshots, self.store, wanted, note=notes.append)
         told: list[dict[str, Any]] = [
             {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()
         ]
-        return {**task.result, "assets": count, "files": told}
+        return {**task.result, "assets": count, "files": told, "notes": notes}
 
     async def _delete(self, brand: str) -> Metadata:
         for _ in range(ROUNDS_MAX):

@@ -43,6 +43,7 @@ class Task(Wire, frozen=True):
 
 RUN_STATES: Mapping[RunState, TaskState] = {
     RunState.ACTIVE: TaskState.RUNNING,
+    RunState.HELD: TaskState.RUNNING,
     RunState.COMMITTED: TaskState.DONE,
     RunState.FAILED: TaskState.FAILED,
     RunState.CANCELLED: TaskState.FAILED,

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from triptych.messages import AI_QUEUE, AiBody, Headers, Message
-from triptych.model import AiState, ItemState, RunKind, RunState
+from triptych.model import ALSO_MAX, AiState, ItemState, Metadata, RunKind, RunState
+from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
 from triptych.testing.memory_state import AssetRow, MemoryState, RunRow
 
 
@@ -33,10 +34,38 @@ def commit_run(state: MemoryState, row: RunRow) -> None:
         )
         end_run(state, row, RunState.FAILED, reason)
         return
-    _publish(state, row)
+    before = state.snapshot_row(row.run.brand)
+    if before is None or row.run.kind is not RunKind.FULL:
+        publish_run(state, row)
+        return
+    remaining = sum(key in row.staged for key in before.assets)
+    held = held_reason(len(before.assets), remaining, row.run.policy.max_removed)
+    if held is None:
+        publish_run(state, row)
+        return
+    urls = [asset.url for key, asset in before.assets.items() if key not in row.staged]
+    state.change(row, removed=len(urls))
+    details = {"removed": len(urls), "of": len(before.assets), "urls": urls[:REMOVED_SHOWN]}
+    end_run(state, row, RunState.HELD, held, details)
 
 
-def _publish(state: MemoryState, row: RunRow) -> None:
+def discard_run(state: MemoryState, row: RunRow, reason: str) -> None:
+    """End a held run as cancelled."""
+    now = state.now()
+    state.change(
+        row,
+        state=RunState.CANCELLED,
+        reason=reason,
+        removed=None,
+        ended_at=now,
+        progressed_at=now,
+    )
+    row.staged = {}
+    state.event(row, "cancelled", {"reason": reason})
+
+
+def publish_run(state: MemoryState, row: RunRow) -> None:
+    """Make a run its brand's snapshot, and end it."""
     run = row.run
     changes = _publish_assets(row, state.snapshot_row(run.brand))
     state.change_brand(state.brand_row(run.brand), current_run=run.id)
@@ -62,7 +91,9 @@ def _publish_assets(row: RunRow, previous: RunRow | None) -> Changes:
     changes = Changes()
     for key, staged in row.staged.items():
         item = row.items[key]
-        assets[key] = AssetRow(item.url, item.metadata, staged)
+        assets[key] = AssetRow(
+            item.url, item.metadata, row.merged_rows.get(key, [])[:ALSO_MAX], staged
+        )
         if key not in before:
             changes.added += 1
         elif before[key].staged.sha256 == staged.sha256:
@@ -80,7 +111,13 @@ def _publish_assets(row: RunRow, previous: RunRow | None) -> Changes:
     return changes
 
 
-def end_run(state: MemoryState, row: RunRow, final: RunState, reason: str | None) -> None:
+def end_run(
+    state: MemoryState,
+    row: RunRow,
+    final: RunState,
+    reason: str | None,
+    details: Metadata | None = None,
+) -> None:
     """End a run; a brand keeps staged assets of its newest failed run only, for a redrive."""
     failed = Counter(i.reason for i in row.items.values() if i.state is ItemState.FAILED)
     now = state.now()
@@ -100,4 +137,4 @@ def end_run(state: MemoryState, row: RunRow, final: RunState, reason: str | None
     for older in state.newest_first(row.run.brand):
         if older is not row and older.run.state is not RunState.ACTIVE:
             older.staged = {}
-    state.event(row, final.value, {"reason": reason})
+    state.event(row, final.value, {"reason": reason, **(details or {})})

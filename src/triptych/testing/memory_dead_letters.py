@@ -26,6 +26,7 @@ class MemoryDeadLetterStore(DeadLetterStore):
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
+        self._newest_id = 0
 
     def _newest(self) -> list[KeptLetter]:
         return list(self._state.letters.values())[::-1]
@@ -34,7 +35,8 @@ class MemoryDeadLetterStore(DeadLetterStore):
     async def record(self, letter: DeadLetter) -> None:
         known = {(kept.queue, kept.message_id) for kept in self._newest()}
         if (letter.queue, letter.message_id) not in known:
-            number = len(self._state.letters) + 1
+            self._newest_id += 1
+            number = self._newest_id
             fields = asdict(letter) | {
                 "body": as_json(letter.body),
                 "headers": as_json(letter.headers),
@@ -79,6 +81,13 @@ class MemoryDeadLetterStore(DeadLetterStore):
         if chosen:
             self._state.notify(News(queues=True))
         return len(chosen)
+
+    @override
+    async def discard(self, ids: Sequence[int]) -> int:
+        found = [number for number in set(ids) if self._state.letters.pop(number, None)]
+        if found:
+            self._state.notify(News(queues=True))
+        return len(found)
 
     def _redrivable(self, kept: KeptLetter) -> bool:
         run_id = kept.run_id

@@ -25,6 +25,14 @@ def new_row(item: NewItem, position: int, now: datetime) -> ItemRow:
     return row
 
 
+def merge_row(row: RunRow, item: NewItem) -> None:
+    """Keep the metadata of a row whose item exists, if it says something else."""
+    metadata, first = as_json(item.metadata), row.items[item.key].metadata
+    further = row.merged_rows.setdefault(item.key, [])
+    if metadata != first and metadata not in further:
+        further.append(metadata)
+
+
 def outgoing(row: RunRow, item: ItemRow) -> Item:
     """Return an item that is about to be sent."""
     return replace(to_item(row, item), run_kind=row.run.kind, traceparent=row.run.traceparent)

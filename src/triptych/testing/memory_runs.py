@@ -27,6 +27,8 @@ from triptych.model import (
     Slice,
     TimelineEvent,
 )
+from triptych.runs.active_run import check_same_source
+from triptych.runs.held_rules import check_held
 from triptych.runs.redrive_rules import (
     active_run,
     check_redrivable,
@@ -35,6 +37,8 @@ from triptych.runs.redrive_rules import (
 )
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
+    LISTS_SHOWN_MAX,
+    REFUSED_ROWS_MAX,
     RUN_REASON_MAX_CHARS,
     Attempt,
     Due,
@@ -43,14 +47,17 @@ from triptych.runs.run_store import (
     Outgoing,
     Pace,
     PutOff,
+    RefusedRow,
+    RowsRead,
     RunStore,
     Settlement,
 )
-from triptych.testing.memory_commit import commit_run, end_run
+from triptych.testing.memory_commit import commit_run, discard_run, end_run, publish_run
 from triptych.testing.memory_items import (
     SENDS_MAX,
     deadline,
     detail,
+    merge_row,
     new_row,
     outgoing,
     overdue,
@@ -112,8 +119,10 @@ class MemoryRunStore(RunStore):
             raise Conflict(
                 f"Brand {brand!r} is being deleted.", remedy="Try again when it is gone."
             )
-        row = self._state.upsert_brand(brand, source)
         if active := self._state.active_run(brand):
+            check_same_source(active.run, source)
+        row = self._state.upsert_brand(brand, source)
+        if active:
             return Opened(active.run, created=False)
         now = self._state.now()
         run = Run(
@@ -145,6 +154,9 @@ class MemoryRunStore(RunStore):
             ai_reason=None,
             traceparent=traceparent,
         )
+        for held in self._state.newest_first(brand):
+            if held.run.state is RunState.HELD:
+                discard_run(self._state, held, f"a newer run was started, {run_id}")
         opened = self._state.runs[run_id] = RunRow(run, changed_at=now, expected_at=now)
         self._state.event(opened, "opened", {"kind": kind.value})
         return Opened(opened.run, created=True)
@@ -180,9 +192,14 @@ class MemoryRunStore(RunStore):
         row.next_position = len(moved)
         row.gather_cursor = old.gather_cursor
         for item in moved:
+            if item.key in old.merged_rows:
+                row.merged_rows[item.key] = old.merged_rows.pop(item.key)
             if item.state is ItemState.DONE:
                 row.staged[item.key] = old.staged.pop(item.key)
-        self._state.change(row, expected=len(moved), done=done, sealed=run.sealed)
+        moved_count = len(moved)
+        self._state.change(
+            row, expected=moved_count, rows_read=moved_count, done=done, sealed=run.sealed
+        )
         self._state.event(row, "redriven", {"run": str(run_id)})
         if not run.sealed:
             self._owe_gather(row.run)
@@ -204,10 +221,12 @@ class MemoryRunStore(RunStore):
             adopted.sent_at, adopted.sends, adopted.message_id = now, 1, message_id
             row.items[item.key] = adopted
             row.next_position += 1
+            row.rows_adopted += 1
             refused = 1 if item.refused else 0
             self._state.change(
                 row,
                 expected=row.run.expected + 1,
+                rows_read=row.run.rows_read + 1,
                 failed=row.run.failed + refused,
                 out=row.run.out + 1 - refused,
                 progressed_at=now,
@@ -221,8 +240,15 @@ class MemoryRunStore(RunStore):
 
     @override
     async def expect(
-        self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None, limit: int
+        self,
+        run_id: UUID,
+        items: Sequence[NewItem],
+        *,
+        cursor: str | None,
+        limit: int,
+        rows: RowsRead | None = None,
     ) -> Sequence[Item]:
+        read = rows or RowsRead(len(items))
         row = self._active(run_id)
         if row.run.sealed:
             return []
@@ -233,6 +259,8 @@ class MemoryRunStore(RunStore):
                 added = new_row(item, row.next_position + number, now)
                 row.items[item.key] = added
                 new.append(added)
+            else:
+                merge_row(row, item)
         refused = sum(item.state is ItemState.FAILED for item in new)
         row.next_position += len(items)
         row.gather_cursor, row.expected_at = cursor, now
@@ -241,10 +269,33 @@ class MemoryRunStore(RunStore):
             expected=row.run.expected + len(new),
             failed=row.run.failed + refused,
             progressed_at=now,
+            **self._rows_counted(row, read),
         )
-        counts = {"rows": len(items), "new": len(new), "refused": refused}
+        for found in read.lists[:LISTS_SHOWN_MAX]:
+            self._state.event(row, "list", found)
+        without_url = len(read.refused)
+        counts = {
+            "rows": len(items) + without_url,
+            "new": len(new),
+            "refused": refused + without_url,
+        }
         self._state.event(row, "page", counts)
         return self._fill_window(row, limit)
+
+    def _rows_counted(self, row: RunRow, read: RowsRead) -> dict[str, int]:
+        before, refused = row.run.rows_read, row.run.rows_refused
+        if read.from_start:
+            before, refused = row.rows_adopted, 0
+            row.refused_rows.clear()
+        row.refused_rows.extend(read.refused[: max(0, REFUSED_ROWS_MAX - refused)])
+        return {
+            "rows_read": before + read.count,
+            "rows_refused": refused + len(read.refused),
+        }
+
+    @override
+    async def refused_rows(self, run_id: UUID) -> Sequence[RefusedRow]:
+        return list(self._state.run_row(run_id).refused_rows)
 
     def _active(self, run_id: UUID) -> RunRow:
         row = self._state.run_row(run_id)
@@ -400,6 +451,27 @@ class MemoryRunStore(RunStore):
         for item in pending:
             item.state, item.reason, item.settled_at = state, reason, self._state.now()
         return len(pending), sum(item.sent_at is not None for item in pending)
+
+    @override
+    async def publish(self, run_id: UUID) -> Run:
+        row = self._state.run_row(run_id)
+        check_held(row.run)
+        publish_run(self._state, row)
+        return row.run
+
+    @override
+    async def discard(self, run_id: UUID, reason: str) -> Run:
+        row = self._state.run_row(run_id)
+        check_held(row.run)
+        discard_run(self._state, row, reason)
+        return row.run
+
+    @override
+    async def overdue_held(self, *, older_s: float, limit: int) -> Sequence[UUID]:
+        before = self._state.now() - timedelta(seconds=older_s)
+        held = [row.run for row in self._state.runs.values() if row.run.state is RunState.HELD]
+        held.sort(key=lambda run: run.ended_at or before)
+        return [run.id for run in held if run.ended_at and run.ended_at < before][:limit]
 
     @override
     async def pause(self, run_id: UUID, *, paused: bool) -> Run:

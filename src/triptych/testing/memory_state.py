@@ -6,7 +6,7 @@ one transaction. Nothing here outlives the process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ from triptych.model import (
     TimelineEvent,
 )
 from triptych.runs.change_feed import News
-from triptych.runs.run_store import DETAIL_MAX_CHARS, Outgoing
+from triptych.runs.run_store import DETAIL_MAX_CHARS, Outgoing, RefusedRow
 
 TICK = timedelta(microseconds=1)
 
@@ -92,6 +92,7 @@ class AssetRow:
 
     url: str
     metadata: Metadata
+    also: Sequence[Metadata]
     staged: Staged
 
 
@@ -113,6 +114,9 @@ class RunRow:
     staged: dict[bytes, Staged] = field(default_factory=dict)
     assets: dict[bytes, AssetRow] = field(default_factory=dict)
     """In key order, once the run has committed."""
+    rows_adopted: int = 0
+    refused_rows: list[RefusedRow] = field(default_factory=list)
+    merged_rows: dict[bytes, list[Metadata]] = field(default_factory=dict)
     outages: dict[str, OutageRow] = field(default_factory=dict)
     """By host."""
     timeline: list[TimelineEvent] = field(default_factory=list)
@@ -298,5 +302,6 @@ def to_asset(run: Run, key: bytes, row: AssetRow, *, embedding: bool = True) -> 
         embedding=found.embedding if embedding else None,
         model=found.model,
         metadata=row.metadata,
+        also=row.also,
         colours=found.colours,
     )

@@ -21,6 +21,7 @@ class Event(StrEnum):
     """The events that a webhook can receive."""
 
     RUN_COMMITTED = "run.committed"
+    RUN_HELD = "run.held"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
     AI_DONE = "ai.done"

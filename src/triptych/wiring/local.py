@@ -28,14 +28,16 @@ class Local:
         self.queue = services.queue
         self.registry = services.registry
 
-    async def submit(self, brand: str, *, source: str | None = None) -> Run:
+    async def submit(self, brand: str, *, source: str | None = None, replace: bool = False) -> Run:
         """Start a run of a brand, or return its active one.
+
+        ``replace``: cancel an active run of another source or kind first.
 
         Raises:
             InvalidBrand: the name is not valid.
-            RunActive: a run of single URLs is active; it ends by itself within seconds.
+            RunActive: a run of another source or kind is active.
         """
-        opened = await self.registry.open(check_brand(brand), source=source)
+        opened = await self.registry.open(check_brand(brand), source=source, replace=replace)
         return opened.run
 
     def watch(self, run_id: UUID) -> AsyncIterator[Run]:
@@ -79,13 +81,14 @@ async def run(brand: str, *, source: str | None = None, **settings: Any) -> Run:
 
     ``settings`` are those of `triptych.settings.settings.Settings`; they override ``TRIPTYCH_*``::
 
-        run = await triptych.run("nike", source="manifest:urls.csv", data="./nike")
+        run = await triptych.run("nike", source="urls.csv", data="./nike")
         assert run.state is RunState.COMMITTED
 
     Raises:
         BadInput: the brand's name, the source or a setting is wrong.
         DataFolderInUse: another process owns the data folder.
     """
-    async with open_local(Settings.load(source=source, **settings)) as local:
-        opened = await local.submit(brand, source=source)
+    loaded = Settings.load(source=source, **settings)
+    async with open_local(loaded) as local:
+        opened = await local.submit(brand, source=loaded.source if source else None)
         return await local.wait(opened.id)

@@ -35,7 +35,7 @@ async def open_thumbnails(
     """
     store = store or await open_objects(settings)
     cores = available_cores()
-    decoders = Decoders(cores)
+    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
     thumbnails = Thumbnails(store, decoders, at_once=cores, max_pixels=settings.decode_max_pixels)
     try:
         yield thumbnails

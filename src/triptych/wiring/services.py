@@ -188,7 +188,8 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Services]:
     Raises:
         DatabaseUnavailable, QueueUnavailable: names what is missing and the remedy.
     """
-    database = Database(dsn, pool_max=settings.database_connections)
+    folder = settings.data if settings.embedded else None
+    database = Database(dsn, pool_max=settings.database_connections, folder=folder)
     stores = postgres_stores(database, run_cap_s=settings.run_cap_s, replica=_replica(settings))
     queue = open_queue(settings, database)
     try:

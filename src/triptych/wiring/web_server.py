@@ -27,6 +27,7 @@ from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
+from triptych.wiring.installed_sources import source_opener
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails
 from triptych.wiring.outbound import address_guard, guarded_session
@@ -144,7 +145,7 @@ async def open_live(services: Services, authenticator: Authenticator) -> AsyncIt
 async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
     """Yield the search service; its models are loaded at the first search that needs one."""
     cores = available_cores()
-    decoders = Decoders(cores)
+    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
     threads = ThreadPoolExecutor(cores, thread_name_prefix="search")
     models = LoadedModels(settings, threads=1)
     try:
@@ -191,7 +192,9 @@ async def open_app(
         open_thumbnails(settings, objects) as thumbnails,
         open_live(services, authenticator) as live,
         open_search(settings, services.stores) as search,
+        AsyncExitStack() as stack,
     ):
+        sources = SourceRegistry.discover()
         api = ApiContext(
             settings=settings,
             stores=services.stores,
@@ -205,8 +208,9 @@ async def open_app(
             thumbnails=thumbnails,
             search=search,
             relations=BrandRelations(services.stores.brands, services.stores.search),
-            sources=SourceRegistry.discover(),
+            sources=sources,
             exports=ExportRegistry.discover(),
+            open_source=source_opener(settings, sources, stack),
         )
         yield create_app(api, live)
 

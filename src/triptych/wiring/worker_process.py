@@ -21,13 +21,12 @@ from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
 from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
-from triptych.gather.source import Source
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
-from triptych.wiring.installed_sources import installed_sources
+from triptych.wiring.installed_sources import installed_sources, source_opener
 from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.outbound import address_guard, guarded_session, open_transports
@@ -42,7 +41,6 @@ from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.webhook_notifier import Notifier
 from triptych.workers.worker import Phase, PhaseHandler, Worker
 
-SOURCE_CONNECTIONS = 20
 NOTIFIER_CONNECTIONS = 10
 
 
@@ -176,21 +174,12 @@ def _retention_rules(settings: Settings) -> RetentionRules:
 
 async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
     settings = services.settings
-    transports = open_transports(settings, SOURCE_CONNECTIONS)
-    stack.push_async_callback(transports.close)
-    token = settings.source_token.get_secret_value() if settings.source_token else None
-
-    sources = installed_sources(settings)
-
-    def open_one(spec: str) -> Source:
-        return sources.open(spec, transports=transports, token=token, page_rows=settings.page_rows)
-
     return Gather(
         services.stores.runs,
         services.stores.brands,
         services.stores.snapshots,
         services.registry,
-        open_one,
+        source_opener(settings, installed_sources(settings), stack),
         default_source=settings.source,
         page_rows=settings.page_rows,
     )
@@ -226,7 +215,7 @@ def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = services.settings
     cores = available_cores()
-    decoders = Decoders(cores)
+    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
     stack.callback(decoders.close)
     # One thread per decoder waits for it; the others compute embeddings and hashes of large bodies.
     at_once = cores + embed_threads(settings) + 1
@@ -247,6 +236,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
         embed_batch=embed_batch(settings),
         embed_calls=embed_threads(settings),
         max_pixels=settings.decode_max_pixels,
+        min_side=settings.min_side,
         decode=settings.decode,
         other_media=settings.other_media,
         host_patience_s=settings.host_patience_s,
@@ -268,7 +258,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
 
 async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -> AiPhase:
     settings = services.settings
-    decoders = Decoders(1)
+    decoders = Decoders(1, max_missing=settings.decode_max_missing)
     stack.callback(decoders.close)
     store = await open_objects(settings)
     open_pixels = partial(

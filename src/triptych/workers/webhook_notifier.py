@@ -9,11 +9,11 @@ import aiohttp
 import orjson
 import structlog
 from standardwebhooks import Webhook
-from yarl import URL
 
 from triptych.errors import PermanentItemError
 from triptych.fetch.fetcher import parse_retry_after
 from triptych.fetch.guard import AddressGuard, refusal
+from triptych.fetch.web_url import parse_web_url
 from triptych.runtime.periodic import run_periodically
 from triptych.runtime.retry import backoff
 from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
@@ -108,11 +108,12 @@ class Notifier:
         }
         try:
             # The session's own check cannot see credentials: by then they are a header.
-            self._guard.check_url(URL(delivery.url))
+            url = parse_web_url(delivery.url)
+            self._guard.check_url(url)
             async with (
                 asyncio.timeout(ANSWER_S),
                 self._session.post(
-                    delivery.url, data=body, headers=headers, allow_redirects=False
+                    url, data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 _check(response)

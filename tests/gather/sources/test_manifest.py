@@ -16,7 +16,6 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import structlog
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,10 +24,8 @@ from tests.support.fetching import LOOPBACK
 from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
-from triptych.gather.phase import new_item
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
-from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
 
@@ -193,13 +190,16 @@ def test_a_list_of_other_brands_is_refused_and_names_them(tmp_path: Path) -> Non
     assert [row.url for row in rows_of(pages(path, brand="adidas"))] == ["https://x/2"]
 
 
-def test_what_was_guessed_is_logged(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes("url;farbe\nhttps://x/1;weiß\n".encode("cp1252"))
-    with structlog.testing.capture_logs() as logged:
-        (row,) = rows_of(pages(tmp_path / "a.csv"))
-    assert row.metadata == {"farbe": "weiß"}
-    (entry,) = [entry for entry in logged if entry["event"] == "list_note"]
-    assert "Windows-1252" in entry["note"]
+def test_what_was_guessed_about_a_list_is_on_its_first_page(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(
+        "url;farbe\nhttps://x/1;weiß\nhttps://x/2;rot".encode("cp1252")
+    )
+    first, second = pages(tmp_path / "a.csv", rows=1)
+    assert first.rows[0].metadata == {"farbe": "weiß"}
+    (found,) = first.lists
+    assert (found.name, found.encoding) == ("a.csv", "windows-1252")
+    assert "Windows-1252" in found.notes[0]
+    assert not second.lists
 
 
 def test_columns_are_chosen_behind_the_place(tmp_path: Path) -> None:
@@ -237,13 +237,14 @@ def test_a_folder_and_a_pattern_are_read_in_the_order_of_their_names(tmp_path: P
         pages(tmp_path)
 
 
-def test_rows_without_a_url_are_items_of_their_own(tmp_path: Path) -> None:
+def test_rows_without_a_url_are_refused_with_their_place(tmp_path: Path) -> None:
     path = tmp_path / "shop.csv"
     path.write_text("Title,Image Src\nShoe,https://x/1\nShoe 2,\nShoe 3,\n")
-    items = [new_item(row) for row in rows_of(pages(path))]
-    assert len({item.key for item in items}) == 3
-    assert [item.refused for item in items] == [None, Reason.INVALID_ROW, Reason.INVALID_ROW]
-    assert items[1].detail == "line 3: There is no URL in Image Src."
+    assert [(row.place, row.refused) for row in rows_of(pages(path))] == [
+        ("line 2", ""),
+        ("line 3", "There is no URL in Image Src."),
+        ("line 4", "There is no URL in Image Src."),
+    ]
 
 
 async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:

@@ -313,6 +313,24 @@ class PagesContract:
         assert letters.next == letters.rows[-1].id
         assert [kept.redriven_at is not None for kept in letters.rows] == [True, False]
 
+    async def test_discarded_dead_letters_are_gone_and_others_stay(
+        self, stores: CommonStores
+    ) -> None:
+        for number in range(3):
+            letter = DeadLetter(URL_QUEUE, f"m{number}", {"brand": "nike"}, {}, "why", None)
+            await stores.dead_letters.record(letter)
+        first, second, third = (await stores.dead_letters.page(before=None, limit=9)).rows
+        discard = stores.dead_letters.discard
+        assert await discard([first.id, third.id, third.id, 10**9]) == 2
+        assert await discard([first.id]) == 0
+        assert (await stores.dead_letters.page(before=None, limit=9)).rows == [second]
+        assert (await stores.dead_letters.count(limit=9)).waiting == 1
+        await stores.dead_letters.record(
+            DeadLetter(URL_QUEUE, "new", {"brand": "nike"}, {}, "why", None)
+        )
+        newest, kept = (await stores.dead_letters.page(before=None, limit=9)).rows
+        assert (newest.message_id, kept) == ("new", second)
+
     async def test_a_run_of_an_id_is_that_run_ended_or_not(self, stores: CommonStores) -> None:
         run_id = uuid4()
         for _ in range(2):

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from triptych.errors import (
     BadInput,
+    RunActive,
     SourceUnavailable,
     TooManyRequests,
     TriptychError,
@@ -46,6 +47,10 @@ class Problem(BaseModel):
     reason: str = Described(description="For programs: the same for all problems of one type.")
     field: str | None = Described(None, description="The part of the request that is wrong.")
     remedy: str | None = Described(None, description="What to do about it.")
+    run: str | None = Described(None, description="The run that is in the way.")
+    source: str | None = Described(
+        None, description="That run's source, if it is another than was asked for."
+    )
     instance: str | None = Described(
         None, description="The id of this occurrence, under which the server's log has details."
     )
@@ -61,6 +66,7 @@ def problem(
     remedy: str | None = None,
     instance: str | None = None,
     headers: Mapping[str, str] | None = None,
+    active: RunActive | None = None,
 ) -> Response:
     """Return a problem as a response."""
     body: dict[str, Any] = {
@@ -71,6 +77,9 @@ def problem(
         "reason": reason,
     }
     optional = {"field": field, "remedy": remedy, "instance": instance}
+    if active is not None:
+        run_id = None if active.run_id is None else str(active.run_id)
+        optional |= {"run": run_id, "source": active.source}
     body |= {name: value for name, value in optional.items() if value is not None}
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
@@ -95,6 +104,7 @@ def from_error(error: TriptychError) -> Response:
         field=error.field if isinstance(error, BadInput) else None,
         remedy=error.remedy,
         headers=headers,
+        active=error if isinstance(error, RunActive) else None,
     )
 
 

@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import structlog
 
 from triptych.errors import SourceRefused
 from triptych.gather.lists.columns import Columns, cell_urls, choose_columns, find_column
 from triptych.gather.lists.list_file import open_list
-from triptych.gather.lists.record import BadRecord, ListReader, Record
-from triptych.gather.source import Row
-
-log = structlog.get_logger(__name__)
+from triptych.gather.lists.record import BadRecord, ListFormat, ListReader, Record
+from triptych.gather.source import ListFound, Row
 
 BRANDS_SHOWN = 10
 NAMES_SHOWN = 200
@@ -44,6 +41,8 @@ class BrandRows:
     ) -> None:
         """Open the parts, each a name and a file; ``stack`` is that of `open_list`.
 
+        An empty name of the brand stands for all brands.
+
         Raises:
             SourceRefused: one is no list; it is named.
         """
@@ -54,10 +53,20 @@ class BrandRows:
         self._matched = False
         self._layouts: dict[tuple[str, ...], Columns] = {}
         for name, path in parts:
-            reader = self._open(name, path, stack)
-            self._readers.append((name, reader))
-            for note in reader.format.notes:
-                log.warning("list_note", list=name, brand=brand, note=note)
+            self._readers.append((name, self._open(name, path, stack)))
+
+    def found(self) -> Sequence[ListFound]:
+        """Return what the lists were found to be, with the columns that were used so far."""
+        return [_found(name, reader.format, self._used(reader)) for name, reader in self._readers]
+
+    def brands(self) -> Sequence[str]:
+        """Return the first names of other brands that were met; of all brands if none was named."""
+        return list(self._other_brands)
+
+    def _used(self, reader: ListReader) -> Sequence[Columns]:
+        names = reader.format.columns
+        chosen = None if names is None else self._choose(names)
+        return list(self._layouts.values()) if chosen is None else [chosen]
 
     def records(self, offset: int) -> Iterator[Sequence[Row]]:
         """Yield each record after the first ``offset`` as rows: none if it is another brand's.
@@ -105,7 +114,7 @@ class BrandRows:
         metadata = {name: v for name, v in record.values.items() if name not in columns.dropped}
         if not urls:
             where = " or ".join(columns.urls)
-            return [Row("", metadata, place=place, problem=f"There is no URL in {where}.")]
+            return [Row("", metadata, place=place, refused=f"There is no URL in {where}.")]
         if len(urls) > 1:
             urls = list(dict.fromkeys(urls))
         return [Row(url, metadata, place) for url in urls]
@@ -115,7 +124,7 @@ class BrandRows:
             return True
         if len(self._other_brands) < BRANDS_SHOWN:
             self._other_brands[str(owner)] = None
-        return False
+        return not self._brand
 
     def _columns(self, values: Mapping[str, Any]) -> Columns | None:
         names = tuple(values)
@@ -141,3 +150,17 @@ class BrandRows:
             return open_list(path, name, lambda names: self._choose(names) is not None, stack)
         except SourceRefused as error:
             raise SourceRefused(f"{name}: {error.message}", remedy=error.remedy) from error
+
+
+def _found(name: str, found: ListFormat, used: Sequence[Columns]) -> ListFound:
+    brands = [columns.brand for columns in used if columns.brand is not None]
+    return ListFound(
+        name=name,
+        format=found.name,
+        encoding=found.encoding,
+        delimiter=found.delimiter,
+        columns=None if found.columns is None else list(found.columns),
+        url_columns=list(dict.fromkeys(url for columns in used for url in columns.urls)),
+        brand_column=brands[0] if brands else None,
+        notes=list(found.notes),
+    )

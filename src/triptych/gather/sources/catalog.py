@@ -70,6 +70,8 @@ class CatalogSource(Source):
 
     @override
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
+        if not brand:
+            raise SourceRefused("A service lists one brand.", remedy="Name the brand.")
         # Brent's algorithm: in a cycle of any length the cursor meets the milestone again.
         milestone, steps, stretch = cursor, 0, 1
         for _ in range(PAGES_MAX):

@@ -63,6 +63,7 @@ class ManifestSource(Source):
                 rows = await asyncio.to_thread(BrandRows, parts, brand, self._choice, stack)
                 records = rows.records(offset)
                 page = await asyncio.to_thread(_take, records, self._page_rows)
+                lists = () if offset else rows.found()
                 while True:
                     # Read one page ahead, to know which page is the last.
                     following = await asyncio.to_thread(_take, records, self._page_rows)
@@ -70,7 +71,10 @@ class ManifestSource(Source):
                     yield Page(
                         [row for found in page for row in found],
                         str(offset) if following else None,
+                        lists,
+                        rows.brands(),
                     )
+                    lists = ()
                     if not following:
                         return
                     page = following

@@ -10,9 +10,9 @@ where excluded.source is not null and brands.source is distinct from excluded.so
 -- insert_run --
 -- At most one active run per brand: the partial unique index decides races.
 insert into runs (id, brand, kind, source, tolerated_failures, max_attempts, deadline_s,
-                  deadline_at, redrives, traceparent)
+                  deadline_at, redrives, traceparent, max_removed)
 select $1, $2, $3, coalesce($4, b.source), $5, $6, $7,
-       clock_timestamp() + make_interval(secs => $8), $9, $10
+       clock_timestamp() + make_interval(secs => $8), $9, $10, $11
 from brands b where b.name = $2 and not b.deleting
 on conflict do nothing
 returning *
@@ -59,12 +59,36 @@ with incoming as (
 )
 select count(*) as expected, count(*) filter (where state = 'failed') as failed from inserted
 
+-- merge_rows --
+-- What rows say of an item that an earlier row brought. Items are not changed: whoever settles them
+-- locks them before the run.
+insert into merged_rows (run_id, key, digest, number, metadata)
+select $1, t.key, sha256(convert_to(t.metadata::text, 'UTF8')), $2 + t.n, t.metadata
+from unnest($3::bytea[], $4::jsonb[]) with ordinality as t(key, metadata, n)
+join items i on i.run_id = $1 and i.key = t.key
+where i.metadata <> t.metadata
+on conflict do nothing
+
 -- count_expected --
 update runs
 set expected = expected + $2, failed = failed + $3, next_position = next_position + $4,
-    gather_cursor = $5, expected_at = clock_timestamp(), progressed_at = clock_timestamp()
+    gather_cursor = $5, expected_at = clock_timestamp(), progressed_at = clock_timestamp(),
+    rows_read = case when $8 then rows_adopted else rows_read end + $6,
+    rows_refused = case when $8 then 0 else rows_refused end + $7
 where id = $1
 returning *
+
+-- forget_refused_rows --
+delete from refused_rows where run_id = $1
+
+-- keep_refused_rows --
+insert into refused_rows (run_id, number, place, problem)
+select $1, $2 + row_number() over () - 1, place, problem
+from unnest($3::text[], $4::text[]) as t(place, problem)
+on conflict do nothing
+
+-- refused_rows --
+select place, problem from refused_rows where run_id = $1 order by number
 
 -- claim_positions --
 -- The next items in order of dispatch. The run's lock is held, so no other
@@ -203,6 +227,24 @@ set state = $2, reason = $3, ended_at = clock_timestamp(), out = 0, paused = fal
 where id = $1 and state = 'active'
 returning *
 
+-- held_run --
+select * from runs where brand = $1 and state = 'held' for no key update
+
+-- overdue_held --
+select id from runs
+where state = 'held' and ended_at < clock_timestamp() - make_interval(secs => $1)
+order by ended_at limit $2
+
+-- reopen_held --
+-- For its commit, in the same transaction.
+update runs set state = 'active', reason = null, ended_at = null where id = $1 returning *
+
+-- discard_held --
+update runs
+set state = 'cancelled', reason = $2, removed = null, ended_at = clock_timestamp(),
+    progressed_at = clock_timestamp()
+where id = $1
+
 -- drop_staging --
 delete from staged where run_id = $1
 
@@ -243,7 +285,7 @@ select * from incoming
 -- count_adopted --
 update runs
 set expected = expected + 1, next_position = next_position + 1, failed = failed + $2,
-    out = out + 1 - $2, expected_at = clock_timestamp(), progressed_at = clock_timestamp(),
+    rows_read = rows_read + 1, rows_adopted = rows_adopted + 1, out = out + 1 - $2, expected_at = clock_timestamp(), progressed_at = clock_timestamp(),
     deadline_at = case when dispatched_at is null
                   then least(deadline_at, clock_timestamp() + make_interval(secs => deadline_s))
                   else deadline_at end,
@@ -321,8 +363,12 @@ select count(*) as expected, count(*) filter (where state = 'done') as done from
 update staged set run_id = $2
 where run_id = $1 and key in (select key from items where run_id = $2 and state = 'done')
 
+-- redrive_merged --
+update merged_rows set run_id = $2
+where run_id = $1 and key in (select key from items where run_id = $2)
+
 -- count_redriven --
 update runs
-set expected = $2, done = $3, next_position = $2, sealed = $4, gather_cursor = $5
+set expected = $2, done = $3, next_position = $2, sealed = $4, gather_cursor = $5, rows_read = $2
 where id = $1
 returning *

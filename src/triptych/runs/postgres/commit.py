@@ -9,7 +9,8 @@ import structlog
 
 from triptych.database.session import COMMIT_TIMEOUT_S, Transaction
 from triptych.messages import AI_QUEUE, AiBody, Headers
-from triptych.model import Run, RunKind, RunState
+from triptych.model import ALSO_MAX, Run, RunKind, RunState
+from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
 from triptych.runs.postgres.ending import end_run
 
 JOIN_MEMORY = "64MB"
@@ -34,7 +35,7 @@ async def repair_counters(tx: Transaction, run: asyncpg.Record, counts: asyncpg.
 
 
 async def end_complete(tx: Transaction, run: Run, counts: asyncpg.Record) -> None:
-    """End a complete run: publish its snapshot, or fail it for too many failures."""
+    """End a complete run: publish its snapshot, hold it, or fail it for too many failures."""
     expected, failed = counts["expected"], counts["failed"]
     if expected and failed / expected > run.policy.tolerated_failures:
         reason = (
@@ -43,10 +44,32 @@ async def end_complete(tx: Transaction, run: Run, counts: asyncpg.Record) -> Non
         )
         await end_run(tx, run.id, RunState.FAILED, reason)
         return
-    await _publish(tx, run)
+    brand = await tx.row("current_run", run.brand)
+    assert brand is not None
+    if not await _is_held(tx, run, brand["current_run"]):
+        await publish(tx, run)
 
 
-async def _publish(tx: Transaction, run: Run) -> None:
+async def _is_held(tx: Transaction, run: Run, previous: UUID | None) -> bool:
+    """Hold a run that would remove more than its policy allows; return whether it is."""
+    if previous is None or run.kind is not RunKind.FULL:
+        return False
+    await tx.rows("plan_large_joins", JOIN_MEMORY)
+    found = await tx.row("removals", run.id, previous, REMOVED_SHOWN, timeout_s=COMMIT_TIMEOUT_S)
+    await tx.rows("plan_as_usual")
+    assert found is not None
+    held = held_reason(found["before"], found["remaining"], run.policy.max_removed)
+    if held is None:
+        return False
+    removed = found["before"] - found["remaining"]
+    await tx.rows("count_removals", run.id, removed)
+    details = {"removed": removed, "of": found["before"], "urls": found["removed"]}
+    await end_run(tx, run.id, RunState.HELD, held, details)
+    return True
+
+
+async def publish(tx: Transaction, run: Run) -> None:
+    """Make an active, complete run its brand's snapshot, and end it."""
     brand = await tx.row("current_run", run.brand)
     assert brand is not None
     await tx.rows("plan_large_joins", JOIN_MEMORY)
@@ -65,7 +88,9 @@ async def _publish_assets(
     tx: Transaction, run: Run, previous: UUID | None
 ) -> tuple[int, int, int, int]:
     """Write the run's snapshot; return how many assets it added, kept, changed and removed."""
-    found = await tx.row("publish_assets", run.id, run.brand, previous, timeout_s=COMMIT_TIMEOUT_S)
+    found = await tx.row(
+        "publish_assets", run.id, run.brand, previous, ALSO_MAX, timeout_s=COMMIT_TIMEOUT_S
+    )
     assert found is not None
     added, kept, changed = found.values()
     if previous is None:

@@ -11,6 +11,21 @@ from items where run_id = $1
 -- repair_counters --
 update runs set expected = $2, done = $3, failed = $4 where id = $1 returning *
 
+-- removals --
+-- How many assets of the snapshot before ($2) the run has again, and the first that it has not.
+with remaining as materialized (
+    select p.key from assets p join items i on i.run_id = $1 and i.key = p.key and i.state = 'done'
+    where p.run_id = $2
+)
+select (select count(*) from assets where run_id = $2) as before,
+       (select count(*) from remaining) as remaining,
+       array(select p.url from assets p
+             where p.run_id = $2 and not exists (select from remaining r where r.key = p.key)
+             order by p.key limit $3) as removed
+
+-- count_removals --
+update runs set removed = $2 where id = $1
+
 -- current_run --
 select current_run from brands where name = $1 for no key update
 
@@ -27,14 +42,23 @@ where name in ('enable_nestloop', 'enable_mergejoin', 'work_mem')
 -- publish_assets --
 -- And compare with the previous snapshot ($3), by URL: the same bytes are kept, other bytes
 -- changed. The rows just written are not read again: they are a gigabyte for a million assets.
-with published as (
+with further as (
+    select key, jsonb_agg(metadata order by number) as also
+    from (
+        select key, number, metadata,
+               row_number() over (partition by key order by number) as nth
+        from merged_rows where run_id = $1
+    ) numbered
+    where nth <= $4 group by key
+), published as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata)
+                        metadata, also)
     select s.run_id, s.key, $2, i.url, s.sha256, s.object_key, s.media_type, s.size_bytes,
            s.width, s.height, s.phash, s.colours, s.model, s.embedding, s.etag, s.last_modified,
-           i.metadata
+           i.metadata, m.also
     from staged s join items i on i.run_id = s.run_id and i.key = s.key
+    left join further m on m.key = s.key
     where s.run_id = $1
     returning key, sha256
 )
@@ -48,10 +72,10 @@ from published n left join assets p on p.run_id = $3 and p.key = n.key
 with carried as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata)
+                        metadata, also)
     select $1, p.key, p.brand, p.url, p.sha256, p.object_key, p.media_type, p.size_bytes, p.width,
            p.height, p.phash, p.colours, p.model, p.embedding, p.etag, p.last_modified,
-           p.metadata
+           p.metadata, p.also
     from assets p
     where p.run_id = $2
       and not exists (select 1 from assets n where n.run_id = $1 and n.key = p.key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -27,8 +29,17 @@ async def end_pending(
     return active, first["ended"] + second["ended"], first["was_out"] + second["was_out"]
 
 
-async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | None) -> None:
-    """End a run in its transaction; the staging of a cancelled run is deleted."""
+async def end_run(
+    tx: Transaction,
+    run_id: UUID,
+    state: RunState,
+    reason: str | None,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """End a run in its transaction; the staging of a cancelled run is deleted.
+
+    ``details`` are for its timeline.
+    """
     row = await tx.row("end_run", run_id, state.value, reason)
     assert row is not None
     await tx.rows("forget_outages", run_id)
@@ -36,5 +47,19 @@ async def end_run(tx: Transaction, run_id: UUID, state: RunState, reason: str | 
         await tx.rows("let_go_staging", run_id)
     for older in await tx.rows("older_staging", row["brand"], run_id):
         await tx.rows("let_go_staging", older["id"])
-    await tx.rows("add_event", run_id, state.value, {"reason": reason})
+    await tx.rows("add_event", run_id, state.value, {"reason": reason, **(details or {})})
     await tx.rows("owe_webhooks", run_id, f"run.{state.value}")
+
+
+async def discard_held(tx: Transaction, brand: str, reason: str) -> None:
+    """End a brand's held run, if it has one, as cancelled."""
+    for held in await tx.rows("held_run", brand):
+        await discard_run(tx, held["id"], reason)
+
+
+async def discard_run(tx: Transaction, run_id: UUID, reason: str) -> None:
+    """End a held run as cancelled; it is locked."""
+    await tx.rows("discard_held", run_id, reason)
+    await tx.rows("let_go_staging", run_id)
+    await tx.rows("add_event", run_id, "cancelled", {"reason": reason})
+    await tx.rows("owe_webhooks", run_id, "run.cancelled")

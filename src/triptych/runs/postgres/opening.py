@@ -9,6 +9,7 @@ from triptych.database.session import Transaction
 from triptych.errors import Conflict
 from triptych.messages import GATHER_QUEUE, GatherBody, Headers
 from triptych.model import Policy, Run, RunKind
+from triptych.runs.postgres.ending import discard_held
 from triptych.runs.run_store import Opened
 
 OPEN_TRIES = 5
@@ -45,8 +46,10 @@ async def insert_or_join(
             run_cap_s,
             redrives,
             traceparent,
+            policy.max_removed,
         )
         if row:
+            await discard_held(tx, brand, f"a newer run was started, {run_id}")
             await tx.rows("add_event", run_id, "opened", {"kind": kind.value})
             return Opened(to_run(row), created=True)
         if row := await tx.row("lock_active_run", brand):

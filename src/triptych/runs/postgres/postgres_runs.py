@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -30,8 +30,10 @@ from triptych.model import (
     TimelineEvent,
 )
 from triptych.queues.reading import readable_headers
-from triptych.runs.postgres.commit import end_complete, repair_counters
-from triptych.runs.postgres.ending import end_pending, end_run
+from triptych.runs.active_run import check_same_source
+from triptych.runs.held_rules import check_held
+from triptych.runs.postgres.commit import end_complete, publish, repair_counters
+from triptych.runs.postgres.ending import discard_run, end_pending, end_run
 from triptych.runs.postgres.opening import (
     enqueue_gather,
     insert_or_join,
@@ -50,6 +52,8 @@ from triptych.runs.postgres.settling import (
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
+    LISTS_SHOWN_MAX,
+    REFUSED_ROWS_MAX,
     RUN_REASON_MAX_CHARS,
     Attempt,
     Due,
@@ -59,6 +63,8 @@ from triptych.runs.run_store import (
     Pace,
     PaceBucket,
     PutOff,
+    RefusedRow,
+    RowsRead,
     RunStore,
     Settlement,
     Waits,
@@ -120,7 +126,9 @@ class PostgresRunStore(RunStore):
                 run_cap_s=self._run_cap_s,
                 traceparent=traceparent,
             )
-            if opened.created and enqueue_gather_message:
+            if not opened.created:
+                check_same_source(opened.run, source)  # Rolls back what the brand's source became.
+            elif enqueue_gather_message:
                 await enqueue_gather(tx, opened.run)
             return opened
 
@@ -175,13 +183,23 @@ class PostgresRunStore(RunStore):
 
     @override
     async def expect(
-        self, run_id: UUID, items: Sequence[NewItem], *, cursor: str | None, limit: int
+        self,
+        run_id: UUID,
+        items: Sequence[NewItem],
+        *,
+        cursor: str | None,
+        limit: int,
+        rows: RowsRead | None = None,
     ) -> Sequence[Item]:
+        read = rows or RowsRead(len(items))
 
         async def work(tx: Transaction) -> Sequence[Item]:
             run = await lock_active(tx, run_id)
             if run["sealed"]:
                 return []
+            await _keep_refused(tx, run, read)
+            for found in read.lists[:LISTS_SHOWN_MAX]:
+                await tx.rows("add_event", run_id, "list", found)
             counts = await tx.row(
                 "insert_items",
                 run_id,
@@ -193,19 +211,40 @@ class PostgresRunStore(RunStore):
                 no_nul([item.detail or None for item in items], DETAIL_MAX_CHARS),
             )
             assert counts is not None
+            if counts["expected"] < len(items):
+                await tx.rows(
+                    "merge_rows",
+                    run_id,
+                    run["next_position"],
+                    [item.key for item in items],
+                    [item.metadata for item in items],
+                )
             row = await tx.row(
-                "count_expected", run_id, counts["expected"], counts["failed"], len(items), cursor
+                "count_expected",
+                run_id,
+                counts["expected"],
+                counts["failed"],
+                len(items),
+                cursor,
+                read.count,
+                len(read.refused),
+                read.from_start,
             )
             assert row is not None
             await tx.rows(
                 "add_event",
                 run_id,
                 "page",
-                {"rows": len(items), "new": counts["expected"], "refused": counts["failed"]},
+                _page_event(items, read, new=counts["expected"], failed=counts["failed"]),
             )
             return await fill_window(tx, row, limit)
 
         return await self._database.transact(work)
+
+    @override
+    async def refused_rows(self, run_id: UUID) -> Sequence[RefusedRow]:
+        rows = await self._database.rows("refused_rows", run_id)
+        return [RefusedRow(row["place"], row["problem"]) for row in rows]
 
     @override
     async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
@@ -394,6 +433,35 @@ class PostgresRunStore(RunStore):
         return await self._commits.transact(work)
 
     @override
+    async def publish(self, run_id: UUID) -> Run:
+        async def work(tx: Transaction) -> Run:
+            check_held(await self._locked(tx, run_id))
+            row = await tx.row("reopen_held", run_id)
+            assert row is not None
+            await publish(tx, to_run(row))
+            return await read_run(tx, run_id)
+
+        return await self._commits.transact(work)
+
+    @override
+    async def discard(self, run_id: UUID, reason: str) -> Run:
+        async def work(tx: Transaction) -> Run:
+            check_held(await self._locked(tx, run_id))
+            await discard_run(tx, run_id, reason)
+            return await read_run(tx, run_id)
+
+        return await self._database.transact(work)
+
+    @staticmethod
+    async def _locked(tx: Transaction, run_id: UUID) -> Run:
+        row = await tx.row("lock_run", run_id)
+        return await read_run(tx, run_id) if row is None else to_run(row)
+
+    @override
+    async def overdue_held(self, *, older_s: float, limit: int) -> Sequence[UUID]:
+        return [row["id"] for row in await self._database.rows("overdue_held", older_s, limit)]
+
+    @override
     async def outbox_pending(
         self, *, run_id: UUID | None, older_s: float, limit: int
     ) -> Sequence[Outgoing]:
@@ -556,3 +624,22 @@ class PostgresRunStore(RunStore):
             row["waits_for"],
             row["detail"] or None,
         )
+
+
+async def _keep_refused(tx: Transaction, run: asyncpg.Record, read: RowsRead) -> None:
+    """Keep the first refused rows of a run; the run is locked."""
+    before = run["rows_refused"]
+    if read.from_start and before:
+        await tx.rows("forget_refused_rows", run["id"])
+        before = 0
+    if kept := read.refused[: max(0, REFUSED_ROWS_MAX - before)]:
+        places = no_nul([row.place for row in kept], DETAIL_MAX_CHARS)
+        problems = no_nul([row.problem for row in kept], DETAIL_MAX_CHARS)
+        await tx.rows("keep_refused_rows", run["id"], before, places, problems)
+
+
+def _page_event(
+    items: Sequence[NewItem], read: RowsRead, *, new: int, failed: int
+) -> Mapping[str, int]:
+    refused = len(read.refused)
+    return {"rows": len(items) + refused, "new": new, "refused": failed + refused}

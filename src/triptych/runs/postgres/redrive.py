@@ -75,6 +75,7 @@ async def _take_over(
     ended_unsealed = not old["sealed"]
     check_something_left(to_run(old), expected=counts["expected"], done=counts["done"])
     await tx.rows("redrive_staging", old["id"], new_id)
+    await tx.rows("redrive_merged", old["id"], new_id)
     row = await tx.row(
         "count_redriven",
         new_id,

@@ -9,7 +9,14 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from triptych.model import MARKS, Asset
+from triptych.model import MARKS, Asset, Metadata
+from triptych.snapshots.asset_shown import phash_text
+from triptych.snapshots.exports.metadata_columns import (
+    NO_METADATA,
+    WHOLE,
+    MetadataColumns,
+    restored,
+)
 
 MARK_TYPES: Mapping[type, pa.DataType] = {
     str: pa.string(),
@@ -20,15 +27,16 @@ TYPES: Mapping[str, pa.DataType] = {
     "size_bytes": pa.int64(),
     "width": pa.int32(),
     "height": pa.int32(),
-    "phash": pa.int64(),
     "colours": pa.list_(pa.string()),
 }
 """Of the columns that hold no text."""
 WRITTEN: Mapping[str, Callable[[Any], Any]] = {
     "key": bytes.hex,
     "sha256": bytes.hex,
+    "phash": lambda phash: None if phash is None else phash_text(phash),
     "colours": lambda colours: [f"#{colour.rgb:06x}" for colour in colours],
-    "metadata": lambda metadata: orjson.dumps(metadata).decode(),
+    "also": lambda also: orjson.dumps(also).decode() if also else None,
+    WHOLE: lambda metadata: orjson.dumps(metadata).decode(),
 }
 """How the fields that no column can hold as they are become values of one."""
 OF_THE_EXPORT = ("run_id", "brand")
@@ -36,6 +44,11 @@ OF_THE_EXPORT = ("run_id", "brand")
 FIELDS = tuple(name for name in Asset.__struct_fields__ if name not in OF_THE_EXPORT)
 MARKED = FIELDS.index("model")
 """Before this column stand the marks."""
+OWN = frozenset({*FIELDS, *MARKS})
+"""The columns of every table, whatever the metadata."""
+OWN_IMPORTED = OWN - NO_METADATA - {"url"}
+"""Those by which a row of an exported table is known; its URL is read apart."""
+NO_COLUMNS = MetadataColumns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +57,24 @@ class Exported:
 
     asset: Asset
     marks: Mapping[str, Any]
+    metadata_columns: MetadataColumns = NO_COLUMNS
+    """The same for all assets of an export; none unless the format asks for them."""
 
 
-def schema(dimension: int | None) -> pa.Schema:
+def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.Schema:
     """Return the columns of a table; the embedding's length is fixed, for readers that map it."""
     vector = pa.list_(pa.float32(), dimension) if dimension else pa.list_(pa.float32())
     types = {**TYPES, "embedding": vector}
     fields = [(name, types.get(name, pa.string())) for name in FIELDS]
     marks = [(name, MARK_TYPES[kind]) for name, kind in MARKS.items()]
-    return pa.schema([*fields[:MARKED], *marks, *fields[MARKED:]])
+    return pa.schema([*fields[:MARKED], *marks, *fields[MARKED:], *metadata.types.items()])
 
 
 def described(exported: Exported) -> dict[str, Any]:
-    """Return an asset's columns but for the embedding, as JSON has them."""
+    """Return an asset's columns but for the embedding, as JSON has them.
+
+    All of its metadata are in the column ``metadata``.
+    """
     row = {
         name: WRITTEN[name](value) if name in WRITTEN else value
         for name, value in ((name, getattr(exported.asset, name)) for name in FIELDS[:MARKED])
@@ -76,5 +94,16 @@ def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:
     for row in rows:
         vector = row.asset.embedding
         fits = vector is not None and length in (None, len(vector))
-        records.append({**described(row), "embedding": vector if fits else None})
+        cells = row.metadata_columns.typed_cells(row.asset.metadata)
+        records.append({**described(row), **cells, "embedding": vector if fits else None})
     return pa.Table.from_pylist(records, schema=columns)
+
+
+def imported_metadata(values: Metadata) -> Metadata:
+    """Return the metadata of a row that a list has: of an exported one, what the asset had.
+
+    Args:
+        values: the row's cells by column, without its URL. Those of other lists are returned as
+            they are.
+    """
+    return restored(values, OWN_IMPORTED)

@@ -6,17 +6,31 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from uuid import UUID
 
 from triptych.objects import ObjectStore
-from triptych.snapshots.exports.columns import Exported
+from triptych.snapshots.exports.columns import NO_COLUMNS, OWN, Exported
 from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
+from triptych.snapshots.exports.metadata_columns import MetadataColumns, MetadataSurvey
 from triptych.snapshots.snapshot_store import SnapshotStore
 
 PAGE_ASSETS = 1_000
 """Assets of a table that are read and written at a time."""
 PAGE_BODIES = 32
 """Assets with their bytes that are read and written at a time: 1 GiB at most."""
+
+
+HASH_CHARS = 12
+"""Of a brand's SHA-256 in a file's name: 48 bits."""
+READABLE_MAX_CHARS = 40
+"""Of a brand's name in a file's name. File systems take 255 bytes, and a character has up to 4."""
+PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?")
+"""Names of brands that are those of files as they stand."""
+RESERVED_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+"""Names of devices on Windows."""
+HASHED_NAME = re.compile(rf"-[0-9a-f]{{{HASH_CHARS}}}$")
+"""A name that looks like that of another brand's files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +48,13 @@ async def export(
     store: ObjectStore,
     wanted: ExportRequest,
     progress: Callable[[int], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Write a snapshot's assets in key order; return their number.
 
     Holds one page in memory. The same snapshot gives the same rows in the same order. After an
-    error the files are not closed, and there is no export.
+    error the files are not closed, and there is no export. ``note`` is called with sentences on
+    what is in another place than one might expect.
 
     Raises:
         SnapshotCollected: it is no longer kept.
@@ -48,9 +64,12 @@ async def export(
     batch = PAGE_BODIES if wanted.format.needs_bodies else PAGE_ASSETS
     writer: Writer | None = None
     count = 0
+    columns = await _metadata_columns(snapshots, wanted)
+    for each in columns.notes:
+        note(each)
     async for page in snapshots.stream_assets(wanted.run_id, batch=batch):
         marks = await snapshots.marks(wanted.run_id, [asset.key for asset in page])
-        rows = [Exported(asset, marks.get(asset.key, {})) for asset in page]
+        rows = [Exported(asset, marks.get(asset.key, {}), columns) for asset in page]
         if writer is None:
             writer = await _opened(wanted, rows)
         bodies: list[bytes] = []
@@ -67,9 +86,28 @@ async def export(
     return count
 
 
+async def _metadata_columns(snapshots: SnapshotStore, wanted: ExportRequest) -> MetadataColumns:
+    """Return the columns of a snapshot's metadata; none unless the format has them."""
+    if not wanted.format.metadata_columns:
+        return NO_COLUMNS
+    survey = MetadataSurvey()
+    async for page in snapshots.stream_assets(wanted.run_id, batch=PAGE_ASSETS):
+        for asset in page:
+            survey.add(asset.metadata)
+    return survey.columns(sorted(OWN))
+
+
 def file_name(brand: str) -> str:
-    """Return a brand's name in a form that is valid as a file name."""
-    return re.sub(r"[^\w.-]+", "-", brand).strip("-.") or "brand"
+    """Return the name of a brand's files, always the same, and another for every other brand.
+
+    It is valid, and different from that of other brands, on file systems without case and on
+    Windows, too. A brand whose name is no such name has a part of its hash behind it.
+    """
+    plain = PLAIN_NAME.fullmatch(brand) and not RESERVED_NAME.match(brand)
+    if plain and not HASHED_NAME.search(brand):
+        return brand
+    readable = re.sub(r"[^\w-]+", "-", brand)[:READABLE_MAX_CHARS].strip("-") or "brand"
+    return f"{readable}-{sha256(brand.encode()).hexdigest()[:HASH_CHARS]}"
 
 
 async def _opened(wanted: ExportRequest, first: list[Exported]) -> Writer:

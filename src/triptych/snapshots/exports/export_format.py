@@ -49,6 +49,9 @@ class ExportFormat:
     the same bytes."""
     needs_bodies: bool = False
     """Whether the writer needs the assets' bytes."""
+    metadata_columns: bool = False
+    """Whether the writer has a column for each name in the metadata. Then `Exported` tells which,
+    and a snapshot is read twice."""
 
     def __post_init__(self) -> None:
         if re.fullmatch(NAME, self.name) is None:

@@ -8,8 +8,9 @@ from typing import IO
 import pyarrow.parquet as pq
 from typing_extensions import override
 
-from triptych.snapshots.exports.columns import Exported, schema, table
+from triptych.snapshots.exports.columns import NO_COLUMNS, Exported, schema, table
 from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
+from triptych.snapshots.exports.metadata_columns import MetadataColumns
 
 
 class ParquetWriter(Writer):
@@ -17,17 +18,25 @@ class ParquetWriter(Writer):
 
     def __init__(self, file: IO[bytes], dimension: int | None) -> None:
         self._file = file
-        self._schema = schema(dimension)
-        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+        self._dimension = dimension
+        self._writer: pq.ParquetWriter | None = None
 
     @override
     def add(self, rows: Sequence[Exported], bodies: Sequence[bytes]) -> None:
-        self._writer.write_table(table(rows, self._schema))
+        writer = self._opened(rows[0].metadata_columns)
+        writer.write_table(table(rows, writer.schema))
 
     @override
     def close(self) -> None:
-        self._writer.close()
+        self._opened(NO_COLUMNS).close()
         self._file.close()
+
+    def _opened(self, metadata: MetadataColumns) -> pq.ParquetWriter:
+        """Return the writer; the first page says which columns there are."""
+        if self._writer is None:
+            columns = schema(self._dimension, metadata)
+            self._writer = pq.ParquetWriter(self._file, columns, compression="zstd")
+        return self._writer
 
 
 def _open(name: str, dimension: int | None, opening: Open) -> Writer:
@@ -39,4 +48,5 @@ PARQUET = ExportFormat(
     title="Parquet",
     description="One row per asset, with its embedding and metadata.",
     open=_open,
+    metadata_columns=True,
 )

@@ -88,6 +88,10 @@ select count(*) as removed from gone
 -- The end of a run forgets its outages; one may have been noted at that moment.
 with forgotten as (
     delete from host_outages where run_id = $1
+), refused as (
+    delete from refused_rows where run_id = $1
+), merged as (
+    delete from merged_rows where run_id = $1
 )
 update runs set emptied_at = clock_timestamp() where id = $1
 

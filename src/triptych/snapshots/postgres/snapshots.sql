@@ -29,7 +29,7 @@ select * from marks where run_id = $1 and key = any($2)
 -- assets_page --
 -- The embedding stays where it is: a page of them would be megabytes.
 select key, run_id, brand, url, sha256, object_key, media_type, size_bytes, width, height, phash,
-       colours, model, metadata
+       colours, model, metadata, also
 from (
     select * from assets where run_id = $1 and key > $2 order by key limit $3
 ) scanned
@@ -45,7 +45,7 @@ order by key limit $4
 -- The same with marks: as many marks after the same key reach at least as far, since only assets
 -- have marks.
 select scanned.key, scanned.run_id, brand, url, sha256, object_key, media_type, size_bytes, width,
-       height, phash, colours, model, metadata
+       height, phash, colours, model, metadata, also
 from (
     select * from assets where run_id = $1 and key > $2 order by key limit $3
 ) scanned
@@ -71,13 +71,13 @@ select key from assets where run_id = $1 and key > $2 order by key offset $3 lim
 
 -- asset --
 select a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type, a.size_bytes,
-       a.width, a.height, a.phash, a.colours, a.model, a.metadata
+       a.width, a.height, a.phash, a.colours, a.model, a.metadata, a.also
 from brands b join assets a on a.run_id = b.current_run and a.key = $2
 where b.name = $1
 
 -- asset_and_marks --
 select a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type, a.size_bytes,
-       a.width, a.height, a.phash, a.colours, a.model, a.metadata,
+       a.width, a.height, a.phash, a.colours, a.model, a.metadata, a.also,
        m.cluster, m.duplicates, m.tags, m.look, m.x, m.y, m.outlier, m.more
 from brands b
 join assets a on a.run_id = b.current_run and a.key = $2
@@ -86,7 +86,7 @@ where b.name = $1
 
 -- asset_of_run --
 select key, run_id, brand, url, sha256, object_key, media_type, size_bytes, width, height, phash,
-       colours, model, metadata
+       colours, model, metadata, also
 from assets where run_id = $3 and key = $2 and brand = $1
   and (select collected_at from runs where id = $3) is null
 

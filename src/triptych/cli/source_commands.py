@@ -1,0 +1,54 @@
+"""Commands about sources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triptych.cli.invocation import Invocation, command
+from triptych.cli.options import given_source
+
+if TYPE_CHECKING:
+    # A command's imports are deferred until it runs, so that `--help` is quick.
+    from triptych.gather.source_check import SourceCheck
+
+
+@command(server=True)
+async def check(
+    call: Invocation,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="SCHEME:PLACE, or the path or URL of a list.")
+    ],
+    brand: Annotated[
+        str | None, typer.Option("--brand", help="Only this brand's rows [rows of all brands].")
+    ] = None,
+) -> bool:
+    """Show what a source is and what a run would take of it. Nothing is started."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.source_tables import print_check
+
+    found = await _checked(call, given_source(source) or "", brand)
+    (print_json if call.json else print_check)(found)
+    return found.items > found.items_failed
+
+
+async def _checked(call: Invocation, source: str, brand: str | None) -> SourceCheck:
+    """Check a source on the server that is named, or in this process, without a database."""
+    from contextlib import AsyncExitStack
+
+    from triptych.gather.source_check import check_source
+    from triptych.messages import check_brand
+    from triptych.runs.run_shown import hidden
+    from triptych.wiring.installed_sources import installed_sources, source_opener
+
+    settings = call.settings()
+    if settings.server is not None:
+        async with call.open_client() as client:
+            return await client.check_source(source, brand=brand)
+    named = None if brand is None else check_brand(brand)
+    sources = installed_sources(settings)
+    sources.check(source, local=True)
+    async with AsyncExitStack() as stack:
+        opened = source_opener(settings, sources, stack)(source)
+        return await check_source(opened, hidden(source) or source, named)

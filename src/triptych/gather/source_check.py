@@ -1,0 +1,176 @@
+"""Checking a source before a run: what it is, what a run would take of it, and what not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from msgspec import Meta
+
+from triptych.gather.phase import new_item
+from triptych.gather.source import ListFound, Page, Row, Source
+from triptych.messages import URL_MAX_CHARS
+from triptych.model import Metadata
+from triptych.wire import Wire
+
+ROWS_MAX = 100_000
+"""Rows that a check reads at most; a longer source is judged by these."""
+DEADLINE_S = 15.0
+"""Seconds for which a check reads at most; then it reports what it has read."""
+FIRST_ROWS = 10
+PLACES_MAX = 10
+"""Places that are named of each problem."""
+PROBLEMS_MAX = 100
+"""Different problems that are named; the rows of further ones are only counted."""
+DETAIL_MAX_CHARS = 500
+
+
+class CheckedRow(Wire, frozen=True):
+    """A row as a run would take it."""
+
+    place: str
+    url: Annotated[str, Meta(description="In its normal form; empty if the row names none.")]
+    metadata: Metadata
+    problem: Annotated[str | None, Meta(description="Why it would be refused or fail.")]
+
+
+class RowProblem(Wire, frozen=True):
+    """Rows that would be refused, or fail without a request, for one reason."""
+
+    problem: str
+    outcome: Annotated[
+        str,
+        Meta(description="`refused`: no item; `failed`: an item that fails at once."),
+    ]
+    count: int
+    places: Annotated[list[str], Meta(description="The first of them.")]
+
+
+class SourceCheck(Wire, frozen=True):
+    """What a source was found to be. Nothing was started.
+
+    ``rows_read = items + rows_merged + rows_refused``.
+    """
+
+    source: str
+    brand: Annotated[str | None, Meta(description="Null: rows of all brands.")]
+    lists: Annotated[list[ListFound], Meta(description="Empty for a service.")]
+    brands: Annotated[list[str], Meta(description="The first names in its brand column, if any.")]
+    first_rows: list[CheckedRow]
+    rows_read: int
+    items: Annotated[int, Meta(description="Different URLs.")]
+    rows_merged: Annotated[int, Meta(description="Rows whose URL another row has, too.")]
+    rows_refused: Annotated[int, Meta(description="Rows that name no URL.")]
+    items_failed: Annotated[int, Meta(description="Items that would fail without a request.")]
+    problems: list[RowProblem]
+    whole: Annotated[bool, Meta(description="All of it was read, not only its beginning.")]
+
+
+class _Problem:
+    def __init__(self) -> None:
+        self.count = 0
+        self.places: list[str] = []
+
+
+class _Counts:
+    """Counts rows as a run would."""
+
+    def __init__(self) -> None:
+        self.rows = self.refused = self.failed = 0
+        self.first: list[CheckedRow] = []
+        self.keys: set[bytes] = set()
+        self.problems: dict[tuple[str, str], _Problem] = {}
+
+    def add(self, row: Row) -> None:
+        self.rows += 1
+        if row.refused:
+            self.refused += 1
+            self._show(row, "", row.metadata, row.refused)
+            self._note("refused", row.refused, row.place)
+            return
+        item = new_item(row)
+        problem = None
+        if item.refused is not None:
+            problem = f"{item.refused.value}: {row.problem or item.detail}"[:DETAIL_MAX_CHARS]
+        self._show(row, item.url if row.url else "", item.metadata, problem)
+        if item.key in self.keys:
+            return
+        self.keys.add(item.key)
+        if problem is not None:
+            self.failed += 1
+            self._note("failed", problem, row.place or item.url)
+
+    def _show(self, row: Row, url: str, metadata: Metadata, problem: str | None) -> None:
+        if len(self.first) < FIRST_ROWS:
+            self.first.append(CheckedRow(row.place, url, metadata, problem))
+
+    def _note(self, outcome: str, problem: str, place: str) -> None:
+        known = self.problems.get((outcome, problem))
+        if known is None:
+            if len(self.problems) >= PROBLEMS_MAX:
+                problem = "Other problems."
+            known = self.problems.setdefault((outcome, problem), _Problem())
+        known.count += 1
+        if len(known.places) < PLACES_MAX:
+            known.places.append(place[:URL_MAX_CHARS])
+
+
+async def check_source(source: Source, spec: str, brand: str | None) -> SourceCheck:
+    """Read the beginning of a source, and report what a run would make of it.
+
+    Args:
+        source: is read from its start, at most `ROWS_MAX` rows and for `DEADLINE_S`.
+        spec: how it was named; for the report.
+        brand: the brand whose rows are read; None for those of all, where a source can tell.
+
+    Raises:
+        SourceRefused, SourceUnavailable: as `Source.pages`.
+    """
+    counts, lists, brands = _Counts(), list[ListFound](), dict[str, None]()
+    whole = False
+    pages = source.pages(brand or "", None)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            async for page in pages:
+                _add(page, counts)
+                lists = list(page.lists) or lists
+                brands.update(dict.fromkeys(page.brands))
+                if page.cursor is None:
+                    whole = True
+                if counts.rows >= ROWS_MAX:
+                    break
+    except TimeoutError:
+        if not counts.rows:
+            raise
+    finally:
+        await _close(pages)
+    return SourceCheck(
+        source=spec,
+        brand=brand,
+        lists=lists,
+        brands=list(brands),
+        first_rows=counts.first,
+        rows_read=counts.rows,
+        items=len(counts.keys),
+        rows_merged=counts.rows - counts.refused - len(counts.keys),
+        rows_refused=counts.refused,
+        items_failed=counts.failed,
+        problems=[
+            RowProblem(problem, outcome, each.count, each.places)
+            for (outcome, problem), each in counts.problems.items()
+        ],
+        whole=whole,
+    )
+
+
+def _add(page: Page, counts: _Counts) -> None:
+    for row in page.rows:
+        counts.add(row)
+
+
+async def _close(pages: AsyncIterator[Page]) -> None:
+    """Let a source that is a generator close its files now."""
+    close = getattr(pages, "aclose", None)
+    if close is not None:
+        await close()
