@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -38,6 +38,7 @@ from triptych.runs.postgres.opening import (
     enqueue_gather,
     insert_or_join,
 )
+from triptych.runs.postgres.pace import read_pace
 from triptych.runs.postgres.redrive import Redrive
 from triptych.runs.postgres.settling import (
     CLOCK_MARGIN_S,
@@ -46,6 +47,7 @@ from triptych.runs.postgres.settling import (
     lock_active,
     object_ages_s,
     outgoing_item,
+    page_event,
     read_run,
     settle_columns,
 )
@@ -61,27 +63,15 @@ from triptych.runs.run_store import (
     Opened,
     Outgoing,
     Pace,
-    PaceBucket,
     PutOff,
     RefusedRow,
     RowsRead,
     RunStore,
     Settlement,
-    Waits,
 )
 
 ITEMS_SCAN = 20_000
 """Rows that one page reads at most: then the page ends and the next one continues there."""
-
-
-PACE_SAMPLE = 5_000
-"""Items of a run that its pace is computed from, at most."""
-
-
-PACE_BUCKETS = 120
-
-WAITS_MAX = 1_000
-"""Most items that a run may have left for its pace to say what they wait for."""
 
 log = structlog.get_logger(__name__)
 
@@ -235,7 +225,7 @@ class PostgresRunStore(RunStore):
                 "add_event",
                 run_id,
                 "page",
-                _page_event(items, read, new=counts["expected"], failed=counts["failed"]),
+                page_event(items, read, new=counts["expected"], failed=counts["failed"]),
             )
             return await fill_window(tx, row, limit)
 
@@ -591,39 +581,7 @@ class PostgresRunStore(RunStore):
 
     @override
     async def pace(self, run_id: UUID) -> Pace:
-        rows = await self._database.rows(
-            "run_pace", run_id, PACE_SAMPLE, PACE_BUCKETS, Reason.TIMED_OUT.value
-        )
-        return Pace(
-            width_s=rows[0]["width"] if rows else 0.0,
-            each=rows[0]["step"] if rows else 1,
-            buckets=[
-                PaceBucket(
-                    row["at"],
-                    row["settled"],
-                    row["failed"],
-                    row["measured"],
-                    row["p50"],
-                    row["p95"],
-                )
-                for row in rows
-            ],
-            waits=await self._waits(run_id),
-        )
-
-    async def _waits(self, run_id: UUID) -> Waits | None:
-        rows = await self._database.rows("run_waits", run_id, WAITS_MAX)
-        if not rows:
-            return None
-        row = rows[0]
-        return Waits(
-            row["open"],
-            row["delayed"],
-            row["due_at"],
-            row["attempts"],
-            row["waits_for"],
-            row["detail"] or None,
-        )
+        return await read_pace(self._database, run_id)
 
 
 async def _keep_refused(tx: Transaction, run: asyncpg.Record, read: RowsRead) -> None:
@@ -636,10 +594,3 @@ async def _keep_refused(tx: Transaction, run: asyncpg.Record, read: RowsRead) ->
         places = no_nul([row.place for row in kept], DETAIL_MAX_CHARS)
         problems = no_nul([row.problem for row in kept], DETAIL_MAX_CHARS)
         await tx.rows("keep_refused_rows", run["id"], before, places, problems)
-
-
-def _page_event(
-    items: Sequence[NewItem], read: RowsRead, *, new: int, failed: int
-) -> Mapping[str, int]:
-    refused = len(read.refused)
-    return {"rows": len(items) + refused, "new": new, "refused": failed + refused}
