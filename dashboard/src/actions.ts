@@ -14,12 +14,14 @@ type Ending = Omit<Toast, 'id'>;
 /** What toasts about a run have in common, so that the newest replaces the others. */
 const about = (run: string): string => `run:${run}`;
 
-/** Show how a run ends, whatever view is open by then, but for its own: that says it already. */
+/** Show how a run ends, whatever view is open by then. Its own says already why it failed. */
 export function follow(run: string | null): void {
   if (!run) return;
   live.follow(`run:${run}`, (state) => {
     toasts.closeAbout(about(run));
-    if (state && router.path !== urls.run(run)) toasts.show(ending(state as RunShown));
+    const end = state as RunShown | null;
+    const told = end?.state !== 'committed' && router.path === urls.run(run);
+    if (end && !told) toasts.show(ending(end));
   });
 }
 
