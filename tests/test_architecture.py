@@ -181,9 +181,9 @@ def stray_sessions(root: Path) -> list[str]:
     return found
 
 
-UNMIRRORED = {"browser", "chaos"}
-"""Folders of tests that stand for no folder: the dashboard and the server together, and all of it
-under chaos."""
+UNMIRRORED = {"browser", "chaos", "field"}
+"""Folders of tests that stand for no folder: the dashboard and the server together, all of it under
+chaos, and reports from the field."""
 
 
 def stray_test_folders(root: Path) -> list[str]:

@@ -198,7 +198,8 @@ async def test_discarded_dead_letters_are_gone_and_audited(api: Api) -> None:
     await fill(api)
     ids = [letter["id"] for letter in (await api.get("/dead-letters")).json["items"]]
     assert (await api.get("/queues")).json["dead_letters"] == len(ids) == 2
-    for wrong in ({}, {"ids": []}, {"ids": [0]}, {"queue": URL_QUEUE}):
+    bodies: list[dict[str, object]] = [{}, {"ids": []}, {"ids": [0]}, {"queue": URL_QUEUE}]
+    for wrong in bodies:
         assert (await api.post("/dead-letters/discard", json=wrong)).status == 422
     key = {"Idempotency-Key": "k1"}
     first = await api.post("/dead-letters/discard", json={"ids": ids[:1]}, headers=key)

@@ -76,6 +76,26 @@ BLUES = {
     + rect('class="a"'),
     "in layers": "<style>@layer b;@layer b{@media all{:root{--b:#3030c0}.a{fill:var(--b)}}}</style>"
     + rect('class="a"'),
+    "not": "<style>rect:not(.b){fill:#3030c0}</style>" + rect(""),
+    "is": "<style>:is(.a, .b){fill:#3030c0}</style>" + rect('class="a"'),
+    "where": "<style>:where(rect){fill:#3030c0}</style>" + rect(""),
+    "has": "<style>g:has(rect){fill:#3030c0}</style><g>" + rect("") + "</g>",
+    "a sibling": "<style>g ~ rect{fill:#3030c0}</style><g/><g/>" + rect(""),
+    "the nth": "<style>rect:nth-of-type(2){fill:#3030c0}</style>" + rect("") + rect(""),
+    "inherited from the root": "<style>:root{fill:#3030c0}</style>" + rect(""),
+    "a property in capitals": "<style>.a{FILL:#3030c0}</style>" + rect('class="a"'),
+    "behind marks of HTML": "<style>&lt;!-- .a{fill:#3030c0} --&gt;</style>" + rect('class="a"'),
+    "a sheet before an attribute": "<style>.a{fill:#3030c0}</style>" + rect('class="a" fill="red"'),
+    "a style before a sheet": "<style>.a{fill:red}</style>"
+    + rect('class="a" style="fill:#3030c0"'),
+    "before a broken one": "<style>.a{fill:#3030c0;fill:bogus;fill:12px}</style>"
+    + rect('class="a"'),
+    "with an alpha behind a slash": rect('fill="rgb(48 48 192 / 100%)"'),
+    "by angle": "<style>.a{fill:hsl(240deg 60% 47.06%)}</style>" + rect('class="a"'),
+    "in srgb": rect('fill="color(srgb 0.188 0.188 0.753)"'),
+    "by whiteness": rect('style="fill:hwb(240 18.82% 24.71%)"'),
+    "beside rules that apply nowhere": "<style>.dark{fill:oklch(0.6 0.2 30);stroke:var(--none)}"
+    ".a{fill:#3030c0}</style>" + rect('class="a"'),
     "beside other declarations": "<style>:root{--b:#3030c0}.a{fill:var(--b);stroke:none}</style>"
     + rect('class="a" style="opacity:1"'),
 }
@@ -114,11 +134,20 @@ REFUSED = {
         "<style>.a{fill:color-mix(in srgb, red, blue)}</style>" + rect('class="a"'),
         r"CSS function color-mix\(\) of fill",
     ),
+    "rules within rules": (
+        "<style>g{rect{fill:blue}}</style><g>" + rect("") + "</g>",
+        "CSS rules within rules",
+    ),
     "a function in a variable": (
         "<style>:root{--b:light-dark(red, blue)}</style>" + rect('fill="var(--b)"'),
         r"CSS function light-dark\(\) of fill",
     ),
 }
+
+
+def test_a_paint_with_transparency_and_a_named_one() -> None:
+    assert middle(rect('fill="hsl(0deg 100% 50% / 50%)"')) == (255, 127, 127)
+    assert middle(rect('fill="rebeccapurple"')) == (102, 51, 153)
 
 
 @pytest.mark.parametrize(("content", "says"), REFUSED.values(), ids=REFUSED)
@@ -141,5 +170,5 @@ def test_g8_variables_that_nest_are_bounded() -> None:
 
 
 def test_g9_a_style_sheet_that_is_broken_costs_nothing() -> None:
-    content = "<style>}} .x{ {fill:var(--b)} @;;: a[=]{fill:red} :root{--b:#3030c0}</style>"
+    content = "<style>}} .x{ {fill:var(--b)} } @;; a[=]{fill:red} :root{--b:#3030c0}</style>"
     assert middle(content + rect('fill="#3030c0"')) == BLUE

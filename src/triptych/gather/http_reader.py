@@ -17,6 +17,7 @@ from triptych.fetch.fetcher import parse_retry_after
 from triptych.fetch.guard import REFUSED_REMEDY, refusal
 from triptych.fetch.redirects import follow_redirects
 from triptych.fetch.transport import CONNECT_S, TransportPool
+from triptych.fetch.web_url import parse_web_url
 from triptych.model import Reason
 from triptych.runtime.retry import backoff
 
@@ -104,7 +105,7 @@ class HttpReader:
         again, a 404 for example, before it is refused.
         """
         try:
-            target = URL(url)
+            target = parse_web_url(url) if isinstance(url, str) else url
         except ValueError as error:
             raise SourceRefused(f"{str(url)!r} is not a URL ({error}).") from error
         attempt = 0

@@ -1,8 +1,9 @@
 """Style sheets in an SVG: what browsers know of CSS and the renderer does not is put in place.
 
-CSS Custom Properties for Cascading Variables, level 1: a variable is declared for the elements that
-a selector matches, and inherited. What is not supported is refused by name: the renderer would draw
-it black without a word.
+The renderer knows simple selectors and the colours of CSS 2, and draws black what it does not know,
+without a word. So the cascade is computed here (CSS Cascading 4, Selectors 4, Custom Properties 1),
+written into each element's own style, and colours (CSS Color 4) become hexadecimal. What is not
+supported is refused by name.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import cssselect2
 import tinycss2
 from tinycss2.ast import AtRule, Declaration, FunctionBlock, QualifiedRule
+from tinycss2.color4 import parse_color
 
 STYLE = "{http://www.w3.org/2000/svg}style"
 RULES_MAX = 10_000
@@ -31,8 +34,15 @@ UNSUPPORTED = (
 """Functions in colours that browsers know and the renderer does not."""
 UNKNOWN = re.compile(rf"(?<![\w-])({'|'.join(UNSUPPORTED)})\(", re.IGNORECASE)
 SUSPECT = re.compile(
-    rf"(?<![\w-])(?:var|{'|'.join(UNSUPPORTED)})\(|@(?:media|supports|layer)", re.IGNORECASE
+    rf"(?<![\w-])(?:var|{'|'.join(UNSUPPORTED)})\(|<(?:[\w-]+:)?style[\s>]"
+    r"|(?<![\w-])(?:rgb|hsl)a?\([^()]*[/dntr]|rebeccapurple",
+    re.IGNORECASE,
 )
+"""What the renderer may not know: functions, style sheets, and colours of CSS 3 and 4."""
+PLAIN = re.compile(r"#[0-9a-f]{3,8}|none|inherit|currentcolor|url\(.*", re.IGNORECASE | re.DOTALL)
+"""Paints that need no change."""
+KEYWORDS = frozenset({"initial", "unset", "revert", "context-fill", "context-stroke"})
+PAINTS_CACHED = 4096
 FOLLOWED = frozenset({"supports", "layer"})
 """At-rules whose rules apply: what is supported is what browsers support."""
 SCREEN = re.compile(
@@ -50,13 +60,25 @@ class Unsupported(Exception):
     """The text of the error says what the style sheet needs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A declaration."""
+
+    name: str
+    tokens: Tokens
+    value: str | None
+    """As the renderer takes it; None while variables are in it, if it is one, and if it is refused
+    where it applies."""
+    important: bool
+
+
 @dataclass(slots=True)
 class Style:
     """What applies to one element."""
 
     variables: Mapping[str, Tokens]
     """By name, with dashes; those of its parents too, their own variables in place."""
-    declared: dict[str, Declaration] = field(default_factory=dict)
+    declared: dict[str, Said] = field(default_factory=dict)
     """The declaration that wins, by property."""
 
 
@@ -66,17 +88,19 @@ def needs_styling(text: str) -> bool:
 
 
 def put_in_place(root: Any) -> None:
-    """Replace every variable of an SVG, of lxml, by its value, and every ``@media`` by its rules.
+    """Write into each element of an SVG, of lxml, what its style sheets say; remove these.
 
+    Variables are replaced by their values, and colours by ones that the renderer knows.
     ``@media`` is followed for screens in light colours, ``@supports`` and ``@layer`` always;
     ``@import`` is not, nor by browsers where an SVG is a picture.
 
     Raises:
-        Unsupported: a variable has no value, or a colour uses a function that cannot be drawn.
+        Unsupported: a variable has no value, or a colour or nested rules cannot be drawn.
     """
     matcher = cssselect2.Matcher()
     for element in root.iter(STYLE):
-        element.text = _add_rules(matcher, element.text or "")
+        _add_rules(matcher, element.text or "")
+        element.text = ""
     wrapped = cssselect2.ElementWrapper.from_xml_root(root)
     styles: dict[Any, Style] = {}
     for element in wrapped.iter_subtree():
@@ -86,9 +110,7 @@ def put_in_place(root: Any) -> None:
         _write(element.etree_element, style)
 
 
-def _add_rules(matcher: Any, css: str) -> str:
-    """Add a sheet's rules to the matcher; return the sheet without variables."""
-    kept = []
+def _add_rules(matcher: Any, css: str) -> None:
     rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
     for rule in islice(_followed(rules, DEPTH_MAX), RULES_MAX):
         declarations = list(_declarations(rule.content))
@@ -97,11 +119,8 @@ def _add_rules(matcher: Any, css: str) -> str:
                 if selector.pseudo_element is None:
                     matcher.add_selector(selector, declarations)
         except cssselect2.SelectorError:
-            # A selector that is not known matches nothing, in the renderer as well.
+            # One that is broken matches nothing, in browsers as well.
             continue
-        plain = ";".join(each.serialize() for each in declarations if not _has_variable(each))
-        kept.append(f"{tinycss2.serialize(rule.prelude)}{{{plain}}}")
-    return "\n".join(kept)
 
 
 def _followed(rules: Iterable[Any], depth: int) -> Iterator[QualifiedRule]:
@@ -123,29 +142,34 @@ def _holds(rule: AtRule) -> bool:
     )
 
 
-def _declarations(content: Any) -> Iterator[Declaration]:
+def _declarations(content: Any) -> Iterator[Said]:
+    """Yield what browsers take of a block or a style attribute."""
     for each in tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True):
         if isinstance(each, Declaration):
-            yield each
-
-
-def _has_variable(declaration: Declaration) -> bool:
-    return declaration.name.startswith("--") or "var(" in declaration.serialize().lower()
+            text = str(tinycss2.serialize(each.value)).strip()
+            variable = each.name.startswith("--")
+            name = each.name if variable else each.lower_name
+            if variable or "var(" in text.lower():
+                yield Said(name, each.value, None, each.important)
+            elif name not in PAINTS or _is_paint(text):
+                yield Said(name, each.value, _known(name, text), each.important)
+        elif isinstance(each, QualifiedRule) and tinycss2.serialize(each.prelude).strip():
+            raise Unsupported("CSS rules within rules are not supported")
 
 
 def _style(element: Any, matcher: Any, inherited: Mapping[str, Tokens]) -> Style:
     """Return what applies to an element: sheets, then its own style, then what is important."""
-    own = list(_declarations(element.etree_element.get("style", "")))
-    found = [each for *_, rule in matcher.match(element) for each in rule] + own
-    ordered = [each for each in found if not each.important]
-    ordered += [each for each in found if each.important]
+    text = element.etree_element.get("style")
+    found = [each for *_, rule in matcher.match(element) for each in rule]
+    if text:
+        found += _declarations(text)
     style = Style(inherited)
     variables: dict[str, Tokens] = {}
-    for declaration in ordered:
-        if declaration.name.startswith("--"):
-            variables[declaration.name] = declaration.value
+    for said in [*(s for s in found if not s.important), *(s for s in found if s.important)]:
+        if said.name.startswith("--"):
+            variables[said.name] = said.tokens
         else:
-            style.declared[declaration.lower_name] = declaration
+            style.declared[said.name] = said
     if variables:
         style.variables = _resolved(variables, inherited)
     return style
@@ -230,23 +254,20 @@ def _value(function: FunctionBlock, variables: Mapping[str, Tokens], depth: int)
 def _write(element: Any, style: Style) -> None:
     """Write values in place of variables: into the element's own style, and into its attributes."""
     written = []
-    own = {each.lower_name for each in _declarations(element.get("style", ""))}
-    for name, declaration in style.declared.items():
-        if not _has_variable(declaration):
-            _check(name, tinycss2.serialize(declaration.value))
-            if name in own:
-                written.append(declaration.serialize())
-            continue
-        value = _text(name, declaration.value, style.variables)
+    for name, said in style.declared.items():
+        value = said.value or _text(name, said.tokens, style.variables)
         if value is not None:
-            written.append(f"{name}:{value}{'!important' if declaration.important else ''}")
-    if written or own:
+            written.append(f"{name}:{value}")
+    if written or "style" in element.attrib:
         element.set("style", ";".join(written))
     for name, text in element.attrib.items():
-        if name in style.declared or not SUSPECT.search(str(text)) or name == "style":
+        if name == "style" or name in style.declared:
             continue
-        value = _text(name, tinycss2.parse_component_value_list(str(text)), style.variables)
-        element.set(name, value or "")
+        if "var(" in str(text).lower():
+            value = _text(name, tinycss2.parse_component_value_list(str(text)), style.variables)
+            element.set(name, value or "")
+        elif name in PAINTS:
+            element.set(name, _paint(name, str(text)))
 
 
 def _text(name: str, tokens: Tokens, variables: Mapping[str, Tokens]) -> str | None:
@@ -257,11 +278,41 @@ def _text(name: str, tokens: Tokens, variables: Mapping[str, Tokens]) -> str | N
         if name.startswith(UNSEEN):
             return None
         raise Unsupported(f"the CSS variable {error} of {name} has no value") from error
-    _check(name, value)
+    return _paint(name, value) if name in PAINTS else value
+
+
+def _known(name: str, text: str) -> str | None:
+    try:
+        return _paint(name, text) if name in PAINTS else text
+    except Unsupported:
+        # A rule that applies nowhere costs nothing.
+        return None
+
+
+@lru_cache(maxsize=PAINTS_CACHED)
+def _paint(name: str, value: str) -> str:
+    """Return a paint as the renderer knows it: a colour as #rrggbbaa, others as they are."""
+    if PLAIN.fullmatch(value):
+        return value
+    colour = parse_color(value)
+    try:
+        if colour is not None and not isinstance(colour, str):
+            parts = [*colour.to("srgb").coordinates, colour.alpha]
+            return "#" + "".join(f"{round(min(max(part, 0), 1) * 255):02x}" for part in parts)
+    except NotImplementedError as error:
+        raise Unsupported(_not_supported(name, value.partition("(")[0].strip())) from error
+    unknown = UNKNOWN.search(value)
+    if unknown is not None:
+        raise Unsupported(_not_supported(name, unknown[1]))
     return value
 
 
-def _check(name: str, value: str) -> None:
-    unknown = UNKNOWN.search(value) if name in PAINTS else None
-    if unknown is not None:
-        raise Unsupported(f"the CSS function {unknown[1]}() of {name} is not supported")
+def _not_supported(name: str, function: str) -> str:
+    return f"the CSS function {function}() of {name} is not supported"
+
+
+@lru_cache(maxsize=PAINTS_CACHED)
+def _is_paint(value: str) -> bool:
+    if PLAIN.fullmatch(value) or value.lower() in KEYWORDS or UNKNOWN.search(value):
+        return True
+    return parse_color(value) is not None

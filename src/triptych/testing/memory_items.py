@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from triptych.database.session import no_nul
-from triptych.model import Item, ItemState, NewItem, Reason
+from triptych.model import Item, ItemState, NewItem, Reason, RunKind, RunState
 from triptych.runs.redrive_rules import NEVER_REDRIVEN
-from triptych.runs.run_store import DETAIL_MAX_CHARS
+from triptych.runs.run_store import (
+    COMMIT_GRACE_S,
+    DETAIL_MAX_CHARS,
+    REFUSED_ROWS_MAX,
+    Due,
+    RowsRead,
+)
 from triptych.testing.memory_state import ItemRow, RunRow, as_json, to_item
 
 SENDS_MAX = 16
@@ -31,6 +38,51 @@ def merge_row(row: RunRow, item: NewItem) -> None:
     further = row.merged_rows.setdefault(item.key, [])
     if metadata != first and metadata not in further:
         further.append(metadata)
+
+
+def rows_counted(row: RunRow, read: RowsRead) -> dict[str, int]:
+    """Keep the first refused rows of a run; return its counts with those of a page."""
+    before, refused = row.run.rows_read, row.run.rows_refused
+    if read.from_start:
+        before, refused = row.rows_adopted, 0
+        row.refused_rows.clear()
+    row.refused_rows.extend(read.refused[: max(0, REFUSED_ROWS_MAX - refused)])
+    return {
+        "rows_read": before + read.count,
+        "rows_refused": refused + len(read.refused),
+    }
+
+
+def due(
+    rows: Iterable[RunRow], now: datetime, *, idle_s: float, stalled_s: float, limit: int
+) -> Due:
+    """Return what a sweep has to do, as `RunStore.due` says."""
+
+    def still(at: datetime, seconds: float) -> bool:
+        return at < now - timedelta(seconds=seconds)
+
+    active = [row for row in rows if row.run.state is RunState.ACTIVE]
+    active.sort(key=lambda row: row.run.progressed_at)
+
+    def ids(wants: Callable[[RunRow], bool]) -> list[UUID]:
+        return [row.run.id for row in active[:limit] if wants(row)]
+
+    return Due(
+        commit=ids(lambda r: r.run.complete and still(r.run.progressed_at, COMMIT_GRACE_S)),
+        seal=ids(
+            lambda r: (
+                r.run.kind is RunKind.ADD and not r.run.sealed and still(r.expected_at, idle_s)
+            )
+        ),
+        resend=ids(
+            lambda r: (
+                not r.run.paused
+                and (r.run.out > 0 or r.next_dispatch < r.next_position)
+                and still(r.run.progressed_at, stalled_s)
+            )
+        ),
+        expire=ids(lambda r: r.run.deadline_at < now),
+    )
 
 
 def outgoing(row: RunRow, item: ItemRow) -> Item:

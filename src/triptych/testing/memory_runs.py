@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from typing_extensions import override
@@ -36,9 +36,7 @@ from triptych.runs.redrive_rules import (
     redriven_kind,
 )
 from triptych.runs.run_store import (
-    COMMIT_GRACE_S,
     LISTS_SHOWN_MAX,
-    REFUSED_ROWS_MAX,
     RUN_REASON_MAX_CHARS,
     Attempt,
     Due,
@@ -57,11 +55,13 @@ from triptych.testing.memory_items import (
     SENDS_MAX,
     deadline,
     detail,
+    due,
     merge_row,
     new_row,
     outgoing,
     overdue,
     redriven_items,
+    rows_counted,
 )
 from triptych.testing.memory_pace import pace_of
 from triptych.testing.memory_paging import newest_slice
@@ -269,7 +269,7 @@ class MemoryRunStore(RunStore):
             expected=row.run.expected + len(new),
             failed=row.run.failed + refused,
             progressed_at=now,
-            **self._rows_counted(row, read),
+            **rows_counted(row, read),
         )
         for found in read.lists[:LISTS_SHOWN_MAX]:
             self._state.event(row, "list", found)
@@ -281,17 +281,6 @@ class MemoryRunStore(RunStore):
         }
         self._state.event(row, "page", counts)
         return self._fill_window(row, limit)
-
-    def _rows_counted(self, row: RunRow, read: RowsRead) -> dict[str, int]:
-        before, refused = row.run.rows_read, row.run.rows_refused
-        if read.from_start:
-            before, refused = row.rows_adopted, 0
-            row.refused_rows.clear()
-        row.refused_rows.extend(read.refused[: max(0, REFUSED_ROWS_MAX - refused)])
-        return {
-            "rows_read": before + read.count,
-            "rows_refused": refused + len(read.refused),
-        }
 
     @override
     async def refused_rows(self, run_id: UUID) -> Sequence[RefusedRow]:
@@ -484,33 +473,8 @@ class MemoryRunStore(RunStore):
 
     @override
     async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
-        now = self._state.now()
-
-        def still(at: datetime, seconds: float) -> bool:
-            return at < now - timedelta(seconds=seconds)
-
-        active = [row for row in self._state.runs.values() if row.run.state is RunState.ACTIVE]
-        active.sort(key=lambda row: row.run.progressed_at)
-
-        def ids(wants: Callable[[RunRow], bool]) -> list[UUID]:
-            return [row.run.id for row in active[:limit] if wants(row)]
-
-        return Due(
-            commit=ids(lambda r: r.run.complete and still(r.run.progressed_at, COMMIT_GRACE_S)),
-            seal=ids(
-                lambda r: (
-                    r.run.kind is RunKind.ADD and not r.run.sealed and still(r.expected_at, idle_s)
-                )
-            ),
-            resend=ids(
-                lambda r: (
-                    not r.run.paused
-                    and (r.run.out > 0 or r.next_dispatch < r.next_position)
-                    and still(r.run.progressed_at, stalled_s)
-                )
-            ),
-            expire=ids(lambda r: r.run.deadline_at < now),
-        )
+        rows = self._state.runs.values()
+        return due(rows, self._state.now(), idle_s=idle_s, stalled_s=stalled_s, limit=limit)
 
     @override
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import override
-from yarl import URL
 
 from triptych.errors import SourceRefused
+from triptych.fetch.web_url import parse_web_url, with_query
 from triptych.gather.http_reader import DoubtfulAnswer, HttpReader
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.source_type import SourceContext, SourceType
@@ -92,7 +92,7 @@ class CatalogSource(Source):
     async def _page(self, brand: str, cursor: str | None) -> _Answer:
         query = {"brand": brand} if cursor is None else {"brand": brand, "cursor": cursor}
         try:
-            url = URL(self._url).update_query(query)
+            url = with_query(parse_web_url(self._url), query)
         except ValueError as error:
             raise SourceRefused(f"{self._url!r} is not a URL ({error}).") from error
         return await self._asking.read_page(

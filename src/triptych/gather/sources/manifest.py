@@ -24,6 +24,7 @@ from typing_extensions import override
 from yarl import URL
 
 from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.fetch.web_url import parse_web_url
 from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
 from triptych.gather.lists.rows import BrandRows, ColumnChoice
 from triptych.gather.source import Page, Row, Source
@@ -91,7 +92,7 @@ class ManifestSource(Source):
             return
         with tempfile.NamedTemporaryFile(prefix="triptych-manifest-") as file:
             if name.startswith(HTTP_SCHEMES):
-                await self._download(URL(name), file)
+                await self._download(_web_url(name), file)
             else:
                 await asyncio.to_thread(_copy_object, name, file)
             file.flush()
@@ -112,6 +113,13 @@ class ManifestSource(Source):
                     return
             except TryAgain as error:
                 await pause(attempt, error)
+
+
+def _web_url(name: str) -> URL:
+    try:
+        return parse_web_url(name)
+    except ValueError as error:
+        raise SourceRefused(f"{name!r} is not a URL ({error}).") from error
 
 
 def _existing(name: str) -> Sequence[tuple[str, Path]]:

@@ -47,15 +47,13 @@ from triptych.runs.postgres.settling import (
     lock_active,
     object_ages_s,
     outgoing_item,
-    page_event,
     read_run,
     settle_columns,
 )
+from triptych.runs.postgres.source_rows import keep_refused, merge_rows, page_event
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
-    LISTS_SHOWN_MAX,
-    REFUSED_ROWS_MAX,
     RUN_REASON_MAX_CHARS,
     Attempt,
     Due,
@@ -187,9 +185,7 @@ class PostgresRunStore(RunStore):
             run = await lock_active(tx, run_id)
             if run["sealed"]:
                 return []
-            await _keep_refused(tx, run, read)
-            for found in read.lists[:LISTS_SHOWN_MAX]:
-                await tx.rows("add_event", run_id, "list", found)
+            await keep_refused(tx, run, read)
             counts = await tx.row(
                 "insert_items",
                 run_id,
@@ -202,13 +198,7 @@ class PostgresRunStore(RunStore):
             )
             assert counts is not None
             if counts["expected"] < len(items):
-                await tx.rows(
-                    "merge_rows",
-                    run_id,
-                    run["next_position"],
-                    [item.key for item in items],
-                    [item.metadata for item in items],
-                )
+                await merge_rows(tx, run, items)
             row = await tx.row(
                 "count_expected",
                 run_id,
@@ -582,15 +572,3 @@ class PostgresRunStore(RunStore):
     @override
     async def pace(self, run_id: UUID) -> Pace:
         return await read_pace(self._database, run_id)
-
-
-async def _keep_refused(tx: Transaction, run: asyncpg.Record, read: RowsRead) -> None:
-    """Keep the first refused rows of a run; the run is locked."""
-    before = run["rows_refused"]
-    if read.from_start and before:
-        await tx.rows("forget_refused_rows", run["id"])
-        before = 0
-    if kept := read.refused[: max(0, REFUSED_ROWS_MAX - before)]:
-        places = no_nul([row.place for row in kept], DETAIL_MAX_CHARS)
-        problems = no_nul([row.problem for row in kept], DETAIL_MAX_CHARS)
-        await tx.rows("keep_refused_rows", run["id"], before, places, problems)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -17,8 +17,8 @@ from pgvector import HalfVector
 from triptych.database.rows import from_colours, to_item, to_run
 from triptych.database.session import Transaction, no_nul
 from triptych.errors import RunEnded, RunNotFound
-from triptych.model import Item, ItemResult, NewItem, Run, RunKind
-from triptych.runs.run_store import DETAIL_MAX_CHARS, RowsRead
+from triptych.model import Item, ItemResult, Run, RunKind
+from triptych.runs.run_store import DETAIL_MAX_CHARS
 
 CLOCK_MARGIN_S = 5.0
 """An object's age may be measured too short by this much."""
@@ -117,11 +117,3 @@ def object_ages_s(results: Sequence[ItemResult]) -> list[float | None]:
 def count_reasons(settled: Sequence[asyncpg.Record]) -> Counter[str]:
     """Count the settled items that failed, by reason."""
     return Counter(row["reason"] for row in settled if row["state"] == "failed")
-
-
-def page_event(
-    items: Sequence[NewItem], read: RowsRead, *, new: int, failed: int
-) -> Mapping[str, int]:
-    """Return what the timeline says of a page: its rows, and how many were new or refused."""
-    refused = len(read.refused)
-    return {"rows": len(items) + refused, "new": new, "refused": failed + refused}
