@@ -5,17 +5,35 @@ import type { ExportFormat, Reason, RunShown, TaskShown } from './api/types';
 import { count, plural } from './format';
 import { live } from './live/live.svelte';
 import { router, urls } from './router.svelte';
+import { whilePaused } from './run/whilePaused';
 import { confirm } from './ui/confirm.svelte';
 import { type Toast, toasts } from './ui/toasts.svelte';
 
 type Ending = Omit<Toast, 'id'>;
 
-/** Show how a run ends, whatever view is open by then. */
+/** What toasts about a run have in common, so that the newest replaces the others. */
+const about = (run: string): string => `run:${run}`;
+
+/** Show how a run ends, whatever view is open by then. Its own says already why it failed. */
 export function follow(run: string | null): void {
-  if (run) live.follow(`run:${run}`, (state) => state && toasts.show(ending(state as RunShown)));
+  if (!run) return;
+  live.follow(`run:${run}`, (state) => {
+    toasts.closeAbout(about(run));
+    const end = state as RunShown | null;
+    const told = end?.state !== 'committed' && router.path === urls.run(run);
+    if (end && !told) toasts.show(ending(end));
+  });
 }
 
+/** True until another run of the brand is known. */
+const newest = (run: RunShown) => (): boolean =>
+  (live.model.brands.get(run.brand)?.latest?.id ?? run.id) === run.id;
+
 function ending(run: RunShown): Ending {
+  return { ...ended(run), about: about(run.id), holds: newest(run) };
+}
+
+function ended(run: RunShown): Ending {
   const action = { text: 'Show', href: urls.run(run.id) };
   if (run.state === 'committed') {
     const failed = run.failed ? `, ${count(run.failed)} failed` : '';
@@ -99,14 +117,16 @@ export async function runAgain(brand: string): Promise<void> {
 export async function pause(run: RunShown): Promise<void> {
   const task = unwrap(api.POST('/api/v1/runs/{run}/pause', onRun(run.id)));
   if (await submit('Could not pause the run', task))
-    toasts.good(`${run.brand} is paused.`, { text: 'Resume', run: () => void resume(run) });
+    toasts.good(
+      `${run.brand} is paused.`,
+      { text: 'Resume', run: () => void resume(run) },
+      { about: about(run.id), holds: whilePaused(() => live.model.runs.get(run.id)) },
+    );
 }
 
 export async function resume(run: RunShown): Promise<void> {
-  await submit(
-    'Could not resume the run',
-    unwrap(api.POST('/api/v1/runs/{run}/resume', onRun(run.id))),
-  );
+  const task = unwrap(api.POST('/api/v1/runs/{run}/resume', onRun(run.id)));
+  if (await submit('Could not resume the run', task)) toasts.closeAbout(about(run.id));
 }
 
 export async function cancel(run: RunShown): Promise<void> {
@@ -118,7 +138,7 @@ export async function cancel(run: RunShown): Promise<void> {
   if (!agreed) return;
   const task = unwrap(api.POST('/api/v1/runs/{run}/cancel', onRun(run.id)));
   if (await submit('Could not cancel the run', task))
-    toasts.good(`The run of ${run.brand} is cancelled.`);
+    toasts.good(`The run of ${run.brand} is cancelled.`, undefined, { about: about(run.id) });
 }
 
 /** Commit a held run, although it removes much. */

@@ -35,6 +35,9 @@ export const cosine = (value: number): string => cosines.format(value);
 export const decimal = (value: number): string => tenth.format(value);
 export const when = (time: string): string => moment.format(new Date(time));
 export const whenBrief = (time: string): string => brief.format(new Date(time));
+/** The time of day, with the date when that is not today's. */
+export const clockOrDate = (time: string, now: number): string =>
+  new Date(time).toDateString() === new Date(now).toDateString() ? clockTime(time) : when(time);
 export const clockTime = (time: string): string => clock.format(new Date(time));
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [

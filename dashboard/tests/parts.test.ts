@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { assetId, lastPart, nameOf } from '../src/brand/pictures';
-import { rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/pace';
+import { clockOrDate, clockTime } from '../src/format';
+import { leftOf, rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/pace';
 import { Grid, fitted, keyAt, readMap, spread } from '../src/map/layout';
 import { checkBrand, checkSource, OWN, sourceText, usage } from '../src/pages/source';
 import { panels } from '../src/phases';
 import { describeEvent } from '../src/run/events';
 import { series } from '../src/run/series';
 import { kindOf, layout } from '../src/run/tiles';
+import { whilePaused } from '../src/run/whilePaused';
+import type { RunShown } from '../src/api/types';
 import { parseMetrics } from '../src/system/metrics';
 import { run } from './run';
 
@@ -27,12 +30,64 @@ describe('pace', () => {
     expect(remaining({ ...moving, sealed: false }, samples, START + 20_000)).toBeNull();
   });
 
+  it('says what the last items wait for, not how fast others went', () => {
+    let samples: readonly Sample[] = [];
+    for (let second = 1; second <= 10; second++)
+      samples = sampled(samples, run({ progressed_at: after(second), settled: second * 10 }));
+    const waits = { left: 1, delayed: 1, due_at: after(16), attempts: 1, host: null, detail: null };
+    const last = run({ expected: 101, settled: 100 });
+    const now = START + 10_000;
+    expect(leftOf(last, samples, { ...waits, detail: 'HTTP 500' }, now)).toBe(
+      '1 left, tried again in 6 s (HTTP 500)',
+    );
+    expect(leftOf(last, samples, waits, now)).toBe('1 left, tried again in 6 s (attempt 2 of 5)');
+    expect(leftOf(last, samples, { ...waits, host: 'https://x.example' }, now)).toBe(
+      '1 left, tried again in 6 s (x.example does not answer)',
+    );
+    expect(leftOf(last, samples, waits, START + 17_000)).toContain('1 left, tried again now');
+    // Never 0:00 while something is left, and nothing while it is paused or over.
+    expect(leftOf(last, samples, null, now)).toBe('1 left');
+    expect(leftOf({ ...last, expected: 200 }, samples, null, now)).toBe('0:10 left');
+    expect(leftOf({ ...last, expected: 110 }, samples, waits, now)).toBe('0:01 left');
+    expect(leftOf({ ...last, paused: true }, samples, waits, now)).toBeNull();
+    expect(leftOf({ ...last, state: 'committed' }, samples, waits, now)).toBeNull();
+  });
+
   it('holds a bounded number of samples', () => {
     let samples: readonly Sample[] = [];
     for (let second = 1; second <= 3000; second++)
       samples = sampled(samples, run({ progressed_at: after(second), settled: second }));
     expect(samples.length).toBeLessThanOrEqual(SAMPLES_MAX);
     expect(rate(samples, START + 3000_000)).toBeCloseTo(1);
+  });
+});
+
+describe('that a run is paused', () => {
+  it('is true until it goes on or ends, and not untrue before the pause is seen', () => {
+    let state: RunShown | undefined;
+    const holds = whilePaused(() => state);
+    expect(holds()).toBe(true);
+    for (const [paused, over, expected] of [
+      [false, false, true],
+      [true, false, true],
+      [false, false, false],
+      [false, true, false],
+    ] as const) {
+      state = run({ paused, state: over ? 'committed' : 'active' });
+      expect(holds()).toBe(expected);
+    }
+  });
+});
+
+describe('times', () => {
+  it('have a date when they are not of today', () => {
+    const now = new Date(2026, 0, 1, 19, 6).getTime();
+    const at = (day: number): string => new Date(2026, 0, day, 19, 6, 26).toISOString();
+    expect(clockOrDate(at(1), now)).toBe(clockTime(at(1)));
+    for (const day of [2, 8]) {
+      expect(clockOrDate(at(day), now)).toContain(String(day));
+      expect(clockOrDate(at(day), now)).toContain('2026');
+    }
   });
 });
 

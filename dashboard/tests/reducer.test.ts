@@ -134,7 +134,7 @@ describe('queues', () => {
   it('ignores older readings', () => {
     const model = emptyModel();
     const reading = (waiting: number) => ({
-      queues: [{ queue: 'q', waiting, in_flight: 0, oldest_s: null }],
+      queues: [{ queue: 'q', waiting, in_flight: 0, delayed: 0, oldest_s: null }],
       dead_letters: waiting,
       newest_letter: null,
     });

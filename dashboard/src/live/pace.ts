@@ -1,6 +1,8 @@
 /** How fast a run goes, computed from its states alone. */
 
+import type { components } from '../api/schema';
 import type { RunShown } from '../api/types';
+import { count, duration } from '../format';
 
 export interface Sample {
   /** Milliseconds, by the server's clock: when the run last made progress. */
@@ -41,4 +43,38 @@ export function remaining(run: RunShown, samples: readonly Sample[], now: number
   if (run.state !== 'active' || !run.sealed || run.paused) return null;
   const each = rate(samples, now);
   return each ? (run.expected - run.settled) / each : null;
+}
+
+type Waits = components['schemas']['WaitsShown'];
+
+/**
+ * What is left of a run, in words: how long it takes, or what it waits for.
+ *
+ * While all that is left is put off, how fast others went says nothing.
+ */
+export function leftOf(
+  run: RunShown,
+  samples: readonly Sample[],
+  waits: Waits | null,
+  now: number,
+): string | null {
+  const left = run.expected - run.settled;
+  if (run.state !== 'active' || !run.sealed || run.paused || left <= 0) return null;
+  if (waits?.due_at && waits.delayed >= left) {
+    const wait = (Date.parse(waits.due_at) - now) / 1000;
+    const when = wait >= 1 ? `tried again in ${spell(wait)}` : 'tried again now';
+    return `${count(left)} left, ${when}${because(run, waits)}`;
+  }
+  const known = remaining(run, samples, now);
+  if (known === null) return null;
+  return known >= 1 ? `${duration(known)} left` : `${count(left)} left`;
+}
+
+const spell = (wait: number): string =>
+  wait < 120 ? `${Math.ceil(wait)} s` : duration(Math.ceil(wait));
+
+function because(run: RunShown, { host, detail, attempts }: Waits): string {
+  if (host) return ` (${host.replace(/^https?:\/\//, '')} does not answer)`;
+  if (detail) return ` (${detail})`;
+  return attempts ? ` (attempt ${attempts + 1} of ${run.policy.max_attempts})` : '';
 }

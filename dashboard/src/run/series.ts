@@ -7,7 +7,7 @@
 import type { components } from '../api/schema';
 import type { Sample } from '../live/pace';
 
-type Pace = components['schemas']['PaceShown'];
+type Pace = Pick<components['schemas']['PaceShown'], 'width_s' | 'each' | 'buckets'>;
 
 export interface Series {
   /** Seconds since 1970. */

@@ -16,6 +16,7 @@ from triptych.presence.presence_store import WORKERS_MAX, SeenWorker
 from triptych.queues.queue import QueueDepth
 from triptych.telemetry.metrics import (
     CONTENT_TYPE,
+    QUEUE_DELAYED,
     QUEUE_IN_FLIGHT,
     QUEUE_OLDEST_SECONDS,
     QUEUE_WAITING,
@@ -119,6 +120,7 @@ async def metrics(context: Context) -> Response:
     """Includes the queues' current depths. Workers expose their metrics on a port of their own."""
     for depth in await context.queue.depths():
         QUEUE_WAITING.labels(depth.queue).set(depth.waiting)
+        QUEUE_DELAYED.labels(depth.queue).set(depth.delayed)
         QUEUE_IN_FLIGHT.labels(depth.queue).set(depth.in_flight)
         QUEUE_OLDEST_SECONDS.labels(depth.queue).set(depth.oldest_s or 0.0)
     return Response(exposition(), media_type=CONTENT_TYPE)

@@ -111,9 +111,10 @@ def print_refused_rows(refused: RefusedRows, examples: int) -> None:
 def print_queues(depths: Sequence[QueueDepth]) -> None:
     """Print one line per queue that is not empty."""
     for depth in depths:
-        if depth.waiting or depth.in_flight:
+        if depth.waiting or depth.in_flight or depth.delayed:
             console.print(
-                f"{depth.queue}: {depth.waiting:,} waiting, {depth.in_flight:,} in flight",
+                f"{depth.queue}: {depth.waiting:,} waiting, {depth.in_flight:,} worked on, "
+                f"{depth.delayed:,} delayed",
                 style="dim",
             )
 

@@ -1,7 +1,7 @@
 """The topic ``queues``: depths and waiting dead letters, read while there are subscriptions.
 
 No queue announces changes of its depth. So the depths are read after any news, at most once a
-second and process. While messages wait or are in flight without news, the read is repeated after
+second and process. While there are messages without news, the read is repeated after
 two seconds, four, and so on up to half a minute, because acknowledgements and visibility timeouts
 are not announced. Without subscriptions, or with empty queues and no news, nothing is read.
 """
@@ -43,7 +43,7 @@ class QueueDepthReader:
         self._dead_letters = dead_letters
         self._topic = topic
         self._happened = asyncio.Event()
-        self._last: tuple[list[tuple[str, int, int]], Letters] | None = None
+        self._last: tuple[list[tuple[str, int, int, int]], Letters] | None = None
 
     def note(self) -> None:
         """Note that something happened, so the depths may have changed."""
@@ -82,7 +82,7 @@ class QueueDepthReader:
         except Unavailable as error:
             log.warning("the queues' depths cannot be read", error=str(error))
             return True
-        numbers = [(depth.queue, depth.waiting, depth.in_flight) for depth in depths]
+        numbers = [(one.queue, one.waiting, one.in_flight, one.delayed) for one in depths]
         if (numbers, letters) != self._last or self._topic.edition == 0:
             self._last = (numbers, letters)
             state = QueuesState(letters.waiting, letters.newest, queues=list(depths))
@@ -90,4 +90,4 @@ class QueueDepthReader:
             version = max(self._topic.version + 1, time.time_ns() // 1_000)
             self._topic.offer(version, dump_state(state))
         self._topic.publish()
-        return any(waiting or in_flight for _, waiting, in_flight in numbers)
+        return any(any(counts) for _, *counts in numbers)

@@ -35,6 +35,11 @@ CHANNEL = "triptych_queues"
 RECHECK_S = 1.0
 """There is no notification when a visibility timeout passes: a waiting reader polls this often, and
 when a message that it hid itself is due."""
+HEADER_PUT_OFF = "triptych-put-off"
+"""How often a message had been received when it was put off; it is delayed until the next time."""
+PUT_OFF_MIN_S = 0.05
+"""The shortest time for which a message is put off: the consumer that does it must have let go of
+it when it comes again, because it has the same id."""
 WAKE_STEP_S = 0.05
 """Messages that are due within the same step wake a reader once."""
 _MOVE = {
@@ -46,6 +51,30 @@ _MOVE = {
 }
 """The statement that makes a queue's message a dead letter: pgmq has none that moves a message, and
 the name of a table cannot be a parameter."""
+
+
+_PUT_OFF = {
+    queue: (
+        f'update pgmq."q_{queue}" set '  # noqa: S608
+        "vt = clock_timestamp() + make_interval(secs => $2), "
+        "read_ct = case when $3 then read_ct else 0 end, "
+        "headers = case when $3 and (headers is null or jsonb_typeof(headers) = 'object') "
+        "then coalesce(headers, '{}') || jsonb_build_object($4::text, read_ct::text) "
+        "else headers end where msg_id = $1"
+    )
+    for name in QUEUES
+    for queue in (name, dead_letter_queue(name))
+}
+"""The statement that puts a message off where it is. One that counts as received notes how often it
+was, so that `_DEPTH` tells it from one that somebody has received again since."""
+_DEPTH = (
+    "select $1::text as queue, count(*) filter (where vt <= clock_timestamp()) as waiting, "
+    "count(*) filter (where vt > clock_timestamp() and "
+    "(read_ct = 0 or headers ->> '{header}' = read_ct::text)) as delayed, count(*) as held, "
+    "extract(epoch from clock_timestamp() - min(enqueued_at))::double precision as oldest_s "
+    'from pgmq."q_{queue}"'
+)
+"""pgmq's own metrics do not tell delayed messages from those that somebody works on."""
 
 
 class PgmqQueue(Queue):
@@ -141,6 +170,14 @@ class PgmqQueue(Queue):
                 await self._fetch("select pg_notify($1, $2)", CHANNEL, queue)
 
     @override
+    async def put_off(self, delivery: Delivery, delay_s: float, *, counted: bool) -> None:
+        """One statement, and no copy: a message is never there twice."""
+        statement = _PUT_OFF[delivery.queue]
+        hidden_s = max(delay_s, PUT_OFF_MIN_S)
+        await self._fetch(statement, int(delivery.receipt), hidden_s, counted, HEADER_PUT_OFF)
+        self._wake_in(delivery.queue, hidden_s)
+
+    @override
     async def delete(self, deliveries: Sequence[Delivery]) -> None:
         for queue, ids in _by_queue(deliveries):
             await self._fetch("select count(*) from pgmq.delete($1, $2::bigint[])", queue, ids)
@@ -162,18 +199,25 @@ class PgmqQueue(Queue):
 
     @override
     async def depths(self) -> Sequence[QueueDepth]:
-        rows = await self._fetch("select * from pgmq.metrics_all()")
-        known = {row["queue_name"]: row for row in rows}
+        there = {
+            row["queue_name"]
+            for row in await self._fetch("select queue_name from pgmq.list_queues()")
+        }
         names = [name for queue in QUEUES for name in (queue, dead_letter_queue(queue))]
+        found = []
+        for name in names:
+            if name in there:
+                statement = _DEPTH.format(queue=name, header=HEADER_PUT_OFF)
+                found += await self._fetch(statement, name)
         return [
             QueueDepth(
-                queue=name,
-                waiting=known[name]["queue_visible_length"],
-                in_flight=known[name]["queue_length"] - known[name]["queue_visible_length"],
-                oldest_s=known[name]["oldest_msg_age_sec"],
+                queue=row["queue"],
+                waiting=row["waiting"],
+                in_flight=row["held"] - row["waiting"] - row["delayed"],
+                oldest_s=row["oldest_s"],
+                delayed=row["delayed"],
             )
-            for name in names
-            if name in known
+            for row in found
         ]
 
     @override
@@ -223,6 +267,7 @@ class PgmqQueue(Queue):
 def _delivery(queue: str, row: asyncpg.Record) -> Delivery:
     at: datetime = row["enqueued_at"]
     headers, problem = readable_headers(row["headers"])
+    headers.pop(HEADER_PUT_OFF, None)  # Of this queue's bookkeeping only.
     return Delivery(
         queue=queue,
         # Message ids start again when a queue is created again; the time tells them apart.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
+
+from msgspec import Meta
 
 from triptych.messages import Delivery, Message
 from triptych.wire import Wire
@@ -15,12 +17,18 @@ class QueueDepth(Wire, frozen=True):
     COMPONENT: ClassVar[str] = "QueueShown"
 
     queue: str
-    waiting: int
-    """Visible or delayed messages."""
-    in_flight: int
-    """Received and neither deleted nor visible again."""
-    oldest_s: float | None
-    """Age of the oldest message in seconds; None if empty or unknown."""
+    waiting: Annotated[int, Meta(description="Messages that may be received now.")]
+    in_flight: Annotated[
+        int, Meta(description="Messages that somebody works on: received and not answered yet.")
+    ]
+    oldest_s: Annotated[
+        float | None, Meta(description="Age of the oldest message; null if empty or unknown.")
+    ]
+    delayed: Annotated[
+        int, Meta(description="Messages whose time has not come: put off, or to be tried again.")
+    ] = 0
+    """SQS counts those that are tried again after a failure as in flight, as long as they are
+    hidden. Every message is in exactly one of the three."""
 
 
 class Queue(Protocol):
@@ -62,6 +70,15 @@ class Queue(Protocol):
 
     async def extend(self, deliveries: Sequence[Delivery], visibility_s: float) -> None:
         """Keep these invisible for ``visibility_s`` from now: a heartbeat, or a return (0)."""
+        ...
+
+    async def put_off(self, delivery: Delivery, delay_s: float, *, counted: bool) -> None:
+        """Let a message come again after ``delay_s``; until then it is delayed, not in flight.
+
+        Unless ``counted``, what was received so far no longer counts towards ``max_receives``.
+        A message that is gone stays gone. A system may replace it by a copy: then it exists twice
+        for a moment, and if the process is killed in between.
+        """
         ...
 
     async def delete(self, deliveries: Sequence[Delivery]) -> None:

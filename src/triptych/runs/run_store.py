@@ -139,6 +139,17 @@ class PaceBucket(Wire, frozen=True):
     p95_s: Annotated[float | None, Meta(description="95th percentile of the latencies.")]
 
 
+class Waits(Wire, frozen=True):
+    """What the last items of a run wait for."""
+
+    left: Annotated[int, Meta(description="Items that are not settled.")]
+    delayed: Annotated[int, Meta(description="Of them, those that are not due yet.")]
+    due_at: Annotated[datetime | None, Meta(description="When the first of those is due.")]
+    attempts: Annotated[int | None, Meta(description="Attempts that one has had.")]
+    host: Annotated[str | None, Meta(description="The host that one waits for: it is down.")]
+    detail: Annotated[str | None, Meta(description="Why its last attempt failed, where known.")]
+
+
 class Pace(Wire, frozen=True):
     """How fast a run went, from its beginning until its end or now."""
 
@@ -147,6 +158,10 @@ class Pace(Wire, frozen=True):
         int, Meta(description="One item in so many was looked at; counts are multiples of it.")
     ]
     buckets: Annotated[list[PaceBucket], Meta(description="By time; empty spans are left out.")]
+    waits: Annotated[
+        Waits | None,
+        Meta(description="Null unless the run is active, listed in full, and has few items left."),
+    ] = None
 
 
 class Attempt(Enum):

@@ -23,7 +23,7 @@ class Action(Enum):
     RETRY = auto()
     """Back to its queue, visible again after the delay."""
     PUT_OFF = auto()
-    """Replaced by a new copy after the delay: nothing was tried, so the receive does not count."""
+    """Visible again after the delay: nothing was tried, so the receive does not count."""
     DEAD_LETTER = auto()
     """To the dead-letter queue: no delivery will ever succeed."""
 

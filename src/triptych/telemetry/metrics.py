@@ -105,11 +105,20 @@ HTTP_SECONDS = Histogram(
     registry=REGISTRY,
 )
 QUEUE_WAITING = Gauge(
-    "triptych_queue_waiting", "Messages waiting in a queue.", ["queue"], registry=REGISTRY
+    "triptych_queue_waiting",
+    "Messages in a queue that may be received now.",
+    ["queue"],
+    registry=REGISTRY,
+)
+QUEUE_DELAYED = Gauge(
+    "triptych_queue_delayed",
+    "Messages in a queue whose time has not come: put off, or to be tried again.",
+    ["queue"],
+    registry=REGISTRY,
 )
 QUEUE_IN_FLIGHT = Gauge(
     "triptych_queue_in_flight",
-    "Messages received and not deleted yet.",
+    "Messages of a queue that somebody works on: received and not answered yet.",
     ["queue"],
     registry=REGISTRY,
 )

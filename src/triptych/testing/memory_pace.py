@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from triptych.model import ItemState, Reason
-from triptych.runs.run_store import Pace, PaceBucket
+from triptych.model import ItemState, Reason, RunState
+from triptych.runs.run_store import Pace, PaceBucket, Waits
 from triptych.testing.memory_state import ItemRow, RunRow
 
 PACE_BUCKETS = 120
+WAITS_MAX = 1_000
 SETTLED = (ItemState.DONE, ItemState.FAILED)
 
 
@@ -29,7 +30,23 @@ def pace_of(row: RunRow, now: datetime) -> Pace:
         _bucket(begun + timedelta(seconds=width_s * number), items)
         for number, items in sorted(buckets.items())
     ]
-    return Pace(width_s if found else 0.0, 1, found)
+    return Pace(width_s if found else 0.0, 1, found, _waits(row, now))
+
+
+def _waits(row: RunRow, now: datetime) -> Waits | None:
+    """Return what the last items wait for; None before the end of a run comes near."""
+    left = row.run.expected - row.run.settled
+    if row.run.state is not RunState.ACTIVE or not row.run.sealed or not 0 < left <= WAITS_MAX:
+        return None
+    due = [
+        (item.sent_at, item.key, item)
+        for item in row.items.values()
+        if item.state is ItemState.PENDING and item.sent_at is not None and item.sent_at > now
+    ]
+    if not due:
+        return Waits(left, 0, None, None, None, None)
+    due_at, _, first = min(due, key=lambda entry: entry[:2])
+    return Waits(left, len(due), due_at, first.attempts, first.waits_for, first.detail or None)
 
 
 def _bucket(at: datetime, items: Sequence[ItemRow]) -> PaceBucket:

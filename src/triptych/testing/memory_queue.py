@@ -36,6 +36,8 @@ class _Held:
     visible_at: float
     """By the monotonic clock, as `sent_at`."""
     receives: int = 0
+    put_off: bool = False
+    """It waits for its time, and nobody works on it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -96,6 +98,7 @@ class MemoryQueue(Queue):
         for number in visible:
             one = held[number]
             one.receives += 1
+            one.put_off = False
             one.visible_at = now + visibility_s
             body, headers = as_json(one.body), dict(one.headers)
             delivery = Delivery(queue, number, number, body, headers, one.receives)
@@ -116,6 +119,15 @@ class MemoryQueue(Queue):
                 line.news.set()
 
     @override
+    async def put_off(self, delivery: Delivery, delay_s: float, *, counted: bool) -> None:
+        line = self._lines[delivery.queue]
+        if held := line.held.get(delivery.receipt):
+            held.visible_at = time.monotonic() + delay_s
+            held.put_off = True
+            held.receives = held.receives if counted else 0
+            line.news.set()
+
+    @override
     async def delete(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             self._lines[delivery.queue].held.pop(delivery.receipt, None)
@@ -132,9 +144,14 @@ class MemoryQueue(Queue):
         now = time.monotonic()
         depths = []
         for name, line in self._lines.items():
-            waiting = sum(one.visible_at <= now or one.receives == 0 for one in line.held.values())
-            oldest = max((now - one.sent_at for one in line.held.values()), default=None)
-            depths.append(QueueDepth(name, waiting, len(line.held) - waiting, oldest))
+            held = list(line.held.values())
+            waiting = sum(one.visible_at <= now for one in held)
+            delayed = sum(
+                one.visible_at > now and (one.put_off or one.receives == 0) for one in held
+            )
+            oldest = max((now - one.sent_at for one in held), default=None)
+            in_flight = len(held) - waiting - delayed
+            depths.append(QueueDepth(name, waiting, in_flight, oldest, delayed))
         return depths
 
     @override

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from triptych.errors import QueueUnavailable, TriptychError
-from triptych.messages import DEAD_LETTER_SUFFIX, Delivery, Message
+from triptych.messages import DEAD_LETTER_SUFFIX, Delivery
 from triptych.queues.queue import Queue
 from triptych.runtime.retry import Action, plan_retry
 from triptych.telemetry.metrics import MESSAGE_SECONDS, MESSAGES
@@ -70,20 +70,15 @@ class MessageProcessor:
             move = self._queue.dead_letter(delivery, str(error))
             return "dead_lettered", await self.guarded(move, "dead_letter")
         if plan.action is Action.PUT_OFF:
-            put_off = self._put_off(delivery, plan.delay_s)
+            put_off = self._queue.put_off(delivery, plan.delay_s, counted=False)
             return "put_off", await self.guarded(put_off, "put_off")
         if isinstance(error, TriptychError):
             bound.info("message_deferred", delay_s=round(plan.delay_s, 1))
         else:
             bound.error("message_defect", delay_s=round(plan.delay_s, 1), exc_info=error)
-        await self.guarded(self._queue.extend([delivery], plan.delay_s), "return")
+        again = self._queue.put_off(delivery, plan.delay_s, counted=True)
+        await self.guarded(again, "return")
         return "returned", False
-
-    async def _put_off(self, delivery: Delivery, delay_s: float) -> None:
-        """Send a delayed copy, then delete the message: a crash in between duplicates it."""
-        copy = Message(delivery.body, delivery.headers, delivery.body.get("brand"))
-        await self._queue.send(self._name, [copy], delay_s=delay_s)
-        await self._acknowledge(delivery)
 
     async def guarded(self, answer: Awaitable[None], what: str) -> bool:
         """Send an answer that may be lost: without it the message comes again, harmlessly."""

@@ -38,6 +38,7 @@ from triptych.errors import (
 from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
 from triptych.model import AiState, ItemResult, Reason, RunKind, RunState
 from triptych.presence.presence_store import WorkerState
+from triptych.runs.run_store import PutOff
 from triptych.snapshots.snapshot_store import AssetFilter, NearColour
 from triptych.tasks.task_store import Audit, Request, TaskState
 from triptych.wiring.stores import Stores
@@ -185,6 +186,29 @@ class PagesContract:
             2,
             1,
         )
+
+    async def test_the_last_items_say_what_they_wait_for(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(4), cursor=None, limit=LIMIT)
+        assert (await stores.runs.pace(run_id)).waits is None
+        await stores.runs.seal(run_id)
+        waits = (await stores.runs.pace(run_id)).waits
+        assert waits is not None
+        assert (waits.left, waits.delayed, waits.due_at) == (4, 0, None)
+        await stores.runs.settle(run_id, [done(item) for item in items[:2]], limit=LIMIT)
+        await stores.runs.count_attempt(run_id, items[2].key, seen=0, delay_s=600)
+        later = PutOff(items[3].key, 900, "https://x")
+        await stores.runs.put_off(run_id, [later])
+        waits = (await stores.runs.pace(run_id)).waits
+        assert waits is not None
+        assert (waits.left, waits.delayed, waits.attempts, waits.host) == (2, 2, 1, None)
+        assert waits.due_at is not None
+        await stores.runs.settle(run_id, [done(items[2])], limit=LIMIT)
+        waits = (await stores.runs.pace(run_id)).waits
+        assert waits is not None
+        assert (waits.left, waits.attempts, waits.host) == (1, 0, "https://x")
+        await stores.runs.settle(run_id, [done(items[3])], limit=LIMIT)
+        assert (await stores.runs.pace(run_id)).waits is None
 
     async def test_the_deadline_measures_no_latency(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

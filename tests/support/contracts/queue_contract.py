@@ -15,7 +15,7 @@ from triptych.messages import (
     Message,
     dead_letter_queue,
 )
-from triptych.queues.queue import Queue
+from triptych.queues.queue import Queue, QueueDepth
 
 MAX_RECEIVES = 3
 """The fixture's ``max_receives``."""
@@ -155,6 +155,40 @@ class QueueContract:
         assert {*QUEUES, *map(dead_letter_queue, QUEUES)} == depths.keys()
         assert (depths[URL_QUEUE].waiting, depths[URL_QUEUE].in_flight) == (3, 2)
         assert depths[AI_QUEUE].waiting == 0
+
+    async def test_put_off_is_delayed_and_there_once(self, queue: Queue) -> None:
+        """Whoever puts a message off no longer works on it; it comes again as if never received."""
+        await queue.send(URL_QUEUE, numbered(3))
+        await queue.send(URL_QUEUE, numbered(1), delay_s=HIDDEN_S)
+        held, busy = await take(queue, limit=2, wait_s=PATIENCE_S)
+        await queue.put_off(busy, HIDDEN_S, counted=False)
+        depth = await self.depth(queue)
+        assert (depth.waiting, depth.in_flight, depth.delayed) == (1, 1, 2)
+        await queue.put_off(held, SHORT_S, counted=False)
+        (rest,) = await take(queue, wait_s=PATIENCE_S)
+        await queue.delete([rest])
+        (again,) = await take(queue, wait_s=PATIENCE_S)
+        assert (again.body, again.receives) == (held.body, 1)
+        assert again.headers == held.headers
+        await queue.delete([again])
+        await queue.put_off(again, 0, counted=True)  # It is gone, and stays it.
+        depth = await self.depth(queue)
+        assert (depth.waiting, depth.in_flight, depth.delayed) == (0, 0, 2)
+
+    async def test_put_off_after_a_failure_counts_the_receive(self, queue: Queue) -> None:
+        await queue.send(URL_QUEUE, numbered(1))
+        for receives in range(1, 3):
+            (found,) = await take(queue, wait_s=PATIENCE_S)
+            assert found.receives == receives
+            await queue.put_off(found, SHORT_S, counted=True)
+            depth = await self.depth(queue)
+            assert depth.waiting + depth.in_flight + depth.delayed == 1
+        (found,) = await take(queue, wait_s=PATIENCE_S)
+        depth = await self.depth(queue)
+        assert (depth.waiting, depth.in_flight, depth.delayed) == (0, 1, 0)
+
+    async def depth(self, queue: Queue) -> QueueDepth:
+        return {depth.queue: depth for depth in await queue.depths()}[URL_QUEUE]
 
     async def test_closing_twice_is_no_error(self, queue: Queue) -> None:
         await queue.close()

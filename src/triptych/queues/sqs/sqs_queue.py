@@ -149,6 +149,17 @@ class SqsQueue(Queue):
         )
 
     @override
+    async def put_off(self, delivery: Delivery, delay_s: float, *, counted: bool) -> None:
+        """SQS cannot forget receives: what does not count is replaced by a delayed copy."""
+        if counted:
+            await self.extend([delivery], delay_s)
+            return
+        brand = delivery.body.get("brand") if isinstance(delivery.body, dict) else None
+        copy = Message(delivery.body, delivery.headers, brand if isinstance(brand, str) else None)
+        await self.send(delivery.queue, [copy], delay_s=delay_s)
+        await self.delete([delivery])
+
+    @override
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """If the process is killed in between, the message exists twice."""
         headers = {**delivery.headers, HEADER_REASON: reason, HEADER_ORIGIN_ID: delivery.id}
@@ -257,7 +268,8 @@ def _depth(name: str, answer: Mapping[str, Any], ages: Mapping[str, float]) -> Q
     held = visible + delayed + hidden
     return QueueDepth(
         queue=name,
-        waiting=visible + delayed,
+        waiting=visible,
         in_flight=hidden,
         oldest_s=ages.get(name) if held else None,
+        delayed=delayed,
     )

@@ -38,6 +38,7 @@ from triptych.runs.postgres.opening import (
     enqueue_gather,
     insert_or_join,
 )
+from triptych.runs.postgres.pace import read_pace
 from triptych.runs.postgres.redrive import Redrive
 from triptych.runs.postgres.settling import (
     CLOCK_MARGIN_S,
@@ -60,7 +61,6 @@ from triptych.runs.run_store import (
     Opened,
     Outgoing,
     Pace,
-    PaceBucket,
     PutOff,
     RefusedRow,
     RowsRead,
@@ -70,13 +70,6 @@ from triptych.runs.run_store import (
 
 ITEMS_SCAN = 20_000
 """Rows that one page reads at most: then the page ends and the next one continues there."""
-
-
-PACE_SAMPLE = 5_000
-"""Items of a run that its pace is computed from, at most."""
-
-
-PACE_BUCKETS = 120
 
 log = structlog.get_logger(__name__)
 
@@ -578,21 +571,4 @@ class PostgresRunStore(RunStore):
 
     @override
     async def pace(self, run_id: UUID) -> Pace:
-        rows = await self._database.rows(
-            "run_pace", run_id, PACE_SAMPLE, PACE_BUCKETS, Reason.TIMED_OUT.value
-        )
-        return Pace(
-            width_s=rows[0]["width"] if rows else 0.0,
-            each=rows[0]["step"] if rows else 1,
-            buckets=[
-                PaceBucket(
-                    row["at"],
-                    row["settled"],
-                    row["failed"],
-                    row["measured"],
-                    row["p50"],
-                    row["p95"],
-                )
-                for row in rows
-            ],
-        )
+        return await read_pace(self._database, run_id)

@@ -78,6 +78,21 @@ select begun + make_interval(secs =>
        percentile_cont(0.95) within group (order by took) as p95
 from sampled group by 1, width, step order by 1
 
+-- run_waits --
+-- Only near the end ($2): before it, other items are worked on anyway.
+select left_of.open, found.* from (
+    select id, expected - done - failed as open from runs
+    where id = $1 and state = 'active' and sealed and expected > done + failed
+      and expected - done - failed <= $2
+) left_of, lateral (
+    select count(*) as delayed, min(due.sent_at) as due_at,
+           (array_agg(due.attempts order by due.sent_at, due.key))[1] as attempts,
+           (array_agg(due.waits_for order by due.sent_at, due.key))[1] as waits_for,
+           (array_agg(due.detail order by due.sent_at, due.key))[1] as detail
+    from items due
+    where due.run_id = left_of.id and due.state = 'pending' and due.sent_at > clock_timestamp()
+) found
+
 -- items_scanned_to --
 select position from items where run_id = $1 and position > $2 order by position offset $3 limit 1
 
