@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from tests.support.barrier_machine import Crash, result
 from tests.support.registry_harness import Died, Listing, RegistryHarness, open_registry_harness
 from triptych.errors import Conflict, QueueUnavailable, RunEnded, RunNotFound
-from triptych.gather.phase import Gather
-from triptych.gather.source import Source
+from triptych.gather.phase import DEFECT_RECEIVES, Gather
+from triptych.gather.source import Page, Source
 from triptych.messages import (
     AI_QUEUE,
     GATHER_QUEUE,
@@ -24,6 +25,7 @@ from triptych.messages import (
 from triptych.model import AiState, Insight, ItemResult, Reason, Run, RunState
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt
+from triptych.runtime.retry import BACKOFF_BASE_S, BACKOFF_CAP_S, longest_delay
 from triptych.workers.dead_letter_consumer import DeadLetterConsumer
 
 
@@ -61,6 +63,39 @@ async def gathered(harness: RegistryHarness, urls: int = 20, brand: str = "nike"
         await gather(harness, Listing(urls)).handle(delivery)
         await harness.queue.delete([delivery])
     return await harness.stores.runs.run(opened.run.id)
+
+
+class Defective:
+    """A source with a defect."""
+
+    async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
+        yield Page([], "1")
+        raise ZeroDivisionError("a plug-in's defect")
+
+
+async def test_a_gather_with_a_defect_fails_after_a_few_deliveries(
+    harness: RegistryHarness,
+) -> None:
+    opened = await harness.registry.open("nike")
+    (delivery,) = await harness.take(GATHER_QUEUE)
+    for receives in range(1, DEFECT_RECEIVES):
+        with pytest.raises(ZeroDivisionError):
+            await gather(harness, Defective()).handle(replace(delivery, receives=receives))
+        assert (await harness.stores.runs.run(opened.run.id)).state is RunState.ACTIVE
+    await gather(harness, Defective()).handle(replace(delivery, receives=DEFECT_RECEIVES))
+    run = await harness.stores.runs.run(opened.run.id)
+    assert (run.state, run.reason) == (
+        RunState.FAILED,
+        "gather_defect: ZeroDivisionError: a plug-in's defect",
+    )
+
+
+def test_the_deliveries_of_a_defective_gather_fit_into_a_minute() -> None:
+    pauses = [
+        longest_delay(receives, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
+        for receives in range(1, DEFECT_RECEIVES)
+    ]
+    assert sum(pauses) < 60
 
 
 @pytest.mark.parametrize("dies_behind", [0, 10, 20])

@@ -262,7 +262,11 @@ class Acquire:
         """Count the attempt; raise to retry, or return the failure if it was the last one."""
         plan = plan_retry(error, item.attempts + 1)
         attempt = await self._runs.count_attempt(
-            item.run_id, item.key, seen=item.attempts, delay_s=plan.delay_s
+            item.run_id,
+            item.key,
+            seen=item.attempts,
+            delay_s=plan.delay_s,
+            detail=error.detail or error.reason.value,
         )
         if attempt is Attempt.STALE:
             # A copy in another worker was quicker. What it did is read when this one comes again.

@@ -8,7 +8,7 @@ import msgspec
 import orjson
 import structlog
 
-from triptych.errors import InvalidUrl, RunEnded, RunNotFound, SourceRefused
+from triptych.errors import InvalidUrl, RunEnded, RunNotFound, SourceRefused, TriptychError
 from triptych.gather.snapshot_source import SnapshotSource
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.urls import item_key, normalise
@@ -35,6 +35,9 @@ from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
 
+DEFECT_RECEIVES = 4
+"""Deliveries of a gather message after which a defect ends its run: the pauses between them are at
+most 1, 2 and 4 times `BACKOFF_BASE_S`."""
 METADATA_DEPTH_MAX = DEPTH_MAX // 2
 """Levels of an item's metadata: a message, and a page of assets, put it into further levels."""
 
@@ -94,6 +97,14 @@ class Gather:
             log.info("gather_stopped", run=str(run.id), brand=run.brand)
         except SourceRefused as error:
             await self._registry.fail(run.id, f"source_refused: {error}")
+        except TriptychError:
+            raise  # Another brand's run, or something is away for a while: tried again.
+        except Exception as error:
+            if delivery.receives < DEFECT_RECEIVES:
+                raise
+            # Whoever waits for the run learns it within a minute, not after the last delivery.
+            log.exception("gather_defect", run=str(run.id), brand=run.brand)
+            await self._registry.fail(run.id, f"gather_defect: {type(error).__name__}: {error}")
 
     async def _join(self, brand: str, delivery: Delivery) -> Run | None:
         opened = await self._registry.open_for_message(brand, delivery)

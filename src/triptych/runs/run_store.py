@@ -294,12 +294,13 @@ class RunStore(Protocol):
         ...
 
     async def count_attempt(
-        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float
+        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float, detail: str = ""
     ) -> Attempt:
         """Count a failed attempt of an item, unless it has other than the ``seen`` attempts.
 
         ``seen`` are those that the item had when the try began. The item is not due for
         ``delay_s``: no sweep sends it again before that time. It no longer waits for a host.
+        ``detail``, why it failed, is shown while the item waits.
         """
         ...
 

@@ -28,7 +28,7 @@ def new_row(item: NewItem, position: int, now: datetime) -> ItemRow:
     row = ItemRow(item.key, position, item.url, as_json(item.metadata))
     if item.refused is not None:
         row.state, row.settled_at = ItemState.FAILED, now
-        row.reason, row.detail = item.refused.value, detail(item.detail)
+        row.reason, row.detail = item.refused.value, detail_text(item.detail)
     return row
 
 
@@ -90,7 +90,7 @@ def outgoing(row: RunRow, item: ItemRow) -> Item:
     return replace(to_item(row, item), run_kind=row.run.kind, traceparent=row.run.traceparent)
 
 
-def detail(text: str) -> str:
+def detail_text(text: str) -> str:
     """Return the stored form of a failure's text."""
     return no_nul([text], DETAIL_MAX_CHARS)[0] or ""
 

@@ -55,7 +55,7 @@ from triptych.testing.memory_commit import commit_run, discard_run, end_run, pub
 from triptych.testing.memory_items import (
     SENDS_MAX,
     deadline,
-    detail,
+    detail_text,
     due,
     merge_row,
     new_row,
@@ -345,7 +345,7 @@ class MemoryRunStore(RunStore):
             item = row.items.get(result.key)
             if item is None or item.state is not ItemState.PENDING:
                 continue
-            item.state, item.settled_at, item.detail = result.state, now, detail(result.detail)
+            item.state, item.settled_at, item.detail = result.state, now, detail_text(result.detail)
             item.reason = result.reason.value if result.reason else None
             if result.staged is not None:
                 row.staged[item.key] = stored(result.staged)
@@ -367,13 +367,13 @@ class MemoryRunStore(RunStore):
 
     @override
     async def count_attempt(
-        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float
+        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float, detail: str = ""
     ) -> Attempt:
         item = self._pending(run_id, key)
         if item is None or item.attempts != seen:
             return Attempt.STALE
         item.attempts += 1
-        item.waits_for = None
+        item.waits_for, item.detail = None, detail_text(detail)
         item.sent_at = self._state.now() + timedelta(seconds=delay_s)
         most = self._state.runs[run_id].run.policy.max_attempts
         return Attempt.LAST if item.attempts >= most else Attempt.COUNTED

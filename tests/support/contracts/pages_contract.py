@@ -196,12 +196,15 @@ class PagesContract:
         assert waits is not None
         assert (waits.left, waits.delayed, waits.due_at) == (4, 0, None)
         await stores.runs.settle(run_id, [done(item) for item in items[:2]], limit=LIMIT)
-        await stores.runs.count_attempt(run_id, items[2].key, seen=0, delay_s=600)
+        await stores.runs.count_attempt(
+            run_id, items[2].key, seen=0, delay_s=600, detail="HTTP 500"
+        )
         later = PutOff(items[3].key, 900, "https://x")
         await stores.runs.put_off(run_id, [later])
         waits = (await stores.runs.pace(run_id)).waits
         assert waits is not None
         assert (waits.left, waits.delayed, waits.attempts, waits.host) == (2, 2, 1, None)
+        assert waits.detail == "HTTP 500"
         assert waits.due_at is not None
         await stores.runs.settle(run_id, [done(items[2])], limit=LIMIT)
         waits = (await stores.runs.pace(run_id)).waits

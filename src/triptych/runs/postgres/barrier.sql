@@ -181,7 +181,7 @@ returning *
 -- copy is tried and no sweep sends it before.
 update items i
 set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4),
-    waits_for = null
+    waits_for = null, detail = $5
 from runs r
 where i.run_id = $1 and i.key = $2 and i.state = 'pending' and i.attempts = $3 and r.id = i.run_id
 returning i.attempts >= r.max_attempts as last

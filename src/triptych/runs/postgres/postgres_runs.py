@@ -283,9 +283,10 @@ class PostgresRunStore(RunStore):
 
     @override
     async def count_attempt(
-        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float
+        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float, detail: str = ""
     ) -> Attempt:
-        rows = await self._database.rows("count_attempt", run_id, key, seen, delay_s)
+        text = no_nul([detail or None], DETAIL_MAX_CHARS)[0]
+        rows = await self._database.rows("count_attempt", run_id, key, seen, delay_s, text)
         if not rows:
             return Attempt.STALE
         return Attempt.LAST if rows[0]["last"] else Attempt.COUNTED
