@@ -1,16 +1,17 @@
 """Checking a source counts its rows as a run would, and starts nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from triptych.errors import SourceRefused
+from triptych.errors import SourceRefused, TooManyRequests
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
 from triptych.gather import source_check
 from triptych.gather.source import Page, Row
-from triptych.gather.source_check import SourceCheck, check_source
+from triptych.gather.source_check import SourceCheck, SourceChecker, check_source
 from triptych.gather.source_registry import SourceRegistry
 
 LIST = """\
@@ -117,3 +118,24 @@ async def test_problems_are_bounded_and_all_are_counted(monkeypatch: pytest.Monk
     ]
     assert len(found.problems[-1].places) == source_check.PLACES_MAX
     assert len(found.first_rows) == source_check.FIRST_ROWS
+
+
+async def test_sources_are_checked_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_go = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
+            begun.set()
+            await may_go.wait()
+            yield Page([Row("https://x/1", {})], None)
+
+    checker = SourceChecker(lambda _spec: Slow())
+    first = asyncio.create_task(checker.check("manifest:x", None))
+    await begun.wait()
+    second = asyncio.create_task(checker.check("manifest:y", None))
+    await asyncio.sleep(0)  # It begins to wait.
+    monkeypatch.setattr(source_check, "TURN_S", 0.0)
+    with pytest.raises(TooManyRequests):
+        await checker.check("manifest:z", None)
+    may_go.set()
+    assert [(await task).items for task in (first, second)] == [1, 1]

@@ -14,12 +14,10 @@ from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import BrandText, Given, storable
 from triptych.api.http.responses import Json
-from triptych.errors import SourceRefused, SourceUnavailable
-from triptych.gather import source_check
+from triptych.errors import SourceRefused, SourceUnavailable, TooManyRequests
 from triptych.gather.source_check import SourceCheck
 from triptych.gather.source_registry import source_schemes
 from triptych.messages import URL_MAX_CHARS
-from triptych.runs.run_shown import hidden
 from triptych.wire import Wire
 
 SOURCE_PATTERN = f"^({'|'.join(map(re.escape, source_schemes()))}):."
@@ -80,16 +78,14 @@ class CheckGiven(Given):
     "/sources/check",
     response_model=SourceCheck,
     summary="Check a source without starting a run",
-    responses=documented(SourceRefused),
+    responses=documented(SourceRefused, TooManyRequests),
     dependencies=[Depends(operating)],
 )
 async def check_given_source(context: Context, body: CheckGiven) -> Json:
     """Read its beginning: its format, its columns, and which rows would be refused."""
     check_source(context, body.source)
-    source = context.open_source(body.source)
-    shown = hidden(body.source) or ""
     try:
-        return Json(await source_check.check_source(source, shown, body.brand))
+        return Json(await context.source_checker.check(body.source, body.brand))
     except SourceUnavailable as error:
         # A run would try again for a while; that is what a check has found out.
         raise SourceRefused(error.message, remedy=error.remedy) from error

@@ -37,9 +37,8 @@ async def _checked(call: Invocation, source: str, brand: str | None) -> SourceCh
     """Check a source on the server that is named, or in this process, without a database."""
     from contextlib import AsyncExitStack
 
-    from triptych.gather.source_check import check_source
+    from triptych.gather.source_check import SourceChecker
     from triptych.messages import check_brand
-    from triptych.runs.run_shown import hidden
     from triptych.wiring.installed_sources import installed_sources, source_opener
 
     settings = call.settings()
@@ -50,5 +49,5 @@ async def _checked(call: Invocation, source: str, brand: str | None) -> SourceCh
     sources = installed_sources(settings)
     sources.check(source, local=True)
     async with AsyncExitStack() as stack:
-        opened = source_opener(settings, sources, stack)(source)
-        return await check_source(opened, hidden(source) or source, named)
+        checker = SourceChecker(source_opener(settings, sources, stack))
+        return await checker.check(source, named)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from msgspec import Meta
 
+from triptych.errors import TooManyRequests
 from triptych.gather.phase import new_item
 from triptych.gather.source import ListFound, Page, Row, Source
 from triptych.messages import URL_MAX_CHARS
 from triptych.model import Metadata
+from triptych.runs.run_shown import hidden
 from triptych.wire import Wire
 
 ROWS_MAX = 100_000
 """Rows that a check reads at most; a longer source is judged by these."""
 DEADLINE_S = 15.0
 """Seconds for which a check reads at most; then it reports what it has read."""
+TURN_S = 30.0
+"""Seconds for which a check waits for others."""
 FIRST_ROWS = 10
 PLACES_MAX = 10
 """Places that are named of each problem."""
@@ -162,6 +166,35 @@ async def check_source(source: Source, spec: str, brand: str | None) -> SourceCh
         ],
         whole=whole,
     )
+
+
+class SourceChecker:
+    """Checks sources for callers that share a process: one at a time, as a workbook may take 1 GiB.
+
+    A caller whose turn does not come within `TURN_S` is refused.
+    """
+
+    def __init__(self, open_source: Callable[[str], Source]) -> None:
+        self._open_source = open_source
+        self._turn = asyncio.Semaphore(1)
+
+    async def check(self, spec: str, brand: str | None) -> SourceCheck:
+        """Check the source that ``spec`` names: see `check_source`.
+
+        Raises:
+            TooManyRequests: others are being checked.
+        """
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise TooManyRequests(
+                "Other sources are being checked.", retry_after_s=DEADLINE_S
+            ) from error
+        try:
+            return await check_source(self._open_source(spec), hidden(spec) or spec, brand)
+        finally:
+            self._turn.release()
 
 
 def _add(page: Page, counts: _Counts) -> None:

@@ -17,6 +17,7 @@ from triptych.api.app import create_app
 from triptych.api.http.dependencies import ApiContext
 from triptych.api.http.paging import Cursors
 from triptych.errors import SettingsError
+from triptych.gather.source_check import SourceChecker
 from triptych.gather.source_registry import SourceRegistry
 from triptych.live.hub_metrics import counted
 from triptych.live.limits import Limits
@@ -210,7 +211,7 @@ async def open_app(
             relations=BrandRelations(services.stores.brands, services.stores.search),
             sources=sources,
             exports=ExportRegistry.discover(),
-            open_source=source_opener(settings, sources, stack),
+            source_checker=SourceChecker(source_opener(settings, sources, stack)),
         )
         yield create_app(api, live)
 

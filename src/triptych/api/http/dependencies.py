@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol
 
@@ -13,7 +12,7 @@ from triptych.access.authenticator import Authenticator
 from triptych.api.http.paging import Cursors
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.fetch.guard import AddressGuard
-from triptych.gather.source import Source
+from triptych.gather.source_check import SourceChecker
 from triptych.gather.source_registry import SourceRegistry
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
@@ -83,8 +82,7 @@ class ApiContext(Generic[S]):
     sources: SourceRegistry
     """The source types that requests may name."""
     exports: ExportRegistry
-    open_source: Callable[[str], Source]
-    """Opens a source, to check it."""
+    source_checker: SourceChecker
 
 
 async def of_request(request: Request) -> ApiContext[Any]:
