@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
@@ -248,6 +249,69 @@ def test_a_run_of_another_source_is_named_and_can_be_replaced(
     page.wait_for_url(lambda url: not url.endswith(first))
     assert dashboard.get(f"/runs/{first}")["state"] == "cancelled"
     dashboard.loop.soon(dashboard.origin.release)
+
+
+def urls_of(dashboard: Dashboard, count: int) -> list[str]:
+    """Return some of the origin's pictures."""
+    return [f"{dashboard.origin.url}/picture/{number}.png" for number in range(count)]
+
+
+def test_a_source_is_checked_before_it_is_started(
+    dashboard: Dashboard, page: Page, tmp_path: Path
+) -> None:
+    first, second = urls_of(dashboard, 2)
+    path = tmp_path / "variants.csv"
+    rows = [f"{first};Größe 41", f"{first};Größe 42", ";ohne Bild", f"{second};Größe 43"]
+    path.write_bytes("\n".join(["Image Src;Titel", *rows]).encode("cp1252"))
+    page.goto("/")
+    page.get_by_role("button", name="Start a brand").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Brand", exact=True).fill("checked")
+    dialog.get_by_label(re.compile("A list of URLs")).check()
+    dialog.get_by_label("Address", exact=True).fill(str(path))
+    dialog.get_by_role("button", name="Check the source").click()
+    report = dialog.locator("[data-check]")
+    expect(report).to_contain_text("CSV (windows-1252, semicolon), URLs in Image Src")
+    expect(report).to_contain_text("Windows-1252")
+    expect(report.locator("[data-rows]")).to_contain_text(
+        "4 rows read: 2 URLs + 1 merged + 1 without a URL"
+    )
+    expect(report).to_contain_text("Größe 42")
+    assert "checked" not in {each["name"] for each in dashboard.get("/brands", limit=500)["items"]}
+    dialog.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url("**/runs/*")
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
+    expect(page.locator("[data-rows]")).to_contain_text("4 rows read")
+    expect(page.get_by_role("heading", name="1 row without a URL")).to_be_visible()
+    expect(page.get_by_text("line 4: There is no URL in Image Src.")).to_be_visible()
+    expect(page.get_by_text(re.compile("variants.csv: CSV .windows-1252"))).to_be_visible()
+
+
+def test_a_run_that_would_empty_a_brand_waits_for_a_decision(
+    dashboard: Dashboard, page: Page, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.csv"
+    path.write_text("\n".join(["url", *urls_of(dashboard, 4)]))
+    page.goto("/")
+    begin(page, "emptied", str(path))
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
+    path.write_text("url\n")
+    page.get_by_role("button", name="Run again").click()
+    expect(page.locator("[data-standing]")).to_have_text("Held")
+    expect(page.get_by_text("it would remove 4 of 4 assets").first).to_be_visible()
+    assert dashboard.get("/brands/emptied")["assets"] == 4
+    page.get_by_role("button", name="Discard").click()
+    page.get_by_role("button", name="Discard it").click()
+    expect(page.locator("[data-standing]")).to_have_text("Cancelled")
+    assert dashboard.get("/brands/emptied")["assets"] == 4
+    path.write_text("\n".join(["url", *urls_of(dashboard, 1)]))
+    page.get_by_role("button", name="Run again").click()
+    expect(page.locator("[data-standing]")).to_have_text("Held")
+    page.get_by_role("button", name="Publish").click()
+    page.get_by_role("button", name="Publish it").click()
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
+    expect(page.locator("[data-commit=removed]")).to_have_text("3")
+    assert dashboard.get("/brands/emptied")["assets"] == 1
 
 
 def test_what_is_wrong_is_said_before_and_after_sending(
