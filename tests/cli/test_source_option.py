@@ -34,6 +34,7 @@ async def test_a_bare_path_is_a_list_here_and_from_afar(cli: Cli, tmp_path: Path
 
 
 async def test_a_run_of_another_source_is_named_and_replaced(cli: Cli, tmp_path: Path) -> None:
+    cli.env["TRIPTYCH_HOST_RATE"] = "20"  # The first run lasts until it is replaced.
     async with serve_pictures() as base, up(cli):
         paused = write_manifest(tmp_path, base, "slow", 2000)
         wanted = write_manifest(tmp_path, base, "nike", PICTURES)

@@ -43,7 +43,7 @@ from triptych.wiring.web_server import open_web
 from triptych.wiring.worker_process import open_worker
 from triptych.workers.worker import Phase
 
-POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600)
+POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600, max_removed=1.0)
 WINDOW = 500
 HOST = "triptych.example"
 """The host name of servers that ask for a key."""

@@ -30,6 +30,12 @@ class Result:
         return json.loads(self.out)
 
 
+def _hear_signals() -> None:
+    """Let a process hear signals that this one ignores, as one in the background of a shell does."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Cli:
     """Runs `triptych` on one data folder."""
 
@@ -51,6 +57,7 @@ class Cli:
             stdout=PIPE,
             stderr=PIPE,
             cwd=self.data.parent,
+            preexec_fn=_hear_signals,
         )
 
     async def __call__(self, *args: str) -> Result:

@@ -67,7 +67,8 @@ class RegistryHarness:
     async def waiting(self, queue: str) -> int:
         """Messages in a queue, hidden ones included."""
         depths = {depth.queue: depth for depth in await self.queue.depths()}
-        return depths[queue].waiting + depths[queue].in_flight
+        found = depths[queue]
+        return found.waiting + found.in_flight + found.delayed
 
     async def age(self, *, minutes: float) -> None:
         """Let time pass in which nothing happens."""

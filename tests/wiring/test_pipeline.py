@@ -286,7 +286,7 @@ async def test_a_source_that_is_not_there_fails_the_run_with_its_reason(tmp_path
 
 async def test_wrong_input_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="TRIPTYCH_SOURCE"):
-        await triptych.run("nike", source="urls.csv", data=tmp_path)
+        await triptych.run("nike", source="urls", data=tmp_path)
     async with local_at(tmp_path) as local:
         with pytest.raises(InvalidBrand, match="slash"):
             await local.submit("a/b")
