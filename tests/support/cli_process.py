@@ -31,7 +31,7 @@ class Result:
 
 
 def _hear_signals() -> None:
-    """Let a process hear signals that this one ignores, as one in the background of a shell does."""
+    """Let a process hear signals that this one may ignore: in a background job they are ignored."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
