@@ -173,6 +173,17 @@ async def test_redirects_are_followed_and_counted() -> None:
         with pytest.raises(PermanentItemError) as error:
             await fetcher.fetch(f"{base}/4")
     assert error.value.reason is Reason.TOO_MANY_REDIRECTS
+    assert "cookie" not in error.value.detail
+
+
+async def test_redirects_that_lead_back_are_said_to_want_a_cookie() -> None:
+    async def back(request: web.Request) -> web.Response:
+        raise web.HTTPFound(request.path)
+
+    async with fetching(back) as (fetcher, base):
+        with pytest.raises(PermanentItemError, match="it may want a cookie") as error:
+            await fetcher.fetch(f"{base}/1")
+    assert error.value.reason is Reason.TOO_MANY_REDIRECTS
 
 
 @pytest.mark.parametrize(

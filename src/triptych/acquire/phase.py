@@ -329,6 +329,12 @@ class Acquire:
         FETCHED_BYTES.inc(len(fetched.body))
         try:
             return await self._taken_in(fetched, known)
+        except PermanentItemError as error:
+            if fetched.final_url == item.url:
+                raise
+            # As at a page that asks to sign in: the URL itself does not show why.
+            detail = f"{error.detail}; redirects lead to {fetched.final_url}"
+            raise PermanentItemError(error.reason, detail) from error
         finally:
             fetched.share.release()
 

@@ -49,6 +49,7 @@ async def follow_redirects(
         PermanentItemError: `Reason.TOO_MANY_REDIRECTS`, or the guard's refusal.
         ValueError: a redirect's target is not a URL.
     """
+    asked, again = {url}, False
     for _ in range(redirects_max + 1):
         async with ask(url) as response:
             location = response.headers.get("Location")
@@ -57,4 +58,9 @@ async def follow_redirects(
                 return
         url = resolve_location(location, url)
         guard.check_url(url)
-    raise PermanentItemError(Reason.TOO_MANY_REDIRECTS, f"more than {redirects_max} redirects")
+        # Asked again all the same: some answer the second time.
+        again = again or url in asked
+        asked.add(url)
+    hint = "; they lead back to a URL that was asked before: it may want a cookie" if again else ""
+    detail = f"more than {redirects_max} redirects{hint}"
+    raise PermanentItemError(Reason.TOO_MANY_REDIRECTS, detail)
