@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from tests.support.local_pipeline import ended, local_at
+
+pytestmark = pytest.mark.integration
 
 
 async def test_a_page_that_asks_to_sign_in_is_named(tmp_path: Path) -> None:
