@@ -6,7 +6,7 @@ Everything else in Triptych uses these; this module imports nothing of Triptych'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -273,6 +273,8 @@ class Staged:
     put_at: float | None = None
     """When its object was put into the store, by this machine's monotonic clock, in seconds; None
     if the snapshot has it already."""
+    url: str | None = field(default=None, compare=False)
+    """The URL of an asset of the snapshot, which an item of the same identity need not have."""
 
 
 @dataclass(frozen=True, slots=True)

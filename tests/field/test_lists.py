@@ -93,6 +93,13 @@ CASES = [
     ),
     Case("craftcms/feed-me#596", "sitemap.xml", pictures(1), 1, format="Sitemap", encoding=None),
     Case("craftcms/feed-me#596", "plain.txt", pictures(1, 2), 2, format="List of lines"),
+    Case(
+        "Baseflow/flutter_cached_network_image#265",
+        "rotating.csv",
+        tuple(f"/v/p{n}.jpg?Expires=172&Signature=abc2{n}" for n in (1, 2, 3)),
+        3,
+        metadata={"sku": "S1"},
+    ),
     Case("shancarter/mr-data-converter#52", "sep.csv", pictures(1), 1),
     Case(
         "pandas-dev/pandas#30716",

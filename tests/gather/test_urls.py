@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from triptych.errors import InvalidUrl
 from triptych.gather.phase import new_item
 from triptych.gather.source import Row
-from triptych.gather.urls import item_key, normalise
+from triptych.gather.urls import (
+    item_key,
+    key_of_value,
+    normalise,
+    same_resource,
+    without_parameters,
+)
 from triptych.model import KEY_BYTES, Reason
 
 
@@ -104,3 +110,33 @@ def test_g9_metadata_that_no_store_holds_is_refused(metadata: dict[str, object])
     item = new_item(Row("https://example.com/", metadata))
     assert (item.refused, dict(item.metadata)) == (Reason.INVALID_METADATA, {})
     assert item.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "ignored", "expected"),
+    [
+        (
+            "https://x/a.jpg?Expires=1&w=2&Signature=z",
+            {"Expires", "Signature"},
+            "https://x/a.jpg?w=2",
+        ),
+        ("https://x/a.jpg?Expires=1", {"Expires"}, "https://x/a.jpg"),
+        ("https://x/a.jpg", {"Expires"}, "https://x/a.jpg"),
+        ("https://x/a.jpg?w=%2C&Exp%69res=1", {"Expires"}, "https://x/a.jpg?w=%2C"),
+        ("https://x/a.jpg?expires=1", {"Expires"}, "https://x/a.jpg?expires=1"),
+        ("https://x/a.jpg?a+b=1&c", {"a b"}, "https://x/a.jpg?c"),
+    ],
+)
+def test_parameters_are_left_out_of_the_identity(
+    url: str, ignored: set[str], expected: str
+) -> None:
+    assert without_parameters(url, ignored) == expected
+
+
+def test_a_value_is_not_the_url_of_the_same_text() -> None:
+    assert key_of_value("https://x/a.jpg") != item_key("https://x/a.jpg")
+
+
+def test_signed_urls_of_one_file_are_one_resource() -> None:
+    assert same_resource("https://x/a.jpg?s=1", "https://x/a.jpg?s=2")
+    assert not same_resource("https://x/a.jpg?s=1", "https://x/b.jpg?s=1")

@@ -37,6 +37,7 @@ from triptych.fetch.fetcher import Fetched, Fetcher, Validators
 from triptych.fetch.host_throttle import HostSlot
 from triptych.gather.phase import new_item
 from triptych.gather.source import Row
+from triptych.gather.urls import same_resource
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media
@@ -318,7 +319,9 @@ class Acquire:
             self._is_undecoded(known) or (known.model != self._model and known.phash is not None)
         ):
             known = None  # Its bytes are stored but must be decoded and embedded again.
-        validators = Validators(known.etag, known.last_modified) if known else None
+        # Another resource may have changed before this one, or have the same ETag.
+        same = known is not None and known.url is not None and same_resource(known.url, item.url)
+        validators = Validators(known.etag, known.last_modified) if known and same else None
         with FETCH_SECONDS.time():
             fetched = await self._fetcher.fetch(item.url, validators, source=item.source)
         slot.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,18 @@ SourceOption = Annotated[
 ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Cancel an active run of another source first.")
 ]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key", help="Column of the list by which a row is the same asset in each run [its URL]."
+    ),
+]
+IgnoreQueryOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore-query", help="Query parameter that is no part of a URL's identity; repeatable."
+    ),
+]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]
 WithParentOption = Annotated[
     bool, typer.Option("--with-parent", hidden=True, help="Stop when stdin ends.")
@@ -40,18 +53,32 @@ RunArgument = Annotated[
 ]
 
 
-def given_source(source: str | None) -> str | None:
+def given_source(
+    source: str | None, key: str | None = None, ignored: Sequence[str] | None = None
+) -> str | None:
     """Return a source as it is sent to the server, and print what was assumed.
+
+    Args:
+        source: as it was written.
+        key: the column by which rows of a list are known.
+        ignored: parameters of URLs' queries by which they are not.
 
     Raises:
         SettingsError: it is neither a source nor the path or URL of a list.
+        BadInput: there is a key, or something ignored, and no list.
     """
     from triptych.cli.log_output import say
-    from triptych.errors import SettingsError
+    from triptych.errors import BadInput, SettingsError
     from triptych.gather.source_registry import SourceRegistry
     from triptych.settings.addresses import read_source
 
     if source is None:
+        if key is not None or ignored:
+            raise BadInput(
+                "It is written into the source, and none is given.",
+                field="--key" if key is not None else "--ignore-query",
+                remedy="Give --source, too; the brand keeps both.",
+            )
         return None
     try:
         read = read_source(source)
@@ -63,4 +90,25 @@ def given_source(source: str | None) -> str | None:
         ) from error
     if read.assumed is not None:
         say(read.assumed)
-    return read.spec
+    return _with_identity(read.spec, key, ignored or ())
+
+
+def _with_identity(spec: str, key: str | None, ignored: Sequence[str]) -> str:
+    """Write into a list's place by what its rows are known."""
+    from urllib.parse import urlencode
+
+    from triptych.errors import BadInput
+    from triptych.settings.addresses import LIST_SCHEME
+
+    options = [*([("key", key)] if key is not None else [])]
+    options += [("ignore-query", name) for name in ignored]
+    if not options:
+        return spec
+    if not spec.startswith(f"{LIST_SCHEME}:"):
+        raise BadInput(
+            "Only rows of a list are known by other things than their URL.",
+            field="--key" if key is not None else "--ignore-query",
+            remedy="Leave it out for this source.",
+        )
+    separator = "&" if "=" in spec.partition("#")[2] else "#"
+    return f"{spec}{separator}{urlencode(options)}"

@@ -12,6 +12,8 @@ import typer
 from triptych.cli.invocation import Invocation, command
 from triptych.cli.options import (
     BrandArgument,
+    IgnoreQueryOption,
+    KeyOption,
     ReplaceOption,
     RunArgument,
     SourceOption,
@@ -36,6 +38,8 @@ async def run(
     brand: BrandArgument,
     source: SourceOption = None,
     replace: ReplaceOption = False,
+    key: KeyOption = None,
+    ignore_query: IgnoreQueryOption = None,
 ) -> bool:
     """Run a brand through all three phases in this process; exit 0 only if it committed."""
     from triptych.cli.log_output import say
@@ -43,7 +47,7 @@ async def run(
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
-    source = given_source(source)
+    source = given_source(source, key, ignore_query)
     settings = call.settings(source=source)
     drain_s = min(settings.drain_s, RUN_DRAIN_S)
     try:
@@ -66,9 +70,11 @@ async def submit(
     source: SourceOption = None,
     watch: WatchOption = False,
     replace: ReplaceOption = False,
+    key: KeyOption = None,
+    ignore_query: IgnoreQueryOption = None,
 ) -> bool:
     """Submit a brand to the running workers; if it has an active run, show that run."""
-    source = given_source(source)
+    source = given_source(source, key, ignore_query)
     async with call.open_client() as client:
         opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
         return await _show_opened(call, client, opening, watch=watch)

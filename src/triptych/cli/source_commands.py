@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triptych.cli.invocation import Invocation, command
-from triptych.cli.options import given_source
+from triptych.cli.options import IgnoreQueryOption, KeyOption, given_source
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
@@ -23,12 +23,14 @@ async def check(
     brand: Annotated[
         str | None, typer.Option("--brand", help="Only this brand's rows [rows of all brands].")
     ] = None,
+    key: KeyOption = None,
+    ignore_query: IgnoreQueryOption = None,
 ) -> bool:
     """Show what a source is and what a run would take of it. Nothing is started."""
     from triptych.cli.json_output import print_json
     from triptych.cli.source_tables import print_check
 
-    found = await _checked(call, given_source(source) or "", brand)
+    found = await _checked(call, given_source(source, key, ignore_query) or "", brand)
     (print_json if call.json else print_check)(found)
     return found.items > found.items_failed
 

@@ -11,7 +11,7 @@ import structlog
 from triptych.errors import InvalidUrl, RunEnded, RunNotFound, SourceRefused, TriptychError
 from triptych.gather.snapshot_source import SnapshotSource
 from triptych.gather.source import Page, Row, Source
-from triptych.gather.urls import item_key, normalise
+from triptych.gather.urls import item_key, key_of_value, normalise, without_parameters
 from triptych.messages import (
     METADATA_MAX_BYTES,
     URL_MAX_CHARS,
@@ -163,9 +163,16 @@ def new_item(row: Row) -> NewItem:
     except InvalidUrl as error:
         shown = text[:URL_MAX_CHARS]
         return NewItem(item_key(shown), shown, metadata, Reason.INVALID_URL, error.message)
+    key = _key(row, url)
     if problem:
-        return NewItem(item_key(url), url, {}, Reason.INVALID_METADATA, problem)
-    return NewItem(item_key(url), url, metadata)
+        return NewItem(key, url, {}, Reason.INVALID_METADATA, problem)
+    return NewItem(key, url, metadata)
+
+
+def _key(row: Row, url: str) -> bytes:
+    if row.identity is not None:
+        return key_of_value(row.identity)
+    return item_key(without_parameters(url, row.ignored) if row.ignored else url)
 
 
 def _checked(metadata: Metadata) -> tuple[Metadata, str]:

@@ -22,6 +22,10 @@ class Row:
     """Where the source has it, for people: ``line 7``."""
     problem: str = ""
     """Why it is no row that can be acquired, in a sentence. It becomes a failed item."""
+    identity: str | None = None
+    """What makes it the same asset in each run: a value such as a SKU. None: its URL does."""
+    ignored: frozenset[str] = frozenset()
+    """Parameters of the URL's query that are no part of its identity, such as a signature's."""
     refused: str = ""
     """Why it is no item, in a sentence: it names no URL. It is counted as refused."""
 

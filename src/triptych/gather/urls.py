@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
+from urllib.parse import unquote
 
 from triptych.errors import InvalidUrl
 from triptych.fetch.web_url import serialise
@@ -62,6 +64,27 @@ def identity(url: str) -> str:
 def item_key(url: str) -> bytes:
     """Return the key of a URL that `normalise` has returned: of the SHA-256 of its `identity`."""
     return hashlib.sha256(identity(url).encode()).digest()[:KEY_BYTES]
+
+
+def key_of_value(value: str) -> bytes:
+    """Return the key of an item that is known by a value of its row, such as a SKU."""
+    return hashlib.sha256(f"value {value}".encode()).digest()[:KEY_BYTES]
+
+
+def without_parameters(url: str, ignored: Collection[str]) -> str:
+    """Return a URL without the parameters of its query that have one of these names."""
+    path, mark, query = url.partition("?")
+    kept = [
+        part
+        for part in query.split("&")
+        if unquote(part.partition("=")[0].replace("+", " ")) not in ignored
+    ]
+    return f"{path}?{'&'.join(kept)}" if mark and kept else path
+
+
+def same_resource(first: str, second: str) -> bool:
+    """Return whether two URLs differ in their query at most, as signed URLs of one file do."""
+    return first == second or first.partition("?")[0] == second.partition("?")[0]
 
 
 def _normal_escape(escape: re.Match[str]) -> str:

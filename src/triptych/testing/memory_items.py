@@ -34,9 +34,13 @@ def new_row(item: NewItem, position: int, now: datetime) -> ItemRow:
 
 def merge_row(row: RunRow, item: NewItem) -> None:
     """Keep the metadata of a row whose item exists, if it says something else."""
-    metadata, first = as_json(item.metadata), row.items[item.key].metadata
+    first, metadata = row.items[item.key], as_json(item.metadata)
+    if (metadata, item.url) == (first.metadata, first.url):
+        return
+    if item.url != first.url:
+        metadata = {**metadata, "url": item.url}
     further = row.merged_rows.setdefault(item.key, [])
-    if metadata != first and metadata not in further:
+    if metadata not in further:
         further.append(metadata)
 
 

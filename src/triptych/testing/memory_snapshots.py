@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import orjson
@@ -35,7 +36,8 @@ class MemorySnapshotStore(SnapshotStore):
     async def known_assets(self, brand: str, keys: Sequence[bytes]) -> dict[bytes, Staged]:
         row = self._state.snapshot_row(brand)
         assets = {} if row is None else row.assets
-        return {key: assets[key].staged for key in keys if key in assets}
+        found = {key: assets[key] for key in keys if key in assets}
+        return {key: replace(asset.staged, url=asset.url) for key, asset in found.items()}
 
     @override
     async def assets(self, run_id: UUID, *, after: bytes | None, limit: int) -> Sequence[Asset]:

@@ -24,6 +24,7 @@ from tests.support.fetching import LOOPBACK
 from triptych.errors import SourceRefused
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
+from triptych.gather.phase import new_item
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
 
@@ -208,8 +209,8 @@ def test_columns_are_chosen_behind_the_place(tmp_path: Path) -> None:
     rows = rows_of(pages(f"{path}#url-column=foto&url-column=Foto+hinten"))
     assert [row.url for row in rows] == ["https://x/1", "https://x/2"]
     assert rows[0].metadata == {"url": "https://x/page"}
-    with pytest.raises(SourceRefused, match="no option key"):
-        pages(f"{path}#key=sku")
+    with pytest.raises(SourceRefused, match="no option colour"):
+        pages(f"{path}#colour=red")
     (tmp_path / "a#b.csv").write_text("url\nhttps://x/1\n")
     assert len(rows_of(pages(tmp_path / "a#b.csv"))) == 1
 
@@ -325,3 +326,36 @@ def test_g8_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> Non
 
     asyncio.run(peak(2_000))
     assert asyncio.run(peak(60_000)) < 2 * asyncio.run(peak(6_000))
+
+
+def test_rows_are_known_by_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "feed.csv"
+    path.write_text("sku,url\nS1,https://x/1?s=a https://x/2?s=a\n,https://x/3\nS2,https://x/4\n")
+    before = rows_of(pages(f"{path}#key=SKU"))
+    assert [(row.identity, row.refused) for row in before] == [
+        ("S1", ""),
+        ("S1\n1", ""),
+        (None, "There is no value in SKU, by which rows are to be known."),
+        ("S2", ""),
+    ]
+    assert before[0].metadata == {"sku": "S1"}, "the key is still metadata"
+    path.write_text("sku,url\nS1,https://y/1?s=b https://y/2?s=b\nS2,https://y/4\n")
+    after = rows_of(pages(f"{path}#key=SKU"))
+    keys = [[new_item(row).key for row in rows if not row.refused] for rows in (before, after)]
+    assert keys[0] == keys[1]
+    assert new_item(after[0]).url == "https://y/1?s=b"
+    with pytest.raises(
+        SourceRefused, match=r"No column is called 'id'\. Its columns are: sku, url"
+    ):
+        pages(f"{path}#key=id")
+
+
+def test_parameters_of_a_signature_are_no_part_of_the_identity(tmp_path: Path) -> None:
+    path = tmp_path / "feed.csv"
+    keys = []
+    for day in "ab":
+        path.write_text(f"url\nhttps://x/1?w=2&Signature={day}&Expires={day}\n")
+        (row,) = rows_of(pages(f"{path}#ignore-query=Signature&ignore-query=Expires"))
+        keys.append(new_item(row).key)
+    assert keys[0] == keys[1] == new_item(Row("https://x/1?w=2", {})).key
+    assert new_item(row).url.endswith("Signature=b&Expires=b"), "it is sent as it was given"

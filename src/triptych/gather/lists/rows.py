@@ -17,6 +17,7 @@ from triptych.gather.lists.columns import Columns, cell_urls, choose_columns, fi
 from triptych.gather.lists.list_file import open_list
 from triptych.gather.lists.record import BadRecord, ListFormat, ListReader, Record
 from triptych.gather.source import ListFound, Row
+from triptych.model import Metadata
 from triptych.snapshots.exports.columns import imported_metadata
 
 BRANDS_SHOWN = 10
@@ -32,6 +33,10 @@ class ColumnChoice:
     urls: Sequence[str] = ()
     brand: str | None = None
     """An empty text: no column has the brand."""
+    key: str | None = None
+    """The column whose value makes a row the same asset in each run; None: its URL does."""
+    ignored: frozenset[str] = frozenset()
+    """Parameters of URLs' queries that do not, either."""
 
 
 class BrandRows:
@@ -54,7 +59,19 @@ class BrandRows:
         self._matched = False
         self._layouts: dict[tuple[str, ...], Columns] = {}
         for name, path in parts:
-            self._readers.append((name, self._open(name, path, stack)))
+            reader = self._open(name, path, stack)
+            self._check_key(name, reader.format.columns)
+            self._readers.append((name, reader))
+
+    def _check_key(self, name: str, columns: Sequence[str] | None) -> None:
+        wanted = self._choice.key
+        if wanted is None or columns is None or find_column(wanted, columns):
+            return
+        raise SourceRefused(
+            f"{name}: No column is called {wanted!r}. Its columns are: "
+            f"{', '.join(columns)[:NAMES_SHOWN]}.",
+            remedy="Name the column by which rows are known, or none.",
+        )
 
     def found(self) -> Sequence[ListFound]:
         """Return what the lists were found to be, with the columns that were used so far."""
@@ -120,7 +137,23 @@ class BrandRows:
             return [Row("", metadata, place=place, refused=f"There is no URL in {where}.")]
         if len(urls) > 1:
             urls = list(dict.fromkeys(urls))
-        return [Row(url, metadata, place) for url in urls]
+        if self._choice.key is None:
+            return [Row(url, metadata, place, ignored=self._choice.ignored) for url in urls]
+        return self._keyed(urls, metadata, place, self._choice.key)
+
+    def _keyed(
+        self, urls: Sequence[str], metadata: Metadata, place: str, wanted: str
+    ) -> Sequence[Row]:
+        """Return rows that are known by a column's value, and by their number in their record."""
+        column = find_column(wanted, tuple(metadata))
+        value = str(metadata[column]).strip() if column and metadata[column] is not None else ""
+        if not value:
+            problem = f"There is no value in {wanted}, by which rows are to be known."
+            return [Row("", metadata, place=place, refused=problem)]
+        return [
+            Row(url, metadata, place, identity=f"{value}\n{number}" if number else value)
+            for number, url in enumerate(urls)
+        ]
 
     def _is_ours(self, owner: Any) -> bool:
         if owner is None or str(owner) in {"", self._brand}:

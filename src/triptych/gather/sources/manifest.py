@@ -38,6 +38,7 @@ HTTP_SCHEMES = ("http://", "https://")
 PATTERN = re.compile(r"[*?\[]")
 PARTS_MAX = 10_000
 URL_COLUMN, BRAND_COLUMN = "url-column", "brand-column"
+KEY, IGNORE_QUERY = "key", "ignore-query"
 """Options of a place: see `split_place`."""
 
 
@@ -193,13 +194,19 @@ def split_place(place: str) -> tuple[str, ColumnChoice]:
     if "=" not in fragment:
         return place, ColumnChoice()
     options = parse_qs(fragment, keep_blank_values=True)
-    if unknown := set(options) - {URL_COLUMN, BRAND_COLUMN}:
+    if unknown := set(options) - {URL_COLUMN, BRAND_COLUMN, KEY, IGNORE_QUERY}:
         raise ValueError(
-            f"A manifest has no option {', '.join(sorted(unknown))}. It has {URL_COLUMN} and "
-            f"{BRAND_COLUMN}."
+            f"A manifest has no option {', '.join(sorted(unknown))}. It has {URL_COLUMN}, "
+            f"{BRAND_COLUMN}, {KEY} and {IGNORE_QUERY}."
         )
     brand = options.get(BRAND_COLUMN)
-    return path, ColumnChoice(tuple(options.get(URL_COLUMN, ())), brand[-1] if brand else None)
+    key = options.get(KEY)
+    return path, ColumnChoice(
+        tuple(options.get(URL_COLUMN, ())),
+        brand[-1] if brand else None,
+        key[-1] if key else None,
+        frozenset(options.get(IGNORE_QUERY, ())),
+    )
 
 
 def _check(place: str) -> None:

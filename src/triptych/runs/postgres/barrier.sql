@@ -62,11 +62,16 @@ select count(*) as expected, count(*) filter (where state = 'failed') as failed 
 -- merge_rows --
 -- What rows say of an item that an earlier row brought. Items are not changed: whoever settles them
 -- locks them before the run.
+-- A URL that differs, as of rows that are known by another column, is kept among the metadata.
+with merged as (
+    select t.key, t.n, case when i.url = t.url then t.metadata
+                            else t.metadata || jsonb_build_object('url', t.url) end as metadata
+    from unnest($3::bytea[], $4::text[], $5::jsonb[]) with ordinality as t(key, url, metadata, n)
+    join items i on i.run_id = $1 and i.key = t.key
+    where i.metadata <> t.metadata or i.url <> t.url
+)
 insert into merged_rows (run_id, key, digest, number, metadata)
-select $1, t.key, sha256(convert_to(t.metadata::text, 'UTF8')), $2 + t.n, t.metadata
-from unnest($3::bytea[], $4::jsonb[]) with ordinality as t(key, metadata, n)
-join items i on i.run_id = $1 and i.key = t.key
-where i.metadata <> t.metadata
+select $1, key, sha256(convert_to(metadata::text, 'UTF8')), $2 + n, metadata from merged
 on conflict do nothing
 
 -- count_expected --

@@ -40,5 +40,6 @@ def page_event(
 
 async def merge_rows(tx: Transaction, run: asyncpg.Record, items: Sequence[NewItem]) -> None:
     """Keep what rows say of items that earlier rows brought; the run is locked."""
-    keys, metadata = [item.key for item in items], [item.metadata for item in items]
-    await tx.rows("merge_rows", run["id"], run["next_position"], keys, metadata)
+    keys, urls = [item.key for item in items], [item.url for item in items]
+    metadata = [item.metadata for item in items]
+    await tx.rows("merge_rows", run["id"], run["next_position"], keys, urls, metadata)

@@ -2,7 +2,7 @@
 
 -- known_assets --
 select a.key, a.sha256, a.object_key, a.media_type, a.size_bytes, a.width, a.height, a.phash,
-       a.colours, a.model, a.embedding, a.etag, a.last_modified
+       a.colours, a.model, a.embedding, a.etag, a.last_modified, a.url
 from brands b join assets a on a.run_id = b.current_run
 where b.name = $1 and a.key = any($2)
 
