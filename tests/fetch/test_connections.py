@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 OK = b"HTTP/1.1 200 OK\r\n"
 PIXELS = bytes(range(256)) * 10
-ZIPPED = gzip.compress(PIXELS)
+ZIPPED = gzip.compress(PIXELS, mtime=0)
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

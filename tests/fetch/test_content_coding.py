@@ -17,7 +17,7 @@ from triptych.model import Reason
 pytestmark = pytest.mark.integration
 
 PIXELS = bytes(range(256)) * 300
-ZIPPED = gzip.compress(PIXELS)
+ZIPPED = gzip.compress(PIXELS, mtime=0)
 
 
 @asynccontextmanager

@@ -133,7 +133,7 @@ def test_g9_a_drawing_within_it_reaches_no_file_either(tmp_path: Path, packed: b
     Image.new("RGB", (8, 8), RED).save(secret)
     image = f'<image width="9" height="9" href="{secret}" xlink:href="{secret}"/>'
     inner = f'<svg {NS} width="9" height="9">{SQUARE if packed else image}</svg>'.encode()
-    data = base64.b64encode(gzip.compress(inner) if packed else inner).decode()
+    data = base64.b64encode(gzip.compress(inner, mtime=0) if packed else inner).decode()
     outer = f'<image width="9" height="9" href="data:image/svg+xml;base64,{data}"/>'
     decoded = open_(f"<svg {NS} width='9' height='9'>{outer}</svg>")
     assert (decoded.pixels == RED).all(axis=2).any() == packed
@@ -224,10 +224,10 @@ def test_it_is_found_behind_what_may_precede_it(prolog: str) -> None:
         DOCUMENT.encode("utf-16-be"),
         f'<?xml version="1.0" encoding="UTF-16"?>{DOCUMENT}'.encode("utf-16"),
         f'<?xml version="1.0" encoding="UTF-8"?><!-- é -->{DOCUMENT}'.encode("utf-16"),
-        gzip.compress(DOCUMENT.encode()),
-        gzip.compress(DOCUMENT.encode("utf-16")),
-        gzip.compress(f"<!-- {LONG} -->{DOCUMENT}".encode()),
-        gzip.compress(DOCUMENT.encode())[:-8],
+        gzip.compress(DOCUMENT.encode(), mtime=0),
+        gzip.compress(DOCUMENT.encode("utf-16"), mtime=0),
+        gzip.compress(f"<!-- {LONG} -->{DOCUMENT}".encode(), mtime=0),
+        gzip.compress(DOCUMENT.encode(), mtime=0)[:-8],
     ],
 )
 def test_it_is_found_in_utf_16_and_compressed(body: bytes) -> None:
@@ -240,8 +240,8 @@ def test_it_is_found_in_utf_16_and_compressed(body: bytes) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        gzip.compress(b"text"),
-        gzip.compress(b"<html><svg/>"),
+        gzip.compress(b"text", mtime=0),
+        gzip.compress(b"<html><svg/>", mtime=0),
         b"\x1f\x8b\x08 and noise",
         "<html><svg/></html>".encode("utf-16"),
         b"text before <svg>",
