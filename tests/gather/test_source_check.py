@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych.errors import SourceRefused, TooManyRequests
+from triptych.errors import SourceRefused, SourceUnavailable, TooManyRequests
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
 from triptych.gather import source_check
@@ -139,3 +139,16 @@ async def test_sources_are_checked_one_at_a_time(monkeypatch: pytest.MonkeyPatch
         await checker.check("manifest:z", None)
     may_go.set()
     assert [(await task).items for task in (first, second)] == [1, 1]
+
+
+async def test_a_source_that_lists_nothing_in_time_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Silent:
+        async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
+            await asyncio.Event().wait()
+            yield Page([], None)
+
+    monkeypatch.setattr(source_check, "DEADLINE_S", 0.0)
+    with pytest.raises(SourceUnavailable, match="no row within"):
+        await check_source(Silent(), "catalog:x", "nike")

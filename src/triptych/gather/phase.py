@@ -102,7 +102,7 @@ class Gather:
         except Exception as error:
             if delivery.receives < DEFECT_RECEIVES:
                 raise
-            # Whoever waits for the run learns it within a minute, not after the last delivery.
+            # Shown within a minute, instead of after the last delivery.
             log.exception("gather_defect", run=str(run.id), brand=run.brand)
             await self._registry.fail(run.id, f"gather_defect: {type(error).__name__}: {error}")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from triptych.errors import TooManyRequests
+from triptych.errors import SourceUnavailable, TooManyRequests
 from triptych.gather.phase import new_item
 from triptych.gather.source import ListFound, Page, Row, Source
 from triptych.messages import URL_MAX_CHARS
@@ -144,9 +144,9 @@ async def check_source(source: Source, spec: str, brand: str | None) -> SourceCh
                     whole = True
                 if counts.rows >= ROWS_MAX:
                     break
-    except TimeoutError:
+    except TimeoutError as error:
         if not counts.rows:
-            raise
+            raise SourceUnavailable(f"It has listed no row within {DEADLINE_S:g} s.") from error
     finally:
         await _close(pages)
     return SourceCheck(
