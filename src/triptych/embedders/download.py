@@ -15,9 +15,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import (
-    AbstractAsyncContextManager,
     aclosing,
     asynccontextmanager,
     contextmanager,
@@ -248,17 +247,15 @@ class _Origin:
         return digest.hexdigest()
 
     async def _http(self, url: URL) -> AsyncGenerator[bytes, None]:
-        def ask(target: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        def ask(target: URL) -> Awaitable[aiohttp.ClientResponse]:
             if url.scheme == "https" and target.scheme != "https":
                 raise ValueError("it redirects from https to what is not")
             return self._session.get(target, allow_redirects=False)
 
         # The session's own check sees no credentials: they are a header by then.
         self._guard.check_url(url)
-        async with follow_redirects(
-            url, ask, guard=self._guard, redirects_max=REDIRECTS_MAX
-        ) as answer:
-            response = answer.response
+        answer = await follow_redirects(url, ask, guard=self._guard, redirects_max=REDIRECTS_MAX)
+        async with answer.response as response:
             if response.status in ABSENT:
                 raise FileNotFoundError
             if response.status != 200:

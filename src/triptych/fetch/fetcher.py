@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -236,19 +235,18 @@ class Fetcher:
     ) -> Fetched | None:
         guard, chain = self._transports.guard, self._transports.chain(source)
 
-        @asynccontextmanager
-        async def ask(target: URL) -> AsyncIterator[aiohttp.ClientResponse]:
+        async def ask(target: URL) -> aiohttp.ClientResponse:
             way = chain.next(target)
             await self._heed_robots(way)
             request = trail.at(way, self._down_hosts.request(way.hosts))
-            async with _get(way, {"Accept": ACCEPT, **headers}) as response:
-                request.answered()
-                yield response
+            sent = {"Accept": ACCEPT, **headers, **way.headers}
+            response = await way.session.get(way.url, headers=sent, allow_redirects=False)
+            request.answered()
+            return response
 
         guard.check_url(url)
-        async with follow_redirects(
-            url, ask, guard=guard, redirects_max=self._max_redirects
-        ) as answer:
+        answer = await follow_redirects(url, ask, guard=guard, redirects_max=self._max_redirects)
+        async with answer.response:
             self._note(answer.url.raw_host or "", answer.response)
             if self._opt_outs:
                 check_opt_out(answer.response.headers)
@@ -276,25 +274,23 @@ class Fetcher:
         url = way.url.origin() / "robots.txt"
         guard = self._transports.guard
 
-        @asynccontextmanager
-        async def ask(target: URL) -> AsyncIterator[aiohttp.ClientResponse]:
+        async def ask(target: URL) -> aiohttp.ClientResponse:
             hop = replace(way, url=target)
             request = trail.at(hop, self._down_hosts.request(hop.hosts))
             agent = {"User-Agent": way.user_agent}
-            async with way.session.get(target, headers=agent, allow_redirects=False) as response:
-                request.answered()
-                yield response
+            response = await way.session.get(target, headers=agent, allow_redirects=False)
+            request.answered()
+            return response
 
         with await self._down_hosts.contact(way.hosts):
             try:
-                async with (
-                    asyncio.timeout(self._deadline_s),
-                    follow_redirects(
+                async with asyncio.timeout(self._deadline_s):
+                    answer = await follow_redirects(
                         url, ask, guard=guard, redirects_max=ROBOTS_REDIRECTS_MAX
-                    ) as answer,
-                ):
-                    self._note(answer.url.raw_host or "", answer.response)
-                    return await _robots_answer(answer.response)
+                    )
+                    async with answer.response:
+                        self._note(answer.url.raw_host or "", answer.response)
+                        return await _robots_answer(answer.response)
             except PermanentItemError as error:
                 if error.reason is Reason.TOO_MANY_REDIRECTS:
                     # Too many redirects count as an absent robots.txt (RFC 9309 §2.3.1.2).
@@ -394,12 +390,6 @@ class Fetcher:
             final_url=str(url),
             share=share,
         )
-
-
-def _get(
-    way: HttpTransport, headers: Mapping[str, str]
-) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    return way.session.get(way.url, headers={**headers, **way.headers}, allow_redirects=False)
 
 
 async def _body(response: aiohttp.ClientResponse, share: BodyShare, cap: int) -> bytes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -26,17 +25,17 @@ class Answer:
     response: aiohttp.ClientResponse
 
 
-@asynccontextmanager
 async def follow_redirects(
     url: URL,
-    ask: Callable[[URL], AbstractAsyncContextManager[aiohttp.ClientResponse]],
+    ask: Callable[[URL], Awaitable[aiohttp.ClientResponse]],
     *,
     guard: AddressGuard,
     redirects_max: int,
-) -> AsyncIterator[Answer]:
-    """Request ``url`` and follow its redirects; yield the first response that is no redirect.
+) -> Answer:
+    """Request ``url`` and follow its redirects; return the first response that is no redirect.
 
-    A redirect without a Location has no target, so it is the final response.
+    A redirect without a Location has no target, so it is the final response. The caller closes it
+    (``async with answer.response``).
 
     Args:
         url: requested first. The caller decides whether the guard checks it: only a URL that a
@@ -51,11 +50,12 @@ async def follow_redirects(
     """
     asked, again = {url}, False
     for _ in range(redirects_max + 1):
-        async with ask(url) as response:
-            location = response.headers.get("Location")
-            if response.status not in REDIRECTS or location is None:
-                yield Answer(url, response)
-                return
+        response = await ask(url)
+        location = response.headers.get("Location")
+        if response.status not in REDIRECTS or location is None:
+            return Answer(url, response)
+        async with response:
+            pass  # Its body is of no use; the connection is.
         url = resolve_location(location, url)
         guard.check_url(url)
         # Asked again all the same: some answer the second time.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
@@ -174,16 +174,17 @@ async def _answer(
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
     chain = asking.transports.chain(asking.source)
 
-    def ask(target: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def ask(target: URL) -> Awaitable[aiohttp.ClientResponse]:
         way = chain.next(target)
         own = headers if target.origin() == origin else {}
         sent = {**own, **way.headers}
         return way.session.get(target, headers=sent, allow_redirects=False, timeout=timeout)
 
     # A source's own URL may have a password in it; the session passes the rest to the guard.
-    async with follow_redirects(
+    answer = await follow_redirects(
         url, ask, guard=asking.transports.guard, redirects_max=REDIRECTS_MAX
-    ) as answer:
+    )
+    async with answer.response:
         _check_status(answer.response)
         yield answer.response
 
