@@ -85,7 +85,7 @@ def find_duplicates(snapshot: Snapshot) -> StepResult:
     head_of = choose_heads(
         contents.first.size,
         _worth_judging(candidates, likely),
-        judge.same,
+        judge,
         lambda done: report(LOOKED + (1 - LOOKED) * done),
     )
     groups = [
@@ -103,7 +103,7 @@ def find_duplicates(snapshot: Snapshot) -> StepResult:
     return StepResult(result, {"duplicates": _marks(snapshot, groups)})
 
 
-DUPLICATES = Step("duplicates", 2, find_duplicates)
+DUPLICATES = Step("duplicates", 3, find_duplicates)
 
 
 def _within_reach(candidates: Candidates) -> int:
