@@ -40,7 +40,10 @@ async def assets(
     ] = ASSETS_PAGE,
     after: Annotated[str | None, typer.Option(help="`next` of the previous page.")] = None,
 ) -> None:
-    """List a brand's committed assets, a page at a time; `export` writes their embeddings."""
+    """List a brand's committed assets, a page at a time.
+
+    `triptych export` writes all of them, with their embeddings.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_assets
     from triptych.errors import InvalidCursor
@@ -74,7 +77,7 @@ async def search(
     cluster: ClusterOption = None,
     media_type: TypeOption = None,
 ) -> None:
-    """Find assets by what they show, or by an image that they look like."""
+    """Find assets by what they show, or by an image."""
     from triptych.errors import BadInput
 
     if (text is None) == (image is None):
