@@ -42,7 +42,7 @@ from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media
 from triptych.media.signatures import DECODED, picture_type
-from triptych.media.svg import SVG
+from triptych.media.svg_source import SVG
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore

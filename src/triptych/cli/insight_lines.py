@@ -11,24 +11,27 @@ from triptych.ai.step_results import RESERVED
 from triptych.cli.tables import console, shown
 from triptych.model import AiState, Insight
 
-FIGURES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "duplicates": {
-            "group_count": "groups of duplicates",
-            "redundant": "assets that repeat another",
+            "group_count": ("group of duplicates", "groups of duplicates"),
+            "redundant": ("asset that repeats another", "assets that repeat another"),
         },
         "clusters": {
-            "cluster_count": "clusters",
-            "clustered": "assets in them",
-            "noise": "assets in none",
+            "cluster_count": ("cluster", "clusters"),
+            "clustered": ("asset in a cluster", "assets in a cluster"),
+            "noise": ("asset in none", "assets in none"),
         },
-        "look": {"outlier_count": "assets that stand out"},
+        "look": {"outlier_count": ("asset that stands out", "assets that stand out")},
         "across": {},
-        "map": {"placed": "assets placed"},
-        "tags": {"tagged": "assets with tags", "untagged": "assets without"},
+        "map": {"placed": ("asset placed", "assets placed")},
+        "tags": {
+            "tagged": ("asset with tags", "assets with tags"),
+            "untagged": ("asset without", "assets without"),
+        },
     }
 )
-"""The figures of Triptych's own steps that say something about a brand, each with its unit.
+"""The figures of Triptych's own steps that say something about a brand, as one and as several.
 
 Their other fields, such as models, thresholds and what was compared, are about the step.
 """
@@ -62,9 +65,9 @@ def _said(kind: str, result: Mapping[str, object]) -> Iterator[str]:
     if kind not in FIGURES:
         yield from _scalars(result)
         return
-    for name, unit in FIGURES[kind].items():
+    for name, (one, several) in FIGURES[kind].items():
         if isinstance(count := result.get(name), int):
-            yield f"{count:,} {unit}"
+            yield f"{count:,} {one if count == 1 else several}"
     field, name = MOST.get(kind, ("", ""))
     listed = result.get(field)
     if isinstance(listed, list) and listed:

@@ -23,8 +23,8 @@ from triptych.media.raster import Raster, read_raster
 from triptych.media.repair import read_repaired
 from triptych.media.signatures import picture_type
 from triptych.media.srgb import GREY_MODES, apply_profile
-from triptych.media.svg import SVG, rasterise
-from triptych.media.svg_source import looks_like_svg
+from triptych.media.svg import rasterise
+from triptych.media.svg_source import SVG, looks_like_svg
 from triptych.model import Colour, Reason
 
 DRAFT_FACTOR = 2

@@ -22,7 +22,6 @@ from triptych.media.svg_source import UNPACKED_MAX_BYTES, TooLarge, svg_source
 from triptych.media.svg_style import Unsupported, needs_styling, put_in_place
 from triptych.model import Reason
 
-SVG = "image/svg+xml"
 ROOT = "{http://www.w3.org/2000/svg}svg"
 TEXT = "{http://www.w3.org/2000/svg}text"
 SIDE_MAX = 1_000_000
