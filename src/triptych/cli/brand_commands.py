@@ -59,7 +59,8 @@ async def export(
     brand: BrandArgument,
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")] = Path(),
     kind: Annotated[
-        str, typer.Option("--format", help=f"One of {', '.join(export_formats())}.")
+        str,
+        typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(export_formats())}."),
     ] = "parquet",
 ) -> None:
     """Write a brand to files that other programs read.
