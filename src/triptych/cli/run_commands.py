@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 FAILURE_EXAMPLES = 3
 RUN_DRAIN_S = 5.0
-"""Seconds that the requests in progress of an ended `triptych run` have, at most: whoever sends
-SIGTERM sends SIGKILL after ten, and that would leave Postgres running."""
+"""The longest time that `triptych run` waits for requests in progress when it is stopped. Service
+managers send SIGKILL about ten seconds after SIGTERM, and that would leave Postgres running."""
 
 
 @command()
