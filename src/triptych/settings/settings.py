@@ -310,8 +310,8 @@ class Settings(ToldSettings):
     )
     oidc_operators: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="E-mail addresses or subjects that are operators, comma-separated; "
-        "all others are readers.",
+        description="Operators, comma-separated: `email:` and an address that the provider has "
+        "verified, or `sub:` and a subject; all others are readers.",
     )
 
     @field_validator(
@@ -329,6 +329,15 @@ class Settings(ToldSettings):
     def _ports(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
             read_ports(value)
+        return values
+
+    @field_validator("oidc_operators")
+    @classmethod
+    def _operators(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            kind, _, name = value.partition(":")
+            if kind not in {"email", "sub"} or not name:
+                raise ValueError(f"{value!r} must be email:ADDRESS or sub:SUBJECT")
         return values
 
     @field_validator("oidc_keys_url")
