@@ -73,6 +73,12 @@ class Settings(ToldSettings):
         "the path or URL of a list.",
     )
     source_token: SecretStr | None = Field(None, description="Bearer token for the catalog.")
+    source_token_for: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Where that token may be sent, comma-separated: origins, "
+        "`https://catalogue.example.com`, or whole sources; empty for the origin of "
+        "`TRIPTYCH_SOURCE`. Plain http only to an address of a private network.",
+    )
     embedder: str = Field(
         "bundled",
         description="`bundled`, `none`, or an ONNX image encoder: its path, or a URL "
@@ -316,6 +322,7 @@ class Settings(ToldSettings):
 
     @field_validator(
         *("fetch_allow", "fetch_ports", "allowed_hosts", "allowed_origins", "oidc_operators"),
+        "source_token_for",
         mode="before",
     )
     @classmethod
