@@ -320,7 +320,7 @@ def test_what_is_missing_is_named_with_its_remedy(missing: str) -> None:
 
 def test_a_token_without_an_origin_is_named_with_its_remedy() -> None:
     with pytest.raises(
-        ValueError, match="source_token_for: is missing; give .* -c source_token_for="
+        ValueError, match=r"source_token_for: is missing; give .* -c source_token_for="
     ):
         Choices.read({**CONTEXT, "source_token": "catalogue"})
     origin = "https://catalogue.example.com"
