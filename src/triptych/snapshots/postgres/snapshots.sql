@@ -124,3 +124,13 @@ select key from (
     union
     (select key from assets where run_id = $2 and key > $3 order by key limit $4)
 ) either order by key offset $4 - 1 limit 1
+
+-- difference_counts --
+-- Both whole snapshots, joined by hash; no embedding is read.
+select count(*) filter (where p.sha256 is null) as added,
+       count(*) filter (where n.sha256 is null) as removed,
+       count(*) filter (where p.sha256 <> n.sha256) as changed,
+       count(*) filter (where p.sha256 = n.sha256) as kept
+from (select key, sha256 from assets where run_id = $1) p
+full join (select key, sha256 from assets where run_id = $2) n using (key)
+where not exists (select from runs where id in ($1, $2) and collected_at is not null)
