@@ -111,6 +111,5 @@ async def snapshot_run(context: ApiContext, brand: str, snapshot: UUID) -> Run:
     Raises:
         RunNotFound: the brand has no such snapshot.
     """
-    run = await context.stores.runs.run(snapshot)
-    check_snapshot(run, brand, snapshot)
-    return run
+    found = await context.stores.runs.runs_of([snapshot])
+    return check_snapshot(found[0] if found else None, brand, snapshot)

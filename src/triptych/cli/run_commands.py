@@ -77,7 +77,7 @@ async def submit(
     source = given_source(source, key, ignore_query)
     async with call.open_client() as client:
         opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
-        return await _show_opened(call, client, opening, watch=watch)
+        return await show_opened(call, client, opening, watch=watch)
 
 
 def _say_joined(active: Run) -> None:
@@ -91,10 +91,10 @@ def _say_joined(active: Run) -> None:
 async def reembed(call: Invocation, brand: BrandArgument, watch: WatchOption = False) -> bool:
     """Embed a brand again with the configured model, from stored objects, without downloads."""
     async with call.open_client() as client:
-        return await _show_opened(call, client, client.reembed(brand), watch=watch)
+        return await show_opened(call, client, client.reembed(brand), watch=watch)
 
 
-async def _show_opened(
+async def show_opened(
     call: Invocation, client: Client, opening: Awaitable[Run], *, watch: bool
 ) -> bool:
     """Print an opened run, or follow it to its end; return False if it ended without a commit."""

@@ -8,12 +8,13 @@ from triptych.errors import Conflict, RunActive, RunNotFound, SnapshotCollected
 from triptych.model import Run, RunKind, RunState
 
 
-def check_snapshot(run: Run | None, brand: str, snapshot: UUID) -> None:
-    """Raise `RunNotFound` unless a run is a snapshot of a brand, kept or not."""
+def check_snapshot(run: Run | None, brand: str, snapshot: UUID) -> Run:
+    """Return a run that is a snapshot of a brand, kept or not; else raise `RunNotFound`."""
     if run is None or run.brand != brand or run.state is not RunState.COMMITTED:
         raise RunNotFound(
             f"Brand {brand!r} has no snapshot {snapshot}.", remedy="List the brand's snapshots."
         )
+    return run
 
 
 def snapshot_collected(snapshot: UUID) -> SnapshotCollected:
