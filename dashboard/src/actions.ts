@@ -185,9 +185,12 @@ export async function restore(
     toasts.failed(what, error);
     return;
   }
+  const models = counts.other_model
+    ? ` ${plural(counts.other_model, 'asset')} were embedded by another model, and are not found together with others until the brand is re-embedded.`
+    : '';
   const agreed = await confirm({
     title: `Restore ${brand} as of ${when(snapshot.ended_at ?? snapshot.created_at)}?`,
-    text: `${plural(counts.added, 'asset')} will come back, ${count(counts.changed)} will have their earlier content, ${count(counts.removed)} will be removed, ${count(counts.kept)} stay as they are. Nothing is downloaded; the AI phase runs again. The present snapshot is kept.`,
+    text: `${plural(counts.added, 'asset')} will come back, ${count(counts.changed)} will have their earlier content, ${count(counts.removed)} will be removed, ${count(counts.kept)} stay as they are. Nothing is downloaded; the AI phase runs again. The present snapshot is kept.${models}`,
     action: 'Restore it',
   });
   if (!agreed) return;

@@ -71,9 +71,9 @@ async def test_an_older_snapshot_is_opened_compared_and_shown(api: Api) -> None:
     assert (shown["assets"], shown["current"], shown["kind"]) == (6, False, "full")
     counts = (await api.get(f"/brands/nike/snapshots/{old}/diff/{new}/counts")).json
     check_described(DifferenceCounts, counts)
-    assert counts == {"added": 0, "removed": 3, "changed": 1, "kept": 2}
+    assert counts == {"added": 0, "removed": 3, "changed": 1, "kept": 2, "other_model": 0}
     back = (await api.get(f"/brands/nike/snapshots/{new}/diff/{old}/counts")).json
-    assert back == {"added": 3, "removed": 0, "changed": 1, "kept": 2}
+    assert back == {"added": 3, "removed": 0, "changed": 1, "kept": 2, "other_model": 0}
     listed = (await api.get(f"/brands/nike/snapshots/{old}/diff/{new}")).json["items"]
     kinds = [change["change"] for change in listed]
     assert (kinds.count("removed"), kinds.count("changed"), len(kinds)) == (3, 1, 4)
@@ -111,6 +111,7 @@ async def test_a_restore_is_a_commit_like_any_other(api: Api) -> None:
     opened = (await api.get(f"/runs/{task['run']}")).json
     check_described(RunShown, opened)
     assert (opened["kind"], opened["restores"], opened["state"]) == ("restore", str(old), "active")
+    assert opened["source"] is None, "none is read"
     joined = (await api.post(path)).json
     assert (joined["run"], joined["result"]) == (task["run"], {"opened": False})
     for other in (f"/brands/nike/snapshots/{new}/restore", "/brands/nike/runs"):

@@ -84,13 +84,15 @@ async def restore(
 ) -> bool:
     """Make an older snapshot the brand's current one again; says first what that changes."""
     from triptych.cli.log_output import say
-    from triptych.cli.snapshot_tables import counts_text
+    from triptych.cli.snapshot_tables import counts_text, model_note
 
     async with call.open_client() as client:
         current = await _current(client, brand)
         if current != snapshot:
             counts = await client.difference_counts(brand, current, snapshot)
             say(f"Restoring {brand} from {current} to {snapshot}: {counts_text(counts)}.")
+            if note := model_note(counts):
+                say(note)
             if not yes and not await _agreed():
                 return False
         return await show_opened(call, client, client.restore(brand, snapshot), watch=watch)

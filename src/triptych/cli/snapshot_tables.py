@@ -52,11 +52,23 @@ def counts_text(counts: DifferenceCounts) -> str:
     )
 
 
+def model_note(counts: DifferenceCounts) -> str | None:
+    """Return what to say of embeddings of another model; None if there are none."""
+    if not counts.other_model:
+        return None
+    return (
+        f"{counts.other_model:,} assets are embedded by a model that the first snapshot has not; "
+        "`triptych reembed` makes them comparable."
+    )
+
+
 def print_difference(
     counts: DifferenceCounts, changes: Sequence[Difference], following: str | None
 ) -> None:
     """Print the numbers of a difference, one line per URL, and the cursor of the next page."""
     console.print(counts_text(counts))
+    if note := model_note(counts):
+        console.print(note, style="yellow")
     for change in changes:
         console.print(f"{SIGNS[change.change]} {shown(change.url)}", soft_wrap=True)
     if following is not None:

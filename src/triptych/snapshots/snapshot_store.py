@@ -80,6 +80,11 @@ class DifferenceCounts(Wire, frozen=True):
     removed: Annotated[int, Meta(description="Only the first has them.")]
     changed: Annotated[int, Meta(description="Both have them, with other content.")]
     kept: Annotated[int, Meta(description="Both have them, with the same content.")]
+    other_model: Annotated[
+        int,
+        Meta(description="The second's assets whose model has embedded none of the first's."),
+    ]
+    """They stay as they are when the second is restored: a re-embed makes them searchable again."""
 
 
 class Insights(Wire, frozen=True):

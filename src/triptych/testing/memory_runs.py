@@ -132,6 +132,7 @@ class MemoryRunStore(RunStore):
         if active:
             return Opened(active.run, created=False)
         gathers = source if source is not None else row.source
+        gathers = None if restores is not None else gathers
         now = self._state.now()
         run = new_run(brand, run_id, kind, gathers, policy, now, self._run_cap_s)
         run = msgspec.structs.replace(run, traceparent=traceparent, restores=restores)

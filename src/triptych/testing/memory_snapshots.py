@@ -122,7 +122,11 @@ class MemorySnapshotStore(SnapshotStore):
         was, now = self._state.run_row(old).assets, self._state.run_row(new).assets
         both = was.keys() & now.keys()
         kept = sum(was[key].staged.sha256 == now[key].staged.sha256 for key in both)
-        return DifferenceCounts(len(now) - len(both), len(was) - len(both), len(both) - kept, kept)
+        models = {None, *(asset.staged.model for asset in was.values())}
+        other = sum(asset.staged.model not in models for asset in now.values())
+        return DifferenceCounts(
+            len(now) - len(both), len(was) - len(both), len(both) - kept, kept, other
+        )
 
     @override
     async def insights(self, run_id: UUID) -> Sequence[Insight]:

@@ -280,7 +280,7 @@ class CatalogueContract:
         newer = await stores.runs.publish((await committed(stores, 2, "other")).id)
         assert (newer.changed, newer.removed) == (2, 3)
         counts = await stores.snapshots.difference_counts(newer.id, old.id)
-        assert counts == DifferenceCounts(added=3, removed=0, changed=2, kept=0)
+        assert counts == DifferenceCounts(added=3, removed=0, changed=2, kept=0, other_model=0)
 
         opened = await restore(stores, old.id)
         assert (opened.created, opened.run.kind, opened.run.restores) == (
@@ -319,11 +319,33 @@ class CatalogueContract:
         )
         assert (list(page.rows), page.next) == ([], None)
         counts = await stores.snapshots.difference_counts(old.id, run.id)
-        assert counts == DifferenceCounts(added=0, removed=0, changed=0, kept=5)
+        assert counts == DifferenceCounts(added=0, removed=0, changed=0, kept=5, other_model=0)
         changes = await stores.snapshots.difference_slice(
             "nike", newer.id, run.id, change=None, after=b"", limit=99
         )
         assert Counter(each.change for each in changes.rows) == {"added": 3, "changed": 2}
+
+    async def test_embeddings_of_another_model_are_counted_and_come_back(
+        self, stores: CommonStores
+    ) -> None:
+        old = await committed(stores, 3)
+        run_id = (await open_run(stores)).run.id
+        items = await stores.runs.expect(run_id, new_items(2), cursor=None, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        results = [done(item) for item in items]
+        newer = [
+            replace(each, staged=replace(each.staged, model="newer"))  # type: ignore[type-var]
+            for each in results
+        ]
+        await stores.runs.settle(run_id, newer, limit=LIMIT)
+        assert (await stores.runs.commit(run_id)).kept == 2
+        counts = await stores.snapshots.difference_counts(run_id, old.id)
+        assert counts == DifferenceCounts(added=1, removed=0, changed=0, kept=2, other_model=3)
+        restored = (await restore(stores, old.id)).run.id
+        await stores.runs.seal(restored)
+        await stores.runs.commit(restored)
+        assets = await stores.snapshots.assets(restored, after=None, limit=9)
+        assert [asset.model for asset in assets] == ["m"] * 3
 
     async def test_a_restore_that_removes_most_is_not_held(self, stores: CommonStores) -> None:
         old = await committed(stores, 1)

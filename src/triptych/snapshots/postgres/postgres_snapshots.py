@@ -131,8 +131,8 @@ class PostgresSnapshotStore(SnapshotStore):
     @override
     async def difference_counts(self, old: UUID, new: UUID) -> DifferenceCounts:
         (row,) = await self._database.rows("difference_counts", old, new)
-        counts = DifferenceCounts(row["added"], row["removed"], row["changed"], row["kept"])
-        if counts == DifferenceCounts(0, 0, 0, 0):
+        counts = DifferenceCounts(*row.values())
+        if not any(row.values()):
             for run_id in (old, new):
                 await check_kept(self._database, run_id)
         return counts
