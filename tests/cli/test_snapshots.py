@@ -10,14 +10,14 @@ from uuid import uuid4
 import pyarrow
 import pyarrow.parquet
 
-from tests.support.cli_process import Cli, up
+from tests.support.cli_process import Cli
 from tests.support.picture_server import serve_pictures
 from triptych.model import MARKS
 
 
 async def last_state(cli: Cli, *args: str, says: str = "") -> Any:
     """Run a command that follows a run to its end; return the run's last state."""
-    result = await cli(*args, "--watch", "--json")
+    result = await cli(*args, "--json")
     assert says in result.err
     assert result.code == 0, result.err
     return json.loads(result.out.splitlines()[-1])
@@ -36,13 +36,13 @@ async def exported(cli: Cli, folder: Path) -> pyarrow.Table:
 async def test_a_bad_list_is_undone(cli: Cli, tmp_path: Path) -> None:
     del cli.env["TRIPTYCH_EMBEDDER"]
     path = tmp_path / "feed.csv"
-    async with serve_pictures() as base, up(cli):
+    async with serve_pictures() as base:
         rows = [f"{base}/x/{n}.png,Shoe {n}\n" for n in range(6)]
         path.write_text("url,title\n" + "".join(rows) + f"{base}/x/0.png,The same shoe\n")
-        six = await last_state(cli, "submit", "nike", "--source", f"manifest:{path}")
+        six = await last_state(cli, "run", "nike", "--source", f"manifest:{path}")
         before = await exported(cli, tmp_path / "before")
         path.write_text("url,title\n" + "".join(rows[:3]))
-        three = await last_state(cli, "submit", "nike")
+        three = await last_state(cli, "run", "nike")
         assert (three["state"], three["removed"]) == ("committed", 3)
         assert (await exported(cli, tmp_path / "between")).num_rows == 3
 

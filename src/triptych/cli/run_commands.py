@@ -57,7 +57,7 @@ async def run(
             open_socket_client(socket) as client,
         ):
             opened = await client.start(brand, source=source, replace=replace, joined=_say_joined)
-            return await _follow(call, client.watch(opened.id))
+            return await follow_run(call, client.watch(opened.id))
     except asyncio.CancelledError:
         say(f"Stopped. `triptych run {brand}` goes on where this stopped.")
         raise
@@ -77,7 +77,7 @@ async def submit(
     source = given_source(source, key, ignore_query)
     async with call.open_client() as client:
         opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
-        return await show_opened(call, client, opening, watch=watch)
+        return await _show_opened(call, client, opening, watch=watch)
 
 
 def _say_joined(active: Run) -> None:
@@ -91,21 +91,21 @@ def _say_joined(active: Run) -> None:
 async def reembed(call: Invocation, brand: BrandArgument, watch: WatchOption = False) -> bool:
     """Embed a brand again with the configured model, from stored objects, without downloads."""
     async with call.open_client() as client:
-        return await show_opened(call, client, client.reembed(brand), watch=watch)
+        return await _show_opened(call, client, client.reembed(brand), watch=watch)
 
 
-async def show_opened(
+async def _show_opened(
     call: Invocation, client: Client, opening: Awaitable[Run], *, watch: bool
 ) -> bool:
     """Print an opened run, or follow it to its end; return False if it ended without a commit."""
     opened = await opening
     if watch:
-        return await _follow(call, client.watch(opened.id))
+        return await follow_run(call, client.watch(opened.id))
     _show(call, opened)
     return True
 
 
-async def _follow(call: Invocation, states: AsyncIterator[Run]) -> bool:
+async def follow_run(call: Invocation, states: AsyncIterator[Run]) -> bool:
     """Show a run's progress and its end; return whether it committed."""
     from triptych.cli.progress_bars import follow
     from triptych.cli.tables import print_run

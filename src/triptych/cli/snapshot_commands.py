@@ -10,14 +10,16 @@ from uuid import UUID
 import typer
 
 from triptych.cli.invocation import Invocation, command
-from triptych.cli.options import AfterOption, BrandArgument, WatchOption, copied_cursor
-from triptych.cli.run_commands import show_opened
+from triptych.cli.options import AfterOption, BrandArgument, copied_cursor
+from triptych.cli.run_commands import follow_run
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.client import Client
 
 DIFFERENCES = 20
+PHASES = ("gather", "ai")
+"""The phases of a restore: it acquires nothing."""
 
 SnapshotArgument = Annotated[
     UUID, typer.Argument(metavar="SNAPSHOT", help="A snapshot's id, as `snapshots` lists it.")
@@ -80,13 +82,15 @@ async def restore(
     brand: BrandArgument,
     snapshot: SnapshotArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    watch: WatchOption = False,
 ) -> bool:
-    """Make an older snapshot the brand's current one again; says first what that changes."""
+    """Make an older snapshot the brand's current one again; exit 0 only if that committed.
+
+    What that changes is said first. If no worker serves the phases, this process does.
+    """
     from triptych.cli.log_output import say
     from triptych.cli.snapshot_tables import counts_text, model_note
 
-    async with call.open_client() as client:
+    async with call.open_client(stand_in=PHASES) as client:
         current = await _current(client, brand)
         if current != snapshot:
             counts = await client.difference_counts(brand, current, snapshot)
@@ -95,7 +99,8 @@ async def restore(
                 say(note)
             if not yes and not await _agreed():
                 return False
-        return await show_opened(call, client, client.restore(brand, snapshot), watch=watch)
+        opened = await client.restore(brand, snapshot)
+        return await follow_run(call, client.watch(opened.id))
 
 
 async def _agreed() -> bool:
