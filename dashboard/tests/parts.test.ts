@@ -4,7 +4,7 @@ import { clockOrDate, clockTime } from '../src/format';
 import { leftOf, rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/pace';
 import { Grid, fitted, keyAt, readMap, spread } from '../src/map/layout';
 import { checkBrand, checkSource, OWN, sourceText, usage } from '../src/pages/source';
-import { panels } from '../src/phases';
+import { panels, standing } from '../src/phases';
 import { describeEvent } from '../src/run/events';
 import { series } from '../src/run/series';
 import { kindOf, layout } from '../src/run/tiles';
@@ -154,6 +154,15 @@ describe('tiles', () => {
 });
 
 describe('panels', () => {
+  it('tell of a restore, which gathers nothing', () => {
+    const restore = { kind: 'restore', restores: 'r0', expected: 0 } as const;
+    const begun = run({ ...restore, sealed: false, phase: 'gather' });
+    expect(panels(begun).gather.says).toBe('Looks for the objects of the snapshot');
+    expect(standing(begun)).toBe('Restoring');
+    const done = run({ ...restore, state: 'committed', phase: 'ai' });
+    expect(panels(done).gather.says).toBe('The objects of the snapshot are there');
+    expect([panels(done).gather.share, panels(done).acquire.share]).toEqual([1, 1]);
+  });
   it('are full when all is over', () => {
     const over = run({ state: 'committed', over: true, done: 98, failed: 2, ai_state: 'done' });
     const { gather, acquire, ai } = panels(over);

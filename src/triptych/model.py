@@ -40,6 +40,8 @@ class RunKind(StrEnum):
     REEMBED = "reembed"
     """Embeds it again, from its stored objects; assets that could not be embedded stay as they
     were."""
+    RESTORE = "restore"
+    """Replaces it by the assets of an older snapshot, as they were. It has no items."""
 
 
 class RunState(StrEnum):
@@ -169,6 +171,9 @@ class Run(msgspec.Struct, frozen=True):
     rows_read: Annotated[int, Meta(description="Rows of the source, and URLs of messages.")] = 0
     """Each is an item, is merged with another one of the same URL, or is refused."""
     rows_refused: Annotated[int, Meta(description="Rows that name no URL.")] = 0
+    restores: Annotated[
+        UUID | None, Meta(description="The run whose snapshot a run of kind `restore` publishes.")
+    ] = None
 
     @property
     def rows_merged(self) -> int:

@@ -14,6 +14,7 @@ from triptych.cli import (
     machine_commands,
     run_commands,
     server_commands,
+    snapshot_commands,
     source_commands,
 )
 from triptych.cli.help_pages import HelpCommand, HelpGroup
@@ -36,6 +37,11 @@ PANELS = {
         brand_commands.insights,
         brand_commands.report,
         brand_commands.export,
+    ),
+    "Look at a brand's history": (
+        snapshot_commands.snapshots,
+        snapshot_commands.diff,
+        snapshot_commands.restore,
     ),
     "Steer a run": (
         run_commands.pause,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 from typing_extensions import override
 
 from triptych.database.session import no_nul
-from triptych.errors import Conflict, RunEnded
+from triptych.errors import Conflict, RowLocked, RunEnded
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, AiBody, GatherBody, Headers, Message
 from triptych.model import (
     Age,
@@ -64,6 +65,7 @@ from triptych.testing.memory_items import (
     redriven_items,
     rows_counted,
 )
+from triptych.testing.memory_opening import check_restorable, new_run
 from triptych.testing.memory_pace import pace_of
 from triptych.testing.memory_paging import newest_slice
 from triptych.testing.memory_state import (
@@ -98,10 +100,13 @@ class MemoryRunStore(RunStore):
         policy: Policy,
         enqueue_gather_message: bool,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         if known := self._state.runs.get(run_id):
             return Opened(known.run, created=False)
-        opened = self._insert_or_join(brand, run_id, kind, source, policy, traceparent)
+        if restores is not None:
+            check_restorable(self._state, brand, restores)
+        opened = self._insert_or_join(brand, run_id, kind, source, policy, traceparent, restores)
         if opened.created and enqueue_gather_message:
             self._owe_gather(opened.run)
         return opened
@@ -114,6 +119,7 @@ class MemoryRunStore(RunStore):
         source: str | None,
         policy: Policy,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         known = self._state.brands.get(brand)
         if known is not None and known.deleting:
@@ -125,41 +131,17 @@ class MemoryRunStore(RunStore):
         row = self._state.upsert_brand(brand, source)
         if active:
             return Opened(active.run, created=False)
+        gathers = source if source is not None else row.source
+        gathers = None if restores is not None else gathers
         now = self._state.now()
-        run = Run(
-            id=run_id,
-            brand=brand,
-            kind=kind,
-            state=RunState.ACTIVE,
-            source=source if source is not None else row.source,
-            policy=policy,
-            sealed=False,
-            paused=False,
-            expected=0,
-            done=0,
-            failed=0,
-            out=0,
-            version=1,
-            seq=0,
-            created_at=now,
-            progressed_at=now,
-            deadline_at=now + timedelta(seconds=self._run_cap_s),
-            ended_at=None,
-            reason=None,
-            reasons={},
-            added=None,
-            kept=None,
-            changed=None,
-            removed=None,
-            ai_state=AiState.NONE,
-            ai_reason=None,
-            traceparent=traceparent,
-        )
+        run = new_run(brand, run_id, kind, gathers, policy, now, self._run_cap_s)
+        run = msgspec.structs.replace(run, traceparent=traceparent, restores=restores)
         for held in self._state.newest_first(brand):
             if held.run.state is RunState.HELD:
                 discard_run(self._state, held, f"a newer run was started, {run_id}")
         opened = self._state.runs[run_id] = RunRow(run, changed_at=now, expected_at=now)
-        self._state.event(opened, "opened", {"kind": kind.value})
+        of = {} if restores is None else {"restores": str(restores)}
+        self._state.event(opened, "opened", {"kind": kind.value, **of})
         return Opened(opened.run, created=True)
 
     def _owe_gather(self, run: Run) -> None:
@@ -215,6 +197,8 @@ class MemoryRunStore(RunStore):
                 if known.message_id == message_id:
                     return to_item(row, known) if row.run.state is RunState.ACTIVE else None
         opened = self._insert_or_join(brand, run_id, RunKind.ADD, None, policy)
+        if opened.run.kind is RunKind.RESTORE:
+            raise RowLocked
         row = self._state.runs[opened.run.id]
         if item.key not in row.items:
             now = self._state.now()

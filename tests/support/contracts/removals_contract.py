@@ -13,7 +13,9 @@ from tests.support.contracts.stores_contract import (
     committed,
     open_run,
 )
-from triptych.errors import Conflict
+from triptych.errors import (
+    Conflict,
+)
 from triptych.model import (
     RunKind,
     RunState,

@@ -18,7 +18,13 @@ import pytest
 from triptych.ai.ai_store import AiStore
 from triptych.ai.step import load_snapshot
 from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
-from triptych.errors import BrandNotFound, Conflict, RunActive, RunEnded, RunNotFound
+from triptych.errors import (
+    BrandNotFound,
+    Conflict,
+    RunActive,
+    RunEnded,
+    RunNotFound,
+)
 from triptych.gather.urls import item_key
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
@@ -116,6 +122,18 @@ async def committed(
     await stores.runs.seal(run_id)
     await stores.runs.settle(run_id, [done(item, content) for item in items], limit=LIMIT)
     return await stores.runs.commit(run_id)
+
+
+async def restore(stores: CommonStores, snapshot: UUID, *, run_id: UUID | None = None) -> Opened:
+    return await stores.runs.open_run(
+        "nike",
+        run_id=run_id or uuid4(),
+        kind=RunKind.RESTORE,
+        source=None,
+        policy=POLICY,
+        enqueue_gather_message=True,
+        restores=snapshot,
+    )
 
 
 class CatalogueContract:
