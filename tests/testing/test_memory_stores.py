@@ -9,6 +9,10 @@ import pytest
 from tests.support.contracts.ai_contract import InsightsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
+from tests.support.contracts.removals_contract import RemovalsContract
+from tests.support.contracts.restores_contract import RestoresContract
+from tests.support.contracts.rows_contract import RowsContract
+from tests.support.contracts.settling_contract import SettlingContract
 from tests.support.contracts.stores_contract import CatalogueContract
 from triptych.testing.memory_state import MemoryState
 from triptych.testing.memory_stores import MemoryStores, memory_stores
@@ -19,7 +23,9 @@ def stores() -> MemoryStores:
     return memory_stores()
 
 
-class TestMemoryStores(CatalogueContract):
+class TestMemoryStores(
+    CatalogueContract, RemovalsContract, RestoresContract, RowsContract, SettlingContract
+):
     """Nothing of memory's own."""
 
 

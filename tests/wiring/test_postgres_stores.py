@@ -16,7 +16,10 @@ from tests.support.contracts.pages_contract import (
     SnapshotsKeptContract,
     TasksContract,
 )
+from tests.support.contracts.removals_contract import RemovalsContract
+from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.retention_contract import RetentionContract
+from tests.support.contracts.rows_contract import RowsContract
 from tests.support.contracts.search_contract import (
     SearchContract,
     commit_vectors,
@@ -25,6 +28,7 @@ from tests.support.contracts.search_contract import (
     nearest,
     urls,
 )
+from tests.support.contracts.settling_contract import SettlingContract
 from tests.support.contracts.stores_contract import CatalogueContract, open_run
 from triptych.database.migrate import migrate, migrations
 from triptych.database.session import Database
@@ -50,7 +54,9 @@ def stores(database: Database) -> Stores:
     return postgres_stores(database, run_cap_s=3600)
 
 
-class TestPostgresStores(CatalogueContract):
+class TestPostgresStores(
+    CatalogueContract, RemovalsContract, RestoresContract, RowsContract, SettlingContract
+):
     async def test_wrong_counters_are_repaired_from_the_rows(
         self, stores: Stores, database: Database
     ) -> None:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from triptych.access.access_store import Scope
 from triptych.access.identity import Identity
 from triptych.errors import Unauthenticated, Unavailable
+from triptych.fetch.web_url import parse_web_url
 
 TOKEN_MAX_CHARS = 16 * 1024
 ALGORITHM = "ES256"
@@ -54,6 +55,14 @@ class Balancer:
     operators: Collection[str]
     """`email:` and a verified address, or `sub:` and a subject, of each operator; others are
     readers. The two kinds are apart: a subject may look like somebody's address."""
+
+    def __post_init__(self) -> None:
+        """Check the template.
+
+        Raises:
+            ValueError: it gives no URL; says why.
+        """
+        parse_web_url(self.keys_url.replace("{kid}", "id"))
 
 
 def regional_keys_url(signer: str) -> str:
@@ -158,7 +167,7 @@ class BalancerTokens:
 
     async def _fetch(self, kid: str) -> EllipticCurvePublicKey | None:
         """Return the key, or None if the endpoint has no key of that id."""
-        url = self._balancer.keys_url.replace("{kid}", kid)
+        url = parse_web_url(self._balancer.keys_url.replace("{kid}", kid))
         try:
             async with self._session.get(
                 url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=KEY_TIMEOUT_S)

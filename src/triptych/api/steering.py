@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from triptych.api.sources import SourceText, check_source
 from triptych.errors import BrandNotFound, Conflict, RunNotFound, SnapshotCollected
 from triptych.messages import QUEUES
 from triptych.model import Policy, Reason, Run
+from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Opened
 from triptych.tasks.brand_tasks import DELETE
 from triptych.tasks.task_store import AI_TASK, Task, TaskState
@@ -253,89 +255,60 @@ async def run_ai(
     return await run_idempotent(operation, work)
 
 
-@router.post(
-    "/runs/{run}/pause",
-    response_model=Task,
-    status_code=202,
-    summary="Pause a run",
-    responses=documented(RunNotFound, Conflict),
+Steer = Callable[[ActiveBrandRegistry, UUID], Awaitable[Run]]
+STEERING: Mapping[Steer, tuple[str, str]] = MappingProxyType(
+    {
+        ActiveBrandRegistry.pause: (
+            "Pause a run",
+            "Dispatch stops; items that were already dispatched still settle.",
+        ),
+        ActiveBrandRegistry.resume: ("Resume a paused run", "Dispatch continues."),
+        ActiveBrandRegistry.cancel: ("Cancel a run", "The brand's snapshot does not change."),
+        ActiveBrandRegistry.publish: (
+            "Commit a held run",
+            "It becomes the brand's snapshot, although it removes much of the one before.",
+        ),
+        ActiveBrandRegistry.discard: (
+            "Discard a held run",
+            "It ends as cancelled; the brand's snapshot does not change.",
+        ),
+    }
 )
-async def pause_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """Dispatch stops; items that were already dispatched still settle."""
-    operation = Operation(request, context, identity, key, "pause", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.pause, run))
+"""What is done to one run, with its summary and description; the paths have the methods' names."""
 
 
-@router.post(
-    "/runs/{run}/resume",
-    response_model=Task,
-    status_code=202,
-    summary="Resume a paused run",
-    responses=documented(RunNotFound, Conflict),
-)
-async def resume_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """Dispatch continues."""
-    operation = Operation(request, context, identity, key, "resume", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.resume, run))
+def _add_steering(steer: Steer, summary: str, description: str) -> None:
+    verb = steer.__name__
+
+    async def steer_run(
+        request: Request,
+        context: Context,
+        identity: Operating,
+        run: UUID,
+        key: IdempotencyKey = None,
+    ) -> Json:
+        async def work(_made: UUID) -> Outcome:
+            await steer(context.registry, run)
+            return Outcome(TaskState.DONE, run)
+
+        operation = Operation(request, context, identity, key, verb, f"run:{run}")
+        return await run_idempotent(operation, work)
+
+    router.add_api_route(
+        f"/runs/{{run}}/{verb}",
+        steer_run,
+        methods=["POST"],
+        name=f"{verb}_run",
+        response_model=Task,
+        status_code=202,
+        summary=summary,
+        description=description,
+        responses=documented(RunNotFound, Conflict),
+    )
 
 
-@router.post(
-    "/runs/{run}/cancel",
-    response_model=Task,
-    status_code=202,
-    summary="Cancel a run",
-    responses=documented(RunNotFound, Conflict),
-)
-async def cancel_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """The brand's snapshot does not change."""
-    operation = Operation(request, context, identity, key, "cancel", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.cancel, run))
-
-
-@router.post(
-    "/runs/{run}/publish",
-    response_model=Task,
-    status_code=202,
-    summary="Commit a held run",
-    responses=documented(RunNotFound, Conflict),
-)
-async def publish_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """It becomes the brand's snapshot, although it removes much of the one before."""
-    operation = Operation(request, context, identity, key, "publish", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.publish, run))
-
-
-@router.post(
-    "/runs/{run}/discard",
-    response_model=Task,
-    status_code=202,
-    summary="Discard a held run",
-    responses=documented(RunNotFound, Conflict),
-)
-async def discard_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """It ends as cancelled; the brand's snapshot does not change."""
-    operation = Operation(request, context, identity, key, "discard", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.discard, run))
-
-
-def _steered(
-    steer: Callable[[UUID], Awaitable[Run]], run_id: UUID
-) -> Callable[[UUID], Awaitable[Outcome]]:
-    async def work(_made: UUID) -> Outcome:
-        await steer(run_id)
-        return Outcome(TaskState.DONE, run_id)
-
-    return work
+for each, (summary, description) in STEERING.items():
+    _add_steering(each, summary, description)
 
 
 @router.post(

@@ -45,7 +45,10 @@ async def assets(
         typer.Option("--snapshot", help="A kept snapshot, as `snapshots` lists it [the current]."),
     ] = None,
 ) -> None:
-    """List a brand's committed assets, a page at a time; `export` writes their embeddings."""
+    """List a brand's committed assets, a page at a time.
+
+    `triptych export` writes all of them, with their embeddings.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.snapshot_tables import print_older
     from triptych.cli.tables import print_assets
@@ -79,7 +82,7 @@ async def search(
     cluster: ClusterOption = None,
     media_type: TypeOption = None,
 ) -> None:
-    """Find assets by what they show, or by an image that they look like."""
+    """Find assets by what they show, or by an image."""
     from triptych.errors import BadInput
 
     if (text is None) == (image is None):

@@ -11,19 +11,35 @@ import typer
 
 from triptych.gather.source_registry import source_schemes
 
+COMMON = "Common options"
+"""The heading of the options that all commands have, or all that use a server."""
+
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder for embedded data [./.triptych].")
+    Path | None,
+    typer.Option("--data", help="Folder for embedded data [./.triptych].", rich_help_panel=COMMON),
 ]
 ServerOption = Annotated[
     str | None,
-    typer.Option("--server", help="Use this server; its API key is in TRIPTYCH_SERVER_KEY [none]."),
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Use this server; its API key is in TRIPTYCH_SERVER_KEY [none].",
+        rich_help_panel=COMMON,
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show traces and every log line.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=COMMON),
+]
+DebugOption = Annotated[
+    bool,
+    typer.Option("--debug", help="Show traces and every log line.", rich_help_panel=COMMON),
+]
 SourceOption = Annotated[
     str | None,
     typer.Option(
         "--source",
+        metavar="SOURCE",
         # Only the installed sources' names are read: importing them is too slow for `--help`.
         help="The source of the URLs: the path or URL of a list, or "
         f"{' or '.join(f'{s}:PLACE' for s in source_schemes())}.",
@@ -35,13 +51,17 @@ ReplaceOption = Annotated[
 KeyOption = Annotated[
     str | None,
     typer.Option(
-        "--key", help="Column of the list by which a row is the same asset in each run [its URL]."
+        "--key",
+        metavar="COLUMN",
+        help="Column of the list by which a row is the same asset in each run [its URL].",
     ),
 ]
 IgnoreQueryOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--ignore-query", help="Query parameter that is no part of a URL's identity; repeatable."
+        "--ignore-query",
+        metavar="NAME",
+        help="Query parameter that is no part of a URL's identity; repeatable.",
     ),
 ]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 FAILURE_EXAMPLES = 3
 RUN_DRAIN_S = 5.0
-"""Seconds that the requests in progress of an ended `triptych run` have, at most: whoever sends
-SIGTERM sends SIGKILL after ten, and that would leave Postgres running."""
+"""The longest time that `triptych run` waits for requests in progress when it is stopped. Service
+managers send SIGKILL about ten seconds after SIGTERM, and that would leave Postgres running."""
 
 
 @command()
@@ -41,7 +41,10 @@ async def run(
     key: KeyOption = None,
     ignore_query: IgnoreQueryOption = None,
 ) -> bool:
-    """Run a brand through all three phases in this process; exit 0 only if it committed."""
+    """Run a brand through all three phases in this process.
+
+    The exit code is 0 only if the run committed.
+    """
     from triptych.cli.log_output import say
     from triptych.client import open_socket_client
     from triptych.wiring.local import open_local
@@ -73,7 +76,10 @@ async def submit(
     key: KeyOption = None,
     ignore_query: IgnoreQueryOption = None,
 ) -> bool:
-    """Submit a brand to the running workers; if it has an active run, show that run."""
+    """Start a run of a brand on the running workers.
+
+    If the brand has an active run, that run is shown instead.
+    """
     source = given_source(source, key, ignore_query)
     async with call.open_client() as client:
         opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
@@ -89,7 +95,10 @@ def _say_joined(active: Run) -> None:
 
 @command(server=True)
 async def reembed(call: Invocation, brand: BrandArgument, watch: WatchOption = False) -> bool:
-    """Embed a brand again with the configured model, from stored objects, without downloads."""
+    """Embed a brand again with the configured model.
+
+    The stored objects are read; nothing is downloaded.
+    """
     async with call.open_client() as client:
         return await _show_opened(call, client, client.reembed(brand), watch=watch)
 
@@ -126,9 +135,16 @@ def _show(call: Invocation, found: Run) -> None:
 
 @command(server=True)
 async def status(
-    call: Invocation, name: Annotated[str | None, typer.Argument(metavar="[BRAND|RUN]")] = None
+    call: Invocation,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[BRAND|RUN]", help="A brand, or a run's id [all brands]."),
+    ] = None,
 ) -> None:
-    """Show all brands and the queues, or one brand's newest run, or one run."""
+    """Show all brands and the queues, or one run.
+
+    Of a brand its newest run is shown.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_brands, print_queues
 
@@ -170,7 +186,10 @@ async def find_run(client: Client, name: str) -> Run:
 
 @command(server=True)
 async def pause(call: Invocation, name: RunArgument) -> None:
-    """Stop dispatching items of a run; items that were already dispatched still settle."""
+    """Pause a run: no more of its items are dispatched.
+
+    Items that were already dispatched still settle.
+    """
     await _steer(call, "pause", name)
 
 
@@ -188,7 +207,7 @@ async def cancel(call: Invocation, name: RunArgument) -> None:
 
 @command(server=True)
 async def publish(call: Invocation, name: RunArgument) -> None:
-    """Commit a held run, although it removes much of the brand's snapshot."""
+    """Commit a held run, although it removes many assets."""
     await _steer(call, "publish", name)
 
 
@@ -252,7 +271,10 @@ async def failures(
         int, typer.Option(min=1, max=1000, help="Examples of each reason.")
     ] = FAILURE_EXAMPLES,
 ) -> None:
-    """Show a run's failures by reason, and rows without a URL, with examples."""
+    """Show why items of a run failed, with examples.
+
+    Rows without a URL are shown, too.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_failures, print_refused_rows
 

@@ -83,7 +83,9 @@ async def restore(
     snapshot: SnapshotArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> bool:
-    """Make an older snapshot the brand's current one again; exit 0 only if that committed.
+    """Make an older snapshot the brand's current one again.
+
+    The exit code is 0 only if that committed.
 
     What that changes is said first. If no worker serves the phases, this process does.
     """

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from triptych.model import AiState, Brand, Insight, Run, RunState
+from triptych.model import AiState, Brand, Run, RunState
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples
 from triptych.runs.run_store import RefusedRows
@@ -18,9 +17,6 @@ from triptych.snapshots.search_service import Matches
 
 console = Console(highlight=False)
 
-SCALARS_MAX = 4
-"""Values of an insight that are shown on its line."""
-TEXT_MAX_CHARS = 30
 STATE_STYLE = {
     RunState.ACTIVE: "cyan",
     RunState.COMMITTED: "green",
@@ -61,13 +57,14 @@ def state_text(run: Run) -> str:
 
 def print_run(run: Run) -> None:
     """Print a run's state in a few lines."""
+    active = run.state is RunState.ACTIVE
     console.print(f"[bold]{shown(run.brand)}[/]  {state_text(run)}  [dim]{run.id}[/]")
     if run.restores is not None:
         console.print(f"  of      snapshot {run.restores}, restored")
     else:
         console.print(
             f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
-            + ("" if run.sealed else " · still gathering")
+            + ("" if run.sealed else " · still gathering" if active else " · not all gathered")
         )
     if run.rows_read:
         console.print(
@@ -175,33 +172,6 @@ def print_matches(found: Matches) -> None:
         console.print(shown(problem), style="yellow")
     if found.unindexed:
         console.print(f"{found.unindexed:,} brands are not fully indexed yet.", style="yellow")
-
-
-def print_insights(brand: str, state: AiState, insights: Sequence[Insight], *, whole: bool) -> None:
-    """Print one line per insight, or each insight in full."""
-    console.print(f"[bold]{shown(brand)}[/]  AI {state.value}", soft_wrap=True)
-    for insight in insights:
-        if insight.error is not None:
-            console.print(f"  {shown(insight.kind)}  [red]{shown(insight.error)}[/]")
-        elif whole:
-            text = orjson.dumps(insight.result, option=orjson.OPT_INDENT_2).decode()
-            console.print(shown(text, lines=True), soft_wrap=True)
-        else:
-            line = " · ".join(_scalars(insight)[:SCALARS_MAX])
-            console.print(f"  {shown(insight.kind)}  {line}", soft_wrap=True)
-
-
-def _scalars(insight: Insight) -> list[str]:
-    """Return an insight's numbers and short texts, without the fields that all insights have."""
-    left_out = ("version", "assets", "sampled")
-    return [
-        f"{shown(str(value))} {shown(name.replace('_', ' '))}"
-        for name, value in (insight.result or {}).items()
-        if name not in left_out
-        and isinstance(value, int | float | str)
-        and not isinstance(value, bool)
-        and len(str(value)) <= TEXT_MAX_CHARS
-    ]
 
 
 def in_brackets(text: str | None) -> str:

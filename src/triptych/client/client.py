@@ -19,6 +19,7 @@ from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
 from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
+from triptych.fetch.web_url import parse_web_url
 from triptych.gather.source_check import SourceCheck
 from triptych.messages import check_brand
 from triptych.model import AiState, Insight, Reason
@@ -517,15 +518,15 @@ def server_url(text: str) -> URL:
     Raises:
         SettingsError: the address is not valid.
     """
+    wrong = SettingsError(
+        "This is not the address of a server.",
+        field="--server",
+        remedy="Use https://host or http://127.0.0.1:8321, without a path.",
+    )
     try:
-        url = URL(text)
+        url = parse_web_url(text)
     except ValueError:
-        url = URL()
-    plain = url.path in {"", "/"} and not (url.query_string or url.fragment or url.user)
-    if url.scheme not in {"http", "https"} or not url.host or not plain:
-        raise SettingsError(
-            "This is not the address of a server.",
-            field="--server",
-            remedy="Use https://host or http://127.0.0.1:8321, without a path.",
-        )
-    return url.with_path("/")
+        raise wrong from None
+    if url.raw_path != "/" or url.raw_query_string or url.raw_user or "#" in text:
+        raise wrong
+    return url

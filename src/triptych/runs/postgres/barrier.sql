@@ -61,8 +61,8 @@ with incoming as (
 select count(*) as expected, count(*) filter (where state = 'failed') as failed from inserted
 
 -- merge_rows --
--- What rows say of an item that an earlier row brought. Items are not changed: whoever settles them
--- locks them before the run.
+-- What rows say of an item that an earlier row brought. Items are not changed: settling locks
+-- them before the run.
 -- A URL that differs, as of rows that are known by another column, is kept among the metadata.
 with merged as (
     select t.key, t.n, case when i.url = t.url then t.metadata
