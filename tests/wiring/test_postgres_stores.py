@@ -25,6 +25,7 @@ from tests.support.contracts.search_contract import (
     nearest,
     urls,
 )
+from tests.support.contracts.stalled_contract import PassTime, StalledContract
 from tests.support.contracts.stores_contract import CatalogueContract, open_run
 from triptych.database.migrate import migrate, migrations
 from triptych.database.session import Database
@@ -89,6 +90,47 @@ class TestPostgresOutages(OutagesContract):
         await stores.runs.seal(run_id)
         await stores.runs.commit(run_id)
         assert not await database.fetch("select from host_outages")
+
+
+class TestPostgresStalled(StalledContract):
+    @pytest.fixture
+    def pass_time(self, database: Database) -> PassTime:
+        async def pass_time(seconds: float) -> None:
+            by = "- make_interval(secs => $1)"
+            await database.fetch(f"update runs set progressed_at = progressed_at {by}", seconds)
+            await database.fetch(
+                f"update items set sent_at = sent_at {by}, tried_at = tried_at {by},"
+                f" due_at = due_at {by}",
+                seconds,
+            )
+
+        return pass_time
+
+    async def test_a_run_that_another_transaction_holds_is_left_to_the_next_look(
+        self, stores: Stores, database: Database, pass_time: PassTime
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        await pass_time(3600)
+        holder = await database.connect()
+        try:
+            async with holder.transaction():
+                await holder.fetch("select from runs for no key update")
+                assert await stores.runs.mark_stalled(after_s=600, limit=9) == []
+            assert await stores.runs.mark_stalled(after_s=600, limit=9) == [run_id]
+        finally:
+            await holder.close()
+
+    async def test_settling_an_item_that_was_tried_writes_no_index(
+        self, stores: Stores, database: Database
+    ) -> None:
+        columns = await database.fetch(
+            "select pg_get_indexdef(indexrelid) as text from pg_index"
+            " where indrelid = 'items'::regclass"
+        )
+        settling = ("state", "settled_at", "reason", "detail")
+        assert [
+            row["text"] for row in columns if any(name in row["text"] for name in settling)
+        ] == []
 
 
 class TestPostgresRetention(RetentionContract):

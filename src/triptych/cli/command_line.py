@@ -25,6 +25,7 @@ COMMANDS = (
     run_commands.submit,
     source_commands.check,
     run_commands.status,
+    run_commands.runs,
     asset_commands.assets,
     asset_commands.search,
     asset_commands.similar,

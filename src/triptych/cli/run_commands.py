@@ -24,7 +24,7 @@ from triptych.cli.options import (
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.client import Client
-    from triptych.model import Reason, Run
+    from triptych.model import Reason, Run, RunState
 
 FAILURE_EXAMPLES = 3
 RUN_DRAIN_S = 5.0
@@ -117,6 +117,52 @@ async def _follow(call: Invocation, states: AsyncIterator[Run]) -> bool:
     return last is not None and last.state is RunState.COMMITTED
 
 
+RUNS_LISTED = 20
+
+
+@command(server=True)
+async def runs(
+    call: Invocation,
+    brand: Annotated[str | None, typer.Option(help="Only this brand's [all].")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only: active, held, committed, failed or cancelled [all]."),
+    ] = None,
+    stalled: Annotated[
+        bool, typer.Option("--stalled", help="Only active runs of which nothing moves.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Maximum number of runs.")
+    ] = RUNS_LISTED,
+) -> None:
+    """List runs, newest first."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import print_runs
+
+    wanted = None if state is None else _known_state(state)
+    async with call.open_client() as client:
+        found = await client.runs(brand=brand, state=wanted, stalled=stalled, limit=limit)
+    if call.json:
+        print_json({"items": found})
+    else:
+        print_runs(found, stalled=stalled)
+
+
+def _known_state(name: str) -> RunState:
+    from triptych.errors import BadInput
+    from triptych.model import RunState
+
+    try:
+        return RunState(name)
+    except ValueError:
+        raise BadInput(
+            f"There is no state {name!r}.",
+            field="--state",
+            remedy=f"Name one of {', '.join(state.value for state in RunState)}; a run that is "
+            "stalled is active: `triptych runs --stalled`.",
+        ) from None
+
+
 def _show(call: Invocation, found: Run) -> None:
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_run
@@ -130,11 +176,15 @@ async def status(
 ) -> None:
     """Show all brands and the queues, or one brand's newest run, or one run."""
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import print_brands, print_queues
+    from triptych.cli.tables import print_brands, print_queues, print_stalled
 
     async with call.open_client() as client:
         if name is not None:
-            _show(call, await find_run(client, name))
+            found = await find_run(client, name)
+            _show(call, found)
+            if found.stalled and not call.json:
+                pace = await client.pace(found.id)
+                print_stalled(found, await client.workers(), pace.last_try)
             return
         brands, depths = await client.brands(), await client.depths()
     if call.json:

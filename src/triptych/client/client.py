@@ -21,11 +21,12 @@ from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
 from triptych.gather.source_check import SourceCheck
 from triptych.messages import check_brand
-from triptych.model import AiState, Insight, Reason
+from triptych.model import AiState, Insight, Reason, RunState
+from triptych.presence.presence_store import SeenWorker
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples, Failures
 from triptych.runs.run_shown import BrandShown, RunShown
-from triptych.runs.run_store import FailedItem, RefusedRows
+from triptych.runs.run_store import FailedItem, Pace, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.brand_relations import NearBrands
@@ -90,6 +91,37 @@ class Client:
             RunNotFound: there is no run with that id.
         """
         return await self._get(f"/runs/{run_id}", RunShown)
+
+    async def runs(
+        self,
+        *,
+        brand: str | None = None,
+        state: RunState | None = None,
+        stalled: bool = False,
+        limit: int,
+    ) -> Sequence[RunShown]:
+        """Return the newest runs, at most ``limit``; with ``stalled``, only those that are."""
+        query = {"limit": str(min(limit, PAGE_MAX))}
+        if brand is not None:
+            query["brand"] = check_brand(brand)
+        if state is not None:
+            query["state"] = state.value
+        if stalled:
+            query["stalled"] = "true"
+        found: list[RunShown] = []
+        async for run in self._pages("/runs", Page[RunShown], query):
+            found.append(run)
+            if len(found) == limit:
+                break
+        return found
+
+    async def pace(self, run_id: UUID) -> Pace:
+        """Return how fast a run goes, and what its last items wait for."""
+        return await self._get(f"/runs/{run_id}/pace", Pace)
+
+    async def workers(self) -> Sequence[SeenWorker]:
+        """Return the known workers, the longest-lived first."""
+        return (await self._get("/workers", Listing[SeenWorker])).items
 
     async def assets(
         self, brand: str, *, limit: int, cursor: str | None = None, **filters: str
@@ -323,8 +355,10 @@ class Client:
                 remedy="Check that a worker serves the phase ai.",
             ) from error
 
-    async def _pages(self, path: str, kind: type[Page[T]]) -> AsyncIterator[T]:
-        query = {"limit": str(PAGE_MAX)}
+    async def _pages(
+        self, path: str, kind: type[Page[T]], asked: Mapping[str, str] | None = None
+    ) -> AsyncIterator[T]:
+        query = {"limit": str(PAGE_MAX), **(asked or {})}
         while True:
             page = await self._get(path, kind, query)
             for each in page.items:

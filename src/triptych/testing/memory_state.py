@@ -25,6 +25,7 @@ from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import RunNotFound
 from triptych.messages import Message
 from triptych.model import (
+    AiState,
     Asset,
     Insight,
     Item,
@@ -75,6 +76,10 @@ class ItemRow:
     settled_at: datetime | None = None
     waits_for: str | None = None
     """The host that it waits, or waited, for."""
+    tried_at: datetime | None = None
+    """When its last attempt was counted."""
+    due_at: datetime | None = None
+    """Until when it was put off then, or later."""
 
 
 @dataclass(slots=True, eq=False)
@@ -136,6 +141,26 @@ class OwedRow:
     outgoing: Outgoing
     run_id: UUID | None
     created_at: datetime
+
+
+def new_run(**given: Any) -> Run:
+    """Return an active run, of which nothing is known but what is given."""
+    nothing: dict[str, Any] = dict.fromkeys(Run.__struct_fields__)
+    counts = dict.fromkeys(("expected", "done", "failed", "out", "seq", "rows_read"), 0)
+    defaults = {
+        "state": RunState.ACTIVE,
+        "ai_state": AiState.NONE,
+        "version": 1,
+        "reasons": {},
+        "ai_progress": {},
+        "rows_refused": 0,
+    }
+    flags = dict.fromkeys(("sealed", "paused", "stalled"), False)
+    return Run(**{**nothing, **counts, **flags, **defaults, **given})
+
+
+MOVES = frozenset({"progressed_at", "paused", "state"})
+"""Fields of a run whose change is progress, a pause or the end."""
 
 
 class MemoryState:
@@ -209,7 +234,12 @@ class MemoryState:
         self.notify(News(brands={row.name}))
 
     def change(self, row: RunRow, **fields: Any) -> Run:
-        """Change a run, increment its version and notify listeners. Return the new state."""
+        """Change a run, increment its version and notify listeners. Return the new state.
+
+        What moves, pauses or ends it takes away the note that it is stalled.
+        """
+        if fields.keys() & MOVES:
+            fields["stalled"] = False
         row.run = msgspec.structs.replace(row.run, version=row.run.version + 1, **fields)
         row.changed_at = self.now()
         self.notify(News(runs={row.run.id: row.run.version}))

@@ -563,7 +563,7 @@ class CatalogueContract:
         assert first is not None
         assert first == again
         assert first.state is ItemState.PENDING
-        due = await stores.runs.due(idle_s=0, stalled_s=600, limit=10)
+        due = await stores.runs.due(idle_s=0, quiet_s=600, limit=10)
         assert due.seal == [first.run_id]
         await stores.runs.seal(first.run_id)
         await stores.runs.settle(first.run_id, [done(first)], limit=LIMIT)
