@@ -17,7 +17,9 @@ from triptych.cli.options import (
     ReplaceOption,
     RunArgument,
     SourceOption,
+    UrlsArgument,
     WatchOption,
+    check_urls,
     given_source,
 )
 
@@ -36,6 +38,7 @@ SIGTERM sends SIGKILL after ten, and that would leave Postgres running."""
 async def run(
     call: Invocation,
     brand: BrandArgument,
+    urls: UrlsArgument = None,
     source: SourceOption = None,
     replace: ReplaceOption = False,
     key: KeyOption = None,
@@ -47,6 +50,7 @@ async def run(
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
+    check_urls(urls, source)
     source = given_source(source, key, ignore_query)
     settings = call.settings(source=source)
     drain_s = min(settings.drain_s, RUN_DRAIN_S)
@@ -56,7 +60,9 @@ async def run(
             serve_privately(local.services) as socket,
             open_socket_client(socket) as client,
         ):
-            opened = await client.start(brand, source=source, replace=replace, joined=_say_joined)
+            opened = await client.start(
+                brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
+            )
             return await _follow(call, client.watch(opened.id))
     except asyncio.CancelledError:
         say(f"Stopped. `triptych run {brand}` goes on where this stopped.")
@@ -67,6 +73,7 @@ async def run(
 async def submit(
     call: Invocation,
     brand: BrandArgument,
+    urls: UrlsArgument = None,
     source: SourceOption = None,
     watch: WatchOption = False,
     replace: ReplaceOption = False,
@@ -74,9 +81,12 @@ async def submit(
     ignore_query: IgnoreQueryOption = None,
 ) -> bool:
     """Submit a brand to the running workers; if it has an active run, show that run."""
+    check_urls(urls, source)
     source = given_source(source, key, ignore_query)
     async with call.open_client() as client:
-        opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
+        opening = client.start(
+            brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
+        )
         return await _show_opened(call, client, opening, watch=watch)
 
 

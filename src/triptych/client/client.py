@@ -181,8 +181,17 @@ class Client:
 
     async def check_source(self, source: str, *, brand: str | None = None) -> SourceCheck:
         """Return what a source is and what a run would take of it, without starting one."""
-        body = {"source": source} if brand is None else {"source": source, "brand": brand}
-        return await self._ask("POST", "/sources/check", SourceCheck, body=body)
+        return await self._check({"source": source}, brand)
+
+    async def check_urls(
+        self, urls: Sequence[str | Mapping[str, Any]], *, brand: str | None = None
+    ) -> SourceCheck:
+        """Return what a run would take of URLs, as `start` takes them, without starting one."""
+        return await self._check({"urls": list(urls)}, brand)
+
+    async def _check(self, body: Json, brand: str | None) -> SourceCheck:
+        asked = body if brand is None else {**body, "brand": brand}
+        return await self._ask("POST", "/sources/check", SourceCheck, body=asked)
 
     async def depths(self) -> Sequence[QueueDepth]:
         """Return the depths of the queues."""
@@ -227,17 +236,21 @@ class Client:
         brand: str,
         *,
         source: str | None = None,
+        urls: Sequence[str | Mapping[str, Any]] | None = None,
         replace: bool = False,
         joined: Callable[[RunShown], None] = lambda _: None,
     ) -> RunShown:
         """Start a run of a brand, or return its active one after ``joined`` was called with it.
 
+        ``urls``: instead of a source, up to 1,000 URLs, or ``{"url": …, "metadata": {…}}``.
         ``replace``: cancel an active run of another source or kind first.
 
         Raises:
             RunActive: the brand has an active run of another source or kind.
         """
         body: Json = {} if source is None else {"source": source}
+        if urls is not None:
+            body["urls"] = list(urls)
         if replace:
             body["replace"] = True
         task = await self._submit("POST", f"/brands/{_brand(brand)}/runs", body)

@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from triptych.errors import InvalidUrl, RunEnded, RunNotFound, SourceRefused, TriptychError
+from triptych.gather.given_source import KeptSource
 from triptych.gather.snapshot_source import SnapshotSource
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.urls import item_key, key_of_value, normalise, without_parameters
@@ -29,6 +30,7 @@ from triptych.model import (
     RunState,
 )
 from triptych.runs.brand_store import BrandStore
+from triptych.runs.given_urls import is_given
 from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
@@ -122,6 +124,8 @@ class Gather:
                 f"Brand {run.brand!r} has no source.",
                 remedy="Name one with --source, or in TRIPTYCH_SOURCE.",
             )
+        if is_given(spec):
+            return KeptSource(self._brands, spec, self._page_rows)
         return self._open_source(spec)
 
     async def _list(self, run: Run) -> None:

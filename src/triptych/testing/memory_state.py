@@ -171,6 +171,8 @@ class MemoryState:
         self.runs: dict[UUID, RunRow] = {}
         """In the order in which they were opened."""
         self.outbox: dict[int, OwedRow] = {}
+        self.url_lists: dict[tuple[str, str], tuple[bytes, datetime]] = {}
+        """Given URLs by brand and source, encoded, and when they were kept last."""
         self.letters: dict[int, KeptLetter] = {}
         self._listeners: set[Listener] = set()
         self._owed = count(1)
