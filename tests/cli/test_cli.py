@@ -166,6 +166,7 @@ async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
         "assets": True,
         "embedder": True,
         "source": True,
+        "sandbox": True,
     }
     cli.env["TRIPTYCH_EMBEDDER"] = "/nowhere.onnx"
     ill = await cli("doctor")

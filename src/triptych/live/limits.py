@@ -26,6 +26,9 @@ STALLED_RUNS_MAX = 10_000
 """Quiet runs that one look judges: an active brand has one, and few are quiet."""
 RETRY_MAX_S = 5.0
 """Longest pause before another attempt to read the database, in seconds."""
+RECHECK_S = 5.0
+"""Seconds between two looks at whether a client's key or token is still valid; also how long a
+revoked key may live in HTTP's cache (`triptych.access.key_cache`)."""
 TIMELINE_PAGE = 200
 """Events of one timeline frame."""
 TIMELINE_PAGES_KEPT = 16
@@ -38,6 +41,9 @@ class Limits:
 
     clients: int = 2_000
     """Clients of one process; more are refused with 503."""
+    clients_each: int = 200
+    """Clients of one identity; more are refused with 429. Not of an open server, where all are
+    one."""
     subscriptions: int = 100
     """Topics of one client."""
     topics: int = 50_000

@@ -46,6 +46,13 @@ MESSAGE_SECONDS = Histogram(
 MESSAGES_HELD = Gauge(
     "triptych_messages_held", "Messages that this process holds.", ["queue"], registry=REGISTRY
 )
+REFUSED_REQUESTS = Counter(
+    "triptych_refused_requests_total",
+    "Requests and WebSockets refused, by reason: unauthenticated, forbidden, host-refused, "
+    "origin-refused, too-many-requests.",
+    ["reason"],
+    registry=REGISTRY,
+)
 STORE_AWAY = Gauge(
     "triptych_store_away",
     "1 while this process waits for the object store, which takes nothing.",
