@@ -208,6 +208,15 @@ describe('tiles', () => {
 });
 
 describe('panels', () => {
+  it('tell of a restore, which gathers nothing', () => {
+    const restore = { kind: 'restore', restores: 'r0', expected: 0 } as const;
+    const begun = run({ ...restore, sealed: false, phase: 'gather' });
+    expect(panels(begun).gather.says).toBe('Looks for the objects of the snapshot');
+    expect(standing(begun)).toBe('Restoring');
+    const done = run({ ...restore, state: 'committed', phase: 'ai' });
+    expect(panels(done).gather.says).toBe('The objects of the snapshot are there');
+    expect([panels(done).gather.share, panels(done).acquire.share]).toEqual([1, 1]);
+  });
   it('are full when all is over', () => {
     const over = run({ state: 'committed', over: true, done: 98, failed: 2, ai_state: 'done' });
     const { gather, acquire, ai } = panels(over);

@@ -38,6 +38,7 @@ export function run(over: Partial<RunShown> = {}): RunShown {
     ai_reason: null,
     ai_progress: {},
     traceparent: null,
+    restores: null,
     ...over,
   };
 }

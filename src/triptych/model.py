@@ -40,6 +40,8 @@ class RunKind(StrEnum):
     REEMBED = "reembed"
     """Embeds it again, from its stored objects; assets that could not be embedded stay as they
     were."""
+    RESTORE = "restore"
+    """Replaces it by the assets of an older snapshot, as they were. It has no items."""
 
 
 class RunState(StrEnum):
@@ -180,6 +182,9 @@ class Run(msgspec.Struct, frozen=True):
         ),
     ] = False
     """See `RunStore.mark_stalled`."""
+    restores: Annotated[
+        UUID | None, Meta(description="The run whose snapshot a run of kind `restore` publishes.")
+    ] = None
 
     @property
     def rows_merged(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -23,6 +24,7 @@ from triptych.messages import (
     dead_letter_queue,
 )
 from triptych.model import AiState, Insight, ItemResult, Reason, Run, RunState
+from triptych.objects import open_store
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt
 from triptych.runtime.retry import BACKOFF_BASE_S, BACKOFF_CAP_S, longest_delay
@@ -50,6 +52,7 @@ def gather(harness: RegistryHarness, source: Source) -> Gather:
         harness.stores.brands,
         harness.stores.snapshots,
         harness.registry,
+        open_store("memory:", Path()),
         lambda _spec: source,
         default_source="manifest:x",
         page_rows=10,

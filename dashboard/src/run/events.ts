@@ -95,6 +95,7 @@ const KINDS: Record<RunKind, string> = {
   full: 'to replace the snapshot',
   add: 'to add to the snapshot',
   reembed: 'to compute the embeddings again',
+  restore: 'to restore an older snapshot',
 };
 const PLAIN: Record<string, string> = {
   paused: 'Paused',

@@ -24,7 +24,7 @@ from triptych.api.sources import (
     check_source,
     given_urls,
 )
-from triptych.errors import BrandNotFound, Conflict, RunNotFound
+from triptych.errors import BrandNotFound, Conflict, RunNotFound, SnapshotCollected
 from triptych.messages import QUEUES
 from triptych.model import Policy, Reason, Run
 from triptych.runs.run_store import Opened
@@ -171,6 +171,34 @@ async def reembed_brand(
     operation = Operation(
         request, context, identity, key, "reembed", f"brand:{brand}", brand, given
     )
+    return await run_idempotent(operation, work)
+
+
+@router.post(
+    "/brands/{brand}/snapshots/{snapshot}/restore",
+    response_model=Task,
+    status_code=202,
+    summary="Restore a snapshot of a brand",
+    responses=documented(BrandNotFound, RunNotFound, SnapshotCollected, Conflict),
+)
+async def restore_snapshot(
+    request: Request,
+    context: Context,
+    identity: Operating,
+    brand: BrandPath,
+    snapshot: UUID,
+    key: IdempotencyKey = None,
+) -> Json:
+    """Publish it again: a run makes a new snapshot of the same assets, and repeats the AI phase.
+
+    Nothing is downloaded or embedded again, and the run is never held. `diff/{new}/counts` from the
+    current snapshot to this one tells what it will add, change and remove.
+    """
+
+    async def work(made: UUID) -> Outcome:
+        return _opened(await context.registry.restore(brand, snapshot, run_id=made), made)
+
+    operation = Operation(request, context, identity, key, "restore", f"snapshot:{snapshot}", brand)
     return await run_idempotent(operation, work)
 
 

@@ -60,7 +60,7 @@ async def export(
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
 
-    async with call.open_client(stand_in=True) as client:
+    async with call.open_client(stand_in=["ai"]) as client:
         task = await client.export(brand, kind)
         files = await _fetch_files(client, task.id, task.result["files"], to)
     count, notes = task.result["assets"], task.result.get("notes", [])

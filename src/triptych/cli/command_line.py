@@ -13,6 +13,7 @@ from triptych.cli import (
     machine_commands,
     run_commands,
     server_commands,
+    snapshot_commands,
     source_commands,
 )
 from triptych.cli.key_commands import keys
@@ -40,6 +41,9 @@ COMMANDS = (
     run_commands.discard,
     run_commands.redrive,
     run_commands.reembed,
+    snapshot_commands.snapshots,
+    snapshot_commands.diff,
+    snapshot_commands.restore,
     server_commands.worker,
     server_commands.live,
     server_commands.api,

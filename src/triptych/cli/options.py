@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,7 @@ WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the run to it
 WithParentOption = Annotated[
     bool, typer.Option("--with-parent", hidden=True, help="Stop when stdin ends.")
 ]
+AfterOption = Annotated[str | None, typer.Option("--after", help="`next` of the previous page.")]
 BrandArgument = Annotated[str, typer.Argument(metavar="BRAND", help="The brand's name.")]
 UrlsArgument = Annotated[
     list[str] | None,
@@ -93,6 +95,19 @@ def check_urls(urls: Sequence[str] | None, source: str | None) -> None:
                 field=f"URL {number + 1}",
                 remedy="Name it with --source.",
             )
+
+
+@contextmanager
+def copied_cursor() -> Iterator[None]:
+    """Report a cursor that the server refuses as an error of the option ``--after``."""
+    from triptych.errors import InvalidCursor
+
+    try:
+        yield
+    except InvalidCursor as error:
+        raise InvalidCursor(
+            error.message, field="--after", remedy="Copy it from the previous page."
+        ) from error
 
 
 def given_source(

@@ -63,7 +63,7 @@ async def run(
             opened = await client.start(
                 brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
             )
-            return await _follow(call, client.watch(opened.id))
+            return await follow_run(call, client.watch(opened.id))
     except asyncio.CancelledError:
         say(f"Stopped. `triptych run {brand}` goes on where this stopped.")
         raise
@@ -110,12 +110,12 @@ async def _show_opened(
     """Print an opened run, or follow it to its end; return False if it ended without a commit."""
     opened = await opening
     if watch:
-        return await _follow(call, client.watch(opened.id))
+        return await follow_run(call, client.watch(opened.id))
     _show(call, opened)
     return True
 
 
-async def _follow(call: Invocation, states: AsyncIterator[Run]) -> bool:
+async def follow_run(call: Invocation, states: AsyncIterator[Run]) -> bool:
     """Show a run's progress and its end; return whether it committed."""
     from triptych.cli.progress_bars import follow
     from triptych.cli.tables import print_run

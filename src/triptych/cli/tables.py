@@ -122,10 +122,13 @@ def print_stalled(run: Run, workers: Sequence[SeenWorker], last_try: LastTry | N
 def print_run(run: Run) -> None:
     """Print a run's state in a few lines."""
     console.print(f"[bold]{shown(run.brand)}[/]  {state_text(run)}  [dim]{run.id}[/]")
-    console.print(
-        f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
-        + ("" if run.sealed else " · still gathering")
-    )
+    if run.restores is not None:
+        console.print(f"  of      snapshot {run.restores}, restored")
+    else:
+        console.print(
+            f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
+            + ("" if run.sealed else " · still gathering")
+        )
     if run.rows_read:
         console.print(
             f"  rows    {run.rows_read:,} read = {run.expected:,} items + "

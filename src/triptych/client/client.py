@@ -32,7 +32,8 @@ from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.brand_relations import NearBrands
 from triptych.snapshots.comparison import Comparison
 from triptych.snapshots.search_service import Matches
-from triptych.snapshots.snapshot_store import Insights
+from triptych.snapshots.snapshot_shown import SnapshotShown
+from triptych.snapshots.snapshot_store import Difference, DifferenceCounts, Insights
 from triptych.tasks.task_store import Task, TaskState
 from triptych.wire import Listing, Page
 
@@ -126,18 +127,45 @@ class Client:
     async def assets(
         self, brand: str, *, limit: int, cursor: str | None = None, **filters: str
     ) -> tuple[Sequence[AssetShown], str | None]:
-        """Return up to ``limit`` of a brand's assets, and the cursor of those that follow."""
-        query = {"limit": str(min(limit, PAGE_MAX)), **filters}
-        if cursor is not None:
-            query["cursor"] = cursor
-        found: list[AssetShown] = []
-        while True:
-            query["limit"] = str(min(limit - len(found), PAGE_MAX))
-            page = await self._get(f"/brands/{_brand(brand)}/assets", Page[AssetShown], query)
-            found += page.items
-            if page.next is None or len(found) >= limit:
-                return found, page.next
-            query["cursor"] = page.next
+        """Return up to ``limit`` of a brand's assets, and the cursor of those that follow.
+
+        ``filters`` are the API's; ``snapshot`` is one of them.
+        """
+        path = f"/brands/{_brand(brand)}/assets"
+        return await self._some(path, Page[AssetShown], filters, limit, cursor)
+
+    async def snapshots(self, brand: str) -> Sequence[SnapshotShown]:
+        """Return a brand's kept snapshots, newest first."""
+        path = f"/brands/{_brand(brand)}/snapshots"
+        return [snapshot async for snapshot in self._pages(path, Page[SnapshotShown])]
+
+    async def snapshot(self, brand: str, snapshot: UUID) -> SnapshotShown:
+        """Return a snapshot of a brand.
+
+        Raises:
+            RunNotFound: the brand has no such snapshot.
+        """
+        return await self._get(f"/brands/{_brand(brand)}/snapshots/{snapshot}", SnapshotShown)
+
+    async def difference(
+        self, brand: str, old: UUID, new: UUID, *, limit: int, cursor: str | None, **filters: str
+    ) -> tuple[Sequence[Difference], str | None]:
+        """Return up to ``limit`` URLs that two snapshots have otherwise, and the next cursor.
+
+        ``change``, one of the filters, is ``added``, ``removed`` or ``changed``.
+        """
+        path = f"/brands/{_brand(brand)}/snapshots/{old}/diff/{new}"
+        return await self._some(path, Page[Difference], filters, limit, cursor)
+
+    async def difference_counts(self, brand: str, old: UUID, new: UUID) -> DifferenceCounts:
+        """Count what two snapshots of a brand have otherwise.
+
+        Raises:
+            RunNotFound: one of them is no snapshot of the brand.
+            SnapshotCollected: one of them is no longer kept.
+        """
+        path = f"/brands/{_brand(brand)}/snapshots/{old}/diff/{new}/counts"
+        return await self._get(path, DifferenceCounts)
 
     async def asset(self, asset: str, *, run: UUID | None = None) -> AssetShown:
         """Return an asset from its brand's current snapshot, or from that of a run.
@@ -263,6 +291,16 @@ class Client:
         """Open a run that embeds a brand's snapshot again."""
         return await self._opened(f"/brands/{_brand(brand)}/reembed", {})
 
+    async def restore(self, brand: str, snapshot: UUID) -> RunShown:
+        """Open a run that publishes an older snapshot of a brand again.
+
+        Raises:
+            RunNotFound, SnapshotCollected: the brand has no such snapshot, or no longer.
+            Conflict: it is the current one.
+            RunActive: the brand has an active or held run.
+        """
+        return await self._opened(f"/brands/{_brand(brand)}/snapshots/{snapshot}/restore")
+
     async def redrive(
         self,
         run_id: UUID,
@@ -378,6 +416,25 @@ class Client:
                 yield each
             if page.next is None:
                 return
+            query["cursor"] = page.next
+
+    async def _some(
+        self,
+        path: str,
+        kind: type[Page[T]],
+        filters: Mapping[str, str],
+        limit: int,
+        cursor: str | None,
+    ) -> tuple[Sequence[T], str | None]:
+        """Return up to ``limit`` entries of a listing after a cursor, and the next cursor."""
+        query = {**filters} if cursor is None else {**filters, "cursor": cursor}
+        found: list[T] = []
+        while True:
+            query["limit"] = str(min(limit - len(found), PAGE_MAX))
+            page = await self._get(path, kind, query)
+            found += page.items
+            if page.next is None or len(found) >= limit:
+                return found, page.next
             query["cursor"] = page.next
 
     async def _get(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:

@@ -29,6 +29,9 @@ from triptych.runtime.sandbox import enter_sandbox
 DRAWING_MAX_BYTES = 1024**3
 """Address space while an SVG is drawn. The result is small; nested masks would use gigabytes before
 the deadline."""
+DRAWING_CPU_S = 5
+"""CPU time for drawing an SVG. Real ones take less than a second; 2 kB of filters can take any
+time."""
 LIFETIME_CPU_S = 3600
 """CPU time of a decoder. It cannot raise this, so one that was taken over and has lost its worker
 ends too."""
@@ -43,10 +46,10 @@ def main() -> None:
             wanted, size, length, max_pixels, max_missing, memory, seconds = REQUEST.unpack(head)
             # If a picture hangs and the worker is gone, nothing else ends this process.
             signal.alarm(seconds)
-            _limit_cpu(seconds)
             body = source.read(length)
-            drawn = min(memory, DRAWING_MAX_BYTES) if looks_like_svg(body) else memory
-            _limit_memory(drawn, at_most=memory)
+            drawn = looks_like_svg(body)
+            _limit_cpu(min(seconds, DRAWING_CPU_S) if drawn else seconds)
+            _limit_memory(min(memory, DRAWING_MAX_BYTES) if drawn else memory, at_most=memory)
             ok, content = _answer(Wanted(wanted), body, size, max_pixels, max_missing)
             signal.alarm(0)
             line.sendall(ANSWER.pack(ok, len(content)) + content)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -142,7 +143,10 @@ class Decoders:
                 raise self._undecodable(f"took longer than {self._deadline_s:g} s", body) from error
             except (OSError, EOFError, ValueError) as error:
                 code = child.end()
-                raise self._undecodable(f"killed its decoder (exit {code})", body) from error
+                what = f"killed its decoder (exit {code})"
+                if code == -signal.SIGXCPU:
+                    what = "took more CPU time than a picture may"
+                raise self._undecodable(what, body) from error
         raise failure
 
     def _note_sandbox(self, missing: tuple[str, ...]) -> None:

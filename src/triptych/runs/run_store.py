@@ -217,14 +217,20 @@ class RunStore(Protocol):
         policy: Policy,
         enqueue_gather_message: bool,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         """Open a run, or return the brand's active run, or the run of that id.
 
         With ``enqueue_gather_message`` the same transaction puts the gather message into the
-        outbox.
+        outbox. ``restores`` is the run whose snapshot a run of kind ``restore`` publishes again;
+        other kinds discard a held run.
 
         Raises:
-            RunActive: the active run gathers another source than ``source``; nothing was changed.
+            RunActive: the active run gathers another source than ``source``, or a restore finds a
+                held run; nothing was changed.
+            RunNotFound: ``restores`` is no snapshot of the brand.
+            SnapshotCollected: it is no longer kept.
+            Conflict: it is the brand's current one.
         """
         ...
 
@@ -256,6 +262,9 @@ class RunStore(Protocol):
 
         Returns the item's current state, or None when an earlier delivery of the same message
         was settled in a run that has since ended.
+
+        Raises:
+            RowLocked: the brand is being restored, and a restore has no items.
         """
         ...
 
@@ -349,6 +358,7 @@ class RunStore(Protocol):
 
         One transaction: assets, the brand's current snapshot, the AI message in the outbox, the
         event, the deletion of the staging. No change unless the rows say that the run is complete.
+        A restore whose snapshot is no longer kept fails.
 
         Args:
             run_id: the run.

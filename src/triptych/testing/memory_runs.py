@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 from typing_extensions import override
 
 from triptych.database.session import no_nul
-from triptych.errors import Conflict, RunEnded
+from triptych.errors import Conflict, RowLocked, RunEnded
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, AiBody, GatherBody, Headers, Message
 from triptych.model import (
     Age,
@@ -65,6 +66,7 @@ from triptych.testing.memory_items import (
     redriven_items,
     rows_counted,
 )
+from triptych.testing.memory_opening import check_restorable, new_run
 from triptych.testing.memory_pace import pace_of
 from triptych.testing.memory_paging import newest_slice
 from triptych.testing.memory_stalled import mark_stalled
@@ -72,7 +74,6 @@ from triptych.testing.memory_state import (
     ItemRow,
     MemoryState,
     RunRow,
-    new_run,
     stored,
     to_item,
 )
@@ -101,10 +102,13 @@ class MemoryRunStore(RunStore):
         policy: Policy,
         enqueue_gather_message: bool,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         if known := self._state.runs.get(run_id):
             return Opened(known.run, created=False)
-        opened = self._insert_or_join(brand, run_id, kind, source, policy, traceparent)
+        if restores is not None:
+            check_restorable(self._state, brand, restores)
+        opened = self._insert_or_join(brand, run_id, kind, source, policy, traceparent, restores)
         if opened.created and enqueue_gather_message:
             self._owe_gather(opened.run)
         return opened
@@ -117,6 +121,7 @@ class MemoryRunStore(RunStore):
         source: str | None,
         policy: Policy,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         known = self._state.brands.get(brand)
         if known is not None and known.deleting:
@@ -128,23 +133,17 @@ class MemoryRunStore(RunStore):
         row = self._state.upsert_brand(brand, source)
         if active:
             return Opened(active.run, created=False)
+        gathers = source if source is not None else row.source
+        gathers = None if restores is not None else gathers
         now = self._state.now()
-        run = new_run(
-            id=run_id,
-            brand=brand,
-            kind=kind,
-            source=source if source is not None else row.source,
-            policy=policy,
-            created_at=now,
-            progressed_at=now,
-            deadline_at=now + timedelta(seconds=self._run_cap_s),
-            traceparent=traceparent,
-        )
+        run = new_run(brand, run_id, kind, gathers, policy, now, self._run_cap_s)
+        run = msgspec.structs.replace(run, traceparent=traceparent, restores=restores)
         for held in self._state.newest_first(brand):
             if held.run.state is RunState.HELD:
                 discard_run(self._state, held, f"a newer run was started, {run_id}")
         opened = self._state.runs[run_id] = RunRow(run, changed_at=now, expected_at=now)
-        self._state.event(opened, "opened", {"kind": kind.value})
+        of = {} if restores is None else {"restores": str(restores)}
+        self._state.event(opened, "opened", {"kind": kind.value, **of})
         return Opened(opened.run, created=True)
 
     def _owe_gather(self, run: Run) -> None:
@@ -200,6 +199,8 @@ class MemoryRunStore(RunStore):
                 if known.message_id == message_id:
                     return to_item(row, known) if row.run.state is RunState.ACTIVE else None
         opened = self._insert_or_join(brand, run_id, RunKind.ADD, None, policy)
+        if opened.run.kind is RunKind.RESTORE:
+            raise RowLocked
         row = self._state.runs[opened.run.id]
         if item.key not in row.items:
             now = self._state.now()

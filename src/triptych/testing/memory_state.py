@@ -25,7 +25,6 @@ from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import RunNotFound
 from triptych.messages import Message
 from triptych.model import (
-    AiState,
     Asset,
     Insight,
     Item,
@@ -141,22 +140,6 @@ class OwedRow:
     outgoing: Outgoing
     run_id: UUID | None
     created_at: datetime
-
-
-def new_run(**given: Any) -> Run:
-    """Return an active run, of which nothing is known but what is given."""
-    nothing: dict[str, Any] = dict.fromkeys(Run.__struct_fields__)
-    counts = dict.fromkeys(("expected", "done", "failed", "out", "seq", "rows_read"), 0)
-    defaults = {
-        "state": RunState.ACTIVE,
-        "ai_state": AiState.NONE,
-        "version": 1,
-        "reasons": {},
-        "ai_progress": {},
-        "rows_refused": 0,
-    }
-    flags = dict.fromkeys(("sealed", "paused", "stalled"), False)
-    return Run(**{**nothing, **counts, **flags, **defaults, **given})
 
 
 MOVES = frozenset({"progressed_at", "paused", "state"})

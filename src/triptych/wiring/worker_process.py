@@ -179,6 +179,7 @@ async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
         services.stores.brands,
         services.stores.snapshots,
         services.registry,
+        await open_objects(settings),
         source_opener(settings, installed_sources(settings), stack),
         default_source=settings.source,
         page_rows=settings.page_rows,

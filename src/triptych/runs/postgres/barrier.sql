@@ -8,11 +8,12 @@ on conflict (name) do update set source = excluded.source
 where excluded.source is not null and brands.source is distinct from excluded.source
 
 -- insert_run --
--- At most one active run per brand: the partial unique index decides races.
+-- At most one active run per brand: the partial unique index decides races. A restore ($12) reads
+-- no source.
 insert into runs (id, brand, kind, source, tolerated_failures, max_attempts, deadline_s,
-                  deadline_at, redrives, traceparent, max_removed)
-select $1, $2, $3, coalesce($4, b.source), $5, $6, $7,
-       clock_timestamp() + make_interval(secs => $8), $9, $10, $11
+                  deadline_at, redrives, traceparent, max_removed, restores)
+select $1, $2, $3, case when $12::uuid is null then coalesce($4, b.source) end, $5, $6, $7,
+       clock_timestamp() + make_interval(secs => $8), $9, $10, $11, $12
 from brands b where b.name = $2 and not b.deleting
 on conflict do nothing
 returning *

@@ -12,7 +12,7 @@ from typing_extensions import override
 from triptych.database.paging import NEWEST, age_of, sliced
 from triptych.database.rows import brand_not_found, to_event, to_item, to_run
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
-from triptych.errors import Conflict, RunEnded, RunNotFound
+from triptych.errors import Conflict, RowLocked, RunEnded, RunNotFound
 from triptych.messages import AI_QUEUE, QUEUES, AiBody, Headers, Message
 from triptych.model import (
     Age,
@@ -34,10 +34,7 @@ from triptych.runs.active_run import check_same_source
 from triptych.runs.held_rules import check_held
 from triptych.runs.postgres.commit import end_complete, publish, repair_counters
 from triptych.runs.postgres.ending import discard_run, end_pending, end_run
-from triptych.runs.postgres.opening import (
-    enqueue_gather,
-    insert_or_join,
-)
+from triptych.runs.postgres.opening import check_restorable, enqueue_gather, insert_or_join
 from triptych.runs.postgres.pace import read_pace
 from triptych.runs.postgres.redrive import Redrive
 from triptych.runs.postgres.settling import (
@@ -100,10 +97,13 @@ class PostgresRunStore(RunStore):
         policy: Policy,
         enqueue_gather_message: bool,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         async def work(tx: Transaction) -> Opened:
             if row := await tx.row("read_run", run_id):
                 return Opened(to_run(row), created=False)
+            if restores is not None:
+                await check_restorable(tx, brand, restores)
             await tx.rows("upsert_brand", brand, source)
             opened = await insert_or_join(
                 tx,
@@ -114,6 +114,7 @@ class PostgresRunStore(RunStore):
                 policy,
                 run_cap_s=self._run_cap_s,
                 traceparent=traceparent,
+                restores=restores,
             )
             if not opened.created:
                 check_same_source(opened.run, source)  # Rolls back what the brand's source became.
@@ -147,6 +148,8 @@ class PostgresRunStore(RunStore):
             opened = await insert_or_join(
                 tx, brand, run_id, RunKind.ADD, None, policy, run_cap_s=self._run_cap_s
             )
+            if opened.run.kind is RunKind.RESTORE:
+                raise RowLocked
             run = await tx.row("lock_run", opened.run.id)
             assert run is not None
             refused = item.refused.value if item.refused else None
