@@ -98,6 +98,7 @@ export function standing(run: RunShown): string {
   if (run.state === 'failed') return 'Failed';
   if (run.state === 'held') return 'Held';
   if (run.paused && run.state === 'active') return 'Paused';
+  if (run.stalled) return 'Stalled';
   switch (run.phase) {
     case 'gather':
       return run.restores ? 'Restoring' : 'Gathering';

@@ -358,7 +358,7 @@ async def test_g3_deadline_settles_the_rest_as_timed_out(harness: RegistryHarnes
     deliveries = await harness.take(URL_QUEUE)
     await harness.settle(deliveries[:12])
     await harness.database.fetch("update runs set deadline_at = now() - interval '1 s'")
-    await harness.registry.sweep(idle_s=60, stalled_s=60, resend_s=60, owed_s=60)
+    await harness.registry.sweep(idle_s=60, quiet_s=60, resend_s=60, owed_s=60)
     ended = await harness.stores.runs.run(run.id)
     assert (ended.state, ended.done, ended.failed) == (RunState.COMMITTED, 12, 8)
     assert ended.reasons == {Reason.TIMED_OUT.value: 8}
@@ -373,7 +373,7 @@ async def test_g3_lost_messages_are_sent_again_with_growing_intervals(
     sent = []
     for minutes in (0.5, 0.6, 1.5, 0.6):  # due after 1 minute, then after 2, then after 4
         await harness.age(minutes=minutes)
-        await harness.registry.sweep(idle_s=1, stalled_s=0, resend_s=60, owed_s=0)
+        await harness.registry.sweep(idle_s=1, quiet_s=0, resend_s=60, owed_s=0)
         again = await harness.take(URL_QUEUE)
         await harness.queue.delete(again)
         sent.append(len(again))
@@ -388,10 +388,10 @@ async def test_g3_a_retry_that_is_not_due_is_not_sent_again(harness: RegistryHar
     counted = await harness.stores.runs.count_attempt(run.id, key, seen=0, delay_s=1800)
     assert counted is Attempt.COUNTED
     await harness.age(minutes=20)
-    await harness.registry.sweep(idle_s=1, stalled_s=0, resend_s=60, owed_s=0)
+    await harness.registry.sweep(idle_s=1, quiet_s=0, resend_s=60, owed_s=0)
     assert not await harness.take(URL_QUEUE), "its Retry-After lies in the future"
     await harness.age(minutes=20)
-    await harness.registry.sweep(idle_s=1, stalled_s=0, resend_s=60, owed_s=0)
+    await harness.registry.sweep(idle_s=1, quiet_s=0, resend_s=60, owed_s=0)
     assert len(await harness.take(URL_QUEUE)) == 1
 
 

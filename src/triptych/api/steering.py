@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import BrandPath, Context
@@ -16,7 +16,15 @@ from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, ru
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Given, Integral
 from triptych.api.http.responses import Json
-from triptych.api.sources import SourceText, check_source
+from triptych.api.sources import (
+    HAS_SOURCE,
+    HAS_URLS,
+    SourceText,
+    UrlsGiven,
+    check_one_given,
+    check_source,
+    given_urls,
+)
 from triptych.errors import BrandNotFound, Conflict, RunNotFound, SnapshotCollected
 from triptych.messages import QUEUES
 from triptych.model import Policy, Reason, Run
@@ -47,10 +55,13 @@ class PolicyGiven(Given):
 class RunGiven(Given):
     """How to start a run."""
 
+    model_config = ConfigDict(json_schema_extra={"not": {"allOf": [HAS_SOURCE, HAS_URLS]}})
+
     source: Annotated[
         SourceText | None,
         Field(description="`SCHEME:PLACE`, see `GET /sources`; by default the brand's own."),
     ] = None
+    urls: UrlsGiven | None = None
     policy: PolicyGiven | None = None
     replace: Annotated[
         bool, Field(description="Cancel an active run of another source or kind first.")
@@ -109,15 +120,22 @@ async def start_run(
 ) -> Json:
     """Open a run. If the brand has an active run of the same source, return that one instead.
 
-    If that is of another source, nothing is started: the problem names it and its source.
+    If that is of another source, nothing is started: the problem names it and its source. URLs
+    are kept as the brand's source, `urls:DIGEST`: a later run, by schedule or not, that names no
+    other source takes the same ones again.
     """
     given = body or RunGiven()
-    check_source(context, given.source)
+    check_one_given(given.source, given.urls)
+    await check_source(context, given.source, brand=brand)
 
     async def work(made: UUID) -> Outcome:
+        source = given.source
+        if given.urls is not None:
+            # Durable before the run is, which may then be gathered by anybody, at any time.
+            source = await context.stores.brands.keep_urls(brand, given_urls(given.urls))
         opened = await context.registry.open(
             brand,
-            source=given.source,
+            source=source,
             policy=_policy(given.policy, context.settings.policy),
             run_id=made,
             replace=given.replace,

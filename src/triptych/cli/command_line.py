@@ -28,6 +28,7 @@ PANELS = {
         run_commands.run,
         run_commands.submit,
         run_commands.status,
+        run_commands.runs,
         run_commands.failures,
     ),
     "Look at a brand": (

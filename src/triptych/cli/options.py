@@ -70,9 +70,51 @@ WithParentOption = Annotated[
 ]
 AfterOption = Annotated[str | None, typer.Option("--after", help="`next` of the previous page.")]
 BrandArgument = Annotated[str, typer.Argument(metavar="BRAND", help="The brand's name.")]
+UrlsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[URL]...", help="The brand's URLs, instead of a list: up to 1,000."),
+]
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, or a brand for its newest run.")
 ]
+
+
+LIST_ENDINGS = (".csv", ".tsv", ".xlsx", ".json", ".jsonl", ".parquet", ".xml", ".txt", ".zip")
+"""Of URLs that nobody means as those of pictures."""
+
+
+def check_urls(urls: Sequence[str] | None, source: str | None) -> None:
+    """Check that URLs are given instead of a source.
+
+    Raises:
+        BadInput: they are given, and a source too; or one is no URL, or plainly that of a list.
+    """
+    from urllib.parse import urlsplit
+
+    from triptych.errors import BadInput
+    from triptych.fetch.web_url import parse_web_url
+
+    if not urls:
+        return
+    if source is not None:
+        raise BadInput(
+            "There is a source, too, and a run has one.", field="URL", remedy="Leave one out."
+        )
+    for number, url in enumerate(urls):
+        try:
+            parse_web_url(url)
+        except ValueError as error:
+            raise BadInput(
+                f"{url!r} is no URL ({error}).",
+                field=f"URL {number + 1}",
+                remedy="Write https://…; a list of URLs is named with --source.",
+            ) from error
+        if urlsplit(url).path.lower().endswith(LIST_ENDINGS):
+            raise BadInput(
+                f"{url} is a list, not a picture.",
+                field=f"URL {number + 1}",
+                remedy="Name it with --source.",
+            )
 
 
 @contextmanager

@@ -17,14 +17,16 @@ from triptych.cli.options import (
     ReplaceOption,
     RunArgument,
     SourceOption,
+    UrlsArgument,
     WatchOption,
+    check_urls,
     given_source,
 )
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.client import Client
-    from triptych.model import Reason, Run
+    from triptych.model import Reason, Run, RunState
 
 FAILURE_EXAMPLES = 3
 RUN_DRAIN_S = 5.0
@@ -36,6 +38,7 @@ managers send SIGKILL about ten seconds after SIGTERM, and that would leave Post
 async def run(
     call: Invocation,
     brand: BrandArgument,
+    urls: UrlsArgument = None,
     source: SourceOption = None,
     replace: ReplaceOption = False,
     key: KeyOption = None,
@@ -50,6 +53,7 @@ async def run(
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
+    check_urls(urls, source)
     source = given_source(source, key, ignore_query)
     settings = call.settings(source=source)
     drain_s = min(settings.drain_s, RUN_DRAIN_S)
@@ -59,7 +63,9 @@ async def run(
             serve_privately(local.services) as socket,
             open_socket_client(socket) as client,
         ):
-            opened = await client.start(brand, source=source, replace=replace, joined=_say_joined)
+            opened = await client.start(
+                brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
+            )
             return await follow_run(call, client.watch(opened.id))
     except asyncio.CancelledError:
         say(f"Stopped. `triptych run {brand}` goes on where this stopped.")
@@ -70,6 +76,7 @@ async def run(
 async def submit(
     call: Invocation,
     brand: BrandArgument,
+    urls: UrlsArgument = None,
     source: SourceOption = None,
     watch: WatchOption = False,
     replace: ReplaceOption = False,
@@ -80,9 +87,12 @@ async def submit(
 
     If the brand has an active run, that run is shown instead.
     """
+    check_urls(urls, source)
     source = given_source(source, key, ignore_query)
     async with call.open_client() as client:
-        opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
+        opening = client.start(
+            brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
+        )
         return await _show_opened(call, client, opening, watch=watch)
 
 
@@ -126,6 +136,52 @@ async def follow_run(call: Invocation, states: AsyncIterator[Run]) -> bool:
     return last is not None and last.state is RunState.COMMITTED
 
 
+RUNS_LISTED = 20
+
+
+@command(server=True)
+async def runs(
+    call: Invocation,
+    brand: Annotated[str | None, typer.Option(help="Only this brand's [all].")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only: active, held, committed, failed or cancelled [all]."),
+    ] = None,
+    stalled: Annotated[
+        bool, typer.Option("--stalled", help="Only active runs of which nothing moves.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Maximum number of runs.")
+    ] = RUNS_LISTED,
+) -> None:
+    """List runs, newest first."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import print_runs
+
+    wanted = None if state is None else _known_state(state)
+    async with call.open_client() as client:
+        found = await client.runs(brand=brand, state=wanted, stalled=stalled, limit=limit)
+    if call.json:
+        print_json({"items": found})
+    else:
+        print_runs(found, stalled=stalled)
+
+
+def _known_state(name: str) -> RunState:
+    from triptych.errors import BadInput
+    from triptych.model import RunState
+
+    try:
+        return RunState(name)
+    except ValueError:
+        raise BadInput(
+            f"There is no state {name!r}.",
+            field="--state",
+            remedy=f"Name one of {', '.join(state.value for state in RunState)}; a run that is "
+            "stalled is active: `triptych runs --stalled`.",
+        ) from None
+
+
 def _show(call: Invocation, found: Run) -> None:
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_run
@@ -146,11 +202,15 @@ async def status(
     Of a brand its newest run is shown.
     """
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import print_brands, print_queues
+    from triptych.cli.tables import print_brands, print_queues, print_stalled
 
     async with call.open_client() as client:
         if name is not None:
-            _show(call, await find_run(client, name))
+            found = await find_run(client, name)
+            _show(call, found)
+            if found.stalled and not call.json:
+                pace = await client.pace(found.id)
+                print_stalled(found, await client.workers(), pace.last_try)
             return
         brands, depths = await client.brands(), await client.depths()
     if call.json:

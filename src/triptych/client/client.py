@@ -22,11 +22,12 @@ from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavai
 from triptych.fetch.web_url import parse_web_url
 from triptych.gather.source_check import SourceCheck
 from triptych.messages import check_brand
-from triptych.model import AiState, Insight, Reason
+from triptych.model import AiState, Insight, Reason, RunState
+from triptych.presence.presence_store import SeenWorker
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples, Failures
 from triptych.runs.run_shown import BrandShown, RunShown
-from triptych.runs.run_store import FailedItem, RefusedRows
+from triptych.runs.run_store import FailedItem, Pace, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.brand_relations import NearBrands
@@ -92,6 +93,37 @@ class Client:
             RunNotFound: there is no run with that id.
         """
         return await self._get(f"/runs/{run_id}", RunShown)
+
+    async def runs(
+        self,
+        *,
+        brand: str | None = None,
+        state: RunState | None = None,
+        stalled: bool = False,
+        limit: int,
+    ) -> Sequence[RunShown]:
+        """Return the newest runs, at most ``limit``; with ``stalled``, only those that are."""
+        query = {"limit": str(min(limit, PAGE_MAX))}
+        if brand is not None:
+            query["brand"] = check_brand(brand)
+        if state is not None:
+            query["state"] = state.value
+        if stalled:
+            query["stalled"] = "true"
+        found: list[RunShown] = []
+        async for run in self._pages("/runs", Page[RunShown], query):
+            found.append(run)
+            if len(found) == limit:
+                break
+        return found
+
+    async def pace(self, run_id: UUID) -> Pace:
+        """Return how fast a run goes, and what its last items wait for."""
+        return await self._get(f"/runs/{run_id}/pace", Pace)
+
+    async def workers(self) -> Sequence[SeenWorker]:
+        """Return the known workers, the longest-lived first."""
+        return (await self._get("/workers", Listing[SeenWorker])).items
 
     async def assets(
         self, brand: str, *, limit: int, cursor: str | None = None, **filters: str
@@ -178,8 +210,17 @@ class Client:
 
     async def check_source(self, source: str, *, brand: str | None = None) -> SourceCheck:
         """Return what a source is and what a run would take of it, without starting one."""
-        body = {"source": source} if brand is None else {"source": source, "brand": brand}
-        return await self._ask("POST", "/sources/check", SourceCheck, body=body)
+        return await self._check({"source": source}, brand)
+
+    async def check_urls(
+        self, urls: Sequence[str | Mapping[str, Any]], *, brand: str | None = None
+    ) -> SourceCheck:
+        """Return what a run would take of URLs, as `start` takes them, without starting one."""
+        return await self._check({"urls": list(urls)}, brand)
+
+    async def _check(self, body: Json, brand: str | None) -> SourceCheck:
+        asked = body if brand is None else {**body, "brand": brand}
+        return await self._ask("POST", "/sources/check", SourceCheck, body=asked)
 
     async def depths(self) -> Sequence[QueueDepth]:
         """Return the depths of the queues."""
@@ -224,17 +265,21 @@ class Client:
         brand: str,
         *,
         source: str | None = None,
+        urls: Sequence[str | Mapping[str, Any]] | None = None,
         replace: bool = False,
         joined: Callable[[RunShown], None] = lambda _: None,
     ) -> RunShown:
         """Start a run of a brand, or return its active one after ``joined`` was called with it.
 
+        ``urls``: instead of a source, up to 1,000 URLs, or ``{"url": …, "metadata": {…}}``.
         ``replace``: cancel an active run of another source or kind first.
 
         Raises:
             RunActive: the brand has an active run of another source or kind.
         """
         body: Json = {} if source is None else {"source": source}
+        if urls is not None:
+            body["urls"] = list(urls)
         if replace:
             body["replace"] = True
         task = await self._submit("POST", f"/brands/{_brand(brand)}/runs", body)
@@ -362,8 +407,10 @@ class Client:
                 remedy="Check that a worker serves the phase ai.",
             ) from error
 
-    async def _pages(self, path: str, kind: type[Page[T]]) -> AsyncIterator[T]:
-        query = {"limit": str(PAGE_MAX)}
+    async def _pages(
+        self, path: str, kind: type[Page[T]], asked: Mapping[str, str] | None = None
+    ) -> AsyncIterator[T]:
+        query = {"limit": str(PAGE_MAX), **(asked or {})}
         while True:
             page = await self._get(path, kind, query)
             for each in page.items:

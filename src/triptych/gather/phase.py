@@ -17,6 +17,7 @@ from triptych.errors import (
     SourceRefused,
     TriptychError,
 )
+from triptych.gather.given_source import KeptSource
 from triptych.gather.restorable import Restorable
 from triptych.gather.snapshot_source import SnapshotSource
 from triptych.gather.source import Page, Row, Source
@@ -39,6 +40,7 @@ from triptych.model import (
 )
 from triptych.objects import ObjectStore
 from triptych.runs.brand_store import BrandStore
+from triptych.runs.given_urls import is_given
 from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
@@ -138,6 +140,8 @@ class Gather:
                 f"Brand {run.brand!r} has no source.",
                 remedy="Name one with --source, or in TRIPTYCH_SOURCE.",
             )
+        if is_given(spec):
+            return KeptSource(self._brands, spec, self._page_rows)
         return self._open_source(spec)
 
     async def _restore(self, run: Run, snapshot: UUID) -> None:

@@ -18,6 +18,12 @@ RUN_EVERY_S = 0.25
 """Seconds between two states of one run or brand."""
 CATCH_UP_S = 1.0
 """Seconds between two reads for changes whose notification was lost."""
+STALLED_EVERY_S = 5.0
+"""Mean of the seconds between two looks for stalled runs, at most."""
+STALLED_LOOKS = 4
+"""Looks at least within the time after which a run is stalled."""
+STALLED_RUNS_MAX = 10_000
+"""Quiet runs that one look judges: an active brand has one, and few are quiet."""
 RETRY_MAX_S = 5.0
 """Longest pause before another attempt to read the database, in seconds."""
 RECHECK_S = 5.0
@@ -50,5 +56,7 @@ class Limits:
     """Frames above the rate after which a client's connection is closed with 1008."""
     replies: int = 64
     """Replies that may wait for one client; its next frames are read when some have been sent."""
+    stalled_s: float = 600.0
+    """Seconds without progress after which an active run is stalled."""
     slow_s: float = 30.0
     """Seconds for which a client may leave frames unread before it is closed with 1013."""

@@ -205,6 +205,7 @@ async def open_live_app(
         DatabaseUnavailable: the database cannot be reached at the start.
     """
     hub = Hub(stores, queue, limits)
+    await hub.look_for_stalled()  # What a command asks its own server at once.
     app = LiveApp(hub, authenticator)
     working = asyncio.create_task(_work(app))
     try:

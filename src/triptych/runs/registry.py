@@ -439,15 +439,13 @@ class ActiveBrandRegistry:
 
     # --- sweep --------------------------------------------------------------------------------
 
-    async def sweep(
-        self, *, idle_s: float, stalled_s: float, resend_s: float, owed_s: float
-    ) -> None:
+    async def sweep(self, *, idle_s: float, quiet_s: float, resend_s: float, owed_s: float) -> None:
         """Finish what a crash or a lost message left undone. Stateless; any number may sweep.
 
-        Commits complete runs, seals idle ``add`` runs, sends outstanding items of stalled runs
+        Commits complete runs, seals idle ``add`` runs, sends outstanding items of quiet runs
         again, ends runs at their deadline, opens scheduled runs, sends what is in the outbox.
         """
-        due = await self._runs.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
+        due = await self._runs.due(idle_s=idle_s, quiet_s=quiet_s, limit=SWEEP_RUNS)
 
         async def expire(run_id: UUID) -> None:
             run = await self._runs.expire(run_id)
@@ -455,7 +453,7 @@ class ActiveBrandRegistry:
                 await self.commit(run_id)
 
         async def resend(run_id: UUID) -> None:
-            with suppress(RunEnded):  # Or paused, since it was found stalled.
+            with suppress(RunEnded):  # Or paused, since it was found quiet.
                 await self._dispatcher.dispatch(
                     await self._runs.claim_resend(run_id, interval_s=resend_s, limit=RESEND_BATCH)
                 )

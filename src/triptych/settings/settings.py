@@ -228,12 +228,19 @@ class Settings(ToldSettings):
     )
 
     sweep_s: Positive = Field(1.0, description="Seconds between two sweeps.")
-    stalled_s: Positive = Field(
-        90.0, description="Seconds without progress after which a run counts as stalled."
+    quiet_s: Positive = Field(
+        90.0,
+        description="Seconds without a change after which a run's outstanding items may be sent "
+        "again.",
     )
     resend_s: Positive = Field(
         120.0,
-        description="Seconds until an item of a stalled run is sent again; doubles each time.",
+        description="Seconds until an item of a quiet run is sent again; doubles each time.",
+    )
+    stalled_s: Positive = Field(
+        600.0,
+        description="Seconds without progress after which an active run is shown as stalled, "
+        "unless all its items wait for a known time.",
     )
     add_idle_s: Positive = Field(
         5.0, description="Seconds without a new URL after which an `add` run is sealed."

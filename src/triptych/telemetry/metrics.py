@@ -111,6 +111,11 @@ HTTP_SECONDS = Histogram(
     buckets=QUICK,
     registry=REGISTRY,
 )
+RUNS_STALLED = Gauge(
+    "triptych_runs_stalled",
+    "Active runs without progress for TRIPTYCH_STALLED_S that wait for no known time.",
+    registry=REGISTRY,
+)
 QUEUE_WAITING = Gauge(
     "triptych_queue_waiting",
     "Messages in a queue that may be received now.",

@@ -141,7 +141,8 @@ async def open_live(services: Services, authenticator: Authenticator) -> AsyncIt
     Raises:
         DatabaseUnavailable: the database cannot be reached at the start.
     """
-    limits = Limits(clients=services.settings.live_clients)
+    settings = services.settings
+    limits = Limits(clients=settings.live_clients, stalled_s=settings.stalled_s)
     async with open_live_app(
         services.stores, services.queue, authenticator=authenticator, limits=limits
     ) as app:

@@ -43,6 +43,7 @@ from triptych.model import (
 )
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.given_urls import GivenUrl
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import (
     Opened,
@@ -335,13 +336,34 @@ class CatalogueContract:
         assert first is not None
         assert first == again
         assert first.state is ItemState.PENDING
-        due = await stores.runs.due(idle_s=0, stalled_s=600, limit=10)
+        due = await stores.runs.due(idle_s=0, quiet_s=600, limit=10)
         assert due.seal == [first.run_id]
         await stores.runs.seal(first.run_id)
         await stores.runs.settle(first.run_id, [done(first)], limit=LIMIT)
         run = await stores.runs.commit(first.run_id)
         assert (run.kind, run.added, run.kept, run.removed) == (RunKind.ADD, 1, 5, 0)
         assert await accept_external() is None, "its run has ended"
+
+    async def test_given_urls_are_one_source_and_stay_while_it_is_used(
+        self, stores: CommonStores
+    ) -> None:
+        urls = [GivenUrl("https://x/1", {"n": 1, "zero": "\x00"}), GivenUrl(""), GivenUrl("//y")]
+        source = await stores.brands.keep_urls("nike", urls)
+        assert source.startswith("urls:")
+        assert await stores.brands.keep_urls("nike", list(urls)) == source
+        assert await stores.brands.keep_urls("nike", urls[::-1]) != source
+        assert await stores.brands.kept_urls("nike", source) == urls
+        assert await stores.brands.kept_urls("adidas", source) is None, "another brand has none"
+        opened = await stores.runs.open_run(
+            "nike",
+            run_id=uuid4(),
+            kind=RunKind.FULL,
+            source=source,
+            policy=POLICY,
+            enqueue_gather_message=True,
+        )
+        assert opened.run.source == source
+        assert (await stores.brands.brand("nike")).source == source, "as any other source"
 
     async def test_failures_are_grouped_with_examples(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

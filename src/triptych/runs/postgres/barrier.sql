@@ -187,6 +187,7 @@ returning *
 -- copy is tried and no sweep sends it before.
 update items i
 set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4),
+    tried_at = clock_timestamp(), due_at = clock_timestamp() + make_interval(secs => $4),
     waits_for = null, detail = $5
 from runs r
 where i.run_id = $1 and i.key = $2 and i.state = 'pending' and i.attempts = $3 and r.id = i.run_id
@@ -201,6 +202,7 @@ with locked as materialized (
 )
 update items i
 set sent_at = greatest(i.sent_at, clock_timestamp() + make_interval(secs => n.delay_s)),
+    due_at = greatest(i.due_at, clock_timestamp() + make_interval(secs => n.delay_s)),
     waits_for = coalesce(n.waits_for, i.waits_for)
 from unnest($2::bytea[], $3::double precision[], $4::text[]) as n(key, delay_s, waits_for), locked l
 where i.run_id = $1 and i.key = n.key and l.key = n.key
@@ -337,6 +339,40 @@ set sent_at = clock_timestamp(), sends = least(i.sends + 1, 16)
 from overdue
 where i.run_id = $1 and i.key = overdue.key
 returning i.*, overdue.fresh
+
+-- mark_stalled --
+-- The one definition of a stalled run. sent_at says nothing here: sending an item again moves it.
+-- Only the rows of items that were tried or put off lately are read, by their index. A run that
+-- moves meanwhile is locked, and skipped, or has another version than the one that was judged.
+with quiet as (
+    select id, version, stalled, out,
+           progressed_at < clock_timestamp() - make_interval(secs => $1) as still
+    from runs
+    where state = 'active' and not paused
+      and (stalled or progressed_at < clock_timestamp() - make_interval(secs => $1))
+    order by progressed_at limit $2
+), judged as (
+    select quiet.id, quiet.version, quiet.stalled as before,
+           quiet.still and not lately.tried and (quiet.out = 0 or lately.waiting < quiet.out)
+               as stalled
+    from quiet, lateral (
+        select count(*) as waiting,
+               coalesce(bool_or(tried_at > clock_timestamp() - make_interval(secs => $1)), false)
+                   as tried
+        from items
+        where run_id = quiet.id and state = 'pending'
+          and due_at > clock_timestamp() - make_interval(secs => $1)
+    ) lately
+), free as (
+    select r.id, j.stalled from runs r join judged j on j.id = r.id
+    where j.stalled <> j.before and r.version = j.version
+    for no key update of r skip locked
+)
+update runs r set stalled = free.stalled from free where r.id = free.id
+returning r.id, r.stalled, r.progressed_at
+
+-- count_stalled --
+select count(*) as n from runs where stalled
 
 -- count_resent --
 update runs set out = out + $2 where id = $1 and state = 'active' and not paused returning *

@@ -48,6 +48,7 @@ from triptych.runs.postgres.settling import (
     settle_columns,
 )
 from triptych.runs.postgres.source_rows import keep_refused, merge_rows, page_event
+from triptych.runs.postgres.stalled import count_stalled, mark_stalled
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
@@ -385,10 +386,10 @@ class PostgresRunStore(RunStore):
         return await self._database.transact(work)
 
     @override
-    async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
+    async def due(self, *, idle_s: float, quiet_s: float, limit: int) -> Due:
 
         async def work(tx: Transaction) -> list[asyncpg.Record]:
-            return await tx.rows("due_runs", idle_s, stalled_s, limit, COMMIT_GRACE_S)
+            return await tx.rows("due_runs", idle_s, quiet_s, limit, COMMIT_GRACE_S)
 
         rows = await self._database.transact(work)
         wants = {
@@ -396,6 +397,14 @@ class PostgresRunStore(RunStore):
             for want in ("commit", "seal", "resend", "expire")
         }
         return Due(**wants)
+
+    @override
+    async def mark_stalled(self, *, after_s: float, limit: int) -> Sequence[UUID]:
+        return await mark_stalled(self._database, after_s, limit)
+
+    @override
+    async def count_stalled(self) -> int:
+        return await count_stalled(self._database)
 
     @override
     async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
@@ -538,11 +547,21 @@ class PostgresRunStore(RunStore):
 
     @override
     async def runs_slice(
-        self, *, brand: str | None, state: RunState | None, before: Age | None, limit: int
+        self,
+        *,
+        brand: str | None,
+        state: RunState | None,
+        before: Age | None,
+        limit: int,
+        stalled: bool = False,
     ) -> Slice[Run, Age]:
         since = before or NEWEST
         args: list[object] = [since.at, since.id, limit + 1]
-        if brand is not None:
+        if stalled:
+            rows = await self._database.rows(
+                "runs_page_stalled", *args, brand, state.value if state else None
+            )
+        elif brand is not None:
             rows = await self._database.rows(
                 "runs_page_of_brand", *args, brand, state.value if state else None
             )

@@ -177,6 +177,9 @@ delete from dead_letters where run_id in (select id from runs where brand = $1)
 -- delete_brand_runs --
 delete from runs where brand = $1
 
+-- delete_brand_urls --
+delete from url_lists where brand = $1
+
 -- delete_brand --
 delete from brands where name = $1 and deleting
 
