@@ -13,7 +13,17 @@ from infra.acknowledged import acknowledge
 from infra.profiles import Choices
 from infra.stack import TriptychStack
 
-CONTEXT = ("profile", "workers", "certificate", "domain", "email", "region", "idle", "source_token")
+CONTEXT = (
+    "profile",
+    "workers",
+    "certificate",
+    "domain",
+    "email",
+    "region",
+    "idle",
+    "source_token",
+    "source_token_for",
+)
 
 
 def build(

@@ -91,6 +91,8 @@ class Choices:
     """No API and no live status yet: the first deployment, before there is a schema."""
     source_token: str | None = None
     """Name of a secret in Secrets Manager that holds the catalogue's bearer token."""
+    source_token_for: str = ""
+    """Origins to which that token may be sent, comma-separated."""
 
     @classmethod
     def read(cls, context: Mapping[str, Any]) -> Choices:
@@ -112,6 +114,11 @@ class Choices:
         }.items():
             if not context.get(name):
                 raise ValueError(f"{name}: is missing; give {remedy}: -c {name}=…")
+        if context.get("source_token") and not context.get("source_token_for"):
+            raise ValueError(
+                "source_token_for: is missing; give the origins to which the token of source_token "
+                "may be sent: -c source_token_for=https://catalogue.example.com"
+            )
         return cls(
             PROFILES[profile],
             workers,
@@ -121,4 +128,5 @@ class Choices:
             str(context.get("region") or "eu-central-1"),
             str(context.get("idle")) == "true",
             str(context["source_token"]) if context.get("source_token") else None,
+            str(context.get("source_token_for") or ""),
         )

@@ -60,15 +60,17 @@ class Workers(Construct):
         profile = choices.profile
         self.tasks: dict[str, Task] = {}
         for size in SIZES:
+            environment = {"TRIPTYCH_DATABASE_CONNECTIONS": str(size.connections)}
             secrets = {}
             if size.phase == "gather" and choices.source_token:
                 secrets = {"TRIPTYCH_SOURCE_TOKEN": _token(self, choices.source_token)}
+                environment["TRIPTYCH_SOURCE_TOKEN_FOR"] = choices.source_token_for
             work = Work(
                 f"worker-{size.phase}",
                 ["worker", size.phase, "--json"],
                 size.cpu,
                 size.memory_mib,
-                environment={"TRIPTYCH_DATABASE_CONNECTIONS": str(size.connections)},
+                environment=environment,
                 secrets=secrets,
             )
             task = Task(self, size.phase, work, profile=profile, data=data, built=built)

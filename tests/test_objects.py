@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from triptych.errors import ObjectMissing, SettingsError, StoreUnavailable
-from triptych.objects import ROOM_KEY, ObjectStore, object_key, open_store, presentation
+from triptych.media.signatures import DECODED
+from triptych.objects import INLINE, ROOM_KEY, ObjectStore, object_key, open_store, presentation
 
 BODY = b"content"
 SHA256 = hashlib.sha256(BODY).digest()
@@ -187,6 +188,7 @@ def test_a_url_that_names_no_store_is_a_wrong_setting(tmp_path: Path) -> None:
         ("IMAGE/JPEG", "image/jpeg", "inline"),
         ("video/mp4", "video/mp4", "inline"),
         # A store's signed URLs once showed these six inline, and named none of the rest.
+        ("image/vnd.microsoft.icon", "image/vnd.microsoft.icon", "inline"),
         ("image/heic", "image/heic", "attachment"),
         ("image/tiff", "image/tiff", "attachment"),
         ("image/x-unheard-of", "image/x-unheard-of", "attachment"),
@@ -208,3 +210,19 @@ def test_g9_only_what_holds_no_script_is_shown_by_a_browser(
 ) -> None:
     shown = presentation(media_type)
     assert (shown.media_type, shown.disposition) == (shown_as, disposition)
+
+
+SAVED_ONLY = frozenset(
+    {
+        # Only Safari shows them.
+        *("image/tiff", "image/heic", "image/heic-sequence", "image/heif", "image/heif-sequence"),
+        *("image/jp2", "image/jpx", "image/j2c"),
+        "image/vnd.adobe.photoshop",
+        # May hold scripts.
+        "image/svg+xml",
+    }
+)
+
+
+def test_every_decoded_type_that_browsers_show_is_inline() -> None:
+    assert {*DECODED} - {*INLINE} == SAVED_ONLY

@@ -1,8 +1,8 @@
 /** What operators do. Each action shows its result; one that ends later shows it then. */
 
 import { api, idempotencyHeader, unwrap } from './api/client';
-import type { ExportFormat, Reason, RunShown, TaskShown } from './api/types';
-import { count, plural } from './format';
+import type { ExportFormat, Reason, RunShown, SnapshotShown, TaskShown } from './api/types';
+import { count, plural, when } from './format';
 import { live } from './live/live.svelte';
 import { router, urls } from './router.svelte';
 import { whilePaused } from './run/whilePaused';
@@ -37,7 +37,10 @@ function ended(run: RunShown): Ending {
   const action = { text: 'Show', href: urls.run(run.id) };
   if (run.state === 'committed') {
     const failed = run.failed ? `, ${count(run.failed)} failed` : '';
-    const text = `${run.brand} is committed: ${plural(run.done, 'asset')}${failed}.`;
+    const restored = (run.added ?? 0) + (run.kept ?? 0) + (run.changed ?? 0);
+    const text = run.restores
+      ? `${run.brand} is restored: ${plural(restored, 'asset')}.`
+      : `${run.brand} is committed: ${plural(run.done, 'asset')}${failed}.`;
     return { tone: 'good', text, action };
   }
   if (run.state === 'held')
@@ -163,6 +166,43 @@ export async function discard(run: RunShown): Promise<void> {
   const task = unwrap(api.POST('/api/v1/runs/{run}/discard', onRun(run.id)));
   if (await submit('Could not discard the run', task))
     toasts.good(`The run of ${run.brand} is discarded.`);
+}
+
+/** Make an older snapshot the current one again; says first what that changes. */
+export async function restore(
+  brand: string,
+  current: string,
+  snapshot: SnapshotShown,
+): Promise<void> {
+  const path = { brand, old: current, new: snapshot.run };
+  const what = 'Could not restore the snapshot';
+  let counts;
+  try {
+    counts = await unwrap(
+      api.GET('/api/v1/brands/{brand}/snapshots/{old}/diff/{new}/counts', { params: { path } }),
+    );
+  } catch (error) {
+    toasts.failed(what, error);
+    return;
+  }
+  const models = counts.other_model
+    ? ` ${plural(counts.other_model, 'asset')} were embedded by another model, and are not found together with others until the brand is re-embedded.`
+    : '';
+  const agreed = await confirm({
+    title: `Restore ${brand} as of ${when(snapshot.ended_at ?? snapshot.created_at)}?`,
+    text: `${plural(counts.added, 'asset')} will come back, ${count(counts.changed)} will have their earlier content, ${count(counts.removed)} will be removed, ${count(counts.kept)} stay as they are. Nothing is downloaded; the AI phase runs again. The present snapshot is kept.${models}`,
+    action: 'Restore it',
+  });
+  if (!agreed) return;
+  const task = unwrap(
+    api.POST('/api/v1/brands/{brand}/snapshots/{snapshot}/restore', {
+      params: { path: { brand, snapshot: snapshot.run }, header: idempotencyHeader() },
+    }),
+  );
+  const taken = await submit(what, task);
+  if (!taken?.run) return;
+  follow(taken.run);
+  router.go(urls.run(taken.run));
 }
 
 /** Retry a run's failed items in a new run: all, or those with one reason. */

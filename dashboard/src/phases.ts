@@ -22,6 +22,12 @@ export interface Panels {
 
 const EMPTY: Panel = { tone: 'empty', share: 0, failed: 0, says: 'not started' };
 
+const FULL: Panel = { tone: 'full', share: 1, failed: 0, says: '' };
+
+/** What the gather phase of a restore, which has no URLs, did. */
+export const restoring = (run: RunShown): string =>
+  run.sealed ? 'The objects of the snapshot are there' : 'Looks for the objects of the snapshot';
+
 export function panels(run: RunShown | null): Panels {
   if (!run) return { gather: EMPTY, acquire: EMPTY, ai: EMPTY };
   return { gather: gather(run), acquire: acquire(run), ai: ai(run) };
@@ -29,6 +35,7 @@ export function panels(run: RunShown | null): Panels {
 
 function gather(run: RunShown): Panel {
   const listed = plural(run.expected, 'URL');
+  if (run.restores) return { ...(run.sealed ? FULL : EMPTY), says: restoring(run) };
   if (run.sealed) return { tone: 'full', share: 1, failed: 0, says: `${listed} listed` };
   // How many will come is not known: it nears the top and never gets there.
   const share = run.expected / (run.expected + 200);
@@ -91,9 +98,10 @@ export function standing(run: RunShown): string {
   if (run.state === 'failed') return 'Failed';
   if (run.state === 'held') return 'Held';
   if (run.paused && run.state === 'active') return 'Paused';
+  if (run.stalled) return 'Stalled';
   switch (run.phase) {
     case 'gather':
-      return 'Gathering';
+      return run.restores ? 'Restoring' : 'Gathering';
     case 'acquire':
       return 'Acquiring';
     case 'commit':

@@ -4,17 +4,71 @@ import { clockOrDate, clockTime } from '../src/format';
 import { leftOf, rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/pace';
 import { Grid, fitted, keyAt, readMap, spread } from '../src/map/layout';
 import { checkBrand, checkSource, OWN, sourceText, usage } from '../src/pages/source';
-import { panels } from '../src/phases';
+import { panels, standing } from '../src/phases';
 import { describeEvent } from '../src/run/events';
+import { causeOf } from '../src/run/stalled';
 import { series } from '../src/run/series';
 import { kindOf, layout } from '../src/run/tiles';
 import { whilePaused } from '../src/run/whilePaused';
-import type { RunShown } from '../src/api/types';
+import { arranged } from '../src/home/listing';
+import type { BrandState } from '../src/live/protocol';
+import type { RunShown, WorkerShown } from '../src/api/types';
 import { parseMetrics } from '../src/system/metrics';
 import { run } from './run';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
 const after = (seconds: number): string => new Date(START + seconds * 1000).toISOString();
+
+describe('a stalled run', () => {
+  const worker = (over: Partial<WorkerShown> = {}): WorkerShown => ({
+    id: 'w1',
+    host: 'h',
+    pid: 1,
+    version: '1',
+    phases: ['gather', 'acquire'],
+    doing: {},
+    stopping: false,
+    started_at: after(0),
+    alive: true,
+    silent_s: 1,
+    ...over,
+  });
+  const stalled = run({ stalled: true });
+
+  it('has a standing of its own, and an event', () => {
+    expect(standing(stalled)).toBe('Stalled');
+    const event = { seq: 1, at: after(0), kind: 'stalled', data: { since: after(0) } };
+    expect(describeEvent(event)).toEqual({
+      text: `Stalled: nothing has moved since ${clockTime(after(0))}`,
+      tone: 'fail',
+    });
+  });
+
+  it('says which worker is missing, and since when', () => {
+    expect(causeOf(stalled, []).text).toBe(
+      'No worker of the phase acquire has been seen in the last hour. Start one:',
+    );
+    const gone = worker({ alive: false, silent_s: 75 });
+    expect(causeOf(stalled, [gone, worker({ phases: ['ai'] })]).text).toContain('seen for 1:15.');
+    const gathering = { ...stalled, sealed: false };
+    expect(causeOf(gathering, [worker({ phases: ['acquire'] })]).text).toContain('phase gather');
+    expect(causeOf(stalled, [gone, worker({ id: 'w2' })])).toMatchObject({
+      brief: '1 worker alive',
+      command: null,
+    });
+  });
+
+  it('is found in the list of brands, and is still a running one', () => {
+    const state = (name: string, latest: RunShown | null) =>
+      ({ name, latest, state: latest?.state ?? 'new', assets: 0 }) as unknown as BrandState;
+    const brands = [state('a', run()), state('b', stalled), state('c', null)];
+    const names = (wanted: string) =>
+      arranged(brands, { text: '', state: wanted, order: 'name' }).map(({ name }) => name);
+    expect(names('stalled')).toEqual(['b']);
+    expect(names('active')).toEqual(['a', 'b']);
+    expect(names('')).toEqual(['a', 'b', 'c']);
+  });
+});
 
 describe('pace', () => {
   it('is what settled a second, lately', () => {
@@ -154,6 +208,15 @@ describe('tiles', () => {
 });
 
 describe('panels', () => {
+  it('tell of a restore, which gathers nothing', () => {
+    const restore = { kind: 'restore', restores: 'r0', expected: 0 } as const;
+    const begun = run({ ...restore, sealed: false, phase: 'gather' });
+    expect(panels(begun).gather.says).toBe('Looks for the objects of the snapshot');
+    expect(standing(begun)).toBe('Restoring');
+    const done = run({ ...restore, state: 'committed', phase: 'ai' });
+    expect(panels(done).gather.says).toBe('The objects of the snapshot are there');
+    expect([panels(done).gather.share, panels(done).acquire.share]).toEqual([1, 1]);
+  });
   it('are full when all is over', () => {
     const over = run({ state: 'committed', over: true, done: 98, failed: 2, ai_state: 'done' });
     const { gather, acquire, ai } = panels(over);

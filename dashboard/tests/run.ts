@@ -12,6 +12,7 @@ export function run(over: Partial<RunShown> = {}): RunShown {
     source: null,
     policy: { tolerated_failures: 0.5, max_attempts: 5, deadline_s: 3600, max_removed: 0.5 },
     sealed: true,
+    stalled: false,
     paused: false,
     expected: 100,
     done: 0,
@@ -37,6 +38,7 @@ export function run(over: Partial<RunShown> = {}): RunShown {
     ai_reason: null,
     ai_progress: {},
     traceparent: null,
+    restores: null,
     ...over,
   };
 }

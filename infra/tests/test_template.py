@@ -318,6 +318,16 @@ def test_what_is_missing_is_named_with_its_remedy(missing: str) -> None:
         Choices.read(given)
 
 
+def test_a_token_without_an_origin_is_named_with_its_remedy() -> None:
+    with pytest.raises(
+        ValueError, match=r"source_token_for: is missing; give .* -c source_token_for="
+    ):
+        Choices.read({**CONTEXT, "source_token": "catalogue"})
+    origin = "https://catalogue.example.com"
+    choices = Choices.read({**CONTEXT, "source_token": "catalogue", "source_token_for": origin})
+    assert (choices.source_token, choices.source_token_for) == ("catalogue", origin)
+
+
 def test_a_profile_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="profile: must be one of dev, prod"):
         Choices.read({**CONTEXT, "profile": "test"})

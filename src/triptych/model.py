@@ -40,6 +40,8 @@ class RunKind(StrEnum):
     REEMBED = "reembed"
     """Embeds it again, from its stored objects; assets that could not be embedded stay as they
     were."""
+    RESTORE = "restore"
+    """Replaces it by the assets of an older snapshot, as they were. It has no items."""
 
 
 class RunState(StrEnum):
@@ -147,7 +149,10 @@ class Run(msgspec.Struct, frozen=True):
     seq: Annotated[int, Meta(description="Of its newest timeline event.")]
     """0 before the first."""
     created_at: datetime
-    progressed_at: datetime
+    progressed_at: Annotated[
+        datetime,
+        Meta(description="When its items or its state last changed; attempts do not count."),
+    ]
     deadline_at: datetime
     ended_at: datetime | None
     reason: str | None
@@ -169,6 +174,17 @@ class Run(msgspec.Struct, frozen=True):
     rows_read: Annotated[int, Meta(description="Rows of the source, and URLs of messages.")] = 0
     """Each is an item, is merged with another one of the same URL, or is refused."""
     rows_refused: Annotated[int, Meta(description="Rows that name no URL.")] = 0
+    stalled: Annotated[
+        bool,
+        Meta(
+            description="It is active, and nothing of it has moved for TRIPTYCH_STALLED_S, nor "
+            "waits for a known time."
+        ),
+    ] = False
+    """See `RunStore.mark_stalled`."""
+    restores: Annotated[
+        UUID | None, Meta(description="The run whose snapshot a run of kind `restore` publishes.")
+    ] = None
 
     @property
     def rows_merged(self) -> int:

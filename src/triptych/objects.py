@@ -56,6 +56,7 @@ INLINE: Mapping[str, str] = MappingProxyType(
         "image/webp": "webp",
         "image/avif": "avif",
         "image/bmp": "bmp",
+        "image/vnd.microsoft.icon": "ico",
         "video/mp4": "mp4",
         "video/webm": "webm",
         "audio/mpeg": "mp3",

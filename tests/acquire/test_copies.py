@@ -84,7 +84,7 @@ async def test_copies_in_one_worker_are_one_try(tmp_path: Path) -> None:
 async def test_copies_in_several_workers_use_up_no_attempts(
     migrated_dsn: str, tmp_path: Path
 ) -> None:
-    env = environment(migrated_dsn, tmp_path / "data", stalled_s=300, visibility_s=60, robots=False)
+    env = environment(migrated_dsn, tmp_path / "data", quiet_s=300, visibility_s=60, robots=False)
     policy = Policy(tolerated_failures=0.5, max_attempts=ATTEMPTS_MAX, deadline_s=3600)
     back_at = 0.0
 

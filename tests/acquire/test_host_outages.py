@@ -310,7 +310,7 @@ async def test_copies_of_messages_lose_nothing_while_a_host_is_away(
     migrated_dsn: str, tmp_path: Path
 ) -> None:
     """Several workers, each message four times, the host away for some seconds."""
-    env = environment(migrated_dsn, tmp_path / "data", stalled_s=300, visibility_s=60)
+    env = environment(migrated_dsn, tmp_path / "data", quiet_s=300, visibility_s=60)
     async with (
         restarting_site() as site,
         open_workers_harness(migrated_dsn) as harness,

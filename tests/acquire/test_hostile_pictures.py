@@ -63,7 +63,7 @@ def manifest(folder: Path, base: str, brand: str, urls: int) -> str:
 async def prove(dsn: str, folder: Path, count: int) -> MemoryWatch:
     """Run the corpus through a worker, then a good brand through the same one."""
     hostile = list(corpus(count, seed=1))
-    env = environment(dsn, folder / "data", visibility_s=60, stalled_s=300, resend_s=300)
+    env = environment(dsn, folder / "data", visibility_s=60, quiet_s=300, resend_s=300)
     env |= {"TRIPTYCH_EMBEDDER": "bundled"}
     async with (
         serve(hostile) as base,

@@ -34,7 +34,7 @@ async def test_g9_a_brand_of_hostile_servers_ends(migrated_dsn: str, tmp_path: P
         migrated_dsn,
         tmp_path / "data",
         visibility_s=60,
-        stalled_s=300,
+        quiet_s=300,
         resend_s=300,
         fetch_deadline_s=DEADLINE_S,
         fetch_max_bytes=BODY_MAX,

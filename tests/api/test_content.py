@@ -1,13 +1,16 @@
-"""Large content may be read from S3 itself, by a URL that the API signs."""
+"""How content is served: from S3 itself by a URL that the API signs, and with what headers."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+import pytest
 
 from tests.support.api_server import commit, pictures, put_objects, serving
+from triptych.api.http.streaming import SANDBOX
 from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
 
@@ -42,3 +45,31 @@ async def test_a_store_that_signs_nothing_answers_itself(migrated_dsn: str, tmp_
         await commit(api.stores, "nike", contents)
         reply = await api.get(f"/assets/{asset_id('nike', item_key(url))}/content?direct=true")
         assert (reply.status, reply.body) == (200, body)
+
+
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg' width='4' height='3'/>"
+SVGZ = gzip.compress(SVG, mtime=0)
+URL = "https://x.example/logo.svgz"
+
+
+@pytest.mark.parametrize("stored", [SVG, SVGZ], ids=["plain", "compressed"])
+@pytest.mark.parametrize("asked", ["", "?direct=true"])
+async def test_a_compressed_svg_names_its_coding(
+    migrated_dsn: str, tmp_path: Path, bucket: str, stored: bytes, asked: str
+) -> None:
+    contents = {URL: (stored, "image/svg+xml")}
+    path = f"/assets/{asset_id('nike', item_key(URL))}/content"
+    async with serving(migrated_dsn, tmp_path, store_url=bucket) as api:
+        await put_objects(api.services.settings, contents)
+        await commit(api.stores, "nike", contents)
+        for method in ("GET", "HEAD"):
+            coded = "gzip" if stored is SVGZ else None
+            reply = await api(method, f"{path}{asked}" if coded else path)
+            assert reply.status == 200
+            assert reply.headers.get("Content-Encoding") == coded
+            assert reply.headers["Content-Length"] == str(len(stored))
+            assert reply.headers["Content-Type"] == "application/octet-stream"
+            assert reply.headers["Content-Disposition"].startswith("attachment")
+            assert reply.headers["Content-Security-Policy"] == SANDBOX
+            # The client decodes what the header names.
+            assert method == "HEAD" or reply.body == SVG

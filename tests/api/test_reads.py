@@ -156,6 +156,27 @@ async def test_runs_their_timeline_and_their_failures(api: Api) -> None:
     assert [item["url"] for item in failed] == [f"https://gone.example/{n}" for n in range(3)]
 
 
+async def test_stalled_runs_are_found_and_counted(api: Api) -> None:
+    ids = await fill(api)
+    nothing = await walk(api, "/runs?stalled=true", 1)
+    await api.stores.databases[0].fetch(
+        "update runs set progressed_at = progressed_at - interval '1 hour'"
+    )
+    assert await api.stores.runs.mark_stalled(after_s=600, limit=9) == [ids["active"]]
+    (found,) = await walk(api, "/runs?stalled=true", 1)
+    assert (nothing, found["id"], found["stalled"]) == ([], str(ids["active"]), True)
+    assert found["state"] == "active"
+    assert (await api.get(f"/runs/{ids['active']}")).json == found
+    assert await walk(api, "/runs?stalled=true&brand=adidas&state=active", 1) == [found]
+    assert await walk(api, "/runs?stalled=true&brand=nike", 1) == []
+    assert len(await walk(api, "/runs?stalled=false", 5)) == 3
+    assert (await api.get("/brands/adidas")).json["latest"] == found
+    assert (await api.get("/runs?stalled=maybe")).status == 422
+    told = (await api.get("/metrics")).body.decode()
+    assert "triptych_runs_stalled 1.0" in told
+    assert (await api.get(f"/runs/{ids['active']}/pace")).json["last_try"] is None
+
+
 async def test_failures_of_an_active_run_are_counted_too(api: Api) -> None:
     opened = await api.registry.open("nike", source="manifest:x.csv")
     rows = [(f"https://x.example/{n}", n) for n in range(3)]

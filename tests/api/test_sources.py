@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.api_server import Api, serving
 from triptych.gather.source_registry import SourceRegistry
+from triptych.messages import URL_MAX_CHARS
+from triptych.runs.given_urls import URLS_MAX, GivenUrl
 
 pytestmark = pytest.mark.integration
 
@@ -71,3 +73,80 @@ async def test_a_check_refuses_as_a_run_would(api: Api, tmp_path: Path) -> None:
     assert (service.status, service.json["remedy"]) == (422, "Name the brand.")
     name = await api.post("/sources/check", json={"source": "manifest:x", "brand": "a/b"})
     assert name.status == 422
+
+
+async def test_urls_in_the_body_are_a_runs_source(api: Api) -> None:
+    urls = [
+        "https://x.example/1.png",
+        {"url": "https://x.example/2.png", "metadata": {"sku": "a", "deep": [{"b": None}]}},
+        "",
+    ]
+    reply = await api.post("/brands/nike/runs", json={"urls": urls})
+    assert reply.status == 202, reply.json
+    run = (await api.get(f"/runs/{reply.json['run']}")).json
+    assert run["source"].startswith("urls:")
+    kept = await api.stores.brands.kept_urls("nike", run["source"])
+    assert kept == [
+        GivenUrl("https://x.example/1.png"),
+        GivenUrl("https://x.example/2.png", {"sku": "a", "deep": [{"b": None}]}),
+        GivenUrl(""),
+    ]
+    again = await api.post("/brands/nike/runs", json={"urls": urls})
+    assert again.json["run"] == reply.json["run"], "the same URLs are the same source"
+    other = await api.post("/brands/nike/runs", json={"urls": urls[:1]})
+    assert (other.status, other.json["source"]) == (409, run["source"])
+    audit = (await api.get("/audit")).json["items"]
+    assert [entry["detail"]["request"]["urls"] for entry in audit] == [3, 3]
+
+    named = {"source": run["source"], "schedule": "0 3 * * 1"}
+    assert (await api("PUT", "/brands/nike", json=named)).status == 202
+    strange = await api("PUT", "/brands/adidas", json=named)
+    assert (strange.status, strange.json["field"]) == (422, "source")
+    checked = await api.post("/sources/check", json={"source": run["source"], "brand": "nike"})
+    assert (checked.json["items"], checked.json["rows_refused"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"urls": []}, "urls"),
+        ({"urls": "https://x.example/1"}, "urls"),
+        ({"urls": ["https://x.example/1", 7]}, "urls.1"),
+        ({"urls": [{"metadata": {}}]}, "urls.0.url"),
+        ({"urls": [{"url": None}]}, "urls.0.url"),
+        ({"urls": [{"url": "https://x", "metadata": []}]}, "urls.0.metadata"),
+        ({"urls": [{"url": "https://x", "more": 1}]}, "urls.0.more"),
+        ({"urls": ["https://x/" + "a" * URL_MAX_CHARS]}, "urls.0.url"),
+        ({"urls": ["https://x"] * (URLS_MAX + 1)}, "urls"),
+        ({"urls": ["https://x"], "source": "manifest:https://x/l.csv"}, "urls"),
+    ],
+)
+async def test_urls_that_are_none_are_named_by_field_and_index(
+    api: Api, body: dict[str, object], field: str
+) -> None:
+    for path in ("/brands/nike/runs", "/sources/check"):
+        reply = await api.post(path, json=body)
+        assert (reply.status, reply.json["field"]) == (422, field), reply.json
+    assert (await api.get("/brands")).json["items"] == []
+
+
+async def test_urls_are_checked_and_nothing_is_started_or_kept(api: Api) -> None:
+    urls = ["https://x/1", {"url": "https://x/1", "metadata": {"n": 2}}, " ", "ftp://x"]
+    reply = await api.post("/sources/check", json={"urls": urls})
+    assert reply.status == 200, reply.json
+    found = reply.json
+    counts = ("rows_read", "items", "rows_merged", "rows_refused", "items_failed")
+    assert [found[name] for name in counts] == [4, 2, 1, 1, 1]
+    assert [row["place"] for row in found["first_rows"]] == [f"urls[{n}]" for n in range(4)]
+    assert (await api.get("/brands")).json["items"] == []
+    assert await api.stores.brands.kept_urls("nike", found["source"]) is None
+    beyond = {"metadata": {"n": 2**70}}
+    strange = {"urls": [{"url": "https://x", **beyond}, {"url": "", **beyond}]}
+    told = (await api.post("/sources/check", json=strange)).json
+    assert (told["items"], told["items_failed"], told["rows_refused"]) == (1, 1, 1)
+    assert "invalid_metadata" in told["problems"][0]["problem"]
+    nothing = await api.post("/sources/check", json={})
+    assert (nothing.status, nothing.json["field"]) == (422, "source")
+    assert (
+        await api.post("/brands/nike/runs", json={"urls": ["https://x/" + "a" * 400] * 999})
+    ).status == 413

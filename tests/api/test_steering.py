@@ -254,7 +254,7 @@ async def test_a_schedule_opens_one_run_for_each_time_due_whoever_sweeps(api: Ap
     assert brand["schedule"] == "* * * * *"
     assert not await api.stores.brands.due_brands(limit=10)
     first = await make_due(api)
-    sweeps = {"idle_s": 60, "stalled_s": 60, "resend_s": 60, "owed_s": 60}
+    sweeps = {"idle_s": 60, "quiet_s": 60, "resend_s": 60, "owed_s": 60}
     await asyncio.gather(*(api.registry.sweep(**sweeps) for _ in range(5)))
     (run,) = await api.stores.runs.runs("nike", limit=10)
     assert run.source == SOURCE["source"]

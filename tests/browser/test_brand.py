@@ -143,6 +143,51 @@ def test_groups_clusters_look_and_snapshots_are_shown(
     expect(page.get_by_text("1.000").first).to_be_visible()
 
 
+def test_an_older_snapshot_is_opened_compared_and_restored(
+    dashboard: Dashboard, page: Page
+) -> None:
+    six = dashboard.brand("shelf", 6, start=30_000)["id"]
+    dashboard.brand("shelf", 3, start=30_000)
+    page.goto("/brands/shelf/snapshots")
+    changes = page.get_by_role("region", name="Changes")
+    expect(changes.get_by_role("button", name="3 removed")).to_be_visible()
+    expect(changes.get_by_text("3 kept")).to_be_visible()
+    expect(changes.locator("li")).to_have_count(3)
+    changes.get_by_role("button", name="0 added").click()
+    expect(changes.get_by_text("Nothing was added")).to_be_visible()
+    changes.get_by_label("Compare to").select_option(six)
+    changes.get_by_role("button", name="0 added").click()
+    expect(changes.get_by_text("Nothing changed")).to_be_visible()
+
+    page.get_by_role("link", name="6 assets").click()
+    expect(page).to_have_url(re.compile(f"/brands/shelf\\?snapshot={six}"))
+    expect(page.get_by_text("older snapshot")).to_be_visible()
+    gallery = page.get_by_role("list", name="Assets of shelf")
+    expect(gallery).to_have_attribute("data-loaded", "6")
+    expect(page.get_by_label("Tag")).to_have_count(0)
+    gallery.locator("[data-place='5']").click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer).to_contain_text("SHA-256")
+    expect(drawer).to_contain_text("known of the current snapshot only")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Show the current snapshot").click()
+    expect(gallery).to_have_attribute("data-loaded", "3")
+
+    page.goto("/brands/shelf/snapshots")
+    page.get_by_role("button", name="Restore").click()
+    asks = page.get_by_role("dialog")
+    expect(asks).to_contain_text("3 assets will come back")
+    expect(asks).to_contain_text("0 will be removed, 3 stay as they are")
+    asks.get_by_role("button", name="Restore it").click()
+    expect(page.get_by_text("restores an older snapshot")).to_be_visible()
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
+    expect(page.locator("[data-commit='added']")).to_have_text("3")
+    page.goto("/brands/shelf/snapshots")
+    expect(page.get_by_text("restored", exact=True)).to_be_visible()
+    page.goto("/brands/shelf")
+    expect(gallery).to_have_attribute("data-loaded", "6")
+
+
 def test_g7_an_export_is_made_followed_to_its_end_and_fetched(
     page: Page, wall: str, log: PageLog
 ) -> None:

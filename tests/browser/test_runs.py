@@ -336,3 +336,32 @@ def test_what_is_wrong_is_said_before_and_after_sending(
     expect(dialog.get_by_role("alert")).to_be_visible()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
+
+
+def test_a_run_that_stalls_says_so_without_being_asked(
+    dashboard: Dashboard, page: Page, log: PageLog
+) -> None:
+    dashboard.loop.soon(lambda: dashboard.origin.hold(after=0))
+    page.goto("/")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    begin(page, "stuck", dashboard.origin.source(3))
+    expect(page.locator("[data-standing]")).to_have_text("Acquiring")
+    run = page.url.rpartition("/")[2]
+    dashboard.execute(
+        "update runs set progressed_at = progressed_at - interval '20 minutes' where id = $1::uuid",
+        run,
+    )
+    expect(page.locator("[data-standing]")).to_have_text("Stalled")
+    panel = page.locator("[data-stalled]")
+    expect(panel).to_contain_text("Nothing has moved for 20:")
+    expect(panel.locator("[data-cause]")).to_contain_text("of its phase")
+    page.goto("/?state=stalled")
+    card = page.locator("[data-brand=stuck]")
+    expect(card).to_contain_text("Stalled")
+    expect(card.locator("[data-cause]")).to_contain_text("alive")
+    expect(page.locator("[data-brand]")).to_have_count(1)
+    dashboard.loop.soon(dashboard.origin.release)
+    expect(card).to_have_count(0)
+    page.goto(f"/runs/{run}")
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
+    expect(panel).to_have_count(0)

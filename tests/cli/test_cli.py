@@ -166,6 +166,7 @@ async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
         "assets": True,
         "embedder": True,
         "source": True,
+        "sandbox": True,
     }
     cli.env["TRIPTYCH_EMBEDDER"] = "/nowhere.onnx"
     ill = await cli("doctor")
@@ -237,7 +238,7 @@ async def test_pause_resume_cancel_and_redrive(cli: Cli, tmp_path: Path) -> None
 async def test_g4_killed_up_leaves_a_folder_that_goes_on(cli: Cli, tmp_path: Path) -> None:
     cli.env["TRIPTYCH_DISPATCH_WINDOW"] = "5"
     cli.env["TRIPTYCH_VISIBILITY_S"] = "3"
-    cli.env["TRIPTYCH_STALLED_S"] = "1"
+    cli.env["TRIPTYCH_QUIET_S"] = "1"
     cli.env["TRIPTYCH_RESEND_S"] = "1"
     # So that the run is still active when it is followed: 300 pictures take ten seconds.
     cli.env["TRIPTYCH_HOST_RATE"] = "30"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from triptych.cli.command_line import app
+from triptych.cli.command_line import PANELS, app
+from triptych.cli.help_pages import first_sentence, panel_of
 
+WIDTH_COLUMNS = 80
 SLOW = {"aiohttp", "asyncpg", "fastapi", "numpy", "pydantic", "structlog", "uvloop"}
 LIST_MODULES = "import sys, triptych.cli.command_line; print(*sys.modules)"
 
@@ -31,6 +36,43 @@ def test_every_command_has_the_shared_options(name: str) -> None:
     options = [option for each in command.params for option in each.opts]
     assert options[-3:] == ["--data", "--json", "--debug"]
     assert ("--server" in options) == (name == "assets")
+
+
+def _pages(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield every command and group with what is typed to get its page."""
+    yield " ".join(path), command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _pages(each, (*path, name))
+
+
+PAGES = dict(_pages(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_line_of_a_help_page_is_cut_at_80_columns(path: str) -> None:
+    page = CliRunner().invoke(app, [*path.split(), "--help"], env={"COLUMNS": "80"}).output
+
+    lines = page.splitlines()
+    assert max(map(len, lines)) <= WIDTH_COLUMNS
+    assert not [line for line in lines if line.endswith(("...", "…")) and "Usage:" not in line]
+    text = " ".join(page.split())
+    for parameter in PAGES[path].params:
+        if not parameter.hidden:
+            assert parameter.help in text
+            assert parameter.help.endswith(".")
+    for name, command in getattr(PAGES[path], "commands", {}).items():
+        assert [line for line in lines if line.split() == [name, *first_sentence(command).split()]]
+        assert first_sentence(command).endswith(".")
+
+
+def test_every_command_is_under_a_heading_in_the_order_of_the_headings() -> None:
+    page = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"}).output
+
+    commands = PAGES[""].commands
+    assert {panel_of(command) for command in commands.values()} == set(PANELS)
+    headings = [line[:-1] for line in page.splitlines() if line.endswith(":")]
+    assert headings == [*PANELS, "Options"]
+    assert list(commands)[:3] == ["check", "run", "submit"]
 
 
 @pytest.mark.integration

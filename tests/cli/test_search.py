@@ -46,7 +46,12 @@ async def test_what_a_run_brought_is_searched(cli: Cli, tmp_path: Path) -> None:
     lines = (await cli("insights", "nike")).out
     assert "AI done" in lines
     assert "clusters" in lines
-    assert '"text_model"' in (await cli("insights", "nike", "--step", "tags")).out
+    assert "assets with tags" in lines
+    assert '"text_model"' not in lines
+    whole = await cli("insights", "nike", "--step", "tags", "--verbose")
+    assert '"text_model"' in whole.out
+    assert "seconds" in whole.out
+    assert "clusters" not in whole.out
 
     for args, line in [
         (["search"], "error: TEXT or --image: Give either a text or an image."),

@@ -192,6 +192,8 @@ def test_g9_a_description_reaches_no_other_folder(host: Host, tmp_path: Path) ->
         ("https://x/model.bin", "names no ONNX file"),
         ("https://x/%2e%2e%2fmodel.onnx", "names no ONNX file"),
         ("https:///model.onnx", "TRIPTYCH_EMBEDDER"),
+        ("https://a b/model.onnx", "is not a URL"),
+        ("https://x:99999/model.onnx", "its port"),
         ("https://x/model.onnx#md5=1", "not a hash"),
     ],
 )
@@ -199,6 +201,16 @@ def test_a_url_that_cannot_be_used_is_one_clear_line(url: str, says: str) -> Non
     with pytest.raises(ModelError, match=says) as error:
         Place.parse(url)
     assert "\n" not in str(error.value)
+
+
+def test_a_url_is_sent_as_it_was_written_and_the_others_beside_it() -> None:
+    query = "?X-Signature=a%2Bb+c%2f&x=%7E(')"
+    place = Place.parse(f"HTTPS://Bücher.example:443/m/./model.onnx{query}#sha256={'a' * 64}")
+    assert str(place.url) == f"https://xn--bcher-kva.example/m/model.onnx{query}".replace(
+        "'", "%27"
+    )
+    assert str(place.beside("weights.bin")) == str(place.url).replace("model.onnx", "weights.bin")
+    assert str(Place.parse("s3://bucket/a b/model.onnx").url) == "s3://bucket/a%20b/model.onnx"
 
 
 def _fetch_in_process(url: str, folder: str) -> None:

@@ -19,6 +19,7 @@ from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import TransportPool
 from triptych.gather.source_registry import SourceRegistry
+from triptych.gather.source_token import SourceToken
 from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
@@ -295,7 +296,10 @@ async def test_a_catalogue_is_asked_as_its_profile_says() -> None:
         try:
             for path in ("list", "moved"):
                 source = SourceRegistry.discover().open(
-                    f"catalog:{first}/{path}", transports=transports, token="bearer", page_rows=9
+                    f"catalog:{first}/{path}",
+                    transports=transports,
+                    token=SourceToken.bound("bearer", [first]),
+                    page_rows=9,
                 )
                 assert [page.rows async for page in source.pages("nike", None)] == [[]]
         finally:

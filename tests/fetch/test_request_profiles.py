@@ -148,3 +148,22 @@ def test_no_key_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_proxy_may_have_credentials() -> None:
     assert parse_proxy("http://me:pw@proxy:3128").password == "pw"
     assert parse_proxy("https://proxy.example").port == 443
+    assert parse_proxy("http://me:p%40%2F@Prox\u00fc:3128/").password == "p@/"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "proxy:3128",
+        "ftp://proxy",
+        "http://proxy/a",
+        "http://proxy?a",
+        "http://me:pw@a b",
+        "http://",
+    ],
+)
+def test_what_names_no_proxy_is_refused_without_its_password(text: str) -> None:
+    with pytest.raises(ValueError, match="a proxy is named as") as error:
+        parse_proxy(text)
+    assert "pw" not in str(error.value)

@@ -97,9 +97,12 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
         ("MANIFEST:x", "It names no source: the schemes are catalog, manifest."),
         ("", "It names no source: the schemes are catalog, manifest."),
         ("manifest:", "Nothing follows the colon of manifest."),
-        ("catalog:ftp://x", "The address of a catalogue service must begin with https"),
-        ("catalog:https://", "The address of a catalogue service must begin with https"),
-        ("catalog:http://[::1", "Invalid IPv6 URL"),
+        ("catalog:ftp://x", "The address of a catalogue service is not a URL: "),
+        ("catalog:https://", "The address of a catalogue service is not a URL: "),
+        (
+            "catalog:http://[::1",
+            "The address of a catalogue service is not a URL: its host [::1 is not",
+        ),
     ],
 )
 def test_an_unknown_source_is_refused_with_field_schemes_and_remedy(spec: str, says: str) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -13,8 +15,12 @@ from bench.subscribers import subscribe
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.support.live_server import PATIENCE_S, client, open_live_server
+from tests.support.live_server import PATIENCE_S, Client, LiveServer, client, open_live_server
 from tests.support.waiting import until_true
+from triptych.access import key_cache
+from triptych.access.access_store import Scope
+from triptych.access.identity import digest, new_token
+from triptych.live import live_app
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, Limits
 from triptych.live.websocket_server import WRITE_BUFFER_BYTES, BoundedWebSocket
 
@@ -81,6 +87,63 @@ async def test_g8_what_one_client_may_take_is_limited(migrated_dsn: str) -> None
         for _ in range(3):
             await one.say(type="ping")
         assert await one.closed() == (1008, "too many frames")
+
+
+@asynccontextmanager
+async def holding_a_key(server: LiveServer, name: str) -> AsyncIterator[Client]:
+    token = new_token()
+    await server.stores.access.create_key(name, Scope.READER, digest(token))
+    headers = {"Authorization": f"Bearer {token}"}
+    async with connect(server.url, proxy=None, additional_headers=headers) as socket:
+        yield Client(socket)
+
+
+async def test_an_open_connection_ends_with_its_key(
+    migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_app, "RECHECK_S", 0.05)
+    monkeypatch.setattr(key_cache, "REFRESH_S", 0.05)
+    monkeypatch.setattr(key_cache, "MISS_REFRESH_S", 0.0)
+    async with (
+        open_live_server(migrated_dsn) as server,
+        holding_a_key(server, "stolen") as stolen,
+        holding_a_key(server, "kept") as kept,
+    ):
+        for one in (stolen, kept):
+            await one.subscribe("brands")
+        await server.stores.access.revoke_key("stolen")
+        assert await stolen.closed() == (3000, "this key or token is no longer valid")
+        await kept.say(type="ping", id="still")
+        await kept.until("pong", id="still")
+
+
+async def test_one_key_takes_a_share_of_the_connections(
+    migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_cache, "MISS_REFRESH_S", 0.0)
+    limits = Limits(clients=10, clients_each=1)
+    async with (
+        open_live_server(migrated_dsn, limits=limits) as server,
+        holding_a_key(server, "first") as first,
+        holding_a_key(server, "second"),
+        client(server),
+        client(server),
+    ):
+        assert first.socket.request is not None
+        headers = {"Authorization": first.socket.request.headers["Authorization"]}
+
+        async def status() -> int:
+            try:
+                async with connect(server.url, proxy=None, additional_headers=headers):
+                    return 101
+            except InvalidStatus as refused:
+                return refused.response.status_code
+
+        assert await status() == 429
+        await first.socket.close()
+        async with asyncio.timeout(PATIENCE_S):
+            while await status() == 429:
+                await asyncio.sleep(0)
 
 
 async def test_g7_malformed_notifications_end_no_stream(migrated_dsn: str) -> None:

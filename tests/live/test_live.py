@@ -10,7 +10,7 @@ from msgspec import convert
 
 from tests.support.live_server import PATIENCE_S, client, open_live_server
 from triptych.dead_letters.dead_letter_store import DeadLetter
-from triptych.live.limits import RUN_EVERY_S
+from triptych.live.limits import RUN_EVERY_S, Limits
 from triptych.presence.presence_store import WorkerState
 from triptych.runs.run_shown import RunShown
 
@@ -82,6 +82,25 @@ async def test_states_of_a_busy_run_are_coalesced_and_the_last_one_arrives(
         assert frames[-1]["final"]
         assert len(frames) <= (loop.time() - began) / RUN_EVERY_S + 1
         assert len(frames) < CHANGES
+
+
+async def test_a_run_that_stalls_is_told_of_although_nobody_changes_it(migrated_dsn: str) -> None:
+    limits = Limits(stalled_s=1.0)
+    async with open_live_server(migrated_dsn, limits=limits) as server, client(server) as one:
+        run = await server.open()
+        await one.subscribe(f"run:{run.id}", "brands")
+        first = await one.until("state", topic=f"run:{run.id}")
+        assert not first["state"]["stalled"]
+        stalled: dict[str, int] = {}
+        while len(stalled) < 2:
+            frame = await one.until("state")
+            of_run = frame["topic"].startswith("run:")
+            if (frame["state"] if of_run else frame["state"]["latest"])["stalled"]:
+                stalled[frame["topic"]] = frame["version"]
+        assert stalled[f"run:{run.id}"] > first["version"]
+        await server.stores.runs.pause(run.id, paused=True)
+        while (await one.until("state", topic=f"run:{run.id}"))["state"]["stalled"]:
+            pass
 
 
 async def test_brands_are_listed_once_and_then_told_of(migrated_dsn: str) -> None:

@@ -51,6 +51,18 @@ def large(side: int, mode: str = "RGB") -> bytes:
     return buffer.getvalue()
 
 
+def test_g9_an_svg_that_takes_too_much_cpu_time_costs_itself() -> None:
+    costly = b"""<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="1000"><filter id="f">
+        <feTurbulence baseFrequency=".05" numOctaves="100000000"/></filter>
+        <rect width="1000" height="1000" filter="url(#f)"/></svg>"""
+    # No wait for the deadline: that would be longer.
+    with closing(Decoders(1, deadline_s=PATIENCE_S)) as decoders:
+        with pytest.raises(PermanentItemError, match="more CPU time") as error:
+            open_(decoders, costly)
+        assert error.value.reason is Reason.UNDECODABLE
+        assert open_(decoders, picture(1)).width
+
+
 def test_what_comes_out_is_what_decoding_here_gives(decoders: Decoders) -> None:
     for number in range(5):
         there, here = (

@@ -203,8 +203,12 @@ async def test_g8_other_widths_are_refused(thumbnails: Thumbnails, width: int) -
 @pytest.mark.parametrize(
     ("body", "error", "says"),
     [
-        (b"%PDF-1.7\n" + b"\0" * 100, NoThumbnail, "this is a PDF"),
-        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", NoThumbnail, "not a supported picture format"),
+        (b"%PDF-1.7\n" + b"\0" * 100, NoThumbnail, r"this is a document \(application/pdf\)"),
+        (
+            b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+            NoThumbnail,
+            r"this is a video \(video/mp4\)",
+        ),
         (encode(gradient(300, 200), "PNG")[:200], ThumbnailFailed, "cannot be decoded: undecod"),
         (encode(Image.new("1", (5000, 5000)), "PNG"), ThumbnailFailed, "too_many_pixels"),
     ],

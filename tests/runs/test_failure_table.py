@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -23,6 +24,7 @@ from triptych.messages import (
     dead_letter_queue,
 )
 from triptych.model import AiState, Insight, ItemResult, Reason, Run, RunState
+from triptych.objects import open_store
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt
 from triptych.runtime.retry import BACKOFF_BASE_S, BACKOFF_CAP_S, longest_delay
@@ -50,6 +52,7 @@ def gather(harness: RegistryHarness, source: Source) -> Gather:
         harness.stores.brands,
         harness.stores.snapshots,
         harness.registry,
+        open_store("memory:", Path()),
         lambda _spec: source,
         default_source="manifest:x",
         page_rows=10,
@@ -355,7 +358,7 @@ async def test_g3_deadline_settles_the_rest_as_timed_out(harness: RegistryHarnes
     deliveries = await harness.take(URL_QUEUE)
     await harness.settle(deliveries[:12])
     await harness.database.fetch("update runs set deadline_at = now() - interval '1 s'")
-    await harness.registry.sweep(idle_s=60, stalled_s=60, resend_s=60, owed_s=60)
+    await harness.registry.sweep(idle_s=60, quiet_s=60, resend_s=60, owed_s=60)
     ended = await harness.stores.runs.run(run.id)
     assert (ended.state, ended.done, ended.failed) == (RunState.COMMITTED, 12, 8)
     assert ended.reasons == {Reason.TIMED_OUT.value: 8}
@@ -370,7 +373,7 @@ async def test_g3_lost_messages_are_sent_again_with_growing_intervals(
     sent = []
     for minutes in (0.5, 0.6, 1.5, 0.6):  # due after 1 minute, then after 2, then after 4
         await harness.age(minutes=minutes)
-        await harness.registry.sweep(idle_s=1, stalled_s=0, resend_s=60, owed_s=0)
+        await harness.registry.sweep(idle_s=1, quiet_s=0, resend_s=60, owed_s=0)
         again = await harness.take(URL_QUEUE)
         await harness.queue.delete(again)
         sent.append(len(again))
@@ -385,10 +388,10 @@ async def test_g3_a_retry_that_is_not_due_is_not_sent_again(harness: RegistryHar
     counted = await harness.stores.runs.count_attempt(run.id, key, seen=0, delay_s=1800)
     assert counted is Attempt.COUNTED
     await harness.age(minutes=20)
-    await harness.registry.sweep(idle_s=1, stalled_s=0, resend_s=60, owed_s=0)
+    await harness.registry.sweep(idle_s=1, quiet_s=0, resend_s=60, owed_s=0)
     assert not await harness.take(URL_QUEUE), "its Retry-After lies in the future"
     await harness.age(minutes=20)
-    await harness.registry.sweep(idle_s=1, stalled_s=0, resend_s=60, owed_s=0)
+    await harness.registry.sweep(idle_s=1, quiet_s=0, resend_s=60, owed_s=0)
     assert len(await harness.take(URL_QUEUE)) == 1
 
 

@@ -48,6 +48,8 @@ def test_precedence_and_origins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FETCH_PORTS", "9-8", "neither a port"),
         ("FETCH_PORTS", "-1", "neither a port"),
         ("FETCH_MEMORY_BYTES", "0", "greater than 0"),
+        ("OIDC_OPERATORS", "boss@example.org", "must be email:ADDRESS or sub:SUBJECT"),
+        ("OIDC_OPERATORS", "sub:1,email:", "must be email:ADDRESS or sub:SUBJECT"),
     ],
 )
 def test_a_wrong_value_names_its_variable(

@@ -89,7 +89,7 @@ class Api:
         return self.services.registry
 
     async def __call__(self, method: str, path: str, **options: Any) -> Reply:
-        at = path if path.startswith(("/healthz", "/readyz")) else f"/api/v1{path}"
+        at = path if path.startswith(("/healthz", "/readyz", "/metrics")) else f"/api/v1{path}"
         async with self.session.request(
             method, f"{self.url}{at}", allow_redirects=False, **options
         ) as response:

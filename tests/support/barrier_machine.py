@@ -250,8 +250,11 @@ class BarrierMachine(RuleBasedStateMachine):
             "update runs set progressed_at = progressed_at - interval '1 hour',"
             " expected_at = expected_at - interval '1 hour' where state = 'active'"
         )
-        await self.database.fetch("update items set sent_at = sent_at - interval '1 day'")
-        await self.registry.sweep(idle_s=1, stalled_s=1, resend_s=1, owed_s=0)
+        await self.database.fetch(
+            "update items set sent_at = sent_at - interval '1 day',"
+            " tried_at = tried_at - interval '1 day', due_at = due_at - interval '1 day'"
+        )
+        await self.registry.sweep(idle_s=1, quiet_s=1, resend_s=1, owed_s=0)
 
     @rule(after=crashes)
     def deadline(self, after: int | None) -> None:
@@ -259,7 +262,7 @@ class BarrierMachine(RuleBasedStateMachine):
             await self.database.fetch(
                 "update runs set deadline_at = now() - interval '1 s' where brand = $1", self.brand
             )
-            await self.registry.sweep(idle_s=1, stalled_s=LONG_S, resend_s=1, owed_s=0)
+            await self.registry.sweep(idle_s=1, quiet_s=LONG_S, resend_s=1, owed_s=0)
 
         self.crashing(after, pass_deadline)
 

@@ -124,14 +124,16 @@ class Dashboard:
 
     def stray(self, body: dict[str, Any]) -> None:
         """Put a message into the gather queue, as a stranger may."""
+        self.execute("select pgmq.send($1, $2::jsonb)", GATHER_QUEUE, json.dumps(body))
+
+    def execute(self, statement: str, *args: object) -> None:
+        """Run a statement in the server's database."""
         dsn = (self._data / "postgres.dsn").read_text(encoding="utf-8").strip()
 
         async def send() -> None:
             connection = await asyncpg.connect(dsn)
             try:
-                await connection.execute(
-                    "select pgmq.send($1, $2::jsonb)", GATHER_QUEUE, json.dumps(body)
-                )
+                await connection.execute(statement, *args)
             finally:
                 await connection.close()
 

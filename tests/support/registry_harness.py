@@ -78,7 +78,11 @@ class RegistryHarness:
             " expected_at = expected_at - $1::interval where state = 'active'",
             by,
         )
-        await self.database.fetch("update items set sent_at = sent_at - $1::interval", by)
+        await self.database.fetch(
+            "update items set sent_at = sent_at - $1::interval,"
+            " tried_at = tried_at - $1::interval, due_at = due_at - $1::interval",
+            by,
+        )
 
     async def sweep(self) -> None:
         """Sweep as if the last hour had passed without anything happening."""
@@ -87,7 +91,7 @@ class RegistryHarness:
 
     async def sweep_due(self) -> None:
         """Sweep."""
-        await self.registry.sweep(idle_s=1, stalled_s=1, resend_s=1, owed_s=0)
+        await self.registry.sweep(idle_s=1, quiet_s=1, resend_s=1, owed_s=0)
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ def environment(dsn: str, data: Path, **settings: object) -> dict[str, str]:
         "api_burst": 100_000,
         "visibility_s": 4,
         "sweep_s": 0.5,
-        "stalled_s": 1.5,
+        "quiet_s": 1.5,
         "resend_s": 2,
         "outbox_s": 1,
         "max_receives": 1000,

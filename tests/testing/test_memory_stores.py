@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
+from tests.support.contracts.removals_contract import RemovalsContract
+from tests.support.contracts.restores_contract import RestoresContract
+from tests.support.contracts.rows_contract import RowsContract
+from tests.support.contracts.settling_contract import SettlingContract
+from tests.support.contracts.stalled_contract import PassTime, StalledContract
 from tests.support.contracts.stores_contract import CatalogueContract
 from triptych.testing.memory_state import MemoryState
 from triptych.testing.memory_stores import MemoryStores, memory_stores
@@ -19,7 +25,9 @@ def stores() -> MemoryStores:
     return memory_stores()
 
 
-class TestMemoryStores(CatalogueContract):
+class TestMemoryStores(
+    CatalogueContract, RemovalsContract, RestoresContract, RowsContract, SettlingContract
+):
     """Nothing of memory's own."""
 
 
@@ -40,6 +48,30 @@ class TestMemoryOutages(OutagesContract):
                     outage.seen_at -= timedelta(seconds=seconds)
 
         return age
+
+
+class TestMemoryStalled(StalledContract):
+    @pytest.fixture
+    def state(self) -> MemoryState:
+        return MemoryState()
+
+    @pytest.fixture
+    def stores(self, state: MemoryState) -> MemoryStores:
+        return memory_stores(state)
+
+    @pytest.fixture
+    def pass_time(self, state: MemoryState) -> PassTime:
+        async def pass_time(seconds: float) -> None:
+            by = timedelta(seconds=seconds)
+            for row in state.runs.values():
+                progressed_at = row.run.progressed_at - by
+                row.run = msgspec.structs.replace(row.run, progressed_at=progressed_at)
+                for item in row.items.values():
+                    for name in ("sent_at", "tried_at", "due_at"):
+                        at = getattr(item, name)
+                        setattr(item, name, at and at - by)
+
+        return pass_time
 
 
 class TestMemoryForTheAiPhase(InsightsContract):

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from tests.support.contracts.stores_contract import committed, open_run
+from tests.support.contracts.stores_contract import committed, open_run, restore
 from triptych.database.session import Database
 from triptych.errors import Conflict
 from triptych.fetch.guard import AddressGuard
@@ -107,7 +107,24 @@ async def test_a_commit_and_its_ai_phase_are_told_signed_and_once(
         signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
         expected = base64.b64encode(hmac.new(SECRET, signed, hashlib.sha256).digest()).decode()
         assert headers["webhook-signature"] == f"v1,{expected}"
+        assert (told["data"]["kind"], told["data"]["restores"]) == ("full", None)
     assert kinds == ["run.committed", "ai.done"]
+
+
+async def test_a_restore_names_the_snapshot(
+    stores: Stores, notifier: Notifier, receiver: Receiver
+) -> None:
+    old = await committed(stores)
+    await committed(stores)
+    await hook(stores, f"{receiver.base}/hook", Event.RUN_COMMITTED)
+    opened = await restore(stores, old.id)
+    await stores.runs.seal(opened.run.id)
+    await stores.runs.commit(opened.run.id)
+    await notifier.deliver()
+    ((_, body),) = receiver.told
+    data = orjson.loads(body)["data"]
+    assert (data["run"], data["kind"]) == (str(opened.run.id), "restore")
+    assert (data["restores"], data["kept"]) == (str(old.id), 5)
 
 
 async def test_its_url_is_sent_as_it_was_given(

@@ -32,7 +32,7 @@ QUICK = {
     "embedder": "none",
     "visibility_s": 5,
     "sweep_s": 0.5,
-    "stalled_s": 3,
+    "quiet_s": 3,
     "resend_s": 4,
     "outbox_s": 1,
     "max_receives": 1000,

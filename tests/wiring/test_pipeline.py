@@ -110,7 +110,12 @@ async def test_other_media_are_kept_by_setting(site: Site, tmp_path: Path, kept:
         run = await ended(local, (await local.submit("nike", source=source)).id)
         assets = {asset.url: asset for asset in await snapshot(local, "nike")}
         insights = await local.stores.snapshots.insights(run.id)
+        failed = await local.stores.runs.failed_items(run.id, "not_an_image", after=-1, limit=9)
     assert run.reasons == {"not_an_image": 1 if kept else 2}
+    details = {item.url.rpartition("/")[2]: item.detail for item in failed.rows}
+    assert details.pop("2.png") == "an HTML page: the URL has to lead to the picture itself"
+    keeps = "a document (application/pdf), which is not decoded; TRIPTYCH_OTHER_MEDIA=true keeps it"
+    assert details == ({} if kept else {"1.png": f"{keeps} as it is"})
     pdf = assets.get(f"{site.base}/nike/1.png")
     assert (pdf is not None and pdf.media_type == "application/pdf" and pdf.phash is None) is kept
     assert {insight.error for insight in insights} == {None}

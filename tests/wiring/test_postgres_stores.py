@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -16,7 +17,10 @@ from tests.support.contracts.pages_contract import (
     SnapshotsKeptContract,
     TasksContract,
 )
+from tests.support.contracts.removals_contract import RemovalsContract
+from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.retention_contract import RetentionContract
+from tests.support.contracts.rows_contract import RowsContract
 from tests.support.contracts.search_contract import (
     SearchContract,
     commit_vectors,
@@ -25,10 +29,14 @@ from tests.support.contracts.search_contract import (
     nearest,
     urls,
 )
-from tests.support.contracts.stores_contract import CatalogueContract, open_run
+from tests.support.contracts.settling_contract import SettlingContract
+from tests.support.contracts.stalled_contract import PassTime, StalledContract
+from tests.support.contracts.stores_contract import POLICY, CatalogueContract, open_run
 from triptych.database.migrate import migrate, migrations
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable
+from triptych.model import RunKind
+from triptych.runs.given_urls import GivenUrl
 from triptych.wiring.stores import Stores, postgres_stores
 
 PATIENCE_S = 30.0
@@ -50,7 +58,9 @@ def stores(database: Database) -> Stores:
     return postgres_stores(database, run_cap_s=3600)
 
 
-class TestPostgresStores(CatalogueContract):
+class TestPostgresStores(
+    CatalogueContract, RemovalsContract, RestoresContract, RowsContract, SettlingContract
+):
     async def test_wrong_counters_are_repaired_from_the_rows(
         self, stores: Stores, database: Database
     ) -> None:
@@ -69,6 +79,48 @@ class TestPostgresStores(CatalogueContract):
             )
             run_id = (await open_run(stores)).run.id
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
+
+    async def test_given_urls_are_deleted_with_their_brand(
+        self, stores: Stores, database: Database
+    ) -> None:
+        for brand in ("nike", "adidas"):
+            source = await stores.brands.keep_urls(brand, [GivenUrl("https://x/1")])
+            await stores.brands.put_brand(brand, source=source, schedule=None, due_at=None)
+        await stores.brands.begin_deletion("nike")
+        assert await stores.retention.delete_brand("nike", limit=10)
+        rows = await database.fetch("select brand from url_lists")
+        assert [row["brand"] for row in rows] == ["adidas"]
+
+    async def test_given_urls_are_dropped_when_nobody_has_still_to_read_them(
+        self, stores: Stores, database: Database
+    ) -> None:
+        async def keep(url: str) -> str:
+            await database.fetch("update url_lists set kept_at = kept_at - interval '2 days'")
+            return await stores.brands.keep_urls("nike", [GivenUrl(url)])
+
+        async def open_of(source: str) -> UUID:
+            opened = await stores.runs.open_run(
+                "nike",
+                run_id=uuid4(),
+                kind=RunKind.FULL,
+                source=source,
+                policy=POLICY,
+                enqueue_gather_message=False,
+            )
+            return opened.run.id
+
+        unsealed = await keep("https://x/1")
+        await stores.runs.cancel(await open_of(unsealed))
+        read = await keep("https://x/2")
+        whole = await open_of(read)
+        await stores.runs.seal(whole)
+        await stores.runs.cancel(whole)
+        await keep("https://x/3")
+        assert await stores.brands.kept_urls("nike", read), "it is the brand's source"
+        await stores.brands.put_brand("nike", source="manifest:x", schedule=None, due_at=None)
+        newest = await keep("https://x/4")
+        left = {row["source"] for row in await database.fetch("select source from url_lists")}
+        assert left == {unsealed, newest}, "a redrive goes on with what was not read"
 
 
 class TestPostgresOutages(OutagesContract):
@@ -89,6 +141,47 @@ class TestPostgresOutages(OutagesContract):
         await stores.runs.seal(run_id)
         await stores.runs.commit(run_id)
         assert not await database.fetch("select from host_outages")
+
+
+class TestPostgresStalled(StalledContract):
+    @pytest.fixture
+    def pass_time(self, database: Database) -> PassTime:
+        async def pass_time(seconds: float) -> None:
+            by = "- make_interval(secs => $1)"
+            await database.fetch(f"update runs set progressed_at = progressed_at {by}", seconds)
+            await database.fetch(
+                f"update items set sent_at = sent_at {by}, tried_at = tried_at {by},"
+                f" due_at = due_at {by}",
+                seconds,
+            )
+
+        return pass_time
+
+    async def test_a_run_that_another_transaction_holds_is_left_to_the_next_look(
+        self, stores: Stores, database: Database, pass_time: PassTime
+    ) -> None:
+        run_id = (await open_run(stores)).run.id
+        await pass_time(3600)
+        holder = await database.connect()
+        try:
+            async with holder.transaction():
+                await holder.fetch("select from runs for no key update")
+                assert await stores.runs.mark_stalled(after_s=600, limit=9) == []
+            assert await stores.runs.mark_stalled(after_s=600, limit=9) == [run_id]
+        finally:
+            await holder.close()
+
+    async def test_settling_an_item_that_was_tried_writes_no_index(
+        self, stores: Stores, database: Database
+    ) -> None:
+        columns = await database.fetch(
+            "select pg_get_indexdef(indexrelid) as text from pg_index"
+            " where indrelid = 'items'::regclass"
+        )
+        settling = ("state", "settled_at", "reason", "detail")
+        assert [
+            row["text"] for row in columns if any(name in row["text"] for name in settling)
+        ] == []
 
 
 class TestPostgresRetention(RetentionContract):

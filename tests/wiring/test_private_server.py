@@ -22,6 +22,7 @@ from triptych.errors import BrandNotFound, ServerUnavailable, SettingsError
 from triptych.presence.presence_store import WorkerState
 from triptych.wiring.private_server import open_private_server, serve_privately
 from triptych.wiring.services import connect
+from triptych.workers.worker import Phase
 
 pytestmark = pytest.mark.integration
 
@@ -96,7 +97,7 @@ async def test_it_does_the_work_of_a_worker_where_there_is_none(
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(connect(settings, migrated_dsn))
         await commit(services.stores, "nike", CONTENTS)
-        path = await stack.enter_async_context(open_private_server(settings, stand_in=True))
+        path = await stack.enter_async_context(open_private_server(settings, stand_in=[Phase.AI]))
         client = await stack.enter_async_context(open_socket_client(path))
         task = await client.export("nike", "csv")
         (file,) = task.result["files"]
@@ -116,7 +117,7 @@ async def test_it_leaves_the_work_to_a_worker_that_is_there_and_waits_so_long(
         services = await stack.enter_async_context(connect(settings, migrated_dsn))
         await commit(services.stores, "nike", CONTENTS)
         await services.stores.presence.beat(_worker(["ai"]), forget_s=60)
-        path = await stack.enter_async_context(open_private_server(settings, stand_in=True))
+        path = await stack.enter_async_context(open_private_server(settings, stand_in=[Phase.AI]))
         client = await stack.enter_async_context(open_socket_client(path))
         with pytest.raises(ServerUnavailable, match="has not ended within 1 s"):
             await client.export("nike", "csv")

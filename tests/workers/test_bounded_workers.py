@@ -84,7 +84,7 @@ def cpu_s(worker: int) -> float:
 
 async def cost(dsn: str, folder: Path, base: str, urls: int) -> Cost:
     """Take a brand through a worker of its own."""
-    env = environment(dsn, folder / "data", visibility_s=60, stalled_s=60, resend_s=60)
+    env = environment(dsn, folder / "data", visibility_s=60, quiet_s=60, resend_s=60)
     phases = ("gather", "acquire")  # The AI phase holds a snapshot: see test_steps_at_scale.
     async with (
         open_workers_harness(dsn) as harness,

@@ -10,6 +10,7 @@ export type QueueShown = Schemas['QueueShown'];
 export type EventShown = Schemas['EventShown'];
 export type SnapshotShown = Schemas['SnapshotShown'];
 export type DifferenceShown = Schemas['DifferenceShown'];
+export type DifferenceCounts = Schemas['DifferenceCountsShown'];
 export type InsightsShown = Schemas['InsightsShown'];
 export type FailuresShown = Schemas['FailuresShown'];
 export type FailedItemShown = Schemas['FailedItemShown'];

@@ -13,6 +13,7 @@ export type Order = keyof typeof ORDERS;
 export const STATES = {
   '': 'All',
   active: 'Running',
+  stalled: 'Stalled',
   held: 'Held',
   committed: 'Committed',
   failed: 'Failed',
@@ -22,6 +23,9 @@ export const STATES = {
 
 export const isRunning = (brand: BrandState): boolean => !!brand.latest && !brand.latest.over;
 
+/** Its newest run is active, and nothing of it moves. */
+export const isStalled = (brand: BrandState): boolean => !!brand.latest?.stalled;
+
 export function arranged(
   brands: Iterable<BrandState>,
   { text, state, order }: { text: string; state: string; order: Order },
@@ -29,8 +33,13 @@ export function arranged(
   const wanted = text.trim().toLocaleLowerCase();
   return [...brands]
     .filter((brand) => !wanted || brand.name.toLocaleLowerCase().includes(wanted))
-    .filter((brand) => !state || (state === 'active' ? isRunning(brand) : brand.state === state))
+    .filter((brand) => !state || isIn(brand, state))
     .sort((a, b) => before(a, b, order) || a.name.localeCompare(b.name));
+}
+
+function isIn(brand: BrandState, state: string): boolean {
+  if (state === 'active') return isRunning(brand);
+  return state === 'stalled' ? isStalled(brand) : brand.state === state;
 }
 
 function before(a: BrandState, b: BrandState, order: Order): number {

@@ -1,7 +1,7 @@
 /** A run's timeline in words, and what can be counted from it. */
 
 import type { EventShown, RunKind } from '../api/types';
-import { count, plural, spoken } from '../format';
+import { clockTime, count, plural, spoken } from '../format';
 
 export interface EventText {
   text: string;
@@ -31,6 +31,11 @@ export function describeEvent({ kind, data }: EventShown): EventText {
       };
     case 'failures':
       return { text: failureCounts(data), tone: 'fail' };
+    case 'stalled':
+      return {
+        text: `Stalled: nothing has moved since ${clockTime(String(data['since']))}`,
+        tone: 'fail',
+      };
     case 'resent':
       return { text: `${plural(number(data['items']), 'message')} sent again`, tone: 'plain' };
     case 'host_down':
@@ -90,6 +95,7 @@ const KINDS: Record<RunKind, string> = {
   full: 'to replace the snapshot',
   add: 'to add to the snapshot',
   reembed: 'to compute the embeddings again',
+  restore: 'to restore an older snapshot',
 };
 const PLAIN: Record<string, string> = {
   paused: 'Paused',

@@ -15,7 +15,8 @@ from triptych.access.host_policy import HostPolicy
 from triptych.access.identity import LOCAL, Identity
 from triptych.access.key_cache import ApiKeyCache
 from triptych.access.rate_limiter import RateLimiter
-from triptych.errors import Unauthenticated
+from triptych.access.refusal_log import RefusalLog
+from triptych.errors import TriptychError, Unauthenticated
 
 KEY_SUBPROTOCOL = "triptych.key."
 BALANCER_HEADER = b"x-amzn-oidc-data"
@@ -48,6 +49,7 @@ class Authenticator:
         self._rates = rates
         self._open = open_
         self._balancer = balancer
+        self.refusals = RefusalLog()
 
     async def admit(self, scope: Mapping[str, Any]) -> Identity:
         """Return the identity of a request.
@@ -58,11 +60,30 @@ class Authenticator:
             TooManyRequests: the identity exceeds its rate limit.
             Unavailable: the identity cannot be verified now.
         """
-        headers = _headers(scope.get("headers", ()))
-        self.check_site(scope, headers)
-        identity = await self._identify(scope, headers)
-        self._rates.take(identity.name)
+        identity = None
+        try:
+            headers = _headers(scope.get("headers", ()))
+            self.check_site(scope, headers)
+            identity = await self._identify(scope, headers)
+            self._rates.take(identity.name)
+        except TriptychError as error:
+            self.refusals.note(error, scope, identity.name if identity else None)
+            raise
         return identity
+
+    async def still_admits(self, scope: Mapping[str, Any], name: str) -> bool:
+        """Return whether a connection that was admitted as ``name`` would be again.
+
+        False after its key was revoked, or its token has expired. Its rate is not counted.
+
+        Raises:
+            Unavailable: that cannot be found out now.
+        """
+        try:
+            identity = await self._identify(scope, _headers(scope.get("headers", ())))
+        except Unauthenticated:
+            return False
+        return identity.name == name
 
     def admit_anybody(self, scope: Mapping[str, Any]) -> None:
         """Admit any request under this server's name, for public content.
@@ -70,7 +91,11 @@ class Authenticator:
         Raises:
             HostRefused, OriginRefused: as `admit`.
         """
-        self.check_site(scope, _headers(scope.get("headers", ())))
+        try:
+            self.check_site(scope, _headers(scope.get("headers", ())))
+        except TriptychError as error:
+            self.refusals.note(error, scope, None)
+            raise
 
     def check_site(self, scope: Mapping[str, Any], headers: Mapping[bytes, str | None]) -> None:
         """Refuse requests from other sites' pages and for other hosts."""

@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from triptych.access.access_store import Scope
 from triptych.access.identity import Identity
 from triptych.errors import Unauthenticated, Unavailable
+from triptych.fetch.web_url import parse_web_url
 
 TOKEN_MAX_CHARS = 16 * 1024
 ALGORITHM = "ES256"
@@ -51,8 +52,17 @@ class Balancer:
     client: str | None
     keys_url: str
     """URL template, with ``{kid}`` for the key's id."""
-    operators: Sequence[str]
-    """E-mail addresses and subjects of operators; others are readers."""
+    operators: Collection[str]
+    """`email:` and a verified address, or `sub:` and a subject, of each operator; others are
+    readers. The two kinds are apart: a subject may look like somebody's address."""
+
+    def __post_init__(self) -> None:
+        """Check the template.
+
+        Raises:
+            ValueError: it gives no URL; says why.
+        """
+        parse_web_url(self.keys_url.replace("{kid}", "id"))
 
 
 def regional_keys_url(signer: str) -> str:
@@ -122,16 +132,15 @@ class BalancerTokens:
 
     def _identity(self, claims: dict[str, Any]) -> Identity:
         subject = claims["sub"]
-        email = claims.get("email")
         if not isinstance(subject, str) or not subject:
             message = "no subject"
             raise jwt.InvalidTokenError(message)
-        operator = subject in self._balancer.operators or (
-            isinstance(email, str) and email in self._balancer.operators
-        )
-        shown = email if isinstance(email, str) and email.isprintable() else subject
+        kinds = [f"sub:{subject}"]
+        if (email := _verified_email(claims)) is not None:
+            kinds.append(f"email:{email}")
+        operator = any(kind in self._balancer.operators for kind in kinds)
         return Identity(
-            f"oidc:{shown[:NAME_MAX_CHARS]}", Scope.OPERATOR if operator else Scope.READER
+            f"oidc:{kinds[-1]}"[:NAME_MAX_CHARS], Scope.OPERATOR if operator else Scope.READER
         )
 
     async def _key(self, kid: str) -> EllipticCurvePublicKey:
@@ -158,7 +167,7 @@ class BalancerTokens:
 
     async def _fetch(self, kid: str) -> EllipticCurvePublicKey | None:
         """Return the key, or None if the endpoint has no key of that id."""
-        url = self._balancer.keys_url.replace("{kid}", kid)
+        url = parse_web_url(self._balancer.keys_url.replace("{kid}", kid))
         try:
             async with self._session.get(
                 url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=KEY_TIMEOUT_S)
@@ -176,6 +185,18 @@ class BalancerTokens:
         except ValueError:
             return None
         return key if isinstance(key, EllipticCurvePublicKey) else None
+
+
+def _verified_email(claims: Mapping[str, Any]) -> str | None:
+    """Return the e-mail address, if the provider has verified that it is the user's.
+
+    Where users may change an unverified one, anybody could be anybody (OpenID Connect Core §5.7).
+    Some providers send the boolean as text.
+    """
+    email, verified = claims.get("email"), claims.get("email_verified")
+    if verified is not True and verified != "true":
+        return None
+    return email if isinstance(email, str) and email and email.isprintable() else None
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

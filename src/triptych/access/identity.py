@@ -24,7 +24,8 @@ class Identity:
     """The authenticated caller."""
 
     name: str
-    """``local``, ``key:<name>`` or ``oidc:<subject>``; shown in audit events."""
+    """``local``, ``key:<name>``, ``oidc:email:<address>`` or ``oidc:sub:<subject>``; shown in audit
+    events."""
     scope: Scope
 
     def require(self, scope: Scope) -> None:

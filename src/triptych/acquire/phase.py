@@ -41,8 +41,9 @@ from triptych.gather.urls import same_resource
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media
+from triptych.media.other_content import describe_content
 from triptych.media.signatures import DECODED, picture_type
-from triptych.media.svg import SVG
+from triptych.media.svg_source import SVG
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
 from triptych.model import Item, ItemResult, ItemState, Reason, RunKind, Staged
 from triptych.objects import ObjectStore
@@ -389,7 +390,7 @@ class Acquire:
     def _kind(self, body: bytes) -> str:
         kind = other_media(body) if self._limits.other_media else None
         if (kind := kind or picture_type(body)) is None:
-            raise PermanentItemError(Reason.NOT_AN_IMAGE, "its first bytes are no picture's")
+            raise self._not_an_image(body, describe_content(body))
         return kind
 
     def _decode(self, body: bytes) -> Decoded | str:
@@ -399,11 +400,18 @@ class Acquire:
             with DECODE_SECONDS.time():
                 return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
         except PermanentItemError as error:
-            if error.reason is not Reason.NOT_AN_IMAGE or not self._limits.other_media:
+            if error.reason is not Reason.NOT_AN_IMAGE:
                 raise
-            if (kind := other_media(body)) is None:
-                raise
+            kind = other_media(body) if self._limits.other_media else None
+            if kind is None:
+                raise self._not_an_image(body, error.detail) from error
             return kind
+
+    def _not_an_image(self, body: bytes, detail: str) -> PermanentItemError:
+        """Return the failure of a body that is not taken, with the setting that would take it."""
+        if not self._limits.other_media and other_media(body) is not None:
+            detail = f"{detail}; TRIPTYCH_OTHER_MEDIA=true keeps it as it is"
+        return PermanentItemError(Reason.NOT_AN_IMAGE, detail)
 
     async def _embedding(self, decoded: Decoded) -> npt.NDArray[np.float32] | None:
         return await self._embed(decoded.pixels) if self._embedder else None

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, ValidationError
 
-from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.dependencies import ApiContext, BrandPath, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import (
     TEXT_MAX_CHARS,
@@ -21,7 +21,14 @@ from triptych.api.http.request_models import (
     storable,
 )
 from triptych.api.http.responses import Json
-from triptych.errors import AssetNotFound, BrandNotFound, InvalidCursor, SnapshotCollected
+from triptych.api.snapshots import snapshot_run
+from triptych.errors import (
+    AssetNotFound,
+    BrandNotFound,
+    InvalidCursor,
+    RunNotFound,
+    SnapshotCollected,
+)
 from triptych.messages import check_brand
 from triptych.snapshots.asset_ids import read_asset_id
 from triptych.snapshots.asset_shown import AssetShown, AssetWhole
@@ -80,7 +87,11 @@ class Filters(Asked):
 
 
 class AssetsAsked(PageAsked, Filters):
-    """The filters and the page of a listing of assets."""
+    """The snapshot, the filters and the page of a listing of assets."""
+
+    snapshot: Annotated[
+        UUID | None, Field(description="A kept snapshot of the brand; by default the current one.")
+    ] = None
 
 
 class AssetAsked(Asked):
@@ -109,20 +120,21 @@ AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
     "/brands/{brand}/assets",
     response_model=Page[AssetShown],
     summary="List a brand's assets",
-    responses=documented(BrandNotFound, InvalidCursor, SnapshotCollected),
+    responses=documented(BrandNotFound, RunNotFound, InvalidCursor, SnapshotCollected),
 )
 async def list_assets(
     context: Context, brand: BrandPath, asked: Annotated[AssetsAsked, Query()]
 ) -> Json:
-    """The assets of the brand's current snapshot, filtered.
+    """The assets of the brand's current snapshot, or of an older `snapshot`, filtered.
 
     All pages of one listing come from the snapshot of its first page, even if a run commits
-    meanwhile.
+    meanwhile. Tags, clusters and other marks are those of that snapshot's own AI phase; it has none
+    if a newer commit came before that phase was done.
     """
     listing = f"assets/{brand}"
     position = context.cursors.read(listing, asked)
     if position is None:
-        run_id, after = await context.stores.brands.snapshot_of(brand), b""
+        run_id, after = await _first_snapshot(context, brand, asked.snapshot), b""
     else:
         run_id, after = UUID(position[0]), bytes.fromhex(position[1])
     if run_id is None:
@@ -135,6 +147,13 @@ async def list_assets(
         following = [str(run_id), found.next.hex()]
     items = [AssetShown.of(asset) for asset in found.rows]
     return Json(Page(items, context.cursors.write(listing, asked, following)))
+
+
+async def _first_snapshot(context: ApiContext, brand: str, asked: UUID | None) -> UUID | None:
+    """Return the run of the snapshot that a listing begins on; None if there is none yet."""
+    if asked is None:
+        return await context.stores.brands.snapshot_of(brand)
+    return (await snapshot_run(context, brand, asked)).id
 
 
 def matching(asked: Filters) -> AssetFilter:

@@ -100,7 +100,7 @@ async def put_brand(
     key: IdempotencyKey = None,
 ) -> Json:
     """Create a brand, or replace its source and schedule. A field that is left out is removed."""
-    check_source(context, body.source)
+    await check_source(context, body.source, brand=brand)
 
     async def work(_made: object) -> Outcome:
         await context.registry.schedule(brand, source=body.source, schedule=body.schedule)

@@ -12,6 +12,7 @@ from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with, matches
 from triptych.errors import AssetNotFound, ObjectMissing, SnapshotCollected, StoreUnavailable
+from triptych.media.svg_source import GZIP, SVG
 from triptych.media.thumbnails import VERSION
 from triptych.model import Asset
 from triptych.objects import presentation
@@ -54,7 +55,10 @@ CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
 async def get_content(
     request: Request, context: Context, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
 ) -> Response:
-    """The bytes as they were fetched. Only images, video and audio are shown inline."""
+    """The bytes as they were fetched. Only images, video and audio are shown inline.
+
+    An SVG that was fetched compressed is sent with `Content-Encoding: gzip`.
+    """
     return await content(request, context, asset, asked)
 
 
@@ -71,9 +75,27 @@ async def content(
 ) -> Response:
     """Return a response with an asset's bytes, or the requested part of them."""
     found = await context.stores.snapshots.asset(*asset, run_id=asked.run)
-    stored = Stored(found.object_key, found.size_bytes, f'"{found.sha256.hex()}"', _headers(found))
-    direct = asked.direct and request.method == "GET"
+    etag = f'"{found.sha256.hex()}"'
+    headers = _headers(found)
+    if await _is_compressed(context, found):
+        headers["Content-Encoding"] = "gzip"
+    stored = Stored(found.object_key, found.size_bytes, etag, headers)
+    # The object store does not know the coding.
+    direct = asked.direct and request.method == "GET" and "Content-Encoding" not in headers
     return await answer_with(request, context.objects, stored, direct=direct)
+
+
+async def _is_compressed(context: ApiContext, asset: Asset) -> bool:
+    """Return whether an asset is a compressed SVG (SVG 2 §1.3), as ``.svgz`` files are.
+
+    Programs take it for what its media type says only with the coding named. That a client may not
+    accept the coding is ignored: it would have got the same bytes, unnamed.
+    """
+    if asset.media_type != SVG:
+        return False
+    size = min(asset.size_bytes, len(GZIP))
+    head = await context.objects.get_range(asset.object_key, 0, size, size_bytes=asset.size_bytes)
+    return head == GZIP
 
 
 def _headers(asset: Asset) -> dict[str, str]:

@@ -34,6 +34,7 @@ class RunsAsked(PageAsked):
 
     brand: ShortText | None = None
     state: Annotated[RunState | None, Field()] = None
+    stalled: Annotated[bool, Field(description="Only runs of which nothing moves.")] = False
 
 
 class TimelineAsked(Asked):
@@ -63,10 +64,14 @@ class FailureReasons(Wire, frozen=True):
     responses=documented(InvalidCursor),
 )
 async def list_runs(context: Context, asked: Annotated[RunsAsked, Query()]) -> Json:
-    """Runs of all brands or of one brand, in any state or in one state."""
+    """Runs of all brands or of one brand, in any state or in one state; or those that stalled."""
     before = to_age(context.cursors.read("runs", asked))
     found = await context.stores.runs.runs_slice(
-        brand=asked.brand, state=asked.state, before=before, limit=asked.limit
+        brand=asked.brand,
+        state=asked.state,
+        before=before,
+        limit=asked.limit,
+        stalled=asked.stalled,
     )
     following = context.cursors.write("runs", asked, from_age(found.next))
     return Json(Page([RunShown.of(run) for run in found.rows], following))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -15,9 +14,11 @@ from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PageAsked
 from triptych.api.http.responses import Json
 from triptych.errors import BrandNotFound, InvalidCursor, RunNotFound, SnapshotCollected
-from triptych.model import Run, RunKind, RunState
-from triptych.snapshots.snapshot_store import Difference
-from triptych.wire import Page, Wire
+from triptych.model import Run
+from triptych.runs.restore_rules import check_snapshot
+from triptych.snapshots.snapshot_shown import SnapshotShown
+from triptych.snapshots.snapshot_store import Difference, DifferenceCounts
+from triptych.wire import Page
 
 router = APIRouter(tags=["snapshots"])
 
@@ -28,40 +29,9 @@ class DifferenceAsked(PageAsked):
     change: Annotated[Literal["added", "removed", "changed"] | None, Field()] = None
 
 
-class Snapshot(Wire, frozen=True):
-    """What a run committed."""
-
-    run: UUID
-    current: bool
-    kind: RunKind
-    created_at: datetime
-    ended_at: datetime | None
-    assets: int
-    added: int | None
-    kept: int | None
-    changed: int | None
-    removed: int | None
-
-    @classmethod
-    def of(cls, run: Run, *, current: UUID | None) -> Self:
-        """Return what a run committed; ``current`` is the run of the brand's current snapshot."""
-        return cls(
-            run=run.id,
-            current=run.id == current,
-            kind=run.kind,
-            created_at=run.created_at,
-            ended_at=run.ended_at,
-            assets=(run.added or 0) + (run.kept or 0) + (run.changed or 0),
-            added=run.added,
-            kept=run.kept,
-            changed=run.changed,
-            removed=run.removed,
-        )
-
-
 @router.get(
     "/brands/{brand}/snapshots",
-    response_model=Page[Snapshot],
+    response_model=Page[SnapshotShown],
     summary="List a brand's snapshots",
     responses=documented(BrandNotFound, InvalidCursor),
 )
@@ -74,9 +44,22 @@ async def list_snapshots(
     current = await context.stores.brands.snapshot_of(brand)
     found = await context.stores.snapshots.snapshots_slice(brand, before=before, limit=asked.limit)
 
-    items = [Snapshot.of(run, current=current) for run in found.rows]
+    items = [SnapshotShown.of(run, current=current) for run in found.rows]
     following = context.cursors.write(listing, asked, from_age(found.next))
     return Json(Page(items, following))
+
+
+@router.get(
+    "/brands/{brand}/snapshots/{snapshot}",
+    response_model=SnapshotShown,
+    summary="Show a snapshot of a brand",
+    responses=documented(BrandNotFound, RunNotFound),
+)
+async def get_snapshot(context: Context, brand: BrandPath, snapshot: UUID) -> Json:
+    """What one of the brand's runs committed, and whether it is the current snapshot."""
+    run = await snapshot_run(context, brand, snapshot)
+    current = await context.stores.brands.snapshot_of(brand)
+    return Json(SnapshotShown.of(run, current=current))
 
 
 @router.get(
@@ -96,7 +79,7 @@ async def diff_snapshots(
     listing = f"diff/{brand}/{old}/{new}"
     position = context.cursors.read(listing, asked)
     for run_id in (old, new):
-        await _check_snapshot(context, brand, run_id)
+        await snapshot_run(context, brand, run_id)
     found = await context.stores.snapshots.difference_slice(
         brand,
         old,
@@ -109,9 +92,24 @@ async def diff_snapshots(
     return Json(Page(list(found.rows), context.cursors.write(listing, asked, following)))
 
 
-async def _check_snapshot(context: ApiContext, brand: str, run_id: UUID) -> None:
-    run = await context.stores.runs.run(run_id)
-    if run.brand != brand or run.state is not RunState.COMMITTED:
-        raise RunNotFound(
-            f"Brand {brand!r} has no snapshot {run_id}.", remedy="List the brand's snapshots."
-        )
+@router.get(
+    "/brands/{brand}/snapshots/{old}/diff/{new}/counts",
+    response_model=DifferenceCounts,
+    summary="Count what two snapshots of a brand have otherwise",
+    responses=documented(BrandNotFound, RunNotFound, SnapshotCollected),
+)
+async def count_difference(context: Context, brand: BrandPath, old: UUID, new: UUID) -> Json:
+    """How many URLs were added or removed, or have other content, from `old` to `new`."""
+    for run_id in (old, new):
+        await snapshot_run(context, brand, run_id)
+    return Json(await context.stores.snapshots.difference_counts(old, new))
+
+
+async def snapshot_run(context: ApiContext, brand: str, snapshot: UUID) -> Run:
+    """Return the run of a brand's snapshot.
+
+    Raises:
+        RunNotFound: the brand has no such snapshot.
+    """
+    found = await context.stores.runs.runs_of([snapshot])
+    return check_snapshot(found[0] if found else None, brand, snapshot)

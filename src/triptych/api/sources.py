@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends
 from msgspec import Meta
-from pydantic import AfterValidator, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 
 from triptych.api.http.auth import operating
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import BrandText, Given, storable
 from triptych.api.http.responses import Json
-from triptych.errors import SourceRefused, SourceUnavailable, TooManyRequests
+from triptych.errors import BadInput, SourceRefused, SourceUnavailable, TooManyRequests
+from triptych.gather.given_source import GivenSource, KeptSource
 from triptych.gather.source_check import SourceCheck
 from triptych.gather.source_registry import source_schemes
 from triptych.messages import URL_MAX_CHARS
+from triptych.runs.given_urls import URLS_MAX, GivenUrl, encode_urls, is_given, source_of
 from triptych.wire import Wire
 
 SOURCE_PATTERN = f"^({'|'.join(map(re.escape, source_schemes()))}):."
@@ -27,6 +39,8 @@ SourceText = Annotated[
     Field(max_length=URL_MAX_CHARS, json_schema_extra={"pattern": SOURCE_PATTERN}),
     AfterValidator(storable),
 ]
+
+ONE_OF = "Give `source`, or `urls`."
 
 router = APIRouter(tags=["system"])
 
@@ -64,10 +78,69 @@ async def list_sources(context: Context) -> Json:
     return Json(Sources(items))
 
 
-class CheckGiven(Given):
-    """The source to check."""
+class UrlGiven(Given):
+    """A URL, and what is known of it."""
 
-    source: Annotated[SourceText, Field(description="`SCHEME:PLACE`, see `GET /sources`.")]
+    url: Annotated[str, Field(max_length=URL_MAX_CHARS)]
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="Kept with the asset, as a list's columns are."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> Self:
+        try:
+            encode_urls([GivenUrl(self.url, self.metadata)])
+        except RecursionError as error:
+            raise ValueError("metadata are nested too deep") from error
+        return self
+
+
+def _with_url(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
+UrlsGiven = Annotated[
+    list[
+        Annotated[
+            UrlGiven,
+            BeforeValidator(_with_url),
+            WithJsonSchema(
+                {
+                    "anyOf": [
+                        {"type": "string", "maxLength": URL_MAX_CHARS},
+                        UrlGiven.model_json_schema(),
+                    ]
+                }
+            ),
+        ]
+    ],
+    Field(
+        min_length=1,
+        max_length=URLS_MAX,
+        description="Instead of a source: URLs, or objects with `url` and `metadata`.",
+    ),
+]
+
+
+def given_urls(urls: Sequence[UrlGiven]) -> Sequence[GivenUrl]:
+    """Return URLs of a request as they are kept."""
+    return [GivenUrl(one.url, one.metadata) for one in urls]
+
+
+HAS_SOURCE: JsonValue = {"required": ["source"], "properties": {"source": {"type": "string"}}}
+HAS_URLS: JsonValue = {"required": ["urls"], "properties": {"urls": {"type": "array"}}}
+"""For descriptions: which of the two is given."""
+
+
+class CheckGiven(Given):
+    """The source to check, or URLs."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [HAS_SOURCE, HAS_URLS]})
+
+    source: Annotated[
+        SourceText | None, Field(description="`SCHEME:PLACE`, see `GET /sources`.")
+    ] = None
+    urls: UrlsGiven | None = None
     brand: Annotated[
         BrandText | None,
         Field(description="Only this brand's rows; by default all, where a source can list them."),
@@ -83,7 +156,20 @@ class CheckGiven(Given):
 )
 async def check_given_source(context: Context, body: CheckGiven) -> Json:
     """Read its beginning: its format, its columns, and which rows would be refused."""
-    check_source(context, body.source)
+    check_one_given(body.source, body.urls)
+    if body.urls is not None:
+        urls = given_urls(body.urls)
+        opened = partial(GivenSource, urls, context.settings.page_rows)
+        spec = source_of(encode_urls(urls))
+        return Json(await context.source_checker.check_opened(opened, spec, body.brand))
+    if body.source is None:
+        raise BadInput("There is nothing to check.", field="source", remedy=ONE_OF)
+    await check_source(context, body.source, brand=body.brand)
+    if is_given(body.source):
+        kept = KeptSource(context.stores.brands, body.source, context.settings.page_rows)
+        return Json(
+            await context.source_checker.check_opened(lambda: kept, body.source, body.brand)
+        )
     try:
         return Json(await context.source_checker.check(body.source, body.brand))
     except SourceUnavailable as error:
@@ -91,11 +177,32 @@ async def check_given_source(context: Context, body: CheckGiven) -> Json:
         raise SourceRefused(error.message, remedy=error.remedy) from error
 
 
-def check_source(context: ApiContext, source: str | None) -> None:
+def check_one_given(source: str | None, urls: Sequence[UrlGiven] | None) -> None:
+    """Refuse a request that gives both a source and URLs.
+
+    Raises:
+        BadInput: it does.
+    """
+    if source is not None and urls is not None:
+        raise BadInput("There is a source, too, and a run has one.", field="urls", remedy=ONE_OF)
+
+
+async def check_source(context: ApiContext, source: str | None, *, brand: str | None) -> None:
     """Refuse invalid sources, and the server's files unless only its own machine can reach it.
+
+    A source of the scheme ``urls`` is one that ``brand`` has URLs of.
 
     Raises:
         BadInput: the source is refused; names the field, the known schemes and the remedy.
     """
-    if source is not None:
-        context.sources.check(source, local=context.local)
+    if source is None:
+        return
+    if is_given(source):
+        if brand is None or await context.stores.brands.kept_urls(brand, source) is None:
+            raise BadInput(
+                "The brand has no such URLs.",
+                field="source",
+                remedy="Give the URLs themselves, as `urls`, when you start a run.",
+            )
+        return
+    context.sources.check(source, local=context.local)

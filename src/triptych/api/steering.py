@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import BrandPath, Context
@@ -15,10 +16,19 @@ from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, ru
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Given, Integral
 from triptych.api.http.responses import Json
-from triptych.api.sources import SourceText, check_source
-from triptych.errors import BrandNotFound, Conflict, RunNotFound
+from triptych.api.sources import (
+    HAS_SOURCE,
+    HAS_URLS,
+    SourceText,
+    UrlsGiven,
+    check_one_given,
+    check_source,
+    given_urls,
+)
+from triptych.errors import BrandNotFound, Conflict, RunNotFound, SnapshotCollected
 from triptych.messages import QUEUES
 from triptych.model import Policy, Reason, Run
+from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Opened
 from triptych.tasks.brand_tasks import DELETE
 from triptych.tasks.task_store import AI_TASK, Task, TaskState
@@ -45,10 +55,13 @@ class PolicyGiven(Given):
 class RunGiven(Given):
     """How to start a run."""
 
+    model_config = ConfigDict(json_schema_extra={"not": {"allOf": [HAS_SOURCE, HAS_URLS]}})
+
     source: Annotated[
         SourceText | None,
         Field(description="`SCHEME:PLACE`, see `GET /sources`; by default the brand's own."),
     ] = None
+    urls: UrlsGiven | None = None
     policy: PolicyGiven | None = None
     replace: Annotated[
         bool, Field(description="Cancel an active run of another source or kind first.")
@@ -107,15 +120,22 @@ async def start_run(
 ) -> Json:
     """Open a run. If the brand has an active run of the same source, return that one instead.
 
-    If that is of another source, nothing is started: the problem names it and its source.
+    If that is of another source, nothing is started: the problem names it and its source. URLs
+    are kept as the brand's source, `urls:DIGEST`: a later run, by schedule or not, that names no
+    other source takes the same ones again.
     """
     given = body or RunGiven()
-    check_source(context, given.source)
+    check_one_given(given.source, given.urls)
+    await check_source(context, given.source, brand=brand)
 
     async def work(made: UUID) -> Outcome:
+        source = given.source
+        if given.urls is not None:
+            # Durable before the run is, which may then be gathered by anybody, at any time.
+            source = await context.stores.brands.keep_urls(brand, given_urls(given.urls))
         opened = await context.registry.open(
             brand,
-            source=given.source,
+            source=source,
             policy=_policy(given.policy, context.settings.policy),
             run_id=made,
             replace=given.replace,
@@ -153,6 +173,34 @@ async def reembed_brand(
     operation = Operation(
         request, context, identity, key, "reembed", f"brand:{brand}", brand, given
     )
+    return await run_idempotent(operation, work)
+
+
+@router.post(
+    "/brands/{brand}/snapshots/{snapshot}/restore",
+    response_model=Task,
+    status_code=202,
+    summary="Restore a snapshot of a brand",
+    responses=documented(BrandNotFound, RunNotFound, SnapshotCollected, Conflict),
+)
+async def restore_snapshot(
+    request: Request,
+    context: Context,
+    identity: Operating,
+    brand: BrandPath,
+    snapshot: UUID,
+    key: IdempotencyKey = None,
+) -> Json:
+    """Publish it again: a run makes a new snapshot of the same assets, and repeats the AI phase.
+
+    Nothing is downloaded or embedded again, and the run is never held. `diff/{new}/counts` from the
+    current snapshot to this one tells what it will add, change and remove.
+    """
+
+    async def work(made: UUID) -> Outcome:
+        return _opened(await context.registry.restore(brand, snapshot, run_id=made), made)
+
+    operation = Operation(request, context, identity, key, "restore", f"snapshot:{snapshot}", brand)
     return await run_idempotent(operation, work)
 
 
@@ -225,89 +273,60 @@ async def run_ai(
     return await run_idempotent(operation, work)
 
 
-@router.post(
-    "/runs/{run}/pause",
-    response_model=Task,
-    status_code=202,
-    summary="Pause a run",
-    responses=documented(RunNotFound, Conflict),
+Steer = Callable[[ActiveBrandRegistry, UUID], Awaitable[Run]]
+STEERING: Mapping[Steer, tuple[str, str]] = MappingProxyType(
+    {
+        ActiveBrandRegistry.pause: (
+            "Pause a run",
+            "Dispatch stops; items that were already dispatched still settle.",
+        ),
+        ActiveBrandRegistry.resume: ("Resume a paused run", "Dispatch continues."),
+        ActiveBrandRegistry.cancel: ("Cancel a run", "The brand's snapshot does not change."),
+        ActiveBrandRegistry.publish: (
+            "Commit a held run",
+            "It becomes the brand's snapshot, although it removes much of the one before.",
+        ),
+        ActiveBrandRegistry.discard: (
+            "Discard a held run",
+            "It ends as cancelled; the brand's snapshot does not change.",
+        ),
+    }
 )
-async def pause_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """Dispatch stops; items that were already dispatched still settle."""
-    operation = Operation(request, context, identity, key, "pause", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.pause, run))
+"""What is done to one run, with its summary and description; the paths have the methods' names."""
 
 
-@router.post(
-    "/runs/{run}/resume",
-    response_model=Task,
-    status_code=202,
-    summary="Resume a paused run",
-    responses=documented(RunNotFound, Conflict),
-)
-async def resume_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """Dispatch continues."""
-    operation = Operation(request, context, identity, key, "resume", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.resume, run))
+def _add_steering(steer: Steer, summary: str, description: str) -> None:
+    verb = steer.__name__
+
+    async def steer_run(
+        request: Request,
+        context: Context,
+        identity: Operating,
+        run: UUID,
+        key: IdempotencyKey = None,
+    ) -> Json:
+        async def work(_made: UUID) -> Outcome:
+            await steer(context.registry, run)
+            return Outcome(TaskState.DONE, run)
+
+        operation = Operation(request, context, identity, key, verb, f"run:{run}")
+        return await run_idempotent(operation, work)
+
+    router.add_api_route(
+        f"/runs/{{run}}/{verb}",
+        steer_run,
+        methods=["POST"],
+        name=f"{verb}_run",
+        response_model=Task,
+        status_code=202,
+        summary=summary,
+        description=description,
+        responses=documented(RunNotFound, Conflict),
+    )
 
 
-@router.post(
-    "/runs/{run}/cancel",
-    response_model=Task,
-    status_code=202,
-    summary="Cancel a run",
-    responses=documented(RunNotFound, Conflict),
-)
-async def cancel_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """The brand's snapshot does not change."""
-    operation = Operation(request, context, identity, key, "cancel", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.cancel, run))
-
-
-@router.post(
-    "/runs/{run}/publish",
-    response_model=Task,
-    status_code=202,
-    summary="Commit a held run",
-    responses=documented(RunNotFound, Conflict),
-)
-async def publish_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """It becomes the brand's snapshot, although it removes much of the one before."""
-    operation = Operation(request, context, identity, key, "publish", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.publish, run))
-
-
-@router.post(
-    "/runs/{run}/discard",
-    response_model=Task,
-    status_code=202,
-    summary="Discard a held run",
-    responses=documented(RunNotFound, Conflict),
-)
-async def discard_run(
-    request: Request, context: Context, identity: Operating, run: UUID, key: IdempotencyKey = None
-) -> Json:
-    """It ends as cancelled; the brand's snapshot does not change."""
-    operation = Operation(request, context, identity, key, "discard", f"run:{run}")
-    return await run_idempotent(operation, _steered(context.registry.discard, run))
-
-
-def _steered(
-    steer: Callable[[UUID], Awaitable[Run]], run_id: UUID
-) -> Callable[[UUID], Awaitable[Outcome]]:
-    async def work(_made: UUID) -> Outcome:
-        await steer(run_id)
-        return Outcome(TaskState.DONE, run_id)
-
-    return work
+for each, (summary, description) in STEERING.items():
+    _add_steering(each, summary, description)
 
 
 @router.post(

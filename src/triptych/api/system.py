@@ -20,6 +20,7 @@ from triptych.telemetry.metrics import (
     QUEUE_IN_FLIGHT,
     QUEUE_OLDEST_SECONDS,
     QUEUE_WAITING,
+    RUNS_STALLED,
     exposition,
 )
 from triptych.wire import Page, Wire
@@ -117,12 +118,16 @@ async def list_settings(context: Context) -> Json:
     },
 )
 async def metrics(context: Context) -> Response:
-    """Includes the queues' current depths. Workers expose their metrics on a port of their own."""
+    """Includes the queues' depths and the number of stalled runs, as they are now.
+
+    Workers expose their metrics on a port of their own.
+    """
     for depth in await context.queue.depths():
         QUEUE_WAITING.labels(depth.queue).set(depth.waiting)
         QUEUE_DELAYED.labels(depth.queue).set(depth.delayed)
         QUEUE_IN_FLIGHT.labels(depth.queue).set(depth.in_flight)
         QUEUE_OLDEST_SECONDS.labels(depth.queue).set(depth.oldest_s or 0.0)
+    RUNS_STALLED.set(await context.stores.runs.count_stalled())
     return Response(exposition(), media_type=CONTENT_TYPE)
 
 

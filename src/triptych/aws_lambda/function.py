@@ -169,7 +169,7 @@ async def _maintain(
     with suppress(TimeoutError):
         async with asyncio.timeout(max(seconds_left(context), 0)):
             await maintenance.sweeper.sweep()
-            due = await services.stores.runs.due(idle_s=STUCK_S, stalled_s=STUCK_S, limit=STUCK_MAX)
+            due = await services.stores.runs.due(idle_s=STUCK_S, quiet_s=STUCK_S, limit=STUCK_MAX)
             stuck = len(due.resend)
             ended.append("sweep")
             while await maintenance.notifier.deliver():

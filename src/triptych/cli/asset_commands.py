@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
 from triptych.cli.invocation import Invocation, command
-from triptych.cli.options import BrandArgument
+from triptych.cli.options import AfterOption, BrandArgument, copied_cursor
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
@@ -38,25 +39,32 @@ async def assets(
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, help="Maximum number of assets.")
     ] = ASSETS_PAGE,
-    after: Annotated[str | None, typer.Option(help="`next` of the previous page.")] = None,
+    after: AfterOption = None,
+    snapshot: Annotated[
+        UUID | None,
+        typer.Option("--snapshot", help="A kept snapshot, as `snapshots` lists it [the current]."),
+    ] = None,
 ) -> None:
-    """List a brand's committed assets, a page at a time; `export` writes their embeddings."""
-    from triptych.cli.json_output import print_json
-    from triptych.cli.tables import print_assets
-    from triptych.errors import InvalidCursor
+    """List a brand's committed assets, a page at a time.
 
+    `triptych export` writes all of them, with their embeddings.
+    """
+    from triptych.cli.json_output import print_json
+    from triptych.cli.snapshot_tables import print_older
+    from triptych.cli.tables import print_assets
+
+    of = {} if snapshot is None else {"snapshot": str(snapshot)}
     async with call.open_client() as client:
-        try:
-            found, following = await client.assets(brand, limit=limit, cursor=after)
-        except InvalidCursor as error:
-            raise InvalidCursor(
-                error.message, field="--after", remedy="Copy it from the previous page."
-            ) from error
-        total = (await client.brand(brand)).assets
+        with copied_cursor():
+            found, following = await client.assets(brand, limit=limit, cursor=after, **of)
+        older = None if snapshot is None else await client.snapshot(brand, snapshot)
+        total = (await client.brand(brand)).assets if older is None else older.assets
     if call.json:
         print_json({"items": found, "next": following, "total": total})
-    else:
-        print_assets(found, total, following)
+        return
+    if older is not None:
+        print_older(older)
+    print_assets(found, total, following)
 
 
 @command(server=True)
@@ -74,7 +82,7 @@ async def search(
     cluster: ClusterOption = None,
     media_type: TypeOption = None,
 ) -> None:
-    """Find assets by what they show, or by an image that they look like."""
+    """Find assets by what they show, or by an image."""
     from triptych.errors import BadInput
 
     if (text is None) == (image is None):

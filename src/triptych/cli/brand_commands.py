@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 async def insights(
     call: Invocation,
     brand: BrandArgument,
-    step: Annotated[str | None, typer.Option("--step", help="Only this step's insight.")] = None,
+    step: Annotated[
+        str | None, typer.Option("--step", metavar="STEP", help="Only this step's insight.")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print all that the steps returned.")
+    ] = False,
 ) -> None:
-    """Show what the AI phase found in a brand's snapshot."""
+    """Show what the AI phase found in a brand."""
+    from triptych.cli.insight_lines import print_insights
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import in_brackets, print_insights
+    from triptych.cli.tables import in_brackets
     from triptych.errors import BadInput
 
     async with call.open_client() as client:
@@ -44,7 +50,7 @@ async def insights(
     if call.json:
         print_json({"run": run, "ai_state": state, "ai_reason": reason, "items": wanted})
     else:
-        print_insights(brand, state, wanted, whole=step is not None)
+        print_insights(brand, state, wanted, verbose=verbose)
 
 
 @command(server=True)
@@ -53,14 +59,18 @@ async def export(
     brand: BrandArgument,
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")] = Path(),
     kind: Annotated[
-        str, typer.Option("--format", help=f"One of {', '.join(export_formats())}.")
+        str,
+        typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(export_formats())}."),
     ] = "parquet",
 ) -> None:
-    """Write a brand's snapshot to files: a table with embeddings, or shards with the bytes."""
+    """Write a brand to files that other programs read.
+
+    They are a table, or shards with the pictures' bytes.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
 
-    async with call.open_client(stand_in=True) as client:
+    async with call.open_client(stand_in=["ai"]) as client:
         task = await client.export(brand, kind)
         files = await _fetch_files(client, task.id, task.result["files"], to)
     count, notes = task.result["assets"], task.result.get("notes", [])
@@ -97,7 +107,7 @@ async def report(
     brand: BrandArgument,
     to: Annotated[Path | None, typer.Option("--to", help="Folder [BRAND-report].")] = None,
 ) -> None:
-    """Write a report on a brand's imagery: Markdown, one HTML file, and images."""
+    """Write a report on a brand's imagery as Markdown and HTML."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
     from triptych.client.report_source import ClientReportSource

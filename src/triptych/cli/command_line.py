@@ -1,8 +1,9 @@
-"""The command line: its commands, in the order in which `--help` lists them."""
+"""The command line: its commands, under the headings and in the order of `--help`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -13,42 +14,64 @@ from triptych.cli import (
     machine_commands,
     run_commands,
     server_commands,
+    snapshot_commands,
     source_commands,
 )
+from triptych.cli.help_pages import HelpCommand, HelpGroup
 from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
 from triptych.runtime.cpu import one_thread_each
 
-COMMANDS = (
-    run_commands.run,
-    server_commands.up,
-    run_commands.submit,
-    source_commands.check,
-    run_commands.status,
-    asset_commands.assets,
-    asset_commands.search,
-    asset_commands.similar,
-    brand_commands.insights,
-    run_commands.failures,
-    brand_commands.export,
-    brand_commands.report,
-    run_commands.pause,
-    run_commands.resume,
-    run_commands.cancel,
-    run_commands.publish,
-    run_commands.discard,
-    run_commands.redrive,
-    run_commands.reembed,
-    server_commands.worker,
-    server_commands.live,
-    server_commands.api,
-    machine_commands.migrate,
-    machine_commands.doctor,
-    machine_commands.settings,
-)
+PANELS = {
+    "Bring in a brand": (
+        source_commands.check,
+        run_commands.run,
+        run_commands.submit,
+        run_commands.status,
+        run_commands.runs,
+        run_commands.failures,
+    ),
+    "Look at a brand": (
+        asset_commands.assets,
+        asset_commands.search,
+        asset_commands.similar,
+        brand_commands.insights,
+        brand_commands.report,
+        brand_commands.export,
+    ),
+    "Look at a brand's history": (
+        snapshot_commands.snapshots,
+        snapshot_commands.diff,
+        snapshot_commands.restore,
+    ),
+    "Steer a run": (
+        run_commands.pause,
+        run_commands.resume,
+        run_commands.cancel,
+        run_commands.publish,
+        run_commands.discard,
+        run_commands.redrive,
+        run_commands.reembed,
+    ),
+    "Run a server": (
+        server_commands.up,
+        server_commands.api,
+        server_commands.worker,
+        server_commands.live,
+    ),
+    "Look after an installation": (
+        machine_commands.doctor,
+        machine_commands.settings,
+        machine_commands.migrate,
+        letters,
+        keys,
+    ),
+}
+"""The headings of `triptych --help` with their commands, in the order in which they are needed."""
 
 app = typer.Typer(
     name="triptych",
+    cls=HelpGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -74,12 +97,22 @@ def program(
     """Turns a brand's scattered media into a committed, searchable, AI-enriched catalogue."""
 
 
-for command in COMMANDS:
+def _add(command: Callable[..., Any] | typer.Typer, panel: str) -> None:
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, rich_help_panel=panel)
+        return
     # An asset's id may start with a hyphen.
     takes_ids = command is asset_commands.similar
-    app.command(context_settings={"ignore_unknown_options": takes_ids})(command)
-app.add_typer(letters, name="dead-letters")
-app.add_typer(keys, name="keys")
+    app.command(
+        cls=HelpCommand,
+        context_settings={"ignore_unknown_options": takes_ids},
+        rich_help_panel=panel,
+    )(command)
+
+
+for heading, commands in PANELS.items():
+    for each in commands:
+        _add(each, heading)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,7 @@ class Invocation:
 
     @asynccontextmanager
     async def open_client(
-        self, *, caught_up: bool = False, stand_in: bool = False
+        self, *, caught_up: bool = False, stand_in: Sequence[str] = ()
     ) -> AsyncIterator[Client]:
         """Open a client of the server that the settings name, or of a private one in this process.
 
@@ -81,10 +81,14 @@ class Invocation:
         # Imported here because commands that use a server do not need it.
         from triptych.cli.log_output import say
         from triptych.wiring.private_server import open_private_server
+        from triptych.workers.worker import Phase
 
         async with (
             open_private_server(
-                settings, caught_up=caught_up, stand_in=stand_in, say=say
+                settings,
+                caught_up=caught_up,
+                stand_in=[Phase(phase) for phase in stand_in],
+                say=say,
             ) as socket,
             open_socket_client(socket) as client,
         ):

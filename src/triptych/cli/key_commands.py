@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from triptych.cli.help_pages import HelpCommand, HelpGroup
 from triptych.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]
 BY_COMMAND_LINE = "command line"
 
-keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+keys = typer.Typer(
+    name="keys", cls=HelpGroup, help="Create, list and revoke API keys.", no_args_is_help=True
+)
 
 
-@keys.command()
+@keys.command(cls=HelpCommand)
 @command()
 async def create(
     call: Invocation,
     name: KeyName,
-    scope: Annotated[str, typer.Option(help="reader or operator.")] = "reader",
+    scope: Annotated[str, typer.Option(help="Its scope: reader or operator.")] = "reader",
 ) -> None:
     """Create a key and print it once: only its hash is stored."""
     from triptych.access.access_store import Scope
@@ -58,7 +61,7 @@ async def create(
         typer.echo(f"Store it now: it is not shown again. Scope: {right.value}.", err=True)
 
 
-@keys.command("list")
+@keys.command("list", cls=HelpCommand)
 @command()
 async def list_keys(call: Invocation) -> None:
     """List the keys, including revoked ones."""
@@ -74,7 +77,7 @@ async def list_keys(call: Invocation) -> None:
         typer.echo(f"{key.name}  {key.scope.value}  {state}")
 
 
-@keys.command()
+@keys.command(cls=HelpCommand)
 @command()
 async def revoke(call: Invocation, name: KeyName) -> None:
     """Revoke a key: servers refuse it within five seconds."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from triptych.cli.help_pages import HelpCommand, HelpGroup
 from triptych.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ LetterIds = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="All that wait, instead of ids.")]
 
 letters = typer.Typer(
-    help="List, redrive and discard dead letters: messages that could not be processed.",
+    name="dead-letters",
+    cls=HelpGroup,
+    help="List, redrive and discard dead letters.\n\nNo worker could process these messages.",
     no_args_is_help=True,
 )
 
 
-@letters.command("list")
+@letters.command("list", cls=HelpCommand)
 @command(server=True)
 async def list_letters(call: Invocation) -> None:
     """List dead letters, newest first, each with the reason."""
@@ -49,7 +52,7 @@ async def list_letters(call: Invocation) -> None:
         typer.echo(f"    {letter.reason}")
 
 
-@letters.command("redrive")
+@letters.command("redrive", cls=HelpCommand)
 @command(server=True)
 async def redrive_letters(
     call: Invocation, ids: LetterIds = None, every: AllOption = False
@@ -59,7 +62,7 @@ async def redrive_letters(
         await _do(call, client, client.redrive_letters, "redriven", (ids, every))
 
 
-@letters.command("discard")
+@letters.command("discard", cls=HelpCommand)
 @command(server=True)
 async def discard_letters(
     call: Invocation, ids: LetterIds = None, every: AllOption = False

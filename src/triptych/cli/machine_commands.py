@@ -26,7 +26,10 @@ async def migrate(
         ),
     ] = None,
 ) -> None:
-    """Bring the database's schema up to date, and create missing queues."""
+    """Bring the database's schema up to date.
+
+    Missing queues are created, too.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.log_output import say
     from triptych.wiring.services import migrate_database
@@ -40,7 +43,10 @@ async def migrate(
 
 @command()
 async def doctor(call: Invocation) -> bool:
-    """Check everything that a worker needs and report problems; exit 0 only if there are none."""
+    """Check everything that a worker needs, and report problems.
+
+    The exit code is 0 only if there are none.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.log_output import say
     from triptych.cli.tables import console
@@ -58,7 +64,10 @@ async def doctor(call: Invocation) -> bool:
 
 @command()
 async def settings(call: Invocation) -> None:
-    """Print the settings in force and where each came from; secrets are hidden."""
+    """Print the settings in force and where each came from.
+
+    Secrets are hidden.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
     from triptych.settings.settings import ENV_PREFIX

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     Task,
@@ -32,15 +32,39 @@ class _Rate(TextColumn):
         return Text("" if not speed else f"{speed:,.0f}/s", style="dim", justify="right")
 
 
+class _Mark(SpinnerColumn):
+    """How a phase ended; a spinner while it works."""
+
+    def render(self, task: Task) -> RenderableType:
+        mark: Text | None = task.fields["mark"]
+        return super().render(task) if mark is None else mark
+
+
+DONE = Text("✓", style="green")
+FAILED = Text("✗", style="red")
+UNDECIDED = Text("!", style="yellow")
+"""The run is held, until an operator publishes or discards it."""
+NOT_DONE = Text("–", style="dim")
+"""The phase was not reached, or its work was no longer wanted."""
+
+ACQUIRE_MARKS = {
+    RunState.COMMITTED: DONE,
+    RunState.HELD: UNDECIDED,
+    RunState.FAILED: FAILED,
+    RunState.CANCELLED: FAILED,
+}
+AI_MARKS = {AiState.DONE: DONE, AiState.FAILED: FAILED, AiState.SUPERSEDED: NOT_DONE}
+
+
 class Bars:
     """Three bars, Gather · Acquire & Commit · AI, that show a run's states."""
 
     def __init__(self) -> None:
         self._progress = Progress(
-            SpinnerColumn(finished_text="✓"),
+            _Mark(),
             TextColumn("{task.description:<17}"),
             BarColumn(bar_width=32),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}", style="progress.download"),
             _Rate(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             TextColumn("{task.fields[note]}", style="dim"),
@@ -51,31 +75,53 @@ class Bars:
         self._ai = self._add("AI")
 
     def _add(self, name: str) -> TaskID:
-        return self._progress.add_task(name, total=None, note="")
+        return self._progress.add_task(name, total=None, note="", count="", mark=None)
+
+    def _show(
+        self, bar: TaskID, *, mark: Text | None, done: int, of: int | None, note: str
+    ) -> None:
+        """Update a bar; ``of`` is None as long as nobody knows."""
+        self._progress.update(
+            bar,
+            mark=mark,
+            completed=done,
+            # A bar without a total moves, which a phase that has ended does not.
+            total=max(done, 1) if of is None and mark is not None else of,
+            count=f"{done:,}/{'?' if of is None else f'{of:,}'}",
+            note=note,
+        )
 
     def show(self, run: Run) -> None:
-        """Update the bars to a run's state."""
+        """Update the bars to a run's state: no phase that was not completed has a tick."""
         over = run.state is not RunState.ACTIVE
-        gathered = run.sealed or over
-        self._progress.update(
+        gathered = DONE if run.sealed else FAILED if over else None
+        listed = run.expected if run.sealed else None
+        self._show(
             self._gather,
-            completed=run.expected,
-            total=run.expected if gathered else None,
+            mark=gathered,
+            done=run.expected,
+            of=listed,
             note="" if gathered else "listing URLs",
         )
-        self._progress.update(
+        self._show(
             self._acquire,
-            completed=run.settled,
-            total=run.expected if gathered else None,
+            mark=ACQUIRE_MARKS.get(run.state),
+            done=run.settled,
+            of=listed,
             note=self._acquire_note(run),
         )
-        ai_over = run.ai_state in {AiState.DONE, AiState.FAILED, AiState.SUPERSEDED}
-        self._progress.update(
+        no_ai = over and run.state is not RunState.COMMITTED
+        ai_mark = NOT_DONE if no_ai else AI_MARKS.get(run.ai_state)
+        self._show(
             self._ai,
-            completed=1 if ai_over else 0,
-            total=1 if run.state is RunState.COMMITTED else None,
-            note="" if run.ai_state is AiState.NONE else run.ai_state.value,
+            mark=ai_mark,
+            done=1 if ai_mark is DONE else 0,
+            of=1 if over else None,
+            note="not started" if no_ai else self._ai_note(run),
         )
+
+    def _ai_note(self, run: Run) -> str:
+        return "" if run.ai_state is AiState.NONE else run.ai_state.value
 
     def _acquire_note(self, run: Run) -> str:
         failed = f"{run.failed:,} failed" if run.failed else ""

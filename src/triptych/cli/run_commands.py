@@ -17,36 +17,43 @@ from triptych.cli.options import (
     ReplaceOption,
     RunArgument,
     SourceOption,
+    UrlsArgument,
     WatchOption,
+    check_urls,
     given_source,
 )
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.client import Client
-    from triptych.model import Reason, Run
+    from triptych.model import Reason, Run, RunState
 
 FAILURE_EXAMPLES = 3
 RUN_DRAIN_S = 5.0
-"""Seconds that the requests in progress of an ended `triptych run` have, at most: whoever sends
-SIGTERM sends SIGKILL after ten, and that would leave Postgres running."""
+"""The longest time that `triptych run` waits for requests in progress when it is stopped. Service
+managers send SIGKILL about ten seconds after SIGTERM, and that would leave Postgres running."""
 
 
 @command()
 async def run(
     call: Invocation,
     brand: BrandArgument,
+    urls: UrlsArgument = None,
     source: SourceOption = None,
     replace: ReplaceOption = False,
     key: KeyOption = None,
     ignore_query: IgnoreQueryOption = None,
 ) -> bool:
-    """Run a brand through all three phases in this process; exit 0 only if it committed."""
+    """Run a brand through all three phases in this process.
+
+    The exit code is 0 only if the run committed.
+    """
     from triptych.cli.log_output import say
     from triptych.client import open_socket_client
     from triptych.wiring.local import open_local
     from triptych.wiring.private_server import serve_privately
 
+    check_urls(urls, source)
     source = given_source(source, key, ignore_query)
     settings = call.settings(source=source)
     drain_s = min(settings.drain_s, RUN_DRAIN_S)
@@ -56,8 +63,10 @@ async def run(
             serve_privately(local.services) as socket,
             open_socket_client(socket) as client,
         ):
-            opened = await client.start(brand, source=source, replace=replace, joined=_say_joined)
-            return await _follow(call, client.watch(opened.id))
+            opened = await client.start(
+                brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
+            )
+            return await follow_run(call, client.watch(opened.id))
     except asyncio.CancelledError:
         say(f"Stopped. `triptych run {brand}` goes on where this stopped.")
         raise
@@ -67,16 +76,23 @@ async def run(
 async def submit(
     call: Invocation,
     brand: BrandArgument,
+    urls: UrlsArgument = None,
     source: SourceOption = None,
     watch: WatchOption = False,
     replace: ReplaceOption = False,
     key: KeyOption = None,
     ignore_query: IgnoreQueryOption = None,
 ) -> bool:
-    """Submit a brand to the running workers; if it has an active run, show that run."""
+    """Start a run of a brand on the running workers.
+
+    If the brand has an active run, that run is shown instead.
+    """
+    check_urls(urls, source)
     source = given_source(source, key, ignore_query)
     async with call.open_client() as client:
-        opening = client.start(brand, source=source, replace=replace, joined=_say_joined)
+        opening = client.start(
+            brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
+        )
         return await _show_opened(call, client, opening, watch=watch)
 
 
@@ -89,7 +105,10 @@ def _say_joined(active: Run) -> None:
 
 @command(server=True)
 async def reembed(call: Invocation, brand: BrandArgument, watch: WatchOption = False) -> bool:
-    """Embed a brand again with the configured model, from stored objects, without downloads."""
+    """Embed a brand again with the configured model.
+
+    The stored objects are read; nothing is downloaded.
+    """
     async with call.open_client() as client:
         return await _show_opened(call, client, client.reembed(brand), watch=watch)
 
@@ -100,12 +119,12 @@ async def _show_opened(
     """Print an opened run, or follow it to its end; return False if it ended without a commit."""
     opened = await opening
     if watch:
-        return await _follow(call, client.watch(opened.id))
+        return await follow_run(call, client.watch(opened.id))
     _show(call, opened)
     return True
 
 
-async def _follow(call: Invocation, states: AsyncIterator[Run]) -> bool:
+async def follow_run(call: Invocation, states: AsyncIterator[Run]) -> bool:
     """Show a run's progress and its end; return whether it committed."""
     from triptych.cli.progress_bars import follow
     from triptych.cli.tables import print_run
@@ -117,6 +136,52 @@ async def _follow(call: Invocation, states: AsyncIterator[Run]) -> bool:
     return last is not None and last.state is RunState.COMMITTED
 
 
+RUNS_LISTED = 20
+
+
+@command(server=True)
+async def runs(
+    call: Invocation,
+    brand: Annotated[str | None, typer.Option(help="Only this brand's [all].")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only: active, held, committed, failed or cancelled [all]."),
+    ] = None,
+    stalled: Annotated[
+        bool, typer.Option("--stalled", help="Only active runs of which nothing moves.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Maximum number of runs.")
+    ] = RUNS_LISTED,
+) -> None:
+    """List runs, newest first."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import print_runs
+
+    wanted = None if state is None else _known_state(state)
+    async with call.open_client() as client:
+        found = await client.runs(brand=brand, state=wanted, stalled=stalled, limit=limit)
+    if call.json:
+        print_json({"items": found})
+    else:
+        print_runs(found, stalled=stalled)
+
+
+def _known_state(name: str) -> RunState:
+    from triptych.errors import BadInput
+    from triptych.model import RunState
+
+    try:
+        return RunState(name)
+    except ValueError:
+        raise BadInput(
+            f"There is no state {name!r}.",
+            field="--state",
+            remedy=f"Name one of {', '.join(state.value for state in RunState)}; a run that is "
+            "stalled is active: `triptych runs --stalled`.",
+        ) from None
+
+
 def _show(call: Invocation, found: Run) -> None:
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_run
@@ -126,15 +191,26 @@ def _show(call: Invocation, found: Run) -> None:
 
 @command(server=True)
 async def status(
-    call: Invocation, name: Annotated[str | None, typer.Argument(metavar="[BRAND|RUN]")] = None
+    call: Invocation,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[BRAND|RUN]", help="A brand, or a run's id [all brands]."),
+    ] = None,
 ) -> None:
-    """Show all brands and the queues, or one brand's newest run, or one run."""
+    """Show all brands and the queues, or one run.
+
+    Of a brand its newest run is shown.
+    """
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import print_brands, print_queues
+    from triptych.cli.tables import print_brands, print_queues, print_stalled
 
     async with call.open_client() as client:
         if name is not None:
-            _show(call, await find_run(client, name))
+            found = await find_run(client, name)
+            _show(call, found)
+            if found.stalled and not call.json:
+                pace = await client.pace(found.id)
+                print_stalled(found, await client.workers(), pace.last_try)
             return
         brands, depths = await client.brands(), await client.depths()
     if call.json:
@@ -170,7 +246,10 @@ async def find_run(client: Client, name: str) -> Run:
 
 @command(server=True)
 async def pause(call: Invocation, name: RunArgument) -> None:
-    """Stop dispatching items of a run; items that were already dispatched still settle."""
+    """Pause a run: no more of its items are dispatched.
+
+    Items that were already dispatched still settle.
+    """
     await _steer(call, "pause", name)
 
 
@@ -188,7 +267,7 @@ async def cancel(call: Invocation, name: RunArgument) -> None:
 
 @command(server=True)
 async def publish(call: Invocation, name: RunArgument) -> None:
-    """Commit a held run, although it removes much of the brand's snapshot."""
+    """Commit a held run, although it removes many assets."""
     await _steer(call, "publish", name)
 
 
@@ -252,7 +331,10 @@ async def failures(
         int, typer.Option(min=1, max=1000, help="Examples of each reason.")
     ] = FAILURE_EXAMPLES,
 ) -> None:
-    """Show a run's failures by reason, and rows without a URL, with examples."""
+    """Show why items of a run failed, with examples.
+
+    Rows without a URL are shown, too.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_failures, print_refused_rows
 

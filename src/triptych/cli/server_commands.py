@@ -21,7 +21,10 @@ LivePortOption = Annotated[int, typer.Option("--port", help="Port to listen on; 
 
 @command(json_logs=True)
 async def up(call: Invocation, host: HostOption = None, port: PortOption = None) -> None:
-    """Run everything until Ctrl-C or SIGTERM: database, queues, workers and API."""
+    """Run everything: database, queues, workers, API and dashboard.
+
+    Ctrl-C or SIGTERM stops it.
+    """
     from triptych.cli.server_processes import serve
 
     settings = call.settings(api_host=host, api_port=port)
@@ -36,7 +39,10 @@ async def api(
     fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket.")] = None,
     with_parent: WithParentOption = False,
 ) -> None:
-    """Serve the API until Ctrl-C or SIGTERM, then finish the requests in progress."""
+    """Serve the API and the dashboard.
+
+    At Ctrl-C or SIGTERM the requests in progress are finished.
+    """
     from triptych.cli.server_processes import serve_api
 
     settings = call.settings(api_host=host, api_port=port)
@@ -46,10 +52,15 @@ async def api(
 @command(json_logs=True)
 async def worker(
     call: Invocation,
-    phases: Annotated[list[str], typer.Argument(metavar="PHASE...", help="gather acquire ai")],
+    phases: Annotated[
+        list[str], typer.Argument(metavar="PHASE...", help="Phases to serve: gather, acquire, ai.")
+    ],
     with_parent: WithParentOption = False,
 ) -> None:
-    """Serve phases from the queues until Ctrl-C or SIGTERM, then drain."""
+    """Serve phases from the queues.
+
+    At Ctrl-C or SIGTERM the messages in progress are finished.
+    """
     from triptych.cli.server_processes import serve_phases
 
     await serve_phases(call.settings(), phases, with_parent=with_parent)
@@ -57,7 +68,10 @@ async def worker(
 
 @command(json_logs=True)
 async def live(call: Invocation, host: HostOption = None, port: LivePortOption = LIVE_PORT) -> None:
-    """Serve live status over WebSocket until Ctrl-C or SIGTERM; clients are asked to reconnect."""
+    """Serve live status over WebSocket.
+
+    At Ctrl-C or SIGTERM clients are asked to reconnect.
+    """
     from triptych.cli.server_processes import serve_live
 
     await serve_live(call.settings(api_host=host, api_port=port))

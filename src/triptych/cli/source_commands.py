@@ -26,7 +26,7 @@ async def check(
     key: KeyOption = None,
     ignore_query: IgnoreQueryOption = None,
 ) -> bool:
-    """Show what a source is and what a run would take of it. Nothing is started."""
+    """Show what a list holds and what a run would take of it. Nothing is started."""
     from triptych.cli.json_output import print_json
     from triptych.cli.source_tables import print_check
 

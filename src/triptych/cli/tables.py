@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from triptych.model import AiState, Brand, Insight, Run, RunState
+from triptych.model import AiState, Brand, Run, RunState
+from triptych.presence.presence_store import SeenWorker
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples
-from triptych.runs.run_store import RefusedRows
+from triptych.runs.run_store import LastTry, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.search_service import Matches
 
 console = Console(highlight=False)
 
-SCALARS_MAX = 4
-"""Values of an insight that are shown on its line."""
-TEXT_MAX_CHARS = 30
 STATE_STYLE = {
     RunState.ACTIVE: "cyan",
     RunState.COMMITTED: "green",
@@ -55,17 +53,79 @@ def print_brands(brands: Sequence[Brand]) -> None:
 
 def state_text(run: Run) -> str:
     """Return a run's state as coloured text."""
+    if run.stalled:
+        return "[red]stalled[/]"
     text = "paused" if run.paused else run.state.value
     return f"[{STATE_STYLE[run.state]}]{text}[/]"
 
 
+def print_runs(runs: Sequence[Run], *, stalled: bool) -> None:
+    """Print one row per run; ``stalled``: only such runs were asked for."""
+    if not runs:
+        console.print("No run is stalled." if stalled else "No such runs.", style="dim")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("brand", "state", "items", "failed", "started", "last progress", "run"):
+        table.add_column(name, justify="right" if name in {"items", "failed"} else "left")
+    for run in runs:
+        table.add_row(
+            shown(run.brand),
+            state_text(run),
+            f"{run.settled:,}/{run.expected:,}",
+            f"{run.failed:,}",
+            local_time(run.created_at),
+            local_time(run.progressed_at),
+            str(run.id),
+        )
+    console.print(table)
+
+
+def local_time(at: datetime) -> str:
+    """Return a time as this machine's clocks show it, to the second."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def print_stalled(run: Run, workers: Sequence[SeenWorker], last_try: LastTry | None) -> None:
+    """Print since when nothing of a run has moved, what is known of the cause, and what helps."""
+    console.print(f"  stalled nothing has moved since {local_time(run.progressed_at)}")
+    phase = "acquire" if run.sealed else "gather"
+    able = [worker for worker in workers if phase in worker.phases]
+    alive = sum(worker.alive for worker in able)
+    if alive:
+        are = "worker is" if alive == 1 else "workers are"
+        console.print(
+            f"  cause   unknown: {alive} {are} alive; their logs, or `triptych dead-letters list`, "
+            "may tell",
+            soft_wrap=True,
+        )
+    else:
+        silent_s = min((worker.silent_s for worker in able), default=None)
+        since = "in the last hour" if silent_s is None else f"for {silent_s:,.0f} s"
+        console.print(
+            f"  cause   no worker of the phase {phase} has been seen {since}: start one with "
+            "`triptych worker`",
+            soft_wrap=True,
+        )
+    if last_try is not None and last_try.detail:
+        console.print(
+            f"  error   {shown(last_try.detail)} (attempt {last_try.attempts} of "
+            f"{run.policy.max_attempts})",
+            soft_wrap=True,
+        )
+    console.print(f"  decide  triptych cancel {run.id}  ends it", soft_wrap=True)
+
+
 def print_run(run: Run) -> None:
     """Print a run's state in a few lines."""
+    active = run.state is RunState.ACTIVE
     console.print(f"[bold]{shown(run.brand)}[/]  {state_text(run)}  [dim]{run.id}[/]")
-    console.print(
-        f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
-        + ("" if run.sealed else " · still gathering")
-    )
+    if run.restores is not None:
+        console.print(f"  of      snapshot {run.restores}, restored")
+    else:
+        console.print(
+            f"  items   {run.expected:,} expected · {run.done:,} done · {run.failed:,} failed"
+            + ("" if run.sealed else " · still gathering" if active else " · not all gathered")
+        )
     if run.rows_read:
         console.print(
             f"  rows    {run.rows_read:,} read = {run.expected:,} items + "
@@ -172,33 +232,6 @@ def print_matches(found: Matches) -> None:
         console.print(shown(problem), style="yellow")
     if found.unindexed:
         console.print(f"{found.unindexed:,} brands are not fully indexed yet.", style="yellow")
-
-
-def print_insights(brand: str, state: AiState, insights: Sequence[Insight], *, whole: bool) -> None:
-    """Print one line per insight, or each insight in full."""
-    console.print(f"[bold]{shown(brand)}[/]  AI {state.value}", soft_wrap=True)
-    for insight in insights:
-        if insight.error is not None:
-            console.print(f"  {shown(insight.kind)}  [red]{shown(insight.error)}[/]")
-        elif whole:
-            text = orjson.dumps(insight.result, option=orjson.OPT_INDENT_2).decode()
-            console.print(shown(text, lines=True), soft_wrap=True)
-        else:
-            line = " · ".join(_scalars(insight)[:SCALARS_MAX])
-            console.print(f"  {shown(insight.kind)}  {line}", soft_wrap=True)
-
-
-def _scalars(insight: Insight) -> list[str]:
-    """Return an insight's numbers and short texts, without the fields that all insights have."""
-    left_out = ("version", "assets", "sampled")
-    return [
-        f"{shown(str(value))} {shown(name.replace('_', ' '))}"
-        for name, value in (insight.result or {}).items()
-        if name not in left_out
-        and isinstance(value, int | float | str)
-        and not isinstance(value, bool)
-        and len(str(value)) <= TEXT_MAX_CHARS
-    ]
 
 
 def in_brackets(text: str | None) -> str:

@@ -19,19 +19,22 @@ from triptych.client.problem import error_of
 from triptych.client.subscription import task_remote, watch_remote
 from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import ServerUnavailable, SettingsError, TaskFailed, Unavailable
+from triptych.fetch.web_url import parse_web_url
 from triptych.gather.source_check import SourceCheck
 from triptych.messages import check_brand
-from triptych.model import AiState, Insight, Reason
+from triptych.model import AiState, Insight, Reason, RunState
+from triptych.presence.presence_store import SeenWorker
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples, Failures
 from triptych.runs.run_shown import BrandShown, RunShown
-from triptych.runs.run_store import FailedItem, RefusedRows
+from triptych.runs.run_store import FailedItem, Pace, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.brand_map import BrandMap, decode_map
 from triptych.snapshots.brand_relations import NearBrands
 from triptych.snapshots.comparison import Comparison
 from triptych.snapshots.search_service import Matches
-from triptych.snapshots.snapshot_store import Insights
+from triptych.snapshots.snapshot_shown import SnapshotShown
+from triptych.snapshots.snapshot_store import Difference, DifferenceCounts, Insights
 from triptych.tasks.task_store import Task, TaskState
 from triptych.wire import Listing, Page
 
@@ -91,21 +94,79 @@ class Client:
         """
         return await self._get(f"/runs/{run_id}", RunShown)
 
+    async def runs(
+        self,
+        *,
+        brand: str | None = None,
+        state: RunState | None = None,
+        stalled: bool = False,
+        limit: int,
+    ) -> Sequence[RunShown]:
+        """Return the newest runs, at most ``limit``; with ``stalled``, only those that are."""
+        query = {"limit": str(min(limit, PAGE_MAX))}
+        if brand is not None:
+            query["brand"] = check_brand(brand)
+        if state is not None:
+            query["state"] = state.value
+        if stalled:
+            query["stalled"] = "true"
+        found: list[RunShown] = []
+        async for run in self._pages("/runs", Page[RunShown], query):
+            found.append(run)
+            if len(found) == limit:
+                break
+        return found
+
+    async def pace(self, run_id: UUID) -> Pace:
+        """Return how fast a run goes, and what its last items wait for."""
+        return await self._get(f"/runs/{run_id}/pace", Pace)
+
+    async def workers(self) -> Sequence[SeenWorker]:
+        """Return the known workers, the longest-lived first."""
+        return (await self._get("/workers", Listing[SeenWorker])).items
+
     async def assets(
         self, brand: str, *, limit: int, cursor: str | None = None, **filters: str
     ) -> tuple[Sequence[AssetShown], str | None]:
-        """Return up to ``limit`` of a brand's assets, and the cursor of those that follow."""
-        query = {"limit": str(min(limit, PAGE_MAX)), **filters}
-        if cursor is not None:
-            query["cursor"] = cursor
-        found: list[AssetShown] = []
-        while True:
-            query["limit"] = str(min(limit - len(found), PAGE_MAX))
-            page = await self._get(f"/brands/{_brand(brand)}/assets", Page[AssetShown], query)
-            found += page.items
-            if page.next is None or len(found) >= limit:
-                return found, page.next
-            query["cursor"] = page.next
+        """Return up to ``limit`` of a brand's assets, and the cursor of those that follow.
+
+        ``filters`` are the API's; ``snapshot`` is one of them.
+        """
+        path = f"/brands/{_brand(brand)}/assets"
+        return await self._some(path, Page[AssetShown], filters, limit, cursor)
+
+    async def snapshots(self, brand: str) -> Sequence[SnapshotShown]:
+        """Return a brand's kept snapshots, newest first."""
+        path = f"/brands/{_brand(brand)}/snapshots"
+        return [snapshot async for snapshot in self._pages(path, Page[SnapshotShown])]
+
+    async def snapshot(self, brand: str, snapshot: UUID) -> SnapshotShown:
+        """Return a snapshot of a brand.
+
+        Raises:
+            RunNotFound: the brand has no such snapshot.
+        """
+        return await self._get(f"/brands/{_brand(brand)}/snapshots/{snapshot}", SnapshotShown)
+
+    async def difference(
+        self, brand: str, old: UUID, new: UUID, *, limit: int, cursor: str | None, **filters: str
+    ) -> tuple[Sequence[Difference], str | None]:
+        """Return up to ``limit`` URLs that two snapshots have otherwise, and the next cursor.
+
+        ``change``, one of the filters, is ``added``, ``removed`` or ``changed``.
+        """
+        path = f"/brands/{_brand(brand)}/snapshots/{old}/diff/{new}"
+        return await self._some(path, Page[Difference], filters, limit, cursor)
+
+    async def difference_counts(self, brand: str, old: UUID, new: UUID) -> DifferenceCounts:
+        """Count what two snapshots of a brand have otherwise.
+
+        Raises:
+            RunNotFound: one of them is no snapshot of the brand.
+            SnapshotCollected: one of them is no longer kept.
+        """
+        path = f"/brands/{_brand(brand)}/snapshots/{old}/diff/{new}/counts"
+        return await self._get(path, DifferenceCounts)
 
     async def asset(self, asset: str, *, run: UUID | None = None) -> AssetShown:
         """Return an asset from its brand's current snapshot, or from that of a run.
@@ -149,8 +210,17 @@ class Client:
 
     async def check_source(self, source: str, *, brand: str | None = None) -> SourceCheck:
         """Return what a source is and what a run would take of it, without starting one."""
-        body = {"source": source} if brand is None else {"source": source, "brand": brand}
-        return await self._ask("POST", "/sources/check", SourceCheck, body=body)
+        return await self._check({"source": source}, brand)
+
+    async def check_urls(
+        self, urls: Sequence[str | Mapping[str, Any]], *, brand: str | None = None
+    ) -> SourceCheck:
+        """Return what a run would take of URLs, as `start` takes them, without starting one."""
+        return await self._check({"urls": list(urls)}, brand)
+
+    async def _check(self, body: Json, brand: str | None) -> SourceCheck:
+        asked = body if brand is None else {**body, "brand": brand}
+        return await self._ask("POST", "/sources/check", SourceCheck, body=asked)
 
     async def depths(self) -> Sequence[QueueDepth]:
         """Return the depths of the queues."""
@@ -195,17 +265,21 @@ class Client:
         brand: str,
         *,
         source: str | None = None,
+        urls: Sequence[str | Mapping[str, Any]] | None = None,
         replace: bool = False,
         joined: Callable[[RunShown], None] = lambda _: None,
     ) -> RunShown:
         """Start a run of a brand, or return its active one after ``joined`` was called with it.
 
+        ``urls``: instead of a source, up to 1,000 URLs, or ``{"url": …, "metadata": {…}}``.
         ``replace``: cancel an active run of another source or kind first.
 
         Raises:
             RunActive: the brand has an active run of another source or kind.
         """
         body: Json = {} if source is None else {"source": source}
+        if urls is not None:
+            body["urls"] = list(urls)
         if replace:
             body["replace"] = True
         task = await self._submit("POST", f"/brands/{_brand(brand)}/runs", body)
@@ -217,6 +291,16 @@ class Client:
     async def reembed(self, brand: str) -> RunShown:
         """Open a run that embeds a brand's snapshot again."""
         return await self._opened(f"/brands/{_brand(brand)}/reembed", {})
+
+    async def restore(self, brand: str, snapshot: UUID) -> RunShown:
+        """Open a run that publishes an older snapshot of a brand again.
+
+        Raises:
+            RunNotFound, SnapshotCollected: the brand has no such snapshot, or no longer.
+            Conflict: it is the current one.
+            RunActive: the brand has an active or held run.
+        """
+        return await self._opened(f"/brands/{_brand(brand)}/snapshots/{snapshot}/restore")
 
     async def redrive(
         self,
@@ -323,14 +407,35 @@ class Client:
                 remedy="Check that a worker serves the phase ai.",
             ) from error
 
-    async def _pages(self, path: str, kind: type[Page[T]]) -> AsyncIterator[T]:
-        query = {"limit": str(PAGE_MAX)}
+    async def _pages(
+        self, path: str, kind: type[Page[T]], asked: Mapping[str, str] | None = None
+    ) -> AsyncIterator[T]:
+        query = {"limit": str(PAGE_MAX), **(asked or {})}
         while True:
             page = await self._get(path, kind, query)
             for each in page.items:
                 yield each
             if page.next is None:
                 return
+            query["cursor"] = page.next
+
+    async def _some(
+        self,
+        path: str,
+        kind: type[Page[T]],
+        filters: Mapping[str, str],
+        limit: int,
+        cursor: str | None,
+    ) -> tuple[Sequence[T], str | None]:
+        """Return up to ``limit`` entries of a listing after a cursor, and the next cursor."""
+        query = {**filters} if cursor is None else {**filters, "cursor": cursor}
+        found: list[T] = []
+        while True:
+            query["limit"] = str(min(limit - len(found), PAGE_MAX))
+            page = await self._get(path, kind, query)
+            found += page.items
+            if page.next is None or len(found) >= limit:
+                return found, page.next
             query["cursor"] = page.next
 
     async def _get(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
@@ -460,15 +565,15 @@ def server_url(text: str) -> URL:
     Raises:
         SettingsError: the address is not valid.
     """
+    wrong = SettingsError(
+        "This is not the address of a server.",
+        field="--server",
+        remedy="Use https://host or http://127.0.0.1:8321, without a path.",
+    )
     try:
-        url = URL(text)
+        url = parse_web_url(text)
     except ValueError:
-        url = URL()
-    plain = url.path in {"", "/"} and not (url.query_string or url.fragment or url.user)
-    if url.scheme not in {"http", "https"} or not url.host or not plain:
-        raise SettingsError(
-            "This is not the address of a server.",
-            field="--server",
-            remedy="Use https://host or http://127.0.0.1:8321, without a path.",
-        )
-    return url.with_path("/")
+        raise wrong from None
+    if url.raw_path != "/" or url.raw_query_string or url.raw_user or "#" in text:
+        raise wrong
+    return url

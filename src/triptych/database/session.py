@@ -31,8 +31,8 @@ COMMIT_TIMEOUT_S = 900.0
 """A commit of a million assets takes a minute or two here; slower disks exist."""
 ACQUIRE_TIMEOUT_S = 30.0
 LOCK_TIMEOUT_S = 5.0
-"""Postgres' ``lock_timeout``: transactions hold a row for milliseconds, so whoever holds it longer
-is committing a large run, or is frozen. A connection is not kept waiting for that."""
+"""Postgres' ``lock_timeout``: transactions hold a row for milliseconds, so one that holds it longer
+commits a large run, or its process is frozen. A connection is not kept waiting for that."""
 IDLE_TRANSACTION_S = 15.0
 """Postgres' ``idle_in_transaction_session_timeout``: a process that was frozen or lost in a
 transaction keeps its locks for at most this long. Statements are sent one after the other, so a
@@ -120,7 +120,7 @@ class Database:
 
     ``hook`` is called with each statement's name before it runs, with ``commit`` before each
     COMMIT and ``committed`` after its answer: an error that it raises simulates a crash. ``folder``
-    is the server's, if it is on this machine: how much is free there is told when its disk is full.
+    is the server's, if it is on this machine: the error of a full disk says how much is free there.
     """
 
     def __init__(

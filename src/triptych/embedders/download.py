@@ -40,6 +40,7 @@ from triptych.errors import ItemError, ModelError
 from triptych.fetch.guard import REFUSED_REMEDY, AddressGuard, refusal
 from triptych.fetch.redirects import follow_redirects
 from triptych.fetch.transport import open_session
+from triptych.fetch.web_url import parse_web_url
 from triptych.model import Reason
 from triptych.runtime.file_flush import flush_folder
 
@@ -64,7 +65,7 @@ class Place:
     """Where a model is downloaded from."""
 
     url: URL
-    """Without fragment."""
+    """Without fragment; otherwise as browsers send it, so that a signature stays valid."""
     sha256: str | None
 
     @classmethod
@@ -74,11 +75,12 @@ class Place:
         Raises:
             ModelError: it names no ONNX file, its pin is invalid, or a pin is required.
         """
+        plain, _, fragment = text.partition("#")
         try:
-            url = URL(text)
+            # The address of an object store is no web URL.
+            url = URL(plain) if plain.startswith("s3:") else parse_web_url(plain)
         except ValueError as error:
             raise ModelError(f"{FIELD} is not a URL ({error}).") from error
-        fragment, url = url.fragment, url.with_fragment(None)
         pin = PIN.fullmatch(fragment)
         if fragment and pin is None:
             raise ModelError(
@@ -104,8 +106,8 @@ class Place:
         return f"{self.url.name.removesuffix('.onnx')}-{key[:KEY_CHARS]}"
 
     def beside(self, name: str) -> URL:
-        """Return the URL of another file of the model."""
-        return self.url.with_name(name).with_query(self.url.query)
+        """Return the URL of another file of the model, whose query has the same text."""
+        return self.url.with_name(name, keep_query=True)
 
 
 def fetched_model(

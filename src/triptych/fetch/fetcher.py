@@ -377,7 +377,9 @@ class Fetcher:
             # The connection delivers what is declared, or fails.
             body = await (_body(response, share, cap) if declared is None else response.read())
             if not body:
-                raise PermanentItemError(Reason.NOT_AN_IMAGE, "an empty body")
+                raise PermanentItemError(
+                    Reason.NOT_AN_IMAGE, "an empty body: the server sent no bytes"
+                )
             share.settle(len(body))
         except BaseException:
             share.release()

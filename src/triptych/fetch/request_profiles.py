@@ -66,9 +66,14 @@ def parse_proxy(text: str) -> URL:
     Raises:
         ValueError: it is not a proxy's URL.
     """
-    url = URL(text)
-    if url.scheme not in {"http", "https"} or not url.host or url.path not in {"", "/"}:
-        raise ValueError("a proxy is named as http://host:port, or https://user:password@host:port")
+    # What is wrong is not said: it may be a part of the password.
+    wrong = ValueError("a proxy is named as http://host:port, or https://user:password@host:port")
+    try:
+        url = parse_web_url(text)
+    except ValueError:
+        raise wrong from None
+    if url.raw_path != "/" or url.raw_query_string:
+        raise wrong
     return url
 
 

@@ -210,7 +210,8 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         raise TryAgain(f"HTTP {status}", asked)
     raise DoubtfulAnswer(
         f"The source answers with HTTP {status}.",
-        remedy="Check its URL, the brand's name and TRIPTYCH_SOURCE_TOKEN.",
+        remedy="Check its URL, the brand's name and TRIPTYCH_SOURCE_TOKEN, which is sent where "
+        "TRIPTYCH_SOURCE_TOKEN_FOR says.",
         at_once=True,
     )
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID
 
 import msgspec
 import orjson
 import structlog
 
-from triptych.errors import InvalidUrl, RunEnded, RunNotFound, SourceRefused, TriptychError
+from triptych.errors import (
+    InvalidUrl,
+    RunEnded,
+    RunNotFound,
+    SnapshotCollected,
+    SourceRefused,
+    TriptychError,
+)
+from triptych.gather.given_source import KeptSource
+from triptych.gather.restorable import Restorable
 from triptych.gather.snapshot_source import SnapshotSource
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.urls import item_key, key_of_value, normalise, without_parameters
@@ -28,7 +38,9 @@ from triptych.model import (
     RunKind,
     RunState,
 )
+from triptych.objects import ObjectStore
 from triptych.runs.brand_store import BrandStore
+from triptych.runs.given_urls import is_given
 from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
@@ -57,6 +69,7 @@ class Gather:
         brands: BrandStore,
         snapshots: SnapshotStore,
         registry: ActiveBrandRegistry,
+        objects: ObjectStore,
         open_source: Callable[[str], Source],
         *,
         default_source: str | None,
@@ -69,6 +82,7 @@ class Gather:
         self._open_source = open_source
         self._default_source = default_source
         self._page_rows = page_rows
+        self._restorable = Restorable(snapshots, objects, page_rows)
 
     async def handle(self, delivery: Delivery) -> None:
         """Gather the brand named in the body.
@@ -92,11 +106,15 @@ class Gather:
             return
         try:
             with GATHER_SECONDS.time():
-                await self._list(run)
+                await (
+                    self._list(run) if run.restores is None else self._restore(run, run.restores)
+                )
         except RunEnded:
             log.info("gather_stopped", run=str(run.id), brand=run.brand)
         except SourceRefused as error:
             await self._registry.fail(run.id, f"source_refused: {error}")
+        except SnapshotCollected as error:
+            await self._registry.fail(run.id, error.message)
         except TriptychError:
             raise  # Another brand's run, or something is away for a while: tried again.
         except Exception as error:
@@ -122,7 +140,18 @@ class Gather:
                 f"Brand {run.brand!r} has no source.",
                 remedy="Name one with --source, or in TRIPTYCH_SOURCE.",
             )
+        if is_given(spec):
+            return KeptSource(self._brands, spec, self._page_rows)
         return self._open_source(spec)
+
+    async def _restore(self, run: Run, snapshot: UUID) -> None:
+        """Seal a run, which publishes the snapshot; fail it if objects are missing."""
+        problem = await self._restorable.problem(snapshot)
+        if problem is not None:
+            await self._registry.fail(run.id, problem)
+            return
+        await self._registry.seal(run.id)
+        log.info("restored", run=str(run.id), brand=run.brand, snapshot=str(snapshot))
 
     async def _list(self, run: Run) -> None:
         source = self._source(run)

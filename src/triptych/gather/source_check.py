@@ -184,6 +184,16 @@ class SourceChecker:
         Raises:
             TooManyRequests: others are being checked.
         """
+        return await self.check_opened(lambda: self._open_source(spec), spec, brand)
+
+    async def check_opened(
+        self, open_source: Callable[[], Source], spec: str, brand: str | None
+    ) -> SourceCheck:
+        """Check a source that ``spec`` does not say how to open: see `check`.
+
+        Raises:
+            TooManyRequests: others are being checked.
+        """
         try:
             async with asyncio.timeout(TURN_S):
                 await self._turn.acquire()
@@ -192,7 +202,7 @@ class SourceChecker:
                 "Other sources are being checked.", retry_after_s=DEADLINE_S
             ) from error
         try:
-            return await check_source(self._open_source(spec), hidden(spec) or spec, brand)
+            return await check_source(open_source(), hidden(spec) or spec, brand)
         finally:
             self._turn.release()
 

@@ -12,6 +12,7 @@ from triptych.runtime.plug_ins import load_named, plug_in_names
 
 if TYPE_CHECKING:
     from triptych.fetch.transport import TransportPool
+    from triptych.gather.source_token import SourceToken
 
 ENTRY_POINT_GROUP = "triptych.sources"
 
@@ -81,9 +82,14 @@ class SourceRegistry:
             )
 
     def open(
-        self, spec: str, *, transports: TransportPool, token: str | None, page_rows: int
+        self,
+        spec: str,
+        *,
+        transports: TransportPool,
+        token: SourceToken | None,
+        page_rows: int,
     ) -> Source:
-        """Return the source that ``spec`` names.
+        """Return the source that ``spec`` names. It gets the token only if that is bound to it.
 
         Raises:
             SourceRefused: it names none, or the text after the scheme is not valid for it.
@@ -100,7 +106,8 @@ class SourceRegistry:
             _check_place(known, place)
         except ValueError as error:
             raise SourceRefused(str(error), remedy=_remedy(known)) from error
-        return known.open(place, SourceContext(HttpReader(transports, spec), token, page_rows))
+        own = token.for_source(spec) if token else None
+        return known.open(place, SourceContext(HttpReader(transports, spec), own, page_rows))
 
     def _unknown(self, scheme: str) -> tuple[str, str]:
         """Return what is wrong with an unusable scheme, and the remedy."""

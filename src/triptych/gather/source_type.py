@@ -24,7 +24,8 @@ class SourceContext:
     http: HttpReader
     """For requests: guarded, bounded, with the source's own User-Agent, headers and proxy."""
     token: str | None
-    """``TRIPTYCH_SOURCE_TOKEN``; sent to the source's own service only."""
+    """``TRIPTYCH_SOURCE_TOKEN``, if it is for this source; to be sent to the source's own service
+    only."""
     page_rows: int
     """Rows that a page should have at most."""
 

@@ -31,6 +31,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
+UNAUTHORIZED = 3000
+"""Registered with IANA (WebSocket Close Code Number Registry)."""
 
 
 class Session:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triptych.access.authenticator import Authenticator
+from triptych.access.identity import Identity
 from triptych.errors import TriptychError
 
 Scope = Mapping[str, Any]
@@ -22,10 +23,9 @@ class Refusal:
     remedy: str | None
 
 
-async def refusal_of(authenticator: Authenticator, scope: Scope) -> Refusal | None:
-    """Return why a connection is refused; None if it is admitted. Readers may connect."""
+async def admitted(authenticator: Authenticator, scope: Scope) -> Identity | Refusal:
+    """Return whose a connection is, or why it is refused. Readers may connect."""
     try:
-        await authenticator.admit(scope)
+        return await authenticator.admit(scope)
     except TriptychError as error:
         return Refusal(error.status, error.message, error.remedy)
-    return None

@@ -22,6 +22,9 @@ from triptych.live.limits import (
     GATHER_S,
     RETRY_MAX_S,
     RUN_EVERY_S,
+    STALLED_EVERY_S,
+    STALLED_LOOKS,
+    STALLED_RUNS_MAX,
     TIMELINE_PAGE,
     Limits,
 )
@@ -45,6 +48,7 @@ from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed, News
 from triptych.runs.run_shown import BrandState
 from triptych.runs.run_store import RunStore
+from triptych.runtime.periodic import run_periodically
 from triptych.runtime.retry import backoff
 from triptych.tasks.task_store import TaskState, TaskStore
 
@@ -139,11 +143,22 @@ class Hub:
             try:
                 group.create_task(self._depths.run())
                 group.create_task(self._crew.run())
+                group.create_task(self._watch_stalled())
                 group.create_task(self._read_hinted())
                 while True:
                     self._note(await feed.news())
             finally:
                 self.listening = False
+
+    async def look_for_stalled(self) -> None:
+        """Note which runs are stalled.
+
+        Nobody moves such a run, so no change would tell of it; and the usual cause is that there
+        is no worker, so no worker can be left to find it. The note is a change like any other:
+        every server's clients hear of it.
+        """
+        after_s = self.limits.stalled_s
+        await self._stores.runs.mark_stalled(after_s=after_s, limit=STALLED_RUNS_MAX)
 
     def subscribe(self, reader: Reader, name: str, after: int | None) -> Subscription:
         """Subscribe a client to a topic; the topic's state, read after this call, follows."""
@@ -215,6 +230,11 @@ class Hub:
         for name in news.brands:
             if self._brands.subscriptions or f"{BRAND_PREFIX}{name}" in self._topics:
                 self._hints.add(name)
+
+    async def _watch_stalled(self) -> None:
+        every_s = min(STALLED_EVERY_S, self.limits.stalled_s / STALLED_LOOKS)
+        look, never = self.look_for_stalled, asyncio.Event()
+        await run_periodically("stalled", look, never, every_s=every_s, pause_first=True)
 
     def _note_everything(self) -> None:
         for topic in list(self._topics.values()):

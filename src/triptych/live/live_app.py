@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from triptych import __version__
 from triptych.access.authenticator import Authenticator
-from triptych.live.connection import TRY_AGAIN_LATER, Receive, Send, Session
-from triptych.live.handshake import Refusal, Scope, refusal_of
+from triptych.access.identity import LOCAL, Identity
+from triptych.errors import Unavailable
+from triptych.live.connection import TRY_AGAIN_LATER, UNAUTHORIZED, Receive, Send, Session
+from triptych.live.handshake import Refusal, Scope, admitted
 from triptych.live.hub import Hub, LiveStores
-from triptych.live.limits import PING_S, Limits
+from triptych.live.limits import PING_S, RECHECK_S, Limits
 from triptych.live.protocol import SUBPROTOCOL, Hello, dump
 from triptych.queues.queue import Queue
 from triptych.runtime.cancellation import cancel_on_failure
@@ -32,8 +36,18 @@ written."""
 SLOW_CHECK_S = 1.0
 
 _FULL = Refusal(503, "This server cannot take more clients.", "Try again later.")
+_MANY = Refusal(429, "Your key or account has too many connections here.", "Close some of them.")
 _UNKNOWN = Refusal(400, "No known protocol was offered.", f"Offer {SUBPROTOCOL}, or none.")
 _NO_PATH = Refusal(404, "There is nothing here.", f"Connect to {PATH}.")
+
+
+@dataclass(slots=True)
+class _Client:
+    scope: Scope
+    """Of its handshake, whose headers are looked at again."""
+    identity: Identity
+    close: Callable[[int, str], None] | None
+    """`CLOSE_EXTENSION`, until it was used."""
 
 
 class LiveApp:
@@ -42,7 +56,8 @@ class LiveApp:
     def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
         self.hub = hub
         self._authenticator = authenticator
-        self._sessions: dict[Session, Callable[[int, str], None] | None] = {}
+        self._sessions: dict[Session, _Client] = {}
+        self._clients_of: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection or request."""
@@ -57,23 +72,38 @@ class LiveApp:
         while True:
             await asyncio.sleep(min(SLOW_CHECK_S, slow_s))
             before = asyncio.get_running_loop().time() - slow_s
-            for session, close in list(self._sessions.items()):
+            for session, client in list(self._sessions.items()):
                 if session.sending_since is not None and session.sending_since < before:
                     self.hub.counters.slow += 1
-                    self._sessions[session] = None
+                    close, client.close = client.close, None
                     if close is not None:
                         close(TRY_AGAIN_LATER, "too slow")
                     else:
                         session.abandon()
 
+    async def watch_identities(self) -> None:
+        """Close connections whose key was revoked, or whose token has expired, until cancelled."""
+        while True:
+            await asyncio.sleep(RECHECK_S)
+            for session, client in list(self._sessions.items()):
+                # It lets others run: a signature takes 0.1 ms, and there may be thousands.
+                await asyncio.sleep(0)
+                try:
+                    name = client.identity.name
+                    valid = await self._authenticator.still_admits(client.scope, name)
+                except Unavailable:
+                    continue  # It is asked again; until then what was true is taken to be.
+                if not valid:
+                    session.end(UNAUTHORIZED, "this key or token is no longer valid")
+
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = await self._refusal(scope)
+        identity = await self._admitted(scope)
         message = await receive()
         if message["type"] != "websocket.connect":
             return
-        if refusal is not None:
+        if isinstance(identity, Refusal):
             self.hub.counters.refused += 1
-            await _refuse(scope, send, refusal)
+            await _refuse(scope, send, identity)
             return
         offered = SUBPROTOCOL in scope.get("subprotocols", ())
         accept = {"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None}
@@ -87,26 +117,33 @@ class LiveApp:
             frames_per_s=limits.frames_per_s,
         )
         session.reply(dump(hello))
-        self._sessions[session] = extensions.get(CLOSE_EXTENSION)
+        self._sessions[session] = _Client(scope, identity, extensions.get(CLOSE_EXTENSION))
+        self._clients_of[identity.name] += 1
         self.hub.counters.clients = len(self._sessions)
         try:
             await send(accept)
             await session.serve()
         finally:
             del self._sessions[session]
+            self._clients_of[identity.name] -= 1
+            if not self._clients_of[identity.name]:
+                del self._clients_of[identity.name]
             self.hub.counters.clients = len(self._sessions)
 
-    async def _refusal(self, scope: Scope) -> Refusal | None:
+    async def _admitted(self, scope: Scope) -> Identity | Refusal:
         if scope["path"] != PATH:
             return _NO_PATH
-        refusal = await refusal_of(self._authenticator, scope)
-        if refusal is not None:
-            return refusal
+        identity = await admitted(self._authenticator, scope)
+        if isinstance(identity, Refusal):
+            return identity
         offered = scope.get("subprotocols", ())
         ours = [name for name in offered if name.startswith("triptych.v")]
         if ours and SUBPROTOCOL not in ours:
             return _UNKNOWN
-        return _FULL if len(self._sessions) >= self.hub.limits.clients else None
+        limits = self.hub.limits
+        if identity != LOCAL and self._clients_of[identity.name] >= limits.clients_each:
+            return _MANY
+        return _FULL if len(self._sessions) >= limits.clients else identity
 
     async def _answer(self, scope: Scope, send: Send) -> None:
         if scope["path"] == METRICS_PATH:
@@ -120,9 +157,9 @@ class LiveApp:
         await _respond(send, "http.response", 200 if ready else 503, body)
 
     async def _answer_metrics(self, scope: Scope, send: Send) -> None:
-        refusal = await refusal_of(self._authenticator, scope)
-        if refusal is not None:
-            await _respond(send, "http.response", refusal.status, _problem(refusal))
+        identity = await admitted(self._authenticator, scope)
+        if isinstance(identity, Refusal):
+            await _respond(send, "http.response", identity.status, _problem(identity))
         else:
             await _respond(send, "http.response", 200, exposition(), CONTENT_TYPE)
 
@@ -168,6 +205,7 @@ async def open_live_app(
         DatabaseUnavailable: the database cannot be reached at the start.
     """
     hub = Hub(stores, queue, limits)
+    await hub.look_for_stalled()  # What a command asks its own server at once.
     app = LiveApp(hub, authenticator)
     working = asyncio.create_task(_work(app))
     try:
@@ -182,3 +220,4 @@ async def _work(app: LiveApp) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(app.hub.run())
         group.create_task(app.watch_slow())
+        group.create_task(app.watch_identities())

@@ -18,13 +18,13 @@ from PIL import Image, UnidentifiedImageError
 from triptych.errors import PermanentItemError
 from triptych.media.colours import dominant, sample
 from triptych.media.fingerprint import phash
-from triptych.media.kinds import known_format
+from triptych.media.other_content import describe_content
 from triptych.media.raster import Raster, read_raster
 from triptych.media.repair import read_repaired
 from triptych.media.signatures import picture_type
 from triptych.media.srgb import GREY_MODES, apply_profile
-from triptych.media.svg import SVG, rasterise
-from triptych.media.svg_source import looks_like_svg
+from triptych.media.svg import rasterise
+from triptych.media.svg_source import SVG, looks_like_svg
 from triptych.model import Colour, Reason
 
 DRAFT_FACTOR = 2
@@ -247,21 +247,4 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[np.float64]]]
 def _unidentified(body: bytes) -> PermanentItemError:
     if picture_type(body) is not None:
         return PermanentItemError(Reason.UNDECODABLE, "begins like a picture, but is not one")
-    return PermanentItemError(Reason.NOT_AN_IMAGE, _looks_like(body))
-
-
-def _looks_like(body: bytes) -> str:
-    """Describe what the bytes look like instead, for people."""
-    head = body[:256].lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
-        return "an HTML page"
-    if head.startswith(b"<?xml"):
-        return "XML that is not SVG"
-    if head.startswith((b"{", b"[")):
-        return "JSON or text"
-    if head.startswith(b"%pdf"):
-        return "a PDF"
-    known = known_format(body)
-    if known is None:
-        return "not a supported picture format"
-    return f"{known.name} ({known.media_type}), which is not decoded"
+    return PermanentItemError(Reason.NOT_AN_IMAGE, describe_content(body))

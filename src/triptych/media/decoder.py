@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import signal
 import socket
 import sys
+import time
+from pathlib import Path
 
+import triptych
 from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
-from triptych.media.exchange import ANSWER, REQUEST, TEXT_MAX_BYTES, Wanted, write_picture
+from triptych.media.exchange import (
+    ANSWER,
+    REQUEST,
+    TEXT_MAX_BYTES,
+    Wanted,
+    write_greeting,
+    write_picture,
+)
 from triptych.media.shrink import shrink
 from triptych.media.svg_source import looks_like_svg
 from triptych.model import Reason
+from triptych.runtime.sandbox import enter_sandbox
 
 DRAWING_MAX_BYTES = 1024**3
 """Address space while an SVG is drawn. The result is small; nested masks would use gigabytes before
 the deadline."""
+DRAWING_CPU_S = 5
+"""CPU time for drawing an SVG. Real ones take less than a second; 2 kB of filters can take any
+time."""
+LIFETIME_CPU_S = 3600
+"""CPU time of a decoder. It cannot raise this, so one that was taken over and has lost its worker
+ends too."""
 
 
 def main() -> None:
-    """Decode requests from the socket on standard input until it ends."""
+    """Enter the sandbox, then decode requests from the socket on standard input until it ends."""
+    missing = enter_decoder_sandbox()
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rb") as source:
+        line.sendall(write_greeting(missing))
         while head := source.read(REQUEST.size):
             wanted, size, length, max_pixels, max_missing, memory, seconds = REQUEST.unpack(head)
             # If a picture hangs and the worker is gone, nothing else ends this process.
             signal.alarm(seconds)
             body = source.read(length)
-            drawn = min(memory, DRAWING_MAX_BYTES) if looks_like_svg(body) else memory
-            _limit_memory(drawn, at_most=memory)
+            drawn = looks_like_svg(body)
+            _limit_cpu(min(seconds, DRAWING_CPU_S) if drawn else seconds)
+            _limit_memory(min(memory, DRAWING_MAX_BYTES) if drawn else memory, at_most=memory)
             ok, content = _answer(Wanted(wanted), body, size, max_pixels, max_missing)
             signal.alarm(0)
             line.sendall(ANSWER.pack(ok, len(content)) + content)
+
+
+def enter_decoder_sandbox() -> tuple[str, ...]:
+    """Confine this process as a decoder; see `enter_sandbox`."""
+    return enter_sandbox([Path(triptych.__file__).parent])
 
 
 def _answer(
@@ -51,6 +77,12 @@ def _answer(
 
 def _failure(reason: Reason, detail: str) -> bytes:
     return f"{reason.value}\n{detail}".encode("utf-8", "replace")[:TEXT_MAX_BYTES]
+
+
+def _limit_cpu(seconds: int) -> None:
+    """Limit the CPU time that this process may take from now on."""
+    until = math.ceil(time.process_time()) + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (min(until, LIFETIME_CPU_S), LIFETIME_CPU_S))
 
 
 def _limit_memory(limit: int, *, at_most: int) -> None:

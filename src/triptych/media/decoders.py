@@ -1,8 +1,8 @@
 """Decoding in child processes: if a picture kills its decoder, only that picture fails.
 
-Image libraries are written in C and read untrusted bytes. A decoder is a child process with a
-memory limit and without the worker's environment. It gets one picture at a time, with a deadline,
-and is replaced when it dies.
+Image libraries are written in C and read untrusted bytes. A decoder is a child process in a sandbox
+(`triptych.runtime.sandbox`), with a memory limit and without the worker's environment. It gets one
+picture at a time, with a deadline, and is replaced when it dies.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -22,8 +23,16 @@ import structlog
 
 from triptych.errors import PermanentItemError
 from triptych.media.decode import Decoded
-from triptych.media.exchange import ANSWER, REQUEST, Wanted, read_picture, read_thumbnail
+from triptych.media.exchange import (
+    ANSWER,
+    REQUEST,
+    Wanted,
+    read_greeting,
+    read_picture,
+    read_thumbnail,
+)
 from triptych.model import Reason
+from triptych.runtime.sandbox import SINGLE_THREADED, hide_memory
 
 DEADLINE_S = 20.0
 """For one picture; the largest one allowed takes a few seconds."""
@@ -31,6 +40,8 @@ MEMORY_MAX_BYTES = 4 * 1024**3
 """Address space of one decoder: twice what a hundred million pixels need in the worst mode."""
 ANSWER_MAX_BYTES = 64 * 1024**2
 END_S = 5.0
+RETIRED_S = 1200.0
+"""Seconds of work after which a decoder is replaced, long before its `LIFETIME_CPU_S` are over."""
 BUFFER_BYTES = 1024 * 1024
 """Socket buffer: most pictures and answers fit, so that neither side waits for the other."""
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH")
@@ -43,9 +54,18 @@ ALLOCATOR = {
 """glibc returns every picture's memory and faults it in again for the next: a third of the time was
 spent there. With these settings a decoder keeps up to 64 MiB."""
 
+THREADS = dict.fromkeys(SINGLE_THREADED, "1")
+"""Decoders are as many as cores; and all of a decoder's threads are to be confined."""
+
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+
+
+def decoder_environment() -> dict[str, str]:
+    """Return a decoder's environment variables."""
+    inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**inherited, **ALLOCATOR, **THREADS}
 
 
 class Decoders:
@@ -70,6 +90,16 @@ class Decoders:
         for _ in range(count):
             self._idle.put(None)
         self._count = count
+        self._incomplete: tuple[str, ...] = ()
+
+    def sandbox_lacks(self) -> tuple[str, ...]:
+        """Return what decoders' sandbox lacks on this machine, in words. Blocks.
+
+        Raises:
+            OSError, EOFError, ValueError: decoders do not start here.
+        """
+        with self._child() as child:
+            return child.greeting(self._deadline_s)
 
     def decode(self, body: bytes, *, size: int, max_pixels: int) -> Decoded:
         """Decode like `triptych.media.decode.decode`, in a child process. Blocks.
@@ -102,6 +132,7 @@ class Decoders:
         request = REQUEST.pack(wanted, side, len(body), *limits)
         with self._child() as child:
             try:
+                self._note_sandbox(child.greeting(self._deadline_s))
                 ok, content = child.ask(request, body, self._deadline_s)
                 if ok:
                     return read(content)
@@ -112,8 +143,16 @@ class Decoders:
                 raise self._undecodable(f"took longer than {self._deadline_s:g} s", body) from error
             except (OSError, EOFError, ValueError) as error:
                 code = child.end()
-                raise self._undecodable(f"killed its decoder (exit {code})", body) from error
+                what = f"killed its decoder (exit {code})"
+                if code == -signal.SIGXCPU:
+                    what = "took more CPU time than a picture may"
+                raise self._undecodable(what, body) from error
         raise failure
+
+    def _note_sandbox(self, missing: tuple[str, ...]) -> None:
+        if missing != self._incomplete:
+            self._incomplete = missing
+            log.warning("sandbox_incomplete", missing=missing)
 
     def _undecodable(self, what: str, body: bytes) -> PermanentItemError:
         log.warning("decoder_lost", why=what, bytes=len(body))
@@ -124,8 +163,8 @@ class Decoders:
         """Borrow a living decoder; a dead one's place stays free for the next."""
         child = self._idle.get()
         try:
-            if child is None or not child.alive:
-                # It died while idle: no picture is to blame.
+            if child is None or not child.alive or child.worked_s > RETIRED_S:
+                # It died while idle, and no picture is to blame; or it has worked long enough.
                 if child is not None:
                     child.end()
                 child = _Child()
@@ -145,17 +184,20 @@ class _Child:
     """One decoder process and its socket."""
 
     def __init__(self) -> None:
+        hide_memory()
+        self._missing: tuple[str, ...] | None = None
+        self.worked_s = 0.0
+        """Seconds that its answers have taken, of which it was computing some."""
         self._line, theirs = socket.socketpair()
         with theirs:
             for end in (self._line, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-            inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
             self._process = subprocess.Popen(
                 # -P: nothing is imported from the current folder.
                 [sys.executable, "-P", "-m", "triptych.media.decoder"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                env={**inherited, **ALLOCATOR},
+                env=decoder_environment(),
                 # A session of its own: Ctrl-C in a terminal must only reach the worker, which
                 # drains.
                 start_new_session=True,
@@ -169,12 +211,24 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
+    def greeting(self, deadline_s: float) -> tuple[str, ...]:
+        """Return what its sandbox lacks, once it has started; raises as `ask`, or `ValueError`."""
+        if self._missing is None:
+            _, content = self._answer(time.monotonic() + deadline_s)
+            self._missing = read_greeting(content)
+        return self._missing
+
     def ask(self, request: bytes, body: bytes, deadline_s: float) -> tuple[bool, bytearray]:
         """Raise `TimeoutError`, `OSError` or `EOFError`; then it can no longer be used."""
-        ends = time.monotonic() + deadline_s
+        begun = time.monotonic()
         self._line.settimeout(deadline_s)
         self._line.sendall(request)
         self._line.sendall(body)
+        answer = self._answer(begun + deadline_s)
+        self.worked_s += time.monotonic() - begun
+        return answer
+
+    def _answer(self, ends: float) -> tuple[bool, bytearray]:
         ok, length = ANSWER.unpack(self._receive(ANSWER.size, ends))
         if length > ANSWER_MAX_BYTES:
             raise EOFError

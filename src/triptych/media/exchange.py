@@ -6,6 +6,7 @@ A decoder's output is trusted as little as its input.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -32,6 +33,21 @@ class Wanted(IntEnum):
     """Pixels and fingerprints; see `write_picture`."""
     THUMBNAIL = 1
     """The bytes of a WebP."""
+
+
+def write_greeting(missing: Sequence[str]) -> bytes:
+    """Encode what a decoder sends first: what its sandbox lacks, in words."""
+    content = orjson.dumps(missing)
+    return ANSWER.pack(True, len(content)) + content
+
+
+def read_greeting(content: bytes | bytearray) -> tuple[str, ...]:
+    """Return what the payload of `write_greeting` says.
+
+    Raises:
+        ValueError: the bytes are malformed.
+    """
+    return tuple(str(text) for text in orjson.loads(content))
 
 
 HEAD = struct.Struct(">I")

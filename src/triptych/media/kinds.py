@@ -14,7 +14,7 @@ KEPT_TYPES = frozenset({"application/pdf", "application/x-matroska"})
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format of pictures or documents that is told by its first bytes, and not decoded."""
+    """A format of pictures or documents that is recognised by its first bytes and not decoded."""
 
     name: str
     """With its article, for people."""
@@ -58,8 +58,8 @@ FORMATS = (
     Format("a raw photograph", "image/x-canon-cr3", b"ftypcrx ", 4),
     Format("a raw photograph", "image/x-fuji-raf", b"FUJIFILMCCD-RAW"),
 )
-"""What brands' folders hold beside pictures that are decoded. Heads of fewer than four bytes would
-fit other files, but for JPEG XL's, which no text begins with."""
+"""Formats that are often among a brand's files. Heads shorter than four bytes would match other
+files; the exception is JPEG XL's, with which no text begins."""
 PORTABLE_HEAD = re.compile(rb"P[1-7]\s+(?:#|\d+\s+\d|WIDTH|HEIGHT)")
 PORTABLE = Format("a portable bitmap", "image/x-portable-anymap", b"P")
 

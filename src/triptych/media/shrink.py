@@ -7,7 +7,7 @@ import io
 from PIL import Image
 
 from triptych.media.decode import as_item_error, open_upright
-from triptych.media.svg import SVG
+from triptych.media.svg_source import SVG
 
 QUALITY = 80
 METHOD = 4

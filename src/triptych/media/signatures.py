@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from triptych.media.icons import is_icon
-from triptych.media.svg import SVG
-from triptych.media.svg_source import looks_like_svg
+from triptych.media.svg_source import SVG, looks_like_svg
 
 HEADS: Mapping[bytes, str] = MappingProxyType(
     {

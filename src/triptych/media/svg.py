@@ -22,11 +22,11 @@ from triptych.media.svg_source import UNPACKED_MAX_BYTES, TooLarge, svg_source
 from triptych.media.svg_style import Unsupported, needs_styling, put_in_place
 from triptych.model import Reason
 
-SVG = "image/svg+xml"
 ROOT = "{http://www.w3.org/2000/svg}svg"
 TEXT = "{http://www.w3.org/2000/svg}text"
 SIDE_MAX = 1_000_000
 ELEMENTS_MAX = 200_000
+NAME_SHOWN_CHARS = 100
 LENGTH = re.compile(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)\s*", re.IGNORECASE)
 PIXELS_IN: Mapping[str, float] = MappingProxyType(
     {
@@ -98,7 +98,8 @@ def _parse(body: bytes) -> Any:
     except etree.XMLSyntaxError as error:
         raise _undecodable(str(error)) from error
     if root.tag != ROOT:
-        raise PermanentItemError(Reason.NOT_AN_IMAGE, "XML that is not SVG")
+        detail = f"XML that is not SVG: its first element is {root.tag[:NAME_SHOWN_CHARS]}"
+        raise PermanentItemError(Reason.NOT_AN_IMAGE, detail)
     for count, element in enumerate(root.iter()):
         if count > ELEMENTS_MAX:
             raise _undecodable(f"more than {ELEMENTS_MAX} elements")

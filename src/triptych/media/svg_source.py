@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import zlib
 
+SVG = "image/svg+xml"
 UNPACKED_MAX_BYTES = 64 * 1024**2
 SNIFF_BYTES = 4 * 1024**2
 """Of a document that has to be unpacked or decoded first."""
 PROLOG_MAX = 10_000
 """Comments, instructions and parts of the DOCTYPE before the first element."""
 GZIP = b"\x1f\x8b\x08"
+"""How a compressed document begins (SVG 2 §1.3: ``.svgz``)."""
 GZIP_WINDOW = 31
 UTF_8_BOM = b"\xef\xbb\xbf"
 SPACES = b" \t\r\n"

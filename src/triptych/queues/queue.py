@@ -19,7 +19,12 @@ class QueueDepth(Wire, frozen=True):
     queue: str
     waiting: Annotated[int, Meta(description="Messages that may be received now.")]
     in_flight: Annotated[
-        int, Meta(description="Messages that somebody works on: received and not answered yet.")
+        int,
+        Meta(
+            description="Messages that somebody works on: received and not answered yet. On SQS "
+            "also those that are tried again after a failure: they are hidden until then, and SQS "
+            "does not say why a message is hidden."
+        ),
     ]
     oldest_s: Annotated[
         float | None, Meta(description="Age of the oldest message; null if empty or unknown.")
@@ -27,8 +32,8 @@ class QueueDepth(Wire, frozen=True):
     delayed: Annotated[
         int, Meta(description="Messages whose time has not come: put off, or to be tried again.")
     ] = 0
-    """SQS counts those that are tried again after a failure as in flight, as long as they are
-    hidden. Every message is in exactly one of the three."""
+    """Every message is in exactly one of the three. SQS's counts are approximate: a message that is
+    put off without counting its receipt is two from its copy until its deletion."""
 
 
 class Queue(Protocol):

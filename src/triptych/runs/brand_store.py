@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from triptych.model import Brand, RunState, Slice
+from triptych.runs.given_urls import GivenUrl
 from triptych.runs.run_shown import BrandShown
 
 
@@ -72,6 +73,18 @@ class BrandStore(Protocol):
         Raises:
             Conflict: the brand is being deleted.
         """
+        ...
+
+    async def keep_urls(self, brand: str, urls: Sequence[GivenUrl]) -> str:
+        """Keep URLs for a brand; return the source that they are, which the same URLs share.
+
+        They stay while the brand has that source, or a run of it is not listed in full; otherwise
+        for `UNUSED_S`. The brand need not exist yet.
+        """
+        ...
+
+    async def kept_urls(self, brand: str, source: str) -> Sequence[GivenUrl] | None:
+        """Return a brand's URLs of that source; None if none are kept."""
         ...
 
     async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:

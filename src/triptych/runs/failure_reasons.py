@@ -95,8 +95,10 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "after the limit is raised",
         ),
         Reason.NOT_AN_IMAGE: Explanation(
-            "The content is not a supported image format.",
-            "if the file was replaced; `TRIPTYCH_OTHER_MEDIA=true` keeps videos, audio and PDFs",
+            "The content is no image of a supported format: often a web page, an error or a login. "
+            "The detail says what it is.",
+            "if the URL leads to the image again; `TRIPTYCH_OTHER_MEDIA=true` keeps videos, audio "
+            "and PDFs",
         ),
         Reason.UNDECODABLE: Explanation(
             "The image is broken or truncated, or its decoder process ended.",

@@ -38,7 +38,7 @@ class Outage:
 
     @property
     def pause_s(self) -> float:
-        """Seconds until an item that waits for it is tried again: they grow, whoever tries."""
+        """Seconds until a waiting item is tried again; longer after each failure of any worker."""
         return min(self.waited_s * PAUSE_GROWTH, PAUSE_MAX_S)
 
 

@@ -28,6 +28,10 @@ def check_redrivable(run: Run, reasons: Sequence[Reason] | None, *, collected: b
         raise Conflict(
             f"The rows of run {run.id} have been deleted.", remedy="Start a new run of the brand."
         )
+    if run.kind is RunKind.RESTORE:
+        raise Conflict(
+            f"Run {run.id} is a restore: it has no items.", remedy="Restore the snapshot again."
+        )
     if run.state is RunState.HELD:
         raise Conflict(f"Run {run.id} is held.", remedy="Publish or discard it first.")
     if run.state is RunState.CANCELLED:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -26,6 +27,7 @@ from triptych.runs.brand_turns import BrandTurns
 from triptych.runs.dispatch import Dispatcher
 from triptych.runs.held_rules import HELD_MAX_S
 from triptych.runs.redrive_rules import helpful_reasons, left_out
+from triptych.runs.restore_rules import check_same_snapshot
 from triptych.runs.run_store import Opened, RowsRead, RunStore
 from triptych.runs.schedule import next_due
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
@@ -42,6 +44,15 @@ SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
 """Namespace of the run ids that are derived from the times of schedules."""
 EXTERNAL_NAMESPACE = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
 """Namespace of the run ids that are derived from external messages (RFC 9562 §5.5)."""
+
+DOING: Mapping[RunKind, str] = MappingProxyType(
+    {
+        RunKind.FULL: "gathered",
+        RunKind.REEMBED: "re-embedded",
+        RunKind.RESTORE: "restored",
+    }
+)
+"""What a run of each kind does to its brand; those of kind ``add`` have a sentence of their own."""
 
 T = TypeVar("T")
 
@@ -143,6 +154,33 @@ class ActiveBrandRegistry:
         await self._dispatcher.relay(opened.run.id)
         return opened
 
+    async def restore(self, brand: str, snapshot: UUID, *, run_id: UUID | None = None) -> Opened:
+        """Open a run that publishes an older snapshot of a brand again, as a commit of its own.
+
+        It is never held: whoever asks for it names the snapshot. A repeated call with the same
+        ``run_id`` returns that run, ended or not.
+
+        Raises:
+            RunNotFound: the brand has no such snapshot.
+            SnapshotCollected: it is no longer kept.
+            Conflict: it is the current one.
+            RunActive: the brand has a held run, or an active one that is not the same restore.
+        """
+        opened = await self._runs.open_run(
+            brand,
+            run_id=run_id or uuid4(),
+            kind=RunKind.RESTORE,
+            source=None,
+            policy=self._policy,
+            enqueue_gather_message=True,
+            traceparent=current_traceparent(),
+            restores=snapshot,
+        )
+        check_joinable(opened.run, RunKind.RESTORE)
+        check_same_snapshot(opened.run, snapshot)
+        await self._dispatcher.relay(opened.run.id)
+        return opened
+
     async def open_for_message(self, brand: str, delivery: Delivery) -> Opened:
         """Open the run that an external gather message asks for.
 
@@ -197,7 +235,7 @@ class ActiveBrandRegistry:
         """Take an external message's URL into the brand's active run, or into an ``add`` run.
 
         Raises:
-            RowLocked: the brand's run is being committed; the message is retried.
+            RowLocked: the brand's run is being committed or restores; the message is retried.
         """
         async with self._turns.turn(brand):
             return await self._runs.accept_external(
@@ -401,15 +439,13 @@ class ActiveBrandRegistry:
 
     # --- sweep --------------------------------------------------------------------------------
 
-    async def sweep(
-        self, *, idle_s: float, stalled_s: float, resend_s: float, owed_s: float
-    ) -> None:
+    async def sweep(self, *, idle_s: float, quiet_s: float, resend_s: float, owed_s: float) -> None:
         """Finish what a crash or a lost message left undone. Stateless; any number may sweep.
 
-        Commits complete runs, seals idle ``add`` runs, sends outstanding items of stalled runs
+        Commits complete runs, seals idle ``add`` runs, sends outstanding items of quiet runs
         again, ends runs at their deadline, opens scheduled runs, sends what is in the outbox.
         """
-        due = await self._runs.due(idle_s=idle_s, stalled_s=stalled_s, limit=SWEEP_RUNS)
+        due = await self._runs.due(idle_s=idle_s, quiet_s=quiet_s, limit=SWEEP_RUNS)
 
         async def expire(run_id: UUID) -> None:
             run = await self._runs.expire(run_id)
@@ -417,7 +453,7 @@ class ActiveBrandRegistry:
                 await self.commit(run_id)
 
         async def resend(run_id: UUID) -> None:
-            with suppress(RunEnded):  # Or paused, since it was found stalled.
+            with suppress(RunEnded):  # Or paused, since it was found quiet.
                 await self._dispatcher.dispatch(
                     await self._runs.claim_resend(run_id, interval_s=resend_s, limit=RESEND_BATCH)
                 )
@@ -481,9 +517,8 @@ def check_joinable(run: Run, wanted: RunKind) -> None:
             remedy="It commits within seconds; try again then.",
             run_id=run.id,
         )
-    doing = "being re-embedded" if run.kind is RunKind.REEMBED else "being gathered"
     raise RunActive(
-        f"Brand {run.brand!r} is {doing} (run {run.id}).",
+        f"Brand {run.brand!r} is being {DOING[run.kind]} (run {run.id}).",
         remedy="Try again when that has ended, or cancel it.",
         run_id=run.id,
     )

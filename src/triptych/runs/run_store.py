@@ -71,7 +71,7 @@ class Due:
     seal: Sequence[UUID]
     """Of kind ``add``, without a new item for long enough."""
     resend: Sequence[UUID]
-    """Stalled, with items outstanding or not sent."""
+    """Without a change for long enough, with items outstanding or not sent."""
     expire: Sequence[UUID]
     """Past their deadline."""
 
@@ -150,6 +150,16 @@ class Waits(Wire, frozen=True):
     detail: Annotated[str | None, Meta(description="Why its last attempt failed, where known.")]
 
 
+class LastTry(Wire, frozen=True):
+    """The attempt that was counted, or put off, last of all items that are not settled."""
+
+    attempts: Annotated[int, Meta(description="Attempts that its item has had.")]
+    tried_at: Annotated[datetime | None, Meta(description="When the last one was counted.")]
+    due_at: Annotated[datetime, Meta(description="When its item was, or is, due again.")]
+    host: Annotated[str | None, Meta(description="The host that its item waits for: it is down.")]
+    detail: Annotated[str | None, Meta(description="Why the attempt failed, where known.")]
+
+
 class Pace(Wire, frozen=True):
     """How fast a run went, from its beginning until its end or now."""
 
@@ -161,6 +171,9 @@ class Pace(Wire, frozen=True):
     waits: Annotated[
         Waits | None,
         Meta(description="Null unless the run is active, listed in full, and has few items left."),
+    ] = None
+    last_try: Annotated[
+        LastTry | None, Meta(description="Null if no item waits for another attempt.")
     ] = None
 
 
@@ -204,14 +217,20 @@ class RunStore(Protocol):
         policy: Policy,
         enqueue_gather_message: bool,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         """Open a run, or return the brand's active run, or the run of that id.
 
         With ``enqueue_gather_message`` the same transaction puts the gather message into the
-        outbox.
+        outbox. ``restores`` is the run whose snapshot a run of kind ``restore`` publishes again;
+        other kinds discard a held run.
 
         Raises:
-            RunActive: the active run gathers another source than ``source``; nothing was changed.
+            RunActive: the active run gathers another source than ``source``, or a restore finds a
+                held run; nothing was changed.
+            RunNotFound: ``restores`` is no snapshot of the brand.
+            SnapshotCollected: it is no longer kept.
+            Conflict: it is the brand's current one.
         """
         ...
 
@@ -243,6 +262,9 @@ class RunStore(Protocol):
 
         Returns the item's current state, or None when an earlier delivery of the same message
         was settled in a run that has since ended.
+
+        Raises:
+            RowLocked: the brand is being restored, and a restore has no items.
         """
         ...
 
@@ -336,6 +358,7 @@ class RunStore(Protocol):
 
         One transaction: assets, the brand's current snapshot, the AI message in the outbox, the
         event, the deletion of the staging. No change unless the rows say that the run is complete.
+        A restore whose snapshot is no longer kept fails.
 
         Args:
             run_id: the run.
@@ -368,12 +391,12 @@ class RunStore(Protocol):
         """
         ...
 
-    async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
+    async def due(self, *, idle_s: float, quiet_s: float, limit: int) -> Due:
         """Return runs that need the sweeper; runs that others have locked are left out."""
         ...
 
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
-        """Mark outstanding items of a stalled run as sent again.
+        """Mark outstanding items of a quiet run as sent again.
 
         An item is due ``interval_s`` after it was sent, twice that after the second time, and
         so on.
@@ -381,6 +404,26 @@ class RunStore(Protocol):
         Raises:
             RunEnded: the run is paused or not active; nothing changed.
         """
+        ...
+
+    async def mark_stalled(self, *, after_s: float, limit: int) -> Sequence[UUID]:
+        """Note which active runs are stalled, and which no longer are; return those that changed.
+
+        A run is stalled when, for longer than ``after_s`` seconds, no item of it was gathered or
+        settled, none had an attempt counted, and it was neither opened, sealed nor resumed. Not
+        stalled: a run that is paused, and one all of whose sent items have a known time at which
+        they are tried next that is still to come, or that came less than ``after_s`` ago (a
+        back-off, a host that does not answer, Retry-After).
+
+        The timeline of one that becomes stalled says so. At most ``limit`` runs are looked at,
+        those that have been quiet for the longest first. Runs that others have locked are left
+        out: they move. What is progress, and what pauses or ends a run, takes the note away in the
+        same transaction.
+        """
+        ...
+
+    async def count_stalled(self) -> int:
+        """Return how many runs are noted as stalled."""
         ...
 
     async def outbox_pending(
@@ -429,9 +472,15 @@ class RunStore(Protocol):
         ...
 
     async def runs_slice(
-        self, *, brand: str | None, state: RunState | None, before: Age | None, limit: int
+        self,
+        *,
+        brand: str | None,
+        state: RunState | None,
+        before: Age | None,
+        limit: int,
+        stalled: bool = False,
     ) -> Slice[Run, Age]:
-        """Return runs, newest first."""
+        """Return runs, newest first; with ``stalled``, only those that are."""
         ...
 
     async def failure_counts(self, run_id: UUID) -> Sequence[tuple[str, int]]:

@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from triptych.errors import SettingsError
+from triptych.runtime.bounded_http import BoundedHttp
 
 BACKLOG = 2048
 BIND_TRIES_S = 5.0
@@ -118,7 +119,7 @@ async def serving(
 def _config(app: Callable[..., Any], drain_s: float, options: Mapping[str, Any]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHttp,
         loop="none",
         lifespan="off",
         log_config=None,

@@ -1,4 +1,4 @@
-"""The space on a disk: whether an error says that it is used up, and how much is free."""
+"""Disk space: recognising errors of a full disk, and measuring what is free."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import re
 from pathlib import Path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Errors of a disk without room, and of an account that has used up its share of one."""
+"""The disk is full, or the account's quota is used up."""
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""How Rust quotes the number of an operating system's error."""
+"""How Rust's error messages name an operating system's error number."""
 CAUSES_MAX = 10
-"""Errors of a chain that are looked at."""
+"""The most errors in a chain of causes that are examined."""
 MIB = 1024 * 1024
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error, or one that caused it, is that of a full disk."""
+    """Return whether an error or one of its causes is that of a full disk."""
     cause: BaseException | None = error
     for _ in range(CAUSES_MAX):
         if cause is None:
@@ -31,11 +31,14 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def free_space(folder: Path) -> str:
-    """Say how much is free on a folder's disk, for accounts without privileges. Never raises."""
+    """Return how much unprivileged accounts may still write to a folder's disk, as text.
+
+    Never raises.
+    """
     try:
         found = os.statvfs(folder)
     except OSError as error:
-        return f"what is free is unknown ({error.strerror})"
+        return f"its free space is unknown ({error.strerror})"
     free, size = (blocks * found.f_frsize / MIB for blocks in (found.f_bavail, found.f_blocks))
     # Some file systems make room for files as needed, and count none.
     files = f" and {found.f_favail:,} files" if found.f_files else ""

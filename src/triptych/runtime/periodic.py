@@ -14,6 +14,9 @@ from triptych.errors import Unavailable
 JITTER = (0.5, 1.5)
 """Jitter: the factor by which a pause is multiplied, so that processes do not work in step."""
 
+RANDOM = random.SystemRandom()
+"""Not the module's own generator, whose state belongs to whoever seeds it."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -39,7 +42,7 @@ async def run_periodically(
     """
     away = False
     if pause_first:
-        await pause(stop, every_s * random.uniform(*JITTER))  # noqa: S311
+        await pause(stop, every_s * RANDOM.uniform(*JITTER))
     while not stop.is_set():
         try:
             more = await work()
@@ -52,7 +55,7 @@ async def run_periodically(
             log.exception("loop_failed", loop=name)
             more = False
         if not more:
-            await pause(stop, every_s * random.uniform(*JITTER))  # noqa: S311
+            await pause(stop, every_s * RANDOM.uniform(*JITTER))
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

@@ -73,6 +73,12 @@ class Settings(ToldSettings):
         "the path or URL of a list.",
     )
     source_token: SecretStr | None = Field(None, description="Bearer token for the catalog.")
+    source_token_for: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Where that token may be sent, comma-separated: origins, "
+        "`https://catalogue.example.com`, or whole sources; empty for the origin of "
+        "`TRIPTYCH_SOURCE`. Plain http only to an address of a private network.",
+    )
     embedder: str = Field(
         "bundled",
         description="`bundled`, `none`, or an ONNX image encoder: its path, or a URL "
@@ -222,12 +228,19 @@ class Settings(ToldSettings):
     )
 
     sweep_s: Positive = Field(1.0, description="Seconds between two sweeps.")
-    stalled_s: Positive = Field(
-        90.0, description="Seconds without progress after which a run counts as stalled."
+    quiet_s: Positive = Field(
+        90.0,
+        description="Seconds without a change after which a run's outstanding items may be sent "
+        "again.",
     )
     resend_s: Positive = Field(
         120.0,
-        description="Seconds until an item of a stalled run is sent again; doubles each time.",
+        description="Seconds until an item of a quiet run is sent again; doubles each time.",
+    )
+    stalled_s: Positive = Field(
+        600.0,
+        description="Seconds without progress after which an active run is shown as stalled, "
+        "unless all its items wait for a known time.",
     )
     add_idle_s: Positive = Field(
         5.0, description="Seconds without a new URL after which an `add` run is sealed."
@@ -310,12 +323,13 @@ class Settings(ToldSettings):
     )
     oidc_operators: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="E-mail addresses or subjects that are operators, comma-separated; "
-        "all others are readers.",
+        description="Operators, comma-separated: `email:` and an address that the provider has "
+        "verified, or `sub:` and a subject; all others are readers.",
     )
 
     @field_validator(
         *("fetch_allow", "fetch_ports", "allowed_hosts", "allowed_origins", "oidc_operators"),
+        "source_token_for",
         mode="before",
     )
     @classmethod
@@ -329,6 +343,15 @@ class Settings(ToldSettings):
     def _ports(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
             read_ports(value)
+        return values
+
+    @field_validator("oidc_operators")
+    @classmethod
+    def _operators(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            kind, _, name = value.partition(":")
+            if kind not in {"email", "sub"} or not name:
+                raise ValueError(f"{value!r} must be email:ADDRESS or sub:SUBJECT")
         return values
 
     @field_validator("oidc_keys_url")

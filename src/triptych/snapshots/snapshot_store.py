@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 from uuid import UUID
+
+from msgspec import Meta
 
 from triptych.model import Age, AiState, Asset, Insight, Metadata, Run, Slice, Staged
 from triptych.snapshots.asset_ids import asset_id, read_asset_id
@@ -69,6 +71,20 @@ class Difference(Wire, frozen=True):
             change = "added" if before is None else "removed"
         hashes = (None if sha256 is None else sha256.hex() for sha256 in (before, after))
         return cls(asset_id(brand, key), url, change, *hashes)
+
+
+class DifferenceCounts(Wire, frozen=True):
+    """How many URLs two snapshots have otherwise, and how many alike."""
+
+    added: Annotated[int, Meta(description="Only the second has them.")]
+    removed: Annotated[int, Meta(description="Only the first has them.")]
+    changed: Annotated[int, Meta(description="Both have them, with other content.")]
+    kept: Annotated[int, Meta(description="Both have them, with the same content.")]
+    other_model: Annotated[
+        int,
+        Meta(description="The second's assets whose model has embedded none of the first's."),
+    ]
+    """They stay as they are when the second is restored: a re-embed makes them searchable again."""
 
 
 class Insights(Wire, frozen=True):
@@ -148,6 +164,15 @@ class SnapshotStore(Protocol):
         self, brand: str, old: UUID, new: UUID, *, change: str | None, after: bytes, limit: int
     ) -> Slice[Difference, bytes]:
         """Return by key what two snapshots of a brand have otherwise.
+
+        Raises:
+            SnapshotCollected: one of them is no longer kept.
+            RunNotFound: there is no such run.
+        """
+        ...
+
+    async def difference_counts(self, old: UUID, new: UUID) -> DifferenceCounts:
+        """Count what two snapshots of a brand have otherwise, as `difference_slice` names it.
 
         Raises:
             SnapshotCollected: one of them is no longer kept.

@@ -46,6 +46,13 @@ MESSAGE_SECONDS = Histogram(
 MESSAGES_HELD = Gauge(
     "triptych_messages_held", "Messages that this process holds.", ["queue"], registry=REGISTRY
 )
+REFUSED_REQUESTS = Counter(
+    "triptych_refused_requests_total",
+    "Requests and WebSockets refused, by reason: unauthenticated, forbidden, host-refused, "
+    "origin-refused, too-many-requests.",
+    ["reason"],
+    registry=REGISTRY,
+)
 STORE_AWAY = Gauge(
     "triptych_store_away",
     "1 while this process waits for the object store, which takes nothing.",
@@ -102,6 +109,11 @@ HTTP_SECONDS = Histogram(
     "From a request's headers to the end of the response.",
     ["method", "route", "status"],
     buckets=QUICK,
+    registry=REGISTRY,
+)
+RUNS_STALLED = Gauge(
+    "triptych_runs_stalled",
+    "Active runs without progress for TRIPTYCH_STALLED_S that wait for no known time.",
     registry=REGISTRY,
 )
 QUEUE_WAITING = Gauge(

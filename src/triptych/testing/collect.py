@@ -13,6 +13,7 @@ from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.source_registry import SourceRegistry
+from triptych.gather.source_token import SourceToken
 from triptych.gather.source_type import SourceType
 
 PAGES_MAX = 1_000
@@ -50,15 +51,19 @@ async def opened(
 ) -> AsyncIterator[Source]:
     """Open a source as a run would. Of the non-public networks, only ``allow`` are reachable.
 
+    ``token`` is bound to the source.
+
     Raises:
         SourceRefused: ``place`` is not a valid place of the source.
     """
     transports = TransportPool(
         AddressGuard(allow), limit=CONNECTIONS, user_agent="triptych-testing"
     )
+    spec = f"{kind.scheme}:{place}"
+    bound = SourceToken(token, frozenset({spec})) if token else None
     try:
         yield SourceRegistry([kind]).open(
-            f"{kind.scheme}:{place}", transports=transports, token=token, page_rows=page_rows
+            spec, transports=transports, token=bound, page_rows=page_rows
         )
     finally:
         await transports.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from typing_extensions import override
@@ -11,6 +11,7 @@ from typing_extensions import override
 from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
 from triptych.runs.brand_store import BrandStore, DueBrand
+from triptych.runs.given_urls import UNUSED_S, GivenUrl, decode_urls, encode_urls, source_of
 from triptych.runs.run_shown import BrandShown
 from triptych.testing.memory_state import BrandRow, MemoryState
 
@@ -88,6 +89,27 @@ class MemoryBrandStore(BrandStore):
         row = self._state.upsert_brand(name, None)
         due = row.due_at if row.schedule == schedule else due_at
         self._state.change_brand(row, source=source, schedule=schedule, due_at=due)
+
+    @override
+    async def keep_urls(self, brand: str, urls: Sequence[GivenUrl]) -> str:
+        kept, now = encode_urls(urls), self._state.now()
+        source = source_of(kept)
+        self._state.url_lists[brand, source] = (kept, now)
+        for place, (_, kept_at) in list(self._state.url_lists.items()):
+            if kept_at < now - timedelta(seconds=UNUSED_S) and not self._is_used(*place):
+                del self._state.url_lists[place]
+        return source
+
+    def _is_used(self, brand: str, source: str) -> bool:
+        row = self._state.brands.get(brand)
+        runs = [one.run for one in self._state.newest_first(brand)]
+        unread = any(run.source == source and not run.sealed for run in runs)
+        return unread or (row is not None and row.source == source)
+
+    @override
+    async def kept_urls(self, brand: str, source: str) -> Sequence[GivenUrl] | None:
+        known = self._state.url_lists.get((brand, source))
+        return None if known is None else decode_urls(known[0])
 
     @override
     async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:

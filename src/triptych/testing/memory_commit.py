@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from triptych.messages import AI_QUEUE, AiBody, Headers, Message
@@ -67,7 +68,8 @@ def discard_run(state: MemoryState, row: RunRow, reason: str) -> None:
 def publish_run(state: MemoryState, row: RunRow) -> None:
     """Make a run its brand's snapshot, and end it."""
     run = row.run
-    changes = _publish_assets(row, state.snapshot_row(run.brand))
+    restored = {} if run.restores is None else state.run_row(run.restores).assets
+    changes = _publish_assets(row, restored, state.snapshot_row(run.brand))
     state.change_brand(state.brand_row(run.brand), current_run=run.id)
     row.staged = {}
     state.change(
@@ -84,26 +86,32 @@ def publish_run(state: MemoryState, row: RunRow) -> None:
     state.owe(AI_QUEUE, message, run.id)
 
 
-def _publish_assets(row: RunRow, previous: RunRow | None) -> Changes:
-    """Write the run's snapshot in key order; return its differences from the previous one."""
+def _publish_assets(
+    row: RunRow, restored: Mapping[bytes, AssetRow], previous: RunRow | None
+) -> Changes:
+    """Write the run's snapshot in key order; return its differences from the previous one.
+
+    ``restored`` are the assets of the snapshot that it publishes again, if it does.
+    """
     before = {} if previous is None else previous.assets
-    assets: dict[bytes, AssetRow] = {}
+    assets = dict(restored)
     changes = Changes()
     for key, staged in row.staged.items():
         item = row.items[key]
         assets[key] = AssetRow(
             item.url, item.metadata, row.merged_rows.get(key, [])[:ALSO_MAX], staged
         )
+    for key, asset in assets.items():
         if key not in before:
             changes.added += 1
-        elif before[key].staged.sha256 == staged.sha256:
+        elif before[key].staged.sha256 == asset.staged.sha256:
             changes.kept += 1
         else:
             changes.changed += 1
-    if row.run.kind is RunKind.FULL:
+    if row.run.kind in (RunKind.FULL, RunKind.RESTORE):
         changes.removed = len(before) - changes.kept - changes.changed
     else:
-        # All runs except full ones keep the assets that they did not list.
+        # Runs that add, and those that embed again, keep the assets that they did not list.
         carried = {key: asset for key, asset in before.items() if key not in assets}
         changes.kept += len(carried)
         assets |= carried

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -57,9 +58,7 @@ def rows_counted(row: RunRow, read: RowsRead) -> dict[str, int]:
     }
 
 
-def due(
-    rows: Iterable[RunRow], now: datetime, *, idle_s: float, stalled_s: float, limit: int
-) -> Due:
+def due(rows: Iterable[RunRow], now: datetime, *, idle_s: float, quiet_s: float, limit: int) -> Due:
     """Return what a sweep has to do, as `RunStore.due` says."""
 
     def still(at: datetime, seconds: float) -> bool:
@@ -82,11 +81,20 @@ def due(
             lambda r: (
                 not r.run.paused
                 and (r.run.out > 0 or r.next_dispatch < r.next_position)
-                and still(r.run.progressed_at, stalled_s)
+                and still(r.run.progressed_at, quiet_s)
             )
         ),
         expire=ids(lambda r: r.run.deadline_at < now),
     )
+
+
+def failed_by_reason(row: RunRow | None) -> dict[str, list[ItemRow]]:
+    """Return a run's failed items by reason, the most frequent first."""
+    groups: dict[str, list[ItemRow]] = defaultdict(list)
+    for item in [] if row is None else row.in_order():
+        if item.state is ItemState.FAILED:
+            groups[item.reason or ""].append(item)
+    return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])))
 
 
 def outgoing(row: RunRow, item: ItemRow) -> Item:
@@ -107,7 +115,7 @@ def deadline(row: RunRow, now: datetime) -> datetime:
 
 
 def overdue(row: RunRow, item: ItemRow, now: datetime, interval_s: float) -> bool:
-    """Return whether an item of a stalled run is due to be sent again."""
+    """Return whether an item of a quiet run is due to be sent again."""
     if item.state is not ItemState.PENDING:
         return False
     if item.sent_at is None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from triptych.model import ItemState, Reason, RunState
-from triptych.runs.run_store import Pace, PaceBucket, Waits
+from triptych.runs.run_store import LastTry, Pace, PaceBucket, Waits
 from triptych.testing.memory_state import ItemRow, RunRow
 
 PACE_BUCKETS = 120
@@ -30,7 +30,19 @@ def pace_of(row: RunRow, now: datetime) -> Pace:
         _bucket(begun + timedelta(seconds=width_s * number), items)
         for number, items in sorted(buckets.items())
     ]
-    return Pace(width_s if found else 0.0, 1, found, _waits(row, now))
+    return Pace(width_s if found else 0.0, 1, found, _waits(row, now), _last_try(row))
+
+
+def _last_try(row: RunRow) -> LastTry | None:
+    tried = [
+        (item.due_at, item)
+        for item in row.items.values()
+        if item.state is ItemState.PENDING and item.due_at is not None
+    ]
+    if not tried or row.run.state is not RunState.ACTIVE:
+        return None
+    due_at, item = max(tried, key=lambda entry: entry[0])
+    return LastTry(item.attempts, item.tried_at, due_at, item.waits_for, item.detail or None)
 
 
 def _waits(row: RunRow, now: datetime) -> Waits | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 from typing_extensions import override
 
 from triptych.database.session import no_nul
-from triptych.errors import Conflict, RunEnded
+from triptych.errors import Conflict, RowLocked, RunEnded
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, AiBody, GatherBody, Headers, Message
 from triptych.model import (
     Age,
@@ -57,6 +58,7 @@ from triptych.testing.memory_items import (
     deadline,
     detail_text,
     due,
+    failed_by_reason,
     merge_row,
     new_row,
     outgoing,
@@ -64,8 +66,10 @@ from triptych.testing.memory_items import (
     redriven_items,
     rows_counted,
 )
+from triptych.testing.memory_opening import check_restorable, new_run
 from triptych.testing.memory_pace import pace_of
 from triptych.testing.memory_paging import newest_slice
+from triptych.testing.memory_stalled import mark_stalled
 from triptych.testing.memory_state import (
     ItemRow,
     MemoryState,
@@ -98,10 +102,13 @@ class MemoryRunStore(RunStore):
         policy: Policy,
         enqueue_gather_message: bool,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         if known := self._state.runs.get(run_id):
             return Opened(known.run, created=False)
-        opened = self._insert_or_join(brand, run_id, kind, source, policy, traceparent)
+        if restores is not None:
+            check_restorable(self._state, brand, restores)
+        opened = self._insert_or_join(brand, run_id, kind, source, policy, traceparent, restores)
         if opened.created and enqueue_gather_message:
             self._owe_gather(opened.run)
         return opened
@@ -114,6 +121,7 @@ class MemoryRunStore(RunStore):
         source: str | None,
         policy: Policy,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         known = self._state.brands.get(brand)
         if known is not None and known.deleting:
@@ -125,41 +133,17 @@ class MemoryRunStore(RunStore):
         row = self._state.upsert_brand(brand, source)
         if active:
             return Opened(active.run, created=False)
+        gathers = source if source is not None else row.source
+        gathers = None if restores is not None else gathers
         now = self._state.now()
-        run = Run(
-            id=run_id,
-            brand=brand,
-            kind=kind,
-            state=RunState.ACTIVE,
-            source=source if source is not None else row.source,
-            policy=policy,
-            sealed=False,
-            paused=False,
-            expected=0,
-            done=0,
-            failed=0,
-            out=0,
-            version=1,
-            seq=0,
-            created_at=now,
-            progressed_at=now,
-            deadline_at=now + timedelta(seconds=self._run_cap_s),
-            ended_at=None,
-            reason=None,
-            reasons={},
-            added=None,
-            kept=None,
-            changed=None,
-            removed=None,
-            ai_state=AiState.NONE,
-            ai_reason=None,
-            traceparent=traceparent,
-        )
+        run = new_run(brand, run_id, kind, gathers, policy, now, self._run_cap_s)
+        run = msgspec.structs.replace(run, traceparent=traceparent, restores=restores)
         for held in self._state.newest_first(brand):
             if held.run.state is RunState.HELD:
                 discard_run(self._state, held, f"a newer run was started, {run_id}")
         opened = self._state.runs[run_id] = RunRow(run, changed_at=now, expected_at=now)
-        self._state.event(opened, "opened", {"kind": kind.value})
+        of = {} if restores is None else {"restores": str(restores)}
+        self._state.event(opened, "opened", {"kind": kind.value, **of})
         return Opened(opened.run, created=True)
 
     def _owe_gather(self, run: Run) -> None:
@@ -215,6 +199,8 @@ class MemoryRunStore(RunStore):
                 if known.message_id == message_id:
                     return to_item(row, known) if row.run.state is RunState.ACTIVE else None
         opened = self._insert_or_join(brand, run_id, RunKind.ADD, None, policy)
+        if opened.run.kind is RunKind.RESTORE:
+            raise RowLocked
         row = self._state.runs[opened.run.id]
         if item.key not in row.items:
             now = self._state.now()
@@ -374,7 +360,8 @@ class MemoryRunStore(RunStore):
             return Attempt.STALE
         item.attempts += 1
         item.waits_for, item.detail = None, detail_text(detail)
-        item.sent_at = self._state.now() + timedelta(seconds=delay_s)
+        item.tried_at = self._state.now()
+        item.sent_at = item.due_at = item.tried_at + timedelta(seconds=delay_s)
         most = self._state.runs[run_id].run.policy.max_attempts
         return Attempt.LAST if item.attempts >= most else Attempt.COUNTED
 
@@ -385,6 +372,7 @@ class MemoryRunStore(RunStore):
             if item is not None:
                 due_at = self._state.now() + timedelta(seconds=one.delay_s)
                 item.sent_at = max(item.sent_at or due_at, due_at)
+                item.due_at = max(item.due_at or due_at, due_at)
                 item.waits_for = one.waits_for or item.waits_for
 
     def _pending(self, run_id: UUID, key: bytes) -> ItemRow | None:
@@ -473,9 +461,17 @@ class MemoryRunStore(RunStore):
     # --- what sweeps do -----------------------------------------------------------------------
 
     @override
-    async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
+    async def due(self, *, idle_s: float, quiet_s: float, limit: int) -> Due:
         rows = self._state.runs.values()
-        return due(rows, self._state.now(), idle_s=idle_s, stalled_s=stalled_s, limit=limit)
+        return due(rows, self._state.now(), idle_s=idle_s, quiet_s=quiet_s, limit=limit)
+
+    @override
+    async def mark_stalled(self, *, after_s: float, limit: int) -> Sequence[UUID]:
+        return mark_stalled(self._state, after_s, limit)
+
+    @override
+    async def count_stalled(self) -> int:
+        return sum(row.run.stalled for row in self._state.runs.values())
 
     @override
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
@@ -554,24 +550,17 @@ class MemoryRunStore(RunStore):
         now = self._state.now()
         return max(((item.sent_at or now) - now).total_seconds(), 0.0)
 
-    def _failed(self, run_id: UUID) -> dict[str, list[ItemRow]]:
-        """Return a run's failed items by reason, the most frequent first."""
-        row = self._state.runs.get(run_id)
-        groups: dict[str, list[ItemRow]] = defaultdict(list)
-        for item in [] if row is None else row.in_order():
-            if item.state is ItemState.FAILED:
-                groups[item.reason or ""].append(item)
-        return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])))
-
     @override
     async def failure_counts(self, run_id: UUID) -> Sequence[tuple[str, int]]:
-        return [(reason, len(items)) for reason, items in self._failed(run_id).items()]
+        groups = failed_by_reason(self._state.runs.get(run_id))
+        return [(reason, len(items)) for reason, items in groups.items()]
 
     @override
     async def failed_items(
         self, run_id: UUID, reason: str, *, after: int, limit: int
     ) -> Slice[FailedItem, int]:
-        found = [item for item in self._failed(run_id).get(reason, []) if item.position > after]
+        groups = failed_by_reason(self._state.runs.get(run_id))
+        found = [item for item in groups.get(reason, []) if item.position > after]
         page = [FailedItem(i.url, i.detail, i.attempts, i.settled_at) for i in found[:limit]]
         return Slice(page, found[limit - 1].position if len(found) > limit else None)
 
@@ -583,10 +572,17 @@ class MemoryRunStore(RunStore):
 
     @override
     async def runs_slice(
-        self, *, brand: str | None, state: RunState | None, before: Age | None, limit: int
+        self,
+        *,
+        brand: str | None,
+        state: RunState | None,
+        before: Age | None,
+        limit: int,
+        stalled: bool = False,
     ) -> Slice[Run, Age]:
-        rows = self._state.newest_first(brand)
-        return newest_slice([r.run for r in rows if state in (None, r.run.state)], before, limit)
+        runs = [row.run for row in self._state.newest_first(brand)]
+        wanted = [r for r in runs if state in (None, r.state) and (r.stalled or not stalled)]
+        return newest_slice(wanted, before, limit)
 
     @override
     async def pace(self, run_id: UUID) -> Pace:

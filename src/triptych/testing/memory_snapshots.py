@@ -21,7 +21,13 @@ from triptych.model import (
     Slice,
     Staged,
 )
-from triptych.snapshots.snapshot_store import AssetFilter, Difference, NearColour, SnapshotStore
+from triptych.snapshots.snapshot_store import (
+    AssetFilter,
+    Difference,
+    DifferenceCounts,
+    NearColour,
+    SnapshotStore,
+)
 from triptych.testing.memory_paging import newest_slice
 from triptych.testing.memory_state import AssetRow, MemoryState, to_asset
 
@@ -110,6 +116,17 @@ class MemorySnapshotStore(SnapshotStore):
             and change in (None, difference.change)
         ]
         return Slice(found[:limit], found[limit - 1].key if len(found) > limit else None)
+
+    @override
+    async def difference_counts(self, old: UUID, new: UUID) -> DifferenceCounts:
+        was, now = self._state.run_row(old).assets, self._state.run_row(new).assets
+        both = was.keys() & now.keys()
+        kept = sum(was[key].staged.sha256 == now[key].staged.sha256 for key in both)
+        models = {None, *(asset.staged.model for asset in was.values())}
+        other = sum(asset.staged.model not in models for asset in now.values())
+        return DifferenceCounts(
+            len(now) - len(both), len(was) - len(both), len(both) - kept, kept, other
+        )
 
     @override
     async def insights(self, run_id: UUID) -> Sequence[Insight]:

@@ -75,6 +75,10 @@ class ItemRow:
     settled_at: datetime | None = None
     waits_for: str | None = None
     """The host that it waits, or waited, for."""
+    tried_at: datetime | None = None
+    """When its last attempt was counted."""
+    due_at: datetime | None = None
+    """Until when it was put off then, or later."""
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +142,10 @@ class OwedRow:
     created_at: datetime
 
 
+MOVES = frozenset({"progressed_at", "paused", "state"})
+"""Fields of a run whose change is progress, a pause or the end."""
+
+
 class MemoryState:
     """The rows of a group of in-memory stores. Not thread-safe."""
 
@@ -146,6 +154,8 @@ class MemoryState:
         self.runs: dict[UUID, RunRow] = {}
         """In the order in which they were opened."""
         self.outbox: dict[int, OwedRow] = {}
+        self.url_lists: dict[tuple[str, str], tuple[bytes, datetime]] = {}
+        """Given URLs by brand and source, encoded, and when they were kept last."""
         self.letters: dict[int, KeptLetter] = {}
         self._listeners: set[Listener] = set()
         self._owed = count(1)
@@ -209,7 +219,12 @@ class MemoryState:
         self.notify(News(brands={row.name}))
 
     def change(self, row: RunRow, **fields: Any) -> Run:
-        """Change a run, increment its version and notify listeners. Return the new state."""
+        """Change a run, increment its version and notify listeners. Return the new state.
+
+        What moves, pauses or ends it takes away the note that it is stalled.
+        """
+        if fields.keys() & MOVES:
+            fields["stalled"] = False
         row.run = msgspec.structs.replace(row.run, version=row.run.version + 1, **fields)
         row.changed_at = self.now()
         self.notify(News(runs={row.run.id: row.run.version}))

@@ -35,6 +35,8 @@ class Picture:
     """Normalised to a unit vector."""
     colours: tuple[Colour, ...] = ()
     metadata: Metadata = field(default_factory=dict)
+    also: Sequence[Metadata] = ()
+    """The metadata of further rows of the list with the same URL."""
 
     @property
     def key(self) -> bytes:
@@ -81,7 +83,11 @@ async def commit_pictures(
         enqueue_gather_message=False,
     )
     run_id = opened.run.id
-    items = [NewItem(one.key, one.url, one.metadata) for one in pictures]
+    items = [
+        NewItem(one.key, one.url, metadata)
+        for one in pictures
+        for metadata in (one.metadata, *one.also)
+    ]
     await stores.runs.expect(run_id, items, cursor=None, limit=len(items))
     await stores.runs.seal(run_id)
     results = [ItemResult(one.key, one.staged()) for one in pictures]

@@ -37,7 +37,7 @@ class Webhook(Wire, frozen=True):
     events: list[Event]
     created_at: datetime | None = None
     disabled_at: datetime | None = None
-    reason: Annotated[str | None, Meta(description="Why it is told no more.")] = None
+    reason: Annotated[str | None, Meta(description="Why no more is sent to it.")] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ select w.id, $2::text, jsonb_build_object(
     'type', $2::text,
     'timestamp', clock_timestamp(),
     'data', jsonb_build_object(
-        'run', r.id, 'brand', r.brand, 'kind', r.kind, 'state', r.state, 'reason', r.reason,
+        'run', r.id, 'brand', r.brand, 'kind', r.kind, 'restores', r.restores,
+        'state', r.state, 'reason', r.reason,
         'expected', r.expected, 'done', r.done, 'failed', r.failed, 'reasons', r.reasons,
         'added', r.added, 'kept', r.kept, 'changed', r.changed, 'removed', r.removed,
         'ai_state', r.ai_state, 'ai_reason', r.ai_reason))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from triptych.embedded.waits import Say, log_line
-from triptych.errors import ObjectMissing, TriptychError
+from triptych.errors import ObjectMissing, TriptychError, Unavailable
+from triptych.media.decoders import Decoders
 from triptych.settings.settings import Settings
 from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring.installed_sources import installed_sources
@@ -42,6 +44,7 @@ async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Findi
         await _check("assets", _assets(settings, say)),
         await _check("embedder", _embedder(settings)),
         await _check("source", _source(settings)),
+        await _check("sandbox", _sandbox()),
     ]
 
 
@@ -56,9 +59,11 @@ async def _database(settings: Settings, say: Say) -> str:
     async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
         brands = len(await services.stores.brands.brands())
         depths = await services.queue.depths()
+        stalled = await services.stores.runs.count_stalled()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
     where = "embedded" if settings.embedded else "external"
-    return f"{where}, schema up to date, queues exist; {brands} brands, {dead} dead letters waiting"
+    says = f"{where}, schema up to date, queues exist; {brands} brands, {dead} dead letters waiting"
+    return f"{says}; {stalled} stalled: `triptych runs --stalled`" if stalled else says
 
 
 async def _source(settings: Settings) -> str:
@@ -101,6 +106,23 @@ async def _assets(settings: Settings, say: Say) -> str:
 
 async def _embedder(settings: Settings) -> str:
     return await asyncio.to_thread(_describe_embedder, settings)
+
+
+async def _sandbox() -> str:
+    return await asyncio.to_thread(_describe_sandbox)
+
+
+def _describe_sandbox() -> str:
+    with closing(Decoders(1)) as decoders:
+        try:
+            missing = decoders.sandbox_lacks()
+        except (OSError, EOFError, ValueError) as error:
+            raise Unavailable(
+                f"Decoders do not start ({type(error).__name__}: {error})."
+            ) from error
+    if missing:
+        return f"decoders run with less than they could: {'; '.join(missing)}"
+    return "decoders cannot write, reach the network, other files or other processes"
 
 
 def _describe_embedder(settings: Settings) -> str:

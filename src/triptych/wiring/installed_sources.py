@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from triptych.errors import BadInput, SettingsError
 from triptych.gather.source import Source
 from triptych.gather.source_registry import SourceRegistry
+from triptych.gather.source_token import SourceToken
 from triptych.settings.settings import Settings
 from triptych.wiring.outbound import open_transports
 
@@ -37,13 +38,36 @@ def source_opener(
     """Return what opens a source; ``stack`` closes the connections of all of them.
 
     Raises:
-        SettingsError: the proxy or a request profile is not valid.
+        SettingsError: the proxy or a request profile is not valid, or the source's token is bound
+            to nothing.
     """
     transports = open_transports(settings, SOURCE_CONNECTIONS)
     stack.push_async_callback(transports.close)
-    token = settings.source_token.get_secret_value() if settings.source_token else None
+    token = _token(settings)
 
     def open_one(spec: str) -> Source:
         return sources.open(spec, transports=transports, token=token, page_rows=settings.page_rows)
 
     return open_one
+
+
+def _token(settings: Settings) -> SourceToken | None:
+    if settings.source_token is None:
+        return None
+    field = "TRIPTYCH_SOURCE_TOKEN_FOR"
+    own = () if settings.source is None else (settings.source,)
+    places = settings.source_token_for or own
+    if not places:
+        raise SettingsError(
+            "TRIPTYCH_SOURCE_TOKEN is for no source.",
+            field=field,
+            remedy="Name the origins it may be sent to: https://catalogue.example.com.",
+        )
+    try:
+        return SourceToken.bound(settings.source_token.get_secret_value(), places)
+    except ValueError as error:
+        raise SettingsError(
+            f"{error}.",
+            field=field,
+            remedy="Name origins with https, or the address of a private network.",
+        ) from error

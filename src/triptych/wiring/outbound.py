@@ -13,6 +13,7 @@ from triptych.errors import SettingsError
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import PROXY_FIELD, Profiles, parse_proxy
 from triptych.fetch.transport import TransportPool, open_session
+from triptych.fetch.web_url import parse_web_url
 from triptych.settings.addresses import read_ports
 from triptych.settings.settings import Settings
 
@@ -57,16 +58,29 @@ def guarded_session(settings: Settings, limit: int) -> aiohttp.ClientSession:
 
 @asynccontextmanager
 async def open_summary(settings: Settings) -> AsyncIterator[Summarise | None]:
-    """Yield the client that writes summaries; None if no endpoint is set."""
+    """Yield the client that writes summaries; None if no endpoint is set.
+
+    Raises:
+        SettingsError: the endpoint's URL is not valid, or the proxy's.
+    """
     if settings.summary_url is None:
         yield None
         return
+    base, mark, query = settings.summary_url.partition("?")
+    try:
+        url = parse_web_url(f"{base.rstrip('/')}/chat/completions{mark}{query}")
+    except ValueError as error:
+        raise SettingsError(
+            f"It is not a URL ({error}).",
+            field="TRIPTYCH_SUMMARY_URL",
+            remedy="Write https://host/v1.",
+        ) from error
     # Imported here because only reports need it.
     from triptych.snapshots.reports.summary import OpenAiSummary
 
     key = settings.summary_key.get_secret_value() if settings.summary_key else None
     async with guarded_session(settings, SUMMARY_CONNECTIONS) as session:
-        yield OpenAiSummary(session, settings.summary_url, settings.summary_model, key)
+        yield OpenAiSummary(session, url, settings.summary_model, key)
 
 
 def open_transports(settings: Settings, limit: int) -> TransportPool:

@@ -11,7 +11,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, reach_database
 from triptych.wiring.web_server import open_app, private_authenticator
 from triptych.workers.indexer import Indexer
+from triptych.workers.worker import Phase
 
 SOCKET = "api.sock"
 PREFIX = "triptych-"
@@ -36,8 +37,6 @@ RANDOM_CHARS = 8
 CATCH_UP_S = 30.0
 """Seconds that a search across brands spends on indexing commits first: after `triptych run` no
 worker is left to index them."""
-PHASE = "ai"
-"""The phase whose workers do the tasks for a whole brand."""
 LOOK_FOR_WORKER_S = 2.0
 
 
@@ -46,13 +45,13 @@ async def open_private_server(
     settings: Settings,
     *,
     caught_up: bool = False,
-    stand_in: bool = False,
+    stand_in: Sequence[Phase] = (),
     say: Say = log_line,
 ) -> AsyncIterator[Path]:
     """Connect to the database and serve the application; yield the socket's path.
 
     ``caught_up``: first add commits to the index for searches across brands, for at most
-    `CATCH_UP_S`. ``stand_in``: as long as no other worker serves phase 3, do its work, which
+    `CATCH_UP_S`. ``stand_in``: do the work of these phases as long as no other worker does; phase 3
     includes exports and deletions. ``say`` shows the user one line for what takes long.
 
     Raises:
@@ -68,7 +67,7 @@ async def open_private_server(
             if not stand_in:
                 yield path
                 return
-            async with _standing_in(services):
+            async with _standing_in(services, stand_in):
                 yield path
 
 
@@ -130,9 +129,9 @@ def _short_folder() -> str:
 
 
 @asynccontextmanager
-async def _standing_in(services: Services) -> AsyncIterator[None]:
+async def _standing_in(services: Services, phases: Sequence[Phase]) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    working = asyncio.create_task(_stand_in(services, stop))
+    working = asyncio.create_task(_stand_in(services, phases, stop))
     try:
         async with cancel_on_failure(working):
             yield
@@ -142,21 +141,22 @@ async def _standing_in(services: Services) -> AsyncIterator[None]:
     working.result()
 
 
-async def _stand_in(services: Services, stop: asyncio.Event) -> None:
-    """Serve phase 3 if no worker does, or as soon as the last one is gone."""
+async def _stand_in(services: Services, phases: Sequence[Phase], stop: asyncio.Event) -> None:
+    """Serve phases if no worker serves one of them, or as soon as the last one is gone."""
     # Imported here because most commands need no worker.
     from triptych.wiring.worker_process import open_worker
-    from triptych.workers.worker import Phase
 
     while not stop.is_set():
-        if not await _has_worker(services):
-            async with open_worker(services, [Phase.AI]) as worker:
+        served = await _served(services)
+        if not served.issuperset(phases):
+            async with open_worker(services, phases) as worker:
                 await worker.run(stop)
             return
         await pause(stop, LOOK_FOR_WORKER_S)
 
 
-async def _has_worker(services: Services) -> bool:
-    """Return whether a worker of phase 3 is alive and not stopping."""
+async def _served(services: Services) -> frozenset[str]:
+    """Return the phases of the workers that are alive and not stopping."""
     seen = await services.stores.presence.workers(limit=WORKERS_MAX)
-    return any(each.alive and not each.stopping and PHASE in each.phases for each in seen)
+    working = [each for each in seen if each.alive and not each.stopping]
+    return frozenset(phase for each in working for phase in each.phases)

@@ -112,13 +112,20 @@ def _balancer(settings: Settings) -> Balancer | None:
     # Imported here because its library for verifying signatures is slow to import.
     from triptych.access.balancer import Balancer, regional_keys_url
 
-    return Balancer(
-        signer=settings.oidc_signer,
-        issuer=settings.oidc_issuer,
-        client=settings.oidc_client,
-        keys_url=settings.oidc_keys_url or regional_keys_url(settings.oidc_signer),
-        operators=settings.oidc_operators,
-    )
+    try:
+        return Balancer(
+            signer=settings.oidc_signer,
+            issuer=settings.oidc_issuer,
+            client=settings.oidc_client,
+            keys_url=settings.oidc_keys_url or regional_keys_url(settings.oidc_signer),
+            operators=settings.oidc_operators,
+        )
+    except ValueError as error:
+        raise SettingsError(
+            f"It is not a URL ({error}).",
+            field="TRIPTYCH_OIDC_KEYS_URL",
+            remedy="Write https://host/{kid}, or leave it out.",
+        ) from error
 
 
 async def check_access(settings: Settings, dsn: str) -> None:
@@ -134,7 +141,8 @@ async def open_live(services: Services, authenticator: Authenticator) -> AsyncIt
     Raises:
         DatabaseUnavailable: the database cannot be reached at the start.
     """
-    limits = Limits(clients=services.settings.live_clients)
+    settings = services.settings
+    limits = Limits(clients=settings.live_clients, stalled_s=settings.stalled_s)
     async with open_live_app(
         services.stores, services.queue, authenticator=authenticator, limits=limits
     ) as app:

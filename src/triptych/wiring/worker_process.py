@@ -102,7 +102,7 @@ async def open_maintenance(services: Services) -> AsyncIterator[MaintenanceJobs]
     intervals = SweepIntervals(
         sweep_s=settings.sweep_s,
         idle_s=settings.add_idle_s,
-        stalled_s=settings.stalled_s,
+        quiet_s=settings.quiet_s,
         resend_s=settings.resend_s,
         owed_s=settings.outbox_s,
     )
@@ -179,6 +179,7 @@ async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
         services.stores.brands,
         services.stores.snapshots,
         services.registry,
+        await open_objects(settings),
         source_opener(settings, installed_sources(settings), stack),
         default_source=settings.source,
         page_rows=settings.page_rows,

@@ -15,7 +15,7 @@ class SweepIntervals:
 
     sweep_s: float
     idle_s: float
-    stalled_s: float
+    quiet_s: float
     resend_s: float
     owed_s: float
 
@@ -35,7 +35,7 @@ class Sweeper:
         """Sweep once. A scheduled task calls this where workers scale to zero."""
         await self._registry.sweep(
             idle_s=self._intervals.idle_s,
-            stalled_s=self._intervals.stalled_s,
+            quiet_s=self._intervals.quiet_s,
             resend_s=self._intervals.resend_s,
             owed_s=self._intervals.owed_s,
         )

@@ -74,7 +74,7 @@ async def guarded(migrated_dsn: str, tmp_path: Path, endpoint: KeyEndpoint) -> A
         oidc_issuer=ISSUER,
         oidc_client=CLIENT,
         oidc_keys_url=endpoint.url,
-        oidc_operators=("boss@example.org",),
+        oidc_operators=("email:boss@example.org", "sub:chief"),
         fetch_allow="127.0.0.0/8",
     ) as opened:
         yield opened
@@ -85,13 +85,20 @@ def vouched(
 ) -> dict[str, str]:
     """Return the header that a balancer would add."""
     heading = {"kid": KID, "signer": SIGNER, "client": CLIENT, **(header or {})}
-    body = {"sub": "1", "email": "reader@example.org", "iss": ISSUER, "exp": time.time() + 3600}
+    body = {
+        "sub": "1",
+        "email": "reader@example.org",
+        "email_verified": True,
+        "iss": ISSUER,
+        "exp": time.time() + 3600,
+    }
     body |= claims
     body = {name: value for name, value in body.items() if value is not None}
     secret: Any = KEYS[key] if alg == "ES256" else "x" * 32 if alg == "HS256" else None
     return {"x-amzn-oidc-data": jwt.encode(body, secret, algorithm=alg, headers=heading)}
 
 
+BOSS: dict[str, Any] = {"email": "boss@example.org"}
 NOBODY, READER = (401, "unauthenticated"), (403, "forbidden")
 ORIGIN, OTHER = (403, "origin-refused"), (421, "host-refused")
 EVIL = {"Origin": "https://evil.example"}
@@ -153,9 +160,19 @@ async def test_whom_the_gate_lets_in(guarded: Api, endpoint: KeyEndpoint) -> Non
         (bearer(tokens["operator"]), ("key:operator", "operator")),
         ({**bearer(tokens["reader"]), "Host": HOST}, ("key:reader", "reader")),
         ({**bearer(tokens["reader"]), "Origin": "https://dash.example"}, ("key:reader", "reader")),
-        (vouched(), ("oidc:reader@example.org", "reader")),
-        (vouched(email="boss@example.org"), ("oidc:boss@example.org", "operator")),
-        (vouched(email=None), ("oidc:1", "reader")),
+        (vouched(), ("oidc:email:reader@example.org", "reader")),
+        (vouched(**BOSS), ("oidc:email:boss@example.org", "operator")),
+        (vouched(**BOSS, email_verified="true"), ("oidc:email:boss@example.org", "operator")),
+        (vouched(email=None), ("oidc:sub:1", "reader")),
+        (vouched(email=None, sub="chief"), ("oidc:sub:chief", "operator")),
+        # Who has written somebody's address into a field is not that person.
+        *(
+            (vouched(**BOSS, email_verified=said), ("oidc:sub:1", "reader"))
+            for said in (False, "false", None, 1, "yes", [True])
+        ),
+        (vouched(sub="boss@example.org", email=None), ("oidc:sub:boss@example.org", "reader")),
+        (vouched(sub="2", email="chief"), ("oidc:email:chief", "reader")),
+        (vouched(email="sub:chief"), ("oidc:email:sub:chief", "reader")),
     ]:
         reply = await guarded.get("/me", headers=headers)
         assert (reply.json["name"], reply.json["scope"]) == identity

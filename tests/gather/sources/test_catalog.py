@@ -18,6 +18,7 @@ from triptych.fetch.transport import TransportPool
 from triptych.gather.http_reader import MIDWAY_TRIES
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
+from triptych.gather.source_token import SourceToken
 
 pytestmark = pytest.mark.integration
 
@@ -87,15 +88,17 @@ async def pages(
     *,
     cursor: str | None = None,
     token: str | None = None,
+    token_for: str | None = None,
     allow: Any = LOOPBACK,
     profiles: Profiles | None = None,
 ) -> list[Page]:
     transports = TransportPool(
         AddressGuard(allow), limit=5, user_agent="triptych-test", profiles=profiles
     )
+    bound = SourceToken.bound(token, [token_for or url]) if token else None
     try:
         source = SourceRegistry.discover().open(
-            f"catalog:{url}", transports=transports, token=token, page_rows=10
+            f"catalog:{url}", transports=transports, token=bound, page_rows=10
         )
         async with asyncio.timeout(PATIENCE_S):
             return [page async for page in source.pages("H&M", cursor)]
@@ -288,6 +291,12 @@ async def test_g9_the_token_goes_to_its_own_host_only(service: Service) -> None:
         await pages(service.base, token="s3cret")
         assert [r.headers.get("Authorization") for r in service.requests] == ["Bearer s3cret"] * 2
         assert [r.headers.get("Authorization") for r in other.requests] == [None]
+
+
+async def test_g9_another_service_than_the_tokens_own_does_not_get_it(service: Service) -> None:
+    service.says(page(1))
+    await pages(service.base, token="s3cret", token_for="https://catalogue.example.com")
+    assert [r.headers.get("Authorization") for r in service.requests] == [None]
 
 
 async def test_g9_a_source_at_a_private_address_is_refused(service: Service) -> None:

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fetching import LOOPBACK
-from triptych.errors import SourceRefused
+from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import new_item
@@ -295,6 +295,17 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(
         pages(tmp_path / name)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "hTtP"])
+def test_g9_a_url_is_none_of_the_servers_files_however_its_scheme_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    (tmp_path / f"{scheme}:").mkdir()
+    (tmp_path / "secret.csv").write_text("url\nhttps://x/secret\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((SourceRefused, SourceUnavailable), match=r"URL|answer|address"):
+        pages(f"{scheme}://../secret.csv")
 
 
 def test_a_missing_file_and_a_parquet_without_urls(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import mimetypes
 import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -143,6 +145,24 @@ async def test_webdataset_shards_have_bytes_columns_and_embedding(
         assert told["key"] == name
         assert sample["png"] == body(told["url"], told["size_bytes"])
         assert np.load(io.BytesIO(sample["npy"])).shape == (16,)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "ending"),
+    [
+        ("image/svg+xml", b"<svg/>", ".svg"),
+        ("image/svg+xml", gzip.compress(b"<svg/>"), ".svgz"),
+        ("image/webp", b"RIFF", ".webp"),
+        ("image/jpeg", b"", ".jpg"),
+        ("image/vnd.microsoft.icon", b"", ".ico"),
+        ("image/x-unheard-of", b"", ".bin"),
+    ],
+)
+def test_files_in_shards_have_the_ending_of_their_type_on_every_machine(
+    media_type: str, body: bytes, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mimetypes, "guess_extension", mimetypes.MimeTypes().guess_extension)
+    assert webdataset._ending(media_type, body) == ending
 
 
 @pytest.mark.parametrize("kind", ExportRegistry.discover().formats, ids=lambda one: one.name)

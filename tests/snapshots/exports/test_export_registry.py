@@ -15,6 +15,7 @@ from triptych.snapshots.exports.export_registry import (
     ExportRegistry,
     export_formats,
 )
+from triptych.snapshots.exports.json_lines import JSON_LINES
 from triptych.snapshots.exports.parquet_table import PARQUET
 from triptych.snapshots.exports.webdataset import WEBDATASET
 
@@ -36,9 +37,9 @@ def install(folder: Path, name: str, entry_points: str, module: str = "") -> Non
 
 def test_our_own_formats_are_installed() -> None:
     registry = ExportRegistry.discover()
-    assert list(registry.formats) == [CSV, PARQUET, WEBDATASET]
+    assert list(registry.formats) == [CSV, JSON_LINES, PARQUET, WEBDATASET]
     assert registry.broken == {}
-    assert list(export_formats()) == ["csv", "parquet", "webdataset"]
+    assert list(export_formats()) == ["csv", "jsonl", "parquet", "webdataset"]
 
 
 def test_a_plug_in_is_a_format_as_ours_are(site: Path) -> None:
@@ -54,7 +55,7 @@ def test_what_is_no_format_is_refused_with_the_field_and_the_remedy(site: Path) 
             registry.find(name, field="--format")
         assert says in refused.value.message
         assert refused.value.field == "--format"
-        assert refused.value.remedy == "Name one of: csv, parquet, webdataset."
+        assert refused.value.remedy == "Name one of: csv, jsonl, parquet, webdataset."
     assert registry.find("csv") is CSV
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -169,6 +170,14 @@ async def test_a_summary_that_fails_is_recorded_and_the_report_made() -> None:
     report = await make_report(FakeSource([]), fail)
     assert report.problems == ("no summary: The endpoint answers 500.",)
     assert "report.html" in report.files
+
+
+def test_a_report_on_a_restored_snapshot_names_the_one_it_restores() -> None:
+    contents, older = hostile_contents(), uuid4()
+    restored = msgspec.structs.replace(contents.run, restores=older)
+    text = markdown(replace(contents, run=restored), {}, None)
+    assert f"The last run restored an older snapshot (`{older}`): it brought 1 new" in text
+    assert "The last run brought 1 new" in markdown(contents, {}, None)
 
 
 def hostile_contents() -> Contents:

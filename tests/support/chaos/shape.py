@@ -23,7 +23,7 @@ QUICK: Mapping[str, object] = {
     "api_burst": 100_000,
     "visibility_s": 5,
     "sweep_s": 0.5,
-    "stalled_s": 3,
+    "quiet_s": 3,
     "resend_s": 4,
     "outbox_s": 1,
     "add_idle_s": 1.5,

@@ -15,6 +15,7 @@ from tests.support.contracts.stores_contract import (
     done,
     new_items,
     open_run,
+    restore,
 )
 from triptych.errors import BrandNotFound, Conflict, RunEnded, SnapshotCollected
 from triptych.model import Insight, ItemResult, Run, RunState
@@ -73,6 +74,38 @@ class RetentionContract:
         assert not kept & set(unused)
         assert (await stores.brands.brand("nike")).current_run == runs[3].id
         assert (await stores.runs.run(runs[0].id)).added == 5, "what a run did is remembered"
+
+    async def test_a_snapshot_is_kept_while_it_is_restored_and_its_objects_ever_after(
+        self, stores: Stores
+    ) -> None:
+        old, newer = await committed(stores), await committed(stores, content="other")
+        objects = await keys_of(stores, old)
+        run_id = (await restore(stores, old.id)).run.id
+        assert await stores.retention.collect_snapshots(keep=0, min_age_s=0) == 0
+        await stores.runs.seal(run_id)
+        assert (await stores.runs.commit(run_id)).state is RunState.COMMITTED
+        assert await stores.retention.collect_snapshots(keep=1, min_age_s=0) == 2
+        await emptied(stores)
+        assert not objects & set(await condemned(stores))
+        assert await keys_of(stores, await stores.runs.run(run_id)) == objects
+        for gone in (old.id, newer.id):
+            with pytest.raises(SnapshotCollected):
+                await restore(stores, gone)
+            with pytest.raises(SnapshotCollected):
+                await stores.snapshots.difference_counts(gone, run_id)
+
+    async def test_a_restore_of_a_snapshot_that_was_collected_meanwhile_fails(
+        self, stores: Stores
+    ) -> None:
+        old, newer = await committed(stores), await committed(stores)
+        run_id = (await restore(stores, old.id)).run.id
+        await stores.databases[0].fetch(
+            "update runs set collected_at = now() where id = $1", old.id
+        )
+        await stores.runs.seal(run_id)
+        run = await stores.runs.commit(run_id)
+        assert (run.state, run.reason) == (RunState.FAILED, f"snapshot {old.id} is no longer kept")
+        assert (await stores.brands.brand("nike")).current_run == newer.id
 
     async def test_the_current_snapshot_is_kept_although_others_are_newer(
         self, stores: Stores

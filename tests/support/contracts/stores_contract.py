@@ -1,7 +1,7 @@
 """What every adapter of the stores must do. A subclass gives the fixture ``stores``.
 
 The barrier's deeper proofs (crashes, racers, every row of the failure table) are in
-``tests/faults``; this is each verb by itself, through the port only.
+``tests/runs``; this is each verb by itself, through the port only.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from dataclasses import replace
 from typing import Protocol
 from uuid import UUID, uuid4
 
-import msgspec
 import numpy as np
 import pytest
 
 from triptych.ai.ai_store import AiStore
 from triptych.ai.step import load_snapshot
 from triptych.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
-from triptych.errors import BrandNotFound, Conflict, RunActive, RunEnded, RunNotFound
+from triptych.errors import (
+    BrandNotFound,
+    Conflict,
+    RunActive,
+    RunEnded,
+    RunNotFound,
+)
 from triptych.gather.urls import item_key
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
-    ALSO_MAX,
     AiState,
     Colour,
     Item,
@@ -39,14 +43,10 @@ from triptych.model import (
 )
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.given_urls import GivenUrl
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import (
-    REFUSED_ROWS_MAX,
-    Attempt,
     Opened,
-    PutOff,
-    RefusedRow,
-    RowsRead,
     RunStore,
 )
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -125,6 +125,18 @@ async def committed(
     return await stores.runs.commit(run_id)
 
 
+async def restore(stores: CommonStores, snapshot: UUID, *, run_id: UUID | None = None) -> Opened:
+    return await stores.runs.open_run(
+        "nike",
+        run_id=run_id or uuid4(),
+        kind=RunKind.RESTORE,
+        source=None,
+        policy=POLICY,
+        enqueue_gather_message=True,
+        restores=snapshot,
+    )
+
+
 class CatalogueContract:
     """One method, one transaction; all of them safe to repeat."""
 
@@ -190,245 +202,6 @@ class CatalogueContract:
         run = await stores.runs.run(run_id)
         assert (run.expected, run.failed, run.out) == (4, 1, 3)
         assert await stores.runs.gather_cursor(run_id) == "d"
-
-    async def test_a_run_that_would_remove_too_much_is_held(self, stores: CommonStores) -> None:
-        before = await committed(stores, 5)
-        held = await committed(stores, 2)
-        assert (held.state, held.removed, held.complete) == (RunState.HELD, 3, True)
-        assert held.reason is not None
-        assert "3 of 5 assets (60%); 50% may be removed" in held.reason
-        assert (await stores.brands.brand("nike")).current_run == before.id
-        (event,) = [
-            e for e in await stores.runs.timeline(held.id, after=0, limit=99) if e.kind == "held"
-        ]
-        assert (event.data["removed"], event.data["of"], len(event.data["urls"])) == (3, 5, 3)
-        with pytest.raises(Conflict, match="is held"):
-            await stores.runs.redrive_run(held.id, new_id=uuid4(), policy=POLICY)
-        published = await stores.runs.publish(held.id)
-        assert (published.state, published.kept, published.removed) == (RunState.COMMITTED, 2, 3)
-        assert published.reason is None
-        assert (await stores.brands.brand("nike")).current_run == held.id
-        with pytest.raises(Conflict, match="not held"):
-            await stores.runs.publish(held.id)
-
-    async def test_an_empty_run_never_empties_a_brand_by_itself(self, stores: CommonStores) -> None:
-        assert (await committed(stores, 0, brand="new")).state is RunState.COMMITTED
-        before = await committed(stores, 1)
-        opened = await stores.runs.open_run(
-            "nike",
-            run_id=uuid4(),
-            kind=RunKind.FULL,
-            source=None,
-            policy=msgspec.structs.replace(POLICY, max_removed=1.0),
-            enqueue_gather_message=False,
-        )
-        await stores.runs.seal(opened.run.id)
-        held = await stores.runs.commit(opened.run.id)
-        assert (held.state, held.removed) == (RunState.HELD, 1)
-        assert "nothing would remain" in (held.reason or "")
-        discarded = await stores.runs.discard(held.id, "an operator's wish")
-        assert (discarded.state, discarded.reason) == (RunState.CANCELLED, "an operator's wish")
-        assert (await stores.brands.brand("nike")).current_run == before.id
-        with pytest.raises(Conflict, match="not held"):
-            await stores.runs.discard(held.id, "again")
-
-    async def test_what_the_policy_allows_is_removed(self, stores: CommonStores) -> None:
-        await committed(stores, 4)
-        run = await committed(stores, 2)
-        assert (run.state, run.removed) == (RunState.COMMITTED, 2)
-
-    async def test_a_newer_run_discards_a_held_one_and_says_so(self, stores: CommonStores) -> None:
-        await committed(stores, 5)
-        held = await committed(stores, 1)
-        newer = (await open_run(stores)).run
-        found = await stores.runs.run(held.id)
-        assert found.state is RunState.CANCELLED
-        assert found.reason == f"a newer run was started, {newer.id}"
-        with pytest.raises(Conflict):
-            await stores.runs.publish(held.id)
-
-    async def test_a_held_run_is_overdue_after_its_time(self, stores: CommonStores) -> None:
-        await committed(stores, 5)
-        held = await committed(stores, 1)
-        assert await stores.runs.overdue_held(older_s=3600, limit=10) == []
-        assert await stores.runs.overdue_held(older_s=-1, limit=10) == [held.id]
-
-    async def test_each_row_is_an_item_is_merged_or_is_refused(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        without_url = [RefusedRow(f"line {n}", "There is no URL in src.") for n in (5, 6)]
-        rows = RowsRead(7, without_url, from_start=True)
-        await stores.runs.expect(
-            run_id, [*new_items(3), *new_items(2)], cursor="a", limit=LIMIT, rows=rows
-        )
-        await stores.runs.expect(run_id, new_items(4), cursor="b", limit=LIMIT)
-        run = await stores.runs.run(run_id)
-        assert (run.rows_read, run.expected, run.rows_merged, run.rows_refused) == (11, 4, 5, 2)
-        assert list(await stores.runs.refused_rows(run_id)) == without_url
-
-    async def test_rows_of_one_url_keep_all_their_metadata(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        key = new_items(1)[0].key
-        rows = [NewItem(key, "https://x/0", {"sku": f"S{n}"}) for n in (1, 2, 3, 2)]
-        for _ in range(2):  # As after a crash.
-            await stores.runs.expect(run_id, rows[:3], cursor=None, limit=LIMIT)
-            await stores.runs.expect(run_id, rows[3:], cursor=None, limit=LIMIT)
-        await stores.runs.seal(run_id)
-        (item,) = await stores.runs.items(run_id, [key])
-        await stores.runs.settle(run_id, [done(item)], limit=LIMIT)
-        await stores.runs.commit(run_id)
-        asset = await stores.snapshots.asset("nike", key)
-        assert (asset.metadata, list(asset.also)) == ({"sku": "S1"}, [{"sku": "S2"}, {"sku": "S3"}])
-        added = (
-            await stores.runs.open_run(
-                "nike",
-                run_id=uuid4(),
-                kind=RunKind.ADD,
-                source=None,
-                policy=POLICY,
-                enqueue_gather_message=False,
-            )
-        ).run.id
-        await stores.runs.seal(added)
-        await stores.runs.commit(added)
-        carried = await stores.snapshots.asset("nike", key)
-        assert (carried.run_id, carried.also) == (added, asset.also)
-
-    async def test_further_metadata_are_bounded(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        key = new_items(1)[0].key
-        rows = [NewItem(key, "https://x/0", {"n": n}) for n in range(ALSO_MAX + 5)]
-        (item,) = await stores.runs.expect(run_id, rows, cursor=None, limit=LIMIT)
-        await stores.runs.seal(run_id)
-        await stores.runs.settle(run_id, [done(item)], limit=LIMIT)
-        await stores.runs.commit(run_id)
-        asset = await stores.snapshots.asset("nike", key)
-        assert [each["n"] for each in asset.also] == list(range(1, ALSO_MAX + 1))
-        assert (await stores.runs.run(run_id)).rows_merged == ALSO_MAX + 4
-
-    async def test_rows_that_are_read_again_from_the_start_are_counted_once(
-        self, stores: CommonStores
-    ) -> None:
-        run_id = (await open_run(stores)).run.id
-        adopted = NewItem(b"a" * 16, "https://x/by-message", {})
-        await stores.runs.accept_external(
-            "nike", adopted, message_id="m1", run_id=uuid4(), policy=POLICY
-        )
-        for _ in range(2):
-            rows = RowsRead(4, [RefusedRow("line 5", "No URL.")], from_start=True)
-            await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT, rows=rows)
-        run = await stores.runs.run(run_id)
-        assert (run.rows_read, run.expected, run.rows_merged, run.rows_refused) == (5, 4, 0, 1)
-        assert len(await stores.runs.refused_rows(run_id)) == 1
-
-    async def test_the_first_refused_rows_are_kept_and_all_are_counted(
-        self, stores: CommonStores
-    ) -> None:
-        run_id = (await open_run(stores)).run.id
-        each = REFUSED_ROWS_MAX - 1
-        for page in range(2):
-            refused = [RefusedRow(f"page {page} line {n}\0", "No \0URL.") for n in range(each)]
-            await stores.runs.expect(
-                run_id, [], cursor=str(page), limit=LIMIT, rows=RowsRead(each, refused)
-            )
-        run = await stores.runs.run(run_id)
-        kept = await stores.runs.refused_rows(run_id)
-        assert (run.rows_read, run.rows_refused, len(kept)) == (2 * each, 2 * each, each + 1)
-        assert kept[-1].place.startswith("page 1 line 0")
-
-    async def test_a_redriven_items_row_is_its_own(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
-        await stores.runs.seal(run_id)
-        await stores.runs.settle(run_id, [failed(item) for item in items], limit=LIMIT)
-        await stores.runs.commit(run_id)
-        run = (await stores.runs.redrive_run(run_id, new_id=uuid4(), policy=POLICY)).run
-        assert (run.rows_read, run.expected, run.rows_merged) == (3, 3, 0)
-
-    async def test_g10_no_more_than_the_window_is_out(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        out = list(await stores.runs.expect(run_id, new_items(10), cursor=None, limit=4))
-        assert [item.url for item in out] == [f"https://x/{n}" for n in range(4)]
-        assert not await stores.runs.claim_window(run_id, limit=4)
-        settlement = await stores.runs.settle(run_id, [done(out[0]), failed(out[1])], limit=4)
-        assert [item.url for item in settlement.dispatch] == ["https://x/4", "https://x/5"]
-        assert settlement.run.out == 4
-
-    async def test_items_are_read_while_the_run_is_active(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
-        (found,) = await stores.runs.items(run_id, [item.key, b"?" * 16])
-        assert (found.url, dict(found.metadata), found.brand) == (item.url, item.metadata, "nike")
-        await stores.runs.cancel(run_id)
-        assert not await stores.runs.items(run_id, [item.key])
-
-    async def test_settling_twice_changes_nothing(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
-        first = await stores.runs.settle(
-            run_id, [done(items[0]), done(items[0]), failed(items[1])], limit=LIMIT
-        )
-        assert first.changed == {items[0].key, items[1].key}
-        again = await stores.runs.settle(run_id, [failed(items[0]), done(items[1])], limit=LIMIT)
-        assert not again.changed
-        assert (again.run.done, again.run.failed, again.run.version) == (
-            1,
-            1,
-            first.run.version,
-        )
-
-    async def test_attempts_are_counted_and_the_last_is_told(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
-        told = [
-            await stores.runs.count_attempt(run_id, item.key, seen=seen, delay_s=1)
-            for seen in range(3)
-        ]
-        assert told == [Attempt.COUNTED, Attempt.COUNTED, Attempt.LAST]
-        (found,) = await stores.runs.items(run_id, [item.key])
-        assert found.attempts == 3
-
-    async def test_copies_that_are_tried_together_are_one_attempt(
-        self, stores: CommonStores
-    ) -> None:
-        run_id = (await open_run(stores)).run.id
-        (item,) = await stores.runs.expect(run_id, new_items(1), cursor=None, limit=LIMIT)
-        for seen in range(2):
-            copies = (
-                stores.runs.count_attempt(run_id, item.key, seen=seen, delay_s=60)
-                for _ in range(10)
-            )
-            told = await asyncio.gather(*copies)
-            assert sorted(told, key=lambda attempt: attempt.value) == [
-                Attempt.COUNTED,
-                *[Attempt.STALE] * 9,
-            ]
-        (found,) = await stores.runs.items(run_id, [item.key])
-        assert found.attempts == 2
-
-    async def test_an_attempt_of_what_has_settled_is_not_counted(
-        self, stores: CommonStores
-    ) -> None:
-        run_id = (await open_run(stores)).run.id
-        items = await stores.runs.expect(run_id, new_items(2), cursor=None, limit=LIMIT)
-        await stores.runs.settle(run_id, [done(items[0])], limit=LIMIT)
-        settled = await stores.runs.count_attempt(run_id, items[0].key, seen=0, delay_s=1)
-        await stores.runs.cancel(run_id)
-        ended = await stores.runs.count_attempt(run_id, items[1].key, seen=0, delay_s=1)
-        assert settled is ended is Attempt.STALE
-
-    async def test_an_item_says_when_it_is_due(self, stores: CommonStores) -> None:
-        run_id = (await open_run(stores)).run.id
-        items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
-        retried, put_off, other = (item.key for item in items)
-        await stores.runs.count_attempt(run_id, retried, seen=0, delay_s=600)
-        await stores.runs.put_off(run_id, [PutOff(put_off, 300), PutOff(put_off, 30)])
-        found = {item.key: item for item in await stores.runs.items(run_id, [i.key for i in items])}
-        assert 590 < found[retried].due_in_s <= 600
-        assert 290 < found[put_off].due_in_s <= 300, "of two copies the later time holds"
-        assert (found[other].due_in_s, found[put_off].attempts) == (0, 0)
-        await stores.runs.put_off(run_id, [PutOff(retried, 1), PutOff(b"?" * 16, 1)])
-        (again,) = await stores.runs.items(run_id, [retried])
-        assert 590 < again.due_in_s <= 600, "never to an earlier time"
 
     async def test_g3_an_unsealed_run_cannot_commit(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id
@@ -563,13 +336,34 @@ class CatalogueContract:
         assert first is not None
         assert first == again
         assert first.state is ItemState.PENDING
-        due = await stores.runs.due(idle_s=0, stalled_s=600, limit=10)
+        due = await stores.runs.due(idle_s=0, quiet_s=600, limit=10)
         assert due.seal == [first.run_id]
         await stores.runs.seal(first.run_id)
         await stores.runs.settle(first.run_id, [done(first)], limit=LIMIT)
         run = await stores.runs.commit(first.run_id)
         assert (run.kind, run.added, run.kept, run.removed) == (RunKind.ADD, 1, 5, 0)
         assert await accept_external() is None, "its run has ended"
+
+    async def test_given_urls_are_one_source_and_stay_while_it_is_used(
+        self, stores: CommonStores
+    ) -> None:
+        urls = [GivenUrl("https://x/1", {"n": 1, "zero": "\x00"}), GivenUrl(""), GivenUrl("//y")]
+        source = await stores.brands.keep_urls("nike", urls)
+        assert source.startswith("urls:")
+        assert await stores.brands.keep_urls("nike", list(urls)) == source
+        assert await stores.brands.keep_urls("nike", urls[::-1]) != source
+        assert await stores.brands.kept_urls("nike", source) == urls
+        assert await stores.brands.kept_urls("adidas", source) is None, "another brand has none"
+        opened = await stores.runs.open_run(
+            "nike",
+            run_id=uuid4(),
+            kind=RunKind.FULL,
+            source=source,
+            policy=POLICY,
+            enqueue_gather_message=True,
+        )
+        assert opened.run.source == source
+        assert (await stores.brands.brand("nike")).source == source, "as any other source"
 
     async def test_failures_are_grouped_with_examples(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

@@ -14,7 +14,7 @@ from triptych.access.access_store import Scope as Right
 from triptych.access.authenticator import Authenticator
 from triptych.access.identity import Identity
 from triptych.api.http import problems
-from triptych.errors import TriptychError
+from triptych.errors import Forbidden, TriptychError
 from triptych.messages import HEADER_TRACE, well_formed_trace
 from triptych.snapshots.search_service import IMAGE_MAX_BYTES
 from triptych.telemetry.metrics import HTTP_SECONDS
@@ -81,6 +81,7 @@ class AuthMiddleware:
                 self._authenticator.admit_anybody(scope)
             elif scope["path"] not in PUBLIC:
                 scope["identity"] = await self._authenticator.admit(scope)
+                scope["refusals"] = self._authenticator.refusals
             with span(f"{scope['method']} {scope['path']}", _trace(scope)):
                 await self._app(scope, receiving, sending)
         except Exception as error:
@@ -123,7 +124,11 @@ async def operating(request: Request) -> Identity:
         Forbidden: it is a reader.
     """
     identity = await asking(request)
-    identity.require(Right.OPERATOR)
+    try:
+        identity.require(Right.OPERATOR)
+    except Forbidden as error:
+        request.scope["refusals"].note(error, request.scope, identity.name)
+        raise
     return identity
 
 

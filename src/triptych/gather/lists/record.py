@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from triptych.errors import SourceRefused
 
 BYTES_MAX = 16 * 1024**3
-"""A longer list is refused, compressed or not: whoever has one can split it."""
+"""A longer list is refused, compressed or not; it can be split."""
 TEXT_MAX_BYTES = 1024 * 1024
 """A longer line of JSON or field of CSV is a bad record."""
 

@@ -18,7 +18,7 @@ from triptych.gather.lists.list_file import open_list
 from triptych.gather.lists.record import BadRecord, ListFormat, ListReader, Record
 from triptych.gather.source import ListFound, Row
 from triptych.model import Metadata
-from triptych.snapshots.exports.columns import imported_metadata
+from triptych.snapshots.exports.columns import imported_rows
 
 BRANDS_SHOWN = 10
 NAMES_SHOWN = 200
@@ -128,31 +128,38 @@ class BrandRows:
         if columns.brand is not None and not self._is_ours(record.values.get(columns.brand)):
             return []
         self._matched = True
-        urls = [url for name in columns.urls for url in cell_urls(record.values.get(name))]
-        metadata = imported_metadata(
-            {name: v for name, v in record.values.items() if name not in columns.dropped}
-        )
+        cells = [record.values.get(name) for name in columns.urls]
+        values = {name: v for name, v in record.values.items() if name not in columns.dropped}
+        imported = imported_rows(values)
+        if imported is None:
+            urls = list(dict.fromkeys(url for cell in cells for url in cell_urls(cell)))
+        else:
+            # An asset has one URL, whatever is in it.
+            urls = [str(cell) for cell in cells if cell]
+        # One for each row that the record stands for.
+        metadata = [values] if imported is None else imported
         if not urls:
             where = " or ".join(columns.urls)
-            return [Row("", metadata, place=place, refused=f"There is no URL in {where}.")]
-        if len(urls) > 1:
-            urls = list(dict.fromkeys(urls))
-        if self._choice.key is None:
-            return [Row(url, metadata, place, ignored=self._choice.ignored) for url in urls]
-        return self._keyed(urls, metadata, place, self._choice.key)
+            return [Row("", metadata[0], place=place, refused=f"There is no URL in {where}.")]
+        if self._choice.key is not None:
+            return self._keyed(urls, metadata, place, self._choice.key)
+        ignored = self._choice.ignored
+        return [Row(url, each, place, ignored=ignored) for url in urls for each in metadata]
 
     def _keyed(
-        self, urls: Sequence[str], metadata: Metadata, place: str, wanted: str
+        self, urls: Sequence[str], metadata: Sequence[Metadata], place: str, wanted: str
     ) -> Sequence[Row]:
         """Return rows that are known by a column's value, and by their number in their record."""
-        column = find_column(wanted, tuple(metadata))
-        value = str(metadata[column]).strip() if column and metadata[column] is not None else ""
+        first = metadata[0]
+        column = find_column(wanted, tuple(first))
+        value = str(first[column]).strip() if column and first[column] is not None else ""
         if not value:
             problem = f"There is no value in {wanted}, by which rows are to be known."
-            return [Row("", metadata, place=place, refused=problem)]
+            return [Row("", first, place=place, refused=problem)]
         return [
-            Row(url, metadata, place, identity=f"{value}\n{number}" if number else value)
+            Row(url, each, place, identity=f"{value}\n{number}" if number else value)
             for number, url in enumerate(urls)
+            for each in metadata
         ]
 
     def _is_ours(self, owner: Any) -> bool:

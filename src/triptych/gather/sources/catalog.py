@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import override
@@ -138,9 +137,10 @@ def _row(item: Any) -> Row:
 
 
 def _check(place: str) -> None:
-    parts = urlsplit(place)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("The address of a catalogue service must begin with https:// or http://.")
+    try:
+        parse_web_url(place)
+    except ValueError as error:
+        raise ValueError(f"The address of a catalogue service is not a URL: {error}.") from error
 
 
 def _open(place: str, context: SourceContext) -> Source:

@@ -215,6 +215,10 @@ def _check(place: str) -> None:
 
 def _open(place: str, context: SourceContext) -> Source:
     path, choice = split_place(place)
+    scheme, mark, rest = path.partition("://")
+    if mark and f"{scheme.lower()}://" in HTTP_SCHEMES + OBJECT_SCHEMES:
+        # In any case it is a URL (RFC 3986 §3.1), and never the path of a folder called "HTTP:".
+        path = f"{scheme.lower()}://{rest}"
     return ManifestSource(path, context.http, choice, page_rows=context.page_rows)
 
 

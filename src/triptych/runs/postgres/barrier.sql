@@ -8,11 +8,12 @@ on conflict (name) do update set source = excluded.source
 where excluded.source is not null and brands.source is distinct from excluded.source
 
 -- insert_run --
--- At most one active run per brand: the partial unique index decides races.
+-- At most one active run per brand: the partial unique index decides races. A restore ($12) reads
+-- no source.
 insert into runs (id, brand, kind, source, tolerated_failures, max_attempts, deadline_s,
-                  deadline_at, redrives, traceparent, max_removed)
-select $1, $2, $3, coalesce($4, b.source), $5, $6, $7,
-       clock_timestamp() + make_interval(secs => $8), $9, $10, $11
+                  deadline_at, redrives, traceparent, max_removed, restores)
+select $1, $2, $3, case when $12::uuid is null then coalesce($4, b.source) end, $5, $6, $7,
+       clock_timestamp() + make_interval(secs => $8), $9, $10, $11, $12
 from brands b where b.name = $2 and not b.deleting
 on conflict do nothing
 returning *
@@ -60,8 +61,8 @@ with incoming as (
 select count(*) as expected, count(*) filter (where state = 'failed') as failed from inserted
 
 -- merge_rows --
--- What rows say of an item that an earlier row brought. Items are not changed: whoever settles them
--- locks them before the run.
+-- What rows say of an item that an earlier row brought. Items are not changed: settling locks
+-- them before the run.
 -- A URL that differs, as of rows that are known by another column, is kept among the metadata.
 with merged as (
     select t.key, t.n, case when i.url = t.url then t.metadata
@@ -186,6 +187,7 @@ returning *
 -- copy is tried and no sweep sends it before.
 update items i
 set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4),
+    tried_at = clock_timestamp(), due_at = clock_timestamp() + make_interval(secs => $4),
     waits_for = null, detail = $5
 from runs r
 where i.run_id = $1 and i.key = $2 and i.state = 'pending' and i.attempts = $3 and r.id = i.run_id
@@ -200,6 +202,7 @@ with locked as materialized (
 )
 update items i
 set sent_at = greatest(i.sent_at, clock_timestamp() + make_interval(secs => n.delay_s)),
+    due_at = greatest(i.due_at, clock_timestamp() + make_interval(secs => n.delay_s)),
     waits_for = coalesce(n.waits_for, i.waits_for)
 from unnest($2::bytea[], $3::double precision[], $4::text[]) as n(key, delay_s, waits_for), locked l
 where i.run_id = $1 and i.key = n.key and l.key = n.key
@@ -336,6 +339,40 @@ set sent_at = clock_timestamp(), sends = least(i.sends + 1, 16)
 from overdue
 where i.run_id = $1 and i.key = overdue.key
 returning i.*, overdue.fresh
+
+-- mark_stalled --
+-- The one definition of a stalled run. sent_at says nothing here: sending an item again moves it.
+-- Only the rows of items that were tried or put off lately are read, by their index. A run that
+-- moves meanwhile is locked, and skipped, or has another version than the one that was judged.
+with quiet as (
+    select id, version, stalled, out,
+           progressed_at < clock_timestamp() - make_interval(secs => $1) as still
+    from runs
+    where state = 'active' and not paused
+      and (stalled or progressed_at < clock_timestamp() - make_interval(secs => $1))
+    order by progressed_at limit $2
+), judged as (
+    select quiet.id, quiet.version, quiet.stalled as before,
+           quiet.still and not lately.tried and (quiet.out = 0 or lately.waiting < quiet.out)
+               as stalled
+    from quiet, lateral (
+        select count(*) as waiting,
+               coalesce(bool_or(tried_at > clock_timestamp() - make_interval(secs => $1)), false)
+                   as tried
+        from items
+        where run_id = quiet.id and state = 'pending'
+          and due_at > clock_timestamp() - make_interval(secs => $1)
+    ) lately
+), free as (
+    select r.id, j.stalled from runs r join judged j on j.id = r.id
+    where j.stalled <> j.before and r.version = j.version
+    for no key update of r skip locked
+)
+update runs r set stalled = free.stalled from free where r.id = free.id
+returning r.id, r.stalled, r.progressed_at
+
+-- count_stalled --
+select count(*) as n from runs where stalled
 
 -- count_resent --
 update runs set out = out + $2 where id = $1 and state = 'active' and not paused returning *

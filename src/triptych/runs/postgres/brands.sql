@@ -79,6 +79,20 @@ set source = excluded.source, schedule = excluded.schedule,
 where not brands.deleting
 returning name
 
+-- keep_urls --
+insert into url_lists (brand, source, rows) values ($1, $2, $3)
+on conflict (brand, source) do update set kept_at = clock_timestamp()
+
+-- kept_urls --
+select rows from url_lists where brand = $1 and source = $2
+
+-- drop_unused_urls --
+-- A run that is listed in full has its items; one that is not may still be gathered, or redriven.
+delete from url_lists l
+where brand = $1 and kept_at < clock_timestamp() - make_interval(secs => $2)
+  and not exists (select from brands where name = $1 and source = l.source)
+  and not exists (select from runs r where r.brand = $1 and r.source = l.source and not r.sealed)
+
 -- due_brands --
 select name, schedule, due_at from brands
 where due_at <= clock_timestamp() and not deleting order by due_at limit $1

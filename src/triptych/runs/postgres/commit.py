@@ -15,7 +15,8 @@ from triptych.runs.postgres.ending import end_run
 
 JOIN_MEMORY = "64MB"
 """Memory of a join in the commit before it spills to disk; twice that for its hash table."""
-
+KEEPS_OTHERS = frozenset({RunKind.ADD, RunKind.REEMBED})
+"""Kinds of runs whose commit keeps the assets that they did not acquire."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,9 @@ async def end_complete(tx: Transaction, run: Run, counts: asyncpg.Record) -> Non
             f"{run.policy.tolerated_failures:.0%} tolerated"
         )
         await end_run(tx, run.id, RunState.FAILED, reason)
+        return
+    if run.kind is RunKind.RESTORE and not await tx.row("hold_snapshot", run.restores):
+        await end_run(tx, run.id, RunState.FAILED, f"snapshot {run.restores} is no longer kept")
         return
     brand = await tx.row("current_run", run.brand)
     assert brand is not None
@@ -88,14 +92,15 @@ async def _publish_assets(
     tx: Transaction, run: Run, previous: UUID | None
 ) -> tuple[int, int, int, int]:
     """Write the run's snapshot; return how many assets it added, kept, changed and removed."""
-    found = await tx.row(
-        "publish_assets", run.id, run.brand, previous, ALSO_MAX, timeout_s=COMMIT_TIMEOUT_S
-    )
+    statement, of = "publish_assets", [run.id, run.brand, previous, ALSO_MAX]
+    if run.kind is RunKind.RESTORE:
+        statement, of = "restore_assets", [run.id, run.restores, previous]
+    found = await tx.row(statement, *of, timeout_s=COMMIT_TIMEOUT_S)
     assert found is not None
     added, kept, changed = found.values()
     if previous is None:
         return added, kept, changed, 0
-    if run.kind is not RunKind.FULL:
+    if run.kind in KEEPS_OTHERS:
         carried = await tx.row("carry_assets", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
         assert carried is not None
         return added, kept + carried["carried"], changed, 0

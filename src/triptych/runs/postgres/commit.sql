@@ -67,8 +67,29 @@ select count(*) filter (where p.key is null) as added,
        count(*) filter (where p.sha256 <> n.sha256) as changed
 from published n left join assets p on p.run_id = $3 and p.key = n.key
 
+-- hold_snapshot --
+-- A snapshot that is to be restored, until the end of the transaction: not to be collected before.
+select id from runs where id = $1 and collected_at is null for share
+
+-- restore_assets --
+-- The same from an older snapshot ($2) in place of what was acquired.
+with restored as (
+    insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
+                        width, height, phash, colours, model, embedding, etag, last_modified,
+                        metadata, also)
+    select $1, o.key, o.brand, o.url, o.sha256, o.object_key, o.media_type, o.size_bytes, o.width,
+           o.height, o.phash, o.colours, o.model, o.embedding, o.etag, o.last_modified,
+           o.metadata, o.also
+    from assets o where o.run_id = $2
+    returning key, sha256
+)
+select count(*) filter (where p.key is null) as added,
+       count(*) filter (where p.sha256 = n.sha256) as kept,
+       count(*) filter (where p.sha256 <> n.sha256) as changed
+from restored n left join assets p on p.run_id = $3 and p.key = n.key
+
 -- carry_assets --
--- Runs other than full ones keep the assets that they did not acquire.
+-- Runs that add, and those that embed again, keep the assets that they did not acquire.
 with carried as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,

@@ -6,11 +6,13 @@ from uuid import UUID
 
 from triptych.database.session import Database
 from triptych.model import Reason
-from triptych.runs.run_store import Pace, PaceBucket, Waits
+from triptych.runs.run_store import LastTry, Pace, PaceBucket, Waits
 
 PACE_SAMPLE = 5_000
 """Items of a run that its pace is computed from, at most."""
 PACE_BUCKETS = 120
+TRIES_SCAN = 1_000
+"""Items among which the last attempt is looked for."""
 WAITS_MAX = 1_000
 """Most items that a run may have left for its pace to say what they wait for."""
 
@@ -29,6 +31,17 @@ async def read_pace(database: Database, run_id: UUID) -> Pace:
             for row in rows
         ],
         waits=await _waits(database, run_id),
+        last_try=await _last_try(database, run_id),
+    )
+
+
+async def _last_try(database: Database, run_id: UUID) -> LastTry | None:
+    rows = await database.rows("run_last_try", run_id, TRIES_SCAN)
+    if not rows:
+        return None
+    row = rows[0]
+    return LastTry(
+        row["attempts"], row["tried_at"], row["due_at"], row["waits_for"], row["detail"] or None
     )
 
 

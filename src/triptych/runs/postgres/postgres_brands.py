@@ -10,10 +10,11 @@ import asyncpg
 from typing_extensions import override
 
 from triptych.database.rows import brand_not_found, to_brand
-from triptych.database.session import Database
+from triptych.database.session import Database, Transaction
 from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
 from triptych.runs.brand_store import BrandStore, DueBrand
+from triptych.runs.given_urls import UNUSED_S, GivenUrl, decode_urls, encode_urls, source_of
 from triptych.runs.run_shown import BrandShown
 
 BRANDS_SCAN = 2_000
@@ -79,6 +80,23 @@ class PostgresBrandStore(BrandStore):
             raise Conflict(
                 f"Brand {name!r} is being deleted.", remedy="Try again when it has been deleted."
             )
+
+    @override
+    async def keep_urls(self, brand: str, urls: Sequence[GivenUrl]) -> str:
+        kept = encode_urls(urls)
+        source = source_of(kept)
+
+        async def work(tx: Transaction) -> None:
+            await tx.rows("keep_urls", brand, source, kept)
+            await tx.rows("drop_unused_urls", brand, UNUSED_S)
+
+        await self._database.transact(work)
+        return source
+
+    @override
+    async def kept_urls(self, brand: str, source: str) -> Sequence[GivenUrl] | None:
+        rows = await self._database.rows("kept_urls", brand, source)
+        return decode_urls(rows[0]["rows"]) if rows else None
 
     @override
     async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:

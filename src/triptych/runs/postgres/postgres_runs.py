@@ -12,7 +12,7 @@ from typing_extensions import override
 from triptych.database.paging import NEWEST, age_of, sliced
 from triptych.database.rows import brand_not_found, to_event, to_item, to_run
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
-from triptych.errors import Conflict, RunEnded, RunNotFound
+from triptych.errors import Conflict, RowLocked, RunEnded, RunNotFound
 from triptych.messages import AI_QUEUE, QUEUES, AiBody, Headers, Message
 from triptych.model import (
     Age,
@@ -34,10 +34,7 @@ from triptych.runs.active_run import check_same_source
 from triptych.runs.held_rules import check_held
 from triptych.runs.postgres.commit import end_complete, publish, repair_counters
 from triptych.runs.postgres.ending import discard_run, end_pending, end_run
-from triptych.runs.postgres.opening import (
-    enqueue_gather,
-    insert_or_join,
-)
+from triptych.runs.postgres.opening import check_restorable, enqueue_gather, insert_or_join
 from triptych.runs.postgres.pace import read_pace
 from triptych.runs.postgres.redrive import Redrive
 from triptych.runs.postgres.settling import (
@@ -51,6 +48,7 @@ from triptych.runs.postgres.settling import (
     settle_columns,
 )
 from triptych.runs.postgres.source_rows import keep_refused, merge_rows, page_event
+from triptych.runs.postgres.stalled import count_stalled, mark_stalled
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
@@ -99,10 +97,13 @@ class PostgresRunStore(RunStore):
         policy: Policy,
         enqueue_gather_message: bool,
         traceparent: str | None = None,
+        restores: UUID | None = None,
     ) -> Opened:
         async def work(tx: Transaction) -> Opened:
             if row := await tx.row("read_run", run_id):
                 return Opened(to_run(row), created=False)
+            if restores is not None:
+                await check_restorable(tx, brand, restores)
             await tx.rows("upsert_brand", brand, source)
             opened = await insert_or_join(
                 tx,
@@ -113,6 +114,7 @@ class PostgresRunStore(RunStore):
                 policy,
                 run_cap_s=self._run_cap_s,
                 traceparent=traceparent,
+                restores=restores,
             )
             if not opened.created:
                 check_same_source(opened.run, source)  # Rolls back what the brand's source became.
@@ -146,6 +148,8 @@ class PostgresRunStore(RunStore):
             opened = await insert_or_join(
                 tx, brand, run_id, RunKind.ADD, None, policy, run_cap_s=self._run_cap_s
             )
+            if opened.run.kind is RunKind.RESTORE:
+                raise RowLocked
             run = await tx.row("lock_run", opened.run.id)
             assert run is not None
             refused = item.refused.value if item.refused else None
@@ -382,10 +386,10 @@ class PostgresRunStore(RunStore):
         return await self._database.transact(work)
 
     @override
-    async def due(self, *, idle_s: float, stalled_s: float, limit: int) -> Due:
+    async def due(self, *, idle_s: float, quiet_s: float, limit: int) -> Due:
 
         async def work(tx: Transaction) -> list[asyncpg.Record]:
-            return await tx.rows("due_runs", idle_s, stalled_s, limit, COMMIT_GRACE_S)
+            return await tx.rows("due_runs", idle_s, quiet_s, limit, COMMIT_GRACE_S)
 
         rows = await self._database.transact(work)
         wants = {
@@ -393,6 +397,14 @@ class PostgresRunStore(RunStore):
             for want in ("commit", "seal", "resend", "expire")
         }
         return Due(**wants)
+
+    @override
+    async def mark_stalled(self, *, after_s: float, limit: int) -> Sequence[UUID]:
+        return await mark_stalled(self._database, after_s, limit)
+
+    @override
+    async def count_stalled(self) -> int:
+        return await count_stalled(self._database)
 
     @override
     async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
@@ -535,11 +547,21 @@ class PostgresRunStore(RunStore):
 
     @override
     async def runs_slice(
-        self, *, brand: str | None, state: RunState | None, before: Age | None, limit: int
+        self,
+        *,
+        brand: str | None,
+        state: RunState | None,
+        before: Age | None,
+        limit: int,
+        stalled: bool = False,
     ) -> Slice[Run, Age]:
         since = before or NEWEST
         args: list[object] = [since.at, since.id, limit + 1]
-        if brand is not None:
+        if stalled:
+            rows = await self._database.rows(
+                "runs_page_stalled", *args, brand, state.value if state else None
+            )
+        elif brand is not None:
             rows = await self._database.rows(
                 "runs_page_of_brand", *args, brand, state.value if state else None
             )

@@ -37,6 +37,11 @@ select * from runs where brand = $4 and ($5::text is null or state = $5)
   and (created_at, id) < ($1, $2)
 order by created_at desc, id desc limit $3
 
+-- runs_page_stalled --
+select * from runs where stalled and (created_at, id) < ($1, $2)
+  and ($4::text is null or brand = $4) and ($5::text is null or state = $5)
+order by created_at desc, id desc limit $3
+
 -- failure_counts --
 select reason, count(*) as n from items
 where run_id = $1 and state = 'failed' group by reason order by n desc, reason
@@ -92,6 +97,15 @@ select left_of.open, found.* from (
     from items due
     where due.run_id = left_of.id and due.state = 'pending' and due.sent_at > clock_timestamp()
 ) found
+
+-- run_last_try --
+-- Of the $2 items that are due last; those of them that are settled say nothing.
+select tried_at, due_at, attempts, waits_for, detail from (
+    select i.* from items i join runs r on r.id = i.run_id
+    where i.run_id = $1 and i.due_at is not null and r.state = 'active'
+    order by i.due_at desc limit $2
+) tried
+where state = 'pending' order by due_at desc limit 1
 
 -- items_scanned_to --
 select position from items where run_id = $1 and position > $2 order by position offset $3 limit 1

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from triptych.model import MARKS, Asset, Metadata
 from triptych.snapshots.asset_shown import phash_text
 from triptych.snapshots.exports.metadata_columns import (
+    FURTHER,
     NO_METADATA,
     WHOLE,
     MetadataColumns,
+    json_text,
+    read_further,
     restored,
 )
 
@@ -35,8 +37,8 @@ WRITTEN: Mapping[str, Callable[[Any], Any]] = {
     "sha256": bytes.hex,
     "phash": lambda phash: None if phash is None else phash_text(phash),
     "colours": lambda colours: [f"#{colour.rgb:06x}" for colour in colours],
-    "also": lambda also: orjson.dumps(also).decode() if also else None,
-    WHOLE: lambda metadata: orjson.dumps(metadata).decode(),
+    FURTHER: lambda also: json_text(also) if also else None,
+    WHOLE: json_text,
 }
 """How the fields that no column can hold as they are become values of one."""
 OF_THE_EXPORT = ("run_id", "brand")
@@ -99,11 +101,16 @@ def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(records, schema=columns)
 
 
-def imported_metadata(values: Metadata) -> Metadata:
-    """Return the metadata of a row that a list has: of an exported one, what the asset had.
+def imported_rows(values: Metadata) -> Sequence[Metadata] | None:
+    """Return the metadata of the rows that an exported row stands for; None if it is not one.
+
+    The first are the asset's own. The others are those of further rows with its URL, in their
+    order: as rows of a list again, they become the asset's ``also`` again.
 
     Args:
-        values: the row's cells by column, without its URL. Those of other lists are returned as
-            they are.
+        values: a list's row, its cells by column, without its URL.
     """
-    return restored(values, OWN_IMPORTED)
+    if not values.keys() >= OWN_IMPORTED:
+        return None
+    own, further = restored(values, OWN_IMPORTED), read_further(values[FURTHER])
+    return None if own is None or further is None else [own, *further]

@@ -8,6 +8,7 @@ same metadata, and a cell that was edited meanwhile counts.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ PREFIX = "metadata."
 """Before the name of a column that could be taken for another one."""
 WHOLE = "metadata"
 """The column with the JSON."""
+FURTHER = "also"
+"""The column with the metadata of further rows of the URL: a JSON array, or nothing."""
 NO_METADATA = frozenset({"embedding"})
 """Columns that not every export has, and that are no metadata."""
 
@@ -123,20 +126,18 @@ class MetadataSurvey:
         return (note,)
 
 
-def restored(values: Metadata, own: frozenset[str]) -> Metadata:
-    """Return the metadata of a row of an exported table; of any other row, ``values`` themselves.
+def restored(values: Metadata, own: frozenset[str]) -> Metadata | None:
+    """Return the metadata of a row of an exported table; None if its column has no such JSON.
 
     Args:
         values: the row's cells by column, without its URL.
-        own: the columns of every export but the URL. A row that lacks one is not from an export.
+        own: the columns of every export but the URL.
 
     A cell that was changed or emptied since the export counts, not what the JSON has for it.
     """
-    if not own <= values.keys():
-        return values
     found = _read_json(values[WHOLE])
-    if found is None:
-        return values
+    if not isinstance(found, dict):
+        return None
     for column, cell in values.items():
         if column in own or column in NO_METADATA:
             continue
@@ -165,12 +166,31 @@ def shown_text(value: Any) -> str:
     return f"'{text}" if value.startswith(_FORMULA) or text.startswith(_FORMULA) else text
 
 
-def _read_json(text: Any) -> dict[str, Any] | None:
+def read_further(value: Any) -> Sequence[Metadata] | None:
+    """Return what the column `FURTHER` of a row has; None if it is no array of objects."""
+    if value is None or value == "":
+        return ()
+    found = _read_json(value)
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        return None
+    return found
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON in one line that is the same after `shown_text`."""
+    text = _json(value)
+    # As text of a cell, rare spaces and invisible characters would become plain spaces.
+    return text if text.isprintable() else json.dumps(value, separators=(",", ":"))
+
+
+def _read_json(value: Any) -> Any:
+    """Return what a cell with JSON stands for, or an object or array itself; None for any other."""
+    if isinstance(value, dict | list):
+        return value
     try:
-        found = orjson.loads(text)
+        return orjson.loads(value)
     except (TypeError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _kind(value: Any) -> type | None:

@@ -12,6 +12,8 @@ import numpy as np
 import orjson
 from typing_extensions import override
 
+from triptych.media.svg_source import GZIP, SVG
+from triptych.objects import INLINE
 from triptych.snapshots.exports.columns import Exported, described
 from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
 
@@ -36,8 +38,7 @@ class ShardWriter(Writer):
         for row, body in zip(rows, bodies, strict=True):
             tar = self._shard()
             name = row.asset.key.hex()
-            ending = mimetypes.guess_extension(row.asset.media_type) or ".bin"
-            self._put(tar, f"{name}{ending}", body)
+            self._put(tar, f"{name}{_ending(row.asset.media_type, body)}", body)
             self._put(tar, f"{name}.json", orjson.dumps(described(row)))
             if row.asset.embedding is not None:
                 npy = io.BytesIO()
@@ -77,6 +78,15 @@ class ShardWriter(Writer):
         if self._number == 0:
             self._shard()
         self._finish()
+
+
+def _ending(media_type: str, body: bytes) -> str:
+    if media_type == SVG and body.startswith(GZIP):
+        return ".svgz"
+    if (known := INLINE.get(media_type)) is not None:
+        return f".{known}"
+    # What it knows depends on the machine.
+    return mimetypes.guess_extension(media_type) or ".bin"
 
 
 def _open(name: str, _dimension: int | None, opening: Open) -> Writer:

@@ -115,6 +115,7 @@ class PostgresRetentionStore(RetentionStore):
                 "delete_brand_outbox",
                 "delete_brand_letters",
                 "delete_brand_runs",
+                "delete_brand_urls",
                 "delete_brand",
             ):
                 await tx.rows(statement, brand, timeout_s=COMMIT_TIMEOUT_S)

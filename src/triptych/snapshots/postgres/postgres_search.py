@@ -76,7 +76,7 @@ class PostgresSearchStore(SearchStore):
         without = wanted.without[1] if wanted.without else None
         args = [run_id, wanted.model, HalfVector(wanted.vector), without, wanted.limit]
         rows = await self._search(
-            statements()["nearest_in_snapshot"], [*args, *_conditions(wanted)], wanted
+            _filtered("nearest_in_snapshot"), [*args, *_conditions(wanted)], wanted
         )
         if not rows:
             await check_kept(self._database, run_id)
@@ -100,7 +100,7 @@ class PostgresSearchStore(SearchStore):
                 field="vector",
                 remedy="Embed the query with the same model.",
             )
-        sql = statements()["nearest_anywhere"]
+        sql = _filtered("nearest_anywhere")
         sql = sql.replace(":space", str(space)).replace(":dimension", str(dimension))
         walked, looked = sql.replace(":exactly", ""), sql.replace(":exactly", " + 0")
         brand, key = wanted.without or (None, None)
@@ -125,7 +125,7 @@ class PostgresSearchStore(SearchStore):
         limits = (f"{wanted.deadline_s * 1000:.0f}", str(EF_SEARCH_MIN), str(SCAN_MAX), "on")
         async with self._database.connection() as connection, connection.transaction():
             await connection.fetch(statements()["search_limits"], *limits)
-            rows = await _fetch(connection, statements()["with_words"], args, wanted.deadline_s)
+            rows = await _fetch(connection, _filtered("with_words"), args, wanted.deadline_s)
         return [
             WordHit(to_asset(row), row["tags"] or (), _cosine(row["similarity"]), row["duplicates"])
             for row in rows
@@ -291,6 +291,11 @@ async def _advance(tx: Transaction, brand: str, run_id: UUID, after: bytes, limi
     await tx.rows("index_page", brand, run_id, after, limit, timeout_s=COMMIT_TIMEOUT_S)
     await tx.rows("unindex_page", brand, run_id, after, end, timeout_s=COMMIT_TIMEOUT_S)
     await tx.rows("note_indexed", brand, run_id, end)
+
+
+def _filtered(name: str) -> str:
+    """Return a search with the condition of its filter."""
+    return statements()[name].replace(":matching", statements()["matching"])
 
 
 async def _add_space(tx: Transaction, model: str, dimension: int) -> None:

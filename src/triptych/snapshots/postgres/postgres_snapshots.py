@@ -10,9 +10,15 @@ from typing_extensions import override
 from triptych.database.paging import NEWEST, age_of, sliced
 from triptych.database.rows import to_asset, to_insight, to_marks, to_run, to_staged
 from triptych.database.session import Database
-from triptych.errors import AssetNotFound, RunNotFound, SnapshotCollected
+from triptych.errors import AssetNotFound, RunNotFound
 from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
-from triptych.snapshots.snapshot_store import AssetFilter, Difference, SnapshotStore
+from triptych.runs.restore_rules import snapshot_collected
+from triptych.snapshots.snapshot_store import (
+    AssetFilter,
+    Difference,
+    DifferenceCounts,
+    SnapshotStore,
+)
 
 ASSETS_SCAN = 10_000
 
@@ -123,6 +129,15 @@ class PostgresSnapshotStore(SnapshotStore):
         return Slice(page, end[0]["key"] if end else None)
 
     @override
+    async def difference_counts(self, old: UUID, new: UUID) -> DifferenceCounts:
+        (row,) = await self._database.rows("difference_counts", old, new)
+        counts = DifferenceCounts(*row.values())
+        if not any(row.values()):
+            for run_id in (old, new):
+                await check_kept(self._database, run_id)
+        return counts
+
+    @override
     async def insights(self, run_id: UUID) -> Sequence[Insight]:
         rows = await self._database.rows("insights", run_id)
         return [to_insight(row) for row in rows]
@@ -139,10 +154,7 @@ async def check_kept(database: Database, run_id: UUID) -> None:
     if not rows:
         raise RunNotFound(f"There is no run {run_id}.")
     if rows[0]["collected"]:
-        raise SnapshotCollected(
-            f"The snapshot of run {run_id} is no longer kept.",
-            remedy="Read the brand's current one.",
-        )
+        raise snapshot_collected(run_id)
 
 
 def own_conditions(matching: AssetFilter) -> list[object]:

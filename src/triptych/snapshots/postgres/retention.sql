@@ -2,7 +2,8 @@
 -- objects long after the rows.
 
 -- collect_snapshots --
--- All but the newest few of each brand, old enough that no reader still uses them.
+-- All but the newest few of each brand, old enough that no reader still uses them. One that is
+-- being restored is kept until that run has ended.
 with ranked as (
     select r.id, r.ended_at, row_number() over (partition by r.brand order by r.ended_at desc) as n
     from runs r
@@ -14,6 +15,7 @@ from ranked
 where r.id = ranked.id and ranked.n > $1
   and ranked.ended_at < clock_timestamp() - make_interval(secs => $2)
   and not exists (select from brands b where b.current_run = r.id)
+  and not exists (select from runs a where a.restores = r.id and a.state = 'active')
 returning r.id
 
 -- collect_attempts --
@@ -174,6 +176,9 @@ delete from dead_letters where run_id in (select id from runs where brand = $1)
 
 -- delete_brand_runs --
 delete from runs where brand = $1
+
+-- delete_brand_urls --
+delete from url_lists where brand = $1
 
 -- delete_brand --
 delete from brands where name = $1 and deleting

@@ -13,6 +13,21 @@ select set_config('statement_timeout', $1, true),
        set_config('enable_hashjoin', $4, true),
        set_config('enable_mergejoin', $4, true)
 
+-- matching --
+-- The condition of an `AssetFilter` on an asset `a` and its marks `m`. Searches have it where
+-- they say `:matching`, its values as $6 to $18.
+($6::text is null or a.media_type = $6)
+and ($7::text is null or starts_with(a.media_type, $7))
+and ($8::text is null or strpos(lower(a.url), lower($8)) > 0
+     or strpos(lower(a.metadata::text), lower($8)) > 0)
+and ($9::integer is null or near_colour(a.colours, $9, $10, $11, $12))
+and ($13::text is null or $13 = any(m.tags))
+and ($14::text is null or m.cluster = $14)
+and ($15::text is null or m.duplicates = $15)
+and ($16::boolean is null or (m.duplicates is not null) = $16)
+and ($17::text is null or m.look = $17)
+and ($18::real is null or m.outlier >= $18)
+
 -- nearest_in_snapshot --
 -- Exact. The distance is measured before anything else of a row is read. Rows of another model
 -- are never compared: the condition comes before the distance.
@@ -23,17 +38,7 @@ from (
     from assets a left join marks m on m.run_id = a.run_id and m.key = a.key
     where a.run_id = $1 and a.model = $2 and a.embedding is not null
       and ($4::bytea is null or a.key <> $4)
-      and ($6::text is null or a.media_type = $6)
-      and ($7::text is null or starts_with(a.media_type, $7))
-      and ($8::text is null or strpos(lower(a.url), lower($8)) > 0
-           or strpos(lower(a.metadata::text), lower($8)) > 0)
-      and ($9::integer is null or near_colour(a.colours, $9, $10, $11, $12))
-      and ($13::text is null or $13 = any(m.tags))
-      and ($14::text is null or m.cluster = $14)
-      and ($15::text is null or m.duplicates = $15)
-      and ($16::boolean is null or (m.duplicates is not null) = $16)
-      and ($17::text is null or m.look = $17)
-      and ($18::real is null or m.outlier >= $18)
+      and :matching
     order by a.embedding <#> $3, a.key limit $5
 ) found
 join assets a on a.run_id = $1 and a.key = found.key
@@ -54,17 +59,7 @@ join assets a on a.run_id = b.current_run and a.key = s.key
 left join marks m on m.run_id = a.run_id and m.key = a.key
 where s.space = :space and a.sha256 = s.sha256 and a.model = $2
   and ($3::text is null or s.brand <> $3 or s.key <> $4::bytea)
-  and ($6::text is null or a.media_type = $6)
-  and ($7::text is null or starts_with(a.media_type, $7))
-  and ($8::text is null or strpos(lower(a.url), lower($8)) > 0
-       or strpos(lower(a.metadata::text), lower($8)) > 0)
-  and ($9::integer is null or near_colour(a.colours, $9, $10, $11, $12))
-  and ($13::text is null or $13 = any(m.tags))
-  and ($14::text is null or m.cluster = $14)
-  and ($15::text is null or m.duplicates = $15)
-  and ($16::boolean is null or (m.duplicates is not null) = $16)
-  and ($17::text is null or m.look = $17)
-  and ($18::real is null or m.outlier >= $18)
+  and :matching
 order by (s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)):exactly limit $5
 
 -- with_words --
@@ -82,17 +77,7 @@ with looked as materialized (
             lower(a.metadata::text) as about
     ) texts
     where ($1::uuid is null or a.run_id = $1)
-      and ($6::text is null or a.media_type = $6)
-      and ($7::text is null or starts_with(a.media_type, $7))
-      and ($8::text is null or strpos(lower(a.url), lower($8)) > 0
-           or strpos(lower(a.metadata::text), lower($8)) > 0)
-      and ($9::integer is null or near_colour(a.colours, $9, $10, $11, $12))
-      and ($13::text is null or $13 = any(m.tags))
-      and ($14::text is null or m.cluster = $14)
-      and ($15::text is null or m.duplicates = $15)
-      and ($16::boolean is null or (m.duplicates is not null) = $16)
-      and ($17::text is null or m.look = $17)
-      and ($18::real is null or m.outlier >= $18)
+      and :matching
       and exists (select from unnest($4::text[]) needle
                   where strpos(texts.own, needle) > 0 or strpos(texts.about, needle) > 0)
 ), counted as (

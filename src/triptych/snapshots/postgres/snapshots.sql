@@ -124,3 +124,24 @@ select key from (
     union
     (select key from assets where run_id = $2 and key > $3 order by key limit $4)
 ) either order by key offset $4 - 1 limit 1
+
+-- difference_counts --
+-- Both whole snapshots, read once and joined by hash; no embedding is read, only its model.
+with pairs as (
+    select p.model as was, n.model,
+           count(*) filter (where p.sha256 is null) as added,
+           count(*) filter (where n.sha256 is null) as removed,
+           count(*) filter (where p.sha256 <> n.sha256) as changed,
+           count(*) filter (where p.sha256 = n.sha256) as kept
+    from (select key, sha256, model from assets where run_id = $1) p
+    full join (select key, sha256, model from assets where run_id = $2) n using (key)
+    where not exists (select from runs where id in ($1, $2) and collected_at is not null)
+    group by p.model, n.model
+)
+select coalesce(sum(added), 0)::bigint as added, coalesce(sum(removed), 0)::bigint as removed,
+       coalesce(sum(changed), 0)::bigint as changed, coalesce(sum(kept), 0)::bigint as kept,
+       coalesce(sum(added + changed + kept) filter (
+           where model is not null
+             and model not in (select was from pairs where was is not null)
+       ), 0)::bigint as other_model
+from pairs

@@ -86,9 +86,10 @@ def page(text: str, title: str, pictures: Pictures) -> str:
 def _commit(contents: Contents) -> str:
     run = contents.run
     failed = ", ".join(f"{count:,} {_text(name)}" for name, count in run.reasons.items())
+    restored = f"restored an older snapshot (`{run.restores}`): it " if run.restores else ""
     return (
-        f"The last run brought {run.added or 0:,} new and {run.changed or 0:,} changed assets, "
-        f"kept {run.kept or 0:,} and dropped {run.removed or 0:,}."
+        f"The last run {restored}brought {run.added or 0:,} new and {run.changed or 0:,} changed "
+        f"assets, kept {run.kept or 0:,} and dropped {run.removed or 0:,}."
         + (f" {run.failed:,} URLs failed ({failed})." if run.failed else "")
     )
 

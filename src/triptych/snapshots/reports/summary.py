@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from triptych.errors import SummaryFailed
 from triptych.snapshots.reports.contents import Contents
@@ -24,14 +25,15 @@ ASKED = (
 class OpenAiSummary:
     """Uses an endpoint with OpenAI's chat completions API: OpenAI, vLLM, Ollama, Bedrock's.
 
-    ``session`` is guarded: it reaches private addresses only if they are allowed.
+    ``session`` is guarded: it reaches private addresses only if they are allowed. ``url`` is that
+    of the endpoint itself, ``…/chat/completions``.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, model: str, key: str | None
+        self, session: aiohttp.ClientSession, url: URL, model: str, key: str | None
     ) -> None:
         self._session = session
-        self._url = url.rstrip("/") + "/chat/completions"
+        self._url = url
         self._model = model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 

@@ -1,0 +1,28 @@
+"""Which runs are stalled: the note in their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from triptych.database.session import Database, Transaction
+
+
+async def mark_stalled(database: Database, after_s: float, limit: int) -> Sequence[UUID]:
+    """Note which runs are stalled: see `RunStore.mark_stalled`."""
+
+    async def work(tx: Transaction) -> Sequence[UUID]:
+        changed = await tx.rows("mark_stalled", after_s, limit)
+        for row in changed:
+            if row["stalled"]:
+                since = row["progressed_at"].isoformat()
+                await tx.rows("add_event", row["id"], "stalled", {"since": since})
+        return [row["id"] for row in changed]
+
+    return await database.transact(work)
+
+
+async def count_stalled(database: Database) -> int:
+    """Return how many runs are noted as stalled."""
+    found: int = (await database.rows("count_stalled"))[0]["n"]
+    return found

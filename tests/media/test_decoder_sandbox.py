@@ -1,0 +1,237 @@
+"""What code reaches that has taken over a decoder: its picture, and nothing around it."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from structlog.testing import capture_logs
+
+from tests.support.picture_server import picture
+from tests.support.postgres import PostgresServer
+from triptych.media import decoders as decoders_module
+from triptych.media.decode import decode
+from triptych.media.decoders import Decoders, decoder_environment
+from triptych.runtime.sandbox import OOM_SCORE_ADJ
+
+pytestmark = pytest.mark.integration
+
+SIDE = 64
+MAX_PIXELS = 100_000_000
+SECRET = "planted-secret-42"
+
+# Runs as a decoder does after its imports: what follows is what a picture could make it do.
+ATTEMPTS = """
+import ctypes, json, os, socket, sys, threading
+told = json.loads(sys.argv[1])
+from triptych.media.decoder import enter_decoder_sandbox
+missing = enter_decoder_sandbox()
+libc = ctypes.CDLL(None, use_errno=True)
+
+def called(number, *arguments):
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+def connected(family, address):
+    with socket.socket(family) as line:
+        line.connect(address)
+
+def threads():
+    thread = threading.Thread(target=print, args=("",))
+    thread.start()
+    thread.join()
+
+parent, (process_vm_readv, ptrace, unshare, io_uring_setup) = told["parent"], told["calls"]
+buffer = ctypes.create_string_buffer(64)
+attempts = {
+    "environment": lambda: open(f"/proc/{parent}/environ", "rb").read(),
+    "memory": lambda: open(f"/proc/{parent}/mem", "rb"),
+    "memory by a call": lambda: called(process_vm_readv, parent, buffer, 1, buffer, 1, 0),
+    "debugging": lambda: called(ptrace, 16, parent, 0, 0),
+    "socket": lambda: connected(socket.AF_INET, ("127.0.0.1", told["port"])),
+    "database": lambda: connected(socket.AF_UNIX, told["database"]),
+    "fork": os.fork,
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "file": lambda: open(told["file"]).read(),
+    "folder": lambda: os.listdir(os.path.dirname(told["file"])),
+    "new file": lambda: open(told["file"] + ".new", "w"),
+    "changed file": lambda: open(told["file"], "a"),
+    "removed file": lambda: os.unlink(told["file"]),
+    "signal": lambda: os.kill(parent, 0),
+    "namespace": lambda: called(unshare, 0x10000000),
+    "io_uring": lambda: called(io_uring_setup, 1, buffer),
+    "limits of others": lambda: __import__("resource").prlimit(parent, 0),
+}
+outcomes = {}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        outcomes[name] = "done"
+    except BaseException as error:
+        outcomes[name] = type(error).__name__
+threads()
+import email.mime.text, encodings.cp1250
+print(json.dumps({"missing": missing, "outcomes": outcomes}))
+"""
+CALLS = {"x86_64": (310, 101, 272, 425), "aarch64": (270, 117, 97, 425)}
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """What became of each attempt, with everything within reach of this process."""
+    file = tmp_path_factory.mktemp("secrets") / "key"
+    file.write_text(SECRET)
+    (folder,) = parse_qs(urlsplit(postgres_server.dsn("triptych")).query)["host"]
+    (socket,) = Path(folder).glob(".s.PGSQL.*[0-9]")
+    told = {
+        "calls": CALLS[os.uname().machine],
+        "database": str(socket),
+        "file": str(file),
+        "parent": os.getpid(),
+        "port": 9,
+    }
+    child = subprocess.run(
+        [sys.executable, "-P", "-c", ATTEMPTS, json.dumps(told)],
+        env=decoder_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    answer = json.loads(child.stdout)
+    assert answer["missing"] == []
+    assert file.read_text() == SECRET
+    outcomes: dict[str, str] = answer["outcomes"]
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        *("environment", "memory", "memory by a call", "debugging", "socket", "database", "fork"),
+        *("exec", "file", "folder", "new file", "changed file", "removed file", "signal"),
+        *("namespace", "io_uring", "limits of others"),
+    ],
+)
+def test_nothing_around_a_decoder_can_be_reached(outcomes: dict[str, str], attempt: str) -> None:
+    assert outcomes[attempt] == "PermissionError"
+
+
+def encoded(form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(picture(1))) as image:
+        mode = str(options.pop("mode", "RGB"))
+        image.convert(mode).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+PICTURES = {
+    **{form: encoded(form) for form in ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "ICO")},
+    "JPEG2000": encoded("JPEG2000"),
+    **{
+        f"TIFF, {packing}": encoded("TIFF", compression=packing)
+        for packing in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")
+    },
+    "TIFF, group4": encoded("TIFF", compression="group4", mode="1"),
+    # In threads of libde265's.
+    **{path.name: path.read_bytes() for path in sorted(Path("tests/data").glob("*.heic"))},
+    # Reads the system's fonts, if there are any.
+    "SVG": b"""<svg xmlns="http://www.w3.org/2000/svg" width="90" height="60"><filter id="f">
+        <feGaussianBlur stdDeviation="2"/></filter><rect width="40" height="30"
+        filter="url(#f)"/><text x="9" y="40">text</text></svg>""",
+}
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoders]:
+    with closing(Decoders(1)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("form", PICTURES)
+def test_every_format_is_decoded_inside_as_outside(decoder: Decoders, form: str) -> None:
+    body = PICTURES[form]
+    here = decode(body, size=SIDE, max_pixels=MAX_PIXELS)
+    there = decoder.decode(body, size=SIDE, max_pixels=MAX_PIXELS)
+    np.testing.assert_array_equal(there.pixels, here.pixels)
+    assert (there.phash, there.media_type) == (here.phash, here.media_type)
+
+
+def test_a_living_decoder_is_confined_and_is_ended_before_its_worker(decoder: Decoders) -> None:
+    assert decoder.sandbox_lacks() == ()
+    with decoder._child() as child:
+        process = Path(f"/proc/{child.pid}")
+        status = dict(
+            line.split(":\t", 1) for line in (process / "status").read_text().splitlines()
+        )
+        score = int((process / "oom_score_adj").read_text())
+    assert (status["NoNewPrivs"], status["Seccomp"], score) == ("1", "2", OOM_SCORE_ADJ)
+
+
+def test_a_process_with_decoders_gives_its_memory_to_no_other_of_its_user(
+    decoder: Decoders,
+) -> None:
+    decoder.sandbox_lacks()
+    assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0  # PR_GET_DUMPABLE
+
+
+def test_a_decoder_that_has_worked_long_is_replaced(
+    decoder: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pid() -> int:
+        decoder.decode(PICTURES["PNG"], size=SIDE, max_pixels=MAX_PIXELS)
+        with decoder._child() as child:
+            return child.pid
+
+    first = pid()
+    assert pid() == first
+    monkeypatch.setattr(decoders_module, "RETIRED_S", 0.0)
+    assert pid() != first
+
+
+WITHOUT = """
+import errno, json, landlockpy, platform
+from triptych.media.decoder import enter_decoder_sandbox
+from triptych.runtime import sandbox
+def unsupported(**_):
+    raise landlockpy.UnsupportedError(errno.ENOSYS, "Function not implemented")
+sandbox.Ruleset = unsupported
+platform.machine = lambda: "riscv64"
+print(json.dumps(enter_decoder_sandbox()))
+"""
+
+
+def test_what_a_kernel_lacks_is_named() -> None:
+    child = subprocess.run(
+        [sys.executable, "-P", "-c", WITHOUT],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert json.loads(child.stdout) == [
+        "Landlock: [Errno 38] Function not implemented",
+        "seccomp: no filter for linux on riscv64",
+    ]
+
+
+def test_an_incomplete_sandbox_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders_module, "read_greeting", lambda _: ("seccomp: not here",))
+    with closing(Decoders(1)) as decoders, capture_logs() as logs:
+        for _ in range(2):
+            decoders.decode(PICTURES["PNG"], size=SIDE, max_pixels=MAX_PIXELS)
+    told = [entry for entry in logs if entry["event"] == "sandbox_incomplete"]
+    assert [entry["missing"] for entry in told] == [("seccomp: not here",)]
