@@ -175,6 +175,7 @@ def test_an_overlay_lowers_the_agreement_by_its_area() -> None:
     found = agreement(first, view(small(covered), 480, 480))
     assert found.detail == pytest.approx(0.75, abs=0.12)
     assert found.worst < 0.1
+    assert not found.colours.contradict
     turned = view(small(np.ascontiguousarray(whole[..., ::-1])), 480, 480)
     assert agreement(first, turned).colours.contradict
 

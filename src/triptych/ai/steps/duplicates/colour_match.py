@@ -24,10 +24,15 @@ PLACE_MIN = 4
 edges."""
 COVERED_AGREE_MAX = 0.3
 """Most agreement of the details of a place for it to count as laid over."""
+OUTLINE_SHARE = 0.5
+"""A place that was laid over has an outline in one picture only: at most this share of the step in
+colour that the other has there."""
+OUTLINED_AGREE_MAX = 0.65
+"""`COVERED_AGREE_MAX` for such a place: a banner may be half transparent."""
 UNCOVERED_AGREE_MIN = 0.4
-UNCOVERED_SHARE_MIN = 0.5
+UNCOVERED_SHARE_MIN = 0.3
 """Least agreement of all other details, and least share of the picture that has them, for anything
-to be laid over."""
+to be laid over. A product on plain ground has none around it."""
 GREY_CHROMA_MAX = 5.0
 """A picture whose cells have less chroma, one in fifty apart, is grey."""
 DARKEST = 0.5
@@ -170,7 +175,7 @@ def _explained(edited: npt.NDArray[np.float32], wanted: Cells, agree: Plane) -> 
     apart = np.sqrt(((_planes(edited) - _planes(wanted)) ** 2).sum(axis=1))
     distances = np.minimum(apart, 2 * APART).mean(axis=(1, 2))
     best = int(distances.argmin())
-    if _contradicts(_beyond(edited[best], wanted), agree, APART):
+    if _contradicts(edited[best], wanted, agree, APART):
         return None
     return float(distances[best])
 
@@ -201,8 +206,9 @@ def _beyond(some: Cells, wanted: Cells) -> Plane:
     return np.asarray(np.minimum(*beyond) / dark, np.float32)
 
 
-def _contradicts(apart: Plane, agree: Plane, most: float) -> bool:
+def _contradicts(one: Cells, other: Cells, agree: Plane, most: float) -> bool:
     """Return whether cells in one place are too far apart and nothing was laid over them."""
+    apart = _beyond(one, other)
     # The outermost cells may show what is left of a frame.
     labels, count = ndimage.label(np.pad(apart[1:-1, 1:-1] > most, 1))
     if not count:
@@ -211,22 +217,44 @@ def _contradicts(apart: Plane, agree: Plane, most: float) -> bool:
         cells = labels == place
         if cells.sum() < PLACE_MIN:
             continue
-        if not _covered(cells, labels > 0, agree):
+        if not _covered(cells, labels > 0, agree, _outlined(cells, one, other)):
             return True
     return False
 
 
-def _covered(place: Mask, others: Mask, agree: Plane) -> bool:
+def _outlined(place: Mask, one: Cells, other: Cells) -> bool:
+    """Return whether a place has an outline in one of two pictures only.
+
+    A thing in another colour has its outline in both; what is laid over a picture, in one.
+    """
+    ring = ndimage.binary_dilation(place, iterations=2) & ~ndimage.binary_dilation(place)
+    if not ring.any():
+        return False
+    inner = place & ~ndimage.binary_erosion(place, iterations=2, border_value=1)
+    nearest = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    across, along = (axis[ring] for axis in nearest)
+    steps = []
+    for planes in (_planes(one), _planes(other)):
+        step = planes[:, ring] - planes[:, across, along]
+        steps.append(float(np.median(np.sqrt((step**2).sum(axis=0)))))
+    return min(steps) < OUTLINE_SHARE * max(steps) and max(steps) > APART
+
+
+def _covered(place: Mask, others: Mask, agree: Plane, outlined: bool) -> bool:
     """Return whether something was laid over a place: its details differ, and no others do."""
     count, shows = len(agree), np.isfinite(agree)
     tiled = (count, CELLS // count, count, CELLS // count)
     share = place.reshape(tiled).mean(axis=(1, 3))
     inside = shows & (share > 0)
     outside = shows & ~others.reshape(tiled).any(axis=(1, 3))
-    if not inside.any() or outside.sum() < UNCOVERED_SHARE_MIN * agree.size:
+    if outside.sum() < UNCOVERED_SHARE_MIN * agree.size:
         return False
+    if agree[outside].mean() < UNCOVERED_AGREE_MIN:
+        return False
+    if not inside.any():
+        return outlined
     details = np.average(agree[inside], weights=share[inside])
-    return bool(details < COVERED_AGREE_MAX and agree[outside].mean() >= UNCOVERED_AGREE_MIN)
+    return bool(details < (OUTLINED_AGREE_MAX if outlined else COVERED_AGREE_MAX))
 
 
 def _chroma(cells: Cells) -> Plane:
@@ -267,8 +295,8 @@ def _as_level(
     best = int(np.argmin(distances))
     still = aparts[best][steps <= np.median(steps)]
     everywhere = float(np.quantile(still, UNCOVERED_QUANTILE))
-    beyond = _beyond(np.stack([made[best]] * 3), np.stack([level] * 3))
-    contradict = max(distances[best], everywhere) > most or _contradicts(beyond, agree, GREY_BEYOND)
+    greys = np.stack([made[best]] * 3), np.stack([level] * 3)
+    contradict = max(distances[best], everywhere) > most or _contradicts(*greys, agree, GREY_BEYOND)
     return ColourMatch(contradict, distances[best])
 
 
@@ -299,7 +327,7 @@ def _as_tint(coloured: Cells, tinted: Cells, agree: Plane) -> ColourMatch:
     middling = clear & (level > MIDDLING)
     if not (tinted_all and one_hue and (along[middling] > TINT_MIN).mean() > TINTED_MIN):
         return OTHER
-    low, high = np.quantile((along / level)[middling], (0.1, 0.9))
+    low, high = np.quantile(along[middling] / level[middling], (0.1, 0.9))
     if high > TINT_SPREAD * low:
         return OTHER
     toned = np.tensordot(LUMA, np.tensordot(SEPIA, coloured, 1).clip(0, 255), 1)
