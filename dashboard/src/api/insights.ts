@@ -15,6 +15,8 @@ export interface Duplicates {
   near_groups: number;
   redundant: number;
   exact_redundant: number;
+  /** Contents under many paths; results of older runs have none. */
+  placeholders?: { key: string; paths: number; assets: number; urls: string[] }[];
   truncated: boolean;
 }
 

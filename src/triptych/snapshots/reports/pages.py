@@ -27,6 +27,8 @@ td, th { padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); te
 em { color: var(--faint) } code { overflow-wrap: anywhere }
 """
 
+PLACEHOLDERS_SHOWN = 5
+"""The most probable placeholders in a report, those of most URLs first."""
 KIND_GAIN_MIN = 0.01
 """Least change of a kind's share that is mentioned."""
 
@@ -156,7 +158,17 @@ def _duplicates(contents: Contents, pictures: Pictures) -> list[str]:
         f"{found['near_groups']:,} of edited copies. {found['redundant']:,} assets are not the "
         "best copy of their group."
     )
-    return ["## Duplicates", told, _image("duplicates.png", "Groups, best copy first", pictures)]
+    doubtful = [
+        f"{one['paths']:,} URLs give the same picture: probably a placeholder, such as "
+        f"{_url(one['urls'][0])}."
+        for one in found.get("placeholders", [])[:PLACEHOLDERS_SHOWN]
+    ]
+    return [
+        "## Duplicates",
+        told,
+        *doubtful,
+        _image("duplicates.png", "Groups, best copy first", pictures),
+    ]
 
 
 def _map(pictures: Pictures) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from triptych.ai.steps.duplicates import union_groups as election
 from triptych.ai.steps.duplicates.candidates import find_candidates
 from triptych.ai.steps.duplicates.exact_copies import ranked
 from triptych.ai.steps.duplicates.registration import agreement
-from triptych.ai.steps.duplicates.union_groups import choose_heads
+from triptych.ai.steps.duplicates.union_groups import Verdict, choose_heads
 from triptych.ai.steps.duplicates.views import SIDE, Views, view
 
 Pixels = npt.NDArray[np.uint8]
@@ -27,6 +28,29 @@ Pixels = npt.NDArray[np.uint8]
 
 def silent(_: float) -> None:
     pass
+
+
+class Planted:
+    """A comparison with planted verdicts, that notes what was asked."""
+
+    def __init__(
+        self,
+        like: Collection[tuple[int, int]],
+        against: Collection[tuple[int, int]] = (),
+        grey: Collection[int] = (),
+        distances: Mapping[tuple[int, int], float] | None = None,
+    ) -> None:
+        self._like, self._against, self._grey = like, against, grey
+        self._distances = distances or {}
+        self.asked: list[tuple[int, int]] = []
+
+    def compare(self, first: int, second: int) -> Verdict:
+        pair = (min(first, second), max(first, second))
+        self.asked.append(pair)
+        return Verdict(pair in self._like, pair in self._against, self._distances.get(pair, 0.0))
+
+    def grey(self, content: int) -> bool:
+        return content in self._grey
 
 
 @settings(max_examples=60, deadline=None)
@@ -81,28 +105,37 @@ def test_the_nearest_of_each_are_candidates_whatever_the_blocks(
 
 def test_heads_lead_what_is_like_them_and_what_is_like_that() -> None:
     like = {(0, 1), (1, 2), (2, 3), (3, 4), (5, 6)}
-    asked = []
-
-    def same(first: int, second: int) -> bool:
-        asked.append((first, second))
-        return (first, second) in like
-
-    heads = choose_heads(8, [*sorted(like), (0, 7)], same, silent)
+    judge = Planted(like)
+    heads = choose_heads(8, [*sorted(like), (0, 7)], judge, silent)
     # 3 is like 2, which is not like 0; so it leads a group of its own.
     assert heads.tolist() == [0, 0, 0, 3, 3, 5, 5, 7]
-    assert (0, 7) in asked
+    assert (0, 7) in judge.asked
 
 
 def test_with_no_more_questions_known_pairs_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(election, "ASKED_MAX", 0)
-    asked = []
+    chain = [(0, 1), (1, 2), (2, 3)]
+    judge = Planted(chain)
+    assert choose_heads(4, chain, judge, silent).tolist() == [0, 0, 0, 3]
+    assert judge.asked == chain
 
-    def same(first: int, second: int) -> bool:
-        asked.append((first, second))
-        return True
 
-    assert choose_heads(4, [(0, 1), (1, 2), (2, 3)], same, silent).tolist() == [0, 0, 0, 3]
-    assert asked == [(0, 1), (1, 2), (2, 3)]
+def test_no_group_holds_two_that_contradict_each_other_whoever_fits_both() -> None:
+    # 2 fits both 0 and 1, which are one product in two colours.
+    judge = Planted({(0, 2), (1, 2)}, against={(0, 1)})
+    assert choose_heads(3, [(0, 2), (1, 2)], judge, silent).tolist() == [0, 1, 0]
+    # So do 1 and 2, of which only one can be with 0.
+    judge = Planted({(0, 1), (0, 2)}, against={(1, 2)})
+    assert choose_heads(3, [(0, 1), (0, 2)], judge, silent).tolist() == [0, 0, 2]
+
+
+def test_a_grey_picture_goes_with_the_nearer_of_two_colours_and_never_leads_them() -> None:
+    like = {(0, 1), (0, 2)}
+    for distances, heads in (((1.0, 2.0), [1, 1, 2]), ((2.0, 1.0), [2, 1, 2])):
+        judge = Planted(
+            like, {(1, 2)}, grey={0}, distances=dict(zip(sorted(like), distances, strict=True))
+        )
+        assert choose_heads(3, sorted(like), judge, silent).tolist() == heads
 
 
 def scene(seed: int = 0, side: int = 480) -> Pixels:
@@ -128,7 +161,7 @@ def test_a_part_is_found_in_its_whole_either_way_round() -> None:
     first, second = view(small(whole), 480, 480), view(small(part), 288, 288)
     found = agreement(first, second)
     assert found.detail > 0.7
-    assert found.colour > 0.9
+    assert not found.colours.contradict
     assert agreement(second, first).detail == pytest.approx(found.detail, abs=0.05)
     assert agreement(first, second, parts=False).detail < 0.2
     assert agreement(first, view(small(scene(1)), 480, 480)).detail < 0.2
@@ -142,8 +175,9 @@ def test_an_overlay_lowers_the_agreement_by_its_area() -> None:
     found = agreement(first, view(small(covered), 480, 480))
     assert found.detail == pytest.approx(0.75, abs=0.12)
     assert found.worst < 0.1
+    assert not found.colours.contradict
     turned = view(small(np.ascontiguousarray(whole[..., ::-1])), 480, 480)
-    assert agreement(first, turned).colour < 0.6
+    assert agreement(first, turned).colours.contradict
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

@@ -22,6 +22,7 @@ from triptych.ai.step import Snapshot, Step
 from triptych.ai.steps.duplicates.candidates import Candidates, find_candidates
 from triptych.ai.steps.duplicates.exact_copies import Contents, Group, contents_of, ranked
 from triptych.ai.steps.duplicates.pixel_judge import Judge, agree
+from triptych.ai.steps.duplicates.placeholders import describe_placeholders
 from triptych.ai.steps.duplicates.union_groups import choose_heads
 from triptych.ai.steps.duplicates.views import Views
 
@@ -63,6 +64,9 @@ def find_duplicates(snapshot: Snapshot) -> StepResult:
         candidates        pairs of contents that may be one picture
         seen              pairs that were compared by pixels
         viewed            assets read for it
+        placeholders      contents under many paths, probably "no image": {key, paths, assets,
+                          urls}, most paths first
+        probable_placeholders, placeholder_assets
         truncated         true when groups or members were left out because there are too many
     """
     contents = contents_of(snapshot)
@@ -85,25 +89,22 @@ def find_duplicates(snapshot: Snapshot) -> StepResult:
     head_of = choose_heads(
         contents.first.size,
         _worth_judging(candidates, likely),
-        judge.same,
+        judge,
         lambda done: report(LOOKED + (1 - LOOKED) * done),
     )
-    groups = [
-        ranked(snapshot, views, contents.order[members])
-        for members in _groups(head_of[contents.of_asset])
-    ]
-    groups.sort(key=lambda group: (-group.members.size, snapshot.key(group.members[0])))
-    counted = {
+    groups = _ranked_groups(snapshot, views, contents, head_of)
+    result = {
+        **_described(snapshot, groups, contents),
+        **describe_placeholders(snapshot, contents),
         "compared": int(((contents.vector >= 0) | contents.structured).sum()),
         "candidates": len(candidates.pairs),
         "seen": judge.compared,
         "viewed": len(views),
     }
-    result = {**_described(snapshot, groups, contents), **counted}
     return StepResult(result, {"duplicates": _marks(snapshot, groups)})
 
 
-DUPLICATES = Step("duplicates", 2, find_duplicates)
+DUPLICATES = Step("duplicates", 3, find_duplicates)
 
 
 def _within_reach(candidates: Candidates) -> int:
@@ -120,6 +121,17 @@ def _worth_judging(candidates: Candidates, likely: int) -> Sequence[tuple[int, i
     decided = np.flatnonzero(agree(candidates.cosines, candidates.bits))
     at = np.concatenate([np.arange(likely), decided[decided >= likely]])
     return [(int(first), int(second)) for first, second in candidates.pairs[at]]
+
+
+def _ranked_groups(
+    snapshot: Snapshot, views: Views, contents: Contents, head_of: Indices
+) -> Sequence[Group]:
+    """Return the groups, largest first."""
+    groups = [
+        ranked(snapshot, views, contents.order[members])
+        for members in _groups(head_of[contents.of_asset])
+    ]
+    return sorted(groups, key=lambda group: (-group.members.size, snapshot.key(group.members[0])))
 
 
 def _groups(head_of: Indices) -> Iterator[Indices]:

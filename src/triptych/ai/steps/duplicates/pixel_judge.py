@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from triptych.ai.steps.duplicates.exact_copies import Contents
 from triptych.ai.steps.duplicates.registration import Agreement, agreement
+from triptych.ai.steps.duplicates.union_groups import DIFFERENT, Verdict
 from triptych.ai.steps.duplicates.views import View, Views
 
 EVIDENCE_MIN = 1.15
@@ -19,8 +20,8 @@ EVIDENCE_MIN = 1.15
 DETAIL_MIN = 0.25
 DETAIL_ALONE_MIN = 0.6
 """Least detail agreement where there is no embedding."""
-COLOUR_MIN = 0.6
-"""Least share of coloured places with the same hue: a product may come in many colours."""
+ALIGNED_MIN = 0.75
+"""Least detail agreement at which colours that do not match prove two different pictures."""
 PLAIN_DETAIL_MIN = 0.85
 PLAIN_WORST_MIN = 0.5
 """Least agreement of plain pictures, overall and in the worst tenth."""
@@ -36,15 +37,20 @@ def agree(cosines: npt.ArrayLike, bits: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return (np.asarray(bits) <= AGREE_MAX_BITS) & (np.asarray(cosines) >= AGREE_COSINE_MIN)
 
 
-def same_picture(first: View, second: View, cosine: float) -> bool:
+def compare_views(first: View, second: View, cosine: float) -> Verdict:
     """Return whether two views are of one picture; ``cosine`` is NaN where there is none."""
     plain = first.plain or second.plain
     found = agreement(first, second, parts=not plain)
-    if found.colour < COLOUR_MIN:
-        return False
     if plain:
-        return found.detail >= PLAIN_DETAIL_MIN and found.worst >= PLAIN_WORST_MIN
-    return _enough(found, cosine)
+        enough = found.detail >= PLAIN_DETAIL_MIN and found.worst >= PLAIN_WORST_MIN
+    else:
+        enough = _enough(found, cosine)
+    contradict = found.colours.contradict
+    return Verdict(
+        enough and not contradict,
+        contradict and found.detail >= ALIGNED_MIN,
+        found.colours.distance,
+    )
 
 
 def _enough(found: Agreement, cosine: float) -> bool:
@@ -62,28 +68,34 @@ class Judge:
         self._views = views
         self._embeddings = embeddings
         self._contents = contents
-        self._said: dict[tuple[int, int], bool] = {}
+        self._said: dict[tuple[int, int], Verdict] = {}
         self.compared = 0
         """Number of pairs that were compared by pixels."""
 
-    def same(self, first: int, second: int) -> bool:
+    def compare(self, first: int, second: int) -> Verdict:
         """Return whether two contents are one picture."""
         pair = (min(first, second), max(first, second))
         if pair not in self._said:
             self._said[pair] = self._judge(*pair)
         return self._said[pair]
 
-    def _judge(self, first: int, second: int) -> bool:
+    def grey(self, content: int) -> bool:
+        """Return whether a content is known to be without colour."""
+        view = self._views.of(int(self._contents.first[content]))
+        return view is not None and not view.coloured
+
+    def _judge(self, first: int, second: int) -> Verdict:
         cosine = self._cosine(first, second)
         if self.compared < COMPARISONS_MAX:
             one, other = (self._views.of(int(self._contents.first[at])) for at in (first, second))
             if one is not None and other is not None:
                 self.compared += 1
-                return same_picture(one, other, cosine)
+                return compare_views(one, other, cosine)
         if not self._contents.structured[[first, second]].all():
-            return False
+            return DIFFERENT
         hashes = self._contents.hashes
-        return bool(agree(cosine, np.bitwise_count(hashes[first] ^ hashes[second])))
+        alike = bool(agree(cosine, np.bitwise_count(hashes[first] ^ hashes[second])))
+        return Verdict(alike, False, 0.0)
 
     def _cosine(self, first: int, second: int) -> float:
         rows = self._contents.vector[[first, second]]

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from triptych.ai.steps.duplicates.coarse_registration import (
@@ -21,6 +23,13 @@ from triptych.ai.steps.duplicates.coarse_registration import (
     Place,
     detail,
     likeliest,
+)
+from triptych.ai.steps.duplicates.colour_match import (
+    CELLS,
+    MATCH,
+    Cells,
+    ColourMatch,
+    match_colours,
 )
 from triptych.ai.steps.duplicates.views import Grey, View
 
@@ -40,13 +49,13 @@ HOPE = 0.12
 """Least agreement of a place to be refined."""
 SURE = 0.85
 """Agreement of the wholes at which the search for a better place stops."""
-COLOURS = 12
-"""Side of the grid on which colours are compared."""
-CHROMA_MIN = 8.0
-"""Least chroma at which a place counts as coloured."""
-TELLING_MIN = 0.05
-"""Least share of places that are coloured in both pictures."""
-HUE_COSINE_MIN = 0.7
+BESIDE_MAX = 0.03
+"""Most that the other picture shows beyond a side whose ground is compared."""
+GROUND_MAX = 0.2
+"""Most of the ground around a thing, by its size, that is compared with it."""
+
+Bounds = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +67,10 @@ class Agreement:
     0."""
     worst: float
     """The same for the tenth of the blocks that agrees least."""
-    colour: float
-    """Share of the places coloured in both pictures that have nearly the same hue; 1 where there
-    are too few such places."""
+    colours: ColourMatch
 
 
-NONE = Agreement(0.0, 0.0, 1.0)
+NONE = Agreement(0.0, 0.0, MATCH)
 
 
 def agreement(first: View, second: View, *, parts: bool = True) -> Agreement:
@@ -107,18 +114,26 @@ class _Way:
     def score(self, place: Place) -> float:
         """Return the detail agreement with the part at that place."""
         agree = self._agree(place)
-        return float(agree.mean()) if agree.size else 0.0
+        shows = np.isfinite(agree)
+        return float(agree[shows].mean()) if shows.any() else 0.0
 
     def compared(self, place: Place) -> Agreement:
         """Return the full agreement at a place."""
-        agree = np.sort(self._agree(place))
+        by_block = self._agree(place)
+        agree = np.sort(by_block[np.isfinite(by_block)])
         if not agree.size:
             return NONE
         worst = agree[: max(1, agree.size // 10)]
-        return Agreement(float(agree.mean()), float(worst.mean()), self._colour(place))
+        ours, theirs = self._with_ground(place)
+        colours = match_colours(
+            _cells(self._part, ours),
+            _cells(self._whole, theirs),
+            _over(by_block.reshape(PATCH // BLOCK, PATCH // BLOCK), ours),
+        )
+        return Agreement(float(agree.mean()), float(worst.mean()), colours)
 
     def _agree(self, place: Place) -> Grey:
-        """Return the agreement of each block with detail."""
+        """Return the agreement of each block; NaN where it has no detail."""
         left, top, right, bottom = self._bounds(place)
         tall, wide = self._whole.inside.shape
         patch = self._image.resize(
@@ -129,24 +144,38 @@ class _Way:
         theirs, their_variance = _blocks(detail(np.asarray(patch)))
         ours, our_variance = self._ours
         shows = np.maximum(our_variance, their_variance) > NOISE_VARIANCE
-        agree = np.einsum("ij,ij->i", ours[shows], theirs[shows])
-        return np.asarray(agree.clip(0, 1) ** 2, np.float32)
+        agree = np.full(shows.size, np.nan, np.float32)
+        agree[shows] = np.einsum("ij,ij->i", ours[shows], theirs[shows]).clip(0, 1) ** 2
+        return agree
 
     def _bounds(self, place: Place) -> tuple[float, float, float, float]:
         width, left, top = place
         return left, top, min(left + width, 1.0), min(top + width / self._ratio, 1.0)
 
-    def _colour(self, place: Place) -> float:
-        if not (self._part.coloured and self._whole.coloured):
-            return 1.0
-        ours = _chroma(self._part, (0.0, 0.0, 1.0, 1.0))
-        theirs = _chroma(self._whole, self._bounds(place))
-        our_length, their_length = np.hypot(*ours), np.hypot(*theirs)
-        coloured = np.minimum(our_length, their_length) > CHROMA_MIN
-        if coloured.mean() < TELLING_MIN:
-            return 1.0
-        likeness = (ours * theirs).sum(axis=0)[coloured] / (our_length * their_length)[coloured]
-        return float((likeness > HUE_COSINE_MIN).mean())
+    def _with_ground(self, place: Place) -> tuple[Bounds, Bounds]:
+        """Return the overlap in both pictures, with the ground around it that both have.
+
+        A plain ground is cut off like a frame, but it tells whether all of a picture was made
+        brighter, or one thing in it is.
+        """
+        ours, theirs = _margins(self._part), _margins(self._whole)
+        inner = self._bounds(place)
+        size = inner[2] - inner[0], inner[3] - inner[1]
+        beside = (inner[0], inner[1], 1 - inner[2], 1 - inner[3])
+        # What is ground in one picture and shown in the other tells nothing.
+        room = tuple(
+            margin / size[side % 2] if beside[side] < BESIDE_MAX else 0.0
+            for side, margin in enumerate(theirs)
+        )
+        left, top, right, bottom = (
+            min(our, their, GROUND_MAX) for our, their in zip(ours, room, strict=True)
+        )
+        return (-left, -top, 1 + right, 1 + bottom), (
+            inner[0] - left * size[0],
+            inner[1] - top * size[1],
+            inner[2] + right * size[0],
+            inner[3] + bottom * size[1],
+        )
 
     def peaks(self) -> list[Place]:
         """Return the likeliest places by correlation on the coarse grid."""
@@ -181,22 +210,46 @@ class _Way:
         return width, left, min(max(top, 0.0), 1.0 - width / self._ratio)
 
 
-def _chroma(seen: View, bounds: tuple[float, float, float, float]) -> Grey:
-    """Return the chroma within bounds, given as shares of the area inside the frame."""
+def _over(blocks: Grey, bounds: Bounds) -> Grey:
+    """Return the blocks over bounds that include ground, which has no details: NaN."""
+    count = len(blocks)
+    middles = (np.arange(count) + 0.5) / count
+    across = np.floor(count * (bounds[0] + middles * (bounds[2] - bounds[0]))).astype(np.intp)
+    down = np.floor(count * (bounds[1] + middles * (bounds[3] - bounds[1]))).astype(np.intp)
+    padded = np.pad(blocks, 1, constant_values=np.nan)
+    over: Grey = padded[np.ix_(down.clip(-1, count) + 1, across.clip(-1, count) + 1)]
+    return over
+
+
+def _margins(seen: View) -> Bounds:
+    """Return the widths of the frame, as shares of the area inside it."""
     left, top, right, bottom = seen.box
     wide, tall = right - left, bottom - top
-    side = len(seen.chroma[0])
-    box = (
-        side * (left + bounds[0] * wide),
-        side * (top + bounds[1] * tall),
-        side * (left + bounds[2] * wide),
-        side * (top + bounds[3] * tall),
+    return left / wide, top / tall, (1 - right) / wide, (1 - bottom) / tall
+
+
+def _cells(seen: View, bounds: Bounds) -> Cells:
+    """Return the colours within bounds, given as shares of the area inside the frame."""
+    left, top, right, bottom = seen.box
+    wide, tall = right - left, bottom - top
+    shares = (
+        max(left + bounds[0] * wide, 0.0),
+        max(top + bounds[1] * tall, 0.0),
+        min(left + bounds[2] * wide, 1.0),
+        min(top + bounds[3] * tall, 1.0),
     )
-    planes = [
-        Image.fromarray(plane).resize((COLOURS, COLOURS), Image.Resampling.BILINEAR, box)
-        for plane in seen.chroma
-    ]
-    return np.stack([np.asarray(plane) for plane in planes])
+    luma = _resized(seen.whole, shares)
+    blue, red = (_resized(plane, shares) for plane in seen.chroma)
+    cells = np.stack([luma + 1.402 * red, luma - 0.344 * blue - 0.714 * red, luma + 1.772 * blue])
+    return np.asarray(cells.clip(0, 255), np.float32)
+
+
+def _resized(plane: npt.NDArray[Any], shares: Bounds) -> Grey:
+    left, top, right, bottom = (len(plane) * share for share in shares)
+    image = Image.fromarray(plane).resize(
+        (CELLS, CELLS), Image.Resampling.BILINEAR, (left, top, right, bottom)
+    )
+    return np.asarray(image, np.float32)
 
 
 def _blocks(patch: Grey) -> tuple[Grey, Grey]:

@@ -27,6 +27,10 @@ FRAME_STEP = 10.0
 CONTENT_MIN = 16
 """A picture with fewer rows or columns within its frame keeps its frame."""
 GREY_CHROMA = 6.0
+"""Mean chroma of a picture from which on it is coloured,"""
+VIVID_CHROMA = 12.0
+VIVID_SHARE = 0.01
+"""or that of its most vivid parts, and their share: a small product may be all its colour."""
 PLAIN_SHARE = 0.6
 """A picture is plain, as marks and drawings are, if two of 64 shades of grey cover at least this
 share of it. In the evaluation that holds for 1 % of photographs and nine tenths of icons."""
@@ -40,6 +44,8 @@ Bytes = npt.NDArray[np.uint8]
 class View:
     """A small picture without its frame."""
 
+    whole: Bytes
+    """Grey levels, frame included."""
     inside: Grey
     """Grey levels, 0..255."""
     chroma: tuple[Grey, Grey]
@@ -118,13 +124,15 @@ def _seen(kept: tuple[Bytes, Bytes], width: int, height: int) -> View:
     tall, wide = inside.shape[0] / side, inside.shape[1] / side
     # Drawings have two dominant shades, such as ink and paper; photographs spread over many.
     shades = np.bincount((kept[0][rows, columns] // (256 // SHADES)).ravel(), minlength=SHADES)
+    chroma = np.hypot(blue, red)
     return View(
+        kept[0],
         inside,
         (np.ascontiguousarray(blue), np.ascontiguousarray(red)),
         (columns.start / side, rows.start / side, columns.stop / side, rows.stop / side),
         width * wide / (height * tall),
         wide * tall,
-        bool(np.hypot(blue, red).mean() > GREY_CHROMA),
+        bool(chroma.mean() > GREY_CHROMA or (chroma > VIVID_CHROMA).mean() >= VIVID_SHARE),
         bool(np.sort(shades)[-2:].sum() >= PLAIN_SHARE * inside.size),
     )
 
