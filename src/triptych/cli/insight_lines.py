@@ -16,6 +16,7 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         "duplicates": {
             "group_count": ("group of duplicates", "groups of duplicates"),
             "redundant": ("asset that repeats another", "assets that repeat another"),
+            "placeholder_assets": ("probable placeholder", "probable placeholders"),
         },
         "clusters": {
             "cluster_count": ("cluster", "clusters"),
