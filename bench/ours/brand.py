@@ -13,7 +13,7 @@ from functools import partial
 
 from bench.ours.services import own_parts, settings_in
 from bench.program import Given, Ready
-from triptych.cli.server_processes import freeze_garbage_collection
+from triptych.cli.server_processes import configure_garbage_collection
 from triptych.model import Run, RunState
 from triptych.wiring.services import Services
 from triptych.wiring.worker_process import open_worker
@@ -44,7 +44,7 @@ async def working(arguments: Given) -> AsyncIterator[Services]:
         own_parts(settings) as (parts, _),
         open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
     ):
-        freeze_garbage_collection()  # As `triptych worker` does.
+        configure_garbage_collection()  # As `triptych worker` does.
         work = asyncio.create_task(worker.run(stop))
         yield parts
         stop.set()

@@ -10,7 +10,7 @@ import uvloop
 
 from triptych.acquire.phase import Acquire
 from triptych.cli.log_output import configure_logs
-from triptych.cli.server_processes import freeze_garbage_collection
+from triptych.cli.server_processes import configure_garbage_collection
 from triptych.model import Item, ItemResult, Staged
 from triptych.settings.settings import Settings
 from triptych.wiring.services import connect
@@ -35,7 +35,7 @@ async def main(folder: str, dsn: str, work_ms: str) -> None:
         connect(settings, dsn) as parts,
         open_worker(parts, [Phase.GATHER, Phase.ACQUIRE]) as worker,
     ):
-        freeze_garbage_collection()  # As `triptych worker` does.
+        configure_garbage_collection()  # As `triptych worker` does.
         await worker.run(asyncio.Event())
 
 
