@@ -106,7 +106,7 @@ async def restore(
 
 
 async def _agreed() -> bool:
-    """Ask whoever sits at the terminal; a script named the snapshot, and is not asked."""
+    """Ask at a terminal; a script named the snapshot, and is not asked."""
     if not sys.stdin.isatty():
         return True
     return await asyncio.to_thread(typer.confirm, "Restore it?", err=True)

@@ -1,7 +1,7 @@
 """The deployer's token for a source, bound to where it may be sent.
 
-Whoever may start a run may name any source, so a token that went wherever a source is would be
-theirs for one request.
+Every operator may name any source. A token that went to all of them could be taken with one
+request.
 """
 
 from __future__ import annotations

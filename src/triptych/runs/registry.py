@@ -157,7 +157,7 @@ class ActiveBrandRegistry:
     async def restore(self, brand: str, snapshot: UUID, *, run_id: UUID | None = None) -> Opened:
         """Open a run that publishes an older snapshot of a brand again, as a commit of its own.
 
-        It is never held: whoever asks for it names the snapshot. A repeated call with the same
+        It is never held: the caller names the snapshot. A repeated call with the same
         ``run_id`` returns that run, ended or not.
 
         Raises:

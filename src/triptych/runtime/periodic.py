@@ -15,7 +15,7 @@ JITTER = (0.5, 1.5)
 """Jitter: the factor by which a pause is multiplied, so that processes do not work in step."""
 
 RANDOM = random.SystemRandom()
-"""Not the module's own generator, whose state belongs to whoever seeds it."""
+"""Not the module's own generator, whose state belongs to the code that seeds it."""
 
 log = structlog.get_logger(__name__)
 
