@@ -20,9 +20,17 @@ from structlog.testing import capture_logs
 
 from tests.support.picture_server import picture
 from tests.support.postgres import PostgresServer
+from triptych.errors import Unavailable
 from triptych.media import decoders as decoders_module
 from triptych.media.decode import decode
-from triptych.media.decoders import Decoders, decoder_environment
+from triptych.media.decoder import DRAWING_CPU_S, LIFETIME_CPU_S
+from triptych.media.decoders import (
+    DEADLINE_S,
+    END_S,
+    RETIRED_S,
+    Decoders,
+    decoder_environment,
+)
 from triptych.runtime.sandbox import OOM_SCORE_ADJ
 
 pytestmark = pytest.mark.integration
@@ -200,6 +208,22 @@ def test_a_decoder_that_has_worked_long_is_replaced(
     assert pid() == first
     monkeypatch.setattr(decoders_module, "RETIRED_S", 0.0)
     assert pid() != first
+
+
+def test_a_decoder_that_does_not_start_is_no_pictures_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with closing(Decoders(1)) as decoders:
+        with pytest.raises(Unavailable, match="do not start"):
+            decoders.decode(PICTURES["PNG"], size=SIDE, max_pixels=MAX_PIXELS)
+        monkeypatch.undo()
+        assert decoders.decode(PICTURES["PNG"], size=SIDE, max_pixels=MAX_PIXELS).width
+
+
+def test_a_decoder_is_replaced_before_its_cpu_time_is_over() -> None:
+    assert RETIRED_S + DEADLINE_S + END_S < LIFETIME_CPU_S
+    assert DRAWING_CPU_S < DEADLINE_S
 
 
 WITHOUT = """

@@ -42,6 +42,7 @@ def open_(decoders: Decoders, body: bytes):  # type: ignore[no-untyped-def]
 
 def pid_of_the_next(decoders: Decoders) -> int:
     with decoders._child() as child:
+        child.greeting(PATIENCE_S)  # It has started: what happens from now on is a picture's.
         return child.pid
 
 
@@ -108,6 +109,7 @@ def test_g9_a_crash_costs_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Child, "_receive", receiving)
     try:
         pid = pid_of_the_next(decoders)
+        asked.clear()
         os.kill(pid, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as pool:
             doomed = pool.submit(open_, decoders, picture(1))

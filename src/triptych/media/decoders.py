@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import structlog
 
-from triptych.errors import PermanentItemError
+from triptych.errors import PermanentItemError, Unavailable
 from triptych.media.decode import Decoded
 from triptych.media.exchange import (
     ANSWER,
@@ -96,16 +96,17 @@ class Decoders:
         """Return what decoders' sandbox lacks on this machine, in words. Blocks.
 
         Raises:
-            OSError, EOFError, ValueError: decoders do not start here.
+            Unavailable: decoders do not start here.
         """
         with self._child() as child:
-            return child.greeting(self._deadline_s)
+            return self._started(child)
 
     def decode(self, body: bytes, *, size: int, max_pixels: int) -> Decoded:
         """Decode like `triptych.media.decode.decode`, in a child process. Blocks.
 
         Raises:
             PermanentItemError: as there; also if the decoder died or took too long.
+            Unavailable: decoders do not start here, which no picture is to blame for.
         """
         return self._ask(
             Wanted.PICTURE, body, size, max_pixels, lambda content: read_picture(content, size)
@@ -115,7 +116,7 @@ class Decoders:
         """Shrink like `triptych.media.shrink.shrink`, in a child process. Blocks.
 
         Raises:
-            PermanentItemError: as `decode` does.
+            PermanentItemError, Unavailable: as `decode` does.
         """
         return self._ask(Wanted.THUMBNAIL, body, width, max_pixels, read_thumbnail)
 
@@ -131,8 +132,8 @@ class Decoders:
         limits = (max_pixels, self._max_missing, self._memory_max_bytes, seconds)
         request = REQUEST.pack(wanted, side, len(body), *limits)
         with self._child() as child:
+            self._note_sandbox(self._started(child))
             try:
-                self._note_sandbox(child.greeting(self._deadline_s))
                 ok, content = child.ask(request, body, self._deadline_s)
                 if ok:
                     return read(content)
@@ -148,6 +149,16 @@ class Decoders:
                     what = "took more CPU time than a picture may"
                 raise self._undecodable(what, body) from error
         raise failure
+
+    def _started(self, child: _Child) -> tuple[str, ...]:
+        """Return what the child's sandbox lacks, once it has started."""
+        try:
+            return child.greeting(self._deadline_s)
+        except (OSError, EOFError, ValueError) as error:
+            code = child.end()
+            raise Unavailable(
+                f"Decoders do not start (exit {code}; {type(error).__name__}: {error})."
+            ) from error
 
     def _note_sandbox(self, missing: tuple[str, ...]) -> None:
         if missing != self._incomplete:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from triptych.embedded.waits import Say, log_line
-from triptych.errors import ObjectMissing, TriptychError, Unavailable
+from triptych.errors import ObjectMissing, TriptychError
 from triptych.media.decoders import Decoders
 from triptych.settings.settings import Settings
 from triptych.snapshots.snapshot_store import AssetFilter
@@ -114,12 +114,7 @@ async def _sandbox() -> str:
 
 def _describe_sandbox() -> str:
     with closing(Decoders(1)) as decoders:
-        try:
-            missing = decoders.sandbox_lacks()
-        except (OSError, EOFError, ValueError) as error:
-            raise Unavailable(
-                f"Decoders do not start ({type(error).__name__}: {error})."
-            ) from error
+        missing = decoders.sandbox_lacks()
     if missing:
         return f"decoders run with less than they could: {'; '.join(missing)}"
     return "decoders cannot write, reach the network, other files or other processes"
