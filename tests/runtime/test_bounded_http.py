@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
@@ -12,7 +13,8 @@ from websockets.asyncio.client import connect
 
 from triptych.runtime import bounded_http
 from triptych.runtime.asgi_server import bind, serving
-from triptych.runtime.bounded_http import HEAD_MAX_BYTES
+from triptych.runtime.bounded_http import CONNECTIONS_MAX, HEAD_MAX_BYTES
+from triptych.settings.settings import Settings
 
 pytestmark = pytest.mark.integration
 
@@ -239,3 +241,16 @@ async def test_a_websocket_has_no_limit_of_http(
         assert await witness.status() == 408  # More than the limit has passed.
         await websocket.send("still")
         assert await websocket.recv() == "still"
+
+
+def test_a_server_has_descriptors_for_all_clients_that_it_takes() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+        bounded_http.allow_connections()
+        raised, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert raised == min(2 * CONNECTIONS_MAX, before[1])
+        assert bounded_http.connections_max() == raised // 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert Settings.model_fields["live_clients"].default < CONNECTIONS_MAX

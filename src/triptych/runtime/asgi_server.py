@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from triptych.errors import SettingsError
-from triptych.runtime.bounded_http import BoundedHttp
+from triptych.runtime.bounded_http import BoundedHttp, allow_connections
 
 BACKLOG = 2048
 BIND_TRIES_S = 5.0
@@ -117,6 +117,7 @@ async def serving(
 
 
 def _config(app: Callable[..., Any], drain_s: float, options: Mapping[str, Any]) -> uvicorn.Config:
+    allow_connections()
     return uvicorn.Config(
         app,
         http=BoundedHttp,

@@ -34,6 +34,14 @@ def connections_max() -> int:
     return CONNECTIONS_MAX if descriptors < 0 else min(CONNECTIONS_MAX, descriptors // 2)
 
 
+def allow_connections() -> None:
+    """Raise this process's limit of file descriptors for so many connections, as far as it may."""
+    descriptors, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * CONNECTIONS_MAX if most < 0 else min(2 * CONNECTIONS_MAX, most)
+    if 0 <= descriptors < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 class BoundedHttp(HttpToolsProtocol):
     """A connection whose client is refused (408, 431, 503) and disconnected at a limit."""
 
