@@ -21,7 +21,7 @@ from triptych.access import key_cache
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
 from triptych.live import live_app
-from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, Limits
+from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, RECHECK_S, Limits
 from triptych.live.websocket_server import WRITE_BUFFER_BYTES, BoundedWebSocket
 
 BAD_FRAMES: dict[str, str | bytes] = {
@@ -115,6 +115,10 @@ async def test_an_open_connection_ends_with_its_key(
         assert await stolen.closed() == (3000, "this key or token is no longer valid")
         await kept.say(type="ping", id="still")
         await kept.until("pong", id="still")
+
+
+def test_a_socket_ends_within_ten_seconds_of_its_key() -> None:
+    assert key_cache.REFRESH_S + RECHECK_S <= 10
 
 
 async def test_one_key_takes_a_share_of_the_connections(

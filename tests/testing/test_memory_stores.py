@@ -31,7 +31,9 @@ class TestMemoryStores(
     """Nothing of memory's own."""
 
 
-class TestMemoryOutages(OutagesContract):
+class OwnState:
+    """Stores whose state the test can reach."""
+
     @pytest.fixture
     def state(self) -> MemoryState:
         return MemoryState()
@@ -40,6 +42,8 @@ class TestMemoryOutages(OutagesContract):
     def stores(self, state: MemoryState) -> MemoryStores:
         return memory_stores(state)
 
+
+class TestMemoryOutages(OwnState, OutagesContract):
     @pytest.fixture
     def age(self, state: MemoryState) -> Age:
         async def age(seconds: float) -> None:
@@ -50,15 +54,7 @@ class TestMemoryOutages(OutagesContract):
         return age
 
 
-class TestMemoryStalled(StalledContract):
-    @pytest.fixture
-    def state(self) -> MemoryState:
-        return MemoryState()
-
-    @pytest.fixture
-    def stores(self, state: MemoryState) -> MemoryStores:
-        return memory_stores(state)
-
+class TestMemoryStalled(OwnState, StalledContract):
     @pytest.fixture
     def pass_time(self, state: MemoryState) -> PassTime:
         async def pass_time(seconds: float) -> None:
