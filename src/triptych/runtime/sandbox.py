@@ -30,6 +30,8 @@ OOM_SCORE_FILE = Path("/proc/self/oom_score_adj")
 PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 FONTS = ("/usr/share/fonts", "/usr/local/share/fonts", "/etc/fonts", "/usr/share/fontconfig")
+ZONES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
+"""Time zones, where Python looks for them (``zoneinfo.TZPATH``); Parquet's times have some."""
 CORES = "/sys/devices/system/cpu"
 """Read by libraries that ask how many cores there are."""
 THREADS = Path("/proc/self/task")
@@ -93,9 +95,9 @@ def enter_sandbox(packages: Iterable[Path]) -> tuple[str, ...]:
     """Confine this process for good; return what this machine lacks for it, in words.
 
     Afterwards it can compute, use the descriptors that it has, and read Python, its libraries,
-    ``packages`` and fonts. It cannot write or create files, read others, open sockets, start
-    processes or programs, or reach other processes. What it imports later is read only if it lies
-    there.
+    ``packages``, fonts and time zones. It cannot write or create files, read others, open sockets,
+    start processes or programs, or reach other processes. What it imports later is read only if it
+    lies there.
 
     Args:
         packages: folders that may be read as well.
@@ -119,7 +121,7 @@ def enter_sandbox(packages: Iterable[Path]) -> tuple[str, ...]:
 
 
 def _restrict_files(packages: Iterable[Path]) -> str | None:
-    readable = [*_python(), *map(Path, (*LIBRARIES, *FONTS, CORES)), *packages]
+    readable = [*_python(), *map(Path, (*LIBRARIES, *FONTS, *ZONES, CORES)), *packages]
     try:
         # Signals and abstract sockets of others, where the kernel knows them (since 6.12).
         with Ruleset(scoped=Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET) as rules:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,12 @@ def read(folder: Path, content: bytes, name: str = "list") -> tuple[ListFormat, 
     """Return a list's format, and its records as values or problems."""
     path = folder / "list"
     path.write_bytes(content)
-    with ExitStack() as stack:
-        reader = open_list(path, name, lambda names: choose_columns(names) is not None, stack)
-        found = list(reader.records(0))
-        for offset in range(len(found)):
-            assert list(reader.records(offset)) == found[offset:]
+    reader = open_list(
+        lambda: path.open("rb"), name, lambda names: choose_columns(names) is not None
+    )
+    found = list(reader.records(0))
+    for offset in range(len(found)):
+        assert list(reader.records(offset)) == found[offset:]
     return reader.format, found
 
 

@@ -24,6 +24,7 @@ from tests.support.fetching import LOOPBACK
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
+from triptych.gather.lists.bounds import TEXT_MAX_BYTES
 from triptych.gather.phase import new_item
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
@@ -139,11 +140,8 @@ def test_json_lines_keep_what_is_good_of_a_broken_file(tmp_path: Path) -> None:
     assert all(row.problem for row in found[1:])
 
 
-def test_g8_a_line_too_long_is_a_row_that_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("triptych.gather.lists.json_records.TEXT_MAX_BYTES", 100)
-    long = '{"url": "' + "x" * 1000 + '"}'
+def test_g8_a_line_too_long_is_a_row_that_fails(tmp_path: Path) -> None:
+    long = '{"url": "' + "x" * TEXT_MAX_BYTES + '"}'
     (tmp_path / "a.jsonl").write_text(f'{long}\n{{"url": "https://x/2"}}\n')
     long_one, good = rows_of(pages(tmp_path / "a.jsonl"))
     assert (long_one.place, "Longer than" in long_one.problem) == ("line 1", True)

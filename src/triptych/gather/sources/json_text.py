@@ -32,5 +32,8 @@ def show_json(value: Any, chars: int) -> str:
 
     Always encodable as UTF-8.
     """
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        text = "(nested too deeply)"
     return text.encode("utf-8", "backslashreplace").decode()[:chars]
