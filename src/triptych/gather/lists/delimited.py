@@ -164,8 +164,12 @@ class _Cells:
     def _supply(self) -> Iterator[str]:
         taken = 0
         while True:
-            following = self._again.popleft() if self._again else self._next_line()
-            if following is None:
+            if self._again:
+                following = self._again.popleft()
+            elif (new := next(self._lines, None)) is not None:
+                following = new
+                self._read += len(new[1])
+            else:
                 return
             if not self._taken:
                 taken = 0
@@ -174,11 +178,6 @@ class _Cells:
             if taken > RECORD_MAX_CHARS:
                 raise csv.Error("unexpected end of data")
             yield following[1]
-
-    def _next_line(self) -> Numbered | None:
-        following = next(self._lines, None)
-        self._read += 0 if following is None else len(following[1])
-        return following
 
     def _record(self, cells: list[str]) -> Record | BadRecord:
         place = f"line {self._taken[0][0]}"

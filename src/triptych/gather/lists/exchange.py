@@ -84,7 +84,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """CPU time for which it may go without reading on."""
 
 
-class ListRecord(msgspec.Struct, array_like=True, frozen=True):
+class ListRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A record of a list, as far as it is the brand's: several rows, one, or none."""
 
     place: str

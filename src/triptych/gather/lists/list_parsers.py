@@ -57,6 +57,15 @@ ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
 log = structlog.get_logger(__name__)
 
 
+class PageDoubted(SourceRefused):
+    """A page of a catalogue cannot be right, but may be another next time."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message, remedy=refusal.remedy)
+        self.at_once = refusal.at_once
+        """See `DoubtfulAnswer`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListPart:
     """A file of a list."""
@@ -192,7 +201,7 @@ class ListParser:
                 self._records += len(records)
                 return page, records
             refusal = msgspec.json.decode(content, type=Refusal)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, RecursionError) as error:
             raise await self._lost(error) from error
         if kind is Kind.DOUBTED:
             raise PageDoubted(refusal)
@@ -266,14 +275,6 @@ class ListParser:
             return False
         except OSError:
             return True
-
-
-class PageDoubted(Exception):
-    """A page of a catalogue cannot be right, but may be another next time."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
 
 
 @cache

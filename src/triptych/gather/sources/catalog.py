@@ -62,9 +62,8 @@ class _Parsing:
         try:
             return await self._parser.parse(body)
         except PageDoubted as doubt:
-            told = doubt.refusal
-            remedy = told.remedy or ""
-            raise DoubtfulAnswer(told.message, remedy=remedy, at_once=told.at_once) from doubt
+            remedy = doubt.remedy or ""
+            raise DoubtfulAnswer(doubt.message, remedy=remedy, at_once=doubt.at_once) from doubt
 
 
 class CatalogSource(Source):
