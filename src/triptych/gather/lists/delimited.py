@@ -32,10 +32,10 @@ HEADER_LINES = 20
 """The header is among the first lines that are not blank: reports have a title above it."""
 RECORD_MAX_CHARS = TEXT_MAX_BYTES
 """Characters of the lines that one record may take."""
-REREAD_MAX_CHARS = 64 * TEXT_MAX_BYTES
+REREAD_MAX_CHARS = 16 * TEXT_MAX_BYTES
 """Characters that may be read again because a quote before them is never closed; besides
 `REREAD_SHARE` times those that were read."""
-REREAD_SHARE = 16
+REREAD_SHARE = 4
 URL_COLUMN = "url"
 """The name of the column in a list without a header."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 
 from triptych.errors import SourceRefused
 from triptych.gather.lists.bounds import PACKED_MAX_BYTES
@@ -48,7 +49,7 @@ def open_list(opened: OpenFile, name: str, is_usable: IsUsable) -> ListReader:
     """
     try:
         return _open(opened, name, is_usable)
-    except (OSError, EOFError, zipfile.BadZipFile, UnicodeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, UnicodeError) as error:
         raise SourceRefused(f"It cannot be read ({error}).") from error
 
 

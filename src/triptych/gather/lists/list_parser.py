@@ -5,6 +5,7 @@ See `triptych.gather.lists.list_parsers`.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import socket
@@ -35,6 +36,9 @@ from triptych.runtime.sandbox import enter_sandbox, limit_cpu, limit_memory
 LIFETIME_CPU_S = 4 * 3600
 """CPU time of a parser. It cannot raise this, so one that was taken over ends too; the longest list
 that is read takes half an hour."""
+GARBAGE_AFTER = 100_000
+"""Objects after which garbage is looked for. There is hardly any: a parser makes records, and
+forgets them; a large JSON document took most of its time for that."""
 BUFFER_BYTES = MIB
 MESSAGE_MAX_CHARS = 10_000
 
@@ -45,6 +49,8 @@ def main() -> None:
     The socket is standard input.
     """
     missing = enter_parser_sandbox()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER)
     with socket.socket(fileno=sys.stdin.fileno()) as line:
         try:
             _serve(_Line(line), missing)

@@ -116,6 +116,8 @@ class ListParser:
         self._memory_max_bytes = MEMORY_MAX_BYTES
         self._step_cpu_s = STEP_CPU_S
         self._parts: Sequence[ListPart] = ()
+        self._reading = ""
+        """The part that it reads, and a colon."""
         self._code: int | None = None
         self._line, theirs = socket.socketpair()
         with theirs:
@@ -212,6 +214,7 @@ class ListParser:
         if not 0 <= number < len(self._parts):
             raise ValueError(f"part {number}")
         part = self._parts[number]
+        self._reading = f"{part.name}: "
         try:
             file = await asyncio.to_thread(part.open)
         except OSError as error:
@@ -220,6 +223,8 @@ class ListParser:
             socket.send_fds(self._line, [b"."], [file.fileno()])
 
     async def _frame(self) -> tuple[Kind, bytearray]:
+        # What is there already is received without waiting: others must get their turn, too.
+        await asyncio.sleep(0)
         number, length = HEAD.unpack(await self._exactly(HEAD.size))
         kind = Kind(number)
         if length > FRAME_MAX_BYTES[kind]:
@@ -252,7 +257,7 @@ class ListParser:
             ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
             what = f"needs more than {limit} MiB of memory to be read {after}, or is broken there"
             what += f" (its parser ended with {ended})"
-        return SourceRefused(f"The list {what}.", remedy=remedy)
+        return SourceRefused(f"{self._reading}The list {what}.", remedy=remedy)
 
     def end(self) -> int:
         """Kill it if it lives; return its exit code. Blocks; safe to repeat."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -87,20 +88,14 @@ class BrandRows:
         Raises:
             SourceRefused: the rest cannot be read, or there are only rows of other brands.
         """
-        found: Iterator[tuple[str, Record | BadRecord]]
         if len(self._readers) == 1:
-            (_, reader), prefix = self._readers[0], ""
-            found = ((prefix, each) for each in reader.records(offset))
+            ((name, reader),) = self._readers
+            found = _read(name, "", reader, offset)
         else:
-            every = (
-                ((f"{name} ", each) for each in reader.records(0)) for name, reader in self._readers
-            )
+            every = (_read(name, f"{name} ", reader, 0) for name, reader in self._readers)
             found = islice(chain.from_iterable(every), offset, None)
-        try:
-            for prefix, record in found:
-                yield self._record(prefix, record)
-        except (OSError, EOFError, UnicodeError, zipfile.BadZipFile) as error:
-            raise SourceRefused(f"The list cannot be read to its end ({error}).") from error
+        for prefix, record in found:
+            yield self._record(prefix, record)
         if not offset and self._other_brands and not self._matched:
             names = ", ".join(list(self._other_brands)[:BRANDS_SHOWN])
             raise SourceRefused(
@@ -184,6 +179,19 @@ class BrandRows:
             return open_list(opened, name, lambda names: self._choose(names) is not None)
         except SourceRefused as error:
             raise SourceRefused(f"{name}: {error.message}", remedy=error.remedy) from error
+
+
+def _read(
+    name: str, prefix: str, reader: ListReader, offset: int
+) -> Iterator[tuple[str, Record | BadRecord]]:
+    """Yield a part's records with what is to stand before their places; errors name the part."""
+    try:
+        for record in reader.records(offset):
+            yield prefix, record
+    except SourceRefused as error:
+        raise SourceRefused(f"{name}: {error.message}", remedy=error.remedy) from error
+    except (OSError, EOFError, UnicodeError, zipfile.BadZipFile, zlib.error) as error:
+        raise SourceRefused(f"{name}: The list cannot be read to its end ({error}).") from error
 
 
 def _imported(values: dict[str, Any]) -> list[dict[str, Any]] | None:

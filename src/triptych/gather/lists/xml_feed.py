@@ -74,7 +74,7 @@ class XmlFeedReader:
                     if _local(element) in ENTRIES and not _inside_entry(parents):
                         number += 1
                         yield Record(f"entry {number}", _values(element))
-                        counted.restart()
+                        counted.restart(_too_long(number + 1))
                         elements = 0
                         # What was read is not needed any more, nor are empty elements kept.
                         for parent in parents[-1:]:
@@ -107,9 +107,12 @@ def _root(opened: Callable[[], IO[bytes]]) -> str:
 
 
 def _counted(file: IO[bytes]) -> BoundedFile:
-    problem = f"An entry of the XML has more than {ENTRY_MAX_BYTES} bytes."
     remedy = "Leave out what is no URL and no metadata."
-    return BoundedFile(file, max_bytes=ENTRY_MAX_BYTES, problem=problem, remedy=remedy)
+    return BoundedFile(file, max_bytes=ENTRY_MAX_BYTES, problem=_too_long(1), remedy=remedy)
+
+
+def _too_long(number: int) -> str:
+    return f"Entry {number} of the XML has more than {ENTRY_MAX_BYTES} bytes."
 
 
 def _local(element: Element) -> str:
