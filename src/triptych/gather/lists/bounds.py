@@ -18,6 +18,9 @@ PACKED_MAX_BYTES: Final = 256 * MIB
 memory, for their readers seek, and a parser can write no files."""
 TEXT_MAX_BYTES: Final = MIB
 """Characters of a line, a field of CSV, or an element of JSON."""
+VALUES_MAX: Final = 6_000_000
+"""Values of JSON that is held in memory whole: each takes some hundred bytes there, however short
+it is written."""
 RECORD_MAX_BYTES: Final = MIB
 """Bytes of a record as JSON, four times what metadata may be; a larger one is a bad record."""
 RECORD_ROWS_MAX_BYTES: Final = 32 * MIB

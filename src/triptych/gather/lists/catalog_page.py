@@ -8,14 +8,16 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from triptych.gather.lists.bounds import VALUES_MAX
 from triptych.gather.lists.exchange import ListRecord
-from triptych.gather.sources.json_text import read_json, show_json
+from triptych.gather.sources.json_text import count_values, read_json, show_json
 
 ITEMS_MAX: Final = 100_000
 """Items of one page."""
 CURSOR_MAX_CHARS: Final = 4096
 SHOWN_CHARS: Final = 500
 """How much is kept of an item that cannot be read."""
+FEWER: Final = "Return fewer items per page."
 SHAPE: Final = 'It must be {"items": [{"url": "…", "metadata": {}}], "next": "…" or null}.'
 
 
@@ -67,6 +69,12 @@ def parse_page(body: bytes | bytearray) -> CatalogPage:
     Raises:
         Doubted: it is no JSON, has another shape, or too many items.
     """
+    if (values := count_values(body)) > VALUES_MAX:
+        raise Doubted(
+            f"A page of the source has some {values} values; {VALUES_MAX} are read.",
+            FEWER,
+            at_once=True,
+        )
     try:
         answer = _Answer.model_validate(read_json(body))
     except ValidationError as error:
@@ -79,7 +87,7 @@ def parse_page(body: bytes | bytearray) -> CatalogPage:
     if len(answer.items) > ITEMS_MAX:
         raise Doubted(
             f"A page of the source has {len(answer.items)} items; {ITEMS_MAX} are read.",
-            "Return fewer items per page.",
+            FEWER,
             at_once=True,
         )
     return CatalogPage(map(_record, answer.items), answer.next or None)

@@ -10,17 +10,15 @@ from itertools import islice
 from typing import IO, Any
 
 from triptych.errors import SourceRefused
-from triptych.gather.lists.bounds import TEXT_MAX_BYTES
+from triptych.gather.lists.bounds import TEXT_MAX_BYTES, VALUES_MAX
 from triptych.gather.lists.record import BadRecord, IsUsable, ListFormat, Record
 from triptych.gather.lists.text_encoding import TextEncoding
-from triptych.gather.sources.json_text import read_json
+from triptych.gather.sources.json_text import count_values, read_json
 
 URL_COLUMN = "url"
 """The name of the value in a list of plain texts."""
 DOCUMENT_MAX_BYTES = 64 * 1024 * 1024
 """A document is held in memory to find its records; an array or lines are not."""
-DOCUMENT_VALUES_MAX = 6_000_000
-"""Values of a document: each takes some hundred bytes in memory, however short it is written."""
 DOCUMENT_DEPTH = 4
 """Levels of a document in which its records are looked for."""
 READ_CHARS = 64 * 1024
@@ -143,10 +141,9 @@ class JsonDocumentReader:
                 f"A JSON document of more than {DOCUMENT_MAX_BYTES} bytes is not read.",
                 remedy="Write its records as JSON Lines.",
             )
-        # Commas within texts are counted, too.
-        if (values := sum(map(body.count, (b",", b"[", b"{")))) > DOCUMENT_VALUES_MAX:
+        if (values := count_values(body)) > VALUES_MAX:
             raise SourceRefused(
-                f"A JSON document of some {values} values is not read; {DOCUMENT_VALUES_MAX} are.",
+                f"A JSON document of some {values} values is not read; {VALUES_MAX} are.",
                 remedy="Write its records as JSON Lines.",
             )
         try:
