@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
+import resource
+import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import pyarrow as pa
@@ -17,11 +22,12 @@ from structlog.testing import capture_logs
 from tests.support import sandbox_attempts
 from tests.support.list_files import workbook, zipped
 from tests.support.postgres import PostgresServer
+from tests.support.waiting import until_true
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.gather.lists import list_parsers
-from triptych.gather.lists.bounds import MIB
 from triptych.gather.lists.exchange import FRAME_MAX_BYTES, Kind, Request, framed
 from triptych.gather.lists.list_parsers import (
+    MEMORY_MAX_BYTES,
     ListPart,
     list_parser,
     parser_environment,
@@ -55,12 +61,23 @@ def test_nothing_around_a_list_parser_can_be_reached(
     assert outcomes[attempt] == "PermissionError"
 
 
-async def rows(path: Path, memory: int = list_parsers.MEMORY_MAX_BYTES) -> Sequence[Row]:
-    parts = [ListPart(path.name, lambda: path.open("rb"))]
-    request = Request(parts=[path.name], page_rows=1000, memory_max_bytes=memory, step_cpu_s=10)
+def opened(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def request_for(*paths: Path, step_cpu_s: int = 10) -> Request:
+    names = [path.name for path in paths]
+    return Request(
+        parts=names, page_rows=1000, memory_max_bytes=MEMORY_MAX_BYTES, step_cpu_s=step_cpu_s
+    )
+
+
+async def rows(path: Path, step_cpu_s: int = 10) -> Sequence[Row]:
     found: list[Row] = []
     async with asyncio.timeout(PATIENCE_S), list_parser() as parser:
-        await parser.ask(request, parts)
+        await parser.ask(
+            request_for(path, step_cpu_s=step_cpu_s), [ListPart(path.name, partial(opened, path))]
+        )
         async for _, records in parser.pages():
             found += [row for record in records for row in record.rows()]
     return found
@@ -181,14 +198,80 @@ async def test_a_parser_ends_with_whoever_asked(tmp_path: Path) -> None:
     """Also in the middle of a list, when the socket between them is full."""
     path = tmp_path / "list.csv"
     path.write_text("url\n" + "https://cdn.example/a.jpg\n" * 300_000)
-    parts = [ListPart("list.csv", lambda: path.open("rb"))]
     async with list_parser() as parser:
-        await parser.ask(
-            Request(parts=["list.csv"], page_rows=1000, memory_max_bytes=512 * MIB, step_cpu_s=9),
-            parts,
-        )
+        await parser.ask(request_for(path), [ListPart(path.name, partial(opened, path))])
         async for _page in parser.pages():
             break
         process = Path(f"/proc/{parser.pid}")
         assert process.exists()
     assert not process.exists()
+
+
+COSTLY = b"url\n" + b"https://cdn.example/a.jpg\n" * 400_000
+
+
+async def test_a_step_that_takes_too_long_is_ended_and_told(tmp_path: Path) -> None:
+    """A JSON document is parsed in one step. With no time for it, the first second is the last."""
+    path = tmp_path / "list.json"
+    path.write_bytes(b'{"a":\n[' + b'{"url":"u","n":NaN},' * 1_400_000 + b'{"url":"u"}]}')
+    with pytest.raises(SourceRefused, match=r"^list\.json: The list takes more than 0 s of CPU"):
+        await rows(path, step_cpu_s=0)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+async def test_a_parser_that_is_killed_costs_its_list(tmp_path: Path, how: signal.Signals) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(COSTLY)
+    async with list_parser() as parser:
+        await parser.ask(request_for(path), [ListPart(path.name, partial(opened, path))])
+        pages = parser.pages()
+        await anext(pages)
+        os.kill(parser.pid, how)
+        with pytest.raises(SourceRefused, match=rf"after record \d+000, .*signal {how.name}\)"):
+            [page async for page in pages]
+
+
+async def test_a_reader_that_is_cancelled_ends_its_parser(tmp_path: Path) -> None:
+    """While it waits for a page."""
+    path = tmp_path / "list.csv"
+    path.write_bytes(COSTLY)
+    pids: list[int] = []
+
+    async def wait() -> None:
+        async with list_parser() as parser:
+            pids.append(parser.pid)
+            os.kill(parser.pid, signal.SIGSTOP)
+            await parser.ask(request_for(path), [ListPart(path.name, partial(opened, path))])
+            async for _page in parser.pages():
+                raise AssertionError("it is stopped")
+
+    waiting = asyncio.create_task(wait())
+    await until_true(lambda: pids)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not Path(f"/proc/{pids[0]}").exists()
+
+
+async def test_a_part_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(FORMS["CSV"])
+    paths = [tmp_path / "a.csv", tmp_path / "gone.csv"]
+    parts = [ListPart(path.name, partial(opened, path)) for path in paths]
+    async with list_parser() as parser:
+        await parser.ask(request_for(*paths), parts)
+        with pytest.raises(SourceRefused, match=r"^gone\.csv: It cannot be read \(.*No such file"):
+            [page async for page in parser.pages()]
+
+
+async def test_many_parts_take_few_descriptors(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.csv" for number in range(300)]
+    for number, path in enumerate(paths):
+        path.write_text(f"url\nhttps://cdn.example/{number}.jpg\n")
+    parts = [ListPart(path.name, partial(opened, path)) for path in paths]
+    urls: list[str] = []
+    async with list_parser() as parser:
+        resource.prlimit(parser.pid, resource.RLIMIT_NOFILE, (20, 20))
+        await parser.ask(request_for(*paths), parts)
+        async for _, records in parser.pages():
+            urls += [row.url for record in records for row in record.rows()]
+    assert urls == [f"https://cdn.example/{number}.jpg" for number in range(300)]
