@@ -39,3 +39,22 @@ async def test_limits_that_are_none_are_refused(cli: Cli) -> None:
         assert refused.code == 1
         assert told in refused.err
     assert (await cli("keys", "list", "--json")).json() == []
+
+
+async def test_a_token_that_was_made_elsewhere_is_taken_once_and_not_printed(cli: Cli) -> None:
+    first = ("keys", "create", "first", "--scope", "operator", "--from-env", "FIRST_KEY")
+    unset = await cli(*first)
+    assert (unset.code, "FIRST_KEY is not set" in unset.err) == (1, True)
+    cli.env["FIRST_KEY"] = "short"
+    assert "at least 43" in (await cli(*first)).err
+    cli.env["FIRST_KEY"] = token = "k" * 42 + "1"
+    for _ in range(2):
+        made = await cli(*first)
+        assert made.code == 0, made.err
+        assert token not in made.out + made.err
+    assert len((await cli("keys", "list", "--json")).json()) == 1
+    cli.env["FIRST_KEY"] = "l" * 43
+    assert "There is, or was, a key" in (await cli(*first)).err
+    await cli("keys", "revoke", "first")
+    cli.env["FIRST_KEY"] = token
+    assert (await cli(*first)).code == 1, "a revoked key does not come back"

@@ -7,6 +7,7 @@ without the table. A slow hash, which protects guessable passwords, would only s
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from triptych.messages import check_brand
 TOKEN_PREFIX = "trk_"  # noqa: S105
 """The prefix by which secret scanners recognise a token."""
 TOKEN_BYTES = 32
+TOKEN_MIN_CHARS = 43
+"""Base64url of `TOKEN_BYTES`."""
+_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_MIN_CHARS},128}}")
 KEY_NAME_MAX_CHARS = 64
 KEY_BRANDS_MAX = 100
 """Brands of a limited key."""
@@ -74,6 +78,19 @@ LOCAL = Identity("local", Scope.OPERATOR)
 def new_token() -> str:
     """Return a new token, which is shown only once."""
     return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def check_token(text: str) -> str:
+    """Return a token that was made elsewhere, if it is as hard to guess as one of ours.
+
+    Raises:
+        BadInput: it is shorter, or has characters other than letters, digits, ``-`` and ``_``.
+    """
+    if not _TOKEN.fullmatch(text):
+        raise BadInput(
+            f"A token has at least {TOKEN_MIN_CHARS} letters, digits, - or _.", field="--from-env"
+        )
+    return text
 
 
 def digest(token: str) -> bytes:

@@ -6,8 +6,10 @@ server that would require one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +20,7 @@ from triptych.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
-    from triptych.access.access_store import ApiKey
+    from triptych.access.access_store import ApiKey, Scope
     from triptych.wiring.stores import Stores
 
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]
@@ -42,14 +44,21 @@ async def create(
     brand: Annotated[
         list[str] | None, typer.Option(help="A brand to which it is limited; may be repeated.")
     ] = None,
+    from_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIABLE",
+            help="Take the token from an environment variable, and print none. Doing it again with "
+            "the same token changes nothing.",
+        ),
+    ] = None,
 ) -> None:
     """Create a key and print it once: only its hash is stored."""
     from triptych.access.access_store import Scope
     from triptych.access.expiry import read_expiry
-    from triptych.access.identity import check_key_brands, check_key_name, digest, new_token
+    from triptych.access.identity import check_key_brands, check_key_name, new_token
     from triptych.cli.json_output import print_json
     from triptych.errors import BadInput
-    from triptych.tasks.task_store import Audit
 
     try:
         right = Scope(scope)
@@ -57,20 +66,70 @@ async def create(
         raise BadInput(
             f"There is no scope {scope!r}.", field="--scope", remedy="Use reader or operator."
         ) from error
-    ends_at = read_expiry(expires, datetime.now(UTC))
-    brands = check_key_brands(brand) if brand else None
-    token = new_token()
+    wanted = NewKey(
+        check_key_name(name),
+        right,
+        new_token() if from_env is None else _token_in(from_env),
+        read_expiry(expires, datetime.now(UTC)),
+        check_key_brands(brand) if brand else None,
+    )
     async with _open_stores(call) as stores:
-        key = await stores.access.create_key(
-            check_key_name(name), right, digest(token), expires_at=ends_at, brands=brands
-        )
-        limits = {name: value for name, value in _plain(key).items() if name in AUDITED}
-        await stores.tasks.record_audit(Audit(BY_COMMAND_LINE, "create_key", f"key:{name}", limits))
+        key = await _create(stores, wanted, repeatable=from_env is not None)
     if call.json:
-        print_json({**_plain(key), "token": token})
+        print_json({**_plain(key), **({} if from_env else {"token": wanted.token})})
+    elif from_env:
+        typer.echo(f"{key.name} has the token in {from_env}. {_sentence(key)}", err=True)
     else:
-        typer.echo(token)
+        typer.echo(wanted.token)
         typer.echo(f"Store it now: it is not shown again. {_sentence(key)}", err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to be made."""
+
+    name: str
+    scope: Scope
+    token: str
+    expires_at: datetime | None
+    brands: frozenset[str] | None
+
+
+def _token_in(variable: str) -> str:
+    from triptych.access.identity import check_token
+    from triptych.errors import BadInput
+
+    token = os.environ.get(variable)
+    if token is None:
+        raise BadInput(f"{variable} is not set.", field="--from-env")
+    return check_token(token)
+
+
+async def _create(stores: Stores, wanted: NewKey, *, repeatable: bool) -> ApiKey:
+    """Create a key; ``repeatable``: return the one of this name if it has this token."""
+    from triptych.access.identity import digest
+    from triptych.errors import KeyExists
+    from triptych.tasks.task_store import Audit
+
+    stored = digest(wanted.token)
+    try:
+        key = await stores.access.create_key(
+            wanted.name,
+            wanted.scope,
+            stored,
+            expires_at=wanted.expires_at,
+            brands=wanted.brands,
+        )
+    except KeyExists:
+        known = {key.name: key for key in await stores.access.keys()}.get(wanted.name)
+        if not repeatable or known is None or known.digest != stored or known.revoked_at:
+            raise
+        return known
+    limits = {name: value for name, value in _plain(key).items() if name in AUDITED}
+    await stores.tasks.record_audit(
+        Audit(BY_COMMAND_LINE, "create_key", f"key:{wanted.name}", limits)
+    )
+    return key
 
 
 @keys.command("list", cls=HelpCommand)
