@@ -39,7 +39,9 @@ class Audit:
             return f"{self.lock}: no advisory database answered, so NOTHING IS KNOWN of it."
         found = f"{len(self.findings)} advisories" if self.findings else "no advisory"
         rest = f"; nothing is known of {self.unknown} others" if self.unknown else ""
-        return "\n  ".join([f"{self.lock}: {found} for {self.asked} packages{rest}.", *self.findings])
+        return "\n  ".join(
+            [f"{self.lock}: {found} for {self.asked} packages{rest}.", *self.findings]
+        )
 
 
 def audit_python(name: str, tool: Path) -> Audit:
@@ -109,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     audits = [audit_python(name, tool) for name in PYTHON_LOCKS]
     audits += [audit_npm(folder) for folder in NPM_FOLDERS]
     for audit in audits:
-        print(audit)
+        sys.stdout.write(f"{audit}\n")
     return int(options.strict and any(audit.findings for audit in audits))
 
 

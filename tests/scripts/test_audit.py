@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from scripts import audit
 from scripts.audit import NPM_FOLDERS, PYTHON_LOCKS, Audit, main, read_npm, read_python
+
+from scripts import audit
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = {"name": "pillow", "version": "1.0", "vulns": [{"id": "PYSEC-1"}, {"id": "CVE-2"}]}
