@@ -187,6 +187,16 @@ BOMBS: Mapping[str, Callable[[], bytes]] = {
     ),
     "XML, elements": lambda: RSS + ENTRY + b"<a/>" * 2_000_000 + b"</item>",
     "XML, deep": lambda: RSS + ENTRY + b"<a>" * 2_000_000,
+    "XML, namespace": lambda: (
+        b"<rss xmlns='"
+        + b"x" * 1_000_000
+        + b"'><channel><item>"
+        + b"".join(b"<a%d/>" % n for n in range(30_000))
+        + b"</item></channel></rss>"
+    ),
+    "Parquet, columns": lambda: parquet(
+        pa.table({"url": [A] * 1000, **{f"c{n}": pa.nulls(1000, pa.string()) for n in range(2000)}})
+    ),
     "XML, entry of 2 MB": lambda: (
         RSS
         + ENTRY

@@ -49,10 +49,12 @@ REFUSED = {
     "XML, long text": "Entry 1 of the XML has more than 8388608 bytes",
     "XML, attributes": "Entry 1 of the XML has more than 50000 elements and attributes",
     "XML, elements": "Entry 1 of the XML has more than 50000 elements and attributes",
+    "XML, namespace": r"needs more than 1536 MiB of memory to be read",
     "XML, deep": "Entry 1 of the XML has more than 50000 elements and attributes",
 }
 """What is said of lists of which nothing is read."""
 ROWS: dict[str, tuple[dict[str, int], str]] = {
+    "Parquet, columns": ({"good": 1000}, ""),
     "gzip of long lines": ({"invalid_metadata": 60}, ""),
     "Parquet, dictionary": ({"invalid_row": 1000}, "row 1: It has 8000025 bytes; a record may"),
     "Parquet, dictionary of URLs": ({"invalid_row": 1000}, "row 1: It has 8000000 bytes"),
@@ -76,6 +78,8 @@ ROWS: dict[str, tuple[dict[str, int], str]] = {
 PARSERS = {
     "gzip of Parquet": PACKED_BYTES,
     "workbook, shared text": MEMORY_MAX_BYTES,
+    "XML, namespace": MEMORY_MAX_BYTES,
+    "Parquet, columns": PACKED_BYTES,
 }
 """Those whose parsers take more than `BOUNDED_BYTES`."""
 

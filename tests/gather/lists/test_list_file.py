@@ -41,6 +41,14 @@ def values(folder: Path, content: bytes, name: str = "list") -> list[Any]:
     ]
 
 
+def with_password(content: bytes) -> bytes:
+    """Return a zip that says that its file is encrypted: bit 0 of its flags (APPNOTE.TXT 4.4.4)."""
+    marked = bytearray(content)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        marked[content.index(mark) + offset] |= 1
+    return bytes(marked)
+
+
 def parquet() -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"url": [A, B], "title": ["a", "b"]}), sink)
@@ -305,6 +313,7 @@ class TestWorkbook:
         (zipped({"a.csv": b"url\n", "b.csv": b"url\n"}), "2 files"),
         (zipped({"xl/worksheets/sheet1.xml": b"<worksheet/>"}), "workbook"),
         (b"\x1f\x8b\x08\x00cut", "cannot be read"),
+        pytest.param(with_password(zipped({"a.csv": b"url\n"})), "encrypted", id="password"),
         (b'{"a": [{"name": "x"}]}', "without an array"),
     ],
 )

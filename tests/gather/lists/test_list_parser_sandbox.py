@@ -168,6 +168,10 @@ TAKEN_OVER = {
     "a negative part": framed(Kind.PART, b"-1"),
     "a greeting twice": framed(Kind.GREETING, b"[]"),
     "a doubt about a list": framed(Kind.DOUBTED, b'{"message": "m"}'),
+    "a page without records": framed(Kind.PAGE, b'{"records": [], "last": false}'),
+    "a long cursor": framed(
+        Kind.PAGE, b'{"records": [], "last": true, "cursor": "%s"}' % (b"x" * 5000)
+    ),
     "nothing": b"",
 }
 

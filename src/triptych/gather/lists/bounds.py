@@ -21,6 +21,8 @@ TEXT_MAX_BYTES: Final = MIB
 VALUES_MAX: Final = 6_000_000
 """Values of JSON that is held in memory whole: each takes some hundred bytes there, however short
 it is written."""
+ITEMS_MAX: Final = 100_000
+"""Items of one page of a catalogue."""
 RECORD_MAX_BYTES: Final = MIB
 """Bytes of a record as JSON, four times what metadata may be; a larger one is a bad record."""
 RECORD_ROWS_MAX_BYTES: Final = 32 * MIB

@@ -8,13 +8,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from triptych.gather.lists.bounds import VALUES_MAX
-from triptych.gather.lists.exchange import ListRecord
+from triptych.gather.lists.bounds import ITEMS_MAX, VALUES_MAX
+from triptych.gather.lists.exchange import CURSOR, CURSOR_MAX_CHARS, ListRecord
 from triptych.gather.sources.json_text import count_values, read_json, show_json
 
-ITEMS_MAX: Final = 100_000
-"""Items of one page."""
-CURSOR_MAX_CHARS: Final = 4096
 SHOWN_CHARS: Final = 500
 """How much is kept of an item that cannot be read."""
 FEWER: Final = "Return fewer items per page."
@@ -27,7 +24,7 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     items: list[Any]
-    next: str | None = Field(None, max_length=CURSOR_MAX_CHARS, pattern=r"^[^\x00]*$")
+    next: str | None = Field(None, max_length=CURSOR_MAX_CHARS, pattern=CURSOR)
 
 
 def _or_empty(value: object) -> object:

@@ -111,7 +111,13 @@ class _Member:
     def __init__(self, file: IO[bytes], name: str) -> None:
         with ExitStack() as stack:
             archive = zipfile.ZipFile(stack.enter_context(file))
-            self.read = stack.enter_context(archive.open(name)).read
+            try:
+                self.read = stack.enter_context(archive.open(name)).read
+            except RuntimeError as error:
+                # It has a password, or is packed in a way that Python does not know.
+                raise SourceRefused(
+                    f"The zip cannot be unpacked ({error}).", remedy="Unpack it, and give that."
+                ) from error
             self._opened = stack.pop_all()
 
     def close(self) -> None:

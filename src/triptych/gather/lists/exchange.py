@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -32,6 +32,8 @@ HEAD = struct.Struct(">BI")
 BODY = struct.Struct(">I")
 """Length of a request or of a catalogue page, which follows."""
 PAGE_RECORDS_MAX = 10_000
+CURSOR_MAX_CHARS, CURSOR = 4096, r"^[^\x00]*$"
+"""How long a catalogue's cursor may be, and what is in it."""
 URL_SHOWN_CHARS, PLACE_MAX_CHARS = 2000, 500
 """How much is kept of a record that is too large."""
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
@@ -136,7 +138,7 @@ class ListPage(msgspec.Struct, frozen=True):
     last: bool
     lists: list[ListFound] = []
     brands: list[str] = []
-    cursor: str | None = None
+    cursor: Annotated[str, msgspec.Meta(max_length=CURSOR_MAX_CHARS, pattern=CURSOR)] | None = None
     """Of a catalogue: where its list goes on."""
 
 
@@ -144,8 +146,10 @@ def read_records(page: ListPage) -> Sequence[ListRecord]:
     """Return a page's records.
 
     Raises:
-        ValueError: it has too many, or one is none.
+        ValueError: it has too many, or one is none; or it has none and is not the last.
     """
+    if not page.records and not page.last:
+        raise ValueError("a page without records in the middle")
     if len(page.records) > PAGE_RECORDS_MAX:
         raise ValueError(f"{len(page.records)} records")
     return [_read(each) if isinstance(each, str) else each for each in page.records]

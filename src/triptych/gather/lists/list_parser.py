@@ -110,8 +110,11 @@ class _Line:
 class _Parts:
     """Opens the parts of a list; one descriptor is held."""
 
-    def __init__(self, line: _Line, step_cpu_s: int) -> None:
+    def __init__(self, line: _Line, step_cpu_s: int, names: list[str]) -> None:
         self._line = line
+        self._names = names
+        self.reading = ""
+        """The name of the part that is read, and a colon."""
         self._step_cpu_s = step_cpu_s
         self._held: tuple[int, int] | None = None
 
@@ -121,6 +124,7 @@ class _Parts:
                 os.close(self._held[1])
                 self._held = None
             self._held = number, self._line.part(number)
+            self.reading = f"{self._names[number]}: "
         return io.BufferedReader(PartFile(os.dup(self._held[1]), self.read_on), BUFFER_BYTES)
 
     def read_on(self) -> None:
@@ -132,7 +136,7 @@ def _serve(line: _Line, missing: tuple[str, ...]) -> None:
     line.say(Kind.GREETING, msgspec.json.encode(missing))
     request = msgspec.json.decode(line.receive(), type=Request)
     limit_memory(request.memory_max_bytes, at_most=request.memory_max_bytes)
-    parts = _Parts(line, request.step_cpu_s)
+    parts = _Parts(line, request.step_cpu_s, request.parts or [])
     parts.read_on()
     refusal = None
     try:
@@ -145,16 +149,16 @@ def _serve(line: _Line, missing: tuple[str, ...]) -> None:
     except SourceRefused as error:
         refusal = Refusal(error.message, error.remedy)
     except MemoryError:
-        refusal = too_much_memory(request.memory_max_bytes)
+        refusal = _too_much_memory(request.memory_max_bytes, parts.reading)
     # Here, where what filled the memory is gone with the exception.
     if refusal is not None:
         line.refuse(Kind.REFUSED, refusal)
 
 
-def too_much_memory(limit: int) -> Refusal:
+def _too_much_memory(limit: int, reading: str) -> Refusal:
     """Return why a list is refused that does not fit the memory of its parser, in bytes."""
     return Refusal(
-        f"The list needs more than {limit // MIB} MiB of memory to be read.",
+        f"{reading}The list needs more than {limit // MIB} MiB of memory to be read.",
         "Write it as CSV or JSON Lines, with shorter values.",
     )
 

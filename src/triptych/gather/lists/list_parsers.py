@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from triptych.errors import SourceRefused, SourceUnavailable
-from triptych.gather.lists.bounds import MIB
+from triptych.gather.lists.bounds import ITEMS_MAX, MIB
 from triptych.gather.lists.exchange import (
     BODY,
     FRAME_MAX_BYTES,
@@ -47,6 +47,8 @@ START_S = 60.0
 PAGE_S = 3600.0
 """Seconds in which a page comes: the first one of a list of 16 GiB, read from its middle, takes
 some minutes."""
+PARSED_MAX_BYTES = 256 * MIB
+"""Of the records of one page of a catalogue, whose body has at most 32 MiB; escapes take more."""
 END_S = 5.0
 BUFFER_BYTES = MIB
 """Socket buffer: what a parser reads ahead, besides the page that it is writing."""
@@ -112,7 +114,8 @@ class ListParser:
         """Start the process."""
         self.missing: tuple[str, ...] = ()
         """What its sandbox lacks, in words."""
-        self._records = 0
+        self._records = self._received = 0
+        """How many there were, and bytes of frames."""
         self._memory_max_bytes = MEMORY_MAX_BYTES
         self._step_cpu_s = STEP_CPU_S
         self._parts: Sequence[ListPart] = ()
@@ -175,11 +178,14 @@ class ListParser:
         """
         await self._send(body)
         found: list[ListRecord] = []
+        received = self._received
         while True:
             page, records = await self._page()
             found += records
             if page.last:
                 return found, page.cursor
+            if len(found) > ITEMS_MAX or self._received - received > PARSED_MAX_BYTES:
+                raise await self._lost(ValueError(f"{len(found)} records of a page"))
 
     async def _send(self, content: bytes) -> None:
         loop = asyncio.get_running_loop()
@@ -229,6 +235,7 @@ class ListParser:
         kind = Kind(number)
         if length > FRAME_MAX_BYTES[kind]:
             raise ValueError(f"{kind.name} of {length} bytes")
+        self._received += length
         return kind, await self._exactly(length)
 
     async def _exactly(self, length: int) -> bytearray:

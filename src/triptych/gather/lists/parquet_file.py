@@ -32,6 +32,8 @@ from triptych.gather.lists.record import (
 BATCH_ROWS = 1000
 BATCH_BYTES = 32 * MIB
 """Of a batch, by what the file says of its row groups; at least one row."""
+BATCH_VALUES = 200_000
+"""Of a batch: values take memory by their number, too."""
 ROW_MAX_BYTES = 64 * MIB
 """What a row of a group may have on average, by what the file says. A value is read before it can
 be seen to be too large."""
@@ -140,7 +142,8 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
         if values / rows > ROW_VALUES_MAX:
             raise _expands(number, f"its {rows} rows have {values} values in one column")
         widest = max(widest, size / rows)
-    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / widest)))
+    columns_count = max(1, int(metadata.num_columns))
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / widest), BATCH_VALUES // columns_count))
 
 
 def _expands(group: int, what: str) -> SourceRefused:
