@@ -21,6 +21,8 @@ OWN_MAX_BYTES = 200 * MIB
 """Of the process that gathers: sixty are its modules'."""
 BOUNDED_BYTES = 200 * MIB
 """Of a parser whose reader sees what is coming."""
+LONG_BYTES = 100 * MIB
+"""Of one that streams a list."""
 PACKED_BYTES = 700 * MIB
 """Of one that holds an unpacked file in memory."""
 STANDS_STILL_S = 1.0
@@ -116,3 +118,14 @@ def test_g8_a_list_made_to_expand_stays_small_and_is_told(tmp_path: Path, bomb: 
     rows, said = ROWS[bomb]
     assert (told["error"], told["rows"]) == ("", rows)
     assert "\n".join(told["problems"]).startswith(said)
+
+
+def test_g8_a_long_list_is_streamed_by_its_parser(tmp_path: Path) -> None:
+    """Two hundred thousand rows, fifty megabytes, in what a short list takes."""
+    path = tmp_path / "list"
+    text = "x" * 200
+    path.write_text("url,t\n" + "".join(f"https://x/{n},{text}\n" for n in range(200_000)))
+    told = gathered(path)
+    assert told["rows"] == {"good": 200_000}
+    assert told["own_peak_bytes"] < OWN_MAX_BYTES
+    assert told["parser_peak_bytes"] < LONG_BYTES

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fetching import LOOPBACK
+from tests.support.list_bombs import gzipped
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
@@ -259,6 +260,30 @@ async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
         assert len(rows_of(await _pages(f"{base}/urls.parquet", "nike", "5", 4))) == 15
         with pytest.raises(SourceRefused, match="HTTP 404"):
             await _pages(f"{base}/nowhere.csv", "nike", None, 4)
+    finally:
+        await runner.cleanup()
+
+
+async def test_g8_a_body_that_expands_on_its_way_is_refused() -> None:
+    bodies = {
+        "/bomb.csv": gzipped(b"url\n", b"https://x/a.jpg\n" * 65_536, 200),
+        "/good.csv": gzip.compress(b"url\nhttps://x/a.jpg\n"),
+    }
+
+    async def compressed(request: web.Request) -> web.Response:
+        return web.Response(body=bodies[request.path], headers={"Content-Encoding": "gzip"})
+
+    app = web.Application()
+    app.router.add_get("/{name}", compressed)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        (row,) = rows_of(await _pages(f"{base}/good.csv", "nike", None, 4))
+        assert row.url == "https://x/a.jpg"
+        with pytest.raises(SourceRefused, match=r"\d+ bytes unpack to more than \d+"):
+            await _pages(f"{base}/bomb.csv", "nike", None, 1000)
     finally:
         await runner.cleanup()
 

@@ -33,3 +33,8 @@ LISTS_MAX_BYTES: Final = 8 * MIB
 """Bytes of what the parts of a list were found to be, as JSON."""
 COLUMNS_MAX: Final = 20_000
 """Columns of a list; Excel has 16,384."""
+
+
+def expanded_max_bytes(packed: int) -> int:
+    """Return how many bytes so many packed ones may unpack to."""
+    return max(RATIO_FREE_BYTES, RATIO_MAX * packed)

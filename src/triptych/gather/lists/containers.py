@@ -13,7 +13,7 @@ from typing import IO
 
 from triptych.errors import SourceRefused
 from triptych.gather.lists.bounded_file import BoundedFile, Readable
-from triptych.gather.lists.bounds import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
+from triptych.gather.lists.bounds import BYTES_MAX, expanded_max_bytes
 from triptych.gather.lists.record import OpenFile
 
 MAGIC_BYTES = 8
@@ -68,11 +68,6 @@ def unpack(opened: OpenFile, name: str) -> Unpacked:
                 f"It is compressed with {kind}.", remedy="Decompress it, or use gzip or zip."
             )
     return Unpacked(lambda: _bounded(opened()), name, None)
-
-
-def expanded_max_bytes(packed: int) -> int:
-    """Return how many bytes so many packed ones may unpack to."""
-    return max(RATIO_FREE_BYTES, RATIO_MAX * packed)
 
 
 def _only_file(opened: OpenFile, size: int, names: list[str]) -> Unpacked:

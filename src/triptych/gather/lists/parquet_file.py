@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 from triptych.errors import SourceRefused
 from triptych.gather.lists.bounds import (
     MIB,
-    RATIO_FREE_BYTES,
-    RATIO_MAX,
     RECORD_MAX_BYTES,
+    expanded_max_bytes,
 )
 from triptych.gather.lists.cells import json_value
 from triptych.gather.lists.record import (
@@ -135,7 +134,7 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
         size = max(group.total_byte_size, sum(each.total_uncompressed_size for each in columns))
         rows = max(1, group.num_rows)
         values = max((column.num_values for column in columns), default=0)
-        if size > max(RATIO_FREE_BYTES, RATIO_MAX * packed):
+        if size > expanded_max_bytes(packed):
             raise _expands(number, f"{packed} bytes unpack to {size}")
         if size / rows > ROW_MAX_BYTES:
             raise _expands(number, f"its {rows} rows have {size} bytes")

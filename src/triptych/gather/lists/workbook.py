@@ -11,9 +11,8 @@ from typing import Any
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from triptych.errors import SourceRefused
-from triptych.gather.lists.bounds import PACKED_MAX_BYTES
+from triptych.gather.lists.bounds import PACKED_MAX_BYTES, expanded_max_bytes
 from triptych.gather.lists.cells import json_value
-from triptych.gather.lists.containers import expanded_max_bytes
 from triptych.gather.lists.delimited import HEADER_LINES
 from triptych.gather.lists.record import (
     NAMES_SHOWN,

@@ -26,6 +26,7 @@ from yarl import URL
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.web_url import parse_web_url
 from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
+from triptych.gather.lists.bounds import expanded_max_bytes
 from triptych.gather.lists.columns import ColumnChoice
 from triptych.gather.lists.exchange import Request
 from triptych.gather.lists.list_parsers import (
@@ -121,6 +122,7 @@ class ManifestSource(Source):
                 ) as response:
                     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                         await asyncio.to_thread(_append, file, chunk)
+                        _check_expansion(file.tell(), response.content.total_raw_bytes)
                     return
             except TryAgain as error:
                 await pause(attempt, error)
@@ -181,6 +183,15 @@ def _append(file: IO[bytes], chunk: bytes) -> None:
     if file.tell() + len(chunk) > DOWNLOAD_MAX_BYTES:
         raise SourceRefused(f"The manifest is larger than {DOWNLOAD_MAX_BYTES} bytes.")
     file.write(chunk)
+
+
+def _check_expansion(size: int, received: int) -> None:
+    """Refuse what a server has compressed for the way and that unpacks to too much."""
+    if size > expanded_max_bytes(received):
+        raise SourceRefused(
+            f"The manifest comes compressed: {received} bytes unpack to more than {size}.",
+            remedy="Serve it without Content-Encoding.",
+        )
 
 
 def _offset(cursor: str | None) -> int:
