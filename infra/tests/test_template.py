@@ -17,6 +17,7 @@ from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPE
 from infra.profiles import Choices
 from infra.services import FIRST_KEY, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
+from infra.watch import RUNBOOKS
 
 POLICY = "AWS::IAM::Policy"
 READ_ONLY = {"GetObject", "GetMetricData"}
@@ -308,6 +309,25 @@ def test_alarms_watch_what_must_not_last(prod: Synthesised) -> None:
     prod.template.resource_count_is("AWS::CloudWatch::Dashboard", 1)
     prod.template.resource_count_is("AWS::Budgets::Budget", 1)
     prod.template.has_output("Url", {"Value": "https://triptych.example"})
+
+
+def test_every_alarm_has_a_runbook(prod: Synthesised) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "runbooks.md").read_text()
+    sections = {
+        line.removeprefix("## ").lower().replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("## ")
+    }
+    alarms = [
+        alarm["AlarmDescription"]
+        for name, alarm in prod.of("AWS::CloudWatch::Alarm").items()
+        if name.startswith("Watch")
+    ]
+    assert len(alarms) == len(RUNBOOKS)
+    for description in alarms:
+        name, _, rest = description.partition(":")
+        assert rest.rpartition("#")[2] in sections, description
+        assert f"`{name}`" in text
 
 
 def test_logs_are_kept_for_a_while_and_not_for_ever(prod: Synthesised) -> None:
