@@ -17,6 +17,7 @@ from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPE
 from infra.profiles import Choices
 from infra.services import FIRST_KEY, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
+from infra.watch import RUNBOOKS
 
 POLICY = "AWS::IAM::Policy"
 READ_ONLY = {"GetObject", "GetMetricData"}
@@ -71,7 +72,7 @@ def test_the_api_and_live_status_have_their_paths(prod: Synthesised) -> None:
     for group in groups.values():
         sticky = {a["Key"]: a["Value"] for a in group["TargetGroupAttributes"]}
         assert sticky["stickiness.enabled"] == "false"
-        assert group["HealthCheckPath"] == "/readyz"
+        assert group["HealthCheckPath"] == "/healthz"
     listeners = prod.of("AWS::ElasticLoadBalancingV2::Listener").values()
     by_port = {listener["Port"]: listener for listener in listeners}
     assert by_port.keys() == {80, 443}
@@ -126,7 +127,7 @@ def test_g9_containers_are_not_root_and_write_nowhere(prod: Synthesised) -> None
 
 def test_g9_tasks_cannot_ask_for_the_credentials_of_their_host(prod: Synthesised) -> None:
     templates = prod.of("AWS::EC2::LaunchTemplate")
-    assert len(templates) == 2
+    assert len(templates) == 3
     for template in templates.values():
         given = json.dumps(template["LaunchTemplateData"]["UserData"])
         assert "ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config" in given
@@ -308,6 +309,25 @@ def test_alarms_watch_what_must_not_last(prod: Synthesised) -> None:
     prod.template.resource_count_is("AWS::CloudWatch::Dashboard", 1)
     prod.template.resource_count_is("AWS::Budgets::Budget", 1)
     prod.template.has_output("Url", {"Value": "https://triptych.example"})
+
+
+def test_every_alarm_has_a_runbook(prod: Synthesised) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "runbooks.md").read_text()
+    sections = {
+        line.removeprefix("## ").lower().replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("## ")
+    }
+    alarms = [
+        alarm["AlarmDescription"]
+        for name, alarm in prod.of("AWS::CloudWatch::Alarm").items()
+        if name.startswith("Watch")
+    ]
+    assert len(alarms) == len(RUNBOOKS)
+    for description in alarms:
+        name, _, rest = description.partition(":")
+        assert rest.rpartition("#")[2] in sections, description
+        assert f"`{name}`" in text
 
 
 def test_logs_are_kept_for_a_while_and_not_for_ever(prod: Synthesised) -> None:
