@@ -8,12 +8,9 @@ picture at a time, with a deadline, and is replaced when it dies.
 from __future__ import annotations
 
 import math
-import os
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +29,7 @@ from triptych.media.exchange import (
     read_thumbnail,
 )
 from triptych.model import Reason
-from triptych.runtime.sandbox import SINGLE_THREADED, hide_memory
+from triptych.runtime.sandbox import sandbox_environment, start_sandboxed
 
 DEADLINE_S = 20.0
 """For one picture; the largest one allowed takes a few seconds."""
@@ -44,8 +41,6 @@ RETIRED_S = 1200.0
 """Seconds of work after which a decoder is replaced, long before its `LIFETIME_CPU_S` are over."""
 BUFFER_BYTES = 1024 * 1024
 """Socket buffer: most pictures and answers fit, so that neither side waits for the other."""
-KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH")
-"""Environment variables that a decoder inherits; others may contain passwords."""
 ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(16 * 1024**2),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2),
@@ -54,9 +49,6 @@ ALLOCATOR = {
 """glibc returns every picture's memory and faults it in again for the next: a third of the time was
 spent there. With these settings a decoder keeps up to 64 MiB."""
 
-THREADS = dict.fromkeys(SINGLE_THREADED, "1")
-"""Decoders are as many as cores; and all of a decoder's threads are to be confined."""
-
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
@@ -64,8 +56,7 @@ log = structlog.get_logger(__name__)
 
 def decoder_environment() -> dict[str, str]:
     """Return a decoder's environment variables."""
-    inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**inherited, **ALLOCATOR, **THREADS}
+    return {**sandbox_environment(), **ALLOCATOR}
 
 
 class Decoders:
@@ -195,7 +186,6 @@ class _Child:
     """One decoder process and its socket."""
 
     def __init__(self) -> None:
-        hide_memory()
         self._missing: tuple[str, ...] | None = None
         self.worked_s = 0.0
         """Seconds that its answers have taken, of which it was computing some."""
@@ -203,16 +193,7 @@ class _Child:
         with theirs:
             for end in (self._line, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-            self._process = subprocess.Popen(
-                # -P: nothing is imported from the current folder.
-                [sys.executable, "-P", "-m", "triptych.media.decoder"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=decoder_environment(),
-                # A session of its own: Ctrl-C in a terminal must only reach the worker, which
-                # drains.
-                start_new_session=True,
-            )
+            self._process = start_sandboxed("triptych.media.decoder", theirs, decoder_environment())
 
     @property
     def alive(self) -> bool:

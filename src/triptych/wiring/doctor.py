@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from triptych.embedded.waits import Say, log_line
 from triptych.errors import ObjectMissing, TriptychError
+from triptych.gather.lists import list_parsers
 from triptych.media.decoders import Decoders
 from triptych.settings.settings import Settings
 from triptych.snapshots.snapshot_store import AssetFilter
@@ -128,15 +129,21 @@ async def _embedder(settings: Settings) -> str:
 
 
 async def _sandbox() -> str:
-    return await asyncio.to_thread(_describe_sandbox)
+    missing = {
+        "decoders": await asyncio.to_thread(_decoders_lack),
+        "list parsers": await list_parsers.sandbox_lacks(),
+    }
+    return "; ".join(
+        f"{who} run with less than they could: {', '.join(lacking)}"
+        if lacking
+        else f"{who} cannot write, reach the network, other files or other processes"
+        for who, lacking in missing.items()
+    )
 
 
-def _describe_sandbox() -> str:
+def _decoders_lack() -> tuple[str, ...]:
     with closing(Decoders(1)) as decoders:
-        missing = decoders.sandbox_lacks()
-    if missing:
-        return f"decoders run with less than they could: {'; '.join(missing)}"
-    return "decoders cannot write, reach the network, other files or other processes"
+        return decoders.sandbox_lacks()
 
 
 def _describe_embedder(settings: Settings) -> str:
