@@ -23,7 +23,7 @@ from tests.support.postgres import PostgresServer
 from triptych.errors import Unavailable
 from triptych.media import decoders as decoders_module
 from triptych.media.decode import decode
-from triptych.media.decoder import DRAWING_CPU_S, LIFETIME_CPU_S
+from triptych.media.decoder import DRAWING_CPU_S, LIFETIME_CPU_S, PICTURE_CPU_S
 from triptych.media.decoders import (
     DEADLINE_S,
     END_S,
@@ -223,7 +223,7 @@ def test_a_decoder_that_does_not_start_is_no_pictures_fault(
 
 def test_a_decoder_is_replaced_before_its_cpu_time_is_over() -> None:
     assert RETIRED_S + DEADLINE_S + END_S < LIFETIME_CPU_S
-    assert DRAWING_CPU_S < DEADLINE_S
+    assert DRAWING_CPU_S < PICTURE_CPU_S < DEADLINE_S
 
 
 WITHOUT = """

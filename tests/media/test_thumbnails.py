@@ -8,6 +8,7 @@ import io
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,9 +82,9 @@ def asked(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     widths: list[int] = []
     ask = decoders.thumbnail
 
-    def counting(body: bytes, *, width: int, max_pixels: int) -> bytes:
+    def counting(body: bytes, *, width: int, **more: Any) -> bytes:
         widths.append(width)
-        return ask(body, width=width, max_pixels=max_pixels)
+        return ask(body, width=width, **more)
 
     monkeypatch.setattr(decoders, "thumbnail", counting)
     return widths
@@ -259,10 +260,10 @@ class Gate:
         self.open = threading.Event()
         ask = decoders.thumbnail
 
-        def waiting(body: bytes, *, width: int, max_pixels: int) -> bytes:
+        def waiting(body: bytes, *, width: int, **more: Any) -> bytes:
             self.reached.set()
             assert self.open.wait(PATIENCE_S)
-            return ask(body, width=width, max_pixels=max_pixels)
+            return ask(body, width=width, **more)
 
         monkeypatch.setattr(decoders, "thumbnail", waiting)
 

@@ -170,4 +170,5 @@ class Thumbnails:
             raise ObjectMissing(
                 f"The object {sha256.hex()} is damaged.", remedy="Run its brand again."
             )
-        return self._decoders.thumbnail(body, width=width, max_pixels=self._max_pixels)
+        about = {"sha256": sha256.hex(), "width": str(width)}
+        return self._decoders.thumbnail(body, width=width, max_pixels=self._max_pixels, about=about)
