@@ -22,7 +22,7 @@ from triptych.gather.source_registry import SourceRegistry
 from triptych.live.hub_metrics import counted
 from triptych.live.limits import Limits
 from triptych.live.live_app import LiveApp, open_live_app
-from triptych.media.decoders import Decoders
+from triptych.media.shared_decoders import SharedDecoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
@@ -32,6 +32,7 @@ from triptych.wiring.installed_sources import source_opener
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails
 from triptych.wiring.outbound import address_guard, guarded_session
+from triptych.wiring.server_decoders import server_decoder_count, server_decoders
 from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 
@@ -153,8 +154,8 @@ async def open_live(services: Services, authenticator: Authenticator) -> AsyncIt
 @asynccontextmanager
 async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
     """Yield the search service; its models are loaded at the first search that needs one."""
-    cores = available_cores()
-    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
+    cores, count = available_cores(), server_decoder_count()
+    decoders = SharedDecoders(server_decoders(settings, count), count)
     threads = ThreadPoolExecutor(cores, thread_name_prefix="search")
     models = LoadedModels(settings, threads=1)
     try:
