@@ -24,6 +24,7 @@ from triptych.live.limits import Limits
 from triptych.live.live_app import LiveApp, open_live_app
 from triptych.media.shared_decoders import SharedDecoders
 from triptych.runtime.cpu import available_cores
+from triptych.runtime.shared_check import SharedCheck
 from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from triptych.access.balancer import Balancer
 
 KEY_CONNECTIONS = 2
+READY_KEPT_S = 1.0
+"""Seconds for which an answer of ``/readyz`` counts."""
+READY_DEADLINE_S = 10.0
 PRIVATE_RATE = 1_000_000
 """Requests a second from the one client of a private server: practically unlimited."""
 
@@ -221,8 +225,19 @@ async def open_app(
             sources=sources,
             exports=ExportRegistry.discover(),
             source_checker=SourceChecker(source_opener(settings, sources, stack)),
+            ready=ready_check(services),
         )
         yield create_app(api, live)
+
+
+def ready_check(services: Services) -> SharedCheck:
+    """Return the check of ``/readyz``, which anybody may ask for without a key."""
+
+    async def check() -> None:
+        await services.stores.check()
+        await services.queue.check()
+
+    return SharedCheck(check, kept_s=READY_KEPT_S, deadline_s=READY_DEADLINE_S)
 
 
 @asynccontextmanager
