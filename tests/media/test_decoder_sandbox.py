@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from structlog.testing import capture_logs
@@ -187,6 +188,17 @@ def test_a_living_decoder_is_confined_and_is_ended_before_its_worker(decoder: De
         )
         score = int((process / "oom_score_adj").read_text())
     assert (status["NoNewPrivs"], status["Seccomp"], score) == ("1", "2", OOM_SCORE_ADJ)
+
+
+def test_g8_each_picture_has_a_deadline_of_cpu_time(decoder: Decoders) -> None:
+    for form, allowed in (("PNG", PICTURE_CPU_S), ("SVG", DRAWING_CPU_S)):
+        decoder.decode(PICTURES[form], size=SIDE, max_pixels=MAX_PIXELS)
+        with decoder._child() as child:
+            limits = Path(f"/proc/{child.pid}/limits").read_text()
+            times = psutil.Process(child.pid).cpu_times()
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
+        left = int(line.split()[3]) - (times.user + times.system)
+        assert 0 < left <= allowed + 1, "whole seconds"
 
 
 def test_a_process_with_decoders_gives_its_memory_to_no_other_of_its_user(

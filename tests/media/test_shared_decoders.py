@@ -26,7 +26,7 @@ from triptych.telemetry.metrics import DECODERS_LOST
 
 PLACES = 2
 PATIENCE_S = 60.0
-COSTLY = b"<svg xmlns='http://www.w3.org/2000/svg'><filter id='f'/></svg>"
+COSTLY = b"<svg xmlns='http://www.w3.org/2000/svg'><g filter='url(#f)'/></svg>"
 DECODED = Decoded(np.zeros((1, 1, 3), np.uint8), 1, 1, "image/png", 0)
 
 

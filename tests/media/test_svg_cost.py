@@ -50,8 +50,33 @@ def test_what_is_drawn_in_time_is_not_refused(name: str) -> None:
     assert max(image.size) == SIDE
 
 
-def test_plain_drawings_are_plain_and_pictures_are_no_drawings() -> None:
-    plain = b'<svg xmlns="http://www.w3.org/2000/svg"><path opacity=".5" d="M0 0h9v9z"/></svg>'
-    assert not may_draw_slowly(plain)
-    assert not may_draw_slowly(b"\xff\xd8\xff\xe0 filter mask pattern")
-    assert may_draw_slowly(plain + b" " * 70_000)
+PLAIN = '<svg xmlns="http://www.w3.org/2000/svg">{}</svg>'
+
+
+@pytest.mark.parametrize(
+    ("content", "slow"),
+    [
+        ('<path opacity=".5" clip-rule="evenodd" d="M0 0h9v9z"/>', False),
+        (
+            '<path style="opacity:1;fill-opacity:1;filter: none;mask:none;marker-end:none"/>' * 50,
+            False,
+        ),
+        ('<path stroke-dasharray="none" color-interpolation-filters="sRGB"/>', False),
+        ('<g><path fill="url(#g)"/></g><title>text, image, use</title>', False),
+        ('<path fill="url(#g)"/>' * 21, True),
+        ('<path opacity=".5"/>' * 21, True),
+        ('<path style="opacity : .5"/>' * 21, True),
+        ('<path filter="url(#f)"/>', True),
+        ('<path style="fil/**/ter:url(#f)"/>', True),
+        ('<path style="f&#105;lter:url(#f)"/>', True),
+        ('<s:use href="#a"/>', True),
+        (" " * 70_000, True),
+    ],
+)
+def test_a_quick_look_tells_plain_drawings_from_others(content: str, slow: bool) -> None:
+    assert may_draw_slowly(PLAIN.format(content).encode()) == slow
+
+
+def test_pictures_are_no_drawings() -> None:
+    assert not may_draw_slowly(b"\xff\xd8\xff\xe0 <svg filter='' mask='' pattern")
+    assert not may_draw_slowly(b"<html><svg filter=''/></html>")

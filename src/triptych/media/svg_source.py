@@ -28,10 +28,16 @@ PLAIN_MAX_BYTES = 64 * 1024
 PLAIN_MAX = 20
 """Layers and gradients of a plain drawing: each takes up to some ten milliseconds."""
 MULTIPLYING = re.compile(
-    rb"filter|pattern|mask|clip|marker|dash|text|[<:](?:use|image|symbol)|<!ENTITY|<!entity"
+    rb"[<:](?:use|image|text|pattern)[\s/>]"
+    rb"|(?<![\w-])(?:filter|mask|clip-path|marker(?:-\w+)?|stroke-dasharray)\s*[:=]"
+    rb"(?!\s*[\"']?\s*none)"
+    rb"|<!ENTITY|&#|/\*",
+    re.IGNORECASE,
 )
-"""What may take any time to draw, of whatever prefix."""
-LAYERED = re.compile(rb"opacity|Gradient|url\(|blend")
+"""What may take any time to draw, and what may hide it."""
+LAYERED = re.compile(
+    rb"(?<![\w-])opacity\s*[:=](?!\s*[\"']?\s*1[\s;\"'}])|url\(|blend-mode|isolate", re.IGNORECASE
+)
 NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 
 
