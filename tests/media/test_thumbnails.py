@@ -16,6 +16,7 @@ from PIL import Image
 
 from triptych.errors import (
     BadInput,
+    DecoderLost,
     NotFound,
     NoThumbnail,
     ObjectMissing,
@@ -25,6 +26,7 @@ from triptych.errors import (
 from triptych.media import thumbnails as thumbnails_module
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import WIDTHS, Thumbnails, thumbnail_key, thumbnail_keys
+from triptych.model import Reason
 from triptych.objects import ObjectStore, object_key, open_store
 from triptych.settings.settings import Settings
 from triptych.wiring.object_store import open_thumbnails
@@ -250,6 +252,30 @@ async def test_of_a_damaged_original_none_is_made(
     with pytest.raises(ObjectMissing, match=r"damaged\. Run its brand again"):
         await thumbnails.get(sha256, 160)
     assert not await store.exists(thumbnail_key(sha256, 160))
+
+
+async def test_one_that_has_cost_a_decoder_is_not_tried_again_for_a_while(
+    store: ObjectStore,
+    thumbnails: Thumbnails,
+    decoders: Decoders,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
+    widths = []
+
+    def losing(_: bytes, *, width: int, **__: Any) -> bytes:
+        widths.append(width)
+        raise DecoderLost(Reason.UNDECODABLE, "decoding took more CPU time than a picture may")
+
+    monkeypatch.setattr(decoders, "thumbnail", losing)
+    for expected in ("CPU time", "a moment ago", "a moment ago"):
+        with pytest.raises(ThumbnailFailed, match=expected):
+            await thumbnails.get(sha256, 640)
+    assert widths == [640]
+    monkeypatch.undo()
+    assert len(await thumbnails.get(sha256, 160)), "another width may do"
+    thumbnails._lost.update(dict.fromkeys(thumbnails._lost, 0.0))
+    assert len(await thumbnails.get(sha256, 640))
 
 
 class Gate:
