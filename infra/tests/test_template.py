@@ -15,7 +15,7 @@ from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPES
 from infra.profiles import Choices
-from infra.services import FIRST_KEY, TOKEN_CHARS
+from infra.services import DECODER_MIB, DECODER_POOLS, FIRST_KEY, SERVER_MIB, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
 from infra.watch import RUNBOOKS
 
@@ -43,6 +43,18 @@ def actions(synthesised: Synthesised, part: str) -> set[str]:
         given = statement["Action"]
         found |= {given} if isinstance(given, str) else set(given)
     return found
+
+
+def test_g8_the_apis_decoders_fit_beside_it(prod: Synthesised) -> None:
+    containers = [
+        container
+        for task in prod.of("AWS::ECS::TaskDefinition").values()
+        for container in task["ContainerDefinitions"]
+        if container["Name"] == "api"
+    ]
+    assert [container["Memory"] for container in containers] == [
+        SERVER_MIB + DECODER_POOLS * DECODER_MIB
+    ]
 
 
 @pytest.mark.parametrize("name", QUEUES)

@@ -60,6 +60,7 @@
     │   └── NotDue               it waits for a time that has not come yet
     └── ItemError                one URL's work failed; carries its `Reason`
         ├── PermanentItemError   a retry would give the same result
+        │   └── DecoderLost      its picture has cost a decoder
         └── TransientItemError   a retry may help; may carry `retry_after_s`
 
 An error that only one concern raises, and that clients need not know, is next to its store.
@@ -409,6 +410,10 @@ class ItemError(TriptychError):
 
 class PermanentItemError(ItemError):
     """An item failed permanently."""
+
+
+class DecoderLost(PermanentItemError):
+    """A picture has cost its decoder: it died, or was ended at a deadline."""
 
 
 class TransientItemError(ItemError):

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from structlog.testing import capture_logs
@@ -22,7 +23,7 @@ from tests.support.postgres import PostgresServer
 from triptych.errors import Unavailable
 from triptych.media import decoders as decoders_module
 from triptych.media.decode import decode
-from triptych.media.decoder import DRAWING_CPU_S, LIFETIME_CPU_S
+from triptych.media.decoder import DRAWING_CPU_S, LIFETIME_CPU_S, PICTURE_CPU_S
 from triptych.media.decoders import (
     DEADLINE_S,
     END_S,
@@ -106,6 +107,17 @@ def test_a_living_decoder_is_confined_and_is_ended_before_its_worker(decoder: De
     assert (status["NoNewPrivs"], status["Seccomp"], score) == ("1", "2", OOM_SCORE_ADJ)
 
 
+def test_g8_each_picture_has_a_deadline_of_cpu_time(decoder: Decoders) -> None:
+    for form, allowed in (("PNG", PICTURE_CPU_S), ("SVG", DRAWING_CPU_S)):
+        decoder.decode(PICTURES[form], size=SIDE, max_pixels=MAX_PIXELS)
+        with decoder._child() as child:
+            limits = Path(f"/proc/{child.pid}/limits").read_text()
+            times = psutil.Process(child.pid).cpu_times()
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
+        left = int(line.split()[3]) - (times.user + times.system)
+        assert 0 < left <= allowed + 1, "whole seconds"
+
+
 def test_a_process_with_decoders_gives_its_memory_to_no_other_of_its_user(
     decoder: Decoders,
 ) -> None:
@@ -140,7 +152,7 @@ def test_a_decoder_that_does_not_start_is_no_pictures_fault(
 
 def test_a_decoder_is_replaced_before_its_cpu_time_is_over() -> None:
     assert RETIRED_S + DEADLINE_S + END_S < LIFETIME_CPU_S
-    assert DRAWING_CPU_S < DEADLINE_S
+    assert DRAWING_CPU_S < PICTURE_CPU_S < DEADLINE_S
 
 
 WITHOUT = """

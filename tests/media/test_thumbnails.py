@@ -8,6 +8,7 @@ import io
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 
 from triptych.errors import (
     BadInput,
+    DecoderLost,
     NotFound,
     NoThumbnail,
     ObjectMissing,
@@ -24,6 +26,7 @@ from triptych.errors import (
 from triptych.media import thumbnails as thumbnails_module
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import WIDTHS, Thumbnails, thumbnail_key, thumbnail_keys
+from triptych.model import Reason
 from triptych.objects import ObjectStore, object_key, open_store
 from triptych.settings.settings import Settings
 from triptych.wiring.object_store import open_thumbnails
@@ -81,9 +84,9 @@ def asked(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     widths: list[int] = []
     ask = decoders.thumbnail
 
-    def counting(body: bytes, *, width: int, max_pixels: int) -> bytes:
+    def counting(body: bytes, *, width: int, **more: Any) -> bytes:
         widths.append(width)
-        return ask(body, width=width, max_pixels=max_pixels)
+        return ask(body, width=width, **more)
 
     monkeypatch.setattr(decoders, "thumbnail", counting)
     return widths
@@ -251,6 +254,30 @@ async def test_of_a_damaged_original_none_is_made(
     assert not await store.exists(thumbnail_key(sha256, 160))
 
 
+async def test_one_that_has_cost_a_decoder_is_not_tried_again_for_a_while(
+    store: ObjectStore,
+    thumbnails: Thumbnails,
+    decoders: Decoders,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
+    widths = []
+
+    def losing(_: bytes, *, width: int, **__: Any) -> bytes:
+        widths.append(width)
+        raise DecoderLost(Reason.UNDECODABLE, "decoding took more CPU time than a picture may")
+
+    monkeypatch.setattr(decoders, "thumbnail", losing)
+    for expected in ("CPU time", "a moment ago", "a moment ago"):
+        with pytest.raises(ThumbnailFailed, match=expected):
+            await thumbnails.get(sha256, 640)
+    assert widths == [640]
+    monkeypatch.undo()
+    assert len(await thumbnails.get(sha256, 160)), "another width may do"
+    thumbnails._lost.update(dict.fromkeys(thumbnails._lost, 0.0))
+    assert len(await thumbnails.get(sha256, 640))
+
+
 class Gate:
     """Holds up the decoders until it is opened."""
 
@@ -259,10 +286,10 @@ class Gate:
         self.open = threading.Event()
         ask = decoders.thumbnail
 
-        def waiting(body: bytes, *, width: int, max_pixels: int) -> bytes:
+        def waiting(body: bytes, *, width: int, **more: Any) -> bytes:
             self.reached.set()
             assert self.open.wait(PATIENCE_S)
-            return ask(body, width=width, max_pixels=max_pixels)
+            return ask(body, width=width, **more)
 
         monkeypatch.setattr(decoders, "thumbnail", waiting)
 

@@ -39,9 +39,9 @@ from triptych.gather.phase import new_item
 from triptych.gather.source import Row
 from triptych.gather.urls import same_resource
 from triptych.media.decode import Decoded
-from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media
 from triptych.media.other_content import describe_content
+from triptych.media.shared_decoders import Origin, SharedDecoders
 from triptych.media.signatures import DECODED, picture_type
 from triptych.media.svg_source import SVG
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
@@ -54,7 +54,6 @@ from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import plan_retry
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import (
-    DECODE_SECONDS,
     EMBED_SECONDS,
     EMBEDDED,
     FETCH_SECONDS,
@@ -114,7 +113,7 @@ class Acquire:
         store: ObjectStore,
         embedder: Embedder | None,
         buffer: Buffer,
-        decoders: Decoders,
+        decoders: SharedDecoders,
         threads: Executor,
         limits: AcquireLimits,
     ) -> None:
@@ -219,7 +218,7 @@ class Acquire:
             known = await self._known((item.brand, item.key))
             if item.run_kind is RunKind.REEMBED and known is not None:
                 async with self._slots:
-                    staged = await self._embedded_anew(known)
+                    staged = await self._embedded_anew(known, _origin(item))
                 if staged is not None:
                     return ItemResult(item.key, staged)
                 known = None
@@ -282,7 +281,7 @@ class Acquire:
     def _model(self) -> str | None:
         return self._embedder.model if self._embedder else None
 
-    async def _embedded_anew(self, known: Staged) -> Staged | None:
+    async def _embedded_anew(self, known: Staged, origin: Origin) -> Staged | None:
         """Return an asset of the snapshot with an embedding of the current model.
 
         The stored object is used, nothing is downloaded. Other media are kept unchanged. None if
@@ -297,7 +296,7 @@ class Acquire:
             return None
         if await self._sha256(body) != known.sha256:
             return None
-        decoded = await self._decoded(body)
+        decoded = await self._decoded(body, origin)
         if isinstance(decoded, str):
             raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
         if undecoded:
@@ -332,7 +331,7 @@ class Acquire:
             return known
         FETCHED_BYTES.inc(len(fetched.body))
         try:
-            return await self._taken_in(fetched, known)
+            return await self._taken_in(fetched, known, _origin(item))
         except PermanentItemError as error:
             if fetched.final_url == item.url:
                 raise
@@ -342,7 +341,7 @@ class Acquire:
         finally:
             fetched.share.release()
 
-    async def _taken_in(self, fetched: Fetched, known: Staged | None) -> Staged:
+    async def _taken_in(self, fetched: Fetched, known: Staged | None, origin: Origin) -> Staged:
         """Store, decode and embed the fetched body, unless ``known`` has the same bytes."""
         sha256 = await self._sha256(fetched.body)
         if known is not None and known.sha256 == sha256:
@@ -350,7 +349,7 @@ class Acquire:
             # embedded.
             self._check_size(known)
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
-        decoded = await self._decoded(fetched.body)
+        decoded = await self._decoded(fetched.body, origin)
         if isinstance(decoded, str):
             put_at = time.monotonic()
             object_key = await self._store.put(fetched.body, sha256, decoded)
@@ -380,25 +379,15 @@ class Acquire:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, _sha256, body)
 
-    async def _decoded(self, body: bytes) -> Decoded | str:
+    async def _decoded(self, body: bytes, origin: Origin) -> Decoded | str:
         """Return a picture, or the media type of a body that is stored unchanged."""
         if not self._limits.decode:
             return self._kind(body)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._decode, body)
-
-    def _kind(self, body: bytes) -> str:
-        kind = other_media(body) if self._limits.other_media else None
-        if (kind := kind or picture_type(body)) is None:
-            raise self._not_an_image(body, describe_content(body))
-        return kind
-
-    def _decode(self, body: bytes) -> Decoded | str:
-        """Return a picture, or the media type of other media to store."""
         size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
         try:
-            with DECODE_SECONDS.time():
-                return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
+            return await self._decoders.decode(
+                body, origin, size=size, max_pixels=self._limits.max_pixels
+            )
         except PermanentItemError as error:
             if error.reason is not Reason.NOT_AN_IMAGE:
                 raise
@@ -406,6 +395,12 @@ class Acquire:
             if kind is None:
                 raise self._not_an_image(body, error.detail) from error
             return kind
+
+    def _kind(self, body: bytes) -> str:
+        kind = other_media(body) if self._limits.other_media else None
+        if (kind := kind or picture_type(body)) is None:
+            raise self._not_an_image(body, describe_content(body))
+        return kind
 
     def _not_an_image(self, body: bytes, detail: str) -> PermanentItemError:
         """Return the failure of a body that is not taken, with the setting that would take it."""
@@ -475,6 +470,10 @@ def _by_run(pairs: Sequence[tuple[UUID, T]]) -> Mapping[UUID, list[T]]:
     for run_id, value in pairs:
         values[run_id].append(value)
     return values
+
+
+def _origin(item: Item) -> Origin:
+    return Origin(item.brand, str(item.run_id), item.url)
 
 
 def _sha256(body: bytes) -> bytes:

@@ -45,7 +45,10 @@ class StoredPixels:
         try:
             reading = asyncio.run_coroutine_threadsafe(self._store.get(key), self._loop)
             body = reading.result(READ_S)
-            return self._decoders.decode(body, size=side, max_pixels=self._max_pixels).pixels
+            about = {"brand": self._snapshot.brand, "object": key}
+            return self._decoders.decode(
+                body, size=side, max_pixels=self._max_pixels, about=about
+            ).pixels
         except (ObjectMissing, PermanentItemError, StoreUnavailable, TimeoutError) as error:
             log.info("pixels_missing", object=key, error=str(error))
             return None

@@ -29,6 +29,9 @@ the deadline."""
 DRAWING_CPU_S = 5
 """CPU time for drawing an SVG. Real ones take less than a second; 2 kB of filters can take any
 time."""
+PICTURE_CPU_S = 15
+"""CPU time, of all threads, for any other picture. A hundred million pixels of JPEG 2000 take 11 s,
+of any other format less than 5."""
 LIFETIME_CPU_S = 3600
 """CPU time of a decoder. It cannot raise this, so one that was taken over and has lost its worker
 ends too."""
@@ -45,7 +48,9 @@ def main() -> None:
             signal.alarm(seconds)
             body = source.read(length)
             drawn = looks_like_svg(body)
-            limit_cpu(min(seconds, DRAWING_CPU_S) if drawn else seconds, at_most=LIFETIME_CPU_S)
+            limit_cpu(
+                min(seconds, DRAWING_CPU_S if drawn else PICTURE_CPU_S), at_most=LIFETIME_CPU_S
+            )
             limit_memory(min(memory, DRAWING_MAX_BYTES) if drawn else memory, at_most=memory)
             ok, content = _answer(Wanted(wanted), body, size, max_pixels, max_missing)
             signal.alarm(0)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -21,6 +23,7 @@ import structlog
 
 from triptych.errors import (
     BadInput,
+    DecoderLost,
     NoThumbnail,
     ObjectMissing,
     PermanentItemError,
@@ -42,6 +45,10 @@ Version 2 applies colour profiles."""
 WIDTHS = WIDTHS_OF[VERSION]
 WAITING_MAX = 1000
 """Thumbnails being made or waiting; more are refused."""
+LOST_S = 300.0
+"""For so long a thumbnail that has cost a decoder is not tried again: each try takes seconds."""
+LOST_MAX = 10_000
+"""Such thumbnails remembered; the oldest is forgotten first."""
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +102,7 @@ class Thumbnails:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="thumbnails")
         self._slots = asyncio.Semaphore(at_once)
         self._making: dict[str, asyncio.Task[bytes]] = {}
+        self._lost: OrderedDict[str, float] = OrderedDict()
 
     async def get(self, sha256: bytes, width: int) -> bytes:
         """Return the WebP, at most ``width`` wide, of the object of that SHA-256.
@@ -144,6 +152,8 @@ class Thumbnails:
         stored = await self._store.find(key)
         if stored is not None and is_whole(stored):
             return stored
+        if time.monotonic() < self._lost.get(key, 0.0):
+            raise ThumbnailFailed("The picture has cost a decoder a moment ago.")
         async with self._slots:
             made = await self._make(await self._store.get(object_key(sha256)), sha256, width)
         await self._store.put_as(key, made, MEDIA_TYPE)
@@ -162,12 +172,21 @@ class Thumbnails:
                 raise NoThumbnail(f"Only pictures have thumbnails: this is {error.detail}.") from (
                     error
                 )
+            if isinstance(error, DecoderLost):
+                self._note_lost(thumbnail_key(sha256, width))
             log.warning("thumbnail_failed", reason=error.reason.value, detail=error.detail)
             raise ThumbnailFailed(f"The picture cannot be decoded: {error}.") from error
+
+    def _note_lost(self, key: str) -> None:
+        self._lost[key] = time.monotonic() + LOST_S
+        self._lost.move_to_end(key)
+        if len(self._lost) > LOST_MAX:
+            self._lost.popitem(last=False)
 
     def _shrink(self, body: bytes, sha256: bytes, width: int) -> bytes:
         if hashlib.sha256(body).digest() != sha256:
             raise ObjectMissing(
                 f"The object {sha256.hex()} is damaged.", remedy="Run its brand again."
             )
-        return self._decoders.thumbnail(body, width=width, max_pixels=self._max_pixels)
+        about = {"sha256": sha256.hex(), "width": str(width)}
+        return self._decoders.thumbnail(body, width=width, max_pixels=self._max_pixels, about=about)

@@ -87,6 +87,13 @@ FETCHED_BYTES = Counter(
 DECODE_SECONDS = Histogram(
     "triptych_decode_seconds", "One picture decoded.", buckets=QUICK, registry=REGISTRY
 )
+DECODERS_LOST = Counter(
+    "triptych_decoders_lost_total",
+    "Decoders that a picture has cost, by cause: cpu, deadline, memory, crash. The log names the "
+    "picture.",
+    ["cause"],
+    registry=REGISTRY,
+)
 EMBED_SECONDS = Histogram(
     "triptych_embed_seconds", "One batch embedded.", buckets=QUICK, registry=REGISTRY
 )

@@ -22,6 +22,7 @@ from triptych.fetch.host_throttle import HostThrottle
 from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.media.decoders import Decoders
+from triptych.media.shared_decoders import SharedDecoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
@@ -216,10 +217,10 @@ def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = services.settings
     cores = available_cores()
-    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
+    decoders = SharedDecoders(Decoders(cores, max_missing=settings.decode_max_missing), cores)
     stack.callback(decoders.close)
-    # One thread per decoder waits for it; the others compute embeddings and hashes of large bodies.
-    at_once = cores + embed_threads(settings) + 1
+    # They compute embeddings, and hashes of large bodies; decoders have their own.
+    at_once = embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
     # robots.txt is fetched beside the downloads, and never waits for one of their connections.
     connections = settings.acquire_concurrency + sum(contact_limits(settings.acquire_concurrency))
