@@ -4,9 +4,10 @@ A thumbnail's key consists of its original's SHA-256, its width and the version 
 
     thumbnails/<first two digits>/<next two>/<sha256>/<version>-<width>.webp
 
-so its content never changes, it may be cached for ever, and it is made only once. It is not flushed
-to the disk: what a power cut has damaged is made again. WebP: every browser supports it, it keeps
-transparency, and it takes about two thirds of a JPEG's bytes.
+so its content never changes, it may be cached for ever, and it is made only once. It is stored with
+a seal behind it, a SHA-256 of its key and its bytes: what a power cut or anything else has damaged,
+or put under another key, is made again. So it is not flushed to the disk. WebP: every browser
+supports it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import structlog
 from triptych.errors import (
     BadInput,
     NoThumbnail,
-    ObjectMissing,
     PermanentItemError,
     ThumbnailFailed,
     ThumbnailsBusy,
@@ -32,14 +32,15 @@ from triptych.model import Reason
 from triptych.objects import ObjectStore, object_key
 
 MEDIA_TYPE = "image/webp"
-VERSION = 2
+VERSION = 3
 """Version of the method. Raise it when thumbnails' bytes would differ, and add its widths."""
 WIDTHS_OF: Mapping[int, tuple[int, ...]] = MappingProxyType(
-    {1: (160, 320, 640, 1280), 2: (160, 320, 640, 1280)}
+    dict.fromkeys((1, 2, 3), (160, 320, 640, 1280))
 )
 """The widths in pixels of each version there ever was, so that old ones are found and deleted.
-Version 2 applies colour profiles."""
+Version 2 applies colour profiles; version 3 has a seal."""
 WIDTHS = WIDTHS_OF[VERSION]
+SEAL_BYTES = 32
 WAITING_MAX = 1000
 """Thumbnails being made or waiting; more are refused."""
 
@@ -70,13 +71,19 @@ def thumbnails_of(stored: str) -> Sequence[str]:
     return [_key(name, width, version) for version, widths in WIDTHS_OF.items() for width in widths]
 
 
-def is_whole(body: bytes) -> bool:
-    """Return whether a stored thumbnail is as long as its header says: no write was cut short.
+def sealed(key: str, body: bytes) -> bytes:
+    """Return a thumbnail as it is stored under its key: with its seal behind it."""
+    return body + _seal(key, body)
 
-    A WebP is a RIFF file: `RIFF`, the length of what follows in four bytes, `WEBP`.
-    """
-    declared = int.from_bytes(body[4:8], "little") + 8
-    return body[:4] == b"RIFF" and body[8:12] == b"WEBP" and len(body) == declared
+
+def unsealed(key: str, stored: bytes) -> bytes | None:
+    """Return the thumbnail that is stored under a key; None if it is damaged, or another's."""
+    body, seal = stored[:-SEAL_BYTES], stored[-SEAL_BYTES:]
+    return body if seal == _seal(key, body) else None
+
+
+def _seal(key: str, body: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + body).digest()
 
 
 class Thumbnails:
@@ -105,7 +112,7 @@ class Thumbnails:
             BadInput: ``width`` is none of `WIDTHS`.
             NoThumbnail: the object is not a picture (`ThumbnailFailed`: it cannot be decoded), or
                 is being deleted.
-            ObjectMissing: there is no such object, or it is damaged.
+            ObjectMissing: there is no such object; `ObjectDamaged` if it is damaged.
             ThumbnailsBusy: `WAITING_MAX` others are being made.
             StoreUnavailable: the store does not answer.
         """
@@ -142,21 +149,23 @@ class Thumbnails:
 
     async def _find_or_make(self, key: str, sha256: bytes, width: int) -> bytes:
         stored = await self._store.find(key)
-        if stored is not None and is_whole(stored):
-            return stored
+        if stored is not None and (whole := unsealed(key, stored)) is not None:
+            return whole
+        if stored is not None:
+            log.warning("thumbnail_damaged", object=key)
         async with self._slots:
-            made = await self._make(await self._store.get(object_key(sha256)), sha256, width)
-        await self._store.put_as(key, made, MEDIA_TYPE)
+            made = await self._make(await self._store.get(object_key(sha256)), width)
+        await self._store.put_as(key, sealed(key, made), MEDIA_TYPE)
         if not await self._store.exists(object_key(sha256)):
             # Deleted meanwhile: see `thumbnail_keys`.
             await self._store.delete([key])
             raise NoThumbnail(f"There is no object {sha256.hex()}.")
         return made
 
-    async def _make(self, body: bytes, sha256: bytes, width: int) -> bytes:
+    async def _make(self, body: bytes, width: int) -> bytes:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, self._shrink, body, sha256, width)
+            return await loop.run_in_executor(self._threads, self._shrink, body, width)
         except PermanentItemError as error:
             if error.reason is Reason.NOT_AN_IMAGE:
                 raise NoThumbnail(f"Only pictures have thumbnails: this is {error.detail}.") from (
@@ -165,9 +174,5 @@ class Thumbnails:
             log.warning("thumbnail_failed", reason=error.reason.value, detail=error.detail)
             raise ThumbnailFailed(f"The picture cannot be decoded: {error}.") from error
 
-    def _shrink(self, body: bytes, sha256: bytes, width: int) -> bytes:
-        if hashlib.sha256(body).digest() != sha256:
-            raise ObjectMissing(
-                f"The object {sha256.hex()} is damaged.", remedy="Run its brand again."
-            )
+    def _shrink(self, body: bytes, width: int) -> bytes:
         return self._decoders.thumbnail(body, width=width, max_pixels=self._max_pixels)
