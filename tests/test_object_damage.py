@@ -24,16 +24,19 @@ whatever_damage = pytest.mark.parametrize("how", DAMAGES.values(), ids=DAMAGES)
 
 
 class Notes:
-    """Collects the keys of damaged objects; fails if told to."""
+    """Has the keys of damaged objects; fails if told to."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
         self.away = False
 
-    async def __call__(self, keys: Sequence[str]) -> None:
+    async def note(self, keys: Sequence[str]) -> None:
         if self.away:
             raise DatabaseUnavailable
         self.keys += keys
+
+    async def noted(self, keys: Sequence[str]) -> frozenset[str]:
+        return frozenset(keys) & frozenset(self.keys)
 
 
 @pytest.fixture
@@ -85,10 +88,10 @@ async def test_a_damaged_object_is_never_read_whole(
 ) -> None:
     key = await put(store, body)
     damage(store, key, how)
-    counted = OBJECTS_DAMAGED.labels("damaged")._value.get()
+    counted = OBJECTS_DAMAGED.labels("read")._value.get()
     with pytest.raises(ObjectDamaged, match=key):
         await store.get(key)
-    assert OBJECTS_DAMAGED.labels("damaged")._value.get() == counted + 1
+    assert OBJECTS_DAMAGED.labels("read")._value.get() == counted + 1
     assert await store.digest(key) != content_hash(key)
     got, error = await streamed(store, key, len(body))
     assert isinstance(error, ObjectMissing)
@@ -130,6 +133,18 @@ async def test_a_size_that_the_row_does_not_have_is_a_damage(store: ObjectStore)
     key = await put(store, b"content")
     with pytest.raises(ObjectDamaged):
         await store.get(key, size_bytes=8)
+
+
+async def test_what_is_noted_is_not_present(store: ObjectStore) -> None:
+    one, other = [await put(store, body) for body in (b"content", b"another")]
+    assert await store.present({one: 7, other: 7}) == {one, other}
+    damage(store, one, DAMAGES["flipped"])
+    assert await store.present({one: 7, other: 7}) == {one, other}, "its size is right"
+    with pytest.raises(ObjectDamaged):
+        await store.get(one)
+    assert await store.present({one: 7, other: 7}) == {other}
+    with pytest.raises(ObjectMissing):
+        await store.check_present(one, 7)
 
 
 async def test_what_cannot_be_noted_is_still_an_error(store: ObjectStore, notes: Notes) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Collection,
     Iterator,
@@ -20,7 +19,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Literal, ParamSpec, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -94,10 +93,6 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-NoteDamage = Callable[[Sequence[str]], Awaitable[None]]
-"""Notes the keys of objects that are damaged, so that the next run of their brands fetches them
-again. May raise `Unavailable`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
@@ -145,6 +140,18 @@ def content_hash(key: str) -> bytes | None:
     return bytes.fromhex(found[2]) if found else None
 
 
+class DamageNotes(Protocol):
+    """Which objects are known to be damaged, for all processes. Its methods raise `Unavailable`."""
+
+    async def note(self, keys: Sequence[str]) -> None:
+        """Note that objects are damaged. Safe to repeat."""
+        ...
+
+    async def noted(self, keys: Sequence[str]) -> frozenset[str]:
+        """Return which of these objects are noted, and have not been stored again since."""
+        ...
+
+
 class ObjectStore:
     """Content-addressed objects on any of obstore's stores.
 
@@ -167,16 +174,16 @@ class ObjectStore:
         store: Store,
         name: str,
         files: FileFlush | None = None,
-        note_damage: NoteDamage | None = None,
+        damage: DamageNotes | None = None,
     ) -> None:
         """Use a store, and ``files`` to flush it if it is a folder: others write durably.
 
-        ``note_damage`` is called with the key of each damaged object that is read.
+        Damaged objects that are read are noted in ``damage``; those noted there are not `present`.
         """
         self._store = store
         self._name = name
         self._files = files
-        self._note_damage = note_damage
+        self._damage = damage
         self._creation = FileCreation(files.root) if files is not None else None
         self._flushes = 0
         # Its own pool: the shared one also resolves names, which may stall.
@@ -286,9 +293,8 @@ class ObjectStore:
     def _find_checked(self, key: str) -> tuple[bytes | None, bool]:
         """Return an object's bytes, and whether they have the hash that the key says."""
         body, expected = self._find(key), content_hash(key)
-        if body is None or expected is None:
-            return body, True
-        return body, hashlib.sha256(body).digest() == expected
+        intact = body is None or expected is None or hashlib.sha256(body).digest() == expected
+        return body, intact
 
     async def stream(self, key: str, *, size_bytes: int) -> AsyncIterator[bytes]:
         """Yield the bytes of an object of that size, `CHUNK_BYTES` at a time.
@@ -327,11 +333,11 @@ class ObjectStore:
 
     async def damaged(self, key: str) -> ObjectDamaged:
         """Log, count and note that an object is damaged; return the error to raise."""
-        OBJECTS_DAMAGED.labels("damaged").inc()
+        OBJECTS_DAMAGED.labels("read").inc()
         log.warning("object_damaged", object=key, store=self._name)
-        if self._note_damage is not None:
+        if self._damage is not None:
             try:
-                await self._note_damage([key])
+                await self._damage.note([key])
             except Unavailable as error:
                 # The next read, or `triptych verify`, notes it.
                 log.warning("damage_not_noted", object=key, error=str(error))
@@ -372,14 +378,17 @@ class ObjectStore:
     async def present(self, sizes: Mapping[str, int]) -> frozenset[str]:
         """Return which of these keys have an object of the size in bytes that is given for them.
 
+        An object that is noted as damaged is not among them.
+
         Raises:
             StoreUnavailable: the store does not respond.
+            DatabaseUnavailable: the notes cannot be read.
         """
-        if self._files is not None and sizes:
-            return await self._guarded(self._sized, sizes)
-        found = await asyncio.gather(*(self._guarded(self._size, key) for key in sizes))
-        pairs = zip(sizes.items(), found, strict=True)
-        return frozenset(key for (key, size), there in pairs if there == size)
+        found = await self.sizes(sizes)
+        there = frozenset(key for key, size in sizes.items() if found.get(key) == size)
+        if self._damage is None or not there:
+            return there
+        return there - await self._damage.noted(sorted(there))
 
     async def sizes(self, keys: Collection[str]) -> Mapping[str, int]:
         """Return the sizes in bytes of those of the objects that exist.
@@ -387,7 +396,10 @@ class ObjectStore:
         Raises:
             StoreUnavailable: the store does not respond.
         """
-        found = await asyncio.gather(*(self._guarded(self._size, key) for key in keys))
+        if self._files is not None and keys:
+            found = await self._guarded(lambda: [self._size(key) for key in keys])
+        else:
+            found = await asyncio.gather(*(self._guarded(self._size, key) for key in keys))
         pairs = zip(keys, found, strict=True)
         return {key: size for key, size in pairs if size is not None}
 
@@ -405,9 +417,6 @@ class ObjectStore:
             for page in obstore.list(self._store, prefix)
             for found in page
         }
-
-    def _sized(self, sizes: Mapping[str, int]) -> frozenset[str]:
-        return frozenset(key for key, size in sizes.items() if self._size(key) == size)
 
     async def signed_url(self, key: str) -> str | None:
         """Return a URL that reads an object for `SIGNED_S`; None if the store cannot sign URLs.
@@ -545,30 +554,30 @@ class ObjectStore:
         )
 
 
-def open_store(url: str, default_root: Path, note_damage: NoteDamage | None = None) -> ObjectStore:
+def open_store(url: str, default_root: Path, damage: DamageNotes | None = None) -> ObjectStore:
     """Open the store that ``url`` names: ``file:``, ``file:///path``, ``memory:``, ``s3://…`` ….
 
-    ``note_damage`` is called with the key of each damaged object that is read.
+    ``damage`` has, and is told, which objects are damaged.
 
     Raises:
         StoreUnavailable: a folder cannot be created.
         SettingsError: the URL is invalid.
     """
     if url == "memory:":
-        return ObjectStore(MemoryStore(), url, note_damage=note_damage)
+        return ObjectStore(MemoryStore(), url, damage=damage)
     if url.startswith("file:"):
         path = unquote(urlsplit(url).path)
         root = (Path(path) if path else default_root).absolute()
         try:
             local = LocalStore(prefix=root, mkdir=True)
-            return ObjectStore(local, str(root), FileFlush(root), note_damage)
+            return ObjectStore(local, str(root), FileFlush(root), damage)
         except (BaseError, OSError) as error:
             raise StoreUnavailable(
                 f"The folder {root} cannot be used ({_first_line(error)}).",
                 remedy="Choose another TRIPTYCH_STORE_URL or --data.",
             ) from error
     try:
-        return ObjectStore(from_url(url, retry_config=RETRIES), url, note_damage=note_damage)
+        return ObjectStore(from_url(url, retry_config=RETRIES), url, damage=damage)
     except (BaseError, ValueError) as error:
         raise SettingsError(
             f"Not an object store that can be opened ({_first_line(error)}).",

@@ -60,8 +60,8 @@ STORE_AWAY = Gauge(
 )
 OBJECTS_DAMAGED = Counter(
     "triptych_objects_damaged_total",
-    "Objects that a read or a run found to be damaged, or missing.",
-    ["problem"],
+    "Damaged or missing objects, by how they were met: read, or fetched_again by a run.",
+    ["met"],
     registry=REGISTRY,
 )
 OBJECTS_REPLACED = Counter(

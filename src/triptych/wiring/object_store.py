@@ -8,18 +8,20 @@ from contextlib import asynccontextmanager
 from triptych.embedded.data_folder import OBJECTS
 from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import Thumbnails
-from triptych.objects import ObjectStore, open_store
+from triptych.objects import DamageNotes, ObjectStore, open_store
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
 
 
-async def open_objects(settings: Settings) -> ObjectStore:
+async def open_objects(settings: Settings, damage: DamageNotes | None = None) -> ObjectStore:
     """Open the object store and check that it can be used.
+
+    ``damage`` has, and is told, which objects are damaged.
 
     Raises:
         StoreUnavailable: the object store cannot be used.
     """
-    store = open_store(settings.store_url, settings.data / OBJECTS)
+    store = open_store(settings.store_url, settings.data / OBJECTS, damage)
     await store.check()
     return store
 

@@ -23,6 +23,8 @@ from triptych.runs.postgres.postgres_brands import PostgresBrandStore
 from triptych.runs.postgres.postgres_outages import PostgresOutageStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
 from triptych.runs.run_store import RunStore
+from triptych.snapshots.damage_store import DamageStore
+from triptych.snapshots.postgres.postgres_damage import PostgresDamageStore
 from triptych.snapshots.postgres.postgres_retention import PostgresRetentionStore
 from triptych.snapshots.postgres.postgres_search import PostgresSearchStore
 from triptych.snapshots.postgres.postgres_snapshots import PostgresSnapshotStore
@@ -51,6 +53,7 @@ class Stores:
     snapshots: SnapshotStore
     search: SearchStore
     retention: RetentionStore
+    damage: DamageStore
     ai: AiStore
     tasks: TaskStore
     webhooks: WebhookStore
@@ -86,6 +89,7 @@ def postgres_stores(
         snapshots=PostgresSnapshotStore(database),
         search=PostgresSearchStore(database, replica=replica),
         retention=PostgresRetentionStore(database),
+        damage=PostgresDamageStore(database),
         ai=PostgresAiStore(database),
         tasks=PostgresTaskStore(database),
         webhooks=PostgresWebhookStore(database),

@@ -83,7 +83,7 @@ async def open_phase_handlers(
                     stores.brands,
                     stores.snapshots,
                     stores.retention,
-                    await open_objects(settings),
+                    await open_objects(settings, stores.damage),
                     ExportRegistry.discover(),
                 )
                 handle = route_ai_queue(ai.handle, tasks.do)
@@ -179,7 +179,7 @@ async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
         services.stores.brands,
         services.stores.snapshots,
         services.registry,
-        await open_objects(settings),
+        await open_objects(settings, services.stores.damage),
         source_opener(settings, installed_sources(settings), stack),
         default_source=settings.source,
         page_rows=settings.page_rows,
@@ -227,7 +227,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
     stack.push_async_callback(transports.close)
     fetcher = _fetcher(settings, transports)
     stack.push_async_callback(fetcher.close)
-    store = await open_objects(settings)
+    store = await open_objects(settings, services.stores.damage)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(
         services.registry, store, flush_items=settings.flush_items, flush_s=settings.flush_s
@@ -261,7 +261,7 @@ async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -
     settings = services.settings
     decoders = Decoders(1, max_missing=settings.decode_max_missing)
     stack.callback(decoders.close)
-    store = await open_objects(settings)
+    store = await open_objects(settings, services.stores.damage)
     open_pixels = partial(
         StoredPixels, store=store, decoders=decoders, max_pixels=settings.decode_max_pixels
     )
