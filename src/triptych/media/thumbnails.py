@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -41,6 +42,8 @@ WIDTHS_OF: Mapping[int, tuple[int, ...]] = MappingProxyType(
 Version 2 applies colour profiles; version 3 has a seal."""
 WIDTHS = WIDTHS_OF[VERSION]
 SEAL_BYTES = 32
+CURRENT_KEY = re.compile(rf"thumbnails/../../([0-9a-f]{{64}})/{VERSION}-[0-9]+\.webp")
+"""The keys of this version."""
 WAITING_MAX = 1000
 """Thumbnails being made or waiting; more are refused."""
 
@@ -69,6 +72,12 @@ def thumbnails_of(stored: str) -> Sequence[str]:
     """Return the same for an object's key."""
     name = stored.rpartition("/")[2]
     return [_key(name, width, version) for version, widths in WIDTHS_OF.items() for width in widths]
+
+
+def original_of(key: str) -> bytes | None:
+    """Return the SHA-256 of a thumbnail's original; None if the key is not of this version."""
+    found = CURRENT_KEY.fullmatch(key)
+    return bytes.fromhex(found[1]) if found else None
 
 
 def sealed(key: str, body: bytes) -> bytes:

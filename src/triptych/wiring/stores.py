@@ -28,9 +28,11 @@ from triptych.snapshots.postgres.postgres_damage import PostgresDamageStore
 from triptych.snapshots.postgres.postgres_retention import PostgresRetentionStore
 from triptych.snapshots.postgres.postgres_search import PostgresSearchStore
 from triptych.snapshots.postgres.postgres_snapshots import PostgresSnapshotStore
+from triptych.snapshots.postgres.postgres_stored_rows import PostgresStoredRows
 from triptych.snapshots.retention_store import RetentionStore
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.snapshots.stored_rows import StoredRows
 from triptych.tasks.postgres_tasks import PostgresTaskStore
 from triptych.tasks.task_store import TaskStore
 from triptych.webhooks.postgres_webhooks import PostgresWebhookStore
@@ -54,6 +56,7 @@ class Stores:
     search: SearchStore
     retention: RetentionStore
     damage: DamageStore
+    stored_rows: StoredRows
     ai: AiStore
     tasks: TaskStore
     webhooks: WebhookStore
@@ -90,6 +93,7 @@ def postgres_stores(
         search=PostgresSearchStore(database, replica=replica),
         retention=PostgresRetentionStore(database),
         damage=PostgresDamageStore(database),
+        stored_rows=PostgresStoredRows(database),
         ai=PostgresAiStore(database),
         tasks=PostgresTaskStore(database),
         webhooks=PostgresWebhookStore(database),

@@ -19,7 +19,6 @@ from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.down_hosts import DownHosts, contact_limits
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
-from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.media.decoders import Decoders
 from triptych.runtime.cpu import available_cores
@@ -199,9 +198,17 @@ def _budget(settings: Settings) -> BodyBudget:
     )
 
 
-def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
+@asynccontextmanager
+async def open_fetcher(settings: Settings) -> AsyncIterator[Fetcher]:
+    """Yield what fetches sources' URLs, and close it.
+
+    Raises:
+        SettingsError: the proxy or a request profile is not valid, or the memory too small.
+    """
     contacts, probes = contact_limits(settings.acquire_concurrency)
-    return Fetcher(
+    # robots.txt is fetched beside the downloads, and never waits for one of their connections.
+    transports = open_transports(settings, settings.acquire_concurrency + contacts + probes)
+    fetcher = Fetcher(
         transports,
         _budget(settings),
         HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
@@ -211,6 +218,11 @@ def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
         robots=settings.robots,
         opt_outs=settings.opt_outs,
     )
+    try:
+        yield fetcher
+    finally:
+        await fetcher.close()
+        await transports.close()
 
 
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
@@ -221,12 +233,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
     # One thread per decoder waits for it; the others compute embeddings and hashes of large bodies.
     at_once = cores + embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
-    # robots.txt is fetched beside the downloads, and never waits for one of their connections.
-    connections = settings.acquire_concurrency + sum(contact_limits(settings.acquire_concurrency))
-    transports = open_transports(settings, connections)
-    stack.push_async_callback(transports.close)
-    fetcher = _fetcher(settings, transports)
-    stack.push_async_callback(fetcher.close)
+    fetcher = await stack.enter_async_context(open_fetcher(settings))
     store = await open_objects(settings, services.stores.damage)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(
