@@ -142,7 +142,9 @@ async def open_worker(services: Services, phases: Sequence[Phase]) -> AsyncItera
             handlers,
             dead_letter_handler(services),
             maintenance.sweeper,
-            maintenance.collector,
+            # Deletions are of the third phase, as the tasks are that delete brands: so the others
+            # need no right to delete.
+            maintenance.collector if Phase.AI in phases else None,
             maintenance.notifier,
             maintenance.indexer,
             Heartbeat(services.stores.presence, [phase.value for phase in phases]),
