@@ -160,10 +160,8 @@ class ObjectStore:
     after it has become durable. So a row that is written afterwards never points to a missing
     object, also after a power cut. What lies outside: a disk that reports a flush it has not done.
 
-    A key says what its bytes hash to, and every whole read checks it: `get`, `stream` and `digest`.
-    So bytes that a disk, a restored backup or somebody with access has changed are never taken for
-    the object. A put compares what it finds under its key, byte for byte, and replaces it if it is
-    damaged.
+    A key says what its bytes hash to, and every whole read checks it. A put compares what it finds
+    under its key, byte for byte, and replaces it if it is damaged.
 
     obstore's blocking functions run in Python threads. Its asynchronous functions call back from a
     Rust thread, which aborts a process that is exiting at that moment.
@@ -296,16 +294,18 @@ class ObjectStore:
         intact = body is None or expected is None or hashlib.sha256(body).digest() == expected
         return body, intact
 
-    async def stream(self, key: str, *, size_bytes: int) -> AsyncIterator[bytes]:
-        """Yield the bytes of an object of that size, `CHUNK_BYTES` at a time.
+    async def stream(
+        self, key: str, *, size_bytes: int, sha256: bytes | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the bytes of an object of that size, `CHUNK_BYTES` at a time, holding one chunk.
 
-        The last chunk is yielded only when all bytes have the hash that the key says: whoever has
-        got the whole has the right one. One chunk is held in memory.
+        The last chunk is yielded only when all bytes have the hash that is given, or that the key
+        says: whoever has got the whole has the right one.
 
         Raises:
             ObjectMissing, StoreUnavailable: as `get` does; also in the middle.
         """
-        hashed, expected = hashlib.sha256(), content_hash(key)
+        hashed, expected = hashlib.sha256(), sha256 or content_hash(key)
         for start in range(0, size_bytes, CHUNK_BYTES):
             end = min(size_bytes, start + CHUNK_BYTES)
             chunk = await self.get_range(key, start, end, size_bytes=size_bytes)
@@ -335,7 +335,7 @@ class ObjectStore:
         """Log, count and note that an object is damaged; return the error to raise."""
         OBJECTS_DAMAGED.labels("read").inc()
         log.warning("object_damaged", object=key, store=self._name)
-        if self._damage is not None:
+        if self._damage is not None and content_hash(key) is not None:
             try:
                 await self._damage.note([key])
             except Unavailable as error:

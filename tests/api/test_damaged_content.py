@@ -157,3 +157,20 @@ async def test_an_export_with_pictures_fails_and_says_which(api: Api) -> None:
     assert isinstance(result, dict)
     assert key_of(LARGE) in result["error"]
     assert "verify --repair" in result["remedy"]
+
+
+async def test_a_damaged_file_of_an_export_is_not_taken_for_whole(api: Api) -> None:
+    async with running_worker(api):
+        task = (await api.post("/brands/nike/exports", json={"format": "webdataset"})).json["id"]
+        shown = await until(
+            lambda: api.get(f"/tasks/{task}"), lambda reply: reply.json["ended_at"] is not None
+        )
+    (file,) = shown.json["result"]["files"]
+    path, key = f"/tasks/{task}/files/{file['name']}", f"exports/{task}/{file['name']}"
+    assert (await api.get(path)).status == 200
+    damage(store_of(api), key, DAMAGES["first_flipped"])
+    _, body = await raw(api, path)
+    assert CHUNK_BYTES <= len(body) < file["size_bytes"]
+    overwrite(store_of(api), key, b"")
+    assert (await api.get(path)).status == 404
+    assert await api.stores.damage.count() == 0, "no run can fetch it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -32,7 +33,13 @@ class ObjectFile(io.RawIOBase):
         self._writer = writer
         self._flush_object = flush
         self._unavailable = unavailable
+        self._hashed = hashlib.sha256()
         self.size_bytes = 0
+
+    @property
+    def sha256(self) -> bytes:
+        """The SHA-256 of the bytes written."""
+        return self._hashed.digest()
 
     def writable(self) -> bool:
         """Return True: the file is writable."""
@@ -54,6 +61,7 @@ class ObjectFile(io.RawIOBase):
             self._writer.write(plain)
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
+        self._hashed.update(plain)
         self.size_bytes += len(plain)
         return len(plain)
 

@@ -95,7 +95,8 @@ class BrandTasks:
         notes: list[str] = []
         count = await export(self.snapshots, self.store, wanted, note=notes.append)
         told: list[dict[str, Any]] = [
-            {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()
+            {"name": name, "size_bytes": file.size_bytes, "sha256": file.sha256.hex()}
+            for name, file in files.items()
         ]
         return {**task.result, "assets": count, "files": told, "notes": notes}
 

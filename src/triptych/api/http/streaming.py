@@ -45,6 +45,8 @@ class Stored:
     etag: str
     """The ETag, with its quotes."""
     headers: Mapping[str, str]
+    sha256: bytes | None = None
+    """The hash that all of it must have; None if its key says it, or nobody knows it."""
 
 
 def requested_range(header: str | None, size: int) -> Span | None:
@@ -119,7 +121,7 @@ async def answer_with(
 def _chunks(store: ObjectStore, stored: Stored, span: Span) -> AsyncIterator[bytes]:
     """Return the chunks of an object; the hash of a part cannot be checked."""
     if span == Span(0, stored.size_bytes):
-        return store.stream(stored.key, size_bytes=stored.size_bytes)
+        return store.stream(stored.key, size_bytes=stored.size_bytes, sha256=stored.sha256)
     return _part(store, stored, span)
 
 
