@@ -14,6 +14,7 @@ from collections.abc import (
     Sequence,
 )
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -237,23 +238,22 @@ class ObjectStore:
         obstore.put(self._store, key, body, mode=mode, attributes=attributes, use_multipart=False)
 
     def _holds(self, key: str, body: bytes) -> bool:
-        """Return whether an object has this body, byte for byte."""
-        if self._size(key) != len(body):
-            return False
+        """Return whether an object has this body, byte for byte; False if it cannot be read."""
         position = 0
-        for chunk in self._chunks(key):
-            if chunk != body[position : position + len(chunk)]:
-                return False
-            position += len(chunk)
-        return position == len(body)
+        with suppress(
+            BaseError, OSError
+        ):  # A bad block; or an outage, and then writing fails, too.
+            for chunk in self._chunks(key) if self._size(key) == len(body) else ():
+                if chunk != body[position : position + len(chunk)]:
+                    return False
+                position += len(chunk)
+        return position == len(body) > 0
 
     def _chunks(self, key: str) -> Iterator[bytes]:
         """Yield an object's bytes, about `CHUNK_BYTES` at a time; none if it does not exist."""
-        try:
+        with suppress(NotFoundError, FileNotFoundError):
             for chunk in obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(chunk)
-        except (NotFoundError, FileNotFoundError):
-            return
 
     async def flush(self, keys: Collection[str]) -> frozenset[str]:
         """Make objects durable: call it before a transaction that writes rows naming them.

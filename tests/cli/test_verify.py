@@ -39,7 +39,7 @@ async def test_it_tells_repairs_and_is_content(site: Site, tmp_path: Path, cli: 
     assert "missing, of nike: http://127.0.0.1" in ill.out
     assert "of other bytes, of nike: http://127.0.0.1" in ill.out
     assert "6 objects" in ill.out
-    assert "1 missing, 0 of another size, 1 of other bytes." in ill.out
+    assert "1 missing, 0 of another size, 1 of other bytes, 0 unreadable." in ill.out
     assert "`triptych verify --repair` fetches them again" in ill.out
     quick = await cli("verify", "--quick", "--json", "nike")
     *found, tally = lines(quick)
@@ -55,7 +55,7 @@ async def test_it_tells_repairs_and_is_content(site: Site, tmp_path: Path, cli: 
     assert (tally["objects"], tally["repaired"], tally["wrong"]) == (URLS, 2, 0)
     well = await cli("verify")
     assert (well.code, well.err) == (0, "")
-    assert "0 missing, 0 of another size, 0 of other bytes." in well.out
+    assert "0 missing, 0 of another size, 0 of other bytes, 0 unreadable." in well.out
     assert "✓" in (await cli("doctor")).out
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from tests.support.api_server import commit, put_objects, settings_for
 from tests.support.object_damage import DAMAGES, SAME_SIZE, damage, overwrite, read_raw, swap
 from tests.support.picture_server import Site, picture
-from triptych.errors import BrandNotFound, ObjectMissing
+from triptych.errors import BrandNotFound, ObjectMissing, StoreUnavailable
 from triptych.media import thumbnails
 from triptych.media.thumbnails import sealed, thumbnail_key
 from triptych.objects import ObjectStore, object_key, open_store
@@ -21,6 +22,7 @@ from triptych.settings.settings import Settings
 from triptych.snapshots import object_check
 from triptych.snapshots.object_check import Finding, Problem, Tally
 from triptych.snapshots.postgres import postgres_stored_rows
+from triptych.telemetry.metrics import OBJECTS_REPLACED
 from triptych.wiring.services import connect
 from triptych.wiring.stores import Stores
 from triptych.wiring.verification import Wanted, open_verification
@@ -186,6 +188,53 @@ async def test_an_object_is_fetched_from_whichever_url_still_has_it(
     assert [(one.object, one.repaired) for one in found] == [(key, True)]
     assert found[0].brands == ["brand 0", "brand 1", "brand 2"]
     assert found[0].outcome == f"fetched from {urls[2]}"
+
+
+async def test_one_that_cannot_be_read_is_told_and_repaired(
+    settings: Settings,
+    stores: Stores,
+    store: ObjectStore,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of a bad block: the store works for others."""
+    bad = (await prepared(settings, stores, site))[0]
+    read = ObjectStore._chunks
+
+    def chunks(self: ObjectStore, key: str) -> Iterator[bytes]:
+        if key == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(self, key)
+
+    monkeypatch.setattr(ObjectStore, "_chunks", chunks)
+    found, tally = await verified(settings, "nike")
+    assert [(one.problem, one.object) for one in found] == [(Problem.UNREADABLE, bad)]
+    assert (tally.unreadable, tally.wrong) == (1, 1)
+    assert await stores.damage.noted([bad]) == {bad}, "the next run fetches it again"
+    overwritten = OBJECTS_REPLACED._value.get()
+    found, _ = await verified(settings, "nike", repair=True)
+    assert [one.repaired for one in found] == [True]
+    assert OBJECTS_REPLACED._value.get() == overwritten + 1
+    assert await stores.damage.count() == 0
+
+
+async def test_a_store_that_is_away_is_no_damage(
+    settings: Settings,
+    stores: Stores,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await prepared(settings, stores, site)
+
+    def away(_self: ObjectStore, _key: str) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with open_verification(settings, Wanted((), False, False, 4, 0)) as verification:
+        monkeypatch.setattr(ObjectStore, "_digest", away)
+        monkeypatch.setattr(ObjectStore, "_find", away)
+        with pytest.raises(StoreUnavailable):
+            await anext(verification.findings)
+    assert await stores.damage.count() == 0
 
 
 async def test_other_brands_are_left_alone(

@@ -15,6 +15,7 @@ SAYS = {
     Problem.MISSING: "missing",
     Problem.WRONG_SIZE: "of another size",
     Problem.WRONG_HASH: "of other bytes",
+    Problem.UNREADABLE: "unreadable",
     Problem.UNREFERRED: "named by no row",
     Problem.THUMBNAIL_DAMAGED: "a damaged thumbnail",
 }
@@ -64,7 +65,8 @@ def print_tally(tally: Tally, *, json: bool, repair: bool) -> None:
         return
     console.print(
         f"{tally.objects:,} objects ({tally.bytes_read / GB:,.3f} GB read): {tally.missing:,} "
-        f"missing, {tally.wrong_size:,} of another size, {tally.wrong_hash:,} of other bytes."
+        f"missing, {tally.wrong_size:,} of another size, {tally.wrong_hash:,} of other bytes, "
+        f"{tally.unreadable:,} unreadable."
     )
     if repair:
         console.print(f"{tally.repaired:,} repaired, {tally.wrong:,} not.")

@@ -16,6 +16,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from triptych.errors import StoreUnavailable
 from triptych.media.thumbnails import original_of, unsealed
 from triptych.objects import Listed, ObjectStore, content_hash, object_key
 from triptych.settings.addresses import without_query
@@ -40,10 +41,15 @@ class Problem(StrEnum):
     MISSING = "missing"
     WRONG_SIZE = "wrong_size"
     WRONG_HASH = "wrong_hash"
+    UNREADABLE = "unreadable"
+    """The store works, but does not give this one: a bad block of a disk."""
     UNREFERRED = "unreferred"
     """No row names it, or it is a thumbnail of no object. Not damage: a worker that was killed
     leaves some."""
     THUMBNAIL_DAMAGED = "thumbnail_damaged"
+
+
+NOTED = frozenset({Problem.WRONG_HASH, Problem.UNREADABLE})
 
 
 class Finding(Wire, frozen=True):
@@ -67,6 +73,7 @@ class Tally(msgspec.Struct):
     missing: int = 0
     wrong_size: int = 0
     wrong_hash: int = 0
+    unreadable: int = 0
     unreferred: int = 0
     unreferred_bytes: int = 0
     waiting: int = 0
@@ -82,8 +89,8 @@ class Tally(msgspec.Struct):
     @property
     def wrong(self) -> int:
         """What is damaged or missing and was not repaired."""
-        damaged = self.missing + self.wrong_size + self.wrong_hash + self.thumbnail_damaged
-        return damaged - self.repaired
+        damaged = self.missing + self.wrong_size + self.wrong_hash + self.unreadable
+        return damaged + self.thumbnail_damaged - self.repaired
 
     def add(self, finding: Finding) -> None:
         """Count a finding."""
@@ -180,7 +187,8 @@ class ObjectCheck:
             # The collector may have deleted it since the rows were copied.
             named = await pages.named(gone)
             bad = {k: p for k, p in bad.items() if p is not Problem.MISSING or k in named}
-        if noted := [key for key, problem in bad.items() if problem is Problem.WRONG_HASH]:
+        # A run sees by itself what is missing or has another size.
+        if noted := [key for key, problem in bad.items() if problem in NOTED]:
             await self._damage.note(noted)
         rows_of = dict(zip(keys, group, strict=True))
         found = await self._each(
@@ -198,7 +206,11 @@ class ObjectCheck:
             return Problem.WRONG_SIZE
         if self._quick:
             return None
-        digest = await self._store.digest(key)
+        try:
+            digest = await self._store.digest(key)
+        except StoreUnavailable:
+            await self._store.check()
+            return Problem.UNREADABLE
         self.tally.bytes_read += size
         if digest is None:
             return Problem.MISSING
