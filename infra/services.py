@@ -59,7 +59,7 @@ class Services(Construct):
         )
         grants.may_look(api.role, data)
         grants.may_send(api.role, data)
-        grants.may_read_objects(api.role, data)
+        grants.may_serve_objects(api.role, data)
         live = Task(
             self,
             "Live",

@@ -14,6 +14,7 @@ from aws_cdk.assertions import Match
 from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPES
+from infra.grants import CONTENT, EXPORTS, PROBE, ROOM, THUMBNAILS
 from infra.profiles import Choices
 from infra.services import DECODER_MIB, DECODER_POOLS, FIRST_KEY, SERVER_MIB, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
@@ -34,6 +35,18 @@ def statements(synthesised: Synthesised, part: str) -> list[dict[str, Any]]:
         if any(part in json.dumps(role) for role in properties["Roles"]):
             found += properties["PolicyDocument"]["Statement"]
     assert found, part
+    return found
+
+
+def objects(synthesised: Synthesised, part: str, action: str) -> set[str]:
+    """Return the keys and patterns of objects on which that role has the action."""
+    found: set[str] = set()
+    for statement in statements(synthesised, part):
+        given = statement["Action"]
+        if action in ([given] if isinstance(given, str) else given):
+            resources = statement["Resource"]
+            for each in resources if isinstance(resources, list) else [resources]:
+                found.add(each["Fn::Join"][1][-1].removeprefix("/"))
     return found
 
 
@@ -208,7 +221,8 @@ def test_g9_each_role_may_do_what_its_process_does(prod: Synthesised) -> None:
     }
     api = actions(prod, "ServicesApiDefinitionTaskRole")
     assert "sqs:ReceiveMessage" not in api
-    assert "s3:DeleteObject" not in api
+    assert objects(prod, "ServicesApiDefinitionTaskRole", "s3:PutObject") == {PROBE, THUMBNAILS}
+    assert objects(prod, "ServicesApiDefinitionTaskRole", "s3:DeleteObject") == {THUMBNAILS}
     for phase, queue in zip(("gather", "acquire", "ai"), QUEUES, strict=True):
         consuming = [
             arns(statement["Resource"])
@@ -222,6 +236,31 @@ def test_g9_each_role_may_do_what_its_process_does(prod: Synthesised) -> None:
         assert not any(
             f'"Data{other}' in resources.replace(f"Data{other}dlq", "") for other in others
         )
+
+
+@pytest.mark.parametrize("shape", ["prod", "dev"])
+def test_g9_objects_are_written_and_deleted_by_whoever_does_that(
+    request: pytest.FixtureRequest, shape: str
+) -> None:
+    synthesised: Synthesised = request.getfixturevalue(shape)
+    everything = {CONTENT, THUMBNAILS, EXPORTS}
+    collecting = everything if shape == "prod" else set()
+    expected = {
+        "gather": ({PROBE}, set()),
+        "acquire": ({CONTENT}, {ROOM}),
+        "ai": ({PROBE, EXPORTS}, collecting),
+    }
+    for phase, (written, deleted) in expected.items():
+        role = {
+            "prod": f"Workers{phase}DefinitionTaskRole",
+            "dev": f"Functions{phase}ServiceRole",
+        }[shape]
+        assert objects(synthesised, role, "s3:GetObject") >= {CONTENT}, phase
+        assert objects(synthesised, role, "s3:PutObject") == written, phase
+        assert objects(synthesised, role, "s3:DeleteObject") == deleted, phase
+    sweep = "FunctionssweepServiceRole"
+    assert objects(synthesised, sweep, "s3:PutObject") == {PROBE}
+    assert objects(synthesised, sweep, "s3:DeleteObject") == everything
 
 
 def test_no_policy_allows_everything(prod: Synthesised, dev: Synthesised) -> None:

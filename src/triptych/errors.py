@@ -24,7 +24,8 @@
     │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it existed, and is no longer kept                      410
     │   ├── AssetNotFound
-    │   ├── ObjectMissing        an object is not in the store, or is damaged
+    │   ├── ObjectMissing        an object is not in the store, or not all of it
+    │   │   └── ObjectDamaged    its bytes are not those that were stored
     │   ├── TaskNotFound
     │   ├── KeyNotFound
     │   └── NoThumbnail
@@ -226,6 +227,10 @@ class AssetNotFound(NotFound):
 
 class ObjectMissing(NotFound):
     """The object store does not have these bytes."""
+
+
+class ObjectDamaged(ObjectMissing):
+    """The object store has other bytes than were stored."""
 
 
 class TaskNotFound(NotFound):

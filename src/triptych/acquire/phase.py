@@ -58,6 +58,7 @@ from triptych.telemetry.metrics import (
     EMBEDDED,
     FETCH_SECONDS,
     FETCHED_BYTES,
+    OBJECTS_DAMAGED,
 )
 
 LOOKUP_BATCH = 100
@@ -94,6 +95,15 @@ class AcquireLimits:
     """Whether videos, sounds and PDFs, which have no embedding, are stored."""
     host_patience_s: float
     """For how long a run waits for a host that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the brand's snapshot has for an item."""
+
+    staged: Staged
+    whole: bool
+    """Whether its object is there and not known to be damaged."""
 
 
 class Acquire:
@@ -143,7 +153,7 @@ class Acquire:
         self._look_up: Batcher[Address, Item | None] = Batcher(
             self._items, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
-        self._known: Batcher[tuple[str, bytes], Staged | None] = Batcher(
+        self._known: Batcher[tuple[str, bytes], _Known | None] = Batcher(
             self._known_assets, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
         self._embed: Batcher[npt.NDArray[np.uint8], npt.NDArray[np.float32]] = Batcher(
@@ -215,19 +225,7 @@ class Acquire:
 
     async def _result(self, item: Item) -> ItemResult:
         try:
-            known = await self._known((item.brand, item.key))
-            if item.run_kind is RunKind.REEMBED and known is not None:
-                async with self._slots:
-                    staged = await self._embedded_anew(known, _origin(item))
-                if staged is not None:
-                    return ItemResult(item.key, staged)
-                known = None
-            # First the host's slot, then a download slot: a slow host does not block the others.
-            crowded = self._slots.locked
-            with await self._fetcher.slot(item.url, source=item.source, crowded=crowded) as slot:
-                async with self._slots:
-                    slot.begin()
-                    return ItemResult(item.key, await self._acquire(item, known, slot))
+            return ItemResult(item.key, await self._acquired(item))
         except HostBusy as error:
             await self._put_off((item.run_id, PutOff(item.key, error.retry_after_s)))
             raise
@@ -243,6 +241,32 @@ class Acquire:
             log.exception("acquire_defect", run=str(item.run_id), url=item.url)
             text = f"{type(error).__name__}: {error}"
             return await self._try_again(item, TransientItemError(Reason.INTERNAL, text))
+
+    async def _acquired(self, item: Item) -> Staged:
+        known = await self._known((item.brand, item.key))
+        if item.run_kind is not RunKind.REEMBED or known is None:
+            return await self._fetched(item, known.staged if known and known.whole else None)
+        if known.whole:
+            async with self._slots:
+                staged = await self._embedded_anew(known.staged, _origin(item))
+            if staged is not None:
+                return staged
+        try:
+            return await self._fetched(item, None)
+        except PermanentItemError as error:
+            raise PermanentItemError(Reason.OBJECT_DAMAGED, _instead(error)) from error
+        except TransientItemError as error:
+            raise TransientItemError(
+                Reason.OBJECT_DAMAGED, _instead(error), retry_after_s=error.retry_after_s
+            ) from error
+
+    async def _fetched(self, item: Item, known: Staged | None) -> Staged:
+        # First the host's slot, then a download slot: a slow host does not block the others.
+        crowded = self._slots.locked
+        with await self._fetcher.slot(item.url, source=item.source, crowded=crowded) as slot:
+            async with self._slots:
+                slot.begin()
+                return await self._acquire(item, known, slot)
 
     async def _wait_for_host(self, item: Item, down: HostDown) -> ItemResult:
         """Put the item off, without an attempt, or fail it when the run's patience is over."""
@@ -293,8 +317,6 @@ class Acquire:
         try:
             body = await self._store.get(known.object_key)
         except ObjectMissing:
-            return None
-        if await self._sha256(body) != known.sha256:
             return None
         decoded = await self._decoded(body, origin)
         if isinstance(decoded, str):
@@ -438,7 +460,7 @@ class Acquire:
 
     async def _known_assets(
         self, addresses: Sequence[tuple[str, bytes]]
-    ) -> Sequence[Staged | None]:
+    ) -> Sequence[_Known | None]:
         keys: dict[str, list[bytes]] = defaultdict(list)
         for brand, key in addresses:
             keys[brand].append(key)
@@ -450,7 +472,10 @@ class Acquire:
         present = await self._store.present(
             {staged.object_key: staged.size_bytes for staged in found.values()}
         )
-        usable = {a: staged for a, staged in found.items() if staged.object_key in present}
+        usable = {a: _Known(s, s.object_key in present) for a, s in found.items()}
+        if lost := {k.staged.object_key for k in usable.values() if not k.whole}:
+            OBJECTS_DAMAGED.labels("fetched_again").inc(len(lost))
+            log.warning("objects_fetched_again", count=len(lost), first=min(lost))
         return [usable.get(address) for address in addresses]
 
     async def _embeddings(
@@ -474,6 +499,13 @@ def _by_run(pairs: Sequence[tuple[UUID, T]]) -> Mapping[UUID, list[T]]:
 
 def _origin(item: Item) -> Origin:
     return Origin(item.brand, str(item.run_id), item.url)
+
+
+def _instead(error: PermanentItemError | TransientItemError) -> str:
+    """Return the detail of a failure to fetch the URL of a damaged object."""
+    return (
+        f"its stored object is damaged or lost, and its URL: {error.reason.value}, {error.detail}"
+    )
 
 
 def _sha256(body: bytes) -> bytes:

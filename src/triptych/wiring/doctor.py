@@ -101,11 +101,11 @@ async def _assets(settings: Settings, say: Say) -> str:
     """Look for the objects of a sample of assets.
 
     Raises:
-        ObjectMissing: some are missing or have another size.
+        ObjectMissing: some are missing, have another size, or are known to be damaged.
     """
-    objects = await open_objects(settings)
     looked, broken = 0, Counter[str]()
     async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
+        objects = await open_objects(settings, services.stores.damage)
         brands = [brand for brand in await services.stores.brands.brands() if brand.current_run]
         for brand in sorted(brands, key=lambda brand: -brand.version)[:SAMPLE_BRANDS]:
             assert brand.current_run is not None
@@ -119,9 +119,12 @@ async def _assets(settings: Settings, say: Say) -> str:
         names = ", ".join(name for name, count in broken.items() if count)
         raise ObjectMissing(
             f"{lost} of {looked} objects that were looked for are missing or damaged.",
-            remedy=f"Run these brands again: {names}.",
+            remedy=f"Run these brands again: {names}. `triptych verify` looks at all of them.",
         )
-    return f"{looked} objects of the newest snapshots were looked for, all are there"
+    return (
+        f"{looked} objects of the newest snapshots were looked for, all are there; "
+        "`triptych verify` reads all"
+    )
 
 
 async def _embedder(settings: Settings) -> str:

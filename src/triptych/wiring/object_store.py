@@ -7,18 +7,20 @@ from contextlib import asynccontextmanager
 
 from triptych.embedded.data_folder import OBJECTS
 from triptych.media.thumbnails import Thumbnails
-from triptych.objects import ObjectStore, open_store
+from triptych.objects import DamageNotes, ObjectStore, open_store
 from triptych.settings.settings import Settings
 from triptych.wiring.server_decoders import server_decoder_count, server_decoders
 
 
-async def open_objects(settings: Settings) -> ObjectStore:
+async def open_objects(settings: Settings, damage: DamageNotes | None = None) -> ObjectStore:
     """Open the object store and check that it can be used.
+
+    ``damage`` has, and is told, which objects are damaged.
 
     Raises:
         StoreUnavailable: the object store cannot be used.
     """
-    store = open_store(settings.store_url, settings.data / OBJECTS)
+    store = open_store(settings.store_url, settings.data / OBJECTS, damage)
     await store.check()
     return store
 

@@ -201,7 +201,7 @@ async def open_app(
         SettingsError, StoreUnavailable: names what cannot be used and the remedy.
     """
     settings = services.settings
-    objects = await open_objects(settings)
+    objects = await open_objects(settings, services.stores.damage)
     async with (
         open_thumbnails(settings, objects) as thumbnails,
         open_live(services, authenticator) as live,
