@@ -26,7 +26,8 @@ def print_check(found: SourceCheck) -> None:
     )
     for problem in found.problems:
         console.print(
-            f"  [yellow]{problem.outcome:<9}[/] {problem.count:,} × {shown(problem.problem)} "
+            f"  [yellow]{shown(problem.outcome):<9}[/] {problem.count:,} × "
+            f"{shown(problem.problem)} "
             f"[dim]{shown(', '.join(problem.places))}[/]",
             soft_wrap=True,
         )

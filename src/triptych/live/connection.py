@@ -43,9 +43,16 @@ class Session:
     """
 
     def __init__(
-        self, hub: Hub, receive: Receive, send: Send, write_now: Write | None = None
+        self,
+        hub: Hub,
+        receive: Receive,
+        send: Send,
+        write_now: Write | None = None,
+        *,
+        operator: bool,
     ) -> None:
         self._hub = hub
+        self._operator = operator
         self._receive = receive
         self._send = send
         self._write_now = write_now
@@ -165,7 +172,9 @@ class Session:
         self.reply(dump(Done(type="subscribed", topics=list(names), id=frame.id)))
         for name, after in names.items():
             self._leave(name)
-            self._subscriptions[name] = self._hub.subscribe(self, name, after)
+            self._subscriptions[name] = self._hub.subscribe(
+                self, name, after, operator=self._operator
+            )
 
     def _unsubscribe(self, frame: Unsubscribe) -> None:
         for name in frame.topics:

@@ -119,8 +119,9 @@ class Hub:
         self._brands = BrandsTopic()
         self._queues = Topic(QUEUES)
         self._workers = Topic(WORKERS)
+        self._workers_for_readers = Topic(WORKERS)
         self._depths = QueueDepthReader(queue, stores.dead_letters, self._queues)
-        self._crew = WorkerListReader(stores.presence, self._workers)
+        self._crew = WorkerListReader(stores.presence, self._workers, self._workers_for_readers)
         self._hints: KeyedDebouncer[Hint] = KeyedDebouncer(RUN_EVERY_S)
         self._timelines = asyncio.Semaphore(TIMELINE_READS)
 
@@ -160,9 +161,16 @@ class Hub:
         after_s = self.limits.stalled_s
         await self._stores.runs.mark_stalled(after_s=after_s, limit=STALLED_RUNS_MAX)
 
-    def subscribe(self, reader: Reader, name: str, after: int | None) -> Subscription:
-        """Subscribe a client to a topic; the topic's state, read after this call, follows."""
+    def subscribe(
+        self, reader: Reader, name: str, after: int | None, *, operator: bool
+    ) -> Subscription:
+        """Subscribe a client to a topic; the topic's state, read after this call, follows.
+
+        ``operator``: whether the client's is one; of workers, others are told less.
+        """
         topic = self._topic(name)
+        if topic is self._workers and not operator:
+            topic = self._workers_for_readers
         subscription = Subscription(reader, topic, after)
         topic.subscriptions[subscription] = None
         if isinstance(topic, RunTopic):
@@ -171,7 +179,7 @@ class Hub:
             self._hints.add(ALL_BRANDS)
         elif topic is self._queues:
             self._depths.ask()
-        elif topic is self._workers:
+        elif name == WORKERS:
             self._crew.ask()
         elif name.startswith(TASK_PREFIX):
             self._hints.add(TaskHint(id_of(name)), at_once=True)

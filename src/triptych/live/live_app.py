@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from triptych import __version__
+from triptych.access.access_store import Scope as Right
 from triptych.access.authenticator import Authenticator
 from triptych.access.identity import LOCAL, Identity
 from triptych.errors import Unavailable
@@ -108,7 +109,13 @@ class LiveApp:
         offered = SUBPROTOCOL in scope.get("subprotocols", ())
         accept = {"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None}
         extensions = scope.get("extensions", {})
-        session = Session(self.hub, receive, send, extensions.get(WRITE_EXTENSION))
+        session = Session(
+            self.hub,
+            receive,
+            send,
+            extensions.get(WRITE_EXTENSION),
+            operator=identity.scope is Right.OPERATOR,
+        )
         limits = self.hub.limits
         hello = Hello(
             server=__version__,

@@ -18,6 +18,7 @@ from triptych.gather.http_reader import DoubtfulAnswer, HttpReader
 from triptych.gather.source import Page, Row, Source
 from triptych.gather.source_type import SourceContext, SourceType
 from triptych.gather.sources.json_text import read_json, show_json
+from triptych.shown_url import shown_url
 
 PAGE_MAX_BYTES = 32 * 1024 * 1024
 PAGE_DEADLINE_S = 60.0
@@ -93,7 +94,7 @@ class CatalogSource(Source):
         try:
             url = with_query(parse_web_url(self._url), query)
         except ValueError as error:
-            raise SourceRefused(f"{self._url!r} is not a URL ({error}).") from error
+            raise SourceRefused(f"{shown_url(self._url)!r} is not a URL ({error}).") from error
         return await self._asking.read_page(
             url,
             _parse,
