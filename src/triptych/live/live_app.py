@@ -115,6 +115,7 @@ class LiveApp:
             send,
             extensions.get(WRITE_EXTENSION),
             operator=identity.scope is Right.OPERATOR,
+            brands=identity.brands,
         )
         limits = self.hub.limits
         hello = Hello(
