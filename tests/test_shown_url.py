@@ -52,6 +52,8 @@ SHOWN = [
     ("manifest:/data/part-?.csv#key=id", "manifest:/data/part-?.csv#key=id"),
     ("urls:0123", "urls:0123"),
     ("embedded:", "embedded:"),
+    ("bot/1 (+https://me:S3CR3T@h/?S3CR3T", "bot/1 (+https://…@h/?…"),
+    ("1https://S3CR3T@h/", "1https://…@h/"),
 ]  # fmt: skip
 
 

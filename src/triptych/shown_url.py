@@ -25,8 +25,8 @@ DECODINGS_MAX = 3
 
 _START = r"(?:https?:[/\\]*|[a-z][a-z0-9+.-]{0,30}:[/\\]{2})"
 """Where a URL begins: after the scheme and the slashes, which browsers do not need for http(s)."""
-_BEGIN = re.compile(rf"(?i)(?<![a-z0-9+.-]){_START}")
-_IN_PROSE = re.compile(rf"(?i)(?<![a-z0-9+.-])({_START})([^\s\"<>`]+)")
+_BEGIN = re.compile(rf"(?i){_START}")
+_IN_PROSE = re.compile(rf"(?i)({_START})([^\s\"<>`]+)")
 _IN_JSON = re.compile(r"://([^\s\"\\<>]+)")
 _CLOSING = "'\"`)]}>.,;:!"
 """Punctuation of the prose around a URL, not its end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic_settings import (
@@ -10,6 +11,7 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
 )
+from typing_extensions import override
 
 from triptych.shown_url import shown_url
 
@@ -35,6 +37,11 @@ class ToldSettings(BaseSettings):
             {name: "command line" for name, value in overrides.items() if value is not None}
         )
         return origins
+
+    @override
+    def __repr_args__(self) -> Iterator[tuple[str, str]]:
+        """Yield what is shown, for `repr` too: it ends up in traces and in logs."""
+        yield from self.shown().items()
 
     def shown(self) -> dict[str, str]:
         """Return every value as text: secrets are stars, addresses are shown by `shown_url`."""
