@@ -43,8 +43,8 @@ _PLUG_IN_USERINFO = re.compile(r"^([a-z][a-z0-9+.-]{0,30}:)[^\s/\\?#@:]+:[^\s/\\
 """Of a source that is no URL, ``shop:user:password@place``."""
 _AUTHORITY_END = re.compile(r"[/\\?#]")
 _HOST_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
-_END = re.compile(r"[&#\s]")
-_ENCODED_END = re.compile(r"(?i)[&#\s]|%(?:25)*(?:26|23)")
+_END = re.compile(r"[&#]")
+_ENCODED_END = re.compile(r"(?i)[&#]|%(?:25)*(?:26|23)")
 _PARAMETER = re.compile(
     r"(?i)([?&;#]|%(?:25)*(?:3f|26|3b|23))"
     r"((?:(?!%(?:25)*(?:3[fbd]|26|23))[^=&;?#\s]){1,200}?)"
@@ -117,6 +117,11 @@ def without_credentials(url: str) -> str:
     return text[: found.end()] + _hide_in_place(text[found.end() :])
 
 
+def text_without_credentials(text: str) -> str:
+    """Return a text in which every URL is as `without_credentials` shows it."""
+    return _IN_JSON.sub(_json, text)
+
+
 def encoded_without_credentials(body: bytes) -> bytes:
     """Return JSON in which every URL is as `without_credentials` shows it.
 
@@ -125,7 +130,7 @@ def encoded_without_credentials(body: bytes) -> bytes:
     """
     if b"://" not in body or not _may_have_credentials(body):
         return body
-    return _IN_JSON.sub(_json, body.decode()).encode()
+    return text_without_credentials(body.decode()).encode()
 
 
 def is_shown(url: str) -> bool:

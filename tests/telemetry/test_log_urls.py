@@ -6,9 +6,11 @@ import logging
 
 import pytest
 import structlog
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from yarl import URL
 
 from triptych.telemetry.log_urls import hide_in_libraries_lines, hide_in_urls
+from triptych.telemetry.tracing import span, tracing
 
 URL_TEXT = "https://user:S3CR3T@h.example/a?sig=S3CR3T"
 
@@ -66,3 +68,22 @@ def test_what_libraries_log_has_none(
     record = logging.LogRecord("lib", logging.WARNING, "", 1, "lost %s", (URL_TEXT,), None)
     handler.handle(record)
     assert capsys.readouterr().err == "lost https://…@h.example/a?…\n"
+
+
+def test_traces_have_none() -> None:
+    exporter = InMemorySpanExporter()
+    cause = ValueError(URL_TEXT)
+    with (
+        tracing(None, role="test", exporter=exporter),
+        pytest.raises(RuntimeError),
+        span("work"),
+    ):
+        raise RuntimeError(f"lost {URL_TEXT}") from cause
+    (recorded,) = exporter.get_finished_spans()
+    (event,) = recorded.events
+    assert event.attributes is not None
+    assert event.attributes["exception.message"] == "lost https://…@h.example/a?…"
+    assert event.attributes["exception.type"] == "RuntimeError"
+    assert "ValueError" in str(event.attributes["exception.stacktrace"])
+    assert not recorded.status.is_ok
+    assert "S3CR3T" not in recorded.to_json()
