@@ -61,11 +61,8 @@ class Services(Construct):
             **shared,
         )
         grants.may_look(live.role, data)
-        idle = (0, 1)
-        self.api = self._service("ApiService", api, idle if choices.idle else profile.tasks["api"])
-        self.live = self._service(
-            "LiveService", live, idle if choices.idle else profile.tasks["live"]
-        )
+        self.api = self._service("ApiService", api, profile.tasks["api"], idle=choices.idle)
+        self.live = self._service("LiveService", live, profile.tasks["live"], idle=choices.idle)
         # CloudFormation waits for the API to be steady, and so for the schema.
         self.live.node.add_dependency(self.api)
         self.first_key = secrets.Secret(
@@ -108,15 +105,19 @@ class Services(Construct):
         grants.may_look(task.role, data)
         return task
 
-    def _service(self, name: str, task: Task, tasks: tuple[int, int]) -> ecs.Ec2Service:
-        least, most = tasks
+    def _service(
+        self, name: str, task: Task, tasks: tuple[int, int], *, idle: bool
+    ) -> ecs.Ec2Service:
+        least, most = (0, 1) if idle else tasks
         service = ecs.Ec2Service(
             self,
             name,
             cluster=self._cluster.cluster,
             task_definition=task.definition,
             security_groups=[outbound(self, f"{name}Group", self._cluster.cluster.vpc)],
-            desired_count=least,
+            # Given once, when nothing runs yet. Later the scaling has the count: its least is met
+            # at once, and a release under load takes no task away.
+            desired_count=0 if idle else None,
             min_healthy_percent=100,
             max_healthy_percent=200,
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),

@@ -71,7 +71,7 @@ def test_the_api_and_live_status_have_their_paths(prod: Synthesised) -> None:
     for group in groups.values():
         sticky = {a["Key"]: a["Value"] for a in group["TargetGroupAttributes"]}
         assert sticky["stickiness.enabled"] == "false"
-        assert group["HealthCheckPath"] == "/readyz"
+        assert group["HealthCheckPath"] == "/healthz"
     listeners = prod.of("AWS::ElasticLoadBalancingV2::Listener").values()
     by_port = {listener["Port"]: listener for listener in listeners}
     assert by_port.keys() == {80, 443}
@@ -126,7 +126,7 @@ def test_g9_containers_are_not_root_and_write_nowhere(prod: Synthesised) -> None
 
 def test_g9_tasks_cannot_ask_for_the_credentials_of_their_host(prod: Synthesised) -> None:
     templates = prod.of("AWS::EC2::LaunchTemplate")
-    assert len(templates) == 2
+    assert len(templates) == 3
     for template in templates.values():
         given = json.dumps(template["LaunchTemplateData"]["UserData"])
         assert "ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config" in given

@@ -20,6 +20,10 @@ async def test_keys_are_made_and_listed_with_their_limits(cli: Cli) -> None:
     told = await cli("keys", "create", "team", *limits)
     assert told.out.startswith("trk_")
     assert "Scope: reader, café, nike; never expires." in told.err
+    await cli("keys", "create", "trial", "--expires", "7d")
+    checks = (await cli("doctor", "--json")).json()
+    (keys,) = [check["says"] for check in checks if check["what"] == "keys"]
+    assert keys.startswith("3 that were not revoked; expiring soon: trial on 20")
     listed = (await cli("keys", "list")).out
     assert "team  reader  never expires  café, nike" in listed
     assert "ci  reader  expires 20" in listed
