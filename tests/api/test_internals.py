@@ -80,7 +80,9 @@ async def test_hosts_and_processes_of_workers_are_for_operators(
             assert set(worker["phases"]) == {"gather", "acquire", "ai"}
 
 
-async def test_a_source_as_it_was_shown_is_refused(guarded: tuple[Api, dict[str, Any]]) -> None:
+async def test_a_source_as_it_was_shown_is_no_other_source(
+    guarded: tuple[Api, dict[str, Any]],
+) -> None:
     api, keys = guarded
     key = keys["operator"]
     source = "manifest:https://me:pw@h.example/a.csv?sig=1"
@@ -89,11 +91,17 @@ async def test_a_source_as_it_was_shown_is_refused(guarded: tuple[Api, dict[str,
     shown = (await api.get("/brands/nike", headers=key)).json["source"]
     assert shown == "manifest:https://…@h.example/a.csv?…"
     again = {"source": shown, "schedule": "0 3 * * *"}
+    assert (await api("PUT", "/brands/nike", json=again, headers=key)).status == 202
+    brand = await api.stores.brands.scheduled("nike")
+    stored = (await api.stores.brands.brand("nike")).source
+    assert (brand.schedule, stored) == ("0 3 * * *", source), "it stands for what the brand has"
+    other = {"source": shown.replace("a.csv", "b.csv")}
     for method, path, body in (
-        ("PUT", "/brands/nike", again),
+        ("PUT", "/brands/nike", other),
+        ("PUT", "/brands/adidas", again),
         ("POST", "/brands/nike/runs", {"source": shown}),
         ("POST", "/sources/check", {"source": shown}),
     ):
         refused = await api(method, path, json=body, headers=key)
         assert (refused.status, refused.json["field"]) == (422, "source"), path
-    assert (await api.stores.brands.scheduled("nike")).source is not None
+    assert (await api.stores.brands.brand("nike")).source == source
