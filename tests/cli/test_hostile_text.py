@@ -6,13 +6,14 @@ Every command runs against a client whose every answer has hostile text in every
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 import pytest
+import structlog
 from rich.color import ColorSystem
 from typer.testing import CliRunner, Result
 
@@ -89,6 +90,14 @@ class HostileClient:
 
     async def fetch_file(self, *_: object) -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Undo the configuration of the log, which a command makes for its own process."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture
