@@ -19,6 +19,12 @@ from infra.tasks import Task, Work
 API_PORT = 8321
 LIVE_PORT = 8701
 CPU_TARGET = 60
+DECODER_POOLS = 2
+DECODER_MIB = 1536
+"""Of the one decoder that each pool has: `triptych.wiring.server_decoders`."""
+SERVER_MIB = 1024
+API_MIB = SERVER_MIB + DECODER_POOLS * DECODER_MIB
+"""The API ends no request because its decoders are full of what somebody sent."""
 FIRST_KEY = "FIRST_KEY"
 """Environment variable with the first operator's token, for `triptych keys create --from-env`."""
 TOKEN_CHARS = 48
@@ -48,12 +54,12 @@ class Services(Construct):
         api = Task(
             self,
             "Api",
-            Work("api", ["api", "--json"], 1024, 2048, API_PORT, web, migrates=True),
+            Work("api", ["api", "--json"], 1024, API_MIB, API_PORT, web, migrates=True),
             **shared,
         )
         grants.may_look(api.role, data)
         grants.may_send(api.role, data)
-        grants.may_read_objects(api.role, data)
+        grants.may_serve_objects(api.role, data)
         live = Task(
             self,
             "Live",

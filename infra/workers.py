@@ -80,7 +80,10 @@ class Workers(Construct):
             grants.may_look(task.role, data)
             grants.may_send(task.role, data)
             grants.may_consume(task.role, data, [size.queue])
-            grants.may_keep_objects(task.role, data)
+            grants.may_use_objects(task.role, data, size.phase)
+            if size.phase == "ai":
+                # Only these workers collect, besides the function that sweeps.
+                grants.may_collect_objects(task.role, data)
             provider = cluster.providers[size.provider]
             service = ecs.Ec2Service(
                 self,
