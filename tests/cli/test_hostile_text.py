@@ -6,13 +6,15 @@ Every command runs against a client whose every answer has hostile text in every
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 import pytest
+import structlog
 from rich.color import ColorSystem
 from typer.testing import CliRunner, Result
 
@@ -25,9 +27,10 @@ from triptych.cli.tables import console
 from triptych.cli.terminal_text import REPLACEMENT, printable, printable_json
 from triptych.client.client import Client
 from triptych.errors import TriptychError
+from triptych.snapshots.object_check import Finding, Tally
 from triptych.snapshots.reports import report
 from triptych.tasks.task_store import Task
-from triptych.wiring import doctor
+from triptych.wiring import doctor, verification
 
 RUN = str(UUID(int=7))
 COMMANDS: dict[str, list[str]] = {
@@ -59,6 +62,7 @@ COMMANDS: dict[str, list[str]] = {
     "settings": [],
     "dead-letters list": [],
     "keys list": [],
+    "verify": [],
 }
 """What each command is run with. After `` of `` or `` at `` it is the same command once more."""
 NOT_RUN = {
@@ -91,6 +95,14 @@ class HostileClient:
         pass
 
 
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Undo the configuration of the log, which a command makes for its own process."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     @asynccontextmanager
@@ -102,6 +114,11 @@ def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     async def make_report(*_: object) -> report.Report:
         return report.Report({}, (HOSTILE,))
+
+    @asynccontextmanager
+    async def open_verification(*_: object, **__: object) -> AsyncIterator[Any]:
+        check = SimpleNamespace(tally=hostile_value(Tally), folder=1)
+        yield SimpleNamespace(check=check, findings=hostile_stream(Finding))
 
     class Keys:
         access = None
@@ -117,6 +134,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(Invocation, "open_client", open_client)
     monkeypatch.setattr(doctor, "diagnose", diagnose)
+    monkeypatch.setattr(verification, "open_verification", open_verification)
     monkeypatch.setattr(report, "make_report", make_report)
     monkeypatch.setattr(key_commands, "_open_stores", open_stores)
     monkeypatch.setenv("TRIPTYCH_USER_AGENT", HOSTILE)
@@ -168,8 +186,9 @@ def test_markup_of_others_is_shown_and_has_no_effect(
 def test_json_means_the_same_and_has_no_control_character(name: str) -> None:
     result = called(name, "--json")
     assert not [c for c in result.stdout if not c.isprintable() and c != "\n"]
-    documents = [json.loads(result.stdout)] if name != "restore" else [json.loads(line) for line in
-                result.stdout.splitlines()]  # fmt: skip
+    streams = name in {"restore", "verify"}
+    texts = result.stdout.splitlines() if streams else [result.stdout]
+    documents = [json.loads(text) for text in texts]
     assert documents
     if "\\u009b" in result.stdout:
         assert CONTROLS in json.dumps(documents, ensure_ascii=False).encode().decode(

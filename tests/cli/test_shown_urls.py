@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from triptych.cli.command_line import app
@@ -16,6 +18,14 @@ https://me:S3CR3T@h.example/2.png,https://me:S3CR3T@h.example/2l.png,silver
 https://bad host/?key=S3CR3T S3CR3T,,
 """
 NO_HEADER = "https://h.example/1.png?v=1&sig=S3CR3T\nhttps://h.example/2.png?v=2&sig=S3CR3T\n"
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Undo the configuration of the log, which a command makes for its own process."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.mark.parametrize("text", [LIST, NO_HEADER])

@@ -55,7 +55,7 @@ def _line(finding: Finding) -> str:
     mark = "[yellow]![/]" if whole else "[red]✗[/]"
     used = f", of {', '.join(finding.brands)}: {finding.url}" if finding.brands else ""
     outcome = f" · {finding.outcome}" if finding.outcome else ""
-    return f"{mark} {finding.object} is {SAYS[finding.problem]}{shown(used + outcome)}"
+    return f"{mark} {shown(finding.object)} is {SAYS[finding.problem]}{shown(used + outcome)}"
 
 
 def print_tally(tally: Tally, *, json: bool, repair: bool) -> None:

@@ -59,7 +59,7 @@ class Finding(Wire, frozen=True):
     object: Annotated[str, Meta(description="Its key.")]
     size_bytes: Annotated[int | None, Meta(description="As it is stored; null if it is not.")]
     brands: Annotated[list[str], Meta(description="Brands with an asset of it, at most 5.")]
-    url: Annotated[str | None, Meta(description="Of one of them, without its query.")]
+    url: Annotated[str | None, Meta(description="Of one of them, without credentials.")]
     repaired: Annotated[bool, Meta(description="Whether it is whole again.")] = False
     outcome: Annotated[str, Meta(description="What came of the repair; empty without one.")] = ""
 
