@@ -31,7 +31,7 @@ LAYERS = (
     {"dead_letters", "queues", "webhooks", "presence", "access"},
     {"embedders"},
     {"fetch", "media", "settings"},
-    {"database", "telemetry", "objects", "embedded"},
+    {"database", "telemetry", "objects", "embedded", "sealing"},
     {"runtime"},
     {"messages"},
     {"errors"},

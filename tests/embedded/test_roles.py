@@ -233,6 +233,23 @@ async def test_a_cluster_that_crashed_recovers_and_is_moved_over(data: Path) -> 
     await check_moved(data)
 
 
+async def test_the_superuser_calls_nothing_that_the_application_made(data: Path) -> None:
+    """The roles are set again one day: in a database where the application may make functions."""
+    async with EmbeddedPostgres(data, extra=QUICK) as server:
+        connection = await asyncpg.connect(server.dsn)
+        await connection.execute("""
+            create function public.format(text, name) returns text language plpgsql as
+                $$ begin execute 'alter role triptych superuser'; return 'select 1'; end $$;
+            create function public.format(text, name, name) returns text language plpgsql as
+                $$ begin execute 'alter role triptych superuser'; return 'select 1'; end $$;
+            alter database triptych set search_path = public, pg_catalog;
+        """)
+        await connection.close()
+    (data / "postgres" / MARK).unlink()
+    async with EmbeddedPostgres(data, extra=QUICK) as server:
+        await check_roles(server.dsn)
+
+
 async def test_an_older_cluster_that_was_killed_before_it_had_a_database(data: Path) -> None:
     async with superuser_cluster(data):
         pass

@@ -27,7 +27,7 @@ begin
     execute format('grant pg_checkpoint to %I', app);
     execute format('alter database %I owner to %I', current_database(), app);
     -- Not a trusted extension: only a superuser can create it.
-    create extension if not exists vector;
+    create extension if not exists vector schema public;
 
     for what, names in
         with extension_members as (

@@ -94,6 +94,8 @@ class SingleUser:
             "cluster_name": self.cluster.name,
             "exit_on_error": "on",
             "log_min_messages": "fatal",
+            # The application owns other schemas: what it put there must not be called from here.
+            "search_path": "pg_catalog",
         }
         parameters = {**PARAMETERS, **self._extra, **own}
         return [part for name, value in parameters.items() for part in ("-c", f"{name}={value}")]

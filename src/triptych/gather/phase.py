@@ -44,6 +44,7 @@ from triptych.runs.given_urls import is_given
 from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
+from triptych.sealing.key_ring import SealBroken
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
 
@@ -111,7 +112,7 @@ class Gather:
                 )
         except RunEnded:
             log.info("gather_stopped", run=str(run.id), brand=run.brand)
-        except SourceRefused as error:
+        except (SourceRefused, SealBroken) as error:
             await self._registry.fail(run.id, f"source_refused: {error}")
         except SnapshotCollected as error:
             await self._registry.fail(run.id, error.message)
@@ -131,10 +132,10 @@ class Gather:
         check_joinable(opened.run, RunKind.FULL)
         return None  # The brand's active run is gathering already.
 
-    def _source(self, run: Run) -> Source:
+    async def _source(self, run: Run) -> Source:
         if run.kind is RunKind.REEMBED:
             return SnapshotSource(self._brands, self._snapshots, self._page_rows)
-        spec = run.source or self._default_source
+        spec = await self._brands.whole_source(run.brand, run.source) or self._default_source
         if spec is None:
             raise SourceRefused(
                 f"Brand {run.brand!r} has no source.",
@@ -154,7 +155,7 @@ class Gather:
         log.info("restored", run=str(run.id), brand=run.brand, snapshot=str(snapshot))
 
     async def _list(self, run: Run) -> None:
-        source = self._source(run)
+        source = await self._source(run)
         cursor = await self._runs.gather_cursor(run.id)
         async for page in source.pages(run.brand, cursor):
             for found in page.lists:
