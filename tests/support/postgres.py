@@ -78,7 +78,8 @@ class PostgresServer:
         self.call(self.embedded.stop())
         alone = stopped_cluster(self._data)
         alone.run(
-            "template1", [f"create role {SUPERUSER} superuser login", "create extension vector"]
+            "template1",
+            [f"create role {SUPERUSER} superuser login", "create extension vector schema public"],
         )
         self.call(self.embedded.start())
 

@@ -82,8 +82,8 @@ class Cluster:
         self.binaries = binaries
         self._name: str | None = None
 
-    def ensure(self, say: Say, *, sync: bool = True) -> None:
-        """Create the cluster unless it exists.
+    def ensure(self, say: Say, *, sync: bool = True) -> bool:
+        """Create the cluster unless it exists; return whether it was created.
 
         It is created in a sibling folder and renamed, so that it exists completely or not at all;
         remains of a killed attempt are removed.
@@ -100,13 +100,14 @@ class Cluster:
             _remove(leftover, say)
         if self.folder.exists() and not _is_empty(self.folder):
             self.check()
-            return
+            return False
         made = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.new-", dir=self.folder.parent))
         if not self.account.is_self:
             os.chown(made, self.account.uid, self.account.gid, follow_symlinks=False)
         Cluster(made, self.account, self.binaries)._initdb(say, sync=sync)
         made.rename(self.folder)
         _sync(self.folder.parent)
+        return True
 
     def _initdb(self, say: Say, *, sync: bool) -> None:
         done = self._run(

@@ -39,7 +39,7 @@ from triptych.embedded.sockets import (
     socket_identity,
     write_dsn,
 )
-from triptych.embedded.waits import Say, Wait, log_line
+from triptych.embedded.waits import Say, Wait, log_line, log_nothing
 
 __all__ = ["EmbeddedPostgres", "answers", "read_dsn", "restart_delay_s"]
 
@@ -233,9 +233,11 @@ class EmbeddedPostgres:
             if not account.is_self:
                 binaries = make_reachable(binaries)
             self._cluster = cluster = Cluster(folder, account, binaries)
-            cluster.ensure(self._say, sync=self._extra.get("fsync") != "off")
+            is_new = cluster.ensure(self._say, sync=self._extra.get("fsync") != "off")
             self._clear(cluster)
-            ensure_roles(SingleUser(cluster, self._log, extra=self._extra, say=self._say))
+            # Nothing of a new one has to recover: it is part of making it.
+            say = log_nothing if is_new else self._say
+            ensure_roles(SingleUser(cluster, self._log, extra=self._extra, say=say))
             cluster.admit([Account.own_name()])
             for left in remove_leftovers(account):
                 _logger.info("socket_folder_removed", folder=str(left))
