@@ -19,6 +19,7 @@ from tests.support.icc import (
     rgb_profile,
 )
 from triptych.media.decode import Decoded, decode
+from triptych.media.fingerprint import hamming
 from triptych.media.shrink import shrink
 from triptych.media.srgb import apply_profile
 
@@ -26,6 +27,8 @@ SIDE = 32
 SWAPPED = rgb_profile(SRGB_PRIMARIES[::-1])
 """Its red is blue."""
 BLUE, RED = (20, 20, 210), (210, 20, 20)
+ROUNDING_BITS, ROUNDING_LEVELS = 4, 4
+"""How far a picture may be from one that was converted before it was reduced."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -76,6 +79,21 @@ def test_display_p3_is_more_vivid_than_its_numbers() -> None:
     assert red > 205
     assert green < 98
     assert blue < 58
+
+
+@pytest.mark.parametrize("size", [(640, 480), (300, 1300), (224, 224), (24, 20)])
+@pytest.mark.parametrize("profile", [SWAPPED, rgb_profile(P3_PRIMARIES)], ids=["swapped", "P3"])
+def test_a_picture_has_the_hash_of_its_twin_in_srgb(profile: bytes, size: tuple[int, int]) -> None:
+    random = np.random.default_rng(size[0])
+    # Not vivid: colours beyond sRGB are cut, and the mean of cut colours is another.
+    levels = random.integers(60, 190, (9, 9, 1)) + random.integers(-20, 20, (9, 9, 3))
+    image = Image.fromarray(levels.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    twin = apply_profile(image.copy(), profile)
+    assert twin != image
+    profiled = open_(encode(image, "PNG", icc_profile=profile))
+    plain = open_(encode(twin, "PNG"))
+    assert hamming(profiled.phash, plain.phash) <= ROUNDING_BITS
+    assert np.abs(profiled.pixels.astype(int) - plain.pixels.astype(int)).max() <= ROUNDING_LEVELS
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])

@@ -17,12 +17,12 @@ from PIL import Image, UnidentifiedImageError
 
 from triptych.errors import PermanentItemError
 from triptych.media.colours import dominant, sample
-from triptych.media.fingerprint import phash
+from triptych.media.fingerprint import phash, reduced
 from triptych.media.other_content import describe_content
 from triptych.media.raster import Raster, read_raster
 from triptych.media.repair import read_repaired
 from triptych.media.signatures import picture_type
-from triptych.media.srgb import GREY_MODES, apply_profile
+from triptych.media.srgb import GREY_MODES, apply_profile, conversion
 from triptych.media.svg import rasterise
 from triptych.media.svg_source import SVG, looks_like_svg
 from triptych.model import Colour, Reason
@@ -111,14 +111,15 @@ def _decode(body: bytes, size: int, max_pixels: int, max_missing: float) -> Deco
     side = max(DRAFT_FACTOR * size, FINGERPRINT_SIDE)
     opened = open_upright(body, side=side, max_pixels=max_pixels, max_missing=max_missing)
     # Reduced before it is laid over a background: each copy of the original is up to 400 MB.
-    rgb = _to_rgb(opened.in_srgb(_reduced(opened.image, side)))
+    rgb = _to_rgb(_reduced(opened.image, side))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
-        pixels=np.asarray(square, dtype=np.uint8),
+        # Converting costs by the pixel, so each copy is converted at its own, smallest size.
+        pixels=np.asarray(opened.in_srgb(square), dtype=np.uint8),
         width=opened.width,
         height=opened.height,
         media_type=opened.media_type,
-        phash=phash(rgb),
+        phash=phash(opened.in_srgb(reduced(rgb)) if opened.is_converted else rgb),
         colours=dominant(opened.in_srgb(sample(opened.image))),
     )
 
@@ -138,6 +139,11 @@ class Opened:
     """ICC."""
     grey: bool = False
     """Whether its samples were grey."""
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether `in_srgb` changes anything."""
+        return conversion(self.image.mode, self.profile, grey=self.grey) is not None
 
     def in_srgb(self, copy: Image.Image) -> Image.Image:
         """Return a reduced copy of the picture in sRGB; the fewer pixels, the cheaper."""

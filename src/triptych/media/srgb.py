@@ -47,19 +47,9 @@ def apply_profile(image: Image.Image, profile: bytes | None, *, grey: bool = Fal
     """Return the picture in sRGB, in its mode, or RGB if it was CMYK. It may be changed in place.
 
     A picture stays as it is without a profile, with that of sRGB, and with one that is broken or
-    not of its colour space. Transparency stays.
-
-    Args:
-        image: RGB, RGBA or CMYK.
-        profile: ICC.
-        grey: whether its samples were grey before they became RGB.
+    not of its colour space. Transparency stays. See `conversion` for the arguments.
     """
-    if not profile or not HEADER_BYTES < len(profile) <= PROFILE_MAX_BYTES:
-        return image
-    space = profile[SPACE]
-    if (space == b"CMYK") != (image.mode == "CMYK") or (space == b"GRAY" and not grey):
-        return image
-    found = _conversion(_nameless(profile), image.mode)
+    found = conversion(image.mode, profile, grey=grey)
     if found is None:
         return image
     if found.levels:
@@ -69,6 +59,22 @@ def apply_profile(image: Image.Image, profile: bytes | None, *, grey: bool = Fal
     in_place = image.mode != "CMYK"
     converted = ImageCms.applyTransform(image, found.transform, inPlace=in_place)
     return image if converted is None else converted
+
+
+def conversion(mode: str, profile: bytes | None, *, grey: bool = False) -> Conversion | None:
+    """Return how pictures of a profile become sRGB; None if they stay as they are.
+
+    Args:
+        mode: of the picture: RGB, RGBA or CMYK.
+        profile: ICC.
+        grey: whether its samples were grey before they became RGB.
+    """
+    if not profile or not HEADER_BYTES < len(profile) <= PROFILE_MAX_BYTES:
+        return None
+    space = profile[SPACE]
+    if (space == b"CMYK") != (mode == "CMYK") or (space == b"GRAY" and not grey):
+        return None
+    return _conversion(_nameless(profile), mode)
 
 
 def _nameless(profile: bytes) -> bytes:
