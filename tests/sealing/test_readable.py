@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych.sealing.readable import SEALED, readable, sealed_ref
+from triptych.sealing.readable import SEALED, readable, scrubbed, sealed_ref
 
 SECRET = "Zq9-secret"
 
@@ -69,3 +69,30 @@ def test_what_is_sealed_is_told_from_a_query() -> None:
     assert sealed_ref(f"catalog:https://h{SEALED}{'0a' * 16}") == "0a" * 16
     for source in (f"catalog:https://h{SEALED}x", f"a:{SEALED}{'0a' * 17}", "urls:1", "sealed="):
         assert sealed_ref(source) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"catalog:https://me:{SECRET}@h.example:99999/list",
+        f"catalog:https://{SECRET}@h.example/list",
+        f"catalog:https://h.example/list?b=a%20{SECRET}&key={SECRET}#x",
+        f"catalog:https://me:a/{SECRET}@h.example/",
+        f"manifest:s3://bucket/k.csv?X-Amz-Signature={SECRET}&X-Amz-Date=1",
+        f"shop:host=h;password={SECRET}",
+        f"shop:me:{SECRET}@h.example/d",
+    ],
+)
+def test_an_error_that_quotes_a_source_loses_what_is_secret(source: str) -> None:
+    place = source.partition(":")[2]
+    for text in (
+        f"{place!r} is not a URL (Port out of range).",
+        f"There is no object {place}.",
+        f"Access denied for {SECRET}: a {SECRET}.",
+        f"No source {source}",
+    ):
+        said = scrubbed(text, source)
+        assert SECRET not in said
+        assert "****" in said
+    assert scrubbed("There is no object k.csv.", source) == "There is no object k.csv."
+    assert scrubbed(f"{SECRET} is quoted", "manifest:/lists/a.csv") == f"{SECRET} is quoted"

@@ -13,6 +13,7 @@ from triptych.errors import (
     InvalidUrl,
     RunEnded,
     RunNotFound,
+    SettingsError,
     SnapshotCollected,
     SourceRefused,
     TriptychError,
@@ -45,6 +46,7 @@ from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
 from triptych.sealing.key_ring import SealBroken
+from triptych.sealing.readable import scrubbed
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
 
@@ -113,7 +115,7 @@ class Gather:
         except RunEnded:
             log.info("gather_stopped", run=str(run.id), brand=run.brand)
         except (SourceRefused, SealBroken) as error:
-            await self._registry.fail(run.id, f"source_refused: {error}")
+            await self._fail(run, f"source_refused: {error}")
         except SnapshotCollected as error:
             await self._registry.fail(run.id, error.message)
         except TriptychError:
@@ -123,7 +125,17 @@ class Gather:
                 raise
             # Shown within a minute, instead of after the last delivery.
             log.exception("gather_defect", run=str(run.id), brand=run.brand)
-            await self._registry.fail(run.id, f"gather_defect: {type(error).__name__}: {error}")
+            await self._fail(run, f"gather_defect: {type(error).__name__}: {error}")
+
+    async def _fail(self, run: Run, reason: str) -> None:
+        """Fail a run; what is secret of its source does not get into the reason."""
+        try:
+            source = await self._brands.whole_source(run.brand, run.source)
+        except (SealBroken, SettingsError):
+            source = None  # It was never opened, so the reason cannot quote it.
+        for quoted in (source, self._default_source):
+            reason = scrubbed(reason, quoted) if quoted else reason
+        await self._registry.fail(run.id, reason)
 
     async def _join(self, brand: str, delivery: Delivery) -> Run | None:
         opened = await self._registry.open_for_message(brand, delivery)

@@ -9,6 +9,7 @@ one.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 SEALED = "?sealed="
 """Follows the readable part of a source, and names what is sealed."""
@@ -16,6 +17,9 @@ HIDDEN = "?sealed"
 """Follows the readable part where nobody is to find the rest."""
 PATHS = ("manifest", "urls")
 """Our own schemes whose place, unless it is a URL, is a path or a name."""
+WORD_MIN_CHARS = 6
+MASK = "****"
+_WORDS = re.compile(r"[@?#=;&:/\s]+")
 _URL = re.compile(
     r"^((?:[a-z][a-z0-9+.-]*:)*?[a-z][a-z0-9+.-]*://)([^/?#]*)([^?#]*)(.*)$",
     re.IGNORECASE | re.DOTALL,
@@ -44,6 +48,26 @@ def without_secret(text: str) -> str:
     """Return a source or URL as it may be kept in plain text: `HIDDEN` stands for the rest."""
     part = readable(text)
     return text if part is None else f"{part}{HIDDEN}"
+
+
+def scrubbed(text: str, source: str) -> str:
+    """Return a text, such as an error that quotes a source, without what is secret of that.
+
+    The readable part stays. Words of fewer than `WORD_MIN_CHARS` stay too, unless they are quoted
+    with what is around them: they would be found everywhere.
+    """
+    part = readable(source)
+    if part is None:
+        return text
+    found = _URL.match(source)
+    rest = found[2].rpartition("@")[0] + " " + found[4] if found is not None else ""
+    if found is None or "@" in found[3]:
+        rest = source[len(part) :]
+    words = {word for word in _WORDS.split(rest) if len(word) >= WORD_MIN_CHARS}
+    words |= {unquote(word) for word in words} | {source[source.find(":") + 1 :]}
+    for word in sorted(words, key=len, reverse=True):
+        text = text.replace(word, MASK)
+    return text
 
 
 def sealed_ref(source: str) -> str | None:
