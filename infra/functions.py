@@ -78,7 +78,7 @@ class Functions(Construct):
         self.logs: dict[str, logs.LogGroup] = {}
         sweep = self._function("sweep", SWEEP_TIMEOUT_S, 1024)
         grants.may_send(sweep, data)
-        grants.may_keep_objects(sweep, data)
+        grants.may_collect_objects(sweep, data)
         events.Rule(
             self,
             "Minute",
@@ -94,7 +94,7 @@ class Functions(Construct):
         function = self._function(shape.phase, shape.timeout_s, shape.memory_mib)
         grants.may_look(function, self._data)
         grants.may_send(function, self._data)
-        grants.may_keep_objects(function, self._data)
+        grants.may_use_objects(function, self._data, shape.phase)
         function.add_event_source(
             sources.SqsEventSource(
                 self._data.queues[shape.queue].queue,

@@ -24,7 +24,8 @@
     │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it existed, and is no longer kept                      410
     │   ├── AssetNotFound
-    │   ├── ObjectMissing        an object is not in the store, or is damaged
+    │   ├── ObjectMissing        an object is not in the store, or not all of it
+    │   │   └── ObjectDamaged    its bytes are not those that were stored
     │   ├── TaskNotFound
     │   ├── KeyNotFound
     │   └── NoThumbnail
@@ -60,6 +61,7 @@
     │   └── NotDue               it waits for a time that has not come yet
     └── ItemError                one URL's work failed; carries its `Reason`
         ├── PermanentItemError   a retry would give the same result
+        │   └── DecoderLost      its picture has cost a decoder
         └── TransientItemError   a retry may help; may carry `retry_after_s`
 
 An error that only one concern raises, and that clients need not know, is next to its store.
@@ -225,6 +227,10 @@ class AssetNotFound(NotFound):
 
 class ObjectMissing(NotFound):
     """The object store does not have these bytes."""
+
+
+class ObjectDamaged(ObjectMissing):
+    """The object store has other bytes than were stored."""
 
 
 class TaskNotFound(NotFound):
@@ -409,6 +415,10 @@ class ItemError(TriptychError):
 
 class PermanentItemError(ItemError):
     """An item failed permanently."""
+
+
+class DecoderLost(PermanentItemError):
+    """A picture has cost its decoder: it died, or was ended at a deadline."""
 
 
 class TransientItemError(ItemError):

@@ -138,8 +138,8 @@ async def get_export_file(
     """Download a file that the task's result names. Files are kept for 30 days."""
     found = await context.stores.tasks.task(task)
     files: list[dict[str, Any]] = found.result.get("files", []) if found.kind == EXPORT else []
-    size = next((entry["size_bytes"] for entry in files if entry["name"] == name), None)
-    if size is None:
+    file = next((entry for entry in files if entry["name"] == name), None)
+    if file is None:
         raise ExportFileNotFound(
             f"Task {task} has no such file.", remedy="The task's result names its files."
         )
@@ -149,12 +149,16 @@ async def get_export_file(
         "Content-Security-Policy": SANDBOX,
         "Cache-Control": "private, no-cache",
     }
-    stored = Stored(f"{export_folder(task)}{name}", size, f'"{task}-{size}"', headers)
+    size = file["size_bytes"]
+    # Files that an older version wrote have none; they are kept for 30 days.
+    sha256 = bytes.fromhex(file["sha256"]) if "sha256" in file else None
+    stored = Stored(f"{export_folder(task)}{name}", size, f'"{task}-{size}"', headers, sha256)
     try:
         return await answer_with(request, context.objects, stored)
     except ObjectMissing as error:
         raise ExportFileNotFound(
-            f"{name} is no longer in the object store.", remedy="Export the brand again."
+            f"{name} is no longer in the object store, or damaged.",
+            remedy="Export the brand again.",
         ) from error
 
 

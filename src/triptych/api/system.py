@@ -144,7 +144,9 @@ async def healthz() -> Json:
     responses=documented(Unavailable),
 )
 async def readyz(context: Context) -> Json:
-    """The database and the queues answer, and the schema is the expected one."""
-    await context.stores.check()
-    await context.queue.check()
+    """The database and the queues answer, and the schema is the expected one.
+
+    Whoever asks, this is looked for once a second.
+    """
+    await context.ready()
     return Json(Health("ok"))

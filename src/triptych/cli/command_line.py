@@ -16,6 +16,7 @@ from triptych.cli import (
     server_commands,
     snapshot_commands,
     source_commands,
+    verify_commands,
 )
 from triptych.cli.help_pages import HelpCommand, HelpGroup
 from triptych.cli.key_commands import keys
@@ -61,6 +62,7 @@ PANELS = {
     ),
     "Look after an installation": (
         machine_commands.doctor,
+        verify_commands.verify,
         machine_commands.settings,
         machine_commands.migrate,
         letters,

@@ -169,7 +169,7 @@ async def check_source(source: Source, spec: str, brand: str | None) -> SourceCh
 
 
 class SourceChecker:
-    """Checks sources for callers that share a process: one at a time, as a workbook may take 1 GiB.
+    """Checks sources for callers that share a process: one at a time, as a parser may take 1 GiB.
 
     A caller whose turn does not come within `TURN_S` is refused.
     """

@@ -10,9 +10,10 @@ import structlog
 
 from triptych.errors import Conflict, TriptychError, Unavailable
 from triptych.model import Metadata, RunState
-from triptych.objects import ObjectFile, ObjectStore
+from triptych.objects import ObjectStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.run_store import RunStore
+from triptych.runtime.object_file import ObjectFile
 from triptych.snapshots.exports.export import ExportRequest, export, file_name
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.retention_store import RetentionStore
@@ -94,7 +95,8 @@ class BrandTasks:
         notes: list[str] = []
         count = await export(self.snapshots, self.store, wanted, note=notes.append)
         told: list[dict[str, Any]] = [
-            {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()
+            {"name": name, "size_bytes": file.size_bytes, "sha256": file.sha256.hex()}
+            for name, file in files.items()
         ]
         return {**task.result, "assets": count, "files": told, "notes": notes}
 

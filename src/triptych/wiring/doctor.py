@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from triptych.database.roles import check_rights
 from triptych.embedded.waits import Say, log_line
 from triptych.errors import ObjectMissing, SettingsError, TriptychError
+from triptych.gather.lists import list_parsers
 from triptych.media.decoders import Decoders
 from triptych.sealing.key_ring import FIELD as SEALING_KEY
 from triptych.settings.settings import Settings
@@ -140,11 +141,11 @@ async def _assets(settings: Settings, say: Say) -> str:
     """Look for the objects of a sample of assets.
 
     Raises:
-        ObjectMissing: some are missing or have another size.
+        ObjectMissing: some are missing, have another size, or are known to be damaged.
     """
-    objects = await open_objects(settings)
     looked, broken = 0, Counter[str]()
     async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
+        objects = await open_objects(settings, services.stores.damage)
         brands = [brand for brand in await services.stores.brands.brands() if brand.current_run]
         for brand in sorted(brands, key=lambda brand: -brand.version)[:SAMPLE_BRANDS]:
             assert brand.current_run is not None
@@ -158,9 +159,12 @@ async def _assets(settings: Settings, say: Say) -> str:
         names = ", ".join(name for name, count in broken.items() if count)
         raise ObjectMissing(
             f"{lost} of {looked} objects that were looked for are missing or damaged.",
-            remedy=f"Run these brands again: {names}.",
+            remedy=f"Run these brands again: {names}. `triptych verify` looks at all of them.",
         )
-    return f"{looked} objects of the newest snapshots were looked for, all are there"
+    return (
+        f"{looked} objects of the newest snapshots were looked for, all are there; "
+        "`triptych verify` reads all"
+    )
 
 
 async def _embedder(settings: Settings) -> str:
@@ -168,15 +172,21 @@ async def _embedder(settings: Settings) -> str:
 
 
 async def _sandbox() -> str:
-    return await asyncio.to_thread(_describe_sandbox)
+    missing = {
+        "decoders": await asyncio.to_thread(_decoders_lack),
+        "list parsers": await list_parsers.sandbox_lacks(),
+    }
+    return "; ".join(
+        f"{who} run with less than they could: {', '.join(lacking)}"
+        if lacking
+        else f"{who} cannot write, reach the network, other files or other processes"
+        for who, lacking in missing.items()
+    )
 
 
-def _describe_sandbox() -> str:
+def _decoders_lack() -> tuple[str, ...]:
     with closing(Decoders(1)) as decoders:
-        missing = decoders.sandbox_lacks()
-    if missing:
-        return f"decoders run with less than they could: {'; '.join(missing)}"
-    return "decoders cannot write, reach the network, other files or other processes"
+        return decoders.sandbox_lacks()
 
 
 def _describe_embedder(settings: Settings) -> str:

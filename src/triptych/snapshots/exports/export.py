@@ -58,7 +58,7 @@ async def export(
 
     Raises:
         SnapshotCollected: it is no longer kept.
-        ObjectMissing: an object is not in the store.
+        ObjectMissing: an object is not in the store; `ObjectDamaged` if it is damaged.
         StoreUnavailable: an object cannot be read.
     """
     batch = PAGE_BODIES if wanted.format.needs_bodies else PAGE_ASSETS
