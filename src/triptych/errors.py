@@ -76,20 +76,25 @@ from typing import ClassVar
 from uuid import UUID
 
 from triptych.model import Reason
+from triptych.shown_url import shown_text
 
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class TriptychError(Exception):
-    """Triptych failed."""
+    """Triptych failed.
+
+    Errors are logged, kept and answered: URLs in one are without userinfo and query.
+    """
 
     status: ClassVar[int] = 500
 
     def __init__(self, message: str | None = None, *, remedy: str | None = None) -> None:
         text = message or (type(self).__doc__ or "Triptych failed.").splitlines()[0]
+        text = shown_text(text)
         super().__init__(text)
         self.message = text
-        self.remedy = remedy
+        self.remedy = None if remedy is None else shown_text(remedy)
 
     @classmethod
     def problem(cls) -> str:
@@ -262,7 +267,7 @@ class RunActive(Conflict):
         self.run_id = run_id
         """The active run."""
         self.source = source
-        """Its source, if that is why: without a password."""
+        """Its source, if that is why, as it is shown."""
 
 
 class RunEnded(Conflict):
@@ -395,7 +400,7 @@ class HostDown(Postponed):
         super().__init__(f"{host} does not answer ({why})", retry_after_s=retry_after_s)
         self.host = host
         """Scheme, name and port; ``proxy`` before those of a proxy."""
-        self.why = why
+        self.why = shown_text(why)
         self.tried = tried
         """Whether a request was sent now, or was not because the last one failed."""
 
@@ -410,7 +415,7 @@ class ItemError(TriptychError):
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
-        self.detail = detail
+        self.detail = shown_text(detail)
 
 
 class PermanentItemError(ItemError):

@@ -13,7 +13,7 @@ from triptych.fetch.fetcher import Fetcher
 from triptych.objects import ObjectStore, content_hash
 from triptych.runs.brand_store import BrandStore
 from triptych.runtime.retry import backoff
-from triptych.settings.addresses import without_query
+from triptych.shown_url import without_credentials
 from triptych.snapshots.damage_store import DamageStore
 from triptych.snapshots.object_check import Repair
 from triptych.snapshots.stored_rows import StoredRow
@@ -61,7 +61,7 @@ class ObjectRepair:
         return Repair(False, says)
 
     async def _from(self, key: str, row: StoredRow) -> Repair:
-        url, expected = without_query(row.url), content_hash(key)
+        url, expected = without_credentials(row.url), content_hash(key)
         if expected is None:
             return Repair(False, "its key says no hash")
         try:

@@ -52,6 +52,7 @@ from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt, PutOff, RunStore
 from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import plan_retry
+from triptych.shown_url import shown_url
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import (
     EMBED_SECONDS,
@@ -238,7 +239,7 @@ class Acquire:
         except Unavailable:
             raise  # The database, the queue or the store failed: not an attempt of the item.
         except Exception as error:
-            log.exception("acquire_defect", run=str(item.run_id), url=item.url)
+            log.exception("acquire_defect", run=str(item.run_id), url=shown_url(item.url))
             text = f"{type(error).__name__}: {error}"
             return await self._try_again(item, TransientItemError(Reason.INTERNAL, text))
 
@@ -358,7 +359,7 @@ class Acquire:
             if fetched.final_url == item.url:
                 raise
             # As at a page that asks to sign in: the URL itself does not show why.
-            detail = f"{error.detail}; redirects lead to {fetched.final_url}"
+            detail = f"{error.detail}; redirects lead to {shown_url(fetched.final_url)}"
             raise PermanentItemError(error.reason, detail) from error
         finally:
             fetched.share.release()

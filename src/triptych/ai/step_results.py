@@ -17,6 +17,7 @@ from triptych.ai.context import Column, StepResult, Vectors
 from triptych.ai.pixels import StoredPixels
 from triptych.ai.step import Snapshot, Step
 from triptych.model import MARKS, Insight
+from triptych.shown_url import shown_text
 
 RESULT_MAX_BYTES = 32 * 1024 * 1024
 RESULT_MAX_DEPTH = 64
@@ -190,10 +191,10 @@ def _check_scalar(value: object, where: str) -> None:
 
 
 def error_text(error: BaseException) -> str:
-    """Return ``Type: message`` in a form that every store accepts."""
+    """Return ``Type: message`` in a form that every store accepts; URLs are as they are shown."""
     try:
         message = str(error)
     except Exception as defect:  # noqa: BLE001 - a third-party error's __str__ may raise
         message = f"its message cannot be read ({type(defect).__name__})"
-    text = f"{type(error).__name__}: {message}"[:ERROR_MAX_CHARS]
+    text = shown_text(f"{type(error).__name__}: {message}")[:ERROR_MAX_CHARS]
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -20,6 +20,7 @@ from triptych.fetch.transport import CONNECT_S, TransportPool
 from triptych.fetch.web_url import parse_web_url
 from triptych.model import Reason
 from triptych.runtime.retry import backoff
+from triptych.shown_url import shown_url
 
 TRIES = 5
 MIDWAY_TRIES = 8
@@ -109,7 +110,7 @@ class HttpReader:
         try:
             target = parse_web_url(url) if isinstance(url, str) else url
         except ValueError as error:
-            raise SourceRefused(f"{str(url)!r} is not a URL ({error}).") from error
+            raise SourceRefused(f"{shown_url(str(url))!r} is not a URL ({error}).") from error
         attempt = 0
         while True:
             attempt += 1

@@ -30,6 +30,7 @@ from triptych.runs.redrive_rules import helpful_reasons, left_out
 from triptych.runs.restore_rules import check_same_snapshot
 from triptych.runs.run_store import Opened, RowsRead, RunStore
 from triptych.runs.schedule import next_due
+from triptych.shown_url import shown_text
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
 from triptych.telemetry.tracing import current_traceparent, span
 
@@ -382,7 +383,7 @@ class ActiveBrandRegistry:
 
     async def fail(self, run_id: UUID, reason: str) -> Run:
         """End an active run as failed; the brand's snapshot stays what it was."""
-        return await self._runs.fail(run_id, reason)
+        return await self._runs.fail(run_id, shown_text(reason))
 
     async def run_ai_again(self, brand: str) -> Run:
         """Queue the AI phase of a brand's snapshot and send its message.

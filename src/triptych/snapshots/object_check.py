@@ -19,7 +19,7 @@ from msgspec import Meta
 from triptych.errors import StoreUnavailable
 from triptych.media.thumbnails import original_of, unsealed
 from triptych.objects import Listed, ObjectStore, content_hash, object_key
-from triptych.settings.addresses import without_query
+from triptych.shown_url import without_credentials
 from triptych.snapshots.damage_store import DamageStore
 from triptych.snapshots.stored_rows import RowPages, StoredRow
 from triptych.wire import Wire
@@ -224,7 +224,7 @@ class ObjectCheck:
             object=key,
             size_bytes=size,
             brands=sorted({row.brand for row in rows})[:BRANDS_SHOWN],
-            url=without_query(rows[0].url),
+            url=without_credentials(rows[0].url),
             repaired=outcome.repaired,
             outcome=outcome.says,
         )

@@ -16,6 +16,7 @@ from triptych.gather.lists import list_parsers
 from triptych.media.decoders import Decoders
 from triptych.sealing.key_ring import FIELD as SEALING_KEY
 from triptych.settings.settings import Settings
+from triptych.shown_url import shown_text, shown_url
 from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring.installed_sources import installed_sources
 from triptych.wiring.models import open_embedder, open_text_encoder
@@ -60,7 +61,7 @@ async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Findi
 
 async def _check(what: str, work: Awaitable[str]) -> Finding:
     try:
-        return Finding(what, ok=True, says=await work)
+        return Finding(what, ok=True, says=shown_text(await work))
     except TriptychError as error:
         return Finding(what, ok=False, says=str(error))
 
@@ -129,12 +130,13 @@ async def _keys(settings: Settings, say: Say) -> str:
 async def _source(settings: Settings) -> str:
     sources = await asyncio.to_thread(installed_sources, settings)
     broken = [f"{name} cannot be used: {why}" for name, why in sources.broken.items()]
-    return "; ".join([settings.source or "none; each run names its own", *broken])
+    source = shown_url(settings.source) if settings.source else "none; each run names its own"
+    return "; ".join([source, *broken])
 
 
 async def _objects(settings: Settings) -> str:
     await open_objects(settings)
-    return f"{settings.store_url} is writable"
+    return f"{shown_url(settings.store_url)} is writable"
 
 
 async def _assets(settings: Settings, say: Say) -> str:

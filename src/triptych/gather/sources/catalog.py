@@ -24,6 +24,7 @@ from triptych.gather.lists.list_parsers import (
 )
 from triptych.gather.source import Page, Source
 from triptych.gather.source_type import SourceContext, SourceType
+from triptych.shown_url import shown_url
 
 PAGE_MAX_BYTES = 32 * 1024 * 1024
 PAGE_DEADLINE_S = 60.0
@@ -115,7 +116,7 @@ class CatalogSource(Source):
         try:
             url = with_query(parse_web_url(self._url), query)
         except ValueError as error:
-            raise SourceRefused(f"{self._url!r} is not a URL ({error}).") from error
+            raise SourceRefused(f"{shown_url(self._url)!r} is not a URL ({error}).") from error
         return await self._asking.read_page(
             url,
             parsing.parse,

@@ -37,6 +37,7 @@ from triptych.gather.lists.list_parsers import (
 )
 from triptych.gather.source import Page, Source
 from triptych.gather.source_type import SourceContext, SourceType
+from triptych.shown_url import shown_url
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
@@ -107,8 +108,7 @@ class ManifestSource(Source):
             else:
                 await asyncio.to_thread(_copy_object, name, file)
             file.flush()
-            shown = name.partition("?")[0].rpartition("/")[2] or name
-            yield [ListPart(shown, partial(_opened, Path(file.name)))]
+            yield [ListPart(_file_name(name), partial(_opened, Path(file.name)))]
 
     async def _download(self, url: URL, file: IO[bytes]) -> None:
         attempt = 0
@@ -128,11 +128,17 @@ class ManifestSource(Source):
                 await pause(attempt, error)
 
 
+def _file_name(url: str) -> str:
+    """Return what a remote list is called: its last segment, else the URL as it is shown."""
+    shown = shown_url(url).partition("?")[0]
+    return shown.rpartition("/")[2] or shown
+
+
 def _web_url(name: str) -> URL:
     try:
         return parse_web_url(name)
     except ValueError as error:
-        raise SourceRefused(f"{name!r} is not a URL ({error}).") from error
+        raise SourceRefused(f"{shown_url(name)!r} is not a URL ({error}).") from error
 
 
 def _existing(name: str) -> Sequence[Path]:
@@ -173,10 +179,10 @@ def _copy_object(url: str, file: IO[bytes]) -> None:
         for chunk in obstore.get(from_url(parent), name).stream(min_chunk_size=CHUNK_BYTES):
             _append(file, bytes(chunk))
     except (NotFoundError, FileNotFoundError) as error:
-        raise SourceRefused(f"There is no object {url}.") from error
+        raise SourceRefused(f"There is no object {shown_url(url)}.") from error
     except (BaseError, OSError, ValueError) as error:
         shown = (str(error) or type(error).__name__).splitlines()[0]
-        raise SourceUnavailable(f"{url} cannot be read ({shown}).") from error
+        raise SourceUnavailable(f"{shown_url(url)} cannot be read ({shown}).") from error
 
 
 def _append(file: IO[bytes], chunk: bytes) -> None:
