@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -106,6 +107,7 @@ async def open_cloud(
         knobs = {
             "data": folder / "data",
             "database_url": database_url,
+            "sealing_key": secrets.token_urlsafe(48),
             "queue_url": f"sqs://{REGION}/{PREFIX}",
             "store_url": f"s3://{BUCKET}",
             "fetch_allow": "127.0.0.0/8",

@@ -9,6 +9,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -24,6 +25,7 @@ MAX_RECEIVES = 20
 """Well above an item's attempts: receives also count drains and throttles (design of retries)."""
 RETENTION = Duration.days(14)
 EXPORTS_DAYS = 30
+SEALING_KEY_CHARS = 64
 GROWTH = 10
 """Times its first storage, up to which the database grows by itself."""
 ACCESS_LOGS_DAYS = 90
@@ -59,6 +61,7 @@ class Data(Construct):
         self.prefix = f"triptych-{profile.name}-"
         self._window = ACQUIRE_PREFETCH * profile.tasks["acquire"][1]
         self.database = self._database(profile, vpc)
+        self.sealing_key = self._sealing_key()
         self.log_bucket = self._log_bucket()
         self.bucket = self._bucket()
         self.queues = {each: self._queue(each, hidden_s[each]) for each in QUEUES}
@@ -101,6 +104,17 @@ class Data(Construct):
             cloudwatch_logs_exports=["postgresql"],
             cloudwatch_logs_retention=days(profile.log_days),
             removal_policy=RemovalPolicy.SNAPSHOT if profile.keep else RemovalPolicy.DESTROY,
+        )
+
+    def _sealing_key(self) -> secretsmanager.Secret:
+        return secretsmanager.Secret(
+            self,
+            "SealingKey",
+            description="Seals secrets in the database. Without it they are lost.",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                password_length=SEALING_KEY_CHARS, exclude_punctuation=True
+            ),
+            removal_policy=self._policy,
         )
 
     def _log_bucket(self) -> s3.Bucket:
@@ -163,8 +177,9 @@ class Data(Construct):
         return [each for pair in self.queues.values() for each in (pair.queue, pair.dead)]
 
     def allow_connect(self, grantee: iam.IGrantable) -> None:
-        """Allow to connect to the database as `ROLE`, by token."""
+        """Allow to connect to the database as `ROLE`, by token, and open what is sealed."""
         self.database.grant_connect(grantee, ROLE)
+        self.sealing_key.grant_read(grantee)
 
     def environment(self) -> dict[str, str]:
         """Return the settings that lead to all of it."""
@@ -175,6 +190,7 @@ class Data(Construct):
             "TRIPTYCH_DISPATCH_WINDOW": str(self._window),
             "TRIPTYCH_DATABASE_URL": f"postgresql+iam://{ROLE}@{host}:{PORT}/{DATABASE}"
             "?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem",
+            "TRIPTYCH_SEALING_KEY": self.sealing_key.secret_arn,
             "TRIPTYCH_QUEUE_URL": f"sqs://{region}/{self.prefix}",
             "TRIPTYCH_STORE_URL": f"s3://{self.bucket.bucket_name}",
         }

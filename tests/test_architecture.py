@@ -32,7 +32,7 @@ LAYERS = (
     {"embedders"},
     {"fetch", "media", "settings"},
     {"objects"},
-    {"database", "telemetry", "embedded"},
+    {"database", "telemetry", "embedded", "sealing"},
     {"runtime"},
     {"messages"},
     {"errors"},

@@ -135,6 +135,31 @@ def test_g9_the_database_is_private_encrypted_and_asks_for_tls(prod: Synthesised
     assert parameters["Parameters"]["rds.force_ssl"] == "1"
 
 
+def test_g9_whoever_uses_the_database_gets_its_sealing_key_by_name(prod: Synthesised) -> None:
+    (name,) = [key for key in prod.of("AWS::SecretsManager::Secret") if "SealingKey" in key]
+    generated = prod.of("AWS::SecretsManager::Secret")[name]["GenerateSecretString"]
+    assert generated == {"ExcludePunctuation": True, "PasswordLength": 64}
+    for definition in prod.of("AWS::ECS::TaskDefinition").values():
+        for container in definition["ContainerDefinitions"]:
+            environment = {e["Name"]: e["Value"] for e in container["Environment"]}
+            assert environment["TRIPTYCH_SEALING_KEY"] == {"Ref": name}
+    readers = {
+        role["Ref"]
+        for policy in prod.of("AWS::IAM::Policy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Resource"] == {"Ref": name}
+        for role in policy["Roles"]
+    }
+    connecting = {
+        role["Ref"]
+        for policy in prod.of("AWS::IAM::Policy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "rds-db:connect"
+        for role in policy["Roles"]
+    }
+    assert readers == connecting
+
+
 def test_g9_containers_are_not_root_and_write_nowhere(prod: Synthesised) -> None:
     definitions = prod.of("AWS::ECS::TaskDefinition")
     assert len(definitions) == 6
@@ -218,6 +243,9 @@ def test_g9_each_role_may_do_what_its_process_does(prod: Synthesised) -> None:
         "sqs:GetQueueAttributes",
         "cloudwatch:GetMetricData",
         "rds-db:connect",
+        # The sealing key's, and no other.
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:DescribeSecret",
     }
     api = actions(prod, "ServicesApiDefinitionTaskRole")
     assert "sqs:ReceiveMessage" not in api

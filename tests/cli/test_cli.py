@@ -162,6 +162,8 @@ async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
     assert well.code == 0
     assert {finding["what"]: finding["ok"] for finding in well.json()} == {
         "database": True,
+        "role": True,
+        "secrets": True,
         "objects": True,
         "assets": True,
         "embedder": True,

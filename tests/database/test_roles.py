@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from tests.support.postgres import superuser_at
 from triptych.database.migrate import migrations
 from triptych.database.roles import IAM, prepare_role, role_of
 from triptych.database.session import Database
@@ -16,7 +17,7 @@ from triptych.errors import SettingsError
 
 @pytest.fixture
 async def admin(fresh_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(fresh_dsn)
+    connection = await asyncpg.connect(superuser_at(fresh_dsn))
     yield connection
     await connection.close()
 
@@ -32,7 +33,7 @@ async def role(admin: asyncpg.Connection) -> AsyncIterator[str]:
 async def test_the_role_can_migrate_and_nothing_beyond(
     fresh_dsn: str, admin: asyncpg.Connection, role: str
 ) -> None:
-    database = Database(fresh_dsn)
+    database = Database(superuser_at(fresh_dsn))
     await prepare_role(database, role)
     await prepare_role(database, role)
     await database.close()
@@ -42,8 +43,20 @@ async def test_the_role_can_migrate_and_nothing_beyond(
     for step in migrations():
         await admin.execute(step.sql)
     owner = await admin.fetchval("select tableowner from pg_tables where tablename = 'runs'")
+    for beyond in (
+        "copy (select 1) to program 'id'",
+        "select pg_read_file('/etc/passwd')",
+        "create role another",
+        "create database another",
+        "alter database template1 rename to mine",
+        "drop extension vector",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await admin.execute(beyond)
     await admin.execute("reset role")
     assert owner == role
+    database_owner = "select datdba::regrole::text from pg_database where datname = $1"
+    assert await admin.fetchval(database_owner, admin._params.database) != role
 
 
 def test_the_role_is_the_addresses_user() -> None:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import aiohttp
 from pydantic import TypeAdapter
 
+from tests.support.sealing import KEY
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
 from triptych.dead_letters.dead_letter_store import DeadLetter
@@ -108,6 +109,7 @@ def settings_for(dsn: str, data: Path, **overrides: Any) -> Settings:
             "data": data,
             "database_url": dsn,
             "embedder": "none",
+            "sealing_key": KEY,
             "api_rate": 100_000.0,
             "api_burst": 100_000,
             **overrides,

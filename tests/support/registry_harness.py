@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from tests.support.barrier_machine import Fuse, result
+from tests.support.sealing import KEYS
 from triptych.database.session import Database
 from triptych.gather.source import Page, Row
 from triptych.live.watch import watch
@@ -100,7 +101,7 @@ async def open_registry_harness(
 ) -> AsyncIterator[RegistryHarness]:
     fuse = Fuse()
     database = Database(dsn, hook=fuse)
-    stores = postgres_stores(database, run_cap_s=HIDDEN_S)
+    stores = postgres_stores(database, run_cap_s=HIDDEN_S, keys=KEYS)
     queue = PgmqQueue(database, max_receives=max_receives)
     registry = ActiveBrandRegistry(
         stores.runs, stores.brands, stores.dead_letters, queue, window=window, policy=policy

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.registry_harness import RegistryHarness, open_registry_harness
+from tests.support.sealing import KEY
 from triptych.database.session import Database
 from triptych.messages import QUEUES
 from triptych.model import AiState, Run, RunState
@@ -30,6 +31,7 @@ def environment(dsn: str, data: Path, **settings: object) -> dict[str, str]:
         "database_url": dsn,
         "data": data,
         "embedder": "none",
+        "sealing_key": KEY,
         "fetch_allow": "127.0.0.0/8",
         "api_rate": 100_000,
         "api_burst": 100_000,

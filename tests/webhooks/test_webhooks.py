@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.contracts.stores_contract import committed, open_run, restore
+from tests.support.sealing import KEYS
 from triptych.database.session import Database
 from triptych.errors import Conflict
 from triptych.fetch.guard import AddressGuard
@@ -62,7 +63,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
     database = Database(migrated_dsn)
-    yield postgres_stores(database, run_cap_s=3600)
+    yield postgres_stores(database, run_cap_s=3600, keys=KEYS)
     await database.close()
 
 

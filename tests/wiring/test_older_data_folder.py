@@ -21,14 +21,16 @@ import asyncpg
 import pytest
 from aiohttp import web
 
-from tests.support.embedded import QUICK, ask
+from tests.support.embedded import ask
 from tests.support.picture_server import picture
+from tests.support.postgres import SUPERUSER, superuser_at
+from tests.support.superuser_cluster import superuser_cluster
 from tests.support.tiny_clip import clip
 from tests.support.waiting import until
 from triptych.database.migrate import check_schema, migrate, migrations
 from triptych.database.session import Database
+from triptych.embedded.cluster import ROLE
 from triptych.embedded.data_folder import DataFolder
-from triptych.embedded.server import EmbeddedPostgres
 
 pytestmark = pytest.mark.integration
 
@@ -90,7 +92,7 @@ order by 1, 2
 
 
 async def restore(dsn: str) -> None:
-    """Make the older database, as if it had been left a moment ago."""
+    """Make the older database, as if it had been left a moment ago; a superuser's address."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(SCHEMA.read_text(encoding="utf-8"))
@@ -112,7 +114,8 @@ async def shape(dsn: str) -> list[tuple[str, str]]:
 async def test_an_older_database_is_brought_up_to_date_and_is_as_a_new_one(
     fresh_dsn: str, migrated_dsn: str
 ) -> None:
-    await restore(fresh_dsn)
+    await restore(superuser_at(fresh_dsn))
+    await ask(superuser_at(fresh_dsn), f"reassign owned by {SUPERUSER} to {ROLE}")
     assert await ask(fresh_dsn, "select max(name) from schema_migrations") == NEWEST
 
     database = Database(fresh_dsn)
@@ -160,7 +163,7 @@ async def older(tmp_path: Path) -> Path:
     """A data folder as that commit's `triptych up` left it when it was killed."""
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
-    async with EmbeddedPostgres(data, extra=QUICK) as server:
+    async with superuser_cluster(data) as server:
         await restore(server.dsn)
     shutil.copytree(FOLDER / "objects", data / "objects")
     # Signed by a process that is no more, and an address where nobody listens any more.
@@ -188,6 +191,8 @@ async def up(data: Path, pictures: Pictures, model: Path) -> AsyncIterator[aioht
     process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=PIPE)
     assert process.stderr is not None
     try:
+        told = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)).decode()
+        assert "postgres_superuser_taken_away" in told
         told = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)).decode()
         found = re.search(r"API at (http://[^\s]+?)\.? ", told)
         assert found, told

@@ -11,6 +11,7 @@ import structlog
 from triptych.errors import ItemError, PermanentItemError, Postponed
 from triptych.fetch.fetcher import Fetcher
 from triptych.objects import ObjectStore, content_hash
+from triptych.runs.brand_store import BrandStore
 from triptych.runtime.retry import backoff
 from triptych.shown_url import without_credentials
 from triptych.snapshots.damage_store import DamageStore
@@ -35,8 +36,11 @@ class ObjectRepair:
     of the brand takes what the URL has now.
     """
 
-    def __init__(self, fetcher: Fetcher, store: ObjectStore, damage: DamageStore) -> None:
+    def __init__(
+        self, fetcher: Fetcher, store: ObjectStore, damage: DamageStore, brands: BrandStore
+    ) -> None:
         self._fetcher = fetcher
+        self._brands = brands
         self._store = store
         self._damage = damage
 
@@ -85,9 +89,11 @@ class ObjectRepair:
         return await self._once(row)
 
     async def _once(self, row: StoredRow) -> bytes:
-        with await self._fetcher.slot(row.url, source=row.source) as slot:
+        # What is sealed of a source belongs to it: profiles are chosen by the whole.
+        source = await self._brands.whole_source(row.brand, row.source)
+        with await self._fetcher.slot(row.url, source=source) as slot:
             slot.begin()
-            fetched = await self._fetcher.fetch(row.url, source=row.source)
+            fetched = await self._fetcher.fetch(row.url, source=source)
         assert fetched is not None  # No validators were sent.
         fetched.share.release()
         return fetched.body

@@ -104,7 +104,8 @@ def _shown(webhook: Webhook) -> Webhook:
 async def make_webhook(context: Context, identity: Operating, body: WebhookGiven) -> Json:
     """Deliveries are signed as in Standard Webhooks, with the secret that is shown here only once.
 
-    Redirects are not followed. A delivery without a 2xx answer is retried for half a day.
+    Redirects are not followed. A delivery without a 2xx answer is retried for half a day. Query and
+    fragment of the URL are kept sealed and not shown again.
     """
     _check_address(context, body.url)
     secret = secrets.token_bytes(SECRET_BYTES)

@@ -55,6 +55,24 @@ async def prepare_role(admin: Database, role: str) -> None:
             await connection.close()
 
 
+async def check_rights(database: Database) -> str:
+    """Return the role of the database's connections, which reaches no further than its schema.
+
+    Raises:
+        SettingsError: it does; says how, and the remedy.
+    """
+    (row,) = await database.rows("rights_beyond")
+    if row["rights"]:
+        raise SettingsError(
+            f"The role {row['role']} {', '.join(row['rights'])}: a statement that is brought into "
+            "the database could use that.",
+            field="TRIPTYCH_DATABASE_URL",
+            remedy="Name a role that only owns its schema: `triptych migrate` makes it, with an "
+            "administrator's address in TRIPTYCH_ADMIN_URL.",
+        )
+    return str(row["role"])
+
+
 async def _prepare(connection: asyncpg.Connection, role: str) -> None:
     # Only administrators may create it; the migrations then find it.
     await connection.execute("create extension if not exists vector")

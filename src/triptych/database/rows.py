@@ -123,6 +123,18 @@ def to_item(
     )
 
 
+def to_worked_on(row: asyncpg.Record, source: str | None) -> Item:
+    """Read a row of the statement ``items_by_key``; ``source`` is the whole of its run's."""
+    return to_item(
+        row,
+        row["brand"],
+        RunKind(row["run_kind"]),
+        source=source,
+        due_in_s=row["due_in_s"],
+        waits_for=row["waits_for"],
+    )
+
+
 def to_marks(row: asyncpg.Record) -> Metadata:
     """Read a row of ``marks``: an asset's marks, without empty ones."""
     known = {name: row[name] for name in MARKS if row[name] is not None}

@@ -26,7 +26,9 @@ from triptych.embedded.processes import Serving, serving
 from triptych.embedded.waits import Say, Wait
 
 ROLE = "triptych"
-"""The cluster's only role, and the database's name."""
+"""The role that the application connects as, and the name of the database that it owns."""
+ADMIN = "triptych_admin"
+"""The superuser. Nobody can connect as it: see `triptych.embedded.roles`."""
 
 INITDB_S = 120.0
 LEFTOVER_S = 30.0
@@ -47,7 +49,8 @@ removed."""
 
 _HBA = f"""\
 # Written by Triptych at every start. Unix socket only; the kernel identifies the peer.
-local all "{ROLE}" peer map={ROLE}
+# Whoever is not named here is refused: so is the superuser.
+local "{ROLE}" "{ROLE}" peer map={ROLE}
 """
 
 
@@ -79,8 +82,8 @@ class Cluster:
         self.binaries = binaries
         self._name: str | None = None
 
-    def ensure(self, say: Say, *, sync: bool = True) -> None:
-        """Create the cluster unless it exists.
+    def ensure(self, say: Say, *, sync: bool = True) -> bool:
+        """Create the cluster unless it exists; return whether it was created.
 
         It is created in a sibling folder and renamed, so that it exists completely or not at all;
         remains of a killed attempt are removed.
@@ -97,18 +100,19 @@ class Cluster:
             _remove(leftover, say)
         if self.folder.exists() and not _is_empty(self.folder):
             self.check()
-            return
+            return False
         made = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}.new-", dir=self.folder.parent))
         if not self.account.is_self:
             os.chown(made, self.account.uid, self.account.gid, follow_symlinks=False)
         Cluster(made, self.account, self.binaries)._initdb(say, sync=sync)
         made.rename(self.folder)
         _sync(self.folder.parent)
+        return True
 
     def _initdb(self, say: Say, *, sync: bool) -> None:
         done = self._run(
             "initdb",
-            f"--username={ROLE}",
+            f"--username={ADMIN}",
             "--encoding=UTF8",
             "--locale=C",
             "--auth-local=peer",
@@ -158,15 +162,26 @@ class Cluster:
         )
 
     def admit(self, clients: Sequence[str]) -> None:
-        """Let only these accounts of the operating system connect, as `ROLE`.
+        """Let only these accounts of the operating system connect, as `ROLE`, to its database.
 
         Takes effect when the server starts.
         """
         ident = "".join(f'{ROLE} "{client}" "{ROLE}"\n' for client in clients)
-        self._write("pg_hba.conf", _HBA)
-        self._write("pg_ident.conf", f"# Written by Triptych at every start.\n{ident}")
+        self.write("pg_hba.conf", _HBA)
+        self.write("pg_ident.conf", f"# Written by Triptych at every start.\n{ident}")
 
-    def _write(self, name: str, text: str) -> None:
+    def read(self, name: str) -> str:
+        """Return the text of a file in the folder; empty if there is none."""
+        return "\n".join(_lines(self.folder / name))
+
+    def write(self, name: str, text: str, *, sync: bool = False) -> None:
+        """Replace a file in the folder, which only the server's account can read.
+
+        ``sync``: make it survive a power failure before this returns.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         # The server owns the folder: if it was taken over, a name in it may be a link.
         # A new file that is renamed follows none.
         descriptor, path = tempfile.mkstemp(prefix=f"{name}.", dir=self.folder)
@@ -175,7 +190,12 @@ class Cluster:
             os.fchmod(descriptor, 0o600)
             if not self.account.is_self:
                 os.fchown(descriptor, self.account.uid, self.account.gid)
+            if sync:
+                file.flush()
+                os.fsync(descriptor)
         Path(path).replace(self.folder / name)
+        if sync:
+            _sync(self.folder)
 
     @property
     def name(self) -> str:

@@ -31,6 +31,8 @@ PARAMETERS: Mapping[str, str] = {
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "max_connections": "200",
+    # Nobody can connect as a superuser, so none of them is kept for one.
+    "superuser_reserved_connections": "0",
     # What was committed stays committed (G4), whatever a configuration file says.
     "fsync": "on",
     "synchronous_commit": "on",
@@ -136,7 +138,12 @@ class ExitedEarly(Exception):
     @property
     def blocked(self) -> bool:
         """True if an earlier server's processes prevented the start."""
-        return any(text in self.said for text in BLOCKED)
+        return is_blocked(self.said)
+
+
+def is_blocked(said: str) -> bool:
+    """Return whether that is what a start prints while an earlier server's processes exist."""
+    return any(text in said for text in BLOCKED)
 
 
 def launch(cluster: Cluster, sockets: Path, log: ServerLog, extra: Mapping[str, str]) -> Postmaster:

@@ -21,11 +21,13 @@ import structlog
 
 from triptych.embedded.accounts import Account
 from triptych.embedded.binaries import find_binaries, make_reachable
-from triptych.embedded.cluster import ROLE, Cluster, Status, read_major
+from triptych.embedded.cluster import Cluster, Status, read_major
 from triptych.embedded.data_folder import LOG, POSTGRES
 from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.postmaster import ExitedEarly, Postmaster, ServerLog, launch
+from triptych.embedded.roles import ensure_roles
 from triptych.embedded.shutdown import Orphan, shut_down
+from triptych.embedded.single_user import SingleUser
 from triptych.embedded.socket_leftovers import remove_leftovers
 from triptych.embedded.sockets import (
     clear_socket_folder,
@@ -37,14 +39,14 @@ from triptych.embedded.sockets import (
     socket_identity,
     write_dsn,
 )
-from triptych.embedded.waits import Say, Wait, log_line
+from triptych.embedded.waits import Say, Wait, log_line, log_nothing
 
 __all__ = ["EmbeddedPostgres", "answers", "read_dsn", "restart_delay_s"]
 
 START_S = 300.0
 """Seconds until a start must accept queries; crash recovery may need most of them."""
 ANSWER_S = 60.0
-"""Seconds a probe may wait for an answer; creating the database on a slow disk takes a few."""
+"""Seconds a probe may wait for an answer; on a slow disk it takes a few."""
 CLOSE_S = 5.0
 PROBE_FIRST_S = 0.02
 PROBE_MAX_S = 0.5
@@ -231,8 +233,11 @@ class EmbeddedPostgres:
             if not account.is_self:
                 binaries = make_reachable(binaries)
             self._cluster = cluster = Cluster(folder, account, binaries)
-            cluster.ensure(self._say, sync=self._extra.get("fsync") != "off")
+            is_new = cluster.ensure(self._say, sync=self._extra.get("fsync") != "off")
             self._clear(cluster)
+            # Nothing of a new one has to recover: it is part of making it.
+            say = log_nothing if is_new else self._say
+            ensure_roles(SingleUser(cluster, self._log, extra=self._extra, say=say))
             cluster.admit([Account.own_name()])
             for left in remove_leftovers(account):
                 _logger.info("socket_folder_removed", folder=str(left))
@@ -350,7 +355,7 @@ class EmbeddedPostgres:
         return None
 
     async def _accepts_queries(self, child: Postmaster, wait: Wait) -> bool:
-        """Return True when the server accepts queries, and the database is there.
+        """Return True when the server accepts queries.
 
         Returns False when it never will: it was asked to shut down, or it is ready and its socket
         is gone. A server of a folder that was at this path before removes it when it ends.
@@ -382,13 +387,8 @@ class EmbeddedPostgres:
         return lost or status is Status.STOPPING
 
     async def _probe(self) -> bool:
-        assert self._sockets is not None
         try:
-            try:
-                await _execute(self.dsn, "SELECT 1")
-            except asyncpg.InvalidCatalogNameError:
-                # The first start, or one that was killed before this point.
-                await _execute(make_dsn(self._sockets, "postgres"), f"CREATE DATABASE {ROLE}")
+            await _execute(self.dsn, "SELECT 1")
         except _NOT_YET:
             return False
         except asyncpg.PostgresError as error:

@@ -21,6 +21,10 @@ def log_line(line: str) -> None:
     _logger.warning("waits", until=line)
 
 
+def log_nothing(line: str) -> None:
+    """Say nothing of a wait that is part of what is said already."""
+
+
 class Wait:
     """One wait, which starts now; said once, and over at its limit."""
 

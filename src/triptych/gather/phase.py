@@ -13,6 +13,7 @@ from triptych.errors import (
     InvalidUrl,
     RunEnded,
     RunNotFound,
+    SettingsError,
     SnapshotCollected,
     SourceRefused,
     TriptychError,
@@ -44,6 +45,8 @@ from triptych.runs.given_urls import is_given
 from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
+from triptych.sealing.key_ring import SealBroken
+from triptych.sealing.readable import scrubbed
 from triptych.shown_url import shown_text
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
@@ -112,8 +115,8 @@ class Gather:
                 )
         except RunEnded:
             log.info("gather_stopped", run=str(run.id), brand=run.brand)
-        except SourceRefused as error:
-            await self._registry.fail(run.id, f"source_refused: {error}")
+        except (SourceRefused, SealBroken) as error:
+            await self._fail(run, f"source_refused: {error}")
         except SnapshotCollected as error:
             await self._registry.fail(run.id, error.message)
         except TriptychError:
@@ -123,7 +126,17 @@ class Gather:
                 raise
             # Shown within a minute, instead of after the last delivery.
             log.exception("gather_defect", run=str(run.id), brand=run.brand)
-            await self._registry.fail(run.id, f"gather_defect: {type(error).__name__}: {error}")
+            await self._fail(run, f"gather_defect: {type(error).__name__}: {error}")
+
+    async def _fail(self, run: Run, reason: str) -> None:
+        """Fail a run; what is secret of its source does not get into the reason."""
+        try:
+            source = await self._brands.whole_source(run.brand, run.source)
+        except (SealBroken, SettingsError):
+            source = None  # It was never opened, so the reason cannot quote it.
+        for quoted in (source, self._default_source):
+            reason = scrubbed(reason, quoted) if quoted else reason
+        await self._registry.fail(run.id, reason)
 
     async def _join(self, brand: str, delivery: Delivery) -> Run | None:
         opened = await self._registry.open_for_message(brand, delivery)
@@ -132,10 +145,10 @@ class Gather:
         check_joinable(opened.run, RunKind.FULL)
         return None  # The brand's active run is gathering already.
 
-    def _source(self, run: Run) -> Source:
+    async def _source(self, run: Run) -> Source:
         if run.kind is RunKind.REEMBED:
             return SnapshotSource(self._brands, self._snapshots, self._page_rows)
-        spec = run.source or self._default_source
+        spec = await self._brands.whole_source(run.brand, run.source) or self._default_source
         if spec is None:
             raise SourceRefused(
                 f"Brand {run.brand!r} has no source.",
@@ -155,7 +168,7 @@ class Gather:
         log.info("restored", run=str(run.id), brand=run.brand, snapshot=str(snapshot))
 
     async def _list(self, run: Run) -> None:
-        source = self._source(run)
+        source = await self._source(run)
         cursor = await self._runs.gather_cursor(run.id)
         async for page in source.pages(run.brand, cursor):
             for found in page.lists:

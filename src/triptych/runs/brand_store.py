@@ -84,6 +84,17 @@ class BrandStore(Protocol):
         """
         ...
 
+    async def whole_source(self, brand: str, source: str | None) -> str | None:
+        """Return the whole of a source that a run or a brand has, to read from it.
+
+        What they have may lack what is secret in it; then it says only that something is sealed.
+
+        Raises:
+            SealBroken: what was sealed was changed, or is another source's.
+            SettingsError: the key that it was sealed with is not here.
+        """
+        ...
+
     async def keep_urls(self, brand: str, urls: Sequence[GivenUrl]) -> str:
         """Keep URLs for a brand; return the source that they are, which the same URLs share.
 

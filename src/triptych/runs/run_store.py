@@ -464,7 +464,10 @@ class RunStore(Protocol):
         ...
 
     async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
-        """Return those of the items that exist; none when the run has ended."""
+        """Return those of the items that exist, with the whole of their source.
+
+        None when the run has ended.
+        """
         ...
 
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:

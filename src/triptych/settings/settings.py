@@ -79,6 +79,13 @@ class Settings(ToldSettings):
         "`https://catalogue.example.com`, or whole sources; empty for the origin of "
         "`TRIPTYCH_SOURCE`. Plain http only to an address of a private network.",
     )
+    sealing_key: SecretStr | None = Field(
+        None,
+        description="What webhook secrets and sources with passwords are sealed with: at least 32 "
+        "random characters, or the ARN of a secret in AWS Secrets Manager. Several, separated by "
+        "commas: the first seals, all open. Empty with the embedded database: made at the first "
+        "start, in the file `sealing.key` of the data folder.",
+    )
     embedder: str = Field(
         "bundled",
         description="`bundled`, `none`, or an ONNX image encoder: its path, or a URL "

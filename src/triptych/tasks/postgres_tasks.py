@@ -15,6 +15,7 @@ from triptych.database.session import Database, Transaction
 from triptych.errors import IdempotencyKeyReused, TaskNotFound
 from triptych.messages import AI_QUEUE, AiBody, Headers
 from triptych.model import Age, Metadata, Slice
+from triptych.sealing.readable import without_secret
 from triptych.tasks.task_store import (
     Audit,
     Claim,
@@ -182,3 +183,23 @@ _to_audit: Reader[KeptAudit] = reader(KeptAudit)
 def _to_task(row: asyncpg.Record) -> Task:
     """Read a task whose run's row is joined to it, if it has one."""
     return where_its_run_is(_named(row), to_run(row) if row["id"] is not None else None)
+
+
+async def count_audited_sources(database: Database) -> int:
+    """Return how many sources in the audit have a secret."""
+    rows = await database.rows("audited_sources")
+    return sum(without_secret(row["source"]) != row["source"] for row in rows)
+
+
+async def hide_audited_sources(database: Database) -> int:
+    """Take secrets out of the sources in the audit, which earlier releases kept; return how many.
+
+    They were never needed there. May be stopped at any point and repeated.
+    """
+    hidden = 0
+    for row in await database.rows("audited_sources"):
+        source: str = row["source"]
+        kept = without_secret(source)
+        if kept != source:
+            hidden += len(await database.rows("hide_audited_source", source, kept))
+    return hidden

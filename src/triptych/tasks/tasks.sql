@@ -70,5 +70,15 @@ delete from tasks where id = any($1)
 -- add_audit --
 insert into audit (actor, action, target, detail) values ($1, $2, $3, $4)
 
+-- audited_sources --
+-- What operations were asked for with, where that may have a secret in plain text.
+select distinct detail #>> '{request,source}' as source from audit
+where detail #>> '{request,source}' ~ '[@?#=;&]|\s'
+
+-- hide_audited_source --
+update audit set detail = jsonb_set(detail, '{request,source}', to_jsonb($2::text))
+where detail #>> '{request,source}' = $1
+returning id
+
 -- audit_page --
 select * from audit where id < $1 order by id desc limit $2

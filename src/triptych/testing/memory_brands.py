@@ -98,6 +98,10 @@ class MemoryBrandStore(BrandStore):
         self._state.change_brand(row, source=source, schedule=schedule, due_at=due)
 
     @override
+    async def whole_source(self, brand: str, source: str | None) -> str | None:
+        return source
+
+    @override
     async def keep_urls(self, brand: str, urls: Sequence[GivenUrl]) -> str:
         kept, now = encode_urls(urls), self._state.now()
         source = source_of(kept)

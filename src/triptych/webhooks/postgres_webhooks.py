@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
+import structlog
 from typing_extensions import override
 
 from triptych.database.rows import Reader, reader
 from triptych.database.session import Database, Transaction, no_nul
 from triptych.errors import Conflict
+from triptych.sealing.key_ring import SealBroken
+from triptych.webhooks.sealed_webhooks import SealedWebhook, SealedWebhooks
 from triptych.webhooks.webhook_store import (
     WEBHOOKS_MAX,
     Delivered,
@@ -21,19 +25,22 @@ from triptych.webhooks.webhook_store import (
 
 REASON_MAX_CHARS = 500
 
+log = structlog.get_logger(__name__)
+
 to_webhook: Reader[Webhook] = reader(Webhook)
-to_delivery: Reader[Delivery] = reader(Delivery)
 to_delivered: Reader[Delivered] = reader(Delivered)
 
 
 class PostgresWebhookStore(WebhookStore):
     """`WebhookStore` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sealing: SealedWebhooks) -> None:
         self._database = database
+        self._sealing = sealing
 
     @override
     async def put_webhook(self, webhook: Webhook, *, secret: bytes) -> Webhook:
+        url, sealed = self._sealing.seal(webhook.id, webhook.url, secret)
 
         async def work(tx: Transaction) -> Webhook:
             count = await tx.row("count_webhooks")
@@ -44,8 +51,8 @@ class PostgresWebhookStore(WebhookStore):
             row = await tx.row(
                 "put_webhook",
                 webhook.id,
-                webhook.url,
-                secret,
+                url,
+                sealed,
                 webhook.brand,
                 list(webhook.events),
             )
@@ -70,7 +77,17 @@ class PostgresWebhookStore(WebhookStore):
     @override
     async def claim_deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
         rows = await self._database.rows("claim_deliveries", limit, lease_s)
-        return [to_delivery(row) for row in rows]
+        found = []
+        for row in rows:
+            try:
+                opened = self._sealing.open(row)
+            except SealBroken as error:
+                # The others are delivered.
+                log.error("webhook_seal_broken", webhook=str(row["webhook_id"]), error=str(error))
+                await self.disable_webhook(row["webhook_id"], str(error))
+                continue
+            found.append(_to_delivery(row, opened))
+        return found
 
     @override
     async def delivery_done(self, delivery_id: UUID) -> None:
@@ -88,6 +105,18 @@ class PostgresWebhookStore(WebhookStore):
     async def deliveries(self, webhook_id: UUID, *, limit: int) -> Sequence[Delivered]:
         rows = await self._database.rows("deliveries", webhook_id, limit)
         return [to_delivered(row) for row in rows]
+
+
+def _to_delivery(row: asyncpg.Record, opened: SealedWebhook) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        webhook_id=row["webhook_id"],
+        event=row["event"],
+        body=row["body"],
+        attempts=row["attempts"],
+        url=opened.url,
+        secret=opened.secret,
+    )
 
 
 def _storable(reason: str) -> str | None:

@@ -81,9 +81,12 @@ class WebhookStore(Protocol):
     """
 
     async def put_webhook(self, webhook: Webhook, *, secret: bytes) -> Webhook:
-        """Keep a new webhook, and the secret that its messages are signed with.
+        """Keep a new webhook, and the secret that its messages are signed with, sealed.
+
+        The webhook that is returned and listed has no userinfo and no query in its URL.
 
         Raises:
+            SettingsError: there is no key to seal it with.
             Conflict: there are `WEBHOOKS_MAX` already.
         """
         ...

@@ -15,7 +15,7 @@ from runs r join webhooks w on w.brand is null or w.brand = r.brand
 where r.id = $1 and w.disabled_at is null and $2::text = any(w.events)
 
 -- put_webhook --
-insert into webhooks (id, url, secret, brand, events) values ($1, $2, $3, $4, $5)
+insert into webhooks (id, url, sealed, brand, events) values ($1, $2, $3, $4, $5)
 returning *
 
 -- count_webhooks --
@@ -23,6 +23,20 @@ select count(*) as count from webhooks
 
 -- webhooks --
 select * from webhooks order by created_at, id
+
+-- webhooks_to_seal --
+-- Those that are not sealed, or with another key than the one of this id.
+select id as webhook_id, url, secret, sealed from webhooks
+where sealed is null or substring(sealed from 2 for 4) <> $1 order by id
+
+-- seal_webhook --
+update webhooks set url = $2, sealed = $3, secret = null where id = $1
+
+-- plain_webhooks --
+select count(*) as count from webhooks where sealed is null
+
+-- keys_of_webhooks --
+select distinct substring(sealed from 2 for 4) as id from webhooks where sealed is not null
 
 -- delete_webhook --
 delete from webhooks where id = $1 returning id
@@ -43,7 +57,7 @@ update deliveries d
 set due_at = clock_timestamp() + make_interval(secs => $2), attempts = d.attempts + 1
 from due, webhooks w
 where d.id = due.id and w.id = d.webhook_id
-returning d.id, d.webhook_id, d.event, d.body, d.attempts, w.url, w.secret
+returning d.id, d.webhook_id, d.event, d.body, d.attempts, w.url, w.secret, w.sealed
 
 -- delivery_done --
 update deliveries set delivered_at = clock_timestamp(), reason = null where id = $1

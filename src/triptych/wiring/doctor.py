@@ -9,16 +9,19 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from triptych.database.roles import check_rights
 from triptych.embedded.waits import Say, log_line
-from triptych.errors import ObjectMissing, TriptychError
+from triptych.errors import ObjectMissing, SettingsError, TriptychError
 from triptych.gather.lists import list_parsers
 from triptych.media.decoders import Decoders
+from triptych.sealing.key_ring import FIELD as SEALING_KEY
 from triptych.settings.settings import Settings
 from triptych.shown_url import shown_text, shown_url
 from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring.installed_sources import installed_sources
 from triptych.wiring.models import open_embedder, open_text_encoder
 from triptych.wiring.object_store import open_objects
+from triptych.wiring.sealing_keys import count_unsealed, is_open_to_others, key_file
 from triptych.wiring.services import connect, reach_database
 
 SAMPLE_BRANDS = 50
@@ -45,6 +48,8 @@ async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Findi
     """
     return [
         await _check("database", _database(settings, say)),
+        await _check("role", _role(settings, say)),
+        await _check("secrets", _secrets(settings, say)),
         await _check("objects", _objects(settings)),
         await _check("assets", _assets(settings, say)),
         await _check("embedder", _embedder(settings)),
@@ -70,6 +75,41 @@ async def _database(settings: Settings, say: Say) -> str:
     where = "embedded" if settings.embedded else "external"
     says = f"{where}, schema up to date, queues exist; {brands} brands, {dead} dead letters waiting"
     return f"{says}; {stalled} stalled: `triptych runs --stalled`" if stalled else says
+
+
+async def _role(settings: Settings, say: Say) -> str:
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
+        role = await check_rights(services.stores.databases[0])
+    return f"{role} owns its schema and can do nothing beyond"
+
+
+async def _secrets(settings: Settings, say: Say) -> str:
+    """Check that secrets in the database are sealed, and that nobody else reads the key.
+
+    Raises:
+        SettingsError: some are in plain text, or others may read the key.
+    """
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
+        plain = await count_unsealed(services.stores.databases[0])
+    if plain:
+        raise SettingsError(
+            f"Secrets are in the database in plain text ({plain}).",
+            field=SEALING_KEY,
+            remedy="Give a key, and run `triptych migrate`.",
+        )
+    path = key_file(settings)
+    if path is not None and await asyncio.to_thread(is_open_to_others, path):
+        raise SettingsError(
+            f"Other accounts may read or write {path}.",
+            field=SEALING_KEY,
+            remedy=f"Run `chmod 600 {path}`; if others use this machine, make a new key, too.",
+        )
+    where = "no key: sources and webhooks with a secret are refused"
+    if path is not None:
+        where = f"the key is in {path}: keep a copy of it apart from the database's"
+    elif settings.sealing_key is not None:
+        where = f"the key is in {SEALING_KEY}"
+    return f"none in plain text; {where}"
 
 
 async def _keys(settings: Settings, say: Say) -> str:

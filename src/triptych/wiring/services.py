@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from triptych.database.migrate import migrate
 from triptych.database.roles import prepare_role, role_of
@@ -22,6 +23,7 @@ from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
+from triptych.wiring.sealing_keys import check_keys, open_keys, seal_all
 from triptych.wiring.stores import Stores, postgres_stores
 
 
@@ -101,14 +103,17 @@ def _embedded(settings: Settings, say: Say) -> tuple[DataFolder, Make, Prepare]:
     def make() -> EmbeddedPostgres:
         return EmbeddedPostgres(settings.data, binaries=settings.postgres_bin, say=say)
 
-    return DataFolder(settings.data), make, _migrate_at
+    return DataFolder(settings.data), make, partial(_migrate_at, settings)
 
 
-async def _migrate_at(dsn: str) -> Sequence[str]:
-    """Apply missing migrations to the database at a DSN."""
+async def _migrate_at(settings: Settings, dsn: str) -> Sequence[str]:
+    """Apply missing migrations to the database at a DSN, and seal the secrets in it."""
+    keys = await open_keys(settings)
     database = Database(dsn)
     try:
-        return await migrate(database)
+        applied = await migrate(database)
+        await seal_all(database, keys)
+        return applied
     finally:
         await database.close()
 
@@ -160,7 +165,7 @@ async def _make_queues(settings: Settings) -> Sequence[str]:
 async def _migrate(settings: Settings, say: Say) -> Sequence[str]:
     """Apply missing migrations. An embedded database applies them at every start."""
     async with reach_database(settings, say=say) as dsn:
-        return await _migrate_at(dsn)
+        return await _migrate_at(settings, dsn)
 
 
 def _replica(settings: Settings) -> Database | None:
@@ -187,13 +192,18 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Services]:
 
     Raises:
         DatabaseUnavailable, QueueUnavailable: names what is missing and the remedy.
+        SettingsError: the key that secrets in the database are sealed with is not given.
     """
+    keys = await open_keys(settings)
     folder = settings.data if settings.embedded else None
     database = Database(dsn, pool_max=settings.database_connections, folder=folder)
-    stores = postgres_stores(database, run_cap_s=settings.run_cap_s, replica=_replica(settings))
+    stores = postgres_stores(
+        database, run_cap_s=settings.run_cap_s, replica=_replica(settings), keys=keys
+    )
     queue = open_queue(settings, database)
     try:
         await stores.check()
+        await check_keys(database, keys)
         await queue.check()
         registry = ActiveBrandRegistry(
             stores.runs,

@@ -22,7 +22,9 @@ from triptych.runs.postgres.notifications import PostgresChangeFeed
 from triptych.runs.postgres.postgres_brands import PostgresBrandStore
 from triptych.runs.postgres.postgres_outages import PostgresOutageStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
+from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.run_store import RunStore
+from triptych.sealing.key_ring import KeyRing
 from triptych.snapshots.damage_store import DamageStore
 from triptych.snapshots.postgres.postgres_damage import PostgresDamageStore
 from triptych.snapshots.postgres.postgres_retention import PostgresRetentionStore
@@ -36,6 +38,7 @@ from triptych.snapshots.stored_rows import StoredRows
 from triptych.tasks.postgres_tasks import PostgresTaskStore
 from triptych.tasks.task_store import TaskStore
 from triptych.webhooks.postgres_webhooks import PostgresWebhookStore
+from triptych.webhooks.sealed_webhooks import SealedWebhooks
 from triptych.webhooks.webhook_store import WebhookStore
 
 COMMIT_CONNECTIONS = 2
@@ -76,17 +79,28 @@ class Stores:
 
 
 def postgres_stores(
-    database: Database, *, run_cap_s: float, replica: Database | None = None
+    database: Database,
+    *,
+    run_cap_s: float,
+    replica: Database | None = None,
+    keys: KeyRing | None = None,
 ) -> Stores:
     """Return the stores of one Postgres; searches use the ``replica``, if there is one.
 
-    ``run_cap_s`` is the absolute limit, in seconds, for which a run may be active.
+    Args:
+        database: the primary.
+        run_cap_s: the absolute limit, in seconds, for which a run may be active.
+        replica: a read replica.
+        keys: what secrets are sealed with; without keys, sources and webhooks that have one are
+            refused.
     """
+    keys = keys or KeyRing()
+    sources = SealedSources(keys)
     commits = database.own_pool(COMMIT_CONNECTIONS)
     return Stores(
-        runs=PostgresRunStore(database, commits, run_cap_s=run_cap_s),
+        runs=PostgresRunStore(database, commits, sources, run_cap_s=run_cap_s),
         outages=PostgresOutageStore(database),
-        brands=PostgresBrandStore(database),
+        brands=PostgresBrandStore(database, sources),
         changes=PostgresChangeFeed(database),
         dead_letters=PostgresDeadLetterStore(database),
         snapshots=PostgresSnapshotStore(database),
@@ -96,7 +110,7 @@ def postgres_stores(
         stored_rows=PostgresStoredRows(database),
         ai=PostgresAiStore(database),
         tasks=PostgresTaskStore(database),
-        webhooks=PostgresWebhookStore(database),
+        webhooks=PostgresWebhookStore(database, SealedWebhooks(keys)),
         access=PostgresAccessStore(database),
         presence=PostgresPresenceStore(database),
         databases=[database] if replica is None else [database, replica],

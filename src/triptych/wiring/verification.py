@@ -69,4 +69,5 @@ async def open_verification(
 async def _repair(services: Services, stack: AsyncExitStack) -> Mend:
     settings = services.settings
     fetcher = await stack.enter_async_context(open_fetcher(settings))
-    return ObjectRepair(fetcher, await open_objects(settings), services.stores.damage).mend
+    objects, stores = await open_objects(settings), services.stores
+    return ObjectRepair(fetcher, objects, stores.damage, stores.brands).mend

@@ -26,6 +26,7 @@ from tests.support.chaos.schedule import Action, Kind
 from tests.support.chaos.service import Exit, Service
 from tests.support.chaos.shape import QUICK, WORKERS, Own, Shape, settings_environment
 from tests.support.chaos.trial_database import TrialDatabase
+from tests.support.sealing import KEY
 from triptych.queues.sqs.sqs_client import AwsClient
 
 READY_S = 120.0
@@ -76,6 +77,7 @@ class AwsShape(Shape):
             **QUICK,
             "data": self.folder / "data",
             "database_url": self._address,
+            "sealing_key": KEY,
             "queue_url": f"sqs://{REGION}/{PREFIX}",
             "store_url": f"s3://{BUCKET}",
             "source": source,

@@ -15,6 +15,7 @@ from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
 from triptych.runs.brand_store import BrandStore, DueBrand
 from triptych.runs.given_urls import UNUSED_S, GivenUrl, decode_urls, encode_urls, source_of
+from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.run_shown import BrandShown
 
 BRANDS_SCAN = 2_000
@@ -23,8 +24,9 @@ BRANDS_SCAN = 2_000
 class PostgresBrandStore(BrandStore):
     """`BrandStore` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sources: SealedSources) -> None:
         self._database = database
+        self._sources = sources
 
     @override
     async def brands(self) -> Sequence[Brand]:
@@ -85,10 +87,20 @@ class PostgresBrandStore(BrandStore):
     async def put_brand(
         self, name: str, *, source: str | None, schedule: str | None, due_at: datetime | None
     ) -> None:
-        if not await self._database.rows("put_brand", name, source, schedule, due_at):
-            raise Conflict(
-                f"Brand {name!r} is being deleted.", remedy="Try again when it has been deleted."
-            )
+        async def work(tx: Transaction) -> None:
+            written = await self._sources.seal(tx, name, source)
+            if not await tx.rows("put_brand", name, written, schedule, due_at):
+                raise Conflict(
+                    f"Brand {name!r} is being deleted.",
+                    remedy="Try again when it has been deleted.",
+                )
+            await self._sources.drop_unused(tx, name)
+
+        await self._database.transact(work)
+
+    @override
+    async def whole_source(self, brand: str, source: str | None) -> str | None:
+        return await self._sources.whole(self._database, brand, source)
 
     @override
     async def keep_urls(self, brand: str, urls: Sequence[GivenUrl]) -> str:

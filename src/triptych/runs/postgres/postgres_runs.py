@@ -10,7 +10,7 @@ import structlog
 from typing_extensions import override
 
 from triptych.database.paging import NEWEST, age_of, sliced
-from triptych.database.rows import brand_not_found, to_event, to_item, to_run
+from triptych.database.rows import brand_not_found, to_event, to_item, to_run, to_worked_on
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
 from triptych.errors import Conflict, RowLocked, RunEnded, RunNotFound
 from triptych.messages import AI_QUEUE, QUEUES, AiBody, Headers, Message
@@ -37,6 +37,7 @@ from triptych.runs.postgres.ending import discard_run, end_pending, end_run
 from triptych.runs.postgres.opening import check_restorable, enqueue_gather, insert_or_join
 from triptych.runs.postgres.pace import read_pace
 from triptych.runs.postgres.redrive import Redrive
+from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.postgres.settling import (
     CLOCK_MARGIN_S,
     count_reasons,
@@ -78,12 +79,16 @@ class PostgresRunStore(RunStore):
     Args:
         database: for everything but commits.
         commits: the same database with connections that only commits use.
+        sources: seals what is secret of a source.
         run_cap_s: how long a run may be active, whatever happens, in seconds.
     """
 
-    def __init__(self, database: Database, commits: Database, *, run_cap_s: float) -> None:
+    def __init__(
+        self, database: Database, commits: Database, sources: SealedSources, *, run_cap_s: float
+    ) -> None:
         self._database = database
         self._commits = commits
+        self._sources = sources
         self._run_cap_s = run_cap_s
 
     @override
@@ -104,22 +109,24 @@ class PostgresRunStore(RunStore):
                 return Opened(to_run(row), created=False)
             if restores is not None:
                 await check_restorable(tx, brand, restores)
-            await tx.rows("upsert_brand", brand, source)
+            written = await self._sources.seal(tx, brand, source)
+            await tx.rows("upsert_brand", brand, written)
             opened = await insert_or_join(
                 tx,
                 brand,
                 run_id,
                 kind,
-                source,
+                written,
                 policy,
                 run_cap_s=self._run_cap_s,
                 traceparent=traceparent,
                 restores=restores,
             )
             if not opened.created:
-                check_same_source(opened.run, source)  # Rolls back what the brand's source became.
+                check_same_source(opened.run, written)  # Rolls back what the brand's source became.
             elif enqueue_gather_message:
                 await enqueue_gather(tx, opened.run)
+            await self._sources.drop_unused(tx, brand)
             return opened
 
         return await self._database.transact(work)
@@ -528,17 +535,10 @@ class PostgresRunStore(RunStore):
     @override
     async def items(self, run_id: UUID, keys: Sequence[bytes]) -> Sequence[Item]:
         rows = await self._database.rows("items_by_key", run_id, list(keys))
-        return [
-            to_item(
-                row,
-                row["brand"],
-                RunKind(row["run_kind"]),
-                source=row["source"],
-                due_in_s=row["due_in_s"],
-                waits_for=row["waits_for"],
-            )
-            for row in rows
-        ]
+        if not rows:
+            return []
+        source = await self._sources.whole(self._database, rows[0]["brand"], rows[0]["source"])
+        return [to_worked_on(row, source) for row in rows]
 
     @override
     async def timeline(self, run_id: UUID, *, after: int, limit: int) -> Sequence[TimelineEvent]:

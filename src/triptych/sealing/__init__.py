@@ -1,0 +1,1 @@
+"""Secrets that the database holds sealed, with a key that it does not hold."""
