@@ -100,9 +100,11 @@ async def put_brand(
     key: IdempotencyKey = None,
 ) -> Json:
     """Create a brand, or replace its source and schedule. A field that is left out is removed."""
-    await check_source(context, body.source, brand=brand)
+    trusted = await check_source(request, context, body.source, brand=brand)
 
     async def work(_made: object) -> Outcome:
+        if body.source is not None and trusted:
+            await context.stores.brands.trust_source(brand, body.source)
         await context.registry.schedule(brand, source=body.source, schedule=body.schedule)
         return Outcome(TaskState.DONE)
 

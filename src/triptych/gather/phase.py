@@ -70,7 +70,7 @@ class Gather:
         snapshots: SnapshotStore,
         registry: ActiveBrandRegistry,
         objects: ObjectStore,
-        open_source: Callable[[str], Source],
+        open_source: Callable[[str, bool], Source],
         *,
         default_source: str | None,
         page_rows: int,
@@ -131,7 +131,7 @@ class Gather:
         check_joinable(opened.run, RunKind.FULL)
         return None  # The brand's active run is gathering already.
 
-    def _source(self, run: Run) -> Source:
+    async def _source(self, run: Run) -> Source:
         if run.kind is RunKind.REEMBED:
             return SnapshotSource(self._brands, self._snapshots, self._page_rows)
         spec = run.source or self._default_source
@@ -142,7 +142,9 @@ class Gather:
             )
         if is_given(spec):
             return KeptSource(self._brands, spec, self._page_rows)
-        return self._open_source(spec)
+        # Whatever has put the source into the database: who named it is asked again.
+        trusted = run.source is not None and await self._brands.is_trusted(run.brand, spec)
+        return self._open_source(spec, trusted)
 
     async def _restore(self, run: Run, snapshot: UUID) -> None:
         """Seal a run, which publishes the snapshot; fail it if objects are missing."""
@@ -154,7 +156,7 @@ class Gather:
         log.info("restored", run=str(run.id), brand=run.brand, snapshot=str(snapshot))
 
     async def _list(self, run: Run) -> None:
-        source = self._source(run)
+        source = await self._source(run)
         cursor = await self._runs.gather_cursor(run.id)
         async for page in source.pages(run.brand, cursor):
             for found in page.lists:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
-from triptych.runs.brand_store import BrandStore, DueBrand
+from triptych.runs.brand_store import TRUSTED_MAX, BrandStore, DueBrand
 from triptych.runs.given_urls import UNUSED_S, GivenUrl, decode_urls, encode_urls, source_of
 from triptych.runs.run_shown import BrandShown
 from triptych.testing.memory_state import BrandRow, MemoryState
@@ -99,6 +99,18 @@ class MemoryBrandStore(BrandStore):
             if kept_at < now - timedelta(seconds=UNUSED_S) and not self._is_used(*place):
                 del self._state.url_lists[place]
         return source
+
+    @override
+    async def trust_source(self, brand: str, source: str) -> None:
+        known = self._state.trusted_sources.setdefault(brand, {})
+        known.pop(source, None)
+        known[source] = None
+        for oldest in list(known)[:-TRUSTED_MAX]:
+            del known[oldest]
+
+    @override
+    async def is_trusted(self, brand: str, source: str) -> bool:
+        return source in self._state.trusted_sources.get(brand, {})
 
     def _is_used(self, brand: str, source: str) -> bool:
         row = self._state.brands.get(brand)

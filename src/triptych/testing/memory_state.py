@@ -155,6 +155,8 @@ class MemoryState:
         """In the order in which they were opened."""
         self.outbox: dict[int, OwedRow] = {}
         self.url_lists: dict[tuple[str, str], tuple[bytes, datetime]] = {}
+        self.trusted_sources: dict[str, dict[str, None]] = {}
+        """Of each brand, the one that was named last at the end."""
         """Given URLs by brand and source, encoded, and when they were kept last."""
         self.letters: dict[int, KeptLetter] = {}
         self._listeners: set[Listener] = set()

@@ -268,7 +268,7 @@ async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
 def test_a_manifest_is_read_from_an_object_store(tmp_path: Path) -> None:
     write_csv(tmp_path / "urls.csv", [{"url": "u1", "note": "n"}])
     assert rows_of(pages(f"file://{tmp_path}/urls.csv")) == [Row("u1", {"note": "n"}, "line 2")]
-    with pytest.raises(SourceRefused, match="There is no object"):
+    with pytest.raises(SourceRefused, match="There is no file"):
         pages(f"file://{tmp_path}/nowhere.csv")
 
 

@@ -41,7 +41,7 @@ from triptych.model import (
     RunState,
     Staged,
 )
-from triptych.runs.brand_store import BrandStore
+from triptych.runs.brand_store import TRUSTED_MAX, BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.given_urls import GivenUrl
 from triptych.runs.outage_store import OutageStore
@@ -364,6 +364,25 @@ class CatalogueContract:
         )
         assert opened.run.source == source
         assert (await stores.brands.brand("nike")).source == source, "as any other source"
+
+    async def test_a_trusted_source_is_one_brands_and_the_newest_stay(
+        self, stores: CommonStores
+    ) -> None:
+        source = "manifest:/home/a.csv"
+        assert not await stores.brands.is_trusted("nike", source)
+        await stores.brands.trust_source("nike", source)
+        assert await stores.brands.is_trusted("nike", source)
+        assert not await stores.brands.is_trusted("adidas", source)
+        assert not await stores.brands.is_trusted("nike", f"{source}#key=sku")
+        assert await stores.brands.brands() == [], "the brand need not exist"
+        for number in range(TRUSTED_MAX - 1):
+            await stores.brands.trust_source("nike", f"manifest:/home/{number}.csv")
+        await stores.brands.trust_source("nike", source)
+        await stores.brands.trust_source("adidas", source)
+        await stores.brands.trust_source("nike", "manifest:/home/newest.csv")
+        assert await stores.brands.is_trusted("nike", source), "it was named again"
+        assert not await stores.brands.is_trusted("nike", "manifest:/home/0.csv")
+        assert await stores.brands.is_trusted("nike", "manifest:/home/1.csv")
 
     async def test_failures_are_grouped_with_examples(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

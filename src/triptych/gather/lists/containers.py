@@ -75,10 +75,11 @@ def _only_file(path: Path, names: list[str]) -> Unpacked:
         and not name.startswith(HIDDEN[0])
     ]
     if len(files) != 1:
-        shown = ", ".join(files[:MEMBERS_SHOWN]) or "none"
+        shown = ", ".join(files[:MEMBERS_SHOWN])
         raise SourceRefused(
-            f"It is a zip with {len(files)} files ({shown}).",
+            f"It is a zip with {len(files)} files.",
             remedy="Give a zip with one list in it, or unpack it and give a folder.",
+            quoted=f"They are: {shown}." if files else "",
         )
 
     def opened() -> IO[bytes]:

@@ -8,10 +8,10 @@ rows.
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -28,15 +28,13 @@ from triptych.fetch.web_url import parse_web_url
 from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
 from triptych.gather.lists.rows import BrandRows, ColumnChoice
 from triptych.gather.source import Page, Row, Source
+from triptych.gather.source_reach import EVERYWHERE, SourceReach, not_listed
 from triptych.gather.source_type import SourceContext, SourceType
+from triptych.settings.source_text import Place, PlaceKind, parse_place
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
 CHUNK_BYTES = 1024 * 1024
-OBJECT_SCHEMES = ("s3://", "gs://", "az://", "file://")
-HTTP_SCHEMES = ("http://", "https://")
-PATTERN = re.compile(r"[*?\[]")
-PARTS_MAX = 10_000
 URL_COLUMN, BRAND_COLUMN = "url-column", "brand-column"
 KEY, IGNORE_QUERY = "key", "ignore-query"
 """Options of a place: see `split_place`."""
@@ -50,10 +48,17 @@ class ManifestSource(Source):
     """
 
     def __init__(
-        self, place: str, asking: HttpReader, choice: ColumnChoice, *, page_rows: int
+        self,
+        place: str,
+        asking: HttpReader,
+        choice: ColumnChoice,
+        *,
+        page_rows: int,
+        reach: SourceReach = EVERYWHERE,
     ) -> None:
         self._place = place
         self._asking = asking
+        self._reach = reach
         self._choice = choice
         self._page_rows = page_rows
 
@@ -87,14 +92,21 @@ class ManifestSource(Source):
     @asynccontextmanager
     async def _local(self, brand: str) -> AsyncIterator[Sequence[tuple[str, Path]]]:
         """Yield the parts on this machine, each with its name; a remote one while it is read."""
-        name = self._name(brand)
-        if not name.startswith(HTTP_SCHEMES + OBJECT_SCHEMES):
-            yield await asyncio.to_thread(_existing, name)
+        # With the brand's name in it: it was checked without when it was named.
+        place = _parsed(self._name(brand))
+        name = place.text
+        if place.kind is PlaceKind.FILE:
+            with ExitStack() as stack:
+                opened = self._reach.folders.opened(name)
+                yield await asyncio.to_thread(stack.enter_context, opened)
             return
         with tempfile.NamedTemporaryFile(prefix="triptych-manifest-") as file:
-            if name.startswith(HTTP_SCHEMES):
+            if place.kind is PlaceKind.WEB:
                 await self._download(_web_url(name), file)
             else:
+                if not self._reach.buckets.lists(place):
+                    refusal = not_listed(place)
+                    raise SourceRefused(refusal.message, remedy=refusal.remedy)
                 await asyncio.to_thread(_copy_object, name, file)
             file.flush()
             yield [(name.partition("?")[0].rpartition("/")[2] or name, Path(file.name))]
@@ -116,35 +128,18 @@ class ManifestSource(Source):
                 await pause(attempt, error)
 
 
+def _parsed(name: str) -> Place:
+    try:
+        return parse_place(name)
+    except ValueError as error:
+        raise SourceRefused(str(error)) from error
+
+
 def _web_url(name: str) -> URL:
     try:
         return parse_web_url(name)
     except ValueError as error:
         raise SourceRefused(f"{name!r} is not a URL ({error}).") from error
-
-
-def _existing(name: str) -> Sequence[tuple[str, Path]]:
-    """Return the file, the files of the folder, or those that match the pattern."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        found = [each for each in path.iterdir() if _is_part(each)]
-    elif path.is_file():
-        return [(path.name, path)]
-    elif PATTERN.search(path.name):
-        found = [each for each in path.parent.glob(path.name) if _is_part(each)]
-    else:
-        raise SourceRefused(f"There is no file {path}.", remedy="Check the path after manifest:.")
-    if not 0 < len(found) <= PARTS_MAX:
-        raise SourceRefused(
-            f"{path} stands for {len(found)} files; 1 to {PARTS_MAX} are read.",
-            remedy="Check the path after manifest:.",
-        )
-    return [(each.name, each) for each in sorted(found)]
-
-
-def _is_part(path: Path) -> bool:
-    """Return whether a file is a part of a list: not one that Spark writes to mark success."""
-    return path.is_file() and not path.name.startswith((".", "_"))
 
 
 def _copy_object(url: str, file: IO[bytes]) -> None:
@@ -210,16 +205,30 @@ def split_place(place: str) -> tuple[str, ColumnChoice]:
 
 
 def _check(place: str) -> None:
-    split_place(place)
+    found = parse_place(_location(place))
+    if found.kind is PlaceKind.WEB:
+        try:
+            parse_web_url(found.text)
+        except ValueError as error:
+            raise ValueError(f"{found.text!r} is not a URL ({error}).") from error
+    elif found.kind is PlaceKind.OTHER:
+        raise ValueError("A list is at an https://, s3://, gs://, az:// or file:// URL, or a path.")
+
+
+def _location(place: str) -> str:
+    """Return the URL or path of a place, with a name where a brand's will be."""
+    return split_place(place)[0].replace("{brand}", "brand")
 
 
 def _open(place: str, context: SourceContext) -> Source:
     path, choice = split_place(place)
-    scheme, mark, rest = path.partition("://")
-    if mark and f"{scheme.lower()}://" in HTTP_SCHEMES + OBJECT_SCHEMES:
-        # In any case it is a URL (RFC 3986 §3.1), and never the path of a folder called "HTTP:".
-        path = f"{scheme.lower()}://{rest}"
-    return ManifestSource(path, context.http, choice, page_rows=context.page_rows)
+    return ManifestSource(
+        path,
+        context.http,
+        replace(choice, quotes=context.quotes),
+        page_rows=context.page_rows,
+        reach=context.reach,
+    )
 
 
 MANIFEST = SourceType(
@@ -231,4 +240,5 @@ MANIFEST = SourceType(
     example="https://example.com/urls.csv",
     open=_open,
     check=_check,
+    location=_location,
 )

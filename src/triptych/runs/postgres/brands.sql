@@ -93,6 +93,17 @@ where brand = $1 and kept_at < clock_timestamp() - make_interval(secs => $2)
   and not exists (select from brands where name = $1 and source = l.source)
   and not exists (select from runs r where r.brand = $1 and r.source = l.source and not r.sealed)
 
+-- trust_source --
+insert into trusted_sources (brand, digest) values ($1, $2)
+on conflict (brand, digest) do update set given_at = clock_timestamp()
+
+-- is_trusted_source --
+select from trusted_sources where brand = $1 and digest = $2
+
+-- drop_oldest_trust --
+delete from trusted_sources where brand = $1 and digest not in (
+    select digest from trusted_sources where brand = $1 order by given_at desc limit $2)
+
 -- due_brands --
 select name, schedule, due_at from brands
 where due_at <= clock_timestamp() and not deleting order by due_at limit $1
