@@ -65,6 +65,8 @@ class Workers(Construct):
             if size.phase == "gather" and choices.source_token:
                 secrets = {"TRIPTYCH_SOURCE_TOKEN": _token(self, choices.source_token)}
                 environment["TRIPTYCH_SOURCE_TOKEN_FOR"] = choices.source_token_for
+            if size.phase == "gather" and choices.source_buckets:
+                environment["TRIPTYCH_SOURCE_BUCKETS"] = choices.listed_buckets
             work = Work(
                 f"worker-{size.phase}",
                 ["worker", size.phase, "--json"],
@@ -78,6 +80,8 @@ class Workers(Construct):
             grants.may_send(task.role, data)
             grants.may_consume(task.role, data, [size.queue])
             grants.may_keep_objects(task.role, data)
+            if size.phase == "gather":
+                grants.may_read_lists(task.role, choices.source_buckets)
             provider = cluster.spot if size.spot else cluster.steady
             service = ecs.Ec2Service(
                 self,
