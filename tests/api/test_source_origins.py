@@ -125,13 +125,39 @@ async def test_a_worker_reads_what_the_servers_own_user_named(
         assert reply.status == 202, reply.json
         found = await ended(api, reply.json["run"])
         assert "secret-column" in found["reason"], "he may read it, so he is told"
-        again = await api.post("/brands/nike/runs")
-        assert "secret-column" in (await ended(api, again.json["run"]))["reason"]
+        saved = await api("PUT", "/brands/nike", json={"source": f"manifest:{place}"})
+        assert saved.status == 202
+        later = await api.post("/brands/nike/runs")
+        assert "secret-column" in (await ended(api, later.json["run"]))["reason"]
         await api.stores.brands.put_brand(
             "adidas", source=f"manifest:{place}", schedule=None, due_at=None
         )
         other = await api.post("/brands/adidas/runs")
         assert "in no listed folder" in (await ended(api, other.json["run"]))["reason"]
+
+
+async def test_a_source_of_which_nothing_is_read_is_not_kept(
+    migrated_dsn: str, tmp_path: Path, listed: Path
+) -> None:
+    async with serving(migrated_dsn, tmp_path / "data") as api, running_worker(api):
+
+        async def run(**body: str) -> dict[str, Any]:
+            reply = await api.post("/brands/nike/runs", json=body)
+            return await ended(api, reply.json["run"])
+
+        async def kept() -> Any:
+            return (await api.get("/brands/nike")).json["source"]
+
+        assert "There is no file" in (await run(source=f"manifest:{tmp_path}/x.csv"))["reason"]
+        assert await kept() is None
+        assert "has no source" in (await run())["reason"]
+        good = f"manifest:{listed}/urls.csv"
+        assert (await run(source=good))["state"] == "committed"
+        assert (await run(source=f"manifest:{listed}/one-line"))["state"] == "failed"
+        assert await kept() == good
+        refused = await api.post("/brands/nike/runs", json={"source": "ftp:x"})
+        assert (refused.status, await kept()) == (422, good)
+        assert (await run())["state"] == "committed"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")

@@ -39,9 +39,10 @@ from triptych.model import (
     RunState,
 )
 from triptych.objects import ObjectStore
+from triptych.runs.active_run import check_joinable
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.given_urls import is_given
-from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
+from triptych.runs.registry import ActiveBrandRegistry, external_run_id
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -112,7 +113,7 @@ class Gather:
         except RunEnded:
             log.info("gather_stopped", run=str(run.id), brand=run.brand)
         except SourceRefused as error:
-            await self._registry.fail(run.id, f"source_refused: {error}")
+            await self._registry.fail(run.id, f"source_refused: {error}", gives_back=True)
         except SnapshotCollected as error:
             await self._registry.fail(run.id, error.message)
         except TriptychError:

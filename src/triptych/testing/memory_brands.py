@@ -88,7 +88,8 @@ class MemoryBrandStore(BrandStore):
             raise Conflict(f"Brand {name!r} is being deleted.", remedy="Try again when it is gone.")
         row = self._state.upsert_brand(name, None)
         due = row.due_at if row.schedule == schedule else due_at
-        self._state.change_brand(row, source=source, schedule=schedule, due_at=due)
+        fields = {"source_run": None, "source_before": None, "schedule": schedule, "due_at": due}
+        self._state.change_brand(row, source=source, **fields)
 
     @override
     async def keep_urls(self, brand: str, urls: Sequence[GivenUrl]) -> str:

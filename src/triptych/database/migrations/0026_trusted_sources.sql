@@ -6,3 +6,8 @@ create table trusted_sources (
     given_at timestamptz not null default clock_timestamp(),
     primary key (brand, digest)
 );
+
+-- A source of which nothing could be read is not kept: the run that brought it, and the one before.
+alter table brands
+    add column source_run uuid,
+    add column source_before text;

@@ -73,7 +73,8 @@ select current_run from brands where name = $1
 -- put_brand --
 insert into brands (name, source, schedule, due_at) values ($1, $2, $3, $4)
 on conflict (name) do update
-set source = excluded.source, schedule = excluded.schedule,
+set source = excluded.source, source_run = null, source_before = null,
+    schedule = excluded.schedule,
     due_at = case when brands.schedule is not distinct from excluded.schedule
              then brands.due_at else excluded.due_at end
 where not brands.deleting
