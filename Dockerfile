@@ -1,9 +1,10 @@
-# syntax=docker/dockerfile:1
 # One Dockerfile for all processes: `service` for ECS and compose, `lambda` for Lambda.
 #   docker build --target service -t triptych .
+# Base images are named by digest, so that two builds of a commit are of the same parts; the tag says
+# what the digest was. To renew one: docker buildx imagetools inspect python:3.13-slim-trixie
 
 # The page in the browser. It is the same for all processors.
-FROM --platform=$BUILDPLATFORM node:22-slim AS dashboard
+FROM --platform=$BUILDPLATFORM node:22-slim@sha256:83f487e0a63425e5b4d146fb5e5be574bcbe1b7b843d3ebafdd95eaf7767a7e5 AS dashboard
 WORKDIR /src/dashboard
 COPY dashboard/package.json dashboard/package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -12,7 +13,7 @@ COPY dashboard ./
 RUN npm run --silent build
 
 # Everything is compiled and installed here, and only the result is taken along.
-FROM python:3.13-slim-trixie AS build
+FROM python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eebad5d583b45c2201c6e30a AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 WORKDIR /src
@@ -43,9 +44,11 @@ open_text_encoder(settings, open_embedder(settings, 1))" \
 FROM build AS build-lambda
 RUN python -m pip --python /opt/triptych/bin/python install --require-hashes -r requirements/lambda.txt
 
-FROM python:3.13-slim-trixie AS base
+FROM python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eebad5d583b45c2201c6e30a AS base
+# AWS adds authorities to it from time to time; then the build fails here and the new sum is put in.
 # RDS' certificates: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
-ADD --chmod=0644 https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem /etc/ssl/rds.pem
+ADD --chmod=0644 --checksum=sha256:e5bb2084ccf45087bda1c9bffdea0eb15ee67f0b91646106e466714f9de3c7e3 \
+    https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem /etc/ssl/rds.pem
 RUN groupadd --gid 10001 triptych \
  && useradd --uid 10001 --gid triptych --no-create-home --home-dir /nonexistent \
     --shell /usr/sbin/nologin triptych

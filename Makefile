@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo aws-local deploy up bench bench-reduced eval lock docs screenshots clean
+.PHONY: help setup check test test-aws prove demo aws-local deploy up bench bench-reduced eval lock docs screenshots audit release clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -22,6 +22,8 @@ PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 INFRA := .venv-infra
 INFRA_READY := $(INFRA)/.ready
+RELEASE := .venv-release
+RELEASE_READY := $(RELEASE)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-annotate --no-header --no-emit-index-url
 WORKERS ?= 2
@@ -66,6 +68,11 @@ $(PEERS_READY): requirements/peers.txt $(READY)
 $(INFRA_READY): requirements/infra.txt $(READY)
 	$(UV) venv --quiet --python $(BIN)/python --clear $(INFRA)
 	$(UV) pip install --quiet --python $(INFRA)/bin/python --require-hashes -r requirements/infra.txt
+	@touch $@
+
+$(RELEASE_READY): requirements/release.txt $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(RELEASE)
+	$(UV) pip install --quiet --python $(RELEASE)/bin/python --require-hashes -r requirements/release.txt
 	@touch $@
 
 check: $(READY) dashboard/node_modules/.ready ## Format, lint, types
@@ -119,6 +126,18 @@ lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt --upgrade
 	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
+	$(COMPILE) requirements/release.in -o requirements/release.txt --upgrade
+
+audit: $(READY) $(RELEASE_READY) ## Look the locked packages up in advisory databases, as far as any answers
+	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit
+
+release: $(READY) $(DASHBOARD) $(RELEASE_READY) ## Wheel, source, bills of materials and checksums, in dist
+	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit --strict
+	rm -rf dist && mkdir dist
+	$(UV) build --quiet --out-dir dist
+	$(RELEASE)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o dist/python.cdx.json requirements/runtime.txt
+	cd dashboard && npm sbom --omit=dev --package-lock-only --sbom-format cyclonedx > ../dist/dashboard.cdx.json
+	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
 
 docs: $(READY) ## Write the reference pages anew
 	$(BIN)/python -m scripts.reference
@@ -128,4 +147,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium
+	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) $(RELEASE) dist .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

@@ -20,7 +20,8 @@ REASONS = {
     "RDS11": "A port that nobody guesses protects nothing: it is in isolated subnets, behind TLS.",
     "S1": "The logs' own bucket; logging its reads into itself would never end.",
     "SMG4": "The administrator's password is used by `triptych migrate` alone; services connect by "
-    "IAM token. Rotate it by hand where a policy asks for it.",
+    "IAM token. Rotate it by hand where a policy asks for it. The first key ends after a year: "
+    "`triptych keys create` makes another.",
     f"IAM4[{MANAGED}/AmazonRDSEnhancedMonitoringRole]": SERVICE_POLICY,
     f"IAM4[{MANAGED}/AWSLambdaBasicExecutionRole]": SERVICE_POLICY,
     f"IAM4[{MANAGED}/AWSLambdaVPCAccessExecutionRole]": SERVICE_POLICY,

@@ -8,6 +8,8 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.network import outbound
+
 STEADY = "m8g.large"
 SPOT = ("m8g.xlarge", "m7g.xlarge", "c8g.xlarge", "c7g.xlarge")
 STEADY_MAX = 10
@@ -33,7 +35,10 @@ class Cluster(Construct):
         self, name: str, vpc: ec2.IVpc, most: int, types: list[str], *, spot: bool
     ) -> ecs.AsgCapacityProvider:
         role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
-        group = ec2.SecurityGroup(self, f"{name}Hosts", vpc=vpc, allow_all_outbound=True)
+        group = outbound(self, f"{name}Hosts", vpc)
+        start = ec2.UserData.for_linux()
+        # Tasks have network interfaces of their own, which the hop limit does not hold back.
+        start.add_commands("echo ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config")
         template = ec2.LaunchTemplate(
             self,
             f"{name}Template",
@@ -41,8 +46,7 @@ class Cluster(Construct):
             machine_image=ecs.EcsOptimizedImage.amazon_linux2023(ecs.AmiHardwareType.ARM),
             role=role,
             security_group=group,
-            user_data=ec2.UserData.for_linux(),
-            # Containers are one hop further away than this lets answers go.
+            user_data=start,
             require_imdsv2=True,
             http_put_response_hop_limit=1,
             block_devices=[

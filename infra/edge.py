@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_certificatemanager as certificates
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elb
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
 from infra.profiles import Choices
+from infra.retention import days
 from infra.services import API_PORT, LIVE_PORT, Services
 
 IDLE_S = 120
@@ -42,6 +44,7 @@ class Edge(Construct):
         log_bucket: s3.IBucket,
     ) -> None:
         super().__init__(scope, name)
+        self._profile = choices.profile
         self.balancer = elb.ApplicationLoadBalancer(
             self,
             "Balancer",
@@ -94,6 +97,41 @@ class Edge(Construct):
             default_action=waf.CfnWebACL.DefaultActionProperty(allow={}),
             visibility_config=_visible("firewall"),
             rules=rules,
+        )
+        group = logs.LogGroup(
+            self,
+            "FirewallLogs",
+            # AWS WAF takes only groups of this prefix.
+            log_group_name=f"aws-waf-logs-triptych-{self._profile.name}",
+            retention=days(self._profile.log_days),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        waf.CfnLoggingConfiguration(
+            self,
+            "FirewallLogging",
+            resource_arn=firewall.attr_arn,
+            log_destination_configs=[
+                Stack.of(self).format_arn(
+                    service="logs",
+                    resource="log-group",
+                    resource_name=group.log_group_name,
+                    arn_format=ArnFormat.COLON_RESOURCE_NAME,
+                )
+            ],
+            redacted_fields=[
+                {"singleHeader": {"Name": name}} for name in ("authorization", "cookie")
+            ],
+            # What was let through is in the balancer's own log.
+            logging_filter={
+                "DefaultBehavior": "DROP",
+                "Filters": [
+                    {
+                        "Behavior": "KEEP",
+                        "Requirement": "MEETS_ANY",
+                        "Conditions": [{"ActionCondition": {"Action": "BLOCK"}}],
+                    }
+                ],
+            },
         )
         waf.CfnWebACLAssociation(
             self,

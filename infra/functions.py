@@ -17,6 +17,7 @@ from constructs import Construct
 
 from infra import grants
 from infra.data import PORT, Data
+from infra.network import outbound
 from infra.profiles import Choices, Profile
 from infra.retention import days
 
@@ -144,6 +145,7 @@ class Functions(Construct):
             memory_size=memory_mib,
             ephemeral_storage_size=Size.gibibytes(1),
             vpc=self._vpc,
+            security_groups=[outbound(self, f"{name}-group", self._vpc)],
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
             log_group=group,
             environment={

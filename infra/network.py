@@ -19,6 +19,21 @@ ENDPOINTS = {
 }
 
 
+WEB_PORTS = (80, 443)
+"""Ports on which anything is reached outside: the web, and AWS itself."""
+
+
+def outbound(scope: Construct, name: str, vpc: ec2.IVpc) -> ec2.SecurityGroup:
+    """Return a security group whose members reach `WEB_PORTS` and nothing else.
+
+    Whoever needs the database is allowed to it by itself.
+    """
+    group = ec2.SecurityGroup(scope, name, vpc=vpc, allow_all_outbound=False)
+    for port in WEB_PORTS:
+        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(port), f"The web, port {port}")
+    return group
+
+
 class Network(Construct):
     """A VPC whose workers reach the internet through NAT, and S3 beside it."""
 

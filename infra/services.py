@@ -6,17 +6,23 @@ from aws_cdk import Duration
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr_assets as assets
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_secretsmanager as secrets
 from constructs import Construct
 
 from infra import grants
 from infra.cluster import Cluster
 from infra.data import ADMIN, DATABASE, PORT, Data
+from infra.network import outbound
 from infra.profiles import Choices
 from infra.tasks import Task, Work
 
 API_PORT = 8321
 LIVE_PORT = 8701
 CPU_TARGET = 60
+FIRST_KEY = "FIRST_KEY"
+"""Environment variable with the first operator's token, for `triptych keys create --from-env`."""
+TOKEN_CHARS = 48
+"""At least as many as `triptych.access.identity.TOKEN_MIN_CHARS`."""
 
 
 class Services(Construct):
@@ -65,6 +71,14 @@ class Services(Construct):
         )
         # CloudFormation waits for the API to be steady, and so for the schema.
         self.live.node.add_dependency(self.api)
+        self.first_key = secrets.Secret(
+            self,
+            "FirstKey",
+            description="The token of the first operator's key.",
+            generate_secret_string=secrets.SecretStringGenerator(
+                password_length=TOKEN_CHARS, exclude_punctuation=True
+            ),
+        )
         self.migrate = self._migrate(shared, data)
         for service in (self.api, self.live):
             service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
@@ -72,6 +86,7 @@ class Services(Construct):
     def _migrate(self, shared: dict[str, object], data: Data) -> Task:
         """Run once, by hand or by `make deploy`: makes the services' role, then the schema as it.
 
+        The first operator's key is made there, too: its token is in Secrets Manager and in no log.
         Later the API's tasks migrate: this task's definition is of the code that is deployed.
         """
         secret = data.database.secret
@@ -87,7 +102,10 @@ class Services(Construct):
             256,
             512,
             environment={"TRIPTYCH_ADMIN_URL": admin},
-            secrets={"PGPASSWORD": ecs.Secret.from_secrets_manager(secret, "password")},
+            secrets={
+                "PGPASSWORD": ecs.Secret.from_secrets_manager(secret, "password"),
+                FIRST_KEY: ecs.Secret.from_secrets_manager(self.first_key),
+            },
         )
         task = Task(self, "Migrate", work, **shared)  # type: ignore[arg-type]
         grants.may_look(task.role, data)
@@ -100,6 +118,7 @@ class Services(Construct):
             name,
             cluster=self._cluster.cluster,
             task_definition=task.definition,
+            security_groups=[outbound(self, f"{name}Group", self._cluster.cluster.vpc)],
             desired_count=least,
             min_healthy_percent=100,
             max_healthy_percent=200,

@@ -50,5 +50,6 @@ class TriptychStack(Stack):
             "MigrateSubnets",
             value=",".join(subnet.subnet_id for subnet in vpc.private_subnets),
         )
+        CfnOutput(self, "FirstKey", value=services.first_key.secret_arn)
         group = services.api.connections.security_groups[0]
         CfnOutput(self, "MigrateSecurityGroup", value=group.security_group_id)

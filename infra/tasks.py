@@ -113,6 +113,7 @@ class Task(Construct):
             memory_limit_mib=work.memory_mib,
             user=USER,
             readonly_root_filesystem=True,
+            docker_security_options=["no-new-privileges"],
             linux_parameters=limits,
             stop_timeout=Duration.seconds(STOP_S),
             environment={

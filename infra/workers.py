@@ -15,6 +15,7 @@ from constructs import Construct
 from infra import grants
 from infra.cluster import Cluster
 from infra.data import PORT, Data
+from infra.network import outbound
 from infra.profiles import Choices
 from infra.tasks import Task, Work
 
@@ -88,6 +89,7 @@ class Workers(Construct):
                 f"{size.phase}-service",
                 cluster=cluster.cluster,
                 task_definition=task.definition,
+                security_groups=[outbound(self, f"{size.phase}-group", cluster.cluster.vpc)],
                 desired_count=profile.tasks[size.phase][0],
                 min_healthy_percent=0,
                 max_healthy_percent=200,

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 : "${EMAIL:?Set EMAIL to who is told of alarms and of the budget.}"
 profile=${PROFILE:-dev} shape=${SHAPE_OF_WORKERS:-ecs} region=${AWS_REGION:-eu-central-1}
 stack="Triptych-$profile"
-cdk=(npx --yes aws-cdk@2)
+cdk=(npx --no --prefix infra -- cdk)
 context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
     -c "profile=$profile" -c "workers=$shape" -c "region=$region")
 [ -z "${SOURCE_TOKEN:-}" ] || context+=(-c "source_token=$SOURCE_TOKEN")
@@ -17,7 +17,7 @@ context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
 [ -z "${SOURCE_BUCKETS:-}" ] || context+=(-c "source_buckets=$SOURCE_BUCKETS")
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
 
-for tool in aws docker npx; do
+for tool in aws docker npm npx; do
     command -v "$tool" >/dev/null || { echo "error: $tool is needed." >&2; exit 1; }
 done
 
@@ -41,15 +41,17 @@ run_task() {
     [ "$code" = 0 ] || { echo "error: $1 ended with $code; see its log group." >&2; return 1; }
 }
 
+npm ci --prefix infra --ignore-scripts --no-audit --no-fund --loglevel=error
 "${cdk[@]}" bootstrap "${context[@]}"
 # Also where an earlier attempt was cut: it is idle until its last step.
 if [ "$(output Idle 2>/dev/null)" != false ]; then
     # Before there is a schema and a key, the services would refuse to start.
     "${cdk[@]}" deploy "${context[@]}" -c idle=true --require-approval never
     run_task '["migrate"]'
-    # The key is in the task's log, once; whoever deploys may read that.
-    run_task '["keys", "create", "first", "--scope", "operator"]'
-    echo "The first API key is in the log of the migrate task."
+    # Its token was made by Secrets Manager, and is in no log. Doing it again changes nothing.
+    run_task '["keys", "create", "first", "--scope", "operator", "--from-env", "FIRST_KEY"]'
+    echo "The first API key is in Secrets Manager:"
+    echo "  aws secretsmanager get-secret-value --region $region --secret-id $(output FirstKey) --query SecretString --output text"
 fi
 # From now on the API's new tasks migrate before they start, and all else waits for them.
 "${cdk[@]}" deploy "${context[@]}" --require-approval never

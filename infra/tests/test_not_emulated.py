@@ -7,6 +7,7 @@ import json
 import pytest
 
 from infra.data import PORT
+from infra.network import WEB_PORTS
 from infra.services import API_PORT, LIVE_PORT
 from infra.tests.conftest import Synthesised
 
@@ -65,7 +66,16 @@ def test_g9_the_database_is_reached_by_what_works_with_it_alone(
     assert all(rule["FromPort"] == rule["ToPort"] for rule in rules)
     assert {rule["FromPort"] for rule in rules} == {PORT, API_PORT, LIVE_PORT}
     out = synthesised.of("AWS::EC2::SecurityGroupEgress").values()
-    assert sorted(rule["FromPort"] for rule in out) == [API_PORT, LIVE_PORT]
+    assert sorted(rule["FromPort"] for rule in out) == [*[PORT] * clients, API_PORT, LIVE_PORT]
+    assert all("DestinationSecurityGroupId" in rule for rule in out)
+    for name, group in synthesised.of("AWS::EC2::SecurityGroup").items():
+        beyond = {
+            rule.get("FromPort")
+            for rule in group.get("SecurityGroupEgress", ())
+            if rule["CidrIp"] == "0.0.0.0/0"
+        }
+        ours = name.startswith(("Services", "Workers", "Functions", "Cluster"))
+        assert not ours or beyond == set(WEB_PORTS), name
 
 
 def test_stuck_runs_are_read_from_the_sweepers_line(prod: Synthesised) -> None:

@@ -15,6 +15,7 @@ from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPES
 from infra.profiles import Choices
+from infra.services import FIRST_KEY, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
 
 POLICY = "AWS::IAM::Policy"
@@ -117,9 +118,46 @@ def test_g9_containers_are_not_root_and_write_nowhere(prod: Synthesised) -> None
             assert container["User"] not in {"0", "root"}
             assert container["ReadonlyRootFilesystem"]
             assert container["LinuxParameters"]["Capabilities"]["Drop"] == ["ALL"]
+            assert container["DockerSecurityOptions"] == ["no-new-privileges"]
             environment = {e["Name"]: e["Value"] for e in container["Environment"]}
             assert "PASSWORD" not in json.dumps(list(environment))
             assert "sslmode=verify-full" in json.dumps(environment["TRIPTYCH_DATABASE_URL"])
+
+
+def test_g9_tasks_cannot_ask_for_the_credentials_of_their_host(prod: Synthesised) -> None:
+    templates = prod.of("AWS::EC2::LaunchTemplate")
+    assert len(templates) == 2
+    for template in templates.values():
+        given = json.dumps(template["LaunchTemplateData"]["UserData"])
+        assert "ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config" in given
+        options = template["LaunchTemplateData"]["MetadataOptions"]
+        assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 1)
+
+
+def test_g9_the_first_key_is_made_by_secrets_manager_and_in_no_log(prod: Synthesised) -> None:
+    (migrate,) = [
+        definition["ContainerDefinitions"][0]
+        for name, definition in prod.of("AWS::ECS::TaskDefinition").items()
+        if name.startswith("ServicesMigrate")
+    ]
+    given = {secret["Name"]: json.dumps(secret["ValueFrom"]) for secret in migrate["Secrets"]}
+    assert "ServicesFirstKey" in given[FIRST_KEY]
+    (made,) = [
+        secret["GenerateSecretString"]
+        for name, secret in prod.of("AWS::SecretsManager::Secret").items()
+        if name.startswith("ServicesFirstKey")
+    ]
+    assert made == {"ExcludePunctuation": True, "PasswordLength": TOKEN_CHARS}
+    steps = (Path(__file__).resolve().parents[2] / "scripts" / "deploy.sh").read_text()
+    assert f'"--from-env", "{FIRST_KEY}"' in steps
+
+
+def test_g9_what_the_firewall_blocks_is_logged_without_credentials(prod: Synthesised) -> None:
+    (logging,) = prod.of("AWS::WAFv2::LoggingConfiguration").values()
+    redacted = {field["SingleHeader"]["Name"] for field in logging["RedactedFields"]}
+    assert redacted == {"authorization", "cookie"}
+    names = [group.get("LogGroupName") for group in prod.of("AWS::Logs::LogGroup").values()]
+    assert "aws-waf-logs-triptych-prod" in names
 
 
 @pytest.mark.parametrize("shape", ["prod", "dev"])

@@ -167,6 +167,7 @@ async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
         "embedder": True,
         "source": True,
         "sandbox": True,
+        "keys": True,
     }
     cli.env["TRIPTYCH_EMBEDDER"] = "/nowhere.onnx"
     ill = await cli("doctor")

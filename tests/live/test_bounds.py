@@ -90,9 +90,11 @@ async def test_g8_what_one_client_may_take_is_limited(migrated_dsn: str) -> None
 
 
 @asynccontextmanager
-async def holding_a_key(server: LiveServer, name: str) -> AsyncIterator[Client]:
+async def holding_a_key(
+    server: LiveServer, name: str, brands: frozenset[str] | None = None
+) -> AsyncIterator[Client]:
     token = new_token()
-    await server.stores.access.create_key(name, Scope.READER, digest(token))
+    await server.stores.access.create_key(name, Scope.READER, digest(token), brands=brands)
     headers = {"Authorization": f"Bearer {token}"}
     async with connect(server.url, proxy=None, additional_headers=headers) as socket:
         yield Client(socket)
@@ -115,6 +117,36 @@ async def test_an_open_connection_ends_with_its_key(
         assert await stolen.closed() == (3000, "this key or token is no longer valid")
         await kept.say(type="ping", id="still")
         await kept.until("pong", id="still")
+
+
+async def test_a_limited_key_hears_of_its_brands_only(migrated_dsn: str) -> None:
+    only = frozenset({"nike"})
+    async with (
+        open_live_server(migrated_dsn) as server,
+        holding_a_key(server, "nike-only", only) as one,
+    ):
+        mine, other = await server.open("nike"), await server.open("adidas")
+        await one.subscribe("brands")
+        listing = [await one.until("state", topic="brands"), await one.until("listed")]
+        assert [listing[0]["key"], listing[1]["count"]] == ["nike", 1]
+        await one.subscribe(f"run:{other.id}", "brand:adidas", after=0)
+        states = [await one.until("state"), await one.until("state")]
+        assert {state["topic"] for state in states} == {f"run:{other.id}", "brand:adidas"}
+        assert [state["state"] for state in states] == [None, None]
+        wanted = [{"topic": name} for name in ("workers", "brand:nike", "queues")]
+        await one.say(type="subscribe", topics=wanted, id="x")
+        errors = [await one.until("error", id="x") for _ in range(2)]
+        assert [error["code"] for error in errors] == ["forbidden"] * 2
+        assert [error["topic"] for error in errors] == ["queues", "workers"]
+        assert (await one.until("subscribed", id="x"))["topics"] == ["brand:nike"]
+        # The other brand changes before its own does, and only its own is heard of.
+        await server.finish(other.id)
+        await one.subscribe(f"run:{mine.id}", after=0)
+        await server.finish(mine.id)
+        while (frame := await one.hear())["type"] != "timeline" or not frame.get("events"):
+            assert "adidas" not in json.dumps(frame)
+            assert frame.get("topic") in {None, "brands", "brand:nike", f"run:{mine.id}"}
+        assert frame["topic"] == f"run:{mine.id}"
 
 
 def test_a_socket_ends_within_ten_seconds_of_its_key() -> None:

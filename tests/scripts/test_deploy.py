@@ -29,11 +29,11 @@ esac
 
 
 class Played:
-    """A machine whose `aws`, `npx` and `docker` only write down what they are told."""
+    """A machine whose `aws`, `npm`, `npx` and `docker` only write down what they are told."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("aws", "npx", "docker"):
+        for name in ("aws", "npm", "npx", "docker"):
             tool = folder / name
             tool.write_text(TOOL)
             tool.chmod(0o755)
@@ -82,9 +82,12 @@ def test_the_first_time_there_is_a_schema_and_a_key_before_services_start(played
         "bootstrap",
         "deploy idle",
         "migrate",
-        "keys create first --scope operator",
+        "keys create first --scope operator --from-env FIRST_KEY",
         "deploy",
     ]
+    assert "--secret-id out:FirstKey" in ended.stdout
+    assert calls[0].startswith("npm ci --prefix infra"), "the locked cdk, before it is used"
+    assert not any("aws-cdk@" in call for call in calls)
     (task, *_) = [call for call in calls if " run-task " in call]
     for part in (
         "--cluster out:ClusterName",

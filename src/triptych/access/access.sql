@@ -1,7 +1,7 @@
 -- API keys and what API servers share.
 
 -- insert_key --
-insert into api_keys (name, scope, digest) values ($1, $2, $3)
+insert into api_keys (name, scope, digest, expires_at, brands) values ($1, $2, $3, $4, $5)
 on conflict do nothing
 returning *
 

@@ -27,12 +27,24 @@ class ApiKey:
     """SHA-256 of the token."""
     created_at: datetime
     revoked_at: datetime | None
+    expires_at: datetime | None = None
+    """None: never."""
+    brands: frozenset[str] | None = None
+    """The only brands that it may read or change; None: all."""
 
 
 class AccessStore(Protocol):
     """API keys and shared secrets."""
 
-    async def create_key(self, name: str, scope: Scope, digest: bytes) -> ApiKey:
+    async def create_key(
+        self,
+        name: str,
+        scope: Scope,
+        digest: bytes,
+        *,
+        expires_at: datetime | None = None,
+        brands: frozenset[str] | None = None,
+    ) -> ApiKey:
         """Store a new key.
 
         Raises:
@@ -41,7 +53,7 @@ class AccessStore(Protocol):
         ...
 
     async def live_keys(self, *, limit: int) -> Sequence[ApiKey]:
-        """Return the keys that are not revoked."""
+        """Return the keys that are not revoked, expired ones included."""
         ...
 
     async def keys(self) -> Sequence[ApiKey]:
@@ -52,7 +64,7 @@ class AccessStore(Protocol):
         """Revoke a key.
 
         Raises:
-            KeyNotFound: there is no live key of that name.
+            KeyNotFound: there is no key of that name, or it was revoked before.
         """
         ...
 

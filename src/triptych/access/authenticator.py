@@ -8,7 +8,8 @@ logs, histories and Referer headers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from triptych.access.host_policy import HostPolicy
@@ -22,6 +23,10 @@ KEY_SUBPROTOCOL = "triptych.key."
 BALANCER_HEADER = b"x-amzn-oidc-data"
 """The header in which a load balancer names the user it has identified."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Tokens(Protocol):
@@ -43,12 +48,14 @@ class Authenticator:
         *,
         open_: bool,
         balancer: Tokens | None,
+        now: Callable[[], datetime] = _now,
     ) -> None:
         self._sites = sites
         self._keys = keys
         self._rates = rates
         self._open = open_
         self._balancer = balancer
+        self._now = now
         self.refusals = RefusalLog()
 
     async def admit(self, scope: Mapping[str, Any]) -> Identity:
@@ -74,7 +81,7 @@ class Authenticator:
     async def still_admits(self, scope: Mapping[str, Any], name: str) -> bool:
         """Return whether a connection that was admitted as ``name`` would be again.
 
-        False after its key was revoked, or its token has expired. Its rate is not counted.
+        False after its key was revoked, or its key or token has expired. Its rate is not counted.
 
         Raises:
             Unavailable: that cannot be found out now.
@@ -121,7 +128,12 @@ class Authenticator:
                     "This API key is not known, or it was revoked.",
                     remedy="Make one with `triptych keys create NAME`.",
                 )
-            return Identity(f"key:{key.name}", key.scope)
+            if key.expires_at is not None and key.expires_at <= self._now():
+                raise Unauthenticated(
+                    f"This API key expired on {key.expires_at:%Y-%m-%d at %H:%M} UTC.",
+                    remedy="Make a new one with `triptych keys create NAME`.",
+                )
+            return Identity(f"key:{key.name}", key.scope, key.brands, key.expires_at)
         if self._balancer is not None and (vouched := headers.get(BALANCER_HEADER)):
             return await self._balancer.identify(vouched)
         if self._open:

@@ -27,7 +27,7 @@ class ApiKeyCache:
         self._reading = asyncio.Lock()
 
     async def find(self, token: str) -> ApiKey | None:
-        """Return the live key of a token, if there is one.
+        """Return the key of a token, if there is one and it was not revoked; it may have expired.
 
         Digests are compared, never tokens, so timing reveals nothing about a token.
 
@@ -41,7 +41,10 @@ class ApiKeyCache:
         return self._keys.get(wanted)
 
     async def any(self) -> bool:
-        """Return whether there is a live key."""
+        """Return whether there is a key that was not revoked.
+
+        One that has expired counts: a server does not open because its last key expired.
+        """
         await self._refresh(MISS_REFRESH_S)
         return bool(self._keys)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import asyncpg
 from typing_extensions import override
@@ -19,8 +20,17 @@ class PostgresAccessStore(AccessStore):
         self._database = database
 
     @override
-    async def create_key(self, name: str, scope: Scope, digest: bytes) -> ApiKey:
-        rows = await self._database.rows("insert_key", name, scope.value, digest)
+    async def create_key(
+        self,
+        name: str,
+        scope: Scope,
+        digest: bytes,
+        *,
+        expires_at: datetime | None = None,
+        brands: frozenset[str] | None = None,
+    ) -> ApiKey:
+        only = None if brands is None else sorted(brands)
+        rows = await self._database.rows("insert_key", name, scope.value, digest, expires_at, only)
         if not rows:
             raise KeyExists(
                 f"There is, or was, a key {name!r}.",
@@ -54,5 +64,11 @@ class PostgresAccessStore(AccessStore):
 
 def _to_key(row: asyncpg.Record) -> ApiKey:
     return ApiKey(
-        row["name"], Scope(row["scope"]), row["digest"], row["created_at"], row["revoked_at"]
+        row["name"],
+        Scope(row["scope"]),
+        row["digest"],
+        row["created_at"],
+        row["revoked_at"],
+        row["expires_at"],
+        None if row["brands"] is None else frozenset(row["brands"]),
     )

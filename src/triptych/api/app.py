@@ -33,6 +33,7 @@ from triptych.api import (
 from triptych.api.dashboard import Dashboard, is_page
 from triptych.api.http import problems
 from triptych.api.http.auth import PUBLIC, AuthMiddleware
+from triptych.api.http.brand_limit import BrandLimit
 from triptych.api.http.dependencies import ApiContext
 from triptych.api.http.problems import Problem
 
@@ -90,7 +91,12 @@ def create_app(context: ApiContext[Any] | None, live: ASGIApp | None = None) -> 
     if context is not None:
         app.state.context = context
         # The outermost middleware: it runs before everything else.
-        app.add_middleware(AuthMiddleware, authenticator=context.authenticator, is_page=is_page)
+        app.add_middleware(
+            AuthMiddleware,
+            authenticator=context.authenticator,
+            brand_limit=BrandLimit(context.stores),
+            is_page=is_page,
+        )
     return app
 
 

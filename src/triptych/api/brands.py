@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, Field
 
-from triptych.api.http.auth import Operating
+from triptych.api.http.auth import HttpReader, Operating
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
@@ -60,14 +60,20 @@ class BrandGiven(Given):
     summary="List the brands, each with its newest run",
     responses=documented(InvalidCursor),
 )
-async def list_brands(context: Context, asked: Annotated[BrandsAsked, Query()]) -> Json:
-    """Brands in order of name, each with the state, counts and phase of its newest run."""
+async def list_brands(
+    context: Context, identity: HttpReader, asked: Annotated[BrandsAsked, Query()]
+) -> Json:
+    """Brands in order of name, each with the state, counts and phase of its newest run.
+
+    A key that is limited to brands lists only these.
+    """
     position = context.cursors.read("brands", asked)
     found = await context.stores.brands.brands_slice(
         after=position[0] if position else "",
         name=asked.name,
         state=asked.state,
         limit=asked.limit,
+        among=identity.brands,
     )
     following = [found.next] if found.next is not None else None
     return Json(Page(list(found.rows), context.cursors.write("brands", asked, following)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -26,6 +27,10 @@ class IdentityShown(Wire, frozen=True):
 
     name: str
     scope: Scope
+    brands: list[str] | None
+    """The only brands that it may read or change; null: all."""
+    expires_at: datetime | None
+    """When its key expires; null: never, or it is no key."""
 
 
 @router.get(
@@ -73,5 +78,6 @@ async def list_audit(
 
 @router.get("/me", response_model=IdentityShown, summary="Show the request's identity")
 async def get_me(identity: HttpReader) -> Json:
-    """The identity that this request is authenticated as, and its scope."""
-    return Json(IdentityShown(identity.name, identity.scope))
+    """The identity that this request is authenticated as, its scope, and the limits of its key."""
+    brands = None if identity.brands is None else sorted(identity.brands)
+    return Json(IdentityShown(identity.name, identity.scope, brands, identity.expires_at))

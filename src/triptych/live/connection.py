@@ -12,6 +12,8 @@ from triptych.errors import Unavailable
 from triptych.live.hub import Hub
 from triptych.live.limits import RETRY_MAX_S
 from triptych.live.protocol import (
+    QUEUES,
+    WORKERS,
     Done,
     Error,
     Malformed,
@@ -43,9 +45,16 @@ class Session:
     """
 
     def __init__(
-        self, hub: Hub, receive: Receive, send: Send, write_now: Write | None = None
+        self,
+        hub: Hub,
+        receive: Receive,
+        send: Send,
+        write_now: Write | None = None,
+        *,
+        brands: frozenset[str] | None = None,
     ) -> None:
         self._hub = hub
+        self._brands = brands
         self._receive = receive
         self._send = send
         self._write_now = write_now
@@ -155,6 +164,11 @@ class Session:
     def _subscribe(self, frame: Subscribe) -> None:
         limits = self._hub.limits
         names = {wanted.topic: wanted.after for wanted in frame.topics}
+        beyond = set() if self._brands is None else names.keys() & {QUEUES, WORKERS}
+        for name in sorted(beyond):
+            del names[name]
+            message = f"This key is limited to brands, and `{name}` is about all of them."
+            self._refuse(Error(code="forbidden", message=message, topic=name, id=frame.id))
         new = names.keys() - self._subscriptions.keys()
         full = not self._hub.accepts_topics
         if full or len(self._subscriptions) + len(new) > limits.subscriptions:
@@ -165,7 +179,7 @@ class Session:
         self.reply(dump(Done(type="subscribed", topics=list(names), id=frame.id)))
         for name, after in names.items():
             self._leave(name)
-            self._subscriptions[name] = self._hub.subscribe(self, name, after)
+            self._subscriptions[name] = self._hub.subscribe(self, name, after, self._brands)
 
     def _unsubscribe(self, frame: Unsubscribe) -> None:
         for name in frame.topics:

@@ -160,10 +160,19 @@ class Hub:
         after_s = self.limits.stalled_s
         await self._stores.runs.mark_stalled(after_s=after_s, limit=STALLED_RUNS_MAX)
 
-    def subscribe(self, reader: Reader, name: str, after: int | None) -> Subscription:
-        """Subscribe a client to a topic; the topic's state, read after this call, follows."""
+    def subscribe(
+        self,
+        reader: Reader,
+        name: str,
+        after: int | None,
+        brands: frozenset[str] | None = None,
+    ) -> Subscription:
+        """Subscribe a client to a topic; the topic's state, read after this call, follows.
+
+        ``brands``: the only ones that the client may see.
+        """
         topic = self._topic(name)
-        subscription = Subscription(reader, topic, after)
+        subscription = Subscription(reader, topic, after, brands)
         topic.subscriptions[subscription] = None
         if isinstance(topic, RunTopic):
             self._hints.add(topic.run_id, at_once=True)
@@ -205,6 +214,7 @@ class Hub:
                 topic = Topic(name)
             else:
                 topic = Topic(name)
+                topic.brand = name.removeprefix(BRAND_PREFIX)
                 self._brand_topics += 1
             self._topics[name] = topic
         return topic
@@ -327,6 +337,7 @@ class Hub:
         version = TASK_VERSIONS[task.state]
         # A task that opened a run continues as that run, which is a topic of its own.
         final = task.ended_at is not None or task.run_id is not None
+        topic.brand = task.brand
         topic.offer(version, dump_state(task), final=final)
         self._publish(topic, hint, final=final)
 

@@ -108,7 +108,9 @@ class LiveApp:
         offered = SUBPROTOCOL in scope.get("subprotocols", ())
         accept = {"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None}
         extensions = scope.get("extensions", {})
-        session = Session(self.hub, receive, send, extensions.get(WRITE_EXTENSION))
+        session = Session(
+            self.hub, receive, send, extensions.get(WRITE_EXTENSION), brands=identity.brands
+        )
         limits = self.hub.limits
         hello = Hello(
             server=__version__,

@@ -192,7 +192,7 @@ class Timeline(_Frame):
     events: list[Event]
 
 
-ErrorCode = Literal["malformed", "too_large", "too_many", "too_fast"]
+ErrorCode = Literal["malformed", "too_large", "too_many", "too_fast", "forbidden"]
 
 
 class Error(_Frame):

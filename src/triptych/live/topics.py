@@ -39,10 +39,18 @@ class Reader(Protocol):
 class Subscription:
     """One client's position in one topic."""
 
-    __slots__ = ("after", "changed", "edition", "listing", "reader", "topic")
+    __slots__ = ("after", "brands", "changed", "edition", "listing", "reader", "topic")
 
-    def __init__(self, reader: Reader, topic: Topic, after: int | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        topic: Topic,
+        after: int | None = None,
+        brands: frozenset[str] | None = None,
+    ) -> None:
         self.reader = reader
+        self.brands = brands
+        """The only brands that the client may see; None: all."""
         self.topic = topic
         self.edition = NEVER
         """The edition of the newest state that was sent."""
@@ -52,6 +60,10 @@ class Subscription:
         """Brands: names still to be listed, in reverse; None before there is a list."""
         self.changed: dict[str, None] = {}
         """Brands: names whose state is newer than the one that was sent."""
+
+    def may_see(self, brand: str | None) -> bool:
+        """Return whether the client may see a brand."""
+        return self.brands is None or brand in self.brands
 
 
 class Topic:
@@ -63,6 +75,8 @@ class Topic:
         self.edition = NEVER
         """Grows by one with every state that differs from the previous one."""
         self.version = -1
+        self.brand: str | None = None
+        """The brand that the state is about. Another brand's state is null to limited clients."""
         self.published_at = 0.0
         self._text = ""
         self._wire: bytes | None = None
@@ -86,7 +100,7 @@ class Topic:
 
     def write_state(self, subscription: Subscription, write: Write) -> bool:
         """Write a new state directly, not by the client's task; return whether it was written."""
-        if subscription.edition == self.edition:
+        if subscription.edition == self.edition or not subscription.may_see(self.brand):
             return False
         if self._wire is None:
             self._wire = Frame(Opcode.TEXT, self._text.encode()).serialize(mask=False)
@@ -97,14 +111,18 @@ class Topic:
 
     def has_more(self, subscription: Subscription) -> bool:
         """Return whether `next` has a frame for a subscription."""
+        if not subscription.may_see(self.brand):
+            return subscription.edition == NEVER != self.edition
         return subscription.edition != self.edition
 
     async def next(self, subscription: Subscription) -> str | None:
         """Return the next frame for a subscription; None if it is up to date."""
-        if subscription.edition != self.edition:
-            subscription.edition = self.edition
-            return self._text
-        return None
+        if not Topic.has_more(self, subscription):
+            return None
+        subscription.edition = self.edition
+        if not subscription.may_see(self.brand):
+            return state_frame(self.name, 0, "null", final=True)
+        return self._text
 
 
 class RunTopic(Topic):
@@ -122,6 +140,7 @@ class RunTopic(Topic):
         """Keep a run's state if it is newer."""
         if run.version <= self.version:
             return
+        self.brand = run.brand
         self.final = is_over(run)
         self.offer(run.version, dump_state(RunShown.of(run)), final=self.final)
         if run.seq > self.seq:
@@ -135,7 +154,7 @@ class RunTopic(Topic):
 
     def has_more(self, subscription: Subscription) -> bool:
         """See `Topic.has_more`."""
-        after = subscription.after
+        after = subscription.after if subscription.may_see(self.brand) else None
         return super().has_more(subscription) or (after is not None and after < self.seq)
 
     async def next(self, subscription: Subscription) -> str | None:
@@ -145,7 +164,7 @@ class RunTopic(Topic):
             DatabaseUnavailable: the page cannot be read now.
         """
         state = await super().next(subscription)
-        after = subscription.after
+        after = subscription.after if subscription.may_see(self.brand) else None
         if state is not None or after is None or after >= self.seq:
             return state
         text, last = await self._page(after)
@@ -190,7 +209,7 @@ class BrandsTopic(Topic):
         names = sorted(self._brands, reverse=True)
         for subscription in self.subscriptions:
             if subscription.listing is None:
-                subscription.listing = names.copy()
+                subscription.listing = [name for name in names if subscription.may_see(name)]
                 subscription.changed.clear()
                 subscription.reader.mark(subscription)
 
@@ -212,7 +231,7 @@ class BrandsTopic(Topic):
 
     def _mark(self, name: str) -> None:
         for subscription in self.subscriptions:
-            if subscription.listing is not None:
+            if subscription.listing is not None and subscription.may_see(name):
                 subscription.changed[name] = None
                 subscription.reader.mark(subscription)
 
@@ -237,7 +256,8 @@ class BrandsTopic(Topic):
             return self._frame(name)
         if subscription.edition == NEVER:
             subscription.edition = NEVER + 1
-            return dump(Listed(count=len(self._brands)))
+            count = sum(map(subscription.may_see, self._brands))
+            return dump(Listed(count=count))
         if subscription.changed:
             name = next(iter(subscription.changed))
             del subscription.changed[name]

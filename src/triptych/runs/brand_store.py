@@ -51,9 +51,18 @@ class BrandStore(Protocol):
         ...
 
     async def brands_slice(
-        self, *, after: str, name: str | None, state: RunState | None, limit: int
+        self,
+        *,
+        after: str,
+        name: str | None,
+        state: RunState | None,
+        limit: int,
+        among: frozenset[str] | None = None,
     ) -> Slice[BrandShown, str]:
-        """Return brands by name; those with ``name`` in it, or a newest run in ``state``."""
+        """Return brands by name; those with ``name`` in it, or a newest run in ``state``.
+
+        ``among``: only these brands.
+        """
         ...
 
     async def scheduled(self, name: str) -> BrandShown:

@@ -59,12 +59,19 @@ class MemoryBrandStore(BrandStore):
 
     @override
     async def brands_slice(
-        self, *, after: str, name: str | None, state: RunState | None, limit: int
+        self,
+        *,
+        after: str,
+        name: str | None,
+        state: RunState | None,
+        limit: int,
+        among: frozenset[str] | None = None,
     ) -> Slice[BrandShown, str]:
         found = [
             shown
             for shown in map(self._scheduled, self._by_name())
             if shown.name > after
+            and (among is None or shown.name in among)
             and (name is None or name.lower() in shown.name.lower())
             and state in (None, shown.state)
         ]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from triptych.embedded.waits import Say, log_line
 from triptych.errors import ObjectMissing, TriptychError
@@ -22,6 +23,8 @@ SAMPLE_BRANDS = 50
 """The brands that changed last, whose objects are looked for."""
 SAMPLE_ASSETS = 100
 """Assets of each of them."""
+KEY_SOON = timedelta(days=30)
+"""Time before a key expires in which that is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Findi
         await _check("embedder", _embedder(settings)),
         await _check("source", _source(settings)),
         await _check("sandbox", _sandbox()),
+        await _check("keys", _keys(settings, say)),
     ]
 
 
@@ -64,6 +68,21 @@ async def _database(settings: Settings, say: Say) -> str:
     where = "embedded" if settings.embedded else "external"
     says = f"{where}, schema up to date, queues exist; {brands} brands, {dead} dead letters waiting"
     return f"{says}; {stalled} stalled: `triptych runs --stalled`" if stalled else says
+
+
+async def _keys(settings: Settings, say: Say) -> str:
+    async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
+        keys = [key for key in await services.stores.access.keys() if key.revoked_at is None]
+    now = datetime.now(UTC)
+    expired = [key.name for key in keys if key.expires_at and key.expires_at <= now]
+    soon = [
+        f"{key.name} on {key.expires_at:%Y-%m-%d}"
+        for key in keys
+        if key.expires_at and now < key.expires_at <= now + KEY_SOON
+    ]
+    says = f"{len(keys)} that were not revoked"
+    says += f"; expired: {', '.join(expired)}" if expired else ""
+    return f"{says}; expiring soon: {', '.join(soon)}" if soon else says
 
 
 async def _source(settings: Settings) -> str:

@@ -62,6 +62,10 @@ class PagesContract:
         rest = await slice_after(after="b")
         assert ([brand.name for brand in rest.rows], rest.next) == (["c"], None)
         assert rest.rows[0].latest is not None
+        few = await slice_after(after="", among=frozenset({"b", "c", "gone"}))
+        assert ([brand.name for brand in few.rows], few.next) == (["b", "c"], None)
+        named = await slice_after(after="", name="b", among=frozenset({"a", "c"}))
+        assert (list(named.rows), named.next) == ([], None)
         with pytest.raises(BrandNotFound):
             await stores.brands.scheduled("d")
         with pytest.raises(BrandNotFound):
@@ -462,6 +466,17 @@ class AccessContract:
         assert await stores.access.keys() == [revoked]
         with pytest.raises(KeyNotFound):
             await stores.access.revoke_key("a")
+
+    async def test_a_key_keeps_its_limits(self, stores: Stores) -> None:
+        end = datetime(2031, 1, 31, tzinfo=UTC)
+        ended = datetime(2021, 1, 31, tzinfo=UTC)
+        brands = frozenset({"nike", "café"})
+        key = await stores.access.create_key(
+            "a", Scope.READER, b"d" * 32, expires_at=end, brands=brands
+        )
+        assert (key.expires_at, key.brands) == (end, brands)
+        past = await stores.access.create_key("b", Scope.READER, b"e" * 32, expires_at=ended)
+        assert await stores.access.live_keys(limit=5) == [key, past]
 
     async def test_the_cursors_secret_is_long_and_stays(self, stores: Stores) -> None:
         secret = await stores.access.secret("cursor")

@@ -14,6 +14,7 @@ from triptych.access.access_store import Scope as Right
 from triptych.access.authenticator import Authenticator
 from triptych.access.identity import Identity
 from triptych.api.http import problems
+from triptych.api.http.brand_limit import BrandLimit
 from triptych.errors import Forbidden, TriptychError
 from triptych.messages import HEADER_TRACE, well_formed_trace
 from triptych.snapshots.search_service import IMAGE_MAX_BYTES
@@ -46,9 +47,14 @@ class AuthMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, authenticator: Authenticator, is_page: Callable[[str], bool]
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator,
+        brand_limit: BrandLimit,
+        is_page: Callable[[str], bool],
     ) -> None:
         self._app = app
+        self._brand_limit = brand_limit
         self._is_page = is_page
         self._authenticator = authenticator
 
@@ -80,8 +86,7 @@ class AuthMiddleware:
             if self._is_page(scope["path"]):
                 self._authenticator.admit_anybody(scope)
             elif scope["path"] not in PUBLIC:
-                scope["identity"] = await self._authenticator.admit(scope)
-                scope["refusals"] = self._authenticator.refusals
+                await self._admit(scope)
             with span(f"{scope['method']} {scope['path']}", _trace(scope)):
                 await self._app(scope, receiving, sending)
         except Exception as error:
@@ -97,6 +102,16 @@ class AuthMiddleware:
             route = getattr(scope.get("route"), "path", "other")
             taken = time.perf_counter() - begun
             HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(taken)
+
+    async def _admit(self, scope: Scope) -> None:
+        identity = await self._authenticator.admit(scope)
+        scope["identity"] = identity
+        scope["refusals"] = self._authenticator.refusals
+        try:
+            await self._brand_limit.check(identity, scope)
+        except Forbidden as error:
+            self._authenticator.refusals.note(error, scope, identity.name)
+            raise
 
 
 def _trace(scope: Scope) -> str | None:

@@ -31,7 +31,8 @@ select b.name as brand_name, b.source as brand_source, b.schedule, b.due_at, b.c
            as brand_version,
        l.*
 from (
-    select * from brands where name > $1 order by name limit $4
+    select * from brands where name > $1 and ($6::text[] is null or name = any($6))
+    order by name limit $4
 ) b
 left join runs c on c.id = b.current_run
 left join lateral (
@@ -47,7 +48,8 @@ where ($2::text is null or strpos(lower(b.name), lower($2)) > 0)
 order by b.name limit $5
 
 -- brands_scanned_to --
-select name from brands where name > $1 order by name offset $2 limit 1
+select name from brands where name > $1 and ($3::text[] is null or name = any($3))
+order by name offset $2 limit 1
 
 -- brand_page --
 select b.name as brand_name, b.source as brand_source, b.schedule, b.due_at, b.current_run,

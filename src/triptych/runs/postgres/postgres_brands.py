@@ -45,16 +45,25 @@ class PostgresBrandStore(BrandStore):
 
     @override
     async def brands_slice(
-        self, *, after: str, name: str | None, state: RunState | None, limit: int
+        self,
+        *,
+        after: str,
+        name: str | None,
+        state: RunState | None,
+        limit: int,
+        among: frozenset[str] | None = None,
     ) -> Slice[BrandShown, str]:
         wanted = state.value if state else None
-        rows = await self._database.rows("brands_page", after, name, wanted, BRANDS_SCAN, limit + 1)
+        only = None if among is None else sorted(among)
+        rows = await self._database.rows(
+            "brands_page", after, name, wanted, BRANDS_SCAN, limit + 1, only
+        )
         page = [_scheduled(row) for row in rows[:limit]]
         if len(rows) > limit:
             return Slice(page, page[-1].name)
         if name is None and wanted is None:
             return Slice(page, None)
-        end = await self._database.rows("brands_scanned_to", after, BRANDS_SCAN - 1)
+        end = await self._database.rows("brands_scanned_to", after, BRANDS_SCAN - 1, only)
         return Slice(page, end[0]["name"] if end else None)
 
     @override

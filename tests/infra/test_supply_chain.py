@@ -1,0 +1,90 @@
+"""What is built from: named by its content, so that two builds of a commit have the same parts."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from triptych.access.identity import TOKEN_MIN_CHARS
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+OWN_IMAGES = frozenset({"triptych:local"})
+
+
+def test_base_images_are_named_by_digest() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    stages = set(re.findall(r"(?m)^FROM .* AS (\S+)$", text))
+    images = re.findall(r"(?m)^FROM (?:--\S+ )*(\S+)", text)
+    outside = [image for image in images if image not in stages]
+    assert len(outside) == 3
+    assert [image for image in outside if not DIGEST.search(image)] == []
+    assert not text.startswith("# syntax="), "the frontend would be an image without a digest"
+
+
+def test_images_of_compose_are_named_by_digest() -> None:
+    images = re.findall(r"(?m)^\s+image: (\S+)$", (ROOT / "compose.yaml").read_text())
+    outside = [image for image in images if image not in OWN_IMAGES]
+    assert len(outside) >= 4
+    assert [image for image in outside if not DIGEST.search(image)] == []
+
+
+def test_one_image_has_one_digest_everywhere() -> None:
+    text = (ROOT / "Dockerfile").read_text() + (ROOT / "compose.yaml").read_text()
+    digests: dict[str, set[str]] = {}
+    for tag, digest in re.findall(r"([\w./-]+:[\w.-]+)@sha256:([0-9a-f]{64})", text):
+        digests.setdefault(tag, set()).add(digest)
+    assert {tag: len(found) for tag, found in digests.items() if len(found) > 1} == {}
+
+
+def test_files_that_are_added_have_a_checksum() -> None:
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    added = re.findall(r"(?m)^ADD (.*https?://\S+.*)$", text)
+    assert added
+    assert [line for line in added if not re.search(r"--checksum=sha256:[0-9a-f]{64} ", line)] == []
+
+
+@pytest.mark.parametrize("folder", ["dashboard", "demo", "infra"])
+def test_every_npm_package_is_locked_with_its_hash(folder: str) -> None:
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    assert [name for name, package in packages.items() if "integrity" not in package] == []
+    wanted = lock["packages"][""]
+    exact = {**wanted.get("dependencies", {}), **wanted.get("devDependencies", {})}
+    assert {name: version for name, version in exact.items() if not version[0].isdigit()} == {}
+
+
+def test_every_python_lock_has_hashes() -> None:
+    locks = list((ROOT / "requirements").glob("*.txt"))
+    assert len(locks) >= 6
+    for lock in locks:
+        named = re.split(r"(?m)^(?=[a-zA-Z0-9])", lock.read_text())
+        pinned = [block for block in named if re.match(r"[\w.\[\]-]+==", block)]
+        assert pinned, lock.name
+        assert [block for block in pinned if "--hash=sha256:" not in block] == [], lock.name
+
+
+def test_no_script_fetches_a_command_at_whatever_version() -> None:
+    scripts = [ROOT / "Makefile", ROOT / "Dockerfile", *(ROOT / "scripts").glob("*.sh")]
+    floating = re.compile(
+        r"npx\s+(?:--yes|-y)\b|npm (?:install|i|exec)\s"
+        r"|pip install (?!.*(?:--require-hashes|--no-deps))"
+    )
+    found = [
+        f"{script.name}: {line.strip()}"
+        for script in scripts
+        for line in script.read_text().replace("\\\n", " ").splitlines()
+        if floating.search(line) and not line.lstrip().startswith("#")
+    ]
+    assert found == []
+
+
+def test_secrets_manager_makes_a_token_that_keys_take() -> None:
+    services = (ROOT / "infra" / "services.py").read_text()
+    made = re.search(r"(?m)^TOKEN_CHARS = (\d+)$", services)
+    assert made is not None
+    assert int(made[1]) >= TOKEN_MIN_CHARS
