@@ -87,7 +87,9 @@ class ManifestSource(Source):
                     page = following
 
     def _name(self, brand: str) -> str:
-        return self._place.replace("{brand}", quote(brand, safe=""))
+        name = self._place.replace("{brand}", quote(brand, safe=""))
+        # A brand may be called ~root, and that must not be the home of a user.
+        return f"{Path.cwd()}/{name}" if self._place.startswith("{brand}") else name
 
     @asynccontextmanager
     async def _local(self, brand: str) -> AsyncIterator[Sequence[tuple[str, Path]]]:
