@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo aws-local deploy up bench bench-reduced eval lock docs screenshots audit release clean
+.PHONY: help setup check test test-aws prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -100,6 +100,9 @@ demo: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Sevent
 
 deploy: $(READY) $(INFRA_READY) ## Deploy to AWS: docs/guides/aws.md says what it needs
 	bash scripts/deploy.sh
+
+destroy: $(READY) $(INFRA_READY) ## Remove a deployment to try things, with its data: CONFIRM=Triptych-dev
+	bash scripts/destroy.sh
 
 aws-local: $(READY) $(DASHBOARD) $(EMULATOR_READY) ## The whole AWS shape on this machine, until Ctrl-C
 	$(BIN)/python -m aws_local

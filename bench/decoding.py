@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -15,7 +16,7 @@ from functools import partial
 from bench.lanes import interleaved
 from bench.pictures import DIFFERENT, picture
 from bench.spending import cpu_s
-from triptych.media.decode import decode
+from triptych.media.decode import Decoded, decode
 from triptych.media.decoders import Decoders
 
 ROUNDS = 7
@@ -34,7 +35,7 @@ def main() -> None:
     bodies = [different[number % DIFFERENT] for number in range(PICTURES)]
     cores = os.cpu_count() or 1
     with closing(Decoders(cores)) as decoders, ThreadPoolExecutor(cores) as pool:
-        transports = {"here": decode, "there": decoders.decode}
+        transports: dict[str, Callable[..., Decoded]] = {"here": decode, "there": decoders.decode}
 
         def spend(way: str) -> tuple[float, float]:
             start, cpu = time.perf_counter(), cpu_s(os.getpid())

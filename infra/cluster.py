@@ -10,15 +10,28 @@ from constructs import Construct
 
 from infra.network import outbound
 
-STEADY = "m8g.large"
-SPOT = ("m8g.xlarge", "m7g.xlarge", "c8g.xlarge", "c7g.xlarge")
-STEADY_MAX = 10
-SPOT_MAX = 20
+STEADY = ("m8g.large", "m7g.large", "m6g.large")
+LARGE = ("r8g.large", "r7g.large", "r6g.large")
+"""For the AI phase, which takes most of a host's memory and is not to be cut off half-way."""
+SPOT = (
+    *("m8g.xlarge", "m7g.xlarge", "m6g.xlarge", "m8gd.xlarge", "m7gd.xlarge", "m6gd.xlarge"),
+    *("r8g.xlarge", "r7g.xlarge", "r6g.xlarge", "r8gd.xlarge", "r7gd.xlarge", "r6gd.xlarge"),
+)
+"""Many, so that Spot has some of them left; each holds as many tasks as another."""
+SPOT_BASE = 1
+"""Hosts on demand before there is any on Spot: work goes on where Spot has none."""
+STEADY_MAX = 20
+"""Twice what the most tasks take: a release starts the new ones beside the old ones."""
+LARGE_MAX = 6
+SPOT_MAX = 22
 DISK_GIB = 50
+MEMORY_SHARE = 0.93
+"""Of a host's memory is offered to tasks: 7,985 MiB were registered of 8 GiB, and the ECS agent's
+own reserve is taken from it (Amazon ECS, Container instance memory management)."""
 
 
 class Cluster(Construct):
-    """A cluster with two capacity providers: ``steady`` on demand, ``spot`` for workers.
+    """A cluster with three capacity providers: ``steady`` and ``large`` on demand, and ``spot``.
 
     Workers acknowledge last, so what Spot takes away is delivered again.
     """
@@ -28,8 +41,10 @@ class Cluster(Construct):
         self.cluster = ecs.Cluster(
             self, "Ecs", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENABLED
         )
-        self.steady = self._provider("Steady", vpc, STEADY_MAX, [STEADY], spot=False)
+        self.steady = self._provider("Steady", vpc, STEADY_MAX, list(STEADY), spot=False)
+        self.large = self._provider("Large", vpc, LARGE_MAX, list(LARGE), spot=False)
         self.spot = self._provider("Spot", vpc, SPOT_MAX, list(SPOT), spot=True)
+        self.providers = {"steady": self.steady, "large": self.large, "spot": self.spot}
 
     def _provider(
         self, name: str, vpc: ec2.IVpc, most: int, types: list[str], *, spot: bool
@@ -65,6 +80,7 @@ class Cluster(Construct):
                 for each in types
             ],
             instances_distribution=autoscaling.InstancesDistribution(
+                on_demand_base_capacity=SPOT_BASE if spot else None,
                 on_demand_percentage_above_base_capacity=0 if spot else 100,
                 spot_allocation_strategy=(
                     autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED if spot else None

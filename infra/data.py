@@ -29,6 +29,8 @@ GROWTH = 10
 ACCESS_LOGS_DAYS = 90
 QUEUES = ("brand-gather-queue", "url-process-queue", "brand-ai-phase-queue")
 DEAD = "-dlq"
+ACQUIRE_PREFETCH = 256
+"""URL messages that one worker holds at a time: `triptych.settings.settings`."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Data(Construct):
         super().__init__(scope, name)
         self._policy = RemovalPolicy.RETAIN if profile.keep else RemovalPolicy.DESTROY
         self.prefix = f"triptych-{profile.name}-"
+        self._window = ACQUIRE_PREFETCH * profile.tasks["acquire"][1]
         self.database = self._database(profile, vpc)
         self.log_bucket = self._log_bucket()
         self.bucket = self._bucket()
@@ -168,6 +171,8 @@ class Data(Construct):
         host = self.database.db_instance_endpoint_address
         region = Stack.of(self).region
         return {
+            # A brand alone keeps every worker busy. Fair queues see to it that none waits for it.
+            "TRIPTYCH_DISPATCH_WINDOW": str(self._window),
             "TRIPTYCH_DATABASE_URL": f"postgresql+iam://{ROLE}@{host}:{PORT}/{DATABASE}"
             "?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem",
             "TRIPTYCH_QUEUE_URL": f"sqs://{region}/{self.prefix}",

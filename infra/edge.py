@@ -16,7 +16,8 @@ from infra.retention import days
 from infra.services import API_PORT, LIVE_PORT, Services
 
 IDLE_S = 120
-"""Well above the 25 s after which live status pings."""
+"""Well above the 25 s after which live status pings, and below the time for which servers keep an
+idle connection (`triptych.runtime.asgi_server.KEEP_ALIVE_S`)."""
 RATE_LIMIT = 6000
 """Requests of one address in five minutes; a dashboard makes a few, pictures many."""
 MANAGED = {
@@ -143,7 +144,9 @@ class Edge(Construct):
 
 def _health() -> elb.HealthCheck:
     return elb.HealthCheck(
-        path="/readyz",
+        # Whether it lives, not whether the database and the queues do: a server that is taken away
+        # because they are away comes back no sooner than they do.
+        path="/healthz",
         interval=Duration.seconds(10),
         timeout=Duration.seconds(5),
         healthy_threshold_count=2,

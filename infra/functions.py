@@ -79,7 +79,7 @@ class Functions(Construct):
         self.logs: dict[str, logs.LogGroup] = {}
         sweep = self._function("sweep", SWEEP_TIMEOUT_S, 1024)
         grants.may_send(sweep, data)
-        grants.may_keep_objects(sweep, data)
+        grants.may_collect_objects(sweep, data)
         events.Rule(
             self,
             "Minute",
@@ -95,7 +95,7 @@ class Functions(Construct):
         function = self._function(shape.phase, shape.timeout_s, shape.memory_mib)
         grants.may_look(function, self._data)
         grants.may_send(function, self._data)
-        grants.may_keep_objects(function, self._data)
+        grants.may_use_objects(function, self._data, shape.phase)
         if shape.phase == "gather" and self._choices.source_buckets:
             function.add_environment("TRIPTYCH_SOURCE_BUCKETS", self._choices.listed_buckets)
             grants.may_read_lists(function, self._choices.source_buckets)

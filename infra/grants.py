@@ -13,7 +13,12 @@ LOOK = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes")
 SEND = (*LOOK, "sqs:SendMessage")
 CONSUME = (*LOOK, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
 CONTENT = "sha256/*"
-OBJECTS = (CONTENT, "thumbnails/*", "exports/*")
+THUMBNAILS = "thumbnails/*"
+EXPORTS = "exports/*"
+PROBE = "sha256/probe/8ec31a3424344df2094900a173917f0f3491249670bba91d2e58026c30903e1f"
+"""`triptych.objects.PROBE_KEY`: whoever opens the store writes it, to see that it can."""
+ROOM = "sha256/probe/room"
+"""`triptych.objects.ROOM_KEY`: written and deleted, to see whether the store takes a body."""
 
 
 def may_look(role: iam.IGrantable, data: Data) -> None:
@@ -36,20 +41,35 @@ def may_consume(role: iam.IGrantable, data: Data, names: Sequence[str]) -> None:
     _allow(role, CONSUME, arns)
 
 
-def may_read_objects(role: iam.IGrantable, data: Data) -> None:
-    """Allow to read objects, and to write what the API makes: thumbnails and its probe."""
-    _allow(role, ("s3:GetObject",), _keys(data, OBJECTS))
-    _allow(role, ("s3:PutObject",), _keys(data, (CONTENT, "thumbnails/*")))
+def may_serve_objects(role: iam.IGrantable, data: Data) -> None:
+    """Allow what the API does: it serves objects, and makes thumbnails, which it may take back."""
+    _allow(role, ("s3:GetObject",), _keys(data, (CONTENT, THUMBNAILS, EXPORTS)))
+    _allow(role, ("s3:PutObject",), _keys(data, (PROBE, THUMBNAILS)))
+    _allow(role, ("s3:DeleteObject",), _keys(data, (THUMBNAILS,)))
     _may_list(role, data)
 
 
-def may_keep_objects(role: iam.IGrantable, data: Data) -> None:
-    """Allow to write objects, and to let go of them as the collector does."""
-    _allow(
-        role,
-        ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
-        _keys(data, OBJECTS),
-    )
+def may_use_objects(role: iam.IGrantable, data: Data, phase: str) -> None:
+    """Allow what the messages of a phase take: gather looks, acquire stores, ai reads and exports.
+
+    No phase deletes objects; that is the collector's.
+    """
+    _allow(role, ("s3:GetObject",), _keys(data, (CONTENT,)))
+    if phase == "acquire":
+        _allow(role, ("s3:PutObject",), _keys(data, (CONTENT,)))
+        _allow(role, ("s3:DeleteObject",), _keys(data, (ROOM,)))
+    elif phase == "ai":
+        _allow(role, ("s3:PutObject",), _keys(data, (PROBE, EXPORTS)))
+        _allow(role, ("s3:AbortMultipartUpload",), _keys(data, (EXPORTS,)))
+    else:
+        _allow(role, ("s3:PutObject",), _keys(data, (PROBE,)))
+    _may_list(role, data)
+
+
+def may_collect_objects(role: iam.IGrantable, data: Data) -> None:
+    """Allow what the collector does: it lets go of objects, and of what was made of them."""
+    _allow(role, ("s3:GetObject", "s3:PutObject"), _keys(data, (PROBE,)))
+    _allow(role, ("s3:DeleteObject",), _keys(data, (CONTENT, THUMBNAILS, EXPORTS)))
     _may_list(role, data)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Fn, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
@@ -42,8 +42,10 @@ class Network(Construct):
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
-            # Named, so that synthesis asks no account which there are.
-            availability_zones=[f"{region}{letter}" for letter in "abc"[: profile.zones]],
+            # Asked for when it is deployed: not every account has zones a, b and c.
+            availability_zones=[
+                Fn.select(number, Fn.get_azs(region)) for number in range(profile.zones)
+            ],
             nat_gateways=profile.nat_gateways,
             restrict_default_security_group=True,
             subnet_configuration=[

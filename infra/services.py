@@ -19,6 +19,12 @@ from infra.tasks import Task, Work
 API_PORT = 8321
 LIVE_PORT = 8701
 CPU_TARGET = 60
+DECODER_POOLS = 2
+DECODER_MIB = 1536
+"""Of the one decoder that each pool has: `triptych.wiring.server_decoders`."""
+SERVER_MIB = 1024
+API_MIB = SERVER_MIB + DECODER_POOLS * DECODER_MIB
+"""The API ends no request because its decoders are full of what somebody sent."""
 FIRST_KEY = "FIRST_KEY"
 """Environment variable with the first operator's token, for `triptych keys create --from-env`."""
 TOKEN_CHARS = 48
@@ -51,12 +57,12 @@ class Services(Construct):
         api = Task(
             self,
             "Api",
-            Work("api", ["api", "--json"], 1024, 2048, API_PORT, api_web, migrates=True),
+            Work("api", ["api", "--json"], 1024, API_MIB, API_PORT, api_web, migrates=True),
             **shared,
         )
         grants.may_look(api.role, data)
         grants.may_send(api.role, data)
-        grants.may_read_objects(api.role, data)
+        grants.may_serve_objects(api.role, data)
         live = Task(
             self,
             "Live",
@@ -64,11 +70,8 @@ class Services(Construct):
             **shared,
         )
         grants.may_look(live.role, data)
-        idle = (0, 1)
-        self.api = self._service("ApiService", api, idle if choices.idle else profile.tasks["api"])
-        self.live = self._service(
-            "LiveService", live, idle if choices.idle else profile.tasks["live"]
-        )
+        self.api = self._service("ApiService", api, profile.tasks["api"], idle=choices.idle)
+        self.live = self._service("LiveService", live, profile.tasks["live"], idle=choices.idle)
         # CloudFormation waits for the API to be steady, and so for the schema.
         self.live.node.add_dependency(self.api)
         self.first_key = secrets.Secret(
@@ -111,15 +114,19 @@ class Services(Construct):
         grants.may_look(task.role, data)
         return task
 
-    def _service(self, name: str, task: Task, tasks: tuple[int, int]) -> ecs.Ec2Service:
-        least, most = tasks
+    def _service(
+        self, name: str, task: Task, tasks: tuple[int, int], *, idle: bool
+    ) -> ecs.Ec2Service:
+        least, most = (0, 1) if idle else tasks
         service = ecs.Ec2Service(
             self,
             name,
             cluster=self._cluster.cluster,
             task_definition=task.definition,
             security_groups=[outbound(self, f"{name}Group", self._cluster.cluster.vpc)],
-            desired_count=least,
+            # Given once, when nothing runs yet. Later the scaling has the count: its least is met
+            # at once, and a release under load takes no task away.
+            desired_count=0 if idle else None,
             min_healthy_percent=100,
             max_healthy_percent=200,
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),

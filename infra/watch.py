@@ -26,6 +26,19 @@ OLDEST_S = {
 FREE_STORAGE_BYTES = 5 * 1024**3
 DATABASE_CPU = 85
 NAMESPACE = "Triptych"
+RUNBOOKS = {
+    **{f"{queue}-oldest": "oldest-message" for queue in OLDEST_S},
+    **{f"{queue}-dead": "dead-letters" for queue in OLDEST_S},
+    "5xx-balancer": "errors-and-unhealthy-servers",
+    "5xx-services": "errors-and-unhealthy-servers",
+    "api-unhealthy": "errors-and-unhealthy-servers",
+    "live-unhealthy": "errors-and-unhealthy-servers",
+    "database-cpu": "database-load",
+    "database-storage": "disk-full",
+    "stuck-runs": "stalled-run",
+    "sweep-errors": "sweeper",
+}
+"""The section of docs/runbooks.md for each alarm."""
 STUCK = "StuckRuns"
 MORE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
@@ -122,6 +135,7 @@ class Watch(Construct):
             self,
             name,
             metric=metric,
+            alarm_description=f"{name}: what to do is in docs/runbooks.md#{RUNBOOKS[name]}",
             threshold=threshold,
             evaluation_periods=periods,
             comparison_operator=LESS if below else MORE,

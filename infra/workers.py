@@ -33,15 +33,17 @@ class Size:
     cpu: int
     memory_mib: int
     backlog: int
-    spot: bool
+    provider: str
+    """Of the cluster's capacity providers."""
     connections: int
 
 
 SIZES = (
-    Size("gather", "brand-gather-queue", 512, 1024, 4, spot=True, connections=4),
-    # A task settles some 50 URLs a second: this is a minute or so of work.
-    Size("acquire", "url-process-queue", 2048, 4096, 1000, spot=True, connections=6),
-    Size("ai", "brand-ai-phase-queue", 2048, 8192, 2, spot=False, connections=4),
+    Size("gather", "brand-gather-queue", 512, 1024, 4, "spot", connections=4),
+    # More than a task holds at a time, so that no other comes before this one is busy; less than
+    # a brand may have waiting, so that a brand alone gets the next one.
+    Size("acquire", "url-process-queue", 2048, 4096, 400, "spot", connections=6),
+    Size("ai", "brand-ai-phase-queue", 2048, 8192, 2, "large", connections=4),
 )
 
 
@@ -80,17 +82,21 @@ class Workers(Construct):
             grants.may_look(task.role, data)
             grants.may_send(task.role, data)
             grants.may_consume(task.role, data, [size.queue])
-            grants.may_keep_objects(task.role, data)
+            grants.may_use_objects(task.role, data, size.phase)
             if size.phase == "gather":
                 grants.may_read_lists(task.role, choices.source_buckets)
-            provider = cluster.spot if size.spot else cluster.steady
+            if size.phase == "ai":
+                # Only these workers collect, besides the function that sweeps.
+                grants.may_collect_objects(task.role, data)
+            provider = cluster.providers[size.provider]
             service = ecs.Ec2Service(
                 self,
                 f"{size.phase}-service",
                 cluster=cluster.cluster,
                 task_definition=task.definition,
                 security_groups=[outbound(self, f"{size.phase}-group", cluster.cluster.vpc)],
-                desired_count=profile.tasks[size.phase][0],
+                # Given once, when nothing runs yet: a release does not take away what works.
+                desired_count=0 if choices.idle else None,
                 min_healthy_percent=0,
                 max_healthy_percent=200,
                 circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),

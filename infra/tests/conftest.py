@@ -21,8 +21,10 @@ CONTEXT = {
 class Synthesised:
     """One template, for assertions and as a file."""
 
-    def __init__(self, folder: Path, profile: str, workers: str, **given: str) -> None:
-        context = {**CONTEXT, "profile": profile, "workers": workers, **given}
+    def __init__(
+        self, folder: Path, profile: str, workers: str, context: dict[str, str] = CONTEXT
+    ) -> None:
+        context = {**context, "profile": profile, "workers": workers}
         app, stack = build(context, outdir=str(folder))
         app.synth()
         self.file = folder / f"{stack.stack_name}.template.json"

@@ -23,7 +23,7 @@ def test_hosts_are_graviton_encrypted_and_none_where_nothing_runs(prod: Synthesi
     for name, group in groups.items():
         policy = group["MixedInstancesPolicy"]
         types = [each["InstanceType"] for each in policy["LaunchTemplate"]["Overrides"]]
-        assert all(kind.partition(".")[0].endswith("g") for kind in types), types
+        assert all(kind.partition(".")[0].endswith(("g", "gd")) for kind in types), types
         assert group["MinSize"] == "0"
         share = policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"]
         on_demand["Spot" in name] = share
@@ -32,7 +32,7 @@ def test_hosts_are_graviton_encrypted_and_none_where_nothing_runs(prod: Synthesi
 
 def test_tasks_bring_and_drain_their_hosts(prod: Synthesised) -> None:
     providers = prod.of("AWS::ECS::CapacityProvider")
-    assert len(providers) == 2
+    assert len(providers) == 3
     for provider in providers.values():
         hosts = provider["AutoScalingGroupProvider"]
         assert hosts["ManagedScaling"] == {"Status": "ENABLED", "TargetCapacity": 100}

@@ -14,9 +14,11 @@ from aws_cdk.assertions import Match
 from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPES
+from infra.grants import CONTENT, EXPORTS, PROBE, ROOM, THUMBNAILS
 from infra.profiles import Choices
-from infra.services import FIRST_KEY, TOKEN_CHARS
+from infra.services import DECODER_MIB, DECODER_POOLS, FIRST_KEY, SERVER_MIB, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
+from infra.watch import RUNBOOKS
 
 POLICY = "AWS::IAM::Policy"
 READ_ONLY = {"GetObject", "GetMetricData"}
@@ -36,12 +38,36 @@ def statements(synthesised: Synthesised, part: str) -> list[dict[str, Any]]:
     return found
 
 
+def objects(synthesised: Synthesised, part: str, action: str) -> set[str]:
+    """Return the keys and patterns of objects on which that role has the action."""
+    found: set[str] = set()
+    for statement in statements(synthesised, part):
+        given = statement["Action"]
+        if action in ([given] if isinstance(given, str) else given):
+            resources = statement["Resource"]
+            for each in resources if isinstance(resources, list) else [resources]:
+                found.add(each["Fn::Join"][1][-1].removeprefix("/"))
+    return found
+
+
 def actions(synthesised: Synthesised, part: str) -> set[str]:
     found: set[str] = set()
     for statement in statements(synthesised, part):
         given = statement["Action"]
         found |= {given} if isinstance(given, str) else set(given)
     return found
+
+
+def test_g8_the_apis_decoders_fit_beside_it(prod: Synthesised) -> None:
+    containers = [
+        container
+        for task in prod.of("AWS::ECS::TaskDefinition").values()
+        for container in task["ContainerDefinitions"]
+        if container["Name"] == "api"
+    ]
+    assert [container["Memory"] for container in containers] == [
+        SERVER_MIB + DECODER_POOLS * DECODER_MIB
+    ]
 
 
 @pytest.mark.parametrize("name", QUEUES)
@@ -71,7 +97,7 @@ def test_the_api_and_live_status_have_their_paths(prod: Synthesised) -> None:
     for group in groups.values():
         sticky = {a["Key"]: a["Value"] for a in group["TargetGroupAttributes"]}
         assert sticky["stickiness.enabled"] == "false"
-        assert group["HealthCheckPath"] == "/readyz"
+        assert group["HealthCheckPath"] == "/healthz"
     listeners = prod.of("AWS::ElasticLoadBalancingV2::Listener").values()
     by_port = {listener["Port"]: listener for listener in listeners}
     assert by_port.keys() == {80, 443}
@@ -126,7 +152,7 @@ def test_g9_containers_are_not_root_and_write_nowhere(prod: Synthesised) -> None
 
 def test_g9_tasks_cannot_ask_for_the_credentials_of_their_host(prod: Synthesised) -> None:
     templates = prod.of("AWS::EC2::LaunchTemplate")
-    assert len(templates) == 2
+    assert len(templates) == 3
     for template in templates.values():
         given = json.dumps(template["LaunchTemplateData"]["UserData"])
         assert "ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config" in given
@@ -195,7 +221,8 @@ def test_g9_each_role_may_do_what_its_process_does(prod: Synthesised) -> None:
     }
     api = actions(prod, "ServicesApiDefinitionTaskRole")
     assert "sqs:ReceiveMessage" not in api
-    assert "s3:DeleteObject" not in api
+    assert objects(prod, "ServicesApiDefinitionTaskRole", "s3:PutObject") == {PROBE, THUMBNAILS}
+    assert objects(prod, "ServicesApiDefinitionTaskRole", "s3:DeleteObject") == {THUMBNAILS}
     for phase, queue in zip(("gather", "acquire", "ai"), QUEUES, strict=True):
         consuming = [
             arns(statement["Resource"])
@@ -209,6 +236,31 @@ def test_g9_each_role_may_do_what_its_process_does(prod: Synthesised) -> None:
         assert not any(
             f'"Data{other}' in resources.replace(f"Data{other}dlq", "") for other in others
         )
+
+
+@pytest.mark.parametrize("shape", ["prod", "dev"])
+def test_g9_objects_are_written_and_deleted_by_whoever_does_that(
+    request: pytest.FixtureRequest, shape: str
+) -> None:
+    synthesised: Synthesised = request.getfixturevalue(shape)
+    everything = {CONTENT, THUMBNAILS, EXPORTS}
+    collecting = everything if shape == "prod" else set()
+    expected = {
+        "gather": ({PROBE}, set()),
+        "acquire": ({CONTENT}, {ROOM}),
+        "ai": ({PROBE, EXPORTS}, collecting),
+    }
+    for phase, (written, deleted) in expected.items():
+        role = {
+            "prod": f"Workers{phase}DefinitionTaskRole",
+            "dev": f"Functions{phase}ServiceRole",
+        }[shape]
+        assert objects(synthesised, role, "s3:GetObject") >= {CONTENT}, phase
+        assert objects(synthesised, role, "s3:PutObject") == written, phase
+        assert objects(synthesised, role, "s3:DeleteObject") == deleted, phase
+    sweep = "FunctionssweepServiceRole"
+    assert objects(synthesised, sweep, "s3:PutObject") == {PROBE}
+    assert objects(synthesised, sweep, "s3:DeleteObject") == everything
 
 
 def test_no_policy_allows_everything(prod: Synthesised, dev: Synthesised) -> None:
@@ -310,6 +362,25 @@ def test_alarms_watch_what_must_not_last(prod: Synthesised) -> None:
     prod.template.has_output("Url", {"Value": "https://triptych.example"})
 
 
+def test_every_alarm_has_a_runbook(prod: Synthesised) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "runbooks.md").read_text()
+    sections = {
+        line.removeprefix("## ").lower().replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("## ")
+    }
+    alarms = [
+        alarm["AlarmDescription"]
+        for name, alarm in prod.of("AWS::CloudWatch::Alarm").items()
+        if name.startswith("Watch")
+    ]
+    assert len(alarms) == len(RUNBOOKS)
+    for description in alarms:
+        name, _, rest = description.partition(":")
+        assert rest.rpartition("#")[2] in sections, description
+        assert f"`{name}`" in text
+
+
 def test_logs_are_kept_for_a_while_and_not_for_ever(prod: Synthesised) -> None:
     for group in prod.of("AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"] == 90
@@ -371,7 +442,7 @@ def test_g9_gather_alone_reads_the_buckets_of_lists_and_no_others(
     tmp_path: Path, workers: str
 ) -> None:
     given = {"source_buckets": "s3://lists , s3://shared/team/triptych/"}
-    synthesised = Synthesised(tmp_path, "dev", workers, **given)
+    synthesised = Synthesised(tmp_path, "dev", workers, {**CONTEXT, **given})
     listed = "s3://lists,s3://shared/team/triptych"
     gather = "Workersgather" if workers == "ecs" else "Functionsgather"
     text = {name: json.dumps(each) for name, each in synthesised.json["Resources"].items()}

@@ -24,7 +24,8 @@
     │   ├── ExportFileNotFound
     │   ├── SnapshotCollected    it existed, and is no longer kept                      410
     │   ├── AssetNotFound
-    │   ├── ObjectMissing        an object is not in the store, or is damaged
+    │   ├── ObjectMissing        an object is not in the store, or not all of it
+    │   │   └── ObjectDamaged    its bytes are not those that were stored
     │   ├── TaskNotFound
     │   ├── KeyNotFound
     │   └── NoThumbnail
@@ -60,6 +61,7 @@
     │   └── NotDue               it waits for a time that has not come yet
     └── ItemError                one URL's work failed; carries its `Reason`
         ├── PermanentItemError   a retry would give the same result
+        │   └── DecoderLost      its picture has cost a decoder
         └── TransientItemError   a retry may help; may carry `retry_after_s`
 
 An error that only one concern raises, and that clients need not know, is next to its store.
@@ -74,20 +76,25 @@ from typing import ClassVar
 from uuid import UUID
 
 from triptych.model import Reason
+from triptych.shown_url import shown_text
 
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class TriptychError(Exception):
-    """Triptych failed."""
+    """Triptych failed.
+
+    Errors are logged, kept and answered: URLs in one are without userinfo and query.
+    """
 
     status: ClassVar[int] = 500
 
     def __init__(self, message: str | None = None, *, remedy: str | None = None) -> None:
         text = message or (type(self).__doc__ or "Triptych failed.").splitlines()[0]
+        text = shown_text(text)
         super().__init__(text)
         self.message = text
-        self.remedy = remedy
+        self.remedy = None if remedy is None else shown_text(remedy)
 
     @classmethod
     def problem(cls) -> str:
@@ -227,6 +234,10 @@ class ObjectMissing(NotFound):
     """The object store does not have these bytes."""
 
 
+class ObjectDamaged(ObjectMissing):
+    """The object store has other bytes than were stored."""
+
+
 class TaskNotFound(NotFound):
     """There is no such task."""
 
@@ -256,7 +267,7 @@ class RunActive(Conflict):
         self.run_id = run_id
         """The active run."""
         self.source = source
-        """Its source, if that is why: without a password."""
+        """Its source, if that is why, as it is shown."""
 
 
 class RunEnded(Conflict):
@@ -401,7 +412,7 @@ class HostDown(Postponed):
         super().__init__(f"{host} does not answer ({why})", retry_after_s=retry_after_s)
         self.host = host
         """Scheme, name and port; ``proxy`` before those of a proxy."""
-        self.why = why
+        self.why = shown_text(why)
         self.tried = tried
         """Whether a request was sent now, or was not because the last one failed."""
 
@@ -416,11 +427,15 @@ class ItemError(TriptychError):
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
-        self.detail = detail
+        self.detail = shown_text(detail)
 
 
 class PermanentItemError(ItemError):
     """An item failed permanently."""
+
+
+class DecoderLost(PermanentItemError):
+    """A picture has cost its decoder: it died, or was ended at a deadline."""
 
 
 class TransientItemError(ItemError):

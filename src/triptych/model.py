@@ -106,6 +106,8 @@ class Reason(StrEnum):
     CONNECTION_FAILED = "connection_failed"
     TRUNCATED = "truncated"
     STORE_FAILED = "store_failed"
+    OBJECT_DAMAGED = "object_damaged"
+    """Its stored object is damaged or lost, and its URL could not be fetched instead."""
     INTERNAL = "internal"
     """A defect of Triptych's own; the worker's log has the trace."""
     DEAD_LETTERED = "dead_lettered"

@@ -1,33 +1,49 @@
-"""The object store: bytes under the hash of their content, each stored once."""
+"""The object store: bytes under the hash of their content, stored once, checked when read."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Literal, ParamSpec, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
+import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 from obstore.store import ObjectStore as Store
 
-from triptych.errors import ObjectMissing, SettingsError, StoreFull, StoreUnavailable
+from triptych.errors import (
+    ObjectDamaged,
+    ObjectMissing,
+    SettingsError,
+    StoreFull,
+    StoreUnavailable,
+    Unavailable,
+)
 from triptych.runtime.disk_space import free_space, is_disk_full
 from triptych.runtime.file_creation import FileCreation
 from triptych.runtime.file_flush import FileFlush
+from triptych.runtime.object_file import ObjectFile
+from triptych.telemetry.metrics import OBJECTS_DAMAGED, OBJECTS_REPLACED
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer as Buffer
     from obstore import Attributes
     from obstore.store import RetryConfig
 
@@ -47,6 +63,11 @@ RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)
 
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 """Size of a part of a multipart upload."""
+CHUNK_BYTES = 1024 * 1024
+"""Read, hashed and compared at a time. An object no larger is checked before its first byte is
+passed on."""
+CONTENT_KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
+"""The keys that `object_key` makes."""
 
 INLINE: Mapping[str, str] = MappingProxyType(
     {
@@ -67,6 +88,8 @@ other types are downloaded."""
 MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}")
 ACTIVE = re.compile(r"html|xml|svg|script|pdf")
 """Types that a browser could execute as code."""
+
+log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,6 +126,33 @@ def object_key(sha256: bytes) -> str:
     return f"sha256/{name[:2]}/{name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as the store lists it."""
+
+    size_bytes: int
+    modified_at: datetime
+    """When it was last written, by the store's clock."""
+
+
+def content_hash(key: str) -> bytes | None:
+    """Return the SHA-256 that the bytes under a key must have; None if the key does not say it."""
+    found = CONTENT_KEY.fullmatch(key)
+    return bytes.fromhex(found[2]) if found else None
+
+
+class DamageNotes(Protocol):
+    """Which objects are known to be damaged, for all processes. Its methods raise `Unavailable`."""
+
+    async def note(self, keys: Sequence[str]) -> None:
+        """Note that objects are damaged. Safe to repeat."""
+        ...
+
+    async def noted(self, keys: Sequence[str]) -> frozenset[str]:
+        """Return which of these objects are noted, and have not been stored again since."""
+        ...
+
+
 class ObjectStore:
     """Content-addressed objects on any of obstore's stores.
 
@@ -111,18 +161,28 @@ class ObjectStore:
     after it has become durable. So a row that is written afterwards never points to a missing
     object, also after a power cut. What lies outside: a disk that reports a flush it has not done.
 
-    What is found under a key is compared before it is taken for the object, and replaced if it is
-    damaged: an older version of Triptych did not flush, and a power cut left empty files.
+    A key says what its bytes hash to, and every whole read checks it. A put compares what it finds
+    under its key, byte for byte, and replaces it if it is damaged.
 
     obstore's blocking functions run in Python threads. Its asynchronous functions call back from a
     Rust thread, which aborts a process that is exiting at that moment.
     """
 
-    def __init__(self, store: Store, name: str, files: FileFlush | None = None) -> None:
-        """Use a store, and ``files`` to flush it if it is a folder: others write durably."""
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        files: FileFlush | None = None,
+        damage: DamageNotes | None = None,
+    ) -> None:
+        """Use a store, and ``files`` to flush it if it is a folder: others write durably.
+
+        Damaged objects that are read are noted in ``damage``; those noted there are not `present`.
+        """
         self._store = store
         self._name = name
         self._files = files
+        self._damage = damage
         self._creation = FileCreation(files.root) if files is not None else None
         self._flushes = 0
         # Its own pool: the shared one also resolves names, which may stall.
@@ -164,6 +224,9 @@ class ObjectStore:
         except AlreadyExistsError:
             if not self._holds(key, body):
                 self._write(key, body, attributes, "overwrite")
+                if content_hash(key) is not None:
+                    OBJECTS_REPLACED.inc()
+                    log.warning("object_replaced", object=key)
 
     def _write(
         self,
@@ -175,10 +238,22 @@ class ObjectStore:
         obstore.put(self._store, key, body, mode=mode, attributes=attributes, use_multipart=False)
 
     def _holds(self, key: str, body: bytes) -> bool:
-        """Return whether an object has this body, as far as that can be found out cheaply."""
-        if self._size(key) != len(body):
-            return False
-        return self._files is None or self._find(key) == body
+        """Return whether an object has this body, byte for byte; False if it cannot be read."""
+        position = 0
+        with suppress(
+            BaseError, OSError
+        ):  # A bad block; or an outage, and then writing fails, too.
+            for chunk in self._chunks(key) if self._size(key) == len(body) else ():
+                if chunk != body[position : position + len(chunk)]:
+                    return False
+                position += len(chunk)
+        return position == len(body) > 0
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        """Yield an object's bytes, about `CHUNK_BYTES` at a time; none if it does not exist."""
+        with suppress(NotFoundError, FileNotFoundError):
+            for chunk in obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
 
     async def flush(self, keys: Collection[str]) -> frozenset[str]:
         """Make objects durable: call it before a transaction that writes rows naming them.
@@ -199,19 +274,80 @@ class ObjectStore:
             self._flushes -= 1
 
     async def get(self, key: str, *, size_bytes: int | None = None) -> bytes:
-        """Return an object's bytes.
+        """Return an object's bytes, which have the hash that the key says.
 
         Raises:
-            ObjectMissing: it is not there, or does not have the size that is given.
+            ObjectMissing: it is not there; `ObjectDamaged` if it has another hash, or not the size
+                that is given.
             StoreUnavailable: it cannot be read.
         """
-        body = await self.find(key)
-        if body is None or size_bytes not in (None, len(body)):
+        body, intact = await self._guarded(self._find_checked, key)
+        if body is None:
             raise self._missing(key)
+        if not intact or size_bytes not in (None, len(body)):
+            raise await self.damaged(key)
         return body
 
+    def _find_checked(self, key: str) -> tuple[bytes | None, bool]:
+        """Return an object's bytes, and whether they have the hash that the key says."""
+        body, expected = self._find(key), content_hash(key)
+        intact = body is None or expected is None or hashlib.sha256(body).digest() == expected
+        return body, intact
+
+    async def stream(
+        self, key: str, *, size_bytes: int, sha256: bytes | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the bytes of an object of that size, `CHUNK_BYTES` at a time, holding one chunk.
+
+        The last chunk is yielded only when all bytes have the hash that is given, or that the key
+        says: whoever has got the whole has the right one.
+
+        Raises:
+            ObjectMissing, StoreUnavailable: as `get` does; also in the middle.
+        """
+        hashed, expected = hashlib.sha256(), sha256 or content_hash(key)
+        for start in range(0, size_bytes, CHUNK_BYTES):
+            end = min(size_bytes, start + CHUNK_BYTES)
+            chunk = await self.get_range(key, start, end, size_bytes=size_bytes)
+            if expected is not None:
+                # In a thread: it takes the event loop's time otherwise.
+                await self._run(hashed.update, chunk)
+                if end == size_bytes and hashed.digest() != expected:
+                    raise await self.damaged(key)
+            yield chunk
+
+    async def digest(self, key: str) -> bytes | None:
+        """Return the SHA-256 of an object's bytes, read in chunks; None if it does not exist.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        return await self._guarded(self._digest, key)
+
+    def _digest(self, key: str) -> bytes | None:
+        hashed, empty = hashlib.sha256(), True
+        for chunk in self._chunks(key):
+            hashed.update(chunk)
+            empty = False
+        return None if empty and self._size(key) is None else hashed.digest()
+
+    async def damaged(self, key: str) -> ObjectDamaged:
+        """Log, count and note that an object is damaged; return the error to raise."""
+        OBJECTS_DAMAGED.labels("read").inc()
+        log.warning("object_damaged", object=key, store=self._name)
+        if self._damage is not None and content_hash(key) is not None:
+            try:
+                await self._damage.note([key])
+            except Unavailable as error:
+                # The next read, or `triptych verify`, notes it.
+                log.warning("damage_not_noted", object=key, error=str(error))
+        return ObjectDamaged(
+            f"The object {key} is damaged: its bytes are not those that were stored.",
+            remedy="Run its brand again, or `triptych verify --repair`: that fetches it again.",
+        )
+
     async def find(self, key: str) -> bytes | None:
-        """Return an object's bytes; None if the key does not exist.
+        """Return an object's bytes as they are, unchecked; None if the key does not exist.
 
         Raises:
             StoreUnavailable: the store does not respond.
@@ -242,17 +378,45 @@ class ObjectStore:
     async def present(self, sizes: Mapping[str, int]) -> frozenset[str]:
         """Return which of these keys have an object of the size in bytes that is given for them.
 
+        An object that is noted as damaged is not among them.
+
+        Raises:
+            StoreUnavailable: the store does not respond.
+            DatabaseUnavailable: the notes cannot be read.
+        """
+        found = await self.sizes(sizes)
+        there = frozenset(key for key, size in sizes.items() if found.get(key) == size)
+        if self._damage is None or not there:
+            return there
+        return there - await self._damage.noted(sorted(there))
+
+    async def sizes(self, keys: Collection[str]) -> Mapping[str, int]:
+        """Return the sizes in bytes of those of the objects that exist.
+
         Raises:
             StoreUnavailable: the store does not respond.
         """
-        if self._files is not None and sizes:
-            return await self._guarded(self._sized, sizes)
-        found = await asyncio.gather(*(self._guarded(self._size, key) for key in sizes))
-        pairs = zip(sizes.items(), found, strict=True)
-        return frozenset(key for (key, size), there in pairs if there == size)
+        if self._files is not None and keys:
+            found = await self._guarded(lambda: [self._size(key) for key in keys])
+        else:
+            found = await asyncio.gather(*(self._guarded(self._size, key) for key in keys))
+        pairs = zip(keys, found, strict=True)
+        return {key: size for key, size in pairs if size is not None}
 
-    def _sized(self, sizes: Mapping[str, int]) -> frozenset[str]:
-        return frozenset(key for key, size in sizes.items() if self._size(key) == size)
+    async def list_under(self, prefix: str) -> Mapping[str, Listed]:
+        """Return all objects whose keys begin with ``prefix``, which ends with a slash.
+
+        Raises:
+            StoreUnavailable: the store does not respond.
+        """
+        return await self._guarded(self._listed, prefix)
+
+    def _listed(self, prefix: str) -> Mapping[str, Listed]:
+        return {
+            found["path"]: Listed(found["size"], found["last_modified"])
+            for page in obstore.list(self._store, prefix)
+            for found in page
+        }
 
     async def signed_url(self, key: str) -> str | None:
         """Return a URL that reads an object for `SIGNED_S`; None if the store cannot sign URLs.
@@ -390,87 +554,30 @@ class ObjectStore:
         )
 
 
-class ObjectFile(io.RawIOBase):
-    """A file that is written once, sequentially, and becomes an object."""
-
-    def __init__(
-        self,
-        writer: obstore.WritableFile,
-        flush: Callable[[], None],
-        unavailable: Callable[[Exception], StoreUnavailable],
-    ) -> None:
-        """Write to ``writer``, and call ``flush`` to make the object durable.
-
-        ``unavailable`` makes the errors that are raised of those of the store.
-        """
-        super().__init__()
-        self._writer = writer
-        self._flush_object = flush
-        self._unavailable = unavailable
-        self.size_bytes = 0
-
-    def writable(self) -> bool:
-        """Return True: the file is writable."""
-        return True
-
-    def tell(self) -> int:
-        """Return the number of bytes written."""
-        return self.size_bytes
-
-    def write(self, content: Buffer, /) -> int:
-        """Add bytes.
-
-        Raises:
-            StoreUnavailable: they could not be stored.
-        """
-        # Copied: the store writes later, and callers reuse their buffers.
-        plain = bytes(content)
-        try:
-            self._writer.write(plain)
-        except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
-        self.size_bytes += len(plain)
-        return len(plain)
-
-    def close(self) -> None:
-        """Finish the object and make it durable. Safe to repeat.
-
-        Raises:
-            StoreUnavailable: there is no object, or it may not survive a power cut.
-        """
-        if self.closed:
-            return
-        try:
-            self._writer.close()
-            self._flush_object()
-        except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
-        finally:
-            super().close()
-
-
-def open_store(url: str, default_root: Path) -> ObjectStore:
+def open_store(url: str, default_root: Path, damage: DamageNotes | None = None) -> ObjectStore:
     """Open the store that ``url`` names: ``file:``, ``file:///path``, ``memory:``, ``s3://…`` ….
+
+    ``damage`` has, and is told, which objects are damaged.
 
     Raises:
         StoreUnavailable: a folder cannot be created.
         SettingsError: the URL is invalid.
     """
     if url == "memory:":
-        return ObjectStore(MemoryStore(), url)
+        return ObjectStore(MemoryStore(), url, damage=damage)
     if url.startswith("file:"):
         path = unquote(urlsplit(url).path)
         root = (Path(path) if path else default_root).absolute()
         try:
             local = LocalStore(prefix=root, mkdir=True)
-            return ObjectStore(local, str(root), FileFlush(root))
+            return ObjectStore(local, str(root), FileFlush(root), damage)
         except (BaseError, OSError) as error:
             raise StoreUnavailable(
                 f"The folder {root} cannot be used ({_first_line(error)}).",
                 remedy="Choose another TRIPTYCH_STORE_URL or --data.",
             ) from error
     try:
-        return ObjectStore(from_url(url, retry_config=RETRIES), url)
+        return ObjectStore(from_url(url, retry_config=RETRIES), url, damage=damage)
     except (BaseError, ValueError) as error:
         raise SettingsError(
             f"Not an object store that can be opened ({_first_line(error)}).",

@@ -23,6 +23,8 @@ from typing import (
 
 import msgspec
 
+from triptych.shown_url import encoded_without_credentials
+
 if TYPE_CHECKING:
     # Imported only to describe types: `triptych --help` imports this module and must be quick.
     from pydantic import BaseModel, GetCoreSchemaHandler
@@ -70,9 +72,10 @@ class Listing(Wire, Generic[T], frozen=True):
 def encode(value: object) -> bytes:
     """Return anything made of wire types, dates, UUIDs and JSON values as JSON.
 
-    Dates are written in UTC with a ``Z``; NaN and infinities become null.
+    Dates are written in UTC with a ``Z``; NaN and infinities become null. Credentials in URLs are
+    hidden wherever they are, so that no answer or frame that is added later can tell one.
     """
-    return msgspec.json.encode(value)
+    return encoded_without_credentials(msgspec.json.encode(value))
 
 
 def component(kind: type[Wire]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from triptych.gather.urls import item_key
 from triptych.objects import object_key, open_store
 from triptych.runs.run_shown import BrandShown
 from triptych.snapshots.asset_ids import asset_id
+from triptych.wiring import web_server
 from triptych.wiring.stores import Stores
 
 
@@ -365,6 +367,23 @@ async def test_a_defect_answers_with_a_name_and_nothing_of_the_inside(
     assert (reply.status, reply.json["reason"]) == (500, "internal")
     assert b"s3cret" not in reply.body
     assert reply.json["instance"].startswith("urn:uuid:")
+
+
+async def test_readiness_that_many_ask_for_costs_one_check(
+    migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = 0
+
+    async def counting(*_: object) -> None:
+        nonlocal checks
+        checks += 1
+
+    monkeypatch.setattr(web_server, "READY_KEPT_S", 3600.0)
+    async with serving(migrated_dsn, tmp_path) as api:
+        monkeypatch.setattr(Stores, "check", counting)
+        answers = await asyncio.gather(*(api.get("/readyz") for _ in range(100)))
+    assert {answer.status for answer in answers} == {200}
+    assert checks == 1
 
 
 async def test_a_database_that_is_away_is_a_503_and_the_server_still_lives(

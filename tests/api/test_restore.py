@@ -21,10 +21,12 @@ from tests.support.api_server import (
     running_worker,
     serving,
 )
+from tests.support.object_damage import DAMAGES
 from tests.support.waiting import until
 from triptych.messages import GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, RunKind, RunState
 from triptych.runs.run_shown import RunShown
+from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.snapshot_shown import SnapshotShown
 from triptych.snapshots.snapshot_store import DifferenceCounts
 from triptych.tasks.task_store import Task
@@ -165,10 +167,20 @@ async def test_a_restore_that_cannot_be_names_what_is_in_its_way(api: Api) -> No
     assert forbidden.status == 403
 
 
-async def test_g6_a_snapshot_that_has_lost_an_object_is_not_restored(api: Api) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_g6_a_snapshot_that_has_lost_an_object_is_not_restored(
+    api: Api, damaged: bool
+) -> None:
     old, new = await two_snapshots(api)
     asset = (await api.stores.snapshots.assets(old, after=None, limit=6))[-1]
-    (api.services.settings.data / "objects" / asset.object_key).unlink()
+    place = api.services.settings.data / "objects" / asset.object_key
+    if damaged:
+        place.write_bytes(DAMAGES["flipped"](place.read_bytes()))
+        assert (
+            await api.get(f"/assets/{asset_id('nike', asset.key)}/content?run={old}")
+        ).status == 404
+    else:
+        place.unlink()
     task = (await api.post(f"/brands/nike/snapshots/{old}/restore")).json
     async with running_worker(api):
         run = await ended(api, task["run"])

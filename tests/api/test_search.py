@@ -23,6 +23,7 @@ from triptych.gather.urls import item_key
 from triptych.model import Run
 from triptych.snapshots import search_service
 from triptych.snapshots.asset_ids import asset_id
+from triptych.snapshots.search_service import SearchService
 from triptych.wiring.models import open_embedder
 
 COLOURS = ["red", "green", "blue", "white"]
@@ -180,6 +181,29 @@ async def test_g8_g9_uploads_are_capped_and_only_pictures(
     crowd = await api.post("/search", data=png((1, 2, 3)))
     assert (crowd.status, crowd.json["reason"]) == (503, "search-unavailable")
     assert crowd.headers["Retry-After"]
+    monkeypatch.setattr(search_service, "IMAGES_EACH", 0)
+    own = await api.post("/search", data=png((1, 2, 3)))
+    assert (own.status, own.json["reason"]) == (429, "too-many-requests")
+    assert own.headers["Retry-After"]
+
+
+async def test_an_upload_whose_client_is_gone_frees_its_place(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def never(*_: object, **__: object) -> None:
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    monkeypatch.setattr(SearchService, "by_image", never)
+    leaving = asyncio.create_task(api.post("/search", data=png((1, 2, 3))))
+    await asyncio.wait_for(reached.wait(), 30)
+    leaving.cancel()
+    await asyncio.wait_for(cancelled.wait(), 30)
 
 
 async def test_g8_a_picture_that_never_arrives_is_given_up(

@@ -53,7 +53,7 @@ async def test_a_start_from_another_source_names_the_active_run_and_can_replace_
     refused = await api.post("/brands/nike/runs", json=SOURCE)
     assert (refused.status, refused.json["reason"]) == (409, "run-active")
     assert refused.json["run"] == active
-    assert refused.json["source"] == "manifest:https://me:****@x.example/list.csv"
+    assert refused.json["source"] == "manifest:https://…@x.example/list.csv"
     assert active in refused.json["detail"]
     assert "s3cret" not in str(refused.json)
     assert (await api.get("/brands/nike")).json["source"] == refused.json["source"]

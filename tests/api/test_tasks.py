@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import csv
+import hashlib
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -57,6 +58,7 @@ async def exported(api: Api, kind: str) -> tuple[dict[str, Any], list[bytes]]:
     for file in task["result"]["files"]:
         got = await api.get(f"/tasks/{task['id']}/files/{file['name']}")
         assert (got.status, len(got.body)) == (200, file["size_bytes"])
+        assert hashlib.sha256(got.body).hexdigest() == file["sha256"]
         assert got.headers["Content-Disposition"] == f'attachment; filename="{file["name"]}"'
         files.append(got.body)
     return task, files

@@ -13,6 +13,8 @@ from triptych.fetch.transport import TransportPool
 from triptych.gather.source_check import SourceCheck, check_source
 from triptych.gather.source_registry import SourceRegistry
 
+pytestmark = pytest.mark.integration
+
 LISTS = Path(__file__).parent / "lists"
 HOST = "http://127.0.0.1:9797"
 

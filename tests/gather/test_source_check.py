@@ -31,6 +31,7 @@ async def checked(path: Path, brand: str | None = None) -> SourceCheck:
     return await check_source(source, spec, brand)
 
 
+@pytest.mark.integration
 async def test_a_list_is_described_and_its_rows_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "feed.csv"
     path.write_bytes(LIST.encode("cp1252"))
@@ -58,6 +59,7 @@ async def test_a_list_is_described_and_its_rows_are_counted(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.integration
 async def test_without_a_brand_the_rows_of_all_are_read(tmp_path: Path) -> None:
     path = tmp_path / "feed.csv"
     path.write_text(LIST)
@@ -66,6 +68,7 @@ async def test_without_a_brand_the_rows_of_all_are_read(tmp_path: Path) -> None:
     assert found.brands == ["nike", "adidas"]
 
 
+@pytest.mark.integration
 async def test_a_file_that_is_no_list_is_refused_as_in_a_run(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0 picture")

@@ -5,25 +5,25 @@ from __future__ import annotations
 import ctypes
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
+from tests.support import sandbox_attempts
 from tests.support.picture_server import picture
 from tests.support.postgres import PostgresServer
 from triptych.errors import Unavailable
 from triptych.media import decoders as decoders_module
 from triptych.media.decode import decode
-from triptych.media.decoder import DRAWING_CPU_S, LIFETIME_CPU_S
+from triptych.media.decoder import DRAWING_CPU_S, LIFETIME_CPU_S, PICTURE_CPU_S
 from triptych.media.decoders import (
     DEADLINE_S,
     END_S,
@@ -37,103 +37,21 @@ pytestmark = pytest.mark.integration
 
 SIDE = 64
 MAX_PIXELS = 100_000_000
-SECRET = "planted-secret-42"
-
-# Runs as a decoder does after its imports: what follows is what a picture could make it do.
-ATTEMPTS = """
-import ctypes, json, os, socket, sys, threading
-told = json.loads(sys.argv[1])
-from triptych.media.decoder import enter_decoder_sandbox
-missing = enter_decoder_sandbox()
-libc = ctypes.CDLL(None, use_errno=True)
-
-def called(number, *arguments):
-    if libc.syscall(number, *arguments) < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-def connected(family, address):
-    with socket.socket(family) as line:
-        line.connect(address)
-
-def threads():
-    thread = threading.Thread(target=print, args=("",))
-    thread.start()
-    thread.join()
-
-parent, (process_vm_readv, ptrace, unshare, io_uring_setup) = told["parent"], told["calls"]
-buffer = ctypes.create_string_buffer(64)
-attempts = {
-    "environment": lambda: open(f"/proc/{parent}/environ", "rb").read(),
-    "memory": lambda: open(f"/proc/{parent}/mem", "rb"),
-    "memory by a call": lambda: called(process_vm_readv, parent, buffer, 1, buffer, 1, 0),
-    "debugging": lambda: called(ptrace, 16, parent, 0, 0),
-    "socket": lambda: connected(socket.AF_INET, ("127.0.0.1", told["port"])),
-    "database": lambda: connected(socket.AF_UNIX, told["database"]),
-    "fork": os.fork,
-    "exec": lambda: os.execv("/bin/true", ["true"]),
-    "file": lambda: open(told["file"]).read(),
-    "folder": lambda: os.listdir(os.path.dirname(told["file"])),
-    "new file": lambda: open(told["file"] + ".new", "w"),
-    "changed file": lambda: open(told["file"], "a"),
-    "removed file": lambda: os.unlink(told["file"]),
-    "signal": lambda: os.kill(parent, 0),
-    "namespace": lambda: called(unshare, 0x10000000),
-    "io_uring": lambda: called(io_uring_setup, 1, buffer),
-    "limits of others": lambda: __import__("resource").prlimit(parent, 0),
-}
-outcomes = {}
-for name, attempt in attempts.items():
-    try:
-        attempt()
-        outcomes[name] = "done"
-    except BaseException as error:
-        outcomes[name] = type(error).__name__
-threads()
-import email.mime.text, encodings.cp1250
-print(json.dumps({"missing": missing, "outcomes": outcomes}))
-"""
-CALLS = {"x86_64": (310, 101, 272, 425), "aarch64": (270, 117, 97, 425)}
 
 
 @pytest.fixture(scope="module")
 def outcomes(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """What became of each attempt, with everything within reach of this process."""
-    file = tmp_path_factory.mktemp("secrets") / "key"
-    file.write_text(SECRET)
-    (folder,) = parse_qs(urlsplit(postgres_server.dsn("triptych")).query)["host"]
-    (socket,) = Path(folder).glob(".s.PGSQL.*[0-9]")
-    told = {
-        "calls": CALLS[os.uname().machine],
-        "database": str(socket),
-        "file": str(file),
-        "parent": os.getpid(),
-        "port": 9,
-    }
-    child = subprocess.run(
-        [sys.executable, "-P", "-c", ATTEMPTS, json.dumps(told)],
-        env=decoder_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+    return sandbox_attempts.outcomes(
+        "triptych.media.decoder.enter_decoder_sandbox",
+        decoder_environment(),
+        dsn=postgres_server.dsn("triptych"),
+        folder=tmp_path_factory.mktemp("secrets"),
     )
-    answer = json.loads(child.stdout)
-    assert answer["missing"] == []
-    assert file.read_text() == SECRET
-    outcomes: dict[str, str] = answer["outcomes"]
-    return outcomes
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        *("environment", "memory", "memory by a call", "debugging", "socket", "database", "fork"),
-        *("exec", "file", "folder", "new file", "changed file", "removed file", "signal"),
-        *("namespace", "io_uring", "limits of others"),
-    ],
-)
+@pytest.mark.parametrize("attempt", sandbox_attempts.ATTEMPTS)
 def test_nothing_around_a_decoder_can_be_reached(outcomes: dict[str, str], attempt: str) -> None:
     assert outcomes[attempt] == "PermissionError"
 
@@ -189,6 +107,17 @@ def test_a_living_decoder_is_confined_and_is_ended_before_its_worker(decoder: De
     assert (status["NoNewPrivs"], status["Seccomp"], score) == ("1", "2", OOM_SCORE_ADJ)
 
 
+def test_g8_each_picture_has_a_deadline_of_cpu_time(decoder: Decoders) -> None:
+    for form, allowed in (("PNG", PICTURE_CPU_S), ("SVG", DRAWING_CPU_S)):
+        decoder.decode(PICTURES[form], size=SIDE, max_pixels=MAX_PIXELS)
+        with decoder._child() as child:
+            limits = Path(f"/proc/{child.pid}/limits").read_text()
+            times = psutil.Process(child.pid).cpu_times()
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
+        left = int(line.split()[3]) - (times.user + times.system)
+        assert 0 < left <= allowed + 1, "whole seconds"
+
+
 def test_a_process_with_decoders_gives_its_memory_to_no_other_of_its_user(
     decoder: Decoders,
 ) -> None:
@@ -223,7 +152,7 @@ def test_a_decoder_that_does_not_start_is_no_pictures_fault(
 
 def test_a_decoder_is_replaced_before_its_cpu_time_is_over() -> None:
     assert RETIRED_S + DEADLINE_S + END_S < LIFETIME_CPU_S
-    assert DRAWING_CPU_S < DEADLINE_S
+    assert DRAWING_CPU_S < PICTURE_CPU_S < DEADLINE_S
 
 
 WITHOUT = """

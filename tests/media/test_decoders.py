@@ -15,6 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.support.costly_svgs import UNFORESEEN
 from tests.support.picture_server import picture
 from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
@@ -53,13 +54,10 @@ def large(side: int, mode: str = "RGB") -> bytes:
 
 
 def test_g9_an_svg_that_takes_too_much_cpu_time_costs_itself() -> None:
-    costly = b"""<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="1000"><filter id="f">
-        <feTurbulence baseFrequency=".05" numOctaves="100000000"/></filter>
-        <rect width="1000" height="1000" filter="url(#f)"/></svg>"""
     # No wait for the deadline: that would be longer.
     with closing(Decoders(1, deadline_s=PATIENCE_S)) as decoders:
         with pytest.raises(PermanentItemError, match="more CPU time") as error:
-            open_(decoders, costly)
+            open_(decoders, UNFORESEEN)
         assert error.value.reason is Reason.UNDECODABLE
         assert open_(decoders, picture(1)).width
 

@@ -8,22 +8,33 @@ import io
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.object_damage import DAMAGES, Damage
 from triptych.errors import (
     BadInput,
+    DecoderLost,
     NotFound,
     NoThumbnail,
+    ObjectDamaged,
     ObjectMissing,
     ThumbnailFailed,
     ThumbnailsBusy,
 )
 from triptych.media import thumbnails as thumbnails_module
 from triptych.media.decoders import Decoders
-from triptych.media.thumbnails import WIDTHS, Thumbnails, thumbnail_key, thumbnail_keys
+from triptych.media.thumbnails import (
+    WIDTHS,
+    Thumbnails,
+    thumbnail_key,
+    thumbnail_keys,
+    unsealed,
+)
+from triptych.model import Reason
 from triptych.objects import ObjectStore, object_key, open_store
 from triptych.settings.settings import Settings
 from triptych.wiring.object_store import open_thumbnails
@@ -81,9 +92,9 @@ def asked(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     widths: list[int] = []
     ask = decoders.thumbnail
 
-    def counting(body: bytes, *, width: int, max_pixels: int) -> bytes:
+    def counting(body: bytes, *, width: int, **more: Any) -> bytes:
         widths.append(width)
-        return ask(body, width=width, max_pixels=max_pixels)
+        return ask(body, width=width, **more)
 
     monkeypatch.setattr(decoders, "thumbnail", counting)
     return widths
@@ -169,7 +180,8 @@ async def test_g6_it_is_made_once_and_stored_under_its_key(
     sha256 = await keep(store, encode(gradient(800, 600), "JPEG"))
     many = await asyncio.gather(*(thumbnails.get(sha256, 320) for _ in range(20)))
     assert await thumbnails.get(sha256, 320) == many[0]
-    assert set(many) == {await store.get(thumbnail_key(sha256, 320))}
+    key = thumbnail_key(sha256, 320)
+    assert set(many) == {unsealed(key, await store.get(key))}
     another = Thumbnails(store, decoders, at_once=1, max_pixels=MAX_PIXELS)
     assert await another.get(sha256, 320) == many[0]
     await another.close()
@@ -229,26 +241,77 @@ async def test_of_an_object_that_is_not_there_is_none(thumbnails: Thumbnails) ->
         await thumbnails.get(b"\0" * 32, 640)
 
 
-@pytest.mark.parametrize("left", [b"", b"RIFF", b"\0" * 500, None])
-async def test_g6_a_thumbnail_that_a_power_cut_has_damaged_is_made_again(
-    store: ObjectStore, thumbnails: Thumbnails, tmp_path: Path, left: bytes | None
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_g6_a_damaged_thumbnail_is_made_again(
+    store: ObjectStore, thumbnails: Thumbnails, tmp_path: Path, damage: Damage
 ) -> None:
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
     made = await thumbnails.get(sha256, 160)
     path = tmp_path / "objects" / thumbnail_key(sha256, 160)
-    path.write_bytes(made[:-1] if left is None else left)
-    assert await thumbnails.get(sha256, 160) == made == path.read_bytes()
+    before = path.read_bytes()
+    path.write_bytes(damage(before))
+    assert await thumbnails.get(sha256, 160) == made
+    assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("left", [b"", b"\x89PNG", b"\0" * 500])
-async def test_of_a_damaged_original_none_is_made(
-    store: ObjectStore, thumbnails: Thumbnails, tmp_path: Path, left: bytes
+async def test_g6_a_thumbnail_of_another_picture_or_width_is_made_again(
+    store: ObjectStore, thumbnails: Thumbnails, tmp_path: Path
+) -> None:
+    one, other = [await keep(store, encode(gradient(300, height), "PNG")) for height in (200, 100)]
+    made = {
+        (sha256, width): await thumbnails.get(sha256, width)
+        for sha256 in (one, other)
+        for width in (160, 320)
+    }
+    right = tmp_path / "objects" / thumbnail_key(one, 160)
+    for wrong in (thumbnail_key(other, 160), thumbnail_key(one, 320)):
+        right.write_bytes((tmp_path / "objects" / wrong).read_bytes())
+        assert await thumbnails.get(one, 160) == made[one, 160]
+
+
+async def test_a_stored_thumbnail_is_a_picture_with_its_seal_behind_it(
+    store: ObjectStore, thumbnails: Thumbnails
 ) -> None:
     sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
-    (tmp_path / "objects" / object_key(sha256)).write_bytes(left)
-    with pytest.raises(ObjectMissing, match=r"damaged\. Run its brand again"):
+    made, key = await thumbnails.get(sha256, 160), thumbnail_key(sha256, 160)
+    stored = await store.get(key)
+    assert stored[:-32] == made
+    assert opened(stored).size == opened(made).size
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_of_a_damaged_original_none_is_made(
+    store: ObjectStore, thumbnails: Thumbnails, tmp_path: Path, damage: Damage
+) -> None:
+    sha256 = await keep(store, body := encode(gradient(300, 200), "PNG"))
+    (tmp_path / "objects" / object_key(sha256)).write_bytes(damage(body))
+    with pytest.raises(ObjectDamaged, match=r"damaged: .+ Run its brand again"):
         await thumbnails.get(sha256, 160)
     assert not await store.exists(thumbnail_key(sha256, 160))
+
+
+async def test_one_that_has_cost_a_decoder_is_not_tried_again_for_a_while(
+    store: ObjectStore,
+    thumbnails: Thumbnails,
+    decoders: Decoders,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sha256 = await keep(store, encode(gradient(300, 200), "PNG"))
+    widths = []
+
+    def losing(_: bytes, *, width: int, **__: Any) -> bytes:
+        widths.append(width)
+        raise DecoderLost(Reason.UNDECODABLE, "decoding took more CPU time than a picture may")
+
+    monkeypatch.setattr(decoders, "thumbnail", losing)
+    for expected in ("CPU time", "a moment ago", "a moment ago"):
+        with pytest.raises(ThumbnailFailed, match=expected):
+            await thumbnails.get(sha256, 640)
+    assert widths == [640]
+    monkeypatch.undo()
+    assert len(await thumbnails.get(sha256, 160)), "another width may do"
+    thumbnails._lost.update(dict.fromkeys(thumbnails._lost, 0.0))
+    assert len(await thumbnails.get(sha256, 640))
 
 
 class Gate:
@@ -259,10 +322,10 @@ class Gate:
         self.open = threading.Event()
         ask = decoders.thumbnail
 
-        def waiting(body: bytes, *, width: int, max_pixels: int) -> bytes:
+        def waiting(body: bytes, *, width: int, **more: Any) -> bytes:
             self.reached.set()
             assert self.open.wait(PATIENCE_S)
-            return ask(body, width=width, max_pixels=max_pixels)
+            return ask(body, width=width, **more)
 
         monkeypatch.setattr(decoders, "thumbnail", waiting)
 

@@ -74,7 +74,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load()
     assert "s3cret" not in repr(settings)
     assert "s3cret" not in str(settings.shown())
-    assert settings.shown()["database_url"] == "postgresql://me:****@db:5432/triptych"
+    assert settings.shown()["database_url"] == "postgresql://…@db:5432/triptych"
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import threading
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,17 +19,22 @@ from PIL import Image
 from tests.support import tiny_clip
 from tests.support.contracts.search_contract import commit_vectors, drawn, index_all, mark
 from tests.support.contracts.stores_contract import POLICY
+from tests.support.waiting import until_true
 from triptych.database.session import Database
 from triptych.errors import (
     AssetNotFound,
     BadInput,
     BodyTooLarge,
     BrandNotFound,
+    DecoderLost,
     NotSearchable,
     SearchUnavailable,
+    TooManyRequests,
 )
 from triptych.gather.urls import item_key
-from triptych.model import ItemResult, NewItem, Run, RunKind, Staged
+from triptych.media.decode import Decoded, decode
+from triptych.media.shared_decoders import SharedDecoders
+from triptych.model import ItemResult, NewItem, Reason, Run, RunKind, Staged
 from triptych.settings.settings import Settings
 from triptych.snapshots import search_service
 from triptych.snapshots.search_service import Matches, SearchService, Where
@@ -105,7 +111,9 @@ async def test_pictures_find_what_looks_like_them(
 ) -> None:
     await colours(stores, settings, "nike")
     for kind in ("PNG", "JPEG", "WEBP"):
-        found = await service.by_image(encoded((0, 0, 1), kind), Where("nike", limit=1))
+        found = await service.by_image(
+            encoded((0, 0, 1), kind), Where("nike", limit=1), identity="key:a"
+        )
         assert names(found) == ["blue"]
         assert (found.rows[0].similarity or 0) > 0.99
         assert found.rows[0].score is None
@@ -159,7 +167,7 @@ async def test_limits_are_kept(
 )
 async def test_g9_what_is_no_picture_is_refused(service: SearchService, body: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be decoded") as caught:
-        await service.by_image(body, Where())
+        await service.by_image(body, Where(), identity="key:a")
     assert caught.value.field == "image"
 
 
@@ -168,7 +176,7 @@ async def test_g8_too_large_a_picture_is_refused(
 ) -> None:
     monkeypatch.setattr(search_service, "IMAGE_MAX_BYTES", 10)
     with pytest.raises(BodyTooLarge, match="at most 10 bytes"):
-        await service.by_image(encoded((1, 0, 0)), Where())
+        await service.by_image(encoded((1, 0, 0)), Where(), identity="key:a")
 
 
 async def test_what_cannot_be_compared_says_why(
@@ -183,7 +191,7 @@ async def test_what_cannot_be_compared_says_why(
         await service.by_text("red", Where("nike"))
     await index_all(stores)
     with pytest.raises(NotSearchable, match="Everything was embedded by older"):
-        await service.by_image(encoded((1, 0, 0)), Where())
+        await service.by_image(encoded((1, 0, 0)), Where(), identity="key:a")
     await commit_vectors(stores, "bare", [None])
     with pytest.raises(NotSearchable, match="has no embedding"):
         await service.by_asset("bare", item_key("https://x/0"), Where())
@@ -209,7 +217,7 @@ async def test_without_a_model_only_assets_are_searched_by(
         with pytest.raises(NotSearchable, match="no text encoder"):
             await service.by_text("red", Where())
         with pytest.raises(NotSearchable, match="no embedder"):
-            await service.by_image(encoded((1, 0, 0)), Where())
+            await service.by_image(encoded((1, 0, 0)), Where(), identity="key:a")
         found = await service.by_asset("nike", item_key("https://x/1"), Where("nike"))
     assert len(found.rows) == 2
 
@@ -413,7 +421,7 @@ async def test_copies_are_one_hit_unless_asked_otherwise(
     await mark(stores, run, [f"https://x/{n}" for n in range(4)], duplicates=["d", "d", "d", None])
     for found in (
         await service.by_text("red", Where("nike")),
-        await service.by_image(encoded((1, 0, 0)), Where("nike")),
+        await service.by_image(encoded((1, 0, 0)), Where("nike"), identity="key:a"),
     ):
         assert sorted(match.copies for match in found.rows) == [1, 1, 3]
     every = await service.by_text("red", Where("nike", fold=False))
@@ -445,3 +453,76 @@ async def test_words_that_take_too_long_are_told_of(
     found = await service.by_text("red", Where("nike"))
     assert names(found)[0] == "red"
     assert found.problems == ["Tags, names and metadata: The search took longer than 5 s."]
+
+
+COSTLY = b"<svg xmlns='http://www.w3.org/2000/svg'><g filter='url(#f)'/></svg>"
+
+
+class HeldDecoders:
+    """Decoders of query pictures that hold each SVG until it is let go."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.held = 0
+
+    def decode(self, body: bytes, **wanted: Any) -> Decoded:
+        if body == COSTLY:
+            self.held += 1
+            assert self.go_on.wait(30)
+            raise DecoderLost(Reason.UNDECODABLE, "it took more CPU time than a picture may")
+        return decode(body, size=wanted["size"], max_pixels=wanted["max_pixels"])
+
+    def close(self) -> None:
+        self.go_on.set()
+
+
+async def test_costly_uploads_of_one_identity_keep_no_text_and_no_other_identity_waiting(
+    service: SearchService, stores: Stores, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await colours(stores, settings, "nike")
+    decoders = HeldDecoders()
+    with closing(SharedDecoders(decoders, 2)) as shared:  # type: ignore[arg-type]
+        monkeypatch.setattr(service, "_decoders", shared)
+
+        async def upload(identity: str, body: bytes) -> Matches:
+            with service.holding(identity):
+                return await service.by_image(body, Where("nike", limit=1), identity=identity)
+
+        costly = [asyncio.create_task(upload("key:a", COSTLY)) for _ in range(10)]
+        await until_true(lambda: decoders.held)
+        refused = [task for task in costly if task.done()]
+        assert len(refused) == 10 - search_service.IMAGES_EACH
+        for task in refused:
+            with pytest.raises(TooManyRequests, match="query pictures at once") as error:
+                await task
+            assert error.value.retry_after_s
+        for _ in range(3):
+            assert names(await service.by_text("red", Where("nike")))[0] == "red"
+            assert names(await upload("key:b", encoded((0, 0, 1)))) == ["blue"]
+        assert decoders.held == 1, "the others wait, and none was given up for"
+        decoders.go_on.set()
+        answers = await asyncio.gather(*costly, return_exceptions=True)
+        assert sum(isinstance(answer, BadInput) for answer in answers) == search_service.IMAGES_EACH
+    assert not service._images
+
+
+async def test_g8_a_query_picture_that_waits_too_long_is_given_up_and_its_place_is_free(
+    service: SearchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoders = HeldDecoders()
+    with closing(SharedDecoders(decoders, 1)) as shared:  # type: ignore[arg-type]
+        monkeypatch.setattr(service, "_decoders", shared)
+        monkeypatch.setattr(service, "_deadline_s", 0.5)
+        with service.holding("key:a"), pytest.raises(SearchUnavailable, match="took longer"):
+            await service.by_image(COSTLY, Where(), identity="key:a")
+        assert not service._images
+        decoders.go_on.set()
+
+
+async def test_all_identities_together_have_a_limit(service: SearchService) -> None:
+    with ExitStack() as stack:
+        for number in range(search_service.IMAGES_MAX):
+            stack.enter_context(service.holding(f"key:{number}"))
+        with pytest.raises(SearchUnavailable, match="Too many pictures"):
+            stack.enter_context(service.holding("key:next"))
+    assert not service._images

@@ -129,6 +129,18 @@ async def serving(dsn: str, data: Path, **overrides: Any) -> AsyncIterator[Api]:
         listening.close()
 
 
+@asynccontextmanager
+async def serving_with_keys(
+    dsn: str, data: Path, **overrides: Any
+) -> AsyncIterator[tuple[Api, dict[str, str]]]:
+    """Serve with keys of a reader and an operator, made before: a guarded server wants one."""
+    settings = settings_for(dsn, data, **overrides)
+    async with connect(settings, dsn) as services:
+        tokens = await create_keys(services.stores)
+    async with serving(dsn, data, **overrides) as api:
+        yield api, tokens
+
+
 def check_described(kind: type[Wire], shown: object) -> None:
     """Fail unless an answer has exactly the fields and types that the description promises."""
     TypeAdapter(kind).validate_json(encode(shown))
@@ -246,11 +258,12 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def create_keys(api: Api) -> dict[str, str]:
+async def create_keys(api: Api | Stores) -> dict[str, str]:
     """Create a reader's, an operator's and a revoked key; return their tokens by name."""
+    stores = api.stores if isinstance(api, Api) else api
     tokens = {name: new_token() for name in ("reader", "operator", "revoked")}
     for name, token in tokens.items():
         scope = Scope.OPERATOR if name == "operator" else Scope.READER
-        await api.stores.access.create_key(name, scope, digest(token))
-    await api.stores.access.revoke_key("revoked")
+        await stores.access.create_key(name, scope, digest(token))
+    await stores.access.revoke_key("revoked")
     return tokens

@@ -17,11 +17,13 @@ from triptych.access.identity import LOCAL, Identity
 from triptych.access.key_cache import ApiKeyCache
 from triptych.access.rate_limiter import RateLimiter
 from triptych.access.refusal_log import RefusalLog
-from triptych.errors import TriptychError, Unauthenticated
+from triptych.errors import TooManyRequests, TriptychError, Unauthenticated
 
 KEY_SUBPROTOCOL = "triptych.key."
 BALANCER_HEADER = b"x-amzn-oidc-data"
 """The header in which a load balancer names the user it has identified."""
+NOWHERE = "nowhere"
+"""Whose rate connections to unknown paths use up; no identity has this name."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -101,6 +103,18 @@ class Authenticator:
         try:
             self.check_site(scope, _headers(scope.get("headers", ())))
         except TriptychError as error:
+            self.refusals.note(error, scope, None)
+            raise
+
+    def admit_nowhere(self, scope: Mapping[str, Any]) -> None:
+        """Count a connection to a path where nothing is, whoever asks.
+
+        Raises:
+            TooManyRequests: there have been too many of all clients together.
+        """
+        try:
+            self._rates.take(NOWHERE)
+        except TooManyRequests as error:
             self.refusals.note(error, scope, None)
             raise
 

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import jwt
@@ -25,6 +25,7 @@ from triptych.access.access_store import Scope
 from triptych.access.identity import Identity
 from triptych.errors import Unauthenticated, Unavailable
 from triptych.fetch.web_url import parse_web_url
+from triptych.runtime.token_bucket import TokenBucket
 
 TOKEN_MAX_CHARS = 16 * 1024
 ALGORITHM = "ES256"
@@ -34,10 +35,18 @@ KEY_MAX_BYTES = 4096
 KEY_TIMEOUT_S = 5.0
 KEY_KEPT_S = 3600.0
 NO_KEY_QUIET_S = 1.0
-"""Seconds for which no other unknown id is requested after one that the endpoint lacks."""
+"""Seconds for which an id is not requested again after the endpoint has said that it lacks it."""
+LOOK_UPS_PER_S = 10.0
+"""Requests for keys in the long run, however many ids clients make up."""
+LOOK_UPS_BURST = 60
+"""Requests for keys at once. A balancer has few keys, and each is requested once an hour."""
 KEYS_MAX = 64
+UNKNOWN_MAX = 1024
+"""Ids that the endpoint lacks and that are remembered for `NO_KEY_QUIET_S`."""
 LEEWAY_S = 10.0
 NAME_MAX_CHARS = 200
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -85,15 +94,16 @@ class BalancerTokens:
         self._session = session
         self._clock = clock
         self._keys: OrderedDict[str, tuple[float, EllipticCurvePublicKey]] = OrderedDict()
-        self._quiet_until = float("-inf")
-        self._fetching = asyncio.Lock()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._look_ups = TokenBucket(LOOK_UPS_PER_S, LOOK_UPS_BURST, clock=clock)
+        self._asking: dict[str, asyncio.Task[EllipticCurvePublicKey | None]] = {}
 
     async def identify(self, token: str) -> Identity:
         """Return the identity in the token.
 
         Raises:
             Unauthenticated: it is not from the balancer, or it has expired.
-            Unavailable: the balancer's key is unavailable now.
+            Unavailable: the balancer's key is unavailable now, or too many others are requested.
         """
         try:
             return self._identity(await self._claims(token))
@@ -144,22 +154,44 @@ class BalancerTokens:
         )
 
     async def _key(self, kid: str) -> EllipticCurvePublicKey:
+        """Return the key of an id; each id is requested by itself, so that none waits for others.
+
+        Who makes up ids keeps out only those who use them too, up to `LOOK_UPS_BURST`.
+        """
         if key := self._fresh(kid):
             return key
-        async with self._fetching:
-            if key := self._fresh(kid):
-                return key
-            # Otherwise a client with made-up ids would cause a request for each of them.
-            found = await self._fetch(kid) if self._clock() >= self._quiet_until else None
-            if found is None:
-                self._quiet_until = max(self._quiet_until, self._clock() + NO_KEY_QUIET_S)
-                message = "unknown key"
-                raise jwt.InvalidKeyError(message)
-            self._keys[kid] = (self._clock() + KEY_KEPT_S, found)
-            self._keys.move_to_end(kid)
-            if len(self._keys) > KEYS_MAX:
-                self._keys.popitem(last=False)
-            return found
+        found = None
+        if self._unknown.get(kid, float("-inf")) <= self._clock():
+            found = await asyncio.shield(self._asking.get(kid) or self._ask(kid))
+        if found is None:
+            message = "unknown key"
+            raise jwt.InvalidKeyError(message)
+        return found
+
+    def _ask(self, kid: str) -> asyncio.Task[EllipticCurvePublicKey | None]:
+        """Begin to request a key for all who wait for it.
+
+        Raises:
+            Unavailable: so many have been requested that this one has to wait.
+        """
+        if self._look_ups.take():
+            raise Unavailable(
+                "Too many keys of the load balancer are asked for.", remedy="Try again in a moment."
+            )
+        task = asyncio.create_task(self._look_up(kid))
+        self._asking[kid] = task
+        task.add_done_callback(lambda _: self._asking.pop(kid, None))
+        # Who waited may be gone by then; nobody else has to hear of a failure.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+    async def _look_up(self, kid: str) -> EllipticCurvePublicKey | None:
+        found = await self._fetch(kid)
+        if found is None:
+            _remember(self._unknown, kid, self._clock() + NO_KEY_QUIET_S, UNKNOWN_MAX)
+        else:
+            _remember(self._keys, kid, (self._clock() + KEY_KEPT_S, found), KEYS_MAX)
+        return found
 
     def _fresh(self, kid: str) -> EllipticCurvePublicKey | None:
         kept = self._keys.get(kid)
@@ -185,6 +217,13 @@ class BalancerTokens:
         except ValueError:
             return None
         return key if isinstance(key, EllipticCurvePublicKey) else None
+
+
+def _remember(known: OrderedDict[str, T], kid: str, value: T, most: int) -> None:
+    known[kid] = value
+    known.move_to_end(kid)
+    if len(known) > most:
+        known.popitem(last=False)
 
 
 def _verified_email(claims: Mapping[str, Any]) -> str | None:

@@ -61,13 +61,13 @@ class PatientStore:
         """Return an object's bytes.
 
         Raises:
-            ObjectMissing: it is not there.
+            ObjectMissing: it is not there, or is damaged.
             TransientItemError, StoreUnavailable: as `put`.
         """
         return await self._patiently(partial(self._store.get, key), self._store.check)
 
     async def present(self, sizes: Mapping[str, int]) -> frozenset[str]:
-        """Return which of these keys have an object of the given size in bytes.
+        """Return which keys have an object of the given size in bytes, not known to be damaged.
 
         Raises:
             TransientItemError, StoreUnavailable: as `put`.

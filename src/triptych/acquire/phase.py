@@ -39,9 +39,9 @@ from triptych.gather.phase import new_item
 from triptych.gather.source import Row
 from triptych.gather.urls import same_resource
 from triptych.media.decode import Decoded
-from triptych.media.decoders import Decoders
 from triptych.media.kinds import other_media
 from triptych.media.other_content import describe_content
+from triptych.media.shared_decoders import Origin, SharedDecoders
 from triptych.media.signatures import DECODED, picture_type
 from triptych.media.svg_source import SVG
 from triptych.messages import Delivery, Headers, UrlBody, parse_body
@@ -52,13 +52,14 @@ from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt, PutOff, RunStore
 from triptych.runtime.micro_batch import Batcher
 from triptych.runtime.retry import plan_retry
+from triptych.shown_url import shown_url
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import (
-    DECODE_SECONDS,
     EMBED_SECONDS,
     EMBEDDED,
     FETCH_SECONDS,
     FETCHED_BYTES,
+    OBJECTS_DAMAGED,
 )
 
 LOOKUP_BATCH = 100
@@ -97,6 +98,15 @@ class AcquireLimits:
     """For how long a run waits for a host that does not answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the brand's snapshot has for an item."""
+
+    staged: Staged
+    whole: bool
+    """Whether its object is there and not known to be damaged."""
+
+
 class Acquire:
     """Handles messages of ``url-process-queue``.
 
@@ -114,7 +124,7 @@ class Acquire:
         store: ObjectStore,
         embedder: Embedder | None,
         buffer: Buffer,
-        decoders: Decoders,
+        decoders: SharedDecoders,
         threads: Executor,
         limits: AcquireLimits,
     ) -> None:
@@ -144,7 +154,7 @@ class Acquire:
         self._look_up: Batcher[Address, Item | None] = Batcher(
             self._items, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
-        self._known: Batcher[tuple[str, bytes], Staged | None] = Batcher(
+        self._known: Batcher[tuple[str, bytes], _Known | None] = Batcher(
             self._known_assets, size=LOOKUP_BATCH, wait_s=LOOKUP_WAIT_S, parallel=2
         )
         self._embed: Batcher[npt.NDArray[np.uint8], npt.NDArray[np.float32]] = Batcher(
@@ -216,19 +226,7 @@ class Acquire:
 
     async def _result(self, item: Item) -> ItemResult:
         try:
-            known = await self._known((item.brand, item.key))
-            if item.run_kind is RunKind.REEMBED and known is not None:
-                async with self._slots:
-                    staged = await self._embedded_anew(known)
-                if staged is not None:
-                    return ItemResult(item.key, staged)
-                known = None
-            # First the host's slot, then a download slot: a slow host does not block the others.
-            crowded = self._slots.locked
-            with await self._fetcher.slot(item.url, source=item.source, crowded=crowded) as slot:
-                async with self._slots:
-                    slot.begin()
-                    return ItemResult(item.key, await self._acquire(item, known, slot))
+            return ItemResult(item.key, await self._acquired(item))
         except HostBusy as error:
             await self._put_off((item.run_id, PutOff(item.key, error.retry_after_s)))
             raise
@@ -241,9 +239,35 @@ class Acquire:
         except Unavailable:
             raise  # The database, the queue or the store failed: not an attempt of the item.
         except Exception as error:
-            log.exception("acquire_defect", run=str(item.run_id), url=item.url)
+            log.exception("acquire_defect", run=str(item.run_id), url=shown_url(item.url))
             text = f"{type(error).__name__}: {error}"
             return await self._try_again(item, TransientItemError(Reason.INTERNAL, text))
+
+    async def _acquired(self, item: Item) -> Staged:
+        known = await self._known((item.brand, item.key))
+        if item.run_kind is not RunKind.REEMBED or known is None:
+            return await self._fetched(item, known.staged if known and known.whole else None)
+        if known.whole:
+            async with self._slots:
+                staged = await self._embedded_anew(known.staged, _origin(item))
+            if staged is not None:
+                return staged
+        try:
+            return await self._fetched(item, None)
+        except PermanentItemError as error:
+            raise PermanentItemError(Reason.OBJECT_DAMAGED, _instead(error)) from error
+        except TransientItemError as error:
+            raise TransientItemError(
+                Reason.OBJECT_DAMAGED, _instead(error), retry_after_s=error.retry_after_s
+            ) from error
+
+    async def _fetched(self, item: Item, known: Staged | None) -> Staged:
+        # First the host's slot, then a download slot: a slow host does not block the others.
+        crowded = self._slots.locked
+        with await self._fetcher.slot(item.url, source=item.source, crowded=crowded) as slot:
+            async with self._slots:
+                slot.begin()
+                return await self._acquire(item, known, slot)
 
     async def _wait_for_host(self, item: Item, down: HostDown) -> ItemResult:
         """Put the item off, without an attempt, or fail it when the run's patience is over."""
@@ -282,7 +306,7 @@ class Acquire:
     def _model(self) -> str | None:
         return self._embedder.model if self._embedder else None
 
-    async def _embedded_anew(self, known: Staged) -> Staged | None:
+    async def _embedded_anew(self, known: Staged, origin: Origin) -> Staged | None:
         """Return an asset of the snapshot with an embedding of the current model.
 
         The stored object is used, nothing is downloaded. Other media are kept unchanged. None if
@@ -295,9 +319,7 @@ class Acquire:
             body = await self._store.get(known.object_key)
         except ObjectMissing:
             return None
-        if await self._sha256(body) != known.sha256:
-            return None
-        decoded = await self._decoded(body)
+        decoded = await self._decoded(body, origin)
         if isinstance(decoded, str):
             raise PermanentItemError(Reason.NOT_AN_IMAGE, "it was a picture when it was stored")
         if undecoded:
@@ -332,17 +354,17 @@ class Acquire:
             return known
         FETCHED_BYTES.inc(len(fetched.body))
         try:
-            return await self._taken_in(fetched, known)
+            return await self._taken_in(fetched, known, _origin(item))
         except PermanentItemError as error:
             if fetched.final_url == item.url:
                 raise
             # As at a page that asks to sign in: the URL itself does not show why.
-            detail = f"{error.detail}; redirects lead to {fetched.final_url}"
+            detail = f"{error.detail}; redirects lead to {shown_url(fetched.final_url)}"
             raise PermanentItemError(error.reason, detail) from error
         finally:
             fetched.share.release()
 
-    async def _taken_in(self, fetched: Fetched, known: Staged | None) -> Staged:
+    async def _taken_in(self, fetched: Fetched, known: Staged | None, origin: Origin) -> Staged:
         """Store, decode and embed the fetched body, unless ``known`` has the same bytes."""
         sha256 = await self._sha256(fetched.body)
         if known is not None and known.sha256 == sha256:
@@ -350,7 +372,7 @@ class Acquire:
             # embedded.
             self._check_size(known)
             return replace(known, etag=fetched.etag, last_modified=fetched.last_modified)
-        decoded = await self._decoded(fetched.body)
+        decoded = await self._decoded(fetched.body, origin)
         if isinstance(decoded, str):
             put_at = time.monotonic()
             object_key = await self._store.put(fetched.body, sha256, decoded)
@@ -380,25 +402,15 @@ class Acquire:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, _sha256, body)
 
-    async def _decoded(self, body: bytes) -> Decoded | str:
+    async def _decoded(self, body: bytes, origin: Origin) -> Decoded | str:
         """Return a picture, or the media type of a body that is stored unchanged."""
         if not self._limits.decode:
             return self._kind(body)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._decode, body)
-
-    def _kind(self, body: bytes) -> str:
-        kind = other_media(body) if self._limits.other_media else None
-        if (kind := kind or picture_type(body)) is None:
-            raise self._not_an_image(body, describe_content(body))
-        return kind
-
-    def _decode(self, body: bytes) -> Decoded | str:
-        """Return a picture, or the media type of other media to store."""
         size = self._embedder.input_size if self._embedder else PIXELS_WITHOUT_EMBEDDER
         try:
-            with DECODE_SECONDS.time():
-                return self._decoders.decode(body, size=size, max_pixels=self._limits.max_pixels)
+            return await self._decoders.decode(
+                body, origin, size=size, max_pixels=self._limits.max_pixels
+            )
         except PermanentItemError as error:
             if error.reason is not Reason.NOT_AN_IMAGE:
                 raise
@@ -406,6 +418,12 @@ class Acquire:
             if kind is None:
                 raise self._not_an_image(body, error.detail) from error
             return kind
+
+    def _kind(self, body: bytes) -> str:
+        kind = other_media(body) if self._limits.other_media else None
+        if (kind := kind or picture_type(body)) is None:
+            raise self._not_an_image(body, describe_content(body))
+        return kind
 
     def _not_an_image(self, body: bytes, detail: str) -> PermanentItemError:
         """Return the failure of a body that is not taken, with the setting that would take it."""
@@ -443,7 +461,7 @@ class Acquire:
 
     async def _known_assets(
         self, addresses: Sequence[tuple[str, bytes]]
-    ) -> Sequence[Staged | None]:
+    ) -> Sequence[_Known | None]:
         keys: dict[str, list[bytes]] = defaultdict(list)
         for brand, key in addresses:
             keys[brand].append(key)
@@ -455,7 +473,10 @@ class Acquire:
         present = await self._store.present(
             {staged.object_key: staged.size_bytes for staged in found.values()}
         )
-        usable = {a: staged for a, staged in found.items() if staged.object_key in present}
+        usable = {a: _Known(s, s.object_key in present) for a, s in found.items()}
+        if lost := {k.staged.object_key for k in usable.values() if not k.whole}:
+            OBJECTS_DAMAGED.labels("fetched_again").inc(len(lost))
+            log.warning("objects_fetched_again", count=len(lost), first=min(lost))
         return [usable.get(address) for address in addresses]
 
     async def _embeddings(
@@ -475,6 +496,17 @@ def _by_run(pairs: Sequence[tuple[UUID, T]]) -> Mapping[UUID, list[T]]:
     for run_id, value in pairs:
         values[run_id].append(value)
     return values
+
+
+def _origin(item: Item) -> Origin:
+    return Origin(item.brand, str(item.run_id), item.url)
+
+
+def _instead(error: PermanentItemError | TransientItemError) -> str:
+    """Return the detail of a failure to fetch the URL of a damaged object."""
+    return (
+        f"its stored object is damaged or lost, and its URL: {error.reason.value}, {error.detail}"
+    )
 
 
 def _sha256(body: bytes) -> bytes:

@@ -35,6 +35,8 @@ class StoredPixels:
         self._max_pixels = max_pixels
         self._loop = asyncio.get_running_loop()
         self._looks = 0
+        self.lost: set[int] = set()
+        """Rows whose object was asked for, and is damaged, missing or could not be read."""
 
     def __call__(self, row: int, side: int) -> npt.NDArray[np.uint8] | None:
         """Return asset ``row`` resized to (side, side, 3), RGB; None if it is unavailable."""
@@ -45,7 +47,15 @@ class StoredPixels:
         try:
             reading = asyncio.run_coroutine_threadsafe(self._store.get(key), self._loop)
             body = reading.result(READ_S)
-            return self._decoders.decode(body, size=side, max_pixels=self._max_pixels).pixels
-        except (ObjectMissing, PermanentItemError, StoreUnavailable, TimeoutError) as error:
-            log.info("pixels_missing", object=key, error=str(error))
+        except (ObjectMissing, StoreUnavailable, TimeoutError) as error:
+            self.lost.add(row)
+            log.warning("pixels_missing", object=key, error=str(error))
+            return None
+        try:
+            about = {"brand": self._snapshot.brand, "object": key}
+            return self._decoders.decode(
+                body, size=side, max_pixels=self._max_pixels, about=about
+            ).pixels
+        except PermanentItemError as error:
+            log.info("no_pixels", object=key, error=str(error))
             return None

@@ -14,8 +14,10 @@ import structlog
 
 from triptych.ai.ai_store import AssetVectors, Marks
 from triptych.ai.context import Column, StepResult, Vectors
+from triptych.ai.pixels import StoredPixels
 from triptych.ai.step import Snapshot, Step
 from triptych.model import MARKS, Insight
+from triptych.shown_url import shown_text
 
 RESULT_MAX_BYTES = 32 * 1024 * 1024
 RESULT_MAX_DEPTH = 64
@@ -24,6 +26,9 @@ ERROR_MAX_CHARS = 1_000
 RESERVED = ("version", "assets", "sampled")
 """Fields that Triptych adds to every published result: the step's version, the number of assets
 that the step was given, and whether they were only a sample of the snapshot."""
+LOST = "pictures_lost"
+"""A field that Triptych adds if objects that the step asked for are damaged, missing or could not
+be read: their number. The step has done without their pixels."""
 MARK_MAX_CHARS = 200
 TAGS_MAX = 50
 """The most tags of one asset."""
@@ -43,6 +48,9 @@ class Answer:
 def run_step(step: Step, snapshot: Snapshot) -> Answer:
     """Run a step and validate its output; any exception becomes the insight's error."""
     begun = time.perf_counter()
+    pixels = snapshot.context.pixels
+    if isinstance(pixels, StoredPixels):
+        pixels.lost.clear()  # Those of the step before.
     try:
         given = step.run(snapshot)
         found = given if isinstance(given, StepResult) else StepResult(given)
@@ -138,10 +146,13 @@ def _publishable(step: Step, snapshot: Snapshot, result: object) -> Mapping[str,
     """
     if not isinstance(result, Mapping):
         raise TypeError(f"the result is of {type(result).__name__}, not a JSON object")
-    if taken := [name for name in RESERVED if name in result]:
+    if taken := [name for name in (*RESERVED, LOST) if name in result]:
         raise ValueError(f"the result has {', '.join(taken)}, which Triptych adds")
     _check_json(result)
     added = dict(zip(RESERVED, (step.version, len(snapshot), snapshot.sampled), strict=True))
+    pixels = snapshot.context.pixels
+    if isinstance(pixels, StoredPixels) and pixels.lost:
+        added[LOST] = len(pixels.lost)
     published = {**added, **result}
     size = len(orjson.dumps(published))  # Also rejects types that only resemble JSON's.
     if size > RESULT_MAX_BYTES:
@@ -180,10 +191,10 @@ def _check_scalar(value: object, where: str) -> None:
 
 
 def error_text(error: BaseException) -> str:
-    """Return ``Type: message`` in a form that every store accepts."""
+    """Return ``Type: message`` in a form that every store accepts; URLs are as they are shown."""
     try:
         message = str(error)
     except Exception as defect:  # noqa: BLE001 - a third-party error's __str__ may raise
         message = f"its message cannot be read ({type(defect).__name__})"
-    text = f"{type(error).__name__}: {message}"[:ERROR_MAX_CHARS]
+    text = shown_text(f"{type(error).__name__}: {message}")[:ERROR_MAX_CHARS]
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -12,7 +12,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from triptych.api import (
     assets,
@@ -86,7 +87,7 @@ def create_app(context: ApiContext[Any] | None, live: ASGIApp | None = None) -> 
     problems.install(app, _methods())
     if live is not None:
         app.router.routes.append(WebSocketRoute(LIVE_PATH, live))
-    app.router.default = GZipMiddleware(Dashboard())
+    app.router.default = _elsewhere(GZipMiddleware(Dashboard()), live)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     if context is not None:
         app.state.context = context
@@ -98,6 +99,21 @@ def create_app(context: ApiContext[Any] | None, live: ASGIApp | None = None) -> 
             is_page=is_page,
         )
     return app
+
+
+def _elsewhere(pages: ASGIApp, live: ASGIApp | None) -> ASGIApp:
+    """Return what answers where no route is: the dashboard's pages, and for WebSockets ``live``.
+
+    It refuses those on any path but its own.
+    """
+
+    async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await (live or WebSocketClose())(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    return elsewhere
 
 
 def _methods() -> list[tuple[re.Pattern[str], Collection[str]]]:

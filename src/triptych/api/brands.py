@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, Field
 
 from triptych.api.http.auth import HttpReader, Operating
-from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.dependencies import ApiContext, BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import (
@@ -23,6 +23,7 @@ from triptych.api.sources import SourceText, check_source
 from triptych.errors import BrandNotFound, InvalidCursor
 from triptych.model import AiState, RunState
 from triptych.runs.run_shown import BrandShown
+from triptych.shown_url import is_shown, shown_url
 from triptych.snapshots.snapshot_store import Insights
 from triptych.tasks.task_store import Task, TaskState
 from triptych.wire import Page
@@ -105,19 +106,34 @@ async def put_brand(
     body: BrandGiven,
     key: IdempotencyKey = None,
 ) -> Json:
-    """Create a brand, or replace its source and schedule. A field that is left out is removed."""
-    trusted = await check_source(request, context, body.source, brand=brand)
+    """Create a brand, or replace its source and schedule. A field that is left out is removed.
+
+    The brand's source as it is shown, with parts hidden, stands for the one that it has.
+    """
+    source = await _meant(context, brand, body.source)
+    trusted = await check_source(request, context, source, brand=brand)
 
     async def work(_made: object) -> Outcome:
-        if body.source is not None and trusted:
-            await context.stores.brands.trust_source(brand, body.source)
-        await context.registry.schedule(brand, source=body.source, schedule=body.schedule)
+        if source is not None and trusted:
+            await context.stores.brands.trust_source(brand, source)
+        await context.registry.schedule(brand, source=source, schedule=body.schedule)
         return Outcome(TaskState.DONE)
 
     operation = Operation(
         request, context, identity, key, "put_brand", f"brand:{brand}", brand, body
     )
     return await run_idempotent(operation, work)
+
+
+async def _meant(context: ApiContext, brand: str, given: str | None) -> str | None:
+    """Return the source that is meant: who changes a schedule sends back what was shown."""
+    if given is None or not is_shown(given):
+        return given
+    try:
+        present = (await context.stores.brands.brand(brand)).source
+    except BrandNotFound:
+        return given
+    return present if present is not None and shown_url(present) == given else given
 
 
 @router.get(

@@ -11,7 +11,13 @@ from triptych.api.assets import AssetAsked, AssetPath
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import SANDBOX, Stored, answer_with, matches
-from triptych.errors import AssetNotFound, ObjectMissing, SnapshotCollected, StoreUnavailable
+from triptych.errors import (
+    AssetNotFound,
+    ObjectDamaged,
+    ObjectMissing,
+    SnapshotCollected,
+    StoreUnavailable,
+)
 from triptych.media.svg_source import GZIP, SVG
 from triptych.media.thumbnails import VERSION
 from triptych.model import Asset
@@ -26,7 +32,8 @@ class ContentAsked(AssetAsked):
     direct: bool = Field(
         False,
         description="If the object store is S3, redirect to a URL of it that is signed for five "
-        "minutes. Meant for large assets: their bytes then do not pass through the API.",
+        "minutes. Meant for large assets: their bytes then do not pass through the API, which "
+        "cannot check them; compare their SHA-256.",
     )
 
 
@@ -42,7 +49,9 @@ CONTENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     206: {"description": "The part that Range asks for.", "content": {"*/*": BYTES}},
     304: {"description": "Not changed: If-None-Match names the current ETag."},
     307: {"description": "The bytes' URL at the object store, valid for five minutes."},
-    **documented(AssetNotFound, ObjectMissing, SnapshotCollected, StoreUnavailable, 416),
+    **documented(
+        AssetNotFound, ObjectMissing, ObjectDamaged, SnapshotCollected, StoreUnavailable, 416
+    ),
 }
 
 
@@ -56,6 +65,10 @@ async def get_content(
     request: Request, context: Context, asset: AssetPath, asked: Annotated[ContentAsked, Query()]
 ) -> Response:
     """The bytes as they were fetched. Only images, video and audio are shown inline.
+
+    All of an asset's bytes are checked against its SHA-256. If they are damaged, the answer is a
+    404 up to 1 MiB; of a larger asset the connection is cut before the last chunk. A part (`Range`)
+    is not checked.
 
     An SVG that was fetched compressed is sent with `Content-Encoding: gzip`.
     """
@@ -116,7 +129,9 @@ def _headers(asset: Asset) -> dict[str, str]:
     responses={
         200: {"description": "A WebP image.", "content": {"image/webp": BYTES}},
         304: {"description": "Not changed: If-None-Match names the current ETag."},
-        **documented(AssetNotFound, ObjectMissing, SnapshotCollected, StoreUnavailable),
+        **documented(
+            AssetNotFound, ObjectMissing, ObjectDamaged, SnapshotCollected, StoreUnavailable
+        ),
     },
 )
 async def get_thumbnail(

@@ -10,7 +10,7 @@ from msgspec import Meta
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from triptych.api.http.auth import Operating
+from triptych.api.http.auth import Operating, operating
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
@@ -25,7 +25,7 @@ from triptych.errors import (
     TaskNotFound,
 )
 from triptych.snapshots.exports.export_registry import export_formats
-from triptych.tasks.brand_tasks import EXPORT, export_folder
+from triptych.tasks.brand_tasks import CREDENTIALS, EXPORT, export_folder
 from triptych.tasks.task_store import Task, TaskState
 from triptych.wire import Wire
 
@@ -126,7 +126,7 @@ async def export_brand(
             "description": "The file.",
             "content": {"application/octet-stream": {"schema": {"type": "string"}}},
         },
-        **documented(TaskNotFound, ExportFileNotFound, 416),
+        **documented(TaskNotFound, ExportFileNotFound, 403, 416),
     },
 )
 async def get_export_file(
@@ -135,26 +135,35 @@ async def get_export_file(
     task: UUID,
     name: Annotated[str, Path(min_length=1, max_length=NAME_MAX_CHARS)],
 ) -> Response:
-    """Download a file that the task's result names. Files are kept for 30 days."""
+    """Download a file that the task's result names. Files are kept for 30 days.
+
+    Only for operators if the result's `credentials` is not 0: an export has URLs whole.
+    """
     found = await context.stores.tasks.task(task)
     files: list[dict[str, Any]] = found.result.get("files", []) if found.kind == EXPORT else []
-    size = next((entry["size_bytes"] for entry in files if entry["name"] == name), None)
-    if size is None:
+    file = next((entry for entry in files if entry["name"] == name), None)
+    if file is None:
         raise ExportFileNotFound(
             f"Task {task} has no such file.", remedy="The task's result names its files."
         )
+    if found.result.get(CREDENTIALS) != 0:
+        await operating(request)
     headers = {
         "Content-Type": "application/octet-stream",
         "Content-Disposition": f'attachment; filename="{ascii_name(name)}"',
         "Content-Security-Policy": SANDBOX,
         "Cache-Control": "private, no-cache",
     }
-    stored = Stored(f"{export_folder(task)}{name}", size, f'"{task}-{size}"', headers)
+    size = file["size_bytes"]
+    # Files that an older version wrote have none; they are kept for 30 days.
+    sha256 = bytes.fromhex(file["sha256"]) if "sha256" in file else None
+    stored = Stored(f"{export_folder(task)}{name}", size, f'"{task}-{size}"', headers, sha256)
     try:
         return await answer_with(request, context.objects, stored)
     except ObjectMissing as error:
         raise ExportFileNotFound(
-            f"{name} is no longer in the object store.", remedy="Export the brand again."
+            f"{name} is no longer in the object store, or damaged.",
+            remedy="Export the brand again.",
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field
 
@@ -24,6 +25,7 @@ from triptych.model import Reason, RunState, TimelineEvent
 from triptych.runs.failure_reasons import EXPLAINED, Failures
 from triptych.runs.run_shown import RunShown
 from triptych.runs.run_store import FailedItem, Pace, RefusedRows
+from triptych.shown_url import shown_text, without_credentials
 from triptych.wire import Page, Wire
 
 router = APIRouter(tags=["runs"])
@@ -152,7 +154,13 @@ async def list_failed(
         run, reason.value, after=position[0] if position else -1, limit=asked.limit
     )
     following = None if found.next is None else [found.next]
-    return Json(Page(list(found.rows), context.cursors.write(listing, asked, following)))
+    items = [
+        msgspec.structs.replace(
+            row, url=without_credentials(row.url), detail=row.detail and shown_text(row.detail)
+        )
+        for row in found.rows
+    ]
+    return Json(Page(items, context.cursors.write(listing, asked, following)))
 
 
 @router.get(

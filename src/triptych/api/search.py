@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, Field, model_validator
+from starlette.requests import ClientDisconnect
 
 from triptych.api.assets import AssetPath, Filters, matching
+from triptych.api.http.auth import HttpReader
 from triptych.api.http.dependencies import Context
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PAGE_MAX, BrandText
@@ -26,6 +29,8 @@ from triptych.snapshots.search_service import IMAGE_MAX_BYTES, Matches, Where
 
 UPLOAD_S = 30.0
 """Seconds for an image to arrive completely."""
+CLIENT_GONE = 499
+"""Status, in metrics, of a request whose client closed the connection: nobody gets the answer."""
 FOUND_DEFAULT = 20
 SEARCH_MAX_CHARS = 500
 
@@ -135,13 +140,25 @@ async def search(context: Context, asked: Annotated[SearchAsked, Query()]) -> Js
     openapi_extra=PICTURE,
 )
 async def search_by_picture(
-    request: Request, context: Context, asked: Annotated[ImageSearchAsked, Query()]
-) -> Json:
-    """The assets that look like the image in the request's body."""
+    request: Request,
+    context: Context,
+    reader: HttpReader,
+    asked: Annotated[ImageSearchAsked, Query()],
+) -> Response:
+    """The assets that look like the image in the request's body.
+
+    An identity has a few images in work at a time (429 beyond); all of them together have a limit,
+    too (503).
+    """
     where = _where(asked, asked.brand)
-    with context.search.holding():
-        body = await _read(request)
-        return Json(await context.search.by_image(body, where))
+    search = context.search
+    with search.holding(reader.name):
+        try:
+            body = await _read(request)
+            found = search.by_image(body, where, identity=reader.name)
+            return Json(await _while_connected(request, found))
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_GONE)
 
 
 @router.get(
@@ -174,3 +191,23 @@ async def _read(request: Request) -> bytes:
             return await request.body()
     except TimeoutError as error:
         raise SearchUnavailable(f"The image did not arrive within {UPLOAD_S:g} s.") from error
+
+
+async def _while_connected(request: Request, work: Coroutine[Any, Any, Matches]) -> Matches:
+    """Return what ``work`` returns; cancel it if the client goes away.
+
+    Raises:
+        ClientDisconnect: it is gone.
+    """
+    searching = asyncio.create_task(work)
+    # The body has been read, so the next message says that the client is gone.
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({searching, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not searching.done():
+            raise ClientDisconnect
+        return searching.result()
+    finally:
+        for task in (searching, gone):
+            task.cancel()
+        await asyncio.gather(searching, gone, return_exceptions=True)

@@ -30,6 +30,7 @@ from triptych.gather.source_check import SourceCheck
 from triptych.gather.source_registry import source_schemes
 from triptych.messages import URL_MAX_CHARS
 from triptych.runs.given_urls import URLS_MAX, GivenUrl, encode_urls, is_given, source_of
+from triptych.shown_url import is_shown
 from triptych.wire import Wire
 
 SOURCE_PATTERN = f"^({'|'.join(map(re.escape, source_schemes()))}):."
@@ -205,6 +206,13 @@ async def check_source(
     """
     if source is None:
         return False
+    if is_shown(source):
+        raise BadInput(
+            "Parts of it are hidden, as answers show a source.",
+            field="source",
+            remedy="Give it whole, with its password or query; or leave it out where a brand has "
+            "one.",
+        )
     if is_given(source):
         if brand is None or await context.stores.brands.kept_urls(brand, source) is None:
             raise BadInput(

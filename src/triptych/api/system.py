@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from fastapi import APIRouter, Query, Response
 
+from triptych.access.access_store import Scope
+from triptych.api.http.auth import HttpReader, Operating
 from triptych.api.http.dependencies import Context
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PageAsked
@@ -93,14 +95,28 @@ async def list_dead_letters(context: Context, asked: Annotated[PageAsked, Query(
 
 
 @router.get("/workers", response_model=Workers, summary="Show the workers")
-async def list_workers(context: Context) -> Json:
-    """Each worker's liveness and version, and how many messages it holds of each queue."""
-    return Json(Workers(list(await context.stores.presence.workers(limit=WORKERS_MAX))))
+async def list_workers(context: Context, identity: HttpReader) -> Json:
+    """Each worker's liveness and version, and how many messages it holds of each queue.
+
+    Its host and process are for operators; for readers they are null.
+    """
+    found = await context.stores.presence.workers(limit=WORKERS_MAX)
+    if identity.scope is not Scope.OPERATOR:
+        found = [worker.for_readers() for worker in found]
+    return Json(Workers(list(found)))
 
 
-@router.get("/settings", response_model=SettingsInForce, summary="Show the settings in force")
-async def list_settings(context: Context) -> Json:
-    """This API server's settings and where each came from. Secrets are hidden."""
+@router.get(
+    "/settings",
+    response_model=SettingsInForce,
+    summary="Show the settings in force",
+    responses=documented(403),
+)
+async def list_settings(context: Context, _operator: Operating) -> Json:
+    """This API server's settings and where each came from. Secrets are hidden.
+
+    For operators: they name paths, hosts and networks of the installation.
+    """
     shown, origins = context.settings.shown(), context.settings.origins()
     return Json(SettingsInForce([Setting(n, shown[n], origins[n]) for n in shown]))
 
@@ -144,7 +160,9 @@ async def healthz() -> Json:
     responses=documented(Unavailable),
 )
 async def readyz(context: Context) -> Json:
-    """The database and the queues answer, and the schema is the expected one."""
-    await context.stores.check()
-    await context.queue.check()
+    """The database and the queues answer, and the schema is the expected one.
+
+    Whoever asks, this is looked for once a second.
+    """
+    await context.ready()
     return Json(Health("ok"))

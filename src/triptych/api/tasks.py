@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Query
 
 from triptych.access.access_store import Scope
@@ -16,6 +17,7 @@ from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PageAsked
 from triptych.api.http.responses import Json
 from triptych.errors import InvalidCursor, TaskNotFound
+from triptych.runs.run_shown import shown_source
 from triptych.tasks.task_store import KeptAudit, Task
 from triptych.wire import Page, Wire
 
@@ -73,7 +75,17 @@ async def list_audit(
         before=position[0] if position else None, limit=asked.limit
     )
     following = None if found.next is None else [found.next]
-    return Json(Page(list(found.rows), context.cursors.write("audit", asked, following)))
+    items = [_shown(each) for each in found.rows]
+    return Json(Page(items, context.cursors.write("audit", asked, following)))
+
+
+def _shown(entry: KeptAudit) -> KeptAudit:
+    """Return an entry with its source as it is shown: older versions have kept it whole."""
+    request = entry.detail.get("request")
+    if not isinstance(request, dict) or not isinstance(request.get("source"), str):
+        return entry
+    shown = {**request, "source": shown_source(request["source"])}
+    return msgspec.structs.replace(entry, detail={**entry.detail, "request": shown})
 
 
 @router.get("/me", response_model=IdentityShown, summary="Show the request's identity")

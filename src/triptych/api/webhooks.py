@@ -21,6 +21,7 @@ from triptych.api.http.responses import Json
 from triptych.errors import BadInput, Conflict, PermanentItemError
 from triptych.fetch.web_url import parse_web_url
 from triptych.messages import URL_MAX_CHARS
+from triptych.shown_url import shown_text, shown_url
 from triptych.tasks.task_store import Audit
 from triptych.webhooks.webhook_store import Delivered, Event, Webhook, WebhookNotFound, WebhookStore
 from triptych.wire import Wire
@@ -83,8 +84,14 @@ class Deliveries(Wire, frozen=True):
 
 @router.get("/webhooks", response_model=Webhooks, summary="List the webhooks")
 async def list_webhooks(context: Context, _operator: Operating) -> Json:
-    """The webhooks, oldest first, without their secrets."""
-    return Json(Webhooks(list(await context.stores.webhooks.webhooks())))
+    """The webhooks, oldest first, without their secrets and without the query of their URLs."""
+    return Json(Webhooks([_shown(each) for each in await context.stores.webhooks.webhooks()]))
+
+
+def _shown(webhook: Webhook) -> Webhook:
+    return msgspec.structs.replace(
+        webhook, url=shown_url(webhook.url), reason=webhook.reason and shown_text(webhook.reason)
+    )
 
 
 @router.post(
@@ -105,8 +112,8 @@ async def make_webhook(context: Context, identity: Operating, body: WebhookGiven
         Webhook(uuid4(), body.url, body.brand, list(dict.fromkeys(body.events))), secret=secret
     )
     await _audited(context, identity, "make_webhook", made.id)
-    shown = f"whsec_{b64encode(secret).decode()}"
-    return Json(WebhookMade(**msgspec.structs.asdict(made), secret=shown), 201)
+    secret_shown = f"whsec_{b64encode(secret).decode()}"
+    return Json(WebhookMade(**msgspec.structs.asdict(_shown(made)), secret=secret_shown), 201)
 
 
 def _check_address(context: ApiContext[WebhookStores], url: str) -> None:

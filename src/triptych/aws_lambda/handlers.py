@@ -12,7 +12,10 @@ import sys
 import structlog
 
 from triptych.aws_lambda.function import DeadLetterFunction, PhaseFunction, SweepFunction
+from triptych.telemetry.log_urls import hide_in_libraries_lines, hide_in_urls
 from triptych.workers.worker import Phase
+
+hide_in_libraries_lines()
 
 structlog.configure(
     processors=[
@@ -20,6 +23,7 @@ structlog.configure(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        hide_in_urls,
         structlog.processors.JSONRenderer(),
     ],
     wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

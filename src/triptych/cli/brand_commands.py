@@ -68,7 +68,7 @@ async def export(
     They are a table, or shards with the pictures' bytes.
     """
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import console
+    from triptych.cli.tables import console, shown
 
     async with call.open_client(stand_in=["ai"]) as client:
         task = await client.export(brand, kind)
@@ -78,10 +78,10 @@ async def export(
         print_json({"assets": count, "files": files, "notes": notes})
         return
     for file in files:
-        console.print(str(file), soft_wrap=True)
+        console.print(shown(str(file)), soft_wrap=True)
     console.print(f"{count:,} assets", style="dim")
     for note in notes:
-        console.print(note, style="yellow", soft_wrap=True)
+        console.print(shown(note), style="yellow", soft_wrap=True)
 
 
 async def _fetch_files(
@@ -109,7 +109,7 @@ async def report(
 ) -> None:
     """Write a report on a brand's imagery as Markdown and HTML."""
     from triptych.cli.json_output import print_json
-    from triptych.cli.tables import console
+    from triptych.cli.tables import console, shown
     from triptych.client.report_source import ClientReportSource
     from triptych.snapshots.exports.export import file_name
     from triptych.snapshots.reports.report import make_report
@@ -123,9 +123,9 @@ async def report(
     if call.json:
         print_json({"files": files, "problems": made.problems})
         return
-    console.print(str(folder / "report.html"), soft_wrap=True)
+    console.print(shown(str(folder / "report.html")), soft_wrap=True)
     for problem in made.problems:
-        console.print(problem, style="yellow", soft_wrap=True)
+        console.print(shown(problem), style="yellow", soft_wrap=True)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> list[Path]:

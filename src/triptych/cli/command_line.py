@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -16,8 +18,10 @@ from triptych.cli import (
     server_commands,
     snapshot_commands,
     source_commands,
+    verify_commands,
 )
 from triptych.cli.help_pages import HelpCommand, HelpGroup
+from triptych.cli.invocation import EXIT_FAILED
 from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
 from triptych.runtime.cpu import one_thread_each
@@ -61,6 +65,7 @@ PANELS = {
     ),
     "Look after an installation": (
         machine_commands.doctor,
+        verify_commands.verify,
         machine_commands.settings,
         machine_commands.migrate,
         letters,
@@ -118,4 +123,11 @@ for heading, commands in PANELS.items():
 def main() -> None:
     """Run the command line."""
     one_thread_each()
-    app()
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - printed, and the exit code says so.
+        from triptych.cli.log_output import say
+
+        # A defect, or any error with --debug. Python would print what it quotes as it is.
+        say(traceback.format_exc())
+        sys.exit(EXIT_FAILED)

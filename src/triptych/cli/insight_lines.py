@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import orjson
 
-from triptych.ai.step_results import RESERVED
+from triptych.ai.step_results import LOST, RESERVED
 from triptych.cli.tables import console, shown
 from triptych.model import AiState, Insight
 
@@ -36,6 +36,7 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
 
 Their other fields, such as models, thresholds and what was compared, are about the step.
 """
+LOST_FIGURE = {LOST: ("picture that could not be read", "pictures that could not be read")}
 MOST = MappingProxyType({"look": ("palette", "word"), "tags": ("tags", "tag")})
 """Steps whose result has a list, the most frequent first, and the field with each one's name."""
 MOST_SHOWN = 3
@@ -66,7 +67,7 @@ def _said(kind: str, result: Mapping[str, object]) -> Iterator[str]:
     if kind not in FIGURES:
         yield from _scalars(result)
         return
-    for name, (one, several) in FIGURES[kind].items():
+    for name, (one, several) in {**FIGURES[kind], **LOST_FIGURE}.items():
         if isinstance(count := result.get(name), int):
             yield f"{count:,} {one if count == 1 else several}"
     field, name = MOST.get(kind, ("", ""))

@@ -148,7 +148,7 @@ def execute(
     """
     import uvloop
 
-    from triptych.cli.log_output import configure_logs
+    from triptych.cli.log_output import configure_logs, say
     from triptych.errors import SettingsError, TriptychError
 
     configure_logs(debug=debug, json=json)
@@ -159,7 +159,7 @@ def execute(
     except TriptychError as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}")
         raise typer.Exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error

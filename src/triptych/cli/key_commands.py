@@ -137,6 +137,7 @@ async def _create(stores: Stores, wanted: NewKey, *, repeatable: bool) -> ApiKey
 async def list_keys(call: Invocation) -> None:
     """List the keys, including revoked ones."""
     from triptych.cli.json_output import print_json
+    from triptych.cli.terminal_text import printable
 
     async with _open_stores(call) as stores:
         found = await stores.access.keys()
@@ -144,7 +145,7 @@ async def list_keys(call: Invocation) -> None:
         print_json([_plain(key) for key in found])
         return
     for key in found:
-        typer.echo(f"{key.name}  {key.scope.value}  {_state(key)}  {_brands(key)}")
+        typer.echo(printable(f"{key.name}  {key.scope.value}  {_state(key)}  {_brands(key)}"))
 
 
 @keys.command(cls=HelpCommand)

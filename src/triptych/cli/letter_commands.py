@@ -39,6 +39,7 @@ async def list_letters(call: Invocation) -> None:
     import orjson
 
     from triptych.cli.json_output import print_json
+    from triptych.cli.terminal_text import printable
 
     async with call.open_client() as client:
         found = [letter async for letter in client.dead_letters()]
@@ -48,8 +49,9 @@ async def list_letters(call: Invocation) -> None:
     for letter in found:
         body = orjson.dumps(letter.body).decode()[:BODY_SHOWN_CHARS]
         sent = f"  sent again {letter.redriven_at:%Y-%m-%d %H:%M}" if letter.redriven_at else ""
-        typer.echo(f"{letter.id}  {letter.at:%Y-%m-%d %H:%M}  {letter.queue}  {body}{sent}")
-        typer.echo(f"    {letter.reason}")
+        line = f"{letter.id}  {letter.at:%Y-%m-%d %H:%M}  {letter.queue}  {body}{sent}"
+        typer.echo(printable(line))
+        typer.echo(printable(f"    {letter.reason}"))
 
 
 @letters.command("redrive", cls=HelpCommand)

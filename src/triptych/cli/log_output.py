@@ -8,6 +8,13 @@ import sys
 import structlog
 import typer
 
+from triptych.cli.terminal_text import printable
+from triptych.shown_url import shown_text
+from triptych.telemetry.log_urls import hide_in_libraries_lines, hide_in_urls
+
+TRACES = ("exception", "stack")
+"""Values of more than one line."""
+
 
 def configure_logs(*, debug: bool, json: bool = False) -> None:
     """Send log lines to stderr: warnings and errors, or with ``debug`` everything."""
@@ -24,8 +31,9 @@ def configure_logs(*, debug: bool, json: bool = False) -> None:
         processors.append(structlog.processors.format_exc_info)
     else:
         processors.append(_without_trace)
+    hide_in_libraries_lines()
     structlog.configure(
-        processors=[*processors, renderer],
+        processors=[*processors, hide_in_urls, *([] if json else [_printable]), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
@@ -33,7 +41,18 @@ def configure_logs(*, debug: bool, json: bool = False) -> None:
 
 def say(line: str) -> None:
     """Show the user what a command waits for, apart from its output."""
-    typer.echo(line, err=True)
+    typer.echo(printable(shown_text(line), lines=True), err=True)
+
+
+def _printable(
+    _logger: object, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Replace control characters in a log entry; JSON escapes them."""
+    for name, value in event.items():
+        text = value if isinstance(value, str) else str(value)
+        if not text.isprintable():
+            event[name] = printable(text, lines=name in TRACES)
+    return event
 
 
 def _without_trace(

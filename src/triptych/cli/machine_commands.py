@@ -49,7 +49,7 @@ async def doctor(call: Invocation) -> bool:
     """
     from triptych.cli.json_output import print_json
     from triptych.cli.log_output import say
-    from triptych.cli.tables import console
+    from triptych.cli.tables import console, shown
     from triptych.wiring.doctor import diagnose
 
     findings = await diagnose(call.settings(), say=say)
@@ -58,7 +58,7 @@ async def doctor(call: Invocation) -> bool:
     else:
         for finding in findings:
             mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
-            console.print(f"{mark} {finding.what:<10} {finding.says}", soft_wrap=True)
+            console.print(f"{mark} {finding.what:<10} {shown(finding.says)}", soft_wrap=True)
     return all(finding.ok for finding in findings)
 
 
@@ -73,11 +73,11 @@ async def settings(call: Invocation) -> None:
     from triptych.settings.settings import ENV_PREFIX
 
     found = call.settings()
-    shown, origins = found.shown(), found.origins(data=call.data)
+    values, origins = found.shown(), found.origins(data=call.data)
     if call.json:
-        print_json({name: {"value": shown[name], "from": origins[name]} for name in shown})
+        print_json({name: {"value": values[name], "from": origins[name]} for name in values})
         return
-    for name, value in shown.items():
+    for name, value in values.items():
         variable = f"{ENV_PREFIX}{name.upper()}"
         console.print(f"{variable}={value}", end="", markup=False, soft_wrap=True)
         console.print(f"  ({origins[name]})", style="dim")

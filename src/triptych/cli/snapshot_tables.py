@@ -72,4 +72,4 @@ def print_difference(
     for change in changes:
         console.print(f"{SIGNS[change.change]} {shown(change.url)}", soft_wrap=True)
     if following is not None:
-        console.print(f"Continue with --after {following}", style="dim", soft_wrap=True)
+        console.print(f"Continue with --after {shown(following)}", style="dim", soft_wrap=True)

@@ -7,6 +7,7 @@ from rich.table import Table
 from triptych.cli.tables import console, shown
 from triptych.gather.source import ListFound
 from triptych.gather.source_check import SourceCheck
+from triptych.shown_url import text_without_credentials
 
 METADATA_SHOWN_CHARS = 60
 
@@ -26,7 +27,8 @@ def print_check(found: SourceCheck) -> None:
     )
     for problem in found.problems:
         console.print(
-            f"  [yellow]{problem.outcome:<9}[/] {problem.count:,} × {shown(problem.problem)} "
+            f"  [yellow]{shown(problem.outcome):<9}[/] {problem.count:,} × "
+            f"{shown(problem.problem)} "
             f"[dim]{shown(', '.join(problem.places))}[/]",
             soft_wrap=True,
         )
@@ -40,12 +42,17 @@ def _print_list(found: ListFound) -> None:
     kind = f"{found.format} ({details})" if details else found.format
     console.print(f"  {shown(found.name)}: {shown(kind)}", soft_wrap=True)
     if found.columns is not None:
-        console.print(f"  columns   {shown(', '.join(found.columns))}", soft_wrap=True)
+        console.print(
+            f"  columns   {shown(text_without_credentials(', '.join(found.columns)))}",
+            soft_wrap=True,
+        )
     console.print(f"  URLs in   {shown(', '.join(found.url_columns)) or '–'}", soft_wrap=True)
     if found.brand_column is not None:
         console.print(f"  brand in  {shown(found.brand_column)}", soft_wrap=True)
     for note in found.notes:
-        console.print(f"  [yellow]note[/]      {shown(note)}", soft_wrap=True)
+        console.print(
+            f"  [yellow]note[/]      {shown(text_without_credentials(note))}", soft_wrap=True
+        )
 
 
 def _print_first_rows(found: SourceCheck) -> None:
@@ -53,7 +60,8 @@ def _print_first_rows(found: SourceCheck) -> None:
     for name in ("place", "URL", "metadata"):
         table.add_column(name, overflow="fold")
     for row in found.first_rows:
-        metadata = ", ".join(f"{name}={value}" for name, value in row.metadata.items())
+        values = ", ".join(f"{name}={value}" for name, value in row.metadata.items())
+        metadata = text_without_credentials(values)
         problem = f"[yellow]{shown(row.problem)}[/] " if row.problem else ""
         table.add_row(
             shown(row.place), problem + shown(row.url), shown(metadata[:METADATA_SHOWN_CHARS])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
 
+from triptych.cli.terminal_text import printable
 from triptych.model import AiState, Brand, Run, RunState
 from triptych.presence.presence_store import SeenWorker
 from triptych.queues.queue import QueueDepth
@@ -17,7 +21,19 @@ from triptych.runs.run_store import LastTry, RefusedRows
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.search_service import Matches
 
-console = Console(highlight=False)
+
+class SafeConsole(Console):
+    """A console whose texts and cells reach the terminal without control characters of their own.
+
+    Markup still takes effect: external text is escaped with `shown`.
+    """
+
+    @override
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text, lines=True), **options)
+
+
+console = SafeConsole(highlight=False)
 
 STATE_STYLE = {
     RunState.ACTIVE: "cyan",
@@ -41,7 +57,7 @@ def print_brands(brands: Sequence[Brand]) -> None:
     for brand in brands:
         run = brand.latest
         table.add_row(
-            brand.name,
+            shown(brand.name),
             f"{brand.assets:,}",
             state_text(run) if run else "–",
             f"{run.settled:,}/{run.expected:,}" if run else "–",
@@ -137,7 +153,7 @@ def print_run(run: Run) -> None:
             f"{run.changed:,} changed · {run.removed:,} removed"
         )
     if run.reasons:
-        reasons = " · ".join(f"{count:,} {reason}" for reason, count in run.reasons.items())
+        reasons = " · ".join(f"{count:,} {shown(reason)}" for reason, count in run.reasons.items())
         console.print(f"  failed  {reasons}")
     if run.ai_state is not AiState.NONE:
         console.print(f"  AI      {run.ai_state.value}" + in_brackets(run.ai_reason))
@@ -152,8 +168,11 @@ def print_failures(groups: Sequence[FailureExamples]) -> None:
     if not groups:
         console.print("Nothing failed.", style="green")
     for group in groups:
-        console.print(f"[bold]{group.count:,} {group.reason}[/]  {group.meaning}", soft_wrap=True)
-        console.print(f"    [dim]Will a redrive help? {group.redrive}[/]", soft_wrap=True)
+        console.print(
+            f"[bold]{group.count:,} {shown(group.reason)}[/]  {shown(group.meaning)}",
+            soft_wrap=True,
+        )
+        console.print(f"    [dim]Will a redrive help? {shown(group.redrive)}[/]", soft_wrap=True)
         for url, detail in group.examples:
             console.print(f"    {shown(url)}", soft_wrap=True)
             if detail:
@@ -173,7 +192,7 @@ def print_queues(depths: Sequence[QueueDepth]) -> None:
     for depth in depths:
         if depth.waiting or depth.in_flight or depth.delayed:
             console.print(
-                f"{depth.queue}: {depth.waiting:,} waiting, {depth.in_flight:,} worked on, "
+                f"{shown(depth.queue)}: {depth.waiting:,} waiting, {depth.in_flight:,} worked on, "
                 f"{depth.delayed:,} delayed",
                 style="dim",
             )
@@ -187,16 +206,16 @@ def print_assets(assets: Sequence[AssetShown], total: int, following: str | None
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for asset in assets:
         table.add_row(
-            asset.media_type.removeprefix("image/"),
+            shown(asset.media_type.removeprefix("image/")),
             f"{asset.width}×{asset.height}",
             f"{asset.size_bytes:,}",
             shown(asset.url),
-            asset.id,
+            shown(asset.id),
         )
     console.print(table)
     console.print(f"{len(assets):,} of {total:,} assets", style="dim")
     if following is not None:
-        console.print(f"Continue with --after {following}", style="dim", soft_wrap=True)
+        console.print(f"Continue with --after {shown(following)}", style="dim", soft_wrap=True)
 
 
 def print_matches(found: Matches) -> None:
@@ -215,11 +234,11 @@ def print_matches(found: Matches) -> None:
         asset = match.asset
         table.add_row(
             "–" if score is None else f"{score:.3f}",
-            *([", ".join(match.found_in) or "content"] if named else []),
+            *([shown(", ".join(match.found_in)) or "content"] if named else []),
             *([str(match.copies)] if copied else []),
             shown(asset.brand),
             shown(asset.url),
-            asset.id,
+            shown(asset.id),
         )
     if found.brands:
         console.print(f"Brands: {', '.join(shown(name) for name in found.brands)}")
@@ -241,5 +260,4 @@ def in_brackets(text: str | None) -> str:
 
 def shown(text: str, *, lines: bool = False) -> str:
     """Return external text literally: its markup and control sequences do not take effect."""
-    kept = "\n" if lines else ""
-    return escape("".join(c if c.isprintable() or c in kept else "\ufffd" for c in text))
+    return escape(printable(text, lines=lines))

@@ -219,8 +219,10 @@ class Database:
                 )
             return self._pool
 
-    async def connect(self) -> asyncpg.Connection:
-        """Open a separate connection, outside the pool, for LISTEN.
+    async def connect(self, name: str = "triptych-listen") -> asyncpg.Connection:
+        """Open a separate connection, outside the pool, for LISTEN or a temporary table.
+
+        ``name`` is its ``application_name``.
 
         Raises:
             DatabaseUnavailable: it cannot be opened.
@@ -229,7 +231,7 @@ class Database:
             return await asyncpg.connect(
                 **self._arguments,
                 timeout=CONNECT_TIMEOUT_S,
-                server_settings={"application_name": "triptych-listen"},
+                server_settings={"application_name": name},
             )
 
     async def renew(self) -> None:

@@ -43,6 +43,7 @@ from triptych.fetch.transport import open_session
 from triptych.fetch.web_url import parse_web_url
 from triptych.model import Reason
 from triptych.runtime.file_flush import flush_folder
+from triptych.shown_url import shown_url
 
 DEADLINE_S = 3600.0
 """For one model with all its files."""
@@ -304,8 +305,7 @@ def _is_model(name: str) -> bool:
 
 
 def _shown(url: URL) -> str:
-    """Return a URL without parts that may be secret."""
-    return f"{url.scheme}://{url.host or ''}{url.path}"
+    return shown_url(str(url))
 
 
 def _text(error: BaseException) -> str:

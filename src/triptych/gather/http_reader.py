@@ -20,6 +20,7 @@ from triptych.fetch.transport import CONNECT_S, TransportPool
 from triptych.fetch.web_url import parse_web_url
 from triptych.model import Reason
 from triptych.runtime.retry import backoff
+from triptych.shown_url import shown_url
 
 TRIES = 5
 MIDWAY_TRIES = 8
@@ -85,13 +86,13 @@ class HttpReader:
                 reached, is no http(s) URL, or has more than ``max_bytes`` bytes.
         """
         return await self.read_page(
-            url, bytes, headers=headers, deadline_s=deadline_s, max_bytes=max_bytes
+            url, _as_it_is, headers=headers, deadline_s=deadline_s, max_bytes=max_bytes
         )
 
     async def read_page(
         self,
         url: str | URL,
-        parse: Callable[[bytes], T],
+        parse: Callable[[bytes], Awaitable[T]],
         *,
         midway: bool = False,
         headers: Mapping[str, str] = NO_HEADERS,
@@ -100,14 +101,16 @@ class HttpReader:
     ) -> T:
         """Return what ``parse`` reads from the body at ``url``; `read` otherwise.
 
-        ``parse`` raises `DoubtfulAnswer` for a body that cannot be right. ``midway`` means that the
-        source has answered for this list before: then every answer that it may take back is tried
-        again, a 404 for example, before it is refused.
+        ``parse`` raises `DoubtfulAnswer` for a body that cannot be right. A body of megabytes is
+        best parsed in another process, for nothing else is done here meanwhile.
+
+        ``midway`` means that the source has answered for this list before: then every answer that
+        it may take back is tried again, a 404 for example, before it is refused.
         """
         try:
             target = parse_web_url(url) if isinstance(url, str) else url
         except ValueError as error:
-            raise SourceRefused(f"{str(url)!r} is not a URL ({error}).") from error
+            raise SourceRefused(f"{shown_url(str(url))!r} is not a URL ({error}).") from error
         attempt = 0
         while True:
             attempt += 1
@@ -116,7 +119,7 @@ class HttpReader:
                     self, target, headers=headers, deadline_s=deadline_s
                 ) as response:
                     body = await _body(response, max_bytes)
-                return parse(body)
+                return await parse(body)
             except TryAgain as error:
                 await pause(attempt, error)
             except DoubtfulAnswer as refusal:
@@ -187,6 +190,10 @@ async def _answer(
     async with answer.response:
         _check_status(answer.response)
         yield answer.response
+
+
+async def _as_it_is(body: bytes) -> bytes:
+    return body
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

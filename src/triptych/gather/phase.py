@@ -45,6 +45,7 @@ from triptych.runs.given_urls import is_given
 from triptych.runs.registry import ActiveBrandRegistry, external_run_id
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
+from triptych.shown_url import shown_text
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.telemetry.metrics import GATHER_SECONDS, GATHERED
 
@@ -187,7 +188,11 @@ def new_item(row: Row) -> NewItem:
         shown = (row.url or row.place)[:URL_MAX_CHARS]
         detail = f"{row.place}: {row.problem}" if row.place else row.problem
         return NewItem(
-            item_key(f"{row.place} {row.url}"), shown, metadata, Reason.INVALID_ROW, detail
+            item_key(f"{row.place} {row.url}"),
+            shown,
+            metadata,
+            Reason.INVALID_ROW,
+            shown_text(detail),
         )
     text = row.url.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
     try:
@@ -225,7 +230,7 @@ def _checked(metadata: Metadata) -> tuple[Metadata, str]:
 
 
 def _rows_read(page: Page, *, from_start: bool) -> RowsRead:
-    refused = [RefusedRow(row.place, row.refused) for row in page.rows if row.refused]
+    refused = [RefusedRow(row.place, shown_text(row.refused)) for row in page.rows if row.refused]
     lists = [msgspec.structs.asdict(found) for found in page.lists] if from_start else []
     return RowsRead(len(page.rows), refused, from_start, lists)
 

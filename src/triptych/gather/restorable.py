@@ -12,7 +12,8 @@ class Restorable:
     """Looks for the objects of a snapshot, a page of assets at a time.
 
     Retention keeps the objects of every snapshot that is kept, so none is missing unless somebody
-    else deleted it, or the store lost it. No asset may point to a missing object, though.
+    else deleted it, or the store lost it. No asset may point to a missing object, though, nor to
+    one that is known to be damaged.
     """
 
     def __init__(self, snapshots: SnapshotStore, objects: ObjectStore, page_rows: int) -> None:
@@ -44,5 +45,6 @@ class Restorable:
             return None
         return (
             f"objects_missing: {missing} of {looked} assets of the snapshot have lost their "
-            f"object, such as {first}. Run the brand from its source instead"
+            f"object, such as {first}. `triptych verify --repair` fetches them where their URLs "
+            "still have the same bytes; or run the brand from its source instead"
         )

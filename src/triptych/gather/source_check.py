@@ -13,7 +13,7 @@ from triptych.gather.phase import new_item
 from triptych.gather.source import ListFound, Page, Row, Source
 from triptych.messages import URL_MAX_CHARS
 from triptych.model import Metadata
-from triptych.runs.run_shown import hidden
+from triptych.shown_url import shown_text, shown_url, without_credentials
 from triptych.wire import Wire
 
 ROWS_MAX = 100_000
@@ -96,8 +96,10 @@ class _Counts:
         item = new_item(row)
         problem = None
         if item.refused is not None:
-            problem = f"{item.refused.value}: {row.problem or item.detail}"[:DETAIL_MAX_CHARS]
-        self._show(row, item.url if row.url else "", item.metadata, problem)
+            why = shown_text(row.problem or item.detail)
+            problem = f"{item.refused.value}: {why}"[:DETAIL_MAX_CHARS]
+        url = without_credentials(item.url) if row.url else ""
+        self._show(row, url, item.metadata, problem)
         if item.key in self.keys:
             return
         self.keys.add(item.key)
@@ -117,7 +119,7 @@ class _Counts:
             known = self.problems.setdefault((outcome, problem), _Problem())
         known.count += 1
         if len(known.places) < PLACES_MAX:
-            known.places.append(place[:URL_MAX_CHARS])
+            known.places.append(without_credentials(place)[:URL_MAX_CHARS])
 
 
 async def check_source(source: Source, spec: str, brand: str | None) -> SourceCheck:
@@ -169,7 +171,7 @@ async def check_source(source: Source, spec: str, brand: str | None) -> SourceCh
 
 
 class SourceChecker:
-    """Checks sources for callers that share a process: one at a time, as a workbook may take 1 GiB.
+    """Checks sources for callers that share a process: one at a time, as a parser may take 1 GiB.
 
     A caller whose turn does not come within `TURN_S` is refused.
     """
@@ -204,7 +206,7 @@ class SourceChecker:
                 "Other sources are being checked.", retry_after_s=DEADLINE_S
             ) from error
         try:
-            return await check_source(open_source(), hidden(spec) or spec, brand)
+            return await check_source(open_source(), shown_url(spec), brand)
         finally:
             self._turn.release()
 

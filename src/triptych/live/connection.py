@@ -51,9 +51,11 @@ class Session:
         send: Send,
         write_now: Write | None = None,
         *,
+        operator: bool,
         brands: frozenset[str] | None = None,
     ) -> None:
         self._hub = hub
+        self._operator = operator
         self._brands = brands
         self._receive = receive
         self._send = send
@@ -179,7 +181,9 @@ class Session:
         self.reply(dump(Done(type="subscribed", topics=list(names), id=frame.id)))
         for name, after in names.items():
             self._leave(name)
-            self._subscriptions[name] = self._hub.subscribe(self, name, after, self._brands)
+            self._subscriptions[name] = self._hub.subscribe(
+                self, name, after, self._brands, operator=self._operator
+            )
 
     def _unsubscribe(self, frame: Unsubscribe) -> None:
         for name in frame.topics:

@@ -119,8 +119,9 @@ class Hub:
         self._brands = BrandsTopic()
         self._queues = Topic(QUEUES)
         self._workers = Topic(WORKERS)
+        self._workers_for_readers = Topic(WORKERS)
         self._depths = QueueDepthReader(queue, stores.dead_letters, self._queues)
-        self._crew = WorkerListReader(stores.presence, self._workers)
+        self._crew = WorkerListReader(stores.presence, self._workers, self._workers_for_readers)
         self._hints: KeyedDebouncer[Hint] = KeyedDebouncer(RUN_EVERY_S)
         self._timelines = asyncio.Semaphore(TIMELINE_READS)
 
@@ -166,12 +167,17 @@ class Hub:
         name: str,
         after: int | None,
         brands: frozenset[str] | None = None,
+        *,
+        operator: bool,
     ) -> Subscription:
         """Subscribe a client to a topic; the topic's state, read after this call, follows.
 
-        ``brands``: the only ones that the client may see.
+        ``brands``: the only ones that the client may see. ``operator``: whether the client's is
+        one; of workers, others are told less.
         """
         topic = self._topic(name)
+        if topic is self._workers and not operator:
+            topic = self._workers_for_readers
         subscription = Subscription(reader, topic, after, brands)
         topic.subscriptions[subscription] = None
         if isinstance(topic, RunTopic):
@@ -180,7 +186,7 @@ class Hub:
             self._hints.add(ALL_BRANDS)
         elif topic is self._queues:
             self._depths.ask()
-        elif topic is self._workers:
+        elif name == WORKERS:
             self._crew.ask()
         elif name.startswith(TASK_PREFIX):
             self._hints.add(TaskHint(id_of(name)), at_once=True)

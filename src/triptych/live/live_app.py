@@ -12,13 +12,14 @@ from typing import Any
 import orjson
 
 from triptych import __version__
+from triptych.access.access_store import Scope as Right
 from triptych.access.authenticator import Authenticator
 from triptych.access.identity import LOCAL, Identity
-from triptych.errors import Unavailable
+from triptych.errors import TooManyRequests, Unavailable
 from triptych.live.connection import TRY_AGAIN_LATER, UNAUTHORIZED, Receive, Send, Session
 from triptych.live.handshake import Refusal, Scope, admitted
 from triptych.live.hub import Hub, LiveStores
-from triptych.live.limits import PING_S, RECHECK_S, Limits
+from triptych.live.limits import PING_S, RECHECK_S, RETRY_MAX_S, Limits
 from triptych.live.protocol import SUBPROTOCOL, Hello, dump
 from triptych.queues.queue import Queue
 from triptych.runtime.cancellation import cancel_on_failure
@@ -109,7 +110,12 @@ class LiveApp:
         accept = {"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None}
         extensions = scope.get("extensions", {})
         session = Session(
-            self.hub, receive, send, extensions.get(WRITE_EXTENSION), brands=identity.brands
+            self.hub,
+            receive,
+            send,
+            extensions.get(WRITE_EXTENSION),
+            operator=identity.scope is Right.OPERATOR,
+            brands=identity.brands,
         )
         limits = self.hub.limits
         hello = Hello(
@@ -134,7 +140,7 @@ class LiveApp:
 
     async def _admitted(self, scope: Scope) -> Identity | Refusal:
         if scope["path"] != PATH:
-            return _NO_PATH
+            return self._nowhere(scope)
         identity = await admitted(self._authenticator, scope)
         if isinstance(identity, Refusal):
             return identity
@@ -144,8 +150,21 @@ class LiveApp:
             return _UNKNOWN
         limits = self.hub.limits
         if identity != LOCAL and self._clients_of[identity.name] >= limits.clients_each:
+            error = TooManyRequests(_MANY.reason, retry_after_s=RETRY_MAX_S)
+            self._authenticator.refusals.note(error, scope, identity.name)
             return _MANY
         return _FULL if len(self._sessions) >= limits.clients else identity
+
+    def _nowhere(self, scope: Scope) -> Refusal:
+        """Refuse a connection to another path, before anything is asked about who it is of.
+
+        All of them share one rate, since no client has a reason to ask.
+        """
+        try:
+            self._authenticator.admit_nowhere(scope)
+        except TooManyRequests as error:
+            return Refusal(error.status, error.message, error.remedy)
+        return _NO_PATH
 
     async def _answer(self, scope: Scope, send: Send) -> None:
         if scope["path"] == METRICS_PATH:

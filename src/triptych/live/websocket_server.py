@@ -46,6 +46,21 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             extensions[CLOSE_EXTENSION] = self.close_now
             extensions[WRITE_EXTENSION] = self.write_now
 
+    async def run_asgi(self) -> None:
+        """Serve a connection; one that is refused with an HTTP answer is no error.
+
+        uvicorn's would log one for each, and clients decide how many there are.
+        """
+        app = self.app
+
+        async def answering(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope, receive, send)
+            if self.initial_response is not None and self.close_sent:
+                self.handshake_complete = True
+
+        self.app = answering
+        await super().run_asgi()
+
     def write_now(self, frame: bytes) -> bool:
         """Write an encoded frame if the connection is open and writable; return whether it was."""
         conn = self.conn

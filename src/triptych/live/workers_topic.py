@@ -22,11 +22,12 @@ log = structlog.get_logger()
 
 
 class WorkerListReader:
-    """Reads the workers into a topic."""
+    """Reads the workers into two topics: whole for operators, without hosts for readers."""
 
-    def __init__(self, presence: PresenceStore, topic: Topic) -> None:
+    def __init__(self, presence: PresenceStore, operators: Topic, readers: Topic) -> None:
         self._presence = presence
-        self._topic = topic
+        self._operators = operators
+        self._readers = readers
         self._asked = asyncio.Event()
         self._last: list[SeenWorker] | None = None
 
@@ -40,7 +41,7 @@ class WorkerListReader:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            while self._topic.subscriptions:
+            while self._operators.subscriptions or self._readers.subscriptions:
                 await self._read()
                 try:
                     async with asyncio.timeout(BEAT_S):
@@ -59,6 +60,9 @@ class WorkerListReader:
         if steady != self._last:
             self._last = steady
             # Workers have no common version, so the time of the read is used, as in every process.
-            version = max(self._topic.version + 1, time.time_ns() // 1_000)
-            self._topic.offer(version, dump_state({"workers": workers}))
-        self._topic.publish()
+            version = max(self._operators.version + 1, time.time_ns() // 1_000)
+            told = [worker.for_readers() for worker in workers]
+            self._operators.offer(version, dump_state({"workers": workers}))
+            self._readers.offer(version, dump_state({"workers": told}))
+        self._operators.publish()
+        self._readers.publish()

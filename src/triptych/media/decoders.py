@@ -8,20 +8,18 @@ picture at a time, with a deadline, and is replaced when it dies.
 from __future__ import annotations
 
 import math
-import os
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TypeVar
 
 import structlog
 
-from triptych.errors import PermanentItemError, Unavailable
+from triptych.errors import DecoderLost, PermanentItemError, Unavailable
 from triptych.media.decode import Decoded
 from triptych.media.exchange import (
     ANSWER,
@@ -32,7 +30,8 @@ from triptych.media.exchange import (
     read_thumbnail,
 )
 from triptych.model import Reason
-from triptych.runtime.sandbox import SINGLE_THREADED, hide_memory
+from triptych.runtime.sandbox import sandbox_environment, start_sandboxed
+from triptych.telemetry.metrics import DECODERS_LOST
 
 DEADLINE_S = 20.0
 """For one picture; the largest one allowed takes a few seconds."""
@@ -44,8 +43,6 @@ RETIRED_S = 1200.0
 """Seconds of work after which a decoder is replaced, long before its `LIFETIME_CPU_S` are over."""
 BUFFER_BYTES = 1024 * 1024
 """Socket buffer: most pictures and answers fit, so that neither side waits for the other."""
-KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH")
-"""Environment variables that a decoder inherits; others may contain passwords."""
 ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(16 * 1024**2),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2),
@@ -54,8 +51,7 @@ ALLOCATOR = {
 """glibc returns every picture's memory and faults it in again for the next: a third of the time was
 spent there. With these settings a decoder keeps up to 64 MiB."""
 
-THREADS = dict.fromkeys(SINGLE_THREADED, "1")
-"""Decoders are as many as cores; and all of a decoder's threads are to be confined."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 T = TypeVar("T")
 
@@ -64,8 +60,7 @@ log = structlog.get_logger(__name__)
 
 def decoder_environment() -> dict[str, str]:
     """Return a decoder's environment variables."""
-    inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**inherited, **ALLOCATOR, **THREADS}
+    return {**sandbox_environment(), **ALLOCATOR}
 
 
 class Decoders:
@@ -101,24 +96,39 @@ class Decoders:
         with self._child() as child:
             return self._started(child)
 
-    def decode(self, body: bytes, *, size: int, max_pixels: int) -> Decoded:
+    def decode(
+        self, body: bytes, *, size: int, max_pixels: int, about: Mapping[str, str] = NOTHING
+    ) -> Decoded:
         """Decode like `triptych.media.decode.decode`, in a child process. Blocks.
 
+        Args:
+            body: the file.
+            size: side of the square in pixels.
+            max_pixels: of the picture.
+            about: what the log says of a picture that costs its decoder.
+
         Raises:
-            PermanentItemError: as there; also if the decoder died or took too long.
+            PermanentItemError: as there; `DecoderLost` if the decoder died or took too long.
             Unavailable: decoders do not start here, which no picture is to blame for.
         """
         return self._ask(
-            Wanted.PICTURE, body, size, max_pixels, lambda content: read_picture(content, size)
+            Wanted.PICTURE,
+            body,
+            size,
+            max_pixels,
+            lambda content: read_picture(content, size),
+            about,
         )
 
-    def thumbnail(self, body: bytes, *, width: int, max_pixels: int) -> bytes:
+    def thumbnail(
+        self, body: bytes, *, width: int, max_pixels: int, about: Mapping[str, str] = NOTHING
+    ) -> bytes:
         """Shrink like `triptych.media.shrink.shrink`, in a child process. Blocks.
 
         Raises:
             PermanentItemError, Unavailable: as `decode` does.
         """
-        return self._ask(Wanted.THUMBNAIL, body, width, max_pixels, read_thumbnail)
+        return self._ask(Wanted.THUMBNAIL, body, width, max_pixels, read_thumbnail, about)
 
     def _ask(
         self,
@@ -127,6 +137,7 @@ class Decoders:
         side: int,
         max_pixels: int,
         read: Callable[[bytearray], T],
+        about: Mapping[str, str],
     ) -> T:
         seconds = math.ceil(self._deadline_s + END_S)
         limits = (max_pixels, self._max_missing, self._memory_max_bytes, seconds)
@@ -141,13 +152,13 @@ class Decoders:
                 failure = PermanentItemError(Reason(reason), detail)
             except TimeoutError as error:
                 child.end()
-                raise self._undecodable(f"took longer than {self._deadline_s:g} s", body) from error
-            except (OSError, EOFError, ValueError) as error:
-                code = child.end()
-                what = f"killed its decoder (exit {code})"
-                if code == -signal.SIGXCPU:
-                    what = "took more CPU time than a picture may"
-                raise self._undecodable(what, body) from error
+                what = f"took longer than {self._deadline_s:g} s"
+                raise _lost("deadline", what, body, about) from error
+            except (OSError, EOFError) as error:
+                raise _lost(*_death(child.end()), body, about) from error
+            except ValueError as error:
+                child.end()
+                raise _lost("crash", "gave a malformed answer", body, about) from error
         raise failure
 
     def _started(self, child: _Child) -> tuple[str, ...]:
@@ -164,10 +175,6 @@ class Decoders:
         if missing != self._incomplete:
             self._incomplete = missing
             log.warning("sandbox_incomplete", missing=missing)
-
-    def _undecodable(self, what: str, body: bytes) -> PermanentItemError:
-        log.warning("decoder_lost", why=what, bytes=len(body))
-        return PermanentItemError(Reason.UNDECODABLE, f"decoding {what}")
 
     @contextmanager
     def _child(self) -> Iterator[_Child]:
@@ -191,11 +198,25 @@ class Decoders:
             self._idle.put(None)
 
 
+def _death(code: int) -> tuple[str, str]:
+    """Return why a decoder died, as the metric and as the item say it."""
+    if code == -signal.SIGXCPU:
+        return "cpu", "took more CPU time than a picture may"
+    # Nothing else kills it: the kernel does when memory runs out.
+    cause = "memory" if code == -signal.SIGKILL else "crash"
+    return cause, f"killed its decoder (exit {code})"
+
+
+def _lost(cause: str, what: str, body: bytes, about: Mapping[str, str]) -> DecoderLost:
+    DECODERS_LOST.labels(cause).inc()
+    log.warning("decoder_lost", cause=cause, why=what, bytes=len(body), **about)
+    return DecoderLost(Reason.UNDECODABLE, f"decoding {what}")
+
+
 class _Child:
     """One decoder process and its socket."""
 
     def __init__(self) -> None:
-        hide_memory()
         self._missing: tuple[str, ...] | None = None
         self.worked_s = 0.0
         """Seconds that its answers have taken, of which it was computing some."""
@@ -203,16 +224,7 @@ class _Child:
         with theirs:
             for end in (self._line, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-            self._process = subprocess.Popen(
-                # -P: nothing is imported from the current folder.
-                [sys.executable, "-P", "-m", "triptych.media.decoder"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=decoder_environment(),
-                # A session of its own: Ctrl-C in a terminal must only reach the worker, which
-                # drains.
-                start_new_session=True,
-            )
+            self._process = start_sandboxed("triptych.media.decoder", theirs, decoder_environment())
 
     @property
     def alive(self) -> bool:

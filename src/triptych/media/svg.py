@@ -18,7 +18,8 @@ from lxml import etree
 from PIL import Image
 
 from triptych.errors import PermanentItemError
-from triptych.media.svg_source import UNPACKED_MAX_BYTES, TooLarge, svg_source
+from triptych.media.svg_cost import Document, TooCostly, check_cost
+from triptych.media.svg_source import UNPACKED_MAX_BYTES, TooLarge, looks_like_svg, svg_source
 from triptych.media.svg_style import Unsupported, needs_styling, put_in_place
 from triptych.model import Reason
 
@@ -26,6 +27,8 @@ ROOT = "{http://www.w3.org/2000/svg}svg"
 TEXT = "{http://www.w3.org/2000/svg}text"
 SIDE_MAX = 1_000_000
 ELEMENTS_MAX = 200_000
+UNSTATED = 100.0
+"""Side, in its units, of a document that states no size: the renderer's default."""
 NAME_SHOWN_CHARS = 100
 LENGTH = re.compile(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)\s*", re.IGNORECASE)
 PIXELS_IN: Mapping[str, float] = MappingProxyType(
@@ -50,11 +53,15 @@ def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
     Raises:
         PermanentItemError: it is not an SVG, or cannot be drawn.
     """
-    root = _parse(body)
+    root = _styled(body)
     width, height = _size(root)
     try:
+        check_cost(_document(root), side=side, inner=_inner)
+    except TooCostly as error:
+        raise _undecodable(str(error)) from error
+    try:
         png = resvg_py.svg_to_bytes(
-            svg_string=_text(root),
+            svg_string=etree.tostring(root, encoding="unicode"),
             width=side,
             height=side,
             dpi=PIXELS_IN["in"],
@@ -70,16 +77,25 @@ def rasterise(body: bytes, side: int) -> tuple[Image.Image, int, int]:
     return image.convert("RGBA"), width, height
 
 
-def _text(root: Any) -> str:
-    """Return the document as the renderer takes it: with its CSS variables in place."""
-    text = etree.tostring(root, encoding="unicode")
-    if not needs_styling(text):
-        return str(text)
-    try:
-        put_in_place(root)
-    except Unsupported as error:
-        raise _undecodable(str(error)) from error
-    return str(etree.tostring(root, encoding="unicode"))
+def _styled(body: bytes) -> Any:
+    """Return the document as the renderer takes it: with its styles and CSS variables in place."""
+    root = _parse(body)
+    if needs_styling(etree.tostring(root, encoding="unicode")):
+        try:
+            put_in_place(root)
+        except Unsupported as error:
+            raise _undecodable(str(error)) from error
+    return root
+
+
+def _document(root: Any) -> Document:
+    width, height = _box(root) or _size(root)
+    return Document(root, width or UNSTATED, height or UNSTATED)
+
+
+def _inner(body: bytes) -> Document | None:
+    """Return the document of a picture within another one; None if it is no SVG."""
+    return _document(_styled(body)) if looks_like_svg(body) else None
 
 
 def _parse(body: bytes) -> Any:
@@ -117,18 +133,25 @@ def _harmless(reference: str) -> bool:
 def _size(root: Any) -> tuple[int, int] | tuple[None, None]:
     """Return the document's stated size in pixels; None if there is none."""
     width, height = _length(root.get("width")), _length(root.get("height"))
-    box = re.split(r"[\s,]+", str(root.get("viewBox", "")).strip())
-    if len(box) == 4:
-        box_width, box_height = _length(box[2]), _length(box[3])
-        if box_width and box_height:
-            if width and not height:
-                height = width * box_height / box_width
-            elif height and not width:
-                width = height * box_width / box_height
-            width, height = width or box_width, height or box_height
+    if (box := _box(root)) is not None:
+        box_width, box_height = box
+        if width and not height:
+            height = width * box_height / box_width
+        elif height and not width:
+            width = height * box_width / box_height
+        width, height = width or box_width, height or box_height
     if not width or not height:
         return None, None
     return _whole(width), _whole(height)
+
+
+def _box(root: Any) -> tuple[float, float] | None:
+    """Return the size of the document's view box in its units; None if it has none."""
+    numbers = re.split(r"[\s,]+", str(root.get("viewBox", "")).strip())
+    if len(numbers) != 4:
+        return None
+    width, height = _length(numbers[2]), _length(numbers[3])
+    return (width, height) if width and height else None
 
 
 def _length(text: object) -> float | None:

@@ -24,6 +24,20 @@ ELEMENT = re.compile(rb"<(?:[\w-]+:)?([A-Za-z][\w-]*)")
 DOCTYPE = re.compile(rb"<!doctype", re.IGNORECASE)
 DOCTYPE_PART = re.compile(rb"\"[^\"]*\"|'[^']*'|<!--.*?-->|<\?.*?\?>|[\[\]>]", re.DOTALL)
 DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+PLAIN_MAX_BYTES = 64 * 1024
+PLAIN_MAX = 20
+"""Layers and gradients of a plain drawing: each takes up to some ten milliseconds."""
+MULTIPLYING = re.compile(
+    rb"[<:](?:use|image|text|pattern)[\s/>]"
+    rb"|(?<![\w-])(?:filter|mask|clip-path|marker(?:-\w+)?|stroke-dasharray)\s*[:=]"
+    rb"(?!\s*[\"']?\s*none)"
+    rb"|<!ENTITY|&#|/\*",
+    re.IGNORECASE,
+)
+"""What may take any time to draw, and what may hide it."""
+LAYERED = re.compile(
+    rb"(?<![\w-])opacity\s*[:=](?!\s*[\"']?\s*1[\s;\"'}])|url\(|blend-mode|isolate", re.IGNORECASE
+)
 NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 
 
@@ -39,6 +53,20 @@ def looks_like_svg(body: bytes) -> bool:
     if codec is not None:
         head = head[:SNIFF_BYTES].decode(codec, "ignore").encode("utf-8", "ignore")
     return _first_element(head) == b"svg"
+
+
+def may_draw_slowly(body: bytes) -> bool:
+    """Return whether ``body`` is an SVG that may take long to draw, by a quick look.
+
+    True for what a quick look does not see into. Nothing but the order of work may depend on it.
+    """
+    if body.startswith(GZIP) or _wide_codec(body) is not None:
+        return True
+    if _first_element(body) != b"svg":
+        return False
+    if len(body) > PLAIN_MAX_BYTES or MULTIPLYING.search(body):
+        return True
+    return len(LAYERED.findall(body)) > PLAIN_MAX
 
 
 def svg_source(body: bytes) -> bytes:

@@ -4,15 +4,19 @@ A thumbnail's key consists of its original's SHA-256, its width and the version 
 
     thumbnails/<first two digits>/<next two>/<sha256>/<version>-<width>.webp
 
-so its content never changes, it may be cached for ever, and it is made only once. It is not flushed
-to the disk: what a power cut has damaged is made again. WebP: every browser supports it, it keeps
-transparency, and it takes about two thirds of a JPEG's bytes.
+so its content never changes, it may be cached for ever, and it is made only once. It is stored with
+a seal behind it, a SHA-256 of its key and its bytes: what a power cut or anything else has damaged,
+or put under another key, is made again. So it is not flushed to the disk. WebP: every browser
+supports it, it keeps transparency, and it takes about two thirds of a JPEG's bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
+import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -21,8 +25,8 @@ import structlog
 
 from triptych.errors import (
     BadInput,
+    DecoderLost,
     NoThumbnail,
-    ObjectMissing,
     PermanentItemError,
     ThumbnailFailed,
     ThumbnailsBusy,
@@ -32,16 +36,23 @@ from triptych.model import Reason
 from triptych.objects import ObjectStore, object_key
 
 MEDIA_TYPE = "image/webp"
-VERSION = 2
+VERSION = 3
 """Version of the method. Raise it when thumbnails' bytes would differ, and add its widths."""
 WIDTHS_OF: Mapping[int, tuple[int, ...]] = MappingProxyType(
-    {1: (160, 320, 640, 1280), 2: (160, 320, 640, 1280)}
+    dict.fromkeys((1, 2, 3), (160, 320, 640, 1280))
 )
 """The widths in pixels of each version there ever was, so that old ones are found and deleted.
-Version 2 applies colour profiles."""
+Version 2 applies colour profiles; version 3 has a seal."""
 WIDTHS = WIDTHS_OF[VERSION]
+SEAL_BYTES = 32
+CURRENT_KEY = re.compile(rf"thumbnails/../../([0-9a-f]{{64}})/{VERSION}-[0-9]+\.webp")
+"""The keys of this version."""
 WAITING_MAX = 1000
 """Thumbnails being made or waiting; more are refused."""
+LOST_S = 300.0
+"""For so long a thumbnail that has cost a decoder is not tried again: each try takes seconds."""
+LOST_MAX = 10_000
+"""Such thumbnails remembered; the oldest is forgotten first."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,13 +81,25 @@ def thumbnails_of(stored: str) -> Sequence[str]:
     return [_key(name, width, version) for version, widths in WIDTHS_OF.items() for width in widths]
 
 
-def is_whole(body: bytes) -> bool:
-    """Return whether a stored thumbnail is as long as its header says: no write was cut short.
+def original_of(key: str) -> bytes | None:
+    """Return the SHA-256 of a thumbnail's original; None if the key is not of this version."""
+    found = CURRENT_KEY.fullmatch(key)
+    return bytes.fromhex(found[1]) if found else None
 
-    A WebP is a RIFF file: `RIFF`, the length of what follows in four bytes, `WEBP`.
-    """
-    declared = int.from_bytes(body[4:8], "little") + 8
-    return body[:4] == b"RIFF" and body[8:12] == b"WEBP" and len(body) == declared
+
+def sealed(key: str, body: bytes) -> bytes:
+    """Return a thumbnail as it is stored under its key: with its seal behind it."""
+    return body + _seal(key, body)
+
+
+def unsealed(key: str, stored: bytes) -> bytes | None:
+    """Return the thumbnail that is stored under a key; None if it is damaged, or another's."""
+    body, seal = stored[:-SEAL_BYTES], stored[-SEAL_BYTES:]
+    return body if seal == _seal(key, body) else None
+
+
+def _seal(key: str, body: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + body).digest()
 
 
 class Thumbnails:
@@ -95,6 +118,7 @@ class Thumbnails:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="thumbnails")
         self._slots = asyncio.Semaphore(at_once)
         self._making: dict[str, asyncio.Task[bytes]] = {}
+        self._lost: OrderedDict[str, float] = OrderedDict()
 
     async def get(self, sha256: bytes, width: int) -> bytes:
         """Return the WebP, at most ``width`` wide, of the object of that SHA-256.
@@ -105,7 +129,7 @@ class Thumbnails:
             BadInput: ``width`` is none of `WIDTHS`.
             NoThumbnail: the object is not a picture (`ThumbnailFailed`: it cannot be decoded), or
                 is being deleted.
-            ObjectMissing: there is no such object, or it is damaged.
+            ObjectMissing: there is no such object; `ObjectDamaged` if it is damaged.
             ThumbnailsBusy: `WAITING_MAX` others are being made.
             StoreUnavailable: the store does not answer.
         """
@@ -142,11 +166,15 @@ class Thumbnails:
 
     async def _find_or_make(self, key: str, sha256: bytes, width: int) -> bytes:
         stored = await self._store.find(key)
-        if stored is not None and is_whole(stored):
-            return stored
+        if stored is not None and (whole := unsealed(key, stored)) is not None:
+            return whole
+        if stored is not None:
+            log.warning("thumbnail_damaged", object=key)
+        if time.monotonic() < self._lost.get(key, 0.0):
+            raise ThumbnailFailed("The picture has cost a decoder a moment ago.")
         async with self._slots:
             made = await self._make(await self._store.get(object_key(sha256)), sha256, width)
-        await self._store.put_as(key, made, MEDIA_TYPE)
+        await self._store.put_as(key, sealed(key, made), MEDIA_TYPE)
         if not await self._store.exists(object_key(sha256)):
             # Deleted meanwhile: see `thumbnail_keys`.
             await self._store.delete([key])
@@ -162,12 +190,17 @@ class Thumbnails:
                 raise NoThumbnail(f"Only pictures have thumbnails: this is {error.detail}.") from (
                     error
                 )
+            if isinstance(error, DecoderLost):
+                self._note_lost(thumbnail_key(sha256, width))
             log.warning("thumbnail_failed", reason=error.reason.value, detail=error.detail)
             raise ThumbnailFailed(f"The picture cannot be decoded: {error}.") from error
 
+    def _note_lost(self, key: str) -> None:
+        self._lost[key] = time.monotonic() + LOST_S
+        self._lost.move_to_end(key)
+        if len(self._lost) > LOST_MAX:
+            self._lost.popitem(last=False)
+
     def _shrink(self, body: bytes, sha256: bytes, width: int) -> bytes:
-        if hashlib.sha256(body).digest() != sha256:
-            raise ObjectMissing(
-                f"The object {sha256.hex()} is damaged.", remedy="Run its brand again."
-            )
-        return self._decoders.thumbnail(body, width=width, max_pixels=self._max_pixels)
+        about = {"sha256": sha256.hex(), "width": str(width)}
+        return self._decoders.thumbnail(body, width=width, max_pixels=self._max_pixels, about=about)

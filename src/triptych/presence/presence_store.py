@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
 from uuid import UUID
+
+import msgspec
+from msgspec import Meta
 
 from triptych.wire import Wire
 
@@ -23,8 +26,8 @@ class WorkerState(Wire, frozen=True):
     """A worker's current state, replaced by each heartbeat."""
 
     id: UUID
-    host: str
-    pid: int
+    host: Annotated[str | None, Meta(description="Null for readers.")]
+    pid: Annotated[int | None, Meta(description="Null for readers.")]
     version: str
     phases: Sequence[str]
     doing: Mapping[str, int]
@@ -42,6 +45,10 @@ class SeenWorker(WorkerState, frozen=True, kw_only=True):
     """Whether it sent a heartbeat within `SILENT_S`."""
     silent_s: float
     """Seconds since its last heartbeat."""
+
+    def for_readers(self) -> SeenWorker:
+        """Return it without what tells of the installation's machines: its host and process."""
+        return msgspec.structs.replace(self, host=None, pid=None)
 
 
 class PresenceStore(Protocol):

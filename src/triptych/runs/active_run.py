@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from triptych.errors import RunActive
 from triptych.model import Run, RunKind, RunState
-from triptych.settings.addresses import without_password
+from triptych.shown_url import shown_url
 
 DOING: Mapping[RunKind, str] = MappingProxyType(
     {
@@ -47,7 +47,7 @@ def check_same_source(run: Run, source: str | None) -> None:
     check_joinable(run, RunKind.FULL)
     if source == run.source:
         return
-    place = without_password(run.source) if run.source else "the default, TRIPTYCH_SOURCE"
+    place = shown_url(run.source) if run.source else "the default, TRIPTYCH_SOURCE"
     raise RunActive(
         f"Brand {run.brand!r} has an active run ({run.id}) of another source: {place}.",
         remedy=f"Wait for its end, cancel it with `triptych cancel {run.brand}`, or cancel it and "

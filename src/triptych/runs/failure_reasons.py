@@ -138,6 +138,11 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
         Reason.STORE_FAILED: Explanation(
             "The object store did not store it, on every attempt.", "yes"
         ),
+        Reason.OBJECT_DAMAGED: Explanation(
+            "Only of a re-embed: the stored object is damaged or lost, and its URL could not be "
+            "fetched instead; the detail says why.",
+            "if the URL can be fetched again",
+        ),
         Reason.INTERNAL: Explanation(
             "A defect in Triptych; the worker's log has the trace.",
             "after an upgrade",

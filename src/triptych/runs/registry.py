@@ -30,6 +30,7 @@ from triptych.runs.redrive_rules import helpful_reasons, left_out
 from triptych.runs.restore_rules import check_same_snapshot
 from triptych.runs.run_store import Opened, RowsRead, RunStore
 from triptych.runs.schedule import next_due
+from triptych.shown_url import shown_text
 from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
 from triptych.telemetry.tracing import current_traceparent, span
 
@@ -376,7 +377,7 @@ class ActiveBrandRegistry:
 
         ``gives_back`` is that of `RunStore.fail`.
         """
-        return await self._runs.fail(run_id, reason, gives_back=gives_back)
+        return await self._runs.fail(run_id, shown_text(reason), gives_back=gives_back)
 
     async def run_ai_again(self, brand: str) -> Run:
         """Queue the AI phase of a brand's snapshot and send its message.

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from triptych.model import AiState, Brand, Run, RunState
-from triptych.settings.addresses import without_password
+from triptych.shown_url import shown_text, shown_url
 from triptych.wire import DESCRIBED_AS, Wire
 
 AI_FINAL = frozenset({AiState.DONE, AiState.FAILED, AiState.SUPERSEDED})
@@ -42,9 +42,13 @@ def _fields(noun: msgspec.Struct) -> dict[str, Any]:
     return {name: getattr(noun, name) for name in noun.__struct_fields__}
 
 
-def hidden(source: str | None) -> str | None:
-    """Return a source without a password in it."""
-    return without_password(source) if source else source
+def shown_source(source: str | None) -> str | None:
+    """Return a source as it is shown: see `shown_url`."""
+    return shown_url(source) if source else source
+
+
+def _shown(text: str | None) -> str | None:
+    return text if text is None else shown_text(text)
 
 
 class RunShown(Run, Wire, frozen=True, kw_only=True):
@@ -57,8 +61,12 @@ class RunShown(Run, Wire, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """Return a run with what follows from its fields; a password in its source is hidden."""
-        fields = _fields(run) | {"source": hidden(run.source)}
+        """Return a run with what follows from its fields; its source is shown by `shown_url`."""
+        fields = _fields(run) | {
+            "source": shown_source(run.source),
+            "reason": _shown(run.reason),
+            "ai_reason": _shown(run.ai_reason),
+        }
         return cls(
             **fields,
             over=is_over(run),
@@ -77,10 +85,10 @@ class BrandState(Brand, Wire, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, brand: Brand, **more: Any) -> Self:
-        """Return a brand with what follows from its newest run; passwords are hidden."""
+        """Return a brand with what follows from its newest run; sources are as `shown_url`."""
         latest = brand.latest
         fields = _fields(brand) | {
-            "source": hidden(brand.source),
+            "source": shown_source(brand.source),
             "state": NEW if latest is None else latest.state.value,
             "phase": phase(latest),
             "latest": None if latest is None else RunShown.of(latest),

@@ -18,8 +18,9 @@ BACKLOG = 2048
 BIND_TRIES_S = 5.0
 """A server that was killed may hold the port for a moment more."""
 BIND_RETRY_S = 0.1
-KEEP_ALIVE_S = 75
-"""Longer than load balancers keep an idle connection (60 s), so that they close it first."""
+KEEP_ALIVE_S = 130
+"""Longer than the load balancer keeps an idle connection (120 s in the template), so that it closes
+it first; otherwise it may send a request on a connection that is just being closed (502)."""
 
 
 def bind(host: str, port: int, *, field: str = "TRIPTYCH_API_PORT") -> socket.socket:

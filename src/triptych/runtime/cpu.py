@@ -32,12 +32,14 @@ def available_cores(own: Path = OWN_CGROUP, root: Path = CGROUPS) -> int:
     groups above it, rounded down to whole cores.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quotas = [quota for folder in _groups(own, root) if (quota := _quota(folder)) is not None]
+    quotas = [
+        quota for folder in control_groups(own, root) if (quota := _quota(folder)) is not None
+    ]
     return max(1, int(min([float(affinity or 1), *quotas])))
 
 
-def _groups(own: Path, root: Path) -> list[Path]:
-    """Return the folders of the process' control group and of those above it."""
+def control_groups(own: Path = OWN_CGROUP, root: Path = CGROUPS) -> list[Path]:
+    """Return the folders of the process's control group (version 2) and of those above it."""
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:

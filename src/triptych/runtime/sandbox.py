@@ -8,11 +8,15 @@ without privileges: Landlock (``landlock(7)``) its files, seccomp its system cal
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import resource
+import socket
+import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from landlockpy import AccessFS, LandlockError, Ruleset, Scope, UnsupportedError
@@ -26,12 +30,56 @@ OOM_SCORE_FILE = Path("/proc/self/oom_score_adj")
 PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 FONTS = ("/usr/share/fonts", "/usr/local/share/fonts", "/etc/fonts", "/usr/share/fontconfig")
+ZONES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
+"""Time zones, where Python looks for them (``zoneinfo.TZPATH``); Parquet's times have some."""
 CORES = "/sys/devices/system/cpu"
 """Read by libraries that ask how many cores there are."""
 THREADS = Path("/proc/self/task")
 SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which numeric libraries start no threads when they are imported, which
 is before they would be confined."""
+KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH")
+"""Environment variables that a child inherits; others may contain passwords."""
+
+
+def sandbox_environment() -> dict[str, str]:
+    """Return the environment variables of a child that will be confined."""
+    inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**inherited, **dict.fromkeys(SINGLE_THREADED, "1")}
+
+
+def start_sandboxed(
+    module: str, line: socket.socket, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start ``python -m module``, which is to enter the sandbox; hide this process from it.
+
+    Args:
+        module: calls `enter_sandbox` before it reads anything untrusted.
+        line: the child's end of a socket pair, its standard input; the caller closes its copy.
+        environment: `sandbox_environment`, and more.
+    """
+    hide_memory()
+    return subprocess.Popen(
+        # -P: nothing is imported from the current folder.
+        [sys.executable, "-P", "-m", module],
+        stdin=line.fileno(),
+        stdout=subprocess.DEVNULL,
+        env=environment,
+        # A session of its own: Ctrl-C in a terminal must only reach the worker, which drains.
+        start_new_session=True,
+    )
+
+
+def limit_cpu(seconds: int, *, at_most: int) -> None:
+    """Limit the CPU time that this process may take from now on, and once for all, in seconds."""
+    until = math.ceil(time.process_time()) + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (min(until, at_most), at_most))
+
+
+def limit_memory(limit: int, *, at_most: int) -> None:
+    """Limit this process's address space in bytes; a later limit may be up to ``at_most``."""
+    if sys.platform == "linux" and resource.getrlimit(resource.RLIMIT_AS) != (limit, at_most):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, at_most))
 
 
 def hide_memory() -> None:
@@ -47,9 +95,9 @@ def enter_sandbox(packages: Iterable[Path]) -> tuple[str, ...]:
     """Confine this process for good; return what this machine lacks for it, in words.
 
     Afterwards it can compute, use the descriptors that it has, and read Python, its libraries,
-    ``packages`` and fonts. It cannot write or create files, read others, open sockets, start
-    processes or programs, or reach other processes. What it imports later is read only if it lies
-    there.
+    ``packages``, fonts and time zones. It cannot write or create files, read others, open sockets,
+    start processes or programs, or reach other processes. What it imports later is read only if it
+    lies there.
 
     Args:
         packages: folders that may be read as well.
@@ -73,7 +121,7 @@ def enter_sandbox(packages: Iterable[Path]) -> tuple[str, ...]:
 
 
 def _restrict_files(packages: Iterable[Path]) -> str | None:
-    readable = [*_python(), *map(Path, (*LIBRARIES, *FONTS, CORES)), *packages]
+    readable = [*_python(), *map(Path, (*LIBRARIES, *FONTS, *ZONES, CORES)), *packages]
     try:
         # Signals and abstract sockets of others, where the kernel knows them (since 6.12).
         with Ruleset(scoped=Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET) as rules:

@@ -67,6 +67,7 @@ _PROCESSORS: Mapping[str, _Processor] = MappingProxyType(
         # getrusage times sysinfo uname getrlimit setrlimit sched_yield sched_getaffinity
         # set_robust_list rseq membarrier; time and chance: nanosleep clock_nanosleep clock_getres
         # gettimeofday time getrandom; its socket: poll ppoll select pselect6 getsockopt getsockname
+        # recvmsg, by which its parent hands it descriptors
         "x86_64": _Processor(
             0xC000003E,
             317,
@@ -76,7 +77,7 @@ _PROCESSORS: Mapping[str, _Processor] = MappingProxyType(
                 *(13, 14, 15, 131, 38, 219),
                 *(60, 231, 39, 186, 102, 107, 104, 108, 98, 100, 99, 63, 97, 160, 24, 204, 273),
                 *(334, 324, 35, 230, 229, 96, 201, 318),
-                *(7, 271, 23, 270, 55, 51),
+                *(7, 271, 23, 270, 55, 51, 47),
             ),
             {2: 1, 257: 2},
             (302,),
@@ -94,7 +95,7 @@ _PROCESSORS: Mapping[str, _Processor] = MappingProxyType(
                 *(134, 135, 139, 132, 103, 128),
                 *(93, 94, 172, 178, 174, 175, 176, 177, 165, 153, 179, 160, 163, 164, 124, 123, 99),
                 *(293, 283, 101, 115, 114, 169, 278),
-                *(73, 72, 209, 204),
+                *(73, 72, 209, 204, 212),
             ),
             {56: 2},
             (261,),

@@ -1,4 +1,4 @@
-"""Addresses in settings: their schemes, and how they are shown without secrets."""
+"""Addresses in settings: their schemes, and how they are read."""
 
 from __future__ import annotations
 
@@ -36,21 +36,6 @@ def check_scheme(value: str, known: tuple[str, ...]) -> str:
     if not value.startswith(known):
         raise ValueError(f"must begin with one of {', '.join(known)}")
     return value
-
-
-def without_password(url: str) -> str:
-    """Return a URL, also one after a scheme of Triptych's, with stars for its password."""
-    scheme, mark, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not at or ":" not in credentials:
-        return url
-    return f"{scheme}{mark}{credentials.partition(':')[0]}:****@{place}"
-
-
-def without_query(url: str) -> str:
-    """Hide the parts of a URL that may be a signature."""
-    place, mark, fragment = url.partition("#")
-    return place.partition("?")[0] + mark + fragment
 
 
 def read_sqs(value: str) -> tuple[str | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic_settings import (
@@ -10,11 +11,12 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
 )
+from typing_extensions import override
 
-from triptych.settings.addresses import is_model_url, without_password, without_query
+from triptych.shown_url import shown_url
 
 ADDRESSES = ("database_url", "database_read_url")
-"""Settings of which everything except the password is shown."""
+"""Secret settings of which all but userinfo and query is shown."""
 
 
 class ToldSettings(BaseSettings):
@@ -36,18 +38,21 @@ class ToldSettings(BaseSettings):
         )
         return origins
 
+    @override
+    def __repr_args__(self) -> Iterator[tuple[str, str]]:
+        """Yield what is shown, for `repr` too: it ends up in traces and in logs."""
+        yield from self.shown().items()
+
     def shown(self) -> dict[str, str]:
-        """Return every value as text, secrets and passwords hidden."""
+        """Return every value as text: secrets are stars, addresses are shown by `shown_url`."""
         values: dict[str, str] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name in ADDRESSES and value is not None:
-                value = without_password(value.get_secret_value())
-            elif name == "embedder" and is_model_url(value):
-                value = without_query(value)
+                value = shown_url(value.get_secret_value())
             elif isinstance(value, tuple):
-                value = ",".join(str(entry) for entry in value)
+                value = ",".join(shown_url(str(entry)) for entry in value)
             elif isinstance(value, str):
-                value = without_password(value)
+                value = shown_url(value)
             values[name] = "" if value is None else str(value)
         return values

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
@@ -29,8 +30,10 @@ from triptych.errors import (
     NotSearchable,
     PermanentItemError,
     SearchUnavailable,
+    TooManyRequests,
 )
-from triptych.media.decoders import Decoders
+from triptych.media.decode import Decoded
+from triptych.media.shared_decoders import Origin, SharedDecoders
 from triptych.runs.brand_store import BrandStore
 from triptych.snapshots.asset_shown import AssetShown
 from triptych.snapshots.search_ranking import Ranked, fold, rank
@@ -49,6 +52,10 @@ from triptych.wire import Wire
 
 IMAGES_MAX = 8
 """Query pictures held in memory at a time, including ones being received."""
+IMAGES_EACH = 4
+"""Of these the most of one identity, so that the others have places."""
+IMAGE_RETRY_S = 2.0
+"""After which an identity that has all of its places may try again."""
 LIMIT_MAX = 500
 """Assets that one search returns at most."""
 TEXT_MAX_CHARS = 500
@@ -169,14 +176,18 @@ class _Content:
 
 
 class SearchService:
-    """Searches. For one event loop; the slots limit concurrent work with models."""
+    """Searches. For one event loop; the slots limit concurrent work with models.
+
+    Query pictures wait for a slot when they are decoded, so none keeps a text waiting for that.
+    ``decoders`` are for them alone, shared out by identity.
+    """
 
     def __init__(
         self,
         brands: BrandStore,
         search: SearchStore,
         models: Models,
-        decoders: Decoders,
+        decoders: SharedDecoders,
         threads: Executor,
         *,
         at_once: int,
@@ -193,7 +204,7 @@ class SearchService:
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(at_once)
         self._waiting = 0
-        self._images = 0
+        self._images: Counter[str] = Counter()
         self._embedding = threading.Lock()
 
     async def by_text(self, text: str, where: Where) -> Matches:
@@ -318,10 +329,10 @@ class SearchService:
             )
         return _plain(found, model, unindexed, where)
 
-    async def by_image(self, body: bytes, where: Where) -> Matches:
+    async def by_image(self, body: bytes, where: Where, *, identity: str) -> Matches:
         """Return the assets that look like a picture, whose bytes are not trusted.
 
-        It is decoded in a child process, and not stored.
+        It is decoded in a child process, when it is the identity's turn, and not stored.
 
         Raises:
             BodyTooLarge: it has more than `IMAGE_MAX_BYTES`.
@@ -331,40 +342,55 @@ class SearchService:
         """
         if len(body) > IMAGE_MAX_BYTES:
             raise BodyTooLarge(f"A query picture may have at most {IMAGE_MAX_BYTES} bytes.")
-        async with self._turn():
-            embedder, vector = await self._in_thread(lambda: self._embed(body))
-            found, unindexed = await self._nearest(
-                embedder.model, _checked(vector, embedder.dimension), where
-            )
+        async with self._deadline():
+            embedder = await self._in_thread(self._embedder)
+            decoded = await self._decoded(body, embedder, identity)
+            async with self._slots:
+                vector = await self._in_thread(lambda: self._embed(embedder, decoded))
+                found, unindexed = await self._nearest(
+                    embedder.model, _checked(vector, embedder.dimension), where
+                )
         return _plain(found, embedder.model, unindexed, where)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     @contextmanager
-    def holding(self) -> Iterator[None]:
-        """Reserve a place for a query picture until its search is done.
+    def holding(self, identity: str) -> Iterator[None]:
+        """Reserve a place for a query picture of an identity until its search is done.
 
         Raises:
-            SearchUnavailable: `IMAGES_MAX` are held already.
+            TooManyRequests: the identity has `IMAGES_EACH` places already.
+            SearchUnavailable: `IMAGES_MAX` are taken, by several identities.
         """
-        if self._images >= IMAGES_MAX:
+        if self._images[identity] >= IMAGES_EACH:
+            raise TooManyRequests(
+                f"More than {IMAGES_EACH} query pictures at once.",
+                remedy="Wait for the answer of one before you send the next.",
+                retry_after_s=IMAGE_RETRY_S,
+            )
+        if self._images.total() >= IMAGES_MAX:
             raise SearchUnavailable("Too many pictures at once.", remedy="Try again in a moment.")
-        self._images += 1
+        self._images[identity] += 1
         try:
             yield
         finally:
-            self._images -= 1
+            self._images[identity] -= 1
+            if not self._images[identity]:
+                del self._images[identity]
 
-    def _embed(self, body: bytes) -> tuple[Embedder, Vector]:
+    def _embedder(self) -> Embedder:
         embedder = self._models.embedder()
         if embedder is None:
             raise NotSearchable(
                 "This server has no embedder.", remedy="Set TRIPTYCH_EMBEDDER to `bundled`."
             )
+        return embedder
+
+    async def _decoded(self, body: bytes, embedder: Embedder, identity: str) -> Decoded:
         try:
-            decoded = self._decoders.decode(
-                body, size=embedder.input_size, max_pixels=self._max_pixels
+            return await self._decoders.decode(
+                body, Origin(identity), size=embedder.input_size, max_pixels=self._max_pixels
             )
         except PermanentItemError as error:
             raise BadInput(
@@ -372,8 +398,11 @@ class SearchService:
                 field="image",
                 remedy="Send the bytes of a JPEG, PNG, WebP, AVIF, GIF, HEIC or SVG.",
             ) from error
+
+    def _embed(self, embedder: Embedder, decoded: Decoded) -> Vector:
         with self._embedding:
-            return embedder, embedder.embed(decoded.pixels[None])[0]
+            vector: Vector = embedder.embed(decoded.pixels[None])[0]
+            return vector
 
     async def _nearest(
         self,
@@ -419,15 +448,26 @@ class SearchService:
             raise SearchUnavailable("Too many searches at once.", remedy="Try again in a moment.")
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._deadline_s), self._slots:
+            async with self._deadline(), self._slots:
+                yield
+        finally:
+            self._waiting -= 1
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        """Cancel the work in it at the deadline.
+
+        Raises:
+            SearchUnavailable: the deadline has passed.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
                 yield
         except TimeoutError as error:
             raise SearchUnavailable(
                 f"The search took longer than {self._deadline_s:g} s.",
                 remedy="Try again in a moment: the model may still be loading.",
             ) from error
-        finally:
-            self._waiting -= 1
 
 
 def _plain(found: Hits, model: str, unindexed: int, where: Where) -> Matches:

@@ -10,9 +10,10 @@ import structlog
 
 from triptych.errors import Conflict, TriptychError, Unavailable
 from triptych.model import Metadata, RunState
-from triptych.objects import ObjectFile, ObjectStore
+from triptych.objects import ObjectStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.run_store import RunStore
+from triptych.runtime.object_file import ObjectFile
 from triptych.snapshots.exports.export import ExportRequest, export, file_name
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.retention_store import RetentionStore
@@ -21,6 +22,8 @@ from triptych.tasks.task_store import Task, TaskState, TaskStore
 
 EXPORT = "export"
 DELETE = "delete"
+CREDENTIALS = "credentials"
+"""In an export's result: the number of assets with a credential in a URL."""
 
 ROWS_AT_ONCE = 5_000
 """Rows of each kind that a deletion removes in one transaction."""
@@ -91,12 +94,26 @@ class BrandTasks:
             self.exports.find(task.result["format"]),
             opening,
         )
-        notes: list[str] = []
-        count = await export(self.snapshots, self.store, wanted, note=notes.append)
+        notes, secret = list[str](), list[int]()
+        count = await export(
+            self.snapshots, self.store, wanted, note=notes.append, credentials=secret.append
+        )
+        if any(secret):
+            notes.append(
+                f"{sum(secret):,} assets have a signature or a key in a URL, and the files have "
+                "it, too: only operators may download them."
+            )
         told: list[dict[str, Any]] = [
-            {"name": name, "size_bytes": file.size_bytes} for name, file in files.items()
+            {"name": name, "size_bytes": file.size_bytes, "sha256": file.sha256.hex()}
+            for name, file in files.items()
         ]
-        return {**task.result, "assets": count, "files": told, "notes": notes}
+        return {
+            **task.result,
+            "assets": count,
+            "files": told,
+            "notes": notes,
+            CREDENTIALS: sum(secret),
+        }
 
     async def _delete(self, brand: str) -> Metadata:
         for _ in range(ROUNDS_MAX):

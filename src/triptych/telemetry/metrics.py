@@ -58,6 +58,17 @@ STORE_AWAY = Gauge(
     "1 while this process waits for the object store, which takes nothing.",
     registry=REGISTRY,
 )
+OBJECTS_DAMAGED = Counter(
+    "triptych_objects_damaged_total",
+    "Damaged or missing objects, by how they were met: read, or fetched_again by a run.",
+    ["met"],
+    registry=REGISTRY,
+)
+OBJECTS_REPLACED = Counter(
+    "triptych_objects_replaced_total",
+    "Damaged objects that were replaced by the bytes that they should have.",
+    registry=REGISTRY,
+)
 ITEMS = Counter(
     "triptych_items_total",
     "Items settled, by outcome and the reason of a failure.",
@@ -86,6 +97,13 @@ FETCHED_BYTES = Counter(
 )
 DECODE_SECONDS = Histogram(
     "triptych_decode_seconds", "One picture decoded.", buckets=QUICK, registry=REGISTRY
+)
+DECODERS_LOST = Counter(
+    "triptych_decoders_lost_total",
+    "Decoders that a picture has cost, by cause: cpu, deadline, memory, crash. The log names the "
+    "picture.",
+    ["cause"],
+    registry=REGISTRY,
 )
 EMBED_SECONDS = Histogram(
     "triptych_embed_seconds", "One batch embedded.", buckets=QUICK, registry=REGISTRY

@@ -8,6 +8,7 @@ a ``traceparent`` from outside is still passed on.
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from triptych.messages import HEADER_ITEM, HEADER_RUN, HEADER_TRACE, Delivery, well_formed_trace
+from triptych.shown_url import shown_text
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Tracer
+    from opentelemetry.trace import Span, Tracer
 
 SERVICE = "triptych"
 CLOSE_S = 5
@@ -87,13 +89,36 @@ def span(
 ) -> Iterator[None]:
     """Record a span for the block, under the current span or under ``parent``.
 
-    An error that passes through is recorded and passed on.
+    An error that passes through is recorded and passed on; URLs in it are as `shown_text` has them.
     """
     if _Process.tracer is None:
         yield
         return
-    with _Process.tracer.start_as_current_span(name, _context(parent), attributes=attributes):
-        yield
+    with _Process.tracer.start_as_current_span(
+        name,
+        _context(parent),
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield
+        except Exception as error:
+            _record(current, error)
+            raise
+
+
+def _record(current: Span, error: Exception) -> None:
+    """Record an error as OpenTelemetry does, but for what its URLs may have."""
+    from opentelemetry.trace import Status, StatusCode
+
+    message = shown_text(str(error))
+    told = {
+        "exception.message": message,
+        "exception.stacktrace": shown_text("".join(traceback.format_exception(error))),
+    }
+    current.record_exception(error, told)
+    current.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {message}"))
 
 
 def _context(traceparent: str | None) -> Any:

@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from triptych.embedded.waits import Say, log_line
 from triptych.errors import ObjectMissing, TriptychError
+from triptych.gather.lists import list_parsers
 from triptych.media.decoders import Decoders
 from triptych.settings.settings import Settings
+from triptych.shown_url import shown_text, shown_url
 from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring.installed_sources import installed_sources
 from triptych.wiring.models import open_embedder, open_text_encoder
@@ -54,7 +56,7 @@ async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Findi
 
 async def _check(what: str, work: Awaitable[str]) -> Finding:
     try:
-        return Finding(what, ok=True, says=await work)
+        return Finding(what, ok=True, says=shown_text(await work))
     except TriptychError as error:
         return Finding(what, ok=False, says=str(error))
 
@@ -88,23 +90,24 @@ async def _keys(settings: Settings, say: Say) -> str:
 async def _source(settings: Settings) -> str:
     sources = await asyncio.to_thread(installed_sources, settings)
     broken = [f"{name} cannot be used: {why}" for name, why in sources.broken.items()]
-    return "; ".join([settings.source or "none; each run names its own", *broken])
+    source = shown_url(settings.source) if settings.source else "none; each run names its own"
+    return "; ".join([source, *broken])
 
 
 async def _objects(settings: Settings) -> str:
     await open_objects(settings)
-    return f"{settings.store_url} is writable"
+    return f"{shown_url(settings.store_url)} is writable"
 
 
 async def _assets(settings: Settings, say: Say) -> str:
     """Look for the objects of a sample of assets.
 
     Raises:
-        ObjectMissing: some are missing or have another size.
+        ObjectMissing: some are missing, have another size, or are known to be damaged.
     """
-    objects = await open_objects(settings)
     looked, broken = 0, Counter[str]()
     async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
+        objects = await open_objects(settings, services.stores.damage)
         brands = [brand for brand in await services.stores.brands.brands() if brand.current_run]
         for brand in sorted(brands, key=lambda brand: -brand.version)[:SAMPLE_BRANDS]:
             assert brand.current_run is not None
@@ -118,9 +121,12 @@ async def _assets(settings: Settings, say: Say) -> str:
         names = ", ".join(name for name, count in broken.items() if count)
         raise ObjectMissing(
             f"{lost} of {looked} objects that were looked for are missing or damaged.",
-            remedy=f"Run these brands again: {names}.",
+            remedy=f"Run these brands again: {names}. `triptych verify` looks at all of them.",
         )
-    return f"{looked} objects of the newest snapshots were looked for, all are there"
+    return (
+        f"{looked} objects of the newest snapshots were looked for, all are there; "
+        "`triptych verify` reads all"
+    )
 
 
 async def _embedder(settings: Settings) -> str:
@@ -128,15 +134,21 @@ async def _embedder(settings: Settings) -> str:
 
 
 async def _sandbox() -> str:
-    return await asyncio.to_thread(_describe_sandbox)
+    missing = {
+        "decoders": await asyncio.to_thread(_decoders_lack),
+        "list parsers": await list_parsers.sandbox_lacks(),
+    }
+    return "; ".join(
+        f"{who} run with less than they could: {', '.join(lacking)}"
+        if lacking
+        else f"{who} cannot write, reach the network, other files or other processes"
+        for who, lacking in missing.items()
+    )
 
 
-def _describe_sandbox() -> str:
+def _decoders_lack() -> tuple[str, ...]:
     with closing(Decoders(1)) as decoders:
-        missing = decoders.sandbox_lacks()
-    if missing:
-        return f"decoders run with less than they could: {'; '.join(missing)}"
-    return "decoders cannot write, reach the network, other files or other processes"
+        return decoders.sandbox_lacks()
 
 
 def _describe_embedder(settings: Settings) -> str:

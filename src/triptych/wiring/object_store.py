@@ -6,20 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from triptych.embedded.data_folder import OBJECTS
-from triptych.media.decoders import Decoders
 from triptych.media.thumbnails import Thumbnails
-from triptych.objects import ObjectStore, open_store
-from triptych.runtime.cpu import available_cores
+from triptych.objects import DamageNotes, ObjectStore, open_store
 from triptych.settings.settings import Settings
+from triptych.wiring.server_decoders import server_decoder_count, server_decoders
 
 
-async def open_objects(settings: Settings) -> ObjectStore:
+async def open_objects(settings: Settings, damage: DamageNotes | None = None) -> ObjectStore:
     """Open the object store and check that it can be used.
+
+    ``damage`` has, and is told, which objects are damaged.
 
     Raises:
         StoreUnavailable: the object store cannot be used.
     """
-    store = open_store(settings.store_url, settings.data / OBJECTS)
+    store = open_store(settings.store_url, settings.data / OBJECTS, damage)
     await store.check()
     return store
 
@@ -34,9 +35,9 @@ async def open_thumbnails(
         StoreUnavailable: the object store cannot be used.
     """
     store = store or await open_objects(settings)
-    cores = available_cores()
-    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
-    thumbnails = Thumbnails(store, decoders, at_once=cores, max_pixels=settings.decode_max_pixels)
+    count = server_decoder_count()
+    decoders = server_decoders(settings, count)
+    thumbnails = Thumbnails(store, decoders, at_once=count, max_pixels=settings.decode_max_pixels)
     try:
         yield thumbnails
     finally:

@@ -23,12 +23,16 @@ from triptych.runs.postgres.postgres_brands import PostgresBrandStore
 from triptych.runs.postgres.postgres_outages import PostgresOutageStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
 from triptych.runs.run_store import RunStore
+from triptych.snapshots.damage_store import DamageStore
+from triptych.snapshots.postgres.postgres_damage import PostgresDamageStore
 from triptych.snapshots.postgres.postgres_retention import PostgresRetentionStore
 from triptych.snapshots.postgres.postgres_search import PostgresSearchStore
 from triptych.snapshots.postgres.postgres_snapshots import PostgresSnapshotStore
+from triptych.snapshots.postgres.postgres_stored_rows import PostgresStoredRows
 from triptych.snapshots.retention_store import RetentionStore
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.snapshots.stored_rows import StoredRows
 from triptych.tasks.postgres_tasks import PostgresTaskStore
 from triptych.tasks.task_store import TaskStore
 from triptych.webhooks.postgres_webhooks import PostgresWebhookStore
@@ -51,6 +55,8 @@ class Stores:
     snapshots: SnapshotStore
     search: SearchStore
     retention: RetentionStore
+    damage: DamageStore
+    stored_rows: StoredRows
     ai: AiStore
     tasks: TaskStore
     webhooks: WebhookStore
@@ -86,6 +92,8 @@ def postgres_stores(
         snapshots=PostgresSnapshotStore(database),
         search=PostgresSearchStore(database, replica=replica),
         retention=PostgresRetentionStore(database),
+        damage=PostgresDamageStore(database),
+        stored_rows=PostgresStoredRows(database),
         ai=PostgresAiStore(database),
         tasks=PostgresTaskStore(database),
         webhooks=PostgresWebhookStore(database),

@@ -23,8 +23,9 @@ from triptych.gather.source_registry import SourceRegistry
 from triptych.live.hub_metrics import counted
 from triptych.live.limits import Limits
 from triptych.live.live_app import LiveApp, open_live_app
-from triptych.media.decoders import Decoders
+from triptych.media.shared_decoders import SharedDecoders
 from triptych.runtime.cpu import available_cores
+from triptych.runtime.shared_check import SharedCheck
 from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
@@ -33,6 +34,7 @@ from triptych.wiring.installed_sources import source_opener, source_reach
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails
 from triptych.wiring.outbound import address_guard, guarded_session
+from triptych.wiring.server_decoders import server_decoder_count, server_decoders
 from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from triptych.access.balancer import Balancer
 
 KEY_CONNECTIONS = 2
+READY_KEPT_S = 1.0
+"""Seconds for which an answer of ``/readyz`` counts."""
+READY_DEADLINE_S = 10.0
 PRIVATE_RATE = 1_000_000
 """Requests a second from the one client of a private server: practically unlimited."""
 
@@ -160,8 +165,8 @@ async def open_live(services: Services, authenticator: Authenticator) -> AsyncIt
 @asynccontextmanager
 async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
     """Yield the search service; its models are loaded at the first search that needs one."""
-    cores = available_cores()
-    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
+    cores, count = available_cores(), server_decoder_count()
+    decoders = SharedDecoders(server_decoders(settings, count), count)
     threads = ThreadPoolExecutor(cores, thread_name_prefix="search")
     models = LoadedModels(settings, threads=1)
     try:
@@ -203,7 +208,7 @@ async def open_app(
         SettingsError, StoreUnavailable: names what cannot be used and the remedy.
     """
     settings = services.settings
-    objects = await open_objects(settings)
+    objects = await open_objects(settings, services.stores.damage)
     async with (
         open_thumbnails(settings, objects) as thumbnails,
         open_live(services, authenticator) as live,
@@ -228,8 +233,19 @@ async def open_app(
             sources=sources,
             exports=ExportRegistry.discover(),
             source_checker=SourceChecker(source_opener(settings, sources, stack)),
+            ready=ready_check(services),
         )
         yield create_app(api, live)
+
+
+def ready_check(services: Services) -> SharedCheck:
+    """Return the check of ``/readyz``, which anybody may ask for without a key."""
+
+    async def check() -> None:
+        await services.stores.check()
+        await services.queue.check()
+
+    return SharedCheck(check, kept_s=READY_KEPT_S, deadline_s=READY_DEADLINE_S)
 
 
 @asynccontextmanager

@@ -19,9 +19,9 @@ from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.down_hosts import DownHosts, contact_limits
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
-from triptych.fetch.transport import TransportPool
 from triptych.gather.phase import Gather
 from triptych.media.decoders import Decoders
+from triptych.media.shared_decoders import SharedDecoders
 from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
@@ -83,7 +83,7 @@ async def open_phase_handlers(
                     stores.brands,
                     stores.snapshots,
                     stores.retention,
-                    await open_objects(settings),
+                    await open_objects(settings, stores.damage),
                     ExportRegistry.discover(),
                 )
                 handle = route_ai_queue(ai.handle, tasks.do)
@@ -143,7 +143,9 @@ async def open_worker(services: Services, phases: Sequence[Phase]) -> AsyncItera
             handlers,
             dead_letter_handler(services),
             maintenance.sweeper,
-            maintenance.collector,
+            # Deletions are of the third phase, as the tasks are that delete brands: so the others
+            # need no right to delete.
+            maintenance.collector if Phase.AI in phases else None,
             maintenance.notifier,
             maintenance.indexer,
             Heartbeat(services.stores.presence, [phase.value for phase in phases]),
@@ -179,7 +181,7 @@ async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
         services.stores.brands,
         services.stores.snapshots,
         services.registry,
-        await open_objects(settings),
+        await open_objects(settings, services.stores.damage),
         source_opener(settings, installed_sources(settings), stack),
         default_source=settings.source,
         page_rows=settings.page_rows,
@@ -199,9 +201,17 @@ def _budget(settings: Settings) -> BodyBudget:
     )
 
 
-def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
+@asynccontextmanager
+async def open_fetcher(settings: Settings) -> AsyncIterator[Fetcher]:
+    """Yield what fetches sources' URLs, and close it.
+
+    Raises:
+        SettingsError: the proxy or a request profile is not valid, or the memory too small.
+    """
     contacts, probes = contact_limits(settings.acquire_concurrency)
-    return Fetcher(
+    # robots.txt is fetched beside the downloads, and never waits for one of their connections.
+    transports = open_transports(settings, settings.acquire_concurrency + contacts + probes)
+    fetcher = Fetcher(
         transports,
         _budget(settings),
         HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
@@ -211,23 +221,23 @@ def _fetcher(settings: Settings, transports: TransportPool) -> Fetcher:
         robots=settings.robots,
         opt_outs=settings.opt_outs,
     )
+    try:
+        yield fetcher
+    finally:
+        await fetcher.close()
+        await transports.close()
 
 
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = services.settings
     cores = available_cores()
-    decoders = Decoders(cores, max_missing=settings.decode_max_missing)
+    decoders = SharedDecoders(Decoders(cores, max_missing=settings.decode_max_missing), cores)
     stack.callback(decoders.close)
-    # One thread per decoder waits for it; the others compute embeddings and hashes of large bodies.
-    at_once = cores + embed_threads(settings) + 1
+    # They compute embeddings, and hashes of large bodies; decoders have their own.
+    at_once = embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
-    # robots.txt is fetched beside the downloads, and never waits for one of their connections.
-    connections = settings.acquire_concurrency + sum(contact_limits(settings.acquire_concurrency))
-    transports = open_transports(settings, connections)
-    stack.push_async_callback(transports.close)
-    fetcher = _fetcher(settings, transports)
-    stack.push_async_callback(fetcher.close)
-    store = await open_objects(settings)
+    fetcher = await stack.enter_async_context(open_fetcher(settings))
+    store = await open_objects(settings, services.stores.damage)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(
         services.registry, store, flush_items=settings.flush_items, flush_s=settings.flush_s
@@ -261,7 +271,7 @@ async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -
     settings = services.settings
     decoders = Decoders(1, max_missing=settings.decode_max_missing)
     stack.callback(decoders.close)
-    store = await open_objects(settings)
+    store = await open_objects(settings, services.stores.damage)
     open_pixels = partial(
         StoredPixels, store=store, decoders=decoders, max_pixels=settings.decode_max_pixels
     )

@@ -25,6 +25,7 @@ from triptych.messages import (
 )
 from triptych.model import ItemResult, Reason
 from triptych.runs.registry import ActiveBrandRegistry
+from triptych.shown_url import shown_text
 from triptych.tasks.task_store import TaskState, TaskStore
 
 UNKNOWN_REASON = "moved to the dead-letter queue by the queue itself: received too often"
@@ -52,7 +53,9 @@ class DeadLetterConsumer:
     async def handle(self, delivery: Delivery) -> None:
         """Store the message, then fail what waits for it."""
         origin = delivery.queue.removesuffix(DEAD_LETTER_SUFFIX)
-        reason = delivery.headers.get(HEADER_REASON) or str(delivery.problem or UNKNOWN_REASON)
+        reason = shown_text(
+            delivery.headers.get(HEADER_REASON) or str(delivery.problem or UNKNOWN_REASON)
+        )
         headers = _headers(delivery)
         letter = DeadLetter(
             queue=origin,

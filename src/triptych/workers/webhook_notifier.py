@@ -16,6 +16,7 @@ from triptych.fetch.guard import AddressGuard, refusal
 from triptych.fetch.web_url import parse_web_url
 from triptych.runtime.periodic import run_periodically
 from triptych.runtime.retry import backoff
+from triptych.shown_url import shown_text
 from triptych.telemetry.metrics import WEBHOOK_ATTEMPTS
 from triptych.webhooks.webhook_store import Delivery, WebhookStore
 
@@ -41,7 +42,7 @@ class _Refused(Exception):
         self, reason: str, retry_after_s: float | None = None, *, final: bool = False
     ) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = shown_text(reason)
         self.retry_after_s = retry_after_s
         self.final = final
 

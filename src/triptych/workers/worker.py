@@ -55,7 +55,7 @@ class Worker:
         handlers: Sequence[PhaseHandler],
         dead_letters: Handle,
         sweeper: Sweeper,
-        collector: Collector,
+        collector: Collector | None,
         notifier: Notifier,
         indexer: Indexer,
         heartbeat: Heartbeat,
@@ -88,7 +88,8 @@ class Worker:
                 for consumer in self._consumers:
                     group.create_task(consumer.run(stop))
                 group.create_task(self._sweeper.run(stop))
-                group.create_task(self._collector.run(stop))
+                if self._collector is not None:
+                    group.create_task(self._collector.run(stop))
                 group.create_task(self._notifier.run(stop))
                 group.create_task(self._indexer.run(stop))
         finally:

@@ -11,18 +11,23 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.support.list_gathering import Heart
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.request_profiles import Profiles
 from triptych.fetch.transport import TransportPool
 from triptych.gather.http_reader import MIDWAY_TRIES
+from triptych.gather.lists import list_parsers
+from triptych.gather.lists.list_parsers import ListParser
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
 from triptych.gather.source_token import SourceToken
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+STANDS_STILL_S = 1.0
+"""CPU time of this process between two turns of others; the server of these tests is in it, too."""
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
@@ -280,6 +285,74 @@ async def test_g8_a_page_too_large_is_not_read(
     monkeypatch.setattr("triptych.gather.sources.catalog.PAGE_MAX_BYTES", 1000)
     service.says(page(100))
     with pytest.raises(SourceRefused, match="larger than 1000 bytes"):
+        await pages(service.base)
+
+
+ITEM = b'{"url": "https://x/1", "metadata": {}},'
+LARGE = {
+    # What took seven seconds of the event loop, and a gigabyte.
+    "items that are none": (b"1," * 5_000_000, "has 5000001 items; 100000 are read"),
+    "items": (ITEM * 150_000, "has 150001 items; 100000 are read"),
+    "values": (b"[]," * 10_000_000, r"some \d+ values; 6000000 are read"),
+}
+
+
+@pytest.mark.parametrize("items", LARGE)
+async def test_g8_a_page_of_too_many_items_is_refused_while_others_go_on(
+    service: Service, items: str
+) -> None:
+    content, says = LARGE[items]
+    body = b'{"items": [' + content + b'1], "next": null}'
+    service.says(lambda _request: web.Response(body=body, content_type="application/json"))
+    heart = Heart()
+    beating = asyncio.create_task(heart.run())
+    with pytest.raises(SourceRefused, match=f"{says}.*fewer items per page"):
+        await pages(service.base)
+    beating.cancel()
+    assert len(service.requests) == 1
+    assert heart.longest_s < STANDS_STILL_S
+
+
+async def test_g8_a_large_page_is_read_in_parts_by_one_parser(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Counted(ListParser):
+        def __init__(self) -> None:
+            super().__init__()
+            started.append(self.pid)
+
+    monkeypatch.setattr(list_parsers, "ListParser", Counted)
+    service.says(page(60_000, "b"), page(2, "c", 60_000), page(1, None, 60_002))
+    heart = Heart()
+    beating = asyncio.create_task(heart.run())
+    found = await pages(service.base)
+    beating.cancel()
+    assert [row.url for each in found for row in each.rows] == [
+        f"https://x/{n}" for n in range(60_003)
+    ]
+    assert [len(each.rows) for each in found] == [60_000, 2, 1]
+    assert len(started) == 1
+    assert heart.longest_s < STANDS_STILL_S
+
+
+async def test_g8_an_item_that_is_too_large_fails_by_itself(service: Service) -> None:
+    large = {"url": "https://x/1", "metadata": {"text": "x" * 2_000_000}}
+    good = {"url": "https://x/2"}
+    service.says(lambda _: web.json_response({"items": [large, good], "next": None}))
+    ((first, second),) = [each.rows for each in await pages(service.base)]
+    assert (first.url, first.problem[:15]) == ("https://x/1", "It has 2000045 ")
+    assert second == Row("https://x/2", {})
+
+
+async def test_g8_a_page_that_needs_too_much_memory_is_refused_for_good(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triptych.gather.sources.catalog.MEMORY_MAX_BYTES", 96 * 1024 * 1024)
+    text = "x" * 25_000_000
+    service.says(page(3, "b"), lambda _: web.json_response({"items": [text], "next": None}))
+    with pytest.raises(SourceRefused, match="more than 96 MiB of memory"):
         await pages(service.base)
 
 

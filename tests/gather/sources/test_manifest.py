@@ -21,9 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fetching import LOOPBACK
+from tests.support.list_bombs import gzipped
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.guard import AddressGuard
 from triptych.fetch.transport import TransportPool
+from triptych.gather.lists.bounds import TEXT_MAX_BYTES
 from triptych.gather.phase import new_item
 from triptych.gather.source import Page, Row
 from triptych.gather.source_registry import SourceRegistry
@@ -139,11 +141,8 @@ def test_json_lines_keep_what_is_good_of_a_broken_file(tmp_path: Path) -> None:
     assert all(row.problem for row in found[1:])
 
 
-def test_g8_a_line_too_long_is_a_row_that_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("triptych.gather.lists.json_records.TEXT_MAX_BYTES", 100)
-    long = '{"url": "' + "x" * 1000 + '"}'
+def test_g8_a_line_too_long_is_a_row_that_fails(tmp_path: Path) -> None:
+    long = '{"url": "' + "x" * TEXT_MAX_BYTES + '"}'
     (tmp_path / "a.jsonl").write_text(f'{long}\n{{"url": "https://x/2"}}\n')
     long_one, good = rows_of(pages(tmp_path / "a.jsonl"))
     assert (long_one.place, "Longer than" in long_one.problem) == ("line 1", True)
@@ -273,6 +272,30 @@ def test_a_brand_is_not_the_home_of_a_user(tmp_path: Path, monkeypatch: pytest.M
         write_csv(tmp_path / folder / "urls.csv", [{"url": folder, "note": ""}])
     assert [row.url for row in rows_of(pages("{brand}/urls.csv", brand="~"))] == ["~"]
     assert [row.url for row in rows_of(pages("~/urls.csv"))] == ["home"]
+
+
+async def test_g8_a_body_that_expands_on_its_way_is_refused() -> None:
+    bodies = {
+        "/bomb.csv": gzipped(b"url\n", b"https://x/a.jpg\n" * 65_536, 200),
+        "/good.csv": gzip.compress(b"url\nhttps://x/a.jpg\n"),
+    }
+
+    async def compressed(request: web.Request) -> web.Response:
+        return web.Response(body=bodies[request.path], headers={"Content-Encoding": "gzip"})
+
+    app = web.Application()
+    app.router.add_get("/{name}", compressed)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        (row,) = rows_of(await _pages(f"{base}/good.csv", "nike", None, 4))
+        assert row.url == "https://x/a.jpg"
+        with pytest.raises(SourceRefused, match=r"\d+ bytes unpack to more than \d+"):
+            await _pages(f"{base}/bomb.csv", "nike", None, 1000)
+    finally:
+        await runner.cleanup()
 
 
 def test_a_manifest_is_read_from_an_object_store(tmp_path: Path) -> None:

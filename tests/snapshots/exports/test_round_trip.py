@@ -11,7 +11,6 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +19,8 @@ import pytest
 
 from tests.support.contracts.stores_contract import LIMIT, done, open_run
 from triptych.database.session import Database
-from triptych.gather.lists.rows import BrandRows, ColumnChoice
+from triptych.gather.lists.columns import ColumnChoice
+from triptych.gather.lists.rows import BrandRows
 from triptych.gather.phase import new_item
 from triptych.gather.source import Row
 from triptych.model import Metadata, Run
@@ -112,9 +112,8 @@ async def written(kind: ExportFormat, metadata: list[Metadata], folder: Path) ->
 
 
 def rows_of(path: Path) -> list[Row]:
-    with ExitStack() as stack:
-        rows = BrandRows([(path.name, path)], "brand", ColumnChoice(), stack).records(0)
-        found = [row for record in rows for row in record]
+    rows = BrandRows([(path.name, lambda: path.open("rb"))], "brand", ColumnChoice())
+    found = [row for record in rows.records(0) for row in record.rows()]
     assert [row for row in found if row.problem or row.refused] == []
     return found
 

@@ -23,6 +23,7 @@ from triptych.queues.queue import Queue
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
+from triptych.runtime.shared_check import SharedCheck
 from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
@@ -87,6 +88,8 @@ class ApiContext(Generic[S]):
     """The source types that requests may name."""
     exports: ExportRegistry
     source_checker: SourceChecker
+    ready: SharedCheck
+    """That the database and the queues answer, and the schema is the expected one."""
 
 
 async def of_request(request: Request) -> ApiContext[Any]:

@@ -18,7 +18,7 @@ from triptych.api.http.dependencies import ApiContext
 from triptych.api.http.responses import Json
 from triptych.errors import RequestInProgress
 from triptych.model import Metadata
-from triptych.runs.run_shown import hidden
+from triptych.runs.run_shown import shown_source
 from triptych.tasks.task_store import Audit, Claim, Task, TaskState
 from triptych.tasks.task_store import Request as TaskRequest
 
@@ -141,7 +141,7 @@ def _fingerprint(operation: Operation) -> bytes:
 
 def _without_secrets(body: dict[str, Any]) -> dict[str, Any]:
     if "source" in body:
-        body = {**body, "source": hidden(body["source"])}
+        body = {**body, "source": shown_source(body["source"])}
     if "urls" in body:
         # They may be signed, and there may be a thousand.
         body = {**body, "urls": len(body["urls"])}

@@ -1,4 +1,11 @@
-"""Objects as responses: whole, or the part that a Range header asks for, streamed in chunks."""
+"""Objects as responses: whole, or the part that a Range header asks for, streamed in chunks.
+
+A whole object is checked against its hash. One of at most `CHUNK_BYTES` is checked before the
+response begins, so that a damaged one is answered by a problem. Of a larger one all but the last
+chunk is sent while it is hashed: to hash it first would be to read it twice. If it is damaged, the
+connection is cut before the last chunk: the response is shorter than its Content-Length says, and
+no client takes it for complete (RFC 9112 §8).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +17,8 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from triptych.api.http.problems import problem
-from triptych.objects import ObjectStore
+from triptych.objects import CHUNK_BYTES, ObjectStore
 
-CHUNK_BYTES = 1024 * 1024
-"""Read from the object store and sent at a time: the memory that one response uses."""
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 SANDBOX = "default-src 'none'; sandbox"
 """Content-Security-Policy of bytes that come from elsewhere."""
@@ -40,6 +45,8 @@ class Stored:
     etag: str
     """The ETag, with its quotes."""
     headers: Mapping[str, str]
+    sha256: bytes | None = None
+    """The hash that all of it must have; None if its key says it, or nobody knows it."""
 
 
 def requested_range(header: str | None, size: int) -> Span | None:
@@ -106,24 +113,28 @@ async def answer_with(
         await store.check_present(stored.key, size)
         return Response(status_code=status, headers=headers)
     # Read before the response begins, so an unavailable store is a 503, not a cut connection.
-    first = Span(span.start, min(span.end, span.start + CHUNK_BYTES))
-    head = await _read(store, stored, first)
-    rest = _stream(store, stored, head, Span(first.end, span.end))
-    return StreamingResponse(rest, status, headers)
+    chunks = _chunks(store, stored, span)
+    head = await anext(chunks, b"")
+    return StreamingResponse(_stream(head, chunks), status, headers)
 
 
-async def _read(store: ObjectStore, stored: Stored, span: Span) -> bytes:
-    if span.start >= span.end:
-        return b""
-    return await store.get_range(stored.key, span.start, span.end, size_bytes=stored.size_bytes)
+def _chunks(store: ObjectStore, stored: Stored, span: Span) -> AsyncIterator[bytes]:
+    """Return the chunks of an object; the hash of a part cannot be checked."""
+    if span == Span(0, stored.size_bytes):
+        return store.stream(stored.key, size_bytes=stored.size_bytes, sha256=stored.sha256)
+    return _part(store, stored, span)
 
 
-async def _stream(
-    store: ObjectStore, stored: Stored, head: bytes, rest: Span
-) -> AsyncIterator[bytes]:
+async def _part(store: ObjectStore, stored: Stored, span: Span) -> AsyncIterator[bytes]:
+    for start in range(span.start, span.end, CHUNK_BYTES):
+        end = min(span.end, start + CHUNK_BYTES)
+        yield await store.get_range(stored.key, start, end, size_bytes=stored.size_bytes)
+
+
+async def _stream(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield head
-    for start in range(rest.start, rest.end, CHUNK_BYTES):
-        yield await _read(store, stored, Span(start, min(rest.end, start + CHUNK_BYTES)))
+    async for chunk in rest:
+        yield chunk
 
 
 def matches(header: str | None, etag: str) -> bool:

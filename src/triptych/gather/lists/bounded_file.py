@@ -42,9 +42,10 @@ class BoundedFile(io.RawIOBase):
         self._problem = problem
         self._remedy = remedy
 
-    def restart(self) -> None:
-        """Count from here."""
+    def restart(self, problem: str) -> None:
+        """Count from here; ``problem`` is what reading too much raises from now on."""
         self._left = self._max_bytes
+        self._problem = problem
 
     @override
     def readable(self) -> bool:

@@ -22,10 +22,11 @@ FURTHER = frozenset(
 """Names of columns with more URLs of the same record."""
 INNER = ("url", "src", "href", "link", "contentUrl")
 """Where an object in a cell, as in nested JSON, has its URL."""
-CELL_URLS_MAX = 1000
-"""URLs of one cell; it would be no list of pictures otherwise."""
+CELL_DEPTH_MAX = 8
+"""Levels of lists and objects in a cell in which URLs are looked for."""
 
-_BETWEEN = r"(?:\s*[|,;]\s*|\s+)"
+_BETWEEN = r"(?<!\s)(?:\s*+[|,;]\s*+|\s++)"
+"""Takes all white space at once: a long stretch of it would be tried from each of its places."""
 _SEPARATOR = re.compile(rf"{_BETWEEN}(?=https?://)", re.IGNORECASE)
 """Between URLs in one cell: what comes after it begins with a scheme, so a comma within a URL is
 not one."""
@@ -45,6 +46,21 @@ class Columns:
     def dropped(self) -> frozenset[str | None]:
         """The columns that are no metadata."""
         return frozenset([*self.urls, self.brand])
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChoice:
+    """Columns that someone chose; what is not chosen is found by its name."""
+
+    urls: Sequence[str] = ()
+    brand: str | None = None
+    """An empty text: no column has the brand."""
+    key: str | None = None
+    """The column whose value makes a row the same asset in each run; None: its URL does."""
+    ignored: frozenset[str] = frozenset()
+    """Parameters of URLs' queries that do not, either."""
+    quotes: bool = True
+    """Whether errors may quote the list to whoever named it: its columns, sheets and brands."""
 
 
 def _stem(name: str) -> str:
@@ -74,8 +90,12 @@ def choose_columns(names: Sequence[str]) -> Columns | None:
     return Columns(urls, find_column("brand", names))
 
 
-def cell_urls(value: Any) -> Iterator[str]:
-    """Yield the URLs in a cell: none, one, or several that are separated or in a list."""
+def cell_urls(value: Any, levels: int = CELL_DEPTH_MAX) -> Iterator[str]:
+    """Yield the URLs in a cell: none, one, or several that are separated or in a list.
+
+    Raises:
+        ValueError: it is nested in more than ``levels`` levels.
+    """
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, str):
@@ -86,11 +106,14 @@ def cell_urls(value: Any) -> Iterator[str]:
             yield from (part for part in separator.split(text) if part)
         elif text:
             yield text
-    elif isinstance(value, list | tuple):
-        for each in value[:CELL_URLS_MAX]:
-            yield from cell_urls(each)
-    elif isinstance(value, Mapping):
-        inner = next((value[name] for name in INNER if isinstance(value.get(name), str)), None)
-        yield from cell_urls(inner)
+    elif isinstance(value, list | tuple | Mapping):
+        if not levels:
+            raise ValueError(f"It is nested in more than {CELL_DEPTH_MAX} levels.")
+        if isinstance(value, Mapping):
+            value = [
+                next((value[name] for name in INNER if isinstance(value.get(name), str)), None)
+            ]
+        for each in value:
+            yield from cell_urls(each, levels - 1)
     else:
         yield str(value)

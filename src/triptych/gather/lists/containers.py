@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from triptych.errors import SourceRefused
 from triptych.gather.lists.bounded_file import BoundedFile, Readable
-from triptych.gather.lists.record import BYTES_MAX
+from triptych.gather.lists.bounds import BYTES_MAX, expanded_max_bytes
+from triptych.gather.lists.record import OpenFile
 
 MAGIC_BYTES = 8
 BUFFER_BYTES = 1024 * 1024
@@ -35,38 +37,40 @@ class Unpacked:
     """A list's bytes without what they were packed in."""
 
     open: Callable[[], IO[bytes]]
-    """Opens them from the beginning; reading more than `BYTES_MAX` raises `SourceRefused`."""
+    """Opens them from the beginning; reading more than `BYTES_MAX`, or more than `RATIO_MAX` times
+    what they were packed in, raises `SourceRefused`."""
     name: str
     """The list's name, without the ending of what it was packed in."""
     packed_in: str | None
 
 
-def unpack(path: Path, name: str) -> Unpacked:
+def unpack(opened: OpenFile, name: str) -> Unpacked:
     """Look through gzip and zip; a workbook is a zip that stays as it is.
 
     Raises:
         SourceRefused: it is packed in something else, or a zip has not exactly one file.
         OSError, EOFError, zipfile.BadZipFile: it cannot be read.
     """
-    with path.open("rb") as file:
+    with opened() as file:
         magic = file.read(MAGIC_BYTES)
+        size = file.seek(0, os.SEEK_END)
     if magic.startswith(GZIP):
         inner = name.removesuffix(".gz")
-        return Unpacked(lambda: _bounded(gzip.open(path, "rb")), inner, "gzip")
+        return Unpacked(lambda: _expanded(_Gzipped(opened()), size), inner, "gzip")
     if magic.startswith(ZIP):
-        with zipfile.ZipFile(path) as archive:
+        with opened() as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
         if not any(name.startswith(WORKBOOK_FOLDER) for name in names):
-            return _only_file(path, names)
+            return _only_file(opened, size, names)
     for start, kind in OTHERS.items():
         if magic.startswith(start):
             raise SourceRefused(
                 f"It is compressed with {kind}.", remedy="Decompress it, or use gzip or zip."
             )
-    return Unpacked(lambda: _bounded(path.open("rb")), name, None)
+    return Unpacked(lambda: _bounded(opened()), name, None)
 
 
-def _only_file(path: Path, names: list[str]) -> Unpacked:
+def _only_file(opened: OpenFile, size: int, names: list[str]) -> Unpacked:
     files = [
         name
         for name in names
@@ -81,29 +85,53 @@ def _only_file(path: Path, names: list[str]) -> Unpacked:
             remedy="Give a zip with one list in it, or unpack it and give a folder.",
             quoted=f"They are: {shown}." if files else "",
         )
+    return Unpacked(lambda: _expanded(_Member(opened(), files[0]), size), files[0], "zip")
 
-    def opened() -> IO[bytes]:
-        archive = zipfile.ZipFile(path)
-        try:
-            return _bounded(_Member(archive, files[0]))
-        except BaseException:
-            archive.close()
-            raise
 
-    return Unpacked(opened, files[0], "zip")
+class _Gzipped:
+    """A gzipped file's content."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._content = gzip.GzipFile(fileobj=file, mode="rb")
+        self.read = self._content.read
+
+    def close(self) -> None:
+        self._content.close()
+        self._file.close()
 
 
 class _Member:
     """A file of a zip, which is closed together with the zip."""
 
-    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
-        self._archive = archive
-        self._file = archive.open(name)
-        self.read = self._file.read
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        with ExitStack() as stack:
+            archive = zipfile.ZipFile(stack.enter_context(file))
+            try:
+                self.read = stack.enter_context(archive.open(name)).read
+            except RuntimeError as error:
+                # It has a password, or is packed in a way that Python does not know.
+                raise SourceRefused(
+                    f"The zip cannot be unpacked ({error}).", remedy="Unpack it, and give that."
+                ) from error
+            self._opened = stack.pop_all()
 
     def close(self) -> None:
-        self._file.close()
-        self._archive.close()
+        self._opened.close()
+
+
+def _expanded(file: Readable, packed: int) -> IO[bytes]:
+    """Return unpacked bytes that end where they are too many for so many packed ones."""
+    allowed = expanded_max_bytes(packed)
+    if allowed >= BYTES_MAX:
+        return _bounded(file)
+    bounded = BoundedFile(
+        file,
+        max_bytes=allowed,
+        problem=f"It has {packed} bytes and unpacks to more than {allowed}.",
+        remedy="Unpack it, and give that.",
+    )
+    return io.BufferedReader(bounded, buffer_size=BUFFER_BYTES)
 
 
 def _bounded(file: Readable) -> IO[bytes]:

@@ -16,12 +16,13 @@ from itertools import islice
 from typing import IO
 
 from triptych.errors import SourceRefused
+from triptych.gather.lists.bounds import TEXT_MAX_BYTES
 from triptych.gather.lists.record import (
-    TEXT_MAX_BYTES,
     BadRecord,
     IsUsable,
     ListFormat,
     Record,
+    check_columns,
     no_urls,
 )
 from triptych.gather.lists.text_encoding import TextEncoding
@@ -29,8 +30,12 @@ from triptych.gather.lists.text_encoding import TextEncoding
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 HEADER_LINES = 20
 """The header is among the first lines that are not blank: reports have a title above it."""
-RECORD_MAX_CHARS = 4 * TEXT_MAX_BYTES
+RECORD_MAX_CHARS = TEXT_MAX_BYTES
 """Characters of the lines that one record may take."""
+REREAD_MAX_CHARS = 16 * TEXT_MAX_BYTES
+"""Characters that may be read again because a quote before them is never closed; besides
+`REREAD_SHARE` times those that were read."""
+REREAD_SHARE = 4
 URL_COLUMN = "url"
 """The name of the column in a list without a header."""
 
@@ -77,6 +82,7 @@ class DelimitedReader:
             head = list(islice(_numbered(text), HEADER_LINES * 2))
         self._layout = _find_layout(head, is_usable)
         delimiter = self._layout.delimiter
+        check_columns(self._layout.names)
         kind = "List of lines" if delimiter is None else "TSV" if delimiter == "\t" else "CSV"
         self._format = ListFormat(
             kind,
@@ -111,7 +117,7 @@ class DelimitedReader:
         for number, line in lines:
             text = line.strip(_BLANKS)
             if len(line) > TEXT_MAX_BYTES:
-                yield BadRecord(f"line {number}", "The line is too long.")
+                yield _too_long(number)
             elif text:
                 yield Record(f"line {number}", {name: _unquoted(text)})
 
@@ -129,6 +135,8 @@ class _Cells:
         self._taken: list[Numbered] = []
         """The lines of the present record."""
         self._end = False
+        self._read = self._reread = 0
+        """Characters."""
 
     def __iter__(self) -> Iterator[Record | BadRecord]:
         while not self._end:
@@ -156,8 +164,12 @@ class _Cells:
     def _supply(self) -> Iterator[str]:
         taken = 0
         while True:
-            following = self._again.popleft() if self._again else next(self._lines, None)
-            if following is None:
+            if self._again:
+                following = self._again.popleft()
+            elif (new := next(self._lines, None)) is not None:
+                following = new
+                self._read += len(new[1])
+            else:
                 return
             if not self._taken:
                 taken = 0
@@ -195,6 +207,8 @@ class _Cells:
 
     def _failed(self, error: csv.Error) -> BadRecord:
         """Give up the first line of what could not be split, and try the others again."""
+        if len(self._taken) == 1 and len(self._taken[0][1]) > TEXT_MAX_BYTES:
+            return _too_long(self._taken[0][0])
         if len(self._taken) > 1 or "end of data" in str(error) or "field limit" in str(error):
             return self._never_closed()
         number, _ = self._taken[0]
@@ -206,6 +220,12 @@ class _Cells:
     def _never_closed(self) -> BadRecord:
         (number, line), *others = self._taken
         self._again.extendleft(reversed(others))
+        self._reread += sum(len(text) for _, text in others)
+        if self._reread > REREAD_MAX_CHARS + REREAD_SHARE * self._read:
+            raise SourceRefused(
+                f"Too many quotes are never closed; line {number} has one.",
+                remedy="Write a quote within a cell twice, and the cell in quotes.",
+            )
         column = line.find('"') + 1
         return BadRecord(
             f"line {number}",
@@ -215,14 +235,18 @@ class _Cells:
 
 
 def _numbered(text: io.TextIOWrapper) -> Iterator[Numbered]:
-    # A bounded read: a file without line breaks is one line.
+    """Yield lines; of one that is longer than `TEXT_MAX_BYTES`, one character more than that."""
     number = 0
-    while line := text.readline(RECORD_MAX_CHARS):
+    while line := text.readline(TEXT_MAX_BYTES + 1):
         number += 1
-        while not line.endswith(("\n", "\r")) and (rest := text.readline(RECORD_MAX_CHARS)):
+        while not line.endswith(("\n", "\r")) and (rest := text.readline(TEXT_MAX_BYTES)):
             if rest.endswith(("\n", "\r")):
                 break
         yield number, line
+
+
+def _too_long(number: int) -> BadRecord:
+    return BadRecord(f"line {number}", f"It is longer than {TEXT_MAX_BYTES} characters.")
 
 
 def _find_layout(head: Sequence[Numbered], is_usable: IsUsable) -> _Layout:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import IO, Any
 
 from triptych.errors import SourceRefused
-from triptych.gather.lists.record import TEXT_MAX_BYTES, BadRecord, IsUsable, ListFormat, Record
+from triptych.gather.lists.bounds import TEXT_MAX_BYTES, VALUES_MAX
+from triptych.gather.lists.record import BadRecord, IsUsable, ListFormat, Record
 from triptych.gather.lists.text_encoding import TextEncoding
-from triptych.gather.sources.json_text import read_json
+from triptych.gather.sources.json_text import count_values, read_json
 
 URL_COLUMN = "url"
 """The name of the value in a list of plain texts."""
@@ -20,7 +22,8 @@ DOCUMENT_MAX_BYTES = 64 * 1024 * 1024
 DOCUMENT_DEPTH = 4
 """Levels of a document in which its records are looked for."""
 READ_CHARS = 64 * 1024
-_SPACE = " \t\r\n"
+_BLANK = re.compile(r"[ \t\r\n]*")
+"""Matches everywhere."""
 
 
 class JsonLinesReader:
@@ -80,32 +83,44 @@ def _elements(text: io.TextIOWrapper) -> Iterator[Any]:
     Python's parser takes NaN, which other programs write.
     """
     decoder = json.JSONDecoder()
-    buffer, expected, count = text.read(READ_CHARS).lstrip(_SPACE)[1:], "]", 0
+    buffer, place, expected, count = text.read(READ_CHARS), 0, "]", 0
+    place = _BLANK.match(buffer).end() + 1  # type: ignore[union-attr]
     while True:
-        buffer = buffer.lstrip(_SPACE)
-        if buffer[:1] == "," and count and expected == ",":
-            buffer, expected = buffer[1:].lstrip(_SPACE), ""
-        if buffer[:1] == "]" and expected:
+        place = _BLANK.match(buffer, place).end()  # type: ignore[union-attr]
+        if count and expected == "," and buffer[place : place + 1] == ",":
+            place, expected = _BLANK.match(buffer, place + 1).end(), ""  # type: ignore[union-attr]
+        if buffer[place : place + 1] == "]" and expected:
             return
         try:
-            value, end = decoder.raw_decode(buffer)
+            value, end = decoder.raw_decode(buffer, place)
             # A number at the end of what was read may go on.
-            complete = end < len(buffer) or buffer[:1] in '{["'
+            complete = end < len(buffer) or buffer[place] in '{["'
         except RecursionError as error:
             raise SourceRefused(f"Item {count + 1} is nested too deeply.") from error
         except json.JSONDecodeError:
             complete = False
         if complete and expected != ",":
-            count, expected, buffer = count + 1, ",", buffer[end:]
+            count, expected, place = count + 1, ",", end
             yield value
             continue
-        more = text.read(READ_CHARS)
-        if not more or len(buffer) > TEXT_MAX_BYTES:
-            raise SourceRefused(
-                f"Item {count + 1} of the array is not JSON, or the array was cut there.",
-                remedy="Check the list with a JSON validator.",
-            )
-        buffer += more
+        buffer, place = buffer[place:] + _more(text, len(buffer) - place, count), 0
+
+
+def _more(text: io.TextIOWrapper, held: int, count: int) -> str:
+    """Read on in an array of which an element is not complete yet."""
+    if held > TEXT_MAX_BYTES:
+        raise SourceRefused(
+            f"Item {count + 1} of the array is no JSON value of at most {TEXT_MAX_BYTES} "
+            "characters.",
+            remedy="Check the list with a JSON validator, or write it as JSON Lines.",
+        )
+    more = text.read(READ_CHARS)
+    if not more:
+        raise SourceRefused(
+            f"Item {count + 1} of the array is not JSON, or the array was cut there.",
+            remedy="Check the list with a JSON validator.",
+        )
+    return more
 
 
 class JsonDocumentReader:
@@ -126,8 +141,14 @@ class JsonDocumentReader:
                 f"A JSON document of more than {DOCUMENT_MAX_BYTES} bytes is not read.",
                 remedy="Write its records as JSON Lines.",
             )
+        if (values := count_values(body)) > VALUES_MAX:
+            raise SourceRefused(
+                f"A JSON document of some {values} values is not read; {VALUES_MAX} are.",
+                remedy="Write its records as JSON Lines.",
+            )
         try:
-            document = read_json(body.decode(encoding.name).encode())
+            utf8 = body if encoding.name == "utf-8" else body.decode(encoding.name).encode()
+            document = read_json(utf8)
         except ValueError as error:
             raise SourceRefused(f"It is not JSON ({error}).") from error
         found = max(

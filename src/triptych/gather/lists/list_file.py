@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
-import shutil
 import zipfile
-from contextlib import ExitStack
-from pathlib import Path
-from tempfile import NamedTemporaryFile
-
-import pyarrow as pa
+import zlib
 
 from triptych.errors import SourceRefused
+from triptych.gather.lists.bounds import PACKED_MAX_BYTES
 from triptych.gather.lists.containers import ZIP, Unpacked, unpack
 from triptych.gather.lists.delimited import DelimitedReader
 from triptych.gather.lists.json_records import (
@@ -19,14 +16,13 @@ from triptych.gather.lists.json_records import (
     JsonDocumentReader,
     JsonLinesReader,
 )
-from triptych.gather.lists.parquet_file import MAGIC as PARQUET
-from triptych.gather.lists.parquet_file import ParquetReader
-from triptych.gather.lists.record import IsUsable, ListReader
+from triptych.gather.lists.record import IsUsable, ListReader, OpenFile
 from triptych.gather.lists.text_encoding import find_encoding
-from triptych.gather.lists.workbook import OLE_MAGIC, WorkbookReader
-from triptych.gather.lists.xml_feed import XmlFeedReader
 
 HEAD_BYTES = 64 * 1024
+PARQUET = b"PAR1"
+OLE = b"\xd0\xcf\x11\xe0"
+"""The old format of workbooks, .xls; also an encrypted one."""
 BINARY = {
     b"%PDF": "a PDF document",
     b"\x89PNG": "a PNG picture",
@@ -40,32 +36,37 @@ LINES = (".jsonl", ".ndjson", ".jsonlines")
 _HTML = re.compile(rb"\s*(?:<!doctype\s+html|<html)", re.IGNORECASE)
 
 
-def open_list(path: Path, name: str, is_usable: IsUsable, stack: ExitStack) -> ListReader:
+def open_list(opened: OpenFile, name: str, is_usable: IsUsable) -> ListReader:
     """Return a reader of the list in a file; its content decides the format.
 
     Args:
-        path: the file.
+        opened: opens the file, each time from its beginning.
         name: decides only where the content does not: a file of one JSON object.
         is_usable: tells whether some of a list's columns hold URLs.
-        stack: removes at its end what had to be unpacked; the reader is used until then.
 
     Raises:
         SourceRefused: it is no list, or cannot be read; with the remedy.
     """
     try:
-        return _open(path, name, is_usable, stack)
-    except (OSError, EOFError, zipfile.BadZipFile, pa.ArrowException, UnicodeError) as error:
+        return _open(opened, name, is_usable)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, UnicodeError) as error:
         raise SourceRefused(f"It cannot be read ({error}).") from error
 
 
-def _open(path: Path, name: str, is_usable: IsUsable, stack: ExitStack) -> ListReader:
-    unpacked = unpack(path, name.lower())
+def _open(opened: OpenFile, name: str, is_usable: IsUsable) -> ListReader:
+    unpacked = unpack(opened, name.lower())
     with unpacked.open() as file:
         head = file.read(HEAD_BYTES)
+    # Imported where they are needed: a parser is started for each list, and they take longer to
+    # import than a short list takes to read.
     if head.startswith(PARQUET):
-        return ParquetReader(_on_disk(path, unpacked, stack), is_usable)
-    if head.startswith((ZIP, OLE_MAGIC)):
-        return WorkbookReader(_on_disk(path, unpacked, stack), is_usable)
+        from triptych.gather.lists.parquet_file import ParquetReader
+
+        return ParquetReader(_sought(opened, unpacked), is_usable)
+    if head.startswith((ZIP, OLE)):
+        from triptych.gather.lists.workbook import WorkbookReader
+
+        return WorkbookReader(_sought(opened, unpacked), is_usable)
     for magic, kind in BINARY.items():
         if head.startswith(magic):
             raise SourceRefused(f"It is {kind}, not a list.", remedy="Give a list of URLs.")
@@ -78,6 +79,8 @@ def _open_text(unpacked: Unpacked, head: bytes, is_usable: IsUsable) -> ListRead
     if _HTML.match(start):
         raise SourceRefused("It is a web page (HTML), not a list.", remedy="Give a list of URLs.")
     if start.startswith(b"<"):
+        from triptych.gather.lists.xml_feed import XmlFeedReader
+
         return XmlFeedReader(unpacked.open)
     if start.startswith(b"["):
         return JsonArrayReader(unpacked.open, encoding)
@@ -95,12 +98,16 @@ def _is_lines(start: bytes) -> bool:
     return whole and (rest.lstrip().startswith(b"{") or b'"url"' in first.lower())
 
 
-def _on_disk(path: Path, unpacked: Unpacked, stack: ExitStack) -> Path:
-    """Return a path for readers that seek: of the file itself, or of an unpacked copy."""
+def _sought(opened: OpenFile, unpacked: Unpacked) -> OpenFile:
+    """Return what opens the file for readers that seek: what was packed is held in memory."""
     if unpacked.packed_in is None:
-        return path
-    copy = stack.enter_context(NamedTemporaryFile(prefix="triptych-list-"))  # noqa: SIM115
+        return opened
     with unpacked.open() as file:
-        shutil.copyfileobj(file, copy)
-    copy.flush()
-    return Path(copy.name)
+        content = file.read(PACKED_MAX_BYTES + 1)
+    if len(content) > PACKED_MAX_BYTES:
+        raise SourceRefused(
+            f"It is packed in a {unpacked.packed_in}, and has more than {PACKED_MAX_BYTES} bytes "
+            "without it.",
+            remedy="Unpack it, and give that.",
+        )
+    return lambda: io.BytesIO(content)

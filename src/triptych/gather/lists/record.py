@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from triptych.errors import SourceRefused
+from triptych.gather.lists.bounds import COLUMNS_MAX
 
-BYTES_MAX = 16 * 1024**3
-"""A longer list is refused, compressed or not; it can be split."""
-TEXT_MAX_BYTES = 1024 * 1024
-"""A longer line of JSON or field of CSV is a bad record."""
+NAMES_SHOWN = 200
+"""Characters of columns' names that an error shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,21 @@ class ListFormat:
 
 IsUsable = Callable[[Sequence[str]], bool]
 """Tells whether some of these columns hold URLs."""
-NAMES_SHOWN = 200
+OpenFile = Callable[[], IO[bytes]]
+"""Opens a file from its beginning; it can be sought."""
+
+
+def check_columns(names: Sequence[str]) -> None:
+    """Check how many columns a list has.
+
+    Raises:
+        SourceRefused: too many.
+    """
+    if len(names) > COLUMNS_MAX:
+        raise SourceRefused(
+            f"It has {len(names)} columns; {COLUMNS_MAX} are read.",
+            remedy="Leave out the columns that are not needed.",
+        )
 
 
 def no_urls(names: Sequence[str]) -> SourceRefused:

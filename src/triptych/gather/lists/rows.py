@@ -3,52 +3,44 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from triptych.errors import SourceRefused
-from triptych.gather.lists.columns import Columns, cell_urls, choose_columns, find_column
+from triptych.gather.lists.columns import (
+    ColumnChoice,
+    Columns,
+    cell_urls,
+    choose_columns,
+    find_column,
+)
+from triptych.gather.lists.exchange import ListRecord
 from triptych.gather.lists.list_file import open_list
-from triptych.gather.lists.record import BadRecord, ListFormat, ListReader, Record
-from triptych.gather.source import ListFound, Row
-from triptych.model import Metadata
-from triptych.snapshots.exports.columns import imported_rows
+from triptych.gather.lists.record import BadRecord, ListFormat, ListReader, OpenFile, Record
+from triptych.gather.source import ListFound
 
 BRANDS_SHOWN = 10
 NAMES_SHOWN = 200
 NOT_QUOTED = "What it holds is shown only where its folder or bucket is listed, or it is public."
 LAYOUTS_MAX = 1_000
 """Different sets of names among the records of one JSON list whose columns are remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnChoice:
-    """Columns that someone chose; what is not chosen is found by its name."""
-
-    urls: Sequence[str] = ()
-    brand: str | None = None
-    """An empty text: no column has the brand."""
-    key: str | None = None
-    """The column whose value makes a row the same asset in each run; None: its URL does."""
-    ignored: frozenset[str] = frozenset()
-    """Parameters of URLs' queries that do not, either."""
-    quotes: bool = True
-    """Whether errors may quote the list to whoever named it: its columns, sheets and brands."""
+LAYOUT_NAMES_MAX, LARGE_LAYOUTS_MAX = 200, 20
+"""Names of such a set; larger ones are remembered only while there are few."""
+RECORD_URLS_MAX = 1000
+"""URLs of one record; it would be no list of pictures otherwise."""
+EXPORTED = "phash"
+"""A column that every exported table has, and hardly any other list."""
 
 
 class BrandRows:
     """The rows that a list, or several parts of one, has for a brand."""
 
     def __init__(
-        self, parts: Sequence[tuple[str, Path]], brand: str, choice: ColumnChoice, stack: ExitStack
+        self, parts: Sequence[tuple[str, OpenFile]], brand: str, choice: ColumnChoice
     ) -> None:
-        """Open the parts, each a name and a file; ``stack`` is that of `open_list`.
+        """Open the parts, each a name and what opens its file.
 
         An empty name of the brand stands for all brands.
 
@@ -61,8 +53,8 @@ class BrandRows:
         self._other_brands: dict[str, None] = {}
         self._matched = False
         self._layouts: dict[tuple[str, ...], Columns] = {}
-        for name, path in parts:
-            reader = self._open(name, path, stack)
+        for name, opened in parts:
+            reader = self._open(name, opened)
             self._check_key(name, reader.format.columns)
             self._readers.append((name, reader))
 
@@ -95,28 +87,22 @@ class BrandRows:
         chosen = None if names is None else self._choose(names)
         return list(self._layouts.values()) if chosen is None else [chosen]
 
-    def records(self, offset: int) -> Iterator[Sequence[Row]]:
-        """Yield each record after the first ``offset`` as rows: none if it is another brand's.
+    def records(self, offset: int) -> Iterator[ListRecord]:
+        """Yield each record after the first ``offset``: without rows if it is another brand's.
 
         Blocks. A record that names several URLs is several rows.
 
         Raises:
             SourceRefused: the rest cannot be read, or there are only rows of other brands.
         """
-        found: Iterator[tuple[str, Record | BadRecord]]
         if len(self._readers) == 1:
-            (_, reader), prefix = self._readers[0], ""
-            found = ((prefix, each) for each in reader.records(offset))
+            ((name, reader),) = self._readers
+            found = _read(name, "", reader, offset)
         else:
-            every = (
-                ((f"{name} ", each) for each in reader.records(0)) for name, reader in self._readers
-            )
+            every = (_read(name, f"{name} ", reader, 0) for name, reader in self._readers)
             found = islice(chain.from_iterable(every), offset, None)
-        try:
-            for prefix, record in found:
-                yield self._rows(prefix, record)
-        except (OSError, EOFError, UnicodeError, zipfile.BadZipFile, pa.ArrowException) as error:
-            raise SourceRefused(f"The list cannot be read to its end ({error}).") from error
+        for prefix, record in found:
+            yield self._record(prefix, record)
         if not offset and self._other_brands and not self._matched:
             names = ", ".join(list(self._other_brands)[:BRANDS_SHOWN])
             raise SourceRefused(
@@ -127,58 +113,55 @@ class BrandRows:
                 "thing.",
             )
 
-    def _rows(self, prefix: str, record: Record | BadRecord) -> Sequence[Row]:
+    def _record(self, prefix: str, record: Record | BadRecord) -> ListRecord:
         place = f"{prefix}{record.place}"
         if isinstance(record, BadRecord):
             self._matched = True
-            return [Row("", {}, place=place, problem=record.problem)]
+            return ListRecord(place, problem=record.problem)
         columns = self._columns(record.values)
         if columns is None:
             names = ", ".join(map(str, record.values))[:NAMES_SHOWN] or "none"
             problem = self._told("No column holds URLs.", f"It has: {names}.")
-            return [Row("", {}, place=place, problem=problem)]
+            return ListRecord(place, problem=problem)
         if columns.brand is not None and not self._is_ours(record.values.get(columns.brand)):
-            return []
+            return ListRecord(place)
         self._matched = True
         cells = [record.values.get(name) for name in columns.urls]
         values = {name: v for name, v in record.values.items() if name not in columns.dropped}
-        imported = imported_rows(values)
-        if imported is None:
-            urls = list(dict.fromkeys(url for cell in cells for url in cell_urls(cell)))
-        else:
-            # An asset has one URL, whatever is in it.
-            urls = [str(cell) for cell in cells if cell]
+        imported = _imported(values)
         # One for each row that the record stands for.
         metadata = [values] if imported is None else imported
+        try:
+            # An asset of an export has one URL, whatever is in it.
+            urls = _urls(cells) if imported is None else [str(cell) for cell in cells if cell]
+        except ValueError as error:
+            where = " or ".join(columns.urls)
+            return ListRecord(place, problem=f"{where}: {error}")
         if not urls:
             where = " or ".join(columns.urls)
-            return [Row("", metadata[0], place=place, refused=f"There is no URL in {where}.")]
+            refused = f"There is no URL in {where}."
+            return ListRecord(place, metadata=metadata[:1], refused=refused)
         if self._choice.key is not None:
             return self._keyed(urls, metadata, place, self._choice.key)
-        ignored = self._choice.ignored
-        return [Row(url, each, place, ignored=ignored) for url in urls for each in metadata]
+        return ListRecord(place, urls, metadata)
 
     def _keyed(
-        self, urls: Sequence[str], metadata: Sequence[Metadata], place: str, wanted: str
-    ) -> Sequence[Row]:
-        """Return rows that are known by a column's value, and by their number in their record."""
+        self, urls: list[str], metadata: list[dict[str, Any]], place: str, wanted: str
+    ) -> ListRecord:
+        """Return a record that is known by a column's value; its rows, by their number in it."""
         first = metadata[0]
         column = find_column(wanted, tuple(first))
         value = str(first[column]).strip() if column and first[column] is not None else ""
         if not value:
             problem = f"There is no value in {wanted}, by which rows are to be known."
-            return [Row("", first, place=place, refused=problem)]
-        return [
-            Row(url, each, place, identity=f"{value}\n{number}" if number else value)
-            for number, url in enumerate(urls)
-            for each in metadata
-        ]
+            return ListRecord(place, metadata=[first], refused=problem)
+        return ListRecord(place, urls, metadata, value)
 
     def _is_ours(self, owner: Any) -> bool:
         if owner is None or str(owner) in {"", self._brand}:
             return True
         if len(self._other_brands) < BRANDS_SHOWN:
-            self._other_brands[str(owner)] = None
+            self._other_brands[str(owner)[:NAMES_SHOWN]] = None
         return not self._brand
 
     def _columns(self, values: Mapping[str, Any]) -> Columns | None:
@@ -187,7 +170,8 @@ class BrandRows:
         if known is None and (known := self._choose(names)) is not None:
             if len(self._layouts) >= LAYOUTS_MAX:
                 self._layouts.clear()
-            self._layouts[names] = known
+            if len(names) <= LAYOUT_NAMES_MAX or len(self._layouts) < LARGE_LAYOUTS_MAX:
+                self._layouts[names] = known
         return known
 
     def _choose(self, names: Sequence[str]) -> Columns | None:
@@ -200,12 +184,52 @@ class BrandRows:
             brand = find_column(self._choice.brand, names) if self._choice.brand else None
         return Columns(urls, brand) if urls else None
 
-    def _open(self, name: str, path: Path, stack: ExitStack) -> ListReader:
+    def _open(self, name: str, opened: OpenFile) -> ListReader:
         try:
-            return open_list(path, name, lambda names: self._choose(names) is not None, stack)
+            return open_list(opened, name, lambda names: self._choose(names) is not None)
         except SourceRefused as error:
             told = self._told(f"{name}: {error.message}", error.quoted)
             raise SourceRefused(told, remedy=error.remedy) from error
+
+
+def _read(
+    name: str, prefix: str, reader: ListReader, offset: int
+) -> Iterator[tuple[str, Record | BadRecord]]:
+    """Yield a part's records with what is to stand before their places; errors name the part."""
+    try:
+        for record in reader.records(offset):
+            yield prefix, record
+    except SourceRefused as error:
+        raise SourceRefused(f"{name}: {error.message}", remedy=error.remedy) from error
+    except (OSError, EOFError, UnicodeError, zipfile.BadZipFile, zlib.error) as error:
+        raise SourceRefused(f"{name}: The list cannot be read to its end ({error}).") from error
+
+
+def _imported(values: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the metadata of the rows of an exported row; None if it is not one."""
+    if EXPORTED not in values:
+        return None
+    # Imported for such lists only: it takes longer than to read a short list.
+    from triptych.snapshots.exports.columns import imported_rows
+
+    found = imported_rows(values)
+    return None if found is None else [dict(each) for each in found]
+
+
+def _urls(cells: Sequence[Any]) -> list[str]:
+    """Return the URLs of a record's cells, each once.
+
+    Raises:
+        ValueError: there are too many, or they are nested too deeply.
+    """
+    if len(cells) == 1 and isinstance(cells[0], str) and cells[0].count("//") <= 1:
+        # Nearly all records of nearly all lists.
+        return [text] if (text := cells[0].strip()) else []
+    found = chain.from_iterable(map(cell_urls, cells))
+    urls = dict.fromkeys(islice(found, RECORD_URLS_MAX + 1))
+    if next(found, None) is not None or len(urls) > RECORD_URLS_MAX:
+        raise ValueError(f"It has more than {RECORD_URLS_MAX} URLs.")
+    return list(urls)
 
 
 def _found(name: str, found: ListFormat, used: Sequence[Columns]) -> ListFound:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from triptych.errors import SourceRefused
+from triptych.gather.lists.bounds import PACKED_MAX_BYTES, expanded_max_bytes
+from triptych.gather.lists.cells import json_value
 from triptych.gather.lists.delimited import HEADER_LINES
-from triptych.gather.lists.parquet_file import json_value
-from triptych.gather.lists.record import NAMES_SHOWN, BadRecord, IsUsable, ListFormat, Record
+from triptych.gather.lists.record import (
+    NAMES_SHOWN,
+    BadRecord,
+    IsUsable,
+    ListFormat,
+    OpenFile,
+    Record,
+    check_columns,
+)
 
-OLE_MAGIC = b"\xd0\xcf\x11\xe0"
-"""The old format, .xls; also an encrypted workbook."""
 UNPACKED_MAX_BYTES = 1024 * 1024 * 1024
 """A sheet is held in memory; Excel's own limit of 1,048,576 rows of six cells takes half of it."""
 
@@ -27,15 +34,16 @@ class WorkbookReader:
     The one format that is not streamed: a workbook has its rows and its texts in different places.
     """
 
-    def __init__(self, path: Path, is_usable: IsUsable) -> None:
+    def __init__(self, opened: OpenFile, is_usable: IsUsable) -> None:
         """Find the sheet and its header.
 
         Raises:
             SourceRefused: it cannot be read, is too large, or has no column with URLs.
         """
-        _check_size(path)
+        _check_size(opened)
         try:
-            book = CalamineWorkbook.from_path(str(path))
+            with opened() as file:
+                book = CalamineWorkbook.from_filelike(file)
             found = next(
                 filter(None, (_find_header(book, name, is_usable) for name in book.sheet_names)),
                 None,
@@ -52,6 +60,7 @@ class WorkbookReader:
                 quoted=f"Its sheets are: {', '.join(book.sheet_names)[:NAMES_SHOWN]}.",
             )
         self._sheet, self._names, self._header_row = found
+        check_columns(self._names)
         others = [name for name in book.sheet_names if name != self._sheet.name]
         notes = [f"Read: sheet {self._sheet.name}."] if others else []
         if others:
@@ -70,14 +79,19 @@ class WorkbookReader:
                 yield Record(f"row {number}", values)
 
 
-def _check_size(path: Path) -> None:
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > UNPACKED_MAX_BYTES:
+def _check_size(opened: OpenFile) -> None:
+    """Refuse a workbook that is too large, or says that it will be, before it is read."""
+    with opened() as file:
+        packed = file.seek(0, os.SEEK_END)
+        size = packed
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+    allowed = min(UNPACKED_MAX_BYTES, expanded_max_bytes(packed))
+    if packed > PACKED_MAX_BYTES or size > allowed:
         raise SourceRefused(
-            f"The workbook has {size} bytes unpacked; {UNPACKED_MAX_BYTES} are read.",
+            f"The workbook has {packed} bytes, and {size} unpacked; {PACKED_MAX_BYTES} are read, "
+            f"and {allowed} unpacked.",
             remedy="Save it as CSV UTF-8.",
         )
 

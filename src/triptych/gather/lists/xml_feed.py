@@ -21,6 +21,8 @@ from triptych.gather.lists.record import BadRecord, ListFormat, Record
 
 ENTRY_MAX_BYTES = 8 * 1024 * 1024
 """Bytes that are read for one entry."""
+ENTRY_ELEMENTS_MAX = 50_000
+"""Elements and attributes of one entry. An empty element takes thirty times its bytes in memory."""
 ENTRIES = {"item": "RSS feed", "entry": "Atom feed", "url": "Sitemap"}
 """Elements that are a record, and what has them."""
 ROOTS = {"rss", "RDF", "feed", "urlset", "channel"}
@@ -59,18 +61,22 @@ class XmlFeedReader:
     def _all(self) -> Iterator[Record | BadRecord]:
         with self._opened() as file:
             counted = _counted(file)
-            number, depth = 0, 0
+            number = elements = 0
             parents: list[Element] = []
             try:
                 for event, element in iterparse(counted, events=("start", "end")):
                     if event == "start":
                         parents.append(element)
+                        elements += 1 + len(element.attrib)
+                        if elements > ENTRY_ELEMENTS_MAX:
+                            raise _too_many(number)
                         continue
                     parents.pop()
-                    if _local(element) in ENTRIES and not depth and not _inside_entry(parents):
+                    if _local(element) in ENTRIES and not _inside_entry(parents):
                         number += 1
                         yield Record(f"entry {number}", _values(element))
-                        counted.restart()
+                        counted.restart(_too_long(number + 1))
+                        elements = 0
                         # What was read is not needed any more, nor are empty elements kept.
                         for parent in parents[-1:]:
                             parent.remove(element)
@@ -79,6 +85,12 @@ class XmlFeedReader:
                     f"The XML cannot be read after entry {number} ({error}).",
                     remedy="Check it with an XML validator.",
                 ) from error
+
+
+def _too_many(number: int) -> SourceRefused:
+    return SourceRefused(
+        f"Entry {number + 1} of the XML has more than {ENTRY_ELEMENTS_MAX} elements and attributes."
+    )
 
 
 def _inside_entry(parents: list[Element]) -> bool:
@@ -96,8 +108,12 @@ def _root(opened: Callable[[], IO[bytes]]) -> str:
 
 
 def _counted(file: IO[bytes]) -> BoundedFile:
-    problem = f"An entry of the XML has more than {ENTRY_MAX_BYTES} bytes."
-    return BoundedFile(file, max_bytes=ENTRY_MAX_BYTES, problem=problem)
+    remedy = "Leave out what is no URL and no metadata."
+    return BoundedFile(file, max_bytes=ENTRY_MAX_BYTES, problem=_too_long(1), remedy=remedy)
+
+
+def _too_long(number: int) -> str:
+    return f"Entry {number} of the XML has more than {ENTRY_MAX_BYTES} bytes."
 
 
 def _local(element: Element) -> str:

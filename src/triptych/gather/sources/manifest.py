@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 from urllib.parse import parse_qs, quote
 
 import obstore
@@ -26,11 +26,20 @@ from yarl import URL
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.web_url import parse_web_url
 from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
-from triptych.gather.lists.rows import BrandRows, ColumnChoice
-from triptych.gather.source import Page, Row, Source
+from triptych.gather.lists.bounds import expanded_max_bytes
+from triptych.gather.lists.columns import ColumnChoice
+from triptych.gather.lists.exchange import Request
+from triptych.gather.lists.list_parsers import (
+    MEMORY_MAX_BYTES,
+    STEP_CPU_S,
+    ListPart,
+    list_parser,
+)
+from triptych.gather.source import Page, Source
 from triptych.gather.source_reach import EVERYWHERE, SourceReach, not_listed
 from triptych.gather.source_type import SourceContext, SourceType
 from triptych.settings.source_text import Place, PlaceKind, parse_place
+from triptych.shown_url import shown_url
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
@@ -43,8 +52,9 @@ KEY, IGNORE_QUERY = "key", "ignore-query"
 class ManifestSource(Source):
     """Lists a brand from a file, or from the files of a folder or a pattern, in order of names.
 
-    Holds one page of rows in memory, whatever the length, unless it is a workbook. A cursor is the
-    number of records read, so reading the same list continues where it stopped.
+    A child process parses it (`triptych.gather.lists.list_parsers`). This one holds one page of
+    rows in memory, whatever the length. A cursor is the number of records read, so reading the same
+    list continues where it stopped.
     """
 
     def __init__(
@@ -64,27 +74,28 @@ class ManifestSource(Source):
 
     @override
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
-        async with self._local(brand) as parts:
-            with ExitStack() as stack:
-                offset = _offset(cursor)
-                rows = await asyncio.to_thread(BrandRows, parts, brand, self._choice, stack)
-                records = rows.records(offset)
-                page = await asyncio.to_thread(_take, records, self._page_rows)
-                lists = () if offset else rows.found()
-                while True:
-                    # Read one page ahead, to know which page is the last.
-                    following = await asyncio.to_thread(_take, records, self._page_rows)
-                    offset += len(page)
-                    yield Page(
-                        [row for found in page for row in found],
-                        str(offset) if following else None,
-                        lists,
-                        rows.brands(),
-                    )
-                    lists = ()
-                    if not following:
-                        return
-                    page = following
+        offset = _offset(cursor)
+        async with self._local(brand) as parts, list_parser() as parser:
+            await parser.ask(self._request(parts, brand, offset), parts)
+            async for page, records in parser.pages():
+                offset += len(records)
+                rows = [row for record in records for row in record.rows(self._choice.ignored)]
+                cursor = None if page.last else str(offset)
+                yield Page(rows, cursor, page.lists, page.brands)
+
+    def _request(self, parts: Sequence[ListPart], brand: str, offset: int) -> Request:
+        return Request(
+            parts=[part.name for part in parts],
+            brand=brand,
+            urls=list(self._choice.urls),
+            brand_column=self._choice.brand,
+            key=self._choice.key,
+            quotes=self._choice.quotes,
+            offset=offset,
+            page_rows=self._page_rows,
+            memory_max_bytes=MEMORY_MAX_BYTES,
+            step_cpu_s=STEP_CPU_S,
+        )
 
     def _name(self, brand: str) -> str:
         name = self._place.replace("{brand}", quote(brand, safe=""))
@@ -92,7 +103,7 @@ class ManifestSource(Source):
         return f"{Path.cwd()}/{name}" if self._place.startswith("{brand}") else name
 
     @asynccontextmanager
-    async def _local(self, brand: str) -> AsyncIterator[Sequence[tuple[str, Path]]]:
+    async def _local(self, brand: str) -> AsyncIterator[Sequence[ListPart]]:
         """Yield the parts on this machine, each with its name; a remote one while it is read."""
         # With the brand's name in it: it was checked without when it was named.
         place = _parsed(self._name(brand))
@@ -100,7 +111,8 @@ class ManifestSource(Source):
         if place.kind is PlaceKind.FILE:
             with ExitStack() as stack:
                 opened = self._reach.folders.opened(name)
-                yield await asyncio.to_thread(stack.enter_context, opened)
+                found = await asyncio.to_thread(stack.enter_context, opened)
+                yield [ListPart(each, partial(_opened, path)) for each, path in found]
             return
         with tempfile.NamedTemporaryFile(prefix="triptych-manifest-") as file:
             if place.kind is PlaceKind.WEB:
@@ -111,7 +123,7 @@ class ManifestSource(Source):
                     raise SourceRefused(refusal.message, remedy=refusal.remedy)
                 await asyncio.to_thread(_copy_object, name, file)
             file.flush()
-            yield [(name.partition("?")[0].rpartition("/")[2] or name, Path(file.name))]
+            yield [ListPart(_file_name(name), partial(_opened, Path(file.name)))]
 
     async def _download(self, url: URL, file: IO[bytes]) -> None:
         attempt = 0
@@ -125,6 +137,7 @@ class ManifestSource(Source):
                 ) as response:
                     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                         await asyncio.to_thread(_append, file, chunk)
+                        _check_expansion(file.tell(), response.content.total_raw_bytes)
                     return
             except TryAgain as error:
                 await pause(attempt, error)
@@ -137,11 +150,21 @@ def _parsed(name: str) -> Place:
         raise SourceRefused(str(error)) from error
 
 
+def _file_name(url: str) -> str:
+    """Return what a remote list is called: its last segment, else the URL as it is shown."""
+    shown = shown_url(url).partition("?")[0]
+    return shown.rpartition("/")[2] or shown
+
+
 def _web_url(name: str) -> URL:
     try:
         return parse_web_url(name)
     except ValueError as error:
-        raise SourceRefused(f"{name!r} is not a URL ({error}).") from error
+        raise SourceRefused(f"{shown_url(name)!r} is not a URL ({error}).") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _copy_object(url: str, file: IO[bytes]) -> None:
@@ -154,10 +177,10 @@ def _copy_object(url: str, file: IO[bytes]) -> None:
         for chunk in obstore.get(from_url(parent), name).stream(min_chunk_size=CHUNK_BYTES):
             _append(file, bytes(chunk))
     except (NotFoundError, FileNotFoundError) as error:
-        raise SourceRefused(f"There is no object {url}.") from error
+        raise SourceRefused(f"There is no object {shown_url(url)}.") from error
     except (BaseError, OSError, ValueError) as error:
         shown = (str(error) or type(error).__name__).splitlines()[0]
-        raise SourceUnavailable(f"{url} cannot be read ({shown}).") from error
+        raise SourceUnavailable(f"{shown_url(url)} cannot be read ({shown}).") from error
 
 
 def _append(file: IO[bytes], chunk: bytes) -> None:
@@ -166,16 +189,20 @@ def _append(file: IO[bytes], chunk: bytes) -> None:
     file.write(chunk)
 
 
+def _check_expansion(size: int, received: int) -> None:
+    """Refuse what a server has compressed for the way and that unpacks to too much."""
+    if size > expanded_max_bytes(received):
+        raise SourceRefused(
+            f"The manifest comes compressed: {received} bytes unpack to more than {size}.",
+            remedy="Serve it without Content-Encoding.",
+        )
+
+
 def _offset(cursor: str | None) -> int:
     try:
         return int(cursor or 0)
     except ValueError as error:
         raise SourceRefused(f"{cursor!r} is not a cursor of a manifest.") from error
-
-
-def _take(records: Iterator[Sequence[Row]], count: int) -> list[Sequence[Row]]:
-    """Take the next records; those of other brands have no rows, so that offsets stay correct."""
-    return list(islice(records, count))
 
 
 def split_place(place: str) -> tuple[str, ColumnChoice]:

@@ -172,6 +172,11 @@ with incoming as (
            n.phash, n.model, n.colours::jsonb, n.embedding, n.etag, n.last_modified
     from incoming n join settled s on s.key = n.key
     where s.state = 'done'
+), healed as (
+    -- A put compares: what was put after the damage was found is whole.
+    delete from damaged_objects d using incoming n
+    where d.object_key = n.object_key and n.age_s is not null
+      and d.found_at < clock_timestamp() - make_interval(secs => n.age_s)
 )
 select key, state, reason, was_out, false as refused from settled
 union all

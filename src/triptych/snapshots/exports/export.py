@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
+import msgspec
+
+from triptych.model import Asset
 from triptych.objects import ObjectStore
+from triptych.shown_url import encoded_without_credentials
 from triptych.snapshots.exports.columns import NO_COLUMNS, OWN, Exported
 from triptych.snapshots.exports.export_format import ExportFormat, Open, Writer
 from triptych.snapshots.exports.metadata_columns import MetadataColumns, MetadataSurvey
@@ -49,21 +53,24 @@ async def export(
     wanted: ExportRequest,
     progress: Callable[[int], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
+    credentials: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Write a snapshot's assets in key order; return their number.
 
     Holds one page in memory. The same snapshot gives the same rows in the same order. After an
     error the files are not closed, and there is no export. ``note`` is called with sentences on
-    what is in another place than one might expect.
+    what is in another place than one might expect, ``credentials`` once with the number of assets
+    whose URLs have some: an export has them whole, so that it is the same brand when it is read
+    again.
 
     Raises:
         SnapshotCollected: it is no longer kept.
-        ObjectMissing: an object is not in the store.
+        ObjectMissing: an object is not in the store; `ObjectDamaged` if it is damaged.
         StoreUnavailable: an object cannot be read.
     """
     batch = PAGE_BODIES if wanted.format.needs_bodies else PAGE_ASSETS
     writer: Writer | None = None
-    count = 0
+    count = secret = 0
     columns = await _metadata_columns(snapshots, wanted)
     for each in columns.notes:
         note(each)
@@ -79,11 +86,26 @@ async def export(
             )
         await asyncio.to_thread(writer.add, rows, bodies)
         count += len(rows)
+        secret += _with_credentials(page)
         progress(count)
     if writer is None:
         writer = await _opened(wanted, [])
     await asyncio.to_thread(writer.close)
+    credentials(secret)
     return count
+
+
+def _with_credentials(assets: Sequence[Asset]) -> int:
+    """Return how many assets have a credential in their URL, or in one in their metadata."""
+    told = [(asset.url, asset.metadata, asset.also) for asset in assets]
+    if _shown_whole(told):
+        return 0
+    return sum(not _shown_whole(one) for one in told)
+
+
+def _shown_whole(value: object) -> bool:
+    body = msgspec.json.encode(value)
+    return encoded_without_credentials(body) == body
 
 
 async def _metadata_columns(snapshots: SnapshotStore, wanted: ExportRequest) -> MetadataColumns:

@@ -145,6 +145,9 @@ where deleted_at is null and condemned_at < clock_timestamp() - make_interval(se
 order by condemned_at limit $2
 
 -- objects_deleted --
+with forgotten as (
+    delete from damaged_objects where object_key = any($1)
+)
 update unused_objects set deleted_at = clock_timestamp()
 where object_key = any($1) and condemned_at is not null
 

@@ -1,0 +1,35 @@
+"""Numbers of the template that have to agree with those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from triptych.runtime.asgi_server import KEEP_ALIVE_S
+from triptych.settings.settings import Settings
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+
+
+def number(file: str, pattern: str) -> int:
+    found = re.search(pattern, (INFRA / file).read_text(), re.MULTILINE)
+    assert found is not None, pattern
+    return int(found[1].replace("_", ""))
+
+
+def test_servers_keep_connections_for_longer_than_the_balancer() -> None:
+    assert number("edge.py", r"^IDLE_S = (\d+)$") < KEEP_ALIVE_S
+
+
+def test_the_scaling_target_is_between_what_a_worker_holds_and_a_brands_window() -> None:
+    prefetch = Settings.model_fields["acquire_prefetch"].default
+    target = number("workers.py", r'"url-process-queue", \d+, \d+, (\d+)')
+    assert number("data.py", r"^ACQUIRE_PREFETCH = (\d+)$") == prefetch
+    # Another task comes only when the first has its hands full, and it comes for one brand alone.
+    assert prefetch < target < Settings.model_fields["dispatch_window"].default
+
+
+def test_a_brands_window_keeps_every_worker_busy() -> None:
+    source = (INFRA / "data.py").read_text()
+    assert 'ACQUIRE_PREFETCH * profile.tasks["acquire"][1]' in source
+    assert "TRIPTYCH_DISPATCH_WINDOW" in source
