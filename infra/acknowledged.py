@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 
 PACK = "AwsSolutions::AwsSolutions"
@@ -54,12 +56,27 @@ CHECKOV_FOR_TRYING = {"CKV_AWS_157": FOR_TRYING["RDS3"]}
 PREFIXES = ("sha256", "thumbnails", "exports")
 
 
-def acknowledge(stack: cdk.Stack, bucket: str, *, keep: bool) -> None:
-    """Acknowledge findings; ``bucket`` is the logical id of the objects' bucket."""
+LISTS = "Lists have whatever names their owners give them. The bucket and the prefix are named."
+
+
+def acknowledge(
+    stack: cdk.Stack, bucket: str, *, keep: bool, lists: Sequence[tuple[str, str]]
+) -> None:
+    """Acknowledge findings.
+
+    Args:
+        stack: which has them.
+        bucket: the logical id of the objects' bucket.
+        keep: whether it is one to rely on.
+        lists: the buckets of lists, each with its prefix.
+    """
     reasons = REASONS if keep else {**REASONS, **FOR_TRYING}
     reasons = dict(reasons)
     for prefix in PREFIXES:
         reasons[f"IAM5[Resource::<{bucket}.Arn>/{prefix}/*]"] = KEYS
+    for name, prefix in lists:
+        below = f"{name}/{prefix}" if prefix else name
+        reasons[f"IAM5[Resource::arn:<AWS::Partition>:s3:::{below}/*]"] = LISTS
     cdk.Validations.of(stack).acknowledge(
         *(
             cdk.Acknowledgment(id=f"{PACK}-{rule}", reason=reason)

@@ -23,6 +23,7 @@ CONTEXT = (
     "idle",
     "source_token",
     "source_token_for",
+    "source_buckets",
 )
 
 
@@ -41,7 +42,12 @@ def build(
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
     resource = stack.data.bucket.node.default_child
     assert isinstance(resource, cdk.CfnElement)
-    acknowledge(stack, stack.get_logical_id(resource), keep=choices.profile.keep)
+    acknowledge(
+        stack,
+        stack.get_logical_id(resource),
+        keep=choices.profile.keep,
+        lists=choices.source_buckets,
+    )
     return app, stack
 
 

@@ -73,6 +73,7 @@ class Functions(Construct):
     ) -> None:
         super().__init__(scope, name)
         self._profile: Profile = choices.profile
+        self._choices = choices
         self._vpc, self._data, self._built = vpc, data, built
         self.made: dict[str, functions.DockerImageFunction] = {}
         self.logs: dict[str, logs.LogGroup] = {}
@@ -95,6 +96,9 @@ class Functions(Construct):
         grants.may_look(function, self._data)
         grants.may_send(function, self._data)
         grants.may_use_objects(function, self._data, shape.phase)
+        if shape.phase == "gather" and self._choices.source_buckets:
+            function.add_environment("TRIPTYCH_SOURCE_BUCKETS", self._choices.listed_buckets)
+            grants.may_read_lists(function, self._choices.source_buckets)
         function.add_event_source(
             sources.SqsEventSource(
                 self._data.queues[shape.queue].queue,

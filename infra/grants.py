@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
 from infra.data import Data
@@ -70,6 +71,14 @@ def may_collect_objects(role: iam.IGrantable, data: Data) -> None:
     _allow(role, ("s3:GetObject", "s3:PutObject"), _keys(data, (PROBE,)))
     _allow(role, ("s3:DeleteObject",), _keys(data, (CONTENT, THUMBNAILS, EXPORTS)))
     _may_list(role, data)
+
+
+def may_read_lists(role: iam.IGrantable, lists: Sequence[tuple[str, str]]) -> None:
+    """Allow to read the lists of some buckets, each with its prefix, and nothing else of them."""
+    for bucket, prefix in lists:
+        arn = f"arn:{Aws.PARTITION}:s3:::{bucket}"
+        keys = [f"{arn}/{prefix}", f"{arn}/{prefix}/*"] if prefix else [f"{arn}/*"]
+        _allow(role, ("s3:GetObject",), keys)
 
 
 def _may_list(role: iam.IGrantable, data: Data) -> None:

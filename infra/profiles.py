@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 WORKERS = ("ecs", "lambda")
+BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^*?${}\\,]*[^*?${}\\,/]))?/?")
+"""A bucket, and a prefix in it. What means more in a policy than in a key is refused."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,16 @@ class Choices:
     """Name of a secret in Secrets Manager that holds the catalogue's bearer token."""
     source_token_for: str = ""
     """Origins to which that token may be sent, comma-separated."""
+    source_buckets: tuple[tuple[str, str], ...] = ()
+    """Buckets that lists may be in, each with the prefix below which they are, or an empty one."""
+
+    @property
+    def listed_buckets(self) -> str:
+        """Return the buckets as `TRIPTYCH_SOURCE_BUCKETS` names them."""
+        return ",".join(
+            f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
+            for bucket, prefix in self.source_buckets
+        )
 
     @classmethod
     def read(cls, context: Mapping[str, Any]) -> Choices:
@@ -119,6 +132,10 @@ class Choices:
                 "source_token_for: is missing; give the origins to which the token of source_token "
                 "may be sent: -c source_token_for=https://catalogue.example.com"
             )
+        if context.get("source_token") and workers == "lambda":
+            raise ValueError(
+                "source_token: functions are given no secret; use -c workers=ecs, or leave it out"
+            )
         return cls(
             PROFILES[profile],
             workers,
@@ -129,4 +146,17 @@ class Choices:
             str(context.get("idle")) == "true",
             str(context["source_token"]) if context.get("source_token") else None,
             str(context.get("source_token_for") or ""),
+            _buckets(str(context.get("source_buckets") or "")),
         )
+
+
+def _buckets(given: str) -> tuple[tuple[str, str], ...]:
+    found = []
+    for text in filter(None, map(str.strip, given.split(","))):
+        match = BUCKET.fullmatch(text)
+        if match is None or {".", ".."} & set((match[2] or "").split("/")):
+            raise ValueError(
+                f"source_buckets: {text!r} is neither s3://BUCKET nor s3://BUCKET/PREFIX"
+            )
+        found.append((match[1], match[2] or ""))
+    return tuple(found)

@@ -50,11 +50,14 @@ class Services(Construct):
             "TRIPTYCH_API_HOST": "0.0.0.0",  # noqa: S104 - its security group lets in the balancer alone
             "TRIPTYCH_ALLOWED_HOSTS": choices.domain,
         }
+        # It has to know what may be named; only gather may read it.
+        named = {"TRIPTYCH_SOURCE_BUCKETS": choices.listed_buckets}
+        api_web = {**web, **(named if choices.source_buckets else {})}
         shared = {"profile": profile, "data": data, "built": built}
         api = Task(
             self,
             "Api",
-            Work("api", ["api", "--json"], 1024, API_MIB, API_PORT, web, migrates=True),
+            Work("api", ["api", "--json"], 1024, API_MIB, API_PORT, api_web, migrates=True),
             **shared,
         )
         grants.may_look(api.role, data)

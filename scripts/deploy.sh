@@ -12,6 +12,9 @@ stack="Triptych-$profile"
 cdk=(npx --no --prefix infra -- cdk)
 context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
     -c "profile=$profile" -c "workers=$shape" -c "region=$region")
+[ -z "${SOURCE_TOKEN:-}" ] || context+=(-c "source_token=$SOURCE_TOKEN")
+[ -z "${SOURCE_TOKEN_FOR:-}" ] || context+=(-c "source_token_for=$SOURCE_TOKEN_FOR")
+[ -z "${SOURCE_BUCKETS:-}" ] || context+=(-c "source_buckets=$SOURCE_BUCKETS")
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
 
 for tool in aws docker npm npx; do

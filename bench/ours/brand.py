@@ -38,7 +38,9 @@ async def committed(
 @asynccontextmanager
 async def working(arguments: Given) -> AsyncIterator[Services]:
     """Have a worker that gathers and acquires, and its database, run until the end."""
-    settings = settings_in(arguments, fetch_allow="127.0.0.0/8", **arguments["settings"])
+    settings = settings_in(
+        arguments, fetch_allow="127.0.0.0/8", source_folders="/", **arguments["settings"]
+    )
     stop = asyncio.Event()
     async with (
         own_parts(settings) as (parts, _),

@@ -465,6 +465,53 @@ def test_a_token_without_an_origin_is_named_with_its_remedy() -> None:
     assert (choices.source_token, choices.source_token_for) == ("catalogue", origin)
 
 
+@pytest.mark.parametrize("workers", ["ecs", "lambda"])
+def test_g9_gather_alone_reads_the_buckets_of_lists_and_no_others(
+    tmp_path: Path, workers: str
+) -> None:
+    given = {"source_buckets": "s3://lists , s3://shared/team/triptych/"}
+    synthesised = Synthesised(tmp_path, "dev", workers, {**CONTEXT, **given})
+    listed = "s3://lists,s3://shared/team/triptych"
+    gather = "Workersgather" if workers == "ecs" else "Functionsgather"
+    text = {name: json.dumps(each) for name, each in synthesised.json["Resources"].items()}
+    policies = {name for name in text if synthesised.json["Resources"][name]["Type"] == POLICY}
+    reading = {name for name in policies if ":s3:::lists" in text[name]}
+    assert len(reading) == 1
+    assert all(name.startswith(gather) for name in reading)
+    (policy,) = (synthesised.json["Resources"][name] for name in reading)
+    (whole, prefix) = (
+        statement
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if ":s3:::" in json.dumps(statement)
+    )
+    assert whole["Action"] == prefix["Action"] == "s3:GetObject"
+    assert json.dumps(whole["Resource"]).count(":s3:::lists/*") == 1
+    assert [
+        json.dumps(each).partition(":s3:::")[2][: -len('"]]}')] for each in prefix["Resource"]
+    ] == [
+        "shared/team/triptych",
+        "shared/team/triptych/*",
+    ]
+    told = {name for name in text if listed in text[name]}
+    assert {name[:8] for name in told} == {"Services", gather[:8]}
+    assert not any("Live" in name or "acquire" in name for name in told)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["lists", "gs://lists", "s3://", "s3://LISTS", "s3://a/b/*", "s3://lists/../x", "s3://a?"],
+)
+def test_buckets_that_are_none_are_named(given: str) -> None:
+    with pytest.raises(ValueError, match=r"source_buckets: .* is neither s3://BUCKET"):
+        Choices.read({**CONTEXT, "source_buckets": f"s3://lists,{given}"})
+
+
+def test_functions_are_given_no_token() -> None:
+    token = {"source_token": "catalogue", "source_token_for": "https://catalogue.example.com"}
+    with pytest.raises(ValueError, match="source_token: functions are given no secret"):
+        Choices.read({**CONTEXT, **token, "workers": "lambda"})
+
+
 def test_a_profile_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="profile: must be one of dev, prod"):
         Choices.read({**CONTEXT, "profile": "test"})

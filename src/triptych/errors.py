@@ -366,6 +366,18 @@ class SourceRefused(TriptychError):
 
     status = 422
 
+    def __init__(
+        self, message: str | None = None, *, remedy: str | None = None, quoted: str = ""
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.quoted = quoted
+        """A sentence that quotes the list, and is not in the message: whoever passes the error on
+        to somebody who may not have read the list leaves it out."""
+
+    def __str__(self) -> str:
+        """One line: what is wrong, what is quoted, and what to do about it."""
+        return " ".join(filter(None, [self.message, self.quoted, self.remedy]))
+
 
 class SummaryFailed(TriptychError):
     """There is no summary."""

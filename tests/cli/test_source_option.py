@@ -56,6 +56,16 @@ async def test_a_run_of_another_source_is_named_and_replaced(cli: Cli, tmp_path:
         assert (await cli("status", first["id"], "--json")).json()["state"] == "cancelled"
 
 
+async def test_a_source_of_which_nothing_is_read_is_not_kept(cli: Cli, tmp_path: Path) -> None:
+    async with serve_pictures() as base:
+        good = write_manifest(tmp_path, base, "nike", PICTURES)
+        assert (await cli("run", "nike", "--source", good)).code == 0
+        refused = await cli("run", "nike", "--source", "nowhere.csv")
+        assert (refused.code, "There is no file nowhere.csv" in refused.out) == (1, True)
+        again = await cli("run", "nike", "--json")
+        assert (again.code, json.loads(again.out.splitlines()[-1])["source"]) == (0, good)
+
+
 async def test_what_is_no_source_has_the_same_words_here_and_from_afar(cli: Cli) -> None:
     async with up(cli) as url:
         for command in (["run"], ["submit", "--server", url]):

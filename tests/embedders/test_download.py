@@ -203,6 +203,13 @@ def test_a_url_that_cannot_be_used_is_one_clear_line(url: str, says: str) -> Non
     assert "\n" not in str(error.value)
 
 
+def test_an_empty_query_is_no_part_of_the_models_name() -> None:
+    place = Place.parse("https://h.example/m/model.onnx?")
+    assert (place.name, str(place.url)) == ("model.onnx", "https://h.example/m/model.onnx?")
+    assert place.folder.startswith("model-")
+    assert str(place.beside("model.onnx.json")) == "https://h.example/m/model.onnx.json?"
+
+
 def test_a_url_is_sent_as_it_was_written_and_the_others_beside_it() -> None:
     query = "?X-Signature=a%2Bb+c%2f&x=%7E(')"
     place = Place.parse(f"HTTPS://Bücher.example:443/m/./model.onnx{query}#sha256={'a' * 64}")

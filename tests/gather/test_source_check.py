@@ -132,7 +132,7 @@ async def test_sources_are_checked_one_at_a_time(monkeypatch: pytest.MonkeyPatch
             await may_go.wait()
             yield Page([Row("https://x/1", {})], None)
 
-    checker = SourceChecker(lambda _spec: Slow())
+    checker = SourceChecker(lambda _spec, _trusted: Slow())
     first = asyncio.create_task(checker.check("manifest:x", None))
     await begun.wait()
     second = asyncio.create_task(checker.check("manifest:y", None))

@@ -54,7 +54,7 @@ def test_a_plug_in_is_a_source_as_ours_are(site: Path) -> None:
     install(site, "plug_thing", "thing = plug_thing:THING", THING.format(scheme="thing"))
     sources = SourceRegistry.discover()
     assert "thing:NAME" in sources.usage
-    sources.check("thing:x", local=True)
+    sources.check("thing:x")
     assert opened(sources, "thing:x:y").place == "x:y"  # type: ignore[attr-defined]
     assert installed_sources(Settings(source="thing:x")).broken == {}
 
@@ -80,13 +80,13 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
     for name, reason in reasons.items():
         assert reason in sources.broken[name]
         with pytest.raises(BadInput, match="cannot be used") as refused:
-            sources.check(f"{name}:x", local=True)
+            sources.check(f"{name}:x")
         assert reason in refused.value.message
         with pytest.raises(SourceRefused, match="cannot be used"):
             opened(sources, f"{name}:x")
     (theft,) = (why for name, why in sources.broken.items() if name not in reasons)
     assert theft.startswith("There is another 'catalog'")
-    sources.check("catalog:https://a.example/list", local=False)
+    sources.check("catalog:https://a.example/list")
 
 
 @pytest.mark.parametrize(
@@ -108,22 +108,12 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
 def test_an_unknown_source_is_refused_with_field_schemes_and_remedy(spec: str, says: str) -> None:
     sources = SourceRegistry.discover()
     with pytest.raises(BadInput) as refused:
-        sources.check(spec, local=True)
+        sources.check(spec)
     assert refused.value.field == "source"
     assert refused.value.message.startswith(says)
     assert (refused.value.remedy or "").startswith("Write ")
     with pytest.raises(SourceRefused):
         opened(sources, spec)
-
-
-def test_g9_files_are_for_the_servers_own_machine_alone() -> None:
-    sources = SourceRegistry.discover()
-    for place in ("/etc/passwd", "file:///etc/passwd", "../x", "gs://bucket/x", "httpsx"):
-        sources.check(f"manifest:{place}", local=True)
-        with pytest.raises(BadInput, match="only callers on the same machine"):
-            sources.check(f"manifest:{place}", local=False)
-    for place in ("https://a.example/x", "HTTP://a.example/x", "s3://bucket/x"):
-        sources.check(f"manifest:{place}", local=False)
 
 
 def test_the_settings_source_must_be_installed() -> None:

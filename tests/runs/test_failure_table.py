@@ -53,7 +53,7 @@ def gather(harness: RegistryHarness, source: Source) -> Gather:
         harness.stores.snapshots,
         harness.registry,
         open_store("memory:", Path()),
-        lambda _spec: source,
+        lambda _spec, _trusted: source,
         default_source="manifest:x",
         page_rows=10,
     )

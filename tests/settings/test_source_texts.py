@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from triptych.errors import SettingsError
-from triptych.gather.sources.manifest import HTTP_SCHEMES, MANIFEST, OBJECT_SCHEMES
-from triptych.settings.addresses import LIST_SCHEME, LIST_SCHEMES, read_source
+from triptych.gather.sources.manifest import MANIFEST
 from triptych.settings.settings import Settings
+from triptych.settings.source_text import LIST_SCHEME, LIST_SCHEMES, read_source
 
 
 @pytest.mark.parametrize(
@@ -82,5 +82,6 @@ def test_the_setting_takes_what_the_option_takes() -> None:
 
 
 def test_the_schemes_are_those_of_the_source_of_lists() -> None:
-    assert set(LIST_SCHEMES) == {*HTTP_SCHEMES, *OBJECT_SCHEMES}
+    for scheme in LIST_SCHEMES:
+        MANIFEST.check(f"{scheme}:///x.csv" if scheme == "file" else f"{scheme}://x/x.csv")
     assert MANIFEST.scheme == LIST_SCHEME

@@ -33,6 +33,8 @@ def environment(dsn: str, data: Path, **settings: object) -> dict[str, str]:
         "embedder": "none",
         "sealing_key": KEY,
         "fetch_allow": "127.0.0.0/8",
+        # Tests open runs at the registry, which notes nobody who has named the list.
+        "source_folders": "/",
         "api_rate": 100_000,
         "api_burst": 100_000,
         "visibility_s": 4,

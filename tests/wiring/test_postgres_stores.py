@@ -80,16 +80,18 @@ class TestPostgresStores(
             run_id = (await open_run(stores)).run.id
             assert await asyncio.wait_for(anext(changed), PATIENCE_S) == run_id
 
-    async def test_given_urls_are_deleted_with_their_brand(
+    async def test_given_urls_and_trust_are_deleted_with_their_brand(
         self, stores: Stores, database: Database
     ) -> None:
         for brand in ("nike", "adidas"):
             source = await stores.brands.keep_urls(brand, [GivenUrl("https://x/1")])
+            await stores.brands.trust_source(brand, "manifest:/home/a.csv")
             await stores.brands.put_brand(brand, source=source, schedule=None, due_at=None)
         await stores.brands.begin_deletion("nike")
         assert await stores.retention.delete_brand("nike", limit=10)
-        rows = await database.fetch("select brand from url_lists")
-        assert [row["brand"] for row in rows] == ["adidas"]
+        for table in ("url_lists", "trusted_sources"):
+            rows = await database.fetch(f"select brand from {table}")
+            assert [row["brand"] for row in rows] == ["adidas"]
 
     async def test_given_urls_are_dropped_when_nobody_has_still_to_read_them(
         self, stores: Stores, database: Database

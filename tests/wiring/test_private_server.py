@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.api_server import commit, settings_for
 from triptych.client import open_socket_client
-from triptych.errors import BrandNotFound, ServerUnavailable, SettingsError
+from triptych.errors import BadInput, BrandNotFound, ServerUnavailable, SettingsError
 from triptych.presence.presence_store import WorkerState
 from triptych.wiring.private_server import open_private_server, serve_privately
 from triptych.wiring.services import connect
@@ -75,6 +75,22 @@ async def test_a_path_too_long_for_a_socket_is_avoided(
     with pytest.raises(SettingsError, match="TMPDIR"):
         async with open_private_server(settings_for(migrated_dsn, tmp_path)):
             pass
+
+
+async def test_files_are_not_named_to_workers_that_may_be_elsewhere(
+    migrated_dsn: str, tmp_path: Path
+) -> None:
+    """The database is no embedded one: its workers may be on other machines."""
+    listed = tmp_path / "listed"
+    settings = settings_for(migrated_dsn, tmp_path / "data", source_folders=str(listed))
+    async with open_private_server(settings) as path, open_socket_client(path) as client:
+        with pytest.raises(BadInput, match="in no listed folder") as refused:
+            await client.start("nike", source=f"manifest:{tmp_path}/urls.csv")
+        assert "triptych run" in (refused.value.remedy or "")
+        assert (await client.start("nike", source=f"manifest:{listed}/urls.csv")).brand == "nike"
+    own = settings.model_copy(update={"source": f"manifest:{tmp_path}/urls.csv"})
+    async with open_private_server(own) as path, open_socket_client(path) as client:
+        assert (await client.start("adidas", source=own.source)).source == own.source
 
 
 async def test_it_ends_at_whatever_moment_it_is_closed(migrated_dsn: str, tmp_path: Path) -> None:

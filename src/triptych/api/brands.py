@@ -111,9 +111,11 @@ async def put_brand(
     The brand's source as it is shown, with parts hidden, stands for the one that it has.
     """
     source = await _meant(context, brand, body.source)
-    await check_source(context, source, brand=brand)
+    trusted = await check_source(request, context, source, brand=brand)
 
     async def work(_made: object) -> Outcome:
+        if source is not None and trusted:
+            await context.stores.brands.trust_source(brand, source)
         await context.registry.schedule(brand, source=source, schedule=body.schedule)
         return Outcome(TaskState.DONE)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from msgspec import Meta
 from pydantic import (
     AfterValidator,
@@ -155,7 +155,7 @@ class CheckGiven(Given):
     responses=documented(SourceRefused, TooManyRequests),
     dependencies=[Depends(operating)],
 )
-async def check_given_source(context: Context, body: CheckGiven) -> Json:
+async def check_given_source(request: Request, context: Context, body: CheckGiven) -> Json:
     """Read its beginning: its format, its columns, and which rows would be refused."""
     check_one_given(body.source, body.urls)
     if body.urls is not None:
@@ -165,14 +165,14 @@ async def check_given_source(context: Context, body: CheckGiven) -> Json:
         return Json(await context.source_checker.check_opened(opened, spec, body.brand))
     if body.source is None:
         raise BadInput("There is nothing to check.", field="source", remedy=ONE_OF)
-    await check_source(context, body.source, brand=body.brand)
+    trusted = await check_source(request, context, body.source, brand=body.brand)
     if is_given(body.source):
         kept = KeptSource(context.stores.brands, body.source, context.settings.page_rows)
         return Json(
             await context.source_checker.check_opened(lambda: kept, body.source, body.brand)
         )
     try:
-        return Json(await context.source_checker.check(body.source, body.brand))
+        return Json(await context.source_checker.check(body.source, body.brand, trusted=trusted))
     except SourceUnavailable as error:
         # A run would try again for a while; that is what a check has found out.
         raise SourceRefused(error.message, remedy=error.remedy) from error
@@ -188,16 +188,24 @@ def check_one_given(source: str | None, urls: Sequence[UrlGiven] | None) -> None
         raise BadInput("There is a source, too, and a run has one.", field="urls", remedy=ONE_OF)
 
 
-async def check_source(context: ApiContext, source: str | None, *, brand: str | None) -> None:
-    """Refuse invalid sources, and the server's files unless only its own machine can reach it.
+async def check_source(
+    request: Request, context: ApiContext, source: str | None, *, brand: str | None
+) -> bool:
+    """Refuse invalid sources, and those that whoever asks may not have read.
 
-    A source of the scheme ``urls`` is one that ``brand`` has URLs of.
+    A source of the scheme ``urls`` is one that ``brand`` has URLs of. Of the others, the server's
+    own user may name any, and everybody else what `SourceReach` has.
+
+    Returns:
+        Whether the server's own user names it and others might not, or might not be told what is
+        there: what starts with it has to be noted (`BrandStore.trust_source`).
 
     Raises:
-        BadInput: the source is refused; names the field, the known schemes and the remedy.
+        BadInput: the source is refused; names the field, the known schemes or the setting that
+            lists its place, and the remedy.
     """
     if source is None:
-        return
+        return False
     if is_shown(source):
         raise BadInput(
             "Parts of it are hidden, as answers show a source.",
@@ -212,5 +220,13 @@ async def check_source(context: ApiContext, source: str | None, *, brand: str | 
                 field="source",
                 remedy="Give the URLs themselves, as `urls`, when you start a run.",
             )
-        return
-    context.sources.check(source, local=context.local)
+        return False
+    refusal = context.sources.refusal(source, context.reach)
+    if refusal is None and context.sources.quotes(source, context.reach):
+        return False
+    stranger = await context.callers.refusal(request.scope)
+    if stranger is None:
+        return True
+    if refusal is not None:
+        raise BadInput(refusal.message, field="source", remedy=f"{refusal.remedy} {stranger}")
+    return False

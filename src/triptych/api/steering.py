@@ -126,10 +126,13 @@ async def start_run(
     """
     given = body or RunGiven()
     check_one_given(given.source, given.urls)
-    await check_source(context, given.source, brand=brand)
+    trusted = await check_source(request, context, given.source, brand=brand)
 
     async def work(made: UUID) -> Outcome:
         source = given.source
+        if source is not None and trusted:
+            # Durable before the run is, as the URLs are.
+            await context.stores.brands.trust_source(brand, source)
         if given.urls is not None:
             # Durable before the run is, which may then be gathered by anybody, at any time.
             source = await context.stores.brands.keep_urls(brand, given_urls(given.urls))

@@ -147,7 +147,7 @@ def given_source(
     from triptych.cli.log_output import say
     from triptych.errors import BadInput, SettingsError
     from triptych.gather.source_registry import SourceRegistry
-    from triptych.settings.addresses import read_source
+    from triptych.settings.source_text import read_source
 
     if source is None:
         if key is not None or ignored:
@@ -175,7 +175,7 @@ def _with_identity(spec: str, key: str | None, ignored: Sequence[str]) -> str:
     from urllib.parse import urlencode
 
     from triptych.errors import BadInput
-    from triptych.settings.addresses import LIST_SCHEME
+    from triptych.settings.source_text import LIST_SCHEME
 
     options = [*([("key", key)] if key is not None else [])]
     options += [("ignore-query", name) for name in ignored]

@@ -49,7 +49,7 @@ async def _checked(call: Invocation, source: str, brand: str | None) -> SourceCh
             return await client.check_source(source, brand=brand)
     named = None if brand is None else check_brand(brand)
     sources = installed_sources(settings)
-    sources.check(source, local=True)
+    sources.check(source)
     async with AsyncExitStack() as stack:
         checker = SourceChecker(source_opener(settings, sources, stack))
-        return await checker.check(source, named)
+        return await checker.check(source, named, trusted=True)

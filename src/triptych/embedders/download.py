@@ -88,7 +88,7 @@ class Place:
                 f"{FIELD}: the text after # is not a hash.",
                 remedy="Write #sha256=<64 hexadecimal digits>.",
             )
-        if url.scheme not in SCHEMES or not url.host or not _is_model(url.name):
+        if url.scheme not in SCHEMES or not url.host or not _is_model(_name(url)):
             raise ModelError(
                 f"{FIELD}: {_shown(url)} names no ONNX file.",
                 remedy="Write https://host/…/model.onnx or s3://bucket/…/model.onnx.",
@@ -101,14 +101,20 @@ class Place:
         return cls(url, pin.group(1).lower() if pin else None)
 
     @property
+    def name(self) -> str:
+        """The name of the model's file."""
+        return _name(self.url)
+
+    @property
     def folder(self) -> str:
         """The name of the model's folder, derived from URL and pin."""
         key = hashlib.sha256(f"{self.url} {self.sha256}".encode()).hexdigest()
-        return f"{self.url.name.removesuffix('.onnx')}-{key[:KEY_CHARS]}"
+        return f"{self.name.removesuffix('.onnx')}-{key[:KEY_CHARS]}"
 
     def beside(self, name: str) -> URL:
         """Return the URL of another file of the model, whose query has the same text."""
-        return self.url.with_name(name, keep_query=True)
+        beside = self.url.with_name(name, keep_query=True)
+        return parse_web_url(f"{beside}?") if self.url.name.endswith("?") else beside
 
 
 def fetched_model(
@@ -131,7 +137,7 @@ def fetched_model(
         ModelError: it cannot be downloaded, is too large, or does not match its pin.
     """
     place = Place.parse(url)
-    path = folder / place.folder / place.url.name
+    path = folder / place.folder / place.name
     if path.is_file():
         return path
     deadline = time.monotonic() + DEADLINE_S
@@ -287,6 +293,11 @@ async def _origin(limits: _Limits) -> AsyncIterator[_Origin]:
         headers={"Accept-Encoding": "identity"},
     ) as session:
         yield _Origin(session, limits.guard)
+
+
+def _name(url: URL) -> str:
+    """Return the name of a URL's file. The mark of an empty query is sent, and is no part of it."""
+    return url.name.removesuffix("?")
 
 
 def _is_model(name: str) -> bool:

@@ -40,9 +40,10 @@ from triptych.model import (
     RunState,
 )
 from triptych.objects import ObjectStore
+from triptych.runs.active_run import check_joinable
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.given_urls import is_given
-from triptych.runs.registry import ActiveBrandRegistry, check_joinable, external_run_id
+from triptych.runs.registry import ActiveBrandRegistry, external_run_id
 from triptych.runs.run_store import RefusedRow, RowsRead, RunStore
 from triptych.runtime.json_values import DEPTH_MAX, is_too_deep
 from triptych.sealing.key_ring import SealBroken
@@ -74,7 +75,7 @@ class Gather:
         snapshots: SnapshotStore,
         registry: ActiveBrandRegistry,
         objects: ObjectStore,
-        open_source: Callable[[str], Source],
+        open_source: Callable[[str, bool], Source],
         *,
         default_source: str | None,
         page_rows: int,
@@ -116,7 +117,7 @@ class Gather:
         except RunEnded:
             log.info("gather_stopped", run=str(run.id), brand=run.brand)
         except (SourceRefused, SealBroken) as error:
-            await self._fail(run, f"source_refused: {error}")
+            await self._fail(run, f"source_refused: {error}", gives_back=True)
         except SnapshotCollected as error:
             await self._registry.fail(run.id, error.message)
         except TriptychError:
@@ -128,15 +129,18 @@ class Gather:
             log.exception("gather_defect", run=str(run.id), brand=run.brand)
             await self._fail(run, f"gather_defect: {type(error).__name__}: {error}")
 
-    async def _fail(self, run: Run, reason: str) -> None:
-        """Fail a run; what is secret of its source does not get into the reason."""
+    async def _fail(self, run: Run, reason: str, *, gives_back: bool = False) -> None:
+        """Fail a run; what is secret of its source does not get into the reason.
+
+        ``gives_back`` is that of `RunStore.fail`.
+        """
         try:
             source = await self._brands.whole_source(run.brand, run.source)
         except (SealBroken, SettingsError):
             source = None  # It was never opened, so the reason cannot quote it.
         for quoted in (source, self._default_source):
             reason = scrubbed(reason, quoted) if quoted else reason
-        await self._registry.fail(run.id, reason)
+        await self._registry.fail(run.id, reason, gives_back=gives_back)
 
     async def _join(self, brand: str, delivery: Delivery) -> Run | None:
         opened = await self._registry.open_for_message(brand, delivery)
@@ -156,7 +160,9 @@ class Gather:
             )
         if is_given(spec):
             return KeptSource(self._brands, spec, self._page_rows)
-        return self._open_source(spec)
+        # Whatever has put the source into the database: who named it is asked again.
+        trusted = run.source is not None and await self._brands.is_trusted(run.brand, spec)
+        return self._open_source(spec, trusted)
 
     async def _restore(self, run: Run, snapshot: UUID) -> None:
         """Seal a run, which publishes the snapshot; fail it if objects are missing."""

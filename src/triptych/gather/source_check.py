@@ -176,17 +176,19 @@ class SourceChecker:
     A caller whose turn does not come within `TURN_S` is refused.
     """
 
-    def __init__(self, open_source: Callable[[str], Source]) -> None:
+    def __init__(self, open_source: Callable[[str, bool], Source]) -> None:
         self._open_source = open_source
         self._turn = asyncio.Semaphore(1)
 
-    async def check(self, spec: str, brand: str | None) -> SourceCheck:
+    async def check(self, spec: str, brand: str | None, *, trusted: bool = False) -> SourceCheck:
         """Check the source that ``spec`` names: see `check_source`.
+
+        ``trusted``: this machine's own user asks (`SourceReach`).
 
         Raises:
             TooManyRequests: others are being checked.
         """
-        return await self.check_opened(lambda: self._open_source(spec), spec, brand)
+        return await self.check_opened(lambda: self._open_source(spec, trusted), spec, brand)
 
     async def check_opened(
         self, open_source: Callable[[], Source], spec: str, brand: str | None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from triptych.errors import BadInput, SourceRefused
 from triptych.gather.source import Source
+from triptych.gather.source_reach import EVERYWHERE, Refusal, SourceReach
 from triptych.gather.source_type import SourceContext, SourceType
 from triptych.runtime.plug_ins import load_named, plug_in_names
+from triptych.settings.source_text import Place, parse_place, split_source
 
 if TYPE_CHECKING:
     from triptych.fetch.transport import TransportPool
@@ -20,6 +23,18 @@ ENTRY_POINT_GROUP = "triptych.sources"
 def source_schemes() -> Sequence[str]:
     """Return the schemes of the installed sources, in order. Imports none of them."""
     return plug_in_names(ENTRY_POINT_GROUP)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSource:
+    """A source that a text names."""
+
+    type: SourceType
+    text: str
+    """What follows the colon, as its type opens it."""
+    place: Place
+    anybody: bool
+    """Whether its type lets everybody name it: `SourceType.remote`."""
 
 
 class SourceRegistry:
@@ -59,27 +74,36 @@ class SourceRegistry:
         """How sources are written: ``catalog:https://… or manifest:PATH_OR_URL``."""
         return " or ".join(one.usage for one in self.types) or "none: no source is installed"
 
-    def check(self, spec: str, *, local: bool, field: str = "source") -> None:
-        """Check that ``spec`` names a source; unless ``local``, one that remote callers may name.
+    def check(self, spec: str, *, field: str = "source") -> NamedSource:
+        """Return the source that ``spec`` names; who may name it, `SourceReach` decides.
 
         Raises:
-            BadInput: it does not; naming ``field``, the known schemes and the remedy.
+            BadInput: it names none; with ``field``, the known schemes and the remedy.
         """
-        scheme, _, place = spec.partition(":")
-        known = self._types.get(scheme)
-        if known is None:
-            message, remedy = self._unknown(scheme)
-            raise BadInput(message, field=field, remedy=remedy)
         try:
-            _check_place(known, place)
-        except ValueError as error:
-            raise BadInput(str(error), field=field, remedy=_remedy(known)) from error
-        if not local and not known.remote(place):
-            raise BadInput(
-                "It names a file of the server, which only callers on the same machine may do.",
-                field=field,
-                remedy="Name a URL. Files can be named if the server listens on loopback only.",
-            )
+            return self._read(spec)
+        except SourceRefused as error:
+            raise BadInput(error.message, field=field, remedy=error.remedy) from error
+
+    def refusal(self, spec: str, reach: SourceReach) -> Refusal | None:
+        """Return why only the server's own user may name ``spec``; None if others may, too.
+
+        Raises:
+            BadInput: see `check`.
+        """
+        named = self.check(spec)
+        if spec == reach.own:
+            return None
+        return reach.refusal(named.place, anybody=named.anybody)
+
+    def quotes(self, spec: str, reach: SourceReach) -> bool:
+        """Return whether errors may quote what ``spec`` names to others than that user.
+
+        Raises:
+            BadInput: see `check`.
+        """
+        named = self.check(spec)
+        return reach.quotes(named.place, anybody=named.anybody)
 
     def open(
         self,
@@ -88,26 +112,58 @@ class SourceRegistry:
         transports: TransportPool,
         token: SourceToken | None,
         page_rows: int,
+        reach: SourceReach = EVERYWHERE,
+        trusted: bool = False,
     ) -> Source:
         """Return the source that ``spec`` names. It gets the token only if that is bound to it.
 
+        ``trusted``: this machine's own user named it, so that it may be anywhere.
+
         Raises:
-            SourceRefused: it names none, or the text after the scheme is not valid for it.
+            SourceRefused: it names none, the text after the scheme is not valid for it, or it is
+                beyond ``reach``.
         """
         # Imported here: checking a source needs no HTTP client.
         from triptych.gather.http_reader import HttpReader
 
-        scheme, _, place = spec.partition(":")
+        named = self._read(spec)
+        quotes = trusted or reach.quotes(named.place, anybody=named.anybody)
+        if trusted or spec == reach.own:
+            reach = EVERYWHERE
+        elif (refusal := reach.refusal(named.place, anybody=named.anybody)) is not None:
+            raise SourceRefused(refusal.message, remedy=refusal.remedy)
+        context = SourceContext(
+            HttpReader(transports, spec),
+            token.for_source(spec) if token else None,
+            page_rows,
+            reach,
+            quotes,
+        )
+        return named.type.open(named.text, context)
+
+    def _read(self, spec: str) -> NamedSource:
+        """Read a source: what everything that names, checks or opens one relies on.
+
+        Raises:
+            SourceRefused: it names none, or its place is not valid for it.
+        """
+        try:
+            scheme, text = split_source(spec)
+        except ValueError as error:
+            raise SourceRefused(str(error), remedy=f"Write {self.usage}.") from error
         known = self._types.get(scheme)
         if known is None:
             message, remedy = self._unknown(scheme)
             raise SourceRefused(message, remedy=remedy)
         try:
-            _check_place(known, place)
+            if not text:
+                raise ValueError(f"Nothing follows the colon of {scheme}.")
+            known.check(text)
+            location = known.location(text)
+            return NamedSource(known, text, parse_place(location), known.remote(location))
         except ValueError as error:
-            raise SourceRefused(str(error), remedy=_remedy(known)) from error
-        own = token.for_source(spec) if token else None
-        return known.open(place, SourceContext(HttpReader(transports, spec), own, page_rows))
+            remedy = f"Write {known.usage}, as {scheme}:{known.example}."
+            raise SourceRefused(str(error), remedy=remedy) from error
 
     def _unknown(self, scheme: str) -> tuple[str, str]:
         """Return what is wrong with an unusable scheme, and the remedy."""
@@ -115,13 +171,3 @@ class SourceRegistry:
         if scheme in self._broken:
             return f"The source {scheme!r} cannot be used: {self._broken[scheme]}", remedy
         return f"It names no source: the schemes are {', '.join(sorted(self._types))}.", remedy
-
-
-def _check_place(known: SourceType, place: str) -> None:
-    if not place:
-        raise ValueError(f"Nothing follows the colon of {known.scheme}.")
-    known.check(place)
-
-
-def _remedy(known: SourceType) -> str:
-    return f"Write {known.usage}, as {known.scheme}:{known.example}."

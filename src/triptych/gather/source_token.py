@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from yarl import URL
 
 from triptych.fetch.web_url import HTTP, parse_web_url
+from triptych.settings.source_text import split_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,14 @@ class SourceToken:
         if spec in self.places:
             return self.value
         try:
-            return self.value if _origin(spec.partition(":")[2]) in self.places else None
+            return self.value if _origin(split_source(spec)[1]) in self.places else None
         except ValueError:
             return None
 
 
 def _bound(place: str) -> str:
     if not place.lower().startswith(HTTP):
-        rest = place.partition(":")[2]
+        _, rest = split_source(place)
         if not rest:
             raise ValueError(f"{place!r} is neither an origin, https://HOST, nor a source")
         if not rest.lower().startswith(HTTP):

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from triptych.gather.source import Source
-from triptych.settings.addresses import SOURCE_SCHEME
+from triptych.gather.source_reach import EVERYWHERE, SourceReach
+from triptych.settings.source_text import SOURCE_SCHEME, PlaceKind, parse_place
 
 if TYPE_CHECKING:
     # A type of source is declared without importing what its requests need.
     from triptych.gather.http_reader import HttpReader
-
-REMOTE_PLACES = ("http://", "https://", "s3://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,12 @@ class SourceContext:
     only."""
     page_rows: int
     """Rows that a page should have at most."""
+    reach: SourceReach = EVERYWHERE
+    """Through which files are opened, and which decides about objects, when they are opened: what
+    was checked when the source was named may have changed since."""
+    quotes: bool = True
+    """Whether an error may quote what is there, such as columns: not to somebody who could not read
+    it himself."""
 
 
 def any_place(place: str) -> None:
@@ -35,8 +40,13 @@ def any_place(place: str) -> None:
 
 
 def is_remote(place: str) -> bool:
-    """Return whether a place is an http, https or s3 URL, and so not a file of the server."""
-    return place.lower().startswith(REMOTE_PLACES)
+    """Return whether a place is an http or https URL, and so nothing of the server's own."""
+    return parse_place(place).kind is PlaceKind.WEB
+
+
+def whole_place(place: str) -> str:
+    """Return the place: nothing in it but where the source is."""
+    return place
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +72,11 @@ class SourceType:
     check: Callable[[str], None] = any_place
     """Raises `ValueError`, with a whole sentence as its message, for an invalid place."""
     remote: Callable[[str], bool] = is_remote
-    """Whether remote callers may name the place. False for files of the server and anything else
-    that only its own machine may use."""
+    """Whether everybody may name the place (its `location`). False for files of the server, for
+    objects that it reads with credentials of its own, and for anything else that only its own
+    machine may use: these have to be listed (`SourceReach`)."""
+    location: Callable[[str], str] = whole_place
+    """Returns the URL or path in a place, without options that the source has behind it."""
 
     def __post_init__(self) -> None:
         if re.fullmatch(SOURCE_SCHEME, self.scheme) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,9 @@ from triptych.model import Brand, RunState, Slice
 from triptych.runs.given_urls import GivenUrl
 from triptych.runs.run_shown import BrandShown
 
+TRUSTED_MAX = 100
+"""Sources of one brand that are known to have been named by the server's own user."""
+
 
 @dataclass(frozen=True, slots=True)
 class DueBrand:
@@ -20,6 +24,11 @@ class DueBrand:
     name: str
     schedule: str
     due_at: datetime
+
+
+def digest_of(source: str) -> bytes:
+    """Return by what a trusted source is known: it may have a password."""
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()
 
 
 class BrandStore(Protocol):
@@ -105,6 +114,17 @@ class BrandStore(Protocol):
 
     async def kept_urls(self, brand: str, source: str) -> Sequence[GivenUrl] | None:
         """Return a brand's URLs of that source; None if none are kept."""
+        ...
+
+    async def trust_source(self, brand: str, source: str) -> None:
+        """Note that the server's own user named a source for a brand, which need not exist yet.
+
+        The newest `TRUSTED_MAX` of a brand stay.
+        """
+        ...
+
+    async def is_trusted(self, brand: str, source: str) -> bool:
+        """Return whether `trust_source` has noted that source for that brand."""
         ...
 
     async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:

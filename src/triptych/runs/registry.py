@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -22,6 +21,7 @@ from triptych.errors import Conflict, RowLocked, RunActive, RunEnded
 from triptych.messages import Delivery
 from triptych.model import Item, ItemResult, NewItem, Policy, Reason, Run, RunKind, RunState
 from triptych.queues.queue import Queue
+from triptych.runs.active_run import check_joinable
 from triptych.runs.brand_store import BrandStore, DueBrand
 from triptych.runs.brand_turns import BrandTurns
 from triptych.runs.dispatch import Dispatcher
@@ -45,15 +45,6 @@ SCHEDULES = UUID("0b6f0a52-5ad4-5b7e-8a5b-4b6c7a1d3c10")
 """Namespace of the run ids that are derived from the times of schedules."""
 EXTERNAL_NAMESPACE = UUID("6e0c5b3e-2f5d-5d0e-9b39-6d2f6e6c1a57")
 """Namespace of the run ids that are derived from external messages (RFC 9562 §5.5)."""
-
-DOING: Mapping[RunKind, str] = MappingProxyType(
-    {
-        RunKind.FULL: "gathered",
-        RunKind.REEMBED: "re-embedded",
-        RunKind.RESTORE: "restored",
-    }
-)
-"""What a run of each kind does to its brand; those of kind ``add`` have a sentence of their own."""
 
 T = TypeVar("T")
 
@@ -381,9 +372,12 @@ class ActiveBrandRegistry:
         """
         return await self._runs.discard(run_id, "discarded by an operator")
 
-    async def fail(self, run_id: UUID, reason: str) -> Run:
-        """End an active run as failed; the brand's snapshot stays what it was."""
-        return await self._runs.fail(run_id, shown_text(reason))
+    async def fail(self, run_id: UUID, reason: str, *, gives_back: bool = False) -> Run:
+        """End an active run as failed; the brand's snapshot stays what it was.
+
+        ``gives_back`` is that of `RunStore.fail`.
+        """
+        return await self._runs.fail(run_id, shown_text(reason), gives_back=gives_back)
 
     async def run_ai_again(self, brand: str) -> Run:
         """Queue the AI phase of a brand's snapshot and send its message.
@@ -506,23 +500,6 @@ async def _each(due: Sequence[T], work: Callable[[T], Awaitable[object]]) -> Non
             await work(one)
         except RowLocked:
             log.warning("sweep_left_locked", work=work.__name__, what=str(one))
-
-
-def check_joinable(run: Run, wanted: RunKind) -> None:
-    """Raise `RunActive` if a brand's active run is not of the kind that was asked for."""
-    if run.kind is wanted or run.state is not RunState.ACTIVE:
-        return
-    if run.kind is RunKind.ADD:
-        raise RunActive(
-            f"Brand {run.brand!r} is taking in single URLs (run {run.id}).",
-            remedy="It commits within seconds; try again then.",
-            run_id=run.id,
-        )
-    raise RunActive(
-        f"Brand {run.brand!r} is being {DOING[run.kind]} (run {run.id}).",
-        remedy="Try again when that has ended, or cancel it.",
-        run_id=run.id,
-    )
 
 
 def external_run_id(delivery: Delivery) -> UUID:

@@ -375,8 +375,12 @@ class RunStore(Protocol):
         """At the deadline: settle what is pending as ``timed_out``; fail an unsealed run."""
         ...
 
-    async def fail(self, run_id: UUID, reason: str) -> Run:
-        """End an active run as failed; its pending items are cancelled."""
+    async def fail(self, run_id: UUID, reason: str, *, gives_back: bool = False) -> Run:
+        """End an active run as failed; its pending items are cancelled.
+
+        ``gives_back``: if the run brought its brand's source and has read no row of it, the brand
+        has the source again that it had before, or none.
+        """
         ...
 
     async def cancel(self, run_id: UUID) -> Run:

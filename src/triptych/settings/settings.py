@@ -20,9 +20,9 @@ from triptych.settings.addresses import (
     check_queue,
     check_scheme,
     read_ports,
-    read_source,
 )
 from triptych.settings.provenance import ToldSettings
+from triptych.settings.source_text import PlaceKind, parse_place, read_source
 
 ENV_PREFIX = "TRIPTYCH_"
 MIB = 1024 * 1024
@@ -85,6 +85,17 @@ class Settings(ToldSettings):
         "random characters, or the ARN of a secret in AWS Secrets Manager. Several, separated by "
         "commas: the first seals, all open. Empty with the embedded database: made at the first "
         "start, in the file `sealing.key` of the data folder.",
+    )
+    source_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Folders below which anybody who may start a run may name lists, "
+        "comma-separated, each an absolute path: `/srv/lists`. Set it for the API and for gather.",
+    )
+    source_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Buckets in which anybody who may start a run may name lists, comma-separated, "
+        "whole or below a prefix: `s3://lists,s3://shared/triptych`. Set it for the API and for "
+        "gather.",
     )
     embedder: str = Field(
         "bundled",
@@ -336,7 +347,7 @@ class Settings(ToldSettings):
 
     @field_validator(
         *("fetch_allow", "fetch_ports", "allowed_hosts", "allowed_origins", "oidc_operators"),
-        "source_token_for",
+        *("source_token_for", "source_folders", "source_buckets"),
         mode="before",
     )
     @classmethod
@@ -350,6 +361,22 @@ class Settings(ToldSettings):
     def _ports(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
             read_ports(value)
+        return values
+
+    @field_validator("source_folders")
+    @classmethod
+    def _folders(cls, values: tuple[Path, ...]) -> tuple[Path, ...]:
+        for value in values:
+            if not value.is_absolute() or ".." in value.parts:
+                raise ValueError(f"{str(value)!r} is not an absolute path without ..")
+        return values
+
+    @field_validator("source_buckets")
+    @classmethod
+    def _buckets(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if parse_place(value).kind is not PlaceKind.OBJECT:
+                raise ValueError(f"{value!r} is not s3://BUCKET, gs://BUCKET or az://CONTAINER")
         return values
 
     @field_validator("oidc_operators")

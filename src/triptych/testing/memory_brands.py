@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
-from triptych.runs.brand_store import BrandStore, DueBrand
+from triptych.runs.brand_store import TRUSTED_MAX, BrandStore, DueBrand
 from triptych.runs.given_urls import UNUSED_S, GivenUrl, decode_urls, encode_urls, source_of
 from triptych.runs.run_shown import BrandShown
 from triptych.testing.memory_state import BrandRow, MemoryState
@@ -95,7 +95,8 @@ class MemoryBrandStore(BrandStore):
             raise Conflict(f"Brand {name!r} is being deleted.", remedy="Try again when it is gone.")
         row = self._state.upsert_brand(name, None)
         due = row.due_at if row.schedule == schedule else due_at
-        self._state.change_brand(row, source=source, schedule=schedule, due_at=due)
+        fields = {"source_run": None, "source_before": None, "schedule": schedule, "due_at": due}
+        self._state.change_brand(row, source=source, **fields)
 
     @override
     async def whole_source(self, brand: str, source: str | None) -> str | None:
@@ -110,6 +111,18 @@ class MemoryBrandStore(BrandStore):
             if kept_at < now - timedelta(seconds=UNUSED_S) and not self._is_used(*place):
                 del self._state.url_lists[place]
         return source
+
+    @override
+    async def trust_source(self, brand: str, source: str) -> None:
+        known = self._state.trusted_sources.setdefault(brand, {})
+        known.pop(source, None)
+        known[source] = None
+        for oldest in list(known)[:-TRUSTED_MAX]:
+            del known[oldest]
+
+    @override
+    async def is_trusted(self, brand: str, source: str) -> bool:
+        return source in self._state.trusted_sources.get(brand, {})
 
     def _is_used(self, brand: str, source: str) -> bool:
         row = self._state.brands.get(brand)

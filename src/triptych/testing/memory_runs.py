@@ -130,7 +130,7 @@ class MemoryRunStore(RunStore):
             )
         if active := self._state.active_run(brand):
             check_same_source(active.run, source)
-        row = self._state.upsert_brand(brand, source)
+        row = self._state.upsert_brand(brand, source, run_id)
         if active:
             return Opened(active.run, created=False)
         gathers = source if source is not None else row.source
@@ -409,7 +409,9 @@ class MemoryRunStore(RunStore):
         return row.run
 
     @override
-    async def fail(self, run_id: UUID, reason: str) -> Run:
+    async def fail(self, run_id: UUID, reason: str, *, gives_back: bool = False) -> Run:
+        if gives_back:
+            self._state.give_source_back(run_id)
         return self._stop(run_id, RunState.FAILED, reason)
 
     @override

@@ -50,6 +50,9 @@ class BrandRow:
     source: str | None
     changed_at: datetime
     current_run: UUID | None = None
+    source_run: UUID | None = None
+    """The run that brought the source; the brand had another before."""
+    source_before: str | None = None
     schedule: str | None = None
     due_at: datetime | None = None
     deleting: bool = False
@@ -155,6 +158,8 @@ class MemoryState:
         """In the order in which they were opened."""
         self.outbox: dict[int, OwedRow] = {}
         self.url_lists: dict[tuple[str, str], tuple[bytes, datetime]] = {}
+        self.trusted_sources: dict[str, dict[str, None]] = {}
+        """Of each brand, the one that was named last at the end."""
         """Given URLs by brand and source, encoded, and when they were kept last."""
         self.letters: dict[int, KeptLetter] = {}
         self._listeners: set[Listener] = set()
@@ -201,15 +206,31 @@ class MemoryState:
         row = self.brands.get(brand)
         return None if row is None or row.current_run is None else self.runs[row.current_run]
 
-    def upsert_brand(self, name: str, source: str | None) -> BrandRow:
-        """Return a brand's row, created if needed; None as source keeps the current source."""
+    def upsert_brand(self, name: str, source: str | None, run_id: UUID | None = None) -> BrandRow:
+        """Return a brand's row, created if needed; None as source keeps the current source.
+
+        ``run_id``: the run that brings the source.
+        """
         row = self.brands.get(name)
         if row is None:
             row = self.brands[name] = BrandRow(name, source, self.now())
+            row.source_run = None if source is None else run_id
             self.notify(News(brands={name}))
         elif source is not None and source != row.source:
-            self.change_brand(row, source=source)
+            before = row.source
+            self.change_brand(row, source=source, source_run=run_id, source_before=before)
         return row
+
+    def give_source_back(self, run_id: UUID) -> None:
+        """Undo what a run brought that has read no row of it: see `RunStore.fail`."""
+        run = self.run_row(run_id).run
+        brand = self.brands.get(run.brand)
+        if brand is None or brand.source_run != run_id or brand.deleting:
+            return
+        if run.state is RunState.ACTIVE and run.rows_read == 0:
+            self.change_brand(
+                brand, source=brand.source_before, source_run=None, source_before=None
+            )
 
     def change_brand(self, row: BrandRow, **fields: Any) -> None:
         """Change a brand's row."""

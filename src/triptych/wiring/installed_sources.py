@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from triptych.errors import BadInput, SettingsError
 from triptych.gather.source import Source
+from triptych.gather.source_reach import SourceReach, reach_of
 from triptych.gather.source_registry import SourceRegistry
 from triptych.gather.source_token import SourceToken
 from triptych.settings.settings import Settings
@@ -24,7 +25,7 @@ def installed_sources(settings: Settings) -> SourceRegistry:
     sources = SourceRegistry.discover()
     if settings.source is not None:
         try:
-            sources.check(settings.source, local=True)
+            sources.check(settings.source)
         except BadInput as error:
             raise SettingsError(
                 error.message, field="TRIPTYCH_SOURCE", remedy=error.remedy
@@ -32,10 +33,22 @@ def installed_sources(settings: Settings) -> SourceRegistry:
     return sources
 
 
+def source_reach(settings: Settings) -> SourceReach:
+    """Return which sources may be read for others than this machine's own user."""
+    return reach_of(
+        settings.source_folders,
+        settings.source_buckets,
+        own=settings.source,
+        own_web=bool(settings.fetch_allow) or settings.fetch_profiles is not None,
+    )
+
+
 def source_opener(
     settings: Settings, sources: SourceRegistry, stack: AsyncExitStack
-) -> Callable[[str], Source]:
+) -> Callable[[str, bool], Source]:
     """Return what opens a source; ``stack`` closes the connections of all of them.
+
+    It is called with the source, and whether this machine's own user named it (`SourceReach`).
 
     Raises:
         SettingsError: the proxy or a request profile is not valid, or the source's token is bound
@@ -43,10 +56,17 @@ def source_opener(
     """
     transports = open_transports(settings, SOURCE_CONNECTIONS)
     stack.push_async_callback(transports.close)
-    token = _token(settings)
+    token, reach = _token(settings), source_reach(settings)
 
-    def open_one(spec: str) -> Source:
-        return sources.open(spec, transports=transports, token=token, page_rows=settings.page_rows)
+    def open_one(spec: str, trusted: bool) -> Source:
+        return sources.open(
+            spec,
+            transports=transports,
+            token=token,
+            page_rows=settings.page_rows,
+            reach=reach,
+            trusted=trusted,
+        )
 
     return open_one
 

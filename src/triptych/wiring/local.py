@@ -31,13 +31,18 @@ class Local:
     async def submit(self, brand: str, *, source: str | None = None, replace: bool = False) -> Run:
         """Start a run of a brand, or return its active one.
 
-        ``replace``: cancel an active run of another source or kind first.
+        ``replace``: cancel an active run of another source or kind first. The source may be
+        anywhere if the database is embedded, and else what the settings list.
 
         Raises:
             InvalidBrand: the name is not valid.
             RunActive: a run of another source or kind is active.
         """
-        opened = await self.registry.open(check_brand(brand), source=source, replace=replace)
+        name = check_brand(brand)
+        if source is not None and self.services.settings.embedded:
+            # Of another database, workers on other machines would read their files.
+            await self.stores.brands.trust_source(name, source)
+        opened = await self.registry.open(name, source=source, replace=replace)
         return opened.run
 
     def watch(self, run_id: UUID) -> AsyncIterator[Run]:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+from triptych.access.local_caller import Everybody, Nobody
 from triptych.embedded.socket_leftovers import QUIET_S
 from triptych.embedded.sockets import PATH_MAX_BYTES, is_served
 from triptych.embedded.waits import Say, log_line
@@ -38,6 +39,9 @@ CATCH_UP_S = 30.0
 """Seconds that a search across brands spends on indexing commits first: after `triptych run` no
 worker is left to index them."""
 LOOK_FOR_WORKER_S = 2.0
+ELSEWHERE = (
+    "Other machines may have workers of this database: use `triptych run`, which has its own."
+)
 
 
 @asynccontextmanager
@@ -81,9 +85,11 @@ async def serve_privately(services: Services) -> AsyncIterator[Path]:
         SettingsError, StoreUnavailable: names what cannot be used and the remedy.
     """
     authenticator = private_authenticator(services)
+    # Of another database, workers on other machines read what is named here.
+    callers = Everybody() if services.settings.embedded else Nobody(ELSEWHERE)
     with _private_socket() as (listening, path):
         async with (
-            open_app(services, authenticator, local=True) as app,
+            open_app(services, authenticator, callers=callers) as app,
             serving(app, listening, **server_options()),
         ):
             yield path

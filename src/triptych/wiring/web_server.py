@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from triptych.access.authenticator import Authenticator
 from triptych.access.host_policy import HostPolicy, is_loopback
 from triptych.access.key_cache import ApiKeyCache
+from triptych.access.local_caller import LocalCallers, Nobody, SameUser
 from triptych.access.rate_limiter import RateLimiter
 from triptych.api.app import create_app
 from triptych.api.http.dependencies import ApiContext
@@ -29,7 +30,7 @@ from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
-from triptych.wiring.installed_sources import source_opener
+from triptych.wiring.installed_sources import source_opener, source_reach
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails
 from triptych.wiring.outbound import address_guard, guarded_session
@@ -58,6 +59,12 @@ def is_open(settings: Settings) -> bool:
         and not settings.allowed_hosts
         and settings.oidc_signer is None
     )
+
+
+def _callers(settings: Settings) -> LocalCallers:
+    if is_open(settings):
+        return SameUser()
+    return Nobody("A server that other machines reach takes nobody for its own user.")
 
 
 def private_authenticator(services: Services) -> Authenticator:
@@ -186,16 +193,16 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
     """
     async with (
         open_authenticator(services) as authenticator,
-        open_app(services, authenticator, local=is_open(services.settings)) as app,
+        open_app(services, authenticator, callers=_callers(services.settings)) as app,
     ):
         yield app
 
 
 @asynccontextmanager
 async def open_app(
-    services: Services, authenticator: Authenticator, *, local: bool
+    services: Services, authenticator: Authenticator, *, callers: LocalCallers
 ) -> AsyncIterator[FastAPI]:
-    """Build the app with an authenticator. ``local``: only this machine can reach it.
+    """Build the app with an authenticator. ``callers`` tells who may name this machine's files.
 
     Raises:
         SettingsError, StoreUnavailable: names what cannot be used and the remedy.
@@ -218,7 +225,8 @@ async def open_app(
             authenticator=authenticator,
             guard=address_guard(settings),
             cursors=Cursors(await services.stores.access.secret("cursor")),
-            local=local,
+            callers=callers,
+            reach=source_reach(settings),
             thumbnails=thumbnails,
             search=search,
             relations=BrandRelations(services.stores.brands, services.stores.search),

@@ -264,6 +264,16 @@ async def test_a_manifest_is_read_over_http(tmp_path: Path) -> None:
         await runner.cleanup()
 
 
+def test_a_brand_is_not_the_home_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for folder in ("home", "~"):
+        (tmp_path / folder).mkdir()
+        write_csv(tmp_path / folder / "urls.csv", [{"url": folder, "note": ""}])
+    assert [row.url for row in rows_of(pages("{brand}/urls.csv", brand="~"))] == ["~"]
+    assert [row.url for row in rows_of(pages("~/urls.csv"))] == ["home"]
+
+
 async def test_g8_a_body_that_expands_on_its_way_is_refused() -> None:
     bodies = {
         "/bomb.csv": gzipped(b"url\n", b"https://x/a.jpg\n" * 65_536, 200),
@@ -291,7 +301,7 @@ async def test_g8_a_body_that_expands_on_its_way_is_refused() -> None:
 def test_a_manifest_is_read_from_an_object_store(tmp_path: Path) -> None:
     write_csv(tmp_path / "urls.csv", [{"url": "u1", "note": "n"}])
     assert rows_of(pages(f"file://{tmp_path}/urls.csv")) == [Row("u1", {"note": "n"}, "line 2")]
-    with pytest.raises(SourceRefused, match="There is no object"):
+    with pytest.raises(SourceRefused, match="There is no file"):
         pages(f"file://{tmp_path}/nowhere.csv")
 
 

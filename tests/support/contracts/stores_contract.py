@@ -41,12 +41,13 @@ from triptych.model import (
     RunState,
     Staged,
 )
-from triptych.runs.brand_store import BrandStore
+from triptych.runs.brand_store import TRUSTED_MAX, BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.given_urls import GivenUrl
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import (
     Opened,
+    RowsRead,
     RunStore,
 )
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -182,6 +183,60 @@ class CatalogueContract:
         for same in (None, "manifest:x"):
             joined = await another(same)
             assert (joined.run.id, joined.created) == (active.id, False)
+
+    async def test_a_source_that_is_refused_is_not_the_brands(self, stores: CommonStores) -> None:
+        async def started(source: str | None) -> Run:
+            opened = await stores.runs.open_run(
+                "nike",
+                run_id=uuid4(),
+                kind=RunKind.FULL,
+                source=source,
+                policy=POLICY,
+                enqueue_gather_message=False,
+            )
+            return opened.run
+
+        async def refused(source: str | None) -> str | None:
+            await stores.runs.fail((await started(source)).id, "refused", gives_back=True)
+            return (await stores.brands.brand("nike")).source
+
+        assert await refused("manifest:first") is None, "it had none"
+        await stores.runs.cancel((await started("manifest:good")).id)
+        assert await refused("manifest:bad") == "manifest:good"
+        assert (await started(None)).source == "manifest:good"
+        assert await refused(None) == "manifest:good", "no run brought it"
+        await stores.brands.put_brand("nike", source="manifest:put", schedule=None, due_at=None)
+        assert await refused("manifest:put") == "manifest:put", "it is the brand's already"
+        partly = await started("manifest:partly")
+        rows = RowsRead(3, [], True, [])
+        await stores.runs.expect(partly.id, new_items(3), cursor="c", limit=LIMIT, rows=rows)
+        await stores.runs.fail(partly.id, "refused", gives_back=True)
+        assert (await stores.brands.brand("nike")).source == "manifest:partly", "it has been read"
+
+    async def test_a_source_is_not_kept_without_its_run(self, stores: CommonStores) -> None:
+        """Another kind of run is active, so that the one that would bring it does not begin."""
+        await open_run(stores)
+        await stores.runs.cancel((await stores.runs.runs("nike", limit=1))[0].id)
+        adding = await stores.runs.open_run(
+            "nike",
+            run_id=uuid4(),
+            kind=RunKind.ADD,
+            source=None,
+            policy=POLICY,
+            enqueue_gather_message=False,
+        )
+        for source in ("manifest:y", "manifest:x"):
+            with pytest.raises(RunActive, match="is taking in single URLs") as active:
+                await stores.runs.open_run(
+                    "nike",
+                    run_id=uuid4(),
+                    kind=RunKind.FULL,
+                    source=source,
+                    policy=POLICY,
+                    enqueue_gather_message=True,
+                )
+            assert active.value.run_id == adding.run.id
+        assert (await stores.brands.brand("nike")).source == "manifest:x"
 
     async def test_a_run_id_opens_once_even_when_it_has_ended(self, stores: CommonStores) -> None:
         run_id = uuid4()
@@ -364,6 +419,25 @@ class CatalogueContract:
         )
         assert opened.run.source == source
         assert (await stores.brands.brand("nike")).source == source, "as any other source"
+
+    async def test_a_trusted_source_is_one_brands_and_the_newest_stay(
+        self, stores: CommonStores
+    ) -> None:
+        source = "manifest:/home/a.csv"
+        assert not await stores.brands.is_trusted("nike", source)
+        await stores.brands.trust_source("nike", source)
+        assert await stores.brands.is_trusted("nike", source)
+        assert not await stores.brands.is_trusted("adidas", source)
+        assert not await stores.brands.is_trusted("nike", f"{source}#key=sku")
+        assert await stores.brands.brands() == [], "the brand need not exist"
+        for number in range(TRUSTED_MAX - 1):
+            await stores.brands.trust_source("nike", f"manifest:/home/{number}.csv")
+        await stores.brands.trust_source("nike", source)
+        await stores.brands.trust_source("adidas", source)
+        await stores.brands.trust_source("nike", "manifest:/home/newest.csv")
+        assert await stores.brands.is_trusted("nike", source), "it was named again"
+        assert not await stores.brands.is_trusted("nike", "manifest:/home/0.csv")
+        assert await stores.brands.is_trusted("nike", "manifest:/home/1.csv")
 
     async def test_failures_are_grouped_with_examples(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

@@ -9,10 +9,12 @@ from fastapi import Depends, Path, Request
 from typing_extensions import TypeVar
 
 from triptych.access.authenticator import Authenticator
+from triptych.access.local_caller import LocalCallers
 from triptych.api.http.paging import Cursors
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.fetch.guard import AddressGuard
 from triptych.gather.source_check import SourceChecker
+from triptych.gather.source_reach import SourceReach
 from triptych.gather.source_registry import SourceRegistry
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
@@ -75,8 +77,10 @@ class ApiContext(Generic[S]):
     guard: AddressGuard
     """Decides which addresses webhooks may be sent to."""
     cursors: Cursors
-    local: bool
-    """True if only this machine can reach the server; sources may then be its files."""
+    callers: LocalCallers
+    """Tells which requests come from the server's own user, who may name its files."""
+    reach: SourceReach
+    """Which sources everybody else may name."""
     thumbnails: Thumbnails
     search: SearchService
     relations: BrandRelations

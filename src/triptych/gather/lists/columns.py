@@ -59,6 +59,8 @@ class ColumnChoice:
     """The column whose value makes a row the same asset in each run; None: its URL does."""
     ignored: frozenset[str] = frozenset()
     """Parameters of URLs' queries that do not, either."""
+    quotes: bool = True
+    """Whether errors may quote the list to whoever named it: its columns, sheets and brands."""
 
 
 def _stem(name: str) -> str:

@@ -79,10 +79,11 @@ def _only_file(opened: OpenFile, size: int, names: list[str]) -> Unpacked:
         and not name.startswith(HIDDEN[0])
     ]
     if len(files) != 1:
-        shown = ", ".join(files[:MEMBERS_SHOWN]) or "none"
+        shown = ", ".join(files[:MEMBERS_SHOWN])
         raise SourceRefused(
-            f"It is a zip with {len(files)} files ({shown}).",
+            f"It is a zip with {len(files)} files.",
             remedy="Give a zip with one list in it, or unpack it and give a folder.",
+            quoted=f"They are: {shown}." if files else "",
         )
     return Unpacked(lambda: _expanded(_Member(opened(), files[0]), size), files[0], "zip")
 

@@ -312,4 +312,9 @@ def _unquoted(text: str) -> str:
 def _no_header(lines: Sequence[Numbered], delimiters: Sequence[str]) -> SourceRefused:
     if not lines:
         return SourceRefused("The list is empty.", remedy="Give a list with a header and rows.")
-    return no_urls(max((_names(lines[0][1], delimiter) for delimiter in delimiters), key=len))
+    header, *others = (line for _, line in lines)
+    found = [(_names(header, delimiter), delimiter) for delimiter in delimiters]
+    names, delimiter = max(found, key=lambda each: len(each[0]))
+    # The first line of a file that is no table may be a secret.
+    is_table = len(names) > 1 and any(len(_names(each, delimiter)) == len(names) for each in others)
+    return no_urls(names if is_table else ())

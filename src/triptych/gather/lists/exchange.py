@@ -76,6 +76,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     brand_column: str | None = None
     key: str | None = None
     """The columns that someone chose: see `ColumnChoice`."""
+    quotes: bool = True
+    """Whether errors may quote the list."""
     offset: int = 0
     """Records to pass over."""
     page_rows: int = 1

@@ -165,7 +165,9 @@ def _too_much_memory(limit: int, reading: str) -> Refusal:
 
 def _pages(request: Request, names: list[str], parts: _Parts) -> Iterator[bytes]:
     """Yield the pages of a list as frames."""
-    choice = ColumnChoice(tuple(request.urls), request.brand_column, request.key)
+    choice = ColumnChoice(
+        tuple(request.urls), request.brand_column, request.key, quotes=request.quotes
+    )
     opened = [(name, lambda number=number: parts.open(number)) for number, name in enumerate(names)]
     rows = BrandRows(opened, request.brand, choice)
     page, first = PageWriter(request.page_rows), not request.offset

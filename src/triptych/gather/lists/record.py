@@ -65,10 +65,11 @@ def check_columns(names: Sequence[str]) -> None:
 
 
 def no_urls(names: Sequence[str]) -> SourceRefused:
-    """Return the error for a list none of whose columns holds URLs."""
+    """Return the error for a list none of whose columns holds URLs; no names are not quoted."""
     return SourceRefused(
-        f"No column holds URLs. Its columns are: {', '.join(names)[:NAMES_SHOWN] or 'none'}.",
+        "No column holds URLs.",
         remedy="Call the column url, or choose one with #url-column=NAME behind the place.",
+        quoted=f"Its columns are: {', '.join(names)[:NAMES_SHOWN]}." if names else "",
     )
 
 

@@ -23,6 +23,7 @@ from triptych.gather.source import ListFound
 
 BRANDS_SHOWN = 10
 NAMES_SHOWN = 200
+NOT_QUOTED = "What it holds is shown only where its folder or bucket is listed, or it is public."
 LAYOUTS_MAX = 1_000
 """Different sets of names among the records of one JSON list whose columns are remembered."""
 LAYOUT_NAMES_MAX, LARGE_LAYOUTS_MAX = 200, 20
@@ -61,11 +62,17 @@ class BrandRows:
         wanted = self._choice.key
         if wanted is None or columns is None or find_column(wanted, columns):
             return
+        quoted = f"Its columns are: {', '.join(columns)[:NAMES_SHOWN]}."
         raise SourceRefused(
-            f"{name}: No column is called {wanted!r}. Its columns are: "
-            f"{', '.join(columns)[:NAMES_SHOWN]}.",
+            self._told(f"{name}: No column is called {wanted!r}.", quoted),
             remedy="Name the column by which rows are known, or none.",
         )
+
+    def _told(self, message: str, quoted: str) -> str:
+        """Return a message with what quotes the list, for those who may read it."""
+        if not quoted:
+            return message
+        return f"{message} {quoted if self._choice.quotes else NOT_QUOTED}"
 
     def found(self) -> Sequence[ListFound]:
         """Return what the lists were found to be, with the columns that were used so far."""
@@ -99,7 +106,9 @@ class BrandRows:
         if not offset and self._other_brands and not self._matched:
             names = ", ".join(list(self._other_brands)[:BRANDS_SHOWN])
             raise SourceRefused(
-                f"The list has no row of brand {self._brand!r}. It has rows of: {names}.",
+                self._told(
+                    f"The list has no row of brand {self._brand!r}.", f"It has rows of: {names}."
+                ),
                 remedy="Use one of these names, or #brand-column= if that column means another "
                 "thing.",
             )
@@ -112,7 +121,8 @@ class BrandRows:
         columns = self._columns(record.values)
         if columns is None:
             names = ", ".join(map(str, record.values))[:NAMES_SHOWN] or "none"
-            return ListRecord(place, problem=f"No column holds URLs; it has: {names}.")
+            problem = self._told("No column holds URLs.", f"It has: {names}.")
+            return ListRecord(place, problem=problem)
         if columns.brand is not None and not self._is_ours(record.values.get(columns.brand)):
             return ListRecord(place)
         self._matched = True
@@ -178,7 +188,8 @@ class BrandRows:
         try:
             return open_list(opened, name, lambda names: self._choose(names) is not None)
         except SourceRefused as error:
-            raise SourceRefused(f"{name}: {error.message}", remedy=error.remedy) from error
+            told = self._told(f"{name}: {error.message}", error.quoted)
+            raise SourceRefused(told, remedy=error.remedy) from error
 
 
 def _read(

@@ -55,9 +55,9 @@ class WorkbookReader:
             ) from error
         if found is None:
             raise SourceRefused(
-                f"No sheet of the workbook has a column of URLs; it has the sheets "
-                f"{', '.join(book.sheet_names)[:NAMES_SHOWN]}.",
+                "No sheet of the workbook has a column of URLs.",
                 remedy="Call the column url, or choose one with #url-column=NAME behind the place.",
+                quoted=f"Its sheets are: {', '.join(book.sheet_names)[:NAMES_SHOWN]}.",
             )
         self._sheet, self._names, self._header_row = found
         check_columns(self._names)

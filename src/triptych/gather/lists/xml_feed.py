@@ -47,8 +47,9 @@ class XmlFeedReader:
             )
         if root not in ROOTS:
             raise SourceRefused(
-                f"It is XML with the root {root}: no RSS or Atom feed, and no sitemap.",
+                "It is XML, but no RSS or Atom feed, and no sitemap.",
                 remedy="Give a feed, a sitemap, or CSV.",
+                quoted=f"It has the root {root}.",
             )
         name = {"urlset": "Sitemap", "feed": "Atom feed"}.get(root, "RSS feed")
         self.format = ListFormat(name, None)

@@ -8,10 +8,10 @@ rows.
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -36,16 +36,14 @@ from triptych.gather.lists.list_parsers import (
     list_parser,
 )
 from triptych.gather.source import Page, Source
+from triptych.gather.source_reach import EVERYWHERE, SourceReach, not_listed
 from triptych.gather.source_type import SourceContext, SourceType
+from triptych.settings.source_text import Place, PlaceKind, parse_place
 from triptych.shown_url import shown_url
 
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
 CHUNK_BYTES = 1024 * 1024
-OBJECT_SCHEMES = ("s3://", "gs://", "az://", "file://")
-HTTP_SCHEMES = ("http://", "https://")
-PATTERN = re.compile(r"[*?\[]")
-PARTS_MAX = 10_000
 URL_COLUMN, BRAND_COLUMN = "url-column", "brand-column"
 KEY, IGNORE_QUERY = "key", "ignore-query"
 """Options of a place: see `split_place`."""
@@ -60,10 +58,17 @@ class ManifestSource(Source):
     """
 
     def __init__(
-        self, place: str, asking: HttpReader, choice: ColumnChoice, *, page_rows: int
+        self,
+        place: str,
+        asking: HttpReader,
+        choice: ColumnChoice,
+        *,
+        page_rows: int,
+        reach: SourceReach = EVERYWHERE,
     ) -> None:
         self._place = place
         self._asking = asking
+        self._reach = reach
         self._choice = choice
         self._page_rows = page_rows
 
@@ -85,6 +90,7 @@ class ManifestSource(Source):
             urls=list(self._choice.urls),
             brand_column=self._choice.brand,
             key=self._choice.key,
+            quotes=self._choice.quotes,
             offset=offset,
             page_rows=self._page_rows,
             memory_max_bytes=MEMORY_MAX_BYTES,
@@ -92,20 +98,29 @@ class ManifestSource(Source):
         )
 
     def _name(self, brand: str) -> str:
-        return self._place.replace("{brand}", quote(brand, safe=""))
+        name = self._place.replace("{brand}", quote(brand, safe=""))
+        # A brand may be called ~root, and that must not be the home of a user.
+        return f"{Path.cwd()}/{name}" if self._place.startswith("{brand}") else name
 
     @asynccontextmanager
     async def _local(self, brand: str) -> AsyncIterator[Sequence[ListPart]]:
         """Yield the parts on this machine, each with its name; a remote one while it is read."""
-        name = self._name(brand)
-        if not name.startswith(HTTP_SCHEMES + OBJECT_SCHEMES):
-            found = await asyncio.to_thread(_existing, name)
-            yield [ListPart(path.name, partial(_opened, path)) for path in found]
+        # With the brand's name in it: it was checked without when it was named.
+        place = _parsed(self._name(brand))
+        name = place.text
+        if place.kind is PlaceKind.FILE:
+            with ExitStack() as stack:
+                opened = self._reach.folders.opened(name)
+                found = await asyncio.to_thread(stack.enter_context, opened)
+                yield [ListPart(each, partial(_opened, path)) for each, path in found]
             return
         with tempfile.NamedTemporaryFile(prefix="triptych-manifest-") as file:
-            if name.startswith(HTTP_SCHEMES):
+            if place.kind is PlaceKind.WEB:
                 await self._download(_web_url(name), file)
             else:
+                if not self._reach.buckets.lists(place):
+                    refusal = not_listed(place)
+                    raise SourceRefused(refusal.message, remedy=refusal.remedy)
                 await asyncio.to_thread(_copy_object, name, file)
             file.flush()
             yield [ListPart(_file_name(name), partial(_opened, Path(file.name)))]
@@ -128,6 +143,13 @@ class ManifestSource(Source):
                 await pause(attempt, error)
 
 
+def _parsed(name: str) -> Place:
+    try:
+        return parse_place(name)
+    except ValueError as error:
+        raise SourceRefused(str(error)) from error
+
+
 def _file_name(url: str) -> str:
     """Return what a remote list is called: its last segment, else the URL as it is shown."""
     shown = shown_url(url).partition("?")[0]
@@ -141,32 +163,8 @@ def _web_url(name: str) -> URL:
         raise SourceRefused(f"{shown_url(name)!r} is not a URL ({error}).") from error
 
 
-def _existing(name: str) -> Sequence[Path]:
-    """Return the file, the files of the folder, or those that match the pattern."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        found = [each for each in path.iterdir() if _is_part(each)]
-    elif path.is_file():
-        return [path]
-    elif PATTERN.search(path.name):
-        found = [each for each in path.parent.glob(path.name) if _is_part(each)]
-    else:
-        raise SourceRefused(f"There is no file {path}.", remedy="Check the path after manifest:.")
-    if not 0 < len(found) <= PARTS_MAX:
-        raise SourceRefused(
-            f"{path} stands for {len(found)} files; 1 to {PARTS_MAX} are read.",
-            remedy="Check the path after manifest:.",
-        )
-    return sorted(found)
-
-
 def _opened(path: Path) -> BinaryIO:
     return path.open("rb")
-
-
-def _is_part(path: Path) -> bool:
-    """Return whether a file is a part of a list: not one that Spark writes to mark success."""
-    return path.is_file() and not path.name.startswith((".", "_"))
 
 
 def _copy_object(url: str, file: IO[bytes]) -> None:
@@ -236,16 +234,30 @@ def split_place(place: str) -> tuple[str, ColumnChoice]:
 
 
 def _check(place: str) -> None:
-    split_place(place)
+    found = parse_place(_location(place))
+    if found.kind is PlaceKind.WEB:
+        try:
+            parse_web_url(found.text)
+        except ValueError as error:
+            raise ValueError(f"{found.text!r} is not a URL ({error}).") from error
+    elif found.kind is PlaceKind.OTHER:
+        raise ValueError("A list is at an https://, s3://, gs://, az:// or file:// URL, or a path.")
+
+
+def _location(place: str) -> str:
+    """Return the URL or path of a place, with a name where a brand's will be."""
+    return split_place(place)[0].replace("{brand}", "brand")
 
 
 def _open(place: str, context: SourceContext) -> Source:
     path, choice = split_place(place)
-    scheme, mark, rest = path.partition("://")
-    if mark and f"{scheme.lower()}://" in HTTP_SCHEMES + OBJECT_SCHEMES:
-        # In any case it is a URL (RFC 3986 §3.1), and never the path of a folder called "HTTP:".
-        path = f"{scheme.lower()}://{rest}"
-    return ManifestSource(path, context.http, choice, page_rows=context.page_rows)
+    return ManifestSource(
+        path,
+        context.http,
+        replace(choice, quotes=context.quotes),
+        page_rows=context.page_rows,
+        reach=context.reach,
+    )
 
 
 MANIFEST = SourceType(
@@ -257,4 +269,5 @@ MANIFEST = SourceType(
     example="https://example.com/urls.csv",
     open=_open,
     check=_check,
+    location=_location,
 )

@@ -2,10 +2,19 @@
 -- Lock order everywhere: items by key, then the run.
 
 -- upsert_brand --
--- A brand keeps its source until a run brings another.
-insert into brands (name, source) values ($1, $2)
-on conflict (name) do update set source = excluded.source
+-- A brand keeps its source until a run ($3) brings another.
+insert into brands (name, source, source_run)
+values ($1, $2, case when $2::text is not null then $3::uuid end)
+on conflict (name) do update set source = excluded.source, source_run = excluded.source_run,
+    source_before = brands.source
 where excluded.source is not null and brands.source is distinct from excluded.source
+
+-- give_source_back --
+-- The run that brought it has read nothing of it. Before the run is locked, as when one is opened.
+update brands b set source = b.source_before, source_before = null, source_run = null
+from runs r
+where r.id = $1 and b.source_run = r.id and r.state = 'active' and r.rows_read = 0
+  and not b.deleting
 
 -- insert_run --
 -- At most one active run per brand: the partial unique index decides races. A restore ($12) reads

@@ -75,7 +75,8 @@ select current_run from brands where name = $1
 -- put_brand --
 insert into brands (name, source, schedule, due_at) values ($1, $2, $3, $4)
 on conflict (name) do update
-set source = excluded.source, schedule = excluded.schedule,
+set source = excluded.source, source_run = null, source_before = null,
+    schedule = excluded.schedule,
     due_at = case when brands.schedule is not distinct from excluded.schedule
              then brands.due_at else excluded.due_at end
 where not brands.deleting
@@ -92,8 +93,19 @@ select rows from url_lists where brand = $1 and source = $2
 -- A run that is listed in full has its items; one that is not may still be gathered, or redriven.
 delete from url_lists l
 where brand = $1 and kept_at < clock_timestamp() - make_interval(secs => $2)
-  and not exists (select from brands where name = $1 and source = l.source)
+  and not exists (select from brands where name = $1 and l.source in (source, source_before))
   and not exists (select from runs r where r.brand = $1 and r.source = l.source and not r.sealed)
+
+-- trust_source --
+insert into trusted_sources (brand, digest) values ($1, $2)
+on conflict (brand, digest) do update set given_at = clock_timestamp()
+
+-- is_trusted_source --
+select from trusted_sources where brand = $1 and digest = $2
+
+-- drop_oldest_trust --
+delete from trusted_sources where brand = $1 and digest not in (
+    select digest from trusted_sources where brand = $1 order by given_at desc limit $2)
 
 -- due_brands --
 select name, schedule, due_at from brands

@@ -13,7 +13,7 @@ from triptych.database.rows import brand_not_found, to_brand
 from triptych.database.session import Database, Transaction
 from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
-from triptych.runs.brand_store import BrandStore, DueBrand
+from triptych.runs.brand_store import TRUSTED_MAX, BrandStore, DueBrand, digest_of
 from triptych.runs.given_urls import UNUSED_S, GivenUrl, decode_urls, encode_urls, source_of
 from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.run_shown import BrandShown
@@ -118,6 +118,18 @@ class PostgresBrandStore(BrandStore):
     async def kept_urls(self, brand: str, source: str) -> Sequence[GivenUrl] | None:
         rows = await self._database.rows("kept_urls", brand, source)
         return decode_urls(rows[0]["rows"]) if rows else None
+
+    @override
+    async def trust_source(self, brand: str, source: str) -> None:
+        async def work(tx: Transaction) -> None:
+            await tx.rows("trust_source", brand, digest_of(source))
+            await tx.rows("drop_oldest_trust", brand, TRUSTED_MAX)
+
+        await self._database.transact(work)
+
+    @override
+    async def is_trusted(self, brand: str, source: str) -> bool:
+        return bool(await self._database.rows("is_trusted_source", brand, digest_of(source)))
 
     @override
     async def due_brands(self, *, limit: int) -> Sequence[DueBrand]:

@@ -110,7 +110,7 @@ class PostgresRunStore(RunStore):
             if restores is not None:
                 await check_restorable(tx, brand, restores)
             written = await self._sources.seal(tx, brand, source)
-            await tx.rows("upsert_brand", brand, written)
+            await tx.rows("upsert_brand", brand, written, run_id)
             opened = await insert_or_join(
                 tx,
                 brand,
@@ -151,7 +151,7 @@ class PostgresRunStore(RunStore):
         async def work(tx: Transaction) -> Item | None:
             if row := await tx.row("item_by_message", message_id, brand):
                 return to_item(row, brand) if row["run_state"] == "active" else None
-            await tx.rows("upsert_brand", brand, None)
+            await tx.rows("upsert_brand", brand, None, None)
             opened = await insert_or_join(
                 tx, brand, run_id, RunKind.ADD, None, policy, run_cap_s=self._run_cap_s
             )
@@ -373,15 +373,17 @@ class PostgresRunStore(RunStore):
         return await self._database.transact(work)
 
     @override
-    async def fail(self, run_id: UUID, reason: str) -> Run:
-        return await self._stop(run_id, RunState.FAILED, reason)
+    async def fail(self, run_id: UUID, reason: str, *, gives_back: bool = False) -> Run:
+        return await self._stop(run_id, RunState.FAILED, reason, back=gives_back)
 
     @override
     async def cancel(self, run_id: UUID) -> Run:
         return await self._stop(run_id, RunState.CANCELLED, "cancelled")
 
-    async def _stop(self, run_id: UUID, state: RunState, reason: str) -> Run:
+    async def _stop(self, run_id: UUID, state: RunState, reason: str, *, back: bool = False) -> Run:
         async def work(tx: Transaction) -> Run:
+            if back:
+                await tx.rows("give_source_back", run_id)
             run, _, _ = await end_pending(tx, run_id, ItemState.CANCELLED, None)
             if run is None:
                 return await read_run(tx, run_id)

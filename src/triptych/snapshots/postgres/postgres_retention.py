@@ -116,6 +116,7 @@ class PostgresRetentionStore(RetentionStore):
                 "delete_brand_letters",
                 "delete_brand_runs",
                 "delete_brand_urls",
+                "delete_brand_trust",
                 "delete_brand",
             ):
                 await tx.rows(statement, brand, timeout_s=COMMIT_TIMEOUT_S)

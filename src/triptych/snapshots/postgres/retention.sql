@@ -183,6 +183,9 @@ delete from runs where brand = $1
 -- delete_brand_urls --
 delete from url_lists where brand = $1
 
+-- delete_brand_trust --
+delete from trusted_sources where brand = $1
+
 -- delete_brand --
 delete from brands where name = $1 and deleting
 
