@@ -28,6 +28,7 @@ def log_as_before() -> Iterator[None]:
     structlog.configure(**before)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("text", [LIST, NO_HEADER])
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_a_check_prints_no_credential(

@@ -54,6 +54,7 @@ async def test_what_breaks_the_contract_is_named(source: Source, says: str) -> N
         await collect(source)
 
 
+@pytest.mark.integration
 async def test_our_own_sources_go_on_from_every_cursor(tmp_path: Path) -> None:
     urls = [f"https://x.example/{n}" for n in range(7)]
     (tmp_path / "urls.csv").write_text("\n".join(["url", *urls]))

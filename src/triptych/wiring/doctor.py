@@ -122,7 +122,7 @@ async def _keys(settings: Settings, say: Say) -> str:
         for key in keys
         if key.expires_at and now < key.expires_at <= now + KEY_SOON
     ]
-    says = f"{len(keys)} that were not revoked"
+    says = f"{len(keys)} that were not revoked" if keys else "none"
     says += f"; expired: {', '.join(expired)}" if expired else ""
     return f"{says}; expiring soon: {', '.join(soon)}" if soon else says
 
