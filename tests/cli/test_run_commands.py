@@ -60,7 +60,7 @@ async def test_urls_are_a_runs_source_that_outlives_the_process(cli: Cli) -> Non
     [
         (["https://x/1.png", "--source", "manifest:x.csv"], "URL: There is a source, too"),
         (["https://x/1.png", "x.png"], "URL 2: 'x.png' is no URL"),
-        (["https://x/feed.CSV?v=1"], "URL 1: https://x/feed.CSV?v=1 is a list, not a picture."),
+        (["https://x/feed.CSV?v=1"], "URL 1: https://x/feed.CSV?… is a list, not a picture."),
     ],
 )
 async def test_what_is_no_urls_is_refused(cli: Cli, args: list[str], says: str) -> None:

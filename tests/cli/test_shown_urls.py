@@ -29,8 +29,8 @@ def log_as_before() -> Iterator[None]:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("text", [LIST, NO_HEADER])
-@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize("text", [LIST, NO_HEADER], ids=["header", "no header"])
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["text", "JSON"])
 def test_a_check_prints_no_credential(
     text: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

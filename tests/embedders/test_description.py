@@ -88,6 +88,7 @@ def test_an_encoder_without_text_has_none(tmp_path: Path) -> None:
     assert opened(path)[1] is None
 
 
+@pytest.mark.integration
 async def test_doctor_tells_of_the_text_side(tmp_path: Path) -> None:
     path = clip(tmp_path)
     settings = Settings(data=tmp_path / "data", embedder=str(path), database_url="postgresql://x:1")

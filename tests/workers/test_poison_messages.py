@@ -139,6 +139,7 @@ class TestPgmq:
         self, local: Local, sql: asyncpg.Connection, site: Site, tmp_path: Path
     ) -> None:
         source = write_manifest(tmp_path, site.base, "nike", URLS)
+        await local.stores.brands.trust_source("nike", source)
         opened = await local.stores.runs.open_run(
             "nike",
             run_id=uuid4(),
