@@ -27,6 +27,7 @@ STRIPPED = {
     "AWS::RDS::DBInstance": "needs Docker",
     "AWS::RDS::DBParameterGroup": "needs Docker",
     "AWS::SecretsManager::SecretTargetAttachment": "its database is not made",
+    "AWS::WAFv2::LoggingConfiguration": "not made by the emulator",
     "AWS::WAFv2::WebACLAssociation": "not made by the emulator",
 }
 """Types that are taken out, and why. The template's assertions cover all of them."""
