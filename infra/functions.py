@@ -45,7 +45,7 @@ class Shape:
 
 
 SHAPES = (
-    Shape("gather", "brand-gather-queue", 900, 1024, 5),
+    Shape("gather", "brand-gather-queue", 900, 2560, 5),
     Shape("acquire", "url-process-queue", 120, 3008, 40),
     Shape("ai", "brand-ai-phase-queue", 900, 8192, 2),
 )

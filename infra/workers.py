@@ -39,7 +39,7 @@ class Size:
 
 
 SIZES = (
-    Size("gather", "brand-gather-queue", 512, 1024, 4, "spot", connections=4),
+    Size("gather", "brand-gather-queue", 512, 2560, 4, "spot", connections=4),
     # More than a task holds at a time, so that no other comes before this one is busy; less than
     # a brand may have waiting, so that a brand alone gets the next one.
     Size("acquire", "url-process-queue", 2048, 4096, 400, "spot", connections=6),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from triptych.gather.lists.list_parsers import MEMORY_MAX_BYTES
 from triptych.runtime.asgi_server import KEEP_ALIVE_S
 from triptych.settings.settings import Settings
 
+GATHERING_MIB = 512
+"""What a process that gathers takes itself: 60 to 70 MiB were measured, besides its libraries."""
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 
 
@@ -33,3 +36,9 @@ def test_a_brands_window_keeps_every_worker_busy() -> None:
     source = (INFRA / "data.py").read_text()
     assert 'ACQUIRE_PREFETCH * profile.tasks["acquire"][1]' in source
     assert "TRIPTYCH_DISPATCH_WINDOW" in source
+
+
+def test_gather_has_room_for_a_list_parser_beside_its_own_process() -> None:
+    wanted_mib = MEMORY_MAX_BYTES // 1024**2 + GATHERING_MIB
+    assert number("workers.py", r'"brand-gather-queue", \d+, (\d+)') >= wanted_mib
+    assert number("functions.py", r'"brand-gather-queue", \d+, (\d+)') >= wanted_mib
