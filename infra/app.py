@@ -24,6 +24,8 @@ CONTEXT = (
     "source_token",
     "source_token_for",
     "source_buckets",
+    "source",
+    "prefix",
 )
 
 

@@ -13,7 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.profiles import Profile
+from infra.profiles import Choices, Profile
 from infra.retention import days
 
 DATABASE = "triptych"
@@ -50,15 +50,17 @@ class Data(Construct):
         self,
         scope: Construct,
         name: str,
-        profile: Profile,
+        choices: Choices,
         vpc: ec2.IVpc,
         *,
         hidden_s: dict[str, int],
     ) -> None:
         """``hidden_s`` is each queue's visibility timeout in seconds."""
         super().__init__(scope, name)
+        profile = choices.profile
         self._policy = RemovalPolicy.RETAIN if profile.keep else RemovalPolicy.DESTROY
-        self.prefix = f"triptych-{profile.name}-"
+        self.prefix = choices.prefix
+        self._source = choices.source
         self._window = ACQUIRE_PREFETCH * profile.tasks["acquire"][1]
         self.database = self._database(profile, vpc)
         self.sealing_key = self._sealing_key()
@@ -188,6 +190,7 @@ class Data(Construct):
         return {
             # A brand alone keeps every worker busy. Fair queues see to it that none waits for it.
             "TRIPTYCH_DISPATCH_WINDOW": str(self._window),
+            **({"TRIPTYCH_SOURCE": self._source} if self._source else {}),
             "TRIPTYCH_DATABASE_URL": f"postgresql+iam://{ROLE}@{host}:{PORT}/{DATABASE}"
             "?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem",
             "TRIPTYCH_SEALING_KEY": self.sealing_key.secret_arn,

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+PREFIX_MAX_CHARS = 40
+"""SQS takes names of 80, and ours have up to 25."""
+PREFIX = re.compile(rf"[A-Za-z0-9_-]{{0,{PREFIX_MAX_CHARS}}}")
 WORKERS = ("ecs", "lambda")
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^*?${}\\,]*[^*?${}\\,/]))?/?")
 """A bucket, and a prefix in it. What means more in a policy than in a key is refused."""
@@ -98,6 +101,10 @@ class Choices:
     """Origins to which that token may be sent, comma-separated."""
     source_buckets: tuple[tuple[str, str], ...] = ()
     """Buckets that lists may be in, each with the prefix below which they are, or an empty one."""
+    source: str = ""
+    """Where URLs come from if a brand has no source of its own: `TRIPTYCH_SOURCE`."""
+    prefix: str = ""
+    """What the names of queues begin with; empty: they are those of the contract as they are."""
 
     @property
     def listed_buckets(self) -> str:
@@ -136,6 +143,11 @@ class Choices:
             raise ValueError(
                 "source_token: functions are given no secret; use -c workers=ecs, or leave it out"
             )
+        prefix = str(context.get("prefix") or "")
+        if not PREFIX.fullmatch(prefix):
+            raise ValueError(
+                f"prefix: {prefix!r} is not up to {PREFIX_MAX_CHARS} letters, digits, - or _"
+            )
         return cls(
             PROFILES[profile],
             workers,
@@ -147,6 +159,8 @@ class Choices:
             str(context["source_token"]) if context.get("source_token") else None,
             str(context.get("source_token_for") or ""),
             _buckets(str(context.get("source_buckets") or "")),
+            str(context.get("source") or ""),
+            prefix,
         )
 
 

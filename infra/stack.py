@@ -25,9 +25,7 @@ class TriptychStack(Stack):
     def __init__(self, scope: Construct, name: str, choices: Choices, **given: Any) -> None:
         super().__init__(scope, name, **given)
         vpc = Network(self, "Network", choices.profile, choices.region).vpc
-        data = self.data = Data(
-            self, "Data", choices.profile, vpc, hidden_s=hidden_s(choices.workers)
-        )
+        data = self.data = Data(self, "Data", choices, vpc, hidden_s=hidden_s(choices.workers))
         cluster = Cluster(self, "Cluster", vpc)
         built = image(self, "service")
         services = Services(self, "Services", choices, cluster, data, built)

@@ -74,10 +74,10 @@ def test_g8_the_apis_decoders_fit_beside_it(prod: Synthesised) -> None:
 def test_g3_each_queue_has_a_dead_letter_queue(prod: Synthesised, name: str) -> None:
     queues = prod.of("AWS::SQS::Queue")
     assert len(queues) == 2 * len(QUEUES)
-    (queue,) = [q for q in queues.values() if q["QueueName"] == f"triptych-prod-{name}"]
+    (queue,) = [q for q in queues.values() if q["QueueName"] == name]
     target = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
     assert queue["RedrivePolicy"]["maxReceiveCount"] == MAX_RECEIVES
-    assert queues[target]["QueueName"] == f"triptych-prod-{name}-dlq"
+    assert queues[target]["QueueName"] == f"{name}-dlq"
     assert "FifoQueue" not in queue
     assert queue["SqsManagedSseEnabled"]
 
@@ -349,11 +349,7 @@ def test_g4_lambda_answers_by_message_and_within_caps(dev: Synthesised, shape: A
     function = dev.of("AWS::Lambda::Function")[mapping["FunctionName"]["Ref"]]
     assert function["Timeout"] == shape.timeout_s
     assert function["ImageConfig"]["Command"] == [f"triptych.aws_lambda.handlers.{shape.phase}"]
-    (queue,) = [
-        q
-        for q in dev.of("AWS::SQS::Queue").values()
-        if q["QueueName"] == f"triptych-dev-{shape.queue}"
-    ]
+    (queue,) = [q for q in dev.of("AWS::SQS::Queue").values() if q["QueueName"] == shape.queue]
     assert queue["VisibilityTimeout"] == HIDDEN_TIMES * shape.timeout_s
 
 
@@ -510,6 +506,26 @@ def test_functions_are_given_no_token() -> None:
     token = {"source_token": "catalogue", "source_token_for": "https://catalogue.example.com"}
     with pytest.raises(ValueError, match="source_token: functions are given no secret"):
         Choices.read({**CONTEXT, **token, "workers": "lambda"})
+
+
+def test_queues_and_the_default_source_are_as_the_deployer_says(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    given = {"prefix": "team-a_", "source": "catalog:https://catalogue.example.com/urls"}
+    made = Synthesised(tmp_path_factory.mktemp("named"), "dev", "ecs", {**CONTEXT, **given})
+    names = {queue["QueueName"] for queue in made.of("AWS::SQS::Queue").values()}
+    assert names == {f"team-a_{name}{end}" for name in QUEUES for end in ("", "-dlq")}
+    for definition in made.of("AWS::ECS::TaskDefinition").values():
+        for container in definition["ContainerDefinitions"]:
+            environment = {e["Name"]: e["Value"] for e in container["Environment"]}
+            assert environment["TRIPTYCH_SOURCE"] == given["source"]
+            assert json.dumps(environment["TRIPTYCH_QUEUE_URL"]).endswith('team-a_"')
+
+
+@pytest.mark.parametrize("prefix", ["a b", "a.", "x" * 41, "é"])
+def test_a_prefix_that_queues_cannot_have_is_named(prefix: str) -> None:
+    with pytest.raises(ValueError, match="prefix: "):
+        Choices.read({**CONTEXT, "prefix": prefix})
 
 
 def test_a_profile_that_is_not_there_is_named() -> None:

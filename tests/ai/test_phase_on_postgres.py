@@ -17,6 +17,7 @@ from triptych.ai.steps.clusters.clusters import CLUSTERS
 from triptych.ai.steps.duplicates.duplicates import DUPLICATES
 from triptych.ai.steps.look.look import LOOK as BRAND_LOOK
 from triptych.database.session import Database
+from triptych.errors import InvalidMessage
 from triptych.messages import AI_QUEUE, Delivery, Headers
 from triptych.model import AiState, Run
 from triptych.wiring.stores import Stores, postgres_stores
@@ -192,6 +193,12 @@ async def test_g4_a_phase_cut_off_publishes_nothing_until_its_redelivery(
     await AiPhase(stores.ai, stores.snapshots, [LOOK]).handle(message(run))
     assert [insight.kind for insight in await stores.snapshots.insights(run.id)] == ["look"]
     assert (await stores.runs.run(run.id)).ai_state is AiState.DONE
+
+
+async def test_a_strangers_message_for_an_unknown_brand_is_refused(stores: Stores) -> None:
+    unknown = Delivery(AI_QUEUE, "2", "receipt", {"brand": "nkie"}, {}, 1)
+    with pytest.raises(InvalidMessage, match="'nkie' does not exist, or has no snapshot"):
+        await AiPhase(stores.ai, stores.snapshots, [LOOK]).handle(unknown)
 
 
 async def test_g5_a_strangers_message_processes_the_current_snapshot_again(

@@ -92,7 +92,7 @@ async def test_the_template_deploys_and_its_queues_and_routes_are_there(
     assert stack["StackStatus"] == "CREATE_COMPLETE", stack.get("StackStatusReason")
 
     # Our own check asks for all queues and their redrive policies.
-    queue = SqsQueue(region=REGION, prefix="triptych-dev-")
+    queue = SqsQueue(region=REGION, prefix="")
     await queue.check()
     await queue.send(URL_QUEUE, [Message({"brand": "nike"})])
     (delivery,) = await queue.receive(URL_QUEUE, limit=1, visibility_s=60, wait_s=5)

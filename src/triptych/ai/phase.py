@@ -21,7 +21,7 @@ from triptych.ai.step import Snapshot, Step, load_snapshot
 from triptych.ai.step_results import Answer, merge_results, run_step
 from triptych.ai.vocabulary import Vocabulary, default_vocabulary
 from triptych.embedders.text_encoder import TextEncoder
-from triptych.errors import Unavailable
+from triptych.errors import InvalidMessage, Unavailable
 from triptych.messages import AiBody, Delivery, Headers, parse_body
 from triptych.model import Insight, Run
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -74,7 +74,8 @@ class AiPhase:
         """Process the brand named in the body, and the run named in the headers, if any.
 
         Raises:
-            InvalidMessage: the body or a header is invalid.
+            InvalidMessage: the body or a header is invalid, or a brand without a snapshot is named
+                without a run. The message becomes a dead letter.
             DatabaseUnavailable: the caller should retry.
         """
         body = parse_body(AiBody, delivery.body)
@@ -87,10 +88,17 @@ class AiPhase:
         the run's AI phase is done or its snapshot is no longer the current one.
 
         Raises:
+            InvalidMessage: no run is named, and the brand has no snapshot.
             DatabaseUnavailable: nothing is published, or the outcome is unknown; the caller should
                 retry.
         """
         run = await self._ai.begin_ai(brand, run_id)
+        if run is None and run_id is None:
+            raise InvalidMessage(
+                f"Brand {brand!r} does not exist, or has no snapshot yet.",
+                field="brand",
+                remedy="Check the name. A brand's first commit sends this message by itself.",
+            )
         if run is None:
             log.info("ai_not_due", brand=brand, run=str(run_id) if run_id else None)
             return
