@@ -92,6 +92,7 @@ class AiPhase:
             DatabaseUnavailable: nothing is published, or the outcome is unknown; the caller should
                 retry.
         """
+        begun = time.perf_counter()
         run = await self._ai.begin_ai(brand, run_id)
         if run is None and run_id is None:
             raise InvalidMessage(
@@ -112,6 +113,7 @@ class AiPhase:
             run=str(run.id),
             brand=brand,
             assets=len(snapshot),
+            seconds=round(time.perf_counter() - begun, 3),
             failed=[insight.kind for insight in insights if insight.error is not None],
         )
 

@@ -17,8 +17,11 @@ TRACES = ("exception", "stack")
 
 
 def configure_logs(*, debug: bool, json: bool = False) -> None:
-    """Send log lines to stderr: warnings and errors, or with ``debug`` everything."""
-    level = logging.DEBUG if debug else logging.WARNING
+    """Send log lines to stderr: warnings and errors, or with ``debug`` everything.
+
+    ``json``: as JSON, for a log that is kept; then also what happens while all is well.
+    """
+    level = logging.DEBUG if debug else logging.INFO if json else logging.WARNING
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
@@ -174,6 +175,7 @@ class Gather:
         log.info("restored", run=str(run.id), brand=run.brand, snapshot=str(snapshot))
 
     async def _list(self, run: Run) -> None:
+        begun = time.perf_counter()
         source = await self._source(run)
         cursor = await self._runs.gather_cursor(run.id)
         async for page in source.pages(run.brand, cursor):
@@ -193,7 +195,14 @@ class Gather:
                 )
             cursor = page.cursor
         sealed = await self._registry.seal(run.id)
-        log.info("gathered", run=str(run.id), brand=run.brand, expected=sealed.expected)
+        log.info(
+            "gathered",
+            run=str(run.id),
+            brand=run.brand,
+            expected=sealed.expected,
+            rows=sealed.rows_read,
+            seconds=round(time.perf_counter() - begun, 3),
+        )
 
 
 def new_item(row: Row) -> NewItem:

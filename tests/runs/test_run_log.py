@@ -1,0 +1,50 @@
+"""A run that goes well leaves a line for each of its steps, with what it counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.local_pipeline import ended, local_at
+from tests.support.picture_server import Site, write_manifest
+from tests.support.waiting import until
+from triptych.model import AiState
+
+pytestmark = pytest.mark.integration
+
+
+async def test_a_run_is_logged_from_its_opening_to_its_ai_phase(site: Site, tmp_path: Path) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 3)
+    with capture_logs() as lines:
+        async with local_at(tmp_path) as local:
+            run = await ended(local, (await local.submit("nike", source=source)).id)
+            await until(
+                lambda: local.services.stores.runs.run(run.id),
+                lambda run: run.ai_state is AiState.DONE,
+            )
+    told = {line["event"]: line for line in lines if line.get("run") == str(run.id)}
+    assert [*told] == ["run_opened", "gathered", "run_ended", "ai_done"]
+    assert {line["brand"] for line in told.values()} == {"nike"}
+    assert {line["log_level"] for line in told.values()} == {"info"}
+    assert (told["gathered"]["rows"], told["gathered"]["expected"]) == (3, 3)
+    counts = {"state": "committed", "done": 3, "failed": 0, "added": 3, "removed": 0}
+    assert counts.items() <= told["run_ended"].items()
+    assert told["ai_done"]["assets"] == 3
+    for event, name in (
+        ("gathered", "seconds"),
+        ("run_ended", "seconds"),
+        ("run_ended", "commit_s"),
+        ("ai_done", "seconds"),
+    ):
+        assert told[event][name] >= 0
+
+
+async def test_a_run_that_fails_says_so(tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        async with local_at(tmp_path) as local:
+            source = f"manifest:{tmp_path / 'no.csv'}"
+            run = await ended(local, (await local.submit("nike", source=source)).id)
+    (line,) = [line for line in lines if line["event"] == "run_ended"]
+    assert (line["run"], line["state"], line["commit_s"]) == (str(run.id), "failed", None)
