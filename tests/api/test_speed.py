@@ -101,7 +101,7 @@ async def test_every_page_reads_a_range_of_an_index(
     _, database, run_id = filled
     since, nothing = NEWEST, [None] * 7
     cases: dict[str, list[Any]] = {
-        "brands_page": ["", None, None, BRANDS_SCAN, PAGE],
+        "brands_page": ["", None, None, BRANDS_SCAN, PAGE, None],
         "brand_page": ["nike"],
         "assets_page": [run_id, b"", ASSETS_SCAN, PAGE, *nothing],
         "assets_page_marked": [
@@ -203,7 +203,7 @@ async def test_reads_keep_up_with_a_bare_route_of_the_same_sql(
         return await db.rows("assets_page", *args)
 
     async def brands(db: Database) -> Any:
-        return await db.rows("brands_page", "", None, None, BRANDS_SCAN, PAGE + 1)
+        return await db.rows("brands_page", "", None, None, BRANDS_SCAN, PAGE + 1, None)
 
     async def one(db: Database) -> Any:
         found = await db.rows("asset", "nike", key)
