@@ -37,6 +37,10 @@ Tell = Callable[[str], None]
 T = TypeVar("T")
 
 
+LISTS_ANYWHERE = {"TRIPTYCH_SOURCE_FOLDERS": "/"}
+"""The bench writes its lists where it works."""
+
+
 class LaneFailed(Exception):
     """A contender ended or stood still."""
 
@@ -80,7 +84,7 @@ class Lane:
                 [contender.python, "-m", "bench.program", contender.program, str(its.fileno())],
                 cwd=ROOT,
                 pass_fds=[its.fileno()],
-                env={**os.environ, **contender.environment},
+                env={**LISTS_ANYWHERE, **os.environ, **contender.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
