@@ -16,7 +16,7 @@ CONTENT = "sha256/*"
 THUMBNAILS = "thumbnails/*"
 EXPORTS = "exports/*"
 PROBE = "sha256/probe/8ec31a3424344df2094900a173917f0f3491249670bba91d2e58026c30903e1f"
-"""`triptych.objects.PROBE_KEY`: whoever opens the store writes it, to see that it can."""
+"""`triptych.objects.PROBE_KEY`: each process that opens the store writes it, to see that it can."""
 ROOM = "sha256/probe/room"
 """`triptych.objects.ROOM_KEY`: written and deleted, to see whether the store takes a body."""
 

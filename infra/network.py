@@ -26,7 +26,7 @@ WEB_PORTS = (80, 443)
 def outbound(scope: Construct, name: str, vpc: ec2.IVpc) -> ec2.SecurityGroup:
     """Return a security group whose members reach `WEB_PORTS` and nothing else.
 
-    Whoever needs the database is allowed to it by itself.
+    What needs the database is given a rule of its own.
     """
     group = ec2.SecurityGroup(scope, name, vpc=vpc, allow_all_outbound=False)
     for port in WEB_PORTS:

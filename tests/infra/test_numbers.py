@@ -7,6 +7,7 @@ from pathlib import Path
 
 from triptych.gather.lists.list_parsers import MEMORY_MAX_BYTES
 from triptych.runtime.asgi_server import KEEP_ALIVE_S
+from triptych.sealing.key_ring import KEY_MIN_CHARS
 from triptych.settings.settings import Settings
 
 GATHERING_MIB = 512
@@ -42,3 +43,7 @@ def test_gather_has_room_for_a_list_parser_beside_its_own_process() -> None:
     wanted_mib = MEMORY_MAX_BYTES // 1024**2 + GATHERING_MIB
     assert number("workers.py", r'"brand-gather-queue", \d+, (\d+)') >= wanted_mib
     assert number("functions.py", r'"brand-gather-queue", \d+, (\d+)') >= wanted_mib
+
+
+def test_the_template_makes_a_sealing_key_that_is_taken() -> None:
+    assert number("data.py", r"^SEALING_KEY_CHARS = (\d+)$") >= KEY_MIN_CHARS
