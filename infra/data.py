@@ -31,8 +31,6 @@ GROWTH = 10
 ACCESS_LOGS_DAYS = 90
 QUEUES = ("brand-gather-queue", "url-process-queue", "brand-ai-phase-queue")
 DEAD = "-dlq"
-ACQUIRE_PREFETCH = 256
-"""URL messages that one worker holds at a time: `triptych.settings.settings`."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +52,18 @@ class Data(Construct):
         vpc: ec2.IVpc,
         *,
         hidden_s: dict[str, int],
+        window: int,
     ) -> None:
-        """``hidden_s`` is each queue's visibility timeout in seconds."""
+        """Make it all. ``hidden_s`` is each queue's visibility timeout in seconds.
+
+        ``window`` is the dispatch window, in messages.
+        """
         super().__init__(scope, name)
         profile = choices.profile
         self._policy = RemovalPolicy.RETAIN if profile.keep else RemovalPolicy.DESTROY
         self.prefix = choices.prefix
         self._source = choices.source
-        self._window = ACQUIRE_PREFETCH * profile.tasks["acquire"][1]
+        self._window = window
         self.database = self._database(profile, vpc)
         self.sealing_key = self._sealing_key()
         self.log_bucket = self._log_bucket()
@@ -188,7 +190,8 @@ class Data(Construct):
         host = self.database.db_instance_endpoint_address
         region = Stack.of(self).region
         return {
-            # A brand alone keeps every worker busy. Fair queues see to it that none waits for it.
+            # For each task that acquires: a brand alone keeps every task busy. Functions are not
+            # counted: for them it is the window of each run.
             "TRIPTYCH_DISPATCH_WINDOW": str(self._window),
             **({"TRIPTYCH_SOURCE": self._source} if self._source else {}),
             "TRIPTYCH_DATABASE_URL": f"postgresql+iam://{ROLE}@{host}:{PORT}/{DATABASE}"

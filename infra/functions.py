@@ -20,8 +20,11 @@ from infra.data import PORT, Data
 from infra.network import outbound
 from infra.profiles import Choices, Profile
 from infra.retention import days
+from infra.workers import TASK_WINDOW
 
 BATCH = 10
+BATCHES_AHEAD = 2
+"""Batches for each invocation that may run at a time: one that it has, and one that waits."""
 WINDOW_S = 1
 HIDDEN_TIMES = 6
 """AWS' advice: a message stays hidden for six times as long as its function may take, so that
@@ -57,6 +60,14 @@ def hidden_s(workers: str) -> dict[str, int]:
     if workers == "ecs":
         return {shape.queue: 60 for shape in SHAPES}
     return {shape.queue: HIDDEN_TIMES * shape.timeout_s for shape in SHAPES}
+
+
+def window(workers: str) -> int:
+    """Return ``TRIPTYCH_DISPATCH_WINDOW``: for each task, or for all functions together."""
+    if workers == "ecs":
+        return TASK_WINDOW
+    (acquire,) = (shape for shape in SHAPES if shape.phase == "acquire")
+    return BATCHES_AHEAD * BATCH * acquire.concurrency
 
 
 class Functions(Construct):

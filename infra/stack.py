@@ -10,7 +10,7 @@ from constructs import Construct
 from infra.cluster import Cluster
 from infra.data import Data
 from infra.edge import Edge
-from infra.functions import Functions, hidden_s
+from infra.functions import Functions, hidden_s, window
 from infra.network import Network
 from infra.profiles import Choices
 from infra.services import Services
@@ -25,7 +25,14 @@ class TriptychStack(Stack):
     def __init__(self, scope: Construct, name: str, choices: Choices, **given: Any) -> None:
         super().__init__(scope, name, **given)
         vpc = Network(self, "Network", choices.profile, choices.region).vpc
-        data = self.data = Data(self, "Data", choices, vpc, hidden_s=hidden_s(choices.workers))
+        data = self.data = Data(
+            self,
+            "Data",
+            choices,
+            vpc,
+            hidden_s=hidden_s(choices.workers),
+            window=window(choices.workers),
+        )
         cluster = Cluster(self, "Cluster", vpc)
         built = image(self, "service")
         services = Services(self, "Services", choices, cluster, data, built)

@@ -22,6 +22,9 @@ from infra.tasks import Task, Work
 METRIC = scaling.CfnScalingPolicy
 VISIBLE = "ApproximateNumberOfMessagesVisible"
 HIDDEN = "ApproximateNumberOfMessagesNotVisible"
+TASK_WINDOW = 1000
+"""Messages that a brand alone may have outstanding for each task that acquires. As it is more than
+twice the backlog at which another task comes, a brand alone doubles the tasks at each scaling."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Size:
 SIZES = (
     Size("gather", "brand-gather-queue", 512, 2560, 4, "spot", connections=4),
     # More than a task holds at a time, so that no other comes before this one is busy; less than
-    # a brand may have waiting, so that a brand alone gets the next one.
+    # half of `TASK_WINDOW`, so that a brand alone gets the next ones.
     Size("acquire", "url-process-queue", 2048, 4096, 400, "spot", connections=6),
     Size("ai", "brand-ai-phase-queue", 2048, 8192, 2, "large", connections=4),
 )

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from infra.cluster import LARGE, LARGE_MAX, MEMORY_SHARE, SPOT, SPOT_MAX, STEADY, STEADY_MAX
-from infra.functions import HIDDEN_TIMES, SHAPES, hidden_s
+from infra.functions import BATCH, HIDDEN_TIMES, SHAPES, hidden_s, window
 from infra.profiles import PROFILES
 from infra.tests.conftest import CONTEXT, Synthesised
-from infra.workers import SIZES
+from infra.workers import SIZES, TASK_WINDOW
 
 SIZE_OF = {"large": (2, 2, 3), "xlarge": (4, 4, 4)}
 """vCPUs, share of memory, and network interfaces, of which the host has one (Amazon EC2 docs)."""
+WINDOW = "TRIPTYCH_DISPATCH_WINDOW"
 GIB_A_VCPU = {"m": 4, "r": 8}
 PROVIDERS = {
     "steady": (STEADY, STEADY_MAX, ("api", "live")),
@@ -123,11 +124,18 @@ def test_messages_of_functions_stay_hidden_for_six_times_their_timeout() -> None
     assert HIDDEN_TIMES >= 6
 
 
-def test_a_brand_alone_gets_the_next_task_in_time(prod: Synthesised) -> None:
+def test_a_brand_alone_doubles_the_tasks_at_each_scaling(prod: Synthesised) -> None:
     (acquire,) = [size for size in SIZES if size.phase == "acquire"]
     for definition in prod.of("AWS::ECS::TaskDefinition").values():
         for container in definition["ContainerDefinitions"]:
             given = {each["Name"]: each["Value"] for each in container["Environment"]}
-            window = int(given["TRIPTYCH_DISPATCH_WINDOW"])
-            assert window > acquire.backlog * PROFILES["prod"].tasks["acquire"][1] // 2
-            assert window > 2 * acquire.backlog
+            assert int(given["TRIPTYCH_DISPATCH_WINDOW"]) == TASK_WINDOW > 2 * acquire.backlog
+
+
+def test_the_window_of_functions_keeps_all_that_may_run_busy(dev: Synthesised) -> None:
+    (acquire,) = [shape for shape in SHAPES if shape.phase == "acquire"]
+    functions = dev.of("AWS::Lambda::Function").values()
+    given = [each.get("Environment", {}).get("Variables", {}) for each in functions]
+    windows = {int(each[WINDOW]) for each in given if WINDOW in each}
+    assert windows == {window("lambda")}
+    assert window("lambda") >= 2 * BATCH * acquire.concurrency

@@ -25,6 +25,7 @@ from triptych.gather.urls import item_key
 from triptych.messages import URL_QUEUE, Delivery, Message
 from triptych.model import NewItem, Policy, Reason, RunKind, RunState
 from triptych.objects import open_store
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.workers.message_processor import MessageProcessor
 
@@ -104,7 +105,7 @@ async def test_copies_in_several_workers_use_up_no_attempts(
             harness.stores.brands,
             harness.stores.dead_letters,
             harness.queue,
-            window=500,
+            window=DispatchWindow(500),
             policy=policy,
         )
         await multiply_messages(harness.database)

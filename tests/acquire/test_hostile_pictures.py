@@ -17,6 +17,7 @@ from tests.support.memory_watch import MIB, MemoryWatch
 from tests.support.picture_server import picture
 from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.model import Policy, Reason, RunState
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 
 pytestmark = pytest.mark.integration
@@ -76,7 +77,7 @@ async def prove(dsn: str, folder: Path, count: int) -> MemoryWatch:
             harness.stores.brands,
             harness.stores.dead_letters,
             harness.queue,
-            window=500,
+            window=DispatchWindow(500),
             policy=POLICY,
         )
         process = workers.processes[0]

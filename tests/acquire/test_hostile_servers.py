@@ -14,6 +14,7 @@ from tests.support.memory_watch import MIB, MemoryWatch
 from tests.support.picture_server import serve_pictures, write_manifest
 from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.model import Policy, Reason, RunState
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 
 OF_EACH = 12
@@ -54,7 +55,7 @@ async def test_g9_a_brand_of_hostile_servers_ends(migrated_dsn: str, tmp_path: P
             harness.stores.brands,
             harness.stores.dead_letters,
             harness.queue,
-            window=500,
+            window=DispatchWindow(500),
             policy=POLICY,
         )
         watch = MemoryWatch(workers.processes[0].pid)

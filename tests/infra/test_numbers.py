@@ -10,6 +10,8 @@ from triptych.runtime.asgi_server import KEEP_ALIVE_S
 from triptych.sealing.key_ring import KEY_MIN_CHARS
 from triptych.settings.settings import Settings
 
+IN_FLIGHT_MAX = 120_000
+"""Messages that a standard queue of SQS hands out at a time (Amazon SQS quotas)."""
 GATHERING_MIB = 512
 """What a process that gathers takes itself: 60 to 70 MiB were measured, besides its libraries."""
 INFRA = Path(__file__).resolve().parents[2] / "infra"
@@ -28,15 +30,17 @@ def test_servers_keep_connections_for_longer_than_the_balancer() -> None:
 def test_the_scaling_target_is_between_what_a_worker_holds_and_a_brands_window() -> None:
     prefetch = Settings.model_fields["acquire_prefetch"].default
     target = number("workers.py", r'"url-process-queue", \d+, \d+, (\d+)')
-    assert number("data.py", r"^ACQUIRE_PREFETCH = (\d+)$") == prefetch
     # Another task comes only when the first has its hands full, and it comes for one brand alone.
     assert prefetch < target < Settings.model_fields["dispatch_window"].default
+    assert 2 * target < number("workers.py", r"^TASK_WINDOW = (\d+)$")
 
 
-def test_a_brands_window_keeps_every_worker_busy() -> None:
-    source = (INFRA / "data.py").read_text()
-    assert 'ACQUIRE_PREFETCH * profile.tasks["acquire"][1]' in source
-    assert "TRIPTYCH_DISPATCH_WINDOW" in source
+def test_the_most_that_a_brand_may_have_outstanding_keeps_every_task_busy() -> None:
+    window = number("workers.py", r"^TASK_WINDOW = (\d+)$")
+    tasks = re.findall(r'"acquire": \(\d+, (\d+)\)', (INFRA / "profiles.py").read_text())
+    most = Settings.model_fields["dispatch_window_max"].default
+    assert all(window * int(count) <= most for count in tasks)
+    assert most < IN_FLIGHT_MAX
 
 
 def test_gather_has_room_for_a_list_parser_beside_its_own_process() -> None:

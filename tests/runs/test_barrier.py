@@ -17,6 +17,7 @@ from triptych.database.session import Database
 from triptych.gather.urls import item_key
 from triptych.model import Item, ItemResult, NewItem, RunState
 from triptych.queues.pgmq import PgmqQueue
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.wiring.stores import Stores, postgres_stores
 
@@ -53,7 +54,12 @@ async def race(dsn: str, seed: int) -> None:
     stores = postgres_stores(database, run_cap_s=3600)
     queue = PgmqQueue(database, max_receives=10)
     registry = ActiveBrandRegistry(
-        stores.runs, stores.brands, stores.dead_letters, queue, window=10_000, policy=POLICY
+        stores.runs,
+        stores.brands,
+        stores.dead_letters,
+        queue,
+        window=DispatchWindow(10_000),
+        policy=POLICY,
     )
     try:
         opened = await registry.open(f"race-{uuid4().hex}")

@@ -25,6 +25,7 @@ from triptych.messages import (
 )
 from triptych.model import AiState, Insight, ItemResult, Reason, Run, RunState
 from triptych.objects import open_store
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import Attempt
 from triptych.runtime.retry import BACKOFF_BASE_S, BACKOFF_CAP_S, longest_delay
@@ -162,7 +163,7 @@ async def test_g4_send_to_the_next_queue_fails_partly(
         harness.stores.brands,
         harness.stores.dead_letters,
         deaf,  # type: ignore[arg-type]
-        window=500,
+        window=DispatchWindow(500),
         policy=opened.run.policy,
     )
     (delivery,) = await harness.take(GATHER_QUEUE)

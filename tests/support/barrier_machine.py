@@ -33,6 +33,7 @@ from triptych.model import (
     Staged,
 )
 from triptych.queues.pgmq import PgmqQueue
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.wiring.stores import postgres_stores
 
@@ -102,7 +103,7 @@ class BarrierMachine(RuleBasedStateMachine):
             self.stores.brands,
             self.stores.dead_letters,
             self.queue,
-            window=WINDOW,
+            window=DispatchWindow(WINDOW),
             policy=POLICY,
         )
         self.brand = f"brand-{uuid4().hex[:8]}"

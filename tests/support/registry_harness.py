@@ -17,6 +17,7 @@ from triptych.live.watch import watch
 from triptych.messages import URL_QUEUE, Delivery
 from triptych.model import Policy, Run
 from triptych.queues.pgmq import PgmqQueue
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.wiring.stores import Stores, postgres_stores
 
@@ -104,7 +105,12 @@ async def open_registry_harness(
     stores = postgres_stores(database, run_cap_s=HIDDEN_S, keys=KEYS)
     queue = PgmqQueue(database, max_receives=max_receives)
     registry = ActiveBrandRegistry(
-        stores.runs, stores.brands, stores.dead_letters, queue, window=window, policy=policy
+        stores.runs,
+        stores.brands,
+        stores.dead_letters,
+        queue,
+        window=DispatchWindow(window),
+        policy=policy,
     )
     try:
         yield RegistryHarness(database, stores, queue, registry, fuse)

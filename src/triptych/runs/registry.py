@@ -26,6 +26,7 @@ from triptych.runs.active_run import check_joinable
 from triptych.runs.brand_store import BrandStore, DueBrand
 from triptych.runs.brand_turns import BrandTurns
 from triptych.runs.dispatch import Dispatcher
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.held_rules import HELD_MAX_S
 from triptych.runs.redrive_rules import helpful_reasons, left_out
 from triptych.runs.restore_rules import check_same_snapshot
@@ -63,7 +64,7 @@ class ActiveBrandRegistry:
         dead_letters: DeadLetterStore,
         queue: Queue,
         *,
-        window: int,
+        window: DispatchWindow,
         policy: Policy,
     ) -> None:
         self._runs = runs
@@ -261,7 +262,9 @@ class ActiveBrandRegistry:
             RunEnded: the run is not active.
         """
         await self._dispatcher.dispatch(
-            await self._runs.expect(run_id, items, cursor=cursor, limit=self._window, rows=rows)
+            await self._runs.expect(
+                run_id, items, cursor=cursor, limit=await self._window.size(), rows=rows
+            )
         )
 
     async def settle(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
@@ -274,7 +277,8 @@ class ActiveBrandRegistry:
             RunEnded: the run is not active; nothing changed.
         """
         with FLUSH_SECONDS.time(), span("flush", attributes={"triptych.items": len(results)}):
-            settlement = await self._runs.settle(run_id, results, limit=self._window)
+            window = await self._window.size()
+            settlement = await self._runs.settle(run_id, results, limit=window)
         counts = Counter(
             (result.state.value, result.reason.value if result.reason else "")
             for result in results
@@ -333,7 +337,7 @@ class ActiveBrandRegistry:
 
     async def _fill(self, run_id: UUID) -> None:
         """Dispatch what fits a run's window."""
-        items = await self._runs.claim_window(run_id, limit=self._window)
+        items = await self._runs.claim_window(run_id, limit=await self._window.size())
         await self._dispatcher.dispatch(items)
 
     # --- steer --------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ from triptych.model import (
 )
 from triptych.wire import Wire
 
+CLAIM_MAX = 1_000
+"""Items that one call marks as sent, at most: they are sent before it returns."""
 DETAIL_MAX_CHARS = 500
 """Longer details of a failure are truncated."""
 RUN_REASON_MAX_CHARS = 2_000
@@ -294,7 +296,11 @@ class RunStore(Protocol):
         ...
 
     async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
-        """Mark unsent items as sent until ``limit`` are outstanding; none if paused or ended."""
+        """Mark unsent items as sent until ``limit`` are outstanding; none if paused or ended.
+
+        At most `CLAIM_MAX` at a call, as in `expect` and `settle`: a run that is behind its window
+        catches up as items settle.
+        """
         ...
 
     async def gather_cursor(self, run_id: UUID) -> str | None:

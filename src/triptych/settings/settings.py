@@ -128,7 +128,13 @@ class Settings(ToldSettings):
     )
 
     dispatch_window: Count = Field(
-        500, description="Items of one run that may be outstanding at a time."
+        500,
+        description="Items that may be outstanding at a time for each live worker that acquires; "
+        "runs with items to send share them, and each has at least as many. Lambda functions are "
+        "not counted.",
+    )
+    dispatch_window_max: Count = Field(
+        50_000, description="Items of one run that may be outstanding at a time in any case."
     )
     page_rows: Annotated[int, Field(gt=0, le=10_000)] = Field(
         1000, description="Rows that are read from a source before they are stored."

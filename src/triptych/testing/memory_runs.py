@@ -38,6 +38,7 @@ from triptych.runs.redrive_rules import (
     redriven_kind,
 )
 from triptych.runs.run_store import (
+    CLAIM_MAX,
     LISTS_SHOWN_MAX,
     RUN_REASON_MAX_CHARS,
     Attempt,
@@ -280,11 +281,12 @@ class MemoryRunStore(RunStore):
         return row
 
     def _fill_window(self, row: RunRow, limit: int) -> list[Item]:
-        """Mark items as sent, in order of dispatch, until ``limit`` are out."""
+        """Mark items as sent, in order, until ``limit`` are out; at most `CLAIM_MAX`."""
         if row.run.state is not RunState.ACTIVE or row.run.paused:
             return []
         claimed: list[ItemRow] = []
-        room, position, now = limit - row.run.out, row.next_dispatch, self._state.now()
+        room = min(limit - row.run.out, CLAIM_MAX)
+        position, now = row.next_dispatch, self._state.now()
         by_position = {item.position: item for item in row.items.values()}
         while room > len(claimed) and position < row.next_position:
             item = by_position.get(position)

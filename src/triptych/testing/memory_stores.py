@@ -8,6 +8,7 @@ from triptych.ai.ai_store import AiStore
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.fleet_store import FleetStore
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -15,6 +16,7 @@ from triptych.testing.memory_ai import MemoryAiStore
 from triptych.testing.memory_brands import MemoryBrandStore
 from triptych.testing.memory_change_feed import MemoryChangeFeed
 from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
+from triptych.testing.memory_fleet import MemoryFleetStore
 from triptych.testing.memory_outages import MemoryOutageStore
 from triptych.testing.memory_runs import MemoryRunStore
 from triptych.testing.memory_snapshots import MemorySnapshotStore
@@ -33,6 +35,7 @@ class MemoryStores:
 
     runs: RunStore
     outages: OutageStore
+    fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
@@ -54,6 +57,7 @@ def memory_stores(
     return MemoryStores(
         runs=MemoryRunStore(state, run_cap_s=run_cap_s),
         outages=MemoryOutageStore(state),
+        fleet=MemoryFleetStore(state),
         brands=MemoryBrandStore(state),
         changes=MemoryChangeFeed(state),
         dead_letters=MemoryDeadLetterStore(state),

@@ -19,6 +19,7 @@ from triptych.embedded.waits import Say, log_line
 from triptych.errors import DataFolderInUse, PostgresServerError, SettingsError
 from triptych.queues.pgmq import PgmqQueue
 from triptych.queues.queue import Queue
+from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.addresses import read_sqs
@@ -210,7 +211,9 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Services]:
             stores.brands,
             stores.dead_letters,
             queue,
-            window=settings.dispatch_window,
+            window=DispatchWindow(
+                settings.dispatch_window, settings.dispatch_window_max, stores.fleet
+            ),
             policy=settings.policy,
         )
         yield Services(settings, stores, queue, registry, database.renew)

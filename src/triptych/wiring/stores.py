@@ -17,9 +17,11 @@ from triptych.presence.postgres_presence import PostgresPresenceStore
 from triptych.presence.presence_store import PresenceStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.fleet_store import FleetStore
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.postgres.notifications import PostgresChangeFeed
 from triptych.runs.postgres.postgres_brands import PostgresBrandStore
+from triptych.runs.postgres.postgres_fleet import PostgresFleetStore
 from triptych.runs.postgres.postgres_outages import PostgresOutageStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
 from triptych.runs.postgres.sealed_sources import SealedSources
@@ -65,6 +67,7 @@ class Stores:
     webhooks: WebhookStore
     access: AccessStore
     presence: PresenceStore
+    fleet: FleetStore
     databases: Sequence[Database]
     """The databases that the stores use, the primary first."""
 
@@ -113,5 +116,6 @@ def postgres_stores(
         webhooks=PostgresWebhookStore(database, SealedWebhooks(keys)),
         access=PostgresAccessStore(database),
         presence=PostgresPresenceStore(database),
+        fleet=PostgresFleetStore(database),
         databases=[database] if replica is None else [database, replica],
     )

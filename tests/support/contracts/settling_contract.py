@@ -13,6 +13,7 @@ from tests.support.contracts.stores_contract import (
     open_run,
 )
 from triptych.runs.run_store import (
+    CLAIM_MAX,
     Attempt,
     PutOff,
 )
@@ -29,6 +30,39 @@ class SettlingContract:
         settlement = await stores.runs.settle(run_id, [done(out[0]), failed(out[1])], limit=4)
         assert [item.url for item in settlement.dispatch] == ["https://x/4", "https://x/5"]
         assert settlement.run.out == 4
+
+    async def test_a_wide_window_is_filled_in_steps(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        items = new_items(CLAIM_MAX + 2)
+        out = await stores.runs.expect(run_id, items, cursor=None, limit=10 * CLAIM_MAX)
+        assert len(out) == CLAIM_MAX
+        settlement = await stores.runs.settle(run_id, [done(out[0])], limit=10 * CLAIM_MAX)
+        assert len(settlement.dispatch) == 2
+
+    async def test_a_smaller_window_takes_nothing_back(self, stores: CommonStores) -> None:
+        run_id = (await open_run(stores)).run.id
+        out = await stores.runs.expect(run_id, new_items(8), cursor=None, limit=4)
+        smaller = await stores.runs.settle(run_id, [done(out[0])], limit=2)
+        assert (smaller.run.out, list(smaller.dispatch)) == (3, [])
+        smaller = await stores.runs.settle(run_id, [done(out[1]), done(out[2])], limit=2)
+        assert (smaller.run.out, len(smaller.dispatch)) == (2, 1)
+
+    async def test_runs_with_something_to_send_are_counted(self, stores: CommonStores) -> None:
+        async def runs() -> int:
+            return (await stores.fleet.fleet()).runs
+
+        sent = (await open_run(stores, "sent")).run.id
+        await stores.runs.expect(sent, new_items(3), cursor=None, limit=3)
+        assert await runs() == 0
+        large = (await open_run(stores, "large")).run.id
+        out = await stores.runs.expect(large, new_items(3), cursor=None, limit=2)
+        assert await runs() == 1
+        await stores.runs.pause(large, paused=True)
+        assert await runs() == 0
+        await stores.runs.pause(large, paused=False)
+        assert await runs() == 1
+        await stores.runs.settle(large, [done(out[0])], limit=2)
+        assert await runs() == 0
 
     async def test_items_are_read_while_the_run_is_active(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

@@ -43,6 +43,7 @@ from triptych.model import (
 )
 from triptych.runs.brand_store import TRUSTED_MAX, BrandStore
 from triptych.runs.change_feed import ChangeFeed
+from triptych.runs.fleet_store import FleetStore
 from triptych.runs.given_urls import GivenUrl
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import (
@@ -62,6 +63,7 @@ class CommonStores(Protocol):
 
     runs: RunStore
     outages: OutageStore
+    fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore

@@ -18,7 +18,7 @@ from triptych.database.rows import from_colours, to_item, to_run
 from triptych.database.session import Transaction, no_nul
 from triptych.errors import RunEnded, RunNotFound
 from triptych.model import Item, ItemResult, Run, RunKind
-from triptych.runs.run_store import DETAIL_MAX_CHARS
+from triptych.runs.run_store import CLAIM_MAX, DETAIL_MAX_CHARS
 
 CLOCK_MARGIN_S = 5.0
 """An object's age may be measured too short by this much."""
@@ -52,9 +52,12 @@ async def read_run(tx: Transaction, run_id: UUID) -> Run:
 
 
 async def fill_window(tx: Transaction, run: asyncpg.Record, limit: int) -> list[Item]:
-    """Claim items until ``limit`` are outstanding. The caller holds the run's lock."""
+    """Claim items until ``limit`` are outstanding, at most `CLAIM_MAX`.
+
+    The caller holds the run's lock.
+    """
     claimed: list[Item] = []
-    room = limit - run["out"]
+    room = min(limit - run["out"], CLAIM_MAX)
     position = run["next_dispatch"]
     if run["state"] != "active" or run["paused"]:
         return claimed
