@@ -13,12 +13,19 @@ from triptych.model import ALSO_MAX, Run, RunKind, RunState
 from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
 from triptych.runs.postgres.ending import end_run
 
+COMMIT_ROWS_S = 2_000.0
+"""Rows a second, below which a commit is given up: a twentieth of what was measured."""
 JOIN_MEMORY = "64MB"
 """Memory of a join in the commit before it spills to disk; twice that for its hash table."""
 KEEPS_OTHERS = frozenset({RunKind.ADD, RunKind.REEMBED})
 """Kinds of runs whose commit keeps the assets that they did not acquire."""
 
 log = structlog.get_logger(__name__)
+
+
+def commit_timeout_s(rows: int) -> float:
+    """Return the seconds that one statement of a commit of so many rows may take."""
+    return max(COMMIT_TIMEOUT_S, rows / COMMIT_ROWS_S)
 
 
 async def repair_counters(tx: Transaction, run: asyncpg.Record, counts: asyncpg.Record) -> None:
@@ -48,18 +55,20 @@ async def end_complete(tx: Transaction, run: Run, counts: asyncpg.Record) -> Non
     if run.kind is RunKind.RESTORE and not await tx.row("hold_snapshot", run.restores):
         await end_run(tx, run.id, RunState.FAILED, f"snapshot {run.restores} is no longer kept")
         return
-    brand = await tx.row("current_run", run.brand)
+    brand = await tx.row("current_run", run.brand, run.restores)
     assert brand is not None
-    if not await _is_held(tx, run, brand["current_run"]):
+    if not await _is_held(tx, run, brand):
         await publish(tx, run)
 
 
-async def _is_held(tx: Transaction, run: Run, previous: UUID | None) -> bool:
+async def _is_held(tx: Transaction, run: Run, brand: asyncpg.Record) -> bool:
     """Hold a run that would remove more than its policy allows; return whether it is."""
+    previous: UUID | None = brand["current_run"]
     if previous is None or run.kind is not RunKind.FULL:
         return False
     await tx.rows("plan_large_joins", JOIN_MEMORY)
-    found = await tx.row("removals", run.id, previous, REMOVED_SHOWN, timeout_s=COMMIT_TIMEOUT_S)
+    timeout_s = commit_timeout_s(run.expected + brand["rows"])
+    found = await tx.row("removals", run.id, previous, REMOVED_SHOWN, timeout_s=timeout_s)
     await tx.rows("plan_as_usual")
     assert found is not None
     held = held_reason(found["before"], found["remaining"], run.policy.max_removed)
@@ -74,13 +83,14 @@ async def _is_held(tx: Transaction, run: Run, previous: UUID | None) -> bool:
 
 async def publish(tx: Transaction, run: Run) -> None:
     """Make an active, complete run its brand's snapshot, and end it."""
-    brand = await tx.row("current_run", run.brand)
+    brand = await tx.row("current_run", run.brand, run.restores)
     assert brand is not None
+    timeout_s = commit_timeout_s(run.expected + brand["rows"])
     await tx.rows("plan_large_joins", JOIN_MEMORY)
-    difference = await _publish_assets(tx, run, brand["current_run"])
+    difference = await _publish_assets(tx, run, brand["current_run"], timeout_s)
     await tx.rows("plan_as_usual")
     await tx.rows("swap_snapshot", run.brand, run.id)
-    await tx.rows("drop_staging", run.id, timeout_s=COMMIT_TIMEOUT_S)
+    await tx.rows("drop_staging", run.id, timeout_s=timeout_s)
     await tx.rows("record_commit", run.id, *difference)
     await end_run(tx, run.id, RunState.COMMITTED, None)
     body = AiBody(brand=run.brand).model_dump()
@@ -89,21 +99,21 @@ async def publish(tx: Transaction, run: Run) -> None:
 
 
 async def _publish_assets(
-    tx: Transaction, run: Run, previous: UUID | None
+    tx: Transaction, run: Run, previous: UUID | None, timeout_s: float
 ) -> tuple[int, int, int, int]:
     """Write the run's snapshot; return how many assets it added, kept, changed and removed."""
     statement, of = "publish_assets", [run.id, run.brand, previous, ALSO_MAX]
     if run.kind is RunKind.RESTORE:
         statement, of = "restore_assets", [run.id, run.restores, previous]
-    found = await tx.row(statement, *of, timeout_s=COMMIT_TIMEOUT_S)
+    found = await tx.row(statement, *of, timeout_s=timeout_s)
     assert found is not None
     added, kept, changed = found.values()
     if previous is None:
         return added, kept, changed, 0
     if run.kind in KEEPS_OTHERS:
-        carried = await tx.row("carry_assets", run.id, previous, timeout_s=COMMIT_TIMEOUT_S)
+        carried = await tx.row("carry_assets", run.id, previous, timeout_s=timeout_s)
         assert carried is not None
         return added, kept + carried["carried"], changed, 0
-    before = await tx.row("snapshot_size", previous, timeout_s=COMMIT_TIMEOUT_S)
+    before = await tx.row("snapshot_size", previous, timeout_s=timeout_s)
     assert before is not None
     return added, kept, changed, before["size"] - kept - changed

@@ -27,7 +27,12 @@ select (select count(*) from assets where run_id = $2) as before,
 update runs set removed = $2 where id = $1
 
 -- current_run --
-select current_run from brands where name = $1 for no key update
+-- And how many rows its snapshot has, with those of the one to be restored ($2): how long the commit
+-- may take depends on them.
+select current_run,
+       (select coalesce(sum(coalesce(r.added, 0) + coalesce(r.kept, 0) + coalesce(r.changed, 0)), 0)
+        from runs r where r.id in (b.current_run, $2))::bigint as rows
+from brands b where name = $1 for no key update of b
 
 -- plan_large_joins --
 -- Until autovacuum has run, the planner estimates a few hundred rows and looks up each in an

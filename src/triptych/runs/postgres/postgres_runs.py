@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from triptych.database.paging import NEWEST, age_of, sliced
 from triptych.database.rows import brand_not_found, to_event, to_item, to_run, to_worked_on
-from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
+from triptych.database.session import Database, Transaction, no_nul
 from triptych.errors import Conflict, RowLocked, RunEnded, RunNotFound
 from triptych.messages import AI_QUEUE, QUEUES, AiBody, Headers, Message
 from triptych.model import (
@@ -32,7 +32,7 @@ from triptych.model import (
 from triptych.queues.reading import readable_headers
 from triptych.runs.active_run import check_same_source
 from triptych.runs.held_rules import check_held
-from triptych.runs.postgres.commit import end_complete, publish, repair_counters
+from triptych.runs.postgres.commit import commit_timeout_s, end_complete, publish, repair_counters
 from triptych.runs.postgres.ending import discard_run, end_pending, end_run
 from triptych.runs.postgres.opening import check_restorable, enqueue_gather, insert_or_join
 from triptych.runs.postgres.pace import read_pace
@@ -425,7 +425,7 @@ class PostgresRunStore(RunStore):
                 return await read_run(tx, run_id)
             if row["state"] != "active" or not row["sealed"]:
                 return to_run(row)
-            counts = await tx.row("recount", run_id, timeout_s=COMMIT_TIMEOUT_S)
+            counts = await tx.row("recount", run_id, timeout_s=commit_timeout_s(row["expected"]))
             assert counts is not None
             await repair_counters(tx, row, counts)
             if counts["pending"] == 0:
