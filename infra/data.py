@@ -26,8 +26,6 @@ MAX_RECEIVES = 20
 RETENTION = Duration.days(14)
 EXPORTS_DAYS = 30
 SEALING_KEY_CHARS = 64
-GROWTH = 10
-"""Times its first storage, up to which the database grows by itself."""
 ACCESS_LOGS_DAYS = 90
 QUEUES = ("brand-gather-queue", "url-process-queue", "brand-ai-phase-queue")
 DEAD = "-dlq"
@@ -97,7 +95,7 @@ class Data(Construct):
             storage_type=rds.StorageType.GP3,
             storage_encrypted=True,
             allocated_storage=profile.database_gib,
-            max_allocated_storage=GROWTH * profile.database_gib,
+            max_allocated_storage=profile.database_gib_max,
             backup_retention=Duration.days(profile.backup_days),
             deletion_protection=profile.keep,
             delete_automated_backups=not profile.keep,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr as ecr
@@ -20,54 +18,13 @@ from infra.data import PORT, Data
 from infra.network import outbound
 from infra.profiles import Choices, Profile
 from infra.retention import days
-from infra.workers import TASK_WINDOW
+from infra.sizes import BATCH, SHAPES, SWEEP_TIMEOUT_S, Shape
 
-BATCH = 10
-BATCHES_AHEAD = 2
-"""Batches for each invocation that may run at a time: one that it has, and one that waits."""
 WINDOW_S = 1
-HIDDEN_TIMES = 6
-"""AWS' advice: a message stays hidden for six times as long as its function may take, so that
-throttled batches are tried again and do not end as dead letters."""
 CONNECTIONS = 2
 COMMIT_CONNECTIONS = 2
 """What a process opens beside them: `triptych.wiring.stores.COMMIT_CONNECTIONS`."""
 SWEEP_EVERY = Duration.minutes(1)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One phase as a function."""
-
-    phase: str
-    queue: str
-    timeout_s: int
-    memory_mib: int
-    concurrency: int
-    """Batches at a time: with `CONNECTIONS` each, what the database has to bear."""
-
-
-SHAPES = (
-    Shape("gather", "brand-gather-queue", 900, 2560, 5),
-    Shape("acquire", "url-process-queue", 120, 3008, 40),
-    Shape("ai", "brand-ai-phase-queue", 900, 8192, 2),
-)
-SWEEP_TIMEOUT_S = 55
-
-
-def hidden_s(workers: str) -> dict[str, int]:
-    """Return each queue's visibility timeout: a worker's heartbeats make a short one do."""
-    if workers == "ecs":
-        return {shape.queue: 60 for shape in SHAPES}
-    return {shape.queue: HIDDEN_TIMES * shape.timeout_s for shape in SHAPES}
-
-
-def window(workers: str) -> int:
-    """Return ``TRIPTYCH_DISPATCH_WINDOW``: for each task, or for all functions together."""
-    if workers == "ecs":
-        return TASK_WINDOW
-    (acquire,) = (shape for shape in SHAPES if shape.phase == "acquire")
-    return BATCHES_AHEAD * BATCH * acquire.concurrency
 
 
 class Functions(Construct):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+GROWTH = 10
+"""Times its first storage, up to which the database grows by itself."""
 PREFIX_MAX_CHARS = 40
 """SQS takes names of 80, and ours have up to 25."""
 PREFIX = re.compile(rf"[A-Za-z0-9_-]{{0,{PREFIX_MAX_CHARS}}}")
@@ -29,6 +31,11 @@ class Profile:
     tasks: Mapping[str, tuple[int, int]]
     """Of each service, the least and the most."""
     budget_usd: int
+
+    @property
+    def database_gib_max(self) -> int:
+        """Return up to what the database grows by itself."""
+        return GROWTH * self.database_gib
 
     @property
     def nat_gateways(self) -> int:

@@ -10,10 +10,11 @@ from constructs import Construct
 from infra.cluster import Cluster
 from infra.data import Data
 from infra.edge import Edge
-from infra.functions import Functions, hidden_s, window
+from infra.functions import Functions
 from infra.network import Network
 from infra.profiles import Choices
 from infra.services import Services
+from infra.sizes import hidden_s, window
 from infra.tasks import image
 from infra.watch import Watch
 from infra.workers import Workers

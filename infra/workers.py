@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aws_cdk import Duration
 from aws_cdk import aws_applicationautoscaling as scaling
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -17,37 +15,12 @@ from infra.cluster import Cluster
 from infra.data import PORT, Data
 from infra.network import outbound
 from infra.profiles import Choices
+from infra.sizes import SCALE_IN_S, SCALE_OUT_S, SIZES, Size
 from infra.tasks import Task, Work
 
 METRIC = scaling.CfnScalingPolicy
 VISIBLE = "ApproximateNumberOfMessagesVisible"
 HIDDEN = "ApproximateNumberOfMessagesNotVisible"
-TASK_WINDOW = 1000
-"""Messages that a brand alone may have outstanding for each task that acquires. As it is more than
-twice the backlog at which another task comes, a brand alone doubles the tasks at each scaling."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """What a worker takes, and how many messages each should have before it."""
-
-    phase: str
-    queue: str
-    cpu: int
-    memory_mib: int
-    backlog: int
-    provider: str
-    """Of the cluster's capacity providers."""
-    connections: int
-
-
-SIZES = (
-    Size("gather", "brand-gather-queue", 512, 2560, 4, "spot", connections=4),
-    # More than a task holds at a time, so that no other comes before this one is busy; less than
-    # half of `TASK_WINDOW`, so that a brand alone gets the next ones.
-    Size("acquire", "url-process-queue", 2048, 4096, 400, "spot", connections=6),
-    Size("ai", "brand-ai-phase-queue", 2048, 8192, 2, "large", connections=4),
-)
 
 
 class Workers(Construct):
@@ -136,8 +109,8 @@ class Workers(Construct):
             resource_id=f"service/{here['cluster']}/{here['service']}",
             target_tracking_scaling_policy_configuration=METRIC.TargetTrackingScalingPolicyConfigurationProperty(
                 target_value=size.backlog,
-                scale_in_cooldown=300,
-                scale_out_cooldown=60,
+                scale_in_cooldown=SCALE_IN_S,
+                scale_out_cooldown=SCALE_OUT_S,
                 customized_metric_specification=METRIC.CustomizedMetricSpecificationProperty(
                     metrics=[
                         _of_queue("waiting", VISIBLE, queue.queue_name),

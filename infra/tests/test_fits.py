@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from infra.cluster import LARGE, LARGE_MAX, MEMORY_SHARE, SPOT, SPOT_MAX, STEADY, STEADY_MAX
-from infra.functions import BATCH, HIDDEN_TIMES, SHAPES, hidden_s, window
 from infra.profiles import PROFILES
+from infra.sizes import BATCH, HIDDEN_TIMES, SHAPES, SIZES, TASK_WINDOW, hidden_s, window
 from infra.tests.conftest import CONTEXT, Synthesised
-from infra.workers import SIZES, TASK_WINDOW
 
 SIZE_OF = {"large": (2, 2, 3), "xlarge": (4, 4, 4)}
 """vCPUs, share of memory, and network interfaces, of which the host has one (Amazon EC2 docs)."""

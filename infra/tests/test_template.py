@@ -13,10 +13,11 @@ from aws_cdk.assertions import Match
 
 from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
 from infra.data import MAX_RECEIVES, QUEUES
-from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPES
+from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS
 from infra.grants import CONTENT, EXPORTS, PROBE, ROOM, THUMBNAILS
 from infra.profiles import Choices
 from infra.services import DECODER_MIB, DECODER_POOLS, FIRST_KEY, SERVER_MIB, TOKEN_CHARS
+from infra.sizes import HIDDEN_TIMES, SHAPES
 from infra.tests.conftest import CONTEXT, Synthesised
 from infra.watch import RUNBOOKS
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from infra.profiles import PROFILES
+from infra.sizes import SHAPES, SIZES, TASK_WINDOW
+
 from triptych.gather.lists.list_parsers import MEMORY_MAX_BYTES
 from triptych.runtime.asgi_server import KEEP_ALIVE_S
 from triptych.sealing.key_ring import KEY_MIN_CHARS
@@ -14,6 +17,7 @@ IN_FLIGHT_MAX = 120_000
 """Messages that a standard queue of SQS hands out at a time (Amazon SQS quotas)."""
 GATHERING_MIB = 512
 """What a process that gathers takes itself: 60 to 70 MiB were measured, besides its libraries."""
+TASKS = {size.phase: size for size in SIZES}
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 
 
@@ -29,24 +33,24 @@ def test_servers_keep_connections_for_longer_than_the_balancer() -> None:
 
 def test_the_scaling_target_is_between_what_a_worker_holds_and_a_brands_window() -> None:
     prefetch = Settings.model_fields["acquire_prefetch"].default
-    target = number("workers.py", r'"url-process-queue", \d+, \d+, (\d+)')
+    target = TASKS["acquire"].backlog
     # Another task comes only when the first has its hands full, and it comes for one brand alone.
     assert prefetch < target < Settings.model_fields["dispatch_window"].default
-    assert 2 * target < number("workers.py", r"^TASK_WINDOW = (\d+)$")
+    assert 2 * target < TASK_WINDOW
 
 
 def test_the_most_that_a_brand_may_have_outstanding_keeps_every_task_busy() -> None:
-    window = number("workers.py", r"^TASK_WINDOW = (\d+)$")
-    tasks = re.findall(r'"acquire": \(\d+, (\d+)\)', (INFRA / "profiles.py").read_text())
+    tasks = [profile.tasks["acquire"][1] for profile in PROFILES.values()]
     most = Settings.model_fields["dispatch_window_max"].default
-    assert all(window * int(count) <= most for count in tasks)
+    assert all(TASK_WINDOW * count <= most for count in tasks)
     assert most < IN_FLIGHT_MAX
 
 
 def test_gather_has_room_for_a_list_parser_beside_its_own_process() -> None:
     wanted_mib = MEMORY_MAX_BYTES // 1024**2 + GATHERING_MIB
-    assert number("workers.py", r'"brand-gather-queue", \d+, (\d+)') >= wanted_mib
-    assert number("functions.py", r'"brand-gather-queue", \d+, (\d+)') >= wanted_mib
+    assert TASKS["gather"].memory_mib >= wanted_mib
+    (function,) = (shape for shape in SHAPES if shape.phase == "gather")
+    assert function.memory_mib >= wanted_mib
 
 
 def test_the_template_makes_a_sealing_key_that_is_taken() -> None:
