@@ -10,7 +10,7 @@ from dataclasses import dataclass
 SCALE_OUT_S = 60
 """Seconds after which more tasks may be added to those that were."""
 SCALE_IN_S = 300
-TASK_WINDOW = 1000
+TASK_WINDOW = 1_000
 """Messages that a brand alone may have outstanding for each task that acquires. As it is more than
 twice the backlog at which another task comes, a brand alone doubles the tasks at each scaling."""
 BATCH = 10

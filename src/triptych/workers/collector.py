@@ -23,7 +23,7 @@ OBJECTS_AT_ONCE = 10_000
 TASKS_KEPT_S = 30 * 24 * 3600.0
 TASKS_AT_ONCE = 100
 SETTLED_S = 900.0
-"""Seconds that no settle exceeds: the longest possible transaction."""
+"""Seconds that no settle exceeds."""
 
 log = structlog.get_logger(__name__)
 

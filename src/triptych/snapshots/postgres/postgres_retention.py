@@ -21,8 +21,10 @@ EMPTIED = (
 )
 """Statements that delete a run's rows, each a limited number."""
 
-
 RUNS_AT_ONCE = 100
+SCAN_ROWS_S = 20_000.0
+"""Assets a second, below which a pass over all of them is given up: half of what the disk of the
+AWS template reads."""
 
 
 class PostgresRetentionStore(RetentionStore):
@@ -125,14 +127,20 @@ class PostgresRetentionStore(RetentionStore):
         return await self._database.transact(work)
 
 
+def scan_timeout_s(rows: int) -> float:
+    """Return the seconds that a pass over so many assets may take."""
+    return max(COMMIT_TIMEOUT_S, rows / SCAN_ROWS_S)
+
+
 async def _spare(tx: Transaction) -> bool:
     """Remove from the list what rows point to; return whether the list had any entry."""
     listed = await tx.row("any_unused")
     assert listed is not None
     if not listed["any"]:
         return False
-    await tx.rows("spare_by_assets", timeout_s=COMMIT_TIMEOUT_S)
-    await tx.rows("spare_by_staged", timeout_s=COMMIT_TIMEOUT_S)
+    timeout_s = scan_timeout_s(listed["rows"])
+    await tx.rows("spare_by_assets", timeout_s=timeout_s)
+    await tx.rows("spare_by_staged", timeout_s=timeout_s)
     return True
 
 
