@@ -12,14 +12,13 @@ from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
 from infra.profiles import Choices
+from infra.request_limits import rate_rules
 from infra.retention import days
 from infra.services import API_PORT, LIVE_PORT, Services
 
 IDLE_S = 120
 """Well above the 25 s after which live status pings, and below the time for which servers keep an
 idle connection (`triptych.runtime.asgi_server.KEEP_ALIVE_S`)."""
-RATE_LIMIT = 6000
-"""Requests of one address in five minutes; a dashboard makes a few, pictures many."""
 MANAGED = {
     "AWSManagedRulesAmazonIpReputationList": (),
     "AWSManagedRulesKnownBadInputsRuleSet": (),
@@ -90,7 +89,8 @@ class Edge(Construct):
         self._firewall()
 
     def _firewall(self) -> None:
-        rules = [_rate_rule(0), *(_managed_rule(n, each) for n, each in enumerate(MANAGED, 1))]
+        rules = rate_rules(_visible)
+        rules += [_managed_rule(n, each) for n, each in enumerate(MANAGED, len(rules))]
         firewall = waf.CfnWebACL(
             self,
             "Firewall",
@@ -157,20 +157,6 @@ def _health() -> elb.HealthCheck:
 def _visible(name: str) -> waf.CfnWebACL.VisibilityConfigProperty:
     return waf.CfnWebACL.VisibilityConfigProperty(
         cloud_watch_metrics_enabled=True, metric_name=name, sampled_requests_enabled=True
-    )
-
-
-def _rate_rule(priority: int) -> waf.CfnWebACL.RuleProperty:
-    return waf.CfnWebACL.RuleProperty(
-        name="rate",
-        priority=priority,
-        action=waf.CfnWebACL.RuleActionProperty(block={}),
-        statement=waf.CfnWebACL.StatementProperty(
-            rate_based_statement=waf.CfnWebACL.RateBasedStatementProperty(
-                limit=RATE_LIMIT, aggregate_key_type="IP"
-            )
-        ),
-        visibility_config=_visible("rate"),
     )
 
 

@@ -45,6 +45,8 @@ class Services(Construct):
     ) -> None:
         super().__init__(scope, name)
         self._cluster = cluster
+        self.scaling: dict[str, ecs.ScalableTaskCount] = {}
+        """How many tasks each service has, by its name: more than its CPU may decide."""
         profile = choices.profile
         web = {
             "TRIPTYCH_API_HOST": "0.0.0.0",  # noqa: S104 - its security group lets in the balancer alone
@@ -142,6 +144,7 @@ class Services(Construct):
             health_check_grace_period=Duration.seconds(60),
         )
         scaling = service.auto_scale_task_count(min_capacity=least, max_capacity=most)
+        self.scaling[name] = scaling
         scaling.scale_on_cpu_utilization(
             "Cpu",
             target_utilization_percent=CPU_TARGET,

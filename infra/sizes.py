@@ -1,4 +1,4 @@
-"""What the workers of each phase take, as tasks and as functions, and how they are scaled.
+"""What workers take, as tasks and as functions, and what they and servers are scaled by.
 
 Plain numbers, so that a simulation can read them without the CDK.
 """
@@ -13,6 +13,11 @@ SCALE_IN_S = 300
 TASK_WINDOW = 1_000
 """Messages that a brand alone may have outstanding for each task that acquires. As it is more than
 twice the backlog at which another task comes, a brand alone doubles the tasks at each scaling."""
+CLIENTS_A_TASK = 1_000
+"""Half of what a process takes (`TRIPTYCH_LIVE_CLIENTS`): the next task comes before one is full.
+An idle client needs no CPU, so CPU alone would never ask for it."""
+REQUESTS_A_MINUTE = 6_000
+"""Requests of one API task, of one processor: a hundred a second, with thumbnails to be sent."""
 BATCH = 10
 BATCHES_AHEAD = 2
 """Batches for each invocation that may run at a time: one that it has, and one that waits."""

@@ -8,6 +8,7 @@ from aws_cdk import CfnOutput, Stack, Tags
 from constructs import Construct
 
 from infra.cluster import Cluster
+from infra.connections import Connections
 from infra.data import Data
 from infra.edge import Edge
 from infra.functions import Functions
@@ -43,6 +44,7 @@ class TriptychStack(Stack):
         functions = Functions(self, "Functions", choices, vpc, data, image(self, "lambda"))
         functions.node.add_dependency(services.api)
         edge = Edge(self, "Edge", choices, vpc, services, data.log_bucket)
+        Connections(self, "Connections", services, edge)
         Watch(self, "Watch", choices, data, edge, functions)
         Tags.of(self).add("triptych", choices.profile.name)
         CfnOutput(self, "Url", value=f"https://{choices.domain}")

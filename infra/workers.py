@@ -17,8 +17,8 @@ from infra.network import outbound
 from infra.profiles import Choices
 from infra.sizes import SCALE_IN_S, SCALE_OUT_S, SIZES, Size
 from infra.tasks import Task, Work
+from infra.tracking import Cooldowns, query, track
 
-METRIC = scaling.CfnScalingPolicy
 VISIBLE = "ApproximateNumberOfMessagesVisible"
 HIDDEN = "ApproximateNumberOfMessagesNotVisible"
 
@@ -98,35 +98,20 @@ class Workers(Construct):
         """Track the backlog of each task; wake the first one when anything waits for none."""
         target = service.auto_scale_task_count(min_capacity=tasks[0], max_capacity=tasks[1])
         queue = data.queues[size.queue].queue
-        here = {"cluster": cluster.cluster.cluster_name, "service": service.service_name}
-        scaling.CfnScalingPolicy(
+        track(
             self,
             f"{size.phase}-backlog",
-            policy_name=f"{size.phase}-backlog-per-task",
-            policy_type="TargetTrackingScaling",
-            service_namespace="ecs",
-            scalable_dimension="ecs:service:DesiredCount",
-            resource_id=f"service/{here['cluster']}/{here['service']}",
-            target_tracking_scaling_policy_configuration=METRIC.TargetTrackingScalingPolicyConfigurationProperty(
-                target_value=size.backlog,
-                scale_in_cooldown=SCALE_IN_S,
-                scale_out_cooldown=SCALE_OUT_S,
-                customized_metric_specification=METRIC.CustomizedMetricSpecificationProperty(
-                    metrics=[
-                        _of_queue("waiting", VISIBLE, queue.queue_name),
-                        # What is held counts: no task is taken away from under its work.
-                        _of_queue("held", HIDDEN, queue.queue_name),
-                        _of_service("running", here),
-                        METRIC.TargetTrackingMetricDataQueryProperty(
-                            id="backlog",
-                            label="messages for each running task",
-                            expression="(waiting + held) / IF(FILL(running, 0) > 1, running, 1)",
-                            return_data=True,
-                        ),
-                    ]
-                ),
-            ),
-        ).node.add_dependency(target)
+            service,
+            [
+                query("waiting", "AWS/SQS", VISIBLE, {"QueueName": queue.queue_name}),
+                # What is held counts: no task is taken away from under its work.
+                query("held", "AWS/SQS", HIDDEN, {"QueueName": queue.queue_name}),
+            ],
+            "waiting + held",
+            size.backlog,
+            Cooldowns(SCALE_OUT_S, SCALE_IN_S),
+            after=target,
+        )
         self._wake(size, target, cluster, service, queue.queue_name)
 
     def _wake(
@@ -177,37 +162,4 @@ def _token(scope: Construct, name: str) -> ecs.Secret:
 
     return ecs.Secret.from_secrets_manager(
         secrets.Secret.from_secret_name_v2(scope, "SourceToken", name)
-    )
-
-
-def _of_queue(
-    key: str, metric: str, queue: str
-) -> scaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty:
-    return _query(key, "AWS/SQS", metric, {"QueueName": queue})
-
-
-def _of_service(
-    key: str, here: dict[str, str]
-) -> scaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty:
-    names = {"ClusterName": here["cluster"], "ServiceName": here["service"]}
-    return _query(key, "ECS/ContainerInsights", "RunningTaskCount", names)
-
-
-def _query(
-    key: str, namespace: str, metric: str, dimensions: dict[str, str]
-) -> scaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty:
-    return METRIC.TargetTrackingMetricDataQueryProperty(
-        id=key,
-        return_data=False,
-        metric_stat=METRIC.TargetTrackingMetricStatProperty(
-            stat="Average",
-            metric=METRIC.TargetTrackingMetricProperty(
-                namespace=namespace,
-                metric_name=metric,
-                dimensions=[
-                    METRIC.TargetTrackingMetricDimensionProperty(name=name, value=value)
-                    for name, value in dimensions.items()
-                ],
-            ),
-        ),
     )

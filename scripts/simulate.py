@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.profiles import PROFILES
-from infra.sizes import BATCH, SCALE_OUT_S, SHAPES, SIZES, TASK_WINDOW
+from infra.sizes import BATCH, CLIENTS_A_TASK, SCALE_OUT_S, SHAPES, SIZES, TASK_WINDOW
 
 from scripts.cost import LAMBDA_BATCH_S, MILLION, URLS_SECOND
 from triptych.ai.step import SNAPSHOT_MAX_ASSETS_IN_MEMORY
+from triptych.live.limits import RUN_EVERY_S
 from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.fleet_store import Fleet
 from triptych.runs.postgres.commit import commit_timeout_s
@@ -54,6 +55,7 @@ EXACT_SEARCH_S = 0.41
 """To compare a picture with 100,000 others, exactly."""
 EXACT_SEARCH_ASSETS = 100_000
 SIZES_SHOWN = (MILLION, 10 * MILLION, 100 * MILLION)
+DASHBOARDS = 5_000
 BRANDS_A_DAY = 1_000
 URLS_A_BRAND = 10_000
 
@@ -309,9 +311,49 @@ def many_table() -> str:
     return "\n".join([head, *(_row(name, [text]) for name, text in rows.items())])
 
 
+def live_tasks(clients: int) -> tuple[int, float]:
+    """Simulate clients that all come at once; return the tasks, and seconds until all are served.
+
+    Those that no task takes come again. Each alarm multiplies the tasks by how much fuller than
+    the target they are, and none is fuller than its limit.
+    """
+    least, most = PROFILE.tasks["live"]
+    each = int(setting("live_clients"))
+    tasks, seconds, served_s = least, 0.0, 0.0
+    while True:
+        served = min(clients, tasks * each)
+        wanted = min(math.ceil(served / CLIENTS_A_TASK), most)
+        if served < clients and wanted > tasks:
+            served_s = seconds + METRIC_S + ALARM_S + START_S
+        if wanted <= tasks:
+            return tasks, served_s
+        tasks, seconds = wanted, seconds + METRIC_S + ALARM_S + START_S
+
+
+def live_cores(clients: int) -> float:
+    """Return the processors that send each client a state as often as one may be sent."""
+    micros = measured(6, "5,000 clients")
+    return clients / RUN_EVERY_S * micros / 1e6
+
+
+def dashboards_table() -> str:
+    """Return what many open dashboards take, as Markdown."""
+    tasks, served_s = live_tasks(DASHBOARDS)
+    key = int(setting("live_clients_each")) * tasks
+    most = PROFILE.tasks["live"][1] * int(setting("live_clients"))
+    rows = {
+        "live tasks": f"{tasks} of {PROFILE.tasks['live'][1]}, which take {most:,} at most",
+        "all of them served, if they come at once": f"after {shown(served_s)}",
+        "processors, all watching a run that changes all the time": f"{live_cores(DASHBOARDS):.2g}",
+        "of one key": f"**{key:,} and no more**: `TRIPTYCH_LIVE_CLIENTS_EACH`, or sign-in",
+    }
+    head = f"| {DASHBOARDS:,} dashboards | |\n|---|---|"
+    return "\n".join([head, *(_row(name, [text]) for name, text in rows.items())])
+
+
 def tables() -> str:
     """Return all tables of docs/scaling.md that are simulated."""
-    return "\n\n".join([brands_table(), saturation_table(), many_table()])
+    return "\n\n".join([brands_table(), saturation_table(), many_table(), dashboards_table()])
 
 
 if __name__ == "__main__":

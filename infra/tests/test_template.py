@@ -308,7 +308,7 @@ def test_workers_scale_on_the_backlog_of_each_task_and_to_none(prod: Synthesised
         for policy in prod.of("AWS::ApplicationAutoScaling::ScalingPolicy").values()
         if policy["PolicyType"] == "TargetTrackingScaling"
     ]
-    backlog = [t for t in tracking if "CustomizedMetricSpecification" in t]
+    backlog = [t for t in tracking if "waiting" in str(t.get("CustomizedMetricSpecification"))]
     assert len(backlog) == 3
     for target in backlog:
         metrics = target["CustomizedMetricSpecification"]["Metrics"]

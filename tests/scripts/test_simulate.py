@@ -60,6 +60,13 @@ def test_brands_at_once_take_as_long_as_one_of_their_size() -> None:
     assert together.seconds <= alone.seconds
 
 
+def test_5000_dashboards_are_served_and_their_servers_have_time() -> None:
+    tasks, _ = simulate.live_tasks(5_000)
+    assert tasks <= PROFILES["prod"].tasks["live"][1]
+    assert tasks * simulate.setting("live_clients") >= 5_000
+    assert simulate.live_cores(5_000) < tasks * 0.5
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.41, "0.41 s"), (41, "41 s"), (900, "15 min"), (86_400, "24 h"), (864_000, "10 days")],

@@ -24,6 +24,8 @@ BALANCER_HEADER = b"x-amzn-oidc-data"
 """The header in which a load balancer names the user it has identified."""
 NOWHERE = "nowhere"
 """Whose rate connections to unknown paths use up; no identity has this name."""
+PICTURES = "/thumbnail"
+"""How the paths of thumbnails end."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -48,6 +50,7 @@ class Authenticator:
         keys: ApiKeyCache,
         rates: RateLimiter,
         *,
+        picture_rates: RateLimiter | None = None,
         open_: bool,
         balancer: Tokens | None,
         now: Callable[[], datetime] = _now,
@@ -55,6 +58,7 @@ class Authenticator:
         self._sites = sites
         self._keys = keys
         self._rates = rates
+        self._picture_rates = picture_rates or rates
         self._open = open_
         self._balancer = balancer
         self._now = now
@@ -74,11 +78,15 @@ class Authenticator:
             headers = _headers(scope.get("headers", ()))
             self.check_site(scope, headers)
             identity = await self._identify(scope, headers)
-            self._rates.take(identity.name)
+            self._rates_of(scope).take(identity.name)
         except TriptychError as error:
             self.refusals.note(error, scope, identity.name if identity else None)
             raise
         return identity
+
+    def _rates_of(self, scope: Mapping[str, Any]) -> RateLimiter:
+        """Return what counts a request: a page of a gallery has hundreds of thumbnails."""
+        return self._picture_rates if scope["path"].endswith(PICTURES) else self._rates
 
     async def still_admits(self, scope: Mapping[str, Any], name: str) -> bool:
         """Return whether a connection that was admitted as ``name`` would be again.

@@ -17,10 +17,17 @@ class RateLimiter:
     """``rate`` requests per second on average, ``burst`` at once. Local to this process."""
 
     def __init__(
-        self, rate: float, burst: int, *, clock: Callable[[], float] = time.monotonic
+        self,
+        rate: float,
+        burst: int,
+        *,
+        setting: str = "TRIPTYCH_API_RATE",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``setting`` is what the remedy of a refusal names."""
         self._rate = rate
         self._burst = burst
+        self._setting = setting
         self._clock = clock
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
@@ -40,6 +47,6 @@ class RateLimiter:
         if wait_s := bucket.take():
             raise TooManyRequests(
                 f"More than {self._rate:g} requests a second.",
-                remedy="Wait as Retry-After says; TRIPTYCH_API_RATE is the limit.",
+                remedy=f"Wait as Retry-After says; {self._setting} is the limit.",
                 retry_after_s=wait_s,
             )

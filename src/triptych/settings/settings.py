@@ -250,6 +250,11 @@ class Settings(ToldSettings):
     live_clients: Count = Field(
         2_000, description="WebSocket clients that one process serves; more are refused."
     )
+    live_clients_each: Count = Field(
+        200,
+        description="WebSocket clients of one key or account in one process. Raise it where many "
+        "dashboards share a key.",
+    )
 
     sweep_s: Positive = Field(1.0, description="Seconds between two sweeps.")
     quiet_s: Positive = Field(
@@ -331,6 +336,14 @@ class Settings(ToldSettings):
         200.0, description="Requests per second that one key may make in the long run."
     )
     api_burst: Count = Field(400, description="Requests that one key may make in a burst.")
+    api_picture_rate: Positive = Field(
+        2_000.0,
+        description="Thumbnails per second that one key may ask for in the long run; they do not "
+        "count as other requests.",
+    )
+    api_picture_burst: Count = Field(
+        4_000, description="Thumbnails that one key may ask for in a burst."
+    )
     server: str | None = Field(
         None, description="Server that the commands use, `https://host`; empty for the local one."
     )

@@ -109,7 +109,14 @@ async def open_authenticator(services: Services) -> AsyncIterator[Authenticator]
             session = await stack.enter_async_context(guarded_session(settings, KEY_CONNECTIONS))
             tokens = BalancerTokens(balancer, session)
         rates = RateLimiter(settings.api_rate, settings.api_burst)
-        yield Authenticator(sites, keys, rates, open_=open_, balancer=tokens)
+        pictures = RateLimiter(
+            settings.api_picture_rate,
+            settings.api_picture_burst,
+            setting="TRIPTYCH_API_PICTURE_RATE",
+        )
+        yield Authenticator(
+            sites, keys, rates, picture_rates=pictures, open_=open_, balancer=tokens
+        )
 
 
 def _balancer(settings: Settings) -> Balancer | None:
@@ -154,7 +161,11 @@ async def open_live(services: Services, authenticator: Authenticator) -> AsyncIt
         DatabaseUnavailable: the database cannot be reached at the start.
     """
     settings = services.settings
-    limits = Limits(clients=settings.live_clients, stalled_s=settings.stalled_s)
+    limits = Limits(
+        clients=settings.live_clients,
+        clients_each=settings.live_clients_each,
+        stalled_s=settings.stalled_s,
+    )
     async with open_live_app(
         services.stores, services.queue, authenticator=authenticator, limits=limits
     ) as app:

@@ -246,6 +246,17 @@ async def test_rates_hold_for_each_key(migrated_dsn: str, tmp_path: Path) -> Non
         assert (await api.get("/healthz")).status == 200
 
 
+async def test_thumbnails_have_a_rate_of_their_own(migrated_dsn: str, tmp_path: Path) -> None:
+    async with serving(
+        migrated_dsn, tmp_path, api_rate=0.1, api_burst=1, api_picture_rate=0.1, api_picture_burst=2
+    ) as api:
+        asset = f"/assets/{'0' * 64}"
+        pictures = [(await api.get(f"{asset}/thumbnail")) for _ in range(3)]
+        assert [reply.status == 429 for reply in pictures] == [False, False, True]
+        assert "TRIPTYCH_API_PICTURE_RATE" in pictures[-1].json["remedy"]
+        assert [(await api.get("/me")).status for _ in range(2)] == [200, 429]
+
+
 async def test_any_address_but_loopback_is_refused_without_keys(
     migrated_dsn: str, tmp_path: Path
 ) -> None:
