@@ -65,7 +65,7 @@ class Data(Construct):
         self.database = self._database(profile, vpc)
         self.sealing_key = self._sealing_key()
         self.log_bucket = self._log_bucket()
-        self.bucket = self._bucket()
+        self.bucket = self._bucket(f"https://{choices.domain}")
         self.queues = {each: self._queue(each, hidden_s[each]) for each in QUEUES}
 
     def _database(self, profile: Profile, vpc: ec2.IVpc) -> rds.DatabaseInstance:
@@ -130,7 +130,8 @@ class Data(Construct):
             removal_policy=self._policy,
         )
 
-    def _bucket(self) -> s3.Bucket:
+    def _bucket(self, page: str) -> s3.Bucket:
+        """``page`` is the dashboard's origin, whose scripts may read what URLs are signed for."""
         return s3.Bucket(
             self,
             "Objects",
@@ -142,6 +143,11 @@ class Data(Construct):
             removal_policy=self._policy,
             server_access_logs_bucket=self.log_bucket,
             server_access_logs_prefix="objects/",
+            cors=[
+                s3.CorsRule(
+                    allowed_methods=[s3.HttpMethods.GET], allowed_origins=[page], max_age=3600
+                )
+            ],
             # Objects themselves are let go of by the collector, which knows who uses them.
             lifecycle_rules=[
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7)),

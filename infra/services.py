@@ -25,6 +25,12 @@ DECODER_MIB = 1536
 SERVER_MIB = 1024
 API_MIB = SERVER_MIB + DECODER_POOLS * DECODER_MIB
 """The API ends no request because its decoders are full of what somebody sent."""
+DIRECT = {
+    "TRIPTYCH_DIRECT_THUMBNAILS": "true",
+    # The bucket is an origin of its own: pages allow pictures from no other bucket.
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+}
+"""Browsers read thumbnails from the bucket itself; the API decides who is given their URLs."""
 FIRST_KEY = "FIRST_KEY"
 """Environment variable with the first operator's token, for `triptych keys create --from-env`."""
 TOKEN_CHARS = 48
@@ -54,7 +60,7 @@ class Services(Construct):
         }
         # It has to know what may be named; only gather may read it.
         named = {"TRIPTYCH_SOURCE_BUCKETS": choices.listed_buckets}
-        api_web = {**web, **(named if choices.source_buckets else {})}
+        api_web = {**web, **DIRECT, **(named if choices.source_buckets else {})}
         shared = {"profile": profile, "data": data, "built": built}
         api = Task(
             self,

@@ -87,7 +87,9 @@ def create_app(context: ApiContext[Any] | None, live: ASGIApp | None = None) -> 
     problems.install(app, _methods())
     if live is not None:
         app.router.routes.append(WebSocketRoute(LIVE_PATH, live))
-    app.router.default = _elsewhere(GZipMiddleware(Dashboard()), live)
+    signed = None if context is None else context.signed_thumbnails
+    pages = Dashboard(pictures_at=signed.origin if signed else None)
+    app.router.default = _elsewhere(GZipMiddleware(pages), live)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     if context is not None:
         app.state.context = context

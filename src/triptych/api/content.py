@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from triptych.api.assets import AssetAsked, AssetPath
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
-from triptych.api.http.streaming import SANDBOX, Stored, answer_with, matches
+from triptych.api.http.streaming import NO_REFERRER, SANDBOX, Stored, answer_with, matches
 from triptych.errors import (
     AssetNotFound,
     ObjectDamaged,
@@ -18,6 +19,7 @@ from triptych.errors import (
     SnapshotCollected,
     StoreUnavailable,
 )
+from triptych.media.signed_thumbnails import Signed
 from triptych.media.svg_source import GZIP, SVG
 from triptych.media.thumbnails import VERSION
 from triptych.model import Asset
@@ -122,6 +124,18 @@ def _headers(asset: Asset) -> dict[str, str]:
     }
 
 
+def _cached(signed: Signed) -> dict[str, str]:
+    """Return the headers of a redirect that a browser may follow again without asking.
+
+    Another key, or another person's session, asks anew: it may not be allowed the brand.
+    """
+    return {
+        "Cache-Control": f"private, max-age={int(signed.valid_s)}",
+        "Vary": "Authorization, Cookie",
+        **NO_REFERRER,
+    }
+
+
 @router.get(
     "/assets/{asset}/thumbnail",
     response_class=Response,
@@ -129,6 +143,10 @@ def _headers(asset: Asset) -> dict[str, str]:
     responses={
         200: {"description": "A WebP image.", "content": {"image/webp": BYTES}},
         304: {"description": "Not changed: If-None-Match names the current ETag."},
+        307: {
+            "description": "Its URL at the object store, signed for five minutes, where "
+            "TRIPTYCH_DIRECT_THUMBNAILS is set."
+        },
         **documented(
             AssetNotFound, ObjectMissing, ObjectDamaged, SnapshotCollected, StoreUnavailable
         ),
@@ -147,5 +165,8 @@ async def get_thumbnail(
     }
     if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
+    if context.signed_thumbnails is not None:
+        signed = await context.signed_thumbnails.url(found.sha256, int(asked.w))
+        return RedirectResponse(signed.url, 307, _cached(signed))
     body = await context.thumbnails.get(found.sha256, int(asked.w))
     return Response(body, headers=headers, media_type="image/webp")

@@ -71,6 +71,19 @@ HEADERS: Mapping[str, str] = {
 """Headers of every file."""
 
 
+def policy(pictures_at: str | None = None) -> str:
+    """Return `POLICY`, which lets pictures come from another origin, too.
+
+    Those that are requested with a key are read by a script, and so need `connect-src`.
+    """
+    if pictures_at is None:
+        return POLICY
+    allowed = POLICY
+    for directive in ("img-src 'self'", "connect-src 'self'"):
+        allowed = allowed.replace(directive, f"{directive} {pictures_at}")
+    return allowed
+
+
 def is_page(path: str) -> bool:
     """Return whether the dashboard answers for a path."""
     return not path.startswith(OTHERS) or PAGES.fullmatch(path) is not None
@@ -79,8 +92,10 @@ def is_page(path: str) -> bool:
 class Dashboard(StaticFiles):
     """An ASGI app: the built files of a folder, and the page at each of the dashboard's paths."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = FOLDER, *, pictures_at: str | None = None) -> None:
+        """``pictures_at`` is another origin that pictures may come from."""
         super().__init__(directory=folder, check_dir=False)
+        self._headers = {**HEADERS, "Content-Security-Policy": policy(pictures_at)}
         self.config_checked = True  # A server without the dashboard reports it per request.
 
     @override
@@ -112,7 +127,7 @@ class Dashboard(StaticFiles):
         response = super().file_response(full_path, stat_result, scope, status_code)
         path = Path(full_path)
         response.headers["Cache-Control"] = FOR_EVER if path.parent.name == HASHED else ASK_AGAIN
-        response.headers.update(HEADERS)
+        response.headers.update(self._headers)
         if response.status_code != 304:
             # Not the machine's own table of types: browsers must not guess (nosniff).
             response.headers["Content-Type"] = KINDS[path.suffix]

@@ -247,6 +247,12 @@ class Settings(ToldSettings):
         "too, without an embedding.",
     )
 
+    direct_thumbnails: bool = Field(
+        False,
+        description="Redirect requests for thumbnails to S3, by URLs that are signed for five "
+        "minutes. With a bucket of its own origin only; where keys are used, the bucket has to "
+        "allow the dashboard's origin (CORS).",
+    )
     live_clients: Count = Field(
         2_000, description="WebSocket clients that one process serves; more are refused."
     )

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from triptych.embedded.data_folder import OBJECTS
+from triptych.errors import SettingsError
+from triptych.media.signed_thumbnails import SignedThumbnails, origin_of
 from triptych.media.thumbnails import Thumbnails
 from triptych.objects import DamageNotes, ObjectStore, open_store
 from triptych.settings.settings import Settings
@@ -43,3 +45,24 @@ async def open_thumbnails(
     finally:
         await thumbnails.close()
         decoders.close()
+
+
+async def signed_thumbnails(
+    settings: Settings, store: ObjectStore, thumbnails: Thumbnails
+) -> SignedThumbnails | None:
+    """Return where browsers read thumbnails from the store itself; None if they do not.
+
+    Raises:
+        SettingsError: they shall, and the store signs no URLs.
+        StoreUnavailable: there are no credentials to sign with.
+    """
+    if not settings.direct_thumbnails:
+        return None
+    origin = await origin_of(store)
+    if origin is None:
+        raise SettingsError(
+            "Only S3 signs URLs of thumbnails.",
+            field="TRIPTYCH_DIRECT_THUMBNAILS",
+            remedy="Leave it out, or set TRIPTYCH_STORE_URL=s3://BUCKET.",
+        )
+    return SignedThumbnails(store, thumbnails, origin)

@@ -32,7 +32,7 @@ from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
 from triptych.wiring.installed_sources import source_opener, source_reach
 from triptych.wiring.models import LoadedModels
-from triptych.wiring.object_store import open_objects, open_thumbnails
+from triptych.wiring.object_store import open_objects, open_thumbnails, signed_thumbnails
 from triptych.wiring.outbound import address_guard, guarded_session
 from triptych.wiring.server_decoders import server_decoder_count, server_decoders
 from triptych.wiring.services import Services, connect
@@ -239,6 +239,7 @@ async def open_app(
             callers=callers,
             reach=source_reach(settings),
             thumbnails=thumbnails,
+            signed_thumbnails=await signed_thumbnails(settings, objects, thumbnails),
             search=search,
             relations=BrandRelations(services.stores.brands, services.stores.search),
             sources=sources,

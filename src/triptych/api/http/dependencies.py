@@ -16,6 +16,7 @@ from triptych.fetch.guard import AddressGuard
 from triptych.gather.source_check import SourceChecker
 from triptych.gather.source_reach import SourceReach
 from triptych.gather.source_registry import SourceRegistry
+from triptych.media.signed_thumbnails import SignedThumbnails
 from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
 from triptych.presence.presence_store import PresenceStore
@@ -82,6 +83,8 @@ class ApiContext(Generic[S]):
     reach: SourceReach
     """Which sources everybody else may name."""
     thumbnails: Thumbnails
+    signed_thumbnails: SignedThumbnails | None
+    """Where browsers read them instead, if they do."""
     search: SearchService
     relations: BrandRelations
     sources: SourceRegistry
