@@ -250,8 +250,7 @@ class Settings(ToldSettings):
     direct_thumbnails: bool = Field(
         False,
         description="Redirect requests for thumbnails to S3, by URLs that are signed for five "
-        "minutes. With a bucket of its own origin only; where keys are used, the bucket has to "
-        "allow the dashboard's origin (CORS).",
+        "minutes. The bucket has to be its own origin, and to allow the dashboard's (CORS).",
     )
     live_clients: Count = Field(
         2_000, description="WebSocket clients that one process serves; more are refused."
