@@ -100,7 +100,7 @@ async def test_a_socket_that_is_removed_during_the_start_comes_back(data: Path) 
 
 
 async def test_a_former_server_of_the_path_takes_the_socket_along_when_it_ends(data: Path) -> None:
-    """It does so at any time after its data folder was deleted; here once the new one has started."""
+    """It does so some time after its data folder was deleted; here, after the new one started."""
     with owner(data) as process:
         assert process.stdout is not None
         former = int(process.stdout.readline())
