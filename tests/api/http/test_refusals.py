@@ -83,7 +83,9 @@ async def test_each_reason_is_counted_and_logged(
 async def test_a_share_of_sockets_that_is_used_up_is_counted(
     migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_server, "Limits", lambda **given: Limits(**given, clients_each=0))
+    monkeypatch.setattr(
+        web_server, "Limits", lambda **given: Limits(**{**given, "clients_each": 0})
+    )
     async with serving_with_keys(migrated_dsn, tmp_path, allowed_hosts=(HOST,)) as (api, tokens):
         before = counts()
         with capture_logs() as logs:
