@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from infra.sizes import CLIENTS_A_TASK, REQUESTS_A_MINUTE
 
 from triptych.access.authenticator import PICTURES
@@ -49,3 +50,10 @@ def test_an_office_with_one_key_is_not_refused_pictures_that_the_firewall_lets_t
 def test_an_api_task_is_not_expected_to_do_what_a_key_may_not() -> None:
     requests_s = REQUESTS_A_MINUTE / 60
     assert requests_s <= default("api_rate")
+
+
+def test_live_tasks_are_scaled_by_a_metric_that_live_processes_write() -> None:
+    written = pytest.importorskip("triptych.telemetry.cloudwatch_metrics")
+    name = re.search(r'^LIVE_CLIENTS = "(\w+)"$', text("infra/connections.py"), re.MULTILINE)
+    assert name is not None
+    assert written.exported_names("triptych_live_clients") == [name[1]]
