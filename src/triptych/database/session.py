@@ -15,10 +15,11 @@ import numpy.typing as npt
 import orjson
 import structlog
 from pgvector import HalfVector
+from typing_extensions import override
 
 from triptych.database.rds import connection_arguments
 from triptych.database.statements import statements
-from triptych.errors import DatabaseFull, DatabaseUnavailable, RowLocked
+from triptych.errors import DatabaseFull, DatabaseUnavailable, RowLocked, SchemaBehind
 from triptych.runtime.disk_space import free_space
 from triptych.runtime.json_values import read_json
 from triptych.runtime.retry import backoff
@@ -68,6 +69,16 @@ _AWAY = (
 _DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Every error of asyncpg."""
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class TableChanged(DatabaseUnavailable):
+    """A table was changed by a migration while it was used."""
+
+    @classmethod
+    @override
+    def problem(cls) -> str:
+        """Return its parent's: clients need not know the difference."""
+        return DatabaseUnavailable.problem()
 
 
 class Transaction:
@@ -141,7 +152,7 @@ class Database:
         self._own_pools: list[Database] = []
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run ``work`` in one READ COMMITTED transaction; again after a deadlock.
+        """Run ``work`` in one READ COMMITTED transaction; again after a deadlock or a migration.
 
         ``work`` must therefore be safe to repeat until it has returned.
 
@@ -152,7 +163,7 @@ class Database:
         for attempt in range(1, TRANSACTION_TRIES + 1):
             try:
                 return await self._once(work)
-            except _AGAIN:
+            except (*_AGAIN, TableChanged):
                 if attempt == TRANSACTION_TRIES:
                     raise
             await asyncio.sleep(backoff(attempt, base_s=RETRY_BASE_S))
@@ -283,13 +294,22 @@ async def _roll_back(
 def translated(folder: Path | None = None) -> Iterator[None]:
     """Turn asyncpg's and socket errors of an outage into `DatabaseUnavailable`.
 
-    An expired `LOCK_TIMEOUT_S` becomes `RowLocked`; a full disk `DatabaseFull`, which tells how
-    much is free in ``folder`` if that is given.
+    An expired `LOCK_TIMEOUT_S` becomes `RowLocked`; a missing table or column `SchemaBehind`; a
+    statement whose table was changed since it was prepared `TableChanged`; a full disk
+    `DatabaseFull`, which tells how much is free in ``folder`` if that is given.
     """
     try:
         yield
     except asyncpg.LockNotAvailableError as error:
         raise RowLocked from error
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise SchemaBehind(
+            f"The database lacks what this needs ({error}).",
+            remedy="Run `triptych migrate`; if it has nothing to apply, this is a defect.",
+        ) from error
+    except asyncpg.InvalidCachedStatementError as error:
+        # The driver has forgotten the statement, and will prepare it again.
+        raise TableChanged(remedy="Try again.") from error
     except asyncpg.DiskFullError as error:
         place = f" in {folder} is full: {free_space(folder)}" if folder is not None else " is full"
         raise DatabaseFull(
