@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from tests.support.earlier_code import REPOSITORY, Code, git, need_commit, stopped_after, unpack
-from tests.support.picture_server import picture
+from tests.support.later_pictures import AT_ONCE, URLS, pictures
 from tests.support.sealing import KEY
 from tests.support.waiting import until
 from triptych.database.migration import migrations
@@ -26,47 +22,8 @@ from triptych.database.session import Database
 
 pytestmark = [pytest.mark.integration, pytest.mark.prove]
 
-URLS = 40
-AT_ONCE = 15
-"""Pictures that are there from the start; the run is under way until the others are."""
 PHASES = ("gather", "acquire", "ai")
 LATER = [step.name for step in migrations() if step.level > LEVEL]
-
-
-class Pictures:
-    """Pictures on loopback, most of which come only when they are released."""
-
-    def __init__(self) -> None:
-        self.released = asyncio.Event()
-        self.port = 0
-
-    def urls(self, folder: str = "") -> list[str]:
-        """Return the pictures' URLs: those that come later have a host of their own."""
-        hosts = ["127.0.0.1"] * AT_ONCE + ["127.0.0.2"] * (URLS - AT_ONCE)
-        return [f"http://{host}:{self.port}/{folder}{n}.png" for n, host in enumerate(hosts)]
-
-    async def answer(self, request: web.BaseRequest) -> web.Response:
-        number = re.search(r"/(\d+)\.png$", request.path)
-        if number is None:
-            return web.Response(status=404)
-        if int(number[1]) >= AT_ONCE:
-            await self.released.wait()
-        return web.Response(body=picture(int(number[1])), content_type="image/png")
-
-
-@asynccontextmanager
-async def pictures() -> AsyncIterator[Pictures]:
-    made = Pictures()
-    runner = web.ServerRunner(web.Server(made.answer), access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.port = runner.addresses[0][1]
-    await web.TCPSite(runner, "127.0.0.2", made.port).start()
-    try:
-        yield made
-    finally:
-        made.released.set()
-        await runner.cleanup()
 
 
 def code(name: str, source: Path, folder: Path, dsn: str) -> Code:

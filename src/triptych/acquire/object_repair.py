@@ -70,7 +70,7 @@ class ObjectRepair:
             return Repair(False, f"{url} cannot be fetched: {error}")
         if hashlib.sha256(body).digest() != expected:
             return Repair(False, f"{url} has other bytes now: left for the next run of {row.brand}")
-        await self._store.put(body, expected, row.media_type)
+        await self._store.put_as(key, body, row.media_type)
         if await self._store.flush([key]):
             return Repair(False, f"fetched from {url}, but the disk did not take it")
         await self._damage.forget([key])

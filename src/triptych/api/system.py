@@ -160,7 +160,9 @@ async def healthz() -> Json:
     responses=documented(Unavailable),
 )
 async def readyz(context: Context) -> Json:
-    """The database and the queues answer, and the schema is the expected one.
+    """The database and the queues answer, and this release may serve on the schema.
+
+    That can also be the schema of the release before or after it.
 
     Whoever asks, this is looked for once a second.
     """

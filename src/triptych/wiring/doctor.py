@@ -71,7 +71,7 @@ async def _database(settings: Settings, say: Say) -> str:
         brands = len(await services.stores.brands.brands())
         depths = await services.queue.depths()
         stalled = await services.stores.runs.count_stalled()
-        schema = await services.stores.check()
+        schema = await services.stores.schema()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
     where = "embedded" if settings.embedded else "external"
     says = f"{where}, {schema.shown()}, queues exist; {brands} brands, {dead} dead letters waiting"

@@ -215,7 +215,7 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Services]:
     )
     queue = open_queue(settings, database)
     try:
-        schema = await stores.check()
+        schema = await stores.schema()
         if schema.missing:
             log.warning("schema_behind", schema=schema.shown())
         await check_keys(database, keys)

@@ -68,7 +68,11 @@ class Stores:
     databases: Sequence[Database]
     """The databases that the stores use, the primary first."""
 
-    async def check(self) -> Schema:
+    async def check(self) -> None:
+        """Raise `DatabaseUnavailable` unless it answers with a schema that this code serves on."""
+        await self.schema()
+
+    async def schema(self) -> Schema:
         """Return the database's schema.
 
         Raises:
