@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,20 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.earlier_code import REPOSITORY, Code, git, need_commit, stopped_after, unpack
+from tests.support.earlier_code import (
+    COMMAND_S,
+    REPOSITORY,
+    Code,
+    git,
+    need_commit,
+    stopped_after,
+    unpack,
+)
 from tests.support.later_pictures import AT_ONCE, URLS, pictures
 from tests.support.sealing import KEY
 from tests.support.waiting import until
-from triptych.database.migration import migrations
+from triptych.database.migrate import migrate
+from triptych.database.migration import migrations, read_migration
 from triptych.database.previous_release import COMMIT, LEVEL
 from triptych.database.schema import read_schema
 from triptych.database.session import Database
@@ -175,3 +186,15 @@ async def test_this_code_serves_on_the_schema_before_and_goes_on_when_it_is_migr
         site.released.set()
         await ended(session, api, run)
         assert await ready(session, api)
+
+
+async def test_the_code_before_ends_on_a_schema_that_no_longer_serves_it(
+    before: Code, fresh_dsn: str
+) -> None:
+    contract = read_migration("9000_contract", f"-- oldest compatible: {LEVEL + 1:04}\nselect 1;")
+    database = Database(fresh_dsn)
+    await migrate(database, steps=[*migrations(), contract])
+    await database.close()
+    worker = await before.start("worker", *PHASES)
+    assert await asyncio.wait_for(worker.wait(), COMMAND_S) == 1
+    assert re.search(r"(newer than|too new for) this Triptych.*9000_contract", before.logged())
