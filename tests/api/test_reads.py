@@ -24,8 +24,10 @@ from tests.support.api_server import (
 )
 from triptych.api.http.problems import Problem
 from triptych.database.schema import code_level
+from triptych.errors import QueueUnavailable
 from triptych.gather.urls import item_key
 from triptych.objects import object_key, open_store
+from triptych.queues.pgmq import PgmqQueue
 from triptych.runs.run_shown import BrandShown
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring import web_server
@@ -404,6 +406,23 @@ async def test_a_server_is_ready_on_every_schema_that_serves_it(
         assert (refused.status, refused.json["reason"]) == (503, "database-unavailable")
         assert "9000_ahead needs code of schema level" in refused.json["detail"]
         assert (await api.get("/healthz")).status == 200
+
+
+async def test_a_server_becomes_ready_with_its_queues_and_stays_so_without_them(
+    migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise QueueUnavailable
+
+    monkeypatch.setattr(web_server, "READY_KEPT_S", 0.0)
+    async with serving(migrated_dsn, tmp_path) as api:
+        with monkeypatch.context() as outage:
+            outage.setattr(PgmqQueue, "check", away)
+            starting = await api.get("/readyz")
+            assert (starting.status, starting.json["reason"]) == (503, "queue-unavailable")
+        assert (await api.get("/readyz")).status == 200
+        monkeypatch.setattr(PgmqQueue, "check", away)
+        assert (await api.get("/readyz")).status == 200
 
 
 async def test_what_needs_a_migration_says_so_and_all_else_is_answered(

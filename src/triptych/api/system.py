@@ -160,9 +160,10 @@ async def healthz() -> Json:
     responses=documented(Unavailable),
 )
 async def readyz(context: Context) -> Json:
-    """The database and the queues answer, and this release may serve on the schema.
+    """The database answers, and this release may serve on its schema.
 
-    That can also be the schema of the release before or after it.
+    That can also be the schema of the release before or after it. The queues have answered once: a
+    server that has started is ready without them, since it still reads and searches.
 
     Whoever asks, this is looked for once a second.
     """
