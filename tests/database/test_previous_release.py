@@ -37,6 +37,25 @@ PHASES = ("gather", "acquire", "ai")
 LATER = [step.name for step in migrations() if step.level > LEVEL]
 
 
+WIDER = read_migration(
+    "8999_wider",
+    f"-- oldest compatible: {LEVEL:04}\n"
+    + "".join(
+        f"alter table {table} add column later text;\n"
+        for table in ("brands", "runs", "items", "staged", "assets", "timeline", "outbox", "tasks")
+    ),
+)
+"""What a later release may add to any table, while older code is at work."""
+
+
+async def widen(dsn: str) -> None:
+    database = Database(dsn)
+    try:
+        assert await migrate(database, steps=[*migrations(), WIDER]) == [WIDER.name]
+    finally:
+        await database.close()
+
+
 def code(name: str, source: Path, folder: Path, dsn: str) -> Code:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRIPTYCH_")}
     ours = {
@@ -131,7 +150,7 @@ def test_the_level_of_the_release_before_is_that_of_its_commit() -> None:
 
 
 async def test_the_code_before_goes_on_on_this_schema_and_starts_again_after_a_rollback(
-    before: Code, this: Code, session: aiohttp.ClientSession
+    before: Code, this: Code, session: aiohttp.ClientSession, fresh_dsn: str
 ) -> None:
     async with pictures() as site, stopped_after(before, this):
         await before.command("migrate")
@@ -147,6 +166,8 @@ async def test_the_code_before_goes_on_on_this_schema_and_starts_again_after_a_r
         assert (await get(session, f"{new_api}runs/{run}"))["done"] == AT_ONCE
         assert await ready(session, api)
         assert await ready(session, new_api)
+        await widen(fresh_dsn)
+        assert await ready(session, api)
 
         # The rollback: only old tasks, on this schema, some of which start anew.
         await this.kill(new)
@@ -183,6 +204,7 @@ async def test_this_code_serves_on_the_schema_before_and_goes_on_when_it_is_migr
         site.released.clear()
         run = await start(session, api, site.urls("adidas/"), "adidas")
         assert json.loads(await this.command("migrate", "--json"))["applied"] == LATER
+        await widen(fresh_dsn)
         site.released.set()
         await ended(session, api, run)
         assert await ready(session, api)
