@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -144,7 +145,11 @@ async def test_a_long_migration_is_applied_beside_a_long_read(database: Database
     schema = await read_schema(database, steps)
     assert [step.name for step in schema.missing] == ["9002_more"]
     assert schema.level == 9001
-    assert await migrate(database, steps=steps) == ["9002_more"]
+    said: list[str] = []
+    assert await migrate(database, steps=steps, say=said.append) == ["9002_more"]
+    assert [re.sub(r"\..*", "", line) for line in said] == [
+        f"Migrating: 9002_more, {name}" for name in ("index_number", "fill_side", "index_side")
+    ]
     await check_built(database)
     assert await migrate(database, steps=steps) == []
 
@@ -204,6 +209,27 @@ async def test_a_unique_index_that_cannot_be_built_is_built_after_the_rows_are_m
         assert await migrate(database, steps=steps) == ["9002_more"]
     assert {"invalid_index_dropped"} < {entry["event"] for entry in logs}
     await check_built(database)
+
+
+WAITING = """
+select 1 from pg_stat_activity
+where application_name = 'triptych-migrate' and query like '%pg_try_advisory_lock%'
+"""
+
+
+async def test_the_release_before_is_waited_for_while_it_migrates(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its migrations are one transaction, under this lock.
+    async with held(database, f"select pg_advisory_xact_lock({module.LOCK_KEY})"):
+        release = asyncio.create_task(migrate(database, steps=with_steps(COLUMN)))
+        await until(lambda: database.fetch(WAITING))
+        monkeypatch.setattr(module, "MIGRATOR_WAIT_S", 0.0)
+        with pytest.raises(DatabaseUnavailable, match="Another process has been migrating"):
+            await migrate(database, steps=with_steps(COLUMN))
+        monkeypatch.undo()
+        assert not release.done()
+    assert await release == ["9001_more"]
 
 
 PROCESS = """

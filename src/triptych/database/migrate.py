@@ -64,8 +64,17 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+def log_line(line: str) -> None:
+    """Log what is being done, where there is no terminal to show it on."""
+    log.info("migrates", doing=line)
+
+
 async def migrate(
-    database: Database, *, skip_long: bool = False, steps: Sequence[Migration] | None = None
+    database: Database,
+    *,
+    skip_long: bool = False,
+    steps: Sequence[Migration] | None = None,
+    say: Callable[[str], None] = log_line,
 ) -> Sequence[str]:
     """Apply missing migrations; return their names. Safe to run concurrently, and to repeat.
 
@@ -73,6 +82,7 @@ async def migrate(
         database: whose schema is brought up to date.
         skip_long: leaves out long migrations, which the code can do without.
         steps: all migrations; those of this code unless given.
+        say: shows the user one line for each statement that may take long.
 
     Raises:
         DatabaseUnavailable: the database does not answer, its schema no longer serves this code, or
@@ -83,7 +93,7 @@ async def migrate(
     with translated():
         connection = await database.connect("triptych-migrate")
         try:
-            return await _apply_missing(connection, steps, skip_long=skip_long)
+            return await _apply_missing(connection, steps, skip_long=skip_long, say=say)
         except (asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError) as error:
             raise SettingsError(
                 f"The schema cannot be created ({error}).",
@@ -95,7 +105,11 @@ async def migrate(
 
 
 async def _apply_missing(
-    connection: asyncpg.Connection, steps: Sequence[Migration], *, skip_long: bool
+    connection: asyncpg.Connection,
+    steps: Sequence[Migration],
+    *,
+    skip_long: bool,
+    say: Callable[[str], None],
 ) -> Sequence[str]:
     applied: list[str] = []
     await connection.execute(f"set client_connection_check_interval = '{CLIENT_CHECK_S}s'")
@@ -107,7 +121,7 @@ async def _apply_missing(
     if not skip_long and await _missing(connection, steps, long=True):
         async with _alone(connection, LONG_LOCK_KEY):
             for step in await _missing(connection, steps, long=True):
-                await _apply_long(connection, step)
+                await _apply_long(connection, step, say)
                 applied.append(step.name)
     return applied
 
@@ -197,7 +211,9 @@ async def _note(connection: asyncpg.Connection, step: Migration) -> None:
         )
 
 
-async def _apply_long(connection: asyncpg.Connection, step: Migration) -> None:
+async def _apply_long(
+    connection: asyncpg.Connection, step: Migration, say: Callable[[str], None]
+) -> None:
     """Run what was not run yet of a long migration."""
     async with connection.transaction():
         await _note(connection, step)
@@ -207,7 +223,7 @@ async def _apply_long(connection: asyncpg.Connection, step: Migration) -> None:
     for statement in step.statements:
         if statement.name in done:
             continue
-        log.info("migration_statement", migration=step.name, statement=statement.name)
+        say(f"Migrating: {step.name}, {statement.name}. It may take long, and be interrupted.")
         await _run_long(connection, f"{step.name}, {statement.name}", statement)
         await connection.execute(
             "update compatible_migrations set statements_done = statements_done || $2::text "

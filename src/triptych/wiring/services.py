@@ -107,15 +107,17 @@ def _embedded(settings: Settings, say: Say) -> tuple[DataFolder, Make, Prepare]:
     def make() -> EmbeddedPostgres:
         return EmbeddedPostgres(settings.data, binaries=settings.postgres_bin, say=say)
 
-    return DataFolder(settings.data), make, partial(_migrate_at, settings)
+    return DataFolder(settings.data), make, partial(_migrate_at, settings, say=say)
 
 
-async def _migrate_at(settings: Settings, dsn: str, *, skip_long: bool = False) -> Sequence[str]:
+async def _migrate_at(
+    settings: Settings, dsn: str, *, say: Say, skip_long: bool = False
+) -> Sequence[str]:
     """Apply missing migrations to the database at a DSN, and seal the secrets in it."""
     keys = await open_keys(settings)
     database = Database(dsn)
     try:
-        applied = await migrate(database, skip_long=skip_long)
+        applied = await migrate(database, skip_long=skip_long, say=say)
         await seal_all(database, keys)
         return applied
     finally:
@@ -178,7 +180,7 @@ async def _make_queues(settings: Settings) -> Sequence[str]:
 async def _migrate(settings: Settings, say: Say, *, skip_long: bool) -> Sequence[str]:
     """Apply missing migrations. An embedded database applies them at every start."""
     async with reach_database(settings, say=say) as dsn:
-        return await _migrate_at(settings, dsn, skip_long=skip_long)
+        return await _migrate_at(settings, dsn, say=say, skip_long=skip_long)
 
 
 def _replica(settings: Settings) -> Database | None:
