@@ -194,7 +194,7 @@ async def test_short_migrations_do_not_wait_for_a_long_one_and_one_process_does_
     await check_built(database)
 
 
-async def test_a_unique_index_that_cannot_be_built_is_built_after_the_rows_are_mended(
+async def test_a_unique_index_that_cannot_be_built_is_built_after_the_rows_are_corrected(
     database: Database,
 ) -> None:
     steps = with_steps(COLUMN, LONG)

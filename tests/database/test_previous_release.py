@@ -169,7 +169,7 @@ async def test_the_code_before_goes_on_on_this_schema_and_starts_again_after_a_r
         await widen(fresh_dsn)
         assert await ready(session, api)
 
-        # The rollback: only old tasks, on this schema, some of which start anew.
+        # The rollback: only old tasks, on this schema, some of which start again.
         await this.kill(new)
         await before.kill(worker)
         await before.kill(server)
