@@ -1,0 +1,104 @@
+"""Objects are copied whole, once, and only if they are what their hash says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.backups import listed
+from triptych.backups import object_copies
+from triptych.backups.object_copies import Copied, ObjectCopies
+from triptych.backups.object_list import ListedObject
+from triptych.objects import ObjectStore, open_store
+
+SMALL, LARGE = b"small", b"large" * 1000
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ObjectStore:
+    return open_store("file:", tmp_path / "source")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> ObjectStore:
+    return open_store("file:", tmp_path / "target")
+
+
+@pytest.fixture(autouse=True)
+def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_copies, "STREAMED_BYTES", 1000)
+
+
+async def filled(store: ObjectStore, bodies: Sequence[bytes]) -> list[ListedObject]:
+    for body in bodies:
+        await store.put(body, hashlib.sha256(body).digest(), "image/png")
+    return [listed(body) for body in bodies]
+
+
+async def copied(copies: ObjectCopies, objects: Sequence[ListedObject]) -> Copied:
+    async for state in copies.copy(iter(objects)):
+        assert state.looked_at <= len(objects)
+    return copies.copied
+
+
+async def test_what_is_there_is_not_copied_again(source: ObjectStore, target: ObjectStore) -> None:
+    objects = await filled(source, [SMALL, LARGE])
+    first = ObjectCopies(source, target)
+    assert await first.absent_bytes(iter(objects)) == len(SMALL) + len(LARGE)
+    assert (await copied(first, objects)).count == 2
+    assert [await target.get(each.key) for each in objects] == [SMALL, LARGE]
+    again = ObjectCopies(source, target)
+    assert await again.absent_bytes(iter(objects)) == 0
+    found = await copied(again, objects)
+    assert (found.looked_at, found.count, found.missing) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+async def test_what_is_half_there_is_replaced(
+    source: ObjectStore, target: ObjectStore, tmp_path: Path, body: bytes
+) -> None:
+    (one,) = await filled(source, [body])
+    await filled(target, [body])
+    (tmp_path / "target" / one.key).write_bytes(body[:-1])
+    assert (await copied(ObjectCopies(source, target), [one])).count == 1
+    assert await target.get(one.key) == body
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("damage", [lambda body: b"x" + body[1:], lambda body: body[:-1], None])
+async def test_g6_what_the_source_has_lost_is_counted_and_not_copied(
+    source: ObjectStore, target: ObjectStore, tmp_path: Path, body: bytes, damage: object
+) -> None:
+    bad, good = await filled(source, [body, b"whole"])
+    path = tmp_path / "source" / bad.key
+    path.write_bytes(damage(body)) if callable(damage) else path.unlink()
+    found = await copied(ObjectCopies(source, target), [bad, good])
+    assert (found.count, found.missing, found.first_missing) == (1, 1, [bad.key])
+    assert not await target.exists(bad.key)
+    assert await target.exists(good.key)
+
+
+async def test_a_good_copy_outlives_the_damage_of_its_original(
+    source: ObjectStore, target: ObjectStore, tmp_path: Path
+) -> None:
+    (one,) = await filled(source, [SMALL])
+    await copied(ObjectCopies(source, target), [one])
+    (tmp_path / "source" / one.key).write_bytes(b"x" * len(SMALL))
+    assert (await copied(ObjectCopies(source, target), [one])).missing == 0
+    assert await target.get(one.key) == SMALL
+
+
+async def test_files_of_exports_have_their_hash_in_the_list(
+    source: ObjectStore, target: ObjectStore
+) -> None:
+    await source.put_as("exports/task/nike.csv", b"url,brand", "text/csv")
+    sha256 = hashlib.sha256(b"url,brand").hexdigest()
+    one = ListedObject("exports/task/nike.csv", 9, sha256)
+    other = ListedObject("exports/task/nike.csv", 9, "0" * 64)
+    assert (await copied(ObjectCopies(source, target), [other])).missing == 1
+    assert not await target.exists(one.key)
+    assert (await copied(ObjectCopies(source, target), [one])).count == 1
+    assert await target.find(one.key) == b"url,brand"
