@@ -58,6 +58,7 @@ class Data(Construct):
         """``hidden_s`` is each queue's visibility timeout in seconds."""
         super().__init__(scope, name)
         profile = choices.profile
+        self._version_days = Duration.days(profile.version_days)
         self._policy = RemovalPolicy.RETAIN if profile.keep else RemovalPolicy.DESTROY
         self.prefix = choices.prefix
         self._source = choices.source
@@ -126,7 +127,11 @@ class Data(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(ACCESS_LOGS_DAYS))],
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(expiration=Duration.days(ACCESS_LOGS_DAYS)),
+                self._forget_versions(),
+            ],
             removal_policy=self._policy,
         )
 
@@ -142,11 +147,21 @@ class Data(Construct):
             removal_policy=self._policy,
             server_access_logs_bucket=self.log_bucket,
             server_access_logs_prefix="objects/",
+            # What the collector deletes can be brought back for as long as rows that name it.
+            versioned=True,
             # Objects themselves are let go of by the collector, which knows who uses them.
             lifecycle_rules=[
+                self._forget_versions(),
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7)),
                 s3.LifecycleRule(prefix="exports/", expiration=Duration.days(EXPORTS_DAYS)),
             ],
+        )
+
+    def _forget_versions(self) -> s3.LifecycleRule:
+        return s3.LifecycleRule(
+            noncurrent_version_expiration=self._version_days,
+            # Of an object whose versions are all gone.
+            expired_object_delete_marker=True,
         )
 
     def _queue(self, name: str, hidden_s: int) -> Pair:

@@ -14,6 +14,9 @@ WORKERS = ("ecs", "lambda")
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^*?${}\\,]*[^*?${}\\,/]))?/?")
 """A bucket, and a prefix in it. What means more in a policy than in a key is refused."""
 
+REPAIR_DAYS = 1
+"""Days that restoring the database, and then the objects, may take."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -39,6 +42,15 @@ class Profile:
     def backup_days(self) -> int:
         """Return for how long the database can be brought back."""
         return 14 if self.keep else 1
+
+    @property
+    def version_days(self) -> int:
+        """Return for how long deleted objects can be brought back.
+
+        As long as the rows that name them: what was deleted right after the oldest moment to which
+        the database can be restored is there for `REPAIR_DAYS` more.
+        """
+        return self.backup_days + REPAIR_DAYS
 
     @property
     def log_days(self) -> int:

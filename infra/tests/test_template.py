@@ -15,7 +15,7 @@ from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPES
 from infra.grants import CONTENT, EXPORTS, PROBE, ROOM, THUMBNAILS
-from infra.profiles import Choices
+from infra.profiles import REPAIR_DAYS, Choices
 from infra.services import DECODER_MIB, DECODER_POOLS, FIRST_KEY, SERVER_MIB, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
 from infra.watch import RUNBOOKS
@@ -124,6 +124,45 @@ def test_g9_buckets_are_private_and_content_has_no_blind_lifecycle(prod: Synthes
     assert [rule["Prefix"] for rule in expiring] == ["exports/"]
 
 
+@pytest.mark.parametrize("shape", ["prod", "dev"])
+def test_g6_deleted_objects_can_be_brought_back_as_long_as_the_rows_that_name_them(
+    request: pytest.FixtureRequest, shape: str
+) -> None:
+    synthesised: Synthesised = request.getfixturevalue(shape)
+    (database,) = synthesised.of("AWS::RDS::DBInstance").values()
+    for bucket in synthesised.of("AWS::S3::Bucket").values():
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+        rules = bucket["LifecycleConfiguration"]["Rules"]
+        (versions,) = [rule for rule in rules if "NoncurrentVersionExpiration" in rule]
+        days = versions["NoncurrentVersionExpiration"]["NoncurrentDays"]
+        assert days == database["BackupRetentionPeriod"] + REPAIR_DAYS > REPAIR_DAYS
+        assert versions["Status"] == "Enabled"
+        assert "Prefix" not in versions
+        assert versions["ExpiredObjectDeleteMarker"] is True
+
+
+@pytest.mark.parametrize("shape", ["prod", "dev"])
+def test_g6_nobody_deletes_versions_and_one_task_reads_them(
+    request: pytest.FixtureRequest, shape: str
+) -> None:
+    synthesised: Synthesised = request.getfixturevalue(shape)
+    allowed: dict[str, set[str]] = {}
+    for properties in synthesised.of(POLICY).values():
+        for statement in properties["PolicyDocument"]["Statement"]:
+            given = statement["Action"]
+            for action in [given] if isinstance(given, str) else given:
+                allowed.setdefault(action, set()).update(r["Ref"] for r in properties["Roles"])
+    assert not {action for action in allowed if action.startswith("s3:DeleteObjectV")}
+    assert not {action for action in allowed if "Lifecycle" in action or "PutBucket" in action}
+    for action in ("s3:GetObjectVersion", "s3:ListBucketVersions"):
+        (role,) = allowed[action]
+        assert role.startswith("ServicesVerify")
+    verify = "ServicesVerifyDefinitionTaskRole"
+    assert objects(synthesised, verify, "s3:PutObject") == {CONTENT}
+    assert objects(synthesised, verify, "s3:GetObjectVersion") == {CONTENT}
+    assert objects(synthesised, verify, "s3:DeleteObject") == {THUMBNAILS}
+
+
 def test_g9_the_database_is_private_encrypted_and_asks_for_tls(prod: Synthesised) -> None:
     (database,) = prod.of("AWS::RDS::DBInstance").values()
     assert database["PubliclyAccessible"] is False
@@ -162,7 +201,7 @@ def test_g9_whoever_uses_the_database_gets_its_sealing_key_by_name(prod: Synthes
 
 def test_g9_containers_are_not_root_and_write_nowhere(prod: Synthesised) -> None:
     definitions = prod.of("AWS::ECS::TaskDefinition")
-    assert len(definitions) == 6
+    assert len(definitions) == 7
     for definition in definitions.values():
         assert definition["NetworkMode"] == "awsvpc"
         for container in definition["ContainerDefinitions"]:
