@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
@@ -62,6 +62,7 @@ class Data(Construct):
         self._policy = RemovalPolicy.RETAIN if profile.keep else RemovalPolicy.DESTROY
         self.prefix = choices.prefix
         self._source = choices.source
+        self._resource = choices.database_resource
         self._window = ACQUIRE_PREFETCH * profile.tasks["acquire"][1]
         self.database = self._database(profile, vpc)
         self.sealing_key = self._sealing_key()
@@ -195,7 +196,19 @@ class Data(Construct):
 
     def allow_connect(self, grantee: iam.IGrantable) -> None:
         """Allow to connect to the database as `ROLE`, by token, and open what is sealed."""
-        self.database.grant_connect(grantee, ROLE)
+        if self._resource:
+            # CloudFormation knows only the id of the instance that it made.
+            user = Stack.of(self).format_arn(
+                service="rds-db",
+                resource="dbuser",
+                resource_name=f"{self._resource}/{ROLE}",
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            )
+            grantee.grant_principal.add_to_principal_policy(
+                iam.PolicyStatement(actions=["rds-db:connect"], resources=[user])
+            )
+        else:
+            self.database.grant_connect(grantee, ROLE)
         self.sealing_key.grant_read(grantee)
 
     def environment(self) -> dict[str, str]:

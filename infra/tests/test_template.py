@@ -547,10 +547,14 @@ def test_functions_are_given_no_token() -> None:
         Choices.read({**CONTEXT, **token, "workers": "lambda"})
 
 
-def test_queues_and_the_default_source_are_as_the_deployer_says(
+def test_queues_the_default_source_and_a_restored_database_are_as_the_deployer_says(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    given = {"prefix": "team-a_", "source": "catalog:https://catalogue.example.com/urls"}
+    given = {
+        "prefix": "team-a_",
+        "source": "catalog:https://catalogue.example.com/urls",
+        "database_resource": "db-RESTORED",
+    }
     made = Synthesised(tmp_path_factory.mktemp("named"), "dev", "ecs", {**CONTEXT, **given})
     names = {queue["QueueName"] for queue in made.of("AWS::SQS::Queue").values()}
     assert names == {f"team-a_{name}{end}" for name in QUEUES for end in ("", "-dlq")}
@@ -559,6 +563,20 @@ def test_queues_and_the_default_source_are_as_the_deployer_says(
             environment = {e["Name"]: e["Value"] for e in container["Environment"]}
             assert environment["TRIPTYCH_SOURCE"] == given["source"]
             assert json.dumps(environment["TRIPTYCH_QUEUE_URL"]).endswith('team-a_"')
+    connecting = [
+        json.dumps(statement["Resource"])
+        for policy in made.of(POLICY).values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "rds-db:connect"
+    ]
+    assert len(connecting) == len(made.of("AWS::ECS::TaskDefinition")) + 1, "and the sweeper"
+    assert not [each for each in connecting if ":dbuser:db-RESTORED/triptych" not in each]
+
+
+@pytest.mark.parametrize("given", ["*", "db-*", "triptych-prod", "db-ABC/other"])
+def test_a_database_that_policies_could_not_name_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match=r"database_resource: .* is not a DbiResourceId"):
+        Choices.read({**CONTEXT, "database_resource": given})
 
 
 @pytest.mark.parametrize("prefix", ["a b", "a.", "x" * 41, "é"])
