@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from datetime import UTC, datetime
@@ -13,7 +14,12 @@ from tests.support.backups import listed, publish
 from triptych.backups.backup_errors import BackupFailed, BackupUnusable, DestinationInUse
 from triptych.backups.destination import Destination, find_backup
 from triptych.backups.manifest import FORMAT, MANIFEST, StoredFile, check_file, read_manifest
-from triptych.backups.object_list import OBJECT_LIST, listed_objects
+from triptych.backups.object_list import (
+    OBJECT_LIST,
+    ListedObject,
+    ObjectListWriter,
+    listed_objects,
+)
 
 AT = datetime(2026, 11, 29, 19, 15, tzinfo=UTC)
 
@@ -145,6 +151,42 @@ def test_a_manifest_of_another_form_is_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(BackupUnusable, match=says):
         read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"exports/{36 * '0'}/%2e%2e/x\t1\t" + 64 * "0",
+        "../../etc/passwd\t1\t" + 64 * "0",
+        "/etc/passwd\t1\t" + 64 * "0",
+        f"exports/{36 * '0'}/../x\t1\t" + 64 * "0",
+        f"exports/{36 * '0'}/..\t1\t" + 64 * "0",
+        f"sha256/aa/{64 * 'b'}\t1\t" + 64 * "b",
+        f"sha256/aa/{64 * 'a'}\t1\tno hash",
+        f"sha256/aa/{64 * 'a'}\t-1\t" + 64 * "a",
+        "one word",
+    ],
+)
+def test_g9_a_list_that_was_edited_leads_to_no_other_file(tmp_path: Path, line: str) -> None:
+    path = tmp_path / OBJECT_LIST
+    path.write_bytes(gzip.compress(f"{line}\n".encode()))
+    with pytest.raises(BackupUnusable, match="not a list of objects"):
+        list(listed_objects(path))
+
+
+def test_names_of_files_that_a_format_chose_are_kept(tmp_path: Path) -> None:
+    names = [f"exports/{'0' * 36}/{name}" for name in ("a\tb\n.csv", "sub/ä %2e.tar", "..x")]
+    given = [ListedObject(name, 1, "0" * 64) for name in sorted(names)]
+    with ObjectListWriter(tmp_path) as writer:
+        for each in given:
+            writer.add(each)
+    assert list(listed_objects(tmp_path / OBJECT_LIST)) == given
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BackupFailed, match=r"cannot be used \(Not a directory\)"):
+        Destination(tmp_path / "file" / "backups").open().__enter__()
 
 
 def test_a_file_that_was_changed_is_refused_and_leads_nowhere_else(

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from tests.support.api_server import commit, pictures, put_objects
-from tests.support.backups import backed_up, restored
+from tests.support.backups import Silent, backed_up, restored
 from tests.support.local_pipeline import LOOPBACK, ended, local_at, snapshot
 from tests.support.picture_server import Site, write_manifest
 from tests.support.superuser_cluster import superuser_cluster
@@ -24,12 +24,15 @@ from triptych.backups.object_copies import Copied, ObjectCopies
 from triptych.backups.object_list import ListedObject
 from triptych.backups.postgres_moment import PostgresMoment
 from triptych.database.migrate import migrations
+from triptych.embedded.binaries import Binaries
 from triptych.embedded.data_folder import DataFolder
+from triptych.embedded.dump import dump
 from triptych.errors import BadInput, DataFolderInUse, SettingsError
 from triptych.model import RunState
 from triptych.objects import open_store
 from triptych.settings.settings import Settings
 from triptych.wiring import backing_up, restoring
+from triptych.wiring.backing_up import BackupWanted, back_up
 from triptych.wiring.sealing_keys import FILE
 from triptych.wiring.services import Services, connect, own_database
 
@@ -200,6 +203,34 @@ async def test_an_object_that_went_with_a_lost_session_makes_it_begin_again(
     assert [made.folder] == list((tmp_path / "backups" / "backups").iterdir())
 
 
+async def test_a_server_that_is_started_meanwhile_makes_it_begin_again(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, done = DataFolder(settings.data), asyncio.Event()
+    servers: list[asyncio.Task[None]] = []
+
+    async def serve() -> None:
+        async with own_database(settings):
+            await done.wait()
+
+    async def taken_over(binaries: Binaries, dsn: str, *, snapshot: str) -> AsyncIterator[bytes]:
+        if not servers:
+            servers.append(asyncio.create_task(serve()))
+            await until_true(lambda: (owner := folder.owner()) is not None and not owner.brief)
+        async for chunk in dump(binaries, dsn, snapshot=snapshot):
+            yield chunk
+
+    monkeypatch.setattr(backing_up, "dump", taken_over)
+    said: list[str] = []
+    wanted = BackupWanted(tmp_path / "backups", with_key=True, keep=None)
+    made = await back_up(settings, wanted, progress=Silent(), say=said.append)
+    assert "The connection to the database was lost; the backup begins again." in said
+    assert (made.manifest.objects.count, made.manifest.objects.missing) == (PICTURES, 0)
+    assert [made.folder] == list((tmp_path / "backups" / "backups").iterdir())
+    done.set()
+    await servers[0]
+
+
 @pytest.mark.prove
 async def test_an_older_schema_is_migrated(tmp_path: Path, unfinished: None) -> None:
     data = tmp_path / "older"
@@ -329,3 +360,5 @@ async def test_other_databases_are_backed_up_with_their_own_tools(tmp_path: Path
     with pytest.raises(BackupFailed, match="There is no database"):
         await backed_up(settings_at(tmp_path / "data"), tmp_path / "backups")
     assert not (tmp_path / "data").exists()
+    with pytest.raises(BackupFailed, match="memory of another process"):
+        await backed_up(settings_at(tmp_path / "data", store_url="memory:"), tmp_path / "backups")

@@ -13,6 +13,10 @@ class BackupFailed(TriptychError):
     """The backup could not be completed."""
 
 
+class RestoreFailed(TriptychError):
+    """The data folder could not be made."""
+
+
 class NoRoom(TriptychError):
     """There is not enough space on the disk."""
 

@@ -73,17 +73,23 @@ class Destination:
         except OSError as error:
             raise _unwritable(self.path, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._prepare(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _prepare(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for folder in (self.path / BACKUPS, self.objects):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._remove_remains()
-            yield
         except BlockingIOError as error:
             raise DestinationInUse(
                 f"Another backup is being written to {self.path}.", remedy="Wait for its end."
             ) from error
-        finally:
-            os.close(descriptor)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def _remove_remains(self) -> None:
         for prefix in (PARTIAL, REMOVING):

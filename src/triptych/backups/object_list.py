@@ -1,6 +1,6 @@
 """The list of the objects of a backup: a compressed file, a line each, in the order of their keys.
 
-Lines have the object's key, its size in bytes and its SHA-256, separated by tabs.
+Lines have the object's key, percent-encoded, its size in bytes and its SHA-256, separated by tabs.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote, unquote
 
 from triptych.backups.backup_errors import BackupUnusable
 from triptych.backups.manifest import StoredFile
@@ -65,7 +67,7 @@ class ObjectListWriter:
         Raises:
             OSError: it cannot be written.
         """
-        self._packed.write(f"{listed.key}\t{listed.size_bytes}\t{listed.sha256}\n".encode())
+        self._packed.write(f"{quote(listed.key)}\t{listed.size_bytes}\t{listed.sha256}\n".encode())
         self.count += 1
         self.size_bytes += listed.size_bytes
 
@@ -73,6 +75,21 @@ class ObjectListWriter:
         """Return what the manifest says of the list, once it is closed."""
         written = self._path.read_bytes()
         return StoredFile(OBJECT_LIST, len(written), hashlib.sha256(written).hexdigest())
+
+
+KEY = re.compile(
+    r"sha256/([0-9a-f]{2})/\1[0-9a-f]{62}|exports/[0-9a-f-]{36}(/(?!\.\.?(/|$))[^/\0]+)+"
+)
+"""The keys of objects in a backup. A list that was edited leads to no other file."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def _read(line: str) -> ListedObject:
+    quoted, size, sha256 = line.rstrip("\n").split("\t")
+    key = unquote(quoted)
+    if not KEY.fullmatch(key) or not SHA256.fullmatch(sha256) or int(size) < 0:
+        raise ValueError(f"a line is not that of an object: {key!r}")
+    return ListedObject(key, int(size), sha256)
 
 
 def listed_objects(path: Path) -> Iterator[ListedObject]:
@@ -84,7 +101,6 @@ def listed_objects(path: Path) -> Iterator[ListedObject]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:
-                key, size, sha256 = line.rstrip("\n").split("\t")
-                yield ListedObject(key, int(size), sha256)
+                yield _read(line)
     except (OSError, EOFError, ValueError) as error:
         raise BackupUnusable(f"{path} is not a list of objects ({error}).") from error

@@ -16,13 +16,15 @@ Both end with the session: a backup that is killed holds nothing back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
+from triptych.backups.backup_errors import BackupUnusable
 from triptych.backups.object_list import ListedObject
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, translated
 from triptych.database.statements import statements
@@ -34,6 +36,7 @@ ALIVE_EVERY_S = 30.0
 IDLE_S = 600.0
 """Seconds after which Postgres ends the session of a process that is frozen."""
 ROWS_AT_ONCE = 5_000
+TABLE = re.compile(r"[a-z_]{1,60}")
 _CONNECTION = "triptych-backup"
 
 
@@ -166,14 +169,23 @@ async def open_moment(database: Database) -> AsyncIterator[PostgresMoment]:
             await connection.close(timeout=IDLE_S)
 
 
-async def count_rows(database: Database) -> Mapping[str, int]:
-    """Return how many rows the main tables have.
+async def count_rows(database: Database, tables: Iterable[str]) -> Mapping[str, int]:
+    """Return how many rows tables have, of a schema that may be older than this release.
 
     Raises:
+        BackupUnusable: one of them does not exist.
         DatabaseUnavailable: the database does not answer.
     """
-    (counts,) = await database.rows("backup_rows")
-    return dict(counts)
+    counts = {}
+    for table in tables:
+        try:
+            if not TABLE.fullmatch(table):
+                raise asyncpg.UndefinedTableError(f"{table!r} is not the name of a table")
+            (row,) = await database.fetch(f"select count(*) as n from {table}")  # noqa: S608
+        except asyncpg.UndefinedTableError as error:
+            raise BackupUnusable(f"The dump lacks a table ({error}).") from error
+        counts[table] = row["n"]
+    return counts
 
 
 async def resume_runs(database: Database, since_s: float) -> tuple[int, int]:

@@ -129,6 +129,11 @@ def _check_places(settings: Settings, wanted: BackupWanted) -> None:
             "The database is not the embedded one.",
             remedy="Use the server's own backups: docs/guides/backup.md.",
         )
+    if settings.store_url == "memory:":
+        raise BackupFailed(
+            "The objects are in the memory of another process.",
+            remedy="Choose another TRIPTYCH_STORE_URL.",
+        )
     data, destination = settings.data.resolve(), wanted.destination.resolve()
     if not (data / POSTGRES).is_dir():
         raise BackupFailed(f"There is no database in {data}.", remedy="Name the folder: --data.")

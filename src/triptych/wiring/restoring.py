@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from triptych.backups.backup_errors import BackupUnusable, NoRoom
+from triptych.backups.backup_errors import BackupUnusable, NoRoom, RestoreFailed
 from triptych.backups.destination import find_backup
 from triptych.backups.manifest import Manifest, SealingKey, check_file
 from triptych.backups.object_copies import Copied, ObjectCopies
@@ -93,13 +93,18 @@ async def restore_backup(
     _check_schema(backup, manifest)
     binaries = _binaries(settings, manifest)
     target = settings.data.absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(settings, target.parent, manifest)
-    restoring = _Restoring(settings, backup, objects, manifest, binaries, progress, say)
-    with _unfinished(target, binaries) as unfinished:
-        restored = await restoring.make(unfinished, target, sealing_key)
-        (unfinished / DSN).unlink(missing_ok=True)
-        _name(unfinished, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(settings, target.parent, manifest)
+        restoring = _Restoring(settings, backup, objects, manifest, binaries, progress, say)
+        with _unfinished(target, binaries) as unfinished:
+            restored = await restoring.make(unfinished, target, sealing_key)
+            (unfinished / DSN).unlink(missing_ok=True)
+            _name(unfinished, target)
+    except OSError as error:
+        raise RestoreFailed(
+            f"{target} cannot be written ({error}).", remedy="Name a folder on another disk."
+        ) from error
     return restored
 
 
@@ -286,7 +291,7 @@ class _Restoring:
         await load(self._binaries, dsn, self._chunks(dump))
         database = Database(dsn)
         try:
-            found = await count_rows(database)
+            found = await count_rows(database, self._manifest.rows)
             if found != dict(self._manifest.rows):
                 raise BackupUnusable(
                     f"The dump has other rows than its manifest says: {found}.",
