@@ -163,6 +163,7 @@ def test_a_manifest_of_another_form_is_refused(
         f"exports/{36 * '0'}/..\t1\t" + 64 * "0",
         f"sha256/aa/{64 * 'b'}\t1\t" + 64 * "b",
         f"sha256/aa/{64 * 'a'}\t1\tno hash",
+        f"sha256/aa/{64 * 'a'}\t1\t",
         f"sha256/aa/{64 * 'a'}\t-1\t" + 64 * "a",
         "one word",
     ],

@@ -102,3 +102,13 @@ async def test_files_of_exports_have_their_hash_in_the_list(
     assert not await target.exists(one.key)
     assert (await copied(ObjectCopies(source, target), [one])).count == 1
     assert await target.find(one.key) == b"url,brand"
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+async def test_files_of_exports_of_earlier_releases_have_none(
+    source: ObjectStore, target: ObjectStore, body: bytes
+) -> None:
+    await source.put_as("exports/task/nike.csv", body, "text/csv")
+    one = ListedObject("exports/task/nike.csv", len(body), "")
+    assert (await copied(ObjectCopies(source, target), [one])).count == 1
+    assert await target.find(one.key) == body

@@ -31,7 +31,8 @@ from (
     select object_key collate "C", size_bytes, encode(sha256, 'hex') from staged
     union all
     select format('exports/%s/%s', t.id, f ->> 'name') collate "C",
-           (f ->> 'size_bytes')::bigint, f ->> 'sha256'
+           -- Exports of earlier releases have no hash.
+           (f ->> 'size_bytes')::bigint, coalesce(f ->> 'sha256', '')
     from tasks t, jsonb_array_elements(t.result -> 'files') f
     where t.kind = 'export' and t.state = 'done' and jsonb_typeof(t.result -> 'files') = 'array'
 ) named

@@ -104,7 +104,7 @@ class ObjectCopies:
                     await self._stream(each)
                 else:
                     body = await self._source.get(each.key, size_bytes=each.size_bytes)
-                    if hashlib.sha256(body).hexdigest() != each.sha256:
+                    if each.sha256 and hashlib.sha256(body).hexdigest() != each.sha256:
                         raise await self._source.damaged(each.key)
                     await self._target.put_as(each.key, body, MEDIA_TYPE)
             except ObjectMissing:
@@ -114,7 +114,7 @@ class ObjectCopies:
 
     async def _stream(self, each: ListedObject) -> None:
         file = self._target.open_file(each.key)
-        sha256 = bytes.fromhex(each.sha256)
+        sha256 = bytes.fromhex(each.sha256) or None
         try:
             async for chunk in self._source.stream(
                 each.key, size_bytes=each.size_bytes, sha256=sha256

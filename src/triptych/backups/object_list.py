@@ -31,7 +31,7 @@ class ListedObject:
     key: str
     size_bytes: int
     sha256: str
-    """Of its bytes, in hexadecimal digits."""
+    """Of its bytes, in hexadecimal digits; empty for a file of an export of an earlier release."""
 
 
 class ObjectListWriter:
@@ -81,13 +81,14 @@ KEY = re.compile(
     r"sha256/([0-9a-f]{2})/\1[0-9a-f]{62}|exports/[0-9a-f-]{36}(/(?!\.\.?(/|$))[^/\0]+)+"
 )
 """The keys of objects in a backup. A list that was edited leads to no other file."""
-SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256 = re.compile(r"([0-9a-f]{64})?")
 
 
 def _read(line: str) -> ListedObject:
     quoted, size, sha256 = line.rstrip("\n").split("\t")
     key = unquote(quoted)
-    if not KEY.fullmatch(key) or not SHA256.fullmatch(sha256) or int(size) < 0:
+    hashed = SHA256.fullmatch(sha256) and (sha256 or key.startswith("exports/"))
+    if not KEY.fullmatch(key) or not hashed or int(size) < 0:
         raise ValueError(f"a line is not that of an object: {key!r}")
     return ListedObject(key, int(size), sha256)
 
