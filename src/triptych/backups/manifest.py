@@ -1,4 +1,4 @@
-"""The manifest of a backup: what the backup holds. It is written last, and makes it complete."""
+"""The backup manifest: what a backup holds. It is written last, and makes it complete."""
 
 from __future__ import annotations
 
