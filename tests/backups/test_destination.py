@@ -45,6 +45,21 @@ def test_a_backup_that_was_interrupted_is_none_and_its_remains_go(
         assert destination.folders() == [whole]
 
 
+def test_g14_objects_of_a_backup_that_was_interrupted_are_not_taken_for_durable(
+    destination: Destination,
+) -> None:
+    interrupted = []
+    with destination.open():
+        interrupted.append(destination.interrupted)
+        destination.begin("1")
+    with destination.open():
+        interrupted.append(destination.interrupted)
+        publish(destination, "2", [b"a"])
+    with destination.open():
+        interrupted.append(destination.interrupted)
+    assert interrupted == [False, True, False]
+
+
 def test_a_folder_without_its_manifest_is_no_backup(destination: Destination) -> None:
     with destination.open():
         folder = publish(destination, "1", [b"a"])

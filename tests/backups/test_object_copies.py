@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.backups import listed
 from triptych.backups import object_copies
+from triptych.backups.backup_errors import NoRoom
 from triptych.backups.object_copies import Copied, ObjectCopies
 from triptych.backups.object_list import ListedObject
 from triptych.objects import ObjectStore, open_store
@@ -79,6 +81,42 @@ async def test_g6_what_the_source_has_lost_is_counted_and_not_copied(
     assert (found.count, found.missing, found.first_missing) == (1, 1, [bad.key])
     assert not await target.exists(bad.key)
     assert await target.exists(good.key)
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+async def test_a_disk_that_is_full_is_said_and_leaves_no_half_of_an_object(
+    source: ObjectStore, target: ObjectStore, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    (one,) = await filled(source, [body])
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ObjectStore, "_created_at_once", lambda *_: False)
+    monkeypatch.setattr(ObjectStore, "_put", full)
+    monkeypatch.setattr(ObjectStore, "_flush_file", full)
+    with pytest.raises(NoRoom, match="Free some space on it, and try again"):
+        await copied(ObjectCopies(source, target), [one])
+    assert not await target.exists(one.key)
+
+
+async def test_g14_what_was_there_before_is_made_durable_if_its_copy_was_interrupted(
+    source: ObjectStore, target: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, new = await filled(source, [SMALL, b"new"])
+    await filled(target, [SMALL])
+    flush, flushed = ObjectStore.flush, list[str]()
+
+    async def noted(store: ObjectStore, keys: Collection[str]) -> frozenset[str]:
+        flushed.extend(keys)
+        return await flush(store, keys)
+
+    monkeypatch.setattr(ObjectStore, "flush", noted)
+    await copied(ObjectCopies(source, target, flush_all=True), [there, new])
+    assert sorted(flushed) == sorted([there.key, new.key])
+    flushed.clear()
+    await copied(ObjectCopies(source, target), [there, new])
+    assert flushed == []
 
 
 async def test_a_good_copy_outlives_the_damage_of_its_original(

@@ -9,8 +9,9 @@ import pytest
 
 from tests.support.api_server import commit, pictures, settings_for
 from tests.support.waiting import until
+from triptych.backups import postgres_moment
 from triptych.backups.object_list import ListedObject
-from triptych.backups.postgres_moment import PostgresMoment, open_moment, resume_runs
+from triptych.backups.postgres_moment import IDLE_S, PostgresMoment, open_moment, resume_runs
 from triptych.database.session import Database
 from triptych.model import RunState
 from triptych.settings.settings import Settings
@@ -111,6 +112,19 @@ async def test_a_session_that_is_lost_holds_nothing_and_says_so(
         # Its end takes a moment.
         assert await until(lambda: condemned(services), lambda count: count == 1) == 1
         assert not await moment.held()
+
+
+async def test_the_session_of_a_process_that_is_frozen_is_ended(
+    services: Services, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await commit(services.stores, "nike", pictures(1))
+    await let_go(services, "nike")
+    monkeypatch.setattr(postgres_moment, "IDLE_S", 0.5)
+    async with open_moment(database) as moment:
+        await moment.take()
+        assert await until(lambda: condemned(services), lambda count: count == 1) == 1
+        assert not await moment.held()
+    assert postgres_moment.ALIVE_EVERY_S < IDLE_S / 2, "a process that lives is not ended"
 
 
 async def test_a_run_has_as_much_time_left_as_it_had(

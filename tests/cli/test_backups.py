@@ -17,9 +17,10 @@ from tests.support.cli_process import PATIENCE_S, Cli, up
 from tests.support.local_pipeline import ended, local_at
 from tests.support.picture_server import Site, write_manifest
 from tests.support.retention_rules import COLLECT_AT_ONCE
-from tests.support.waiting import until
+from tests.support.waiting import until, until_true
 from triptych.backups.destination import PARTIAL, Destination, find_backup
 from triptych.backups.object_list import OBJECT_LIST, listed_objects
+from triptych.embedded.cluster import PID_FILE
 from triptych.model import RunState
 from triptych.objects import open_store
 from triptych.wiring.local import Local
@@ -95,6 +96,26 @@ async def test_all_works_after_a_restore_of_what_was_backed_up_beside_a_server(
         run = await new("submit", "nike", "--watch", "--server", url)
         assert run.code == 0, run.err
     assert (await new("verify")).code == 0
+
+
+@pytest.mark.prove
+async def test_a_restore_that_was_killed_leaves_nothing_to_the_next(
+    site: Site, cli: Cli, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 3)
+    async with local_at(tmp_path) as local:
+        await ended(local, (await local.submit("nike", source=source)).id)
+    assert (await cli("backup", str(tmp_path / "backups"))).code == 0
+    new, unfinished = Cli(tmp_path / "new"), tmp_path / ".new.restoring"
+    process = await new.start("restore", str(tmp_path / "backups"))
+    await until_true((unfinished / "postgres" / PID_FILE).exists, patience_s=PATIENCE_S)
+    process.kill()
+    await process.communicate()
+    assert not new.data.exists()
+    restored = await new("restore", str(tmp_path / "backups"))
+    assert restored.code == 0, restored.err
+    assert not unfinished.exists()
+    assert (await new("status", "nike")).code == 0
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@
 
     DESTINATION/
     ├── lock                    held by the process that writes
+    ├── unfinished              while it writes, and after one that was interrupted
     ├── objects/sha256/…        content-addressed: an object of ten backups is there once
     └── backups/
         ├── 20261129T191500Z/   manifest.json, database.dump, objects.tsv.gz, sealing.key
@@ -34,7 +35,9 @@ LOCK = "lock"
 PARTIAL = "partial-"
 REMOVING = "removing-"
 """The prefix of a backup that is no longer one: it was renamed before its files are removed."""
-OWN = frozenset({BACKUPS, OBJECTS, LOCK, "lost+found"})
+UNFINISHED = "unfinished"
+"""A file that is there from the beginning of a backup until it is complete."""
+OWN = frozenset({BACKUPS, OBJECTS, LOCK, UNFINISHED, "lost+found"})
 """What a destination consists of; and what the root of a disk has."""
 FOLDERS = 256
 """Folders of objects: see `triptych.objects.object_key`."""
@@ -46,6 +49,8 @@ class Destination:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self.interrupted = False
+        """Whether the backup before was: its objects may be there and not be durable."""
 
     @property
     def objects(self) -> Path:
@@ -84,6 +89,7 @@ class Destination:
             for folder in (self.path / BACKUPS, self.objects):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._remove_remains()
+            self.interrupted = (self.path / UNFINISHED).exists()
         except BlockingIOError as error:
             raise DestinationInUse(
                 f"Another backup is being written to {self.path}.", remedy="Wait for its end."
@@ -102,6 +108,8 @@ class Destination:
         Raises:
             OSError: it cannot be created.
         """
+        (self.path / UNFINISHED).touch(mode=0o600)
+        flush_folder(self.path)
         folder = self.path / BACKUPS / f"{PARTIAL}{name}"
         folder.mkdir(mode=0o700)
         return folder
@@ -133,6 +141,7 @@ class Destination:
         final = self.path / BACKUPS / manifest.id
         folder.rename(final)
         flush_folder(self.path / BACKUPS)
+        (self.path / UNFINISHED).unlink(missing_ok=True)
         flush_folder(self.path)
         return final
 

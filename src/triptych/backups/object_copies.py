@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
 from triptych.backups.backup_errors import NoRoom
 from triptych.backups.object_list import ListedObject
-from triptych.errors import ObjectMissing, StoreFull
+from triptych.errors import ObjectMissing, StoreFull, StoreUnavailable
 from triptych.objects import CHUNK_BYTES, ObjectStore
 
 AT_ONCE = 8
@@ -43,8 +44,12 @@ class ObjectCopies:
     whole. One that the source has lost, or has other bytes of, is counted.
     """
 
-    def __init__(self, source: ObjectStore, target: ObjectStore) -> None:
+    def __init__(
+        self, source: ObjectStore, target: ObjectStore, *, flush_all: bool = False
+    ) -> None:
+        """``flush_all``: what is there may not be durable, because its copy was interrupted."""
         self.copied = Copied()
+        self._flush_all = flush_all
         self._source = source
         self._target = target
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -69,7 +74,10 @@ class ObjectCopies:
         """
         try:
             async for batch in _batches(listed):
-                await self._copy_batch(await self._absent(batch))
+                absent = await self._absent(batch)
+                await self._copy_batch(absent)
+                if self._flush_all:
+                    await self._flush_others(batch, absent)
                 self.copied.looked_at += len(batch)
                 yield self.copied
         except StoreFull as error:
@@ -96,6 +104,14 @@ class ObjectCopies:
                 self.copied.count += 1
                 self.copied.size_bytes += each.size_bytes
 
+    async def _flush_others(
+        self, batch: Sequence[ListedObject], absent: Sequence[ListedObject]
+    ) -> None:
+        copied = {each.key for each in absent}
+        there = [each for each in batch if each.key not in copied]
+        lost = await self._target.flush([each.key for each in there])
+        await self._copy_batch([each for each in there if each.key in lost])
+
     async def _one(self, each: ListedObject) -> bool:
         """Copy an object; return whether it could be read whole."""
         async with self._slots:
@@ -120,12 +136,13 @@ class ObjectCopies:
                 each.key, size_bytes=each.size_bytes, sha256=sha256
             ):
                 await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(file.close)
         except BaseException:
             # Closing it names it, with the bytes so far.
-            await asyncio.to_thread(file.close)
+            with suppress(StoreUnavailable):
+                await asyncio.to_thread(file.close)
             await self._target.delete([each.key])
             raise
-        await asyncio.to_thread(file.close)
 
     def _missed(self, key: str) -> None:
         self.copied.missing += 1

@@ -106,7 +106,7 @@ async def back_up(
                 try:
                     folder, manifest, copied = await _Backup(
                         settings, wanted, destination, binaries, dsn, progress
-                    ).write()
+                    ).write(flush_all=destination.interrupted or attempt > 1)
                     break
                 except (_MomentLost, DatabaseUnavailable) as error:
                     if attempt == TRIES:
@@ -167,9 +167,14 @@ class _Backup:
         self._binaries = binaries
         self._dsn = dsn
         self._progress = progress
+        self._flush_all = False
 
-    async def write(self) -> tuple[Path, Manifest, Copied]:
-        """Write it; return its folder, its manifest and what was copied."""
+    async def write(self, *, flush_all: bool) -> tuple[Path, Manifest, Copied]:
+        """Write it; return its folder, its manifest and what was copied.
+
+        ``flush_all``: the objects that are there may not be durable.
+        """
+        self._flush_all = flush_all
         name = self._destination.free_id(datetime.now(UTC))
         with _disk(self._wanted.destination):
             partial = self._destination.begin(name)
@@ -186,7 +191,7 @@ class _Backup:
         database = Database(self._dsn)
         store = open_store(settings.store_url, settings.data / OBJECTS)
         target = open_store(self._destination.objects.as_uri(), self._destination.objects)
-        copies = ObjectCopies(store, target)
+        copies = ObjectCopies(store, target, flush_all=self._flush_all)
         async with open_moment(database) as moment:
             taken = await _taken(moment)
             key = self._sealing_key(folder)
