@@ -11,8 +11,13 @@ PREFIX_MAX_CHARS = 40
 """SQS takes names of 80, and ours have up to 25."""
 PREFIX = re.compile(rf"[A-Za-z0-9_-]{{0,{PREFIX_MAX_CHARS}}}")
 WORKERS = ("ecs", "lambda")
+RESOURCE = re.compile(r"(db-[A-Z0-9]{1,60})?")
+"""What RDS calls an instance in policies. One that was restored has another than the first."""
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^*?${}\\,]*[^*?${}\\,/]))?/?")
 """A bucket, and a prefix in it. What means more in a policy than in a key is refused."""
+
+REPAIR_DAYS = 1
+"""Days that restoring the database, and then the objects, may take."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,15 @@ class Profile:
     def backup_days(self) -> int:
         """Return for how long the database can be brought back."""
         return 14 if self.keep else 1
+
+    @property
+    def version_days(self) -> int:
+        """Return for how long deleted objects can be brought back.
+
+        As long as the rows that name them: what was deleted right after the oldest moment to which
+        the database can be restored is there for `REPAIR_DAYS` more.
+        """
+        return self.backup_days + REPAIR_DAYS
 
     @property
     def log_days(self) -> int:
@@ -105,6 +119,8 @@ class Choices:
     """Where URLs come from if a brand has no source of its own: `TRIPTYCH_SOURCE`."""
     prefix: str = ""
     """What the names of queues begin with; empty: they are those of the contract as they are."""
+    database_resource: str = ""
+    """The resource id of a restored database; empty: of the one that the stack made."""
 
     @property
     def listed_buckets(self) -> str:
@@ -148,6 +164,12 @@ class Choices:
             raise ValueError(
                 f"prefix: {prefix!r} is not up to {PREFIX_MAX_CHARS} letters, digits, - or _"
             )
+        resource = str(context.get("database_resource") or "")
+        if not RESOURCE.fullmatch(resource):
+            raise ValueError(
+                f"database_resource: {resource!r} is not a DbiResourceId such as db-ABC123, which "
+                "`aws rds describe-db-instances` shows"
+            )
         return cls(
             PROFILES[profile],
             workers,
@@ -161,6 +183,7 @@ class Choices:
             _buckets(str(context.get("source_buckets") or "")),
             str(context.get("source") or ""),
             prefix,
+            resource,
         )
 
 

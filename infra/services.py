@@ -25,6 +25,8 @@ DECODER_MIB = 1536
 SERVER_MIB = 1024
 API_MIB = SERVER_MIB + DECODER_POOLS * DECODER_MIB
 """The API ends no request because its decoders are full of what somebody sent."""
+VERIFY_MIB = 2048
+"""It reads eight objects at a time, each up to the largest body that is fetched."""
 FIRST_KEY = "FIRST_KEY"
 """Environment variable with the first operator's token, for `triptych keys create --from-env`."""
 TOKEN_CHARS = 48
@@ -83,6 +85,7 @@ class Services(Construct):
             ),
         )
         self.migrate = self._migrate(shared, data)
+        self.verify = self._verify(shared, data)
         for service in (self.api, self.live):
             service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
 
@@ -112,6 +115,14 @@ class Services(Construct):
         )
         task = Task(self, "Migrate", work, **shared)  # type: ignore[arg-type]
         grants.may_look(task.role, data)
+        return task
+
+    def _verify(self, shared: dict[str, object], data: Data) -> Task:
+        """Run by hand: checks all objects, and after a restore of the database repairs them."""
+        work = Work("verify", ["verify", "--json"], 1024, VERIFY_MIB)
+        task = Task(self, "Verify", work, **shared)  # type: ignore[arg-type]
+        grants.may_look(task.role, data)
+        grants.may_repair_objects(task.role, data)
         return task
 
     def _service(

@@ -43,6 +43,9 @@ class TriptychStack(Stack):
         CfnOutput(self, "SteadyProvider", value=cluster.steady.capacity_provider_name)
         CfnOutput(self, "ClusterName", value=cluster.cluster.cluster_name)
         CfnOutput(self, "MigrateTask", value=services.migrate.definition.task_definition_arn)
+        CfnOutput(self, "VerifyTask", value=services.verify.definition.task_definition_arn)
+        CfnOutput(self, "DatabaseName", value=data.database.instance_identifier)
+        CfnOutput(self, "Bucket", value=data.bucket.bucket_name)
         CfnOutput(
             self,
             "MigrateSubnets",

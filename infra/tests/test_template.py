@@ -15,7 +15,7 @@ from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPES
 from infra.grants import CONTENT, EXPORTS, PROBE, ROOM, THUMBNAILS
-from infra.profiles import Choices
+from infra.profiles import REPAIR_DAYS, Choices
 from infra.services import DECODER_MIB, DECODER_POOLS, FIRST_KEY, SERVER_MIB, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
 from infra.watch import RUNBOOKS
@@ -124,6 +124,45 @@ def test_g9_buckets_are_private_and_content_has_no_blind_lifecycle(prod: Synthes
     assert [rule["Prefix"] for rule in expiring] == ["exports/"]
 
 
+@pytest.mark.parametrize("shape", ["prod", "dev"])
+def test_g6_deleted_objects_can_be_brought_back_as_long_as_the_rows_that_name_them(
+    request: pytest.FixtureRequest, shape: str
+) -> None:
+    synthesised: Synthesised = request.getfixturevalue(shape)
+    (database,) = synthesised.of("AWS::RDS::DBInstance").values()
+    for bucket in synthesised.of("AWS::S3::Bucket").values():
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+        rules = bucket["LifecycleConfiguration"]["Rules"]
+        (versions,) = [rule for rule in rules if "NoncurrentVersionExpiration" in rule]
+        days = versions["NoncurrentVersionExpiration"]["NoncurrentDays"]
+        assert days == database["BackupRetentionPeriod"] + REPAIR_DAYS > REPAIR_DAYS
+        assert versions["Status"] == "Enabled"
+        assert "Prefix" not in versions
+        assert versions["ExpiredObjectDeleteMarker"] is True
+
+
+@pytest.mark.parametrize("shape", ["prod", "dev"])
+def test_g6_nobody_deletes_versions_and_one_task_reads_them(
+    request: pytest.FixtureRequest, shape: str
+) -> None:
+    synthesised: Synthesised = request.getfixturevalue(shape)
+    allowed: dict[str, set[str]] = {}
+    for properties in synthesised.of(POLICY).values():
+        for statement in properties["PolicyDocument"]["Statement"]:
+            given = statement["Action"]
+            for action in [given] if isinstance(given, str) else given:
+                allowed.setdefault(action, set()).update(r["Ref"] for r in properties["Roles"])
+    assert not {action for action in allowed if action.startswith("s3:DeleteObjectV")}
+    assert not {action for action in allowed if "Lifecycle" in action or "PutBucket" in action}
+    for action in ("s3:GetObjectVersion", "s3:ListBucketVersions"):
+        (role,) = allowed[action]
+        assert role.startswith("ServicesVerify")
+    verify = "ServicesVerifyDefinitionTaskRole"
+    assert objects(synthesised, verify, "s3:PutObject") == {CONTENT}
+    assert objects(synthesised, verify, "s3:GetObjectVersion") == {CONTENT}
+    assert objects(synthesised, verify, "s3:DeleteObject") == {THUMBNAILS}
+
+
 def test_g9_the_database_is_private_encrypted_and_asks_for_tls(prod: Synthesised) -> None:
     (database,) = prod.of("AWS::RDS::DBInstance").values()
     assert database["PubliclyAccessible"] is False
@@ -162,7 +201,7 @@ def test_g9_whoever_uses_the_database_gets_its_sealing_key_by_name(prod: Synthes
 
 def test_g9_containers_are_not_root_and_write_nowhere(prod: Synthesised) -> None:
     definitions = prod.of("AWS::ECS::TaskDefinition")
-    assert len(definitions) == 6
+    assert len(definitions) == 7
     for definition in definitions.values():
         assert definition["NetworkMode"] == "awsvpc"
         for container in definition["ContainerDefinitions"]:
@@ -508,10 +547,14 @@ def test_functions_are_given_no_token() -> None:
         Choices.read({**CONTEXT, **token, "workers": "lambda"})
 
 
-def test_queues_and_the_default_source_are_as_the_deployer_says(
+def test_queues_the_default_source_and_a_restored_database_are_as_the_deployer_says(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    given = {"prefix": "team-a_", "source": "catalog:https://catalogue.example.com/urls"}
+    given = {
+        "prefix": "team-a_",
+        "source": "catalog:https://catalogue.example.com/urls",
+        "database_resource": "db-RESTORED",
+    }
     made = Synthesised(tmp_path_factory.mktemp("named"), "dev", "ecs", {**CONTEXT, **given})
     names = {queue["QueueName"] for queue in made.of("AWS::SQS::Queue").values()}
     assert names == {f"team-a_{name}{end}" for name in QUEUES for end in ("", "-dlq")}
@@ -520,6 +563,20 @@ def test_queues_and_the_default_source_are_as_the_deployer_says(
             environment = {e["Name"]: e["Value"] for e in container["Environment"]}
             assert environment["TRIPTYCH_SOURCE"] == given["source"]
             assert json.dumps(environment["TRIPTYCH_QUEUE_URL"]).endswith('team-a_"')
+    connecting = [
+        json.dumps(statement["Resource"])
+        for policy in made.of(POLICY).values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "rds-db:connect"
+    ]
+    assert len(connecting) == len(made.of("AWS::ECS::TaskDefinition")) + 1, "and the sweeper"
+    assert not [each for each in connecting if ":dbuser:db-RESTORED/triptych" not in each]
+
+
+@pytest.mark.parametrize("given", ["*", "db-*", "triptych-prod", "db-ABC/other"])
+def test_a_database_that_policies_could_not_name_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match=r"database_resource: .* is not a DbiResourceId"):
+        Choices.read({**CONTEXT, "database_resource": given})
 
 
 @pytest.mark.parametrize("prefix", ["a b", "a.", "x" * 41, "é"])

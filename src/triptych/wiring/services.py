@@ -78,7 +78,7 @@ async def own_database(settings: Settings, *, say: Say = log_line) -> AsyncItera
 
 @asynccontextmanager
 async def reach_database(
-    settings: Settings, *, may_own: bool = True, say: Say = log_line
+    settings: Settings, *, may_own: bool = True, migrates: bool = True, say: Say = log_line
 ) -> AsyncIterator[str]:
     """Yield the DSN of the running database, or of one that runs until the block ends.
 
@@ -88,14 +88,18 @@ async def reach_database(
     Args:
         settings: of the command.
         may_own: False for a child of a server: it ends rather than run the database itself.
+        migrates: False leaves the schema as it is, if no server runs.
         say: shows the user one line for what takes long.
     """
     if not settings.embedded:
         yield settings.database_url.get_secret_value()
         return
+    folder, make, prepare = _embedded(settings, say)
     with embedded_errors():
         async with (
-            use(*_embedded(settings, say), may_own=may_own, say=say) as using,
+            use(
+                folder, make, prepare if migrates else _as_it_is, may_own=may_own, say=say
+            ) as using,
             _watched(using.watch()),
         ):
             yield using.dsn
@@ -107,10 +111,14 @@ def _embedded(settings: Settings, say: Say) -> tuple[DataFolder, Make, Prepare]:
     def make() -> EmbeddedPostgres:
         return EmbeddedPostgres(settings.data, binaries=settings.postgres_bin, say=say)
 
-    return DataFolder(settings.data), make, partial(_migrate_at, settings, say=say)
+    return DataFolder(settings.data), make, partial(migrate_at, settings, say=say)
 
 
-async def _migrate_at(
+async def _as_it_is(_dsn: str) -> None:
+    """Change nothing."""
+
+
+async def migrate_at(
     settings: Settings, dsn: str, *, say: Say, skip_long: bool = False
 ) -> Sequence[str]:
     """Apply missing migrations to the database at a DSN, and seal the secrets in it."""
@@ -180,7 +188,7 @@ async def _make_queues(settings: Settings) -> Sequence[str]:
 async def _migrate(settings: Settings, say: Say, *, skip_long: bool) -> Sequence[str]:
     """Apply missing migrations. An embedded database applies them at every start."""
     async with reach_database(settings, say=say) as dsn:
-        return await _migrate_at(settings, dsn, say=say, skip_long=skip_long)
+        return await migrate_at(settings, dsn, say=say, skip_long=skip_long)
 
 
 def _replica(settings: Settings) -> Database | None:
