@@ -25,14 +25,16 @@ async def test_a_run_is_logged_from_its_opening_to_its_ai_phase(site: Site, tmp_
                 lambda run: run.ai_state is AiState.DONE,
             )
     told = {line["event"]: line for line in lines if line.get("run") == str(run.id)}
-    assert [*told] == ["run_opened", "gathered", "run_ended", "ai_done"]
+    assert [*told] == ["run_opened", "run_sealed", "gathered", "run_ended", "ai_done"]
     assert {line["brand"] for line in told.values()} == {"nike"}
     assert {line["log_level"] for line in told.values()} == {"info"}
     assert (told["gathered"]["rows"], told["gathered"]["expected"]) == (3, 3)
     counts = {"state": "committed", "done": 3, "failed": 0, "added": 3, "removed": 0}
     assert counts.items() <= told["run_ended"].items()
     assert told["ai_done"]["assets"] == 3
+    assert told["run_sealed"]["expected"] == 3
     for event, name in (
+        ("run_sealed", "seconds"),
         ("gathered", "seconds"),
         ("run_ended", "seconds"),
         ("run_ended", "commit_s"),

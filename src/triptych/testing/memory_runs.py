@@ -37,6 +37,7 @@ from triptych.runs.redrive_rules import (
     redrive_policy,
     redriven_kind,
 )
+from triptych.runs.run_log import log_opened, log_sealed
 from triptych.runs.run_store import (
     LISTS_SHOWN_MAX,
     RUN_REASON_MAX_CHARS,
@@ -144,6 +145,7 @@ class MemoryRunStore(RunStore):
         opened = self._state.runs[run_id] = RunRow(run, changed_at=now, expected_at=now)
         of = {} if restores is None else {"restores": str(restores)}
         self._state.event(opened, "opened", {"kind": kind.value, **of})
+        log_opened(opened.run)
         return Opened(opened.run, created=True)
 
     def _owe_gather(self, run: Run) -> None:
@@ -186,7 +188,9 @@ class MemoryRunStore(RunStore):
             row, expected=moved_count, rows_read=moved_count, done=done, sealed=run.sealed
         )
         self._state.event(row, "redriven", {"run": str(run_id)})
-        if not run.sealed:
+        if run.sealed:
+            log_sealed(row.run)
+        else:
             self._owe_gather(row.run)
         return Opened(row.run, created=True)
 
@@ -318,6 +322,7 @@ class MemoryRunStore(RunStore):
             row.gather_cursor = None
             self._state.change(row, sealed=True, progressed_at=self._state.now())
             self._state.event(row, "sealed", {"expected": row.run.expected})
+            log_sealed(row.run)
         return row.run
 
     @override

@@ -266,6 +266,7 @@ update runs
 set state = 'cancelled', reason = $2, removed = null, ended_at = clock_timestamp(),
     progressed_at = clock_timestamp()
 where id = $1
+returning *
 
 -- drop_staging --
 delete from staged where run_id = $1

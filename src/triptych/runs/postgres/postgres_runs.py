@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -46,6 +47,7 @@ from triptych.runs.postgres.settling import (
     object_ages_s,
     outgoing_item,
     read_run,
+    seal_run,
     settle_columns,
 )
 from triptych.runs.postgres.source_rows import keep_refused, merge_rows, page_event
@@ -332,14 +334,7 @@ class PostgresRunStore(RunStore):
 
     @override
     async def seal(self, run_id: UUID) -> Run:
-
-        async def work(tx: Transaction) -> Run:
-            row = await tx.row("seal_run", run_id)
-            if row is not None:
-                await tx.rows("add_event", run_id, "sealed", {"expected": row["expected"]})
-            return await read_run(tx, run_id)
-
-        return await self._database.transact(work)
+        return await self._database.transact(partial(seal_run, run_id))
 
     @override
     async def pause(self, run_id: UUID, *, paused: bool) -> Run:
