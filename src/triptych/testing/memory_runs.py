@@ -50,6 +50,7 @@ from triptych.runs.run_store import (
     PutOff,
     RefusedRow,
     RowsRead,
+    RunCounts,
     RunStore,
     Settlement,
 )
@@ -477,8 +478,10 @@ class MemoryRunStore(RunStore):
         return mark_stalled(self._state, after_s, limit)
 
     @override
-    async def count_stalled(self) -> int:
-        return sum(row.run.stalled for row in self._state.runs.values())
+    async def counts(self) -> RunCounts:
+        runs = [row.run for row in self._state.runs.values()]
+        held = sum(run.state is RunState.HELD for run in runs)
+        return RunCounts(sum(run.stalled for run in runs), held)
 
     @override
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:

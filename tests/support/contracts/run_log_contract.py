@@ -25,7 +25,7 @@ from triptych.telemetry.metrics import REGISTRY
 
 STATES = [state.value for state in RunState if state is not RunState.ACTIVE]
 
-Told = list[tuple[str, str]]
+Found = list[tuple[str, str]]
 
 
 def counted() -> Counter[str]:
@@ -39,13 +39,13 @@ def counted() -> Counter[str]:
 
 
 @contextmanager
-def lines_of(run_id: UUID) -> Iterator[Told]:
+def lines_of(run_id: UUID) -> Iterator[Found]:
     """Fill the list with the run's events, and the state of an end, when the block is over."""
-    told: Told = []
+    found: Found = []
     with capture_logs() as lines:
-        yield told
+        yield found
     mine: list[Any] = [line for line in lines if line.get("run") == str(run_id)]
-    told += [(line["event"], line.get("state", "")) for line in mine]
+    found += [(line["event"], line.get("state", "")) for line in mine]
 
 
 class RunLogContract:
@@ -53,7 +53,7 @@ class RunLogContract:
 
     async def test_a_repeated_commit_is_logged_and_counted_once(self, stores: CommonStores) -> None:
         run_id, before = uuid4(), counted()
-        with lines_of(run_id) as told:
+        with lines_of(run_id) as found:
             await open_run(stores, run_id=run_id)
             await open_run(stores, run_id=run_id)
             items = await stores.runs.expect(run_id, new_items(3), cursor=None, limit=LIMIT)
@@ -63,27 +63,27 @@ class RunLogContract:
             for _ in range(2):
                 await stores.runs.commit(run_id)
             await stores.runs.cancel(run_id)
-        assert told == [("run_opened", ""), ("run_sealed", ""), ("run_ended", "committed")]
+        assert found == [("run_opened", ""), ("run_sealed", ""), ("run_ended", "committed")]
         assert counted() - before == Counter(committed=1, assets=1)
 
     async def test_cancelled_and_failed_runs_are_logged_once(self, stores: CommonStores) -> None:
         cancelled, broken, late = uuid4(), uuid4(), uuid4()
         before = counted()
-        with lines_of(cancelled) as told:
+        with lines_of(cancelled) as found:
             await open_run(stores, run_id=cancelled)
             for _ in range(2):
                 await stores.runs.cancel(cancelled)
-        assert told == [("run_opened", ""), ("run_ended", "cancelled")]
-        with lines_of(broken) as told:
+        assert found == [("run_opened", ""), ("run_ended", "cancelled")]
+        with lines_of(broken) as found:
             await open_run(stores, run_id=broken)
             for _ in range(2):
                 await stores.runs.fail(broken, "why")
-        assert told == [("run_opened", ""), ("run_ended", "failed")]
-        with lines_of(late) as told:
+        assert found == [("run_opened", ""), ("run_ended", "failed")]
+        with lines_of(late) as found:
             await open_run(stores, run_id=late)
             for _ in range(2):
                 await stores.runs.expire(late)
-        assert told == [("run_opened", ""), ("run_ended", "failed")]
+        assert found == [("run_opened", ""), ("run_ended", "failed")]
         assert counted() - before == Counter(cancelled=1, failed=2)
 
     async def test_held_runs_end_again_when_they_are_decided_on(self, stores: CommonStores) -> None:
@@ -115,14 +115,14 @@ class RunLogContract:
         results = [done(items[0]), failed(items[1])]
         await stores.runs.settle(old, results, limit=LIMIT)
         await stores.runs.commit(old)
-        with lines_of(new) as told:
+        with lines_of(new) as found:
             for _ in range(2):
                 await stores.runs.redrive_run(old, new_id=new, policy=POLICY)
-        assert told == [("run_opened", ""), ("run_sealed", "")]
-        with lines_of(added) as told:
+        assert found == [("run_opened", ""), ("run_sealed", "")]
+        with lines_of(added) as found:
             for message in ("a/1", "a/2"):
                 (item,) = new_items(1)
                 await stores.runs.accept_external(
                     "adidas", item, message_id=message, run_id=added, policy=POLICY
                 )
-        assert told == [("run_opened", "")]
+        assert found == [("run_opened", "")]

@@ -51,7 +51,7 @@ from triptych.runs.postgres.settling import (
     settle_columns,
 )
 from triptych.runs.postgres.source_rows import keep_refused, merge_rows, page_event
-from triptych.runs.postgres.stalled import count_stalled, mark_stalled
+from triptych.runs.postgres.stalled import count_runs, mark_stalled
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
@@ -65,6 +65,7 @@ from triptych.runs.run_store import (
     PutOff,
     RefusedRow,
     RowsRead,
+    RunCounts,
     RunStore,
     Settlement,
 )
@@ -407,8 +408,8 @@ class PostgresRunStore(RunStore):
         return await mark_stalled(self._database, after_s, limit)
 
     @override
-    async def count_stalled(self) -> int:
-        return await count_stalled(self._database)
+    async def counts(self) -> RunCounts:
+        return await count_runs(self._database)
 
     @override
     async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:
