@@ -26,6 +26,7 @@ CONTEXT = (
     "source_buckets",
     "source",
     "prefix",
+    "traces",
 )
 
 

@@ -16,6 +16,7 @@ context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
 [ -z "${SOURCE_TOKEN_FOR:-}" ] || context+=(-c "source_token_for=$SOURCE_TOKEN_FOR")
 [ -z "${SOURCE_BUCKETS:-}" ] || context+=(-c "source_buckets=$SOURCE_BUCKETS")
 [ -z "${SOURCE:-}" ] || context+=(-c "source=$SOURCE")
+[ -z "${TRACES:-}" ] || context+=(-c "traces=$TRACES")
 [ -z "${PREFIX:-}" ] || context+=(-c "prefix=$PREFIX")
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
 

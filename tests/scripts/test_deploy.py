@@ -108,11 +108,12 @@ def test_later_the_new_code_migrates_before_it_starts(played: Played) -> None:
     assert all("--region eu-west-1" in call for call in calls if call.startswith("aws"))
 
 
-def test_what_is_said_of_sources_reaches_every_step(played: Played) -> None:
+def test_what_is_said_of_sources_and_traces_reaches_every_step(played: Played) -> None:
     said = {
         "SOURCE_TOKEN": "catalogue",
         "SOURCE_TOKEN_FOR": "https://catalogue.example.com",
         "SOURCE_BUCKETS": "s3://lists,s3://shared/triptych",
+        "TRACES": "true",
     }
     ended, calls = played.deploy(**GIVEN, **said)
     assert ended.returncode == 0, ended.stderr
