@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ pytestmark = [pytest.mark.aws, pytest.mark.integration]
 
 RULES = DEPLOY / "prometheus" / "alerts.yml"
 LEVELS = (Path(__file__).resolve().parents[2] / "docs" / "slo.md").read_text("utf-8")
+PATIENCE_S = 120.0
 AFTER_MIN = 120
 """Minutes after which every condition has lasted for long enough."""
 
@@ -193,4 +196,12 @@ async def test_a_real_prometheus_finds_every_metric(site: Site, cli: Cli, tmp_pa
                 return {rule["health"] for group in groups for rule in group["rules"]}
 
             assert await until(evaluated, lambda found: "unknown" not in found) == {"ok"}
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        async with asyncio.timeout(PATIENCE_S):
+            log = (await process.stderr.read()).decode().splitlines()
+    written = [json.loads(line) for line in log if line.startswith('{"_aws"')]
+    assert sum(line.get("ItemsDone", 0) for line in written) == 3
+    assert sum(line.get("RunsCommitted", 0) for line in written) == 1
+    assert sum(len(line.get("CommitSeconds", ())) for line in written) == 1
     assert process.returncode == 0
