@@ -7,12 +7,16 @@ the connection is lost while the transaction commits, its outcome is unknown and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import structlog
 
 from triptych.model import Run, RunState
-from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, RUNS
+from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, ITEMS, RUNS
+
+SEVERAL = "several"
+"""In place of a reason, in the metric of items, where it is not known which of several it is."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +68,13 @@ def log_ended(run: Run, *, commit_s: float | None = None) -> None:
         COMMIT_SECONDS.observe(commit_s)
     if run.state is RunState.COMMITTED:
         COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
+
+
+def count_failed(reasons: Mapping[str, int]) -> None:
+    """Count items that failed without being worked on: refused as they came, or at a deadline."""
+    for reason, count in reasons.items():
+        if count:
+            ITEMS.labels("failed", reason).inc(count)
 
 
 def _seconds(run: Run, until: datetime) -> float:

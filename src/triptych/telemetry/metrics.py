@@ -107,7 +107,7 @@ OBJECTS_REPLACED = Counter(
 )
 ITEMS = Counter(
     "triptych_items_total",
-    "Items settled, by outcome and the reason of a failure.",
+    "Items done or failed, by outcome and the reason of a failure.",
     ["outcome", "reason"],
     registry=REGISTRY,
 )

@@ -50,8 +50,9 @@ from triptych.runs.postgres.settling import (
     seal_run,
     settle_columns,
 )
-from triptych.runs.postgres.source_rows import keep_refused, merge_rows, page_event
+from triptych.runs.postgres.source_rows import keep_refused, merge_rows, note_page
 from triptych.runs.postgres.stalled import count_runs, mark_stalled
+from triptych.runs.run_log import count_failed
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
@@ -176,6 +177,7 @@ class PostgresRunStore(RunStore):
             )
             if row:
                 await tx.rows("count_adopted", run["id"], 1 if refused else 0)
+                tx.after_commit(partial(count_failed, {refused: 1} if refused else {}))
             else:
                 row = await tx.row("read_item", run["id"], item.key)
                 assert row is not None
@@ -225,12 +227,7 @@ class PostgresRunStore(RunStore):
                 read.from_start,
             )
             assert row is not None
-            await tx.rows(
-                "add_event",
-                run_id,
-                "page",
-                page_event(items, read, new=counts["expected"], failed=counts["failed"]),
-            )
+            await note_page(tx, run_id, items, read, counts)
             return await fill_window(tx, row, limit)
 
         return await self._database.transact(work)
@@ -361,6 +358,7 @@ class PostgresRunStore(RunStore):
             if ended:
                 await tx.rows("count_settled", run_id, 0, ended, out)
             await tx.rows("add_event", run_id, "expired", {"timed_out": ended})
+            tx.after_commit(partial(count_failed, {timed_out: ended}))
             if not run["sealed"]:
                 reason = "deadline: gathering had not listed every URL"
                 await end_run(tx, run_id, RunState.FAILED, reason)
