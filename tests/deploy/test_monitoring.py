@@ -18,6 +18,8 @@ from triptych.telemetry.metrics import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 LEVELS = (ROOT / "docs" / "slo.md").read_text("utf-8")
+METRIC_USD_A_MONTH = 0.30
+"""CloudWatch, each of the first 10,000."""
 AWS_METRICS = {
     "AWS/ApplicationELB": {"RequestCount", "HTTPCode_Target_5XX_Count", "TargetResponseTime"},
     "AWS/SQS": {"ApproximateAgeOfOldestMessage"},
@@ -79,6 +81,11 @@ def test_alarms_read_metrics_that_processes_write() -> None:
             assert {metric for metric, _ in alarm.own.metrics.values()} <= exported, alarm.name
             assert alarm.promql is not None, alarm.name
     assert COMMIT_SLOW_S in SLOW, "CloudWatch and Prometheus know commits by their bucket"
+
+
+def test_the_guide_says_what_the_metrics_cost() -> None:
+    guide = (ROOT / "docs" / "guides" / "monitoring.md").read_text("utf-8")
+    assert f"cost {METRIC_USD_A_MONTH * len(EXPORTED):.2f} USD a month" in guide
 
 
 def test_every_service_level_has_a_query_for_both() -> None:

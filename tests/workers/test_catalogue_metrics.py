@@ -13,7 +13,7 @@ from triptych.database.statements import statements
 from triptych.errors import DatabaseUnavailable
 from triptych.runs.run_store import RunCounts, RunStore
 from triptych.snapshots.search_store import IndexLag, SearchStore
-from triptych.telemetry.metrics import REGISTRY
+from triptych.telemetry.metrics import REGISTRY, LateGauge
 from triptych.wiring.stores import postgres_stores
 from triptych.workers.catalogue_metrics import GAUGES, forget_catalogue, observe_catalogue
 
@@ -56,6 +56,17 @@ async def test_gauges_are_exposed_while_they_are_known() -> None:
     catalogue.away = True
     with pytest.raises(DatabaseUnavailable):
         await observe_catalogue(cast("RunStore", catalogue), cast("SearchStore", catalogue))
+    assert values() == [None] * 4
+
+
+async def test_values_that_nobody_renews_are_exposed_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalogue = cast("Any", Catalogue())
+    await observe_catalogue(catalogue, catalogue)
+    assert values() == [1, 2, 3, 4.5]
+    monkeypatch.setattr(LateGauge, "KEPT_S", 0.0)
+    await observe_catalogue(catalogue, catalogue)
     assert values() == [None] * 4
 
 

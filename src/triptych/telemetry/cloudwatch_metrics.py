@@ -12,17 +12,18 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import orjson
 from prometheus_client import CollectorRegistry
 
+from triptych.runtime.periodic import run_periodically
 from triptych.telemetry.metrics import REGISTRY
 
 EVERY_S = 60.0
-"""Seconds between two lines of a process; CloudWatch keeps a minute as one value. A process that is
-killed takes with it what it counted since its last line."""
+"""Mean seconds between two lines of a process: CloudWatch keeps a minute as one value. A process that
+is killed loses what it has counted since its last line."""
 VALUES_MAX = 100
 """Values of one metric in a line, by the specification."""
 
@@ -188,17 +189,16 @@ async def metric_lines(
         return
     lines = MetricLines(namespace, write)
     ended = asyncio.Event()
-    writing = asyncio.create_task(_write_until(ended, lines, every_s))
+
+    async def flush() -> None:
+        lines.flush()
+
+    writing = asyncio.create_task(
+        run_periodically("metric_lines", flush, ended, every_s=every_s, pause_first=True)
+    )
     try:
         yield
     finally:
         ended.set()
         await writing
-        lines.flush()
-
-
-async def _write_until(ended: asyncio.Event, lines: MetricLines, every_s: float) -> None:
-    while not ended.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), every_s)
         lines.flush()

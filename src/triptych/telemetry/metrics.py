@@ -7,10 +7,12 @@ counters. Labels have few values: never a brand, a URL or an id.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
+from typing import ClassVar
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -40,17 +42,21 @@ class LateGauge(Collector):
     """A gauge without labels that only those processes expose that have set it.
 
     What is true of the whole installation is read from the database by some processes; the others
-    would say 0.
+    would say 0. A value is exposed for `KEPT_S`: who reads it once and not again has no news of it.
     """
+
+    KEPT_S: ClassVar[float] = 120.0
 
     def __init__(self, name: str, documentation: str) -> None:
         self._name, self._documentation = name, documentation
         self._value: float | None = None
+        self._until = 0.0
         REGISTRY.register(self)
 
     def set(self, value: float) -> None:
         """Set the value; from now on it is exposed."""
         self._value = value
+        self._until = time.monotonic() + self.KEPT_S
 
     def clear(self) -> None:
         """Expose it no longer: its value is not known."""
@@ -62,7 +68,7 @@ class LateGauge(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        if self._value is not None:
+        if self._value is not None and time.monotonic() < self._until:
             yield GaugeMetricFamily(self._name, self._documentation, self._value)
 
 
