@@ -22,8 +22,8 @@ from triptych.runtime.periodic import run_periodically
 from triptych.telemetry.metrics import REGISTRY
 
 EVERY_S = 60.0
-"""Mean seconds between two lines of a process: CloudWatch keeps a minute as one value. A process that
-is killed loses what it has counted since its last line."""
+"""Mean seconds between two lines of a process: CloudWatch keeps a minute as one value. What was
+counted since the last line is lost if the process is killed."""
 VALUES_MAX = 100
 """Values of one metric in a line, by the specification."""
 
