@@ -200,8 +200,8 @@ async def test_a_real_prometheus_finds_every_metric(site: Site, cli: Cli, tmp_pa
         assert process.stderr is not None
         async with asyncio.timeout(PATIENCE_S):
             log = (await process.stderr.read()).decode().splitlines()
+            assert await process.wait() == 0
     written = [json.loads(line) for line in log if line.startswith('{"_aws"')]
     assert sum(line.get("ItemsDone", 0) for line in written) == 3
     assert sum(line.get("RunsCommitted", 0) for line in written) == 1
     assert sum(len(line.get("CommitSeconds", ())) for line in written) == 1
-    assert process.returncode == 0
