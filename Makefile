@@ -144,6 +144,7 @@ release: $(READY) $(DASHBOARD) $(RELEASE_READY) ## Wheel, source, bills of mater
 
 docs: $(READY) ## Write the reference pages anew
 	$(BIN)/python -m scripts.reference
+	$(BIN)/python -m scripts.monitoring
 
 demo/node_modules/.ready: demo/package-lock.json
 	cd demo && npm ci --no-audit --no-fund --loglevel=error

@@ -27,6 +27,7 @@ CONTEXT = (
     "source",
     "prefix",
     "database_resource",
+    "traces",
 )
 
 

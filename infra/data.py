@@ -13,6 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import telemetry
 from infra.profiles import Choices, Profile
 from infra.retention import days
 
@@ -63,6 +64,7 @@ class Data(Construct):
         self.prefix = choices.prefix
         self._source = choices.source
         self._resource = choices.database_resource
+        self._telemetry = telemetry.environment(choices, Stack.of(self))
         self._window = ACQUIRE_PREFETCH * profile.tasks["acquire"][1]
         self.database = self._database(profile, vpc)
         self.sealing_key = self._sealing_key()
@@ -218,6 +220,7 @@ class Data(Construct):
         return {
             # A brand alone keeps every worker busy. Fair queues see to it that none waits for it.
             "TRIPTYCH_DISPATCH_WINDOW": str(self._window),
+            **self._telemetry,
             **({"TRIPTYCH_SOURCE": self._source} if self._source else {}),
             "TRIPTYCH_DATABASE_URL": f"postgresql+iam://{ROLE}@{host}:{PORT}/{DATABASE}"
             "?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem",

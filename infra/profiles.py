@@ -117,6 +117,8 @@ class Choices:
     """Buckets that lists may be in, each with the prefix below which they are, or an empty one."""
     source: str = ""
     """Where URLs come from if a brand has no source of its own: `TRIPTYCH_SOURCE`."""
+    traces: bool = False
+    """Whether a share of the runs is traced; the account has to have Transaction Search."""
     prefix: str = ""
     """What the names of queues begin with; empty: they are those of the contract as they are."""
     database_resource: str = ""
@@ -182,6 +184,7 @@ class Choices:
             str(context.get("source_token_for") or ""),
             _buckets(str(context.get("source_buckets") or "")),
             str(context.get("source") or ""),
+            str(context.get("traces")) == "true",
             prefix,
             resource,
         )

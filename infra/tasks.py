@@ -14,6 +14,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra import telemetry
 from infra.data import Data
 from infra.profiles import Profile
 from infra.retention import days
@@ -98,6 +99,7 @@ class Task(Construct):
                 )
             )
         data.allow_connect(self.definition.task_role)
+        telemetry.allow_traces(self.definition.task_role, data.environment())
 
     def _container(self, work: Work, **more: Any) -> ecs.ContainerDefinition:
         limits = ecs.LinuxParameters(self, f"Limits-{work.name}", init_process_enabled=True)

@@ -19,6 +19,7 @@ context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
 [ -z "${SOURCE_BUCKETS:-}" ] || context+=(-c "source_buckets=$SOURCE_BUCKETS")
 [ -z "${SOURCE:-}" ] || context+=(-c "source=$SOURCE")
 [ -z "${DATABASE_RESOURCE:-}" ] || context+=(-c "database_resource=$DATABASE_RESOURCE")
+[ -z "${TRACES:-}" ] || context+=(-c "traces=$TRACES")
 [ -z "${PREFIX:-}" ] || context+=(-c "prefix=$PREFIX")
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
 

@@ -12,13 +12,13 @@ import pytest
 from aws_cdk.assertions import Match
 
 from infra.acknowledged import CHECKOV, CHECKOV_FOR_TRYING
+from infra.alarms import ALARMS
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS, HIDDEN_TIMES, SHAPES
 from infra.grants import CONTENT, EXPORTS, PROBE, ROOM, THUMBNAILS
 from infra.profiles import REPAIR_DAYS, Choices
 from infra.services import DECODER_MIB, DECODER_POOLS, FIRST_KEY, SERVER_MIB, TOKEN_CHARS
 from infra.tests.conftest import CONTEXT, Synthesised
-from infra.watch import RUNBOOKS
 
 POLICY = "AWS::IAM::Policy"
 READ_ONLY = {"GetObject", "GetMetricData"}
@@ -409,12 +409,14 @@ def test_the_sweeper_is_on_a_schedule_in_both_shapes(prod: Synthesised, dev: Syn
 def test_alarms_watch_what_must_not_last(prod: Synthesised) -> None:
     alarms = prod.of("AWS::CloudWatch::Alarm")
     told = [name for name, alarm in alarms.items() if name.startswith("Watch")]
-    assert len(told) == 14
+    assert len(told) == len(ALARMS) == 18
     assert all(alarms[name]["AlarmActions"] for name in told)
     metrics = {alarms[name].get("MetricName") for name in told}
     assert {
         "ApproximateAgeOfOldestMessage",
-        "StuckRuns",
+        "RunsStalled",
+        "RunsHeld",
+        "IndexLagSeconds",
         "HTTPCode_Target_5XX_Count",
         "HTTPCode_ELB_5XX_Count",
         "CPUUtilization",
@@ -437,7 +439,7 @@ def test_every_alarm_has_a_runbook(prod: Synthesised) -> None:
         for name, alarm in prod.of("AWS::CloudWatch::Alarm").items()
         if name.startswith("Watch")
     ]
-    assert len(alarms) == len(RUNBOOKS)
+    assert len(alarms) == len(ALARMS)
     for description in alarms:
         name, _, rest = description.partition(":")
         assert rest.rpartition("#")[2] in sections, description

@@ -116,11 +116,12 @@ def test_a_task_that_runs_for_longer_than_one_wait_is_waited_for(played: Played)
     assert sum("wait tasks-stopped" in call for call in calls) == 4
 
 
-def test_what_is_said_of_sources_reaches_every_step(played: Played) -> None:
+def test_what_is_said_of_sources_and_traces_reaches_every_step(played: Played) -> None:
     said = {
         "SOURCE_TOKEN": "catalogue",
         "SOURCE_TOKEN_FOR": "https://catalogue.example.com",
         "SOURCE_BUCKETS": "s3://lists,s3://shared/triptych",
+        "TRACES": "true",
     }
     ended, calls = played.deploy(**GIVEN, **said)
     assert ended.returncode == 0, ended.stderr

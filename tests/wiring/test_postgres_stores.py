@@ -21,6 +21,7 @@ from tests.support.contracts.removals_contract import RemovalsContract
 from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.retention_contract import RetentionContract
 from tests.support.contracts.rows_contract import RowsContract
+from tests.support.contracts.run_log_contract import RunLogContract
 from tests.support.contracts.search_contract import (
     SearchContract,
     commit_vectors,
@@ -60,7 +61,12 @@ def stores(database: Database) -> Stores:
 
 
 class TestPostgresStores(
-    CatalogueContract, RemovalsContract, RestoresContract, RowsContract, SettlingContract
+    CatalogueContract,
+    RemovalsContract,
+    RestoresContract,
+    RowsContract,
+    RunLogContract,
+    SettlingContract,
 ):
     async def test_wrong_counters_are_repaired_from_the_rows(
         self, stores: Stores, database: Database

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -87,6 +88,26 @@ class Transaction:
     def __init__(self, connection: asyncpg.Connection, hook: Hook | None) -> None:
         self._connection = connection
         self._hook = hook
+        self._begun = time.perf_counter()
+        self._after: list[Callable[[], object]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Return for how long it has been open."""
+        return time.perf_counter() - self._begun
+
+    def after_commit(self, call: Callable[[], object]) -> None:
+        """Call ``call`` once, when the transaction is known to be committed.
+
+        Never if it is rolled back, and not if the connection is lost during the commit: its outcome
+        is unknown then. In the order in which they were given.
+        """
+        self._after.append(call)
+
+    def committed(self) -> None:
+        """Make the calls that were asked for."""
+        for call in self._after:
+            call()
 
     async def rows(
         self, name: str, *args: object, timeout_s: float = COMMAND_TIMEOUT_S
@@ -174,7 +195,8 @@ class Database:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                result = await work(Transaction(connection, self._hook))
+                opened = Transaction(connection, self._hook)
+                result = await work(opened)
                 if self._hook is not None:
                     self._hook("commit")
             except BaseException:
@@ -183,7 +205,8 @@ class Database:
             await transaction.commit()
             if self._hook is not None:
                 self._hook("committed")
-            return result
+        opened.committed()
+        return result
 
     async def rows(self, name: str, *args: object) -> list[asyncpg.Record]:
         """Run one named statement by itself and return its rows."""
