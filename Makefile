@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release clean
+.PHONY: help setup check test test-aws prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release image clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -124,12 +124,16 @@ screenshots: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## Pictur
 
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
-	$(COMPILE) -c requirements/runtime.txt pyproject.toml --extra lambda -o requirements/lambda.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt --excludes requirements/embedded.in --no-emit-package opentsne pyproject.toml -o requirements/image.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt --no-deps requirements/opentsne.in -o requirements/opentsne.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt requirements/compile.in -o requirements/compile.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt requirements/lambda.in -o requirements/lambda.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt --upgrade
 	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
 	$(COMPILE) requirements/release.in -o requirements/release.txt --upgrade
+	$(COMPILE) requirements/wheel.in -o requirements/wheel.txt --upgrade
 
 audit: $(READY) $(RELEASE_READY) ## Look the locked packages up in advisory databases, as far as any answers
 	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit
@@ -141,6 +145,9 @@ release: $(READY) $(DASHBOARD) $(RELEASE_READY) ## Wheel, source, bills of mater
 	$(RELEASE)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o dist/python.cdx.json requirements/runtime.txt
 	cd dashboard && npm sbom --omit=dev --package-lock-only --sbom-format cyclonedx > ../dist/dashboard.cdx.json
 	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+
+image: ## The container image for amd64 and arm64, pushed: IMAGE=registry.example/triptych
+	bash scripts/image.sh
 
 docs: $(READY) ## Write the reference pages anew
 	$(BIN)/python -m scripts.reference

@@ -18,7 +18,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 180
-PYTHON_LOCKS = ("runtime", "lambda", "dev", "infra", "emulator", "release")
+PYTHON_LOCKS = (
+    *("runtime", "image", "opentsne", "lambda", "compile", "wheel", "dev", "infra", "emulator"),
+    "release",
+)
 NPM_FOLDERS = ("dashboard", "demo", "infra")
 
 
