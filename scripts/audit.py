@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 180
 PYTHON_LOCKS = (
     *("runtime", "image", "opentsne", "lambda", "compile", "wheel", "dev", "infra", "emulator"),
-    "release",
+    *("chart", "helm", "release"),
 )
 NPM_FOLDERS = ("dashboard", "demo", "infra")
 

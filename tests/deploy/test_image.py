@@ -239,9 +239,10 @@ async def test_its_roles_take_a_brand_through_all_phases_on_a_given_postgres(
             assert put.status == 202, await put.text()
         async with session.post(f"{brand}/runs") as started:
             assert started.status == 202, await started.text()
+            assert (await started.json())["run"], "it has begun"
 
         async def run_now() -> Any:
-            async with session.get(f"{brand}/runs") as listed:
+            async with session.get(f"{url}/api/v1/runs", params={"brand": "nike"}) as listed:
                 return (await listed.json())["items"][0]
 
         ended = await until(
