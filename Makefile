@@ -97,7 +97,7 @@ test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.read
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
 	$(BIN)/pytest tests/browser
 
-prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(CHART_READY) $(RELEASE_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
 
 test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) $(CHART_READY) ## The AWS shape: its template, its faults, its functions; the image and the chart
@@ -150,12 +150,17 @@ lock: $(READY) ## Renew the locked requirements
 audit: $(READY) $(RELEASE_READY) ## Look the locked packages up in advisory databases, as far as any answers
 	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit
 
-release: $(READY) $(DASHBOARD) $(RELEASE_READY) ## Wheel, source, bills of materials and checksums, in dist
-	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit --strict
+# The order: what refuses a release comes first. The wheel is made from the source distribution.
+release: $(READY) $(DASHBOARD) $(RELEASE_READY) $(CHART_READY) ## Wheel, source, image context, chart, bills of materials and checksums, in dist
 	rm -rf dist && mkdir dist
-	$(UV) build --quiet --out-dir dist
+	$(BIN)/python -m scripts.release dist
+	$(CHART)/bin/helm lint --quiet --strict --values deploy/helm/example.yaml dist/triptych-*.tgz
+	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit --strict
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(UV) build --quiet --python $(BIN)/python --require-hashes --build-constraints requirements/wheel.txt --out-dir dist
 	$(RELEASE)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o dist/python.cdx.json requirements/runtime.txt
+	cat requirements/image.txt requirements/opentsne.txt | $(RELEASE)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o dist/image.cdx.json -
 	cd dashboard && npm sbom --omit=dev --package-lock-only --sbom-format cyclonedx > ../dist/dashboard.cdx.json
+	rm -f dist/.gitignore
 	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
 
 image: ## The container image for amd64 and arm64, pushed: IMAGE=registry.example/triptych

@@ -15,14 +15,13 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
+from tests.support.brand_run import take_brand_through
 from tests.support.image_build import ROOT, Build, context
 from tests.support.picture_origin import serve_origin
-from tests.support.waiting import until
 
 pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("image")]
 
@@ -234,22 +233,8 @@ async def test_its_roles_take_a_brand_through_all_phases_on_a_given_postgres(
             assert "<script" in await page.text()
         async with session.ws_connect(socket, protocols=["triptych.v1"]) as listening:
             assert (await listening.receive_json(timeout=READY_S))["type"] == "hello"
-        brand = f"{url}/api/v1/brands/nike"
-        async with session.put(brand, json={"source": origin.source(PICTURES)}) as put:
-            assert put.status == 202, await put.text()
-        async with session.post(f"{brand}/runs") as started:
-            assert started.status == 202, await started.text()
-            assert (await started.json())["run"], "it has begun"
-
-        async def run_now() -> Any:
-            async with session.get(f"{url}/api/v1/runs", params={"brand": "nike"}) as listed:
-                return (await listed.json())["items"][0]
-
-        ended = await until(
-            run_now,
-            lambda found: found["state"] == "failed" or found["ai_state"] in {"done", "failed"},
-            patience_s=READY_S,
-        )
+        source = origin.source(PICTURES)
+        ended = await take_brand_through(session, url, source, patience_s=READY_S)
         assert (ended["state"], ended["ai_state"]) == ("committed", "done"), ended
         assert ended["done"] == PICTURES
 
