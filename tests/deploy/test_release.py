@@ -28,7 +28,7 @@ MADE_S = 900.0
 RUN_S = 240.0
 PICTURES = 12
 HAD = (".venv", ".venv-chart", ".venv-release", "dashboard/node_modules")
-"""What `make prove` has set up; in the clone it stands for what the same steps would set up again."""
+"""What `make prove` has set up; in the clone it stands for what the same steps would set up."""
 
 
 def do(
@@ -67,7 +67,7 @@ def dist(clone: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an empty environment with the wheel, and what it asks for, at locked versions."""
+    """The Python of an empty environment with the wheel and what it needs, at locked versions."""
     folder = tmp_path_factory.mktemp("installed")
     (wheel,) = dist.glob("*.whl")
     do(str(UV), "venv", "--quiet", "--python", sys.executable, str(folder / "venv"), cwd=folder)
