@@ -19,8 +19,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 180
 PYTHON_LOCKS = (
-    *("runtime", "image", "opentsne", "lambda", "compile", "wheel", "dev", "infra", "emulator"),
-    *("chart", "helm", "release"),
+    *("runtime", "lambda", "compile", "wheel", "dev", "infra", "emulator", "chart", "helm"),
+    "release",
 )
 NPM_FOLDERS = ("dashboard", "demo", "infra")
 

@@ -50,7 +50,7 @@ def do(
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release") / "triptych"
-    do("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder), cwd=ROOT)
+    do("git", "clone", "--quiet", "--shared", str(ROOT), str(folder), cwd=ROOT)
     for name in HAD:
         (folder / name).symlink_to(ROOT / name)
     # A link is no folder, which .gitignore speaks of.
@@ -89,7 +89,7 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_wheel_without_the_dashboard_is_not_built(clone: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
-    do("git", "clone", "--quiet", "--no-hardlinks", str(clone), str(bare), cwd=tmp_path)
+    do("git", "clone", "--quiet", "--shared", str(clone), str(bare), cwd=tmp_path)
     for kind in ("--wheel", "--sdist"):
         refused = do(str(UV), "build", kind, "--out-dir", str(tmp_path), cwd=bare, check=False)
         assert refused.returncode != 0
@@ -159,6 +159,8 @@ async def test_an_installed_wheel_is_up_with_its_dashboard_and_takes_a_brand_thr
     with zipfile.ZipFile(wheel) as parts:
         prefix = "triptych/dashboard"
         served = [n.removeprefix(prefix) for n in parts.namelist() if n.startswith(f"{prefix}/st")]
+    # Fonts for browsers of before 2016, which the API does not serve.
+    served = [name for name in served if not name.endswith(".woff")]
     assert len(served) > 10
     cli = Cli(tmp_path / "data", str(installed))
     # With the bundled model, as a person has it.
