@@ -1,4 +1,4 @@
-"""Write the reference pages that follow from the code: settings, commands, failures, live status.
+"""Write what follows from the code: the reference pages, and the schema of the Helm chart's values.
 
 ``python -m scripts.reference`` writes them; a test compares them with the code.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import typer
 from pydantic import SecretStr
 
+from scripts.chart_schema import values_schema
 from triptych.api.app import create_app
 from triptych.cli.command_line import app
 from triptych.live.asyncapi import asyncapi
@@ -131,6 +132,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "asyncapi.json": asyncapi_document,
     "openapi.json": openapi,
+    "../../deploy/helm/triptych/values.schema.json": values_schema,
 }
 
 

@@ -158,6 +158,12 @@ class Settings(ToldSettings):
         description="Calls of the model at a time, each in a thread; `auto`: the cores that the "
         "machine and its control group allow, divided by `TRIPTYCH_WORKERS`.",
     )
+    decoders: CountOrAuto = Field(
+        AUTO,
+        description="Pictures that one worker decodes at a time, each in a process; `auto`: the "
+        "cores that the machine and its control group allow, as far as the memory that they allow, "
+        "divided by `TRIPTYCH_WORKERS`, has 512 MiB for each beside the worker.",
+    )
     gather_concurrency: Count = Field(8, description="Brands that one worker gathers at a time.")
     ai_concurrency: Count = Field(1, description="Brands whose AI phase one worker runs at a time.")
     workers: Count = Field(1, description="Worker processes that `triptych up` starts.")

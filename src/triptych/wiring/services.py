@@ -14,6 +14,7 @@ from triptych.database.migrate import migrate
 from triptych.database.roles import prepare_role, role_of
 from triptych.database.session import Database
 from triptych.embedded import errors as embedded
+from triptych.embedded.binaries import check_installed
 from triptych.embedded.data_folder import DataFolder
 from triptych.embedded.ownership import Make, Prepare, own, use
 from triptych.embedded.server import EmbeddedPostgres
@@ -106,7 +107,12 @@ async def reach_database(
 
 
 def _embedded(settings: Settings, say: Say) -> tuple[DataFolder, Make, Prepare]:
-    """Return the data folder, what makes its server, and what prepares the database."""
+    """Return the data folder, what makes its server, and what prepares the database.
+
+    Raises:
+        triptych.embedded.errors.PostgresServerError: there is no embedded Postgres here.
+    """
+    check_installed(settings.postgres_bin)
 
     def make() -> EmbeddedPostgres:
         return EmbeddedPostgres(settings.data, binaries=settings.postgres_bin, say=say)
