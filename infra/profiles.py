@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infra.sign_in import KEYS as SIGN_IN
+from infra.sign_in import Fetch, SignIn, fetched
+
 PREFIX_MAX_CHARS = 40
 """SQS takes names of 80, and ours have up to 25."""
 PREFIX = re.compile(rf"[A-Za-z0-9_-]{{0,{PREFIX_MAX_CHARS}}}")
 WORKERS = ("ecs", "lambda")
+KEYS = (
+    *("profile", "workers", "certificate", "domain", "email", "region", "idle"),
+    *("source", "source_token", "source_token_for", "source_buckets", "prefix"),
+    *SIGN_IN,
+)
+"""All that a deployer can say. Anything else is a mistake: it would change nothing, unnoticed."""
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^*?${}\\,]*[^*?${}\\,/]))?/?")
 """A bucket, and a prefix in it. What means more in a policy than in a key is refused."""
 
@@ -105,6 +114,8 @@ class Choices:
     """Where URLs come from if a brand has no source of its own: `TRIPTYCH_SOURCE`."""
     prefix: str = ""
     """What the names of queues begin with; empty: they are those of the contract as they are."""
+    sign_in: SignIn | None = None
+    """The identity provider of the balancer's users; None: everybody brings an API key."""
 
     @property
     def listed_buckets(self) -> str:
@@ -115,12 +126,14 @@ class Choices:
         )
 
     @classmethod
-    def read(cls, context: Mapping[str, Any]) -> Choices:
-        """Read the context.
+    def read(cls, context: Mapping[str, Any], fetch: Fetch = fetched) -> Choices:
+        """Read the context. ``fetch`` returns what is at a URL of the identity provider.
 
         Raises:
-            ValueError: naming what is missing or wrong, and the remedy.
+            ValueError: naming what is missing, unknown or wrong, and the remedy.
         """
+        if unknown := sorted(set(context) - set(KEYS)):
+            raise ValueError(f"{unknown[0]}: is not known; known are {', '.join(KEYS)}")
         profile = str(context.get("profile") or "dev")
         workers = str(context.get("workers") or "ecs")
         if profile not in PROFILES:
@@ -148,19 +161,21 @@ class Choices:
             raise ValueError(
                 f"prefix: {prefix!r} is not up to {PREFIX_MAX_CHARS} letters, digits, - or _"
             )
+        region = str(context.get("region") or "eu-central-1")
         return cls(
             PROFILES[profile],
             workers,
             str(context["certificate"]),
             str(context["domain"]),
             str(context["email"]),
-            str(context.get("region") or "eu-central-1"),
+            region,
             str(context.get("idle")) == "true",
             str(context["source_token"]) if context.get("source_token") else None,
             str(context.get("source_token_for") or ""),
             _buckets(str(context.get("source_buckets") or "")),
             str(context.get("source") or ""),
             prefix,
+            SignIn.read(context, region, fetch),
         )
 
 

@@ -28,13 +28,15 @@ class TriptychStack(Stack):
         data = self.data = Data(self, "Data", choices, vpc, hidden_s=hidden_s(choices.workers))
         cluster = Cluster(self, "Cluster", vpc)
         built = image(self, "service")
-        services = Services(self, "Services", choices, cluster, data, built)
+        edge = Edge(self, "Edge", choices, vpc, data.log_bucket)
+        signer = edge.balancer.load_balancer_arn
+        services = Services(self, "Services", choices, cluster, data, built, signer=signer)
         if choices.workers == "ecs":
             workers = Workers(self, "Workers", choices, cluster, data, built)
             workers.node.add_dependency(services.api)
         functions = Functions(self, "Functions", choices, vpc, data, image(self, "lambda"))
         functions.node.add_dependency(services.api)
-        edge = Edge(self, "Edge", choices, vpc, services, data.log_bucket)
+        edge.lead_to(services)
         Watch(self, "Watch", choices, data, edge, functions)
         Tags.of(self).add("triptych", choices.profile.name)
         CfnOutput(self, "Url", value=f"https://{choices.domain}")
