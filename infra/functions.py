@@ -50,6 +50,7 @@ SHAPES = (
     Shape("ai", "brand-ai-phase-queue", 900, 8192, 2),
 )
 SWEEP_TIMEOUT_S = 55
+SWEEP_MIB = 1024
 
 
 def hidden_s(workers: str) -> dict[str, int]:
@@ -77,7 +78,7 @@ class Functions(Construct):
         self._vpc, self._data, self._built = vpc, data, built
         self.made: dict[str, functions.DockerImageFunction] = {}
         self.logs: dict[str, logs.LogGroup] = {}
-        sweep = self._function("sweep", SWEEP_TIMEOUT_S, 1024)
+        sweep = self._function("sweep", SWEEP_TIMEOUT_S, SWEEP_MIB)
         grants.may_send(sweep, data)
         grants.may_collect_objects(sweep, data)
         events.Rule(

@@ -71,7 +71,7 @@ PROFILES = {
                 "acquire": (0, 4),
                 "ai": (0, 1),
             },
-            budget_usd=200,
+            budget_usd=300,
         ),
         Profile(
             name="prod",
