@@ -17,7 +17,7 @@ from constructs import Construct
 
 from infra import grants
 from infra.data import PORT, Data
-from infra.network import outbound
+from infra.network import is_dual_stack, outbound
 from infra.profiles import Choices, Profile
 from infra.retention import days
 
@@ -148,6 +148,7 @@ class Functions(Construct):
             vpc=self._vpc,
             security_groups=[outbound(self, f"{name}-group", self._vpc)],
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            ipv6_allowed_for_dual_stack=True if is_dual_stack(self._vpc) else None,
             log_group=group,
             environment={
                 **self._data.environment(),

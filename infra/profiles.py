@@ -14,9 +14,11 @@ PREFIX_MAX_CHARS = 40
 """SQS takes names of 80, and ours have up to 25."""
 PREFIX = re.compile(rf"[A-Za-z0-9_-]{{0,{PREFIX_MAX_CHARS}}}")
 WORKERS = ("ecs", "lambda")
+NAT, PUBLIC, IPV6 = EGRESS = ("nat", "public", "ipv6")
+"""How workers reach the servers that they fetch from: `infra.network`."""
 KEYS = (
     *("profile", "workers", "certificate", "domain", "email", "region", "idle"),
-    *("source", "source_token", "source_token_for", "source_buckets", "prefix"),
+    *("source", "source_token", "source_token_for", "source_buckets", "prefix", "egress"),
     *SIGN_IN,
 )
 """All that a deployer can say. Anything else is a mistake: it would change nothing, unnoticed."""
@@ -116,6 +118,8 @@ class Choices:
     """What the names of queues begin with; empty: they are those of the contract as they are."""
     sign_in: SignIn | None = None
     """The identity provider of the balancer's users; None: everybody brings an API key."""
+    egress: str = NAT
+    """One of `EGRESS`."""
 
     @property
     def listed_buckets(self) -> str:
@@ -176,7 +180,18 @@ class Choices:
             str(context.get("source") or ""),
             prefix,
             SignIn.read(context, region, fetch),
+            _egress(str(context.get("egress") or NAT), workers),
         )
+
+
+def _egress(given: str, workers: str) -> str:
+    if given not in EGRESS:
+        raise ValueError(f"egress: must be one of {', '.join(EGRESS)}, not {given!r}")
+    if given == PUBLIC and workers == "lambda":
+        raise ValueError(
+            "egress: functions can have no public address; use -c egress=ipv6, or -c workers=ecs"
+        )
+    return given
 
 
 def _buckets(given: str) -> tuple[tuple[str, str], ...]:

@@ -12,7 +12,7 @@ from infra.data import Data
 from infra.edge import Edge
 from infra.functions import Functions, hidden_s
 from infra.network import Network
-from infra.profiles import Choices
+from infra.profiles import PUBLIC, Choices
 from infra.services import Services
 from infra.tasks import image
 from infra.watch import Watch
@@ -24,9 +24,9 @@ class TriptychStack(Stack):
 
     def __init__(self, scope: Construct, name: str, choices: Choices, **given: Any) -> None:
         super().__init__(scope, name, **given)
-        vpc = Network(self, "Network", choices.profile, choices.region).vpc
+        vpc = Network(self, "Network", choices).vpc
         data = self.data = Data(self, "Data", choices, vpc, hidden_s=hidden_s(choices.workers))
-        cluster = Cluster(self, "Cluster", vpc)
+        cluster = Cluster(self, "Cluster", vpc, public=choices.egress == PUBLIC)
         built = image(self, "service")
         edge = Edge(self, "Edge", choices, vpc, data.log_bucket)
         signer = edge.balancer.load_balancer_arn

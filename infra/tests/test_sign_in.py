@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import pytest
 
+from infra import sign_in
 from infra.profiles import Choices
 from infra.routes import BY_SIGN_IN
-from infra.sign_in import DISCOVERY_MAX_BYTES, ENDPOINTS, NEEDED, SignIn, discover
-from infra.tests.conftest import CONTEXT, Synthesised
+from infra.sign_in import DISCOVERY_MAX_BYTES, NEEDED, SignIn, discover
+from infra.tests.conftest import CONTEXT, ENDPOINTS, ISSUER, SIGN_IN, Synthesised
 
 REGION = "eu-central-1"
-SECRET = f"arn:aws:secretsmanager:{REGION}:111111111111:secret:idp-AbCdEf"
-ISSUER = "https://idp.example/realm"
-SAID = {
-    "oidc_issuer": ISSUER,
-    "oidc_client_id": "triptych-1",
-    "oidc_secret": SECRET,
-    "operators": "boss@example.org, sub:chief",
+SECRET = SIGN_IN["oidc_secret"]
+PUBLISHED = {"issuer": ISSUER} | {
+    theirs: ENDPOINTS[ours] for ours, theirs in sign_in.ENDPOINTS.items()
 }
-PLACES = {name: f"{ISSUER}/{n}" for n, name in enumerate(ENDPOINTS)}
-PUBLISHED = {"issuer": ISSUER} | {theirs: PLACES[ours] for ours, theirs in ENDPOINTS.items()}
 
 
 def published(**changes: object) -> Any:
@@ -34,12 +30,6 @@ def published(**changes: object) -> Any:
         return json.dumps(body).encode()
 
     return fetch
-
-
-@pytest.fixture(scope="session")
-def signed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    folder = tmp_path_factory.mktemp("signed")
-    return Synthesised(folder, "dev", "ecs", {**CONTEXT, **SAID, **PLACES})
 
 
 def target(synthesised: Synthesised, actions: list[dict[str, Any]]) -> str:
@@ -58,8 +48,8 @@ def asks(actions: list[dict[str, Any]]) -> str | None:
     return found
 
 
-def test_rules_come_in_their_order_and_who_bypasses_is_named(signed: Synthesised) -> None:
-    rules = signed.of("AWS::ElasticLoadBalancingV2::ListenerRule").values()
+def test_rules_come_in_their_order_and_who_bypasses_is_named(chosen: Synthesised) -> None:
+    rules = chosen.of("AWS::ElasticLoadBalancingV2::ListenerRule").values()
     found = []
     for rule in sorted(rules, key=lambda rule: int(rule["Priority"])):
         wanted = {}
@@ -69,7 +59,7 @@ def test_rules_come_in_their_order_and_who_bypasses_is_named(signed: Synthesised
             else:
                 (value,) = condition["HttpHeaderConfig"]["Values"]
                 wanted[condition["HttpHeaderConfig"]["HttpHeaderName"]] = value
-        found.append((wanted, asks(rule["Actions"]), target(signed, rule["Actions"])))
+        found.append((wanted, asks(rule["Actions"]), target(chosen, rule["Actions"])))
     live = {"path": ["/ws", "/ws/*"]}
     assert found == [
         ({"path": ["/healthz", "/readyz"]}, None, "api"),
@@ -82,16 +72,16 @@ def test_rules_come_in_their_order_and_who_bypasses_is_named(signed: Synthesised
     ]
     (https,) = [
         listener
-        for listener in signed.of("AWS::ElasticLoadBalancingV2::Listener").values()
+        for listener in chosen.of("AWS::ElasticLoadBalancingV2::Listener").values()
         if listener["Port"] == 443
     ]
     assert asks(https["DefaultActions"]) == "authenticate"
-    assert target(signed, https["DefaultActions"]) == "api"
+    assert target(chosen, https["DefaultActions"]) == "api"
     assert len({rule.priority for rule in BY_SIGN_IN}) == len(BY_SIGN_IN)
 
 
-def test_the_clients_secret_is_a_reference_and_in_no_template(signed: Synthesised) -> None:
-    resources = signed.json["Resources"].values()
+def test_the_clients_secret_is_a_reference_and_in_no_template(chosen: Synthesised) -> None:
+    resources = chosen.json["Resources"].values()
     configurations = [
         action["AuthenticateOidcConfig"]
         for resource in resources
@@ -103,17 +93,17 @@ def test_the_clients_secret_is_a_reference_and_in_no_template(signed: Synthesise
     for given in configurations:
         assert given["ClientSecret"] == f"{{{{resolve:secretsmanager:{SECRET}:SecretString:::}}}}"
         assert given["Issuer"] == ISSUER
-        assert given["AuthorizationEndpoint"] == PLACES["oidc_authorization_endpoint"]
-        assert given["TokenEndpoint"] == PLACES["oidc_token_endpoint"]
-        assert given["UserInfoEndpoint"] == PLACES["oidc_user_info_endpoint"]
+        assert given["AuthorizationEndpoint"] == ENDPOINTS["oidc_authorization_endpoint"]
+        assert given["TokenEndpoint"] == ENDPOINTS["oidc_token_endpoint"]
+        assert given["UserInfoEndpoint"] == ENDPOINTS["oidc_user_info_endpoint"]
         assert given["Scope"] == "openid email"
         assert str(given["SessionTimeout"]) == str(12 * 3600)
 
 
-def test_both_servers_trust_this_balancer_and_it_waits_for_neither(signed: Synthesised) -> None:
-    (balancer,) = signed.of("AWS::ElasticLoadBalancingV2::LoadBalancer")
+def test_both_servers_trust_this_balancer_and_it_waits_for_neither(chosen: Synthesised) -> None:
+    (balancer,) = chosen.of("AWS::ElasticLoadBalancingV2::LoadBalancer")
     trusting = set()
-    for definition in signed.of("AWS::ECS::TaskDefinition").values():
+    for definition in chosen.of("AWS::ECS::TaskDefinition").values():
         for container in definition["ContainerDefinitions"]:
             given = {each["Name"]: each["Value"] for each in container["Environment"]}
             if "TRIPTYCH_OIDC_SIGNER" in given:
@@ -124,7 +114,7 @@ def test_both_servers_trust_this_balancer_and_it_waits_for_neither(signed: Synth
                 assert given["TRIPTYCH_OIDC_OPERATORS"] == "email:boss@example.org,sub:chief"
     assert trusting == {"api", "live"}
     # What the balancer waits for, followed to its end, has nothing that waits for the balancer.
-    resources, after = signed.json["Resources"], [balancer]
+    resources, after = chosen.json["Resources"], [balancer]
     seen: set[str] = set()
     while after:
         text = json.dumps(resources[after.pop()])
@@ -136,7 +126,7 @@ def test_both_servers_trust_this_balancer_and_it_waits_for_neither(signed: Synth
 
 
 def test_the_balancer_reaches_the_provider_over_https_alone(
-    signed: Synthesised, prod: Synthesised
+    chosen: Synthesised, prod: Synthesised
 ) -> None:
     def beyond(synthesised: Synthesised) -> list[int]:
         (group,) = [
@@ -147,12 +137,12 @@ def test_the_balancer_reaches_the_provider_over_https_alone(
         out = group.get("SecurityGroupEgress", [])
         return [each["FromPort"] for each in out if each["CidrIp"] == "0.0.0.0/0"]
 
-    assert beyond(signed) == [443]
+    assert beyond(chosen) == [443]
     assert beyond(prod) == []
 
 
-def test_the_firewall_lets_long_answers_of_providers_through(signed: Synthesised) -> None:
-    (firewall,) = signed.of("AWS::WAFv2::WebACL").values()
+def test_the_firewall_lets_long_answers_of_providers_through(chosen: Synthesised) -> None:
+    (firewall,) = chosen.of("AWS::WAFv2::WebACL").values()
     counted = {
         override["Name"]
         for rule in firewall["Rules"]
@@ -170,9 +160,9 @@ def test_without_a_provider_nothing_asks_for_one(prod: Synthesised) -> None:
 
 @pytest.mark.parametrize("missing", NEEDED)
 def test_what_is_missing_of_the_provider_is_named(missing: str) -> None:
-    said = {name: value for name, value in SAID.items() if name != missing}
+    said = {name: value for name, value in SIGN_IN.items() if name != missing}
     with pytest.raises(ValueError, match=f"^{missing}: is missing; give .* -c {missing}="):
-        Choices.read({**CONTEXT, **said, **PLACES})
+        Choices.read({**CONTEXT, **said, **ENDPOINTS})
 
 
 @pytest.mark.parametrize(
@@ -194,18 +184,18 @@ def test_what_is_missing_of_the_provider_is_named(missing: str) -> None:
 )
 def test_what_is_wrong_of_the_provider_is_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: "):
-        Choices.read({**CONTEXT, **SAID, **PLACES, name: value})
+        Choices.read({**CONTEXT, **SIGN_IN, **ENDPOINTS, name: value})
 
 
 def test_a_provider_has_all_endpoints_named_or_none() -> None:
     with pytest.raises(ValueError, match=r"^oidc_authorization_endpoint: name all or none"):
-        SignIn.read({**SAID, "oidc_token_endpoint": f"{ISSUER}/t"}, REGION)
+        SignIn.read({**SIGN_IN, "oidc_token_endpoint": f"{ISSUER}/t"}, REGION)
 
 
 def test_endpoints_are_asked_of_the_issuer() -> None:
-    found = SignIn.read(SAID, REGION, published())
+    found = SignIn.read(SIGN_IN, REGION, published())
     assert found is not None
-    assert [found.authorization, found.token, found.user_info] == [*PLACES.values()]
+    assert [found.authorization, found.token, found.user_info] == [*ENDPOINTS.values()]
     assert SignIn.read({}, REGION) is None
 
 
@@ -238,10 +228,6 @@ def test_an_issuer_that_does_not_answer_is_refused_with_the_remedy() -> None:
 
 
 def test_discovery_is_read_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
-    from infra import sign_in
-
     large = io.BytesIO(b"x" * (DISCOVERY_MAX_BYTES + 9))
     monkeypatch.setattr(sign_in, "urlopen", lambda *_, **__: large)
     with pytest.raises(ValueError, match="more than"):
