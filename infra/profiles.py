@@ -25,6 +25,14 @@ KEYS = (
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^*?${}\\,]*[^*?${}\\,/]))?/?")
 """A bucket, and a prefix in it. What means more in a policy than in a key is refused."""
 
+LISTED = re.compile(r"s3://([^/\s]+)(?:/(\S*))?")
+"""Where a source says that its list is."""
+DOMAIN = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]",
+    re.IGNORECASE,
+)
+"""The Host that servers answer to. A URL in its place would make them refuse everybody."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -151,37 +159,74 @@ class Choices:
         }.items():
             if not context.get(name):
                 raise ValueError(f"{name}: is missing; give {remedy}: -c {name}=…")
-        if context.get("source_token") and not context.get("source_token_for"):
-            raise ValueError(
-                "source_token_for: is missing; give the origins to which the token of source_token "
-                "may be sent: -c source_token_for=https://catalogue.example.com"
-            )
-        if context.get("source_token") and workers == "lambda":
-            raise ValueError(
-                "source_token: functions are given no secret; use -c workers=ecs, or leave it out"
-            )
+        _check_token(context, workers)
+        domain = str(context["domain"])
+        if not DOMAIN.fullmatch(domain):
+            raise ValueError(f"domain: {domain!r} is no name as triptych.example.com")
         prefix = str(context.get("prefix") or "")
         if not PREFIX.fullmatch(prefix):
             raise ValueError(
                 f"prefix: {prefix!r} is not up to {PREFIX_MAX_CHARS} letters, digits, - or _"
             )
         region = str(context.get("region") or "eu-central-1")
+        buckets = _buckets(str(context.get("source_buckets") or ""))
         return cls(
             PROFILES[profile],
             workers,
             str(context["certificate"]),
-            str(context["domain"]),
+            domain,
             str(context["email"]),
             region,
-            str(context.get("idle")) == "true",
+            _flag("idle", context),
             str(context["source_token"]) if context.get("source_token") else None,
             str(context.get("source_token_for") or ""),
-            _buckets(str(context.get("source_buckets") or "")),
-            str(context.get("source") or ""),
+            buckets,
+            _source(str(context.get("source") or ""), buckets),
             prefix,
-            SignIn.read(context, region, fetch),
-            _egress(str(context.get("egress") or NAT), workers),
+            sign_in=SignIn.read(context, region, fetch),
+            egress=_egress(str(context.get("egress") or NAT), workers),
         )
+
+
+def _check_token(context: Mapping[str, Any], workers: str) -> None:
+    token, origins = context.get("source_token"), context.get("source_token_for")
+    if token and not origins:
+        raise ValueError(
+            "source_token_for: is missing; give the origins to which the token of source_token "
+            "may be sent: -c source_token_for=https://catalogue.example.com"
+        )
+    if origins and not token:
+        raise ValueError(
+            "source_token: is missing; give the name of the secret with the token that "
+            "source_token_for is about: -c source_token=…"
+        )
+    if token and workers == "lambda":
+        raise ValueError(
+            "source_token: functions are given no secret; use -c workers=ecs, or leave it out"
+        )
+
+
+def _flag(name: str, context: Mapping[str, Any]) -> bool:
+    """Return a switch, which JSON may have as a boolean; anything but true and false is refused."""
+    given = str(context.get(name) or "false").lower()
+    if given not in {"true", "false"}:
+        raise ValueError(f"{name}: must be true or false, not {given!r}")
+    return given == "true"
+
+
+def _source(given: str, buckets: tuple[tuple[str, str], ...]) -> str:
+    """Return the source; a list in a bucket has to be in one that gather may read."""
+    found = LISTED.search(given)
+    if found is None:
+        return given
+    bucket, key = found[1], found[2] or ""
+    for name, prefix in buckets:
+        if name == bucket and (not prefix or f"{key}/".startswith(f"{prefix}/")):
+            return given
+    raise ValueError(
+        f"source: {found[0]} is in no bucket that gather may read; list it: "
+        f"-c source_buckets=s3://{bucket}"
+    )
 
 
 def _egress(given: str, workers: str) -> str:

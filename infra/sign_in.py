@@ -15,6 +15,7 @@ WELL_KNOWN = "/.well-known/openid-configuration"
 DISCOVERY_TIMEOUT_S = 10.0
 DISCOVERY_MAX_BYTES = 256 * 1024
 SECRET = re.compile(r"arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):\d{12}:secret:[\w/+=.@-]+")
+HTTPS_PORT = 443
 SESSION_HOURS = 12
 SESSION_MAX_HOURS = 168
 """The balancer's own default; it takes no more than a week."""
@@ -123,8 +124,14 @@ def fetched(url: str) -> bytes:
 
 
 def _https(name: str, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+    """Return the URL; of port 443, which is all that the balancer's security group lets out."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or HTTPS_PORT
+    except ValueError as error:
+        raise ValueError(f"{name}: {url!r} is no URL ({error})") from error
+    plain = parts.hostname and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme != "https" or port != HTTPS_PORT or not plain:
         raise ValueError(f"{name}: {url!r} is not https://HOST/PATH")
     return url
 

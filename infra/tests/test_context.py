@@ -27,6 +27,35 @@ def test_a_typo_on_the_command_line_is_refused_and_the_cdks_own_keys_are_not(
         build({**CONTEXT, **own, "souce": "manifest:x"}, outdir=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"idle": "yes"}, "idle: must be true or false"),
+        ({"domain": "https://triptych.example"}, "domain: 'https://triptych.example' is no name"),
+        ({"domain": "triptych.example/"}, "domain: "),
+        ({"source_token_for": "https://a.example"}, "source_token: is missing"),
+        ({"source": "manifest:s3://lists/a.csv"}, "source: s3://lists/a.csv is in no bucket"),
+        (
+            {"source": "manifest:s3://lists/abc/a.csv", "source_buckets": "s3://lists/ab"},
+            "source: s3://lists/abc/a.csv is in no bucket",
+        ),
+    ],
+)
+def test_what_would_deploy_something_else_is_named(given: dict[str, str], named: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(named)}"):
+        Choices.read({**CONTEXT, **given})
+
+
+def test_switches_and_sources_that_are_right_are_taken() -> None:
+    assert Choices.read({**CONTEXT, "idle": True}).idle
+    assert not Choices.read({**CONTEXT, "idle": "false"}).idle
+    assert Choices.read({**CONTEXT, "domain": "a.b-c.xn--p1ai"}).domain == "a.b-c.xn--p1ai"
+    for buckets in ("s3://lists", "s3://lists/ab", "s3://other,s3://lists/ab/a.csv"):
+        source = "manifest:s3://lists/ab/a.csv"
+        chosen = Choices.read({**CONTEXT, "source": source, "source_buckets": buckets})
+        assert chosen.source == source
+
+
 def test_every_key_is_in_the_guide_and_taken_by_make_deploy() -> None:
     root = Path(__file__).resolve().parents[2]
     guide = (root / "docs" / "guides" / "aws.md").read_text()
