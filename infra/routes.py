@@ -1,8 +1,9 @@
 """Which requests the balancer leads where, and from which it wants a sign-in. No CDK is needed.
 
-Without an identity provider there is one rule: live status has its paths. With one, a browser is
-led to the provider, and what cannot follow it there is told 401; requests that bring an API key
-are the application's to check, which it does in either case.
+Without an identity provider there is one rule: live status has its paths. With one, pages without
+a session are redirected to the provider, and scripts and WebSockets get 401, because they cannot
+follow a redirect to another site. Requests with an API key need no session: the application checks
+the key, as it always does.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ BY_SIGN_IN = (
     Rule("LiveSubprotocol", 3, LIVE, LIVE_PATHS, KEY_SUBPROTOCOL),
     Rule("Key", 4, API, header=KEY_HEADER),
     Rule("ApiPage", 5, API, ("/api/*",), NAVIGATES, AUTHENTICATE),
-    # A script cannot follow a redirect to another site: the page is told, and is loaded again.
+    # A script cannot follow a redirect to another site. The dashboard then offers to sign in.
     Rule("ApiSession", 6, API, ("/api/*",), unauthenticated=DENY),
     Rule("Live", 10, LIVE, LIVE_PATHS, unauthenticated=DENY),
 )

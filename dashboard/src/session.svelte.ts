@@ -10,7 +10,7 @@ class Session {
   identity = $state<IdentityShown | null>(null);
   /** The server wants a key, or another one. */
   refused = $state<string | null>(null);
-  /** A load balancer wants its user to sign in again; loading a page anew leads there. */
+  /** The session at the load balancer has ended; reloading the page leads to its sign-in. */
   elsewhere = $state(false);
   operator = $derived(this.identity?.scope === 'operator');
 

@@ -112,7 +112,7 @@ async def test_other_sites_pages_write_nothing_with_the_users_cookie(
         assert (status, refused["reason"]) == (403, "origin-refused"), page
 
 
-async def test_without_a_session_pages_are_led_away_and_scripts_are_told(
+async def test_without_a_session_pages_are_redirected_and_scripts_get_401(
     deployment: Deployment,
 ) -> None:
     for path, headers in (("/", {}), ("/brands/nike", {}), ("/api/v1/brands", NAVIGATES)):
