@@ -51,6 +51,10 @@ CHECKOV = {
 }
 """The reviewed baseline: exactly what checkov finds."""
 CHECKOV_FOR_TRYING = {"CKV_AWS_157": FOR_TRYING["RDS3"]}
+CHECKOV_FOR_PUBLIC = {
+    "CKV_AWS_88": "With `egress=public` hosts of workers have an address, and nothing that lets a "
+    "connection in: ADR 39."
+}
 PREFIXES = ("sha256", "thumbnails", "exports")
 
 

@@ -14,6 +14,7 @@ from infra.cluster import Cluster
 from infra.data import ADMIN, DATABASE, PORT, Data
 from infra.network import outbound
 from infra.profiles import Choices
+from infra.sign_in import SignIn
 from infra.tasks import Task, Work
 
 API_PORT = 8321
@@ -44,13 +45,17 @@ class Services(Construct):
         cluster: Cluster,
         data: Data,
         built: assets.DockerImageAsset,
+        *,
+        signer: str,
     ) -> None:
+        """``signer`` is the ARN of the balancer, which vouches for users whom it has signed in."""
         super().__init__(scope, name)
         self._cluster = cluster
         profile = choices.profile
         web = {
             "TRIPTYCH_API_HOST": "0.0.0.0",  # noqa: S104 - its security group lets in the balancer alone
             "TRIPTYCH_ALLOWED_HOSTS": choices.domain,
+            **_trusted(choices.sign_in, signer),
         }
         # It has to know what may be named; only gather may read it.
         named = {"TRIPTYCH_SOURCE_BUCKETS": choices.listed_buckets}
@@ -160,3 +165,15 @@ class Services(Construct):
             scale_out_cooldown=Duration.minutes(1),
         )
         return service
+
+
+def _trusted(provider: SignIn | None, signer: str) -> dict[str, str]:
+    """Return the settings by which a server trusts the balancer's word for a user."""
+    if provider is None:
+        return {}
+    return {
+        "TRIPTYCH_OIDC_SIGNER": signer,
+        "TRIPTYCH_OIDC_ISSUER": provider.issuer,
+        "TRIPTYCH_OIDC_CLIENT": provider.client,
+        "TRIPTYCH_OIDC_OPERATORS": ",".join(provider.operators),
+    }

@@ -53,6 +53,8 @@ class Work:
     port: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, ecs.Secret] = field(default_factory=dict)
+    bridged: bool = False
+    """It uses its host's address, and has no network interface and no security group of its own."""
     migrates: bool = False
     """It starts when the schema is that of its image: a container before it sees to that."""
 
@@ -78,7 +80,9 @@ class Task(Construct):
             removal_policy=RemovalPolicy.RETAIN if profile.keep else RemovalPolicy.DESTROY,
         )
         self.definition = ecs.Ec2TaskDefinition(
-            self, "Definition", network_mode=ecs.NetworkMode.AWS_VPC
+            self,
+            "Definition",
+            network_mode=ecs.NetworkMode.BRIDGE if work.bridged else ecs.NetworkMode.AWS_VPC,
         )
         self._data, self._built = data, built
         container = self._container(

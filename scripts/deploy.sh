@@ -14,13 +14,13 @@ task_waits=144
 cdk=(npx --no --prefix infra -- cdk)
 context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
     -c "profile=$profile" -c "workers=$shape" -c "region=$region")
-[ -z "${SOURCE_TOKEN:-}" ] || context+=(-c "source_token=$SOURCE_TOKEN")
-[ -z "${SOURCE_TOKEN_FOR:-}" ] || context+=(-c "source_token_for=$SOURCE_TOKEN_FOR")
-[ -z "${SOURCE_BUCKETS:-}" ] || context+=(-c "source_buckets=$SOURCE_BUCKETS")
-[ -z "${SOURCE:-}" ] || context+=(-c "source=$SOURCE")
-[ -z "${DATABASE_RESOURCE:-}" ] || context+=(-c "database_resource=$DATABASE_RESOURCE")
-[ -z "${TRACES:-}" ] || context+=(-c "traces=$TRACES")
-[ -z "${PREFIX:-}" ] || context+=(-c "prefix=$PREFIX")
+# Each of these is taken from the variable of its name in capitals, if that is set.
+for key in source source_token source_token_for source_buckets prefix egress traces database_resource \
+    oidc_issuer oidc_client_id oidc_secret oidc_session_hours operators \
+    oidc_authorization_endpoint oidc_token_endpoint oidc_user_info_endpoint; do
+    variable=$(tr '[:lower:]' '[:upper:]' <<< "$key")
+    [ -z "${!variable:-}" ] || context+=(-c "$key=${!variable}")
+done
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
 
 for tool in aws docker npm npx; do

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infra.alarms import ALARMS, COMMIT_SLOW_S
+from infra.alarms import ALARMS, COMMIT_SLOW_S, OWN_METRICS
 from scripts.monitoring import DEPLOY, FILES, expression
 
 from tests.support.monitoring import FOREIGN, promql_of_levels, sample_names, series
@@ -85,6 +85,7 @@ def test_alarms_read_metrics_that_processes_write() -> None:
 
 def test_the_guide_says_what_the_metrics_cost() -> None:
     guide = (ROOT / "docs" / "guides" / "monitoring.md").read_text("utf-8")
+    assert len(EXPORTED) == OWN_METRICS
     assert f"cost {METRIC_USD_A_MONTH * len(EXPORTED):.2f} USD a month" in guide
 
 

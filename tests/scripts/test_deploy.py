@@ -116,11 +116,17 @@ def test_a_task_that_runs_for_longer_than_one_wait_is_waited_for(played: Played)
     assert sum("wait tasks-stopped" in call for call in calls) == 4
 
 
-def test_what_is_said_of_sources_and_traces_reaches_every_step(played: Played) -> None:
+def test_what_is_said_of_sources_sign_in_and_traces_reaches_every_step(played: Played) -> None:
     said = {
         "SOURCE_TOKEN": "catalogue",
         "SOURCE_TOKEN_FOR": "https://catalogue.example.com",
         "SOURCE_BUCKETS": "s3://lists,s3://shared/triptych",
+        "SOURCE": "catalog:https://catalogue.example.com/urls",
+        "PREFIX": "team-a_",
+        "OIDC_ISSUER": "https://idp.example",
+        "OIDC_CLIENT_ID": "triptych",
+        "OIDC_SECRET": "arn:aws:secretsmanager:eu-central-1:111111111111:secret:idp",
+        "OPERATORS": "boss@example.org,sub:1",
         "TRACES": "true",
     }
     ended, calls = played.deploy(**GIVEN, **said)
@@ -129,7 +135,7 @@ def test_what_is_said_of_sources_and_traces_reaches_every_step(played: Played) -
     for name, value in said.items():
         assert all(f"-c {name.lower()}={value}" in call for call in cdk), name
     _, calls = played.deploy(**GIVEN)
-    assert not any("source_" in call for call in calls), "nothing empty is said"
+    assert not any("source" in call or "oidc" in call for call in calls), "nothing empty is said"
 
 
 def test_a_migration_that_fails_ends_the_deployment(played: Played) -> None:
