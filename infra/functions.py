@@ -15,10 +15,10 @@ from constructs import Construct
 
 from infra import grants
 from infra.data import PORT, Data
-from infra.network import outbound
+from infra.network import is_dual_stack, outbound
 from infra.profiles import Choices, Profile
 from infra.retention import days
-from infra.sizes import BATCH, SHAPES, SWEEP_TIMEOUT_S, Shape
+from infra.sizes import BATCH, SHAPES, SWEEP_MIB, SWEEP_TIMEOUT_S, Shape
 
 WINDOW_S = 1
 CONNECTIONS = 2
@@ -45,7 +45,7 @@ class Functions(Construct):
         self._vpc, self._data, self._built = vpc, data, built
         self.made: dict[str, functions.DockerImageFunction] = {}
         self.logs: dict[str, logs.LogGroup] = {}
-        sweep = self._function("sweep", SWEEP_TIMEOUT_S, 1024)
+        sweep = self._function("sweep", SWEEP_TIMEOUT_S, SWEEP_MIB)
         grants.may_send(sweep, data)
         grants.may_collect_objects(sweep, data)
         events.Rule(
@@ -115,6 +115,7 @@ class Functions(Construct):
             vpc=self._vpc,
             security_groups=[outbound(self, f"{name}-group", self._vpc)],
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            ipv6_allowed_for_dual_stack=True if is_dual_stack(self._vpc) else None,
             log_group=group,
             environment={
                 **self._data.environment(),

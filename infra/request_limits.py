@@ -17,6 +17,8 @@ PAGE_PICTURES = 500
 """dashboard/src/brand/assetPager.svelte.ts."""
 PICTURE_REQUESTS = OFFICE_PEOPLE * PAGES_EACH * PAGE_PICTURES
 """Thumbnails of one address in five minutes."""
+LIMITS = {"rate": REQUESTS, "pictures": PICTURE_REQUESTS}
+"""By the name of the rule."""
 
 Visible = Callable[[str], waf.CfnWebACL.VisibilityConfigProperty]
 
@@ -36,7 +38,7 @@ def rate_rules(visible: Visible) -> list[waf.CfnWebACL.RuleProperty]:
     others = waf.CfnWebACL.StatementProperty(
         not_statement=waf.CfnWebACL.NotStatementProperty(statement=pictures)
     )
-    limits = (("rate", REQUESTS, others), ("pictures", PICTURE_REQUESTS, pictures))
+    counts = {"rate": others, "pictures": pictures}
     return [
         waf.CfnWebACL.RuleProperty(
             name=name,
@@ -44,10 +46,10 @@ def rate_rules(visible: Visible) -> list[waf.CfnWebACL.RuleProperty]:
             action=waf.CfnWebACL.RuleActionProperty(block={}),
             statement=waf.CfnWebACL.StatementProperty(
                 rate_based_statement=waf.CfnWebACL.RateBasedStatementProperty(
-                    limit=limit, aggregate_key_type="IP", scope_down_statement=counted
+                    limit=limit, aggregate_key_type="IP", scope_down_statement=counts[name]
                 )
             ),
             visibility_config=visible(name),
         )
-        for priority, (name, limit, counted) in enumerate(limits)
+        for priority, (name, limit) in enumerate(LIMITS.items())
     ]

@@ -67,6 +67,7 @@ SHAPES = (
     Shape("ai", "brand-ai-phase-queue", 900, 8192, 2),
 )
 SWEEP_TIMEOUT_S = 55
+SWEEP_MIB = 1024
 
 
 def hidden_s(workers: str) -> dict[str, int]:

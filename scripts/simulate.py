@@ -17,7 +17,7 @@ from pathlib import Path
 from infra.profiles import PROFILES
 from infra.sizes import BATCH, CLIENTS_A_TASK, SCALE_OUT_S, SHAPES, SIZES, TASK_WINDOW
 
-from scripts.cost import LAMBDA_BATCH_S, MILLION, URLS_SECOND
+from scripts.paces import LAMBDA_BATCH_S, URLS_SECOND
 from triptych.ai.step import SNAPSHOT_MAX_ASSETS_IN_MEMORY
 from triptych.live.limits import RUN_EVERY_S
 from triptych.runs.dispatch_window import DispatchWindow
@@ -30,6 +30,7 @@ from triptych.workers.indexer import ASSETS_AT_ONCE
 
 PROFILE = PROFILES["prod"]
 BENCH = Path(__file__).resolve().parents[1] / "bench" / "results" / "latest.json"
+MILLION = 1_000_000
 STEP_S = 10.0
 SIMULATED_MAX_S = 90 * 24 * 3600.0
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from infra.profiles import PROFILES
-from scripts.cost import MILLION, URLS_SECOND
+from scripts.paces import URLS_SECOND
+from scripts.simulate import MILLION
 
 from scripts import simulate
 from triptych.runs.dispatch_window import DispatchWindow

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from triptych.messages import AI_QUEUE, AiBody, Headers, Message
 from triptych.model import ALSO_MAX, AiState, ItemState, Metadata, RunKind, RunState
 from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
+from triptych.runs.run_log import log_ended
 from triptych.testing.memory_state import AssetRow, MemoryState, RunRow
 
 
@@ -63,6 +64,7 @@ def discard_run(state: MemoryState, row: RunRow, reason: str) -> None:
     )
     row.staged = {}
     state.event(row, "cancelled", {"reason": reason})
+    log_ended(row.run)
 
 
 def publish_run(state: MemoryState, row: RunRow) -> None:
@@ -146,3 +148,4 @@ def end_run(
         if older is not row and older.run.state is not RunState.ACTIVE:
             older.staged = {}
     state.event(row, final.value, {"reason": reason, **(details or {})})
+    log_ended(row.run)
