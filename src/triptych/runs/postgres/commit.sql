@@ -53,12 +53,13 @@ with further as (
 ), published as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata, also)
+                        metadata, also, first_seen)
     select s.run_id, s.key, $2, i.url, s.sha256, s.object_key, s.media_type, s.size_bytes,
            s.width, s.height, s.phash, s.colours, s.model, s.embedding, s.etag, s.last_modified,
-           i.metadata, m.also
+           i.metadata, m.also, case when p.key is null then now() else p.first_seen end
     from staged s join items i on i.run_id = s.run_id and i.key = s.key
     left join further m on m.key = s.key
+    left join assets p on p.run_id = $3 and p.key = s.key
     where s.run_id = $1
     returning key, sha256
 )
@@ -76,10 +77,10 @@ select id from runs where id = $1 and collected_at is null for share
 with restored as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata, also)
+                        metadata, also, first_seen)
     select $1, o.key, o.brand, o.url, o.sha256, o.object_key, o.media_type, o.size_bytes, o.width,
            o.height, o.phash, o.colours, o.model, o.embedding, o.etag, o.last_modified,
-           o.metadata, o.also
+           o.metadata, o.also, o.first_seen
     from assets o where o.run_id = $2
     returning key, sha256
 )
@@ -93,10 +94,10 @@ from restored n left join assets p on p.run_id = $3 and p.key = n.key
 with carried as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata, also)
+                        metadata, also, first_seen)
     select $1, p.key, p.brand, p.url, p.sha256, p.object_key, p.media_type, p.size_bytes, p.width,
            p.height, p.phash, p.colours, p.model, p.embedding, p.etag, p.last_modified,
-           p.metadata, p.also
+           p.metadata, p.also, p.first_seen
     from assets p
     where p.run_id = $2
       and not exists (select 1 from assets n where n.run_id = $1 and n.key = p.key)
