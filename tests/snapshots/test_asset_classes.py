@@ -23,6 +23,7 @@ from triptych.snapshots.asset_classes import (
     shape_of,
     size_of,
 )
+from triptych.snapshots.postgres.asset_classes import with_classes
 
 SIDES = (1, 2, 9, 10, 11, 255, 256, 400, 440, 639, 640, 1279, 1280, 2559, 2560, 100_000)
 TEXTS = (
@@ -63,14 +64,20 @@ async def test_names_of_colours(database: Database) -> None:
     colours = [drawn.randrange(2**24) for _ in range(20_000)]
     colours += [r << 16 | g << 8 | b for r in LEVELS for g in LEVELS for b in LEVELS]
     rows = await database.fetch(
-        "select rgb, colour_name(rgb >> 16, rgb >> 8 & 255, rgb & 255) as name"
-        " from unnest($1::integer[]) rgb",
+        with_classes(
+            "select a.rgb, (:colour_names)[1] as name from (select rgb, jsonb_build_array("
+            "jsonb_build_array('#' || lpad(to_hex(rgb), 6, '0'), 1)) as colours"
+            " from unnest($1::integer[]) rgb) a"
+        ),
         colours,
     )
     assert [colour_name(row["rgb"]) for row in rows] == [row["name"] for row in rows]
     assert {row["name"] for row in rows} == set(COLOUR_NAMES)
 
 
+VALUES = with_classes(
+    "select :metadata_values as found from (select $1::jsonb as metadata) a"
+).replace(":1", "$2")
 LEVELS = (0, 20, 40, 41, 64, 128, 139, 140, 165, 166, 200, 232, 255)
 
 
@@ -101,17 +108,17 @@ async def test_only_colours_that_cover_a_tenth_count(database: Database) -> None
     colours = (Colour(0xFF0000, 0.5), Colour(0xFE0000, 0.3), Colour(0x0000FF, 0.1), Colour(0, 0.09))
     assert colour_names(colours) == ["blue", "red"]
     stored = [[f"#{each.rgb:06x}", each.share] for each in colours]
-    (row,) = await database.fetch("select colour_names($1::jsonb) as names", stored)
-    assert row["names"] == ["blue", "red"]
+    (row,) = await database.fetch(
+        with_classes("select :colour_names as names from (select $1::jsonb as colours) a"), stored
+    )
+    assert sorted(row["names"]) == ["blue", "red"]
 
 
 async def test_values_of_metadata(database: Database) -> None:
     for entry in ENTRIES:
-        (row,) = await database.fetch(
-            "select metadata_values($1::jsonb -> 'of') as found", {"of": entry}
-        )
+        (row,) = await database.fetch(VALUES, {"of": entry}, "of")
         assert metadata_values(entry) == sorted(row["found"]), json.dumps(entry)
-    (row,) = await database.fetch("select metadata_values($1::jsonb -> 'of') as found", {})
+    (row,) = await database.fetch(VALUES, {}, "of")
     assert (row["found"], metadata_values(None)) == ([], [])
 
 

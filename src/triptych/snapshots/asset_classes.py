@@ -1,6 +1,7 @@
 """What assets are counted and filtered by: shape, size, names of colours, values of metadata.
 
-Postgres has the same definitions as functions (migration 0036); a test holds both together.
+Postgres has the same definitions (`postgres/asset_classes.sql`, migration 0036); a test holds both
+together.
 """
 
 from __future__ import annotations

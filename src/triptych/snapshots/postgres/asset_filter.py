@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from triptych.database.statements import statements
+from triptych.snapshots.postgres.asset_classes import with_classes
 from triptych.snapshots.snapshot_store import AssetFilter, ColumnFilter, family_of
 
-_PLACE = re.compile(r":(\d)")
+_PLACE = re.compile(r"(?<!:):(\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def condition(matching: AssetFilter, *, after: int) -> Condition:
     of_marks = False
     for name, own in _set_conditions(matching):
         first = after + len(values)
-        parts.append(_numbered(statements()[name], first))
+        parts.append(_numbered(with_classes(statements()[name]), first))
         values.extend(own)
         of_marks = of_marks or name in OF_MARKS
     return Condition(" and ".join(parts) or "true", values, of_marks)

@@ -1,5 +1,5 @@
 -- The conditions of an `AssetFilter` on an asset `a` and its marks `m`. `:1` and so on are the
--- condition's own values.
+-- condition's own values; `:colour_names` and `:metadata_values` are in `asset_classes.sql`.
 
 -- asset_media_type --
 a.media_type = :1::text
@@ -14,7 +14,7 @@ starts_with(a.media_type, :1::text)
 near_colour(a.colours, :1::integer, :2::integer, :3::integer, :4::double precision)
 
 -- asset_colour_name --
-:1::text = any(colour_names(a.colours))
+:1::text = any(:colour_names)
 
 -- asset_shape --
 asset_shape(a.width, a.height) = :1::text
@@ -26,17 +26,17 @@ asset_size(a.width, a.height) = :1::text
 starts_with(to_char(a.first_seen at time zone 'UTC', 'YYYY-MM-DD'), :1::text)
 
 -- asset_column_value --
-metadata_values(a.metadata -> :1::text) && :2::text[]
+:metadata_values && :2::text[]
 
 -- asset_column_number --
 exists (
-    select from unnest(metadata_values(a.metadata -> :1::text)) value
+    select from unnest(:metadata_values) value
     where number_in(value) >= :2::double precision and number_in(value) < :3::double precision
 )
 
 -- asset_column_day --
 exists (
-    select from unnest(metadata_values(a.metadata -> :1::text)) value
+    select from unnest(:metadata_values) value
     where starts_with(day_in(value), :2::text)
 )
 

@@ -87,7 +87,7 @@ array_remove(array[m.cluster], null)
 array_remove(array[m.look], null)
 
 -- facet_colour --
-colour_names(a.colours)
+:colour_names
 
 -- facet_size --
 array_remove(array[asset_size(a.width, a.height)], null)
@@ -102,4 +102,4 @@ array[(m.duplicates is not null)::text]
 array_remove(array[to_char(a.first_seen at time zone 'UTC', 'YYYY-MM-DD')], null)
 
 -- facet_column --
-metadata_values(a.metadata -> :1::text)
+:metadata_values

@@ -32,6 +32,7 @@ from triptych.snapshots.facets import (
     value_count,
     without_own,
 )
+from triptych.snapshots.postgres.asset_classes import with_classes
 from triptych.snapshots.postgres.asset_filter import condition
 from triptych.snapshots.postgres.postgres_snapshots import check_kept
 from triptych.snapshots.snapshot_store import AssetFilter
@@ -224,7 +225,7 @@ def _cut(rows: Sequence[asyncpg.Record]) -> int:
 
 def _facet_sql(name: str) -> str:
     own = "column" if name.startswith(COLUMN_PREFIX) else name
-    return statements()[f"facet_{own}"]
+    return with_classes(statements()[f"facet_{own}"])
 
 
 def _tally(row: asyncpg.Record) -> Tally:
