@@ -30,7 +30,7 @@ INDEX_LAG_S = 3600
 HELD_MIN = 60
 """Minutes for which a run may be held before somebody is asked; after a week it is discarded."""
 OWN_METRICS = 13
-"""Metrics that Triptych writes, `triptych.telemetry.cloudwatch_metrics.EXPORTED`: each is paid for."""
+"""Metrics that Triptych writes (`triptych.telemetry.cloudwatch_metrics`): each is paid for."""
 RING_SILENT_MIN = 10
 """Minutes after which missing values of the sweeper are an alarm themselves."""
 
