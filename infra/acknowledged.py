@@ -38,8 +38,6 @@ OWN_KEY = (
 )
 CHECKOV = {
     "CKV_AWS_18": "The logs' own bucket; logging its reads into itself would never end.",
-    "CKV_AWS_21": "Objects are named by their content and never overwritten; versions would keep "
-    "what a deleted brand must not leave behind.",
     "CKV_AWS_26": "Alarms cannot publish to a topic with AWS' own key; they name metrics, no data.",
     "CKV_AWS_27": "SSE-SQS is on, which the rule does not know.",
     "CKV_AWS_111": "CDK's log retention and the ECS agent's registration have nothing to name.",
@@ -53,6 +51,10 @@ CHECKOV = {
 }
 """The reviewed baseline: exactly what checkov finds."""
 CHECKOV_FOR_TRYING = {"CKV_AWS_157": FOR_TRYING["RDS3"]}
+CHECKOV_FOR_PUBLIC = {
+    "CKV_AWS_88": "With `egress=public` hosts of workers have an address, and nothing that lets a "
+    "connection in: ADR 39."
+}
 PREFIXES = ("sha256", "thumbnails", "exports")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,20 +14,8 @@ from infra.acknowledged import acknowledge
 from infra.profiles import Choices
 from infra.stack import TriptychStack
 
-CONTEXT = (
-    "profile",
-    "workers",
-    "certificate",
-    "domain",
-    "email",
-    "region",
-    "idle",
-    "source_token",
-    "source_token_for",
-    "source_buckets",
-    "source",
-    "prefix",
-)
+PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+"""A context key that a person gives. Those of the CDK have a `:` or a `/` in them."""
 
 
 def build(
@@ -35,10 +24,11 @@ def build(
     """Return the app and its stack, checked by cdk-nag at synthesis.
 
     Raises:
-        ValueError: naming what the context lacks.
+        ValueError: naming what the context lacks, or has and nobody knows.
     """
     app = cdk.App(outdir=outdir, context=dict(context))
-    choices = Choices.read({name: app.node.try_get_context(name) for name in CONTEXT})
+    given = dict(app.node.get_all_context())
+    choices = Choices.read({name: value for name, value in given.items() if PLAIN.fullmatch(name)})
     env = cdk.Environment(account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=choices.region)
     stack = TriptychStack(app, f"Triptych-{choices.profile.name}", choices, env=env)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())

@@ -33,11 +33,15 @@ own reserve is taken from it (Amazon ECS, Container instance memory management).
 class Cluster(Construct):
     """A cluster with three capacity providers: ``steady`` and ``large`` on demand, and ``spot``.
 
-    Workers acknowledge last, so what Spot takes away is delivered again.
+    Workers acknowledge last, so what Spot takes away is delivered again. ``public``: the hosts of
+    ``spot`` are in the public subnets, with addresses of their own, and their tasks use these.
     """
 
-    def __init__(self, scope: Construct, name: str, vpc: ec2.IVpc) -> None:
+    def __init__(self, scope: Construct, name: str, vpc: ec2.IVpc, *, public: bool = False) -> None:
         super().__init__(scope, name)
+        self.bridged = {"spot"} if public else frozenset[str]()
+        """Providers whose tasks have no network interface of their own, but their host's."""
+        self.hosts: dict[str, ec2.Connections] = {}
         self.cluster = ecs.Cluster(
             self, "Ecs", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENABLED
         )
@@ -50,9 +54,11 @@ class Cluster(Construct):
         self, name: str, vpc: ec2.IVpc, most: int, types: list[str], *, spot: bool
     ) -> ecs.AsgCapacityProvider:
         role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+        public = name.lower() in self.bridged
         group = outbound(self, f"{name}Hosts", vpc)
         start = ec2.UserData.for_linux()
-        # Tasks have network interfaces of their own, which the hop limit does not hold back.
+        # Tasks get nothing of the metadata, and so of the host's role: the hop limit holds back
+        # those behind the host's bridge, and this those with network interfaces of their own.
         start.add_commands("echo ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config")
         template = ec2.LaunchTemplate(
             self,
@@ -61,6 +67,7 @@ class Cluster(Construct):
             machine_image=ecs.EcsOptimizedImage.amazon_linux2023(ecs.AmiHardwareType.ARM),
             role=role,
             security_group=group,
+            associate_public_ip_address=True if public else None,
             user_data=start,
             require_imdsv2=True,
             http_put_response_hop_limit=1,
@@ -91,7 +98,11 @@ class Cluster(Construct):
             self,
             f"{name}Group",
             vpc=vpc,
-            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            vpc_subnets=ec2.SubnetSelection(
+                subnet_type=(
+                    ec2.SubnetType.PUBLIC if public else ec2.SubnetType.PRIVATE_WITH_EGRESS
+                )
+            ),
             mixed_instances_policy=policy,
             min_capacity=0,
             max_capacity=most,
@@ -108,4 +119,5 @@ class Cluster(Construct):
             spot_instance_draining=spot,
         )
         self.cluster.add_asg_capacity_provider(provider)
+        self.hosts[name.lower()] = group.connections
         return provider

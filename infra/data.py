@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
@@ -13,6 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import telemetry
 from infra.profiles import Choices, Profile
 from infra.retention import days
 
@@ -58,9 +59,12 @@ class Data(Construct):
         """``hidden_s`` is each queue's visibility timeout in seconds."""
         super().__init__(scope, name)
         profile = choices.profile
+        self._version_days = Duration.days(profile.version_days)
         self._policy = RemovalPolicy.RETAIN if profile.keep else RemovalPolicy.DESTROY
         self.prefix = choices.prefix
         self._source = choices.source
+        self._resource = choices.database_resource
+        self._telemetry = telemetry.environment(choices, Stack.of(self))
         self._window = ACQUIRE_PREFETCH * profile.tasks["acquire"][1]
         self.database = self._database(profile, vpc)
         self.sealing_key = self._sealing_key()
@@ -126,7 +130,11 @@ class Data(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(ACCESS_LOGS_DAYS))],
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(expiration=Duration.days(ACCESS_LOGS_DAYS)),
+                self._forget_versions(),
+            ],
             removal_policy=self._policy,
         )
 
@@ -142,11 +150,21 @@ class Data(Construct):
             removal_policy=self._policy,
             server_access_logs_bucket=self.log_bucket,
             server_access_logs_prefix="objects/",
+            # What the collector deletes can be brought back for as long as rows that name it.
+            versioned=True,
             # Objects themselves are let go of by the collector, which knows who uses them.
             lifecycle_rules=[
+                self._forget_versions(),
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7)),
                 s3.LifecycleRule(prefix="exports/", expiration=Duration.days(EXPORTS_DAYS)),
             ],
+        )
+
+    def _forget_versions(self) -> s3.LifecycleRule:
+        return s3.LifecycleRule(
+            noncurrent_version_expiration=self._version_days,
+            # Of an object whose versions are all gone.
+            expired_object_delete_marker=True,
         )
 
     def _queue(self, name: str, hidden_s: int) -> Pair:
@@ -180,7 +198,19 @@ class Data(Construct):
 
     def allow_connect(self, grantee: iam.IGrantable) -> None:
         """Allow to connect to the database as `ROLE`, by token, and open what is sealed."""
-        self.database.grant_connect(grantee, ROLE)
+        if self._resource:
+            # CloudFormation knows only the id of the instance that it made.
+            user = Stack.of(self).format_arn(
+                service="rds-db",
+                resource="dbuser",
+                resource_name=f"{self._resource}/{ROLE}",
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            )
+            grantee.grant_principal.add_to_principal_policy(
+                iam.PolicyStatement(actions=["rds-db:connect"], resources=[user])
+            )
+        else:
+            self.database.grant_connect(grantee, ROLE)
         self.sealing_key.grant_read(grantee)
 
     def environment(self) -> dict[str, str]:
@@ -190,6 +220,7 @@ class Data(Construct):
         return {
             # A brand alone keeps every worker busy. Fair queues see to it that none waits for it.
             "TRIPTYCH_DISPATCH_WINDOW": str(self._window),
+            **self._telemetry,
             **({"TRIPTYCH_SOURCE": self._source} if self._source else {}),
             "TRIPTYCH_DATABASE_URL": f"postgresql+iam://{ROLE}@{host}:{PORT}/{DATABASE}"
             "?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, SecretValue, Stack
 from aws_cdk import aws_certificatemanager as certificates
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
+from infra import routes
 from infra.profiles import Choices
 from infra.retention import days
 from infra.services import API_PORT, LIVE_PORT, Services
@@ -32,8 +34,17 @@ MANAGED = {
 }
 
 
+SIGN_IN_UNCOUNTED = ("SizeRestrictions_QUERYSTRING", "SizeRestrictions_Cookie_HEADER")
+"""What a provider sends back is longer than 2 KiB, and the balancer's cookies have up to 16 KiB."""
+SCOPE = "openid email"
+"""Claims that the provider is asked for: operators are named by their address."""
+
+
 class Edge(Construct):
-    """`/` and `/api` lead to the API service, `/ws*` to the live service."""
+    """The balancer and its firewall; `lead_to` gives it services.
+
+    It is made before them: they trust what this balancer signs, and so have its ARN.
+    """
 
     def __init__(
         self,
@@ -41,11 +52,11 @@ class Edge(Construct):
         name: str,
         choices: Choices,
         vpc: ec2.IVpc,
-        services: Services,
         log_bucket: s3.IBucket,
     ) -> None:
         super().__init__(scope, name)
         self._profile = choices.profile
+        self._choices, self._vpc = choices, vpc
         self.balancer = elb.ApplicationLoadBalancer(
             self,
             "Balancer",
@@ -58,39 +69,84 @@ class Edge(Construct):
         )
         self.balancer.log_access_logs(log_bucket, "balancer")
         self.balancer.add_redirect()
+        self._firewall()
+
+    def lead_to(self, services: Services) -> None:
+        """Lead `/ws*` to live status and all else to the API, as `infra.routes` says."""
         listener = self.balancer.add_listener(
             "Https",
             port=443,
             certificates=[
                 certificates.Certificate.from_certificate_arn(
-                    self, "Certificate", choices.certificate
+                    self, "Certificate", self._choices.certificate
                 )
             ],
             ssl_policy=elb.SslPolicy.RECOMMENDED_TLS,
         )
-        self.api = listener.add_targets(
-            "Api",
-            port=API_PORT,
+        self.api = self._group(listener, "Api", API_PORT, services.api, drain_s=30)
+        # A client that is cut comes back elsewhere and misses nothing.
+        self.live = self._group(listener, "Live", LIVE_PORT, services.live, drain_s=15)
+        groups = {routes.API: self.api, routes.LIVE: self.live}
+        signs_in = self._choices.sign_in is not None
+        listener.add_action(
+            "Api", action=self._action(self.api, routes.AUTHENTICATE if signs_in else None)
+        )
+        for rule in routes.BY_SIGN_IN if signs_in else routes.BY_KEY:
+            listener.add_action(
+                rule.name,
+                priority=rule.priority,
+                conditions=_conditions(rule),
+                action=self._action(groups[rule.target], rule.unauthenticated),
+            )
+
+    def _group(
+        self,
+        listener: elb.ApplicationListener,
+        name: str,
+        port: int,
+        service: ecs.Ec2Service,
+        *,
+        drain_s: int,
+    ) -> elb.ApplicationTargetGroup:
+        return elb.ApplicationTargetGroup(
+            listener,
+            f"{name}Group",
+            vpc=self._vpc,
+            port=port,
             protocol=elb.ApplicationProtocol.HTTP,
-            targets=[services.api],
-            deregistration_delay=Duration.seconds(30),
+            targets=[service],
+            deregistration_delay=Duration.seconds(drain_s),
             health_check=_health(),
         )
-        self.live = listener.add_targets(
-            "Live",
-            priority=10,
-            conditions=[elb.ListenerCondition.path_patterns(["/ws", "/ws/*"])],
-            port=LIVE_PORT,
-            protocol=elb.ApplicationProtocol.HTTP,
-            targets=[services.live],
-            # A client that is cut comes back elsewhere and misses nothing.
-            deregistration_delay=Duration.seconds(15),
-            health_check=_health(),
+
+    def _action(
+        self, group: elb.ApplicationTargetGroup, unauthenticated: str | None
+    ) -> elb.ListenerAction:
+        """Return what leads to a group; first to the identity provider, where that is wanted."""
+        onward = elb.ListenerAction.forward([group])
+        provider = self._choices.sign_in
+        if unauthenticated is None or provider is None:
+            return onward
+        return elb.ListenerAction.authenticate_oidc(
+            issuer=provider.issuer,
+            client_id=provider.client,
+            # CloudFormation asks Secrets Manager; the template has a reference.
+            client_secret=SecretValue.secrets_manager(provider.secret),
+            authorization_endpoint=provider.authorization,
+            token_endpoint=provider.token,
+            user_info_endpoint=provider.user_info,
+            scope=SCOPE,
+            session_timeout=Duration.hours(provider.session_hours),
+            on_unauthenticated_request=elb.UnauthenticatedAction(unauthenticated.upper()),
+            next=onward,
         )
-        self._firewall()
 
     def _firewall(self) -> None:
-        rules = [_rate_rule(0), *(_managed_rule(n, each) for n, each in enumerate(MANAGED, 1))]
+        longer = SIGN_IN_UNCOUNTED if self._choices.sign_in else ()
+        rules = [
+            _rate_rule(0),
+            *(_managed_rule(n, each, longer) for n, each in enumerate(MANAGED, 1)),
+        ]
         firewall = waf.CfnWebACL(
             self,
             "Firewall",
@@ -142,6 +198,13 @@ class Edge(Construct):
         )
 
 
+def _conditions(rule: routes.Rule) -> list[elb.ListenerCondition]:
+    found = [elb.ListenerCondition.path_patterns(list(rule.paths))] if rule.paths else []
+    if rule.header:
+        found.append(elb.ListenerCondition.http_header(rule.header[0], [rule.header[1]]))
+    return found
+
+
 def _health() -> elb.HealthCheck:
     return elb.HealthCheck(
         # Whether it lives, not whether the database and the queues do: a server that is taken away
@@ -174,7 +237,7 @@ def _rate_rule(priority: int) -> waf.CfnWebACL.RuleProperty:
     )
 
 
-def _managed_rule(priority: int, name: str) -> waf.CfnWebACL.RuleProperty:
+def _managed_rule(priority: int, name: str, longer: tuple[str, ...]) -> waf.CfnWebACL.RuleProperty:
     return waf.CfnWebACL.RuleProperty(
         name=name,
         priority=priority,
@@ -188,7 +251,7 @@ def _managed_rule(priority: int, name: str) -> waf.CfnWebACL.RuleProperty:
                         name=rule,
                         action_to_use=waf.CfnWebACL.RuleActionProperty(count={}),
                     )
-                    for rule in MANAGED[name]
+                    for rule in MANAGED[name] + (longer if MANAGED[name] else ())
                 ],
             )
         ),

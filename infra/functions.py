@@ -17,7 +17,7 @@ from constructs import Construct
 
 from infra import grants
 from infra.data import PORT, Data
-from infra.network import outbound
+from infra.network import is_dual_stack, outbound
 from infra.profiles import Choices, Profile
 from infra.retention import days
 
@@ -50,6 +50,7 @@ SHAPES = (
     Shape("ai", "brand-ai-phase-queue", 900, 8192, 2),
 )
 SWEEP_TIMEOUT_S = 55
+SWEEP_MIB = 1024
 
 
 def hidden_s(workers: str) -> dict[str, int]:
@@ -77,7 +78,7 @@ class Functions(Construct):
         self._vpc, self._data, self._built = vpc, data, built
         self.made: dict[str, functions.DockerImageFunction] = {}
         self.logs: dict[str, logs.LogGroup] = {}
-        sweep = self._function("sweep", SWEEP_TIMEOUT_S, 1024)
+        sweep = self._function("sweep", SWEEP_TIMEOUT_S, SWEEP_MIB)
         grants.may_send(sweep, data)
         grants.may_collect_objects(sweep, data)
         events.Rule(
@@ -147,6 +148,7 @@ class Functions(Construct):
             vpc=self._vpc,
             security_groups=[outbound(self, f"{name}-group", self._vpc)],
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            ipv6_allowed_for_dual_stack=True if is_dual_stack(self._vpc) else None,
             log_group=group,
             environment={
                 **self._data.environment(),

@@ -73,6 +73,18 @@ def may_collect_objects(role: iam.IGrantable, data: Data) -> None:
     _may_list(role, data)
 
 
+def may_repair_objects(role: iam.IGrantable, data: Data) -> None:
+    """Allow what `triptych verify --repair` does: it reads all, earlier versions too, and puts.
+
+    It deletes damaged thumbnails. No role deletes versions: these expire.
+    """
+    _allow(role, ("s3:GetObject", "s3:PutObject"), _keys(data, (CONTENT,)))
+    _allow(role, ("s3:GetObjectVersion",), _keys(data, (CONTENT,)))
+    _allow(role, ("s3:GetObject", "s3:DeleteObject"), _keys(data, (THUMBNAILS,)))
+    _allow(role, ("s3:ListBucketVersions",), [data.bucket.bucket_arn])
+    _may_list(role, data)
+
+
 def may_read_lists(role: iam.IGrantable, lists: Sequence[tuple[str, str]]) -> None:
     """Allow to read the lists of some buckets, each with its prefix, and nothing else of them."""
     for bucket, prefix in lists:

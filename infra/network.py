@@ -1,4 +1,16 @@
-"""The network: public for the load balancer, private for all that works, isolated for data."""
+"""The network: public for the load balancer, private for all that works, isolated for data.
+
+`egress` says how workers reach the servers that they fetch from (ADR 39):
+
+- ``nat``: from private subnets, through NAT gateways. Every byte is paid for.
+- ``public``: hosts of workers are in the public subnets, with a public IPv4 address each and
+  nothing that lets a connection in. Tasks that have a network interface of their own cannot have a
+  public address on EC2, so these use their host's (`bridge`).
+- ``ipv6``: as ``nat``, and beside it IPv6 through an egress-only internet gateway, which costs
+  nothing. Servers without an IPv6 address are reached through NAT.
+
+The gateways stay in each case: functions can have no public address, and call webhooks.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +19,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.profiles import Profile
+from infra.profiles import IPV6, Choices
 from infra.retention import days
 
 ENDPOINTS = {
@@ -29,24 +41,34 @@ def outbound(scope: Construct, name: str, vpc: ec2.IVpc) -> ec2.SecurityGroup:
     What needs the database is given a rule of its own.
     """
     group = ec2.SecurityGroup(scope, name, vpc=vpc, allow_all_outbound=False)
+    peers = [ec2.Peer.any_ipv4(), *([ec2.Peer.any_ipv6()] if is_dual_stack(vpc) else [])]
     for port in WEB_PORTS:
-        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(port), f"The web, port {port}")
+        for peer in peers:
+            group.add_egress_rule(peer, ec2.Port.tcp(port), f"The web, port {port}")
     return group
 
 
-class Network(Construct):
-    """A VPC whose workers reach the internet through NAT, and S3 beside it."""
+def is_dual_stack(vpc: ec2.IVpc) -> bool:
+    """Return whether what is in the network has IPv6 addresses, too."""
+    # The CDK makes it for `IpProtocol.DUAL_STACK` and says so nowhere else.
+    return vpc.node.try_find_child("ipv6cidr") is not None
 
-    def __init__(self, scope: Construct, name: str, profile: Profile, region: str) -> None:
+
+class Network(Construct):
+    """A VPC in three zones or two, with a way to S3 that costs nothing."""
+
+    def __init__(self, scope: Construct, name: str, choices: Choices) -> None:
         super().__init__(scope, name)
+        profile = choices.profile
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
             # Asked for when it is deployed: not every account has zones a, b and c.
             availability_zones=[
-                Fn.select(number, Fn.get_azs(region)) for number in range(profile.zones)
+                Fn.select(number, Fn.get_azs(choices.region)) for number in range(profile.zones)
             ],
             nat_gateways=profile.nat_gateways,
+            ip_protocol=ec2.IpProtocol.DUAL_STACK if choices.egress == IPV6 else None,
             restrict_default_security_group=True,
             subnet_configuration=[
                 ec2.SubnetConfiguration(

@@ -7,12 +7,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infra.sign_in import KEYS as SIGN_IN
+from infra.sign_in import Fetch, SignIn, fetched
+
 PREFIX_MAX_CHARS = 40
 """SQS takes names of 80, and ours have up to 25."""
 PREFIX = re.compile(rf"[A-Za-z0-9_-]{{0,{PREFIX_MAX_CHARS}}}")
 WORKERS = ("ecs", "lambda")
+RESOURCE = re.compile(r"(db-[A-Z0-9]{1,60})?")
+"""What RDS calls an instance in policies. One that was restored has another than the first."""
+REPAIR_DAYS = 1
+"""Days that restoring the database, and then the objects, may take."""
+NAT, PUBLIC, IPV6 = EGRESS = ("nat", "public", "ipv6")
+"""How workers reach the servers that they fetch from: `infra.network`."""
+KEYS = (
+    *("profile", "workers", "certificate", "domain", "email", "region", "idle"),
+    *("source", "source_token", "source_token_for", "source_buckets", "prefix", "egress"),
+    *("traces", "database_resource"),
+    *SIGN_IN,
+)
+"""All that a deployer can say. Anything else is a mistake: it would change nothing, unnoticed."""
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^*?${}\\,]*[^*?${}\\,/]))?/?")
 """A bucket, and a prefix in it. What means more in a policy than in a key is refused."""
+
+LISTED = re.compile(r"s3://([^/\s]+)(?:/(\S*))?")
+"""Where a source says that its list is."""
+DOMAIN = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]",
+    re.IGNORECASE,
+)
+"""The Host that servers answer to. A URL in its place would make them refuse everybody."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +65,15 @@ class Profile:
         return 14 if self.keep else 1
 
     @property
+    def version_days(self) -> int:
+        """Return for how long deleted objects can be brought back.
+
+        As long as the rows that name them: what was deleted right after the oldest moment to which
+        the database can be restored is there for `REPAIR_DAYS` more.
+        """
+        return self.backup_days + REPAIR_DAYS
+
+    @property
     def log_days(self) -> int:
         """Return for how long logs are kept."""
         return 90 if self.keep else 14
@@ -62,7 +95,7 @@ PROFILES = {
                 "acquire": (0, 4),
                 "ai": (0, 1),
             },
-            budget_usd=200,
+            budget_usd=300,
         ),
         Profile(
             name="prod",
@@ -103,8 +136,16 @@ class Choices:
     """Buckets that lists may be in, each with the prefix below which they are, or an empty one."""
     source: str = ""
     """Where URLs come from if a brand has no source of its own: `TRIPTYCH_SOURCE`."""
+    traces: bool = False
+    """Whether a share of the runs is traced; the account has to have Transaction Search."""
     prefix: str = ""
     """What the names of queues begin with; empty: they are those of the contract as they are."""
+    database_resource: str = ""
+    """The resource id of a restored database; empty: of the one that the stack made."""
+    sign_in: SignIn | None = None
+    """The identity provider of the balancer's users; None: everybody brings an API key."""
+    egress: str = NAT
+    """One of `EGRESS`."""
 
     @property
     def listed_buckets(self) -> str:
@@ -115,12 +156,14 @@ class Choices:
         )
 
     @classmethod
-    def read(cls, context: Mapping[str, Any]) -> Choices:
-        """Read the context.
+    def read(cls, context: Mapping[str, Any], fetch: Fetch = fetched) -> Choices:
+        """Read the context. ``fetch`` returns what is at a URL of the identity provider.
 
         Raises:
-            ValueError: naming what is missing or wrong, and the remedy.
+            ValueError: naming what is missing, unknown or wrong, and the remedy.
         """
+        if unknown := sorted(set(context) - set(KEYS)):
+            raise ValueError(f"{unknown[0]}: is not known; known are {', '.join(KEYS)}")
         profile = str(context.get("profile") or "dev")
         workers = str(context.get("workers") or "ecs")
         if profile not in PROFILES:
@@ -134,34 +177,92 @@ class Choices:
         }.items():
             if not context.get(name):
                 raise ValueError(f"{name}: is missing; give {remedy}: -c {name}=…")
-        if context.get("source_token") and not context.get("source_token_for"):
-            raise ValueError(
-                "source_token_for: is missing; give the origins to which the token of source_token "
-                "may be sent: -c source_token_for=https://catalogue.example.com"
-            )
-        if context.get("source_token") and workers == "lambda":
-            raise ValueError(
-                "source_token: functions are given no secret; use -c workers=ecs, or leave it out"
-            )
+        _check_token(context, workers)
+        domain = str(context["domain"])
+        if not DOMAIN.fullmatch(domain):
+            raise ValueError(f"domain: {domain!r} is no name as triptych.example.com")
         prefix = str(context.get("prefix") or "")
         if not PREFIX.fullmatch(prefix):
             raise ValueError(
                 f"prefix: {prefix!r} is not up to {PREFIX_MAX_CHARS} letters, digits, - or _"
             )
+        resource = str(context.get("database_resource") or "")
+        if not RESOURCE.fullmatch(resource):
+            raise ValueError(
+                f"database_resource: {resource!r} is not a DbiResourceId such as db-ABC123, which "
+                "`aws rds describe-db-instances` shows"
+            )
+        region = str(context.get("region") or "eu-central-1")
+        buckets = _buckets(str(context.get("source_buckets") or ""))
         return cls(
             PROFILES[profile],
             workers,
             str(context["certificate"]),
-            str(context["domain"]),
+            domain,
             str(context["email"]),
-            str(context.get("region") or "eu-central-1"),
-            str(context.get("idle")) == "true",
+            region,
+            _flag("idle", context),
             str(context["source_token"]) if context.get("source_token") else None,
             str(context.get("source_token_for") or ""),
-            _buckets(str(context.get("source_buckets") or "")),
-            str(context.get("source") or ""),
+            buckets,
+            _source(str(context.get("source") or ""), buckets),
+            _flag("traces", context),
             prefix,
+            resource,
+            sign_in=SignIn.read(context, region, fetch),
+            egress=_egress(str(context.get("egress") or NAT), workers),
         )
+
+
+def _check_token(context: Mapping[str, Any], workers: str) -> None:
+    token, origins = context.get("source_token"), context.get("source_token_for")
+    if token and not origins:
+        raise ValueError(
+            "source_token_for: is missing; give the origins to which the token of source_token "
+            "may be sent: -c source_token_for=https://catalogue.example.com"
+        )
+    if origins and not token:
+        raise ValueError(
+            "source_token: is missing; give the name of the secret with the token that "
+            "source_token_for is about: -c source_token=…"
+        )
+    if token and workers == "lambda":
+        raise ValueError(
+            "source_token: functions are given no secret; use -c workers=ecs, or leave it out"
+        )
+
+
+def _flag(name: str, context: Mapping[str, Any]) -> bool:
+    """Return a switch, which JSON may have as a boolean; anything but true and false is refused."""
+    given = str(context.get(name) or "false").lower()
+    if given not in {"true", "false"}:
+        raise ValueError(f"{name}: must be true or false, not {given!r}")
+    return given == "true"
+
+
+def _source(given: str, buckets: tuple[tuple[str, str], ...]) -> str:
+    """Return the source; a list in a bucket has to be in one that gather may read."""
+    found = LISTED.search(given)
+    if found is None:
+        return given
+    bucket, key = found[1], found[2] or ""
+    for name, prefix in buckets:
+        if name == bucket and (not prefix or f"{key}/".startswith(f"{prefix}/")):
+            return given
+    raise ValueError(
+        f"source: {found[0]} is in no bucket that gather may read; list it: "
+        f"-c source_buckets=s3://{bucket}"
+    )
+
+
+def _egress(given: str, workers: str) -> str:
+    if given not in EGRESS:
+        raise ValueError(f"egress: must be one of {', '.join(EGRESS)}, not {given!r}")
+    if given == PUBLIC and workers == "lambda":
+        raise ValueError(
+            "egress: functions can have no public address; use -c egress=ipv6, or -c workers=ecs"
+        )
+    return given
 
 
 def _buckets(given: str) -> tuple[tuple[str, str], ...]:

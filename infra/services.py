@@ -14,6 +14,7 @@ from infra.cluster import Cluster
 from infra.data import ADMIN, DATABASE, PORT, Data
 from infra.network import outbound
 from infra.profiles import Choices
+from infra.sign_in import SignIn
 from infra.tasks import Task, Work
 
 API_PORT = 8321
@@ -25,6 +26,8 @@ DECODER_MIB = 1536
 SERVER_MIB = 1024
 API_MIB = SERVER_MIB + DECODER_POOLS * DECODER_MIB
 """The API ends no request because its decoders are full of what somebody sent."""
+VERIFY_MIB = 2048
+"""It reads eight objects at a time, each up to the largest body that is fetched."""
 FIRST_KEY = "FIRST_KEY"
 """Environment variable with the first operator's token, for `triptych keys create --from-env`."""
 TOKEN_CHARS = 48
@@ -42,13 +45,17 @@ class Services(Construct):
         cluster: Cluster,
         data: Data,
         built: assets.DockerImageAsset,
+        *,
+        signer: str,
     ) -> None:
+        """``signer`` is the ARN of the balancer, which vouches for users whom it has signed in."""
         super().__init__(scope, name)
         self._cluster = cluster
         profile = choices.profile
         web = {
             "TRIPTYCH_API_HOST": "0.0.0.0",  # noqa: S104 - its security group lets in the balancer alone
             "TRIPTYCH_ALLOWED_HOSTS": choices.domain,
+            **_trusted(choices.sign_in, signer),
         }
         # It has to know what may be named; only gather may read it.
         named = {"TRIPTYCH_SOURCE_BUCKETS": choices.listed_buckets}
@@ -83,6 +90,7 @@ class Services(Construct):
             ),
         )
         self.migrate = self._migrate(shared, data)
+        self.verify = self._verify(shared, data)
         for service in (self.api, self.live):
             service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
 
@@ -112,6 +120,14 @@ class Services(Construct):
         )
         task = Task(self, "Migrate", work, **shared)  # type: ignore[arg-type]
         grants.may_look(task.role, data)
+        return task
+
+    def _verify(self, shared: dict[str, object], data: Data) -> Task:
+        """Run by hand: checks all objects, and after a restore of the database repairs them."""
+        work = Work("verify", ["verify", "--json"], 1024, VERIFY_MIB)
+        task = Task(self, "Verify", work, **shared)  # type: ignore[arg-type]
+        grants.may_look(task.role, data)
+        grants.may_repair_objects(task.role, data)
         return task
 
     def _service(
@@ -149,3 +165,15 @@ class Services(Construct):
             scale_out_cooldown=Duration.minutes(1),
         )
         return service
+
+
+def _trusted(provider: SignIn | None, signer: str) -> dict[str, str]:
+    """Return the settings by which a server trusts the balancer's word for a user."""
+    if provider is None:
+        return {}
+    return {
+        "TRIPTYCH_OIDC_SIGNER": signer,
+        "TRIPTYCH_OIDC_ISSUER": provider.issuer,
+        "TRIPTYCH_OIDC_CLIENT": provider.client,
+        "TRIPTYCH_OIDC_OPERATORS": ",".join(provider.operators),
+    }

@@ -12,7 +12,7 @@ from infra.data import Data
 from infra.edge import Edge
 from infra.functions import Functions, hidden_s
 from infra.network import Network
-from infra.profiles import Choices
+from infra.profiles import PUBLIC, Choices
 from infra.services import Services
 from infra.tasks import image
 from infra.watch import Watch
@@ -24,17 +24,19 @@ class TriptychStack(Stack):
 
     def __init__(self, scope: Construct, name: str, choices: Choices, **given: Any) -> None:
         super().__init__(scope, name, **given)
-        vpc = Network(self, "Network", choices.profile, choices.region).vpc
+        vpc = Network(self, "Network", choices).vpc
         data = self.data = Data(self, "Data", choices, vpc, hidden_s=hidden_s(choices.workers))
-        cluster = Cluster(self, "Cluster", vpc)
+        cluster = Cluster(self, "Cluster", vpc, public=choices.egress == PUBLIC)
         built = image(self, "service")
-        services = Services(self, "Services", choices, cluster, data, built)
+        edge = Edge(self, "Edge", choices, vpc, data.log_bucket)
+        signer = edge.balancer.load_balancer_arn
+        services = Services(self, "Services", choices, cluster, data, built, signer=signer)
         if choices.workers == "ecs":
             workers = Workers(self, "Workers", choices, cluster, data, built)
             workers.node.add_dependency(services.api)
         functions = Functions(self, "Functions", choices, vpc, data, image(self, "lambda"))
         functions.node.add_dependency(services.api)
-        edge = Edge(self, "Edge", choices, vpc, services, data.log_bucket)
+        edge.lead_to(services)
         Watch(self, "Watch", choices, data, edge, functions)
         Tags.of(self).add("triptych", choices.profile.name)
         CfnOutput(self, "Url", value=f"https://{choices.domain}")
@@ -43,6 +45,9 @@ class TriptychStack(Stack):
         CfnOutput(self, "SteadyProvider", value=cluster.steady.capacity_provider_name)
         CfnOutput(self, "ClusterName", value=cluster.cluster.cluster_name)
         CfnOutput(self, "MigrateTask", value=services.migrate.definition.task_definition_arn)
+        CfnOutput(self, "VerifyTask", value=services.verify.definition.task_definition_arn)
+        CfnOutput(self, "DatabaseName", value=data.database.instance_identifier)
+        CfnOutput(self, "Bucket", value=data.bucket.bucket_name)
         CfnOutput(
             self,
             "MigrateSubnets",

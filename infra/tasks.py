@@ -14,6 +14,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra import telemetry
 from infra.data import Data
 from infra.profiles import Profile
 from infra.retention import days
@@ -25,7 +26,8 @@ STOP_S = 110
 """ECS gives 120 at most; a worker drains in TRIPTYCH_DRAIN_S and one last receive."""
 DRAIN_S = 90
 MIGRATION_MIN = 30
-"""Minutes that a service waits for its schema; a migration that is cut leaves no trace."""
+"""Minutes that a service waits for its schema. That is longer than a migration waits for its locks;
+one that is cut leaves no trace, and the next task goes on with it."""
 
 
 def image(scope: Construct, target: str) -> assets.DockerImageAsset:
@@ -51,6 +53,8 @@ class Work:
     port: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, ecs.Secret] = field(default_factory=dict)
+    bridged: bool = False
+    """It uses its host's address, and has no network interface and no security group of its own."""
     migrates: bool = False
     """It starts when the schema is that of its image: a container before it sees to that."""
 
@@ -76,7 +80,9 @@ class Task(Construct):
             removal_policy=RemovalPolicy.RETAIN if profile.keep else RemovalPolicy.DESTROY,
         )
         self.definition = ecs.Ec2TaskDefinition(
-            self, "Definition", network_mode=ecs.NetworkMode.AWS_VPC
+            self,
+            "Definition",
+            network_mode=ecs.NetworkMode.BRIDGE if work.bridged else ecs.NetworkMode.AWS_VPC,
         )
         self._data, self._built = data, built
         container = self._container(
@@ -86,7 +92,8 @@ class Task(Construct):
         )
         if work.migrates:
             before = self._container(
-                Work("migrate", ["migrate"], 128, 512),
+                # Long migrations are left to the task that `make deploy` runs after the release.
+                Work("migrate", ["migrate", "--skip-long"], 128, 512),
                 essential=False,
                 start_timeout=Duration.minutes(MIGRATION_MIN),
             )
@@ -96,6 +103,7 @@ class Task(Construct):
                 )
             )
         data.allow_connect(self.definition.task_role)
+        telemetry.allow_traces(self.definition.task_role, data.environment())
 
     def _container(self, work: Work, **more: Any) -> ecs.ContainerDefinition:
         limits = ecs.LinuxParameters(self, f"Limits-{work.name}", init_process_enabled=True)

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration
+import math
+
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.alarms import ALARMS, Own
 from infra.data import Data
 from infra.edge import Edge
 from infra.functions import Functions
 from infra.profiles import Choices
 
-OLDEST_S = {
-    "brand-gather-queue": 900,
-    "url-process-queue": 1800,
-    "brand-ai-phase-queue": 3600,
-}
-"""Seconds after which a waiting message is too old: those put off wait 15 minutes at most."""
-FREE_STORAGE_BYTES = 5 * 1024**3
-DATABASE_CPU = 85
-NAMESPACE = "Triptych"
-RUNBOOKS = {
-    **{f"{queue}-oldest": "oldest-message" for queue in OLDEST_S},
-    **{f"{queue}-dead": "dead-letters" for queue in OLDEST_S},
-    "5xx-balancer": "errors-and-unhealthy-servers",
-    "5xx-services": "errors-and-unhealthy-servers",
-    "api-unhealthy": "errors-and-unhealthy-servers",
-    "live-unhealthy": "errors-and-unhealthy-servers",
-    "database-cpu": "database-load",
-    "database-storage": "disk-full",
-    "stuck-runs": "stalled-run",
-    "sweep-errors": "sweeper",
-}
-"""The section of docs/runbooks.md for each alarm."""
-STUCK = "StuckRuns"
 MORE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
 
@@ -57,6 +36,7 @@ class Watch(Construct):
         functions: Functions,
     ) -> None:
         super().__init__(scope, name)
+        self._namespace = Stack.of(self).stack_name
         self._topic = sns.Topic(self, "Alarms", enforce_ssl=True)
         self._topic.grant_publish(iam.ServicePrincipal("cloudwatch.amazonaws.com"))
         sns.Subscription(
@@ -69,77 +49,70 @@ class Watch(Construct):
         self._queues(data)
         self._web(edge)
         self._database(data)
-        self._runs(functions)
+        self._work(functions)
         self._dashboard(data, edge, functions)
         self._budget(choices)
 
     def _queues(self, data: Data) -> None:
         for name, pair in data.queues.items():
-            oldest = pair.queue.metric_approximate_age_of_oldest_message(period=Duration.minutes(5))
-            self._alarm(f"{name}-oldest", oldest, OLDEST_S[name], periods=2)
-            dead = pair.dead.metric_approximate_number_of_messages_visible(
-                period=Duration.minutes(5)
-            )
-            # Workers take dead letters at once: what stays is not even recorded.
-            self._alarm(f"{name}-dead", dead, 0, periods=3)
+            minutes = Duration.minutes(5)
+            oldest = pair.queue.metric_approximate_age_of_oldest_message(period=minutes)
+            self._alarm(f"{name}-oldest", oldest)
+            dead = pair.dead.metric_approximate_number_of_messages_visible(period=minutes)
+            self._alarm(f"{name}-dead", dead)
 
     def _web(self, edge: Edge) -> None:
         codes = (elb.HttpCodeElb.ELB_5XX_COUNT, elb.HttpCodeTarget.TARGET_5XX_COUNT)
         metrics = edge.balancer.metrics
         minutes = Duration.minutes(5)
-        self._alarm("5xx-balancer", metrics.http_code_elb(codes[0], period=minutes), 10)
-        self._alarm("5xx-services", metrics.http_code_target(codes[1], period=minutes), 10)
+        self._alarm("5xx-balancer", metrics.http_code_elb(codes[0], period=minutes))
+        self._alarm("5xx-services", metrics.http_code_target(codes[1], period=minutes))
         for name, group in (("api", edge.api), ("live", edge.live)):
             unhealthy = group.metrics.unhealthy_host_count(period=Duration.minutes(1))
-            self._alarm(f"{name}-unhealthy", unhealthy, 0, periods=5)
+            self._alarm(f"{name}-unhealthy", unhealthy)
 
     def _database(self, data: Data) -> None:
-        database = data.database
-        cpu = database.metric_cpu_utilization(period=Duration.minutes(5))
-        self._alarm("database-cpu", cpu, DATABASE_CPU, periods=3)
-        free = database.metric_free_storage_space(period=Duration.minutes(5))
-        self._alarm("database-storage", free, FREE_STORAGE_BYTES, below=True)
+        database, minutes = data.database, Duration.minutes(5)
+        self._alarm("database-cpu", database.metric_cpu_utilization(period=minutes))
+        self._alarm("database-storage", database.metric_free_storage_space(period=minutes))
 
-    def _runs(self, functions: Functions) -> None:
-        """The sweeper's line tells how many runs stand still; silence is an alarm, too."""
-        logs.MetricFilter(
-            self,
-            "Stuck",
-            log_group=functions.logs["sweep"],
-            filter_pattern=logs.FilterPattern.string_value("$.event", "=", "care_taken"),
-            metric_namespace=NAMESPACE,
-            metric_name=STUCK,
-            metric_value="$.stuck_runs",
-        )
-        stuck = cloudwatch.Metric(
-            namespace=NAMESPACE,
-            metric_name=STUCK,
-            statistic="Maximum",
-            period=Duration.minutes(5),
-        )
-        self._alarm("stuck-runs", stuck, 0, periods=2, silent=cloudwatch.TreatMissingData.BREACHING)
+    def _work(self, functions: Functions) -> None:
+        """Alarms on Triptych's own metrics; the sweeper's are missing if it does not run."""
+        for alarm in ALARMS.values():
+            if alarm.own is not None:
+                self._alarm(alarm.name, self._own(alarm.own))
         errors = functions.made["sweep"].metric_errors(period=Duration.minutes(5))
-        self._alarm("sweep-errors", errors, 2, periods=2)
+        self._alarm("sweep-errors", errors)
 
-    def _alarm(
-        self,
-        name: str,
-        metric: cloudwatch.IMetric,
-        threshold: float,
-        *,
-        periods: int = 1,
-        below: bool = False,
-        silent: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
-    ) -> None:
+    def _own(self, own: Own) -> cloudwatch.Metric | cloudwatch.MathExpression:
+        period = Duration.minutes(own.period_min)
+        metrics = {
+            name: cloudwatch.Metric(
+                namespace=self._namespace, metric_name=metric, statistic=statistic, period=period
+            )
+            for name, (metric, statistic) in own.metrics.items()
+        }
+        if own.expression:
+            return cloudwatch.MathExpression(
+                expression=own.expression, using_metrics=metrics, period=period
+            )
+        (metric,) = metrics.values()
+        return metric
+
+    def _alarm(self, name: str, metric: cloudwatch.Metric | cloudwatch.MathExpression) -> None:
+        """Make an alarm of the table."""
+        given = ALARMS[name]
+        periods = math.ceil(given.for_min / metric.period.to_minutes())
+        missing = cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
             self,
             name,
             metric=metric,
-            alarm_description=f"{name}: what to do is in docs/runbooks.md#{RUNBOOKS[name]}",
-            threshold=threshold,
-            evaluation_periods=periods,
-            comparison_operator=LESS if below else MORE,
-            treat_missing_data=silent,
+            alarm_description=f"{name}: what to do is in docs/runbooks.md#{given.runbook}",
+            threshold=given.threshold,
+            evaluation_periods=max(1, periods),
+            comparison_operator=LESS if given.below else MORE,
+            treat_missing_data=missing.BREACHING if given.silence_rings else missing.NOT_BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(self._topic))
         alarm.add_ok_action(actions.SnsAction(self._topic))
@@ -171,6 +144,18 @@ class Watch(Construct):
                     graph(title="Live clients", left=[metrics.active_connection_count()]),
                 ],
                 [
+                    graph(title="Items", left=self._plotted("Sum", "ItemsDone", "ItemsFailed")),
+                    graph(
+                        title="Runs",
+                        left=self._plotted("Sum", "RunsCommitted", "RunsFailed"),
+                        right=self._plotted("Maximum", "RunsStalled", "RunsHeld"),
+                    ),
+                    graph(
+                        title="Seconds: commits, and the index behind its snapshots",
+                        left=self._plotted("Maximum", "CommitSeconds", "IndexLagSeconds"),
+                    ),
+                ],
+                [
                     graph(
                         title="Database",
                         left=[database.metric_cpu_utilization()],
@@ -185,6 +170,12 @@ class Watch(Construct):
                 ],
             ],
         )
+
+    def _plotted(self, statistic: str, *names: str) -> list[cloudwatch.IMetric]:
+        return [
+            cloudwatch.Metric(namespace=self._namespace, metric_name=name, statistic=statistic)
+            for name in names
+        ]
 
     def _budget(self, choices: Choices) -> None:
         teller = budgets.CfnBudget.SubscriberProperty(

@@ -77,6 +77,7 @@ class Workers(Construct):
                 size.memory_mib,
                 environment=environment,
                 secrets=secrets,
+                bridged=size.provider in cluster.bridged,
             )
             task = Task(self, size.phase, work, profile=profile, data=data, built=built)
             grants.may_look(task.role, data)
@@ -94,7 +95,11 @@ class Workers(Construct):
                 f"{size.phase}-service",
                 cluster=cluster.cluster,
                 task_definition=task.definition,
-                security_groups=[outbound(self, f"{size.phase}-group", cluster.cluster.vpc)],
+                security_groups=(
+                    None
+                    if work.bridged
+                    else [outbound(self, f"{size.phase}-group", cluster.cluster.vpc)]
+                ),
                 # Given once, when nothing runs yet: a release does not take away what works.
                 desired_count=0 if choices.idle else None,
                 min_healthy_percent=0,
@@ -107,7 +112,8 @@ class Workers(Construct):
                 ],
                 placement_strategies=[ecs.PlacementStrategy.packed_by_cpu()],
             )
-            service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
+            reaching = cluster.hosts[size.provider] if work.bridged else service.connections
+            reaching.allow_to(data.database, ec2.Port.tcp(PORT))
             self._scale(size, service, profile.tasks[size.phase], cluster, data)
             self.tasks[size.phase] = task
 

@@ -12,13 +12,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 180
-PYTHON_LOCKS = ("runtime", "lambda", "dev", "infra", "emulator", "release")
+AT_ONCE = 4
+"""Locks that are looked up at a time."""
+PYTHON_LOCKS = (
+    *("runtime", "lambda", "compile", "wheel", "dev", "infra", "emulator", "chart", "helm"),
+    "release",
+)
 NPM_FOLDERS = ("dashboard", "demo", "infra")
 
 
@@ -108,8 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="end with 1 if there are advisories")
     options = parser.parse_args(arguments)
     tool = options.pip_audit.resolve()
-    audits = [audit_python(name, tool) for name in PYTHON_LOCKS]
-    audits += [audit_npm(folder) for folder in NPM_FOLDERS]
+    # They wait for databases most of the time.
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        asked = threads.map(audit_python, PYTHON_LOCKS, [tool] * len(PYTHON_LOCKS))
+        audits = [*asked, *threads.map(audit_npm, NPM_FOLDERS)]
     for audit in audits:
         sys.stdout.write(f"{audit}\n")
     return int(options.strict and any(audit.findings for audit in audits))

@@ -1,65 +1,35 @@
-"""What a million URLs cost on AWS: ``python -m scripts.cost`` prints the tables of docs/scaling.md.
+"""What Triptych costs on AWS: ``.venv-infra/bin/python -m scripts.cost [REGION…]``.
 
-Every price and every assumption has a name here. Prices are list prices, on demand, of `REGION` in
-US dollars, as of `AS_OF`, by the pages that `PRICES` names. They were written down without asking
-those pages: look them up there before you rely on a figure, change them here, and print the tables
-anew.
+It prints the tables of docs/scaling.md. Prices are in `scripts.prices`, bytes in
+`scripts.row_bytes`; sizes and counts are those of the stack itself (`infra`), which is why it runs
+in its environment. What is assumed beside them has a name here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-REGION = "us-east-1"
-AS_OF = "November 2026"
+from infra.alarms import ALARMS, OWN_METRICS
+from infra.cluster import DISK_GIB, MEMORY_SHARE
+from infra.edge import MANAGED
+from infra.functions import BATCH, SHAPES, SWEEP_MIB
+from infra.network import ENDPOINTS
+from infra.profiles import PROFILES
+from infra.workers import SIZES
+
+from scripts.prices import AS_OF, PRICES, REGIONS, Tariff
+from scripts.row_bytes import SNAPSHOTS, kept_bytes
+
 MILLION = 1_000_000
 HOURS = 730.0
 """Of a month."""
-
-SQS_MILLION_REQUESTS = 0.40
-S3_THOUSAND_PUTS = 0.005
-S3_THOUSAND_GETS = 0.0004
-S3_GB_MONTH = 0.023
-NAT_GB = 0.045
-NAT_HOUR = 0.045
-ALB_HOUR = 0.0225
-HOST_HOUR = 0.18
-"""m8g.xlarge: four processors, 16 GiB."""
-SPOT_SHARE = 0.4
-"""Of the on-demand price; it moves."""
-STEADY_HOST_HOUR = 0.09
-"""m8g.large."""
-DATABASE_HOUR = {"dev": 0.065, "prod": 1.00}
-"""db.t4g.medium in one zone; db.r8g.xlarge in two."""
-DATABASE_GB_MONTH = {"dev": 0.115, "prod": 0.23}
-ENDPOINT_HOUR = 0.01
-LAMBDA_GB_SECOND = 0.0000133334
-LAMBDA_MILLION_REQUESTS = 0.20
-
-PRICES = (
-    ("a million requests", SQS_MILLION_REQUESTS, "Amazon SQS pricing, standard queues"),
-    ("a thousand PUTs", S3_THOUSAND_PUTS, "Amazon S3 pricing, requests, S3 Standard"),
-    ("a thousand GETs", S3_THOUSAND_GETS, "Amazon S3 pricing, requests, S3 Standard"),
-    ("a GB of objects for a month", S3_GB_MONTH, "Amazon S3 pricing, storage, first 50 TB"),
-    ("a GB through NAT", NAT_GB, "Amazon VPC pricing, NAT gateway"),
-    ("an hour of a NAT gateway", NAT_HOUR, "Amazon VPC pricing, NAT gateway"),
-    ("an hour of an endpoint in a zone", ENDPOINT_HOUR, "AWS PrivateLink pricing"),
-    ("an hour of the load balancer", ALB_HOUR, "Elastic Load Balancing pricing"),
-    ("an hour of m8g.xlarge", HOST_HOUR, "Amazon EC2 On-Demand pricing"),
-    ("an hour of m8g.large", STEADY_HOST_HOUR, "Amazon EC2 On-Demand pricing"),
-    ("an hour of `dev`'s database", DATABASE_HOUR["dev"], "Amazon RDS for PostgreSQL pricing"),
-    ("an hour of `prod`'s database", DATABASE_HOUR["prod"], "Amazon RDS for PostgreSQL pricing"),
-    ("a GB of `dev`'s for a month", DATABASE_GB_MONTH["dev"], "Amazon RDS for PostgreSQL pricing"),
-    (
-        "a GB of `prod`'s for a month",
-        DATABASE_GB_MONTH["prod"],
-        "Amazon RDS for PostgreSQL pricing",
-    ),
-    ("a GB-second of a function", LAMBDA_GB_SECOND, "AWS Lambda pricing, Arm"),
-    ("a million invocations", LAMBDA_MILLION_REQUESTS, "AWS Lambda pricing, Arm"),
-)
-"""What is paid for, US dollars, and the page of AWS' that tells."""
+HOST_CPU, HOST_MIB, HOST_TASKS = 4096, 16 * 1024, 3
+"""Of m8g.xlarge: CPU units, memory, and interfaces besides its own (Amazon EC2 docs)."""
+SERVERS_A_HOST = 2
+"""m8g.large has two interfaces besides its own: one API and one live task."""
 
 IMAGE_KB = 150.0
 NEW_SHARE = 1.0
@@ -68,17 +38,34 @@ BATCH_FILL = 0.8
 """Of the ten messages that a request can carry."""
 EXTENDED_SHARE = 0.1
 """Messages whose visibility is extended once: those held longer than a third of 60 s."""
+MESSAGE_KB = 1.0
+"""A message with its attributes and its share of a request."""
+RESULT_KB = 3.0
+"""What a worker sends to the database for a picture: an embedding of 2,560 bytes, and its row. The
+commit copies it there, and RDS does not charge for its second zone."""
 AI_LOOKS = 0.1
 """Objects that AI steps read again."""
 URLS_SECOND = 50.0
 """One acquire task of two processors: decoding and the bundled model, neither waits for servers."""
-TASKS_A_HOST = 2
-LAMBDA_BATCH = 10
+IPV6_SHARE = 0.5
+"""Bytes that come from servers which have an IPv6 address: of the large stores and CDNs most, of a
+shop's own servers few. Count yours."""
 LAMBDA_BATCH_S = 2.5
 """Mostly waiting for servers, which a worker of 64 downloads at a time does not pay for."""
-LAMBDA_GB = 3008 / 1024
-ROW_KB = 4.5
-"""An asset with its embedding, its item and its entries in indexes."""
+LOG_GB_MONTH = {"dev": 1.0, "prod": 4.0}
+"""Requests that were refused, packets that were rejected, the database's own log."""
+LOG_KB_FAILED, FAILED_SHARE = 0.5, 0.02
+SWEEP_S = 2.0
+CLUSTER_METRICS, SERVICE_METRICS = 8, 10
+"""That Container Insights makes of a cluster and of each service (Amazon CloudWatch docs)."""
+SERVICES = 5
+WAKE_METRICS, BACKLOG_METRICS, CPU_METRICS = 2, 3, 1
+"""That an alarm of each scaling policy looks at; a target tracking policy has two alarms."""
+SECRETS = 3
+"""The administrator's, the sealing key, the first API key."""
+THUMBNAIL_KB = 12.0
+LCU_GB = 1.0
+"""That the balancer processes in an LCU-hour."""
 
 
 @dataclass(frozen=True)
@@ -90,98 +77,203 @@ class Line:
     usd: float
 
 
+def tasks_a_host() -> int:
+    """Return how many acquire tasks a host of the Spot group holds."""
+    (acquire,) = [size for size in SIZES if size.phase == "acquire"]
+    memory = int(HOST_MIB * MEMORY_SHARE) // acquire.memory_mib
+    return min(HOST_CPU // acquire.cpu, memory, HOST_TASKS)
+
+
 def sqs_requests(urls: float) -> float:
     """Return requests for so many URLs: sent, received, deleted in batches; some extended."""
     return urls / (10 * BATCH_FILL) * (3 + EXTENDED_SHARE)
 
 
-def per_million() -> list[Line]:
-    """Return what a million URLs cost where workers are ECS tasks on Spot."""
+def per_million(tariff: Tariff, egress: str = "nat") -> list[Line]:
+    """Return what a million URLs cost in `prod`, where workers are ECS tasks on Spot."""
     requests = sqs_requests(MILLION)
     puts, gets = MILLION * NEW_SHARE, MILLION * AI_LOOKS
-    gb = MILLION * IMAGE_KB / 1e6
-    hours = MILLION / URLS_SECOND / 3600 / TASKS_A_HOST
-    spot = HOST_HOUR * SPOT_SHARE
+    hours = MILLION / URLS_SECOND / 3600 / tasks_a_host()
+    host = tariff["spot_host_hour"] * tariff.spot_share + DISK_GIB / HOURS * tariff["disk_gb"]
+    sent_gb = 2 * MILLION * MESSAGE_KB / 1e6
+    written_gb = MILLION * RESULT_KB / 1e6
+    logged_gb = MILLION * FAILED_SHARE * LOG_KB_FAILED / 1e6
     return [
         Line(
-            "SQS", f"{requests / 1e6:.2f} million requests", requests / 1e6 * SQS_MILLION_REQUESTS
+            "SQS", f"{requests / 1e6:.2f} million requests", requests * tariff["sqs_million"] / 1e6
         ),
-        Line("S3 requests", "a put for each new image", _s3(puts, gets)),
-        Line("NAT", f"{gb:.0f} GB fetched", gb * NAT_GB),
-        Line("workers on Spot", f"{hours:.1f} hours of a host", hours * spot),
+        Line(
+            "S3 requests",
+            "a put for each new image",
+            puts / 1000 * tariff["put_thousand"] + gets / 1000 * tariff["get_thousand"],
+        ),
+        _way_out(tariff, egress, hours),
+        Line("workers on Spot", f"{hours:.1f} hours of a host with its disk", hours * host),
+        Line("endpoint of SQS", f"{sent_gb:.0f} GB", sent_gb * tariff["endpoint_gb"]),
+        Line(
+            "to the database",
+            f"{written_gb:.0f} GB, two thirds of it to another zone",
+            written_gb * 2 / 3 * tariff["zone_gb"],
+        ),
+        Line("logs", f"{FAILED_SHARE:.0%} fail, a line each", logged_gb * tariff["log_gb"]),
     ]
 
 
-def per_million_lambda() -> Line:
+def _way_out(tariff: Tariff, egress: str, hours: float) -> Line:
+    gb = MILLION * IMAGE_KB / 1e6
+    if egress == "public":
+        return Line("public addresses", f"{hours:.1f} hours of one", hours * tariff["address_hour"])
+    if egress == "ipv6":
+        left = gb * (1 - IPV6_SHARE)
+        return Line("NAT", f"{left:.0f} of {gb:.0f} GB fetched", left * tariff["nat_gb"])
+    return Line("NAT", f"{gb:.0f} GB fetched", gb * tariff["nat_gb"])
+
+
+def per_million_lambda(tariff: Tariff) -> list[Line]:
     """Return what takes the workers' place in the Lambda shape."""
-    batches = MILLION / LAMBDA_BATCH
-    seconds = batches * LAMBDA_BATCH_S * LAMBDA_GB
-    usd = seconds * LAMBDA_GB_SECOND + batches / 1e6 * LAMBDA_MILLION_REQUESTS
-    return Line("workers as Lambda", f"{seconds / 1e6:.2f} million GB-seconds", usd)
+    (acquire,) = [shape for shape in SHAPES if shape.phase == "acquire"]
+    batches = MILLION / BATCH
+    seconds = batches * LAMBDA_BATCH_S * acquire.memory_mib / 1024
+    usd = seconds * tariff["function_gb_second"] + batches / 1e6 * tariff["function_million"]
+    return [Line("workers as Lambda", f"{seconds / 1e6:.2f} million GB-seconds", usd)]
 
 
-def kept_million() -> list[Line]:
-    """Return what a million images cost in each month that they are kept."""
-    gb, rows = MILLION * IMAGE_KB / 1e6, MILLION * ROW_KB / 1e6
+def kept_million(tariff: Tariff, snapshots: int) -> list[Line]:
+    """Return what a million images cost in each month that they are kept, in so many snapshots."""
+    gb, rows = MILLION * IMAGE_KB / 1e6, MILLION * kept_bytes(snapshots) / 1e9
     return [
-        Line("S3", f"{gb:.0f} GB", gb * S3_GB_MONTH),
-        Line("RDS storage", f"{rows:.1f} GB in two zones", rows * DATABASE_GB_MONTH["prod"]),
+        Line("S3", f"{gb:.0f} GB", gb * tariff["object_gb"]),
+        Line("RDS storage", f"{rows:.1f} GB in two zones", rows * tariff["prod_database_gb"]),
     ]
 
 
-def standing(profile: str) -> list[Line]:
+def shown_million(tariff: Tariff) -> list[Line]:
+    """Return what it costs to show a million thumbnails to people."""
+    gb = MILLION * THUMBNAIL_KB / 1e6
+    return [
+        Line("to the internet", f"{gb:.0f} GB", gb * tariff["out_gb"]),
+        Line("firewall", "a request each", tariff["firewall_million"]),
+        Line("S3 requests", "a get each", MILLION / 1000 * tariff["get_thousand"]),
+        Line("load balancer", f"{gb / LCU_GB:.0f} LCU-hours", gb / LCU_GB * tariff["lcu_hour"]),
+    ]
+
+
+def standing(tariff: Tariff, name: str) -> list[Line]:
     """Return what a profile costs in a month in which nothing is done."""
-    zones, gateways, hosts = (3, 3, 2) if profile == "prod" else (2, 1, 1)
-    gib = 200 if profile == "prod" else 20
-    storage = gib * DATABASE_GB_MONTH[profile]
+    profile = PROFILES[name]
+    servers = sum(profile.tasks[service][0] for service in ("api", "live"))
+    hosts = math.ceil(servers / SERVERS_A_HOST)
+    addresses = profile.nat_gateways + profile.zones
+    rules = len(MANAGED) + 1
     lines = [
-        Line("RDS", "with its storage", DATABASE_HOUR[profile] * HOURS + storage),
-        Line("hosts of api and live", f"{hosts}", hosts * STEADY_HOST_HOUR * HOURS),
-        Line("NAT gateways", f"{gateways}", gateways * NAT_HOUR * HOURS),
-        Line("load balancer", "without traffic", ALB_HOUR * HOURS),
+        Line("RDS", profile.database_class, tariff[f"{name}_database_hour"] * HOURS),
+        Line(
+            "RDS storage",
+            f"{profile.database_gib} GB",
+            profile.database_gib * tariff[f"{name}_database_gb"],
+        ),
+        Line("hosts of api and live", f"{hosts}", hosts * tariff["steady_host_hour"] * HOURS),
+        Line("their disks", f"{DISK_GIB} GB each", hosts * DISK_GIB * tariff["disk_gb"]),
+        Line(
+            "NAT gateways",
+            f"{profile.nat_gateways}",
+            profile.nat_gateways * tariff["nat_hour"] * HOURS,
+        ),
+        Line("public addresses", f"{addresses}", addresses * tariff["address_hour"] * HOURS),
+        Line("load balancer", "without traffic", tariff["balancer_hour"] * HOURS),
+        Line(
+            "firewall",
+            f"an ACL and {rules} rules",
+            tariff["firewall_month"] + rules * tariff["firewall_rule_month"],
+        ),
+        *_watched(tariff, name),
+        Line("secrets", f"{SECRETS}", SECRETS * tariff["secret_month"]),
     ]
-    if profile == "prod":
-        endpoints = 5 * zones
-        lines.append(Line("endpoints", f"{endpoints}", endpoints * ENDPOINT_HOUR * HOURS))
+    if profile.keep:
+        count = len(ENDPOINTS) * profile.zones
+        lines.append(Line("endpoints", f"{count}", count * tariff["endpoint_hour"] * HOURS))
     return lines
 
 
-def _s3(puts: float, gets: float) -> float:
-    return puts / 1000 * S3_THOUSAND_PUTS + gets / 1000 * S3_THOUSAND_GETS
-
-
-def table(title: str, lines: Sequence[Line]) -> str:
-    """Return lines and their sum as Markdown."""
-    rows = [f"| {line.what} | {line.how} | {line.usd:,.2f} |" for line in lines]
-    total = sum(line.usd for line in lines)
-    return "\n".join(
-        [f"| {title} | | $ |", "|---|---|---:|", *rows, f"| **together** | | **{total:,.2f}** |"]
-    )
-
-
-def prices() -> str:
-    """Return the prices and where they are to be checked, as Markdown."""
-    rows = [
-        f"| {what} | {usd:.10f}".rstrip("0").rstrip(".") + f" | {page} |"
-        for what, usd, page in PRICES
+def _watched(tariff: Tariff, name: str) -> list[Line]:
+    metrics = CLUSTER_METRICS + SERVICES * SERVICE_METRICS
+    phases = len(SIZES)
+    alarms = len(ALARMS) + phases * (WAKE_METRICS + 2 * BACKLOG_METRICS)
+    alarms += (SERVICES - phases) * 2 * CPU_METRICS
+    sweeps = HOURS * 60
+    swept = sweeps * SWEEP_S * SWEEP_MIB / 1024 * tariff["function_gb_second"]
+    swept += sweeps / 1e6 * tariff["function_million"]
+    logs = LOG_GB_MONTH[name]
+    return [
+        Line("Container Insights", f"{metrics} metrics", metrics * tariff["metric_month"]),
+        Line("own metrics", f"{OWN_METRICS} metrics", OWN_METRICS * tariff["metric_month"]),
+        Line("alarms", f"{alarms} metrics looked at", alarms * tariff["alarm_month"]),
+        Line("sweeper", "once a minute", swept),
+        Line("logs", f"{logs:.0f} GB", logs * tariff["log_gb"]),
     ]
-    head = f"| list prices of {REGION}, {AS_OF} | $ | to be checked at |"
-    return "\n".join([head, "|---|---:|---|", *rows])
 
 
-def tables() -> str:
-    """Return all tables of docs/scaling.md."""
-    return "\n\n".join(
-        [
-            table("a million URLs, once", per_million()),
-            table("instead of the workers on Spot", [per_million_lambda()]),
-            table("a million images, each month", kept_million()),
-            table("`dev`, each month, idle", standing("dev")),
-            table("`prod`, each month, idle", standing("prod")),
-            prices(),
-        ]
+def table(title: str, lines_in: Callable[[Tariff], Sequence[Line]], regions: Sequence[str]) -> str:
+    """Return lines and their sum as Markdown, a column a region."""
+    columns = [lines_in(Tariff(region)) for region in regions]
+    rows = [
+        f"| {same[0].what} | {same[0].how} | {' | '.join(f'{line.usd:,.2f}' for line in same)} |"
+        for same in zip(*columns, strict=True)
+    ]
+    sums = " | ".join(f"**{sum(line.usd for line in column):,.2f}**" for column in columns)
+    head = f"| {title}, $ | | {' | '.join(regions)} |"
+    return "\n".join(
+        [head, f"|---|---|{'---:|' * len(regions)}", *rows, f"| **together** | | {sums} |"]
     )
+
+
+def prices(regions: Sequence[str]) -> str:
+    """Return the prices and what they are taken from, as Markdown; ≈ marks those scaled."""
+    rows = []
+    for price in PRICES.values():
+        shown = [
+            ("≈ " if price.is_scaled(region) else "")
+            + f"{price.usd_in(region):.10f}".rstrip("0").rstrip(".")
+            for region in regions
+        ]
+        rows.append(f"| {price.what} | {' | '.join(shown)} | {price.evidence} |")
+    head = f"| list prices, {AS_OF}, $ | {' | '.join(regions)} | taken from |"
+    return "\n".join([head, f"|---|{'---:|' * len(regions)}---|", *rows])
+
+
+def tables(regions: Sequence[str] = REGIONS) -> str:
+    """Return all tables of docs/scaling.md.
+
+    Raises:
+        ValueError: a region's prices are not known.
+    """
+    found = [
+        table("a million URLs, once", per_million, regions),
+        *(
+            table(
+                f"the same with `egress={egress}`",
+                lambda tariff, egress=egress: per_million(tariff, egress),  # type: ignore[misc]
+                regions,
+            )
+            for egress in ("public", "ipv6")
+        ),
+        table("instead of the workers on Spot", per_million_lambda, regions),
+        table("a million images, a month, first snapshot", lambda t: kept_million(t, 1), regions),
+        table(
+            f"the same with {SNAPSHOTS} snapshots",
+            lambda tariff: kept_million(tariff, SNAPSHOTS),
+            regions,
+        ),
+        table("a million thumbnails shown", shown_million, regions),
+        table("`dev`, a month, idle", lambda tariff: standing(tariff, "dev"), regions),
+        table("`prod`, a month, idle", lambda tariff: standing(tariff, "prod"), regions),
+        prices(regions),
+    ]
+    return "\n\n".join(found)
 
 
 if __name__ == "__main__":
-    print(tables())  # noqa: T201
+    try:
+        print(tables(sys.argv[1:] or REGIONS))  # noqa: T201
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -9,14 +9,18 @@ cd "$(dirname "$0")/.."
 : "${EMAIL:?Set EMAIL to who is told of alarms and of the budget.}"
 profile=${PROFILE:-dev} shape=${SHAPE_OF_WORKERS:-ecs} region=${AWS_REGION:-eu-central-1}
 stack="Triptych-$profile"
+# Waits of the AWS CLI, ten minutes each: a long migration may take a day.
+task_waits=144
 cdk=(npx --no --prefix infra -- cdk)
 context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
     -c "profile=$profile" -c "workers=$shape" -c "region=$region")
-[ -z "${SOURCE_TOKEN:-}" ] || context+=(-c "source_token=$SOURCE_TOKEN")
-[ -z "${SOURCE_TOKEN_FOR:-}" ] || context+=(-c "source_token_for=$SOURCE_TOKEN_FOR")
-[ -z "${SOURCE_BUCKETS:-}" ] || context+=(-c "source_buckets=$SOURCE_BUCKETS")
-[ -z "${SOURCE:-}" ] || context+=(-c "source=$SOURCE")
-[ -z "${PREFIX:-}" ] || context+=(-c "prefix=$PREFIX")
+# Each of these is taken from the variable of its name in capitals, if that is set.
+for key in source source_token source_token_for source_buckets prefix egress traces database_resource \
+    oidc_issuer oidc_client_id oidc_secret oidc_session_hours operators \
+    oidc_authorization_endpoint oidc_token_endpoint oidc_user_info_endpoint; do
+    variable=$(tr '[:lower:]' '[:upper:]' <<< "$key")
+    [ -z "${!variable:-}" ] || context+=(-c "$key=${!variable}")
+done
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
 
 for tool in aws docker npm npx; do
@@ -37,7 +41,9 @@ run_task() {
         --capacity-provider-strategy "capacityProvider=$(output SteadyProvider),weight=1" \
         --network-configuration "awsvpcConfiguration={subnets=[$(output MigrateSubnets)],securityGroups=[$(output MigrateSecurityGroup)]}" \
         --query 'tasks[0].taskArn' --output text)
-    aws ecs wait tasks-stopped --region "$region" --cluster "$(output ClusterName)" --tasks "$task"
+    for _ in $(seq "$task_waits"); do
+        aws ecs wait tasks-stopped --region "$region" --cluster "$(output ClusterName)" --tasks "$task" && break
+    done
     code=$(aws ecs describe-tasks --region "$region" --cluster "$(output ClusterName)" \
         --tasks "$task" --query 'tasks[0].containers[0].exitCode' --output text)
     [ "$code" = 0 ] || { echo "error: $1 ended with $code; see its log group." >&2; return 1; }
@@ -46,7 +52,8 @@ run_task() {
 npm ci --prefix infra --ignore-scripts --no-audit --no-fund --loglevel=error
 "${cdk[@]}" bootstrap "${context[@]}"
 # Also where an earlier attempt was cut: it is idle until its last step.
-if [ "$(output Idle 2>/dev/null)" != false ]; then
+first=$([ "$(output Idle 2>/dev/null)" = false ] || echo true)
+if [ "$first" ]; then
     # Before there is a schema and a key, the services would refuse to start.
     "${cdk[@]}" deploy "${context[@]}" -c idle=true --require-approval never
     run_task '["migrate"]'
@@ -57,4 +64,6 @@ if [ "$(output Idle 2>/dev/null)" != false ]; then
 fi
 # From now on the API's new tasks migrate before they start, and all else waits for them.
 "${cdk[@]}" deploy "${context[@]}" --require-approval never
+# Long migrations, beside the new code; what was interrupted goes on.
+[ "$first" ] || run_task '["migrate"]'
 echo "Point $DOMAIN to $(output BalancerName); then: $(output Url)"

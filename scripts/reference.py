@@ -1,4 +1,4 @@
-"""Write the reference pages that follow from the code: settings, commands, failures, live status.
+"""Write what follows from the code: the reference pages, and the schema of the Helm chart's values.
 
 ``python -m scripts.reference`` writes them; a test compares them with the code.
 """
@@ -13,12 +13,15 @@ from typing import Any
 import typer
 from pydantic import SecretStr
 
+from scripts.chart_schema import values_schema
 from triptych.api.app import create_app
 from triptych.cli.command_line import app
 from triptych.live.asyncapi import asyncapi
+from triptych.live.hub_metrics import documented_metrics
 from triptych.model import Reason
 from triptych.runs.failure_reasons import EXPLAINED
 from triptych.settings.settings import ENV_PREFIX, Settings
+from triptych.telemetry.cloudwatch_metrics import exported_names
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 WRITTEN = "<!-- Written by `make docs`. -->\n"
@@ -95,6 +98,28 @@ def failures_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def metrics_page() -> str:
+    """Render every metric with its labels, and what CloudWatch is given of it."""
+    lines = [
+        "# Metrics",
+        "",
+        WRITTEN,
+        "What `/metrics` of the API, of live status and of workers serves; each process has those",
+        "of what it does. Labels have few values, never a brand, a URL or an id. A histogram has",
+        "`_bucket`, `_sum` and `_count`. The last column is the name in CloudWatch, without",
+        "dimensions, in the namespace `TRIPTYCH_EMF_NAMESPACE`: see",
+        "[Monitoring](../guides/monitoring.md).",
+        "",
+        "| metric | type | labels | meaning | in CloudWatch |",
+        "|---|---|---|---|---|",
+    ]
+    for one in documented_metrics():
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        exported = ", ".join(f"`{name}`" for name in exported_names(one.name))
+        lines.append(f"| `{one.name}` | {one.kind} | {labels} | {one.meaning} | {exported} |")
+    return "\n".join(lines) + "\n"
+
+
 def asyncapi_document() -> str:
     """Render the live status protocol as an AsyncAPI document."""
     return json.dumps(asyncapi(), indent=2, ensure_ascii=False) + "\n"
@@ -104,8 +129,10 @@ PAGES = {
     "settings.md": settings_page,
     "cli.md": commands_page,
     "failures.md": failures_page,
+    "metrics.md": metrics_page,
     "asyncapi.json": asyncapi_document,
     "openapi.json": openapi,
+    "../../deploy/helm/triptych/values.schema.json": values_schema,
 }
 
 

@@ -25,7 +25,7 @@ LAYERS = (
     {"live", "workers"},
     {"tasks"},
     {"ai", "acquire"},
-    {"gather"},
+    {"gather", "backups"},
     {"snapshots"},
     {"runs"},
     {"dead_letters", "queues", "webhooks", "presence", "access"},

@@ -10,6 +10,8 @@ class Session {
   identity = $state<IdentityShown | null>(null);
   /** The server wants a key, or another one. */
   refused = $state<string | null>(null);
+  /** The session at the load balancer has ended; reloading the page leads to its sign-in. */
+  elsewhere = $state(false);
   operator = $derived(this.identity?.scope === 'operator');
 
   signIn(key: string): void {
@@ -18,8 +20,9 @@ class Session {
     sessionStorage.setItem(KEPT, key);
   }
 
-  refuse(why: string): void {
+  refuse(why: string, { elsewhere = false } = {}): void {
     this.refused = why;
+    this.elsewhere = elsewhere;
     this.identity = null;
   }
 

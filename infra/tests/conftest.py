@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Template
 
+from infra import sign_in
 from infra.app import build
 
 CONTEXT = {
@@ -16,6 +17,14 @@ CONTEXT = {
     "domain": "triptych.example",
     "email": "ops@triptych.example",
 }
+ISSUER = "https://idp.example/realm"
+SIGN_IN = {
+    "oidc_issuer": ISSUER,
+    "oidc_client_id": "triptych-1",
+    "oidc_secret": "arn:aws:secretsmanager:eu-central-1:111111111111:secret:idp-AbCdEf",
+    "operators": "boss@example.org, sub:chief",
+}
+ENDPOINTS = {name: f"{ISSUER}/{n}" for n, name in enumerate(sign_in.ENDPOINTS)}
 
 
 class Synthesised:
@@ -48,3 +57,10 @@ def prod(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 @pytest.fixture(scope="session")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     return Synthesised(tmp_path_factory.mktemp("dev"), "dev", "lambda")
+
+
+@pytest.fixture(scope="session")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """All that can be chosen beside the defaults, in one template: synthesis takes long."""
+    context = {**CONTEXT, **SIGN_IN, **ENDPOINTS, "egress": "public"}
+    return Synthesised(tmp_path_factory.mktemp("chosen"), "prod", "ecs", context)

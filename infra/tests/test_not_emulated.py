@@ -78,11 +78,8 @@ def test_g9_the_database_is_reached_by_what_works_with_it_alone(
         assert not ours or beyond == set(WEB_PORTS), name
 
 
-def test_stuck_runs_are_read_from_the_sweepers_line(prod: Synthesised) -> None:
-    (found,) = prod.of("AWS::Logs::MetricFilter").values()
-    assert "care_taken" in found["FilterPattern"]
-    (metric,) = found["MetricTransformations"]
-    assert (metric["MetricName"], metric["MetricValue"]) == ("StuckRuns", "$.stuck_runs")
+def test_the_sweeper_and_the_database_are_attached(prod: Synthesised) -> None:
+    assert not prod.of("AWS::Logs::MetricFilter")
     (permission,) = prod.of("AWS::Lambda::Permission").values()
     assert permission["Principal"] == "events.amazonaws.com"
     (attached,) = prod.of("AWS::SecretsManager::SecretTargetAttachment").values()

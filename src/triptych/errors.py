@@ -40,7 +40,8 @@
     ├── Unavailable              a component does not answer; a retry may help         503
     │   ├── DatabaseUnavailable
     │   │   ├── DatabaseFull     its disk is full
-    │   │   └── RowLocked        another transaction holds a row for long: a large commit
+    │   │   ├── RowLocked        another transaction holds a row for long: a large commit
+    │   │   └── SchemaBehind     a migration that is needed for this was not applied yet
     │   ├── QueueUnavailable
     │   ├── StoreUnavailable
     │   │   └── StoreFull        its disk is full
@@ -309,6 +310,10 @@ class RowLocked(DatabaseUnavailable):
 
     def __init__(self) -> None:
         super().__init__(remedy="Try again in a moment.")
+
+
+class SchemaBehind(DatabaseUnavailable):
+    """The database lacks a table or a column: a migration was not applied yet."""
 
 
 class QueueUnavailable(Unavailable):

@@ -66,8 +66,8 @@ WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
 """Read, hashed and compared at a time. An object no larger is checked before its first byte is
 passed on."""
-CONTENT_KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
-"""The keys that `object_key` makes."""
+CONTENT_KEY = re.compile(r"sha256/([0-9a-f]{2})/(?:[0-9a-f]{2}/)?(\1[0-9a-f]{62})")
+"""The keys that `object_key` makes, and those that it made until commit cd690e2."""
 
 INLINE: Mapping[str, str] = MappingProxyType(
     {

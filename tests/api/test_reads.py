@@ -23,8 +23,11 @@ from tests.support.api_server import (
     serving,
 )
 from triptych.api.http.problems import Problem
+from triptych.database.schema import code_level
+from triptych.errors import QueueUnavailable
 from triptych.gather.urls import item_key
 from triptych.objects import object_key, open_store
+from triptych.queues.pgmq import PgmqQueue
 from triptych.runs.run_shown import BrandShown
 from triptych.snapshots.asset_ids import asset_id
 from triptych.wiring import web_server
@@ -387,6 +390,53 @@ async def test_readiness_that_many_ask_for_costs_one_check(
         answers = await asyncio.gather(*(api.get("/readyz") for _ in range(100)))
     assert {answer.status for answer in answers} == {200}
     assert checks == 1
+
+
+async def test_a_server_is_ready_on_every_schema_that_serves_it(
+    migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = "insert into compatible_migrations values ('9000_ahead', {}, '{{}}', now())"
+    monkeypatch.setattr(web_server, "READY_KEPT_S", 0.0)
+    async with serving(migrated_dsn, tmp_path) as api:
+        (database, *_) = api.stores.databases
+        await database.fetch(ahead.format(code_level()))
+        assert (await api.get("/readyz")).status == 200
+        await database.fetch(f"update compatible_migrations set oldest = {code_level() + 1}")
+        refused = await api.get("/readyz")
+        assert (refused.status, refused.json["reason"]) == (503, "database-unavailable")
+        assert "9000_ahead needs code of schema level" in refused.json["detail"]
+        assert (await api.get("/healthz")).status == 200
+
+
+async def test_a_server_becomes_ready_with_its_queues_and_stays_so_without_them(
+    migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise QueueUnavailable
+
+    monkeypatch.setattr(web_server, "READY_KEPT_S", 0.0)
+    async with serving(migrated_dsn, tmp_path) as api:
+        with monkeypatch.context() as outage:
+            outage.setattr(PgmqQueue, "check", away)
+            starting = await api.get("/readyz")
+            assert (starting.status, starting.json["reason"]) == (503, "queue-unavailable")
+        assert (await api.get("/readyz")).status == 200
+        monkeypatch.setattr(PgmqQueue, "check", away)
+        assert (await api.get("/readyz")).status == 200
+
+
+async def test_what_needs_a_migration_says_so_and_all_else_is_answered(
+    migrated_dsn: str, tmp_path: Path
+) -> None:
+    async with serving(migrated_dsn, tmp_path) as api:
+        (database, *_) = api.stores.databases
+        await database.fetch("alter table audit rename to later")
+        behind = await api.get("/audit")
+        assert (behind.status, behind.json["reason"]) == (503, "schema-behind")
+        assert "triptych migrate" in behind.json["remedy"]
+        assert (await api.get("/brands")).status == 200
+        await database.fetch("alter table later rename to audit")
+        assert (await api.get("/audit")).status == 200
 
 
 async def test_a_database_that_is_away_is_a_503_and_the_server_still_lives(

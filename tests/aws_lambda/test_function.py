@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import zipfile
 from collections.abc import AsyncIterator
@@ -145,6 +146,22 @@ async def test_functions_alone_take_a_brand_through_all_phases(
                 await (await cloud.function("sweep")).invoke({})
     assert (run.state, run.done, run.failed) == (RunState.COMMITTED, 22, 1)
     assert not any([await cloud.receive(queue, wait_s=0) for queue in QUEUES])
+
+
+async def test_the_sweep_reports_what_is_true_of_the_installation(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    env = {**cloud.environment, "TRIPTYCH_EMF_NAMESPACE": "Triptych-test"}
+    file = tmp_path / "log"
+    with file.open("wb") as log:
+        handler = "triptych.aws_lambda.handlers.sweep"
+        async with LambdaProcess(handler, env, timeout_s=TIMEOUT_S, log=log) as sweep:
+            for _ in range(2):
+                answer = await sweep.invoke({})
+                assert answer.body["ended"][:2] == ["sweep", "observe"]
+    lines = [json.loads(line) for line in file.read_text().splitlines() if '"_aws"' in line]
+    names = ("RunsStalled", "RunsHeld", "BrandsUnindexed", "IndexLagSeconds")
+    assert [[line[name] for name in names] for line in lines] == [[0, 0, 0, 0]] * 2
 
 
 async def urls(cloud: Cloud, site: Site, folder: Path, count: int) -> list[Any]:

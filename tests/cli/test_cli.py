@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,8 @@ async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
         "sandbox": True,
         "keys": True,
     }
+    database = next(finding["says"] for finding in well.json() if finding["what"] == "database")
+    assert re.search(r"schema level 0\d{3}, oldest compatible code 0\d{3}, queues exist", database)
     cli.env["TRIPTYCH_EMBEDDER"] = "/nowhere.onnx"
     ill = await cli("doctor")
     assert ill.code == 1
@@ -200,6 +203,7 @@ async def test_migrate_twice(cli: Cli) -> None:
     assert (await cli("migrate")).code == 0
     again = await cli("migrate", "--json")
     assert again.json() == {"applied": []}
+    assert (await cli("migrate", "--skip-long")).out == "Nothing to apply.\n"
 
 
 async def test_up_serves_what_is_submitted_and_stops_cleanly(cli: Cli, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ COMMANDS: dict[str, list[str]] = {
 }
 """What each command is run with. After `` of `` or `` at `` it is the same command once more."""
 NOT_RUN = {
-    *("run", "up", "api", "worker", "live", "migrate"),
+    *("run", "up", "api", "worker", "live", "migrate", "backup"),
     *("dead-letters redrive", "dead-letters discard", "keys create", "keys revoke"),
 }
 """Commands that start processes, and those that print numbers and the words they were given."""

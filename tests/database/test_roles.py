@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.support.postgres import superuser_at
-from triptych.database.migrate import migrations
+from triptych.database.migration import migrations
 from triptych.database.roles import IAM, prepare_role, role_of
 from triptych.database.session import Database
 from triptych.errors import SettingsError

@@ -9,7 +9,7 @@ import pytest
 
 from triptych.database.session import Database, Transaction, no_nul, translated
 from triptych.database.statements import statements
-from triptych.errors import DatabaseFull, DatabaseUnavailable, RowLocked
+from triptych.errors import DatabaseFull, DatabaseUnavailable, RowLocked, SchemaBehind
 from triptych.runtime.json_values import UnreadableJson
 
 
@@ -48,7 +48,7 @@ def test_a_full_disk_is_named_with_its_place_and_what_is_free_there(tmp_path: Pa
 @pytest.mark.parametrize(
     "error",
     [
-        asyncpg.UndefinedTableError("no such table"),
+        asyncpg.UndefinedFunctionError("no such function"),
         asyncpg.CheckViolationError("check"),
         asyncpg.InterfaceError("another operation is in progress"),
         ValueError("ours"),
@@ -57,6 +57,40 @@ def test_a_full_disk_is_named_with_its_place_and_what_is_free_there(tmp_path: Pa
 def test_a_defect_is_no_outage(error: Exception) -> None:
     with pytest.raises(type(error)), translated():
         raise error
+
+
+@pytest.mark.parametrize("error", [asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError])
+def test_what_a_migration_would_bring_is_a_schema_that_is_behind(
+    error: type[asyncpg.PostgresError],
+) -> None:
+    with pytest.raises(SchemaBehind, match=r"no such thing.*triptych migrate"), translated():
+        raise error("no such thing")
+
+
+async def test_a_transaction_goes_on_when_a_migration_adds_a_column(fresh_dsn: str) -> None:
+    database = Database(fresh_dsn, pool_max=1)
+    release, added = Database(fresh_dsn, pool_max=1), 0
+
+    async def read(tx: Transaction) -> list[asyncpg.Record]:
+        nonlocal added
+        if added < 2:
+            added += 1
+            await release.fetch(f"alter table grows add column c{added} int")
+        return await tx.rows_of("select * from grows")
+
+    try:
+        await database.fetch("create table grows (c0 int)")
+        await database.fetch("select * from grows")
+        assert await database.transact(read) == []
+        added = 0
+        await database.fetch("alter table grows drop column c1, drop column c2")
+        await database.fetch("select * from grows")
+        with pytest.raises(DatabaseUnavailable, match="changed by a migration"):
+            async with database.connection() as connection, connection.transaction():
+                await read(Transaction(connection, None))
+    finally:
+        await database.close()
+        await release.close()
 
 
 def test_a_lock_that_is_held_for_long_has_an_error_of_its_own() -> None:

@@ -19,7 +19,9 @@ from tests.support.embedded import QUICK, alive, ask, children
 from tests.support.postgres import stopped_cluster
 from tests.support.superuser_cluster import superuser_cluster
 from tests.support.waiting import until_true
-from triptych.database.migrate import check_schema, migrate, migrations
+from triptych.database.migrate import migrate
+from triptych.database.migration import migrations
+from triptych.database.schema import check_schema
 from triptych.database.session import Database
 from triptych.embedded import roles as roles_module
 from triptych.embedded.cluster import ADMIN, ROLE

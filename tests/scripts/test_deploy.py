@@ -23,6 +23,7 @@ case "$(basename "$0") $*" in
     *describe-stacks*\'Idle\'*) cat "$PLAYED/idle" ;;
     *describe-stacks*) echo "out:$(sed -E "s/.*OutputKey=='([^']*)'.*/\\1/" <<< "$*")" ;;
     *run-task*) echo arn:task ;;
+    *tasks-stopped*) [ "$(grep -c tasks-stopped "$PLAYED/calls")" -gt "${WAITS_IN_VAIN:-0}" ] ;;
     *describe-tasks*) echo "${TASK_ENDS_WITH:-0}" ;;
 esac
 """
@@ -103,16 +104,30 @@ def test_later_the_new_code_migrates_before_it_starts(played: Played) -> None:
     played.deploy(**GIVEN)
     ended, calls = played.deploy(**GIVEN, PROFILE="prod", AWS_REGION="eu-west-1")
     assert ended.returncode == 0, ended.stderr
-    assert steps(calls) == ["bootstrap", "deploy"]
+    assert steps(calls) == ["bootstrap", "deploy", "migrate"], "long migrations come last"
     assert all("profile=prod" in call for call in calls if call.startswith("npx"))
     assert all("--region eu-west-1" in call for call in calls if call.startswith("aws"))
 
 
-def test_what_is_said_of_sources_reaches_every_step(played: Played) -> None:
+def test_a_task_that_runs_for_longer_than_one_wait_is_waited_for(played: Played) -> None:
+    played.deploy(**GIVEN)
+    ended, calls = played.deploy(**GIVEN, WAITS_IN_VAIN="3")
+    assert ended.returncode == 0, ended.stderr
+    assert sum("wait tasks-stopped" in call for call in calls) == 4
+
+
+def test_what_is_said_of_sources_sign_in_and_traces_reaches_every_step(played: Played) -> None:
     said = {
         "SOURCE_TOKEN": "catalogue",
         "SOURCE_TOKEN_FOR": "https://catalogue.example.com",
         "SOURCE_BUCKETS": "s3://lists,s3://shared/triptych",
+        "SOURCE": "catalog:https://catalogue.example.com/urls",
+        "PREFIX": "team-a_",
+        "OIDC_ISSUER": "https://idp.example",
+        "OIDC_CLIENT_ID": "triptych",
+        "OIDC_SECRET": "arn:aws:secretsmanager:eu-central-1:111111111111:secret:idp",
+        "OPERATORS": "boss@example.org,sub:1",
+        "TRACES": "true",
     }
     ended, calls = played.deploy(**GIVEN, **said)
     assert ended.returncode == 0, ended.stderr
@@ -120,7 +135,7 @@ def test_what_is_said_of_sources_reaches_every_step(played: Played) -> None:
     for name, value in said.items():
         assert all(f"-c {name.lower()}={value}" in call for call in cdk), name
     _, calls = played.deploy(**GIVEN)
-    assert not any("source_" in call for call in calls), "nothing empty is said"
+    assert not any("source" in call or "oidc" in call for call in calls), "nothing empty is said"
 
 
 def test_a_migration_that_fails_ends_the_deployment(played: Played) -> None:

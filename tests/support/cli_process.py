@@ -37,10 +37,11 @@ def _hear_signals() -> None:
 
 
 class Cli:
-    """Runs `triptych` on one data folder."""
+    """Runs `triptych` on one data folder, as it is installed beside a Python: ours by default."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, python: str = sys.executable) -> None:
         self.data = data
+        self.python = python
         self.env = {
             **os.environ,
             "TRIPTYCH_DATA": str(data),
@@ -52,7 +53,7 @@ class Cli:
 
     async def start(self, *args: str) -> Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "triptych", *args),
+            *(self.python, "-m", "triptych", *args),
             env=self.env,
             stdout=PIPE,
             stderr=PIPE,

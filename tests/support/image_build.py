@@ -13,8 +13,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from scripts.image_context import context_files
 
 ROOT = Path(__file__).resolve().parents[2]
 STEP_S = 600.0
@@ -25,27 +26,10 @@ SKIPPED = ("apt-get", "groupadd")
 
 def context(folder: Path) -> Path:
     """Copy what `docker build` is sent: what git knows, less what .dockerignore names."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split("\0")
-    rules = (ROOT / ".dockerignore").read_text().split()
-    for name in filter(None, listed):
-        if not _ignored(name, rules) and (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    for name in context_files(ROOT):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     return folder
-
-
-def _ignored(name: str, rules: list[str]) -> bool:
-    """Tell whether .dockerignore leaves a file out; its last rule that matches counts."""
-    path = PurePosixPath(name)
-    ignored = False
-    for rule in rules:
-        pattern = rule.removeprefix("!").removeprefix("**/")
-        parts = path.parts if rule.startswith("**/") else [str(path), *map(str, path.parents)]
-        if any(fnmatch(part, pattern) for part in parts):
-            ignored = not rule.startswith("!")
-    return ignored
 
 
 def _link(source: str, target: str) -> None:

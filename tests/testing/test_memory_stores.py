@@ -13,6 +13,7 @@ from tests.support.contracts.pages_contract import PagesContract
 from tests.support.contracts.removals_contract import RemovalsContract
 from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.rows_contract import RowsContract
+from tests.support.contracts.run_log_contract import RunLogContract
 from tests.support.contracts.settling_contract import SettlingContract
 from tests.support.contracts.stalled_contract import PassTime, StalledContract
 from tests.support.contracts.stores_contract import CatalogueContract
@@ -26,7 +27,12 @@ def stores() -> MemoryStores:
 
 
 class TestMemoryStores(
-    CatalogueContract, RemovalsContract, RestoresContract, RowsContract, SettlingContract
+    CatalogueContract,
+    RemovalsContract,
+    RestoresContract,
+    RowsContract,
+    RunLogContract,
+    SettlingContract,
 ):
     """Nothing of memory's own."""
 

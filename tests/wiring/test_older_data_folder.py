@@ -27,7 +27,9 @@ from tests.support.postgres import SUPERUSER, superuser_at
 from tests.support.superuser_cluster import superuser_cluster
 from tests.support.tiny_clip import clip
 from tests.support.waiting import until
-from triptych.database.migrate import check_schema, migrate, migrations
+from triptych.database.migrate import migrate
+from triptych.database.migration import migrations
+from triptych.database.schema import check_schema
 from triptych.database.session import Database
 from triptych.embedded.cluster import ROLE
 from triptych.embedded.data_folder import DataFolder

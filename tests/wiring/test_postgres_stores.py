@@ -22,6 +22,7 @@ from tests.support.contracts.removals_contract import RemovalsContract
 from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.retention_contract import RetentionContract
 from tests.support.contracts.rows_contract import RowsContract
+from tests.support.contracts.run_log_contract import RunLogContract
 from tests.support.contracts.search_contract import (
     SearchContract,
     commit_vectors,
@@ -33,7 +34,8 @@ from tests.support.contracts.search_contract import (
 from tests.support.contracts.settling_contract import SettlingContract
 from tests.support.contracts.stalled_contract import PassTime, StalledContract
 from tests.support.contracts.stores_contract import POLICY, CatalogueContract, open_run
-from triptych.database.migrate import migrate, migrations
+from triptych.database.migrate import migrate
+from triptych.database.migration import migrations
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable
 from triptych.model import RunKind
@@ -64,7 +66,12 @@ class TestPostgresFacets(FacetsContract):
 
 
 class TestPostgresStores(
-    CatalogueContract, RemovalsContract, RestoresContract, RowsContract, SettlingContract
+    CatalogueContract,
+    RemovalsContract,
+    RestoresContract,
+    RowsContract,
+    RunLogContract,
+    SettlingContract,
 ):
     async def test_wrong_counters_are_repaired_from_the_rows(
         self, stores: Stores, database: Database
@@ -284,7 +291,7 @@ async def test_check_tells_an_empty_and_a_newer_schema(fresh_dsn: str) -> None:
             await stores.check()
         await migrate(database)
         await database.fetch("insert into schema_migrations values ('9999_future')")
-        with pytest.raises(DatabaseUnavailable, match=r"newer than this Triptych \(9999_future\)"):
+        with pytest.raises(DatabaseUnavailable, match=r"too new .*9999_future.*Upgrade"):
             await stores.check()
     finally:
         await stores.close()

@@ -41,13 +41,19 @@ export async function ask(input: Request | string, init?: RequestInit): Promise<
   }
   if (response.ok || response.status === 304) return response;
   const problem = await readProblem(response);
-  if (response.status === 401) session.refuse(problem.detail ?? 'The server asks for a key.');
+  if (response.status === 401) {
+    // The server itself answers with a problem; a load balancer whose session has ended does not.
+    if (isJson(response)) session.refuse(problem.detail ?? 'The server asks for a key.');
+    else session.refuse('Your session has ended.', { elsewhere: true });
+  }
   throw new ApiError(response.status, problem);
 }
 
+const isJson = (response: Response): boolean =>
+  (response.headers.get('content-type') ?? '').includes('json');
+
 async function readProblem(response: Response): Promise<Partial<Problem>> {
-  const kind = response.headers.get('content-type') ?? '';
-  if (!kind.includes('json')) return { detail: `The server answered ${response.status}.` };
+  if (!isJson(response)) return { detail: `The server answered ${response.status}.` };
   return (await response.json()) as Partial<Problem>;
 }
 

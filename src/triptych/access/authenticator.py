@@ -149,6 +149,11 @@ class Authenticator:
                 )
             return Identity(f"key:{key.name}", key.scope, key.brands, key.expires_at)
         if self._balancer is not None and (vouched := headers.get(BALANCER_HEADER)):
+            if scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS:
+                # The balancer knows the user by a cookie, which a browser sends for any page.
+                self._sites.check_own_page(
+                    *(headers.get(name) for name in (b"origin", b"host", b"sec-fetch-site"))
+                )
             return await self._balancer.identify(vouched)
         if self._open:
             return LOCAL

@@ -10,6 +10,7 @@ from triptych.errors import HostRefused, OriginRefused
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 HOST_MAX_CHARS = 255
+ALLOW_ORIGIN = "Add the page's site to TRIPTYCH_ALLOWED_ORIGINS."
 
 
 def is_loopback(address: str) -> bool:
@@ -58,7 +59,26 @@ class HostPolicy:
                 return
         elif fetch_site != "cross-site" or navigates:
             return
-        raise OriginRefused(remedy="Add the page's site to TRIPTYCH_ALLOWED_ORIGINS.")
+        raise OriginRefused(remedy=ALLOW_ORIGIN)
+
+    def check_own_page(self, origin: str | None, host: str | None, fetch_site: str | None) -> None:
+        """Refuse a request that no page of this server or of an allowed site is known to have sent.
+
+        For requests whose credential is a cookie: browsers add it whichever page sends the request,
+        so a request that does not say where it is from counts as another site's. A page without TLS
+        is another site, too: who is on its network path may have written it.
+
+        Raises:
+            OriginRefused: the page is not known, or its site is neither this one nor allowed.
+        """
+        if origin is None:
+            if fetch_site == "same-origin":
+                return
+        elif origin.lower() in self._origins or (
+            origin.lower().startswith("https://") and _same_site(origin, host)
+        ):
+            return
+        raise OriginRefused(remedy=ALLOW_ORIGIN)
 
 
 def _name(host: str | None) -> str | None:

@@ -10,6 +10,7 @@ import structlog
 
 from triptych.ai.step import Snapshot
 from triptych.errors import ObjectMissing, PermanentItemError, StoreUnavailable
+from triptych.media.contents import read_content
 from triptych.media.decoders import Decoders
 from triptych.objects import ObjectStore, object_key
 
@@ -43,9 +44,11 @@ class StoredPixels:
         self._looks += 1
         if self._looks > LOOKS_MAX:
             return None
-        key = object_key(self._snapshot.sha256[row].tobytes())
+        sha256 = self._snapshot.sha256[row].tobytes()
+        key = object_key(sha256)
         try:
-            reading = asyncio.run_coroutine_threadsafe(self._store.get(key), self._loop)
+            content = read_content(self._store, sha256)
+            reading = asyncio.run_coroutine_threadsafe(content, self._loop)
             body = reading.result(READ_S)
         except (ObjectMissing, StoreUnavailable, TimeoutError) as error:
             self.lost.add(row)

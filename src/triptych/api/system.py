@@ -22,10 +22,10 @@ from triptych.telemetry.metrics import (
     QUEUE_IN_FLIGHT,
     QUEUE_OLDEST_SECONDS,
     QUEUE_WAITING,
-    RUNS_STALLED,
     exposition,
 )
 from triptych.wire import Page, Wire
+from triptych.workers.catalogue_metrics import observe_catalogue
 
 router = APIRouter(tags=["system"])
 health = APIRouter(tags=["health"])
@@ -134,7 +134,7 @@ async def list_settings(context: Context, _operator: Operating) -> Json:
     },
 )
 async def metrics(context: Context) -> Response:
-    """Includes the queues' depths and the number of stalled runs, as they are now.
+    """Includes, as they are now: the queues, stalled and held runs, the lag of the search index.
 
     Workers expose their metrics on a port of their own.
     """
@@ -143,7 +143,7 @@ async def metrics(context: Context) -> Response:
         QUEUE_DELAYED.labels(depth.queue).set(depth.delayed)
         QUEUE_IN_FLIGHT.labels(depth.queue).set(depth.in_flight)
         QUEUE_OLDEST_SECONDS.labels(depth.queue).set(depth.oldest_s or 0.0)
-    RUNS_STALLED.set(await context.stores.runs.count_stalled())
+    await observe_catalogue(context.stores.runs, context.stores.search)
     return Response(exposition(), media_type=CONTENT_TYPE)
 
 
@@ -160,7 +160,10 @@ async def healthz() -> Json:
     responses=documented(Unavailable),
 )
 async def readyz(context: Context) -> Json:
-    """The database and the queues answer, and the schema is the expected one.
+    """The database answers, and this release may serve on its schema.
+
+    That can also be the schema of the release before or after it. The queues have answered once: a
+    server that has started is ready without them, since it still reads and searches.
 
     Whoever asks, this is looked for once a second.
     """

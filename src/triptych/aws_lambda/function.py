@@ -19,6 +19,7 @@ from triptych.aws_lambda.events import Context, deliveries, failures, seconds_le
 from triptych.errors import SettingsError
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
+from triptych.telemetry.cloudwatch_metrics import MetricLines, write_line
 from triptych.wiring.services import Services, connect
 from triptych.wiring.worker_process import (
     MaintenanceJobs,
@@ -27,14 +28,14 @@ from triptych.wiring.worker_process import (
     open_phase_handlers,
 )
 from triptych.workers.batch import serve_batch
+from triptych.workers.catalogue_metrics import forget_catalogue, observe_catalogue
 from triptych.workers.message_processor import Handle
 from triptych.workers.worker import Phase
 
 IDLE_S = 30.0
 """Seconds after which connections are replaced: a frozen process does not notice closed ones."""
-STUCK_S = 1800.0
-"""Seconds without progress after which a run is stuck: its messages were resent several times."""
-STUCK_MAX = 100
+STALLED_MAX = 100
+"""Runs looked at in one invocation, to see whether they are stalled."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Function(Generic[T]):
         self._stack: AsyncExitStack | None = None
         self._kept: tuple[Services, T] | None = None
         self._last = 0.0
+        self._lines: MetricLines | None = None
 
     def run(self, work: Callable[[Services, T], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Do one invocation's work."""
@@ -64,9 +66,12 @@ class Function(Generic[T]):
         elif time.time() - self._last > IDLE_S:
             await self._kept[0].renew()
         try:
-            return await work(*self._kept)
+            answer = await work(*self._kept)
         finally:
             self._last = time.time()
+        if self._lines is not None:
+            self._lines.flush()
+        return answer
 
     async def _open(self) -> tuple[Services, T]:
         settings = Settings.load()
@@ -81,6 +86,8 @@ class Function(Generic[T]):
             services = await stack.enter_async_context(connect(settings, dsn))
             kept = await stack.enter_async_context(self._opened(services))
             self._stack = stack.pop_all()
+            if settings.emf_namespace:
+                self._lines = MetricLines(settings.emf_namespace, write_line)
             return services, kept
 
     def close(self) -> None:
@@ -162,16 +169,19 @@ async def _maintain(
 ) -> dict[str, Any]:
     """Do what is due; the next invocation does what there is no time for.
 
-    The log event ``care_taken`` has the number of stuck runs; a CloudWatch alarm watches it.
+    It is the one process on AWS that reads the gauges of the whole installation, once a minute: an
+    alarm rings when they are missing.
     """
     ended = []
-    stuck = 0
+    stores = services.stores
+    forget_catalogue()
     with suppress(TimeoutError):
         async with asyncio.timeout(max(seconds_left(context), 0)):
             await maintenance.sweeper.sweep()
-            due = await services.stores.runs.due(idle_s=STUCK_S, quiet_s=STUCK_S, limit=STUCK_MAX)
-            stuck = len(due.resend)
             ended.append("sweep")
+            await stores.runs.mark_stalled(after_s=services.settings.stalled_s, limit=STALLED_MAX)
+            await observe_catalogue(stores.runs, stores.search)
+            ended.append("observe")
             while await maintenance.notifier.deliver():
                 pass
             ended.append("notify")
@@ -179,5 +189,5 @@ async def _maintain(
             ended.append("collect")
             await maintenance.indexer.catch_up()
             ended.append("index")
-    log.info("care_taken", ended=ended, stuck_runs=stuck)
-    return {"ended": ended, "stuck_runs": stuck}
+    log.info("care_taken", ended=ended)
+    return {"ended": ended}

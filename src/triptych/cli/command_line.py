@@ -12,6 +12,7 @@ import typer
 from triptych import __version__
 from triptych.cli import (
     asset_commands,
+    backup_commands,
     brand_commands,
     machine_commands,
     run_commands,
@@ -66,6 +67,7 @@ PANELS = {
     "Look after an installation": (
         machine_commands.doctor,
         verify_commands.verify,
+        backup_commands.backup,
         machine_commands.settings,
         machine_commands.migrate,
         letters,

@@ -25,16 +25,23 @@ async def migrate(
             help="DSN of an administrator, who creates the role first [none].",
         ),
     ] = None,
+    skip_long: Annotated[
+        bool,
+        typer.Option(
+            "--skip-long",
+            help="Leave out migrations that may take long; servers and workers run without them.",
+        ),
+    ] = False,
 ) -> None:
     """Bring the database's schema up to date.
 
-    Missing queues are created, too.
+    Missing queues are created, too. It may be stopped at any point, and goes on where it was.
     """
     from triptych.cli.json_output import print_json
     from triptych.cli.log_output import say
     from triptych.wiring.services import migrate_database
 
-    applied = await migrate_database(call.settings(), admin=admin, say=say)
+    applied = await migrate_database(call.settings(), admin=admin, skip_long=skip_long, say=say)
     if call.json:
         print_json({"applied": applied})
     else:

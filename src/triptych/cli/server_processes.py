@@ -16,6 +16,7 @@ from triptych.cli.log_output import say
 from triptych.errors import BadInput
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.settings import Settings
+from triptych.telemetry.cloudwatch_metrics import metric_lines
 from triptych.telemetry.metrics import served_metrics
 from triptych.telemetry.tracing import tracing
 from triptych.wiring.services import connect, own_database, reach_database
@@ -161,9 +162,10 @@ async def serve_api(settings: Settings, *, fd: int | None, with_parent: bool) ->
                     if given is None:
                         typer.echo(f"The API is at {address(listening)}/api/v1.", err=True)
                     configure_garbage_collection()
-                    await serve_app(
-                        app, listening, stop, drain_s=settings.drain_s, **server_options()
-                    )
+                    async with metric_lines(settings.emf_namespace):
+                        await serve_app(
+                            app, listening, stop, drain_s=settings.drain_s, **server_options()
+                        )
     if fd is None:
         typer.echo("Stopped.", err=True)
 
@@ -188,7 +190,8 @@ async def serve_phases(settings: Settings, names: Sequence[str], *, with_parent:
                 open_worker(parts, phases) as worker,
             ):
                 configure_garbage_collection()
-                await worker.run(stop)
+                async with metric_lines(settings.emf_namespace):
+                    await worker.run(stop)
 
 
 async def serve_live(settings: Settings) -> None:
@@ -213,7 +216,8 @@ async def serve_live(settings: Settings) -> None:
                 place = address(listening, "ws")
                 typer.echo(f"Live status is at {place}/ws; stop with Ctrl-C.", err=True)
                 configure_garbage_collection()
-                await serve_app(app, listening, stop, drain_s=DRAIN_S, **server_options())
+                async with metric_lines(settings.emf_namespace):
+                    await serve_app(app, listening, stop, drain_s=DRAIN_S, **server_options())
     typer.echo("Stopped.", err=True)
 
 

@@ -1,14 +1,16 @@
-"""Commands that list a brand's snapshots, compare two of them, and restore one."""
+"""Commands that list a brand's snapshots, compare two of them, and restore one or a backup."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
 import typer
 
+from triptych.cli.backup_commands import restore_data_folder
 from triptych.cli.invocation import Invocation, command
 from triptych.cli.options import AfterOption, BrandArgument, copied_cursor
 from triptych.cli.run_commands import follow_run
@@ -22,7 +24,15 @@ PHASES = ("gather", "ai")
 """The phases of a restore: it acquires nothing."""
 
 SnapshotArgument = Annotated[
-    UUID, typer.Argument(metavar="SNAPSHOT", help="A snapshot's id, as `snapshots` lists it.")
+    UUID | None,
+    typer.Argument(metavar="[SNAPSHOT]", help="A snapshot's id, as `snapshots` lists it."),
+]
+RestoredArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="BRAND|BACKUP",
+        help="The brand's name; or, without a snapshot, the folder of a backup.",
+    ),
 ]
 
 
@@ -79,16 +89,28 @@ async def diff(
 @command(server=True)
 async def restore(
     call: Invocation,
-    brand: BrandArgument,
-    snapshot: SnapshotArgument,
+    brand: RestoredArgument,
+    snapshot: SnapshotArgument = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    sealing_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--sealing-key",
+            metavar="FILE",
+            help="Of a backup without it: a copy of its sealing key.",
+        ),
+    ] = None,
 ) -> bool:
-    """Make an older snapshot the brand's current one again.
+    """Restore an older snapshot of a brand, or a backup.
 
-    The exit code is 0 only if that committed.
+    A snapshot becomes the brand's current one again. What that changes is said first; if no worker
+    serves the phases, this process does. The exit code is 0 only if it committed.
 
-    What that changes is said first. If no worker serves the phases, this process does.
+    A backup becomes the data folder that `--data` names, which must be new or empty. The exit code
+    is 0 only if every row has its object afterwards.
     """
+    if snapshot is None:
+        return await restore_data_folder(call, Path(brand), sealing_key)
     from triptych.cli.log_output import say
     from triptych.cli.snapshot_tables import counts_text, model_note
 

@@ -38,7 +38,7 @@ async def print_findings(verification: Verification, *, json: bool) -> None:
         refresh_per_second=PER_SECOND,
     ):
         async for finding in verification.findings:
-            console.print(_line(finding), soft_wrap=True)
+            console.print(finding_line(finding), soft_wrap=True)
 
 
 def _progress(check: ObjectCheck) -> Text:
@@ -50,7 +50,8 @@ def _progress(check: ObjectCheck) -> Text:
     )
 
 
-def _line(finding: Finding) -> str:
+def finding_line(finding: Finding) -> str:
+    """Return a finding as a line for the terminal."""
     whole = finding.repaired or finding.problem is Problem.UNREFERRED
     mark = "[yellow]![/]" if whole else "[red]✗[/]"
     used = f", of {', '.join(finding.brands)}: {finding.url}" if finding.brands else ""

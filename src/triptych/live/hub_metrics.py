@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from triptych.live.hub import Counters, Hub
-from triptych.telemetry.metrics import REGISTRY
+from triptych.telemetry.metrics import REGISTRY, Documented, document, documented
 
 COUNTED = {
     "refused": "Connections refused.",
@@ -31,6 +31,12 @@ class _LiveCollector(Collector):
         )
         for name, text in COUNTED.items():
             yield CounterMetricFamily(f"triptych_live_{name}", text, getattr(self._counters, name))
+
+
+def documented_metrics() -> list[Documented]:
+    """Return every metric of Triptych, for the reference: those of processes and those of a hub."""
+    of_hub = [document(family) for family in _LiveCollector(Counters()).collect()]
+    return [*documented(), *of_hub]
 
 
 @contextmanager

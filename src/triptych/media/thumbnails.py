@@ -31,6 +31,7 @@ from triptych.errors import (
     ThumbnailFailed,
     ThumbnailsBusy,
 )
+from triptych.media.contents import has_content, read_content
 from triptych.media.decoders import Decoders
 from triptych.model import Reason
 from triptych.objects import ObjectStore, object_key
@@ -173,9 +174,9 @@ class Thumbnails:
         if time.monotonic() < self._lost.get(key, 0.0):
             raise ThumbnailFailed("The picture has cost a decoder a moment ago.")
         async with self._slots:
-            made = await self._make(await self._store.get(object_key(sha256)), sha256, width)
+            made = await self._make(await read_content(self._store, sha256), sha256, width)
         await self._store.put_as(key, sealed(key, made), MEDIA_TYPE)
-        if not await self._store.exists(object_key(sha256)):
+        if not await has_content(self._store, sha256):
             # Deleted meanwhile: see `thumbnail_keys`.
             await self._store.delete([key])
             raise NoThumbnail(f"There is no object {sha256.hex()}.")

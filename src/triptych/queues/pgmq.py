@@ -77,6 +77,16 @@ _DEPTH = (
 """pgmq's own metrics do not tell delayed messages from those that somebody works on."""
 
 
+_LET_GO = {
+    queue: (
+        f'update pgmq."q_{queue}" set vt = clock_timestamp() where vt > clock_timestamp() '  # noqa: S608
+        "and read_ct > 0 and headers ->> $1 is distinct from read_ct::text"
+    )
+    for name in QUEUES
+    for queue in (name, dead_letter_queue(name))
+}
+
+
 class PgmqQueue(Queue):
     """Queues on pgmq. After ``max_receives`` deliveries a message becomes a dead letter."""
 
@@ -262,6 +272,19 @@ class PgmqQueue(Queue):
     def _heard(self, _connection: object, _pid: int, _channel: str, queue: object) -> None:
         if event := self._news.get(str(queue)):
             event.set()
+
+
+async def let_go(database: Database) -> None:
+    """Make the messages visible that consumers held: call it only when none of them lives.
+
+    Messages that are delayed stay so.
+
+    Raises:
+        DatabaseUnavailable: the database does not answer.
+    """
+    async with database.connection() as connection:
+        for statement in _LET_GO.values():
+            await connection.execute(statement, HEADER_PUT_OFF)
 
 
 def _delivery(queue: str, row: asyncpg.Record) -> Delivery:

@@ -7,7 +7,6 @@ leaves work for the sweeper and nothing half done.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,11 +28,10 @@ from triptych.runs.dispatch import Dispatcher
 from triptych.runs.held_rules import HELD_MAX_S
 from triptych.runs.redrive_rules import helpful_reasons, left_out
 from triptych.runs.restore_rules import check_same_snapshot
-from triptych.runs.run_log import log_ended, log_opened
 from triptych.runs.run_store import Opened, RowsRead, RunStore
 from triptych.runs.schedule import next_due
 from triptych.shown_url import shown_text
-from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, FLUSH_SECONDS, ITEMS, RUNS
+from triptych.telemetry.metrics import FLUSH_SECONDS, ITEMS
 from triptych.telemetry.tracing import current_traceparent, span
 
 RESEND_BATCH = 500
@@ -114,7 +112,6 @@ class ActiveBrandRegistry:
             enqueue_gather_message=True,
             traceparent=current_traceparent(),
         )
-        log_opened(opened)
         check_joinable(opened.run, RunKind.FULL)
         await self._dispatcher.relay(opened.run.id)
         return opened
@@ -145,7 +142,6 @@ class ActiveBrandRegistry:
             enqueue_gather_message=True,
             traceparent=current_traceparent(),
         )
-        log_opened(opened)
         check_joinable(opened.run, RunKind.REEMBED)
         await self._dispatcher.relay(opened.run.id)
         return opened
@@ -172,7 +168,6 @@ class ActiveBrandRegistry:
             traceparent=current_traceparent(),
             restores=snapshot,
         )
-        log_opened(opened)
         check_joinable(opened.run, RunKind.RESTORE)
         check_same_snapshot(opened.run, snapshot)
         await self._dispatcher.relay(opened.run.id)
@@ -312,15 +307,10 @@ class ActiveBrandRegistry:
         Raises:
             RowLocked: another process holds the run's lock for too long.
         """
-        begun = time.perf_counter()
-        with COMMIT_SECONDS.time(), span("commit", attributes={"triptych.run": str(run_id)}):
+        with span("commit", attributes={"triptych.run": str(run_id)}):
             run = await self._runs.commit(run_id, wait=wait)
-        log_ended(run, commit_s=time.perf_counter() - begun)
         if run.state is RunState.COMMITTED:
-            COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
             await self._dispatcher.relay(run_id)
-        if run.state is not RunState.ACTIVE:
-            RUNS.labels(run.state.value).inc()
         return run
 
     async def _commit_or_leave(self, run_id: UUID) -> Run | None:
@@ -366,8 +356,6 @@ class ActiveBrandRegistry:
             Conflict: it is not held.
         """
         run = await self._runs.publish(run_id)
-        COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
-        RUNS.labels(run.state.value).inc()
         await self._dispatcher.relay(run_id)
         return run
 
@@ -384,9 +372,7 @@ class ActiveBrandRegistry:
 
         ``gives_back`` is that of `RunStore.fail`.
         """
-        run = await self._runs.fail(run_id, shown_text(reason), gives_back=gives_back)
-        log_ended(run)
-        return run
+        return await self._runs.fail(run_id, shown_text(reason), gives_back=gives_back)
 
     async def run_ai_again(self, brand: str) -> Run:
         """Queue the AI phase of a brand's snapshot and send its message.

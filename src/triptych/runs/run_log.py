@@ -1,34 +1,58 @@
-"""What the log says of runs when all is well: a line when one is opened, and one when it ends."""
+"""What a process logs and counts of runs when all is well.
+
+A store calls these when the transaction that decided has committed, so each event is logged once,
+by the process that decided it, however often it is asked for: a repeated commit decides nothing. If
+the connection is lost while the transaction commits, its outcome is unknown and nothing is logged.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
 import structlog
 
-from triptych.model import Run
-from triptych.runs.run_store import Opened
+from triptych.model import Run, RunState
+from triptych.telemetry.metrics import COMMIT_ASSETS, COMMIT_SECONDS, ITEMS, RUNS
+
+SEVERAL = "several"
+"""In place of a reason, in the metric of items, where it is not known which of several it is."""
 
 log = structlog.get_logger(__name__)
 
 
-def log_opened(opened: Opened) -> None:
-    """Log a run that was opened; nothing if there was one already."""
-    run = opened.run
-    if opened.created:
-        log.info("run_opened", run=str(run.id), brand=run.brand, kind=run.kind.value)
+def log_opened(run: Run) -> None:
+    """Log a run that was opened: by a request, a message, a schedule or a redrive."""
+    log.info("run_opened", run=str(run.id), brand=run.brand, kind=run.kind.value)
+
+
+def log_sealed(run: Run) -> None:
+    """Log that all items of a run are known, with their number."""
+    log.info(
+        "run_sealed",
+        run=str(run.id),
+        brand=run.brand,
+        expected=run.expected,
+        done=run.done,
+        failed=run.failed,
+        rows=run.rows_read,
+        seconds=_seconds(run, datetime.now(UTC)),
+    )
 
 
 def log_ended(run: Run, *, commit_s: float | None = None) -> None:
-    """Log how a run has ended, with its counts, and seconds from its opening; nothing before.
+    """Log and count how a run has ended, with its counts, and seconds from its opening.
 
-    ``commit_s``: seconds that its commit took.
+    A run that is held has ended as such; it ends again when it is published or discarded.
+    ``commit_s``: seconds of the transaction, if it was a commit.
     """
-    if run.ended_at is None:
-        return
     log.info(
         "run_ended",
         run=str(run.id),
         brand=run.brand,
+        kind=run.kind.value,
         state=run.state.value,
+        reason=run.reason,
         expected=run.expected,
         done=run.done,
         failed=run.failed,
@@ -36,6 +60,22 @@ def log_ended(run: Run, *, commit_s: float | None = None) -> None:
         kept=run.kept,
         changed=run.changed,
         removed=run.removed,
-        seconds=round((run.ended_at - run.created_at).total_seconds(), 3),
+        seconds=_seconds(run, run.ended_at or datetime.now(UTC)),
         commit_s=None if commit_s is None else round(commit_s, 3),
     )
+    RUNS.labels(run.state.value).inc()
+    if commit_s is not None:
+        COMMIT_SECONDS.observe(commit_s)
+    if run.state is RunState.COMMITTED:
+        COMMIT_ASSETS.observe((run.added or 0) + (run.kept or 0) + (run.changed or 0))
+
+
+def count_failed(reasons: Mapping[str, int]) -> None:
+    """Count items that failed without being worked on: refused as they came, or at a deadline."""
+    for reason, count in reasons.items():
+        if count:
+            ITEMS.labels("failed", reason).inc(count)
+
+
+def _seconds(run: Run, until: datetime) -> float:
+    return round(max(0.0, (until - run.created_at).total_seconds()), 3)

@@ -49,6 +49,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCounts:
+    """Runs that do not go on by themselves."""
+
+    stalled: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What a flush did."""
 
@@ -426,8 +434,8 @@ class RunStore(Protocol):
         """
         ...
 
-    async def count_stalled(self) -> int:
-        """Return how many runs are noted as stalled."""
+    async def counts(self) -> RunCounts:
+        """Return how many runs are noted as stalled, and how many are held."""
         ...
 
     async def outbox_pending(

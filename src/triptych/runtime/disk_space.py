@@ -30,6 +30,16 @@ def is_disk_full(error: BaseException) -> bool:
     return False
 
 
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes unprivileged accounts may still write to a folder's disk.
+
+    Raises:
+        OSError: it cannot be found out.
+    """
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def free_space(folder: Path) -> str:
     """Return how much unprivileged accounts may still write to a folder's disk, as text.
 

@@ -29,6 +29,9 @@ MIB = 1024 * 1024
 
 AUTO: Literal["auto"] = "auto"
 
+EMF_NAMESPACE = r"^[A-Za-z0-9._/#:-]{0,255}$"
+"""What CloudWatch takes as a namespace."""
+
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 CountOrAuto = Count | Literal["auto"]
@@ -154,6 +157,12 @@ class Settings(ToldSettings):
         AUTO,
         description="Calls of the model at a time, each in a thread; `auto`: the cores that the "
         "machine and its control group allow, divided by `TRIPTYCH_WORKERS`.",
+    )
+    decoders: CountOrAuto = Field(
+        AUTO,
+        description="Pictures that one worker decodes at a time, each in a process; `auto`: the "
+        "cores that the machine and its control group allow, as far as the memory that they allow, "
+        "divided by `TRIPTYCH_WORKERS`, has 512 MiB for each beside the worker.",
     )
     gather_concurrency: Count = Field(8, description="Brands that one worker gathers at a time.")
     ai_concurrency: Count = Field(1, description="Brands whose AI phase one worker runs at a time.")
@@ -281,10 +290,18 @@ class Settings(ToldSettings):
     )
     metrics_host: str = Field("127.0.0.1", description="Address of a worker's own /metrics.")
     otlp_endpoint: str | None = Field(
-        None, description="Where traces go: an OTLP endpoint, `http://collector:4318/v1/traces`."
+        None,
+        description="Where traces go: an OTLP endpoint, `http://collector:4318/v1/traces`. "
+        "Requests to CloudWatch's, `https://xray.REGION.amazonaws.com/v1/traces`, are signed.",
     )
     trace_share: Annotated[float, Field(ge=0, le=1)] = Field(
         1.0, description="Share of the runs started here that are traced."
+    )
+
+    emf_namespace: Annotated[str, Field(pattern=EMF_NAMESPACE)] = Field(
+        "",
+        description="Namespace in CloudWatch: each process writes a few metrics as lines of its "
+        "log, in the embedded metric format. Empty: none.",
     )
 
     keep_snapshots: Count = Field(

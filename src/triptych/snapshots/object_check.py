@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from triptych.errors import StoreUnavailable
+from triptych.media.contents import older_key
 from triptych.media.thumbnails import original_of, unsealed
 from triptych.objects import Listed, ObjectStore, content_hash, object_key
 from triptych.shown_url import without_credentials
@@ -249,7 +250,9 @@ class ObjectCheck:
         self.tally.thumbnails_of_older_versions += len(listed) - len(current)
         for key in current:
             original = original_of(key)
-            if original is not None and object_key(original) not in originals:
+            if original is None:
+                continue
+            if not {object_key(original), older_key(original)} & originals.keys():
                 finding = Finding(Problem.UNREFERRED, key, listed[key].size_bytes, [], None)
                 self.tally.add(finding)
                 yield finding

@@ -50,7 +50,10 @@ class RetentionStore(Protocol):
         ...
 
     async def condemned_objects(self, *, settled_s: float, limit: int) -> Sequence[str]:
-        """Return the keys of unused objects that were condemned at least ``settled_s`` ago."""
+        """Return the keys of unused objects that were condemned at least ``settled_s`` ago.
+
+        There are none while a backup copies objects.
+        """
         ...
 
     async def objects_deleted(self, keys: Sequence[str]) -> None:

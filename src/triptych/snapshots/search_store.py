@@ -123,6 +123,16 @@ class Shared:
     """For some of them: the lowest key in each snapshot."""
 
 
+@dataclass(frozen=True, slots=True)
+class IndexLag:
+    """How far the index of all brands is behind their snapshots."""
+
+    brands: int
+    """Whose snapshot is not fully indexed."""
+    seconds: float
+    """Since the oldest of these snapshots was committed; 0 without any."""
+
+
 class SearchStore(Protocol):
     """Search by vector, and the index for searches across brands.
 
@@ -182,6 +192,10 @@ class SearchStore(Protocol):
 
     async def unindexed_brands(self) -> int:
         """Return how many brands' snapshots are not fully indexed yet."""
+        ...
+
+    async def index_lag(self) -> IndexLag:
+        """Return how far the index is behind the snapshots."""
         ...
 
     async def index_some(self, *, limit: int) -> bool:

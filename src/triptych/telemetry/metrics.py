@@ -7,9 +7,12 @@ counters. Labels have few values: never a brand, a URL or an id.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Thread
+from typing import ClassVar
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -20,6 +23,10 @@ from prometheus_client import (
     generate_latest,
     start_http_server,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from triptych.errors import SettingsError
 
@@ -29,6 +36,41 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SLOW = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600)
 SIZES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+
+
+class LateGauge(Collector):
+    """A gauge without labels that only those processes expose that have set it.
+
+    What is true of the whole installation is read from the database by some processes; the others
+    would say 0. A value is exposed for `KEPT_S`: who reads it once and not again has no news of it.
+    """
+
+    KEPT_S: ClassVar[float] = 120.0
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name, self._documentation = name, documentation
+        self._value: float | None = None
+        self._until = 0.0
+        REGISTRY.register(self)
+
+    def set(self, value: float) -> None:
+        """Set the value; from now on it is exposed."""
+        self._value = value
+        self._until = time.monotonic() + self.KEPT_S
+
+    def clear(self) -> None:
+        """Expose it no longer: its value is not known."""
+        self._value = None
+
+    def describe(self) -> Iterator[Metric]:
+        """Name the metric, so that no other one takes its name."""
+        yield GaugeMetricFamily(self._name, self._documentation)
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        if self._value is not None and time.monotonic() < self._until:
+            yield GaugeMetricFamily(self._name, self._documentation, self._value)
+
 
 MESSAGES = Counter(
     "triptych_messages_total",
@@ -71,7 +113,7 @@ OBJECTS_REPLACED = Counter(
 )
 ITEMS = Counter(
     "triptych_items_total",
-    "Items settled, by outcome and the reason of a failure.",
+    "Items done or failed, by outcome and the reason of a failure.",
     ["outcome", "reason"],
     registry=REGISTRY,
 )
@@ -129,10 +171,19 @@ HTTP_SECONDS = Histogram(
     buckets=QUICK,
     registry=REGISTRY,
 )
-RUNS_STALLED = Gauge(
+RUNS_STALLED = LateGauge(
     "triptych_runs_stalled",
     "Active runs without progress for TRIPTYCH_STALLED_S that wait for no known time.",
-    registry=REGISTRY,
+)
+RUNS_HELD = LateGauge(
+    "triptych_runs_held", "Runs that are held: somebody has to publish or to discard them."
+)
+BRANDS_UNINDEXED = LateGauge(
+    "triptych_brands_unindexed", "Brands whose snapshot is not fully in the index of all brands."
+)
+INDEX_LAG_SECONDS = LateGauge(
+    "triptych_index_lag_seconds",
+    "Since the oldest snapshot was committed that is not fully indexed; 0 without any.",
 )
 QUEUE_WAITING = Gauge(
     "triptych_queue_waiting",
@@ -158,6 +209,33 @@ QUEUE_OLDEST_SECONDS = Gauge(
     ["queue"],
     registry=REGISTRY,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Documented:
+    """What the reference says of a metric."""
+
+    name: str
+    """As it is scraped: of a counter with ``_total``."""
+    kind: str
+    labels: Sequence[str]
+    meaning: str
+
+
+def documented() -> list[Documented]:
+    """Return the metrics of this module, in its order."""
+    kinds = (MetricWrapperBase, LateGauge)
+    found = []
+    for metric in [value for value in globals().values() if isinstance(value, kinds)]:
+        labels = getattr(metric, "_labelnames", ())
+        found += [document(family, labels) for family in metric.describe()]
+    return found
+
+
+def document(family: Metric, labels: Sequence[str] = ()) -> Documented:
+    """Describe a family of samples."""
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    return Documented(name, family.type, labels, family.documentation)
 
 
 def exposition() -> bytes:

@@ -19,6 +19,7 @@ from triptych.messages import HEADER_ITEM, HEADER_RUN, HEADER_TRACE, Delivery, w
 from triptych.shown_url import shown_text
 
 if TYPE_CHECKING:
+    import requests
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, Tracer
@@ -72,13 +73,21 @@ def _provider(
     if exporter is None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        exporter = OTLPSpanExporter(endpoint=endpoint)
+        exporter = OTLPSpanExporter(endpoint=endpoint, session=_session(endpoint))
     provider = TracerProvider(
         resource=Resource.create({"service.name": SERVICE, "service.namespace": role}),
         sampler=ParentBasedTraceIdRatio(share),
     )
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
+
+
+def _session(endpoint: str | None) -> requests.Session | None:
+    """Return a session that signs, for CloudWatch; None for a collector."""
+    from triptych.telemetry.signed_traces import region_of, signed_session
+
+    region = region_of(endpoint or "")
+    return signed_session(region) if region else None
 
 
 @contextmanager

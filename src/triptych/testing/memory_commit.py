@@ -10,6 +10,7 @@ from datetime import datetime
 from triptych.messages import AI_QUEUE, AiBody, Headers, Message
 from triptych.model import ALSO_MAX, AiState, ItemState, Metadata, RunKind, RunState
 from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
+from triptych.runs.run_log import log_ended
 from triptych.testing.memory_state import AssetRow, MemoryState, RunRow
 
 
@@ -64,6 +65,7 @@ def discard_run(state: MemoryState, row: RunRow, reason: str) -> None:
     )
     row.staged = {}
     state.event(row, "cancelled", {"reason": reason})
+    log_ended(row.run)
 
 
 def publish_run(state: MemoryState, row: RunRow) -> None:
@@ -148,3 +150,4 @@ def end_run(
         if older is not row and older.run.state is not RunState.ACTIVE:
             older.staged = {}
     state.event(row, final.value, {"reason": reason, **(details or {})})
+    log_ended(row.run)

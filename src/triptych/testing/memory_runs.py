@@ -37,6 +37,7 @@ from triptych.runs.redrive_rules import (
     redrive_policy,
     redriven_kind,
 )
+from triptych.runs.run_log import log_opened, log_sealed
 from triptych.runs.run_store import (
     LISTS_SHOWN_MAX,
     RUN_REASON_MAX_CHARS,
@@ -49,6 +50,7 @@ from triptych.runs.run_store import (
     PutOff,
     RefusedRow,
     RowsRead,
+    RunCounts,
     RunStore,
     Settlement,
 )
@@ -144,6 +146,7 @@ class MemoryRunStore(RunStore):
         opened = self._state.runs[run_id] = RunRow(run, changed_at=now, expected_at=now)
         of = {} if restores is None else {"restores": str(restores)}
         self._state.event(opened, "opened", {"kind": kind.value, **of})
+        log_opened(opened.run)
         return Opened(opened.run, created=True)
 
     def _owe_gather(self, run: Run) -> None:
@@ -186,7 +189,9 @@ class MemoryRunStore(RunStore):
             row, expected=moved_count, rows_read=moved_count, done=done, sealed=run.sealed
         )
         self._state.event(row, "redriven", {"run": str(run_id)})
-        if not run.sealed:
+        if run.sealed:
+            log_sealed(row.run)
+        else:
             self._owe_gather(row.run)
         return Opened(row.run, created=True)
 
@@ -318,6 +323,7 @@ class MemoryRunStore(RunStore):
             row.gather_cursor = None
             self._state.change(row, sealed=True, progressed_at=self._state.now())
             self._state.event(row, "sealed", {"expected": row.run.expected})
+            log_sealed(row.run)
         return row.run
 
     @override
@@ -472,8 +478,10 @@ class MemoryRunStore(RunStore):
         return mark_stalled(self._state, after_s, limit)
 
     @override
-    async def count_stalled(self) -> int:
-        return sum(row.run.stalled for row in self._state.runs.values())
+    async def counts(self) -> RunCounts:
+        runs = [row.run for row in self._state.runs.values()]
+        held = sum(run.state is RunState.HELD for run in runs)
+        return RunCounts(sum(run.stalled for run in runs), held)
 
     @override
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:

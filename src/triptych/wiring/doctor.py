@@ -70,10 +70,11 @@ async def _database(settings: Settings, say: Say) -> str:
     async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
         brands = len(await services.stores.brands.brands())
         depths = await services.queue.depths()
-        stalled = await services.stores.runs.count_stalled()
+        stalled = (await services.stores.runs.counts()).stalled
+        schema = await services.stores.schema()
     dead = sum(depth.waiting for depth in depths if depth.queue.endswith("-dlq"))
     where = "embedded" if settings.embedded else "external"
-    says = f"{where}, schema up to date, queues exist; {brands} brands, {dead} dead letters waiting"
+    says = f"{where}, {schema.shown()}, queues exist; {brands} brands, {dead} dead letters waiting"
     return f"{says}; {stalled} stalled: `triptych runs --stalled`" if stalled else says
 
 

@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from triptych.database.migrate import migrate
 from triptych.database.roles import prepare_role, role_of
 from triptych.database.session import Database
 from triptych.embedded import errors as embedded
+from triptych.embedded.binaries import check_installed
 from triptych.embedded.data_folder import DataFolder
 from triptych.embedded.ownership import Make, Prepare, own, use
 from triptych.embedded.server import EmbeddedPostgres
@@ -25,6 +28,8 @@ from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
 from triptych.wiring.sealing_keys import check_keys, open_keys, seal_all
 from triptych.wiring.stores import Stores, postgres_stores
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ async def own_database(settings: Settings, *, say: Say = log_line) -> AsyncItera
 
 @asynccontextmanager
 async def reach_database(
-    settings: Settings, *, may_own: bool = True, say: Say = log_line
+    settings: Settings, *, may_own: bool = True, migrates: bool = True, say: Say = log_line
 ) -> AsyncIterator[str]:
     """Yield the DSN of the running database, or of one that runs until the block ends.
 
@@ -84,34 +89,49 @@ async def reach_database(
     Args:
         settings: of the command.
         may_own: False for a child of a server: it ends rather than run the database itself.
+        migrates: False leaves the schema as it is, if no server runs.
         say: shows the user one line for what takes long.
     """
     if not settings.embedded:
         yield settings.database_url.get_secret_value()
         return
+    folder, make, prepare = _embedded(settings, say)
     with embedded_errors():
         async with (
-            use(*_embedded(settings, say), may_own=may_own, say=say) as using,
+            use(
+                folder, make, prepare if migrates else _as_it_is, may_own=may_own, say=say
+            ) as using,
             _watched(using.watch()),
         ):
             yield using.dsn
 
 
 def _embedded(settings: Settings, say: Say) -> tuple[DataFolder, Make, Prepare]:
-    """Return the data folder, what makes its server, and what prepares the database."""
+    """Return the data folder, what makes its server, and what prepares the database.
+
+    Raises:
+        triptych.embedded.errors.PostgresServerError: there is no embedded Postgres here.
+    """
+    check_installed(settings.postgres_bin)
 
     def make() -> EmbeddedPostgres:
         return EmbeddedPostgres(settings.data, binaries=settings.postgres_bin, say=say)
 
-    return DataFolder(settings.data), make, partial(_migrate_at, settings)
+    return DataFolder(settings.data), make, partial(migrate_at, settings, say=say)
 
 
-async def _migrate_at(settings: Settings, dsn: str) -> Sequence[str]:
+async def _as_it_is(_dsn: str) -> None:
+    """Change nothing."""
+
+
+async def migrate_at(
+    settings: Settings, dsn: str, *, say: Say, skip_long: bool = False
+) -> Sequence[str]:
     """Apply missing migrations to the database at a DSN, and seal the secrets in it."""
     keys = await open_keys(settings)
     database = Database(dsn)
     try:
-        applied = await migrate(database)
+        applied = await migrate(database, skip_long=skip_long, say=say)
         await seal_all(database, keys)
         return applied
     finally:
@@ -131,12 +151,20 @@ async def _watched(watch: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 async def migrate_database(
-    settings: Settings, *, admin: str | None = None, say: Say = log_line
+    settings: Settings,
+    *,
+    admin: str | None = None,
+    skip_long: bool = False,
+    say: Say = log_line,
 ) -> Sequence[str]:
     """Apply missing migrations and create missing queues; return the names of both.
 
-    ``admin`` is an administrator's DSN: with it, the role of ``database_url`` is created first.
-    ``say`` shows the user one line for what takes long.
+    Args:
+        settings: of the command.
+        admin: an administrator's DSN: with it, the role of ``database_url`` is created first.
+        skip_long: leaves out long migrations, which the code can do without. An embedded
+            database applies them at every start.
+        say: shows the user one line for what takes long.
     """
     if admin is not None:
         database = Database(admin)
@@ -144,7 +172,8 @@ async def migrate_database(
             await prepare_role(database, role_of(settings.database_url.get_secret_value()))
         finally:
             await database.close()
-    return [*await _migrate(settings, say), *await _make_queues(settings)]
+    applied = await _migrate(settings, say, skip_long=skip_long)
+    return [*applied, *await _make_queues(settings)]
 
 
 async def _make_queues(settings: Settings) -> Sequence[str]:
@@ -162,10 +191,10 @@ async def _make_queues(settings: Settings) -> Sequence[str]:
     )
 
 
-async def _migrate(settings: Settings, say: Say) -> Sequence[str]:
+async def _migrate(settings: Settings, say: Say, *, skip_long: bool) -> Sequence[str]:
     """Apply missing migrations. An embedded database applies them at every start."""
     async with reach_database(settings, say=say) as dsn:
-        return await _migrate_at(settings, dsn)
+        return await migrate_at(settings, dsn, say=say, skip_long=skip_long)
 
 
 def _replica(settings: Settings) -> Database | None:
@@ -202,7 +231,9 @@ async def connect(settings: Settings, dsn: str) -> AsyncIterator[Services]:
     )
     queue = open_queue(settings, database)
     try:
-        await stores.check()
+        schema = await stores.schema()
+        if schema.missing:
+            log.warning("schema_behind", schema=schema.shown())
         await check_keys(database, keys)
         await queue.check()
         registry = ActiveBrandRegistry(

@@ -9,7 +9,7 @@ from triptych.access.access_store import AccessStore
 from triptych.access.postgres_access import PostgresAccessStore
 from triptych.ai.ai_store import AiStore
 from triptych.ai.postgres_ai import PostgresAiStore
-from triptych.database.migrate import check_schema
+from triptych.database.schema import Schema, check_schema
 from triptych.database.session import Database
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.dead_letters.postgres_dead_letters import PostgresDeadLetterStore
@@ -72,8 +72,16 @@ class Stores:
     """The databases that the stores use, the primary first."""
 
     async def check(self) -> None:
-        """Raise `DatabaseUnavailable` unless the database answers and has the expected schema."""
-        await check_schema(self.databases[0])
+        """Raise `DatabaseUnavailable` unless it answers with a schema that this code serves on."""
+        await self.schema()
+
+    async def schema(self) -> Schema:
+        """Return the database's schema.
+
+        Raises:
+            DatabaseUnavailable: it does not answer, or this code may not serve on its schema.
+        """
+        return await check_schema(self.databases[0])
 
     async def close(self) -> None:
         """Close the connections. May be called repeatedly."""

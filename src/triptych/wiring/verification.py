@@ -70,4 +70,11 @@ async def _repair(services: Services, stack: AsyncExitStack) -> Mend:
     settings = services.settings
     fetcher = await stack.enter_async_context(open_fetcher(settings))
     objects, stores = await open_objects(settings), services.stores
-    return ObjectRepair(fetcher, objects, stores.damage, stores.brands).mend
+    versions = None
+    if settings.store_url.startswith("s3:"):
+        # Imported here because botocore takes as long to import as the rest of a command.
+        from triptych.wiring.s3_versions import S3Versions
+
+        versions = S3Versions(settings.store_url)
+        stack.push_async_callback(versions.close)
+    return ObjectRepair(fetcher, objects, stores.damage, stores.brands, versions).mend

@@ -239,11 +239,19 @@ async def open_app(
 
 
 def ready_check(services: Services) -> SharedCheck:
-    """Return the check of ``/readyz``, which anybody may ask for without a key."""
+    """Return the check of ``/readyz``, which anybody may ask for without a key.
+
+    The queues are checked until they have answered once: a server that has started reads and
+    searches without them, so their outage is no reason to send it no more requests.
+    """
+    queue_answered = False
 
     async def check() -> None:
+        nonlocal queue_answered
         await services.stores.check()
-        await services.queue.check()
+        if not queue_answered:
+            await services.queue.check()
+            queue_answered = True
 
     return SharedCheck(check, kept_s=READY_KEPT_S, deadline_s=READY_DEADLINE_S)
 

@@ -22,7 +22,6 @@ from triptych.fetch.host_throttle import HostThrottle
 from triptych.gather.phase import Gather
 from triptych.media.decoders import Decoders
 from triptych.media.shared_decoders import SharedDecoders
-from triptych.runtime.cpu import available_cores
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
@@ -31,6 +30,7 @@ from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, ope
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.outbound import address_guard, guarded_session, open_transports
 from triptych.wiring.services import Services, connect
+from triptych.wiring.worker_decoders import worker_decoders
 from triptych.workers.ai_queue_router import route_ai_queue
 from triptych.workers.collector import Collector, RetentionRules
 from triptych.workers.dead_letter_consumer import DeadLetterConsumer
@@ -230,8 +230,7 @@ async def open_fetcher(settings: Settings) -> AsyncIterator[Fetcher]:
 
 async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
     settings = services.settings
-    cores = available_cores()
-    decoders = SharedDecoders(Decoders(cores, max_missing=settings.decode_max_missing), cores)
+    decoders = SharedDecoders(*worker_decoders(settings))
     stack.callback(decoders.close)
     # They compute embeddings, and hashes of large bodies; decoders have their own.
     at_once = embed_threads(settings) + 1

@@ -104,6 +104,9 @@ ORIGIN, OTHER = (403, "origin-refused"), (421, "host-refused")
 EVIL = {"Origin": "https://evil.example"}
 NAVIGATES = {"Sec-Fetch-Mode": "navigate"}
 CROSS = {"Sec-Fetch-Site": "cross-site"}
+OWN: dict[str, str] = {"Host": HOST, "Origin": f"https://{HOST}"}
+PLAIN: dict[str, str] = {"Host": HOST, "Origin": f"http://{HOST}"}
+TYPED, SIBLING = {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-site"}
 READ, START = ("GET", "/brands"), ("POST", "/brands/nike/runs")
 REFUSED: list[tuple[str, tuple[str, str], dict[str, str], int, str]] = [
     ("nobody", READ, {}, *NOBODY),
@@ -136,7 +139,12 @@ REFUSED: list[tuple[str, tuple[str, str], dict[str, str], int, str]] = [
     ("a token for ever", READ, vouched(exp=None), *NOBODY),
     ("a token of nobody", READ, vouched(sub=None), *NOBODY),
     ("a token too long", READ, {"x-amzn-oidc-data": "x" * 7000 + "." + "y" * 1000}, *NOBODY),
-    ("a reader by the balancer", START, vouched(), *READER),
+    ("a reader by the balancer", START, {**vouched(), **OWN}, *READER),
+    ("a cookie's write of no page", START, vouched(**BOSS), *ORIGIN),
+    ("a cookie's write of the user's own", START, {**vouched(**BOSS), **TYPED}, *ORIGIN),
+    ("a cookie's write of a sibling", START, {**vouched(**BOSS), **SIBLING}, *ORIGIN),
+    ("a cookie's write of a page without TLS", START, {**vouched(**BOSS), **PLAIN}, *ORIGIN),
+    ("a cookie's removal of no page", ("DELETE", "/brands/nike"), vouched(**BOSS), *ORIGIN),
     ("a wrong key beside a good token", READ, {**vouched(), **bearer("trk_x")}, *NOBODY),
 ]  # fmt: skip
 
@@ -177,6 +185,9 @@ async def test_whom_the_gate_lets_in(guarded: Api, endpoint: KeyEndpoint) -> Non
         reply = await guarded.get("/me", headers=headers)
         assert (reply.json["name"], reply.json["scope"]) == identity
     assert endpoint.asked == [KID], "the balancer's key is kept"
+    for page in (OWN, {"Origin": "https://dash.example"}, {"Sec-Fetch-Site": "same-origin"}):
+        written = await guarded.post("/brands/nike/pause", headers={**vouched(**BOSS), **page})
+        assert written.json["reason"] != "origin-refused", page
     body = {"source": "manifest:https://x.example/a.csv"}
     started = await guarded.post("/brands/nike/runs", json=body, headers=bearer(tokens["operator"]))
     assert started.status == 202
@@ -227,6 +238,15 @@ async def test_websockets_are_asked_the_same(migrated_dsn: str, tmp_path: Path) 
             twice = websocket(mine, protocol)
             twice["headers"].append((b"host", b"evil.example"))
             assert await refused(authenticator, twice) == "Unauthenticated"
+
+
+async def test_websockets_of_a_cookie_name_their_page(guarded: Api) -> None:
+    own = {"Host": HOST, **vouched()}
+    async with open_authenticator(guarded.services) as authenticator:
+        admitted = await authenticator.admit(websocket({**own, **OWN}, ["triptych.v1"]))
+        assert admitted.name == "oidc:email:reader@example.org"
+        for headers in (own, {**own, **PLAIN}, {**own, **SIBLING}):
+            assert await refused(authenticator, websocket(headers, [])) == "OriginRefused"
 
 
 async def refused(authenticator: Authenticator, scope: dict[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from triptych.model import (
     RunKind,
     RunState,
 )
+from triptych.runs.run_store import RunCounts
 
 
 class RemovalsContract:
@@ -27,7 +28,9 @@ class RemovalsContract:
 
     async def test_a_run_that_would_remove_too_much_is_held(self, stores: CommonStores) -> None:
         before = await committed(stores, 5)
+        assert await stores.runs.counts() == RunCounts(stalled=0, held=0)
         held = await committed(stores, 2)
+        assert await stores.runs.counts() == RunCounts(stalled=0, held=1)
         assert (held.state, held.removed, held.complete) == (RunState.HELD, 3, True)
         assert held.reason is not None
         assert "3 of 5 assets (60%); 50% may be removed" in held.reason
@@ -41,6 +44,7 @@ class RemovalsContract:
         published = await stores.runs.publish(held.id)
         assert (published.state, published.kept, published.removed) == (RunState.COMMITTED, 2, 3)
         assert published.reason is None
+        assert await stores.runs.counts() == RunCounts(stalled=0, held=0)
         assert (await stores.brands.brand("nike")).current_run == held.id
         with pytest.raises(Conflict, match="not held"):
             await stores.runs.publish(held.id)

@@ -20,7 +20,7 @@ from triptych.ai.ai_store import Marks
 from triptych.errors import AssetNotFound, BadInput, RunNotFound, SearchUnavailable
 from triptych.gather.urls import item_key
 from triptych.model import Colour, Insight, ItemResult, NewItem, Run, RunKind, Staged
-from triptych.snapshots.search_store import Hits, Nearest, Words
+from triptych.snapshots.search_store import Hits, IndexLag, Nearest, Words
 from triptych.snapshots.snapshot_store import AssetFilter, NearColour
 from triptych.wiring.stores import Stores
 
@@ -246,9 +246,12 @@ class SearchContract:
         old = np.eye(8, dtype=np.float32)
         await commit_vectors(stores, "nike", old)
         assert await stores.search.unindexed_brands() == 1
+        lag = await stores.search.index_lag()
+        assert (lag.brands, 0 < lag.seconds < 3600) == (1, True)
         assert not (await stores.search.nearest_anywhere(nearest(axis(0)))).rows
         await index_all(stores, limit=3)
         assert await stores.search.unindexed_brands() == 0
+        assert await stores.search.index_lag() == IndexLag(brands=0, seconds=0)
         # Asset 0 has changed, 6 and 7 are gone: what is stale is not found, even before the index
         # knows, and what stayed is.
         new = old[:6].copy()

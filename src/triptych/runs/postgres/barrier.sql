@@ -266,6 +266,7 @@ update runs
 set state = 'cancelled', reason = $2, removed = null, ended_at = clock_timestamp(),
     progressed_at = clock_timestamp()
 where id = $1
+returning *
 
 -- drop_staging --
 delete from staged where run_id = $1
@@ -385,8 +386,10 @@ with quiet as (
 update runs r set stalled = free.stalled from free where r.id = free.id
 returning r.id, r.stalled, r.progressed_at
 
--- count_stalled --
-select count(*) as n from runs where stalled
+-- count_runs --
+-- Each from an index of such runs alone.
+select (select count(*) from runs where stalled) as stalled,
+       (select count(*) from runs where state = 'held') as held
 
 -- count_resent --
 update runs set out = out + $2 where id = $1 and state = 'active' and not paused returning *

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from triptych.database.rows import to_run
 from triptych.database.session import Transaction
 from triptych.model import ItemState, RunState
+from triptych.runs.run_log import log_ended
+
+BY_COMMIT = frozenset({RunState.COMMITTED, RunState.HELD})
+"""States that only a commit gives; a run that fails may never have come so far."""
 
 
 async def end_pending(
@@ -49,6 +55,8 @@ async def end_run(
         await tx.rows("let_go_staging", older["id"])
     await tx.rows("add_event", run_id, state.value, {"reason": reason, **(details or {})})
     await tx.rows("owe_webhooks", run_id, f"run.{state.value}")
+    by_commit = state in BY_COMMIT
+    tx.after_commit(lambda: log_ended(to_run(row), commit_s=tx.seconds if by_commit else None))
 
 
 async def discard_held(tx: Transaction, brand: str, reason: str) -> None:
@@ -59,7 +67,9 @@ async def discard_held(tx: Transaction, brand: str, reason: str) -> None:
 
 async def discard_run(tx: Transaction, run_id: UUID, reason: str) -> None:
     """End a held run as cancelled; it is locked."""
-    await tx.rows("discard_held", run_id, reason)
+    row = await tx.row("discard_held", run_id, reason)
+    assert row is not None
     await tx.rows("let_go_staging", run_id)
     await tx.rows("add_event", run_id, "cancelled", {"reason": reason})
     await tx.rows("owe_webhooks", run_id, "run.cancelled")
+    tx.after_commit(partial(log_ended, to_run(row)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID
 
 from triptych.database.rows import brand_not_found, to_run
@@ -16,6 +17,7 @@ from triptych.runs.restore_rules import (
     check_snapshot,
     snapshot_collected,
 )
+from triptych.runs.run_log import log_opened
 from triptych.runs.run_store import Opened
 
 OPEN_TRIES = 5
@@ -63,7 +65,9 @@ async def insert_or_join(
             await discard_held(tx, brand, f"a newer run was started, {run_id}")
             of = {} if restores is None else {"restores": str(restores)}
             await tx.rows("add_event", run_id, "opened", {"kind": kind.value, **of})
-            return Opened(to_run(row), created=True)
+            run = to_run(row)
+            tx.after_commit(partial(log_opened, run))
+            return Opened(run, created=True)
         if row := await tx.row("lock_active_run", brand):
             return Opened(to_run(row), created=False)
         known = await tx.row("brand_is_deleting", brand)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -46,10 +47,12 @@ from triptych.runs.postgres.settling import (
     object_ages_s,
     outgoing_item,
     read_run,
+    seal_run,
     settle_columns,
 )
-from triptych.runs.postgres.source_rows import keep_refused, merge_rows, page_event
-from triptych.runs.postgres.stalled import count_stalled, mark_stalled
+from triptych.runs.postgres.source_rows import keep_refused, merge_rows, note_page
+from triptych.runs.postgres.stalled import count_runs, mark_stalled
+from triptych.runs.run_log import count_failed
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
@@ -63,6 +66,7 @@ from triptych.runs.run_store import (
     PutOff,
     RefusedRow,
     RowsRead,
+    RunCounts,
     RunStore,
     Settlement,
 )
@@ -173,6 +177,7 @@ class PostgresRunStore(RunStore):
             )
             if row:
                 await tx.rows("count_adopted", run["id"], 1 if refused else 0)
+                tx.after_commit(partial(count_failed, {refused: 1} if refused else {}))
             else:
                 row = await tx.row("read_item", run["id"], item.key)
                 assert row is not None
@@ -222,12 +227,7 @@ class PostgresRunStore(RunStore):
                 read.from_start,
             )
             assert row is not None
-            await tx.rows(
-                "add_event",
-                run_id,
-                "page",
-                page_event(items, read, new=counts["expected"], failed=counts["failed"]),
-            )
+            await note_page(tx, run_id, items, read, counts)
             return await fill_window(tx, row, limit)
 
         return await self._database.transact(work)
@@ -332,14 +332,7 @@ class PostgresRunStore(RunStore):
 
     @override
     async def seal(self, run_id: UUID) -> Run:
-
-        async def work(tx: Transaction) -> Run:
-            row = await tx.row("seal_run", run_id)
-            if row is not None:
-                await tx.rows("add_event", run_id, "sealed", {"expected": row["expected"]})
-            return await read_run(tx, run_id)
-
-        return await self._database.transact(work)
+        return await self._database.transact(partial(seal_run, run_id))
 
     @override
     async def pause(self, run_id: UUID, *, paused: bool) -> Run:
@@ -365,6 +358,7 @@ class PostgresRunStore(RunStore):
             if ended:
                 await tx.rows("count_settled", run_id, 0, ended, out)
             await tx.rows("add_event", run_id, "expired", {"timed_out": ended})
+            tx.after_commit(partial(count_failed, {timed_out: ended}))
             if not run["sealed"]:
                 reason = "deadline: gathering had not listed every URL"
                 await end_run(tx, run_id, RunState.FAILED, reason)
@@ -412,8 +406,8 @@ class PostgresRunStore(RunStore):
         return await mark_stalled(self._database, after_s, limit)
 
     @override
-    async def count_stalled(self) -> int:
-        return await count_stalled(self._database)
+    async def counts(self) -> RunCounts:
+        return await count_runs(self._database)
 
     @override
     async def commit(self, run_id: UUID, *, wait: bool = True) -> Run:

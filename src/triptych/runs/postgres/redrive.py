@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -21,6 +22,7 @@ from triptych.runs.redrive_rules import (
     redrive_policy,
     redriven_kind,
 )
+from triptych.runs.run_log import log_sealed
 from triptych.runs.run_store import Opened
 
 
@@ -89,4 +91,6 @@ async def _take_over(
     await tx.rows("add_event", new_id, "redriven", {"run": str(old["id"])})
     if ended_unsealed:
         await enqueue_gather(tx, to_run(row))
+    else:
+        tx.after_commit(partial(log_sealed, to_run(row)))
     return to_run(row)

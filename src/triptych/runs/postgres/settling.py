@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -18,6 +19,7 @@ from triptych.database.rows import from_colours, to_item, to_run
 from triptych.database.session import Transaction, no_nul
 from triptych.errors import RunEnded, RunNotFound
 from triptych.model import Item, ItemResult, Run, RunKind
+from triptych.runs.run_log import log_sealed
 from triptych.runs.run_store import DETAIL_MAX_CHARS
 
 CLOCK_MARGIN_S = 5.0
@@ -49,6 +51,15 @@ async def read_run(tx: Transaction, run_id: UUID) -> Run:
     if row is None:
         raise RunNotFound(f"There is no run {run_id}.")
     return to_run(row)
+
+
+async def seal_run(run_id: UUID, tx: Transaction) -> Run:
+    """Declare a run's items complete: see `RunStore.seal`."""
+    row = await tx.row("seal_run", run_id)
+    if row is not None:
+        await tx.rows("add_event", run_id, "sealed", {"expected": row["expected"]})
+        tx.after_commit(partial(log_sealed, to_run(row)))
+    return await read_run(tx, run_id)
 
 
 async def fill_window(tx: Transaction, run: asyncpg.Record, limit: int) -> list[Item]:

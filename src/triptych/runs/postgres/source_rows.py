@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from uuid import UUID
 
 import asyncpg
 
 from triptych.database.session import Transaction, no_nul
 from triptych.model import NewItem
+from triptych.runs.run_log import SEVERAL, count_failed
 from triptych.runs.run_store import (
     DETAIL_MAX_CHARS,
     LISTS_SHOWN_MAX,
@@ -30,12 +34,29 @@ async def keep_refused(tx: Transaction, run: asyncpg.Record, read: RowsRead) -> 
         await tx.rows("keep_refused_rows", run["id"], before, places, problems)
 
 
-def page_event(
-    items: Sequence[NewItem], read: RowsRead, *, new: int, failed: int
-) -> Mapping[str, int]:
-    """Return what the timeline says of a page."""
-    refused = len(read.refused)
-    return {"rows": len(items) + refused, "new": new, "refused": failed + refused}
+async def note_page(
+    tx: Transaction,
+    run_id: UUID,
+    items: Sequence[NewItem],
+    read: RowsRead,
+    counts: asyncpg.Record,
+) -> None:
+    """Put a page into the timeline, and count the items that it brought refused."""
+    failed, refused = counts["failed"], len(read.refused)
+    rows = len(items) + refused
+    about = {"rows": rows, "new": counts["expected"], "refused": failed + refused}
+    await tx.rows("add_event", run_id, "page", about)
+    tx.after_commit(partial(count_failed, _by_reason(items, failed)))
+
+
+def _by_reason(items: Sequence[NewItem], failed: int) -> Mapping[str, int]:
+    """Return how many items of a page are refused for each reason; ``failed`` are new.
+
+    A page that is read again brings some that were there before: then which of them are new is not
+    known, and all are of the reason `SEVERAL`.
+    """
+    reasons = Counter({item.key: item.refused.value for item in items if item.refused}.values())
+    return reasons if reasons.total() == failed else {SEVERAL: failed}
 
 
 async def merge_rows(tx: Transaction, run: asyncpg.Record, items: Sequence[NewItem]) -> None:

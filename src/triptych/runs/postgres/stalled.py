@@ -1,4 +1,4 @@
-"""Which runs are stalled: the note in their rows."""
+"""Runs that do not go on by themselves: the note in their rows, and how many there are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from triptych.database.session import Database, Transaction
+from triptych.runs.run_store import RunCounts
 
 
 async def mark_stalled(database: Database, after_s: float, limit: int) -> Sequence[UUID]:
@@ -22,7 +23,7 @@ async def mark_stalled(database: Database, after_s: float, limit: int) -> Sequen
     return await database.transact(work)
 
 
-async def count_stalled(database: Database) -> int:
-    """Return how many runs are noted as stalled."""
-    found: int = (await database.rows("count_stalled"))[0]["n"]
-    return found
+async def count_runs(database: Database) -> RunCounts:
+    """Count the runs that do not go on by themselves: see `RunStore.counts`."""
+    found = (await database.rows("count_runs"))[0]
+    return RunCounts(found["stalled"], found["held"])

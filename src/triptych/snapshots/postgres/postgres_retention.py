@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction
 from triptych.errors import Conflict
+from triptych.snapshots.object_hold import HOLD_KEY
 from triptych.snapshots.retention_store import RetentionStore
 
 EMPTIED = (
@@ -78,7 +79,9 @@ class PostgresRetentionStore(RetentionStore):
     async def condemned_objects(self, *, settled_s: float, limit: int) -> Sequence[str]:
 
         async def work(tx: Transaction) -> Sequence[str]:
-            if not await _spare(tx):
+            hold = await tx.row("may_delete_objects", HOLD_KEY)
+            assert hold is not None
+            if not hold["free"] or not await _spare(tx):
                 return []
             found = await tx.rows("condemned_objects", settled_s, limit)
             return [row["object_key"] for row in found]

@@ -31,6 +31,7 @@ from triptych.snapshots.search_store import (
     Centre,
     Hit,
     Hits,
+    IndexLag,
     Nearest,
     Points,
     Sample,
@@ -244,6 +245,11 @@ class PostgresSearchStore(SearchStore):
             rows = await _fetch(connection, statements()["shared"], [one, other, limit], deadline_s)
         count = int(rows[0]["shared"]) if rows else 0
         return Shared(count, [(row["one"], row["other"]) for row in rows])
+
+    @override
+    async def index_lag(self) -> IndexLag:
+        found = (await self._database.rows("index_lag"))[0]
+        return IndexLag(found["brands"], found["seconds"])
 
     @override
     async def index_some(self, *, limit: int) -> bool:

@@ -137,6 +137,11 @@ where object_key in (
     order by since limit $2 for no key update skip locked)
 returning object_key
 
+-- may_delete_objects --
+-- False while a backup copies objects. The lock is let go at the end of this transaction, before the
+-- objects are deleted: what is condemned by now is named by no row, and no row can name it.
+select pg_try_advisory_xact_lock($1) as free
+
 -- condemned_objects --
 -- A settle that checked before they were condemned has ended by now, and its rows have been seen
 -- by the passes since.

@@ -112,6 +112,15 @@ select count(*) as brands
 from brands b left join search_progress p on p.brand = b.name and p.run_id = b.current_run
 where b.current_run is not null and p.done is not true
 
+-- index_lag --
+-- Brands and their progress are small rows; runs are read of the brands that are behind.
+select count(*) as brands,
+       coalesce(extract(epoch from clock_timestamp() - min(r.ended_at)), 0)::float8 as seconds
+from brands b
+left join search_progress p on p.brand = b.name and p.run_id = b.current_run and p.done
+left join runs r on r.id = b.current_run
+where b.current_run is not null and p.brand is null
+
 -- one_indexer --
 -- One at a time; the lock ends with the transaction, also with one that dies.
 select pg_try_advisory_xact_lock($1) as mine
