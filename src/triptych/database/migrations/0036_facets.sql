@@ -1,3 +1,4 @@
+-- oldest compatible: 0029
 -- What assets are counted by; `snapshots/postgres/asset_classes.sql` has what is no function, because
 -- a call of one would cost more than its work.
 
