@@ -24,7 +24,6 @@ from triptych.database.statements import statements
 from triptych.snapshots.postgres.postgres_snapshots import ASSETS_SCAN
 
 POOL = 10
-NO_FILTER = [None] * 7
 
 
 async def prepare(connection: asyncpg.Connection) -> None:
@@ -71,7 +70,7 @@ async def main(dsn: str, port: int) -> None:
         brand = request.path_params["brand"]
         run_id = (await pool.fetch(known["current_run_of"], brand))[0]["current_run"]
         rows = await pool.fetch(
-            known["assets_page"], run_id, b"", ASSETS_SCAN, limit + 1, *NO_FILTER
+            known["assets_page"].replace(":matching", "true"), run_id, b"", ASSETS_SCAN, limit + 1
         )
         following = rows[limit - 1]["key"].hex() if len(rows) > limit else None
         return answer({"items": [shown(row) for row in rows[:limit]], "next": following})

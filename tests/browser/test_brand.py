@@ -46,10 +46,45 @@ def test_the_gallery_shows_and_filters_and_has_an_address_for_everything(
     expect(page.get_by_text("1 found")).to_be_visible()
     expect(page).to_have_url(re.compile(r"text=Picture(\+|%20)47"))
     page.get_by_role("button", name="Clear").click()
-    page.get_by_label("Type").select_option("image/gif")
+    page.goto(f"/brands/{wall}?media_type=image/gif")
     expect(page.get_by_text("No assets match")).to_be_visible()
     page.get_by_role("button", name="Show all assets").click()
     expect(gallery).to_have_attribute("data-loaded", str(SHOWN))
+
+
+def test_assets_are_narrowed_down_by_what_they_are(
+    dashboard: Dashboard, page: Page, wall: str
+) -> None:
+    page.goto(f"/brands/{wall}")
+    panel = page.get_by_role("complementary", name="Filters")
+    found = page.get_by_text(re.compile(r"^[\d,]+ found$"))
+    colours = dashboard.get(f"/brands/{wall}/facets", by="colour")["facets"][0]["counts"]
+    few = min(colours, key=lambda each: each["count"])
+    choice = panel.get_by_role("button", name=re.compile(f"^{few['value']} ", re.IGNORECASE))
+    choice.click()
+    expect(choice).to_have_attribute("aria-pressed", "true")
+    expect(found).to_have_text(f"{few['count']} found")
+    expect(page).to_have_url(re.compile(f"colour_name={few['value']}"))
+
+    page.reload()
+    panel.get_by_label("Filter by a column of the list").select_option("title")
+    title = panel.get_by_role("button", name=re.compile(r"^Picture \d+ 1$")).first
+    title.click()
+    expect(found).to_have_text("1 found")
+    choice.click()
+    expect(choice).to_have_attribute("aria-pressed", "false")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_text(f"{SHOWN} assets")).to_be_visible()
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(panel).to_be_hidden()
+    page.get_by_role("button", name="Filters").click()
+    drawer = page.get_by_role("dialog", name="Filters")
+    drawer.get_by_role("button", name=re.compile(f"^{few['value']} ", re.IGNORECASE)).click()
+    expect(page).to_have_url(re.compile(f"colour_name={few['value']}"))
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(found).to_be_visible()
 
 
 def test_search_by_words_by_a_picture_and_by_more_like_this(

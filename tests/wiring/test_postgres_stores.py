@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
+from tests.support.contracts.facets_contract import FacetsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import (
     AccessContract,
@@ -58,6 +59,10 @@ async def database(migrated_dsn: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def stores(database: Database) -> Stores:
     return postgres_stores(database, run_cap_s=3600)
+
+
+class TestPostgresFacets(FacetsContract):
+    pass
 
 
 class TestPostgresStores(

@@ -12,6 +12,7 @@ export type SnapshotShown = Schemas['SnapshotShown'];
 export type DifferenceShown = Schemas['DifferenceShown'];
 export type DifferenceCounts = Schemas['DifferenceCountsShown'];
 export type InsightsShown = Schemas['InsightsShown'];
+export type FacetsShown = Schemas['FacetsShown'];
 export type FailuresShown = Schemas['FailuresShown'];
 export type FailedItemShown = Schemas['FailedItemShown'];
 export type DeadLetterShown = Schemas['DeadLetterShown'];

@@ -22,6 +22,7 @@ from triptych.api import (
     brands,
     content,
     exports,
+    facets,
     runs,
     search,
     snapshots,
@@ -44,6 +45,7 @@ LIVE_PATH = "/ws"
 ROUTERS = (
     brands.router,
     assets.router,
+    facets.router,
     content.router,
     search.router,
     brand_maps.router,

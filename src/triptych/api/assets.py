@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, ValidationError
 
+from triptych.api.column_filters import METADATA_MAX_CHARS, column_filters, metadata_text
 from triptych.api.http.dependencies import ApiContext, BrandPath, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import (
@@ -73,6 +74,52 @@ class Filters(Asked):
             description="Largest distance from `colour`: 0 is equal, 765 is black to white.",
         ),
     ] = 80.0
+    colour_name: Annotated[
+        Literal[
+            "black",
+            "white",
+            "grey",
+            "red",
+            "orange",
+            "brown",
+            "yellow",
+            "green",
+            "teal",
+            "blue",
+            "purple",
+            "pink",
+        ]
+        | None,
+        Field(description="A colour that covers at least a tenth of it."),
+    ] = None
+    shape: Annotated[
+        Literal["panorama", "landscape", "square", "portrait", "tall"] | None,
+        Field(
+            description="Its sides: `panorama` and `tall` are twice as long one way as the other."
+        ),
+    ] = None
+    size: Annotated[
+        Literal["icon", "small", "medium", "large", "huge"] | None,
+        Field(description="Its longer side: below 256, 640, 1280, 2560 pixels, or longer."),
+    ] = None
+    first_seen: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$",
+            description="When the brand's snapshot first had it, in UTC: a year, month or day.",
+        ),
+    ] = None
+    metadata: Annotated[
+        str | None,
+        Field(
+            max_length=METADATA_MAX_CHARS,
+            description="Values of metadata columns, as a JSON object. A column has a value, a list"
+            ' of which it has one, numbers as `{"from": 10, "below": 20}`, or dates as'
+            ' `{"day": "2026-11"}`.',
+            examples=['{"color": ["red", "blue"], "price": {"from": 10, "below": 20}}'],
+        ),
+        AfterValidator(metadata_text),
+    ] = None
     tag: Annotated[MarkText | None, Field(description="One of its tags.")] = None
     cluster: Annotated[MarkText | None, Field(description="Its cluster.")] = None
     duplicates: Annotated[MarkText | None, Field(description="Its group of duplicates.")] = None
@@ -134,7 +181,7 @@ async def list_assets(
     listing = f"assets/{brand}"
     position = context.cursors.read(listing, asked)
     if position is None:
-        run_id, after = await _first_snapshot(context, brand, asked.snapshot), b""
+        run_id, after = await first_snapshot(context, brand, asked.snapshot), b""
     else:
         run_id, after = UUID(position[0]), bytes.fromhex(position[1])
     if run_id is None:
@@ -149,7 +196,7 @@ async def list_assets(
     return Json(Page(items, context.cursors.write(listing, asked, following)))
 
 
-async def _first_snapshot(context: ApiContext, brand: str, asked: UUID | None) -> UUID | None:
+async def first_snapshot(context: ApiContext, brand: str, asked: UUID | None) -> UUID | None:
     """Return the run of the snapshot that a listing begins on; None if there is none yet."""
     if asked is None:
         return await context.stores.brands.snapshot_of(brand)
@@ -163,6 +210,11 @@ def matching(asked: Filters) -> AssetFilter:
         media_type=asked.media_type,
         text=asked.text,
         colour=near,
+        colour_name=asked.colour_name,
+        shape=asked.shape,
+        size=asked.size,
+        first_seen=asked.first_seen,
+        columns=column_filters(asked.metadata) if asked.metadata is not None else (),
         tag=asked.tag,
         cluster=asked.cluster,
         duplicates=asked.duplicates,

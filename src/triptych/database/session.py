@@ -118,9 +118,18 @@ class Transaction:
         return await self.rows_of(statements()[name], *args, timeout_s=timeout_s)
 
     async def rows_of(
-        self, sql: str, *args: object, timeout_s: float = COMMAND_TIMEOUT_S
+        self,
+        sql: str,
+        *args: object,
+        name: str | None = None,
+        timeout_s: float = COMMAND_TIMEOUT_S,
     ) -> list[asyncpg.Record]:
-        """Run a statement derived from a named one and return all its rows."""
+        """Run a statement derived from a named one and return all its rows.
+
+        ``name`` is what the hook is called with, if it is.
+        """
+        if self._hook is not None and name is not None:
+            self._hook(name)
         found: list[asyncpg.Record] = await self._connection.fetch(sql, *args, timeout=timeout_s)
         return found
 

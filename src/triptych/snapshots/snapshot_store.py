@@ -25,6 +25,19 @@ class NearColour:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnFilter:
+    """Assets with a value in a metadata column; one of the last three fields is set."""
+
+    column: str
+    values: tuple[str, ...] = ()
+    """It has one of these, written as `metadata_values` does: a number as JSON writes it."""
+    numbers: tuple[float, float] | None = None
+    """It has a number from the first to below the second."""
+    day: str | None = None
+    """It has a date in this year, month or day: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+
+
+@dataclass(frozen=True, slots=True)
 class AssetFilter:
     """A filter for assets. Every field that is set must match."""
 
@@ -33,6 +46,13 @@ class AssetFilter:
     text: str | None = None
     """Contained in the URL or the metadata, ignoring case."""
     colour: NearColour | None = None
+    colour_name: str | None = None
+    """The name of a colour that covers at least a tenth of it (`triptych.snapshots.facets`)."""
+    shape: str | None = None
+    size: str | None = None
+    first_seen: str | None = None
+    """The year, month or day, in UTC, of the first snapshot with it: ``YYYY``, ``YYYY-MM`` …"""
+    columns: tuple[ColumnFilter, ...] = ()
     tag: str | None = None
     """One of its tags. This and the following fields are marks (`triptych.model.MARKS`)."""
     cluster: str | None = None
@@ -43,6 +63,11 @@ class AssetFilter:
     look: str | None = None
     outlier: float | None = None
     """Least outlier score, 0 to 1."""
+
+
+def family_of(media_type: str) -> str | None:
+    """Return how the types of a family such as ``image/*`` begin; None for a single type."""
+    return media_type.removesuffix("*") if media_type.endswith("/*") else None
 
 
 class Difference(Wire, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from triptych.messages import AI_QUEUE, AiBody, Headers, Message
 from triptych.model import ALSO_MAX, AiState, ItemState, Metadata, RunKind, RunState
@@ -71,7 +72,7 @@ def publish_run(state: MemoryState, row: RunRow) -> None:
     """Make a run its brand's snapshot, and end it."""
     run = row.run
     restored = {} if run.restores is None else state.run_row(run.restores).assets
-    changes = _publish_assets(row, restored, state.snapshot_row(run.brand))
+    changes = _publish_assets(row, restored, state.snapshot_row(run.brand), state.now())
     state.change_brand(state.brand_row(run.brand), current_run=run.id)
     row.staged = {}
     state.change(
@@ -89,20 +90,21 @@ def publish_run(state: MemoryState, row: RunRow) -> None:
 
 
 def _publish_assets(
-    row: RunRow, restored: Mapping[bytes, AssetRow], previous: RunRow | None
+    row: RunRow, restored: Mapping[bytes, AssetRow], previous: RunRow | None, now: datetime
 ) -> Changes:
     """Write the run's snapshot in key order; return its differences from the previous one.
 
-    ``restored`` are the assets of the snapshot that it publishes again, if it does.
+    ``restored`` are the assets of the snapshot that it publishes again, if it does; ``now`` is when
+    assets that are new to the brand's snapshot are first seen.
     """
     before = {} if previous is None else previous.assets
     assets = dict(restored)
     changes = Changes()
     for key, staged in row.staged.items():
         item = row.items[key]
-        assets[key] = AssetRow(
-            item.url, item.metadata, row.merged_rows.get(key, [])[:ALSO_MAX], staged
-        )
+        seen = before[key].first_seen if key in before else now
+        also = row.merged_rows.get(key, [])[:ALSO_MAX]
+        assets[key] = AssetRow(item.url, item.metadata, also, staged, seen)
     for key, asset in assets.items():
         if key not in before:
             changes.added += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC
 from uuid import UUID
 
 import orjson
@@ -21,12 +22,22 @@ from triptych.model import (
     Slice,
     Staged,
 )
+from triptych.snapshots.asset_classes import (
+    colour_names,
+    day_in,
+    metadata_values,
+    number_in,
+    shape_of,
+    size_of,
+)
 from triptych.snapshots.snapshot_store import (
     AssetFilter,
+    ColumnFilter,
     Difference,
     DifferenceCounts,
     NearColour,
     SnapshotStore,
+    family_of,
 )
 from triptych.testing.memory_paging import newest_slice
 from triptych.testing.memory_state import AssetRow, MemoryState, to_asset
@@ -153,12 +164,18 @@ def _difference(
 
 def _matches(asset: AssetRow, marks: Metadata, wanted: AssetFilter) -> bool:
     """Return whether an asset matches every field of a filter that is set."""
-    kind = asset.staged.media_type
-    family = wanted.media_type.removesuffix("*") if wanted.media_type else ""
+    found = asset.staged
+    kind = found.media_type
+    family = None if wanted.media_type is None else family_of(wanted.media_type)
     checks = [
-        wanted.media_type in (None, kind) or (family.endswith("/") and kind.startswith(family)),
+        wanted.media_type in (None, kind) or (family is not None and kind.startswith(family)),
         wanted.text is None or _says(asset, wanted.text.lower()),
-        wanted.colour is None or _has_near(asset.staged.colours, wanted.colour),
+        wanted.colour is None or _has_near(found.colours, wanted.colour),
+        wanted.colour_name is None or wanted.colour_name in colour_names(found.colours),
+        wanted.shape in (None, shape_of(found.width, found.height)),
+        wanted.size in (None, size_of(found.width, found.height)),
+        wanted.first_seen is None or _day_of(asset).startswith(wanted.first_seen),
+        all(_has_value(asset.metadata.get(each.column), each) for each in wanted.columns),
         wanted.tag is None or wanted.tag in (marks.get("tags") or ()),
         wanted.duplicated is None or ("duplicates" in marks) == wanted.duplicated,
         wanted.outlier is None or marks.get("outlier", -1.0) >= wanted.outlier,
@@ -167,6 +184,21 @@ def _matches(asset: AssetRow, marks: Metadata, wanted: AssetFilter) -> bool:
         value = getattr(wanted, name)
         checks.append(value is None or marks.get(name) == value)
     return all(checks)
+
+
+def _day_of(asset: AssetRow) -> str:
+    return asset.first_seen.astimezone(UTC).date().isoformat()
+
+
+def _has_value(entry: object, wanted: ColumnFilter) -> bool:
+    values = metadata_values(entry)
+    if wanted.numbers is not None:
+        low, below = wanted.numbers
+        numbers = [number for value in values if (number := number_in(value)) is not None]
+        return any(low <= number < below for number in numbers)
+    if wanted.day is not None:
+        return any((day_in(value) or "").startswith(wanted.day) for value in values)
+    return not set(wanted.values).isdisjoint(values)
 
 
 def _says(asset: AssetRow, text: str) -> bool:

@@ -101,6 +101,8 @@ class AssetRow:
     metadata: Metadata
     also: Sequence[Metadata]
     staged: Staged
+    first_seen: datetime
+    """When its brand's snapshot first had its URL."""
 
 
 @dataclass(slots=True, eq=False)

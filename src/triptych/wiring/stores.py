@@ -28,7 +28,9 @@ from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.run_store import RunStore
 from triptych.sealing.key_ring import KeyRing
 from triptych.snapshots.damage_store import DamageStore
+from triptych.snapshots.facet_store import FacetStore
 from triptych.snapshots.postgres.postgres_damage import PostgresDamageStore
+from triptych.snapshots.postgres.postgres_facets import PostgresFacetStore
 from triptych.snapshots.postgres.postgres_retention import PostgresRetentionStore
 from triptych.snapshots.postgres.postgres_search import PostgresSearchStore
 from triptych.snapshots.postgres.postgres_snapshots import PostgresSnapshotStore
@@ -59,6 +61,7 @@ class Stores:
     dead_letters: DeadLetterStore
     snapshots: SnapshotStore
     search: SearchStore
+    facets: FacetStore
     retention: RetentionStore
     damage: DamageStore
     stored_rows: StoredRows
@@ -116,6 +119,7 @@ def postgres_stores(
         dead_letters=PostgresDeadLetterStore(database),
         snapshots=PostgresSnapshotStore(database),
         search=PostgresSearchStore(database, replica=replica),
+        facets=PostgresFacetStore(database),
         retention=PostgresRetentionStore(database),
         damage=PostgresDamageStore(database),
         stored_rows=PostgresStoredRows(database),

@@ -77,6 +77,9 @@ async def test_every_read_of_another_brand_is_refused(migrated_dsn: str, tmp_pat
                 assert answer.status == 200, place
             elif place == "/brands":
                 assert [brand["name"] for brand in answer.json["items"]] == [MINE]
+            elif place == "/facets":
+                mine = (await api.get(f"/brands/{MINE}/facets")).json
+                assert answer.json["of"] == mine["of"] > 0
             else:
                 assert (answer.status, answer.json["reason"]) == (403, "forbidden"), place
                 assert OTHER not in answer.body.decode().replace(place, ""), place
@@ -92,6 +95,7 @@ async def test_its_own_brand_is_read_as_by_any_key(migrated_dsn: str, tmp_path: 
         for path in (
             f"/brands/{MINE}",
             f"/brands/{MINE}/assets",
+            f"/brands/{MINE}/facets",
             f"/brands/{MINE}/snapshots",
             f"/brands/{MINE}/insights",
             f"/assets/{an_asset(MINE)}",

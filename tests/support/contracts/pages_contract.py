@@ -39,7 +39,7 @@ from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
 from triptych.model import AiState, ItemResult, Reason, RunKind, RunState
 from triptych.presence.presence_store import WorkerState
 from triptych.runs.run_store import PutOff
-from triptych.snapshots.snapshot_store import AssetFilter, NearColour
+from triptych.snapshots.snapshot_store import AssetFilter, ColumnFilter, NearColour
 from triptych.tasks.task_store import Audit, Request, TaskState
 from triptych.wiring.stores import Stores
 
@@ -92,6 +92,17 @@ class PagesContract:
             (AssetFilter(colour=NearColour(0x05FA7F, 30)), 5),
             (AssetFilter(colour=NearColour(0xFF0000, 80)), 0),
             (AssetFilter(media_type="image/png", text="x/3"), 1),
+            (AssetFilter(colour_name="green"), 5),
+            (AssetFilter(colour_name="red"), 0),
+            (AssetFilter(shape="landscape", size="icon"), 5),
+            (AssetFilter(shape="square"), 0),
+            (AssetFilter(size="small"), 0),
+            (AssetFilter(first_seen=f"{run.ended_at:%Y}"), 5),
+            (AssetFilter(first_seen="1999-12"), 0),
+            (AssetFilter(columns=(ColumnFilter("url", ("https://x/3", "https://x/4")),)), 2),
+            (AssetFilter(columns=(ColumnFilter("url", day="2026"),)), 0),
+            (AssetFilter(columns=(ColumnFilter("url", numbers=(0, 9)),)), 0),
+            (AssetFilter(columns=(ColumnFilter("none", ("x",)),)), 0),
         ]:
             found = await stores.snapshots.assets_slice(run.id, matching, after=b"", limit=9)
             assert (len(found.rows), found.next) == (count, None), matching

@@ -19,7 +19,9 @@ from triptych.snapshots.asset_ids import read_asset_id
 from triptych.tasks.task_store import TaskStore
 
 PREFIX = "/api/v1/"
-OPEN = frozenset({"brands", "me", "sources", "sources/check", "export-formats", "openapi.json"})
+OPEN = frozenset(
+    {"brands", "me", "sources", "sources/check", "export-formats", "facets", "openapi.json"}
+)
 """About no brand, or they list only what the identity may see."""
 BY_QUERY = frozenset({"runs", "search"})
 """About the brand that the query names."""

@@ -28,6 +28,7 @@ from triptych.runtime.shared_check import SharedCheck
 from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
+from triptych.snapshots.facet_store import FacetStore
 from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -54,6 +55,7 @@ class ApiStores(Protocol):
     dead_letters: DeadLetterStore
     snapshots: SnapshotStore
     search: SearchStore
+    facets: FacetStore
     tasks: TaskStore
     presence: PresenceStore
 

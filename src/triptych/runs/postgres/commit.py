@@ -8,6 +8,7 @@ import asyncpg
 import structlog
 
 from triptych.database.session import COMMIT_TIMEOUT_S, Transaction
+from triptych.database.statements import statements
 from triptych.messages import AI_QUEUE, AiBody, Headers
 from triptych.model import ALSO_MAX, Run, RunKind, RunState
 from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
@@ -98,6 +99,21 @@ async def publish(tx: Transaction, run: Run) -> None:
     await tx.rows("owe", AI_QUEUE, body, headers, run.brand, run.id)
 
 
+FIRST_SEEN = {
+    "publish_assets": "case when p.key is null then now() else p.first_seen end",
+    "restore_assets": "o.first_seen",
+    "carry_assets": "p.first_seen",
+}
+"""What each statement that writes assets writes as the time at which they were first seen."""
+
+
+def _sql(name: str, *, seen: bool) -> str:
+    """Return a statement that writes assets, for a schema that has `first_seen`, or not yet."""
+    sql = statements()[name]
+    sql = sql.replace(":into_first_seen", ", first_seen" if seen else "")
+    return sql.replace(":first_seen", f", {FIRST_SEEN[name]}" if seen else "")
+
+
 async def _publish_assets(
     tx: Transaction, run: Run, previous: UUID | None, timeout_s: float
 ) -> tuple[int, int, int, int]:
@@ -105,14 +121,19 @@ async def _publish_assets(
     statement, of = "publish_assets", [run.id, run.brand, previous, ALSO_MAX]
     if run.kind is RunKind.RESTORE:
         statement, of = "restore_assets", [run.id, run.restores, previous]
-    found = await tx.row(statement, *of, timeout_s=timeout_s)
-    assert found is not None
+    column = await tx.row("has_first_seen")
+    assert column is not None
+    seen: bool = column["there"]
+    sql = _sql(statement, seen=seen)
+    (found,) = await tx.rows_of(sql, *of, name=statement, timeout_s=timeout_s)
     added, kept, changed = found.values()
     if previous is None:
         return added, kept, changed, 0
     if run.kind in KEEPS_OTHERS:
-        carried = await tx.row("carry_assets", run.id, previous, timeout_s=timeout_s)
-        assert carried is not None
+        carry = _sql("carry_assets", seen=seen)
+        (carried,) = await tx.rows_of(
+            carry, run.id, previous, name="carry_assets", timeout_s=timeout_s
+        )
         return added, kept + carried["carried"], changed, 0
     before = await tx.row("snapshot_size", previous, timeout_s=timeout_s)
     assert before is not None

@@ -44,6 +44,13 @@ select set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin'
 select set_config(name, reset_val, true) from pg_settings
 where name in ('enable_nestloop', 'enable_mergejoin', 'work_mem')
 
+-- has_first_seen --
+-- Until the release after migration 0036, a commit also meets the schema without it.
+select exists (
+    select from pg_attribute
+    where attrelid = 'assets'::regclass and attname = 'first_seen' and not attisdropped
+) as there
+
 -- publish_assets --
 -- And compare with the previous snapshot ($3), by URL: the same bytes are kept, other bytes
 -- changed. The rows just written are not read again: they are a gigabyte for a million assets.
@@ -58,12 +65,13 @@ with further as (
 ), published as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata, also)
+                        metadata, also:into_first_seen)
     select s.run_id, s.key, $2, i.url, s.sha256, s.object_key, s.media_type, s.size_bytes,
            s.width, s.height, s.phash, s.colours, s.model, s.embedding, s.etag, s.last_modified,
-           i.metadata, m.also
+           i.metadata, m.also:first_seen
     from staged s join items i on i.run_id = s.run_id and i.key = s.key
     left join further m on m.key = s.key
+    left join assets p on p.run_id = $3 and p.key = s.key
     where s.run_id = $1
     returning key, sha256
 )
@@ -81,10 +89,10 @@ select id from runs where id = $1 and collected_at is null for share
 with restored as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata, also)
+                        metadata, also:into_first_seen)
     select $1, o.key, o.brand, o.url, o.sha256, o.object_key, o.media_type, o.size_bytes, o.width,
            o.height, o.phash, o.colours, o.model, o.embedding, o.etag, o.last_modified,
-           o.metadata, o.also
+           o.metadata, o.also:first_seen
     from assets o where o.run_id = $2
     returning key, sha256
 )
@@ -98,10 +106,10 @@ from restored n left join assets p on p.run_id = $3 and p.key = n.key
 with carried as (
     insert into assets (run_id, key, brand, url, sha256, object_key, media_type, size_bytes,
                         width, height, phash, colours, model, embedding, etag, last_modified,
-                        metadata, also)
+                        metadata, also:into_first_seen)
     select $1, p.key, p.brand, p.url, p.sha256, p.object_key, p.media_type, p.size_bytes, p.width,
            p.height, p.phash, p.colours, p.model, p.embedding, p.etag, p.last_modified,
-           p.metadata, p.also
+           p.metadata, p.also:first_seen
     from assets p
     where p.run_id = $2
       and not exists (select 1 from assets n where n.run_id = $1 and n.key = p.key)

@@ -25,12 +25,8 @@ from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction
 from triptych.database.statements import statements
 from triptych.errors import BadInput, DatabaseUnavailable, SearchUnavailable
 from triptych.model import KEY_BYTES
-from triptych.snapshots.postgres.postgres_snapshots import (
-    check_kept,
-    mark_conditions,
-    no_such_asset,
-    own_conditions,
-)
+from triptych.snapshots.postgres.asset_filter import condition
+from triptych.snapshots.postgres.postgres_snapshots import check_kept, no_such_asset
 from triptych.snapshots.search_store import (
     Centre,
     Hit,
@@ -76,9 +72,9 @@ class PostgresSearchStore(SearchStore):
     async def nearest_in(self, run_id: UUID, wanted: Nearest) -> Hits:
         without = wanted.without[1] if wanted.without else None
         args = [run_id, wanted.model, HalfVector(wanted.vector), without, wanted.limit]
-        rows = await self._search(
-            _filtered("nearest_in_snapshot"), [*args, *_conditions(wanted)], wanted
-        )
+        where = condition(wanted.matching, after=len(args))
+        sql = where.within(statements()["nearest_in_snapshot"])
+        rows = await self._search(sql, [*args, *where.values], wanted)
         if not rows:
             await check_kept(self._database, run_id)
         return Hits([_to_hit(row) for row in rows], exact=True)
@@ -101,12 +97,13 @@ class PostgresSearchStore(SearchStore):
                 field="vector",
                 remedy="Embed the query with the same model.",
             )
-        sql = _filtered("nearest_anywhere")
-        sql = sql.replace(":space", str(space)).replace(":dimension", str(dimension))
-        walked, looked = sql.replace(":exactly", ""), sql.replace(":exactly", " + 0")
         brand, key = wanted.without or (None, None)
         args = [HalfVector(wanted.vector), wanted.model, brand, key, wanted.limit]
-        args += _conditions(wanted)
+        where = condition(wanted.matching, after=len(args))
+        args += where.values
+        sql = where.within(statements()["nearest_anywhere"])
+        sql = sql.replace(":space", str(space)).replace(":dimension", str(dimension))
+        walked, looked = sql.replace(":exactly", ""), sql.replace(":exactly", " + 0")
         exact = dimension > INDEXED_DIMENSIONS_MAX
         rows = await self._search(looked if exact else walked, args, wanted, walk=not exact)
         if not exact and len(rows) < wanted.limit and wanted.matching != AssetFilter():
@@ -121,12 +118,13 @@ class PostgresSearchStore(SearchStore):
         numbers = [number for number, texts in enumerate(wanted.needles) for _ in texts]
         needles = [text for texts in wanted.needles for text in texts]
         vector = None if wanted.vector is None else HalfVector(wanted.vector)
-        matching = [*own_conditions(wanted.matching), *mark_conditions(wanted.matching)]
-        args = [run_id, wanted.model, numbers, needles, wanted.limit, *matching, vector]
+        args = [run_id, wanted.model, numbers, needles, wanted.limit, vector]
+        where = condition(wanted.matching, after=len(args))
+        sql = where.within(statements()["with_words"])
         limits = (f"{wanted.deadline_s * 1000:.0f}", str(EF_SEARCH_MIN), str(SCAN_MAX), "on")
         async with self._database.connection() as connection, connection.transaction():
             await connection.fetch(statements()["search_limits"], *limits)
-            rows = await _fetch(connection, _filtered("with_words"), args, wanted.deadline_s)
+            rows = await _fetch(connection, sql, [*args, *where.values], wanted.deadline_s)
         return [
             WordHit(to_asset(row), row["tags"] or (), _cosine(row["similarity"]), row["duplicates"])
             for row in rows
@@ -299,11 +297,6 @@ async def _advance(tx: Transaction, brand: str, run_id: UUID, after: bytes, limi
     await tx.rows("note_indexed", brand, run_id, end)
 
 
-def _filtered(name: str) -> str:
-    """Return a search with the condition of its filter."""
-    return statements()[name].replace(":matching", statements()["matching"])
-
-
 async def _add_space(tx: Transaction, model: str, dimension: int) -> None:
     """Add a model, and create its index while it is empty."""
     added = await tx.row("add_space", model, dimension)
@@ -323,10 +316,6 @@ async def _forget(tx: Transaction, brand: str, limit: int) -> None:
     assert row is not None
     if row["removed"] < limit:
         await tx.rows("forget_indexed", brand)
-
-
-def _conditions(wanted: Nearest) -> list[object]:
-    return [*own_conditions(wanted.matching), *mark_conditions(wanted.matching)]
 
 
 def _to_hit(row: asyncpg.Record) -> Hit:

@@ -10,9 +10,11 @@ from typing_extensions import override
 from triptych.database.paging import NEWEST, age_of, sliced
 from triptych.database.rows import to_asset, to_insight, to_marks, to_run, to_staged
 from triptych.database.session import Database
+from triptych.database.statements import statements
 from triptych.errors import AssetNotFound, RunNotFound
 from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
 from triptych.runs.restore_rules import snapshot_collected
+from triptych.snapshots.postgres.asset_filter import condition
 from triptych.snapshots.snapshot_store import (
     AssetFilter,
     Difference,
@@ -61,11 +63,11 @@ class PostgresSnapshotStore(SnapshotStore):
     async def assets_slice(
         self, run_id: UUID, matching: AssetFilter, *, after: bytes, limit: int
     ) -> Slice[Asset, bytes]:
-        conditions, marks = own_conditions(matching), mark_conditions(matching)
-        name = "assets_page"
-        if any(condition is not None for condition in marks):
-            name, conditions = "assets_page_marked", [*conditions, *marks]
-        rows = await self._database.rows(name, run_id, after, ASSETS_SCAN, limit + 1, *conditions)
+        where = condition(matching, after=4)
+        sql = statements()["assets_page_marked" if where.of_marks else "assets_page"]
+        rows = await self._database.fetch(
+            where.within(sql), run_id, after, ASSETS_SCAN, limit + 1, *where.values
+        )
         if not rows:
             await check_kept(self._database, run_id)
         page = [to_asset(row) for row in rows[:limit]]
@@ -155,31 +157,6 @@ async def check_kept(database: Database, run_id: UUID) -> None:
         raise RunNotFound(f"There is no run {run_id}.")
     if rows[0]["collected"]:
         raise snapshot_collected(run_id)
-
-
-def own_conditions(matching: AssetFilter) -> list[object]:
-    """Return a filter's conditions on assets, as parameters of the page statements."""
-    kind = matching.media_type
-    family = kind.removesuffix("*") if kind and kind.endswith("/*") else None
-    near = matching.colour
-    rgb = (
-        [near.rgb >> 16, near.rgb >> 8 & 0xFF, near.rgb & 0xFF, near.within]
-        if near
-        else [None, None, None, None]
-    )
-    return [None if family else kind, family, matching.text, *rgb]
-
-
-def mark_conditions(matching: AssetFilter) -> list[object]:
-    """Return a filter's conditions on marks, as the parameters that follow."""
-    return [
-        matching.tag,
-        matching.cluster,
-        matching.duplicates,
-        matching.duplicated,
-        matching.look,
-        matching.outlier,
-    ]
 
 
 def no_such_asset(brand: str) -> AssetNotFound:

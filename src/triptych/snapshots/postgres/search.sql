@@ -1,4 +1,5 @@
--- Search by vector, and the entries that are searched across brands.
+-- Search by vector, and the entries that are searched across brands. `:matching` is the condition
+-- of the filter, whose values come after the statement's own.
 
 -- search_limits --
 -- For one transaction. Plans are made for the filters that are set; an index scan by distance
@@ -12,21 +13,6 @@ select set_config('statement_timeout', $1, true),
        set_config('enable_sort', $4, true),
        set_config('enable_hashjoin', $4, true),
        set_config('enable_mergejoin', $4, true)
-
--- matching --
--- The condition of an `AssetFilter` on an asset `a` and its marks `m`. Searches have it where
--- they say `:matching`, its values as $6 to $18.
-($6::text is null or a.media_type = $6)
-and ($7::text is null or starts_with(a.media_type, $7))
-and ($8::text is null or strpos(lower(a.url), lower($8)) > 0
-     or strpos(lower(a.metadata::text), lower($8)) > 0)
-and ($9::integer is null or near_colour(a.colours, $9, $10, $11, $12))
-and ($13::text is null or $13 = any(m.tags))
-and ($14::text is null or m.cluster = $14)
-and ($15::text is null or m.duplicates = $15)
-and ($16::boolean is null or (m.duplicates is not null) = $16)
-and ($17::text is null or m.look = $17)
-and ($18::real is null or m.outlier >= $18)
 
 -- nearest_in_snapshot --
 -- Exact. The distance is measured before anything else of a row is read. Rows of another model
@@ -92,7 +78,7 @@ with looked as materialized (
     ) told
 )
 select found.words, found.tags, found.duplicates,
-       case when a.model = $2 then -(a.embedding <#> $19::halfvec) end as similarity,
+       case when a.model = $2 then -(a.embedding <#> $6::halfvec) end as similarity,
        a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
        a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata
 from counted found join assets a on a.run_id = found.run_id and a.key = found.key

@@ -32,39 +32,23 @@ select key, run_id, brand, url, sha256, object_key, media_type, size_bytes, widt
        colours, model, metadata, also
 from (
     select * from assets where run_id = $1 and key > $2 order by key limit $3
-) scanned
-where ($5::text is null or media_type = $5)
-  and ($6::text is null or starts_with(media_type, $6))
-  and ($7::text is null or strpos(lower(url), lower($7)) > 0
-       or strpos(lower(metadata::text), lower($7)) > 0)
-  and ($8::integer is null or near_colour(colours, $8, $9, $10, $11))
-  and (select collected_at from runs where id = $1) is null
+) a
+where (select collected_at from runs where id = $1) is null and :matching
 order by key limit $4
 
 -- assets_page_marked --
 -- The same with marks: as many marks after the same key reach at least as far, since only assets
 -- have marks.
-select scanned.key, scanned.run_id, brand, url, sha256, object_key, media_type, size_bytes, width,
-       height, phash, colours, model, metadata, also
+select a.key, a.run_id, brand, url, sha256, object_key, media_type, size_bytes, width, height,
+       phash, colours, model, metadata, also
 from (
     select * from assets where run_id = $1 and key > $2 order by key limit $3
-) scanned
+) a
 left join (
     select * from marks where run_id = $1 and key > $2 order by key limit $3
-) m on m.key = scanned.key
-where ($5::text is null or media_type = $5)
-  and ($6::text is null or starts_with(media_type, $6))
-  and ($7::text is null or strpos(lower(url), lower($7)) > 0
-       or strpos(lower(metadata::text), lower($7)) > 0)
-  and ($8::integer is null or near_colour(colours, $8, $9, $10, $11))
-  and ($12::text is null or $12 = any(m.tags))
-  and ($13::text is null or m.cluster = $13)
-  and ($14::text is null or m.duplicates = $14)
-  and ($15::boolean is null or (m.duplicates is not null) = $15)
-  and ($16::text is null or m.look = $16)
-  and ($17::real is null or m.outlier >= $17)
-  and (select collected_at from runs where id = $1) is null
-order by scanned.key limit $4
+) m on m.key = a.key
+where (select collected_at from runs where id = $1) is null and :matching
+order by a.key limit $4
 
 -- assets_scanned_to --
 select key from assets where run_id = $1 and key > $2 order by key offset $3 limit 1

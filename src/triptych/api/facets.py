@@ -1,0 +1,149 @@
+"""Facets: how many assets have each value of a property, of one brand or of all."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, Field
+
+from triptych.api.assets import Filters, first_snapshot, matching
+from triptych.api.column_filters import COLUMN_MAX_CHARS
+from triptych.api.http.auth import HttpReader
+from triptych.api.http.dependencies import ApiContext, BrandPath, Context
+from triptych.api.http.problems import documented
+from triptych.api.http.request_models import PageAsked
+from triptych.api.http.responses import Json
+from triptych.errors import (
+    BadInput,
+    BrandNotFound,
+    InvalidCursor,
+    RunNotFound,
+    SearchUnavailable,
+    SnapshotCollected,
+)
+from triptych.snapshots.facets import (
+    COLUMN_PREFIX,
+    OWN_FILTER,
+    FacetsShown,
+    FacetsWanted,
+    Position,
+)
+
+FACETS_MAX = 20
+"""Facets of one answer."""
+FACETS_S = 10.0
+"""Seconds for the database's work on one answer."""
+
+router = APIRouter(tags=["facets"])
+
+
+def _facet_name(name: str) -> str:
+    column = name.removeprefix(COLUMN_PREFIX)
+    if name in OWN_FILTER or (column not in ("", name) and "\0" not in column):
+        return name
+    known = ", ".join(OWN_FILTER)
+    raise ValueError(f"must be one of {known}, or {COLUMN_PREFIX}COLUMN")
+
+
+FacetName = Annotated[
+    str,
+    Field(max_length=len(COLUMN_PREFIX) + COLUMN_MAX_CHARS),
+    AfterValidator(_facet_name),
+]
+
+
+class FacetsAsked(PageAsked, Filters):
+    """The facets, the filters and how many values of each."""
+
+    by: Annotated[
+        list[FacetName],
+        Field(
+            default_factory=lambda: list(OWN_FILTER),
+            min_length=1,
+            max_length=FACETS_MAX,
+            description=f"What to count by: {', '.join(OWN_FILTER)}, or `metadata.` and a column's "
+            "name. By default all but columns.",
+        ),
+    ]
+
+
+class BrandFacetsAsked(FacetsAsked):
+    """The same of a snapshot."""
+
+    snapshot: Annotated[
+        UUID | None, Field(description="A kept snapshot of the brand; by default the current one.")
+    ] = None
+
+
+@router.get(
+    "/brands/{brand}/facets",
+    response_model=FacetsShown,
+    summary="Count a brand's assets by their properties",
+    responses=documented(
+        BrandNotFound, RunNotFound, InvalidCursor, SnapshotCollected, SearchUnavailable
+    ),
+)
+async def list_facets(
+    context: Context, brand: BrandPath, asked: Annotated[BrandFacetsAsked, Query()]
+) -> Json:
+    """How many assets of the brand's snapshot have each type, tag, colour, size and so on.
+
+    The filters are those of the list of assets. A facet is counted without its own filter, so that
+    a choice can be changed. Columns of numbers and dates are counted in buckets.
+    """
+    listing = f"facets/{brand}"
+    position = _position(context.cursors.read(listing, asked), asked)
+    if position is None:
+        run_id, after = await first_snapshot(context, brand, asked.snapshot), None
+    else:
+        run_id, after = UUID(position[0]), Position(position[1], position[2])
+    if run_id is None:
+        return Json(FacetsShown(None, 0, 0, 0, True, [], []))
+    found = await context.stores.facets.facets(run_id, _wanted(asked, after))
+    return Json(_with_next(context, listing, asked, found, str(run_id)))
+
+
+@router.get(
+    "/facets",
+    response_model=FacetsShown,
+    summary="Count the assets of all brands by their properties",
+    responses=documented(InvalidCursor, SearchUnavailable),
+)
+async def list_facets_anywhere(
+    context: Context, identity: HttpReader, asked: Annotated[FacetsAsked, Query()]
+) -> Json:
+    """The same over the current snapshots of all brands, or of those that a key is limited to."""
+    position = _position(context.cursors.read("facets", asked), asked)
+    after = None if position is None else Position(position[1], position[2])
+    found = await context.stores.facets.facets_anywhere(
+        _wanted(asked, after), among=identity.brands
+    )
+    return Json(_with_next(context, "facets", asked, found, ""))
+
+
+def _wanted(asked: FacetsAsked, after: Position | None) -> FacetsWanted:
+    names = list(dict.fromkeys(asked.by))
+    return FacetsWanted(names, matching(asked), asked.limit, FACETS_S, after)
+
+
+def _position(position: list[Any] | None, asked: FacetsAsked) -> list[Any] | None:
+    if position is not None and len(asked.by) != 1:
+        raise BadInput("A cursor continues one facet.", field="by", remedy="Ask for that facet.")
+    return position
+
+
+def _with_next(
+    context: ApiContext, listing: str, asked: FacetsAsked, found: FacetsShown, run: str
+) -> FacetsShown:
+    """Return the answer with a cursor for the values that are left, if one facet was asked for."""
+    if len(found.facets) != 1:
+        return found
+    (facet,) = found.facets
+    if facet.kind != "values" or not facet.more or not facet.counts:
+        return found
+    last = facet.counts[-1]
+    following = context.cursors.write(listing, asked, [run, last.count, last.value])
+    return msgspec.structs.replace(found, facets=[msgspec.structs.replace(facet, next=following)])
