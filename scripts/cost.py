@@ -198,7 +198,8 @@ def standing(tariff: Tariff, name: str) -> list[Line]:
 def _watched(tariff: Tariff, name: str) -> list[Line]:
     metrics = CLUSTER_METRICS + SERVICES * SERVICE_METRICS
     phases = len(SIZES)
-    alarms = len(ALARMS) + phases * (WAKE_METRICS + 2 * BACKLOG_METRICS)
+    alarms = sum(len(each.own.metrics) if each.own else 1 for each in ALARMS.values())
+    alarms += phases * (WAKE_METRICS + 2 * BACKLOG_METRICS)
     alarms += (SERVICES - phases) * 2 * CPU_METRICS
     sweeps = HOURS * 60
     swept = sweeps * SWEEP_S * SWEEP_MIB / 1024 * tariff["function_gb_second"]

@@ -24,7 +24,7 @@ def environments(synthesised: Synthesised) -> Iterator[tuple[str, dict[str, str]
             yield name, properties["Environment"]["Variables"]
 
 
-@pytest.mark.parametrize(("shape", "count"), [("prod", 8), ("dev", 9)])
+@pytest.mark.parametrize(("shape", "count"), [("prod", 9), ("dev", 10)])
 def test_every_process_writes_its_metrics(
     request: pytest.FixtureRequest, shape: str, count: int
 ) -> None:
