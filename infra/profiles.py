@@ -187,7 +187,7 @@ class Choices:
         _check_token(context, workers)
         domain = str(context["domain"])
         if not DOMAIN.fullmatch(domain):
-            raise ValueError(f"domain: {domain!r} is no name as triptych.example.com")
+            raise ValueError(f"domain: {domain!r} is not a host name, such as media.example.com")
         prefix = str(context.get("prefix") or "")
         if not PREFIX.fullmatch(prefix):
             raise ValueError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from aws_cdk import aws_applicationautoscaling as scaling
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct, IDependable
 
 METRIC = scaling.CfnScalingPolicy
-Query = scaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty
+Query: TypeAlias = scaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty
 RUNNING = "IF(FILL(running, 0) > 1, running, 1)"
 """Tasks that run, and never none: what waits for the first one counts as before one."""
 
