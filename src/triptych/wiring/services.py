@@ -96,8 +96,8 @@ async def reach_database(
     if not settings.embedded:
         yield settings.database_url.get_secret_value()
         return
-    folder, make, prepare = _embedded(settings, say)
     with embedded_errors():
+        folder, make, prepare = _embedded(settings, say)
         async with (
             use(
                 folder, make, prepare if migrates else _as_it_is, may_own=may_own, say=say
