@@ -31,7 +31,10 @@ def test_a_typo_on_the_command_line_is_refused_and_the_cdks_own_keys_are_not(
     ("given", "named"),
     [
         ({"idle": "yes"}, "idle: must be true or false"),
-        ({"domain": "https://triptych.example"}, "domain: 'https://triptych.example' is not a host name"),
+        (
+            {"domain": "https://triptych.example"},
+            "domain: 'https://triptych.example' is not a host name",
+        ),
         ({"domain": "triptych.example/"}, "domain: "),
         ({"source_token_for": "https://a.example"}, "source_token: is missing"),
         ({"source": "manifest:s3://lists/a.csv"}, "source: s3://lists/a.csv is in no bucket"),

@@ -23,6 +23,7 @@ from schemathesis import GenerationMode
 from tests.support.api_server import fill, serving
 from tests.support.postgres import PostgresServer
 from triptych.api.app import create_app
+from triptych.api.column_filters import column_filters
 from triptych.errors import InvalidBrand
 from triptych.gather.urls import item_key
 from triptych.messages import check_brand
@@ -158,9 +159,13 @@ def printable(case: AnyCase) -> bool:
 
 
 def leave_to_schema(case: AnyCase) -> None:
-    """Take from a request what no schema can say: a sealed cursor, printable text, cron."""
+    """Take from a request what no schema can say: a sealed cursor, printable text, cron, JSON."""
     if isinstance(case.query, dict):
         case.query.pop("cursor", None)
+        try:
+            column_filters(str(case.query.get("metadata") or '{"colour": "red"}'))
+        except ValueError:
+            del case.query["metadata"]
         for name in ("name", "text", "brand", "tag", "cluster", "duplicates", "look"):
             if not str(case.query.get(name, "")).isprintable():
                 del case.query[name]

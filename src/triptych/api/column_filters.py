@@ -11,10 +11,11 @@ import orjson
 from triptych.snapshots.asset_classes import VALUE_MAX_CHARS, metadata_values
 from triptych.snapshots.snapshot_store import ColumnFilter
 
-METADATA_MAX_CHARS = 4_000
+METADATA_MAX_CHARS = 1_000
+"""Percent-encoded at most 12 kB, of the 32 that a request's head may have."""
 COLUMNS_MAX = 20
 VALUES_MAX = 100
-COLUMN_MAX_CHARS = 200
+COLUMN_MAX_CHARS = 100
 
 _DAY = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 
