@@ -280,8 +280,10 @@ def test_a_journey_by_keyboard_alone(dashboard: Dashboard, page: Page, wall: str
     expect(gallery).to_have_attribute("data-loaded", str(SHOWN))
     for _ in range(40):
         page.keyboard.press("Tab")
-        if page.evaluate("() => document.activeElement.dataset.place") == "0":
+        if page.evaluate("() => document.activeElement.textContent") == "Skip the filters":
             break
+    page.keyboard.press("Enter")
+    expect(gallery.locator("[data-place='0']")).to_be_focused()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     reached = page.evaluate("() => document.activeElement.dataset.asset")
