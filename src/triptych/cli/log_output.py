@@ -38,7 +38,8 @@ def configure_logs(*, debug: bool, json: bool = False) -> None:
     structlog.configure(
         processors=[*processors, hide_in_urls, *([] if json else [_printable]), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is one write: several processes share the output, and each may be killed.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
 
 
