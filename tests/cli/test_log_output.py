@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -25,20 +24,17 @@ class Recorded(io.StringIO):
         return super().write(text)
 
 
-@pytest.fixture
-def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
-    recorded, before = Recorded(), structlog.get_config()
-    monkeypatch.setattr(sys, "stderr", recorded)
-    yield recorded
-    structlog.configure(**before)
-
-
 @pytest.mark.parametrize("json_lines", [True, False])
-def test_a_line_is_written_at_once(output: Recorded, *, json_lines: bool) -> None:
-    configure_logs(debug=False, json=json_lines)
-    log = structlog.get_logger()
-    log.warning("first", number=1)
-    log.warning("second", text="a\nb")
+def test_a_line_is_written_at_once(monkeypatch: pytest.MonkeyPatch, *, json_lines: bool) -> None:
+    output, before = Recorded(), structlog.get_config()
+    monkeypatch.setattr(sys, "stderr", output)
+    try:
+        configure_logs(debug=False, json=json_lines)
+        log = structlog.get_logger()
+        log.warning("first", number=1)
+        log.warning("second", text="a\nb")
+    finally:
+        structlog.configure(**before)
     lines = [text for text in output.writes if text]
     assert len(lines) == 2
     assert all(text.endswith("\n") for text in lines)
