@@ -127,7 +127,7 @@ def _headers(asset: Asset) -> dict[str, str]:
 def _cached(signed: Signed) -> dict[str, str]:
     """Return the headers of a redirect that a browser may follow again without asking.
 
-    Another key, or another person's session, asks anew: it may not be allowed the brand.
+    Another key, or another person's session, asks again: it may not be allowed the brand.
     """
     return {
         "Cache-Control": f"private, max-age={int(signed.valid_s)}",
