@@ -49,6 +49,8 @@ def do(
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not (ROOT / ".git").exists():
+        pytest.skip("a release is made of a commit, and this is an archive of the source")
     folder = tmp_path_factory.mktemp("release") / "triptych"
     do("git", "clone", "--quiet", "--shared", str(ROOT), str(folder), cwd=ROOT)
     for name in HAD:

@@ -38,20 +38,20 @@ def git(*arguments: str) -> bytes:
 
 
 def need_commit(commit: str) -> None:
-    """Skip the test in an archive of the source, and fail it in a clone without that commit."""
+    """Skip the test where git's history is not at hand, and fail it where that lacks the commit."""
     if not (REPOSITORY / ".git").exists():
         pytest.skip("the code before is in git's history, and this is an archive of the source")
-    found = subprocess.run(
-        ["git", "cat-file", "-e", f"{commit}^{{commit}}"],
-        cwd=REPOSITORY,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    if _asked("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("the code before is in git's history, which is cut here: git fetch --unshallow")
+    found = _asked("cat-file", "-e", f"{commit}^{{commit}}")
     if found.returncode:
-        pytest.fail(
-            f"{commit} is not in this clone: git fetch --unshallow ({found.stderr.strip()})"
-        )
+        pytest.fail(f"git's history has no commit {commit} ({found.stderr.strip()})")
+
+
+def _asked(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", *arguments], cwd=REPOSITORY, check=False, capture_output=True, text=True
+    )
 
 
 def unpack(commit: str, folder: Path) -> Path:
