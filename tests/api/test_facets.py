@@ -15,6 +15,8 @@ from tests.support.contracts.facets_contract import PICTURES, Picture, commit_pi
 from triptych.api import facets
 from triptych.snapshots.facets import OWN_FILTER
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
@@ -123,6 +125,12 @@ async def test_a_cursor_is_of_one_facet(api: Api) -> None:
     cursor = one["facets"][0]["next"]
     answer = await api.get(f"/brands/nike/facets?by=metadata.n&by=tag&limit=2&cursor={cursor}")
     assert answer.json["reason"] == "invalid-cursor"
+
+
+def test_the_dashboard_asks_for_as_many_facets_as_one_answer_may_have() -> None:
+    panel = (ROOT / "dashboard" / "src" / "brand" / "Facets.svelte").read_text("utf-8")
+    assert f"const MOST = {facets.FACETS_MAX};" in panel
+    assert len(OWN_FILTER) < facets.FACETS_MAX
 
 
 async def test_counting_has_a_deadline(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""URLs of thumbnails: the same for a while, valid for as long as they say, and of what is there."""
+"""Signed URLs of thumbnails: each stays the same for a while, and expires when it says."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -31,6 +31,7 @@ from triptych.errors import (
     SnapshotCollected,
 )
 from triptych.messages import check_brand
+from triptych.snapshots.asset_classes import ColourName, Shape, Size
 from triptych.snapshots.asset_ids import read_asset_id
 from triptych.snapshots.asset_shown import AssetShown, AssetWhole
 from triptych.snapshots.snapshot_store import AssetFilter, NearColour
@@ -75,31 +76,17 @@ class Filters(Asked):
         ),
     ] = 80.0
     colour_name: Annotated[
-        Literal[
-            "black",
-            "white",
-            "grey",
-            "red",
-            "orange",
-            "brown",
-            "yellow",
-            "green",
-            "teal",
-            "blue",
-            "purple",
-            "pink",
-        ]
-        | None,
+        ColourName | None,
         Field(description="A colour that covers at least a tenth of it."),
     ] = None
     shape: Annotated[
-        Literal["panorama", "landscape", "square", "portrait", "tall"] | None,
+        Shape | None,
         Field(
             description="Its sides: `panorama` and `tall` are twice as long one way as the other."
         ),
     ] = None
     size: Annotated[
-        Literal["icon", "small", "medium", "large", "huge"] | None,
+        Size | None,
         Field(description="Its longer side: below 256, 640, 1280, 2560 pixels, or longer."),
     ] = None
     first_seen: Annotated[

@@ -10,15 +10,17 @@ import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, get_args
 
 from triptych.model import Colour
 
-SHAPES = ("panorama", "landscape", "square", "portrait", "tall")
-SIZES = ("icon", "small", "medium", "large", "huge")
+Shape = Literal["panorama", "landscape", "square", "portrait", "tall"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
+Size = Literal["icon", "small", "medium", "large", "huge"]
+SIZES: tuple[Size, ...] = get_args(Size)
 """By the longer side: below 256, 640, 1280 and 2560 pixels, and from there on."""
 SIZE_BELOW = (256, 640, 1280, 2560)
-COLOUR_NAMES = (
+ColourName = Literal[
     "black",
     "white",
     "grey",
@@ -31,7 +33,8 @@ COLOUR_NAMES = (
     "blue",
     "purple",
     "pink",
-)
+]
+COLOUR_NAMES: tuple[ColourName, ...] = get_args(ColourName)
 NAMED_SHARE = 0.1
 """The share of a picture that a colour covers at least to count."""
 VALUE_MAX_CHARS = 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -37,11 +36,9 @@ class FacetStore(Protocol):
     ) -> FacetsShown:
         """Count the assets of the current snapshots of all brands, or of those ``among``.
 
+        Of each snapshot an equal share of ``scan`` is looked at, at most.
+
         Raises:
             SearchUnavailable: it took longer than its deadline.
         """
-        ...
-
-    async def current_runs(self, among: frozenset[str] | None) -> Sequence[UUID]:
-        """Return the runs of the current snapshots, by the name of their brand."""
         ...

@@ -101,7 +101,10 @@ class FacetsShown(Wire, frozen=True):
     of: Annotated[int, Meta(description="Assets that there are.")]
     exact: Annotated[
         bool,
-        Meta(description="False if not all were looked at: an even sample was, by their ids."),
+        Meta(
+            description="False if not all were looked at: of each snapshot an equal number at "
+            "most was, an even sample of it by ids. Of all brands, large ones then count for less."
+        ),
     ]
     facets: list[FacetShown]
     columns: list[ColumnShown]

@@ -69,10 +69,9 @@ class PostgresFacetStore(FacetStore):
         among: frozenset[str] | None = None,
         scan: int = FACETS_SCAN,
     ) -> FacetsShown:
-        return await self._facets(await self.current_runs(among), wanted, scan, None)
+        return await self._facets(await self._current_runs(among), wanted, scan, None)
 
-    @override
-    async def current_runs(self, among: frozenset[str] | None) -> Sequence[UUID]:
+    async def _current_runs(self, among: frozenset[str] | None) -> Sequence[UUID]:
         names = None if among is None else sorted(among)
         return [row["run_id"] for row in await self._database.rows("facet_runs", names)]
 
