@@ -150,3 +150,21 @@ async def test_a_held_run_waits_for_a_decision_as_long_as_it_would_have(
     assert await resume_runs(database, 5 * 24 * 3600.0) == (0, 1)
     (row,) = await database.fetch("select now() - ended_at as waited from runs")
     assert row["waited"].days == 1
+
+
+async def test_what_was_to_be_deleted_may_be_stored_again_after_a_restore(
+    services: Services, database: Database
+) -> None:
+    await commit(services.stores, "nike", pictures(3))
+    await let_go(services, "nike")
+    keys = await condemned(services)
+    await services.stores.retention.objects_deleted(
+        (await services.stores.retention.condemned_objects(settled_s=0, limit=1))
+    )
+    await resume_runs(database, 1000.0)
+    (left,) = await database.fetch(
+        "select count(*) filter (where condemned_at is null and deleted_at is null) as waiting, "
+        "count(*) as all, count(*) filter (where since < now() - interval '1 minute') as old "
+        "from unused_objects"
+    )
+    assert (keys, left["waiting"], left["all"], left["old"]) == (3, 2, 3, 0)

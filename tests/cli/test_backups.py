@@ -134,7 +134,9 @@ async def under_load(local: Local, folder: Path, site: Site) -> AsyncIterator[No
         runs = 0
         while not stop.is_set():
             site.seed = random.choice((0, 1000, 2000))
-            run = await ended(local, (await local.submit(brand)).id)
+            # It waits for backups that hold the deletion of what it wants again.
+            opened = await local.submit(brand)
+            run = await ended(local, opened.id, patience_s=3 * PATIENCE_S)
             assert run.state is RunState.COMMITTED, run.reasons
             runs += 1
         return runs

@@ -49,6 +49,7 @@ class Cli:
             "TRIPTYCH_API_PORT": "0",
             "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
             "COLUMNS": "200",
+            "PYTHONFAULTHANDLER": "1",
         }
 
     async def start(self, *args: str) -> Process:
@@ -63,7 +64,13 @@ class Cli:
 
     async def __call__(self, *args: str) -> Result:
         process = await self.start(*args)
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        communication = asyncio.create_task(process.communicate())
+        done, _ = await asyncio.wait([communication], timeout=PATIENCE_S)
+        if not done:
+            # It writes where its threads are, and ends.
+            process.send_signal(signal.SIGABRT)
+        out, err = await asyncio.wait_for(communication, PATIENCE_S)
+        assert done, f"{args} did not end in {PATIENCE_S:g} s:\n{out.decode()}{err.decode()}"
         assert process.returncode is not None
         return Result(process.returncode, out.decode(), err.decode())
 

@@ -24,9 +24,9 @@ async def local_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
         yield local
 
 
-async def ended(local: Local, run_id: UUID) -> Run:
+async def ended(local: Local, run_id: UUID, *, patience_s: float = PATIENCE_S) -> Run:
     """Wait until nothing more will happen to a run."""
-    return await asyncio.wait_for(local.wait(run_id), PATIENCE_S)
+    return await asyncio.wait_for(local.wait(run_id), patience_s)
 
 
 async def snapshot(local: Local, brand: str) -> list[Asset]:

@@ -59,3 +59,9 @@ returning id
 -- The days within which somebody has to decide on a held run.
 update runs set ended_at = ended_at + make_interval(secs => $1) where state = 'held'
 returning id
+
+-- uncondemn_objects --
+-- No worker is deleting them, and only the objects that rows name were restored. A settle of one that
+-- is condemned would wait for a turn of the collector, for an hour perhaps.
+update unused_objects set since = clock_timestamp(), condemned_at = null
+where deleted_at is null and condemned_at is not null

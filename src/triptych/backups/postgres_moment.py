@@ -192,7 +192,9 @@ async def count_rows(database: Database, tables: Iterable[str]) -> Mapping[str, 
 
 
 async def resume_runs(database: Database, since_s: float) -> tuple[int, int]:
-    """Give runs as much time as they had left at the moment of their backup, that long ago.
+    """Let runs go on from the moment of their backup, that long ago.
+
+    They have as much time left as they had then, and may store again what was to be deleted.
 
     Returns:
         How many runs are under way, and how many wait for somebody's decision.
@@ -200,6 +202,7 @@ async def resume_runs(database: Database, since_s: float) -> tuple[int, int]:
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
+    await database.rows("uncondemn_objects")
     return (
         len(await database.rows("move_deadlines", since_s)),
         len(await database.rows("move_held", since_s)),
