@@ -25,7 +25,7 @@ LAYERS = (
     {"live", "workers"},
     {"tasks"},
     {"ai", "acquire"},
-    {"gather", "backups"},
+    {"gather", "backups", "reads"},
     {"snapshots"},
     {"runs"},
     {"dead_letters", "queues", "webhooks", "presence", "access"},
@@ -47,7 +47,7 @@ ROOT = {"__init__", "__main__", "errors", "messages", "model", "objects", "shown
 ALONE = {"embedded"}
 """Folders that import nothing of the rest."""
 ADAPTERS = re.compile(
-    r"^(\w+\.)+postgres(\.|$)|\.postgres_\w+$|^queues\.(pgmq|sqs)(\.|$)|^embedders\.(bundled|class_names"
+    r"^(\w+\.)+(postgres|mongo)(\.|$)|\.postgres_\w+$|^queues\.(pgmq|sqs)(\.|$)|^embedders\.(bundled|class_names"
     r"|onnx_\w+|download|efficientnet_lite|torch_legacy)$"
 )
 """What stands behind a port. Only `wiring` picks one."""

@@ -43,6 +43,7 @@
     │   │   ├── RowLocked        another transaction holds a row for long: a large commit
     │   │   └── SchemaBehind     a migration that is needed for this was not applied yet
     │   ├── QueueUnavailable
+    │   ├── ReadsUnavailable     MongoDB does not answer; immediate reads ask Postgres then
     │   ├── StoreUnavailable
     │   │   └── StoreFull        its disk is full
     │   ├── SourceUnavailable
@@ -314,6 +315,10 @@ class RowLocked(DatabaseUnavailable):
 
 class SchemaBehind(DatabaseUnavailable):
     """The database lacks a table or a column: a migration was not applied yet."""
+
+
+class ReadsUnavailable(Unavailable):
+    """MongoDB does not answer."""
 
 
 class QueueUnavailable(Unavailable):

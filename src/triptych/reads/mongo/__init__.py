@@ -1,0 +1,1 @@
+"""Snapshots as documents in MongoDB, or in what speaks its protocol, such as DocumentDB."""

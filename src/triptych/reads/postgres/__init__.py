@@ -1,0 +1,1 @@
+"""What is projected of the catalogue, and how far."""

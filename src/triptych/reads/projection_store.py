@@ -1,0 +1,120 @@
+"""The port ProjectionStore: what is to be projected, how far it is, and who does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from triptych.reads.edition import BrandRow, Edition, EditionAsset, EditionWhole
+from triptych.reads.projection import Lowers
+from triptych.wire import Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A brand that a worker projects for as long as its lease lasts."""
+
+    brand: str
+    edition: Edition | None
+    """What is to be shown; None if the brand is gone, or has no snapshot."""
+    after: bytes
+    """The key up to which assets are written."""
+    holder: UUID
+    target: UUID
+    """The database that is written to: see `Projection.open`."""
+
+
+class ProjectionState(Wire, frozen=True):
+    """How far a brand is."""
+
+    brand: str
+    shown_run: UUID | None
+    """The run of the snapshot that is read from the projection."""
+    wanted_run: UUID | None
+    behind_s: float
+    """Seconds since what is not shown yet was published; 0 if all is."""
+    written: int
+    """Assets of the wanted edition."""
+    assets: int
+    """That it has."""
+    shown_at: datetime | None
+
+
+class ProjectionStore(Protocol):
+    """Reads what is committed, and records what is projected. All on Postgres, which decides.
+
+    Level-triggered: what is behind follows from the rows, so nothing is lost by a message that was.
+    """
+
+    async def lowers(self) -> Lowers:
+        """Return which letters the database knows the lower case of."""
+        ...
+
+    async def changed_brands(self, target: UUID, *, limit: int) -> Sequence[BrandRow]:
+        """Return brands that are shown otherwise in ``target`` than they are now."""
+        ...
+
+    async def note_brands(self, target: UUID, rows: Sequence[BrandRow]) -> None:
+        """Record that brands are shown as these rows say."""
+        ...
+
+    async def brand_row(self, brand: str) -> BrandRow | None:
+        """Return how a brand is shown now; None if there is none of that name."""
+        ...
+
+    async def claim(self, target: UUID, *, holder: UUID, lease_s: float) -> Claim | None:
+        """Claim a brand whose newest edition is not shown, or whose older ones can be dropped.
+
+        The longest behind first. None if there is none that nobody holds.
+        """
+        ...
+
+    async def page(
+        self, brand: str, edition: Edition, *, after: bytes, limit: int
+    ) -> Sequence[EditionAsset] | None:
+        """Return assets of an edition by key, after a key; None if it is no longer the newest."""
+        ...
+
+    async def whole(self, brand: str, edition: Edition) -> EditionWhole | None:
+        """Return what an edition has besides; None if it is no longer the newest."""
+        ...
+
+    async def advance(self, claim: Claim, *, after: bytes, written: int, lease_s: float) -> bool:
+        """Record that assets up to a key are written, and renew the lease.
+
+        False: the claim is lost, or the brand has a newer edition; another worker goes on.
+        """
+        ...
+
+    async def shown(self, claim: Claim) -> None:
+        """Record that the claimed edition is shown."""
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Give up a claim, so that others need not wait for its end."""
+        ...
+
+    async def dropped(self, claim: Claim) -> None:
+        """Record that nothing is left of a brand's older editions, or of a brand that is gone."""
+        ...
+
+    async def behind(self, target: UUID) -> Mapping[str, float]:
+        """Return by brand for how many seconds what is committed has not been shown."""
+        ...
+
+    async def states(self, target: UUID, *, after: str, limit: int) -> Sequence[ProjectionState]:
+        """Return how far brands are, by name."""
+        ...
+
+    async def rebuild(self, target: UUID, brand: str | None) -> int:
+        """Have a brand, or all, written again from the beginning; return how many.
+
+        What is shown stays until it is replaced.
+
+        Raises:
+            BrandNotFound: there is none of that name.
+        """
+        ...
