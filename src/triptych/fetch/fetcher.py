@@ -290,7 +290,7 @@ class Fetcher:
                     )
                     async with answer.response:
                         self._note(answer.url.raw_host or "", answer.response)
-                        return await _robots_answer(answer.response)
+                        return await robots_answer(answer.response)
             except PermanentItemError as error:
                 if error.reason is Reason.TOO_MANY_REDIRECTS:
                     # Too many redirects count as an absent robots.txt (RFC 9309 §2.3.1.2).
@@ -408,7 +408,8 @@ def _too_large(what: str, cap: int) -> PermanentItemError:
     return PermanentItemError(Reason.TOO_LARGE, f"{what}; {cap} bytes are allowed")
 
 
-async def _robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
+async def robots_answer(response: aiohttp.ClientResponse) -> RobotsAnswer:
+    """Read a response for a host's robots.txt; of a long file, the first `ROBOTS_MAX_BYTES`."""
     asked = parse_retry_after(response.headers.get("Retry-After"))
     body = bytearray()
     # The body of an error response is not a robots.txt.

@@ -51,14 +51,14 @@ def check_opt_out(headers: CIMultiDictProxy[str]) -> None:
         PermanentItemError: with the reason of the first such directive.
     """
     for value in headers.getall("X-Robots-Tag", []):
-        for directive in _directives(value):
+        for directive in directives(value):
             if (reason := DIRECTIVES.get(directive)) is not None:
                 raise PermanentItemError(reason, f"X-Robots-Tag: {directive}")
     if headers.get("tdm-reservation", "").strip() == "1":
         raise PermanentItemError(Reason.TDM_RESERVED, "tdm-reservation: 1")
 
 
-def _directives(value: str) -> Iterable[str]:
+def directives(value: str) -> Iterable[str]:
     """Yield the directives of one header that apply to all agents or to Triptych.
 
     ``otherbot: noindex, nofollow`` addresses another agent, up to the next name.

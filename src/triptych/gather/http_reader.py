@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 import aiohttp
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from triptych.errors import PermanentItemError, SourceRefused, SourceUnavailable
@@ -40,24 +41,60 @@ READ_MAX_BYTES = 32 * 1024 * 1024
 READ_DEADLINE_S = 60.0
 CHUNK_BYTES = 64 * 1024
 T = TypeVar("T")
+
+
+def _anywhere(_: URL) -> bool:
+    return True
+
+
+def _nothing(_: aiohttp.ClientResponse) -> None:
+    pass
+
+
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class TryAgain(Exception):
     """This request failed; a retry may help."""
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after_s: float | None = None, status: int | None = None
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.status = status
+        """What the source answered; None if it did not."""
 
 
 class DoubtfulAnswer(SourceRefused):
     """The source's answer is refused, but may be another next time."""
 
-    def __init__(self, message: str, *, remedy: str, at_once: bool) -> None:
+    def __init__(
+        self, message: str, *, remedy: str, at_once: bool, answered: int | None = None
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.at_once = at_once
         """Whether the first answer of a list is refused at once: it is probably no mishap."""
+        self.answered = answered
+        """The HTTP status, if that is what is refused."""
+
+
+class LeadsAway(SourceRefused):
+    """The source redirects to where its reader does not follow."""
+
+    def __init__(self, target: URL) -> None:
+        super().__init__(f"It redirects to another place, {shown_url(str(target))}.")
+        self.target = target
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The body of a good answer, and what is known of it."""
+
+    body: bytes
+    url: URL
+    """Where it came from, after redirects."""
+    headers: CIMultiDictProxy[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +144,39 @@ class HttpReader:
         ``midway`` means that the source has answered for this list before: then every answer that
         it may take back is tried again, a 404 for example, before it is refused.
         """
+
+        async def parse_body(received: Received) -> T:
+            return await parse(received.body)
+
+        return await self.read_document(
+            url,
+            parse_body,
+            midway=midway,
+            headers=headers,
+            deadline_s=deadline_s,
+            max_bytes=max_bytes,
+        )
+
+    async def read_document(
+        self,
+        url: str | URL,
+        parse: Callable[[Received], Awaitable[T]],
+        *,
+        midway: bool = False,
+        headers: Mapping[str, str] = NO_HEADERS,
+        deadline_s: float = READ_DEADLINE_S,
+        max_bytes: int = READ_MAX_BYTES,
+        follow: Callable[[URL], bool] = _anywhere,
+        check: Callable[[aiohttp.ClientResponse], None] = _nothing,
+    ) -> T:
+        """Return what ``parse`` reads from an answer; `read_page` otherwise.
+
+        ``follow`` says whether a redirect to a URL is followed; ``check`` raises `SourceRefused`
+        for an answer whose body is not to be read.
+
+        Raises:
+            LeadsAway: it redirects to where ``follow`` says not to go.
+        """
         try:
             target = parse_web_url(url) if isinstance(url, str) else url
         except ValueError as error:
@@ -116,10 +186,11 @@ class HttpReader:
             attempt += 1
             try:
                 async with request(
-                    self, target, headers=headers, deadline_s=deadline_s
+                    self, target, headers=headers, deadline_s=deadline_s, follow=follow
                 ) as response:
+                    check(response)
                     body = await _body(response, max_bytes)
-                return await parse(body)
+                return await parse(Received(body, response.url, response.headers))
             except TryAgain as error:
                 await pause(attempt, error)
             except DoubtfulAnswer as refusal:
@@ -128,7 +199,12 @@ class HttpReader:
 
 @asynccontextmanager
 async def request(
-    asking: HttpReader, url: URL, *, headers: Mapping[str, str], deadline_s: float
+    asking: HttpReader,
+    url: URL,
+    *,
+    headers: Mapping[str, str],
+    deadline_s: float,
+    follow: Callable[[URL], bool] = _anywhere,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Yield a good answer of ``url``; redirects are followed, without ``headers`` to other hosts.
 
@@ -140,7 +216,10 @@ async def request(
         SourceRefused: any other answer, or an address that is not public.
     """
     try:
-        async with asyncio.timeout(deadline_s), _answer(asking, url, headers) as response:
+        async with (
+            asyncio.timeout(deadline_s),
+            _answer(asking, url, headers, follow) as response,
+        ):
             yield response
     except TimeoutError as error:
         raise TryAgain(f"no answer within {deadline_s:g} s") from error
@@ -170,7 +249,7 @@ async def request(
 
 @asynccontextmanager
 async def _answer(
-    asking: HttpReader, url: URL, headers: Mapping[str, str]
+    asking: HttpReader, url: URL, headers: Mapping[str, str], follow: Callable[[URL], bool]
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     origin = url.origin()
     # The session's own limit on the whole would cut long downloads; the caller has a deadline.
@@ -178,6 +257,8 @@ async def _answer(
     chain = asking.transports.chain(asking.source)
 
     def ask(target: URL) -> Awaitable[aiohttp.ClientResponse]:
+        if target != url and not follow(target):
+            raise LeadsAway(target)
         way = chain.next(target)
         own = headers if target.origin() == origin else {}
         sent = {**own, **way.headers}
@@ -214,12 +295,13 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         return
     if status in PASSING or status >= 500:
         asked = parse_retry_after(response.headers.get("Retry-After"))
-        raise TryAgain(f"HTTP {status}", asked)
+        raise TryAgain(f"HTTP {status}", asked, status)
     raise DoubtfulAnswer(
         f"The source answers with HTTP {status}.",
         remedy="Check its URL, the brand's name and TRIPTYCH_SOURCE_TOKEN, which is sent where "
         "TRIPTYCH_SOURCE_TOKEN_FOR says.",
         at_once=True,
+        answered=status,
     )
 
 

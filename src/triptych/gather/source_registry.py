@@ -114,10 +114,13 @@ class SourceRegistry:
         page_rows: int,
         reach: SourceReach = EVERYWHERE,
         trusted: bool = False,
+        robots: bool = True,
+        opt_outs: bool = True,
     ) -> Source:
         """Return the source that ``spec`` names. It gets the token only if that is bound to it.
 
-        ``trusted``: this machine's own user named it, so that it may be anywhere.
+        ``trusted``: this machine's own user named it, so that it may be anywhere. ``robots`` and
+        ``opt_outs`` are those of `SourceContext`.
 
         Raises:
             SourceRefused: it names none, the text after the scheme is not valid for it, or it is
@@ -138,6 +141,8 @@ class SourceRegistry:
             page_rows,
             reach,
             quotes,
+            robots,
+            opt_outs,
         )
         return named.type.open(named.text, context)
 

@@ -33,6 +33,10 @@ class SourceContext:
     quotes: bool = True
     """Whether an error may quote what is there, such as columns: not to somebody who could not read
     it himself."""
+    robots: bool = True
+    """Whether robots.txt is kept where a site's pages are read one after the other."""
+    opt_outs: bool = True
+    """Whether pages that opt out of their use are heeded."""
 
 
 def any_place(place: str) -> None:

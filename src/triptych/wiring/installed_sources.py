@@ -66,6 +66,8 @@ def source_opener(
             page_rows=settings.page_rows,
             reach=reach,
             trusted=trusted,
+            robots=settings.robots,
+            opt_outs=settings.opt_outs,
         )
 
     return open_one

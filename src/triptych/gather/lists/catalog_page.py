@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -53,14 +53,16 @@ class Doubted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogPage:
-    """A page whose items are read one by one."""
+class DocumentPage:
+    """A page of a service or a site; its items are read one by one. See `ListPage`."""
 
-    records: Iterator[ListRecord]
-    cursor: str | None
+    records: Iterable[ListRecord]
+    cursor: str | None = None
+    links: Sequence[str] = ()
+    is_index: bool = False
 
 
-def parse_page(body: bytes | bytearray) -> CatalogPage:
+def parse_page(body: bytes | bytearray) -> DocumentPage:
     """Parse a page; blocks, and may take much memory.
 
     Raises:
@@ -87,7 +89,7 @@ def parse_page(body: bytes | bytearray) -> CatalogPage:
             FEWER,
             at_once=True,
         )
-    return CatalogPage(map(_record, answer.items), answer.next or None)
+    return DocumentPage(map(_record, answer.items), answer.next or None)
 
 
 def _unreadable(why: str, *, at_once: bool) -> Doubted:

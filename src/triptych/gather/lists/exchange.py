@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
+from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -66,11 +66,33 @@ FRAME_MAX_BYTES: Mapping[Kind, int] = MappingProxyType(
 """The longest payload that is read of each kind."""
 
 
+class DocumentKind(Enum):
+    """What is read in a page, by the source that asked for it."""
+
+    SITEMAP = "sitemap"
+    FEED = "feed"
+    SHOP = "shop"
+    WEB_PAGE = "page"
+
+
+class DocumentHead(msgspec.Struct, frozen=True):
+    """What is known of a document before it is read; it goes before the body."""
+
+    url: str
+    """Where it came from, after redirects: what is relative in it is relative to this."""
+    content_type: str = ""
+    """As its server declares it; never trusted."""
+    opt_outs: bool = True
+    """Whether a web page that opts out of its use is heeded."""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What a parser is to read, and within which limits."""
 
     parts: list[str] | None
-    """Names of a list's parts; None: the pages of a catalogue, which follow one by one."""
+    """Names of a list's parts; None: pages of a service or a site, which follow one by one."""
+    documents: DocumentKind | None = None
+    """What these pages are; None: a catalogue's."""
     brand: str = ""
     urls: list[str] = []
     brand_column: str | None = None
@@ -99,6 +121,8 @@ class ListRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """By what its rows are known; None: their URLs."""
     problem: str = ""
     refused: str = ""
+    paired: bool = False
+    """Whether the metadata are those of each URL, in the same order, instead of each row's."""
 
     def rows(self, ignored: frozenset[str] = frozenset()) -> Sequence[Row]:
         """Return the record's rows: see `Row`, also for ``ignored``."""
@@ -106,6 +130,11 @@ class ListRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
             values = self.metadata[0] if self.metadata else {}
             url = self.urls[0] if self.urls else ""
             return [Row(url, values, self.place, problem=self.problem, refused=self.refused)]
+        if self.paired:
+            return [
+                Row(url, each, self.place, ignored=ignored)
+                for url, each in zip(self.urls, self.metadata, strict=True)
+            ]
         if self.identity is None:
             return [
                 Row(url, each, self.place, ignored=ignored)
@@ -141,7 +170,11 @@ class ListPage(msgspec.Struct, frozen=True):
     lists: list[ListFound] = []
     brands: list[str] = []
     cursor: Annotated[str, msgspec.Meta(max_length=CURSOR_MAX_CHARS, pattern=CURSOR)] | None = None
-    """Of a catalogue: where its list goes on."""
+    """Of a catalogue or a feed: where its list goes on."""
+    links: list[str] = []
+    """Of a web page: where it leads."""
+    is_index: bool = False
+    """Of a sitemap: its records are further sitemaps."""
 
 
 def read_records(page: ListPage) -> Sequence[ListRecord]:
@@ -189,7 +222,7 @@ class PageWriter:
         told = ""
         if size > RECORD_MAX_BYTES:
             told = f"It has {size} bytes; a record may have {RECORD_MAX_BYTES}."
-        elif (copies := len(record.urls) * size) > RECORD_ROWS_MAX_BYTES:
+        elif (copies := _copies(record) * size) > RECORD_ROWS_MAX_BYTES:
             told = (
                 f"Its {len(record.urls)} URLs have {copies} bytes of metadata; "
                 f"a record's may have {RECORD_ROWS_MAX_BYTES}."
@@ -198,7 +231,7 @@ class PageWriter:
             shown = [url[:URL_SHOWN_CHARS] for url in record.urls[:1]]
             text, size = _encoded(ListRecord(record.place[:PLACE_MAX_CHARS], shown, problem=told))
         self._records.append(text)
-        self._bytes += size * max(1, 0 if told else len(record.urls))
+        self._bytes += size * max(1, 0 if told else _copies(record))
 
     def frame(
         self,
@@ -207,6 +240,8 @@ class PageWriter:
         lists: Sequence[ListFound] = (),
         brands: Sequence[str] = (),
         cursor: str | None = None,
+        links: Sequence[str] = (),
+        is_index: bool = False,
     ) -> bytes:
         """Return the page as a frame; begin the next one.
 
@@ -220,15 +255,22 @@ class PageWriter:
                 f"{len(found)} bytes of {LISTS_MAX_BYTES}.",
                 remedy="Give fewer files at once.",
             )
-        told = b'"last":%s,"lists":%b,"brands":%b,"cursor":%b' % (
+        told = b'"last":%s,"lists":%b,"brands":%b,"cursor":%b,"links":%b,"is_index":%s' % (
             b"true" if last else b"false",
             found,
             orjson.dumps([_plain(brand) for brand in brands]),
             orjson.dumps(None if cursor is None else _plain(cursor)),
+            orjson.dumps([_plain(link) for link in links]),
+            b"true" if is_index else b"false",
         )
         content = b'{"records":[%b],%b}' % (b",".join(self._records), told)
         self._records, self._bytes = [], 0
         return framed(Kind.PAGE, content)
+
+
+def _copies(record: ListRecord) -> int:
+    """Return how often a record's metadata are in its rows."""
+    return 1 if record.paired else len(record.urls)
 
 
 def _encoded(record: ListRecord) -> tuple[bytes, int]:
@@ -240,6 +282,7 @@ def _encoded(record: ListRecord) -> tuple[bytes, int]:
         record.identity,
         record.problem,
         record.refused,
+        *([True] if record.paired else []),
     ]
     try:
         text = orjson.dumps(fields)

@@ -23,6 +23,7 @@ from triptych.gather.lists.columns import ColumnChoice
 from triptych.gather.lists.exchange import (
     BODY,
     FRAME_MAX_BYTES,
+    DocumentHead,
     Kind,
     PageWriter,
     Refusal,
@@ -141,7 +142,7 @@ def _serve(line: _Line, missing: tuple[str, ...]) -> None:
     refusal = None
     try:
         if request.parts is None:
-            _read_catalog(line, parts, request)
+            _read_bodies(line, parts, request)
         else:
             for frame in _pages(request, request.parts, parts):
                 line.send(frame)
@@ -180,15 +181,20 @@ def _pages(request: Request, names: list[str], parts: _Parts) -> Iterator[bytes]
     yield page.frame(last=True, lists=rows.found() if first else (), brands=rows.brands())
 
 
-def _read_catalog(line: _Line, parts: _Parts, request: Request) -> None:
-    # Imported for catalogues only.
-    from triptych.gather.lists.catalog_page import Doubted, parse_page
+def _read_bodies(line: _Line, parts: _Parts, request: Request) -> None:
+    # Imported for services and sites only.
+    from triptych.gather.documents.document_parsers import parser_of
+    from triptych.gather.lists.catalog_page import Doubted
 
+    parse = parser_of(request.documents)
     while True:
+        head = DocumentHead("")
+        if request.documents is not None:
+            head = msgspec.json.decode(line.receive(), type=DocumentHead)
         body = line.receive()
         parts.read_on()
         try:
-            found = parse_page(body)
+            found = parse(head, body)
         except Doubted as doubt:
             line.refuse(Kind.DOUBTED, Refusal(doubt.why, doubt.remedy, doubt.at_once))
             continue
@@ -198,7 +204,9 @@ def _read_catalog(line: _Line, parts: _Parts, request: Request) -> None:
             if page.full:
                 line.send(page.frame(last=False))
             page.add(record)
-        line.send(page.frame(last=True, cursor=found.cursor))
+        line.send(
+            page.frame(last=True, cursor=found.cursor, links=found.links, is_index=found.is_index)
+        )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from triptych.gather.lists.exchange import (
     BODY,
     FRAME_MAX_BYTES,
     HEAD,
+    DocumentHead,
     Kind,
     ListPage,
     ListRecord,
@@ -66,6 +67,19 @@ class PageDoubted(SourceRefused):
         super().__init__(refusal.message, remedy=refusal.remedy)
         self.at_once = refusal.at_once
         """See `DoubtfulAnswer`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPage:
+    """A page of a service or a site, read."""
+
+    records: Sequence[ListRecord]
+    cursor: str | None
+    """Where its list goes on."""
+    links: Sequence[str]
+    """Where a web page leads."""
+    is_index: bool
+    """Whether the records of a sitemap are further sitemaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +183,17 @@ class ListParser:
             if page.last:
                 return
 
-    async def parse(self, body: bytes) -> tuple[Sequence[ListRecord], str | None]:
-        """Return the records of a catalogue's page, and where its list goes on.
+    async def parse(self, body: bytes, head: DocumentHead | None = None) -> ParsedPage:
+        """Return what is in a page of a service or a site.
+
+        ``head`` goes before the body of a document; a catalogue's pages have none.
 
         Raises:
             PageDoubted: the page cannot be right.
             SourceRefused: it needs too much to be read.
         """
+        if head is not None:
+            await self._send(msgspec.json.encode(head))
         await self._send(body)
         found: list[ListRecord] = []
         received = self._received
@@ -183,7 +201,7 @@ class ListParser:
             page, records = await self._page()
             found += records
             if page.last:
-                return found, page.cursor
+                return ParsedPage(found, page.cursor, page.links, page.is_index)
             if len(found) > ITEMS_MAX or self._received - received > PARSED_MAX_BYTES:
                 raise await self._lost(ValueError(f"{len(found)} records of a page"))
 

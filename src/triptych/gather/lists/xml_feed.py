@@ -26,6 +26,8 @@ ENTRY_ELEMENTS_MAX = 50_000
 ENTRIES = {"item": "RSS feed", "entry": "Atom feed", "url": "Sitemap"}
 """Elements that are a record, and what has them."""
 ROOTS = {"rss", "RDF", "feed", "urlset", "channel"}
+XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
+"""To what relative URLs are relative (https://www.w3.org/TR/xmlbase/)."""
 IMAGE = "url"
 """The name under which an entry's pictures are."""
 
@@ -36,11 +38,16 @@ class XmlFeedReader:
     def __init__(self, opened: Callable[[], IO[bytes]]) -> None:
         """Look at the root.
 
+        After reading, `next` is where a paged feed (RFC 5005 §3) says that it goes on, and `base`
+        its root's ``xml:base``.
+
         Raises:
             SourceRefused: it is another kind of XML, or no XML.
         """
         self._opened = opened
-        root = _root(opened)
+        self.next: str | None = None
+        self.base = ""
+        root = xml_root(opened)
         if root == "sitemapindex":
             raise SourceRefused(
                 "It is an index of sitemaps.", remedy="Give one of the sitemaps that it lists."
@@ -56,9 +63,15 @@ class XmlFeedReader:
 
     def records(self, offset: int) -> Iterator[Record | BadRecord]:
         """See `ListReader.records`."""
-        return islice(self._all(), offset, None)
+        found = (Record(f"entry {number}", _values(entry)) for number, entry in self.entries())
+        return islice(found, offset, None)
 
-    def _all(self) -> Iterator[Record | BadRecord]:
+    def entries(self) -> Iterator[tuple[int, Element]]:
+        """Yield each entry and its number, from 1; the element is valid until the next one.
+
+        Raises:
+            SourceRefused: the rest cannot be read, or an entry is too large.
+        """
         with self._opened() as file:
             counted = _counted(file)
             number = elements = 0
@@ -66,15 +79,21 @@ class XmlFeedReader:
             try:
                 for event, element in iterparse(counted, events=("start", "end")):
                     if event == "start":
+                        if not parents:
+                            self.base = element.get(XML_BASE, "")
                         parents.append(element)
                         elements += 1 + len(element.attrib)
                         if elements > ENTRY_ELEMENTS_MAX:
                             raise _too_many(number)
                         continue
                     parents.pop()
-                    if _local(element) in ENTRIES and not _inside_entry(parents):
+                    if _inside_entry(parents):
+                        continue
+                    if _local(element) == "link" and element.get("rel") == "next":
+                        self.next = self.next or element.get("href")
+                    if _local(element) in ENTRIES:
                         number += 1
-                        yield Record(f"entry {number}", _values(element))
+                        yield number, element
                         counted.restart(_too_long(number + 1))
                         elements = 0
                         # What was read is not needed any more, nor are empty elements kept.
@@ -97,7 +116,12 @@ def _inside_entry(parents: list[Element]) -> bool:
     return any(_local(parent) in ENTRIES for parent in parents)
 
 
-def _root(opened: Callable[[], IO[bytes]]) -> str:
+def xml_root(opened: Callable[[], IO[bytes]]) -> str:
+    """Return the name of a document's root, without its namespace.
+
+    Raises:
+        SourceRefused: it is no XML.
+    """
     with opened() as file:
         try:
             for _, element in iterparse(_counted(file), events=("start",)):

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 from typing_extensions import override
@@ -14,12 +14,13 @@ from typing_extensions import override
 from triptych.errors import SourceRefused
 from triptych.fetch.web_url import parse_web_url, with_query
 from triptych.gather.http_reader import DoubtfulAnswer, HttpReader
-from triptych.gather.lists.exchange import ListRecord, Request
+from triptych.gather.lists.exchange import Request
 from triptych.gather.lists.list_parsers import (
     MEMORY_MAX_BYTES,
     STEP_CPU_S,
     ListParser,
     PageDoubted,
+    ParsedPage,
     list_parser,
 )
 from triptych.gather.source import Page, Source
@@ -49,8 +50,8 @@ class _Parsing:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def parse(self, body: bytes) -> tuple[Sequence[ListRecord], str | None]:
-        """Return the records of a page, and the cursor of the next one; see `ListParser.parse`."""
+    async def parse(self, body: bytes) -> ParsedPage:
+        """Return what is in a page; see `ListParser.parse`."""
         if self._parser is None:
             self._parser = await self._stack.enter_async_context(list_parser())
             request = Request(
@@ -96,8 +97,9 @@ class CatalogSource(Source):
         # Brent's algorithm: in a cycle of any length the cursor meets the milestone again.
         milestone, steps, stretch = cursor, 0, 1
         for _ in range(PAGES_MAX):
-            records, cursor = await self._page(parsing, brand, cursor)
-            yield Page([row for record in records for row in record.rows()], cursor)
+            parsed = await self._page(parsing, brand, cursor)
+            cursor = parsed.cursor
+            yield Page([row for record in parsed.records for row in record.rows()], cursor)
             if cursor is None:
                 return
             if cursor == milestone:
@@ -109,9 +111,7 @@ class CatalogSource(Source):
                 milestone, steps, stretch = cursor, 0, stretch * 2
         raise SourceRefused(f"The source lists more than {PAGES_MAX} pages.")
 
-    async def _page(
-        self, parsing: _Parsing, brand: str, cursor: str | None
-    ) -> tuple[Sequence[ListRecord], str | None]:
+    async def _page(self, parsing: _Parsing, brand: str, cursor: str | None) -> ParsedPage:
         query = {"brand": brand} if cursor is None else {"brand": brand, "cursor": cursor}
         try:
             url = with_query(parse_web_url(self._url), query)

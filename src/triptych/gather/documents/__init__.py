@@ -1,0 +1,1 @@
+"""Sitemaps, feeds, shops' products and web pages: read in a list parser's process, never here."""
