@@ -6,7 +6,7 @@ import io
 
 from triptych.errors import SourceRefused
 from triptych.gather.documents.relative_url import is_inline, resolved
-from triptych.gather.documents.xml_document import doubted_xml, unpacked_xml
+from triptych.gather.documents.xml_document import doubted_xml, xml_content
 from triptych.gather.lists.bounds import ITEMS_MAX
 from triptych.gather.lists.catalog_page import DocumentPage, Doubted
 from triptych.gather.lists.exchange import CURSOR_MAX_CHARS, DocumentHead, ListRecord
@@ -22,11 +22,7 @@ def parse_feed(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
     Raises:
         Doubted: it is no feed, has too many entries, or cannot be read.
     """
-    content = unpacked_xml(body)
-    if not content.lstrip(b"\xef\xbb\xbf \t\r\n\x00\xff\xfe").startswith(b"<"):
-        raise Doubted(
-            "It is no XML.", "Write manifest: before the URL of another kind of list.", at_once=True
-        )
+    content = xml_content(body, "a feed")
     records: list[ListRecord] = []
     try:
         root = xml_root(lambda: io.BytesIO(content))
@@ -58,10 +54,6 @@ def parse_feed(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
 def _no_feed(root: str) -> SourceRefused:
     if root in {"urlset", "sitemapindex"}:
         return SourceRefused("It is a sitemap, no feed.", remedy="Write sitemap: before its URL.")
-    if root.lower() == "html":
-        return SourceRefused(
-            "It is a web page (HTML), no feed.", remedy="Write page: before its URL."
-        )
     return SourceRefused("It is XML, but no RSS or Atom feed.", remedy="Give the feed's own URL.")
 
 

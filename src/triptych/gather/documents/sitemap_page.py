@@ -16,7 +16,7 @@ from defusedxml.ElementTree import iterparse
 
 from triptych.errors import SourceRefused
 from triptych.gather.documents.relative_url import resolved
-from triptych.gather.documents.xml_document import doubted_xml, unpacked_xml
+from triptych.gather.documents.xml_document import doubted_xml, xml_content
 from triptych.gather.lists.catalog_page import DocumentPage, Doubted
 from triptych.gather.lists.exchange import DocumentHead, ListRecord
 from triptych.gather.lists.xml_feed import XmlFeedReader, xml_root
@@ -40,13 +40,7 @@ def parse_sitemap(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
     Raises:
         Doubted: it is neither, has too many entries, or cannot be read.
     """
-    content = unpacked_xml(body)
-    if not content.lstrip(b"\xef\xbb\xbf \t\r\n\x00\xff\xfe").startswith(b"<"):
-        raise Doubted(
-            "It is no XML, so it names no pictures.",
-            "Give an image sitemap; page:URL reads the pictures of web pages.",
-            at_once=True,
-        )
+    content = xml_content(body, "a sitemap with pictures")
     try:
         root = xml_root(lambda: io.BytesIO(content))
         if root == "sitemapindex":
@@ -70,10 +64,6 @@ def parse_sitemap(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
 def _no_sitemap(root: str) -> SourceRefused:
     if root in {"rss", "feed", "RDF"}:
         return SourceRefused("It is a feed, no sitemap.", remedy="Write feed: before its URL.")
-    if root.lower() == "html":
-        return SourceRefused(
-            "It is a web page (HTML), no sitemap.", remedy="Write page: before its URL."
-        )
     return SourceRefused("It is XML, but no sitemap.", remedy="Give an image sitemap.")
 
 

@@ -43,15 +43,19 @@ ROBOTS = frozenset({"robots", "triptych"})
 OPT_OUTS = frozenset({"noindex", "noimageindex", "noai", "noimageai", "none"})
 NOT_FOLLOWED = frozenset({"nofollow", "none"})
 PICTURE_FILES = frozenset(
-    ["avif", "bmp", "gif", "heic", "heif", "ico", "jfif", "jpeg", "jpg", "jxl", "png", "svg"]
-    + ["tif", "tiff", "webp"]
+    (
+        *("avif", "bmp", "gif", "heic", "heif", "ico", "jfif", "jpeg", "jpg", "jxl", "png", "svg"),
+        *("tif", "tiff", "webp"),
+    )
 )
 OTHER_FILES = frozenset(
-    ["7z", "aac", "atom", "avi", "bin", "css", "csv", "dmg", "doc", "docx", "eot", "epub", "exe"]
-    + ["flac", "gz", "ics", "iso", "js", "json", "m4a", "m4v", "mjs", "mov", "mp3", "mp4", "mpeg"]
-    + ["mpg", "msi", "ogg", "ogv", "otf", "pdf", "ppt", "pptx", "rar", "rss", "rtf", "tar", "tgz"]
-    + ["ttf", "txt", "vcf", "wasm", "wav", "webm", "wmv", "woff", "woff2", "xls", "xlsx", "xml"]
-    + ["zip"]
+    (
+        *("7z", "aac", "atom", "avi", "bin", "css", "csv", "dmg", "doc", "docx", "eot", "epub"),
+        *("exe", "flac", "gz", "ics", "iso", "js", "json", "m4a", "m4v", "mjs", "mov", "mp3"),
+        *("mp4", "mpeg", "mpg", "msi", "ogg", "ogv", "otf", "pdf", "ppt", "pptx", "rar", "rss"),
+        *("rtf", "tar", "tgz", "ttf", "txt", "vcf", "wasm", "wav", "webm", "wmv", "woff", "woff2"),
+        *("xls", "xlsx", "xml", "zip"),
+    )
 )
 """Endings of links that lead to no page."""
 _ENDING = re.compile(r"\.([A-Za-z0-9]{1,5})(?:#|$)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 
@@ -15,12 +16,36 @@ DOCUMENT_MAX_BYTES = 64 * 1024 * 1024
 """Bytes of a sitemap or of a page of a feed, unpacked. The sitemap protocol allows 50 MiB."""
 
 
-def unpacked_xml(body: bytes | bytearray) -> bytes:
+_HTML = re.compile(
+    rb"\s*(?:<!--.{0,500}?-->\s*)?(?:<!doctype\s+html|<html)", re.IGNORECASE | re.DOTALL
+)
+_BEFORE = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
+"""Byte order marks, halves of UTF-16 and blanks, which may stand before a document."""
+
+
+def xml_content(body: bytes | bytearray, what: str) -> bytes:
     """Return a document without its gzip, which a server need not declare.
 
+    ``what`` it should be is named in the errors: ``a sitemap``.
+
     Raises:
-        Doubted: it is empty, packed in another way, cut, or too large.
+        Doubted: it is empty, packed in another way, cut, too large, a web page, or no XML.
     """
+    content = _unpacked(body)
+    if _HTML.match(content.lstrip(_BEFORE)):
+        raise Doubted(
+            f"It is a web page (HTML), not {what}.", "Write page: before its URL.", at_once=True
+        )
+    if not content.lstrip(_BEFORE).startswith(b"<"):
+        raise Doubted(
+            f"It is no XML, and so not {what}.",
+            "Write manifest: before the URL of another kind of list.",
+            at_once=True,
+        )
+    return content
+
+
+def _unpacked(body: bytes | bytearray) -> bytes:
     if not body.strip():
         raise Doubted("It is empty.", "Check it in a browser.", at_once=False)
     problem = f"It has more than {DOCUMENT_MAX_BYTES} bytes unpacked."

@@ -45,7 +45,7 @@ _NAMED = re.compile(r"^[ \t]*sitemap[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULT
 class _Progress(msgspec.Struct):
     """How far a source was read: its cursor."""
 
-    path: list[int] = [0]
+    path: list[int] = msgspec.field(default_factory=lambda: [0])
     """The position in the list of sitemaps, in the index at that position, and so on."""
     entry: int = 0
     """Rows of the current sitemap that were passed on."""
@@ -74,6 +74,8 @@ class SitemapSource(Source):
     def __init__(self, url: URL, context: SourceContext) -> None:
         self._url = url
         self._context = context
+        self._problem = ""
+        """Why the last sitemap that was not read was not."""
 
     @override
     async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
@@ -104,7 +106,7 @@ class SitemapSource(Source):
         _advance(levels)
         progress.path = [level.at for level in levels]
         if not levels and not progress.found:
-            raise SourceRefused(NONE_FOUND, remedy=NONE_REMEDY)
+            raise SourceRefused(f"{NONE_FOUND} {self._problem}".strip(), remedy=NONE_REMEDY)
         return [*pages, Page(rest, write_cursor(progress) if levels else None)]
 
     async def _resumed(self, reader: DocumentReader, progress: _Progress) -> list[_Level]:
@@ -145,27 +147,31 @@ class SitemapSource(Source):
             left = sum(len(level.sitemaps) - level.at - 1 for level in levels) + 1
             for level in levels:
                 level.at = len(level.sitemaps) - 1
-            return [Row("", {}, shown_url(url), refused=f"{limit} {left} sitemaps were not read.")]
+            return self._refused(url, f"{limit} {left} sitemaps were not read.")
         if url in {level.sitemaps[level.at] for level in levels[:-1]}:
-            return [Row("", {}, shown_url(url), refused="The index of sitemaps names itself.")]
+            return self._refused(url, "The index of sitemaps names itself.")
         progress.files += not again
         try:
             document = await reader.read(url, max_bytes=SITEMAP_MAX_BYTES)
         except SourceRefused as error:
             if alone:
                 raise
-            return [Row("", {}, shown_url(url), refused=f"The sitemap is not read: {error}")]
+            return self._refused(url, f"The sitemap is not read: {error}")
         progress.bytes += 0 if again else document.size
         if not document.page.is_index:
             return self._rows(document, progress)
         inner = _listed(document)
         if len(levels) >= LEVELS_MAX:
             reason = f"An index in {LEVELS_MAX} levels is not read; it names {len(inner)} sitemaps."
-            return [Row("", {}, shown_url(url), refused=reason)]
+            return self._refused(url, reason)
         if not inner:
-            return [Row("", {}, shown_url(url), refused="The index names no sitemap.")]
+            return self._refused(url, "The index names no sitemap.")
         levels.append(_Level(inner, -1))
         return []
+
+    def _refused(self, url: str, why: str) -> Sequence[Row]:
+        self._problem = why
+        return [Row("", {}, shown_url(url), refused=why)]
 
     def _rows(self, document: Document, progress: _Progress) -> Sequence[Row]:
         rows = [row for record in document.page.records for row in record.rows()]
