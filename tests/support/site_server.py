@@ -11,12 +11,14 @@ Answer = Callable[[web.Request], web.StreamResponse]
 
 
 class Site:
-    """Answers by path and query; everything else is 404."""
+    """Answers by path and query."""
 
     def __init__(self, base: str) -> None:
         self.base = base
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[web.Request] = []
+        self.otherwise: Answer = lambda _: web.Response(status=404, text="There is nothing here.")
+        """What the paths answer that have no answer of their own."""
 
     def url(self, path: str = "/") -> str:
         """Return the URL of a path."""
@@ -36,7 +38,7 @@ class Site:
         self.requests.append(request)
         answers = self.answers.get(request.raw_path)
         if answers is None:
-            return web.Response(status=404, text="There is nothing here.")
+            return self.otherwise(request)
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         return answer(request)
 

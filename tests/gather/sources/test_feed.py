@@ -38,7 +38,8 @@ def rss(*items: str) -> str:
 
 
 def item(n: int) -> str:
-    return f'<item><title>{n}</title><enclosure url="https://c.example/{n}.jpg" type="image/jpeg"/></item>'
+    picture = f'<enclosure url="https://c.example/{n}.jpg" type="image/jpeg"/>'
+    return f"<item><title>{n}</title>{picture}</item>"
 
 
 def further(url: str) -> str:

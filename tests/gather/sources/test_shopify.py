@@ -134,7 +134,7 @@ async def test_a_product_without_a_picture_or_of_another_shape_is_counted(shop: 
     shop.has(path(1), products(product(1, 0), {"id": 2, "images": [{"src": 7}]}, "?", product(3)))
     shop.has(path(2), products())
     found = await rows(shop.base)
-    assert [row.refused for row in found][0] == "The product has no picture."
+    assert found[0].refused == "The product has no picture."
     assert "images.0.src" in found[1].problem
     assert found[2].problem.startswith("The product cannot be read")
     assert found[3].url == f"{CDN}/3-0.jpg?v=17"

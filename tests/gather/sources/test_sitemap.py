@@ -1,4 +1,4 @@
-"""The source ``sitemap`` against sites whose sitemaps are plain, nested, packed, broken and lying."""
+"""The source ``sitemap`` against sitemaps that are plain, nested, packed, broken and lying."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ async def test_a_crash_reads_no_sitemap_again_that_was_done(shop: Site) -> None:
 
 
 async def test_a_site_without_a_path_names_its_sitemaps_in_robots_txt(shop: Site) -> None:
-    robots = f"User-agent: *\nDisallow: /x\nSITEMAP: {shop.url('/a.xml')}\r\nSitemap:{shop.url('/b.xml')}"
+    first, second = shop.url("/a.xml"), shop.url("/b.xml")
+    robots = f"User-agent: *\nDisallow: /x\nSITEMAP: {first}\r\nSitemap:{second}"
     shop.has("/robots.txt", says(robots, "text/plain"))
     shop.has("/a.xml", xml(pictures(0, 1)))
     shop.has("/b.xml", xml(pictures(1, 2)))

@@ -53,7 +53,8 @@ def _known(label: str) -> str:
     """Return the encoding that a label stands for; empty if there is none that makes text."""
     try:
         name = codecs.lookup(label).name
-        b"".decode(name)
+        # Some codecs make bytes of bytes; these are refused only when there are some.
+        b" ".decode(name)
     except (LookupError, ValueError):
         return ""
     return AS_BROWSERS.get(name, name)

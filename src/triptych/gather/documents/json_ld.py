@@ -39,7 +39,7 @@ def _within(
             yield from _within(each, about, levels - 1)
         return
     types = value.get("@type")
-    names = {each for each in (types if isinstance(types, list) else [types]) if each is not None}
+    names = {each for each in (types if isinstance(types, list) else [types]) if _is_text(each)}
     if IMAGE_OBJECT in names:
         yield from _image_object(value, about)
     if names & NAMED:
@@ -71,6 +71,10 @@ def _image_object(
         if isinstance(url := value.get(name), str):
             yield url, {**about, **_texts(value, {"name": "alt", "caption": "alt"})}
             return
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _texts(value: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:

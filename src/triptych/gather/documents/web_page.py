@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from ada_url import check_url
 from lxml import etree
 
 from triptych.gather.documents.html_text import page_text
@@ -112,7 +113,7 @@ class _Page:
         elif name in {"a", "area"}:
             self._lead(attributes)
         elif name == "base" and self._base is None and attributes.get("href"):
-            self._base = resolved(attributes["href"], self._url)
+            self._set_base(attributes["href"])
         elif name == "title" and not self._title:
             self._in_title = 1
         elif name == "script" and "ld+json" in (attributes.get("type") or "").lower():
@@ -166,6 +167,13 @@ class _Page:
             for what, count in self._skipped.items()
         ]
         return DocumentPage(records, links=list(links))
+
+    def _set_base(self, href: str) -> None:
+        base = resolved(href, self._url)
+        if len(base) > LINK_MAX_CHARS:
+            self._skipped[f"base has more than {LINK_MAX_CHARS} characters, and is ignored"] += 1
+            base = self._url
+        self._base = base
 
     def _img(self, attributes: Mapping[str, str]) -> None:
         offered = [*self._sources, *self._offered(attributes)]
@@ -239,7 +247,9 @@ class _Page:
         url = self._resolved(href).partition("#")[0]
         if not url.startswith(("http://", "https://")) or url in self._links:
             return
-        if len(url) > LINK_MAX_CHARS:
+        if not check_url(url):
+            self._skipped["links are not followed: they are no URLs"] += 1
+        elif len(url) > LINK_MAX_CHARS:
             reason = f"links are not followed: they have more than {LINK_MAX_CHARS} characters"
             self._skipped[reason] += 1
         elif len(self._links) >= LINKS_MAX:

@@ -16,9 +16,7 @@ DOCUMENT_MAX_BYTES = 64 * 1024 * 1024
 """Bytes of a sitemap or of a page of a feed, unpacked. The sitemap protocol allows 50 MiB."""
 
 
-_HTML = re.compile(
-    rb"\s*(?:<!--.{0,500}?-->\s*)?(?:<!doctype\s+html|<html)", re.IGNORECASE | re.DOTALL
-)
+_HTML = re.compile(rb"(?is)(?:<!--.{0,500}?-->\s*)?(?:<!doctype\s+html|<html)")
 _BEFORE = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
 """Byte order marks, halves of UTF-16 and blanks, which may stand before a document."""
 

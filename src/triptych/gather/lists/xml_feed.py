@@ -50,7 +50,7 @@ class XmlFeedReader:
         root = xml_root(opened)
         if root == "sitemapindex":
             raise SourceRefused(
-                "It is an index of sitemaps.", remedy="Give one of the sitemaps that it lists."
+                "It is an index of sitemaps.", remedy="Write sitemap: before its URL."
             )
         if root not in ROOTS:
             raise SourceRefused(

@@ -222,7 +222,12 @@ class _Walk:
         if document is None:
             return [], ()
         rows = [row for record in document.page.records for row in record.rows()]
-        return rows, () if self._nofollow else document.page.links
+        links = document.page.links
+        if self._nofollow and links:
+            why = "links are not followed: the page asks for it (X-Robots-Tag: nofollow)."
+            rows.append(Row("", {}, shown_url(url), refused=f"{len(links)} {why}"))
+            links = ()
+        return rows, links
 
     async def _read(self, url: str) -> Document | None:
         """Read a page, along redirects within the site; None if it is a page that is known."""
