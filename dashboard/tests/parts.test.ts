@@ -266,6 +266,9 @@ describe('sources', () => {
       { ...shown, scheme: 'manifest', place: 'PATH_OR_URL' },
     ];
     expect(usage(sources)).toBe('catalog:https://… or manifest:PATH_OR_URL');
+    const more = { ...shown, scheme: 'feed', place: 'URL' };
+    expect(usage([more, ...sources])).toBe('feed:URL, catalog:https://… or manifest:PATH_OR_URL');
+    expect(usage([])).toBe('');
   });
 });
 

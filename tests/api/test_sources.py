@@ -14,6 +14,8 @@ from triptych.runs.given_urls import URLS_MAX, GivenUrl
 
 pytestmark = pytest.mark.integration
 
+SCHEMES = ["catalog", "feed", "manifest", "page", "shopify", "sitemap"]
+
 
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
@@ -25,7 +27,7 @@ async def test_the_kinds_of_sources_are_listed_by_scheme(api: Api) -> None:
     reply = await api.get("/sources")
     assert reply.status == 200
     registry = SourceRegistry.discover()
-    assert [one["scheme"] for one in reply.json["items"]] == ["catalog", "manifest"]
+    assert [one["scheme"] for one in reply.json["items"]] == SCHEMES
     for shown, known in zip(reply.json["items"], registry.types, strict=True):
         assert shown == {
             "scheme": known.scheme,
@@ -44,7 +46,7 @@ async def test_what_is_no_source_is_refused_by_field_schemes_and_remedy(api: Api
             assert (reply.status, reply.json["field"]) == (422, "source"), reply.json
             assert "catalog:https://…" in reply.json["remedy"]
         assert (
-            "the schemes are catalog, manifest"
+            f"the schemes are {', '.join(SCHEMES)}"
             in (await api(method, path, json={"source": "ftp:x"})).json["detail"]
         )
 

@@ -73,8 +73,14 @@ async def test_what_is_no_source_has_the_same_words_here_and_from_afar(cli: Cli)
             assert result.code == 2
             (only,) = result.err.splitlines()
             assert only.startswith("error: --source: 'urls' must be written SCHEME:PLACE")
-            assert only.endswith("Write catalog:https://… or manifest:PATH_OR_URL.")
+            assert only.endswith(", shopify:SHOP or sitemap:URL.")
         unknown = await cli("submit", "nike", "--source", "ftp:x", "--server", url)
-        assert "It names no source: the schemes are catalog, manifest." in unknown.err
+        assert (
+            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap."
+            in unknown.err
+        )
     unknown = await cli("run", "nike", "--source", "ftp:x")
-    assert "It names no source: the schemes are catalog, manifest." in unknown.err
+    assert (
+        "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap."
+        in unknown.err
+    )

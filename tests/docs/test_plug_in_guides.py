@@ -43,7 +43,7 @@ def formats() -> list[str]:
 @pytest.mark.parametrize(
     ("guide", "module", "found"),
     [
-        ("sources.md", "sitemap_source", sources),
+        ("sources.md", "lookbook_source", sources),
         ("ai-steps.md", "brand_shapes", steps),
         ("export-formats.md", "url_list", formats),
     ],

@@ -12,9 +12,16 @@ from triptych.gather.source import Source
 from triptych.gather.source_registry import ENTRY_POINT_GROUP, SourceRegistry, source_schemes
 from triptych.gather.source_type import SourceContext, SourceType
 from triptych.gather.sources.catalog import CATALOG
+from triptych.gather.sources.feed import FEED
 from triptych.gather.sources.manifest import MANIFEST
+from triptych.gather.sources.page import PAGE
+from triptych.gather.sources.shopify import SHOPIFY
+from triptych.gather.sources.sitemap import SITEMAP
 from triptych.settings.settings import Settings
 from triptych.wiring.installed_sources import installed_sources
+
+
+OURS = (CATALOG, FEED, MANIFEST, PAGE, SHOPIFY, SITEMAP)
 
 
 def install(folder: Path, name: str, entry_points: str, module: str = "") -> None:
@@ -44,10 +51,12 @@ def opened(sources: SourceRegistry, spec: str) -> Source:
 
 def test_our_own_sources_are_installed() -> None:
     sources = SourceRegistry.discover()
-    assert list(sources.types) == [CATALOG, MANIFEST]
+    assert tuple(sources.types) == OURS
     assert sources.broken == {}
-    assert sources.usage == "catalog:https://… or manifest:PATH_OR_URL"
-    assert list(source_schemes()) == ["catalog", "manifest"]
+    assert sources.usage == (
+        "catalog:https://…, feed:URL, manifest:PATH_OR_URL, page:URL, shopify:SHOP or sitemap:URL"
+    )
+    assert list(source_schemes()) == [one.scheme for one in sources.types]
 
 
 def test_a_plug_in_is_a_source_as_ours_are(site: Path) -> None:
@@ -68,7 +77,7 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
     install(site, "plug_bad", "bad = plug_bad:THING", THING.format(scheme="B a"))
     install(site, "plug_zthief", "catalog = plug_zthief:THING", THING.format(scheme="catalog"))
     sources = SourceRegistry.discover()
-    assert [one.scheme for one in sources.types] == ["catalog", "manifest"]
+    assert [one.scheme for one in sources.types] == [one.scheme for one in OURS]
     reasons = {
         "gone": "ModuleNotFoundError",
         "other": "plug_other:THING is of int, not a SourceType.",
@@ -92,10 +101,22 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("urls.csv", "It names no source: the schemes are catalog, manifest."),
-        ("ftp:x", "It names no source: the schemes are catalog, manifest."),
-        ("MANIFEST:x", "It names no source: the schemes are catalog, manifest."),
-        ("", "It names no source: the schemes are catalog, manifest."),
+        (
+            "urls.csv",
+            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+        ),
+        (
+            "ftp:x",
+            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+        ),
+        (
+            "MANIFEST:x",
+            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+        ),
+        (
+            "",
+            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+        ),
         ("manifest:", "Nothing follows the colon of manifest."),
         ("catalog:ftp://x", "The address of a catalogue service is not a URL: "),
         ("catalog:https://", "The address of a catalogue service is not a URL: "),
@@ -120,7 +141,7 @@ def test_the_settings_source_must_be_installed() -> None:
     with pytest.raises(SettingsError) as refused:
         installed_sources(Settings(source="ftp:x"))
     assert refused.value.field == "TRIPTYCH_SOURCE"
-    assert "catalog, manifest" in str(refused.value)
+    assert "catalog, feed, manifest, page, shopify, sitemap" in str(refused.value)
     assert "catalog:https://" in (refused.value.remedy or "")
 
 

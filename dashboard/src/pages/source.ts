@@ -25,9 +25,11 @@ export function checkSource(scheme: string, place: string): string | null {
 export const sourceText = (scheme: string, place: string): string | null =>
   scheme === OWN ? null : `${scheme}:${place.trim()}`;
 
-/** How sources are written: `catalog:https://… or manifest:PATH_OR_URL`. */
-export const usage = (sources: SourceTypeShown[]): string =>
-  sources
+/** How sources are written: `catalog:https://…, feed:URL or manifest:PATH_OR_URL`. */
+export const usage = (sources: SourceTypeShown[]): string => {
+  const written = sources
     .filter(({ problem }) => problem === null)
-    .map(({ scheme, place }) => `${scheme}:${place}`)
-    .join(' or ');
+    .map(({ scheme, place }) => `${scheme}:${place}`);
+  const last = written.pop() ?? '';
+  return written.length ? `${written.join(', ')} or ${last}` : last;
+};

@@ -71,8 +71,9 @@ class SourceRegistry:
 
     @property
     def usage(self) -> str:
-        """How sources are written: ``catalog:https://… or manifest:PATH_OR_URL``."""
-        return " or ".join(one.usage for one in self.types) or "none: no source is installed"
+        """How sources are written: ``catalog:https://…, feed:URL or manifest:PATH_OR_URL``."""
+        *others, last = [one.usage for one in self.types] or ["none: no source is installed"]
+        return f"{', '.join(others)} or {last}" if others else last
 
     def check(self, spec: str, *, field: str = "source") -> NamedSource:
         """Return the source that ``spec`` names; who may name it, `SourceReach` decides.
