@@ -28,6 +28,8 @@ import orjson
 from triptych.model import KEY_BYTES
 from triptych.snapshots.search_store import Points
 
+POINTS_MAX = 200_000
+"""Points of one map, 6 MB. A larger brand's map has the lowest keys, which are an even sample."""
 HEADER = struct.Struct("<4sIII16s")
 MAGIC = b"TMAP"
 VERSION = 1

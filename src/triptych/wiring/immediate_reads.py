@@ -1,0 +1,136 @@
+"""Building what answers immediate reads: Postgres alone, or MongoDB in front of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from triptych.errors import SettingsError
+from triptych.reads.behind import Behind
+from triptych.reads.projection import Projection
+from triptych.reads.read_stores import ReadStores
+from triptych.reads.reads import Projected, Reads
+from triptych.settings.settings import Settings
+from triptych.wiring.services import Services
+from triptych.wiring.stores import Stores
+
+if TYPE_CHECKING:
+    from triptych.reads.mongo.connection import MongoConnection
+
+FIELD = "TRIPTYCH_READS_URL"
+DRIVER = "pymongo"
+TARGET_KEPT_S = 30.0
+"""Seconds for which the id of the projection's database counts: it is another one when that was
+emptied."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProjection:
+    """The database of a projection, by its two sides, over one connection."""
+
+    connection: MongoConnection
+    projection: Projection
+    reads: ReadStores
+
+
+def postgres_reads(stores: Stores) -> ReadStores:
+    """Return the stores of Postgres that immediate reads use."""
+    return ReadStores(
+        brands=stores.brands,
+        runs=stores.runs,
+        snapshots=stores.snapshots,
+        facets=stores.facets,
+        maps=stores.search,
+    )
+
+
+def is_projected(settings: Settings) -> bool:
+    """Return whether the settings name a database that immediate reads are answered by."""
+    return bool(settings.reads_url.get_secret_value())
+
+
+@asynccontextmanager
+async def open_projection(settings: Settings) -> AsyncIterator[OpenProjection | None]:
+    """Yield the projection's database, not connected to yet; None if the settings name none.
+
+    Raises:
+        SettingsError: its driver is not installed, or the URL cannot be read.
+    """
+    if not is_projected(settings):
+        yield None
+        return
+    if find_spec(DRIVER) is None:
+        raise SettingsError(
+            f"The driver of MongoDB, {DRIVER}, is not installed.",
+            field=FIELD,
+            remedy="Run `pip install 'triptych[mongodb]'`, or unset it.",
+        )
+    # Imported here because the driver is optional, and slow to import.
+    from triptych.reads.mongo.connection import MongoConnection
+    from triptych.reads.mongo.mongo_projection import MongoProjection
+    from triptych.reads.mongo.mongo_reads import mongo_read_stores
+
+    connection = MongoConnection(
+        settings.reads_url.get_secret_value(),
+        user=settings.reads_user or None,
+        password=settings.reads_password.get_secret_value() or None,
+        ca=settings.reads_ca,
+        certificate=settings.reads_certificate,
+    )
+    try:
+        yield OpenProjection(connection, MongoProjection(connection), mongo_read_stores(connection))
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def open_reads(services: Services, *, projected: bool = True) -> AsyncIterator[Reads]:
+    """Yield what answers immediate reads. It needs no answer of MongoDB's to begin.
+
+    ``projected``: whether MongoDB answers them, if the settings name one.
+
+    Raises:
+        SettingsError: see `open_projection`.
+    """
+    stores = services.stores
+    if not projected:
+        yield Reads(postgres_reads(stores))
+        return
+    async with open_projection(services.settings) as opened:
+        found = None
+        if opened is not None:
+            target = Target(opened.projection, stores)
+            behind = Behind(stores.projections, stores.brands, target)
+            found = Projected(opened.reads, behind)
+        reads = Reads(postgres_reads(stores), found)
+        try:
+            yield reads
+        finally:
+            await reads.close()
+
+
+class Target:
+    """The id of a projection's database, asked once in `TARGET_KEPT_S`."""
+
+    def __init__(self, projection: Projection, stores: Stores) -> None:
+        self._projection = projection
+        self._stores = stores
+        self._known: UUID | None = None
+        self._until = 0.0
+
+    async def __call__(self) -> UUID:
+        """Return the id.
+
+        Raises:
+            ReadsUnavailable, DatabaseUnavailable: one of the databases does not answer.
+        """
+        if self._known is None or time.monotonic() >= self._until:
+            lowers = await self._stores.projections.lowers()
+            self._known = await self._projection.open(lowers)
+            self._until = time.monotonic() + TARGET_KEPT_S
+        return self._known
