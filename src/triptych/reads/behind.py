@@ -3,86 +3,66 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
-from uuid import UUID
 
 import structlog
 
 from triptych.errors import Unavailable
-from triptych.model import Brand
-from triptych.reads.projection_store import ProjectionStore
 from triptych.runtime.shared_check import SharedCheck
 
-LAG_KEPT_S = 1.0
+LAG_KEPT_S = 2.0
 """Seconds for which an answer counts: a brand that was deleted is read for no longer."""
 LAG_DEADLINE_S = 1.0
 """Seconds that the question may take."""
 SILENCE_S = 5.0
 """Seconds for which nothing is asked after a question without an answer: nobody waits again."""
-BRANDS_CHECKED = 1_000
-"""Brands that are behind of which one question finds out whether they are gone."""
 
 log = structlog.get_logger(__name__)
-
-
-class Named(Protocol):
-    """The part of `BrandStore` that this needs."""
-
-    async def brands_of(self, names: Sequence[str], run_ids: Sequence[UUID]) -> Sequence[Brand]:
-        """Return the named brands that exist."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
     """What Postgres has that the projection does not show, at one moment."""
 
-    seconds: Mapping[str, float]
-    """By brand, since it was published."""
-    gone: frozenset[str]
-    """Brands that must not be read from the projection: they were deleted, or have no snapshot any
-    more. Of more than `BRANDS_CHECKED` that are behind, those are among them that were not looked
-    at."""
+    seconds: Mapping[str, float | None]
+    """By brand, since it was published; None for a brand that must not be read from the projection,
+    because it was deleted or has no snapshot any more."""
 
     def of(self, brands: frozenset[str] | None) -> float:
         """Return the greatest lag of some brands, or of all, in seconds; 0 if none is behind."""
-        if brands is None:
-            return max(self.seconds.values(), default=0.0)
-        return max((self.seconds.get(brand, 0.0) for brand in brands), default=0.0)
+        return max((seconds or 0.0 for seconds in self._those(brands)), default=0.0)
 
     def may_read(self, brands: frozenset[str] | None) -> bool:
-        """Return whether none of some brands, or of all, is gone."""
-        return not (self.gone if brands is None else self.gone & brands)
+        """Return whether the projection may be read for some brands, or for all."""
+        return all(seconds is not None for seconds in self._those(brands))
+
+    def _those(self, brands: frozenset[str] | None) -> list[float | None]:
+        if brands is None:
+            return list(self.seconds.values())
+        return [self.seconds[brand] for brand in brands & self.seconds.keys()]
 
 
 class Behind:
-    """Asks Postgres how far a projection is behind, at most once in `LAG_KEPT_S`. For one loop.
+    """Asks how far a projection is behind, at most once in `LAG_KEPT_S`. For one event loop.
 
     Args:
-        store: has what is projected.
-        brands: has the brands.
-        target: returns the id of the projection's database.
+        ask: returns the seconds of `Lag`.
         clock: seconds.
     """
 
     def __init__(
         self,
-        store: ProjectionStore,
-        brands: Named,
-        target: Callable[[], Awaitable[UUID]],
+        ask: Callable[[], Awaitable[Mapping[str, float | None]]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
-        self._brands = brands
-        self._target = target
+        self._ask = ask
         self._clock = clock
         self._check = SharedCheck(
-            self._ask, kept_s=LAG_KEPT_S, deadline_s=LAG_DEADLINE_S, clock=clock
+            self._learn, kept_s=LAG_KEPT_S, deadline_s=LAG_DEADLINE_S, clock=clock
         )
-        self._known = Lag({}, frozenset())
+        self._known = Lag({})
         self._silent_until = clock()
 
     async def __call__(self) -> Lag | None:
@@ -92,21 +72,11 @@ class Behind:
         try:
             await self._check()
         except Unavailable as error:
-            if self._clock() >= self._silent_until:
+            if self._clock() >= self._silent_until:  # Many may have waited: one says it.
                 log.warning("reads_lag_unknown", why=str(error), again_s=SILENCE_S)
-            self._silent_until = self._clock() + SILENCE_S
+                self._silent_until = self._clock() + SILENCE_S
             return None
         return self._known
 
-    async def _ask(self) -> None:
-        seconds = await self._store.behind(await self._target())
-        self._known = Lag(seconds, await self._gone(seconds))
-
-    async def _gone(self, seconds: Mapping[str, float]) -> frozenset[str]:
-        if not seconds:
-            return frozenset()
-        # Those that have been behind for the longest are what a deletion may have left.
-        checked = sorted(seconds, key=lambda brand: -seconds[brand])[:BRANDS_CHECKED]
-        found = await self._brands.brands_of(checked, [])
-        there = {brand.name for brand in found if brand.current_run is not None}
-        return frozenset(seconds) - there
+    async def _learn(self) -> None:
+        self._known = Lag(await self._ask())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 from triptych.errors import SettingsError
 from triptych.reads.behind import Behind
 from triptych.reads.projection import Projection
+from triptych.reads.projection_store import ProjectionStore
 from triptych.reads.read_stores import ReadStores
 from triptych.reads.reads import Projected, Reads
 from triptych.settings.settings import Settings
@@ -104,9 +106,8 @@ async def open_reads(services: Services, *, projected: bool = True) -> AsyncIter
     async with open_projection(services.settings) as opened:
         found = None
         if opened is not None:
-            target = Target(opened.projection, stores)
-            behind = Behind(stores.projections, stores.brands, target)
-            found = Projected(opened.reads, behind)
+            target = Target(opened.projection, stores.projections)
+            found = Projected(opened.reads, Behind(partial(behind, target, stores.projections)))
         reads = Reads(postgres_reads(stores), found)
         try:
             yield reads
@@ -117,9 +118,9 @@ async def open_reads(services: Services, *, projected: bool = True) -> AsyncIter
 class Target:
     """The id of a projection's database, asked once in `TARGET_KEPT_S`."""
 
-    def __init__(self, projection: Projection, stores: Stores) -> None:
+    def __init__(self, projection: Projection, store: ProjectionStore) -> None:
         self._projection = projection
-        self._stores = stores
+        self._store = store
         self._known: UUID | None = None
         self._until = 0.0
 
@@ -130,7 +131,15 @@ class Target:
             ReadsUnavailable, DatabaseUnavailable: one of the databases does not answer.
         """
         if self._known is None or time.monotonic() >= self._until:
-            lowers = await self._stores.projections.lowers()
-            self._known = await self._projection.open(lowers)
+            self._known = await self._projection.open(await self._store.lowers())
             self._until = time.monotonic() + TARGET_KEPT_S
         return self._known
+
+
+async def behind(target: Target, store: ProjectionStore) -> Mapping[str, float | None]:
+    """Return by brand how far a projection is behind, as `ProjectionStore.behind` does.
+
+    Raises:
+        ReadsUnavailable, DatabaseUnavailable: one of the databases does not answer.
+    """
+    return await store.behind(await target())
