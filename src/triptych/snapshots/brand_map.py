@@ -28,12 +28,12 @@ import orjson
 from triptych.model import KEY_BYTES
 from triptych.snapshots.search_store import Points
 
-POINTS_MAX = 200_000
-"""Points of one map, 6 MB. A larger brand's map has the lowest keys, which are an even sample."""
 HEADER = struct.Struct("<4sIII16s")
 MAGIC = b"TMAP"
 VERSION = 1
 NUMBER_BYTES = 4
+POINTS_MAX = 200_000
+"""Points of one map, 6 MB. A larger brand's map has the lowest keys, which are an even sample."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
