@@ -101,6 +101,10 @@ class Reads:
         READS.labels("postgres", reason).inc()
         return Answer(await work(self._stores), "postgres", 0.0)
 
+    async def lag(self) -> Lag | None:
+        """Return how far the projection is behind; None if nobody says, or there is none."""
+        return None if self._projected is None else await self._projected.behind()
+
     async def close(self) -> None:
         """End what is under way."""
         await self._availability.close()

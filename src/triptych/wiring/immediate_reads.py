@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,13 +12,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from triptych.errors import SettingsError
+from triptych.errors import ReadsUnavailable, SettingsError
 from triptych.reads.behind import Behind
 from triptych.reads.projection import Projection
 from triptych.reads.projection_store import ProjectionStore
 from triptych.reads.read_stores import ReadStores
 from triptych.reads.reads import Projected, Reads
 from triptych.settings.settings import Settings
+from triptych.shown_url import shown_url
 from triptych.wiring.services import Services
 from triptych.wiring.stores import Stores
 
@@ -29,6 +31,8 @@ DRIVER = "pymongo"
 TARGET_KEPT_S = 30.0
 """Seconds for which the id of the projection's database counts: it is another one when that was
 emptied."""
+TARGET_DEADLINE_S = 0.5
+"""Seconds that it has to say so again; it is the same one while it does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,11 @@ def postgres_reads(stores: Stores) -> ReadStores:
 def is_projected(settings: Settings) -> bool:
     """Return whether the settings name a database that immediate reads are answered by."""
     return bool(settings.reads_url.get_secret_value())
+
+
+def shown_reads_url(settings: Settings) -> str:
+    """Return that database's address as it is shown: without what may be secret."""
+    return shown_url(settings.reads_url.get_secret_value())
 
 
 @asynccontextmanager
@@ -130,9 +139,16 @@ class Target:
         Raises:
             ReadsUnavailable, DatabaseUnavailable: one of the databases does not answer.
         """
-        if self._known is None or time.monotonic() >= self._until:
-            self._known = await self._projection.open(await self._store.lowers())
-            self._until = time.monotonic() + TARGET_KEPT_S
+        if self._known is not None and time.monotonic() < self._until:
+            return self._known
+        lowers = await self._store.lowers()
+        try:
+            async with asyncio.timeout(None if self._known is None else TARGET_DEADLINE_S):
+                self._known = await self._projection.open(lowers)
+        except (ReadsUnavailable, TimeoutError):
+            if self._known is None:
+                raise
+        self._until = time.monotonic() + TARGET_KEPT_S
         return self._known
 
 
