@@ -48,7 +48,7 @@ class OpenedReads:
 @reads.command(cls=HelpCommand)
 @command()
 async def status(call: Invocation, brand: BrandArgument = None) -> None:
-    """Show which database answers immediate reads, and how far each brand is.
+    """Show which database answers, and how far brands are.
 
     Without TRIPTYCH_READS_URL it is Postgres, which is never behind.
     """
@@ -79,9 +79,9 @@ async def status(call: Invocation, brand: BrandArgument = None) -> None:
 @reads.command(cls=HelpCommand)
 @command()
 async def rebuild(call: Invocation, brand: BrandArgument = None, every: AllOption = False) -> None:
-    """Have a brand, or all, written to MongoDB again from the beginning.
+    """Have brands written to MongoDB again.
 
-    Workers do it. What is read stays until it is replaced.
+    Workers do it, from the beginning. What is read stays until it is replaced.
     """
     from triptych.cli.json_output import print_json
     from triptych.errors import BadInput, SettingsError
