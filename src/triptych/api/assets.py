@@ -122,7 +122,7 @@ class Filters(Asked):
     ] = None
 
 
-class AssetsAsked(PageAsked, FreshAsked, Filters):
+class AssetsAsked(FreshAsked, PageAsked, Filters):
     """The snapshot, the filters and the page of a listing of assets."""
 
     snapshot: Annotated[
@@ -136,7 +136,7 @@ class AssetAsked(Asked):
     run: UUID | None = None
 
 
-class WholeAssetAsked(AssetAsked, FreshAsked):
+class WholeAssetAsked(FreshAsked, AssetAsked):
     """The same, for the asset itself."""
 
 

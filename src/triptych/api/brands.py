@@ -35,7 +35,7 @@ router = APIRouter(tags=["brands"])
 CronText = Annotated[str, Field(max_length=TEXT_MAX_CHARS), AfterValidator(storable)]
 
 
-class BrandsAsked(PageAsked, FreshAsked):
+class BrandsAsked(FreshAsked, PageAsked):
     """The filters and the page of a listing of brands."""
 
     name: Annotated[

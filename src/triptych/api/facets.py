@@ -54,7 +54,7 @@ FacetName = Annotated[
 ]
 
 
-class FacetsAsked(PageAsked, FreshAsked, Filters):
+class FacetsAsked(FreshAsked, PageAsked, Filters):
     """The facets, the filters and how many values of each."""
 
     by: Annotated[

@@ -25,7 +25,7 @@ from triptych.wire import Page
 router = APIRouter(tags=["snapshots"])
 
 
-class SnapshotsAsked(PageAsked, FreshAsked):
+class SnapshotsAsked(FreshAsked, PageAsked):
     """The page of a listing of snapshots."""
 
 

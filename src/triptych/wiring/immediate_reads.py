@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -127,9 +127,16 @@ async def open_reads(services: Services, *, projected: bool = True) -> AsyncIter
 class Target:
     """The id of a projection's database, asked once in `TARGET_KEPT_S`."""
 
-    def __init__(self, projection: Projection, store: ProjectionStore) -> None:
+    def __init__(
+        self,
+        projection: Projection,
+        store: ProjectionStore,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._projection = projection
         self._store = store
+        self._clock = clock
         self._known: UUID | None = None
         self._until = 0.0
 
@@ -139,7 +146,7 @@ class Target:
         Raises:
             ReadsUnavailable, DatabaseUnavailable: one of the databases does not answer.
         """
-        if self._known is not None and time.monotonic() < self._until:
+        if self._known is not None and self._clock() < self._until:
             return self._known
         lowers = await self._store.lowers()
         try:
@@ -148,7 +155,7 @@ class Target:
         except (ReadsUnavailable, TimeoutError):
             if self._known is None:
                 raise
-        self._until = time.monotonic() + TARGET_KEPT_S
+        self._until = self._clock() + TARGET_KEPT_S
         return self._known
 
 
