@@ -98,7 +98,7 @@ async def _read_state(services: Services) -> str:
     async with open_projection(services.settings) as opened:
         if opened is None:
             return "Postgres"
-        version = await opened.connection.check()
+        version = await opened.version()
         projections = services.stores.projections
         behind = await projections.behind(await opened.projection.open(await projections.lowers()))
     where = f"{shown_reads_url(services.settings)}, MongoDB {version}"

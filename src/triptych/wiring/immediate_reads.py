@@ -43,6 +43,16 @@ class OpenProjection:
     projection: Projection
     reads: ReadStores
 
+    async def version(self) -> str:
+        """Return the server's version.
+
+        Raises:
+            ReadsUnavailable: it does not answer, or refuses the user.
+        """
+        await self.connection.check()
+        async with self.connection.reading():
+            return str((await self.connection.database.command("buildInfo"))["version"])
+
 
 def postgres_reads(stores: Stores) -> ReadStores:
     """Return the stores of Postgres that immediate reads use."""
