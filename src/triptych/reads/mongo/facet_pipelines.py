@@ -183,7 +183,7 @@ def by_day(digits: int, limit: int) -> list[Stage]:
 
 
 def days_and_months() -> list[Stage]:
-    """Return stages after `values_of` one facet: its ``days`` and ``months``, how many there are."""
+    """Return stages after `values_of` one facet: how many ``days`` and ``months`` it has."""
     return [
         {"$match": {"x.f": 0, "x.d": {"$gte": ""}}},
         {"$group": {"_id": "$x.d"}},
