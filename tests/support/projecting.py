@@ -1,4 +1,4 @@
-"""What the tests of MongoDB share: stores that project before each read, and editions by hand."""
+"""What tests of projections to MongoDB share: stores that project before each read, and editions by hand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import numpy as np
 
 from tests.support.snapshots import committed_run
-from triptych.model import Asset, Brand, Colour, Insight, Metadata, Slice
+from triptych.errors import SearchUnavailable
+from triptych.model import Asset, Brand, Colour, Insight, Metadata, Run, Slice
 from triptych.reads.edition import BrandRow, Edition, EditionAsset, EditionWhole
 from triptych.reads.mongo.connection import MongoConnection
 from triptych.reads.mongo.mongo_projection import MongoProjection
@@ -69,17 +71,14 @@ def edition(committed: int = 1, ai: int = 0, run: UUID | None = None) -> Edition
 
 
 def brand_row(name: str, shown: Edition, *, version: int = 1, assets: int = 0) -> BrandRow:
-    run = RunShown.of(replace_run(name, shown.run))
+    run = RunShown.of(run_of(name, shown.run))
     brand = Brand(name, None, shown.run, assets, None, version)
     return BrandRow(BrandShown.of(brand, schedule=None, due_at=None), name.lower(), [run], False)
 
 
-def replace_run(brand: str, run_id: UUID) -> Any:
-    import msgspec
-
-    run = committed_run(brand)
+def run_of(brand: str, run_id: UUID) -> Run:
     now = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
-    return msgspec.structs.replace(run, id=run_id, created_at=now)
+    return msgspec.structs.replace(committed_run(brand), id=run_id, created_at=now)
 
 
 def whole(assets: int, *, run: UUID | None = None, points: int = 0) -> EditionWhole:
@@ -89,9 +88,7 @@ def whole(assets: int, *, run: UUID | None = None, points: int = 0) -> EditionWh
         keys = np.frombuffer(b"".join(sorted(map(key_of, range(points)))), np.uint8)
         places = np.arange(points, dtype=np.float32)
         clusters = np.asarray([(n % 3) - 1 for n in range(points)], np.int32)
-        drawn = encode_map(
-            run, Points(keys.reshape(-1, 16), places, -places, clusters, ["a", "b"])
-        )
+        drawn = encode_map(run, Points(keys.reshape(-1, 16), places, -places, clusters, ["a", "b"]))
     return EditionWhole(assets, insights, drawn)
 
 
@@ -153,6 +150,9 @@ class _Facets(FacetStore):
             found = await self._projected.reads.facets.facets(run_id, wanted, scan=scan)
         except NotProjected:
             return await self._projected.stores.facets.facets(run_id, wanted, scan=scan)
+        except SearchUnavailable:
+            self._projected.answered += 1
+            raise
         self._projected.answered += 1
         assert found == await self._projected.stores.facets.facets(run_id, wanted, scan=scan)
         return found

@@ -172,9 +172,10 @@ class MongoFacetStore(FacetStore):
                 left -= visible.assets
         if not sampled:
             return []
+        names = {"input": "$columns", "as": "each", "in": "$$each.c"}
         pipeline: list[Stage] = [
             {"$match": sampled[0] if len(sampled) == 1 else {"$or": sampled}},
-            {"$project": {"_id": 0, "c": "$columns.c"}},
+            {"$project": {"_id": 0, "c": {"$map": names}}},
             {"$unwind": "$c"},
             {"$group": {"_id": "$c", "n": {"$sum": 1}}},
             {"$sort": {"n": -1, "_id": 1}},

@@ -234,7 +234,9 @@ class MongoProjection(Projection):
 
     async def _now(self) -> datetime:
         """Return the server's time: the clocks of workers may differ."""
-        at: datetime = (await self._connection.database.command("hello"))["localTime"]
+        database = self._connection.database
+        hello = await database.command("hello", codec_options=database.codec_options)
+        at: datetime = hello["localTime"]
         return at
 
     @override
