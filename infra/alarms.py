@@ -27,9 +27,10 @@ SHARE_MIN = 15
 COMMIT_SLOW_S = 300
 """A bound of `triptych_commit_seconds`; a statement of a commit is given up after 900."""
 INDEX_LAG_S = 3600
+READS_LAG_S = 600
 HELD_MIN = 60
 """Minutes for which a run may be held before somebody is asked; after a week it is discarded."""
-OWN_METRICS = 13
+OWN_METRICS = 14
 """Metrics that Triptych writes (`triptych.telemetry.cloudwatch_metrics`): each is paid for."""
 RING_SILENT_MIN = 10
 """Minutes after which missing values of the sweeper are an alarm themselves."""
@@ -199,6 +200,16 @@ _WORK = (
         10,
         "max(triptych_index_lag_seconds)",
         Own({"lag": ("IndexLagSeconds", "Maximum")}),
+    ),
+    Alarm(
+        "reads-lag",
+        "immediate-reads-are-behind",
+        f"MongoDB is more than {READS_LAG_S} s behind a brand's snapshot.",
+        READS_LAG_S,
+        "seconds",
+        15,
+        "max(triptych_reads_lag_seconds)",
+        Own({"lag": ("ReadsLagSeconds", "Maximum")}),
     ),
 )
 
