@@ -11,10 +11,8 @@ from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import matches
 from triptych.errors import BrandNotFound
-from triptych.snapshots.brand_map import encode_map
+from triptych.snapshots.brand_map import POINTS_MAX, encode_map
 
-POINTS_MAX = 200_000
-"""Points of one map, 6 MB. A larger brand's map has the lowest keys, which are an even sample."""
 MAP_TYPE = "application/vnd.triptych.map"
 
 router = APIRouter(tags=["brands"])

@@ -20,8 +20,12 @@ class Claim:
     brand: str
     edition: Edition | None
     """What is to be shown; None if the brand is gone, or has no snapshot."""
+    behind: bool
+    """False: it is shown, and only earlier editions have to be dropped."""
     after: bytes
     """The key up to which assets are written."""
+    written: int
+    """How many."""
     holder: UUID
     target: UUID
     """The database that is written to: see `Projection.open`."""
@@ -53,8 +57,21 @@ class ProjectionStore(Protocol):
         """Return which letters the database knows the lower case of."""
         ...
 
-    async def changed_brands(self, target: UUID, *, limit: int) -> Sequence[BrandRow]:
-        """Return brands that are shown otherwise in ``target`` than they are now."""
+    async def take_turn(self, name: str, *, every_s: float) -> bool:
+        """Return whether it is the caller's turn to do ``name``, once in ``every_s`` seconds."""
+        ...
+
+    async def now(self) -> datetime:
+        """Return the time by the database's clock."""
+        ...
+
+    async def changed_brands(
+        self, target: UUID, *, since: datetime | None, limit: int
+    ) -> Sequence[BrandRow]:
+        """Return brands that are shown otherwise in ``target`` than they are now.
+
+        ``since``: of those that have changed since then; None for all.
+        """
         ...
 
     async def note_brands(self, target: UUID, rows: Sequence[BrandRow]) -> None:
@@ -65,10 +82,16 @@ class ProjectionStore(Protocol):
         """Return how a brand is shown now; None if there is none of that name."""
         ...
 
-    async def claim(self, target: UUID, *, holder: UUID, lease_s: float) -> Claim | None:
-        """Claim a brand whose newest edition is not shown, or whose older ones can be dropped.
+    async def want(self, target: UUID) -> None:
+        """Note which brands have another edition than the one that was noted before."""
+        ...
 
-        The longest behind first. None if there is none that nobody holds.
+    async def claim(
+        self, target: UUID, *, holder: UUID, lease_s: float, grace_s: float
+    ) -> Claim | None:
+        """Claim a brand whose newest edition is not shown, or was for ``grace_s`` and is alone.
+
+        One of the longest behind first. None if there is none that nobody holds.
         """
         ...
 
@@ -90,7 +113,7 @@ class ProjectionStore(Protocol):
         ...
 
     async def shown(self, claim: Claim) -> None:
-        """Record that the claimed edition is shown."""
+        """Record that the claimed edition is shown, and give the claim up."""
         ...
 
     async def release(self, claim: Claim) -> None:
@@ -98,11 +121,26 @@ class ProjectionStore(Protocol):
         ...
 
     async def dropped(self, claim: Claim) -> None:
-        """Record that nothing is left of a brand's older editions, or of a brand that is gone."""
+        """Record that nothing is left of a brand's older editions."""
         ...
 
-    async def behind(self, target: UUID) -> Mapping[str, float]:
-        """Return by brand for how many seconds what is committed has not been shown."""
+    async def forgotten(self, claim: Claim) -> None:
+        """Record that nothing is left of a brand; if it has a snapshot, it is behind then."""
+        ...
+
+    async def recorded(self, target: UUID) -> Mapping[str, Edition]:
+        """Return the edition of each brand that was recorded as shown."""
+        ...
+
+    async def mistaken(self, target: UUID, brands: Sequence[str]) -> None:
+        """Have these brands written again: they are not shown as it was recorded."""
+        ...
+
+    async def behind(self, target: UUID) -> Mapping[str, float | None]:
+        """Return by brand for how many seconds what is committed has not been shown.
+
+        None for a brand that is gone, or has no snapshot: nothing of it may be read from there.
+        """
         ...
 
     async def states(self, target: UUID, *, after: str, limit: int) -> Sequence[ProjectionState]:

@@ -32,6 +32,8 @@ HEADER = struct.Struct("<4sIII16s")
 MAGIC = b"TMAP"
 VERSION = 1
 NUMBER_BYTES = 4
+POINTS_MAX = 200_000
+"""Points of one map, 6 MB. A larger brand's map has the lowest keys, which are an even sample."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

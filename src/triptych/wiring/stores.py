@@ -15,6 +15,8 @@ from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.dead_letters.postgres_dead_letters import PostgresDeadLetterStore
 from triptych.presence.postgres_presence import PostgresPresenceStore
 from triptych.presence.presence_store import PresenceStore
+from triptych.reads.postgres.postgres_projections import PostgresProjectionStore
+from triptych.reads.projection_store import ProjectionStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
@@ -71,6 +73,7 @@ class Stores:
     access: AccessStore
     presence: PresenceStore
     fleet: FleetStore
+    projections: ProjectionStore
     databases: Sequence[Database]
     """The databases that the stores use, the primary first."""
 
@@ -129,5 +132,6 @@ def postgres_stores(
         access=PostgresAccessStore(database),
         presence=PostgresPresenceStore(database),
         fleet=PostgresFleetStore(database),
+        projections=PostgresProjectionStore(database, PostgresSearchStore(database)),
         databases=[database] if replica is None else [database, replica],
     )

@@ -21,7 +21,7 @@ left join lateral (
 ) n on true
 where ($1::text[] is null and $2::uuid[] is null)
    or b.name = any($1) or b.name = any(array(select brand from runs where id = any($2)))
-order by b.name
+order by b.name collate "C"
 
 -- brands_page --
 -- The newest run of each brand as well. At most $4 brands are looked at.
@@ -31,8 +31,9 @@ select b.name as brand_name, b.source as brand_source, b.schedule, b.due_at, b.c
            as brand_version,
        l.*
 from (
-    select * from brands where name > $1 and ($6::text[] is null or name = any($6))
-    order by name limit $4
+    select * from brands
+    where name collate "C" > $1 and ($6::text[] is null or name = any($6))
+    order by name collate "C" limit $4
 ) b
 left join runs c on c.id = b.current_run
 left join lateral (
@@ -45,11 +46,11 @@ left join lateral (
 ) n on true
 where ($2::text is null or strpos(lower(b.name), lower($2)) > 0)
   and ($3::text is null or l.state = $3)
-order by b.name limit $5
+order by b.name collate "C" limit $5
 
 -- brands_scanned_to --
-select name from brands where name > $1 and ($3::text[] is null or name = any($3))
-order by name offset $2 limit 1
+select name from brands where name collate "C" > $1 and ($3::text[] is null or name = any($3))
+order by name collate "C" offset $2 limit 1
 
 -- brand_page --
 select b.name as brand_name, b.source as brand_source, b.schedule, b.due_at, b.current_run,

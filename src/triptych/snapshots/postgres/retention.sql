@@ -8,15 +8,20 @@ with ranked as (
     select r.id, r.ended_at, row_number() over (partition by r.brand order by r.ended_at desc) as n
     from runs r
     where r.state = 'committed' and r.collected_at is null
+), collected as (
+    update runs r
+    set collected_at = clock_timestamp()
+    from ranked
+    where r.id = ranked.id and ranked.n > $1
+      and ranked.ended_at < clock_timestamp() - make_interval(secs => $2)
+      and not exists (select from brands b where b.current_run = r.id)
+      and not exists (select from runs a where a.restores = r.id and a.state = 'active')
+    returning r.id, r.brand
+), changed as (
+    -- The list of their snapshots is another one: what is shown of them is read again.
+    update brands set name = name where name in (select brand from collected)
 )
-update runs r
-set collected_at = clock_timestamp()
-from ranked
-where r.id = ranked.id and ranked.n > $1
-  and ranked.ended_at < clock_timestamp() - make_interval(secs => $2)
-  and not exists (select from brands b where b.current_run = r.id)
-  and not exists (select from runs a where a.restores = r.id and a.state = 'active')
-returning r.id
+select id from collected
 
 -- collect_attempts --
 -- Runs that ended without a snapshot, when they are too old for a redrive.
