@@ -43,6 +43,9 @@ FOR_DOCUMENTDB = {
         for event in ("authenticate", "createIndex", "dropCollection")
     },
 }
+FOR_TRYING_DOCUMENTDB = {
+    "DOC4": "A place to try things has backups of a day; Postgres has what is lost.",
+}
 OWN_KEY = (
     "Encrypted with AWS' own keys; a key of one's own is a cost and a policy of the account's."
 )
@@ -65,6 +68,7 @@ CHECKOV_FOR_PUBLIC = {
     "CKV_AWS_88": "With `egress=public` hosts of workers have an address, and nothing that lets a "
     "connection in: ADR 39."
 }
+CHECKOV_FOR_TRYING_DOCUMENTDB = {"CKV_AWS_360": FOR_TRYING_DOCUMENTDB["DOC4"]}
 PREFIXES = ("sha256", "thumbnails", "exports")
 
 
@@ -92,7 +96,7 @@ def acknowledge(
     if not keep:
         reasons |= FOR_TRYING
     if documentdb:
-        reasons |= FOR_DOCUMENTDB
+        reasons |= FOR_DOCUMENTDB if keep else {**FOR_DOCUMENTDB, **FOR_TRYING_DOCUMENTDB}
     for prefix in PREFIXES:
         reasons[f"IAM5[Resource::<{bucket}.Arn>/{prefix}/*]"] = KEYS
     for name, prefix in lists:

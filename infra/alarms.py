@@ -38,8 +38,10 @@ READS_LAG_S = 1800
 its AI phase."""
 HELD_MIN = 60
 """Minutes for which a run may be held before somebody is asked; after a week it is discarded."""
-OWN_METRICS = 13
+OWN_METRICS = 15
 """Metrics that Triptych writes (`triptych.telemetry.cloudwatch_metrics`): each is paid for."""
+READS_METRICS = 2
+"""Of them, those that are written only where immediate reads are answered by more than Postgres."""
 RING_SILENT_MIN = 10
 """Minutes after which missing values of the sweeper are an alarm themselves."""
 
@@ -75,8 +77,15 @@ class Alarm:
     """Whether missing values are an alarm, too."""
     below: bool = False
     """It rings below the threshold instead of above it."""
+    looks_at: int = 1
+    """Metrics of AWS' own that it is computed of, if `own` is None."""
     reads: frozenset[str] = frozenset()
     """The values of `infra.profiles.Choices.reads` that CloudWatch has it for; empty: for all."""
+
+    @property
+    def metrics(self) -> int:
+        """Return how many metrics CloudWatch's looks at: each is paid for."""
+        return len(self.own.metrics) if self.own else self.looks_at
 
     @property
     def title(self) -> str:
@@ -279,6 +288,7 @@ def _documentdb() -> tuple[Alarm, ...]:
         Alarm(
             *(f"documentdb-{name}", "documentdb", summary, threshold, unit, 15, None),
             below=unit == "bytes",
+            looks_at=2 if name == "connections" else 1,
             reads=frozenset({"documentdb"}),
         )
         for name, summary, threshold, unit in rings

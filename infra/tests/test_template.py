@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Match
 
-from infra.acknowledged import CHECKOV, CHECKOV_FOR_PUBLIC, CHECKOV_FOR_TRYING
 from infra.alarms import alarms_of
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS
@@ -450,40 +449,6 @@ def test_every_alarm_has_a_runbook(prod: Synthesised) -> None:
 def test_logs_are_kept_for_a_while_and_not_for_ever(prod: Synthesised) -> None:
     for group in prod.of("AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"] == 90
-
-
-@pytest.mark.parametrize("shape", ["prod", "dev", "chosen"])
-def test_cfn_lint_finds_no_errors(request: pytest.FixtureRequest, shape: str) -> None:
-    file: Path = request.getfixturevalue(shape).file
-    lint = Path(sys.executable).with_name("cfn-lint")
-    found = subprocess.run(
-        [str(lint), "--non-zero-exit-code", "error", "-t", str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout
-
-
-@pytest.mark.parametrize("shape", ["prod", "dev", "chosen"])
-def test_checkov_finds_what_was_reviewed_and_nothing_else(
-    request: pytest.FixtureRequest, shape: str
-) -> None:
-    file: Path = request.getfixturevalue(shape).file
-    found = subprocess.run(
-        [
-            *(sys.executable, str(Path(sys.executable).with_name("checkov"))),
-            *("--framework", "cloudformation", "--skip-download", "-o", "json", "-f", str(file)),
-        ],
-        capture_output=True,
-        check=False,
-    )
-    report = json.loads(found.stdout)
-    assert report["summary"]["parsing_errors"] == 0
-    assert report["summary"]["passed"] > 300
-    failed = {finding["check_id"] for finding in report["results"]["failed_checks"]}
-    more = {"prod": {}, "dev": CHECKOV_FOR_TRYING, "chosen": CHECKOV_FOR_PUBLIC}[shape]
-    assert failed == (CHECKOV | more).keys()
 
 
 @pytest.mark.parametrize("missing", sorted(CONTEXT))
