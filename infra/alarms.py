@@ -33,14 +33,12 @@ SHARE_MIN = 15
 COMMIT_SLOW_S = 300
 """A bound of `triptych_commit_seconds`; a statement of a commit is given up after 900."""
 INDEX_LAG_S = 3600
-READS_LAG_S = 1800
-"""Longer than a brand of a million assets takes to be copied twice: after its commit, and after
-its AI phase."""
+READS_LAG_S = 600
 HELD_MIN = 60
 """Minutes for which a run may be held before somebody is asked; after a week it is discarded."""
-OWN_METRICS = 15
+OWN_METRICS = 14
 """Metrics that Triptych writes (`triptych.telemetry.cloudwatch_metrics`): each is paid for."""
-READS_METRICS = 2
+READS_METRICS = 1
 """Of them, those that are written only where immediate reads are answered by more than Postgres."""
 RING_SILENT_MIN = 10
 """Minutes after which missing values of the sweeper are an alarm themselves."""
@@ -222,11 +220,11 @@ _WORK = (
     ),
     Alarm(
         "reads-lag",
-        "reads-behind",
-        f"Immediate reads are more than {READS_LAG_S} s behind what a brand has committed.",
+        "immediate-reads-are-behind",
+        f"MongoDB is more than {READS_LAG_S} s behind a brand's snapshot.",
         READS_LAG_S,
         "seconds",
-        10,
+        15,
         "max(triptych_reads_lag_seconds)",
         Own({"lag": ("ReadsLagSeconds", "Maximum")}),
         reads=frozenset({"documentdb", "external"}),

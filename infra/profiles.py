@@ -60,6 +60,8 @@ class Profile:
     tasks: Mapping[str, tuple[int, int]]
     """Of each service, the least and the most."""
     budget_usd: int
+    documentdb_budget_usd: int
+    """That is added to it with ``reads=documentdb``."""
 
     @property
     def database_gib_max(self) -> int:
@@ -110,6 +112,7 @@ PROFILES = {
                 "ai": (0, 1),
             },
             budget_usd=300,
+            documentdb_budget_usd=100,
         ),
         Profile(
             name="prod",
@@ -127,6 +130,7 @@ PROFILES = {
                 "ai": (0, 4),
             },
             budget_usd=3000,
+            documentdb_budget_usd=800,
         ),
     )
 }
@@ -166,6 +170,13 @@ class Choices:
     """One of `READS`."""
     reads_secret: str = ""
     """With `EXTERNAL`, the ARN of the secret whose text is the address of that MongoDB."""
+
+    @property
+    def budget_usd(self) -> int:
+        """Return the dollars a month of which a part, and the whole, are warned of."""
+        profile = self.profile
+        more = profile.documentdb_budget_usd if self.reads == DOCUMENTDB else 0
+        return profile.budget_usd + more
 
     @property
     def listed_buckets(self) -> str:

@@ -215,9 +215,8 @@ class Watch(Construct):
         graph = cloudwatch.GraphWidget
         row: list[cloudwatch.IWidget] = [
             graph(
-                title="Immediate reads: seconds and brands behind",
+                title="Seconds: immediate reads behind the snapshots",
                 left=self._plotted("Maximum", "ReadsLagSeconds"),
-                right=self._plotted("Maximum", "ReadsBehindBrands"),
             )
         ]
         if reads.cluster is not None:
@@ -242,9 +241,7 @@ class Watch(Construct):
             budget=budgets.CfnBudget.BudgetDataProperty(
                 budget_type="COST",
                 time_unit="MONTHLY",
-                budget_limit=budgets.CfnBudget.SpendProperty(
-                    amount=choices.profile.budget_usd, unit="USD"
-                ),
+                budget_limit=budgets.CfnBudget.SpendProperty(amount=choices.budget_usd, unit="USD"),
             ),
             notifications_with_subscribers=[
                 budgets.CfnBudget.NotificationWithSubscribersProperty(

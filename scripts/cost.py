@@ -64,8 +64,8 @@ CONNECTION_METRICS = 3
 SECRETS = 3
 """The administrator's, the sealing key, the first API key."""
 DOCUMENT_OVERHEAD_B = 500
-"""What a document takes of DocumentDB's storage besides itself: its entries in two indexes, and what
-is left free in pages."""
+"""What a document takes of DocumentDB's storage besides itself: its entries in two indexes, and
+what is left free in pages."""
 EDITIONS_A_RUN = 2
 """Each asset is copied after the commit, and again with what the AI phase has found."""
 RUNS_A_MONTH = 4
