@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -28,6 +29,10 @@ READY_S = 120.0
 STOP_S = 60.0
 PROBE_S = 0.2
 PHASES = ("gather", "acquire", "ai")
+READ_BY_MONGODB = re.compile(
+    r'^triptych_reads_total\{[^}]*source="mongodb"[^}]*\} (\S+)$', re.MULTILINE
+)
+"""The samples of a scrape that count what MongoDB has answered."""
 
 Detour = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
 
@@ -65,6 +70,18 @@ class Cloud:
             )
         self.guard.watch(process.pid)
         return process
+
+    async def read_by_mongodb(self) -> int:
+        """Return how many reads MongoDB has answered, of all API processes together."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        total = 0.0
+        async with aiohttp.ClientSession(headers=headers) as session:
+            for each in self.apis:
+                async with session.get(f"{each}/metrics") as answer:
+                    answer.raise_for_status()
+                    text = await answer.text()
+                total += sum(map(float, READ_BY_MONGODB.findall(text)))
+        return int(total)
 
     async def start_worker(self) -> Process:
         """Start a worker of all phases."""
