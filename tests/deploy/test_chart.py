@@ -56,6 +56,7 @@ WAYS: dict[str, Document] = {
             "robots": True,
         },
         "secretSettings": {"source_token": {"name": "catalogue", "key": "token"}},
+        "reads": {"existingSecret": "mongodb", "userSecret": "mongodb", "caSecret": "mongodb"},
         "ingress": {
             "enabled": True,
             "host": "triptych.example",
