@@ -28,6 +28,3 @@ create table projections (
 );
 
 create index projections_behind on projections (target, since) where behind or older;
-
--- Lists of brands are in order of bytes, as MongoDB's are, whatever the database's collation.
-create index brands_by_name on brands (name collate "C");
