@@ -6,9 +6,12 @@ imports it. What it cannot prove of DocumentDB is in docs/guides/aws.md.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -110,3 +113,14 @@ class LocalMongo:
     ) -> None:
         """End it."""
         self.stop()
+
+
+@asynccontextmanager
+async def mongodb_server(folder: Path, guard: Guard | None = None) -> AsyncIterator[str]:
+    """Yield the address of a server whose data are in a folder; end it afterwards."""
+    server = LocalMongo(folder, guard=guard)
+    await asyncio.to_thread(server.start)
+    try:
+        yield server.url
+    finally:
+        await asyncio.to_thread(server.stop)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from scripts.prices import PRICES, REGIONS, Tariff
-from scripts.row_bytes import SNAPSHOTS, kept_bytes
+from scripts.row_bytes import DOCUMENT_B, SNAPSHOTS, kept_bytes
 
 from infra.profiles import PROFILES, Choices
 from infra.tests.conftest import CONTEXT, Synthesised
@@ -115,7 +115,7 @@ def test_lines_of_documentdb_count_what_the_template_has_more(
 
 def test_what_is_kept_in_documentdb_is_a_small_part_of_what_postgres_keeps() -> None:
     # Without embeddings, and of the newest snapshot alone.
-    assert kept_bytes(1) > cost.DOCUMENT_B + cost.DOCUMENT_OVERHEAD_B
+    assert kept_bytes(1) > DOCUMENT_B + cost.DOCUMENT_OVERHEAD_B
     lines = {line.what: line for line in cost.reads_million(Tariff("us-east-1"))}
     assert set(lines) == {"DocumentDB storage", "DocumentDB I/O", "DocumentDB backups"}
     assert all(line.usd > 0 for line in lines.values())

@@ -7,7 +7,7 @@ next check finds what is left to do. Every write is safe to repeat.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -93,6 +93,14 @@ class Projector:
         self, name: str, work: Callable[[], Awaitable[bool]], stop: asyncio.Event
     ) -> None:
         await run_periodically(name, work, stop, every_s=self._idle_s)
+
+    async def behind(self) -> Mapping[str, float | None]:
+        """Return by brand how far MongoDB is behind, as `ProjectionStore.behind` does.
+
+        Raises:
+            DatabaseUnavailable, ReadsUnavailable: nobody knows.
+        """
+        return await self._store.behind(await self._open())
 
     async def follow(self, *, at_once: bool = False) -> bool:
         """Note what is behind, and show brands as they are now; True if there is more to do.

@@ -301,9 +301,12 @@ class MongoProjection(Projection):
         for collection, key in (("assets", "key"), ("parts", "_id")):
             documents = self._of(collection)
             own = {"edition": edition}
-            while some := await documents.find(own, {key: 1}, max_time_ms=query_ms()).sort(
-                key, ASCENDING
-            ).limit(DELETE_AT_ONCE).to_list():
+            while (
+                some := await documents.find(own, {key: 1}, max_time_ms=query_ms())
+                .sort(key, ASCENDING)
+                .limit(DELETE_AT_ONCE)
+                .to_list()
+            ):
                 if budget.deletions <= 0:
                     return False
                 budget.deletions -= 1
