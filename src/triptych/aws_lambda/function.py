@@ -17,12 +17,8 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from triptych.aws_lambda.events import Context, deliveries, failures, seconds_left
-<<<<<<< HEAD
 from triptych.aws_lambda.secret_settings import secret_settings
-from triptych.errors import SettingsError
-=======
 from triptych.errors import ReadsUnavailable, SettingsError
->>>>>>> main
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
 from triptych.telemetry.cloudwatch_metrics import MetricLines, write_line
