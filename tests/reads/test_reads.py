@@ -15,7 +15,7 @@ from triptych.reads import reads
 from triptych.reads.availability import DOWN_S
 from triptych.reads.behind import Lag
 from triptych.reads.read_stores import NotProjected, ReadStores
-from triptych.reads.reads import Answer, Projected, Reads
+from triptych.reads.reads import LISTS_LAG_MAX_S, Answer, Projected, Reads
 from triptych.telemetry.metrics import REGISTRY
 
 NIKE = frozenset({"nike"})
@@ -197,6 +197,20 @@ async def test_the_lag_is_that_of_what_was_read(world: World) -> None:
     assert (await world.reads.answer(snapshot("nike"), brands=None)).lag_s == 9.0
     assert await world.reads.lag() == world.lag
     assert (await world.answer(fresh=True)).lag_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("brands", "source"),
+    [(None, "postgres"), (frozenset({"nike", "puma"}), "postgres"), (NIKE, "mongodb")],
+    ids=["all", "two", "one"],
+)
+async def test_a_list_may_lack_brands_that_are_far_behind(
+    world: World, brands: frozenset[str] | None, source: str
+) -> None:
+    world.lag = Lag({"nike": LISTS_LAG_MAX_S})
+    assert (await world.reads.answer(snapshot("nike"), brands=brands)).source == "mongodb"
+    world.lag = Lag({"nike": LISTS_LAG_MAX_S + 1})
+    assert (await world.reads.answer(snapshot("nike"), brands=brands)).source == source
 
 
 async def test_mongodb_answers_while_postgres_does_not_say_how_far_it_is(world: World) -> None:

@@ -16,6 +16,9 @@ from triptych.telemetry.metrics import READS
 
 ANSWER_S = 3.0
 """Seconds that the projection has for an answer before Postgres is asked."""
+LISTS_LAG_MAX_S = 60.0
+"""Seconds that the projection may be behind with any of several brands that are read at once. With
+more it may lack some altogether, as it does while it is filled."""
 NO_BRAND = ""
 """The name of no brand: to ask for it is a probe."""
 
@@ -23,7 +26,7 @@ T = TypeVar("T")
 Source = Literal["mongodb", "postgres"]
 Reason = Literal["off", "fresh", "not_projected", "unavailable"]
 """Why Postgres was asked: there is no projection; the request wanted it; the projection does not
-have what was asked for; it does not answer, or did not a moment ago."""
+have what was asked for, or not all of it; it does not answer, or did not a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,8 @@ class Reads:
         lag = await projected.behind()
         if lag is None:
             return Answer(value, "mongodb", None)
-        if not lag.may_read(brands):
+        several = brands is None or len(brands) > 1
+        if not lag.may_read(brands) or (several and lag.of(brands) > LISTS_LAG_MAX_S):
             return "not_projected"
         return Answer(value, "mongodb", lag.of(brands))
 
