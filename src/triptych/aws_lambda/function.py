@@ -8,6 +8,7 @@ of its run is unfinished, and late messages are returned to the queue.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from triptych.aws_lambda.events import Context, deliveries, failures, seconds_left
+from triptych.aws_lambda.secret_settings import secret_settings
 from triptych.errors import ReadsUnavailable, SettingsError
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
@@ -79,7 +81,7 @@ class Function(Generic[T]):
         return answer
 
     async def _open(self) -> tuple[Services, T]:
-        settings = Settings.load()
+        settings = Settings.load(**await secret_settings(os.environ))
         if settings.embedded or not settings.queue_url.startswith("sqs:"):
             raise SettingsError(
                 "A Lambda function needs SQS and an external database.",
