@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from triptych.model import Insight
 from triptych.reads import availability
 from triptych.reads.mongo.connection import MongoConnection
 from triptych.reads.mongo.mongo_projection import MongoProjection
+from triptych.reads.reads import ANSWER_S
 from triptych.snapshots.asset_ids import asset_id
 from triptych.workers.projector import Projector
 
@@ -26,6 +29,8 @@ pytestmark = pytest.mark.integration
 
 ASSET = asset_id("nike", item_key("https://x.example/0"))
 PATIENCE_S = 30.0
+SLACK_S = 1.5
+"""Seconds beyond what has to be waited for: the machine is shared."""
 
 
 @asynccontextmanager
@@ -191,6 +196,37 @@ async def _read(api: Api, expected: dict[str, bytes], stop: asyncio.Event) -> in
             assert (reply.status, reply.body) == (200, body), path
             count += 1
     return count
+
+
+async def test_a_mongodb_that_hangs_costs_one_request_its_deadline(
+    migrated_dsn: str, tmp_path: Path
+) -> None:
+    with MongoServer(tmp_path / "mongodb") as server:
+        async with (
+            serving(migrated_dsn, tmp_path / "data", reads_url=server.url) as api,
+            projecting(api, server.url) as projector,
+        ):
+            await fill(api)
+            await projector.catch_up()
+            assert await is_answered_by_mongodb(api, "/brands/nike/assets")
+            process = server._process
+            assert process is not None
+            process.send_signal(signal.SIGSTOP)
+            try:
+                took = [await _seconds(api, "/brands/nike/assets?limit=2") for _ in range(10)]
+            finally:
+                process.send_signal(signal.SIGCONT)
+            assert ANSWER_S * 0.9 < took[0] < ANSWER_S + SLACK_S
+            assert max(took[1:]) < SLACK_S
+            await until(
+                lambda: is_answered_by_mongodb(api, "/brands/nike/assets"), patience_s=PATIENCE_S
+            )
+
+
+async def _seconds(api: Api, path: str) -> float:
+    begun = time.monotonic()
+    assert (await api.get(path)).status == 200
+    return time.monotonic() - begun
 
 
 async def test_a_server_starts_and_answers_without_its_mongodb(
