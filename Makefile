@@ -113,7 +113,7 @@ test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) $(INFRA_READY
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
 
-demo: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Seventy real brands through all three phases
+demo: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) demo/node_modules/.ready ## Seventy real brands through all three phases
 	$(BIN)/python -m demo --shape $(SHAPE)
 
 deploy: $(READY) $(INFRA_READY) ## Deploy to AWS: docs/guides/aws.md says what it needs
@@ -122,7 +122,7 @@ deploy: $(READY) $(INFRA_READY) ## Deploy to AWS: docs/guides/aws.md says what i
 destroy: $(READY) $(INFRA_READY) ## Remove a deployment to try things, with its data: CONFIRM=Triptych-dev
 	bash scripts/destroy.sh
 
-aws-local: $(READY) $(DASHBOARD) $(EMULATOR_READY) ## The whole AWS shape on this machine, until Ctrl-C
+aws-local: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) ## The whole AWS shape on this machine, until Ctrl-C
 	$(BIN)/python -m aws_local
 
 up: $(READY) $(DASHBOARD) ## Start everything, until Ctrl-C
