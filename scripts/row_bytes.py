@@ -16,7 +16,7 @@ INDEX_B = 4_100
 """Its entry in the graph of neighbours (HNSW)."""
 DOCUMENT_B = 1_490
 """Its document in MongoDB, of an edition, as BSON: with marks, three colours and two columns of
-metadata. tests/reads/mongo has no DocumentDB to measure what that takes on its disk."""
+metadata. What DocumentDB needs on its disk for that was not measured."""
 SNAPSHOTS = 5
 """That are kept of a brand by default: `TRIPTYCH_KEEP_SNAPSHOTS`."""
 

@@ -20,9 +20,12 @@ from tests.support.helm import (
     LEAST,
     ROOT,
     Document,
+    containers,
+    environment,
     helm,
     merged,
     of_kind,
+    pods,
     render,
 )
 from triptych.api.http.auth import PUBLIC
@@ -79,26 +82,6 @@ MIB = 1024**2
 @pytest.fixture(scope="module")
 def rendered() -> dict[str, list[Document]]:
     return {name: render(values) for name, values in WAYS.items()}
-
-
-def pods(documents: list[Document]) -> dict[str, Document]:
-    """The specifications of all pods, by the component that their labels name."""
-    owners = [each for each in documents if each["kind"] in {"Deployment", "Job"}]
-    templates = [owner["spec"]["template"] for owner in owners]
-    return {
-        template["metadata"]["labels"]["app.kubernetes.io/component"]: template["spec"]
-        for template in templates
-    }
-
-
-def containers(pod: Document) -> list[Document]:
-    return [*pod.get("initContainers", []), *pod["containers"]]
-
-
-def environment(container: Document) -> dict[str, Any]:
-    named = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
-    assert len(named) == len(container["env"]), "a variable is given twice"
-    return named
 
 
 def memory(container: Document) -> int:

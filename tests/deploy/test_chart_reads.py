@@ -6,8 +6,17 @@ import json
 
 import pytest
 
-from tests.deploy.test_chart import containers, environment, pods
-from tests.support.helm import CHART, LEAST, Document, helm, merged, render
+from tests.support.helm import (
+    CHART,
+    LEAST,
+    Document,
+    containers,
+    environment,
+    helm,
+    merged,
+    pods,
+    render,
+)
 from triptych.workers.worker import Phase
 
 pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("chart")]
