@@ -1,15 +1,18 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { BrandState } from '../src/live/protocol';
 
 const ORIGIN = 'https://triptych.example';
 const storage = { getItem: () => null, setItem() {}, removeItem() {} };
-const BRAND = {
+const brand = (run: string, version: number): BrandState => ({
   name: 'nike',
   source: null,
   state: 'committed',
   phase: 'over',
+  current_run: run,
   assets: 1,
   latest: null,
-};
+  version,
+});
 
 describe('a read', () => {
   let asked: string[] = [];
@@ -54,10 +57,10 @@ describe('a read', () => {
     const { SETTLED_MS } = await import('../src/api/fresh');
     const now = vi.spyOn(performance, 'now').mockReturnValue(1_000);
     const model = emptyModel();
-    setBrand(model, { ...BRAND, current_run: 'a', version: 1 });
-    setBrand(model, { ...BRAND, current_run: 'a', version: 2 });
+    setBrand(model, brand('a', 1));
+    setBrand(model, brand('a', 2));
     await ask('/api/v1/brands/nike/insights');
-    setBrand(model, { ...BRAND, current_run: 'b', version: 3 });
+    setBrand(model, brand('b', 3));
     await ask('/api/v1/brands/nike/insights');
     now.mockReturnValue(1_000 + SETTLED_MS);
     await ask('/api/v1/brands/nike/insights');
