@@ -6,7 +6,7 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -155,8 +155,12 @@ async def test_a_brand_that_was_deleted_is_gone_before_mongodb_knows(
         assert (await api.get("/brands/nike/assets")).json["items"] == []
 
 
-async def test_no_read_fails_while_mongodb_is_killed_and_comes_back(
-    migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [MongoServer.stop, MongoServer.kill], ids=["stopped", "killed"])
+async def test_g12_reads_go_on_while_mongodb_is_stopped_and_started(
+    migrated_dsn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[MongoServer], None],
 ) -> None:
     monkeypatch.setattr(availability, "DOWN_S", 0.5)
     with MongoServer(tmp_path / "mongodb") as server:
@@ -170,7 +174,7 @@ async def test_no_read_fails_while_mongodb_is_killed_and_comes_back(
             expected = {path: (await api.get(f"{path}")).body for path in paths(run)}
             stop = asyncio.Event()
             readers = [asyncio.create_task(_read(api, expected, stop)) for _ in range(3)]
-            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(end, server)
 
             async def away() -> bool:
                 return 'reason="unavailable"' in (await api.get("/metrics")).body.decode()
