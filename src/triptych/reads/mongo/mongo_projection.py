@@ -286,6 +286,10 @@ class MongoProjection(Projection):
                 each["edition"] for each in there.get("previous", ()) if each["since"] > until
             }
             kept = {edition.name for edition in keep} | {visible.edition.name} | read_yet
+            # First, so that whoever still reads one learns that it may have lost something.
+            await self._of("brands").update_one(
+                {"_id": brand}, {"$pull": {"previous": {"since": {"$lte": until}}}}
+            )
             budget = _Budget(DELETES_AT_ONCE)
             for entry in await self._of("editions").find({"brand": brand}).to_list():
                 if entry["_id"] in kept or read_edition(entry) > visible.edition:
@@ -293,9 +297,6 @@ class MongoProjection(Projection):
                 await self._doom({"_id": entry["_id"]})
                 if not await self._delete(entry["_id"], budget):
                     return True
-            await self._of("brands").update_one(
-                {"_id": brand}, {"$pull": {"previous": {"since": {"$lte": until}}}}
-            )
             return bool(read_yet)
 
     @override
