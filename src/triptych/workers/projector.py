@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from triptych.errors import Unavailable
+from triptych.errors import ReadsUnavailable, Unavailable
 from triptych.reads.edition import Edition
 from triptych.reads.projection import Projection
 from triptych.reads.projection_store import Claim, ProjectionStore
@@ -100,9 +100,17 @@ class Projector:
         """Return by brand how far MongoDB is behind, as `ProjectionStore.behind` does.
 
         Raises:
-            DatabaseUnavailable, ReadsUnavailable: nobody knows.
+            DatabaseUnavailable: nobody knows.
+            ReadsUnavailable: MongoDB is away, and was never written to.
         """
-        return await self._store.behind(await self._open())
+        try:
+            target = await self._open()
+        except ReadsUnavailable:
+            known = await self._store.last_target()
+            if known is None:
+                raise
+            target = known
+        return await self._store.behind(target)
 
     async def follow(self, *, at_once: bool = False) -> bool:
         """Note what is behind, and show brands as they are now; True if there is more to do.
