@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.support.waiting import until_true
-from triptych.errors import AssetNotFound, BrandNotFound, ReadsUnavailable
+from triptych.errors import AssetNotFound, BrandNotFound, ReadsUnavailable, SearchUnavailable
 from triptych.reads import reads
 from triptych.reads.availability import DOWN_S
 from triptych.reads.behind import Lag
@@ -122,6 +122,15 @@ async def test_a_no_of_mongodb_is_not_believed(world: World, error: type[Excepti
     world.postgres.found["nike"] = BrandNotFound()
     with pytest.raises(BrandNotFound):
         await world.answer()
+    assert world.mongodb.asked == ["nike"] * 2, "it is not taken for away"
+
+
+async def test_what_mongodb_is_too_slow_for_is_asked_of_postgres(world: World) -> None:
+    world.mongodb.found["nike"] = SearchUnavailable()
+    before = counted("postgres", "unavailable")
+    assert await world.answer() == Answer(world.postgres.found["nike"], "postgres", 0.0)
+    assert await world.answer() == Answer(world.postgres.found["nike"], "postgres", 0.0)
+    assert counted("postgres", "unavailable") == before + 2
     assert world.mongodb.asked == ["nike"] * 2, "it is not taken for away"
 
 

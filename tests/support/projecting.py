@@ -1,4 +1,4 @@
-"""What tests of projections to MongoDB share: stores that project before each read, and editions by hand."""
+"""For tests of projections to MongoDB: stores that project before a read, and editions by hand."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Projected:
         return replace(
             self.stores,
             facets=_Facets(self),
-            snapshots=_Snapshots(self),  # type: ignore[arg-type]
+            snapshots=_Snapshots(self),
         )
 
 

@@ -16,6 +16,8 @@ import pytest
 from tests.support.api_server import commit, pictures, settings_for
 from tests.support.contracts.search_contract import mark
 from tests.support.equal_reads import assert_equal
+from tests.support.projector_process import projector_process
+from tests.support.waiting import until
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
 from triptych.model import Run
@@ -134,6 +136,11 @@ class World:
             return True
         return False
 
+    async def caught_up(self) -> bool:
+        """Project what no lease of a process that was killed holds; True if nothing is left."""
+        await self.projector().catch_up()
+        return not await self.projector().behind()
+
     async def check_whole(self, brand: str) -> None:
         found = await self.read(brand)
         assert found is None or found in self.editions.values()
@@ -189,6 +196,23 @@ async def test_g12_a_projector_killed_in_every_window_shows_whole_snapshots_only
     assert kills == KILLS
     await world.projector().catch_up()
     await world.check_whole("nike")
+    await assert_equal(world.postgres, world.mongodb)
+
+
+@pytest.mark.prove
+async def test_g12_processes_that_project_are_killed_at_any_moment(
+    world: World, migrated_dsn: str, mongodb_url: str
+) -> None:
+    brands = ("nike", "adidas", "puma")
+    for number in range(KILLS):
+        run = await world.commit(brands[number % 3])
+        if number % 2:
+            await world.publish(run)
+        async with projector_process(migrated_dsn, mongodb_url):
+            await asyncio.sleep(world.random.uniform(0.0, 0.4))
+        for brand in brands:
+            await world.check_whole(brand)
+    await until(world.caught_up)
     await assert_equal(world.postgres, world.mongodb)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from triptych.errors import NotFound, ReadsUnavailable
+from triptych.errors import NotFound, ReadsUnavailable, SearchUnavailable
 from triptych.reads.availability import Availability
 from triptych.reads.behind import Lag
 from triptych.reads.read_stores import NotProjected, ReadStores
@@ -88,7 +88,8 @@ class Reads:
 
         Raises:
             Exception: whatever ``work`` raises with Postgres' stores, and what it raises with the
-                projection's but `NotFound`, `NotProjected` and `ReadsUnavailable`.
+                projection's but `NotFound`, `NotProjected`, `ReadsUnavailable` and
+                `SearchUnavailable`.
         """
         reason: Reason
         if self._projected is None:
@@ -129,6 +130,8 @@ class Reads:
         except ReadsUnavailable as error:
             self._availability.failed(str(error))
             return "unavailable"
+        except SearchUnavailable:
+            return "unavailable"  # It is there, and too slow for this question.
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -15,8 +15,8 @@ from triptych.workers.collector import Collector
 from triptych.workers.consumer import Consumer
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
-from triptych.workers.projector import Projector
 from triptych.workers.message_processor import Handle
+from triptych.workers.projector import Projector
 from triptych.workers.sweeper import Sweeper
 from triptych.workers.webhook_notifier import Notifier
 

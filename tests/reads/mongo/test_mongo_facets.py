@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("sent", [0, 10, 5_000])
+@pytest.mark.parametrize("sent", [0, 5_000])
 async def test_many_values_are_counted_as_on_postgres(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, sent: int
 ) -> None:
@@ -64,7 +65,8 @@ async def test_many_values_are_counted_as_on_postgres(
                 "price": [n % 50, str(n / 4), "-0.0"],
                 "on": f"{1990 + n % 70}-{n % 12 + 1:02}-{n % 28 + 1:02}",
             },
-            *((400, 300) if n % 3 else (None, None)),
+            400 if n % 3 else None,
+            300 if n % 3 else None,
             rgb=0x010203 * (n % 80),
         )
         for n in range(300)
@@ -74,7 +76,8 @@ async def test_many_values_are_counted_as_on_postgres(
     kinds = {each.name: each.kind for each in found.facets}
     assert (kinds["metadata.price"], kinds["metadata.on"]) == ("numbers", "days")
     assert facet(found, "metadata.on").more > 0
-    for matching in ({"shape": "landscape"}, {"text": "S1"}, {"colour_name": "black"}):
+    given: list[dict[str, Any]] = [{"shape": "landscape"}, {"text": "S1"}, {"colour_name": "black"}]
+    for matching in given:
         await stores.facets.facets(run.id, wanted(*NAMES, limit=5, **matching))
     after = Position(2, "s1é")
     await stores.facets.facets(run.id, wanted("metadata.sku", limit=5, after=after))

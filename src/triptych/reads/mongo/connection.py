@@ -43,6 +43,7 @@ DEFAULT_DATABASE = "triptych"
 ERROR_MAX_CHARS = 300
 
 _URL = "TRIPTYCH_READS_URL"
+_SCHEMES = ("mongodb://", "mongodb+srv://")
 _CA = "TRIPTYCH_READS_CA"
 _CERTIFICATE = "TRIPTYCH_READS_CERTIFICATE"
 _REFUSED = frozenset({11, 13, 18, 8000})
@@ -105,6 +106,8 @@ class MongoConnection:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             try:
+                if not self._url.startswith(_SCHEMES):
+                    raise ValueError(f"it begins with none of {', '.join(_SCHEMES)}")
                 return self._new_client().get_default_database(DEFAULT_DATABASE).name
             except (
                 pymongo.errors.PyMongoError,

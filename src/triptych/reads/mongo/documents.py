@@ -20,7 +20,7 @@ import bson
 from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
 
-from triptych.model import MARKS, Asset, Colour, Metadata
+from triptych.model import KEY_BYTES, MARKS, Asset, Colour, Metadata
 from triptych.reads.edition import Edition, EditionAsset
 from triptych.snapshots.asset_classes import (
     colour_names,
@@ -41,6 +41,8 @@ DOCUMENT_MAX_BYTES = 16 * 1024 * 1024
 """BSON of a document: the limit of MongoDB and of DocumentDB."""
 PART_BYTES = 4 * 1024 * 1024
 """What is larger is cut into documents of a collection of its own, of at most so many bytes."""
+KEYS = 2 ** (8 * KEY_BYTES)
+"""Keys that there are. Those of assets are evenly spread among them."""
 INT64 = range(-(2**63), 2**63)
 
 OTHER_MARKS = "more"

@@ -26,6 +26,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from typing_extensions import override
 
 from triptych.errors import ReadsUnavailable
+from triptych.model import KEY_BYTES
 from triptych.reads.edition import BrandRow, Edition, EditionAsset, EditionWhole
 from triptych.reads.mongo.brand_documents import (
     INSIGHTS,
@@ -39,13 +40,20 @@ from triptych.reads.mongo.brand_documents import (
     visible_field,
 )
 from triptych.reads.mongo.connection import MongoConnection, query_ms
-from triptych.reads.mongo.documents import Document, asset_documents, part_documents
+from triptych.reads.mongo.documents import (
+    KEYS,
+    Document,
+    asset_documents,
+    part_documents,
+)
 from triptych.reads.projection import Lowers, Projection
 
 LAYOUT = 1
 """Of the documents. A database with another one gets a new id, so that all is written again."""
 WRITE_BYTES = 8 * 1024 * 1024
 """Documents of one request, about."""
+COUNT_AT_ONCE = 250_000
+"""Documents that one query counts, about."""
 DELETE_AT_ONCE = 5_000
 """Documents of one deletion."""
 DELETES_AT_ONCE = 10
@@ -183,10 +191,22 @@ class MongoProjection(Projection):
         """
         if not await self._is_kept(edition):
             return False
-        assets = await self._of("assets").count_documents({"edition": edition.name})
+        assets = await self._count(edition, whole.assets)
         if assets != whole.assets:
             log.warning("edition_incomplete", brand=brand, there=assets, assets=whole.assets)
         return assets == whole.assets
+
+    async def _count(self, edition: Edition, about: int) -> int:
+        """Count an edition's assets, in ranges of keys that are short enough for one query each."""
+        ranges = -(-about // COUNT_AT_ONCE) or 1
+        ends = [(KEYS * at // ranges).to_bytes(KEY_BYTES, "big").hex() for at in range(1, ranges)]
+        found = 0
+        for low, high in zip(["", *ends], [*ends, None], strict=True):
+            between = {"$gte": low} if high is None else {"$gte": low, "$lt": high}
+            found += await self._of("assets").count_documents(
+                {"edition": edition.name, "key": between}, maxTimeMS=query_ms()
+            )
+        return found
 
     async def _is_kept(self, edition: Edition) -> bool:
         entry = await self._of("editions").find_one({"_id": edition.name}, max_time_ms=query_ms())

@@ -14,6 +14,7 @@ from triptych.model import KEY_BYTES, MARKS, Age, Asset, Insight, Metadata, Run,
 from triptych.reads.mongo.brand_documents import INSIGHTS, Visible, decode_insights, read_run
 from triptych.reads.mongo.connection import MongoConnection, query_ms
 from triptych.reads.mongo.documents import (
+    KEYS,
     LISTED_WITHOUT,
     OTHER_MARKS,
     Document,
@@ -25,7 +26,6 @@ from triptych.reads.mongo.visible_editions import VisibleEditions
 from triptych.reads.read_stores import NotProjected, SnapshotReads
 from triptych.snapshots.snapshot_store import ASSETS_SCAN, AssetFilter, no_such_asset
 
-KEYS = 2 ** (8 * KEY_BYTES)
 _LISTED = dict.fromkeys((*LISTED_WITHOUT, "near", "found"), 0)
 _MARKS = dict.fromkeys(
     ("edition", "key", *MARKS, OTHER_MARKS, "exact", "exact_parts", "changed"), 1
