@@ -272,6 +272,20 @@ def test_a_mongodb_elsewhere_is_reached_by_its_users_alone(external: Synthesised
     assert not first <= POSTGRES_PORT <= last
 
 
+def test_who_else_is_to_be_let_in_finds_the_cluster(
+    documentdb: Synthesised, prod: Synthesised
+) -> None:
+    ((cluster, _),) = documentdb.of("AWS::DocDB::DBCluster").items()
+    outputs = {
+        name: output["Value"]["Fn::GetAtt"]
+        for name, output in documentdb.json["Outputs"].items()
+        if name.startswith("Reads")
+    }
+    assert outputs["ReadsEndpoint"] == [cluster, "Endpoint"]
+    assert outputs["ReadsSecurityGroup"][0].startswith("ReadsGroup")
+    assert not any(name.startswith("Reads") for name in prod.json["Outputs"])
+
+
 @pytest.mark.parametrize("reads", READS)
 def test_alarms_are_there_for_what_is_deployed(request: pytest.FixtureRequest, reads: str) -> None:
     shape = {POSTGRES: "prod", DOCUMENTDB: "documentdb", EXTERNAL: "external"}[reads]
