@@ -6,6 +6,8 @@ this does not answer, Postgres does.
 
 from __future__ import annotations
 
+import string
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_docdb as docdb
 from aws_cdk import aws_ec2 as ec2
@@ -44,7 +46,10 @@ CA_SETTING = "TRIPTYCH_READS_CA"
 KEPT = "SECRET_"
 """What begins the name of a variable with which a function is told where a setting is kept:
 `triptych.aws_lambda.secret_settings`."""
-UNSAFE = "".join(chr(code) for code in range(32, 127) if not chr(code).isalnum())
+UNRESERVED = "-._~"
+"""Of punctuation, what addresses have as it is (RFC 3986). Secrets Manager wants some in each
+password, and makes none if all of it is excluded."""
+UNSAFE = "".join(each for each in string.punctuation if each not in UNRESERVED)
 """A password without these is the same in an address, in a shell and in JSON."""
 
 

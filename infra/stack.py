@@ -70,5 +70,9 @@ class TriptychStack(Stack):
             value=",".join(subnet.subnet_id for subnet in vpc.private_subnets),
         )
         CfnOutput(self, "FirstKey", value=services.first_key.secret_arn)
+        if reads.cluster is not None:
+            # For who else is let in: docs/guides/aws.md.
+            CfnOutput(self, "ReadsEndpoint", value=reads.cluster.cluster_endpoint.hostname)
+            CfnOutput(self, "ReadsSecurityGroup", value=reads.cluster.security_group_id)
         group = services.api.connections.security_groups[0]
         CfnOutput(self, "MigrateSecurityGroup", value=group.security_group_id)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -207,7 +208,13 @@ def test_g9_its_password_is_made_by_secrets_manager_and_in_no_variable(
     assert json.loads(made["SecretStringTemplate"]) == {"username": USER}
     # DocumentDB takes letters and digits for a user, and no /, " or @ in a password.
     assert USER.isalnum()
-    assert set('/"@: %?#[]&') <= set(made["ExcludeCharacters"])
+    excluded = set(made["ExcludeCharacters"])
+    assert set('/"@:%?#[]&$`\\') <= excluded
+    # A password of each kind is wanted, which Secrets Manager could not make of none.
+    assert not made.get("ExcludePunctuation", False)
+    left = "".join(sorted(set(string.punctuation) - excluded))
+    assert left
+    assert quote(left, safe="") == left
     (attachment,) = [
         key
         for key, each in documentdb.of("AWS::SecretsManager::SecretTargetAttachment").items()
@@ -263,6 +270,20 @@ def test_a_mongodb_elsewhere_is_reached_by_its_users_alone(external: Synthesised
     assert first <= PORT <= last
     assert SPOT
     assert not first <= POSTGRES_PORT <= last
+
+
+def test_who_else_is_to_be_let_in_finds_the_cluster(
+    documentdb: Synthesised, prod: Synthesised
+) -> None:
+    ((cluster, _),) = documentdb.of("AWS::DocDB::DBCluster").items()
+    outputs = {
+        name: output["Value"]["Fn::GetAtt"]
+        for name, output in documentdb.json["Outputs"].items()
+        if name.startswith("Reads")
+    }
+    assert outputs["ReadsEndpoint"] == [cluster, "Endpoint"]
+    assert outputs["ReadsSecurityGroup"][0].startswith("ReadsGroup")
+    assert not any(name.startswith("Reads") for name in prod.json["Outputs"])
 
 
 @pytest.mark.parametrize("reads", READS)

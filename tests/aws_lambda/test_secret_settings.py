@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from uuid import uuid4
 
 import pytest
 from aws_local.emulator import REGION, Emulator
 from aws_local.guard import ROOT
 
+from tests.support.aws import kept_secret as kept
 from triptych.aws_lambda.secret_settings import KEPT, secret_settings
 from triptych.errors import SettingsError
-from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.settings.settings import ENV_PREFIX
 
 pytestmark = pytest.mark.aws
-
-
-async def kept(text: str) -> str:
-    """Keep a text in Secrets Manager; return its ARN."""
-    client = AwsClient("secretsmanager", REGION)
-    made = await client.call("create_secret", Name=f"secret-{uuid4().hex}", SecretString=text)
-    await client.close()
-    return str(made["ARN"])
 
 
 async def test_a_whole_secret_and_fields_of_one_are_fetched(aws: Emulator) -> None:
