@@ -18,6 +18,8 @@ BROWSER := .chromium/path
 LOCKS := requirements/uv.txt requirements/runtime.txt requirements/dev.txt
 EMULATOR := .venv-emulator
 EMULATOR_READY := $(EMULATOR)/.ready
+MONGODB := .venv-mongodb
+MONGODB_READY := $(MONGODB)/.ready
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 INFRA := .venv-infra
@@ -61,6 +63,12 @@ $(EMULATOR_READY): requirements/emulator.txt $(READY)
 	$(UV) pip install --quiet --python $(EMULATOR)/bin/python --require-hashes -r requirements/emulator.txt
 	@touch $@
 
+# The server that stands in for MongoDB in tests. Its licence is the GPL: nothing of ours imports it.
+$(MONGODB_READY): requirements/mongodb.txt $(READY)
+	$(UV) venv --quiet --python $(BIN)/python --clear $(MONGODB)
+	$(UV) pip install --quiet --python $(MONGODB)/bin/python --require-hashes -r requirements/mongodb.txt
+	@touch $@
+
 # What the bench measures Triptych beside: img2dataset pins much, so they stand beside it.
 $(PEERS_READY): requirements/peers.txt $(READY)
 	$(UV) venv --quiet --python $(BIN)/python --clear $(PEERS)
@@ -92,20 +100,20 @@ check: $(READY) dashboard/node_modules/.ready ## Format, lint, types
 	cd dashboard && npm run --silent check
 
 # The browser's driver keeps an event loop running, so its tests have a process of their own.
-test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
+test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) $(MONGODB_READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
 	cd dashboard && npm run --silent test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
 	$(BIN)/pytest tests/browser
 
-prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(CHART_READY) $(RELEASE_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) $(CHART_READY) $(RELEASE_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
 
-test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(INFRA_READY) $(CHART_READY) ## The AWS shape: its template, its faults, its functions; the image and the chart
+test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) $(INFRA_READY) $(CHART_READY) ## The AWS shape: its template, its faults, its functions; the image and the chart
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
 
-demo: $(READY) $(DASHBOARD) $(EMULATOR_READY) demo/node_modules/.ready ## Seventy real brands through all three phases
+demo: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) demo/node_modules/.ready ## Seventy real brands through all three phases
 	$(BIN)/python -m demo --shape $(SHAPE)
 
 deploy: $(READY) $(INFRA_READY) ## Deploy to AWS: docs/guides/aws.md says what it needs
@@ -114,7 +122,7 @@ deploy: $(READY) $(INFRA_READY) ## Deploy to AWS: docs/guides/aws.md says what i
 destroy: $(READY) $(INFRA_READY) ## Remove a deployment to try things, with its data: CONFIRM=Triptych-dev
 	bash scripts/destroy.sh
 
-aws-local: $(READY) $(DASHBOARD) $(EMULATOR_READY) ## The whole AWS shape on this machine, until Ctrl-C
+aws-local: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) ## The whole AWS shape on this machine, until Ctrl-C
 	$(BIN)/python -m aws_local
 
 up: $(READY) $(DASHBOARD) ## Start everything, until Ctrl-C
@@ -134,12 +142,13 @@ screenshots: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## Pictur
 
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
-	$(COMPILE) -c requirements/runtime.txt --excludes requirements/embedded.in --no-emit-package opentsne pyproject.toml -o requirements/image.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt --excludes requirements/embedded.in --no-emit-package opentsne --extra mongodb pyproject.toml -o requirements/image.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt --no-deps requirements/opentsne.in -o requirements/opentsne.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt requirements/compile.in -o requirements/compile.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt requirements/lambda.in -o requirements/lambda.txt --upgrade
-	$(COMPILE) -c requirements/runtime.txt pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt -c requirements/image.txt --extra mongodb pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
+	$(COMPILE) requirements/mongodb.in -o requirements/mongodb.txt --upgrade
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt --upgrade
 	$(COMPILE) requirements/infra.in -o requirements/infra.txt --upgrade
 	$(COMPILE) requirements/release.in -o requirements/release.txt --upgrade
@@ -175,4 +184,4 @@ demo/node_modules/.ready: demo/package-lock.json
 	@touch $@
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(EMULATOR) $(INFRA) $(PEERS) $(CHART) $(RELEASE) dist .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium
+	rm -rf $(VENV) $(EMULATOR) $(MONGODB) $(INFRA) $(PEERS) $(CHART) $(RELEASE) dist .work cdk.out demo/node_modules dashboard/node_modules src/triptych/dashboard .triptych .triptych-demo .triptych-eval .pytest_cache .mypy_cache .ruff_cache .hypothesis .screenshots .chromium

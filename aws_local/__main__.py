@@ -17,8 +17,9 @@ PORT = 8380
 
 
 async def serve(folder: Path, port: int) -> None:
-    """Run it until told to stop, empty at its start: the emulator forgets, so must the database."""
-    await asyncio.to_thread(shutil.rmtree, folder / "database", ignore_errors=True)
+    """Run it until told to stop, empty at its start: the emulator forgets, so do the databases."""
+    for kept in ("database", "mongodb"):
+        await asyncio.to_thread(shutil.rmtree, folder / kept, ignore_errors=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -26,6 +27,7 @@ async def serve(folder: Path, port: int) -> None:
     async with open_cloud(folder, port=port) as cloud:
         print(f"The AWS shape is up at {cloud.url}/api/v1, logs in {folder}/.")
         print(f"export TRIPTYCH_SERVER={cloud.url} TRIPTYCH_SERVER_KEY={cloud.key}")
+        print(f"export TRIPTYCH_READS_URL='{cloud.mongodb.url}'")
         print(f"export TRIPTYCH_DATABASE_URL='{cloud.database_url}'", flush=True)
         await stop.wait()
 

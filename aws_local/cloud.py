@@ -1,10 +1,11 @@
-"""The whole AWS shape as processes on loopback: what ECS, SQS, S3, RDS and the ALB do in AWS."""
+"""The whole AWS shape as processes on loopback: in AWS, ECS, SQS, S3, RDS, DocumentDB, the ALB."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import re
 import secrets
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -19,6 +20,7 @@ from aws_local.balancer import LocalBalancer
 from aws_local.database import served_database
 from aws_local.emulator import HOST, REGION, Emulator, free_port
 from aws_local.guard import Guard
+from aws_local.mongodb import LocalMongo
 
 BUCKET = "triptych-objects"
 PREFIX = "triptych-local-"
@@ -27,6 +29,10 @@ READY_S = 120.0
 STOP_S = 60.0
 PROBE_S = 0.2
 PHASES = ("gather", "acquire", "ai")
+READ_BY_MONGODB = re.compile(
+    r'^triptych_reads_total\{[^}]*source="mongodb"[^}]*\} (\S+)$', re.MULTILINE
+)
+"""The samples of a scrape that count what MongoDB has answered."""
 
 Detour = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
 
@@ -44,6 +50,10 @@ class Cloud:
     guard: Guard
     worker_environment: dict[str, str]
     """What workers alone are told otherwise: a detour to what they work on."""
+    mongodb: LocalMongo
+    """That immediate reads are answered from."""
+    apis: list[str] = field(default_factory=list)
+    """Addresses of the API processes themselves."""
     workers: list[Process] = field(default_factory=list)
     others: list[Process] = field(default_factory=list)
 
@@ -60,6 +70,18 @@ class Cloud:
             )
         self.guard.watch(process.pid)
         return process
+
+    async def read_by_mongodb(self) -> int:
+        """Return how many reads MongoDB has answered, of all API processes together."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        total = 0.0
+        async with aiohttp.ClientSession(headers=headers) as session:
+            for each in self.apis:
+                async with session.get(f"{each}/metrics") as answer:
+                    answer.raise_for_status()
+                    text = await answer.text()
+                total += sum(map(float, READ_BY_MONGODB.findall(text)))
+        return int(total)
 
     async def start_worker(self) -> Process:
         """Start a worker of all phases."""
@@ -104,12 +126,16 @@ async def open_cloud(
         await asyncio.to_thread(emulator.start)
         stack.callback(emulator.stop)
         database_url = await stack.enter_async_context(served_database(folder / "database", guard))
+        mongodb = LocalMongo(folder / "mongodb", guard=guard)
+        await asyncio.to_thread(mongodb.start)
+        stack.callback(mongodb.stop)
         knobs = {
             "data": folder / "data",
             "database_url": database_url,
             "sealing_key": secrets.token_urlsafe(48),
             "queue_url": f"sqs://{REGION}/{PREFIX}",
             "store_url": f"s3://{BUCKET}",
+            "reads_url": mongodb.url,
             "fetch_allow": "127.0.0.0/8",
             # A name that is set asks for keys on loopback, too, as behind the balancer.
             "allowed_hosts": HOST,
@@ -121,7 +147,9 @@ async def open_cloud(
         balancer = LocalBalancer(folder / "balancer", port=port, guard=guard)
         key = await _key(environment)
         told = await detour(environment) if detour else {}
-        cloud = Cloud(balancer.url, key, environment, database_url, folder, guard, told)
+        cloud = Cloud(
+            *(balancer.url, key, environment, database_url, folder, guard, told), mongodb=mongodb
+        )
         stack.push_async_callback(cloud.stop)
         await _start(cloud, balancer, stack, workers)
         yield cloud
@@ -164,6 +192,7 @@ async def _start(
 ) -> None:
     apis = [free_port() for _ in range(APIS)]
     lives = [free_port() for _ in range(LIVES)]
+    cloud.apis = [f"http://{HOST}:{each}" for each in apis]
     for number, each in enumerate(apis):
         arguments: tuple[str, ...] = ("api", "--port", str(each), "--json")
         cloud.others.append(await cloud.start(f"api-{number}", *arguments))

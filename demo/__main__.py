@@ -17,6 +17,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from demo.compared_reads import compare_reads
 from demo.report import Outcome, print_summary, print_verdict
 from demo.service import serve
 from demo.shapes import EMBEDDED, SHAPES
@@ -56,7 +57,10 @@ async def play(console: Console, shape: str) -> int:
         outcomes = [await _outcome(stage.client, world, run) for run in runs]
         print_summary(outcomes, seconds, console)
         await show_photographs(stage, console)
-    mismatches = [line for outcome in outcomes for line in outcome.mismatches()]
+        mismatches = [line for outcome in outcomes for line in outcome.mismatches()]
+        if stage.answered is not None:
+            brands = list(world.brands)
+            mismatches += await compare_reads(stage.client, stage.answered, brands, console)
     print_verdict(mismatches, console)
     if shape == EMBEDDED:
         console.print(f"Look around with: make up DATA={data}", style="dim")

@@ -14,6 +14,7 @@ from aws_local.cloud import open_cloud
 from aws_local.guard import Guard
 from rich.console import Console
 
+from demo.compared_reads import Answered
 from triptych.client import Client, open_client
 from triptych.embedded.data_folder import POSTGRES
 from triptych.errors import SettingsError
@@ -37,6 +38,8 @@ class Stage:
     client: Client
     data: Path
     """Where a report of it may be written."""
+    answered: Answered | None = None
+    """Counts the reads that MongoDB answers; None where there is none."""
 
 
 @asynccontextmanager
@@ -87,14 +90,14 @@ async def _served(local: Local, listening: socket.socket) -> AsyncIterator[None]
 
 @asynccontextmanager
 async def aws(data: Path, source: str, console: Console) -> AsyncIterator[Stage]:
-    """Two API, two live and three worker processes on SQS, S3 and Postgres, behind nginx."""
+    """Two API, two live and three worker processes on SQS, S3, Postgres and MongoDB."""
     knobs = {"source": source, "api_rate": RATE, "api_burst": RATE}
     async with (
         open_cloud(data, settings=knobs) as cloud,
         open_client(cloud.url, cloud.key) as client,
     ):
         console.print(f"Watch it at {cloud.url}, with the key {cloud.key}")
-        yield Stage(client, data)
+        yield Stage(client, data, cloud.read_by_mongodb)
 
 
 SHAPES: dict[str, Callable[[Path, str, Console], AbstractAsyncContextManager[Stage]]] = {

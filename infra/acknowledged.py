@@ -21,7 +21,8 @@ REASONS = {
     "S1": "The logs' own bucket; logging its reads into itself would never end.",
     "SMG4": "The administrator's password is used by `triptych migrate` alone; services connect by "
     "IAM token. Rotate it by hand where a policy asks for it, the sealing key as the guide says. "
-    "The first key ends after a year: `triptych keys create` makes another.",
+    "The first key ends after a year: `triptych keys create` makes another. DocumentDB's password "
+    "opens a copy of what Postgres has; tasks take it when they start, so a release follows.",
     f"IAM4[{MANAGED}/AmazonRDSEnhancedMonitoringRole]": SERVICE_POLICY,
     f"IAM4[{MANAGED}/AWSLambdaBasicExecutionRole]": SERVICE_POLICY,
     f"IAM4[{MANAGED}/AWSLambdaVPCAccessExecutionRole]": SERVICE_POLICY,
@@ -32,6 +33,18 @@ REASONS = {
 FOR_TRYING = {
     "RDS3": "A place to try things does without a second zone.",
     "RDS10": "A place to try things is deleted with its stack.",
+}
+FOR_DOCUMENTDB = {
+    "DOC2": REASONS["RDS11"],
+    "DOC3": "Its password is made and kept by Secrets Manager; the rule cannot read the reference.",
+    **{
+        f"DOC5[LogExport::{event}]": "The log `audit` is exported, which has these events in it; "
+        "CloudFormation takes no export of the rule's names."
+        for event in ("authenticate", "createIndex", "dropCollection")
+    },
+}
+FOR_TRYING_DOCUMENTDB = {
+    "DOC4": "A place to try things has backups of a day; Postgres has what is lost.",
 }
 OWN_KEY = (
     "Encrypted with AWS' own keys; a key of one's own is a cost and a policy of the account's."
@@ -55,6 +68,7 @@ CHECKOV_FOR_PUBLIC = {
     "CKV_AWS_88": "With `egress=public` hosts of workers have an address, and nothing that lets a "
     "connection in: ADR 39."
 }
+CHECKOV_FOR_TRYING_DOCUMENTDB = {"CKV_AWS_360": FOR_TRYING_DOCUMENTDB["DOC4"]}
 PREFIXES = ("sha256", "thumbnails", "exports")
 
 
@@ -62,7 +76,12 @@ LISTS = "Lists have whatever names their owners give them. The bucket and the pr
 
 
 def acknowledge(
-    stack: cdk.Stack, bucket: str, *, keep: bool, lists: Sequence[tuple[str, str]]
+    stack: cdk.Stack,
+    bucket: str,
+    *,
+    keep: bool,
+    lists: Sequence[tuple[str, str]],
+    documentdb: bool,
 ) -> None:
     """Acknowledge findings.
 
@@ -71,9 +90,13 @@ def acknowledge(
         bucket: the logical id of the objects' bucket.
         keep: whether it is one to rely on.
         lists: the buckets of lists, each with its prefix.
+        documentdb: whether it has a cluster of DocumentDB.
     """
-    reasons = REASONS if keep else {**REASONS, **FOR_TRYING}
-    reasons = dict(reasons)
+    reasons = dict(REASONS)
+    if not keep:
+        reasons |= FOR_TRYING
+    if documentdb:
+        reasons |= FOR_DOCUMENTDB if keep else {**FOR_DOCUMENTDB, **FOR_TRYING_DOCUMENTDB}
     for prefix in PREFIXES:
         reasons[f"IAM5[Resource::<{bucket}.Arn>/{prefix}/*]"] = KEYS
     for name, prefix in lists:

@@ -16,6 +16,12 @@ OLDEST_S = {
 """Seconds after which a waiting message is too old: those put off wait 15 minutes at most."""
 DATABASE_CPU_PERCENT = 85
 FREE_STORAGE_BYTES = 5 * 1024**3
+DOCUMENTDB_MEMORY_BYTES = 256 * 1024**2
+"""DocumentDB leaves a third of an instance's memory to the system and to connections."""
+DOCUMENTDB_LOCAL_BYTES = 1024**3
+"""Of an instance's own disk, on which it sorts. The cluster's storage grows by itself."""
+DOCUMENTDB_CONNECTIONS_PERCENT = 80
+"""Of those that the instance's class takes."""
 ERRORS_MAX = 10
 """Answers with 5xx within five minutes."""
 FAILED_PERCENT = 50
@@ -27,10 +33,13 @@ SHARE_MIN = 15
 COMMIT_SLOW_S = 300
 """A bound of `triptych_commit_seconds`; a statement of a commit is given up after 900."""
 INDEX_LAG_S = 3600
+READS_LAG_S = 600
 HELD_MIN = 60
 """Minutes for which a run may be held before somebody is asked; after a week it is discarded."""
-OWN_METRICS = 13
+OWN_METRICS = 14
 """Metrics that Triptych writes (`triptych.telemetry.cloudwatch_metrics`): each is paid for."""
+READS_METRICS = 1
+"""Of them, those that are written only where immediate reads are answered by more than Postgres."""
 RING_SILENT_MIN = 10
 """Minutes after which missing values of the sweeper are an alarm themselves."""
 
@@ -66,6 +75,15 @@ class Alarm:
     """Whether missing values are an alarm, too."""
     below: bool = False
     """It rings below the threshold instead of above it."""
+    looks_at: int = 1
+    """Metrics of AWS' own that it is computed of, if `own` is None."""
+    reads: frozenset[str] = frozenset()
+    """The values of `infra.profiles.Choices.reads` that CloudWatch has it for; empty: for all."""
+
+    @property
+    def metrics(self) -> int:
+        """Return how many metrics CloudWatch's looks at: each is paid for."""
+        return len(self.own.metrics) if self.own else self.looks_at
 
     @property
     def title(self) -> str:
@@ -200,6 +218,17 @@ _WORK = (
         "max(triptych_index_lag_seconds)",
         Own({"lag": ("IndexLagSeconds", "Maximum")}),
     ),
+    Alarm(
+        "reads-lag",
+        "immediate-reads-are-behind",
+        f"MongoDB is more than {READS_LAG_S} s behind a brand's snapshot.",
+        READS_LAG_S,
+        "seconds",
+        15,
+        "max(triptych_reads_lag_seconds)",
+        Own({"lag": ("ReadsLagSeconds", "Maximum")}),
+        reads=frozenset({"documentdb", "external"}),
+    ),
 )
 
 _AWS = (
@@ -225,4 +254,48 @@ _AWS = (
     Alarm("sweep-errors", "sweeper", "The function sweep fails.", 2, "errors", 10, None),
 )
 
-ALARMS = {each.name: each for each in (*_queues(), *_servers(), *_WORK, *_AWS)}
+
+def _documentdb() -> tuple[Alarm, ...]:
+    rings = (
+        (
+            "cpu",
+            f"DocumentDB uses more than {DATABASE_CPU_PERCENT} % of its CPU.",
+            DATABASE_CPU_PERCENT,
+            "percent",
+        ),
+        (
+            "memory",
+            "Less than 256 MiB of an instance's memory are free.",
+            DOCUMENTDB_MEMORY_BYTES,
+            "bytes",
+        ),
+        (
+            "storage",
+            "Less than 1 GiB of an instance's own disk is free.",
+            DOCUMENTDB_LOCAL_BYTES,
+            "bytes",
+        ),
+        (
+            "connections",
+            f"More than {DOCUMENTDB_CONNECTIONS_PERCENT} % of DocumentDB's connections are used.",
+            DOCUMENTDB_CONNECTIONS_PERCENT,
+            "percent",
+        ),
+    )
+    return tuple(
+        Alarm(
+            *(f"documentdb-{name}", "documentdb", summary, threshold, unit, 15, None),
+            below=unit == "bytes",
+            looks_at=2 if name == "connections" else 1,
+            reads=frozenset({"documentdb"}),
+        )
+        for name, summary, threshold, unit in rings
+    )
+
+
+ALARMS = {each.name: each for each in (*_queues(), *_servers(), *_WORK, *_AWS, *_documentdb())}
+
+
+def alarms_of(reads: str) -> dict[str, Alarm]:
+    """Return by their names the alarms that CloudWatch has with a value of `Choices.reads`."""
+    return {name: each for name, each in ALARMS.items() if not each.reads or reads in each.reads}

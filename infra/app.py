@@ -11,7 +11,7 @@ import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
 from infra.acknowledged import acknowledge
-from infra.profiles import Choices
+from infra.profiles import DOCUMENTDB, Choices
 from infra.stack import TriptychStack
 
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
@@ -39,6 +39,7 @@ def build(
         stack.get_logical_id(resource),
         keep=choices.profile.keep,
         lists=choices.source_buckets,
+        documentdb=choices.reads == DOCUMENTDB,
     )
     return app, stack
 

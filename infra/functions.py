@@ -17,6 +17,7 @@ from infra import grants
 from infra.data import PORT, Data
 from infra.network import is_dual_stack, outbound
 from infra.profiles import Choices, Profile
+from infra.reads import Reads
 from infra.retention import days
 from infra.sizes import BATCH, SHAPES, SWEEP_MIB, SWEEP_TIMEOUT_S, Shape
 
@@ -38,6 +39,8 @@ class Functions(Construct):
         vpc: ec2.IVpc,
         data: Data,
         built: assets.DockerImageAsset,
+        *,
+        reads: Reads,
     ) -> None:
         super().__init__(scope, name)
         self._profile: Profile = choices.profile
@@ -48,6 +51,11 @@ class Functions(Construct):
         sweep = self._function("sweep", SWEEP_TIMEOUT_S, SWEEP_MIB)
         grants.may_send(sweep, data)
         grants.may_collect_objects(sweep, data)
+        # It alone of the functions copies what is committed to where reads are answered from.
+        for setting, value in reads.function_settings().items():
+            sweep.add_environment(setting, value)
+        reads.may_fetch(sweep)
+        reads.reached_by(sweep.connections)
         events.Rule(
             self,
             "Minute",

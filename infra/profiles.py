@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.sign_in import KEYS as SIGN_IN
-from infra.sign_in import Fetch, SignIn, fetched
+from infra.sign_in import SECRET, Fetch, SignIn, fetched
 
 GROWTH = 10
 """Times its first storage, up to which the database grows by itself."""
@@ -22,10 +22,12 @@ REPAIR_DAYS = 1
 """Days that restoring the database, and then the objects, may take."""
 NAT, PUBLIC, IPV6 = EGRESS = ("nat", "public", "ipv6")
 """How workers reach the servers that they fetch from: `infra.network`."""
+POSTGRES, DOCUMENTDB, EXTERNAL = READS = ("", "documentdb", "external")
+"""What immediate reads are answered from: `infra.reads`."""
 KEYS = (
     *("profile", "workers", "certificate", "domain", "email", "region", "idle"),
     *("source", "source_token", "source_token_for", "source_buckets", "prefix", "egress"),
-    *("traces", "database_resource"),
+    *("traces", "database_resource", "reads", "reads_secret"),
     *SIGN_IN,
 )
 """All that a deployer can say. Anything else is a mistake: it would change nothing, unnoticed."""
@@ -52,9 +54,14 @@ class Profile:
     database_class: str
     database_gib: int
     """At first; it grows by itself."""
+    documentdb_class: str
+    documentdb_instances: int
+    """With ``reads=documentdb``. Beyond the first they are there to take its place."""
     tasks: Mapping[str, tuple[int, int]]
     """Of each service, the least and the most."""
     budget_usd: int
+    documentdb_budget_usd: int
+    """That is added to it with ``reads=documentdb``."""
 
     @property
     def database_gib_max(self) -> int:
@@ -95,6 +102,8 @@ PROFILES = {
             zones=2,
             database_class="t4g.medium",
             database_gib=20,
+            documentdb_class="t4g.medium",
+            documentdb_instances=1,
             tasks={
                 "api": (1, 2),
                 "live": (1, 2),
@@ -103,6 +112,7 @@ PROFILES = {
                 "ai": (0, 1),
             },
             budget_usd=300,
+            documentdb_budget_usd=100,
         ),
         Profile(
             name="prod",
@@ -110,6 +120,8 @@ PROFILES = {
             zones=3,
             database_class="r8g.xlarge",
             database_gib=200,
+            documentdb_class="r6g.large",
+            documentdb_instances=2,
             tasks={
                 "api": (2, 10),
                 "live": (2, 10),
@@ -118,6 +130,7 @@ PROFILES = {
                 "ai": (0, 4),
             },
             budget_usd=3000,
+            documentdb_budget_usd=800,
         ),
     )
 }
@@ -153,6 +166,17 @@ class Choices:
     """The identity provider of the balancer's users; None: everybody brings an API key."""
     egress: str = NAT
     """One of `EGRESS`."""
+    reads: str = POSTGRES
+    """One of `READS`."""
+    reads_secret: str = ""
+    """With `EXTERNAL`, the ARN of the secret whose text is the address of that MongoDB."""
+
+    @property
+    def budget_usd(self) -> int:
+        """Return the dollars a month of which a part, and the whole, are warned of."""
+        profile = self.profile
+        more = profile.documentdb_budget_usd if self.reads == DOCUMENTDB else 0
+        return profile.budget_usd + more
 
     @property
     def listed_buckets(self) -> str:
@@ -218,6 +242,8 @@ class Choices:
             resource,
             sign_in=SignIn.read(context, region, fetch),
             egress=_egress(str(context.get("egress") or NAT), workers),
+            reads=_reads(context, region),
+            reads_secret=str(context.get("reads_secret") or ""),
         )
 
 
@@ -270,6 +296,30 @@ def _egress(given: str, workers: str) -> str:
             "egress: functions can have no public address; use -c egress=ipv6, or -c workers=ecs"
         )
     return given
+
+
+def _reads(context: Mapping[str, Any], region: str) -> str:
+    """Return what immediate reads are answered from; a secret is there exactly if it is used."""
+    reads, secret = (str(context.get(name) or "") for name in ("reads", "reads_secret"))
+    if reads not in READS:
+        raise ValueError(
+            f"reads: must be {DOCUMENTDB} or {EXTERNAL}, or left out for Postgres, not {reads!r}"
+        )
+    if reads == EXTERNAL:
+        if not secret:
+            raise ValueError(
+                "reads_secret: is missing; give the ARN of the secret whose text is the address of "
+                "that MongoDB, mongodb://… or mongodb+srv://…: -c reads_secret=arn:…"
+            )
+        found = SECRET.fullmatch(secret)
+        if found is None or found[1] != region:
+            # The text itself may have been given, which is not to be repeated.
+            raise ValueError(f"reads_secret: must be the ARN of a secret in {region}, not its text")
+    elif secret:
+        raise ValueError(
+            f"reads_secret: is for reads={EXTERNAL} only; leave it out, or give -c reads={EXTERNAL}"
+        )
+    return reads
 
 
 def _buckets(given: str) -> tuple[tuple[str, str], ...]:

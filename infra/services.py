@@ -14,6 +14,7 @@ from infra.cluster import Cluster
 from infra.data import ADMIN, DATABASE, PORT, Data
 from infra.network import outbound
 from infra.profiles import Choices
+from infra.reads import Reads
 from infra.sign_in import SignIn
 from infra.tasks import Task, Work
 
@@ -52,6 +53,7 @@ class Services(Construct):
         data: Data,
         built: assets.DockerImageAsset,
         *,
+        reads: Reads,
         signer: str,
     ) -> None:
         """``signer`` is the ARN of the balancer, which vouches for users whom it has signed in."""
@@ -67,12 +69,16 @@ class Services(Construct):
         }
         # It has to know what may be named; only gather may read it.
         named = {"TRIPTYCH_SOURCE_BUCKETS": choices.listed_buckets}
-        api_web = {**web, **DIRECT, **(named if choices.source_buckets else {})}
+        named = named if choices.source_buckets else {}
+        api_web = {**web, **DIRECT, **named, **reads.settings}
         shared = {"profile": profile, "data": data, "built": built}
         api = Task(
             self,
             "Api",
-            Work("api", ["api", "--json"], 1024, API_MIB, API_PORT, api_web, migrates=True),
+            Work(
+                *("api", ["api", "--json"], 1024, API_MIB, API_PORT, api_web, reads.secrets()),
+                migrates=True,
+            ),
             **shared,
         )
         grants.may_look(api.role, data)
@@ -97,16 +103,19 @@ class Services(Construct):
                 password_length=TOKEN_CHARS, exclude_punctuation=True
             ),
         )
-        self.migrate = self._migrate(shared, data)
+        self.migrate = self._migrate(shared, data, reads)
         self.verify = self._verify(shared, data)
         for service in (self.api, self.live):
             service.connections.allow_to(data.database, ec2.Port.tcp(PORT))
+        # The task that migrates is of this group, too.
+        reads.reached_by(self.api.connections)
 
-    def _migrate(self, shared: dict[str, object], data: Data) -> Task:
+    def _migrate(self, shared: dict[str, object], data: Data, reads: Reads) -> Task:
         """Run once, by hand or by `make deploy`: makes the services' role, then the schema as it.
 
         The first operator's key is made there, too: its token is in Secrets Manager and in no log.
         Later the API's tasks migrate: this task's definition is of the code that is deployed.
+        Operators run `triptych doctor` and `triptych reads` in it, so it knows where reads are.
         """
         secret = data.database.secret
         assert secret is not None
@@ -120,10 +129,11 @@ class Services(Construct):
             ["migrate"],
             256,
             512,
-            environment={"TRIPTYCH_ADMIN_URL": admin},
+            environment={"TRIPTYCH_ADMIN_URL": admin, **reads.settings},
             secrets={
                 "PGPASSWORD": ecs.Secret.from_secrets_manager(secret, "password"),
                 FIRST_KEY: ecs.Secret.from_secrets_manager(self.first_key),
+                **reads.secrets(),
             },
         )
         task = Task(self, "Migrate", work, **shared)  # type: ignore[arg-type]

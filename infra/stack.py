@@ -14,6 +14,7 @@ from infra.edge import Edge
 from infra.functions import Functions
 from infra.network import Network
 from infra.profiles import PUBLIC, Choices
+from infra.reads import Reads
 from infra.services import Services
 from infra.sizes import hidden_s, window
 from infra.tasks import image
@@ -35,19 +36,24 @@ class TriptychStack(Stack):
             hidden_s=hidden_s(choices.workers),
             window=window(choices.workers),
         )
+        reads = Reads(self, "Reads", choices, vpc)
         cluster = Cluster(self, "Cluster", vpc, public=choices.egress == PUBLIC)
         built = image(self, "service")
         edge = Edge(self, "Edge", choices, vpc, data.log_bucket)
         signer = edge.balancer.load_balancer_arn
-        services = Services(self, "Services", choices, cluster, data, built, signer=signer)
+        services = Services(
+            self, "Services", choices, cluster, data, built, reads=reads, signer=signer
+        )
         if choices.workers == "ecs":
-            workers = Workers(self, "Workers", choices, cluster, data, built)
+            workers = Workers(self, "Workers", choices, cluster, data, built, reads)
             workers.node.add_dependency(services.api)
-        functions = Functions(self, "Functions", choices, vpc, data, image(self, "lambda"))
+        functions = Functions(
+            self, "Functions", choices, vpc, data, image(self, "lambda"), reads=reads
+        )
         functions.node.add_dependency(services.api)
         edge.lead_to(services)
         Connections(self, "Connections", services, edge)
-        Watch(self, "Watch", choices, data, edge, functions)
+        Watch(self, "Watch", choices, data, edge, functions, reads)
         Tags.of(self).add("triptych", choices.profile.name)
         CfnOutput(self, "Url", value=f"https://{choices.domain}")
         CfnOutput(self, "Idle", value=str(choices.idle).lower())
@@ -64,5 +70,9 @@ class TriptychStack(Stack):
             value=",".join(subnet.subnet_id for subnet in vpc.private_subnets),
         )
         CfnOutput(self, "FirstKey", value=services.first_key.secret_arn)
+        if reads.cluster is not None:
+            # For who else is let in: docs/guides/aws.md.
+            CfnOutput(self, "ReadsEndpoint", value=reads.cluster.cluster_endpoint.hostname)
+            CfnOutput(self, "ReadsSecurityGroup", value=reads.cluster.security_group_id)
         group = services.api.connections.security_groups[0]
         CfnOutput(self, "MigrateSecurityGroup", value=group.security_group_id)

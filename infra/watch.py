@@ -8,19 +8,33 @@ from aws_cdk import Duration, Stack
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_docdb as docdb
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.alarms import ALARMS, Own
+from infra.alarms import Own, alarms_of
 from infra.data import Data
 from infra.edge import Edge
 from infra.functions import Functions
 from infra.profiles import Choices
+from infra.reads import Reads
 
 MORE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+
+
+def _documentdb_metric(
+    cluster: docdb.DatabaseCluster, name: str, statistic: str
+) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/DocDB",
+        metric_name=name,
+        dimensions_map={"DBClusterIdentifier": cluster.cluster_identifier},
+        statistic=statistic,
+        period=Duration.minutes(5),
+    )
 
 
 class Watch(Construct):
@@ -34,9 +48,11 @@ class Watch(Construct):
         data: Data,
         edge: Edge,
         functions: Functions,
+        reads: Reads,
     ) -> None:
         super().__init__(scope, name)
         self._namespace = Stack.of(self).stack_name
+        self._alarms = alarms_of(choices.reads)
         self._topic = sns.Topic(self, "Alarms", enforce_ssl=True)
         self._topic.grant_publish(iam.ServicePrincipal("cloudwatch.amazonaws.com"))
         sns.Subscription(
@@ -49,8 +65,10 @@ class Watch(Construct):
         self._queues(data)
         self._web(edge)
         self._database(data)
+        if reads.cluster is not None:
+            self._documentdb(reads.cluster)
         self._work(functions)
-        self._dashboard(data, edge, functions)
+        self._dashboard(data, edge, functions, reads)
         self._budget(choices)
 
     def _queues(self, data: Data) -> None:
@@ -76,9 +94,27 @@ class Watch(Construct):
         self._alarm("database-cpu", database.metric_cpu_utilization(period=minutes))
         self._alarm("database-storage", database.metric_free_storage_space(period=minutes))
 
+    def _documentdb(self, cluster: docdb.DatabaseCluster) -> None:
+        def metric(name: str, statistic: str) -> cloudwatch.Metric:
+            return _documentdb_metric(cluster, name, statistic)
+
+        used = cloudwatch.MathExpression(
+            expression="100 * used / most",
+            using_metrics={
+                "used": metric("DatabaseConnections", "Maximum"),
+                "most": metric("DatabaseConnectionsLimit", "Minimum"),
+            },
+            period=Duration.minutes(5),
+        )
+        # Of all instances, the one that has it worst.
+        self._alarm("documentdb-cpu", metric("CPUUtilization", "Maximum"))
+        self._alarm("documentdb-memory", metric("FreeableMemory", "Minimum"))
+        self._alarm("documentdb-storage", metric("FreeLocalStorage", "Minimum"))
+        self._alarm("documentdb-connections", used)
+
     def _work(self, functions: Functions) -> None:
         """Alarms on Triptych's own metrics; the sweeper's are missing if it does not run."""
-        for alarm in ALARMS.values():
+        for alarm in self._alarms.values():
             if alarm.own is not None:
                 self._alarm(alarm.name, self._own(alarm.own))
         errors = functions.made["sweep"].metric_errors(period=Duration.minutes(5))
@@ -101,7 +137,7 @@ class Watch(Construct):
 
     def _alarm(self, name: str, metric: cloudwatch.Metric | cloudwatch.MathExpression) -> None:
         """Make an alarm of the table."""
-        given = ALARMS[name]
+        given = self._alarms[name]
         periods = math.ceil(given.for_min / metric.period.to_minutes())
         missing = cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
@@ -117,7 +153,7 @@ class Watch(Construct):
         alarm.add_alarm_action(actions.SnsAction(self._topic))
         alarm.add_ok_action(actions.SnsAction(self._topic))
 
-    def _dashboard(self, data: Data, edge: Edge, functions: Functions) -> None:
+    def _dashboard(self, data: Data, edge: Edge, functions: Functions, reads: Reads) -> None:
         pairs = list(data.queues.values())
         waiting = [p.queue.metric_approximate_number_of_messages_visible() for p in pairs]
         oldest = [p.queue.metric_approximate_age_of_oldest_message() for p in pairs]
@@ -168,8 +204,26 @@ class Watch(Construct):
                         right=[each.metric_errors() for each in functions.made.values()],
                     ),
                 ],
+                *self._reads_graphs(reads),
             ],
         )
+
+    def _reads_graphs(self, reads: Reads) -> list[list[cloudwatch.IWidget]]:
+        """Return a row of graphs where immediate reads are answered by more than Postgres."""
+        if not reads.settings and not reads.secrets():
+            return []
+        graph = cloudwatch.GraphWidget
+        row: list[cloudwatch.IWidget] = [
+            graph(
+                title="Seconds: immediate reads behind the snapshots",
+                left=self._plotted("Maximum", "ReadsLagSeconds"),
+            )
+        ]
+        if reads.cluster is not None:
+            cpu = _documentdb_metric(reads.cluster, "CPUUtilization", "Maximum")
+            open_now = _documentdb_metric(reads.cluster, "DatabaseConnections", "Maximum")
+            row.append(graph(title="DocumentDB", left=[cpu], right=[open_now]))
+        return [row]
 
     def _plotted(self, statistic: str, *names: str) -> list[cloudwatch.IMetric]:
         return [
@@ -187,9 +241,7 @@ class Watch(Construct):
             budget=budgets.CfnBudget.BudgetDataProperty(
                 budget_type="COST",
                 time_unit="MONTHLY",
-                budget_limit=budgets.CfnBudget.SpendProperty(
-                    amount=choices.profile.budget_usd, unit="USD"
-                ),
+                budget_limit=budgets.CfnBudget.SpendProperty(amount=choices.budget_usd, unit="USD"),
             ),
             notifications_with_subscribers=[
                 budgets.CfnBudget.NotificationWithSubscribersProperty(

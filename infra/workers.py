@@ -15,6 +15,7 @@ from infra.cluster import Cluster
 from infra.data import PORT, Data
 from infra.network import outbound
 from infra.profiles import Choices
+from infra.reads import Reads
 from infra.sizes import SCALE_IN_S, SCALE_OUT_S, SIZES, Size
 from infra.tasks import Task, Work
 from infra.tracking import Cooldowns, query, track
@@ -34,15 +35,16 @@ class Workers(Construct):
         cluster: Cluster,
         data: Data,
         built: assets.DockerImageAsset,
+        reads: Reads,
     ) -> None:
         super().__init__(scope, name)
         profile = choices.profile
         self.tasks: dict[str, Task] = {}
         for size in SIZES:
-            environment = {"TRIPTYCH_DATABASE_CONNECTIONS": str(size.connections)}
-            secrets = {}
+            environment = {"TRIPTYCH_DATABASE_CONNECTIONS": str(size.connections), **reads.settings}
+            secrets = reads.secrets()
             if size.phase == "gather" and choices.source_token:
-                secrets = {"TRIPTYCH_SOURCE_TOKEN": _token(self, choices.source_token)}
+                secrets["TRIPTYCH_SOURCE_TOKEN"] = _token(self, choices.source_token)
                 environment["TRIPTYCH_SOURCE_TOKEN_FOR"] = choices.source_token_for
             if size.phase == "gather" and choices.source_buckets:
                 environment["TRIPTYCH_SOURCE_BUCKETS"] = choices.listed_buckets
@@ -90,6 +92,7 @@ class Workers(Construct):
             )
             reaching = cluster.hosts[size.provider] if work.bridged else service.connections
             reaching.allow_to(data.database, ec2.Port.tcp(PORT))
+            reads.reached_by(reaching)
             self._scale(size, service, profile.tasks[size.phase], cluster, data)
             self.tasks[size.phase] = task
 

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from infra.alarms import ALARMS, OWN_METRICS
+from infra.alarms import OWN_METRICS, READS_METRICS, Alarm, alarms_of
 from infra.cluster import DISK_GIB, MEMORY_SHARE
 from infra.edge import MANAGED
 from infra.network import ENDPOINTS
-from infra.profiles import PROFILES
+from infra.profiles import DOCUMENTDB, POSTGRES, PROFILES
 from infra.request_limits import LIMITS
 from infra.sizes import BATCH, SHAPES, SIZES, SWEEP_MIB
 
 from scripts.paces import LAMBDA_BATCH_S, URLS_SECOND
 from scripts.prices import AS_OF, PRICES, REGIONS, Tariff
-from scripts.row_bytes import SNAPSHOTS, kept_bytes
+from scripts.row_bytes import DOCUMENT_B, SNAPSHOTS, kept_bytes
 
 MILLION = 1_000_000
 HOURS = 730.0
 """Of a month."""
+DAYS = HOURS / 24
 HOST_CPU, HOST_MIB, HOST_TASKS = 4096, 16 * 1024, 3
 """Of m8g.xlarge: CPU units, memory, and interfaces besides its own (Amazon EC2 docs)."""
 SERVERS_A_HOST = 2
@@ -62,6 +63,15 @@ CONNECTION_METRICS = 3
 """Of the policies by connections: clients and tasks of live status, requests of the API."""
 SECRETS = 3
 """The administrator's, the sealing key, the first API key."""
+DOCUMENT_OVERHEAD_B = 500
+"""What a document takes of DocumentDB's storage besides itself: its entries in two indexes, and
+what is left free in pages."""
+EDITIONS_A_RUN = 2
+"""Each asset is copied after the commit, and again with what the AI phase has found."""
+RUNS_A_MONTH = 4
+DOCUMENT_IOS = 3
+"""At most, of writing a document or of deleting one: of itself and of its entries in two indexes.
+What is written at the same time shares an I/O of 4 KB."""
 THUMBNAIL_KB = 12.0
 LCU_GB = 1.0
 """That the balancer processes in an LCU-hour."""
@@ -197,19 +207,63 @@ def standing(tariff: Tariff, name: str) -> list[Line]:
 def _watched(tariff: Tariff, name: str) -> list[Line]:
     metrics = CLUSTER_METRICS + SERVICES * SERVICE_METRICS
     phases = len(SIZES)
-    named = sum(len(each.own.metrics) if each.own else 1 for each in ALARMS.values())
-    alarms = named + phases * (WAKE_METRICS + 2 * BACKLOG_METRICS)
+    alarms = _looked_at(alarms_of(POSTGRES).values()) + phases * (
+        WAKE_METRICS + 2 * BACKLOG_METRICS
+    )
     alarms += 2 * ((SERVICES - phases) * CPU_METRICS + CONNECTION_METRICS)
     sweeps = HOURS * 60
     swept = sweeps * SWEEP_S * SWEEP_MIB / 1024 * tariff["function_gb_second"]
     swept += sweeps / 1e6 * tariff["function_million"]
-    logs = LOG_GB_MONTH[name]
+    logs, own = LOG_GB_MONTH[name], OWN_METRICS - READS_METRICS
     return [
         Line("Container Insights", f"{metrics} metrics", metrics * tariff["metric_month"]),
-        Line("own metrics", f"{OWN_METRICS} metrics", OWN_METRICS * tariff["metric_month"]),
+        Line("own metrics", f"{own} metrics", own * tariff["metric_month"]),
         Line("alarms", f"{alarms} metrics looked at", alarms * tariff["alarm_month"]),
         Line("sweeper", "once a minute", swept),
         Line("logs", f"{logs:.0f} GB", logs * tariff["log_gb"]),
+    ]
+
+
+def _looked_at(alarms: Iterable[Alarm]) -> int:
+    """Return how many metrics they look at."""
+    return sum(each.metrics for each in alarms)
+
+
+def reads_standing(tariff: Tariff, name: str) -> list[Line]:
+    """Return what ``reads=documentdb`` adds to what a profile costs in a month."""
+    profile = PROFILES[name]
+    count = profile.documentdb_instances
+    more = _looked_at(alarms_of(DOCUMENTDB).values()) - _looked_at(alarms_of(POSTGRES).values())
+    return [
+        Line(
+            "DocumentDB",
+            f"{count} of {profile.documentdb_class}",
+            count * tariff[f"{name}_documentdb_hour"] * HOURS,
+        ),
+        Line("own metrics", f"{READS_METRICS} metrics", READS_METRICS * tariff["metric_month"]),
+        Line("alarms", f"{more} metrics looked at", more * tariff["alarm_month"]),
+        Line("secrets", "its password", tariff["secret_month"]),
+    ]
+
+
+def reads_million(tariff: Tariff) -> list[Line]:
+    """Return what a million images cost in DocumentDB in a month with `RUNS_A_MONTH` runs.
+
+    Reads are not in it: what is read often is in memory, and costs no I/O.
+    """
+    gb = MILLION * (DOCUMENT_B + DOCUMENT_OVERHEAD_B) / 1e9
+    editions = RUNS_A_MONTH * EDITIONS_A_RUN
+    ios = editions * MILLION * 2 * DOCUMENT_IOS
+    # As much as the storage itself is free.
+    kept = max(0.0, editions * PROFILES["prod"].backup_days / DAYS - 1) * gb
+    return [
+        Line("DocumentDB storage", f"{gb:.1f} GB", gb * tariff["documentdb_gb"]),
+        Line(
+            "DocumentDB I/O",
+            f"{RUNS_A_MONTH} runs, {ios / 1e6:.0f} million at most",
+            ios / 1e6 * tariff["documentdb_io_million"],
+        ),
+        Line("DocumentDB backups", f"{kept:.1f} GB", kept * tariff["documentdb_backup_gb"]),
     ]
 
 
@@ -267,6 +321,15 @@ def tables(regions: Sequence[str] = REGIONS) -> str:
         table("a million thumbnails shown", shown_million, regions),
         table("`dev`, a month, idle", lambda tariff: standing(tariff, "dev"), regions),
         table("`prod`, a month, idle", lambda tariff: standing(tariff, "prod"), regions),
+        *(
+            table(
+                f"`{name}` with `reads=documentdb`, more a month",
+                lambda tariff, name=name: reads_standing(tariff, name),  # type: ignore[misc]
+                regions,
+            )
+            for name in PROFILES
+        ),
+        table("a million images in DocumentDB, a month", reads_million, regions),
         prices(regions),
     ]
     return "\n\n".join(found)

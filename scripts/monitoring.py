@@ -172,6 +172,19 @@ ROWS = {
             {"{{reason}}": _rate("triptych_refused_requests_total", "reason")},
         ),
         Panel(
+            "Immediate reads by database",
+            "reqps",
+            {"{{source}}, {{reason}}": _rate("triptych_reads_total", "source, reason")},
+        ),
+        Panel(
+            "MongoDB behind the snapshots",
+            "s",
+            {
+                "oldest": "max(triptych_reads_lag_seconds)",
+                "brands": "max(triptych_reads_behind_brands)",
+            },
+        ),
+        Panel(
             "Live clients",
             "short",
             {"{{instance}}": "triptych_live_clients"},

@@ -22,6 +22,7 @@ M8G_RATIO = 1.1
 
 CATALOGUE = "SkyPilot's catalogue v8, commit 00148f2a, m7g times 1.1"
 TOKYO = "ap-northeast-1: Price List API, 23 September 2026; us-east-1: pages of 2026"
+DOCUMENTDB = "us-east-1: pages of 2026; eu-central-1 and ap-northeast-1: articles of 2023"
 BILLS = "eu-central-1: a bill of 720 hours"
 PAGE = "not checked"
 
@@ -116,6 +117,29 @@ PRICES: Mapping[str, Price] = {
         "a GB of its storage for a month, two zones",
         (0.23, 0.23, 0.274, 0.254, 0.276),
         "twice one zone",
+    ),
+    "dev_documentdb_hour": Price(
+        "an hour of db.t4g.medium of DocumentDB", (0.076, 0.076, None, None, None), PAGE
+    ),
+    "prod_documentdb_hour": Price(
+        "an hour of db.r6g.large of DocumentDB",
+        (0.263, 0.263, None, None, 0.317),
+        f"ap-northeast-1: an article of 2023; us-east-1: {PAGE}",
+    ),
+    "documentdb_gb": Price(
+        "a GB of DocumentDB's storage for a month",
+        (0.10, 0.10, 0.119, 0.11, 0.12),
+        f"{DOCUMENTDB}; eu-west-1: {PAGE}",
+    ),
+    "documentdb_io_million": Price(
+        "a million I/Os of DocumentDB",
+        (0.20, 0.20, 0.22, 0.22, 0.24),
+        f"{DOCUMENTDB}; eu-west-1: {PAGE}",
+    ),
+    "documentdb_backup_gb": Price(
+        "a GB of DocumentDB's backups for a month, beyond its storage",
+        (0.02, 0.02, 0.023, 0.021, 0.023),
+        f"us-east-1: pages of 2026; eu-central-1: an article of 2023; others: {PAGE}",
     ),
     "function_gb_second": _everywhere("a GB-second of a function (Arm)", 0.0000133334, PAGE),
     "function_million": _everywhere("a million invocations", 0.20, TOKYO),

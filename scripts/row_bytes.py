@@ -14,6 +14,9 @@ SEARCHABLE_B = 2_780
 """A row of `searchable`, which is of the current snapshot alone."""
 INDEX_B = 4_100
 """Its entry in the graph of neighbours (HNSW)."""
+DOCUMENT_B = 1_490
+"""Its document in MongoDB, of an edition, as BSON: with marks, three colours and two columns of
+metadata. What DocumentDB needs on its disk for that was not measured."""
 SNAPSHOTS = 5
 """That are kept of a brand by default: `TRIPTYCH_KEEP_SNAPSHOTS`."""
 

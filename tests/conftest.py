@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.support.integration",
     "tests.support.postgres",
     "tests.support.aws",
+    "tests.support.mongodb",
     "tests.support.cli_process",
     "tests.support.picture_server",
 ]

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from triptych.database.rds import connection_arguments
 from triptych.database.statements import statements
-from triptych.snapshots.postgres.postgres_snapshots import ASSETS_SCAN
+from triptych.snapshots.snapshot_store import ASSETS_SCAN
 
 POOL = 10
 

@@ -26,6 +26,12 @@ SIGN_IN = {
 }
 ENDPOINTS = {name: f"{ISSUER}/{n}" for n, name in enumerate(sign_in.ENDPOINTS)}
 
+ELSEWHERE = {
+    "reads": "external",
+    "reads_secret": "arn:aws:secretsmanager:eu-central-1:111111111111:secret:mongodb-AbCdEf",
+}
+"""A MongoDB that is not of the stack."""
+
 
 class Synthesised:
     """One template, for assertions and as a file."""
@@ -64,3 +70,22 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """All that can be chosen beside the defaults, in one template: synthesis takes long."""
     context = {**CONTEXT, **SIGN_IN, **ENDPOINTS, "egress": "public"}
     return Synthesised(tmp_path_factory.mktemp("chosen"), "prod", "ecs", context)
+
+
+@pytest.fixture(scope="session")
+def documentdb(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    folder = tmp_path_factory.mktemp("documentdb")
+    return Synthesised(folder, "prod", "ecs", {**CONTEXT, "reads": "documentdb"})
+
+
+@pytest.fixture(scope="session")
+def trying_documentdb(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    folder = tmp_path_factory.mktemp("trying")
+    return Synthesised(folder, "dev", "lambda", {**CONTEXT, "reads": "documentdb"})
+
+
+@pytest.fixture(scope="session")
+def external(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    folder = tmp_path_factory.mktemp("external")
+    context = {**CONTEXT, **ELSEWHERE, "egress": "public"}
+    return Synthesised(folder, "prod", "ecs", context)

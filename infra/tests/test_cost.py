@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from scripts.prices import PRICES, REGIONS, Tariff
-from scripts.row_bytes import SNAPSHOTS, kept_bytes
+from scripts.row_bytes import DOCUMENT_B, SNAPSHOTS, kept_bytes
 
-from infra.profiles import PROFILES
-from infra.tests.conftest import Synthesised
+from infra.profiles import PROFILES, Choices
+from infra.tests.conftest import CONTEXT, Synthesised
 from scripts import cost
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
@@ -19,6 +19,14 @@ TARGET_USD = 6.0
 
 def usd(lines: list[cost.Line]) -> float:
     return sum(line.usd for line in lines)
+
+
+def looked_at(synthesised: Synthesised) -> int:
+    """Return how many metrics alarms look at."""
+    return sum(
+        sum("MetricStat" in metric for metric in alarm.get("Metrics", ())) or 1
+        for alarm in synthesised.of("AWS::CloudWatch::Alarm").values()
+    )
 
 
 def test_the_page_has_the_tables() -> None:
@@ -64,12 +72,9 @@ def test_standing_lines_count_what_the_template_has(prod: Synthesised) -> None:
     for policy in policies:
         given = policy.get("TargetTrackingScalingPolicyConfiguration", {})
         metrics = given.get("CustomizedMetricSpecification", {}).get("Metrics", [])
-        looked_at = sum("MetricStat" in metric for metric in metrics) or 1
-        tracked += 2 * looked_at if given else 0
-    named = 0
-    for alarm in prod.of("AWS::CloudWatch::Alarm").values():
-        named += sum("MetricStat" in metric for metric in alarm.get("Metrics", ())) or 1
-    assert lines["alarms"] == f"{named + tracked} metrics looked at"
+        found = sum("MetricStat" in metric for metric in metrics) or 1
+        tracked += 2 * found if given else 0
+    assert lines["alarms"] == f"{looked_at(prod) + tracked} metrics looked at"
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -77,6 +82,43 @@ def test_standing_lines_count_what_the_template_has(prod: Synthesised) -> None:
 def test_a_budget_is_not_used_up_by_doing_nothing(profile: str, region: str) -> None:
     # The first warning comes at 80 per cent.
     assert usd(cost.standing(Tariff(region), profile)) < 0.9 * PROFILES[profile].budget_usd
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_budget_is_not_used_up_by_an_idle_documentdb(profile: str, region: str) -> None:
+    chosen = Choices.read({**CONTEXT, "profile": profile, "reads": "documentdb"})
+    tariff = Tariff(region)
+    idle = usd(cost.standing(tariff, profile)) + usd(cost.reads_standing(tariff, profile))
+    assert idle < 0.9 * chosen.budget_usd
+    assert chosen.budget_usd > PROFILES[profile].budget_usd
+
+
+def test_lines_of_documentdb_count_what_the_template_has_more(
+    prod: Synthesised, documentdb: Synthesised
+) -> None:
+    lines = {line.what: line.how for line in cost.reads_standing(Tariff("us-east-1"), "prod")}
+    instances = documentdb.of("AWS::DocDB::DBInstance").values()
+    (kind,) = {each["DBInstanceClass"] for each in instances}
+    assert lines["DocumentDB"] == f"{len(instances)} of {kind.removeprefix('db.')}"
+    assert f"an hour of {kind} of DocumentDB" == PRICES["prod_documentdb_hour"].what
+    secrets = [len(each.of("AWS::SecretsManager::Secret")) for each in (prod, documentdb)]
+    assert secrets[1] - secrets[0] == 1
+    before, after = (looked_at(each) for each in (prod, documentdb))
+    assert lines["alarms"] == f"{after - before} metrics looked at"
+    (budget,) = documentdb.of("AWS::Budgets::Budget").values()
+    profile = PROFILES["prod"]
+    assert budget["Budget"]["BudgetLimit"]["Amount"] == (
+        profile.budget_usd + profile.documentdb_budget_usd
+    )
+
+
+def test_what_is_kept_in_documentdb_is_a_small_part_of_what_postgres_keeps() -> None:
+    # Without embeddings, and of the newest snapshot alone.
+    assert kept_bytes(1) > DOCUMENT_B + cost.DOCUMENT_OVERHEAD_B
+    lines = {line.what: line for line in cost.reads_million(Tariff("us-east-1"))}
+    assert set(lines) == {"DocumentDB storage", "DocumentDB I/O", "DocumentDB backups"}
+    assert all(line.usd > 0 for line in lines.values())
 
 
 def test_five_snapshots_take_more_room_than_one() -> None:

@@ -23,13 +23,13 @@ from tests.support.api_server import Api, serving
 from triptych.database.paging import LAST_ID, NEWEST
 from triptych.database.session import Database
 from triptych.database.statements import statements
-from triptych.runs.postgres.postgres_brands import BRANDS_SCAN
+from triptych.runs.brand_store import BRANDS_SCAN
 from triptych.runs.postgres.postgres_runs import ITEMS_SCAN
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.postgres.asset_filter import condition
-from triptych.snapshots.postgres.postgres_snapshots import ASSETS_SCAN, DIFFERENCE_SCAN
-from triptych.snapshots.snapshot_store import AssetFilter
+from triptych.snapshots.postgres.postgres_snapshots import DIFFERENCE_SCAN
+from triptych.snapshots.snapshot_store import ASSETS_SCAN, AssetFilter
 
 ASSETS = 100_000
 BRANDS = 200

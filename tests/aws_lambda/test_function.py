@@ -18,14 +18,17 @@ from aiohttp import web
 from aws_local.emulator import REGION, Emulator
 from aws_local.functions import Answer, LambdaProcess, sqs_event
 
+from tests.support.aws import kept_secret
 from tests.support.picture_server import Site, write_manifest
 from tests.support.worker_processes import environment
+from triptych.aws_lambda.secret_settings import KEPT
 from triptych.database.session import Database
 from triptych.live.watch import watch
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, HEADER_REASON, QUEUES, URL_QUEUE, Message
 from triptych.messages import dead_letter_queue as dlq
 from triptych.model import AiState, Reason, RunState
 from triptych.queues.sqs.sqs_client import AwsClient
+from triptych.reads.mongo.connection import MongoConnection
 from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, migrate_database
 
@@ -43,11 +46,14 @@ class Cloud:
     raw: AwsClient
     stack: AsyncExitStack
     functions: dict[str, LambdaProcess]
+    sweeping: dict[str, str]
+    """What the function that sweeps is told besides: where the address of MongoDB is kept."""
 
     async def function(self, name: str) -> LambdaProcess:
         if name not in self.functions:
+            told = self.environment | (self.sweeping if name == "sweep" else {})
             process = LambdaProcess(
-                f"triptych.aws_lambda.handlers.{name}", self.environment, timeout_s=TIMEOUT_S
+                f"triptych.aws_lambda.handlers.{name}", told, timeout_s=TIMEOUT_S
             )
             self.functions[name] = await self.stack.enter_async_context(process)
         return self.functions[name]
@@ -93,7 +99,7 @@ class Cloud:
 
 @pytest.fixture
 async def cloud(
-    aws: Emulator, bucket: str, migrated_dsn: str, tmp_path: Path
+    aws: Emulator, bucket: str, migrated_dsn: str, mongodb_url: str, tmp_path: Path
 ) -> AsyncIterator[Cloud]:
     env = environment(
         migrated_dsn,
@@ -117,13 +123,14 @@ async def cloud(
             url = (await raw.call("get_queue_url", QueueName=PREFIX + name))["QueueUrl"]
             await raw.call("purge_queue", QueueUrl=url)
     async with AsyncExitStack() as stack, connect(settings, migrated_dsn) as parts:
-        yield Cloud(parts, {**os.environ, **env}, raw, stack, {})
+        sweeping = {f"{KEPT}READS_URL": await kept_secret(mongodb_url)}
+        yield Cloud(parts, {**os.environ, **env}, raw, stack, {}, sweeping)
     await raw.close()
 
 
 @pytest.mark.aws
 async def test_functions_alone_take_a_brand_through_all_phases(
-    cloud: Cloud, site: Site, tmp_path: Path
+    cloud: Cloud, mongodb: MongoConnection, site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 23)
     site.gone = {7}
@@ -145,6 +152,14 @@ async def test_functions_alone_take_a_brand_through_all_phases(
             if not any(busy):
                 await (await cloud.function("sweep")).invoke({})
     assert (run.state, run.done, run.failed) == (RunState.COMMITTED, 22, 1)
+    # With the address that it has fetched, the one that sweeps copies what is committed.
+    answer = await (await cloud.function("sweep")).invoke({})
+    assert answer.body["ended"][-1] == "project"
+    shown = await mongodb.database["brands"].find_one({"_id": "nike"})
+    assert shown is not None
+    assert shown["visible"]["run"] == str(run.id)
+    edition = {"edition": shown["visible"]["edition"]}
+    assert await mongodb.database["assets"].count_documents(edition) == 22
     assert not any([await cloud.receive(queue, wait_s=0) for queue in QUEUES])
 
 

@@ -76,8 +76,9 @@ class Local:
     def assert_gone(self) -> None:
         """See that no process is left, and that nobody listens any more."""
         assert self.processes.left(PATIENCE_S) == []
-        database = urlsplit(self.told["TRIPTYCH_DATABASE_URL"])
-        for host, port in ((HOST, urlsplit(self.url).port), (database.hostname, database.port)):
+        names = ("TRIPTYCH_SERVER", "TRIPTYCH_DATABASE_URL", "TRIPTYCH_READS_URL")
+        for place in (urlsplit(self.told[name]) for name in names):
+            host, port = place.hostname, place.port
             with socket.socket() as probe:
                 assert probe.connect_ex((host, port)) != 0, f"{host}:{port} is still listened at"
 

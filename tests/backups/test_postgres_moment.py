@@ -159,7 +159,7 @@ async def test_what_was_to_be_deleted_may_be_stored_again_after_a_restore(
     await let_go(services, "nike")
     keys = await condemned(services)
     await services.stores.retention.objects_deleted(
-        (await services.stores.retention.condemned_objects(settled_s=0, limit=1))
+        await services.stores.retention.condemned_objects(settled_s=0, limit=1)
     )
     await resume_runs(database, 1000.0)
     (left,) = await database.fetch(

@@ -165,6 +165,7 @@ async def test_doctor_finds_what_is_wrong(cli: Cli) -> None:
         "database": True,
         "role": True,
         "secrets": True,
+        "reads": True,
         "objects": True,
         "assets": True,
         "embedder": True,

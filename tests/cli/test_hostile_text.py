@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 from uuid import UUID
 
 import pytest
@@ -20,13 +20,14 @@ from typer.testing import CliRunner, Result
 
 from tests.support.hostile_values import CONTROLS, HOSTILE, MARKUP, hostile_stream, hostile_value
 from triptych.access.access_store import ApiKey
-from triptych.cli import key_commands
+from triptych.cli import key_commands, read_commands
 from triptych.cli.command_line import app
 from triptych.cli.invocation import Invocation
 from triptych.cli.tables import console
 from triptych.cli.terminal_text import REPLACEMENT, printable, printable_json
 from triptych.client.client import Client
 from triptych.errors import TriptychError
+from triptych.reads.projection_store import ProjectionState
 from triptych.snapshots.object_check import Finding, Tally
 from triptych.snapshots.reports import report
 from triptych.tasks.task_store import Task
@@ -62,12 +63,14 @@ COMMANDS: dict[str, list[str]] = {
     "settings": [],
     "dead-letters list": [],
     "keys list": [],
+    "reads status": [],
     "verify": [],
 }
 """What each command is run with. After `` of `` or `` at `` it is the same command once more."""
 NOT_RUN = {
     *("run", "up", "api", "worker", "live", "migrate", "backup"),
     *("dead-letters redrive", "dead-letters discard", "keys create", "keys revoke"),
+    "reads rebuild",
 }
 """Commands that start processes, and those that print numbers and the words they were given."""
 
@@ -132,6 +135,16 @@ def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         stores.access = stores  # type: ignore[assignment]
         yield stores
 
+    class Projections:
+        async def states(self, _: UUID, *, after: str, limit: int) -> list[ProjectionState]:
+            assert limit
+            return [] if after else [hostile_value(ProjectionState)]
+
+    @asynccontextmanager
+    async def open_projections(_call: Invocation) -> AsyncIterator[Any]:
+        yield read_commands.OpenedReads(HOSTILE, UUID(int=7), cast("Any", Projections()))
+
+    monkeypatch.setattr(read_commands, "_open", open_projections)
     monkeypatch.setattr(Invocation, "open_client", open_client)
     monkeypatch.setattr(doctor, "diagnose", diagnose)
     monkeypatch.setattr(verification, "open_verification", open_verification)

@@ -20,9 +20,12 @@ from tests.support.helm import (
     LEAST,
     ROOT,
     Document,
+    containers,
+    environment,
     helm,
     merged,
     of_kind,
+    pods,
     render,
 )
 from triptych.api.http.auth import PUBLIC
@@ -56,6 +59,7 @@ WAYS: dict[str, Document] = {
             "robots": True,
         },
         "secretSettings": {"source_token": {"name": "catalogue", "key": "token"}},
+        "reads": {"existingSecret": "mongodb", "userSecret": "mongodb", "caSecret": "mongodb"},
         "ingress": {
             "enabled": True,
             "host": "triptych.example",
@@ -78,26 +82,6 @@ MIB = 1024**2
 @pytest.fixture(scope="module")
 def rendered() -> dict[str, list[Document]]:
     return {name: render(values) for name, values in WAYS.items()}
-
-
-def pods(documents: list[Document]) -> dict[str, Document]:
-    """The specifications of all pods, by the component that their labels name."""
-    owners = [each for each in documents if each["kind"] in {"Deployment", "Job"}]
-    templates = [owner["spec"]["template"] for owner in owners]
-    return {
-        template["metadata"]["labels"]["app.kubernetes.io/component"]: template["spec"]
-        for template in templates
-    }
-
-
-def containers(pod: Document) -> list[Document]:
-    return [*pod.get("initContainers", []), *pod["containers"]]
-
-
-def environment(container: Document) -> dict[str, Any]:
-    named = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
-    assert len(named) == len(container["env"]), "a variable is given twice"
-    return named
 
 
 def memory(container: Document) -> int:
@@ -247,14 +231,17 @@ def test_g9_every_container_is_confined(way: str, rendered: dict[str, list[Docum
         assert outer["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["automountServiceAccountToken"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-        assert [list(volume) for volume in pod["volumes"]] == [["name", "emptyDir"]]
+        # Secrets are mounted to be read: tests/deploy/test_chart_reads.py.
+        written = [volume for volume in pod["volumes"] if "secret" not in volume]
+        assert [list(volume) for volume in written] == [["name", "emptyDir"]]
         for container in containers(pod):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }, role
-            assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+            written = [each for each in container["volumeMounts"] if not each.get("readOnly")]
+            assert written == [{"name": "tmp", "mountPath": "/tmp"}]
             requests, limits = (container["resources"][each] for each in ("requests", "limits"))
             # A limit of CPU would stop a process that the host has time for.
             assert requests["memory"] == limits["memory"]

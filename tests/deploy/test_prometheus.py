@@ -80,6 +80,7 @@ FIRING: Mapping[str, Series] = {
         f'{COMMITS}_bucket{{le="300.0"}}': steady(0),
     },
     "index-lag": {"triptych_index_lag_seconds": steady(3601)},
+    "reads-lag": {"triptych_reads_lag_seconds": steady(601)},
 }
 """Series under which each alert fires."""
 QUIET: Mapping[str, Series] = {
@@ -102,6 +103,7 @@ QUIET: Mapping[str, Series] = {
         f'{COMMITS}_bucket{{le="300.0"}}': growing(1),
     },
     "index-lag": {"triptych_index_lag_seconds": steady(3600)},
+    "reads-lag": {"triptych_reads_lag_seconds": steady(600)},
 }
 """Series, just short of that, under which it does not."""
 EXTRA: tuple[tuple[str, Series, bool], ...] = (

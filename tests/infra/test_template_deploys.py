@@ -29,6 +29,7 @@ CONTEXT = {
     "domain": "triptych.example",
     "email": "ops@triptych.example",
     "region": REGION,
+    "reads": "documentdb",
 }
 
 

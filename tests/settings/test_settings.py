@@ -38,6 +38,8 @@ def test_precedence_and_origins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("STORE_URL", "ftp://x", "must begin with one of file:"),
         ("SOURCE", "urls", "must be written SCHEME:PLACE"),
         ("SOURCE", "manifest:", "has nothing after the colon"),
+        ("READS_URL", "postgresql://x", "must begin with one of mongodb://, mongodb+srv://"),
+        ("READS_PASSWORD", "s3cret", "needs TRIPTYCH_READS_USER"),
         ("FLUSH_ITEMS", "0", "greater than 0"),
         ("FLUSH_ITEMS", "many", "valid integer"),
         ("TOLERATED_FAILURES", "1.5", "less than or equal to 1"),
@@ -81,3 +83,29 @@ def test_every_setting_says_what_it_is() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+@pytest.mark.parametrize("name", ["READS_CA", "READS_CERTIFICATE"])
+def test_a_file_for_mongodb_has_to_be_there_if_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv(f"TRIPTYCH_{name}", str(tmp_path / "nowhere.pem"))
+    Settings.load()
+    monkeypatch.setenv("TRIPTYCH_READS_URL", "mongodb://db.example/triptych")
+    with pytest.raises(SettingsError, match=r"there is no file .*nowhere\.pem") as error:
+        Settings.load()
+    assert error.value.field == f"TRIPTYCH_{name}"
+    assert "PEM file" in str(error.value.remedy)
+    monkeypatch.setenv(f"TRIPTYCH_{name}", "")
+    assert Settings.load().reads_ca is None
+
+
+def test_the_address_of_mongodb_is_shown_without_its_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_READS_URL", "mongodb://me:s3cret@a.example:1,b.example/x?k=s3cret")
+    monkeypatch.setenv("TRIPTYCH_READS_USER", "me")
+    monkeypatch.setenv("TRIPTYCH_READS_PASSWORD", "s3cret")
+    settings = Settings.load()
+    assert settings.shown()["reads_url"] == "mongodb://…@a.example:1,b.example/x?…"
+    assert "s3cret" not in repr(settings)

@@ -39,3 +39,11 @@ async def bucket(aws: Emulator) -> str:
     await client.call("create_bucket", Bucket=name, CreateBucketConfiguration=place)
     await client.close()
     return f"s3://{name}/some/prefix"
+
+
+async def kept_secret(text: str) -> str:
+    """Keep a text in Secrets Manager; return its ARN."""
+    client = AwsClient("secretsmanager", REGION)
+    made = await client.call("create_secret", Name=f"secret-{uuid4().hex}", SecretString=text)
+    await client.close()
+    return str(made["ARN"])

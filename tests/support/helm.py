@@ -162,3 +162,25 @@ KEDA_SCHEMAS = {
     ),
 }
 """What the chart uses of ``keda.sh/v1alpha1``, and nothing else: a misspelt name is found."""
+
+
+def pods(documents: list[Document]) -> dict[str, Document]:
+    """The specifications of all pods, by the component that their labels name."""
+    owners = [each for each in documents if each["kind"] in {"Deployment", "Job"}]
+    templates = [owner["spec"]["template"] for owner in owners]
+    return {
+        template["metadata"]["labels"]["app.kubernetes.io/component"]: template["spec"]
+        for template in templates
+    }
+
+
+def containers(pod: Document) -> list[Document]:
+    """All of a pod, those first that begin it."""
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def environment(container: Document) -> dict[str, Any]:
+    """A container's variables, each as its value or as where it is kept."""
+    named = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
+    assert len(named) == len(container["env"]), "a variable is given twice"
+    return named

@@ -15,7 +15,12 @@ from triptych.runs.run_store import RunCounts, RunStore
 from triptych.snapshots.search_store import IndexLag, SearchStore
 from triptych.telemetry.metrics import REGISTRY, LateGauge
 from triptych.wiring.stores import postgres_stores
-from triptych.workers.catalogue_metrics import GAUGES, forget_catalogue, observe_catalogue
+from triptych.workers.catalogue_metrics import (
+    GAUGES,
+    forget_catalogue,
+    observe_catalogue,
+    observe_reads,
+)
 
 BRANDS = 5_000
 RUNS_EACH = 4
@@ -57,6 +62,16 @@ async def test_gauges_are_exposed_while_they_are_known() -> None:
     with pytest.raises(DatabaseUnavailable):
         await observe_catalogue(cast("RunStore", catalogue), cast("SearchStore", catalogue))
     assert values() == [None] * 4
+
+
+def test_how_far_mongodb_is_behind_is_exposed_while_it_is_known() -> None:
+    names = ("triptych_reads_behind_brands", "triptych_reads_lag_seconds")
+    observe_reads({"nike": 4.5, "puma": 2.0, "gone": None})
+    assert [REGISTRY.get_sample_value(name) for name in names] == [3, 4.5]
+    observe_reads({})
+    assert [REGISTRY.get_sample_value(name) for name in names] == [0, 0]
+    observe_reads(None)
+    assert [REGISTRY.get_sample_value(name) for name in names] == [None, None]
 
 
 async def test_values_that_nobody_renews_are_exposed_no_longer(

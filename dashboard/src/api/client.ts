@@ -2,6 +2,7 @@
 
 import createClient from 'openapi-fetch';
 import { session } from '../session.svelte';
+import { asFresh, changedLately, LAG } from './fresh';
 import type { paths } from './schema';
 import type { Problem } from './types';
 
@@ -28,17 +29,13 @@ export function headers(): Record<string, string> {
   return session.key ? { Authorization: `Bearer ${session.key}` } : {};
 }
 
-/** Fetch from the API; a 401 asks for a key. */
+/** Fetch from the API: what shows all that live status has told; a 401 asks for a key. */
 export async function ask(input: Request | string, init?: RequestInit): Promise<Response> {
   const request = new Request(input, init);
   for (const [name, value] of Object.entries(headers())) request.headers.set(name, value);
-  let response: Response;
-  try {
-    response = await fetch(request);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === 'AbortError') throw error;
-    throw new ApiError(0, { detail: 'The server cannot be reached.', remedy: UNREACHED });
-  }
+  const fresh = asFresh(request);
+  let response = await send(fresh && changedLately() ? fresh : request);
+  if (fresh && response.headers.has(LAG)) response = await send(fresh);
   if (response.ok || response.status === 304) return response;
   const problem = await readProblem(response);
   if (response.status === 401) {
@@ -47,6 +44,15 @@ export async function ask(input: Request | string, init?: RequestInit): Promise<
     else session.refuse('Your session has ended.', { elsewhere: true });
   }
   throw new ApiError(response.status, problem);
+}
+
+async function send(request: Request): Promise<Response> {
+  try {
+    return await fetch(request);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    throw new ApiError(0, { detail: 'The server cannot be reached.', remedy: UNREACHED });
+  }
 }
 
 const isJson = (response: Response): boolean =>

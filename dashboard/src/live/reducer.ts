@@ -5,6 +5,7 @@
  * highest version that was seen of a thing stays. Snapshots of the API take the same path.
  */
 
+import { noteChange } from '../api/fresh';
 import type { EventShown, QueueShown, RunShown, TaskShown, WorkerShown } from '../api/types';
 import { type Sample, sampled } from './pace';
 import type { BrandState, WorkersState, QueueState, ServerFrame } from './protocol';
@@ -86,12 +87,16 @@ export function setBrand(model: LiveModel, state: BrandState): void {
   const known = model.brands.get(state.name);
   if (state.latest) setRun(model, state.latest);
   if (!known || state.version > known.version) {
+    if (known && snapshotOf(known) !== snapshotOf(state)) noteChange();
     // Live status leaves out what only an operator changes.
     model.brands.set(state.name, { ...known, ...state });
   } else if ('schedule' in state && !('schedule' in known)) {
     model.brands.set(state.name, { ...state, ...known });
   }
 }
+
+const snapshotOf = (state: BrandState): string =>
+  `${state.current_run ?? ''} ${state.latest?.ai_state ?? ''}`;
 
 /** Take a run's state unless a newer one is known. */
 export function setRun(model: LiveModel, run: RunShown): void {

@@ -12,8 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, ValidationError
 
 from triptych.api.column_filters import METADATA_MAX_CHARS, column_filters, metadata_text
-from triptych.api.http.dependencies import ApiContext, BrandPath, Context
-from triptych.api.http.problems import documented
+from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.reading import FreshAsked, read_answers, read_headers
 from triptych.api.http.request_models import (
     TEXT_MAX_CHARS,
     Asked,
@@ -31,6 +31,8 @@ from triptych.errors import (
     SnapshotCollected,
 )
 from triptych.messages import check_brand
+from triptych.model import Asset, Metadata, Slice
+from triptych.reads.read_stores import ReadStores
 from triptych.snapshots.asset_classes import ColourName, Shape, Size
 from triptych.snapshots.asset_ids import read_asset_id
 from triptych.snapshots.asset_shown import AssetShown, AssetWhole
@@ -120,7 +122,7 @@ class Filters(Asked):
     ] = None
 
 
-class AssetsAsked(PageAsked, Filters):
+class AssetsAsked(FreshAsked, PageAsked, Filters):
     """The snapshot, the filters and the page of a listing of assets."""
 
     snapshot: Annotated[
@@ -132,6 +134,10 @@ class AssetAsked(Asked):
     """The snapshot that an asset is read from."""
 
     run: UUID | None = None
+
+
+class WholeAssetAsked(FreshAsked, AssetAsked):
+    """The same, for the asset itself."""
 
 
 async def _asset_id(
@@ -154,7 +160,7 @@ AssetPath = Annotated[tuple[str, bytes], Depends(_asset_id)]
     "/brands/{brand}/assets",
     response_model=Page[AssetShown],
     summary="List a brand's assets",
-    responses=documented(BrandNotFound, RunNotFound, InvalidCursor, SnapshotCollected),
+    responses=read_answers(BrandNotFound, RunNotFound, InvalidCursor, SnapshotCollected),
 )
 async def list_assets(
     context: Context, brand: BrandPath, asked: Annotated[AssetsAsked, Query()]
@@ -167,27 +173,34 @@ async def list_assets(
     """
     listing = f"assets/{brand}"
     position = context.cursors.read(listing, asked)
-    if position is None:
-        run_id, after = await first_snapshot(context, brand, asked.snapshot), b""
-    else:
-        run_id, after = UUID(position[0]), bytes.fromhex(position[1])
-    if run_id is None:
-        return Json(Page([], None))
-    found = await context.stores.snapshots.assets_slice(
-        run_id, matching(asked), after=after, limit=asked.limit
-    )
+    wanted = matching(asked)
+
+    async def work(stores: ReadStores) -> tuple[UUID | None, Slice[Asset, bytes]]:
+        if position is None:
+            run_id, after = await first_snapshot(stores, brand, asked.snapshot), b""
+        else:
+            run_id, after = UUID(position[0]), bytes.fromhex(position[1])
+        if run_id is None:
+            return None, Slice([], None)
+        return run_id, await stores.snapshots.assets_slice(
+            run_id, wanted, after=after, limit=asked.limit
+        )
+
+    answer = await context.reads.answer(work, brands=frozenset({brand}), fresh=asked.fresh)
+    run_id, found = answer.value
     following: list[Any] | None = None
     if found.next is not None:
         following = [str(run_id), found.next.hex()]
     items = [AssetShown.of(asset) for asset in found.rows]
-    return Json(Page(items, context.cursors.write(listing, asked, following)))
+    page = Page(items, context.cursors.write(listing, asked, following))
+    return Json(page, headers=read_headers(answer, run_id))
 
 
-async def first_snapshot(context: ApiContext, brand: str, asked: UUID | None) -> UUID | None:
+async def first_snapshot(stores: ReadStores, brand: str, asked: UUID | None) -> UUID | None:
     """Return the run of the snapshot that a listing begins on; None if there is none yet."""
     if asked is None:
-        return await context.stores.brands.snapshot_of(brand)
-    return (await snapshot_run(context, brand, asked)).id
+        return await stores.brands.snapshot_of(brand)
+    return (await snapshot_run(stores.runs, brand, asked)).id
 
 
 def matching(asked: Filters) -> AssetFilter:
@@ -215,15 +228,20 @@ def matching(asked: Filters) -> AssetFilter:
     "/assets/{asset}",
     response_model=AssetWhole,
     summary="Show an asset",
-    responses=documented(AssetNotFound, SnapshotCollected),
+    responses=read_answers(AssetNotFound, SnapshotCollected),
 )
 async def get_asset(
-    context: Context, asset: AssetPath, asked: Annotated[AssetAsked, Query()]
+    context: Context, asset: AssetPath, asked: Annotated[WholeAssetAsked, Query()]
 ) -> Json:
     """One asset with its marks, from its brand's current snapshot or from that of a `run`."""
     brand, key = asset
-    found, marks = await context.stores.snapshots.asset_and_marks(brand, key, run_id=asked.run)
-    return Json(AssetWhole.of(found, marks=marks))
+
+    async def work(stores: ReadStores) -> tuple[Asset, Metadata]:
+        return await stores.snapshots.asset_and_marks(brand, key, run_id=asked.run)
+
+    answer = await context.reads.answer(work, brands=frozenset({brand}), fresh=asked.fresh)
+    found, marks = answer.value
+    return Json(AssetWhole.of(found, marks=marks), headers=read_headers(answer, found.run_id))
 
 
 async def _read_assets(request: Request) -> Response:
@@ -233,7 +251,7 @@ async def _read_assets(request: Request) -> Response:
 
 async def _read_asset(request: Request) -> Response:
     asset = read_asset_id(request.path_params["asset"])
-    return await get_asset(request.app.state.context, asset, _asked(request, AssetAsked))
+    return await get_asset(request.app.state.context, asset, _asked(request, WholeAssetAsked))
 
 
 def _asked(request: Request, kind: type[A]) -> A:

@@ -11,6 +11,7 @@ from triptych.api.http.auth import HttpReader, Operating
 from triptych.api.http.dependencies import ApiContext, BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
+from triptych.api.http.reading import Fresh, FreshAsked, read_answers, read_headers
 from triptych.api.http.request_models import (
     TEXT_MAX_CHARS,
     Given,
@@ -20,8 +21,9 @@ from triptych.api.http.request_models import (
 )
 from triptych.api.http.responses import Json
 from triptych.api.sources import SourceText, check_source
-from triptych.errors import BrandNotFound, InvalidCursor
-from triptych.model import AiState, RunState
+from triptych.errors import BrandNotFound, InvalidCursor, RunNotFound
+from triptych.model import AiState, RunState, Slice
+from triptych.reads.read_stores import ReadStores
 from triptych.runs.run_shown import BrandShown
 from triptych.shown_url import is_shown, shown_url
 from triptych.snapshots.snapshot_store import Insights
@@ -33,7 +35,7 @@ router = APIRouter(tags=["brands"])
 CronText = Annotated[str, Field(max_length=TEXT_MAX_CHARS), AfterValidator(storable)]
 
 
-class BrandsAsked(PageAsked):
+class BrandsAsked(FreshAsked, PageAsked):
     """The filters and the page of a listing of brands."""
 
     name: Annotated[
@@ -59,7 +61,7 @@ class BrandGiven(Given):
     "/brands",
     response_model=Page[BrandShown],
     summary="List the brands, each with its newest run",
-    responses=documented(InvalidCursor),
+    responses=read_answers(InvalidCursor, of_snapshot=False),
 )
 async def list_brands(
     context: Context, identity: HttpReader, asked: Annotated[BrandsAsked, Query()]
@@ -69,26 +71,37 @@ async def list_brands(
     A key that is limited to brands lists only these.
     """
     position = context.cursors.read("brands", asked)
-    found = await context.stores.brands.brands_slice(
-        after=position[0] if position else "",
-        name=asked.name,
-        state=asked.state,
-        limit=asked.limit,
-        among=identity.brands,
-    )
+
+    async def work(stores: ReadStores) -> Slice[BrandShown, str]:
+        return await stores.brands.brands_slice(
+            after=position[0] if position else "",
+            name=asked.name,
+            state=asked.state,
+            limit=asked.limit,
+            among=identity.brands,
+        )
+
+    answer = await context.reads.answer(work, brands=identity.brands, fresh=asked.fresh)
+    found = answer.value
     following = [found.next] if found.next is not None else None
-    return Json(Page(list(found.rows), context.cursors.write("brands", asked, following)))
+    page = Page(list(found.rows), context.cursors.write("brands", asked, following))
+    return Json(page, headers=read_headers(answer))
 
 
 @router.get(
     "/brands/{brand}",
     response_model=BrandShown,
     summary="Show a brand",
-    responses=documented(BrandNotFound),
+    responses=read_answers(BrandNotFound, of_snapshot=False),
 )
-async def get_brand(context: Context, brand: BrandPath) -> Json:
+async def get_brand(context: Context, brand: BrandPath, fresh: Fresh = False) -> Json:
     """One brand, with its newest run."""
-    return Json(await context.stores.brands.scheduled(brand))
+
+    async def work(stores: ReadStores) -> BrandShown:
+        return await stores.brands.scheduled(brand)
+
+    answer = await context.reads.answer(work, brands=frozenset({brand}), fresh=fresh)
+    return Json(answer.value, headers=read_headers(answer))
 
 
 @router.put(
@@ -140,13 +153,20 @@ async def _meant(context: ApiContext, brand: str, given: str | None) -> str | No
     "/brands/{brand}/insights",
     response_model=Insights,
     summary="Show what the AI phase found",
-    responses=documented(BrandNotFound),
+    responses=read_answers(BrandNotFound),
 )
-async def get_insights(context: Context, brand: BrandPath) -> Json:
+async def get_insights(context: Context, brand: BrandPath, fresh: Fresh = False) -> Json:
     """Every AI step's result for the brand's current snapshot."""
-    run_id = await context.stores.brands.snapshot_of(brand)
-    if run_id is None:
-        return Json(Insights(None, AiState.NONE, None, []))
-    run = await context.stores.runs.run(run_id)
-    found = await context.stores.snapshots.insights(run_id)
-    return Json(Insights(run_id, run.ai_state, run.ai_reason, list(found)))
+
+    async def work(stores: ReadStores) -> Insights:
+        run_id = await stores.brands.snapshot_of(brand)
+        if run_id is None:
+            return Insights(None, AiState.NONE, None, [])
+        runs = await stores.runs.runs_of([run_id])
+        if not runs:
+            raise RunNotFound  # The brand was deleted meanwhile.
+        found = await stores.snapshots.insights(run_id)
+        return Insights(run_id, runs[0].ai_state, runs[0].ai_reason, list(found))
+
+    answer = await context.reads.answer(work, brands=frozenset({brand}), fresh=fresh)
+    return Json(answer.value, headers=read_headers(answer, answer.value.run))

@@ -14,7 +14,7 @@ from triptych.api.assets import Filters, first_snapshot, matching
 from triptych.api.column_filters import COLUMN_MAX_CHARS
 from triptych.api.http.auth import HttpReader
 from triptych.api.http.dependencies import ApiContext, BrandPath, Context
-from triptych.api.http.problems import documented
+from triptych.api.http.reading import FreshAsked, read_answers, read_headers
 from triptych.api.http.request_models import PageAsked
 from triptych.api.http.responses import Json
 from triptych.errors import (
@@ -25,6 +25,8 @@ from triptych.errors import (
     SearchUnavailable,
     SnapshotCollected,
 )
+from triptych.reads.read_stores import ReadStores
+from triptych.reads.reads import ANSWER_S
 from triptych.snapshots.facets import (
     COLUMN_PREFIX,
     OWN_FILTER,
@@ -37,6 +39,8 @@ FACETS_MAX = 16
 """Facets of one answer."""
 FACETS_S = 10.0
 """Seconds for the database's work on one answer."""
+FACETS_ANSWER_S = FACETS_S + ANSWER_S
+"""Seconds until the answer is there: after those for its work a database says so itself."""
 
 router = APIRouter(tags=["facets"])
 
@@ -50,7 +54,7 @@ FacetName = Annotated[
 ]
 
 
-class FacetsAsked(PageAsked, Filters):
+class FacetsAsked(FreshAsked, PageAsked, Filters):
     """The facets, the filters and how many values of each."""
 
     by: Annotated[
@@ -77,7 +81,7 @@ class BrandFacetsAsked(FacetsAsked):
     "/brands/{brand}/facets",
     response_model=FacetsShown,
     summary="Count a brand's assets by their properties",
-    responses=documented(
+    responses=read_answers(
         BrandNotFound, RunNotFound, InvalidCursor, SnapshotCollected, SearchUnavailable
     ),
 )
@@ -91,21 +95,33 @@ async def list_facets(
     """
     listing = f"facets/{brand}"
     position = _position(context.cursors.read(listing, asked), asked)
-    if position is None:
-        run_id, after = await first_snapshot(context, brand, asked.snapshot), None
-    else:
-        run_id, after = UUID(position[0]), Position(position[1], position[2])
+    after = None if position is None else Position(position[1], position[2])
+    wanted = _wanted(asked, after)
+
+    async def work(stores: ReadStores) -> tuple[UUID | None, FacetsShown]:
+        if position is None:
+            run_id = await first_snapshot(stores, brand, asked.snapshot)
+        else:
+            run_id = UUID(position[0])
+        if run_id is None:
+            return None, FacetsShown(None, 0, 0, 0, True, [], [])
+        return run_id, await stores.facets.facets(run_id, wanted)
+
+    answer = await context.reads.answer(
+        work, brands=frozenset({brand}), fresh=asked.fresh, within_s=FACETS_ANSWER_S
+    )
+    run_id, found = answer.value
+    headers = read_headers(answer, run_id)
     if run_id is None:
-        return Json(FacetsShown(None, 0, 0, 0, True, [], []))
-    found = await context.stores.facets.facets(run_id, _wanted(asked, after))
-    return Json(_with_next(context, listing, asked, found, str(run_id)))
+        return Json(found, headers=headers)
+    return Json(_with_next(context, listing, asked, found, str(run_id)), headers=headers)
 
 
 @router.get(
     "/facets",
     response_model=FacetsShown,
     summary="Count the assets of all brands by their properties",
-    responses=documented(InvalidCursor, SearchUnavailable),
+    responses=read_answers(InvalidCursor, SearchUnavailable, of_snapshot=False),
 )
 async def list_facets_anywhere(
     context: Context, identity: HttpReader, asked: Annotated[FacetsAsked, Query()]
@@ -113,10 +129,16 @@ async def list_facets_anywhere(
     """The same over the current snapshots of all brands, or of those that a key is limited to."""
     position = _position(context.cursors.read("facets", asked), asked)
     after = None if position is None else Position(position[1], position[2])
-    found = await context.stores.facets.facets_anywhere(
-        _wanted(asked, after), among=identity.brands
+    wanted = _wanted(asked, after)
+
+    async def work(stores: ReadStores) -> FacetsShown:
+        return await stores.facets.facets_anywhere(wanted, among=identity.brands)
+
+    answer = await context.reads.answer(
+        work, brands=identity.brands, fresh=asked.fresh, within_s=FACETS_ANSWER_S
     )
-    return Json(_with_next(context, "facets", asked, found, ""))
+    shown = _with_next(context, "facets", asked, answer.value, "")
+    return Json(shown, headers=read_headers(answer))
 
 
 def _wanted(asked: FacetsAsked, after: Position | None) -> FacetsWanted:

@@ -25,7 +25,7 @@ from triptych.telemetry.metrics import (
     exposition,
 )
 from triptych.wire import Page, Wire
-from triptych.workers.catalogue_metrics import observe_catalogue
+from triptych.workers.catalogue_metrics import observe_catalogue, observe_reads
 
 router = APIRouter(tags=["system"])
 health = APIRouter(tags=["health"])
@@ -136,6 +136,8 @@ async def list_settings(context: Context, _operator: Operating) -> Json:
 async def metrics(context: Context) -> Response:
     """Includes, as they are now: the queues, stalled and held runs, the lag of the search index.
 
+    And how far MongoDB is behind, if it answers immediate reads.
+
     Workers expose their metrics on a port of their own.
     """
     for depth in await context.queue.depths():
@@ -144,6 +146,8 @@ async def metrics(context: Context) -> Response:
         QUEUE_IN_FLIGHT.labels(depth.queue).set(depth.in_flight)
         QUEUE_OLDEST_SECONDS.labels(depth.queue).set(depth.oldest_s or 0.0)
     await observe_catalogue(context.stores.runs, context.stores.search)
+    lag = await context.reads.lag()
+    observe_reads(None if lag is None else lag.seconds)
     return Response(exposition(), media_type=CONTENT_TYPE)
 
 

@@ -8,6 +8,7 @@ of its run is unfinished, and late messages are returned to the queue.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -16,7 +17,8 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from triptych.aws_lambda.events import Context, deliveries, failures, seconds_left
-from triptych.errors import SettingsError
+from triptych.aws_lambda.secret_settings import secret_settings
+from triptych.errors import ReadsUnavailable, SettingsError
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
 from triptych.telemetry.cloudwatch_metrics import MetricLines, write_line
@@ -28,8 +30,13 @@ from triptych.wiring.worker_process import (
     open_phase_handlers,
 )
 from triptych.workers.batch import serve_batch
-from triptych.workers.catalogue_metrics import forget_catalogue, observe_catalogue
+from triptych.workers.catalogue_metrics import (
+    forget_catalogue,
+    observe_catalogue,
+    observe_reads,
+)
 from triptych.workers.message_processor import Handle
+from triptych.workers.projector import Projector
 from triptych.workers.worker import Phase
 
 IDLE_S = 30.0
@@ -74,7 +81,7 @@ class Function(Generic[T]):
         return answer
 
     async def _open(self) -> tuple[Services, T]:
-        settings = Settings.load()
+        settings = Settings.load(**await secret_settings(os.environ))
         if settings.embedded or not settings.queue_url.startswith("sqs:"):
             raise SettingsError(
                 "A Lambda function needs SQS and an external database.",
@@ -144,7 +151,7 @@ class SweepFunction:
         self.function: Function[MaintenanceJobs] = Function(open_maintenance)
 
     def __call__(self, _event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        """Sweep, deliver webhooks, collect, and index for as long as there is time."""
+        """Sweep, deliver webhooks, collect, index and project, for as long as there is time."""
 
         async def work(services: Services, maintenance: MaintenanceJobs) -> dict[str, Any]:
             return await _maintain(services, maintenance, context)
@@ -189,5 +196,18 @@ async def _maintain(
             ended.append("collect")
             await maintenance.indexer.catch_up()
             ended.append("index")
+            if maintenance.projector is not None and await _project(maintenance.projector):
+                ended.append("project")
     log.info("care_taken", ended=ended)
     return {"ended": ended}
+
+
+async def _project(projector: Projector) -> bool:
+    """Project what is behind; False if MongoDB is away: Postgres answers reads meanwhile."""
+    try:
+        observe_reads(await projector.behind())
+        await projector.catch_up()
+    except ReadsUnavailable as error:
+        log.warning("projection_waits", error=str(error))
+        return False
+    return True

@@ -25,6 +25,7 @@ from triptych.cli.help_pages import HelpCommand, HelpGroup
 from triptych.cli.invocation import EXIT_FAILED
 from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
+from triptych.cli.read_commands import reads
 from triptych.runtime.cpu import one_thread_each
 
 PANELS = {
@@ -71,6 +72,7 @@ PANELS = {
         machine_commands.settings,
         machine_commands.migrate,
         letters,
+        reads,
         keys,
     ),
 }

@@ -52,7 +52,7 @@ async def migrate(
 async def doctor(call: Invocation) -> bool:
     """Check everything that a worker needs, and report problems.
 
-    The exit code is 0 only if there are none.
+    The exit code is 0 only if there are none. What work can go on without is a warning.
     """
     from triptych.cli.json_output import print_json
     from triptych.cli.log_output import say
@@ -61,10 +61,13 @@ async def doctor(call: Invocation) -> bool:
 
     findings = await diagnose(call.settings(), say=say)
     if call.json:
-        print_json([{"what": f.what, "ok": f.ok, "says": f.says} for f in findings])
+        print_json(
+            [{"what": f.what, "ok": f.ok, "warns": f.warns, "says": f.says} for f in findings]
+        )
     else:
         for finding in findings:
-            mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
+            well = "[yellow]![/]" if finding.warns else "[green]✓[/]"
+            mark = well if finding.ok else "[red]✗[/]"
             console.print(f"{mark} {finding.what:<10} {shown(finding.says)}", soft_wrap=True)
     return all(finding.ok for finding in findings)
 

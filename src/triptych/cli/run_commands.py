@@ -234,7 +234,7 @@ async def find_run(client: Client, name: str) -> Run:
     except ValueError:
         pass  # It is a brand's name.
     try:
-        newest = (await client.brand(name)).latest
+        newest = (await client.brand(name, fresh=True)).latest
     except BrandNotFound:
         newest = None
     if newest is None:

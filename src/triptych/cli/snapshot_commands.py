@@ -142,7 +142,7 @@ async def _current(client: Client, brand: str) -> UUID:
     """
     from triptych.errors import Conflict
 
-    current = (await client.brand(brand)).current_run
+    current = (await client.brand(brand, fresh=True)).current_run
     if current is None:
         raise Conflict(f"Brand {brand!r} has no snapshot yet.", remedy="Wait for its first commit.")
     return current

@@ -78,13 +78,13 @@ class Client:
         """Return all brands, by name."""
         return [brand async for brand in self._pages("/brands", Page[BrandShown])]
 
-    async def brand(self, name: str) -> BrandShown:
-        """Return a brand.
+    async def brand(self, name: str, *, fresh: bool = False) -> BrandShown:
+        """Return a brand; ``fresh``: as it is now, not as MongoDB may still show it.
 
         Raises:
             BrandNotFound: there is no brand with that name.
         """
-        return await self._get(f"/brands/{_brand(name)}", BrandShown)
+        return await self._get(f"/brands/{_brand(name)}", BrandShown, _fresh(fresh))
 
     async def run(self, run_id: UUID) -> RunShown:
         """Return a run.
@@ -130,7 +130,7 @@ class Client:
     ) -> tuple[Sequence[AssetShown], str | None]:
         """Return up to ``limit`` of a brand's assets, and the cursor of those that follow.
 
-        ``filters`` are the API's; ``snapshot`` is one of them.
+        ``filters`` are the API's; ``snapshot`` is one of them. ``fresh="true"`` reads Postgres.
         """
         path = f"/brands/{_brand(brand)}/assets"
         return await self._some(path, Page[AssetShown], filters, limit, cursor)
@@ -168,13 +168,17 @@ class Client:
         path = f"/brands/{_brand(brand)}/snapshots/{old}/diff/{new}/counts"
         return await self._get(path, DifferenceCounts)
 
-    async def asset(self, asset: str, *, run: UUID | None = None) -> AssetShown:
+    async def asset(
+        self, asset: str, *, run: UUID | None = None, fresh: bool = False
+    ) -> AssetShown:
         """Return an asset from its brand's current snapshot, or from that of a run.
+
+        ``fresh``: as Postgres has it.
 
         Raises:
             AssetNotFound: there is no asset with that id.
         """
-        return await self._get(f"/assets/{_part(asset)}", AssetShown, _of_run(run))
+        return await self._get(f"/assets/{_part(asset)}", AssetShown, _of_run(run) | _fresh(fresh))
 
     async def thumbnail(self, asset: str, width: int, *, run: UUID | None = None) -> bytes:
         """Return a thumbnail of an asset as WebP; ``width`` is 160, 320, 640 or 1280 pixels.
@@ -185,9 +189,12 @@ class Client:
         query = {"w": str(width), **_of_run(run)}
         return await self._body("GET", f"/assets/{_part(asset)}/thumbnail", query)
 
-    async def map(self, brand: str) -> BrandMap:
-        """Return the map of a brand's current snapshot; it has no points until it is drawn."""
-        body = await self._body("GET", f"/brands/{_brand(brand)}/map")
+    async def map(self, brand: str, *, fresh: bool = False) -> BrandMap:
+        """Return the map of a brand's current snapshot; it has no points until it is drawn.
+
+        ``fresh``: as Postgres has it.
+        """
+        body = await self._body("GET", f"/brands/{_brand(brand)}/map", _fresh(fresh))
         try:
             return decode_map(body)
         except ValueError as error:
@@ -227,10 +234,14 @@ class Client:
         return (await self._get("/queues", Listing[QueueDepth])).items
 
     async def insights(
-        self, brand: str
+        self, brand: str, *, fresh: bool = False
     ) -> tuple[UUID | None, AiState, str | None, Sequence[Insight]]:
-        """Return a brand's current snapshot, its AI phase's state and reason, and its insights."""
-        found = await self._get(f"/brands/{_brand(brand)}/insights", Insights)
+        """Return a brand's current snapshot, its AI phase's state and reason, and its insights.
+
+        ``fresh``: as Postgres has them.
+        """
+        path = f"/brands/{_brand(brand)}/insights"
+        found = await self._get(path, Insights, _fresh(fresh))
         return found.run, found.ai_state, found.ai_reason, found.items
 
     async def nearest(self, brand: str) -> NearBrands:
@@ -535,6 +546,10 @@ def _brand(name: str) -> str:
 
 def _of_run(run: UUID | None) -> dict[str, str]:
     return {} if run is None else {"run": str(run)}
+
+
+def _fresh(wanted: bool) -> dict[str, str]:
+    return {"fresh": "true"} if wanted else {}
 
 
 @asynccontextmanager

@@ -57,6 +57,10 @@ class ProjectionStore(Protocol):
         """Return which letters the database knows the lower case of."""
         ...
 
+    async def last_target(self) -> UUID | None:
+        """Return the database that was written to last; None if none was."""
+        ...
+
     async def take_turn(self, name: str, *, every_s: float) -> bool:
         """Return whether it is the caller's turn to do ``name``, once in ``every_s`` seconds."""
         ...
@@ -139,7 +143,8 @@ class ProjectionStore(Protocol):
     async def behind(self, target: UUID) -> Mapping[str, float | None]:
         """Return by brand for how many seconds what is committed has not been shown.
 
-        None for a brand that is gone, or has no snapshot: nothing of it may be read from there.
+        None for a brand that is gone, or has no snapshot, or was deleted and made again: nothing of
+        it may be read from there.
         """
         ...
 

@@ -13,6 +13,8 @@ from triptych.model import Brand, RunState, Slice
 from triptych.runs.given_urls import GivenUrl
 from triptych.runs.run_shown import BrandShown
 
+BRANDS_SCAN = 2_000
+"""Brands that are looked at for one slice, however few of them match its filter."""
 TRUSTED_MAX = 100
 """Sources of one brand that are known to have been named by the server's own user."""
 

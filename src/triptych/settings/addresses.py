@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 DATABASE_SCHEMES = ("embedded:", "postgresql://", "postgres://", "postgresql+iam://")
+READS_SCHEMES = ("mongodb://", "mongodb+srv://")
 QUEUE_SCHEMES = ("pgmq:", "sqs:")
 STORE_SCHEMES = ("file:", "s3://", "gs://", "az://", "memory:")
 MODEL_SCHEMES = ("https://", "http://", "s3://")

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from triptych.shown_url import shown_url
 
-ADDRESSES = ("database_url", "database_read_url")
+ADDRESSES = ("database_url", "database_read_url", "reads_url")
 """Secret settings of which all but userinfo and query is shown."""
 
 

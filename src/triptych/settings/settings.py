@@ -9,13 +9,14 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from triptych.errors import SettingsError
 from triptych.model import Policy
 from triptych.settings.addresses import (
     DATABASE_SCHEMES,
+    READS_SCHEMES,
     STORE_SCHEMES,
     check_queue,
     check_scheme,
@@ -56,6 +57,24 @@ class Settings(ToldSettings):
     )
     database_read_url: SecretStr | None = Field(
         None, description="A read replica for searches; empty for the database itself."
+    )
+    reads_url: SecretStr = Field(
+        SecretStr(""),
+        description="MongoDB or Amazon DocumentDB, which immediate reads of snapshots are answered "
+        "by: `mongodb://HOST/DATABASE` or `mongodb+srv://…`; the database is `triptych` by "
+        "default. Empty: Postgres. Needs `pip install 'triptych[mongodb]'`.",
+    )
+    reads_user: str = Field("", description="User of that MongoDB, for a URL without one.")
+    reads_password: SecretStr = Field(SecretStr(""), description="That user's password.")
+    reads_ca: Path | None = Field(
+        None,
+        description="PEM file of the certificate authorities that MongoDB's certificate is checked "
+        "with; empty for those of the system.",
+    )
+    reads_certificate: Path | None = Field(
+        None,
+        description="PEM file of a client's certificate and its key, which MongoDB knows the "
+        "client by (X.509).",
     )
     database_connections: Count = Field(
         10,
@@ -443,6 +462,34 @@ class Settings(ToldSettings):
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             check_scheme(value.get_secret_value(), DATABASE_SCHEMES)
+        return value
+
+    @field_validator("reads_url")
+    @classmethod
+    def _reads(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            check_scheme(value.get_secret_value(), READS_SCHEMES)
+        return value
+
+    @field_validator("reads_password")
+    @classmethod
+    def _reads_password(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if value.get_secret_value() and not info.data.get("reads_user"):
+            raise ValueError("needs TRIPTYCH_READS_USER")
+        return value
+
+    @field_validator("reads_ca", "reads_certificate", mode="before")
+    @classmethod
+    def _no_file(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("reads_ca", "reads_certificate")
+    @classmethod
+    def _reads_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        """Refuse a file that is not there, if it is used: a URL that is wrong says so itself."""
+        url = info.data.get("reads_url")
+        if value is not None and url and url.get_secret_value() and not value.is_file():
+            raise ValueError(f"there is no file {str(value)!r}")
         return value
 
     @field_validator("queue_url")

@@ -9,9 +9,13 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from triptych.errors import AssetNotFound
 from triptych.model import Age, AiState, Asset, Insight, Metadata, Run, Slice, Staged
 from triptych.snapshots.asset_ids import asset_id, read_asset_id
 from triptych.wire import Wire
+
+ASSETS_SCAN = 10_000
+"""Assets that are looked at for one slice, however few of them match its filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,14 @@ class Insights(Wire, frozen=True):
     ai_state: AiState
     ai_reason: str | None
     items: list[Insight]
+
+
+def no_such_asset(brand: str) -> AssetNotFound:
+    """Return the error of an asset that is not in its brand's snapshot."""
+    return AssetNotFound(
+        f"The snapshot of brand {brand!r} has no such asset.",
+        remedy="List the brand's assets; one that a re-run dropped is in older snapshots.",
+    )
 
 
 class SnapshotStore(Protocol):

@@ -58,6 +58,7 @@ SEEN = (
     Exported("RunsHeld", "triptych_runs_held"),
     Exported("BrandsUnindexed", "triptych_brands_unindexed"),
     Exported("IndexLagSeconds", "triptych_index_lag_seconds", unit="Seconds"),
+    Exported("ReadsLagSeconds", "triptych_reads_lag_seconds", unit="Seconds"),
     Exported("LiveClients", "triptych_live_clients"),
 )
 """Gauges: their values, of the processes that have them."""

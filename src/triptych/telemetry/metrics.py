@@ -185,6 +185,21 @@ INDEX_LAG_SECONDS = LateGauge(
     "triptych_index_lag_seconds",
     "Since the oldest snapshot was committed that is not fully indexed; 0 without any.",
 )
+READS = Counter(
+    "triptych_reads_total",
+    "Immediate reads of snapshots, by the database that was asked and why: projected; of Postgres: "
+    "off (TRIPTYCH_READS_URL is not set), fresh, not_projected, unavailable.",
+    ["source", "reason"],
+    registry=REGISTRY,
+)
+READS_BEHIND_BRANDS = LateGauge(
+    "triptych_reads_behind_brands",
+    "Brands of which MongoDB does not show the newest snapshot, or not what the AI phase found.",
+)
+READS_LAG_SECONDS = LateGauge(
+    "triptych_reads_lag_seconds",
+    "Since the oldest thing was published that MongoDB does not show; 0 without any.",
+)
 QUEUE_WAITING = Gauge(
     "triptych_queue_waiting",
     "Messages in a queue that may be received now.",

@@ -11,18 +11,19 @@ from datetime import UTC, datetime, timedelta
 
 from triptych.database.roles import check_rights
 from triptych.embedded.waits import Say, log_line
-from triptych.errors import ObjectMissing, SettingsError, TriptychError
+from triptych.errors import ObjectMissing, ReadsUnavailable, SettingsError, TriptychError
 from triptych.gather.lists import list_parsers
 from triptych.media.decoders import Decoders
 from triptych.sealing.key_ring import FIELD as SEALING_KEY
 from triptych.settings.settings import Settings
 from triptych.shown_url import shown_text, shown_url
 from triptych.snapshots.snapshot_store import AssetFilter
+from triptych.wiring.immediate_reads import open_projection, shown_reads_url
 from triptych.wiring.installed_sources import installed_sources
 from triptych.wiring.models import open_embedder, open_text_encoder
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.sealing_keys import count_unsealed, is_open_to_others, key_file
-from triptych.wiring.services import connect, reach_database
+from triptych.wiring.services import Services, connect, reach_database
 
 SAMPLE_BRANDS = 50
 """The brands that changed last, whose objects are looked for."""
@@ -39,6 +40,8 @@ class Finding:
     what: str
     ok: bool
     says: str
+    warns: bool = False
+    """Whether work goes on without what is wrong."""
 
 
 async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Finding]:
@@ -50,6 +53,7 @@ async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Findi
         await _check("database", _database(settings, say)),
         await _check("role", _role(settings, say)),
         await _check("secrets", _secrets(settings, say)),
+        await _reads(settings, say),
         await _check("objects", _objects(settings)),
         await _check("assets", _assets(settings, say)),
         await _check("embedder", _embedder(settings)),
@@ -76,6 +80,35 @@ async def _database(settings: Settings, say: Say) -> str:
     where = "embedded" if settings.embedded else "external"
     says = f"{where}, {schema.shown()}, queues exist; {brands} brands, {dead} dead letters waiting"
     return f"{says}; {stalled} stalled: `triptych runs --stalled`" if stalled else says
+
+
+async def _reads(settings: Settings, say: Say) -> Finding:
+    """Look for MongoDB, whose outage is a warning: Postgres answers instead."""
+    try:
+        async with reach_database(settings, say=say) as dsn, connect(settings, dsn) as services:
+            return Finding("reads", ok=True, says=await _read_state(services))
+    except ReadsUnavailable as error:
+        says = f"{shown_reads_url(settings)}: {error} Postgres answers immediate reads instead."
+        return Finding("reads", ok=True, says=says, warns=True)
+    except TriptychError as error:
+        return Finding("reads", ok=False, says=str(error))
+
+
+async def _read_state(services: Services) -> str:
+    async with open_projection(services.settings) as opened:
+        if opened is None:
+            return "Postgres"
+        version = await opened.version()
+        projections = services.stores.projections
+        behind = await projections.behind(await opened.projection.open(await projections.lowers()))
+    where = f"{shown_reads_url(services.settings)}, MongoDB {version}"
+    if not behind:
+        return f"{where}, shows all that is committed"
+    greatest = max(seconds or 0.0 for seconds in behind.values())
+    return (
+        f"{where}, is behind with {len(behind)} brands, by {greatest:.0f} s: "
+        "`triptych reads status`"
+    )
 
 
 async def _role(settings: Settings, say: Say) -> str:

@@ -89,7 +89,8 @@ async def serve_privately(services: Services) -> AsyncIterator[Path]:
     callers = Everybody() if services.settings.embedded else Nobody(ELSEWHERE)
     with _private_socket() as (listening, path):
         async with (
-            open_app(services, authenticator, callers=callers) as app,
+            # A command shows what it has just done: MongoDB may not have that yet.
+            open_app(services, authenticator, callers=callers, projected=False) as app,
             serving(app, listening, **server_options()),
         ):
             yield path

@@ -20,15 +20,13 @@ from triptych.sealing.key_ring import FIELD, KeyRing, key_is_missing
 from triptych.settings.settings import Settings
 from triptych.tasks.postgres_tasks import count_audited_sources, hide_audited_sources
 from triptych.webhooks.sealed_webhooks import SealedWebhooks
+from triptych.wiring.secrets_manager import fetch_secret
 
 FILE = "sealing.key"
 """In the data folder, beside the cluster's folder: Postgres cannot read it where it has an account
 of its own, and a dump of the database does not have it."""
 KEY_BYTES = 48
 ARN = "arn:"
-FETCH_S = 10.0
-"""Seconds that Secrets Manager may take to connect, and to answer."""
-FETCH_TRIES = 3
 
 _logger = structlog.get_logger(__name__)
 
@@ -41,7 +39,9 @@ async def open_keys(settings: Settings) -> KeyRing:
     """
     if settings.sealing_key is not None:
         text = settings.sealing_key.get_secret_value()
-        return KeyRing.read(await asyncio.to_thread(_fetch, text) if text.startswith(ARN) else text)
+        if text.startswith(ARN):
+            text = await asyncio.to_thread(fetch_secret, text, field=FIELD)
+        return KeyRing.read(text)
     if settings.embedded:
         return KeyRing.read(await asyncio.to_thread(_kept, settings.data))
     return KeyRing()
@@ -95,30 +95,6 @@ def _refuse_open(path: Path) -> None:
 def is_open_to_others(path: Path) -> bool:
     """Return whether accounts other than its owner may read or write a file."""
     return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
-
-
-def _fetch(arn: str) -> str:
-    # Imported where it is used: botocore takes as long as all the rest of a command.
-    import botocore.session
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    config = Config(
-        connect_timeout=FETCH_S, read_timeout=FETCH_S, retries={"total_max_attempts": FETCH_TRIES}
-    )
-    try:
-        region = arn.split(":")[3]
-        client = botocore.session.get_session().create_client(
-            "secretsmanager", region_name=region, config=config
-        )
-        text: str = client.get_secret_value(SecretId=arn)["SecretString"]
-    except (BotoCoreError, ClientError, IndexError, KeyError) as error:
-        raise SettingsError(
-            f"The sealing key {arn} cannot be fetched ({error}).",
-            field=FIELD,
-            remedy="Let the process' role read that secret, or give the key itself.",
-        ) from error
-    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
+from triptych.wiring.immediate_reads import open_reads
 from triptych.wiring.installed_sources import source_opener, source_reach
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails, signed_thumbnails
@@ -211,9 +212,19 @@ async def open_web(services: Services) -> AsyncIterator[FastAPI]:
 
 @asynccontextmanager
 async def open_app(
-    services: Services, authenticator: Authenticator, *, callers: LocalCallers
+    services: Services,
+    authenticator: Authenticator,
+    *,
+    callers: LocalCallers,
+    projected: bool = True,
 ) -> AsyncIterator[FastAPI]:
-    """Build the app with an authenticator. ``callers`` tells who may name this machine's files.
+    """Build the app with an authenticator.
+
+    Args:
+        services: that it uses.
+        authenticator: of its requests.
+        callers: says who may name this machine's files.
+        projected: whether MongoDB answers immediate reads, if the settings name one.
 
     Raises:
         SettingsError, StoreUnavailable: names what cannot be used and the remedy.
@@ -224,12 +235,14 @@ async def open_app(
         open_thumbnails(settings, objects) as thumbnails,
         open_live(services, authenticator) as live,
         open_search(settings, services.stores) as search,
+        open_reads(services, projected=projected) as reads,
         AsyncExitStack() as stack,
     ):
         sources = SourceRegistry.discover()
         api = ApiContext(
             settings=settings,
             stores=services.stores,
+            reads=reads,
             queue=services.queue,
             registry=services.registry,
             objects=objects,

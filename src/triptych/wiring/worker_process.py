@@ -25,6 +25,7 @@ from triptych.media.shared_decoders import SharedDecoders
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
+from triptych.wiring.immediate_reads import open_projection
 from triptych.wiring.installed_sources import installed_sources, source_opener
 from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
 from triptych.wiring.object_store import open_objects
@@ -37,6 +38,7 @@ from triptych.workers.dead_letter_consumer import DeadLetterConsumer
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
 from triptych.workers.message_processor import Handle
+from triptych.workers.projector import Projector
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.webhook_notifier import Notifier
 from triptych.workers.worker import Phase, PhaseHandler, Worker
@@ -52,6 +54,7 @@ class MaintenanceJobs:
     collector: Collector
     notifier: Notifier
     indexer: Indexer
+    projector: Projector | None
 
 
 @asynccontextmanager
@@ -108,11 +111,13 @@ async def open_maintenance(services: Services) -> AsyncIterator[MaintenanceJobs]
     )
     objects = await open_objects(settings)
     async with AsyncExitStack() as stack:
+        projected = await stack.enter_async_context(open_projection(settings))
         yield MaintenanceJobs(
             Sweeper(services.registry, intervals),
             Collector(stores.retention, stores.tasks, objects, _retention_rules(settings)),
             await _notifier(services, stack),
             Indexer(stores.search),
+            None if projected is None else Projector(stores.projections, projected.projection),
         )
 
 
@@ -148,6 +153,7 @@ async def open_worker(services: Services, phases: Sequence[Phase]) -> AsyncItera
             maintenance.collector if Phase.AI in phases else None,
             maintenance.notifier,
             maintenance.indexer,
+            maintenance.projector,
             Heartbeat(services.stores.presence, [phase.value for phase in phases]),
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
@@ -292,5 +298,7 @@ async def check_wiring(settings: Settings, dsn: str) -> None:
         installed_sources(settings)
         await open_transports(settings, 1).close()
         await open_objects(settings)
+        async with open_projection(settings):
+            pass
         await asyncio.to_thread(read_vocabulary, settings.tags)
         await asyncio.to_thread(open_embedder, settings, 1)

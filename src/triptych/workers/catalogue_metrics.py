@@ -5,11 +5,15 @@ Every process that reads it says the same, so a query takes the greatest value a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.search_store import SearchStore
 from triptych.telemetry.metrics import (
     BRANDS_UNINDEXED,
     INDEX_LAG_SECONDS,
+    READS_BEHIND_BRANDS,
+    READS_LAG_SECONDS,
     RUNS_HELD,
     RUNS_STALLED,
 )
@@ -38,3 +42,16 @@ async def observe_catalogue(runs: RunStore, search: SearchStore) -> None:
     RUNS_HELD.set(counts.held)
     BRANDS_UNINDEXED.set(lag.brands)
     INDEX_LAG_SECONDS.set(lag.seconds)
+
+
+def observe_reads(behind: Mapping[str, float | None] | None) -> None:
+    """Set the gauges of how far MongoDB is behind, as `ProjectionStore.behind` says.
+
+    None, if nobody knows or there is no MongoDB: the gauges are exposed no longer.
+    """
+    if behind is None:
+        READS_BEHIND_BRANDS.clear()
+        READS_LAG_SECONDS.clear()
+        return
+    READS_BEHIND_BRANDS.set(len(behind))
+    READS_LAG_SECONDS.set(max((seconds or 0.0 for seconds in behind.values()), default=0.0))

@@ -7,14 +7,14 @@ next check finds what is left to do. Every write is safe to repeat.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import structlog
 
-from triptych.errors import Unavailable
+from triptych.errors import ReadsUnavailable, Unavailable
 from triptych.reads.edition import Edition
 from triptych.reads.projection import Projection
 from triptych.reads.projection_store import Claim, ProjectionStore
@@ -55,6 +55,7 @@ class Projector:
         projection: Projection,
         *,
         idle_s: float = IDLE_S,
+        lease_s: float = LEASE_S,
         grace_s: float = GRACE_S,
         assets_at_once: int = ASSETS_AT_ONCE,
         reached: Callable[[str], None] | None = None,
@@ -63,6 +64,7 @@ class Projector:
         self._store = store
         self._projection = projection
         self._idle_s = idle_s
+        self._lease_s = lease_s
         self._grace_s = grace_s
         self._assets_at_once = assets_at_once
         self._reached = reached or (lambda _: None)
@@ -93,6 +95,22 @@ class Projector:
         self, name: str, work: Callable[[], Awaitable[bool]], stop: asyncio.Event
     ) -> None:
         await run_periodically(name, work, stop, every_s=self._idle_s)
+
+    async def behind(self) -> Mapping[str, float | None]:
+        """Return by brand how far MongoDB is behind, as `ProjectionStore.behind` does.
+
+        Raises:
+            DatabaseUnavailable: nobody knows.
+            ReadsUnavailable: MongoDB is away, and was never written to.
+        """
+        try:
+            target = await self._open()
+        except ReadsUnavailable:
+            known = await self._store.last_target()
+            if known is None:
+                raise
+            target = known
+        return await self._store.behind(target)
 
     async def follow(self, *, at_once: bool = False) -> bool:
         """Note what is behind, and show brands as they are now; True if there is more to do.
@@ -163,7 +181,7 @@ class Projector:
         """
         target = self._target or await self._open()
         claim = await self._store.claim(
-            target, holder=uuid4(), lease_s=LEASE_S, grace_s=self._grace_s
+            target, holder=uuid4(), lease_s=self._lease_s, grace_s=self._grace_s
         )
         if claim is None:
             return False
@@ -205,13 +223,13 @@ class Projector:
             if not page:
                 return await self._show(claim, edition, after, written)
             # First the lease: what is written without one may be of an edition that was dropped.
-            if not await store.advance(claim, after=after, written=written, lease_s=LEASE_S):
+            if not await store.advance(claim, after=after, written=written, lease_s=self._lease_s):
                 return False
             self._reached("advanced")
             await projection.write(brand, edition, page)
             self._reached("written")
             after, written = page[-1].asset.key, written + len(page)
-        await store.advance(claim, after=after, written=written, lease_s=LEASE_S)
+        await store.advance(claim, after=after, written=written, lease_s=self._lease_s)
         return False
 
     async def _show(self, claim: Claim, edition: Edition, after: bytes, written: int) -> bool:
@@ -220,11 +238,11 @@ class Projector:
         if whole is None or row is None:
             return False
         if written != whole.assets:
-            await store.advance(claim, after=b"", written=0, lease_s=LEASE_S)
+            await store.advance(claim, after=b"", written=0, lease_s=self._lease_s)
             raise EditionIncomplete(
                 f"Of {brand!r}, {written} assets were written, and it has {whole.assets}."
             )
-        if not await store.advance(claim, after=after, written=written, lease_s=LEASE_S):
+        if not await store.advance(claim, after=after, written=written, lease_s=self._lease_s):
             return False
         await projection.complete(brand, edition, whole)
         self._reached("completed")

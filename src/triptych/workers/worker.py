@@ -16,6 +16,7 @@ from triptych.workers.consumer import Consumer
 from triptych.workers.heartbeat import Heartbeat
 from triptych.workers.indexer import Indexer
 from triptych.workers.message_processor import Handle
+from triptych.workers.projector import Projector
 from triptych.workers.sweeper import Sweeper
 from triptych.workers.webhook_notifier import Notifier
 
@@ -58,6 +59,7 @@ class Worker:
         collector: Collector | None,
         notifier: Notifier,
         indexer: Indexer,
+        projector: Projector | None,
         heartbeat: Heartbeat,
         *,
         visibility_s: float,
@@ -67,6 +69,7 @@ class Worker:
         self._collector = collector
         self._notifier = notifier
         self._indexer = indexer
+        self._projector = projector
         self._heartbeat = heartbeat
         self._phases = [handler.phase.value for handler in handlers]
         self._consumers = [
@@ -92,6 +95,8 @@ class Worker:
                     group.create_task(self._collector.run(stop))
                 group.create_task(self._notifier.run(stop))
                 group.create_task(self._indexer.run(stop))
+                if self._projector is not None:
+                    group.create_task(self._projector.run(stop))
         finally:
             beating.cancel()
             await asyncio.wait([beating])

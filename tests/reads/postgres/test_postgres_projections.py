@@ -12,6 +12,7 @@ import pytest
 from tests.support.api_server import commit, pictures, settings_for
 from tests.support.contracts.search_contract import mark
 from tests.support.waiting import until
+from triptych.database.session import Database
 from triptych.errors import BrandNotFound
 from triptych.model import Run
 from triptych.reads.edition import Edition
@@ -29,6 +30,13 @@ TARGET = uuid4()
 async def stores(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Stores]:
     async with connect(settings_for(migrated_dsn, tmp_path), migrated_dsn) as services:
         yield services.stores
+
+
+@pytest.fixture
+async def database(migrated_dsn: str) -> AsyncIterator[Database]:
+    opened = Database(migrated_dsn)
+    yield opened
+    await opened.close()
 
 
 async def claimed(
@@ -240,3 +248,49 @@ async def test_a_snapshot_that_is_collected_changes_its_brand(stores: Stores) ->
     await stores.retention.collect_snapshots(keep=1, min_age_s=0)
     (row,) = await stores.projections.changed_brands(TARGET, since=None, limit=10)
     assert len(row.snapshots) == 1
+
+
+async def test_a_brand_that_was_deleted_and_made_again_is_not_read(stores: Stores) -> None:
+    await committed(stores)
+    claim, _ = await edition_of(stores)
+    await stores.projections.shown(claim)
+    await stores.brands.begin_deletion("nike")
+    while not await stores.retention.delete_brand("nike", limit=100):
+        pass
+    await committed(stores)
+    assert await stores.projections.behind(TARGET) == {"nike": None}
+
+
+async def test_a_rebuild_is_behind_from_its_own_beginning(
+    stores: Stores, database: Database
+) -> None:
+    await committed(stores)
+    await database.fetch("update runs set ended_at = now() - interval '1 day'")
+    claim, _ = await edition_of(stores)
+    await stores.projections.shown(claim)
+    await stores.projections.rebuild(TARGET, None)
+    seconds = (await stores.projections.behind(TARGET))["nike"]
+    assert seconds is not None
+    assert seconds < 3600
+    (state,) = await stores.projections.states(TARGET, after="", limit=1)
+    assert state.behind_s < 3600
+    assert await stores.projections.last_target() == TARGET
+
+
+async def test_a_brand_that_nobody_follows_is_behind(stores: Stores, database: Database) -> None:
+    store = stores.projections
+    await stores.brands.put_brand("nike", source=None, schedule=None, due_at=None)
+    assert await store.take_turn("projector", every_s=0)
+    await store.note_brands(TARGET, await store.changed_brands(TARGET, since=None, limit=10))
+    assert await store.behind(TARGET) == {}
+    await stores.brands.put_brand("nike", source=None, schedule="0 4 * * *", due_at=None)
+    assert await store.behind(TARGET) == {}, "it is followed within a second"
+    await database.fetch("alter table brands disable trigger brand_changed")
+    await database.fetch("update brands set changed_at = now() - interval '10 minutes'")
+    await database.fetch("update turns set at = now() - interval '1 hour'")
+    await database.fetch("update projections set shown_version = 1")
+    seconds = (await store.behind(TARGET))["nike"]
+    assert seconds is not None
+    assert 599 < seconds < 3600
+    await store.note_brands(TARGET, await store.changed_brands(TARGET, since=None, limit=10))
+    assert await store.behind(TARGET) == {}

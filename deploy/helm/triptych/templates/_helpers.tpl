@@ -58,6 +58,35 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{- /* Whether a role reads from MongoDB or writes to it. Takes (dict "root" $ "role" "api"). */ -}}
+{{- define "triptych.usesReads" -}}
+{{- if and .root.Values.reads.existingSecret (or (eq .role "api") (hasPrefix "worker-" .role)) -}}true{{- end -}}
+{{- end }}
+
+{{- /* The secrets with files that such a role is given, by the settings that name the files. */ -}}
+{{- define "triptych.readsFiles" -}}
+{{- $files := dict }}
+{{- if include "triptych.usesReads" . }}
+{{- with .root.Values.reads.caSecret }}{{ $_ := set $files "ca" (dict "secret" . "key" $.root.Values.reads.caKey) }}{{ end }}
+{{- with .root.Values.reads.certificateSecret }}{{ $_ := set $files "certificate" (dict "secret" . "key" $.root.Values.reads.certificateKey) }}{{ end }}
+{{- end }}
+{{- toJson $files -}}
+{{- end }}
+
+{{- define "triptych.readsEnv" -}}
+{{- if include "triptych.usesReads" . }}
+{{- $reads := .root.Values.reads }}
+{{ include "triptych.secretEnv" (dict "name" "TRIPTYCH_READS_URL" "secret" $reads.existingSecret "key" $reads.key) }}
+{{- if $reads.userSecret }}
+{{ include "triptych.secretEnv" (dict "name" "TRIPTYCH_READS_USER" "secret" $reads.userSecret "key" $reads.userKey) }}
+{{ include "triptych.secretEnv" (dict "name" "TRIPTYCH_READS_PASSWORD" "secret" $reads.userSecret "key" $reads.passwordKey) }}
+{{- end }}
+{{- range $name, $file := fromJson (include "triptych.readsFiles" .) }}
+- { name: {{ printf "TRIPTYCH_READS_%s" (upper $name) }}, value: {{ printf "/etc/triptych/reads-%s/%s" $name $file.key | quote }} }
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "triptych.queueUrl" -}}
 {{- if eq .Values.queue.type "sqs" -}}sqs://{{ .Values.queue.sqs.region }}/{{ .Values.queue.sqs.prefix }}{{- else -}}pgmq:{{- end -}}
 {{- end }}
@@ -88,15 +117,24 @@ tolerations: {{ toYaml . | nindent 2 }}
 volumes:
   - name: tmp
     emptyDir: { sizeLimit: {{ .root.Values.tmpSize }} }
+{{- range $name, $file := fromJson (include "triptych.readsFiles" .) }}
+  - name: reads-{{ $name }}
+    # fsGroup lets the process read it, and nobody else.
+    secret: { secretName: {{ $file.secret | quote }}, defaultMode: 0440, items: [{ key: {{ $file.key | quote }}, path: {{ $file.key | quote }} }] }
+{{- end }}
 {{- end }}
 
+{{- /* What is the same for all containers. Takes (dict "root" $ "role" "api"). */ -}}
 {{- define "triptych.container" -}}
-image: {{ include "triptych.image" . }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+image: {{ include "triptych.image" .root }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }
 volumeMounts:
   - { name: tmp, mountPath: /tmp }
+{{- range $name, $file := fromJson (include "triptych.readsFiles" .) }}
+  - { name: reads-{{ $name }}, mountPath: /etc/triptych/reads-{{ $name }}, readOnly: true }
+{{- end }}
 {{- end }}

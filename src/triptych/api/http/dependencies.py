@@ -21,6 +21,7 @@ from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.objects import ObjectStore
 from triptych.presence.presence_store import PresenceStore
 from triptych.queues.queue import Queue
+from triptych.reads.reads import Reads
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
@@ -73,6 +74,8 @@ class ApiContext(Generic[S]):
 
     settings: Settings
     stores: S
+    reads: Reads
+    """Immediate reads of snapshots, of whichever database answers them."""
     queue: Queue
     registry: ActiveBrandRegistry
     objects: ObjectStore

@@ -23,6 +23,8 @@ from triptych.errors import InvalidCursor
 from triptych.model import Age
 
 SEAL_BYTES = 16
+NO_FILTERS = {"cursor", "limit", "fresh"}
+"""Fields of a query that may be others on the next page."""
 
 
 class Cursors:
@@ -61,7 +63,7 @@ class Cursors:
 
     def _seal(self, listing: str, asked: BaseModel, body: bytes) -> bytes:
         filters = orjson.dumps(
-            [listing, asked.model_dump(mode="json", exclude={"cursor", "limit"})],
+            [listing, asked.model_dump(mode="json", exclude=NO_FILTERS)],
             option=orjson.OPT_SORT_KEYS,
         )
         text = len(filters).to_bytes(4, "big") + filters + body

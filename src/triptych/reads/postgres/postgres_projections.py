@@ -31,6 +31,9 @@ from triptych.runs.run_shown import BrandShown, RunShown
 from triptych.snapshots.brand_map import POINTS_MAX, encode_map
 from triptych.snapshots.search_store import SearchStore
 
+STALE_S = 5.0
+"""Seconds after which a brand that is not shown as it is now counts as behind."""
+
 
 class PostgresProjectionStore(ProjectionStore):
     """`ProjectionStore` on Postgres."""
@@ -44,6 +47,11 @@ class PostgresProjectionStore(ProjectionStore):
     async def lowers(self) -> Lowers:
         (row,) = await self._database.rows("projection_lowers")
         return "unicode" if row["unicode"] else "ascii"
+
+    @override
+    async def last_target(self) -> UUID | None:
+        rows = await self._database.rows("last_target")
+        return rows[0]["target"] if rows else None
 
     @override
     async def take_turn(self, name: str, *, every_s: float) -> bool:
@@ -182,7 +190,7 @@ class PostgresProjectionStore(ProjectionStore):
     async def behind(self, target: UUID) -> Mapping[str, float | None]:
         return {
             row["brand"]: None if row["hidden"] else row["seconds"]
-            for row in await self._database.rows("projections_behind", target)
+            for row in await self._database.rows("projections_behind", target, STALE_S)
         }
 
     @override

@@ -1,8 +1,11 @@
--- What is to be projected, how far it is, and who does it. `$1` is the target, but where it says so.
+-- What is to be projected, how far it is, and who does it.
 
 -- projection_lowers --
 -- Which letters this database knows the lower case of.
 select lower('É') = 'é' as unicode
+
+-- last_target --
+select target from projections order by noted_at desc limit 1
 
 -- forget_targets --
 -- Databases that nobody has written to for long: another one has taken their place.
@@ -178,22 +181,44 @@ set shown_version = greatest(projections.shown_version, excluded.shown_version),
     noted_at = clock_timestamp()
 
 -- projections_behind --
--- By what is committed, not by what was noted of it: a worker may be away.
-select coalesce(n.name, p.brand) as brand, n.run is null as hidden,
-       greatest(0, extract(epoch from clock_timestamp() - case
-           when n.run is null then clock_timestamp()
-           when n.run is distinct from p.shown_run then n.ended_at else n.ai_at end
-       ))::double precision as seconds
-from (
-    select b.name, c.id as run, c.ended_at, i.at as ai_at,
-           case when c.id is not null
-                then coalesce((extract(epoch from i.at) * 1000000)::bigint, 0) end as ai
-    from brands b
-    left join runs c on c.id = b.current_run
-    left join lateral (select max(created_at) as at from insights where run_id = c.id) i on true
-) n
-full join (select * from projections where target = $1) p on p.brand = n.name
-where n.run is distinct from p.shown_run or n.ai is distinct from p.shown_ai
+-- By what is committed, not by what was noted of it: a worker may be away. What is shown of a run
+-- that is gone is hidden, too: its brand was deleted, and made again. How a brand is shown counts
+-- only if it has not been for $2 seconds: it changes all the time, and is followed within one.
+with stale as (
+    select name, max(changed_at) as at
+    from (
+        select name, changed_at from brands
+        union all
+        select brand, changed_at from runs
+    ) changes
+    where changed_at > coalesce((select at from turns where name = 'projector'), '-infinity')
+      and changed_at < clock_timestamp() - make_interval(secs => $2)
+    group by name
+), lagging as (
+    select coalesce(n.name, p.brand) as brand,
+           n.run is null or (p.shown_run is not null
+               and not exists (select from runs where id = p.shown_run)) as hidden,
+           case when n.run is null then clock_timestamp()
+                when p.shown_run is null then coalesce(p.since, n.ended_at)
+                when n.run is distinct from p.shown_run then n.ended_at else n.ai_at end as since
+    from (
+        select b.name, c.id as run, c.ended_at, i.at as ai_at,
+               case when c.id is not null
+                    then coalesce((extract(epoch from i.at) * 1000000)::bigint, 0) end as ai
+        from brands b
+        left join runs c on c.id = b.current_run
+        left join lateral (select max(created_at) as at from insights where run_id = c.id) i on true
+    ) n
+    full join (select * from projections where target = $1) p on p.brand = n.name
+    where n.run is distinct from p.shown_run or n.ai is distinct from p.shown_ai
+    union all
+    select s.name, false, s.at
+    from stale s left join projections p on p.target = $1 and p.brand = s.name
+    where (extract(epoch from s.at) * 1000000)::bigint > coalesce(p.shown_version, 0)
+)
+select brand, bool_or(hidden) as hidden,
+       max(greatest(0, extract(epoch from clock_timestamp() - since)))::double precision as seconds
+from lagging group by brand
 
 -- projection_states --
 select coalesce(n.name, p.brand) as brand, p.shown_run, n.run as wanted_run, p.shown_at,
@@ -201,6 +226,7 @@ select coalesce(n.name, p.brand) as brand, p.shown_run, n.run as wanted_run, p.s
        case when n.run is distinct from p.shown_run or n.ai is distinct from p.shown_ai then
            greatest(0, extract(epoch from clock_timestamp() - case
                when n.run is null then clock_timestamp()
+               when p.shown_run is null then coalesce(p.since, n.ended_at)
                when n.run is distinct from p.shown_run then n.ended_at else n.ai_at end))
        else 0 end::double precision as behind_s
 from (
@@ -231,6 +257,6 @@ where target = $1 and shown_run is not null
 -- mistaken_projections --
 -- Brands that the target shows otherwise than was recorded: they are written again.
 update projections
-set shown_run = null, shown_committed = null, shown_ai = null, written_to = '', written = 0,
-    holder = null, leased_until = null
+set shown_run = null, shown_committed = null, shown_ai = null, shown_version = 0,
+    written_to = '', written = 0, since = clock_timestamp(), holder = null, leased_until = null
 where target = $1 and brand = any($2)

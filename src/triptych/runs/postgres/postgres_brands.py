@@ -13,12 +13,10 @@ from triptych.database.rows import brand_not_found, to_brand
 from triptych.database.session import Database, Transaction
 from triptych.errors import Conflict
 from triptych.model import Brand, RunState, Slice
-from triptych.runs.brand_store import TRUSTED_MAX, BrandStore, DueBrand, digest_of
+from triptych.runs.brand_store import BRANDS_SCAN, TRUSTED_MAX, BrandStore, DueBrand, digest_of
 from triptych.runs.given_urls import UNUSED_S, GivenUrl, decode_urls, encode_urls, source_of
 from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.run_shown import BrandShown
-
-BRANDS_SCAN = 2_000
 
 
 class PostgresBrandStore(BrandStore):

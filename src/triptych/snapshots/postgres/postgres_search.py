@@ -26,7 +26,7 @@ from triptych.database.statements import statements
 from triptych.errors import BadInput, DatabaseUnavailable, SearchUnavailable
 from triptych.model import KEY_BYTES
 from triptych.snapshots.postgres.asset_filter import condition
-from triptych.snapshots.postgres.postgres_snapshots import check_kept, no_such_asset
+from triptych.snapshots.postgres.postgres_snapshots import check_kept
 from triptych.snapshots.search_store import (
     Centre,
     Hit,
@@ -41,7 +41,7 @@ from triptych.snapshots.search_store import (
     WordHit,
     Words,
 )
-from triptych.snapshots.snapshot_store import AssetFilter
+from triptych.snapshots.snapshot_store import AssetFilter, no_such_asset
 
 INDEXED_DIMENSIONS_MAX = 4_000
 """pgvector's limit for halfvec. Longer vectors are searched without an index, exactly."""

@@ -11,19 +11,18 @@ from triptych.database.paging import NEWEST, age_of, sliced
 from triptych.database.rows import to_asset, to_insight, to_marks, to_run, to_staged
 from triptych.database.session import Database
 from triptych.database.statements import statements
-from triptych.errors import AssetNotFound, RunNotFound
+from triptych.errors import RunNotFound
 from triptych.model import Age, Asset, Insight, Metadata, Run, Slice, Staged
 from triptych.runs.restore_rules import snapshot_collected
 from triptych.snapshots.postgres.asset_filter import condition
 from triptych.snapshots.snapshot_store import (
+    ASSETS_SCAN,
     AssetFilter,
     Difference,
     DifferenceCounts,
     SnapshotStore,
+    no_such_asset,
 )
-
-ASSETS_SCAN = 10_000
-
 
 DIFFERENCE_SCAN = 5_000
 
@@ -157,11 +156,3 @@ async def check_kept(database: Database, run_id: UUID) -> None:
         raise RunNotFound(f"There is no run {run_id}.")
     if rows[0]["collected"]:
         raise snapshot_collected(run_id)
-
-
-def no_such_asset(brand: str) -> AssetNotFound:
-    """Return the error of an asset that is not in its brand's snapshot."""
-    return AssetNotFound(
-        f"The snapshot of brand {brand!r} has no such asset.",
-        remedy="List the brand's assets; one that a re-run dropped is in older snapshots.",
-    )
