@@ -123,9 +123,11 @@ async def test_a_systems_failure_is_tried_again_and_ends_no_list(
         first = "/wp-json/wc/v3/products?per_page=100&page=1&orderby=id&order=asc"
         there.otherwise = answers
         there.has(first, lambda request: _at_once(answer(request)), answers)
-        async with TestServer(service("woocommerce")) as running:
-            async with opened(CATALOG, str(running.make_url("/media")), token="ours") as source:
-                rows = [row async for page in source.pages("b", None) for row in page.rows]
+        async with (
+            TestServer(service("woocommerce")) as running,
+            opened(CATALOG, str(running.make_url("/media")), token="ours") as source,
+        ):
+            rows = [row async for page in source.pages("b", None) for row in page.rows]
     assert len(rows) == 750
 
 

@@ -20,7 +20,6 @@ from triptych.gather.sources.sitemap import SITEMAP
 from triptych.settings.settings import Settings
 from triptych.wiring.installed_sources import installed_sources
 
-
 OURS = (CATALOG, FEED, MANIFEST, PAGE, SHOPIFY, SITEMAP)
 
 

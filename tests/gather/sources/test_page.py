@@ -270,11 +270,16 @@ async def test_a_site_with_an_outage_is_tried_again_later_from_where_it_was(
     shop.has("/1", fails(503))
     shop.has("/2", fails(503))
     shop.has("/3", html(pictures=["b.jpg"]))
-    cursor = None
+    read: list[Page] = []
+
+    async def read_on() -> None:
+        async for each in source.pages("b", None):
+            read.append(each)  # noqa: PERF401 - what was read before it fails is kept
+
     async with opened(PAGE, shop.base) as source:
         with pytest.raises(SourceUnavailable):
-            async for each in source.pages("b", None):
-                cursor = each.cursor
+            await read_on()
+        cursor = read[-1].cursor
         shop.has("/2", html(pictures=["c.jpg"]))
         shop.requests.clear()
         rest = [row async for each in source.pages("b", cursor) for row in each.rows]

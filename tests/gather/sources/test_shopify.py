@@ -140,6 +140,23 @@ async def test_a_product_without_a_picture_or_of_another_shape_is_counted(shop: 
     assert found[3].url == f"{CDN}/3-0.jpg?v=17"
 
 
+async def test_a_product_with_many_pictures_and_much_to_say_has_them_all(shop: Site) -> None:
+    shop.has(path(1), products(product(1, 250, tags=["x" * 200] * 100)))
+    shop.has(path(2), products())
+    async with opened(SHOPIFY, shop.base) as source:
+        found = [row async for page in source.pages("b", None) for row in page.rows]
+    assert [row.url for row in found] == [f"{CDN}/1-{n}.jpg?v=17" for n in range(250)]
+    assert not [row for row in found if row.problem or row.refused]
+
+
+async def test_g8_a_product_with_too_many_pictures_is_shown(shop: Site) -> None:
+    shop.has(path(1), products(product(1, 1001), product(2)))
+    shop.has(path(2), products())
+    first, second = await rows(shop.base)
+    assert first.problem == "It has 1001 pictures; 1000 are read."
+    assert second.url == f"{CDN}/2-0.jpg?v=17"
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

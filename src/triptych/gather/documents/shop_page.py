@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from triptych.gather.documents.picture_records import in_records
 from triptych.gather.documents.relative_url import resolved
 from triptych.gather.lists.bounds import VALUES_MAX
 from triptych.gather.lists.catalog_page import DocumentPage, Doubted
@@ -66,7 +67,7 @@ class _Product(BaseModel):
 
 
 def parse_shop(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
-    """Parse a page of products: each is a record whose metadata are those of each picture.
+    """Parse a page of products: their pictures, each with the product's metadata and its own.
 
     Raises:
         Doubted: it is no JSON, or no page of products.
@@ -85,28 +86,35 @@ def parse_shop(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
         page = body.lstrip()[:1] == b"<"
         what = "with a web page (HTML)" if page else f"with what is no JSON ({error})"
         raise Doubted(f"The shop answers {what}.", NO_SHOP, at_once=page) from error
-    return DocumentPage([_record(each, head.url) for each in answer.products])
+    return DocumentPage([record for each in answer.products for record in _records(each, head.url)])
 
 
-def _record(given: Any, base: str) -> ListRecord:
-    """Return a product; one of another shape fails by itself, and not with its page."""
+def _records(given: Any, base: str) -> Iterator[ListRecord]:
+    """Yield a product's pictures; one of another shape fails by itself, and not with its page."""
     try:
         product = _Product.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         problem = f"The product cannot be read ({where}: {first['msg']})."
-        return ListRecord(show_json(given, SHOWN_CHARS), problem=problem)
+        yield ListRecord(show_json(given, SHOWN_CHARS), problem=problem)
+        return
     place = f"product {product.handle or product.id}"
     about = _about(product, base)
     if not product.images:
-        return ListRecord(place, metadata=[about], refused=NO_PICTURE)
-    if len(product.images) > PICTURES_MAX:
+        yield ListRecord(place, metadata=[about], refused=NO_PICTURE)
+    elif len(product.images) > PICTURES_MAX:
         problem = f"It has {len(product.images)} pictures; {PICTURES_MAX} are read."
-        return ListRecord(place, metadata=[about], problem=problem)
-    urls = [resolved(image.src, base) for image in product.images]
-    metadata = [{**about, **_of_image(image, product.variants)} for image in product.images]
-    return ListRecord(place, urls, metadata, paired=True)
+        yield ListRecord(place, metadata=[about], problem=problem)
+    else:
+        yield from in_records(place, _pictures(product, about, base))
+
+
+def _pictures(
+    product: _Product, about: Mapping[str, Any], base: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for image in product.images:
+        yield resolved(image.src, base), {**about, **_of_image(image, product.variants)}
 
 
 def _about(product: _Product, base: str) -> dict[str, Any]:

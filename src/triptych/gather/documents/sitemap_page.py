@@ -7,7 +7,7 @@ https://developers.google.com/search/docs/crawling-indexing/sitemaps/image-sitem
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
@@ -15,6 +15,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from triptych.errors import SourceRefused
+from triptych.gather.documents.picture_records import in_records
 from triptych.gather.documents.relative_url import resolved
 from triptych.gather.documents.xml_document import doubted_xml, xml_content
 from triptych.gather.lists.catalog_page import DocumentPage, Doubted
@@ -34,8 +35,8 @@ OF_PAGE = ("lastmod", "changefreq", "priority")
 def parse_sitemap(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
     """Parse a sitemap or an index, gzipped or not.
 
-    An entry of a sitemap is a record, whose metadata are those of each of its pictures; one without
-    pictures is refused. The records of an index are sitemaps.
+    The records of a sitemap are its entries' pictures, each with its own metadata and its page's;
+    an entry without pictures is refused. The records of an index are sitemaps.
 
     Raises:
         Doubted: it is neither, has too many entries, or cannot be read.
@@ -55,7 +56,7 @@ def parse_sitemap(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
                     f"The sitemap has more than {ENTRIES_MAX} entries.",
                     remedy="Split it: the protocol allows no more.",
                 )
-            records.append(_record(number, entry, head.url))
+            records += _records(number, entry, head.url)
     except SourceRefused as error:
         raise doubted_xml(content, error) from error
     return DocumentPage(records)
@@ -93,24 +94,22 @@ def _sitemaps(content: bytes, base: str) -> Iterator[ListRecord]:
         ) from error
 
 
-def _record(number: int, entry: Element, base: str) -> ListRecord:
+def _records(number: int, entry: Element, base: str) -> Iterable[ListRecord]:
     place = f"entry {number}"
     page = {"page": resolved(text, base)} if (text := _text(entry, "loc")) else {}
     page |= {name: text for name in OF_PAGE if (text := _text(entry, name))}
-    urls: list[str] = []
-    metadata: list[dict[str, Any]] = []
+    pictures: list[tuple[str, dict[str, Any]]] = []
     for image in entry:
         if _name(image) != "image" or not (loc := _text(image, "loc")):
             continue
         told = {name: text for name in TEXTS if (text := _text(image, name))}
-        urls.append(resolved(loc, base))
-        metadata.append({**page, **told})
-    if len(urls) > PICTURES_MAX:
-        problem = f"It names {len(urls)} pictures; {PICTURES_MAX} of a page are read."
-        return ListRecord(place, urls[:1], [dict(page)], problem=problem)
-    if not urls:
-        return ListRecord(place, metadata=[dict(page)], refused=NO_PICTURE)
-    return ListRecord(place, urls, metadata, paired=True)
+        pictures.append((resolved(loc, base), {**page, **told}))
+    if len(pictures) > PICTURES_MAX:
+        problem = f"It names {len(pictures)} pictures; {PICTURES_MAX} of a page are read."
+        return [ListRecord(place, metadata=[dict(page)], problem=problem)]
+    if not pictures:
+        return [ListRecord(place, metadata=[dict(page)], refused=NO_PICTURE)]
+    return in_records(place, pictures)
 
 
 def _text(element: Element, name: str) -> str:

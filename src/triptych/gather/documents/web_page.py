@@ -21,6 +21,7 @@ from triptych.gather.documents.relative_url import is_inline, resolved
 from triptych.gather.documents.srcset import Candidate, candidates, largest
 from triptych.gather.lists.catalog_page import DocumentPage
 from triptych.gather.lists.exchange import DocumentHead, ListRecord
+from triptych.shown_url import shown_url
 
 PICTURES_MAX: Final = 2_000
 """Pictures of one page; the others are counted."""
@@ -159,11 +160,11 @@ class _Page:
         if title := _text("".join(self._title)):
             about["title"] = title
         records = [
-            ListRecord(f"{self._url} picture {number}", [url], [{**about, **said}])
+            ListRecord(f"{shown_url(self._url)} picture {number}", [url], [{**about, **said}])
             for number, (url, said) in enumerate(self._pictures.items(), start=1)
         ]
         records += [
-            ListRecord(self._url, refused=f"{count} {what}.")
+            ListRecord(shown_url(self._url), refused=f"{count} {what}.")
             for what, count in self._skipped.items()
         ]
         return DocumentPage(records, links=list(links))
