@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from tests.support.site_server import Answer, fails, site
+from tests.support.site_server import Answer, fails, serving, site
 from triptych.errors import SourceRefused
 from triptych.gather.sources.catalog import CATALOG
 from triptych.testing.collect import collect, opened
@@ -97,8 +96,8 @@ async def test_all_pictures_are_listed_once_with_their_metadata(
             ("TOKEN", "ours"),
         ):
             monkeypatch.setenv(name, value)
-        async with TestServer(service(system)) as running:
-            place = str(running.make_url("/media"))
+        async with serving(service(system)) as running:
+            place = f"{running}/media"
             async with opened(CATALOG, place, token="ours") as source:
                 found = await collect(source)
             with pytest.raises(SourceRefused, match="HTTP 401"):
@@ -124,8 +123,8 @@ async def test_a_systems_failure_is_tried_again_and_ends_no_list(
         there.otherwise = answers
         there.has(first, lambda request: _at_once(answer(request)), answers)
         async with (
-            TestServer(service("woocommerce")) as running,
-            opened(CATALOG, str(running.make_url("/media")), token="ours") as source,
+            serving(service("woocommerce")) as running,
+            opened(CATALOG, f"{running}/media", token="ours") as source,
         ):
             rows = [row async for page in source.pages("b", None) for row in page.rows]
     assert len(rows) == 750

@@ -77,11 +77,17 @@ async def site(answers: Mapping[str, Answer] | None = None) -> AsyncIterator[Sit
         served.has(path, answer)
     app = web.Application()
     app.router.add_get("/{any:.*}", served.get)
+    async with serving(app) as served.base:
+        yield served
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """Serve an application at a port of this machine; yield its origin."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    served.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        yield served
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
