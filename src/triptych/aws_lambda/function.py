@@ -39,6 +39,8 @@ from triptych.workers.message_processor import Handle
 from triptych.workers.projector import Projector
 from triptych.workers.worker import Phase
 
+PROJECT_SHARE = 0.6
+"""Of the time that an invocation has left, at most, for what goes to MongoDB."""
 IDLE_S = 30.0
 """Seconds after which connections are replaced: a frozen process does not notice closed ones."""
 STALLED_MAX = 100
@@ -194,19 +196,28 @@ async def _maintain(
             ended.append("notify")
             await maintenance.collector.turn()
             ended.append("collect")
+            # For a part of the time: a large brand is gone on with by the next invocation.
+            if maintenance.projector is not None and await _project(
+                maintenance.projector, within_s=PROJECT_SHARE * seconds_left(context)
+            ):
+                ended.append("project")
             await maintenance.indexer.catch_up()
             ended.append("index")
-            if maintenance.projector is not None and await _project(maintenance.projector):
-                ended.append("project")
     log.info("care_taken", ended=ended)
     return {"ended": ended}
 
 
-async def _project(projector: Projector) -> bool:
-    """Project what is behind; False if MongoDB is away: Postgres answers reads meanwhile."""
+async def _project(projector: Projector, *, within_s: float) -> bool:
+    """Project what is behind; False if it was not all.
+
+    If MongoDB is away, Postgres answers reads.
+    """
     try:
         observe_reads(await projector.behind())
-        await projector.catch_up()
+        async with asyncio.timeout(max(within_s, 0)):
+            await projector.catch_up()
+    except TimeoutError:
+        return False
     except ReadsUnavailable as error:
         log.warning("projection_waits", error=str(error))
         return False

@@ -63,10 +63,6 @@ class Projection(Protocol):
         """Return the edition of each brand that is read."""
         ...
 
-    async def clear(self) -> None:
-        """Delete everything; the id of the database is another one after that."""
-        ...
-
     async def close(self) -> None:
         """Close the connections. May be called repeatedly."""
         ...

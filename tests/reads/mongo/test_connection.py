@@ -82,7 +82,7 @@ async def test_the_options_of_the_url_count_but_for_those_that_reads_rely_on() -
         "mongodb://h/x?readPreference=secondaryPreferred&w=1&retryWrites=true&socketTimeoutMS=1"
     )
     client = connection.database.client
-    assert client.read_preference.mongos_mode == "secondaryPreferred"
+    assert client.read_preference.mongos_mode == "primary"
     assert client.write_concern.document == {"w": "majority", "j": True}
     assert client.options.retry_writes is False
     assert client.options.pool_options.socket_timeout == SOCKET_S

@@ -284,6 +284,8 @@ def _options(
         "maxPoolSize": POOL_MAX,
         "uuidRepresentation": "standard",
         "tz_aware": True,
+        # An answer takes several queries, and secondaries may be of different moments.
+        "readPreference": "primary",
         # What is recorded as written survives the loss of a server.
         "w": "majority",
         "journal": True,

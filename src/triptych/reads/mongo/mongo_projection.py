@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING, ReplaceOne, ReturnDocument, UpdateOne
+from pymongo import ASCENDING, ReplaceOne, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from typing_extensions import override
@@ -90,9 +90,6 @@ class MongoProjection(Projection):
             meta = await self._of(META).find_one({"_id": META}, max_time_ms=query_ms())
             if meta is None:
                 meta = await self._new_meta(wanted)
-            elif meta.get("clearing"):
-                await self._clear()
-                meta = await self._read_meta()
             if any(meta[name] != value for name, value in wanted.items()):
                 # What was written has other texts in lower case, or another layout.
                 await self._of(META).update_one(
@@ -343,28 +340,6 @@ class MongoProjection(Projection):
                 if (visible := read_visible(document)) is not None:
                     found[visible.brand] = visible.edition
             return found
-
-    @override
-    async def clear(self) -> None:
-        async with self._connection.writing():
-            await self._clear()
-
-    async def _clear(self) -> None:
-        """Empty the collections, under a new id before and after.
-
-        Before: if this is interrupted, nothing counts as written, and `open` goes on. After: what
-        another process wrote meanwhile does not count either.
-        """
-        meta = self._of(META)
-        await meta.find_one_and_update(
-            {"_id": META},
-            {"$set": {"id": uuid4(), "clearing": True}},
-            return_document=ReturnDocument.AFTER,
-        )
-        for name in ("brands", "assets", "parts", "editions"):
-            await self._of(name).drop()
-        self._indexed = None
-        await meta.update_one({"_id": META}, {"$set": {"id": uuid4()}, "$unset": {"clearing": 1}})
 
     @override
     async def close(self) -> None:
