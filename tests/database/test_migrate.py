@@ -154,6 +154,16 @@ async def test_a_long_migration_is_applied_beside_a_long_read(database: Database
     assert await migrate(database, steps=steps) == []
 
 
+async def test_a_new_database_says_nothing_of_long_migrations(fresh_dsn: str) -> None:
+    said: list[str] = []
+    database = Database(fresh_dsn)
+    try:
+        assert await migrate(database, say=said.append)
+    finally:
+        await database.close()
+    assert said == []
+
+
 @pytest.mark.parametrize("statement", range(9))
 async def test_a_long_migration_goes_on_wherever_it_was_interrupted(
     database: Database, monkeypatch: pytest.MonkeyPatch, statement: int

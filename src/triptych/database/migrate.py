@@ -82,7 +82,8 @@ async def migrate(
         database: whose schema is brought up to date.
         skip_long: leaves out long migrations, which the code can do without.
         steps: all migrations; those of this code unless given.
-        say: shows the user one line for each statement that may take long.
+        say: shows the user one line for each statement that may take long: none if the database is
+            new.
 
     Raises:
         DatabaseUnavailable: the database does not answer, its schema no longer serves this code, or
@@ -112,6 +113,8 @@ async def _apply_missing(
     say: Callable[[str], None],
 ) -> Sequence[str]:
     applied: list[str] = []
+    if not (await read_schema(connection, steps)).level:
+        say = _nothing  # It is new: nothing takes long on empty tables.
     await connection.execute(f"set client_connection_check_interval = '{CLIENT_CHECK_S}s'")
     if await _missing(connection, steps, long=False):
         async with _alone(connection, LOCK_KEY):
@@ -124,6 +127,10 @@ async def _apply_missing(
                 await _apply_long(connection, step, say)
                 applied.append(step.name)
     return applied
+
+
+def _nothing(_: str) -> None:
+    pass
 
 
 async def _missing(
