@@ -23,7 +23,7 @@ AT_ONCE = 4
 """Locks that are looked up at a time."""
 PYTHON_LOCKS = (
     *("runtime", "lambda", "compile", "wheel", "dev", "infra", "emulator", "chart", "helm"),
-    "release",
+    *("mongodb", "release"),
 )
 NPM_FOLDERS = ("dashboard", "demo", "infra")
 

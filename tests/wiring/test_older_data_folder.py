@@ -196,6 +196,8 @@ async def up(data: Path, pictures: Pictures, model: Path) -> AsyncIterator[aioht
         told = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)).decode()
         assert "postgres_superuser_taken_away" in told
         told = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)).decode()
+        while told.startswith("Migrating: "):
+            told = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)).decode()
         found = re.search(r"API at (http://[^\s]+?)\.? ", told)
         assert found, told
         async with aiohttp.ClientSession(f"{found[1]}/") as session:

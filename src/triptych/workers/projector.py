@@ -85,6 +85,8 @@ class Projector:
         Raises:
             DatabaseUnavailable, ReadsUnavailable: the next call does the rest.
         """
+        # Once: processes that audit all the time would undo each other's work.
+        await self._audit(await self._open())
         more = True
         while more:
             more = await self.follow(at_once=True)
@@ -119,7 +121,7 @@ class Projector:
         """
         target = await self._open()
         store = self._store
-        if at_once or await store.take_turn("projector_audit", every_s=AUDIT_S):
+        if not at_once and await store.take_turn("projector_audit", every_s=AUDIT_S):
             await self._audit(target)
         if not (at_once or await store.take_turn("projector", every_s=self._idle_s / 2)):
             return False
@@ -167,6 +169,9 @@ class Projector:
             for brand, edition in recorded.items()
             if now_recorded.get(brand) == edition and shown.get(brand) != edition
         ]
+        if mistaken:
+            shown = await self._projection.shown()
+            mistaken = [brand for brand in mistaken if shown.get(brand) != recorded[brand]]
         if mistaken:
             log.warning("projection_mistaken", brands=len(mistaken), first=mistaken[0])
             for brand in mistaken:
