@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.api_server import Api, commit, fill, pictures, serving
-from tests.support.mongodb import MongoServer
+from tests.support.mongodb import SERVER_GOES_AWAY, MongoServer
 from tests.support.waiting import until
 from triptych.gather.urls import item_key
 from triptych.model import Insight
@@ -25,7 +25,7 @@ from triptych.reads.reads import ANSWER_S
 from triptych.snapshots.asset_ids import asset_id
 from triptych.workers.projector import Projector
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, *SERVER_GOES_AWAY]
 
 ASSET = asset_id("nike", item_key("https://x.example/0"))
 PATIENCE_S = 30.0

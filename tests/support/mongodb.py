@@ -6,10 +6,12 @@ instead, such as a MongoDB or an Amazon DocumentDB of one's own: docs/guides/mon
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -128,6 +130,23 @@ class MongoServer:
 def in_database(url: str, name: str) -> str:
     """Return the address of a database of a server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@pytest.fixture
+def sockets_collected() -> Iterator[None]:
+    """Collect the sockets that the driver leaves to the garbage collector when a server goes away,
+    so that their warnings reach no other test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+SERVER_GOES_AWAY = [
+    pytest.mark.usefixtures("sockets_collected"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+"""The marks of tests in which it does."""
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from pymongo import MongoClient
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from tests.support.mongodb import HOST, MongoServer
+from tests.support.mongodb import HOST, SERVER_GOES_AWAY, MongoServer
 from triptych.errors import ReadsUnavailable, SettingsError
 from triptych.reads.mongo.connection import (
     CONNECT_S,
@@ -33,6 +33,8 @@ from triptych.reads.mongo.connection import (
     WRITE_S,
     MongoConnection,
 )
+
+pytestmark = SERVER_GOES_AWAY
 
 PASSWORD = "geheim/=@"
 ENCODED = "geheim%2F%3D%40"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from aws_local.guard import Guard
 
-from tests.support.mongodb import MongoServer
+from tests.support.mongodb import SERVER_GOES_AWAY, MongoServer
 from tests.support.projecting import (
     brand_row,
     edition,
@@ -32,7 +32,7 @@ from triptych.snapshots.facets import FacetsWanted
 from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.workers.projector import GRACE_S, LEASE_S
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, *SERVER_GOES_AWAY]
 
 
 @pytest.fixture
