@@ -256,8 +256,8 @@ def test_a_journey_by_keyboard_alone(dashboard: Dashboard, page: Page, wall: str
     page.keyboard.type("by keyboard")
     page.keyboard.press("Tab")
     expect(dialog.get_by_text("A list of URLs")).to_be_visible()
-    page.keyboard.press("ArrowDown")  # A catalogue service.
-    page.keyboard.press("ArrowDown")
+    for _ in ("A catalogue service", "A feed", "A list of URLs"):
+        page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
     page.keyboard.type(dashboard.origin.source(8, start=30_000).removeprefix("manifest:"))
     page.keyboard.press("Enter")
