@@ -44,7 +44,7 @@ OPTIONS = {
 URL, ACCOUNT, PASSWORD = "TRIPTYCH_READS_URL", "TRIPTYCH_READS_USER", "TRIPTYCH_READS_PASSWORD"
 CA_SETTING = "TRIPTYCH_READS_CA"
 KEPT = "SECRET_"
-"""What begins the name of a variable with which a function is told where a setting is kept:
+"""What begins the name of a variable that says to a function where a setting is kept:
 `triptych.aws_lambda.secret_settings`."""
 UNRESERVED = "-._~"
 """Of punctuation, what addresses have as it is (RFC 3986). Secrets Manager wants some in each
@@ -118,7 +118,7 @@ class Reads(Construct):
         }
 
     def function_settings(self) -> dict[str, str]:
-        """Return what a function is told: its settings, and where it fetches those that are secret.
+        """Return a function's variables: its settings, and where those are that are secret.
 
         Lambda itself has no secrets: what is in a function's variables, all read who may see the
         function. The function has to be allowed to fetch: `may_fetch`.

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping
 
 from triptych.settings.settings import ENV_PREFIX
-from triptych.wiring.secrets_manager import fetch_secret
+from triptych.wiring.aws_secrets import fetch_secret
 
 KEPT = f"SECRET_{ENV_PREFIX}"
 """What begins the names of such variables; the setting's name follows."""

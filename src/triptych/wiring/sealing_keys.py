@@ -20,7 +20,7 @@ from triptych.sealing.key_ring import FIELD, KeyRing, key_is_missing
 from triptych.settings.settings import Settings
 from triptych.tasks.postgres_tasks import count_audited_sources, hide_audited_sources
 from triptych.webhooks.sealed_webhooks import SealedWebhooks
-from triptych.wiring.secrets_manager import fetch_secret
+from triptych.wiring.aws_secrets import fetch_secret
 
 FILE = "sealing.key"
 """In the data folder, beside the cluster's folder: Postgres cannot read it where it has an account
