@@ -310,6 +310,15 @@ async def test_g12_what_another_moment_has_left_is_hidden_and_written_again(worl
     await world.projector().catch_up()
     assert await world.mongodb.brands.snapshot_of("nike") == first.id
     await assert_equal(world.postgres, world.mongodb)
+    # Postgres was restored to before a brand was there.
+    await world.commit("later")
+    await world.projector().catch_up()
+    await world.delete("later")
+    await world.database.fetch("delete from projections where brand = 'later'")
+    await world.projector().catch_up()
+    await assert_equal(world.postgres, world.mongodb)
+    with pytest.raises(NotProjected):
+        await world.mongodb.brands.snapshot_of("later")
     # MongoDB lost one brand's document, and then everything.
     await world.connection.collection("brands").delete_one({"_id": "adidas"})
     await world.projector().catch_up()

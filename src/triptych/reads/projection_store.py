@@ -136,6 +136,10 @@ class ProjectionStore(Protocol):
         """Return the edition of each brand that was recorded as shown."""
         ...
 
+    async def unknown(self, target: UUID, brands: Sequence[str]) -> Sequence[str]:
+        """Return those of some brands that do not exist and of which nothing was recorded."""
+        ...
+
     async def mistaken(self, target: UUID, brands: Sequence[str]) -> None:
         """Have these brands written again: they are not shown as it was recorded."""
         ...

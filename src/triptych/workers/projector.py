@@ -177,6 +177,12 @@ class Projector:
             for brand in mistaken:
                 await self._projection.forget(brand)
             await self._store.mistaken(target, mistaken)
+        # Those that a restore of the catalogue has taken back: no row says that they are gone.
+        unknown = await self._store.unknown(target, sorted(shown))
+        if unknown:
+            log.warning("projection_unknown", brands=len(unknown), first=unknown[0])
+            for brand in unknown:
+                await self._projection.forget(brand)
 
     async def project_one(self, stop: asyncio.Event) -> bool:
         """Project one brand that is behind; False if that has to wait, or there is none.

@@ -183,6 +183,11 @@ class PostgresProjectionStore(ProjectionStore):
         return {brand: edition for brand, edition in found.items() if edition is not None}
 
     @override
+    async def unknown(self, target: UUID, brands: Sequence[str]) -> Sequence[str]:
+        rows = await self._database.rows("unknown_brands", target, list(brands))
+        return [row["name"] for row in rows]
+
+    @override
     async def mistaken(self, target: UUID, brands: Sequence[str]) -> None:
         await self._database.rows("mistaken_projections", target, list(brands))
 

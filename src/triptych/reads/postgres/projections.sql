@@ -254,6 +254,12 @@ returning brand
 select brand, shown_run, shown_committed, shown_ai from projections
 where target = $1 and shown_run is not null
 
+-- unknown_brands --
+-- Of the names $2, those that neither the catalogue has nor anything was recorded of.
+select name from unnest($2::text[]) as shown(name)
+where not exists (select from brands b where b.name = shown.name)
+  and not exists (select from projections p where p.target = $1 and p.brand = shown.name)
+
 -- mistaken_projections --
 -- Brands that the target shows otherwise than was recorded: they are written again.
 update projections
