@@ -204,6 +204,22 @@ def value_count(name: str, value: str, count: int) -> FacetCount:
     return FacetCount(value, count, {OWN_FILTER[name]: value})
 
 
+def shown_values(
+    name: str, tally: Tally, values: Sequence[tuple[str, int]], *, left: int
+) -> FacetShown:
+    """Return a facet by its values; ``left`` is how many there are from the first of these on."""
+    counts = [value_count(name, value, count) for value, count in values]
+    return FacetShown(name, "values", counts, left - len(counts), tally.without, 0, None)
+
+
+def shown_histogram(
+    name: str, kind: Kind, tally: Tally, counts: list[FacetCount], *, more: int
+) -> FacetShown:
+    """Return a facet as a histogram of numbers or days; ``more`` buckets are not among these."""
+    like = tally.numbers if kind == "numbers" else tally.days
+    return FacetShown(name, kind, counts, more, tally.without, tally.total - like, None)
+
+
 def number_count(name: str, bucket: int, width: float, count: int) -> FacetCount:
     """Return the count of a bucket of numbers."""
     low, below = _tidy(bucket * width), _tidy((bucket + 1) * width)

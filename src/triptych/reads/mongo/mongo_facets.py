@@ -55,7 +55,8 @@ from triptych.snapshots.facets import (
     day_digits,
     kind_of,
     number_count,
-    value_count,
+    shown_histogram,
+    shown_values,
     without_own,
 )
 from triptych.snapshots.snapshot_store import AssetFilter
@@ -324,16 +325,10 @@ class _Counting:
         tally = counted.tally
         kind = kind_of(name, tally)
         if kind == "values":
-            counts = [value_count(name, value, count) for value, count in counted.values]
-            more = counted.left - len(counts)
-            return FacetShown(name, kind, counts, more, tally.without, 0, None)
-        if kind == "numbers":
-            counts, more = await self._numbers(name, tally)
-            unlike = tally.total - tally.numbers
-        else:
-            counts, more = await self._days(name, tally)
-            unlike = tally.total - tally.days
-        return FacetShown(name, kind, counts, more, tally.without, unlike, None)
+            return shown_values(name, tally, counted.values, left=counted.left)
+        buckets = self._numbers if kind == "numbers" else self._days
+        counts, more = await buckets(name, tally)
+        return shown_histogram(name, kind, tally, counts, more=more)
 
     async def _numbers(self, name: str, tally: Tally) -> tuple[list[FacetCount], int]:
         assert tally.low is not None
