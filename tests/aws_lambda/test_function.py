@@ -47,7 +47,7 @@ class Cloud:
     stack: AsyncExitStack
     functions: dict[str, LambdaProcess]
     sweeping: dict[str, str]
-    """What the function that sweeps is told besides: where the address of MongoDB is kept."""
+    """What the function that sweeps has besides: where the address of MongoDB is kept."""
 
     async def function(self, name: str) -> LambdaProcess:
         if name not in self.functions:

@@ -35,7 +35,7 @@ EVERYTHING: Document = {
 
 
 def told(role: str, values: Document) -> dict[str, object]:
-    """Return what all containers of a role together are told of reads."""
+    """Return the settings of reads that all containers of a role have together."""
     found: dict[str, object] = {}
     for container in containers(pods(render(values))[role]):
         variables = environment(container).items()

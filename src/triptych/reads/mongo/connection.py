@@ -36,7 +36,7 @@ READ_S = 30.0
 """Seconds that a whole read may take, with all its queries. Less than an edition stays after it is
 no longer shown, so that a reader never loses what it reads."""
 WRITE_S = 45.0
-"""Seconds that a whole write may take. Less than the lease of whoever writes."""
+"""Seconds that a whole write may take. Less than the lease under which it is done."""
 POOL_MAX = 20
 """Connections of one process to each server."""
 DEFAULT_DATABASE = "triptych"

@@ -283,7 +283,7 @@ class MongoProjection(Projection):
                 each["edition"] for each in there.get("previous", ()) if each["since"] > until
             }
             kept = {edition.name for edition in keep} | {visible.edition.name} | read_yet
-            # First, so that whoever still reads one learns that it may have lost something.
+            # First, so that a reader of one finds out that it may have lost something.
             await self._of("brands").update_one(
                 {"_id": brand}, {"$pull": {"previous": {"since": {"$lte": until}}}}
             )
