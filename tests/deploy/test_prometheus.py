@@ -160,13 +160,16 @@ def queries() -> list[str]:
     return [*made, *promql_of_levels(LEVELS)]
 
 
-async def test_a_real_prometheus_finds_every_metric(site: Site, cli: Cli, tmp_path: Path) -> None:
+async def test_a_real_prometheus_finds_every_metric(
+    site: Site, cli: Cli, tmp_path: Path, mongodb_url: str
+) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 3)
     port = free_port()
     cli.env |= {
         "TRIPTYCH_METRICS_PORT": str(port),
         "TRIPTYCH_WORKERS": "1",
         "TRIPTYCH_EMF_NAMESPACE": "Triptych-test",
+        "TRIPTYCH_READS_URL": mongodb_url,
         "TRIPTYCH_SOURCE_FOLDERS": str(tmp_path),
     }
     async with up_process(cli) as (process, url):
