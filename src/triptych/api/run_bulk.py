@@ -111,7 +111,7 @@ async def steer_runs(
     whole = Operation(request, context, identity, key, kind, "runs", body=body)
 
     async def work(made: UUID) -> Outcome:
-        outcomes: list[BulkOutcome]
+        outcomes: list[BulkOutcome] = []
         seen: set[UUID] = set()
         for target in _targets(body):
             if asyncio.get_running_loop().time() >= until:

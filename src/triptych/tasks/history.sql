@@ -10,7 +10,7 @@ select entries.*, $1::text as brand from (
      from runs
      where brand = $1 and created_at <= $2
        and (created_at, 0, id::text collate "C") < ($2, $3, $4)
-     order by created_at desc, id desc limit $5)
+     order by runs.created_at desc, runs.id desc limit $5)
     union all
     (select ended_at, 2, id::text collate "C",
             case when state = 'committed' and kind = 'restore' then 'restored' else state end,
@@ -18,20 +18,20 @@ select entries.*, $1::text as brand from (
      from runs
      where brand = $1 and ended_at is not null and ended_at <= $2 and state <> 'active'
        and (ended_at, 2, id::text collate "C") < ($2, $3, $4)
-     order by ended_at desc, id desc limit $5)
+     order by runs.ended_at desc, runs.id desc limit $5)
     union all
     (select collected_at, 3, id::text collate "C", 'removed',
             id, null, null, null, null, null
      from runs
      where brand = $1 and collected_at is not null and collected_at <= $2
        and state = 'committed' and (collected_at, 3, id::text collate "C") < ($2, $3, $4)
-     order by collected_at desc, id desc limit $5)
+     order by runs.collected_at desc, runs.id desc limit $5)
     union all
     (select at, 1, lpad(id::text, 19, '0') collate "C", 'action',
             null, id, actor, action, target, detail
      from audit
      where $6 and brand = $1 and at <= $2
        and (at, 1, lpad(id::text, 19, '0') collate "C") < ($2, $3, $4)
-     order by at desc, id desc limit $5)
+     order by audit.at desc, audit.id desc limit $5)
 ) entries
 order by at desc, rank desc, key desc limit $5
