@@ -46,28 +46,40 @@ export const ACTIONS: Record<BulkAction, Does> = {
       ['committed', 'failed', 'cancelled'].includes(run.state) &&
       (run.failed > 0 || run.state === 'failed'),
     means: (runs) =>
-      `${plural(total(runs, (run) => run.failed), 'failed item')} will be tried again, in a new run of each brand.`,
+      `${plural(
+        total(runs, (run) => run.failed),
+        'failed item',
+      )} will be tried again, in a new run of each brand.`,
   },
   publish: {
     text: 'Publish',
     done: 'published',
     applies: (run) => run.state === 'held',
     means: (runs) =>
-      `${plural(total(runs, (run) => run.removed ?? 0), 'asset')} will be removed from the brands. The snapshots before are kept.`,
+      `${plural(
+        total(runs, (run) => run.removed ?? 0),
+        'asset',
+      )} will be removed from the brands. The snapshots before are kept.`,
   },
   discard: {
     text: 'Discard',
     done: 'discarded',
     applies: (run) => run.state === 'held',
     means: (runs) =>
-      `${plural(total(runs, (run) => run.done), 'processed item')} will be discarded. ${KEPT}`,
+      `${plural(
+        total(runs, (run) => run.done),
+        'processed item',
+      )} will be discarded. ${KEPT}`,
   },
   cancel: {
     text: 'Cancel',
     done: 'cancelled',
     applies: isActive,
     means: (runs) =>
-      `${plural(total(runs, (run) => run.settled), 'processed item')} will be discarded. ${KEPT}`,
+      `${plural(
+        total(runs, (run) => run.settled),
+        'processed item',
+      )} will be discarded. ${KEPT}`,
   },
 };
 
