@@ -93,9 +93,12 @@ export function question(
 ): { title: string; text: string; action: string } {
   const { text, means } = ACTIONS[action];
   const others = selected - runs.length;
-  const left = others
-    ? ` ${others === 1 ? 'One selected run is' : `${count(others)} selected runs are`} left as they are: this is not for them.`
-    : '';
+  const left =
+    others === 0
+      ? ''
+      : others === 1
+        ? ' One selected run is left as it is: this is not for it.'
+        : ` ${count(others)} selected runs are left as they are: this is not for them.`;
   const title = `${text} ${action === 'redrive' ? 'of ' : ''}${plural(runs.length, 'run')}?`;
   return {
     title,
