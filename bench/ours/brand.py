@@ -17,7 +17,7 @@ from triptych.cli.server_processes import configure_garbage_collection
 from triptych.model import Run, RunState
 from triptych.wiring.services import Services
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 
 async def committed(

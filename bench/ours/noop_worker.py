@@ -15,7 +15,7 @@ from triptych.model import Item, ItemResult, Staged
 from triptych.settings.settings import Settings
 from triptych.wiring.services import connect
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 STAGED = Staged(b"\x01" * 32, "sha256/none", "image/jpeg", 1, None, None, None, None, None)
 

@@ -42,7 +42,7 @@ from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 from triptych.wiring.web_server import open_web
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600, max_removed=1.0)
 WINDOW = 500

@@ -22,7 +22,7 @@ from triptych.errors import BadInput, BrandNotFound, ServerUnavailable, Settings
 from triptych.presence.presence_store import WorkerState
 from triptych.wiring.private_server import open_private_server, serve_privately
 from triptych.wiring.services import connect
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 pytestmark = pytest.mark.integration
 

@@ -37,7 +37,7 @@ from triptych.workers.catalogue_metrics import (
 )
 from triptych.workers.message_processor import Handle
 from triptych.workers.projector import Projector
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 PROJECT_SHARE = 0.6
 """Of the time that an invocation has left, at most, for what goes to MongoDB."""

@@ -13,7 +13,7 @@ import structlog
 
 from triptych.aws_lambda.function import DeadLetterFunction, PhaseFunction, SweepFunction
 from triptych.telemetry.log_urls import hide_in_libraries_lines, hide_in_urls
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 hide_in_libraries_lines()
 

@@ -81,7 +81,7 @@ class Invocation:
         # Imported here because commands that use a server do not need it.
         from triptych.cli.log_output import say
         from triptych.wiring.private_server import open_private_server
-        from triptych.workers.worker import Phase
+        from triptych.messages import Phase
 
         async with (
             open_private_server(

@@ -16,7 +16,7 @@ from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, own_database
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 
 class Local:

@@ -29,7 +29,7 @@ from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, reach_database
 from triptych.wiring.web_server import open_app, private_authenticator
 from triptych.workers.indexer import Indexer
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 SOCKET = "api.sock"
 PREFIX = "triptych-"

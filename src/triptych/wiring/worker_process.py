@@ -41,7 +41,7 @@ from triptych.workers.message_processor import Handle
 from triptych.workers.projector import Projector
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.webhook_notifier import Notifier
-from triptych.workers.worker import Phase, PhaseHandler, Worker
+from triptych.workers.worker import PhaseHandler, Worker
 
 NOTIFIER_CONNECTIONS = 10
 
