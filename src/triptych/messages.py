@@ -39,7 +39,6 @@ class Phase(StrEnum):
         return {Phase.GATHER: GATHER_QUEUE, Phase.ACQUIRE: URL_QUEUE, Phase.AI: AI_QUEUE}[self]
 
 
-
 DEAD_LETTER_SUFFIX = "-dlq"
 
 BRAND_MAX_CHARS = 100

@@ -19,6 +19,7 @@ import structlog
 from triptych.aws_lambda.events import Context, deliveries, failures, seconds_left
 from triptych.aws_lambda.secret_settings import secret_settings
 from triptych.errors import ReadsUnavailable, SettingsError
+from triptych.messages import Phase
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
 from triptych.telemetry.cloudwatch_metrics import MetricLines, write_line
@@ -37,7 +38,6 @@ from triptych.workers.catalogue_metrics import (
 )
 from triptych.workers.message_processor import Handle
 from triptych.workers.projector import Projector
-from triptych.messages import Phase
 
 PROJECT_SHARE = 0.6
 """Of the time that an invocation has left, at most, for what goes to MongoDB."""
@@ -188,7 +188,9 @@ async def _maintain(
         async with asyncio.timeout(max(seconds_left(context), 0)):
             await maintenance.sweeper.sweep()
             ended.append("sweep")
-            await stores.runs.mark_stalled(after_s=services.settings.stalled_s, limit=STALLED_MAX)
+            after_s = services.settings.stalled_s
+            held_up = await stores.limits.held_up(within_s=after_s)
+            await stores.runs.mark_stalled(after_s=after_s, limit=STALLED_MAX, held_up=held_up)
             await observe_catalogue(stores.runs, stores.search)
             ended.append("observe")
             while await maintenance.notifier.deliver():

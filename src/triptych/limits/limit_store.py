@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -71,6 +71,19 @@ class Limits:
     """Of the hosts that have any, by name, in order."""
 
 
+def too_many_hosts() -> TooManyHosts:
+    """Return the error for a host beyond the number of those that may have limits."""
+    return TooManyHosts(
+        f"{HOSTS_LIMITED_MAX:,} hosts have limits of their own, and no more may.",
+        remedy="Take the limits of another host away first.",
+    )
+
+
+def not_limited(host: str) -> HostNotLimited:
+    """Return the error for a host that has no limits."""
+    return HostNotLimited(f"{host} has no limits of its own.")
+
+
 class LimitStore(Protocol):
     """The limits. Each method is one transaction, unless it says otherwise."""
 
@@ -109,7 +122,7 @@ class LimitStore(Protocol):
         """
         ...
 
-    def changes(self) -> AsyncIterator[Limits]:
+    def changes(self) -> AsyncGenerator[Limits, None]:
         """Yield the limits now, and again whenever they have changed. It never ends by itself.
 
         After a lost connection they are read again, so the newest always arrive. To be closed.

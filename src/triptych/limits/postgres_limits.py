@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import asyncpg
@@ -18,11 +18,11 @@ from triptych.fetch.host_limit import HostLimit
 from triptych.limits.limit_store import (
     HOSTS_LIMITED_MAX,
     NO_LIMITS,
-    HostNotLimited,
     Limits,
     LimitStore,
     PhaseLimit,
-    TooManyHosts,
+    not_limited,
+    too_many_hosts,
 )
 from triptych.messages import Phase
 from triptych.runtime.retry import backoff
@@ -86,7 +86,7 @@ class PostgresLimitStore(LimitStore):
         return frozenset(Phase(row["phase"]) for row in rows)
 
     @override
-    async def changes(self) -> AsyncIterator[Limits]:
+    async def changes(self) -> AsyncGenerator[Limits, None]:
         failures = 0
         last: Limits | None = None
         while True:
@@ -103,7 +103,7 @@ class PostgresLimitStore(LimitStore):
                     log.warning("limits_not_heard", error=str(error))
             await asyncio.sleep(backoff(failures, base_s=RECONNECT_BASE_S, cap_s=RECONNECT_MAX_S))
 
-    async def _heard(self) -> AsyncIterator[Limits]:
+    async def _heard(self) -> AsyncGenerator[Limits, None]:
         """Yield what is read on one connection, first and after each notification, until it ends.
 
         Raises:
@@ -130,19 +130,6 @@ class PostgresLimitStore(LimitStore):
                     continue
         finally:
             connection.terminate()
-
-
-def too_many_hosts() -> TooManyHosts:
-    """Return the error for a host beyond the number of those that may have limits."""
-    return TooManyHosts(
-        f"{HOSTS_LIMITED_MAX:,} hosts have limits of their own, and no more may.",
-        remedy="Take the limits of another host away first.",
-    )
-
-
-def not_limited(host: str) -> HostNotLimited:
-    """Return the error for a host that has no limits."""
-    return HostNotLimited(f"{host} has no limits of its own.")
 
 
 async def _read(connection: asyncpg.Connection) -> Limits:
