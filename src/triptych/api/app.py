@@ -23,6 +23,7 @@ from triptych.api import (
     content,
     exports,
     facets,
+    limits,
     runs,
     search,
     snapshots,
@@ -57,6 +58,7 @@ ROUTERS = (
     exports.router,
     webhooks.router,
     sources.router,
+    limits.router,
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."

@@ -15,8 +15,8 @@ HOST_MAX_CHARS = 253
 """The longest host name (RFC 1035 §2.3.4, without its last dot)."""
 HOST_CONCURRENCY_MAX = 1_000
 """Requests to one host at a time, of one worker."""
-PER_SECOND_MIN = 1 / 60
-"""The slowest pace, one request a minute, which is also the slowest that robots.txt may ask for."""
+PER_SECOND_MIN = 0.02
+"""The slowest pace, a request in 50 seconds: what is to be slower still, is better paused."""
 PER_SECOND_MAX = 1_000.0
 
 
@@ -37,11 +37,6 @@ class HostLimit(Wire, frozen=True):
     changed_by: str
     paused_at: Annotated[datetime | None, Meta(description="Since when; null if it is not.")]
     paused_by: str | None
-
-    @property
-    def says_nothing(self) -> bool:
-        """Whether it leaves the host as if it had no limits."""
-        return not self.paused and self.concurrency is None and self.per_second is None
 
 
 class HostTraffic(Wire, frozen=True):

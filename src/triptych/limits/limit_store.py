@@ -20,7 +20,7 @@ PHASE_CONCURRENCY_MAX = 1_000
 HOSTS_LIMITED_MAX = 1_000
 """Hosts with limits of their own: every worker keeps all of them in memory."""
 PAUSED_RETRY_S = 60.0
-"""A Lambda function puts messages of a paused phase off for so long."""
+"""A Lambda function, which receives messages of a paused phase too, puts them off for so long."""
 
 
 class TooManyHosts(Conflict):
@@ -65,7 +65,7 @@ NO_LIMITS: Mapping[Phase, PhaseLimit] = MappingProxyType(
 class Limits:
     """All limits, at one moment."""
 
-    phases: Mapping[Phase, PhaseLimit] = NO_LIMITS
+    phases: Mapping[Phase, PhaseLimit] = field(default_factory=lambda: NO_LIMITS)
     """Of every phase."""
     hosts: Mapping[str, HostLimit] = field(default_factory=dict)
     """Of the hosts that have any, by name, in order."""

@@ -20,7 +20,16 @@ from triptych.tasks.task_store import TaskStore
 
 PREFIX = "/api/v1/"
 OPEN = frozenset(
-    {"brands", "me", "sources", "sources/check", "export-formats", "facets", "openapi.json"}
+    {
+        "brands",
+        "me",
+        "sources",
+        "sources/check",
+        "export-formats",
+        "facets",
+        "openapi.json",
+        "phases",
+    }
 )
 """About no brand, or they list only what the identity may see."""
 BY_QUERY = frozenset({"runs", "search"})
