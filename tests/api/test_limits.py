@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.api_server import HOST, Api, bearer, check_described, serving
 from tests.support.api_server import serving_with_keys as guarded
+from triptych.access import key_cache
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
 from triptych.api.limits import TRAFFIC_MAX, HostState, PhaseState
@@ -157,8 +158,9 @@ async def test_workers_tell_what_they_do(api: Api) -> None:
 
 
 async def test_readers_see_limits_and_only_operators_change_them(
-    migrated_dsn: str, tmp_path: Path
+    migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(key_cache, "MISS_REFRESH_S", 0.0)
     async with guarded(migrated_dsn, tmp_path, allowed_hosts=(HOST,)) as (api, keys):
         reader, operator = bearer(keys["reader"]), bearer(keys["operator"])
         token = new_token()
