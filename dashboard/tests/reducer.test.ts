@@ -8,7 +8,7 @@ import type {
   WorkerShown,
 } from '../src/api/types';
 import { run } from './run';
-import { trafficOf, who } from '../src/system/limitWords';
+import { hostOf, trafficOf, who } from '../src/system/limitWords';
 import type { BrandState, ServerFrame } from '../src/live/protocol';
 import { readFrame } from '../src/live/protocol';
 import {
@@ -243,6 +243,15 @@ describe('limits', () => {
       'a user of this computer',
       'an operator',
     ]);
+  });
+
+  it.each([
+    ['Images.Example.com', 'images.example.com'],
+    [' https://images.example.com:8080/a?b ', 'images.example.com'],
+    ['no host', null],
+    ['', null],
+  ])('are of the host that %j means', (text, host) => {
+    expect(hostOf(text)).toBe(host);
   });
 
   it('come with the traffic of all workers that are alive', () => {

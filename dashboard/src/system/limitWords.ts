@@ -44,6 +44,16 @@ export function who(name: string | null): string {
   return name.replace(/^(key|oidc:email|oidc:sub):/, '');
 }
 
+/** The host that is meant by its name, or by a URL at it; null if it is neither. */
+export function hostOf(text: string): string | null {
+  const trimmed = text.trim();
+  try {
+    return new URL(trimmed.includes('://') ? trimmed : `https://${trimmed}`).hostname || null;
+  } catch {
+    return null; // Browsers take it for no address.
+  }
+}
+
 /** What goes on at hosts, of all workers. */
 export interface Traffic {
   requests: number;
