@@ -48,7 +48,9 @@ export function who(name: string | null): string {
 export function hostOf(text: string): string | null {
   const trimmed = text.trim();
   try {
-    return new URL(trimmed.includes('://') ? trimmed : `https://${trimmed}`).hostname || null;
+    const { hostname } = new URL(trimmed.includes('://') ? trimmed : `https://${trimmed}`);
+    // Chromium encodes what no host has, instead of refusing it.
+    return hostname.includes('%') ? null : hostname || null;
   } catch {
     return null; // Browsers take it for no address.
   }
