@@ -28,7 +28,7 @@ LAYERS = (
     {"gather", "backups", "reads"},
     {"snapshots"},
     {"runs"},
-    {"dead_letters", "queues", "webhooks", "presence", "access"},
+    {"dead_letters", "queues", "webhooks", "presence", "access", "limits"},
     {"embedders"},
     {"fetch", "media", "settings"},
     {"objects"},

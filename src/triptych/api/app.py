@@ -24,6 +24,7 @@ from triptych.api import (
     exports,
     facets,
     history,
+    limits,
     run_bulk,
     runs,
     schedules,
@@ -63,6 +64,7 @@ ROUTERS = (
     exports.router,
     webhooks.router,
     sources.router,
+    limits.router,
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."
