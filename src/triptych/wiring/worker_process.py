@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from triptych.acquire.buffer import Buffer
+from triptych.acquire.item_fetcher import ItemFetcher
+from triptych.acquire.object_reader import ObjectReader
 from triptych.acquire.phase import Acquire, AcquireLimits
 from triptych.ai.phase import AiPhase
 from triptych.ai.pixels import StoredPixels
@@ -19,14 +21,16 @@ from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.down_hosts import DownHosts, contact_limits
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
+from triptych.gather.object_reach import ObjectReach
 from triptych.gather.phase import Gather
 from triptych.media.decoders import Decoders
 from triptych.media.shared_decoders import SharedDecoders
+from triptych.runs.brand_store import BrandStore
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
 from triptych.wiring.immediate_reads import open_projection
-from triptych.wiring.installed_sources import installed_sources, source_opener
+from triptych.wiring.installed_sources import installed_sources, source_opener, source_reach
 from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.outbound import address_guard, guarded_session, open_transports
@@ -208,8 +212,10 @@ def _budget(settings: Settings) -> BodyBudget:
 
 
 @asynccontextmanager
-async def open_fetcher(settings: Settings) -> AsyncIterator[Fetcher]:
-    """Yield what fetches sources' URLs, and close it.
+async def open_fetcher(settings: Settings, brands: BrandStore) -> AsyncIterator[ItemFetcher]:
+    """Yield what brings the bytes of items, and close it.
+
+    Web and objects share a budget of memory, and each host and bucket has its throttle.
 
     Raises:
         SettingsError: the proxy or a request profile is not valid, or the memory too small.
@@ -217,19 +223,29 @@ async def open_fetcher(settings: Settings) -> AsyncIterator[Fetcher]:
     contacts, probes = contact_limits(settings.acquire_concurrency)
     # robots.txt is fetched beside the downloads, and never waits for one of their connections.
     transports = open_transports(settings, settings.acquire_concurrency + contacts + probes)
+    budget = _budget(settings)
+    hosts = HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate)
+    down_hosts = DownHosts(contacts=contacts, probes=probes)
     fetcher = Fetcher(
         transports,
-        _budget(settings),
-        HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
-        DownHosts(contacts=contacts, probes=probes),
+        budget,
+        hosts,
+        down_hosts,
         deadline_s=settings.fetch_deadline_s,
         max_redirects=settings.fetch_max_redirects,
         robots=settings.robots,
         opt_outs=settings.opt_outs,
     )
+    threads = ThreadPoolExecutor(settings.acquire_concurrency, thread_name_prefix="objects")
+    objects = ObjectReader(
+        ObjectReach(source_reach(settings), brands.is_trusted),
+        *(budget, hosts, down_hosts, threads),
+        deadline_s=settings.fetch_deadline_s,
+    )
     try:
-        yield fetcher
+        yield ItemFetcher(fetcher, objects)
     finally:
+        threads.shutdown(wait=False, cancel_futures=True)
         await fetcher.close()
         await transports.close()
 
@@ -241,7 +257,7 @@ async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedMode
     # They compute embeddings, and hashes of large bodies; decoders have their own.
     at_once = embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
-    fetcher = await stack.enter_async_context(open_fetcher(settings))
+    fetcher = await stack.enter_async_context(open_fetcher(settings, services.stores.brands))
     store = await open_objects(settings, services.stores.damage)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(
