@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -86,11 +85,6 @@ class FileBody(OpenBody):
         # A reader that a deadline has left behind may still be in it when it is closed.
         self._turn = threading.Lock()
         self._found = os.fstat(descriptor)
-
-    @property
-    def is_regular(self) -> bool:
-        """Whether it is a file, and not a folder."""
-        return stat.S_ISREG(self._found.st_mode)
 
     @property
     @override

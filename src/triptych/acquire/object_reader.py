@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -30,6 +32,8 @@ from triptych.model import Reason
 
 BUCKETS_MAX = 64
 """Buckets whose connections are kept."""
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""Errors of a path that leads to no file."""
 AWAY = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENODEV}
 )
@@ -109,10 +113,11 @@ class ObjectReader:
             opening = await self._opening(place, known, brand=brand, source=source)
         except NotReachable as error:
             raise PermanentItemError(Reason.ADDRESS_REFUSED, str(error)) from error
-        request = self._down_hosts.request([place.host])
+        request, opened = self._down_hosts.request([place.host]), False
         try:
             async with asyncio.timeout(self._deadline_s):
                 body = await self._in_thread(opening, OpenBody.close)
+                opened = True
                 try:
                     request.answered()
                     self._hosts.answered(place.host)
@@ -129,7 +134,7 @@ class ObjectReader:
             detail = "it was changed while it was read"
             raise TransientItemError(Reason.TRUNCATED, detail) from error
         except FAILURES as error:
-            if (raised := self._failure(error, place, request)) is None:
+            if (raised := self._failure(error, place, request, opened)) is None:
                 return None
             raise raised from error
 
@@ -199,12 +204,14 @@ class ObjectReader:
             raise
 
     def _failure(
-        self, error: Exception, place: ObjectUrl, request: HostRequest
+        self, error: Exception, place: ObjectUrl, request: HostRequest, opened: bool
     ) -> Exception | None:
         """Return the reason of a failure, or the outage that it shows; None if nothing changed."""
         if place.is_file:
             return self._file_failure(error, request)
         found = failure(error)
+        if found.trouble is Trouble.SILENT and opened:
+            return TransientItemError(Reason.TRUNCATED, found.detail)
         if found.trouble is Trouble.SILENT:
             return self._silent(request, found.detail, Reason.CONNECTION_FAILED)
         request.answered()
@@ -223,7 +230,7 @@ class ObjectReader:
         if isinstance(error, OSError) and error.errno in AWAY:
             return self._silent(request, _text(error), Reason.CONNECTION_FAILED)
         request.answered()
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
+        if isinstance(error, OSError) and error.errno in ABSENT:
             return PermanentItemError(Reason.NOT_FOUND, "there is no such file")
         if isinstance(error, PermissionError):
             return PermanentItemError(Reason.FORBIDDEN, "the worker's user may not read the file")
@@ -242,10 +249,10 @@ _PERMANENT = {
 
 
 def _open_file(folders: SourceFolders, path: str) -> OpenBody:
-    body = FileBody(folders.open_one(path))
-    if body.is_regular:
-        return body
-    body.close()
+    found = folders.open_one(path)
+    if stat.S_ISREG(os.fstat(found).st_mode):
+        return FileBody(found)
+    os.close(found)
     raise PermanentItemError(Reason.NOT_AN_IMAGE, "it is a folder")
 
 

@@ -47,6 +47,7 @@ _PASSING = frozenset(
 )
 """S3's codes of what a retry may help although its status is 4xx."""
 BUSY = frozenset({429, 503})
+DENIALS = frozenset({401, 403})
 
 
 class Trouble(Enum):
@@ -96,15 +97,14 @@ def failure(error: Exception) -> Failure:
         return Failure(Trouble.MISSING, detail)
     if isinstance(error, InvalidPathError):
         return Failure(Trouble.NO_KEY, detail)
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        passing = code is not None and code[1] in _PASSING
-        return Failure(Trouble.BROKEN if passing else Trouble.DENIED, detail)
-    if not status:
-        return Failure(Trouble.SILENT, _first_line(text))
     if number in BUSY or (code and code[1] == "SlowDown"):
         return Failure(Trouble.BUSY, detail)
     if number >= 500 or (code and code[1] in _PASSING):
         return Failure(Trouble.BROKEN, detail)
+    if number in DENIALS or isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return Failure(Trouble.DENIED, detail)
+    if not status:
+        return Failure(Trouble.SILENT, detail)
     return Failure(Trouble.REFUSED, detail)
 
 

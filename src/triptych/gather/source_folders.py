@@ -80,8 +80,7 @@ class SourceFolders:
         place meanwhile. Blocks.
 
         Raises:
-            FileNotFoundError: there is none.
-            PermissionError: this process may not read it.
+            OSError: there is none, this process may not read it, or its file system fails.
             SourceRefused: it is not below a listed folder, however it is reached, or it is neither.
             SourceUnavailable: this process has too many open files.
         """
@@ -98,9 +97,8 @@ class SourceFolders:
             try:
                 looked = self._look(path, None, stack)
             except SourceRefused as error:
-                if isinstance(error.__cause__, PermissionError):
-                    raise error.__cause__ from error
-                raise
+                # What has no cause is a refusal by the list of folders.
+                raise (error.__cause__ or error) from None
             if stat.S_IFMT(os.fstat(looked).st_mode) not in {stat.S_IFREG, stat.S_IFDIR}:
                 raise _neither(path)
             return os.open(_DESCRIPTORS / str(looked), os.O_RDONLY | os.O_CLOEXEC)
