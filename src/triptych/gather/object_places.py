@@ -74,15 +74,21 @@ def bucket_place(place: str, brand: str) -> BucketPlace:
 
 
 def bucket_of(spec: str | None, brand: str) -> BucketPlace | None:
-    """Return where a source of the scheme ``bucket`` is; None for any other source."""
+    """Return where a source of the scheme ``bucket`` is; None for any other, or an invalid one."""
     place = _place(spec, BUCKET_SCHEME)
-    return None if place is None else bucket_place(place, brand)
+    try:
+        return None if place is None else bucket_place(place, brand)
+    except ValueError:
+        return None  # Nothing is below a place that is none.
 
 
 def folder_of(spec: str | None, brand: str) -> str | None:
-    """Return the path of a source of the scheme ``folder``; None for any other source."""
+    """Return the path of a source of the scheme ``folder``; None as for `bucket_of`."""
     place = _place(spec, FOLDER_SCHEME)
-    return None if place is None else folder_path(place, brand)
+    try:
+        return None if place is None else folder_path(place, brand)
+    except ValueError:
+        return None  # Nothing is below a place that is none.
 
 
 def _place(spec: str | None, scheme: str) -> str | None:
