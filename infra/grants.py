@@ -92,8 +92,8 @@ def may_read_sources(
 ) -> None:
     """Allow to read the objects of some buckets, each with its prefix, and nothing else of them.
 
-    ``lists``: to list them, too, as the source ``bucket`` does. Whoever may not is answered 403 by
-    S3 instead of 404 for what is not there.
+    ``lists``: to list them, too, as the source ``bucket`` does. Without it, S3 answers 403 instead
+    of 404 for what is not there.
     """
     for bucket, prefix in listed:
         arn = f"arn:{Aws.PARTITION}:s3:::{bucket}"
