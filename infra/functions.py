@@ -72,9 +72,11 @@ class Functions(Construct):
         grants.may_look(function, self._data)
         grants.may_send(function, self._data)
         grants.may_use_objects(function, self._data, shape.phase)
-        if shape.phase == "gather" and self._choices.source_buckets:
+        if shape.phase in grants.READING and self._choices.source_buckets:
             function.add_environment("TRIPTYCH_SOURCE_BUCKETS", self._choices.listed_buckets)
-            grants.may_read_lists(function, self._choices.source_buckets)
+            grants.may_read_sources(
+                function, self._choices.source_buckets, lists=shape.phase == "gather"
+            )
         function.add_event_source(
             sources.SqsEventSource(
                 self._data.queues[shape.queue].queue,

@@ -17,6 +17,8 @@ THUMBNAILS = "thumbnails/*"
 EXPORTS = "exports/*"
 PROBE = "sha256/probe/8ec31a3424344df2094900a173917f0f3491249670bba91d2e58026c30903e1f"
 """`triptych.objects.PROBE_KEY`: each process that opens the store writes it, to see that it can."""
+READING = frozenset({"gather", "acquire"})
+"""Phases that read the buckets of sources: lists and listings, and the pictures themselves."""
 ROOM = "sha256/probe/room"
 """`triptych.objects.ROOM_KEY`: written and deleted, to see whether the store takes a body."""
 
@@ -85,12 +87,26 @@ def may_repair_objects(role: iam.IGrantable, data: Data) -> None:
     _may_list(role, data)
 
 
-def may_read_lists(role: iam.IGrantable, lists: Sequence[tuple[str, str]]) -> None:
-    """Allow to read the lists of some buckets, each with its prefix, and nothing else of them."""
-    for bucket, prefix in lists:
+def may_read_sources(
+    role: iam.IGrantable, listed: Sequence[tuple[str, str]], *, lists: bool
+) -> None:
+    """Allow to read the objects of some buckets, each with its prefix, and nothing else of them.
+
+    ``lists``: to list them, too, as the source ``bucket`` does. Without it, S3 answers 403 instead
+    of 404 for what is not there.
+    """
+    for bucket, prefix in listed:
         arn = f"arn:{Aws.PARTITION}:s3:::{bucket}"
         keys = [f"{arn}/{prefix}", f"{arn}/{prefix}/*"] if prefix else [f"{arn}/*"]
         _allow(role, ("s3:GetObject",), keys)
+        if lists:
+            role.grant_principal.add_to_principal_policy(
+                iam.PolicyStatement(
+                    actions=["s3:ListBucket"],
+                    resources=[arn],
+                    conditions={"StringLike": {"s3:prefix": f"{prefix}/*"}} if prefix else None,
+                )
+            )
 
 
 def _may_list(role: iam.IGrantable, data: Data) -> None:

@@ -67,7 +67,7 @@ class Services(Construct):
             "TRIPTYCH_ALLOWED_HOSTS": choices.domain,
             **_trusted(choices.sign_in, signer),
         }
-        # It has to know what may be named; only gather may read it.
+        # It has to know what may be named; only gather and acquire may read it.
         named = {"TRIPTYCH_SOURCE_BUCKETS": choices.listed_buckets}
         named = named if choices.source_buckets else {}
         api_web = {**web, **DIRECT, **named, **reads.settings}

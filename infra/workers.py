@@ -46,7 +46,7 @@ class Workers(Construct):
             if size.phase == "gather" and choices.source_token:
                 secrets["TRIPTYCH_SOURCE_TOKEN"] = _token(self, choices.source_token)
                 environment["TRIPTYCH_SOURCE_TOKEN_FOR"] = choices.source_token_for
-            if size.phase == "gather" and choices.source_buckets:
+            if size.phase in grants.READING and choices.source_buckets:
                 environment["TRIPTYCH_SOURCE_BUCKETS"] = choices.listed_buckets
             work = Work(
                 f"worker-{size.phase}",
@@ -62,8 +62,10 @@ class Workers(Construct):
             grants.may_send(task.role, data)
             grants.may_consume(task.role, data, [size.queue])
             grants.may_use_objects(task.role, data, size.phase)
-            if size.phase == "gather":
-                grants.may_read_lists(task.role, choices.source_buckets)
+            if size.phase in grants.READING:
+                grants.may_read_sources(
+                    task.role, choices.source_buckets, lists=size.phase == "gather"
+                )
             if size.phase == "ai":
                 # Only these workers collect, besides the function that sweeps.
                 grants.may_collect_objects(task.role, data)

@@ -469,25 +469,36 @@ def test_a_token_without_an_origin_is_named_with_its_remedy() -> None:
 
 
 @pytest.mark.parametrize("workers", ["ecs", "lambda"])
-def test_g9_gather_alone_reads_the_buckets_of_lists_and_no_others(
+def test_g9_gather_and_acquire_alone_read_the_buckets_of_sources_and_no_others(
     tmp_path: Path, workers: str
 ) -> None:
     given = {"source_buckets": "s3://lists , s3://shared/team/triptych/"}
     synthesised = Synthesised(tmp_path, "dev", workers, {**CONTEXT, **given})
     listed = "s3://lists,s3://shared/team/triptych"
-    gather = "Workersgather" if workers == "ecs" else "Functionsgather"
+    group = "Workers" if workers == "ecs" else "Functions"
     text = {name: json.dumps(each) for name, each in synthesised.json["Resources"].items()}
     policies = {name for name in text if synthesised.json["Resources"][name]["Type"] == POLICY}
     reading = {name for name in policies if ":s3:::lists" in text[name]}
-    assert len(reading) == 1
-    assert all(name.startswith(gather) for name in reading)
-    (policy,) = (synthesised.json["Resources"][name] for name in reading)
-    (whole, prefix) = (
-        statement
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-        if ":s3:::" in json.dumps(statement)
-    )
-    assert whole["Action"] == prefix["Action"] == "s3:GetObject"
+    assert {name[: len(group) + 6] for name in reading} == {f"{group}gather", f"{group}acquir"}
+    assert len(reading) == 2
+
+    def statements(phase: str, action: str) -> list[Any]:
+        (name,) = (name for name in reading if name.startswith(f"{group}{phase}"))
+        policy = synthesised.json["Resources"][name]
+        return [
+            statement
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+            if ":s3:::" in json.dumps(statement) and statement["Action"] == action
+        ]
+
+    assert statements("acquire", "s3:GetObject") == statements("gather", "s3:GetObject")
+    assert statements("acquire", "s3:ListBucket") == []
+    all_keys, below = statements("gather", "s3:ListBucket")
+    assert json.dumps(all_keys["Resource"]).endswith(':s3:::lists"]]}')
+    assert "Condition" not in all_keys
+    assert json.dumps(below["Resource"]).endswith(':s3:::shared"]]}')
+    assert below["Condition"] == {"StringLike": {"s3:prefix": "team/triptych/*"}}
+    (whole, prefix) = statements("gather", "s3:GetObject")
     assert json.dumps(whole["Resource"]).count(":s3:::lists/*") == 1
     assert [
         json.dumps(each).partition(":s3:::")[2][: -len('"]]}')] for each in prefix["Resource"]
@@ -495,9 +506,9 @@ def test_g9_gather_alone_reads_the_buckets_of_lists_and_no_others(
         "shared/team/triptych",
         "shared/team/triptych/*",
     ]
-    told = {name for name in text if listed in text[name]}
-    assert {name[:8] for name in told} == {"Services", gather[:8]}
-    assert not any("Live" in name or "acquire" in name for name in told)
+    named = {name for name in text if listed in text[name]}
+    assert {name[:7] for name in named} == {"Service", group[:7]}
+    assert not any("Live" in name or f"{group}ai" in name for name in named)
 
 
 @pytest.mark.parametrize(

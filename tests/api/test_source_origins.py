@@ -66,6 +66,12 @@ async def test_with_a_key_what_is_not_listed_is_refused_everywhere_and_not_kept(
     migrated_dsn: str, tmp_path: Path, listed: Path
 ) -> None:
     async with keyed(migrated_dsn, tmp_path, source_buckets="s3://lists") as (_, ask):
+        sources = {
+            f"folder:{tmp_path}": "TRIPTYCH_SOURCE_FOLDERS",
+            f"folder:{listed}2": "TRIPTYCH_SOURCE_FOLDERS",
+            "bucket:s3://payroll": "TRIPTYCH_SOURCE_BUCKETS",
+            "bucket:gs://lists/a": "TRIPTYCH_SOURCE_BUCKETS",
+        }
         places = {
             f"{tmp_path}/elsewhere.csv": "TRIPTYCH_SOURCE_FOLDERS",
             f"{listed}/../elsewhere.csv": "TRIPTYCH_SOURCE_FOLDERS",
@@ -75,8 +81,9 @@ async def test_with_a_key_what_is_not_listed_is_refused_everywhere_and_not_kept(
             "s3://lists-of-others/x.csv": "TRIPTYCH_SOURCE_BUCKETS",
             "gs://lists/x.csv": "TRIPTYCH_SOURCE_BUCKETS",
         }
-        for place, setting in places.items():
-            source = {"source": f"manifest:{place}"}
+        sources |= {f"manifest:{place}": setting for place, setting in places.items()}
+        for spec, setting in sources.items():
+            source = {"source": spec}
             for method, path in (
                 ("POST", "/brands/nike/runs"),
                 ("PUT", "/brands/nike"),
@@ -90,6 +97,11 @@ async def test_with_a_key_what_is_not_listed_is_refused_everywhere_and_not_kept(
         for place in (f"{listed}/urls.csv", "s3://lists/a/b.csv"):
             source = {"source": f"manifest:{place}"}
             assert (await ask("PUT", "/brands/nike", json=source)).status == 202
+        (listed / "1.jpg").write_bytes(b"x")
+        given = {"source": f"folder:{listed}", "brand": "nike"}
+        check = (await ask("POST", "/sources/check", json=given)).json
+        assert check["first_rows"][0]["url"] == f"file://{listed}/1.jpg"
+        assert check["rows_read"] == check["items"] + check["rows_refused"]
 
 
 async def test_a_worker_refuses_what_nobody_was_let_name(

@@ -76,11 +76,11 @@ async def test_what_is_no_source_has_the_same_words_here_and_from_afar(cli: Cli)
             assert only.endswith(", shopify:SHOP or sitemap:URL.")
         unknown = await cli("submit", "nike", "--source", "ftp:x", "--server", url)
         assert (
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap."
+            "schemes are bucket, catalog, feed, folder, manifest, page, shopify, sitemap."
             in unknown.err
         )
     unknown = await cli("run", "nike", "--source", "ftp:x")
     assert (
-        "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap."
+        "schemes are bucket, catalog, feed, folder, manifest, page, shopify, sitemap."
         in unknown.err
     )

@@ -11,8 +11,10 @@ from triptych.errors import BadInput, SettingsError, SourceRefused
 from triptych.gather.source import Source
 from triptych.gather.source_registry import ENTRY_POINT_GROUP, SourceRegistry, source_schemes
 from triptych.gather.source_type import SourceContext, SourceType
+from triptych.gather.sources.bucket import BUCKET
 from triptych.gather.sources.catalog import CATALOG
 from triptych.gather.sources.feed import FEED
+from triptych.gather.sources.folder import FOLDER
 from triptych.gather.sources.manifest import MANIFEST
 from triptych.gather.sources.page import PAGE
 from triptych.gather.sources.shopify import SHOPIFY
@@ -20,7 +22,8 @@ from triptych.gather.sources.sitemap import SITEMAP
 from triptych.settings.settings import Settings
 from triptych.wiring.installed_sources import installed_sources
 
-OURS = (CATALOG, FEED, MANIFEST, PAGE, SHOPIFY, SITEMAP)
+OURS = (BUCKET, CATALOG, FEED, FOLDER, MANIFEST, PAGE, SHOPIFY, SITEMAP)
+SCHEMES = ", ".join(one.scheme for one in OURS)
 
 
 def install(folder: Path, name: str, entry_points: str, module: str = "") -> None:
@@ -53,7 +56,8 @@ def test_our_own_sources_are_installed() -> None:
     assert tuple(sources.types) == OURS
     assert sources.broken == {}
     assert sources.usage == (
-        "catalog:https://…, feed:URL, manifest:PATH_OR_URL, page:URL, shopify:SHOP or sitemap:URL"
+        "bucket:s3://BUCKET/FOLDER, catalog:https://…, feed:URL, folder:PATH, "
+        "manifest:PATH_OR_URL, page:URL, shopify:SHOP or sitemap:URL"
     )
     assert list(source_schemes()) == [one.scheme for one in sources.types]
 
@@ -102,19 +106,19 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
     [
         (
             "urls.csv",
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+            f"It names no source: the schemes are {SCHEMES}.",
         ),
         (
             "ftp:x",
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+            f"It names no source: the schemes are {SCHEMES}.",
         ),
         (
             "MANIFEST:x",
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+            f"It names no source: the schemes are {SCHEMES}.",
         ),
         (
             "",
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+            f"It names no source: the schemes are {SCHEMES}.",
         ),
         ("manifest:", "Nothing follows the colon of manifest."),
         ("catalog:ftp://x", "The address of a catalogue service is not a URL: "),
@@ -140,7 +144,7 @@ def test_the_settings_source_must_be_installed() -> None:
     with pytest.raises(SettingsError) as refused:
         installed_sources(Settings(source="ftp:x"))
     assert refused.value.field == "TRIPTYCH_SOURCE"
-    assert "catalog, feed, manifest, page, shopify, sitemap" in str(refused.value)
+    assert SCHEMES in str(refused.value)
     assert "catalog:https://" in (refused.value.remedy or "")
 
 

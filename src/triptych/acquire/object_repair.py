@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from triptych.acquire.item_fetcher import ItemFetcher
 from triptych.errors import ItemError, PermanentItemError, Postponed, StoreUnavailable
-from triptych.fetch.fetcher import Fetcher
 from triptych.objects import ObjectStore, content_hash
 from triptych.runs.brand_store import BrandStore
 from triptych.runtime.retry import backoff
@@ -43,7 +43,7 @@ class ObjectRepair:
 
     def __init__(
         self,
-        fetcher: Fetcher,
+        fetcher: ItemFetcher,
         store: ObjectStore,
         damage: DamageStore,
         brands: BrandStore,
@@ -129,7 +129,7 @@ class ObjectRepair:
         source = await self._brands.whole_source(row.brand, row.source)
         with await self._fetcher.slot(row.url, source=source) as slot:
             slot.begin()
-            fetched = await self._fetcher.fetch(row.url, source=source)
+            fetched = await self._fetcher.fetch(row.url, brand=row.brand, source=source)
         assert fetched is not None  # No validators were sent.
         fetched.share.release()
         return fetched.body

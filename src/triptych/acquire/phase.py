@@ -1,4 +1,4 @@
-"""Phase 2, Acquire: fetch a URL, store its bytes, decode, embed, settle.
+"""Phase 2, Acquire: fetch a URL or read an object, store its bytes, decode, embed, settle.
 
 Each message is one call of `Acquire.handle`. It returns when the item is settled durably, so the
 consumer may delete the message. Concurrent calls are batched: items are looked up together, images
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import structlog
 
 from triptych.acquire.buffer import Buffer
+from triptych.acquire.item_fetcher import ItemFetcher
 from triptych.acquire.patient_store import PatientStore
 from triptych.embedders.embedder import Embedder
 from triptych.errors import (
@@ -34,7 +35,7 @@ from triptych.errors import (
     TransientItemError,
     Unavailable,
 )
-from triptych.fetch.fetcher import Fetched, Fetcher, Validators
+from triptych.fetch.fetcher import Fetched, Validators
 from triptych.fetch.host_throttle import HostSlot
 from triptych.gather.phase import new_item
 from triptych.gather.source import Row
@@ -123,7 +124,7 @@ class Acquire:
         outages: OutageStore,
         snapshots: SnapshotStore,
         registry: ActiveBrandRegistry,
-        fetcher: Fetcher,
+        fetcher: ItemFetcher,
         store: ObjectStore,
         embedder: Embedder | None,
         buffer: Buffer,
@@ -355,7 +356,9 @@ class Acquire:
         same = known is not None and known.url is not None and same_resource(known.url, item.url)
         validators = Validators(known.etag, known.last_modified) if known and same else None
         with FETCH_SECONDS.time():
-            fetched = await self._fetcher.fetch(item.url, validators, source=item.source)
+            fetched = await self._fetcher.fetch(
+                item.url, validators, brand=item.brand, source=item.source
+            )
         slot.release()
         if fetched is None:
             assert known is not None

@@ -40,6 +40,11 @@ class SourceFolders:
     def __init__(self, listed: Sequence[Path] | None) -> None:
         self._listed = listed
 
+    @classmethod
+    def below(cls, folder: str) -> SourceFolders:
+        """Return what lets files of one folder be read."""
+        return cls([Path(folder)])
+
     def lists(self, path: str) -> bool:
         """Return whether a path, as it is written, is below a listed folder. Touches no file."""
         if self._listed is None:
@@ -68,6 +73,36 @@ class SourceFolders:
         with ExitStack() as stack:
             yield self._open(path, stack)
 
+    def open_one(self, path: str) -> int:
+        """Return a descriptor of the regular file or the folder at a path, opened for reading.
+
+        The caller closes it. No other kind of file is opened, and nothing that is put into its
+        place meanwhile. Blocks.
+
+        Raises:
+            OSError: there is none, this process may not read it, or its file system fails.
+            SourceRefused: it is not below a listed folder, however it is reached, or it is neither.
+            SourceUnavailable: this process has too many open files.
+        """
+        if self._listed is None:
+            # It waits for nobody: a FIFO without a writer would.
+            found = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            if stat.S_IFMT(os.fstat(found).st_mode) in {stat.S_IFREG, stat.S_IFDIR}:
+                return found
+            os.close(found)
+            raise _neither(path)
+        if not self.lists(path):
+            raise not_listed(path)
+        with ExitStack() as stack:
+            try:
+                looked = self._look(path, None, stack)
+            except SourceRefused as error:
+                # What has no cause is a refusal by the list of folders.
+                raise (error.__cause__ or error) from None
+            if stat.S_IFMT(os.fstat(looked).st_mode) not in {stat.S_IFREG, stat.S_IFDIR}:
+                raise _neither(path)
+            return os.open(_DESCRIPTORS / str(looked), os.O_RDONLY | os.O_CLOEXEC)
+
     def _open(self, path: str, stack: ExitStack) -> Sequence[Part]:
         if not self.lists(path):
             raise not_listed(path)
@@ -86,7 +121,7 @@ class SourceFolders:
         if stat.S_ISREG(kind):
             return [(written.name, _DESCRIPTORS / str(found))]
         if not stat.S_ISDIR(kind):
-            raise SourceRefused(f"{path} is neither a file nor a folder.", remedy=REMEDY)
+            raise _neither(path)
         return self._parts(written, found, "*", stack)
 
     def _parts(self, path: Path, folder: int, pattern: str, stack: ExitStack) -> Sequence[Part]:
@@ -138,6 +173,10 @@ ANY_FOLDER = SourceFolders(None)
 def not_listed(path: str) -> SourceRefused:
     """Return the error of a file that is not below a listed folder."""
     return SourceRefused(f"{path} is not in a listed folder.", remedy=f"List it in {SETTING}.")
+
+
+def _neither(path: str) -> SourceRefused:
+    return SourceRefused(f"{path} is neither a file nor a folder.")
 
 
 def is_part_name(name: str) -> bool:

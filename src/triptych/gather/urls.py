@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from triptych.errors import InvalidUrl
 from triptych.fetch.web_url import serialise
+from triptych.gather.object_url import is_object_url, parse_object_url
 from triptych.messages import URL_MAX_CHARS
 from triptych.model import KEY_BYTES
 
@@ -24,10 +25,12 @@ def normalise(url: str) -> str:
 
     What is percent-encoded stays as it is, down to the case of its digits, because services sign
     the text of a request; see `triptych.fetch.web_url.serialise`. ``//host/path`` is taken as
-    ``https:``. The result is returned unchanged when it is normalised again.
+    ``https:``. The URL of an object or a file gets its only form: see
+    `triptych.gather.object_url`. The result is returned unchanged when it is normalised again.
 
     Raises:
-        InvalidUrl: browsers refuse it, it is not http(s), over-long, or several URLs.
+        InvalidUrl: browsers refuse it, it is neither http(s) nor an object's, over-long, or several
+            URLs.
     """
     text = url.strip()
     if len(text) > URL_MAX_CHARS:
@@ -39,7 +42,7 @@ def normalise(url: str) -> str:
     if text.startswith("//") and text[2:3] not in {"", "/", "\\"}:
         text = f"https:{text}"
     try:
-        sent = serialise(text)
+        sent = str(parse_object_url(text)) if is_object_url(text) else serialise(text)
     except ValueError as error:
         why = str(error)
         remedy = "Write https://host/path."

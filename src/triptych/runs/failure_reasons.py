@@ -43,7 +43,8 @@ class FailureExamples(Failures, frozen=True, kw_only=True):
 EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
     {
         Reason.INVALID_URL: Explanation(
-            "The row has no absolute http or https URL.", "no: fix the source"
+            "The row has no absolute http or https URL, nor that of an object or a file.",
+            "no: fix the source",
         ),
         Reason.INVALID_ROW: Explanation(
             "The row cannot be read, or names no URL; the detail has its place.",
@@ -55,15 +56,21 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
         ),
         Reason.ADDRESS_REFUSED: Explanation(
             "The URL leads to an address that is not public or to a port other than 80 and 443, or "
-            "contains credentials.",
-            "after `TRIPTYCH_FETCH_ALLOW` allows the network, or `TRIPTYCH_FETCH_PORTS` the port",
+            "contains credentials; or to a file or object in no listed folder or bucket.",
+            "after `TRIPTYCH_FETCH_ALLOW` allows the network, `TRIPTYCH_FETCH_PORTS` the port, "
+            "`TRIPTYCH_SOURCE_FOLDERS` the folder, or `TRIPTYCH_SOURCE_BUCKETS` the bucket",
         ),
         Reason.NAME_NOT_RESOLVED: Explanation(
             "The host's name does not exist, or has no address.",
             "if the name was registered; else fix the source",
         ),
-        Reason.NOT_FOUND: Explanation("HTTP 404 or 410.", "if the file is there again"),
-        Reason.FORBIDDEN: Explanation("HTTP 401, 403 or 451.", "if access has been granted"),
+        Reason.NOT_FOUND: Explanation(
+            "HTTP 404 or 410, or no such file.", "if the file is there again"
+        ),
+        Reason.FORBIDDEN: Explanation(
+            "HTTP 401, 403 or 451, or a file that the worker may not read.",
+            "if access has been granted",
+        ),
         Reason.HTTP_ERROR: Explanation(
             "Another 4xx, an answer without a body (HTTP 204), or one that is not HTTP.", "rarely"
         ),

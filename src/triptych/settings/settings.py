@@ -110,14 +110,15 @@ class Settings(ToldSettings):
     )
     source_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         (),
-        description="Folders below which anybody who may start a run may name lists, "
-        "comma-separated, each an absolute path: `/srv/lists`. Set it for the API and for gather.",
+        description="Folders below which anybody who may start a run may name lists and pictures, "
+        "comma-separated, each an absolute path: `/srv/lists`. Set it for the API, for gather and "
+        "for acquire.",
     )
     source_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Buckets in which anybody who may start a run may name lists, comma-separated, "
-        "whole or below a prefix: `s3://lists,s3://shared/triptych`. Set it for the API and for "
-        "gather.",
+        description="Buckets in which anybody who may start a run may name lists and pictures, "
+        "comma-separated, whole or below a prefix: `s3://lists,s3://shared/triptych`. Set it for "
+        "the API, for gather and for acquire.",
     )
     embedder: str = Field(
         "bundled",

@@ -19,6 +19,7 @@ SOURCE_SCHEME = r"[a-z][a-z0-9+.-]{0,30}"
 `triptych.gather.source_registry` knows."""
 LIST_SCHEME = "manifest"
 SERVICE_SCHEME = "catalog"
+FOLDER_SCHEME = "folder"
 WEB_SCHEMES = ("http", "https")
 OBJECT_SCHEMES = ("s3", "gs", "az")
 FILE_SCHEME = "file"
@@ -152,9 +153,10 @@ def _file_path(rest: str) -> str:
 def read_source(value: str) -> SourceRead:
     """Read a source: ``SCHEME:PLACE`` as it stands; a bare path or URL is that of a list.
 
-    A bare path that exists on this machine becomes absolute, so that it means the same to a server
-    that runs in another folder. Of a bare URL nothing says whether a list or a catalogue service is
-    there, so it is taken for the more common of the two, and ``assumed`` names the other.
+    A bare path that exists on this machine becomes absolute, and so does that of a folder of
+    pictures, so that it means the same to a server that runs in another folder. Of a bare URL
+    nothing says whether a list or a catalogue service is there, so it is taken for the more common
+    of the two, and ``assumed`` names the other.
 
     Raises:
         ValueError: it is none of these.
@@ -174,6 +176,8 @@ def read_source(value: str) -> SourceRead:
     if colon and re.fullmatch(SOURCE_SCHEME, scheme) is not None:
         if not place:
             raise ValueError("has nothing after the colon")
+        if scheme == FOLDER_SCHEME and _exists(found := Path(place).expanduser()):
+            return SourceRead(f"{FOLDER_SCHEME}:{found.absolute()}")
         return SourceRead(value)
     if _PATH.search(value):
         return SourceRead(f"{LIST_SCHEME}:{value}", f"Taken for a list: {LIST_SCHEME}:{value}.")

@@ -68,7 +68,7 @@ async def open_verification(
 
 async def _repair(services: Services, stack: AsyncExitStack) -> Mend:
     settings = services.settings
-    fetcher = await stack.enter_async_context(open_fetcher(settings))
+    fetcher = await stack.enter_async_context(open_fetcher(settings, services.stores.brands))
     objects, stores = await open_objects(settings), services.stores
     versions = None
     if settings.store_url.startswith("s3:"):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from triptych.acquire.buffer import Buffer
+from triptych.acquire.item_fetcher import ItemFetcher
+from triptych.acquire.object_reader import ObjectReader
 from triptych.acquire.phase import Acquire, AcquireLimits
 from triptych.ai.phase import AiPhase
 from triptych.ai.pixels import StoredPixels
@@ -19,15 +21,17 @@ from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.down_hosts import DownHosts, contact_limits
 from triptych.fetch.fetcher import Fetcher
 from triptych.fetch.host_throttle import HostThrottle
+from triptych.gather.object_reach import ObjectReach
 from triptych.gather.phase import Gather
 from triptych.media.decoders import Decoders
 from triptych.media.shared_decoders import SharedDecoders
 from triptych.messages import Phase
+from triptych.runs.brand_store import BrandStore
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
 from triptych.wiring.immediate_reads import open_projection
-from triptych.wiring.installed_sources import installed_sources, source_opener
+from triptych.wiring.installed_sources import installed_sources, source_opener, source_reach
 from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.outbound import address_guard, guarded_session, open_transports
@@ -219,9 +223,11 @@ def _host_throttle(settings: Settings) -> HostThrottle:
 
 @asynccontextmanager
 async def open_fetcher(
-    settings: Settings, throttle: HostThrottle | None = None
-) -> AsyncIterator[Fetcher]:
-    """Yield what fetches sources' URLs, and close it.
+    settings: Settings, brands: BrandStore, throttle: HostThrottle | None = None
+) -> AsyncIterator[ItemFetcher]:
+    """Yield what brings the bytes of items, and close it.
+
+    Web and objects share a budget of memory, and each host and bucket has its throttle.
 
     ``throttle`` gives the requests their turns at hosts; by default one of its own.
 
@@ -231,19 +237,29 @@ async def open_fetcher(
     contacts, probes = contact_limits(settings.acquire_concurrency)
     # robots.txt is fetched beside the downloads, and never waits for one of their connections.
     transports = open_transports(settings, settings.acquire_concurrency + contacts + probes)
+    budget = _budget(settings)
+    hosts = throttle or _host_throttle(settings)
+    down_hosts = DownHosts(contacts=contacts, probes=probes)
     fetcher = Fetcher(
         transports,
-        _budget(settings),
-        throttle or _host_throttle(settings),
-        DownHosts(contacts=contacts, probes=probes),
+        budget,
+        hosts,
+        down_hosts,
         deadline_s=settings.fetch_deadline_s,
         max_redirects=settings.fetch_max_redirects,
         robots=settings.robots,
         opt_outs=settings.opt_outs,
     )
+    threads = ThreadPoolExecutor(settings.acquire_concurrency, thread_name_prefix="objects")
+    objects = ObjectReader(
+        ObjectReach(source_reach(settings), brands.is_trusted),
+        *(budget, hosts, down_hosts, threads),
+        deadline_s=settings.fetch_deadline_s,
+    )
     try:
-        yield fetcher
+        yield ItemFetcher(fetcher, objects)
     finally:
+        threads.shutdown(wait=False, cancel_futures=True)
         await fetcher.close()
         await transports.close()
 
@@ -257,7 +273,9 @@ async def _acquire(
     # They compute embeddings, and hashes of large bodies; decoders have their own.
     at_once = embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
-    fetcher = await stack.enter_async_context(open_fetcher(settings, throttle))
+    fetcher = await stack.enter_async_context(
+        open_fetcher(settings, services.stores.brands, throttle)
+    )
     store = await open_objects(settings, services.stores.damage)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(
