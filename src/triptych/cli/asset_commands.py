@@ -14,6 +14,7 @@ from triptych.cli.options import AfterOption, BrandArgument, copied_cursor
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
+    from triptych.client.asset_filters import ListingOptions, SearchOptions
     from triptych.snapshots.search_service import Matches
 
 ASSETS_PAGE = 20
@@ -53,10 +54,10 @@ async def assets(
     from triptych.cli.snapshot_tables import print_older
     from triptych.cli.tables import print_assets
 
-    of = {} if snapshot is None else {"snapshot": str(snapshot)}
+    of: ListingOptions = {} if snapshot is None else {"snapshot": snapshot}
     async with call.open_client() as client:
         with copied_cursor():
-            found, following = await client.assets(brand, limit=limit, cursor=after, **of)
+            found, following = await client.assets_page(brand, limit=limit, cursor=after, **of)
         older = None if snapshot is None else await client.snapshot(brand, snapshot)
         total = (await client.brand(brand)).assets if older is None else older.assets
     if call.json:
@@ -119,16 +120,18 @@ async def similar(
 
 def _options(
     brand: str | None, limit: int, tag: str | None, cluster: str | None, media_type: str | None
-) -> dict[str, str]:
-    """Return the options that are set as query parameters of the API."""
-    given = {
-        "brand": brand,
-        "limit": str(limit),
-        "tag": tag,
-        "cluster": cluster,
-        "media_type": media_type,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+) -> SearchOptions:
+    """Return the options of a search that are set."""
+    wanted: SearchOptions = {"limit": limit}
+    if brand is not None:
+        wanted["brand"] = brand
+    if tag is not None:
+        wanted["tag"] = tag
+    if cluster is not None:
+        wanted["cluster"] = cluster
+    if media_type is not None:
+        wanted["media_type"] = media_type
+    return wanted
 
 
 async def _read_image(path: Path) -> bytes:

@@ -26,6 +26,7 @@ from triptych.cli.options import (
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.client import Client
+    from triptych.client.run_verbs import Steering
     from triptych.model import Reason, Run, RunState
 
 FAILURE_EXAMPLES = 3
@@ -277,7 +278,7 @@ async def discard(call: Invocation, name: RunArgument) -> None:
     await _steer(call, "discard", name)
 
 
-async def _steer(call: Invocation, verb: str, name: str) -> None:
+async def _steer(call: Invocation, verb: Steering, name: str) -> None:
     async with call.open_client() as client:
         _show(call, await client.steer((await find_run(client, name)).id, verb))
 
