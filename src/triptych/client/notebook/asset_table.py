@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from triptych.client.asset_filters import ListingOptions
 from triptych.client.client import Client
 from triptych.client.notebook.event_loop import EventLoop
@@ -91,9 +93,11 @@ class AssetListing(AssetTable):
         self._brand = brand
         self._options = options
 
+    @override
     def __iter__(self) -> Iterator[AssetShown]:
         return self._loop.each(self._client.assets(self._brand, **self._options))
 
+    @override
     def first(self, count: int) -> Sequence[AssetShown]:
         page = self._client.assets_page(self._brand, limit=count, **self._options)
         return self._loop.wait(page)[0]
@@ -114,18 +118,21 @@ class FoundAssets(AssetTable):
         self.matching = found.matching
         """How many match; 0: they are only the nearest there are."""
 
+    @override
     def __iter__(self) -> Iterator[AssetShown]:
         return iter([match.asset for match in self.matches])
 
     def __len__(self) -> int:
         return len(self.matches)
 
+    @override
     def first(self, count: int) -> Sequence[AssetShown]:
         return [match.asset for match in self.matches[:count]]
 
     def __repr__(self) -> str:
         return f"<{len(self.matches)} assets found>"
 
+    @override
     def _heading(self, found: int) -> str:
         heading = super()._heading(found) if found else "Nothing found"
         notes = list(self.problems)
@@ -133,6 +140,7 @@ class FoundAssets(AssetTable):
             notes.insert(0, "Nothing matches; these are only the nearest.")
         return ". ".join([heading, *notes]) if notes else heading
 
+    @override
     def _more(self) -> Sequence[Row]:
         names = ("similarity", "score", "copies")
         return [{name: getattr(match, name) for name in names} for match in self.matches]

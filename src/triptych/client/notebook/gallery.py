@@ -68,8 +68,10 @@ def _within_limit(found: Sequence[Thumbnail]) -> Sequence[Thumbnail]:
         total += len(each.body)
         if total > BYTES_MAX:
             limit = f"{BYTES_MAX / 1024**2:.0f} MiB"
-            each = Thumbnail(each.asset, problem=f"Left out: the pictures above fill {limit}.")
-        kept.append(each)
+            problem = f"Left out: the pictures of one gallery fill {limit}."
+            kept.append(Thumbnail(each.asset, problem=problem))
+        else:
+            kept.append(each)
     return kept
 
 

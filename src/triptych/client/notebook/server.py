@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -109,7 +110,7 @@ class BrandView:
 
     async def _exported(self, kind: str, folder: Path) -> Sequence[Path]:
         task = await self._client.export(self.name, kind)
-        folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         paths = []
         for file in task.result["files"]:
             # The server chooses the names, so only their last part is used.
