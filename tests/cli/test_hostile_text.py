@@ -20,6 +20,11 @@ from typer.testing import CliRunner, Result
 
 from tests.support.hostile_values import CONTROLS, HOSTILE, MARKUP, hostile_stream, hostile_value
 from triptych.access.access_store import ApiKey
+from triptych.api.exports import ExportFormatShown
+from triptych.api.sources import SourceTypeShown
+from triptych.api.system import Setting
+from triptych.api.tasks import IdentityShown
+from triptych.api.webhooks import WebhookMade
 from triptych.cli import key_commands, read_commands
 from triptych.cli.command_line import app
 from triptych.cli.invocation import Invocation
@@ -34,6 +39,11 @@ from triptych.tasks.task_store import Task
 from triptych.wiring import doctor, verification
 
 RUN = str(UUID(int=7))
+API_TYPES = {
+    kind.__name__: kind
+    for kind in (ExportFormatShown, IdentityShown, Setting, SourceTypeShown, WebhookMade)
+}
+"""Types that the client imports only where it needs them: they come with FastAPI."""
 COMMANDS: dict[str, list[str]] = {
     "check": ["manifest:x.csv", "--server", "http://127.0.0.1:1"],
     "submit": ["nike", "--source", "manifest:x.csv"],
@@ -43,7 +53,23 @@ COMMANDS: dict[str, list[str]] = {
     "failures": [RUN],
     "assets": ["nike"],
     "assets of a snapshot": ["nike", "--snapshot", RUN],
+    "asset": ["id"],
     "search": ["shoe"],
+    "facets": ["nike"],
+    "near": ["nike"],
+    "compare": ["nike", "puma"],
+    "schedule": ["nike"],
+    "ai": ["nike"],
+    "delete": ["nike", "--yes"],
+    "sources": [],
+    "timeline": [RUN],
+    "workers": [],
+    "me": [],
+    "tasks": [],
+    "audit": [],
+    "webhooks list": [],
+    "webhooks create": ["https://x.example"],
+    "webhooks deliveries": [RUN],
     "similar": ["id"],
     "insights": ["nike"],
     "insights at length": ["nike", "--verbose"],
@@ -70,7 +96,7 @@ COMMANDS: dict[str, list[str]] = {
 NOT_RUN = {
     *("run", "up", "api", "worker", "live", "migrate", "backup"),
     *("dead-letters redrive", "dead-letters discard", "keys create", "keys revoke"),
-    "reads rebuild",
+    *("reads rebuild", "webhooks delete"),
 }
 """Commands that start processes, and those that print numbers and the words they were given."""
 
@@ -79,7 +105,7 @@ class HostileClient:
     """A client of a hostile server: its methods return what `Client`'s are annotated with."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        kind = get_type_hints(getattr(Client, name))["return"]
+        kind = get_type_hints(getattr(Client, name), localns=API_TYPES)["return"]
         if str(kind).startswith("collections.abc.AsyncIterator"):
             return lambda *_, **__: hostile_stream(get_args(kind)[0])
 

@@ -23,6 +23,9 @@ HITS = 10
 BrandOption = Annotated[
     str | None, typer.Option("--brand", help="Search only in this brand [all brands].")
 ]
+AssetArgument = Annotated[
+    str, typer.Argument(metavar="ASSET", help="An asset's id, as `assets` and `search` show it.")
+]
 LimitOption = Annotated[int, typer.Option(min=1, max=500, help="Maximum number of assets.")]
 TagOption = Annotated[str | None, typer.Option("--tag", help="Only assets with this tag.")]
 ClusterOption = Annotated[
@@ -69,6 +72,29 @@ async def assets(
 
 
 @command(server=True)
+async def asset(
+    call: Invocation,
+    asset: AssetArgument,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Also write its bytes to this file.")
+    ] = None,
+) -> None:
+    """Show all that is known of an asset, or download it."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import print_asset
+    from triptych.errors import BadInput
+
+    async with call.open_client() as client:
+        found = await client.asset(asset)
+        if to is not None:
+            try:
+                await client.fetch_content(asset, to)
+            except OSError as error:
+                raise BadInput(f"{to} cannot be written ({error}).", field="--to") from error
+    (print_json if call.json else print_asset)(found)
+
+
+@command(server=True)
 async def search(
     call: Invocation,
     text: Annotated[
@@ -101,10 +127,7 @@ async def search(
 @command(server=True)
 async def similar(
     call: Invocation,
-    asset: Annotated[
-        str,
-        typer.Argument(metavar="ASSET", help="An asset's id, as `assets` and `search` show it."),
-    ],
+    asset: AssetArgument,
     brand: BrandOption = None,
     limit: LimitOption = HITS,
     tag: TagOption = None,

@@ -14,11 +14,14 @@ from triptych.cli import (
     asset_commands,
     backup_commands,
     brand_commands,
+    comparison_commands,
     machine_commands,
     run_commands,
     server_commands,
     snapshot_commands,
     source_commands,
+    system_commands,
+    task_commands,
     verify_commands,
 )
 from triptych.cli.help_pages import HelpCommand, HelpGroup
@@ -26,6 +29,7 @@ from triptych.cli.invocation import EXIT_FAILED
 from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
 from triptych.cli.read_commands import reads
+from triptych.cli.webhook_commands import webhooks
 from triptych.runtime.cpu import one_thread_each
 
 PANELS = {
@@ -33,15 +37,24 @@ PANELS = {
         source_commands.check,
         run_commands.run,
         run_commands.submit,
+        source_commands.sources,
+        brand_commands.schedule,
+    ),
+    "Follow its runs": (
         run_commands.status,
         run_commands.runs,
         run_commands.failures,
+        run_commands.timeline,
     ),
     "Look at a brand": (
         asset_commands.assets,
+        asset_commands.asset,
         asset_commands.search,
         asset_commands.similar,
+        comparison_commands.facets,
         brand_commands.insights,
+        comparison_commands.near,
+        comparison_commands.compare,
         brand_commands.report,
         brand_commands.export,
     ),
@@ -57,7 +70,11 @@ PANELS = {
         run_commands.publish,
         run_commands.discard,
         run_commands.redrive,
+    ),
+    "Change a brand": (
         run_commands.reembed,
+        brand_commands.ai,
+        brand_commands.delete,
     ),
     "Run a server": (
         server_commands.up,
@@ -65,13 +82,20 @@ PANELS = {
         server_commands.worker,
         server_commands.live,
     ),
+    "See who does what": (
+        system_commands.workers,
+        system_commands.me,
+        task_commands.tasks,
+        task_commands.audit,
+        webhooks,
+        letters,
+    ),
     "Look after an installation": (
         machine_commands.doctor,
         verify_commands.verify,
         backup_commands.backup,
         machine_commands.settings,
         machine_commands.migrate,
-        letters,
         reads,
         keys,
     ),
@@ -111,7 +135,7 @@ def _add(command: Callable[..., Any] | typer.Typer, panel: str) -> None:
         app.add_typer(command, rich_help_panel=panel)
         return
     # An asset's id may start with a hyphen.
-    takes_ids = command is asset_commands.similar
+    takes_ids = command in {asset_commands.asset, asset_commands.similar}
     app.command(
         cls=HelpCommand,
         context_settings={"ignore_unknown_options": takes_ids},

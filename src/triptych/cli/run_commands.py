@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from triptych.model import Reason, Run, RunState
 
 FAILURE_EXAMPLES = 3
+EVENT_MAX_CHARS = 200
 RUN_DRAIN_S = 5.0
 """The longest time that `triptych run` waits for requests in progress when it is stopped. Service
 managers send SIGKILL about ten seconds after SIGTERM, and that would leave Postgres running."""
@@ -94,7 +95,7 @@ async def submit(
         opening = client.start(
             brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
         )
-        return await _show_opened(call, client, opening, watch=watch)
+        return await show_opened(call, client, opening, watch=watch)
 
 
 def _say_joined(active: Run) -> None:
@@ -111,10 +112,10 @@ async def reembed(call: Invocation, brand: BrandArgument, watch: WatchOption = F
     The stored objects are read; nothing is downloaded.
     """
     async with call.open_client() as client:
-        return await _show_opened(call, client, client.reembed(brand), watch=watch)
+        return await show_opened(call, client, client.reembed(brand), watch=watch)
 
 
-async def _show_opened(
+async def show_opened(
     call: Invocation, client: Client, opening: Awaitable[Run], *, watch: bool
 ) -> bool:
     """Print an opened run, or follow it to its end; return False if it ended without a commit."""
@@ -348,3 +349,29 @@ async def failures(
     else:
         print_failures(groups)
         print_refused_rows(refused, examples)
+
+
+@command(server=True)
+async def timeline(
+    call: Invocation,
+    name: RunArgument,
+    after: Annotated[int, typer.Option(min=0, help="Only events after this number.")] = 0,
+) -> None:
+    """List what happened to a run, in order."""
+    import orjson
+
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console, local_time, shown
+
+    async with call.open_client() as client:
+        found = await find_run(client, name)
+        events = [event async for event in client.timeline(found.id, after=after)]
+    if call.json:
+        print_json({"items": events})
+        return
+    for event in events:
+        data = orjson.dumps(event.data).decode()[:EVENT_MAX_CHARS] if event.data else ""
+        console.print(
+            f"{event.seq:>5}  {local_time(event.at)}  {shown(event.kind)}  [dim]{shown(data)}[/]",
+            soft_wrap=True,
+        )
