@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -34,17 +35,20 @@ class MemoryItemStore(ItemStore):
     async def page(
         self, run_id: UUID, wanted: ItemFilter, *, after: int | None, limit: int
     ) -> Slice[RunItem, int]:
-        found = [
-            (item, shown)
-            for item, shown in self._shown(run_id)
-            if _passes(shown, wanted) and (after is None or item.position > after)
-        ]
-        named = [shown for item, shown in found if item.key == wanted.key]
+        shown = self._shown(run_id)
+        but_url = replace(wanted, url=None)
+        named = [one for item, one in shown if item.key == wanted.key and _passes(one, but_url)]
         if named and after is None:
             return Slice(named, -1)
-        others = [(item, shown) for item, shown in found if item.key != wanted.key]
-        page = [shown for _, shown in others[:limit]]
-        return Slice(page, others[limit - 1][0].position if len(others) > limit else None)
+        behind = [
+            (item.position, one)
+            for item, one in shown
+            if item.position > (-1 if after is None else after)
+            and item.key != wanted.key
+            and _passes(one, wanted)
+        ]
+        page = [one for _, one in behind[:limit]]
+        return Slice(page, behind[limit - 1][0] if len(behind) > limit else None)
 
     def _shown(self, run_id: UUID) -> list[tuple[ItemRow, RunItem]]:
         row, now = self._state.runs.get(run_id), self._state.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from uuid import UUID
 
@@ -61,7 +62,8 @@ class PostgresItemStore(ItemStore):
     ) -> Slice[RunItem, int]:
         passes = _passes(wanted)
         if wanted.key is not None and after is None:
-            rows = await self._database.fetch(_sql("items_named"), run_id, wanted.key, *passes)
+            but_url = _passes(replace(wanted, url=None))  # It may be written otherwise.
+            rows = await self._database.fetch(_sql("items_named"), run_id, wanted.key, *but_url)
             if rows:
                 return Slice([_shown(row) for row in rows], BEFORE_ALL)
         after = BEFORE_ALL if after is None else after
