@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
+from tests.support.contracts.items_contract import ItemsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
 from tests.support.contracts.removals_contract import RemovalsContract
@@ -28,6 +29,7 @@ def stores() -> MemoryStores:
 
 class TestMemoryStores(
     CatalogueContract,
+    ItemsContract,
     RemovalsContract,
     RestoresContract,
     RowsContract,

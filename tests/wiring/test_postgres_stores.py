@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
 from tests.support.contracts.facets_contract import FacetsContract
+from tests.support.contracts.items_contract import ItemsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import (
     AccessContract,
@@ -67,6 +68,7 @@ class TestPostgresFacets(FacetsContract):
 
 class TestPostgresStores(
     CatalogueContract,
+    ItemsContract,
     RemovalsContract,
     RestoresContract,
     RowsContract,

@@ -292,6 +292,7 @@ class Acquire:
             item.key,
             seen=item.attempts,
             delay_s=plan.delay_s,
+            reason=error.reason,
             detail=error.detail or error.reason.value,
         )
         if attempt is Attempt.STALE:

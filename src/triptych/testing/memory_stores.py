@@ -9,6 +9,7 @@ from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
+from triptych.runs.item_store import ItemStore
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -18,6 +19,7 @@ from triptych.testing.memory_change_feed import MemoryChangeFeed
 from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
 from triptych.testing.memory_fleet import MemoryFleetStore
 from triptych.testing.memory_outages import MemoryOutageStore
+from triptych.testing.memory_run_items import MemoryItemStore
 from triptych.testing.memory_runs import MemoryRunStore
 from triptych.testing.memory_snapshots import MemorySnapshotStore
 from triptych.testing.memory_state import MemoryState
@@ -37,6 +39,7 @@ class MemoryStores:
 
     runs: RunStore
     outages: OutageStore
+    items: ItemStore
     fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed
@@ -60,6 +63,7 @@ def memory_stores(
     return MemoryStores(
         runs=MemoryRunStore(state, run_cap_s=run_cap_s),
         outages=MemoryOutageStore(state),
+        items=MemoryItemStore(state),
         fleet=MemoryFleetStore(state),
         brands=MemoryBrandStore(state),
         changes=MemoryChangeFeed(state),

@@ -20,10 +20,12 @@ from triptych.reads.projection_store import ProjectionStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
+from triptych.runs.item_store import ItemStore
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.postgres.notifications import PostgresChangeFeed
 from triptych.runs.postgres.postgres_brands import PostgresBrandStore
 from triptych.runs.postgres.postgres_fleet import PostgresFleetStore
+from triptych.runs.postgres.postgres_items import PostgresItemStore
 from triptych.runs.postgres.postgres_outages import PostgresOutageStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
 from triptych.runs.postgres.sealed_sources import SealedSources
@@ -60,6 +62,7 @@ class Stores:
 
     runs: RunStore
     outages: OutageStore
+    items: ItemStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
@@ -120,6 +123,7 @@ def postgres_stores(
     return Stores(
         runs=PostgresRunStore(database, commits, sources, run_cap_s=run_cap_s),
         outages=PostgresOutageStore(database),
+        items=PostgresItemStore(database),
         brands=PostgresBrandStore(database, sources),
         changes=PostgresChangeFeed(database),
         dead_letters=PostgresDeadLetterStore(database),

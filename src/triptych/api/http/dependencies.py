@@ -23,6 +23,7 @@ from triptych.presence.presence_store import PresenceStore
 from triptych.queues.queue import Queue
 from triptych.reads.reads import Reads
 from triptych.runs.brand_store import BrandStore
+from triptych.runs.item_store import ItemStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
 from triptych.runtime.shared_check import SharedCheck
@@ -54,6 +55,7 @@ class ApiStores(Protocol):
     """
 
     runs: RunStore
+    items: ItemStore
     brands: BrandStore
     dead_letters: DeadLetterStore
     snapshots: SnapshotStore

@@ -202,7 +202,7 @@ returning *
 update items i
 set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4),
     tried_at = clock_timestamp(), due_at = clock_timestamp() + make_interval(secs => $4),
-    waits_for = null, detail = $5
+    waits_for = null, detail = $5, reason = $6
 from runs r
 where i.run_id = $1 and i.key = $2 and i.state = 'pending' and i.attempts = $3 and r.id = i.run_id
 returning i.attempts >= r.max_attempts as last
@@ -403,6 +403,11 @@ order by id limit $3
 -- mark_sent --
 delete from outbox where id = any($1)
 
+-- redrive_named --
+select key, url, state = 'failed' as failed, reason from items
+where run_id = $1 and key = any($2)
+order by position
+
 -- redrive_items --
 -- Done items stay done, with their staging; failed items are pending again.
 with moved as (
@@ -414,6 +419,7 @@ with moved as (
     where i.run_id = $1 and (s.key is not null or i.state <> 'done')
       and coalesce(i.reason, '') <> all($3::text[])
       and ($4::text[] is null or i.reason = any($4))
+      and ($5::bytea[] is null or i.key = any($5))
     returning state
 )
 select count(*) as expected, count(*) filter (where state = 'done') as done from moved
