@@ -24,6 +24,7 @@ from triptych.api import (
     exports,
     facets,
     items,
+    limits,
     runs,
     search,
     snapshots,
@@ -62,6 +63,7 @@ ROUTERS = (
     webhooks.router,
     sources.router,
     uploads.router,
+    limits.router,
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."

@@ -141,7 +141,7 @@ def put_off(item: ItemRow, to: PutOff, now: datetime) -> None:
     due_at = now + timedelta(seconds=to.delay_s)
     item.sent_at = max(item.sent_at or due_at, due_at)
     item.due_at = max(item.due_at or due_at, due_at)
-    item.waits_for = to.waits_for or item.waits_for
+    item.waits_for = item.waits_for if to.waits_for is None else to.waits_for
 
 
 def redriven_items(

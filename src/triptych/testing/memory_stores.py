@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from triptych.ai.ai_store import AiStore
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
+from triptych.limits.limit_store import LimitStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
@@ -18,6 +19,7 @@ from triptych.testing.memory_brands import MemoryBrandStore
 from triptych.testing.memory_change_feed import MemoryChangeFeed
 from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
 from triptych.testing.memory_fleet import MemoryFleetStore
+from triptych.testing.memory_limits import MemoryLimitStore
 from triptych.testing.memory_outages import MemoryOutageStore
 from triptych.testing.memory_run_items import MemoryItemStore
 from triptych.testing.memory_runs import MemoryRunStore
@@ -47,6 +49,7 @@ class MemoryStores:
     snapshots: SnapshotStore
     ai: AiStore
     uploads: UploadStore
+    limits: LimitStore
 
     async def check(self) -> None:
         """Do nothing: memory is always available."""
@@ -71,4 +74,5 @@ def memory_stores(
         snapshots=MemorySnapshotStore(state),
         ai=MemoryAiStore(state),
         uploads=MemoryUploadStore(state),
+        limits=MemoryLimitStore(state),
     )

@@ -22,7 +22,7 @@ PREFIX = "/api/v1/"
 OPEN = frozenset(
     {
         *("brands", "me", "sources", "sources/check", "uploads"),
-        *("export-formats", "facets", "openapi.json"),
+        *("export-formats", "facets", "openapi.json", "phases"),
     }
 )
 """About no brand, or they list only what the identity may see."""

@@ -70,7 +70,7 @@ class ApiStores(Protocol):
         ...
 
 
-S = TypeVar("S", bound=ApiStores, default=ApiStores)
+S = TypeVar("S", bound=ApiStores, default=ApiStores, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
