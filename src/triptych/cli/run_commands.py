@@ -160,9 +160,9 @@ async def runs(
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_runs
 
-    wanted = None if state is None else _known_state(state)
+    wanted = () if state is None else [_known_state(state)]
     async with call.open_client() as client:
-        found = await client.runs(brand=brand, state=wanted, stalled=stalled, limit=limit)
+        found = await client.runs(brand=brand, states=wanted, stalled=stalled, limit=limit)
     if call.json:
         print_json({"items": found})
     else:

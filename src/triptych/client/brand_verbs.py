@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from triptych.client.connection import Connection, Json, brand_part, fresh_query
@@ -14,6 +15,11 @@ from triptych.snapshots.comparison import Comparison
 from triptych.snapshots.snapshot_store import Insights
 from triptych.tasks.task_store import Task
 from triptych.wire import Page
+
+if TYPE_CHECKING:
+    # FastAPI is slow to import, and only two methods need it.
+    from triptych.api.history import HistoryEntry
+    from triptych.api.schedules import SchedulePreview
 
 
 class BrandVerbs(Connection):
@@ -68,6 +74,27 @@ class BrandVerbs(Connection):
     async def run_ai(self, brand: str) -> RunShown:
         """Run the AI phase of a brand's current snapshot again; return the snapshot's run."""
         return await self._opened(f"/brands/{brand_part(brand)}/ai")
+
+    async def history(self, brand: str) -> AsyncIterator[HistoryEntry]:
+        """Yield what happened to a brand, newest first: runs, snapshots, what operators did.
+
+        A reader's key does not see what operators did.
+        """
+        from triptych.api.history import HistoryEntry
+
+        path = f"/brands/{brand_part(brand)}/history"
+        async for entry in self._pages(path, Page[HistoryEntry]):
+            yield entry
+
+    async def preview_schedule(self, cron: str) -> SchedulePreview:
+        """Return a schedule in words and when it is due next; nothing is set.
+
+        Raises:
+            InvalidSchedule: it is not five cron fields.
+        """
+        from triptych.api.schedules import SchedulePreview
+
+        return await self._get("/schedules/preview", SchedulePreview, {"cron": cron})
 
     async def map(self, brand: str, *, fresh: bool = False) -> BrandMap:
         """Return the map of a brand's current snapshot; it has no points until it is drawn.

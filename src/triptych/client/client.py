@@ -11,15 +11,29 @@ from yarl import URL
 
 from triptych.client.asset_verbs import AssetVerbs
 from triptych.client.brand_verbs import BrandVerbs
+from triptych.client.connection import IDLE
+from triptych.client.item_verbs import ItemVerbs
+from triptych.client.limit_verbs import LimitVerbs
 from triptych.client.run_verbs import RunVerbs
 from triptych.client.snapshot_verbs import SnapshotVerbs
 from triptych.client.source_verbs import SourceVerbs
 from triptych.client.system_verbs import SystemVerbs
+from triptych.client.upload_verbs import UploadVerbs
 from triptych.errors import SettingsError
 from triptych.fetch.web_url import parse_web_url
 
 
-class Client(BrandVerbs, AssetVerbs, SnapshotVerbs, RunVerbs, SourceVerbs, SystemVerbs):
+class Client(
+    BrandVerbs,
+    AssetVerbs,
+    SnapshotVerbs,
+    RunVerbs,
+    ItemVerbs,
+    SourceVerbs,
+    UploadVerbs,
+    LimitVerbs,
+    SystemVerbs,
+):
     """One server. Every method raises the error that the server reports, or `ServerUnavailable`.
 
     Methods raise `InvalidBrand` for a name that cannot be a brand's.
@@ -35,7 +49,7 @@ async def open_client(server: str, key: str | None = None) -> AsyncIterator[Clie
     """
     base = server_url(server)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=IDLE) as session:
         yield Client(session, base, headers)
 
 
@@ -43,7 +57,9 @@ async def open_client(server: str, key: str | None = None) -> AsyncIterator[Clie
 async def open_socket_client(socket: Path) -> AsyncIterator[Client]:
     """Open a client of a server on this machine that listens on a Unix socket."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.UnixConnector(str(socket)), cookie_jar=aiohttp.DummyCookieJar()
+        connector=aiohttp.UnixConnector(str(socket)),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=IDLE,
     ) as session:
         yield Client(session, URL("http://localhost/"), {}, socket)
 

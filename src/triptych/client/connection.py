@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -27,6 +27,8 @@ from triptych.wire import Page
 PREFIX = "/api/v1"
 ANSWER_S = 60.0
 """Seconds for one answer, its body included; downloads of files have no limit."""
+IDLE = aiohttp.ClientTimeout(total=None, sock_connect=ANSWER_S, sock_read=ANSWER_S)
+"""Of any request: the longest wait for a connection, and between two pieces of a body."""
 CHUNK_BYTES = 1024 * 1024
 PAGE_MAX = 500
 TRIES = 3
@@ -95,16 +97,19 @@ class Connection:
             ) from error
 
     async def _pages(
-        self, path: str, kind: type[Page[T]], asked: Mapping[str, str] | None = None
+        self, path: str, kind: type[Page[T]], asked: Query | None = None
     ) -> AsyncIterator[T]:
-        query = {"limit": str(PAGE_MAX), **(asked or {})}
+        given = [*(asked.items() if isinstance(asked, Mapping) else asked or ())]
+        if "limit" not in dict(given):
+            given.append(("limit", str(PAGE_MAX)))
+        query = given
         while True:
             page = await self._get(path, kind, query)
             for each in page.items:
                 yield each
             if page.next is None:
                 return
-            query["cursor"] = page.next
+            query = [*given, ("cursor", page.next)]
 
     async def _some(
         self,
@@ -138,6 +143,24 @@ class Connection:
             raise self._unavailable(error) from error
         finally:
             unfinished.unlink(missing_ok=True)
+
+    async def _send_file(self, path: str, file: Path, kind: type[T], query: Query) -> T:
+        """Post a file's bytes, after up to `TRIES` attempts; they are one request to the server.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        headers = {"Idempotency-Key": str(uuid4()), "Content-Type": "application/octet-stream"}
+        for attempt in range(1, TRIES + 1):
+            with await asyncio.to_thread(file.open, "rb") as opened:
+                try:
+                    async with self._answer("POST", path, query, opened, headers) as response:
+                        return msgspec.json.decode(await response.read(), type=kind)
+                except (aiohttp.ClientError, OSError, Unavailable, msgspec.MsgspecError) as error:
+                    if attempt == TRIES:
+                        raise self._unavailable(error) from error
+            await asyncio.sleep(TRY_STEP_S * attempt)
+        raise AssertionError
 
     async def _get(self, path: str, kind: type[T], query: Query | None = None) -> T:
         return await self._ask("GET", path, kind, query=query)
@@ -191,7 +214,7 @@ class Connection:
         method: str,
         path: str,
         query: Query | None = None,
-        data: bytes | None = None,
+        data: bytes | IO[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = self._base.joinpath(f"{PREFIX}{path}".lstrip("/"), encoded=True).with_query(query)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Literal
-from uuid import UUID
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID, uuid4
 
 import msgspec
 
 from triptych.client.connection import PAGE_MAX, Connection, Json, brand_part
 from triptych.client.subscription import watch_remote
 from triptych.messages import check_brand
-from triptych.model import Reason, RunState, TimelineEvent
+from triptych.model import Reason, RunKind, RunState, TimelineEvent
 from triptych.runs.failure_reasons import FailureExamples, Failures
 from triptych.runs.run_shown import RunShown
 from triptych.runs.run_store import FailedItem, Pace, RefusedRows
 from triptych.wire import Listing, Page, Wire
 
+if TYPE_CHECKING:
+    # FastAPI is slow to import, and only one method needs it.
+    from triptych.api.run_bulk import BulkResult
+
+BulkAction = Literal["pause", "resume", "cancel", "redrive", "publish", "discard"]
 Steering = Literal["pause", "resume", "cancel", "publish", "discard"]
 
 
@@ -40,18 +46,34 @@ class RunVerbs(Connection):
         self,
         *,
         brand: str | None = None,
-        state: RunState | None = None,
+        states: Collection[RunState] = (),
+        kinds: Collection[RunKind] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
         stalled: bool = False,
+        held: bool = False,
         limit: int,
     ) -> Sequence[RunShown]:
-        """Return the newest runs, at most ``limit``; with ``stalled``, only those that are."""
-        query = {"limit": str(min(limit, PAGE_MAX))}
-        if brand is not None:
-            query["brand"] = check_brand(brand)
-        if state is not None:
-            query["state"] = state.value
-        if stalled:
-            query["stalled"] = "true"
+        """Return the newest runs, at most ``limit``.
+
+        Args:
+            brand: only of this brand.
+            states: only in one of these states; in any if empty.
+            kinds: only of one of these kinds; of any if empty.
+            since: only opened at this time or later; it has a time zone.
+            until: only opened before this time; it has a time zone.
+            stalled: only those of which nothing moves; with ``held``, those of either.
+            held: only those that wait for a decision.
+            limit: how many.
+        """
+        query = [("limit", str(min(limit, PAGE_MAX)))]
+        query += [("brand", check_brand(brand))] if brand is not None else []
+        query += [("state", state.value) for state in states]
+        query += [("kind", kind.value) for kind in kinds]
+        query += [("since", since.isoformat())] if since is not None else []
+        query += [("until", until.isoformat())] if until is not None else []
+        query += [("stalled", "true")] if stalled else []
+        query += [("held", "true")] if held else []
         found: list[RunShown] = []
         async for run in self._pages("/runs", Page[RunShown], query):
             found.append(run)
@@ -111,6 +133,23 @@ class RunVerbs(Connection):
     async def steer(self, run_id: UUID, verb: Steering) -> RunShown:
         """Pause, resume, cancel, publish or discard a run; return its new state."""
         return await self._opened(f"/runs/{run_id}/{verb}")
+
+    async def steer_runs(
+        self, action: BulkAction, *, runs: Sequence[UUID] = (), brands: Sequence[str] = ()
+    ) -> BulkResult:
+        """Do one thing to many runs; return what became of each. A refusal stops no other.
+
+        ``brands``: of each its newest run. At most 100 of either.
+        """
+        from triptych.api.run_bulk import BulkResult
+
+        body: Json = {
+            "action": action,
+            "runs": [str(run) for run in runs],
+            "brands": [check_brand(brand) for brand in brands],
+        }
+        headers = {"Idempotency-Key": str(uuid4())}
+        return await self._ask("POST", "/runs/bulk", BulkResult, body=body, headers=headers)
 
     async def watch(self, run_id: UUID) -> AsyncIterator[RunShown]:
         """Yield a run's states, newer ones only, until it and its AI phase are over."""
