@@ -8,9 +8,14 @@ from uuid import UUID
 
 from tests.support.hostile_values import CONTROLS, HOSTILE, hostile_stream, hostile_value
 from triptych.api.exports import ExportFormatShown
+from triptych.api.history import HistoryEntry
+from triptych.api.limits import Hosts, PhaseState
+from triptych.api.run_bulk import BulkResult
+from triptych.api.schedules import SchedulePreview
 from triptych.api.sources import SourceTypeShown
 from triptych.api.system import Setting
 from triptych.api.tasks import IdentityShown
+from triptych.api.uploads import UploadShown
 from triptych.api.webhooks import WebhookMade
 from triptych.client.client import Client
 from triptych.tasks.task_store import Task
@@ -18,7 +23,10 @@ from triptych.tasks.task_store import Task
 RUN = str(UUID(int=7))
 API_TYPES = {
     kind.__name__: kind
-    for kind in (ExportFormatShown, IdentityShown, Setting, SourceTypeShown, WebhookMade)
+    for kind in (
+        *(BulkResult, ExportFormatShown, HistoryEntry, Hosts, IdentityShown, PhaseState),
+        *(SchedulePreview, Setting, SourceTypeShown, UploadShown, WebhookMade),
+    )
 }
 """Types that the client imports only where it needs them: they come with FastAPI."""
 COMMANDS: dict[str, list[str]] = {
@@ -55,7 +63,25 @@ COMMANDS: dict[str, list[str]] = {
     "snapshots": ["nike"],
     "diff": ["nike", RUN],
     "restore": ["nike", str(UUID(int=8)), "--yes"],
+    "history": ["nike"],
+    "schedule of cron": ["nike", "0 3 * * 1", "--preview"],
+    "items": [RUN],
+    "retry": [RUN, "00"],
+    "skip": [RUN, "00"],
+    "phases list": [],
+    "phases pause": ["gather"],
+    "phases resume": ["gather"],
+    "phases limit": ["gather", "4"],
+    "hosts list": [],
+    "hosts pause": ["x.example"],
+    "hosts resume": ["x.example"],
+    "hosts limit": ["x.example", "--per-second", "2"],
+    "hosts reset": ["x.example"],
+    "upload": ["/dev/null"],
+    "uploads list": [],
+    "uploads show": [RUN],
     "pause": [RUN],
+    "pause of many": [RUN, "nike"],
     "resume": [RUN],
     "cancel": [RUN],
     "publish": [RUN],

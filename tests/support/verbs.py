@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from triptych.messages import Phase
 from triptych.model import Reason
 from triptych.webhooks.webhook_store import Event
 
@@ -85,6 +86,22 @@ VERBS: Mapping[str, Verb] = {
     "redrive_run": Verb("redrive", [ID], "redrive"),
     "redrive_letters": Verb("redrive_letters", [[1]], "dead-letters redrive 1"),
     "discard_letters": Verb("discard_letters", [[1]], "dead-letters discard 1"),
+    "steer_runs": Verb("steer_runs", ["pause"], "pause of many"),
+    "list_items": Verb("items", [ID], "items"),
+    "count_items": Verb("item_counts", [ID], "items"),
+    "retry_items": Verb("retry_items", [ID, ["00"]], "retry"),
+    "skip_items": Verb("skip_items", [ID, ["00"]], "skip"),
+    "list_phases": Verb("phases", command="phases list"),
+    "put_phase": Verb("put_phase", [Phase.AI], "phases pause", {"paused": True}),
+    "list_hosts": Verb("hosts", command="hosts list"),
+    "put_host": Verb("put_host", ["x.example"], "hosts limit", {"paused": True}),
+    "drop_host": Verb("drop_host", ["x.example"], "hosts reset"),
+    "make_upload": Verb("upload", [Path("/dev/null")], "upload"),
+    "list_uploads": Verb("uploads", command="uploads list"),
+    "get_upload": Verb("upload_info", [ID], "uploads show"),
+    "delete_upload": Verb("delete_upload", [ID], f"uploads delete {ID}"),
+    "get_history": Verb("history", ["nike"], "history"),
+    "preview_schedule": Verb("preview_schedule", ["0 3 * * 1"], "schedule of cron"),
     "list_tasks": Verb("tasks", command="tasks"),
     "get_task": Verb("task", [ID], f"tasks {ID}"),
     "list_audit": Verb("audit", command="audit"),
@@ -123,6 +140,8 @@ WITHOUT_OPERATION = {
     **dict.fromkeys(("backup", "reads status", "reads rebuild"), "works without a server"),
     **dict.fromkeys(("keys create", "keys list", "keys revoke"), "before a server has any key"),
     "report": "asks for insights, the map, the nearest brands and more",
+    **dict.fromkeys(("phases resume", "phases limit"), "asks `put_phase`, as `phases pause` does"),
+    **dict.fromkeys(("hosts pause", "hosts resume"), "asks `put_host`, as `hosts limit` does"),
     "similar": "asks `search_by_asset`, which is the operation of `search`",
 }
 """Commands that no row names, and why."""

@@ -65,6 +65,9 @@ async def schedule(
     ] = None,
     source: SourceOption = None,
     off: Annotated[bool, typer.Option("--off", help="Remove the schedule.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what CRON means; set nothing.")
+    ] = False,
 ) -> None:
     """Show or set when a brand's runs start, and from which source.
 
@@ -75,6 +78,9 @@ async def schedule(
 
     if off and cron is not None:
         raise BadInput("A schedule is either set or removed.", field="--off")
+    if preview:
+        await _preview(call, cron)
+        return
     wanted = given_source(source)
     async with call.open_client() as client:
         if cron is not None or off or wanted is not None:
@@ -102,8 +108,27 @@ def _show_schedule(call: Invocation, brand: BrandShown) -> None:
     console.print(f"[bold]{shown(brand.name)}[/]", soft_wrap=True)
     console.print(f"  source    {shown(brand.source or 'none')}", soft_wrap=True)
     console.print(f"  schedule  {shown(brand.schedule or 'none')}", soft_wrap=True)
-    if brand.due_at is not None:
-        console.print(f"  next      {local_time(brand.due_at)}, this machine's time")
+    if brand.schedule_words is not None:
+        console.print(f"            {shown(brand.schedule_words)}", soft_wrap=True)
+    for at in brand.next_runs:
+        console.print(f"  next      {local_time(at)}, this machine's time")
+
+
+async def _preview(call: Invocation, cron: str | None) -> None:
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console, local_time, shown
+    from triptych.errors import BadInput
+
+    if cron is None:
+        raise BadInput("There is no schedule to show.", field="CRON", remedy="Give five fields.")
+    async with call.open_client() as client:
+        found = await client.preview_schedule(cron)
+    if call.json:
+        print_json(found)
+        return
+    console.print(shown(found.words), soft_wrap=True)
+    for at in found.next:
+        console.print(f"  next      {local_time(at)}, this machine's time")
 
 
 @command(server=True)

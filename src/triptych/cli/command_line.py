@@ -15,20 +15,26 @@ from triptych.cli import (
     backup_commands,
     brand_commands,
     comparison_commands,
+    history_commands,
+    item_commands,
     machine_commands,
     run_commands,
     server_commands,
     snapshot_commands,
     source_commands,
+    steering_commands,
     system_commands,
     task_commands,
+    upload_commands,
     verify_commands,
 )
 from triptych.cli.help_pages import HelpCommand, HelpGroup
 from triptych.cli.invocation import EXIT_FAILED
 from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
+from triptych.cli.limit_commands import hosts, phases
 from triptych.cli.read_commands import reads
+from triptych.cli.upload_commands import uploads
 from triptych.cli.webhook_commands import webhooks
 from triptych.runtime.cpu import one_thread_each
 
@@ -37,6 +43,8 @@ PANELS = {
         source_commands.check,
         run_commands.run,
         run_commands.submit,
+        upload_commands.upload,
+        uploads,
         source_commands.sources,
         brand_commands.schedule,
     ),
@@ -44,6 +52,7 @@ PANELS = {
         run_commands.status,
         run_commands.runs,
         run_commands.failures,
+        item_commands.items,
         run_commands.timeline,
     ),
     "Look at a brand": (
@@ -59,17 +68,22 @@ PANELS = {
         brand_commands.export,
     ),
     "Look at a brand's history": (
+        history_commands.history,
         snapshot_commands.snapshots,
         snapshot_commands.diff,
         snapshot_commands.restore,
     ),
-    "Steer a run": (
-        run_commands.pause,
-        run_commands.resume,
-        run_commands.cancel,
-        run_commands.publish,
-        run_commands.discard,
-        run_commands.redrive,
+    "Steer runs": (
+        steering_commands.pause,
+        steering_commands.resume,
+        steering_commands.cancel,
+        steering_commands.publish,
+        steering_commands.discard,
+        steering_commands.redrive,
+        item_commands.retry,
+        item_commands.skip,
+        phases,
+        hosts,
     ),
     "Change a brand": (
         run_commands.reembed,

@@ -31,7 +31,7 @@ def _print_workers(workers: Sequence[SeenWorker]) -> None:
     from triptych.cli.tables import console, shown
 
     table = Table(box=None, pad_edge=False)
-    for name in ("worker", "phases", "state", "messages held", "version"):
+    for name in ("worker", "phases", "state", "messages held", "a second", "memory", "version"):
         table.add_column(name, overflow="fold")
     for each in workers:
         state = "[green]alive[/]" if each.alive else f"[red]silent for {each.silent_s:,.0f} s[/]"
@@ -42,10 +42,22 @@ def _print_workers(workers: Sequence[SeenWorker]) -> None:
             shown(", ".join(each.phases)),
             "stopping" if each.stopping else state,
             held or "–",
+            f"{sum(each.per_second.values()):.1f}" if each.per_second else "–",
+            "–" if each.memory_bytes is None else f"{each.memory_bytes / 1024**2:,.0f} MiB",
             shown(each.version),
         )
     if workers:
         console.print(table)
+        for each in workers:
+            for message in each.held:
+                of = f" of {message.brand}" if message.brand else ""
+                at = f" at {message.host}" if message.host else ""
+                console.print(
+                    f"  {shown(message.queue)}{shown(of)}{shown(at)}, held for "
+                    f"{message.seconds:,.0f} s",
+                    style="dim",
+                    soft_wrap=True,
+                )
     else:
         console.print("No workers. Start one: triptych worker gather acquire ai", style="dim")
 
