@@ -55,7 +55,7 @@ async def items(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number.")] = LISTED,
 ) -> None:
-    """Show where a run's items are, why they wait and when each is tried next."""
+    """Show where a run's items are and why they wait."""
     from triptych.cli.json_output import print_json
 
     filters: ItemFilters = {}
@@ -154,7 +154,7 @@ async def _say_opened(call: Invocation, client: Client, asked: UUID, tasks: Sequ
 
 @command(server=True)
 async def skip(call: Invocation, name: RunArgument, keys: KeysArgument) -> None:
-    """Let items go: they are not tried again, and the run can end without them.
+    """Let items go, so that the run can end without them.
 
     They are counted as failed, for the reason skipped.
     """

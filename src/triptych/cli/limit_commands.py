@@ -180,7 +180,10 @@ async def limit_host(
         typer.Option("--per-second", help="Requests a second from each worker."),
     ] = None,
 ) -> None:
-    """Limit the requests to a host; a limit that is not given stays as it is."""
+    """Limit the requests to a host.
+
+    A limit that is not given stays as it is.
+    """
     from triptych.errors import BadInput
 
     if concurrency is None and per_second is None:

@@ -40,6 +40,7 @@ async def upload(
     `triptych check` and `triptych submit --source` take what is printed.
     """
     from triptych.cli.json_output import print_json
+    from triptych.cli.terminal_text import printable
 
     async with call.open_client() as client:
         with reading(file, "FILE"):
@@ -47,7 +48,7 @@ async def upload(
     if call.json:
         print_json(made)
         return
-    typer.echo(made.source)
+    typer.echo(printable(made.source))
     typer.echo(said(made), err=True)
 
 
