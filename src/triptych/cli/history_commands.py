@@ -22,7 +22,7 @@ async def history(
     brand: BrandArgument,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number.")] = LISTED,
 ) -> None:
-    """List what happened to a brand: its runs, and what operators did."""
+    """List a brand's runs and what operators did, newest first."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import console
 

@@ -134,7 +134,10 @@ def _print_items(items: Sequence[RunItem], limit: int) -> None:
 
 @command(server=True)
 async def retry(call: Invocation, name: RunArgument, keys: KeysArgument) -> None:
-    """Try items now that wait; of an ended run, failed ones in a new run."""
+    """Try items now that wait or have failed.
+
+    Failed items of an ended run are retried in a new run.
+    """
     async with call.open_client() as client:
         run = await find_run(client, name)
         tasks = [await client.retry_items(run.id, some) for some in _batches(keys)]

@@ -35,7 +35,7 @@ async def upload(
         str | None, typer.Option("--name", help="How people see it [the file's own name].")
     ] = None,
 ) -> None:
-    """Send a list to the server and print the source that it is there.
+    """Send a list to the server and print its source.
 
     `triptych check` and `triptych submit --source` take what is printed.
     """
