@@ -97,7 +97,7 @@ async def test_what_is_gone_or_damaged_says_how_to_upload_again(
     unknown = uuid4()
     with pytest.raises(SourceRefused, match=rf"no upload {unknown}.*Upload the file again"):
         await read(files, unknown, "", rows=9)
-    with pytest.raises(SourceRefused, match="this process does not ask one.*--server"):
+    with pytest.raises(SourceRefused, match=r"this process does not ask one.*--server"):
         await read(None, unknown, "", rows=9)
     damaged = await uploaded(rows, files, LIST, "a.csv")
     file = store.open_file(damaged.object_key)
