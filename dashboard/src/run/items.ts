@@ -1,0 +1,106 @@
+/** Where the items of a run are, in words, and what operators do to them. */
+
+import { api, idempotencyHeader, unwrap } from '../api/client';
+import { follow } from '../actions';
+import type { ItemCounts, ItemStanding, RunItem, RunShown, TaskShown } from '../api/types';
+import { count, duration, plural } from '../format';
+import { router, urls } from '../router.svelte';
+import { confirm } from '../ui/confirm.svelte';
+import { toasts } from '../ui/toasts.svelte';
+
+/** Where an item is, as a person says it; the order is that of the filter. */
+export const STANDING: Record<ItemStanding, string> = {
+  pending: 'not sent yet',
+  sent: 'with the workers',
+  delayed: 'tried again later',
+  done: 'done',
+  failed: 'failed',
+  skipped: 'skipped',
+  cancelled: 'cancelled',
+};
+export const STANDINGS = Object.keys(STANDING) as ItemStanding[];
+
+/** Of an active run one looks for what waits, of an ended one for what failed. */
+export const usual = (run: RunShown): ItemStanding =>
+  run.state === 'active' ? 'delayed' : 'failed';
+
+export const total = (counts: ItemCounts): number =>
+  STANDINGS.reduce((sum, standing) => sum + counts[standing], 0);
+
+const UNSETTLED: readonly ItemStanding[] = ['pending', 'sent', 'delayed'];
+
+/** Whether an operator can do something to an item: a run that did not commit is retried whole. */
+export function steerable(run: RunShown, item: RunItem): boolean {
+  if (run.state === 'active') return UNSETTLED.includes(item.state);
+  return run.state === 'committed' && (item.state === 'failed' || item.state === 'skipped');
+}
+
+/** "in 12 s": how long until an item is tried again. */
+export function untilNext(item: RunItem, now: number): string | null {
+  if (!item.next_attempt_at) return null;
+  const wait = Math.ceil((Date.parse(item.next_attempt_at) - now) / 1000);
+  if (wait <= 0) return 'now';
+  return wait < 120 ? `in ${wait} s` : `in ${duration(wait)}`;
+}
+
+const body = (items: readonly RunItem[]) => ({ keys: items.map(({ key }) => key) });
+const onRun = (id: string) => ({ params: { path: { run: id }, header: idempotencyHeader() } });
+
+async function submit(what: string, task: Promise<TaskShown>): Promise<TaskShown | null> {
+  try {
+    return await task;
+  } catch (error) {
+    toasts.failed(what, error);
+    return null;
+  }
+}
+
+/** What a task has left, in words: "1 was done, 2 were with the workers". */
+function leftBy(task: TaskShown): string {
+  const left = (task.result['left'] ?? {}) as Record<string, number>;
+  const parts = Object.entries(left).map(([standing, times]) => {
+    const where = STANDING[standing as ItemStanding] ?? 'not known';
+    return `${count(times)} ${times === 1 ? 'was' : 'were'} ${where}`;
+  });
+  return parts.length ? `Left as they are: ${parts.join(', ')}.` : '';
+}
+
+function report(text: string, task: TaskShown): void {
+  const detail = leftBy(task);
+  toasts.show({ tone: 'good', text, ...(detail ? { detail } : {}) });
+}
+
+/** Try items again now; those of an ended run in a new run. Returns whether it was accepted. */
+export async function tryNow(run: RunShown, items: readonly RunItem[]): Promise<boolean> {
+  const task = await submit(
+    'Could not try the items',
+    unwrap(api.POST('/api/v1/runs/{run}/items/retry', { ...onRun(run.id), body: body(items) })),
+  );
+  if (!task) return false;
+  const retried = plural(Number(task.result['retried'] ?? 0), 'item');
+  if (run.state === 'active') {
+    report(`${retried} of ${run.brand} tried now.`, task);
+  } else if (task.run) {
+    follow(task.run);
+    router.go(urls.run(task.run));
+  }
+  return true;
+}
+
+/** Let items go, once an operator agrees to what that means. Returns whether it was accepted. */
+export async function skip(run: RunShown, items: readonly RunItem[]): Promise<boolean> {
+  const them = items.length === 1;
+  const agreed = await confirm({
+    title: `Skip ${plural(items.length, 'item')}?`,
+    text: `${them ? 'It is' : 'They are'} not tried again, and the run goes on without ${them ? 'it' : 'them'}. ${them ? 'It counts' : 'They count'} as failed, but ${them ? 'does' : 'do'} not decide whether too many items have failed.`,
+    action: them ? 'Skip it' : 'Skip them',
+  });
+  if (!agreed) return false;
+  const task = await submit(
+    'Could not skip the items',
+    unwrap(api.POST('/api/v1/runs/{run}/items/skip', { ...onRun(run.id), body: body(items) })),
+  );
+  if (!task) return false;
+  report(`${plural(Number(task.result['skipped'] ?? 0), 'item')} of ${run.brand} skipped.`, task);
+  return true;
+}
