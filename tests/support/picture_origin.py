@@ -54,7 +54,7 @@ class Origin:
     """What is served: ``/list/COUNT/MISSING.csv`` and its pictures, the missing ones as 404.
 
     ``hold()`` lets requests for pictures wait until ``release()``; ``mend()`` brings the missing
-    ones back, and lets ``/broken/NUMBER.png`` answer, which says before that it is to be asked again
+    ones back, and lets ``/broken/NUMBER.png`` answer, which until then asks to be asked again
     in ten minutes.
     """
 
