@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.test_accessibility import AXE, check
+from tests.support.axe import AXE, check
 from tests.support.browser_page import PageLog, watched_page
 from tests.support.dashboard import Dashboard, until
 from tests.support.picture_origin import Origin, serve_origin
