@@ -151,3 +151,25 @@ async def test_an_ended_run_skips_nothing_and_redrives_what_failed(
     assert redriven.expected == 1
     ended = await harness.finish(redriven.id)
     assert (ended.state, ended.added) == (RunState.COMMITTED, 1)
+
+
+async def test_g7_a_failed_attempt_is_shown_at_most_once_a_second(harness: RegistryHarness) -> None:
+    run_id, keys = await sent(harness, 3)
+
+    async def version_after(key: bytes) -> int:
+        await harness.stores.runs.count_attempt(run_id, key, seen=0, delay_s=1, detail="HTTP 500")
+        return (await harness.stores.runs.run(run_id)).version
+
+    before = (await harness.stores.runs.run(run_id)).version
+    await harness.database.fetch("alter table runs disable trigger run_changed")
+    await harness.database.fetch("update runs set changed_at = changed_at - interval '1 minute'")
+    await harness.database.fetch("alter table runs enable trigger run_changed")
+    assert await version_after(keys[0]) == before + 1
+    assert await version_after(keys[1]) == before + 1
+    holder = await harness.database.connect()
+    try:
+        async with holder.transaction():
+            await holder.fetch("select from runs for no key update")
+            assert await version_after(keys[2]) == before + 1, "and nothing waits for the run"
+    finally:
+        await holder.close()

@@ -146,7 +146,8 @@ class ItemStore(Protocol):
         """Return items behind position ``after`` in order of dispatch; None for the beginning.
 
         The one that ``wanted.key`` names, if it passes the filter but for ``wanted.url``, is the
-        first page by itself, and on no other. Empty for a run that does not exist, or whose items are no longer kept.
+        first page by itself, and on no other. Empty for a run that does not exist, or whose items
+        are no longer kept.
         """
         ...
 

@@ -39,6 +39,9 @@ REFUSED_ROWS_MAX = 100
 """Refused rows of a run that are kept, with their places; the others are counted."""
 COMMIT_GRACE_S = 2.0
 """The sweeper leaves a complete run this long to the worker that completed it."""
+TRIES_SHOWN_S = 1.0
+"""A run's version rises for attempts that failed at most this often, in seconds: whoever reads the
+items a little later than that has seen all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +349,8 @@ class RunStore(Protocol):
 
         ``seen`` are those that the item had when the try began. The item is not due for
         ``delay_s``: no sweep sends it again before that time. It no longer waits for a host.
-        ``reason`` and ``detail``, why it failed, are shown while the item waits.
+        ``reason`` and ``detail``, why it failed, are shown while the item waits. The run's version
+        rises, at most every `TRIES_SHOWN_S`.
         """
         ...
 

@@ -16,11 +16,12 @@ from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
     REFUSED_ROWS_MAX,
+    TRIES_SHOWN_S,
     Due,
     PutOff,
     RowsRead,
 )
-from triptych.testing.memory_state import ItemRow, RunRow, as_json, to_item
+from triptych.testing.memory_state import ItemRow, MemoryState, RunRow, as_json, to_item
 
 SENDS_MAX = 16
 
@@ -126,14 +127,22 @@ def overdue(row: RunRow, item: ItemRow, now: datetime, interval_s: float) -> boo
 
 
 def count_attempt(
-    item: ItemRow, now: datetime, delay_s: float, reason: Reason | None, detail: str
+    state: MemoryState,
+    row: RunRow,
+    item: ItemRow,
+    delay_s: float,
+    reason: Reason | None,
+    detail: str,
 ) -> None:
     """Count a failed attempt of an item, as `RunStore.count_attempt` says."""
+    now = state.now()
     item.attempts += 1
     item.waits_for, item.detail = None, detail_text(detail)
     item.reason = reason and reason.value
     item.tried_at = now
     item.sent_at = item.due_at = now + timedelta(seconds=delay_s)
+    if row.changed_at < now - timedelta(seconds=TRIES_SHOWN_S):
+        state.change(row)
 
 
 def put_off(item: ItemRow, to: PutOff, now: datetime) -> None:

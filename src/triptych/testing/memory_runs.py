@@ -372,9 +372,9 @@ class MemoryRunStore(RunStore):
         item = self._pending(run_id, key)
         if item is None or item.attempts != seen:
             return Attempt.STALE
-        count_attempt(item, self._state.now(), delay_s, reason, detail)
-        most = self._state.runs[run_id].run.policy.max_attempts
-        return Attempt.LAST if item.attempts >= most else Attempt.COUNTED
+        row = self._state.runs[run_id]
+        count_attempt(self._state, row, item, delay_s, reason, detail)
+        return Attempt.LAST if item.attempts >= row.run.policy.max_attempts else Attempt.COUNTED
 
     @override
     async def put_off(self, run_id: UUID, items: Sequence[PutOff]) -> None:

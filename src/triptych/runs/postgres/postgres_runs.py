@@ -58,6 +58,7 @@ from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
     RUN_REASON_MAX_CHARS,
+    TRIES_SHOWN_S,
     Attempt,
     Due,
     FailedItem,
@@ -305,7 +306,8 @@ class PostgresRunStore(RunStore):
         detail: str = "",
     ) -> Attempt:
         text = no_nul([detail or None], DETAIL_MAX_CHARS)[0]
-        rows = await self._database.rows("count_attempt", run_id, key, seen, delay_s, text, reason)
+        why = (text, reason, TRIES_SHOWN_S)
+        rows = await self._database.rows("count_attempt", run_id, key, seen, delay_s, *why)
         if not rows:
             return Attempt.STALE
         return Attempt.LAST if rows[0]["last"] else Attempt.COUNTED
@@ -343,7 +345,6 @@ class PostgresRunStore(RunStore):
 
     @override
     async def pause(self, run_id: UUID, *, paused: bool) -> Run:
-
         async def work(tx: Transaction) -> Run:
             row = await tx.row("pause_run", run_id, paused)
             if row is None:
