@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
 from tests.support.contracts.items_contract import ItemsContract
+from tests.support.contracts.limits_contract import LimitsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
 from tests.support.contracts.removals_contract import RemovalsContract
@@ -62,6 +63,10 @@ class TestMemoryOutages(OwnState, OutagesContract):
                     outage.seen_at -= timedelta(seconds=seconds)
 
         return age
+
+
+class TestMemoryLimits(LimitsContract):
+    MODULE = "triptych.testing.memory_limits"
 
 
 class TestMemoryStalled(OwnState, StalledContract):

@@ -53,12 +53,14 @@ def host_name(text: str) -> str:
     Raises:
         BadInput: it is not one host's name.
     """
+    if text.count(":") == 1:
+        raise _no_host(text, "it has more than a host")
     try:
         url = parse_web_url(f"http://[{text}]/" if text.count(":") > 1 else f"http://{text}/")
     except ValueError as error:
         raise _no_host(text, str(error)) from error
     bare = url.raw_host is not None and url.path == "/" and not url.query_string
-    if not bare or url.explicit_port is not None or url.user is not None:
+    if not bare or url.user is not None:
         raise _no_host(text, "it has more than a host")
     name = url.raw_host or ""
     if len(name) > HOST_MAX_CHARS:

@@ -14,10 +14,10 @@ from host_limits order by host collate "C"
 
 -- put_phase_limit --
 update phase_limits p
-set paused = $2, concurrency = $3, changed_at = clock_timestamp(), changed_by = $4,
-    paused_at = case when $2 and not p.paused then clock_timestamp() else p.paused_at end,
+set paused = $2, concurrency = $3, changed_at = now(), changed_by = $4,
+    paused_at = case when $2 and not p.paused then now() else p.paused_at end,
     paused_by = case when $2 and not p.paused then $4 else p.paused_by end,
-    resumed_at = case when p.paused and not $2 then clock_timestamp() else p.resumed_at end
+    resumed_at = case when p.paused and not $2 then now() else p.resumed_at end
 where phase = $1
 returning phase, paused, concurrency, changed_at, changed_by,
           case when paused then paused_at end as paused_at,
@@ -32,11 +32,11 @@ select count(*) as others from host_limits where host <> $1
 
 -- put_host_limit --
 insert into host_limits as h
-    (host, paused, concurrency, per_second, changed_by, paused_at, paused_by)
-values ($1, $2, $3, $4, $5, case when $2 then clock_timestamp() end, case when $2 then $5 end)
+    (host, paused, concurrency, per_second, changed_at, changed_by, paused_at, paused_by)
+values ($1, $2, $3, $4, now(), $5, case when $2 then now() end, case when $2 then $5 end)
 on conflict (host) do update
 set paused = excluded.paused, concurrency = excluded.concurrency, per_second = excluded.per_second,
-    changed_at = clock_timestamp(), changed_by = excluded.changed_by,
+    changed_at = now(), changed_by = excluded.changed_by,
     paused_at = case when h.paused then h.paused_at else excluded.paused_at end,
     paused_by = case when h.paused then h.paused_by else excluded.paused_by end
 returning host, paused, concurrency, per_second, changed_at, changed_by,

@@ -190,7 +190,7 @@ class Hub:
         if topic is self._workers and not operator:
             topic = self._workers_for_readers
         if topic is self._limited and brands is not None:
-            topic = self._limited_without_names
+            topic, brands = self._limited_without_names, None  # It has nothing of any brand.
         subscription = Subscription(reader, topic, after, brands)
         topic.subscriptions[subscription] = None
         if isinstance(topic, RunTopic):
