@@ -122,6 +122,8 @@ async def test_bad_requests_name_their_field(api: Api) -> None:
         refused = await api.post("/runs/bulk", json=body)
         assert (refused.status, refused.json["field"]) == (422, field)
     assert (await bulk(api, "pause"))["items"] == []
+    read = await api.get("/runs/bulk")
+    assert (read.status, read.headers["Allow"]) == (405, "POST")
 
 
 def test_a_request_ends_before_its_claim_passes_to_another() -> None:

@@ -70,7 +70,13 @@ async def test_a_cursor_belongs_to_its_filters(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("state", "gone"), ("kind", "half"), ("since", "yesterday"), ("until", "2026-01-01T00:00:00")],
+    [
+        ("state", "gone"),
+        ("kind", "half"),
+        ("since", "yesterday"),
+        ("since", "0.5"),
+        ("until", "2026-01-01T00:00:00"),
+    ],
 )
 async def test_what_is_no_filter_is_refused_by_its_name(api: Api, name: str, value: str) -> None:
     refused = await api.get("/runs", params={name: value})

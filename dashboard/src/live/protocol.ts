@@ -20,10 +20,7 @@ export type Topic =
   | `run:${string}`
   | `task:${string}`;
 /** A brand as live status sends it: without what only an operator changes. */
-export type BrandState = Omit<
-  BrandShown,
-  'schedule' | 'due_at' | 'schedule_words' | 'next_runs'
->;
+export type BrandState = Omit<BrandShown, 'schedule' | 'due_at' | 'schedule_words' | 'next_runs'>;
 
 interface StateFrame<T> {
   type: 'state';

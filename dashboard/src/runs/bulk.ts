@@ -46,28 +46,40 @@ export const ACTIONS: Record<BulkAction, Does> = {
       ['committed', 'failed', 'cancelled'].includes(run.state) &&
       (run.failed > 0 || run.state === 'failed'),
     means: (runs) =>
-      `${plural(total(runs, (run) => run.failed), 'failed item')} will be tried again, in a new run of each brand.`,
+      `${plural(
+        total(runs, (run) => run.failed),
+        'failed item',
+      )} will be tried again, in a new run of each brand.`,
   },
   publish: {
     text: 'Publish',
     done: 'published',
     applies: (run) => run.state === 'held',
     means: (runs) =>
-      `${plural(total(runs, (run) => run.removed ?? 0), 'asset')} will be removed from the brands. The snapshots before are kept.`,
+      `${plural(
+        total(runs, (run) => run.removed ?? 0),
+        'asset',
+      )} will be removed from the brands. The snapshots before are kept.`,
   },
   discard: {
     text: 'Discard',
     done: 'discarded',
     applies: (run) => run.state === 'held',
     means: (runs) =>
-      `${plural(total(runs, (run) => run.done), 'processed item')} will be discarded. ${KEPT}`,
+      `${plural(
+        total(runs, (run) => run.done),
+        'processed item',
+      )} will be discarded. ${KEPT}`,
   },
   cancel: {
     text: 'Cancel',
     done: 'cancelled',
     applies: isActive,
     means: (runs) =>
-      `${plural(total(runs, (run) => run.settled), 'processed item')} will be discarded. ${KEPT}`,
+      `${plural(
+        total(runs, (run) => run.settled),
+        'processed item',
+      )} will be discarded. ${KEPT}`,
   },
 };
 
@@ -81,9 +93,12 @@ export function question(
 ): { title: string; text: string; action: string } {
   const { text, means } = ACTIONS[action];
   const others = selected - runs.length;
-  const left = others
-    ? ` ${others === 1 ? 'One selected run is' : `${count(others)} selected runs are`} left as they are: this is not for them.`
-    : '';
+  const left =
+    others === 0
+      ? ''
+      : others === 1
+        ? ' One selected run is left as it is: this is not for it.'
+        : ` ${count(others)} selected runs are left as they are: this is not for them.`;
   const title = `${text} ${action === 'redrive' ? 'of ' : ''}${plural(runs.length, 'run')}?`;
   return {
     title,

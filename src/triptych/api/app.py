@@ -57,9 +57,9 @@ ROUTERS = (
     brand_maps.router,
     brand_comparison.router,
     snapshots.router,
+    run_bulk.router,  # Its paths come before those with the id of a run.
     runs.router,
     items.router,
-    run_bulk.router,
     history.router,
     schedules.router,
     steering.router,
@@ -140,7 +140,7 @@ def _methods() -> list[tuple[re.Pattern[str], Collection[str]]]:
     return [
         (re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", route.path)), route.methods or ())
         for prefix, route in routes
-        if isinstance(route, APIRoute)
+        if isinstance(route, APIRoute) and route.include_in_schema
     ]
 
 

@@ -12,6 +12,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from msgspec import Meta
 from pydantic import Field
+from starlette.exceptions import HTTPException
 
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import Context
@@ -126,6 +127,16 @@ async def steer_runs(
 def _targets(body: BulkGiven) -> Sequence[_Target]:
     runs = [_Target(run_id=run) for run in dict.fromkeys(body.runs)]
     return [*runs, *(_Target(brand=brand) for brand in dict.fromkeys(body.brands))]
+
+
+@router.get("/runs/bulk", include_in_schema=False)
+async def refuse_read() -> None:
+    """Refuse what would else be taken for a run of that name.
+
+    Raises:
+        HTTPException: always, with the status 405.
+    """
+    raise HTTPException(405)
 
 
 async def _steer(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from triptych.api.http.dependencies import Context
 from triptych.api.http.paging import from_age, to_age
@@ -16,6 +16,7 @@ from triptych.api.http.request_models import (
     PAGE_DEFAULT,
     PAGE_MAX,
     Asked,
+    Moment,
     PageAsked,
     ShortText,
 )
@@ -53,11 +54,9 @@ class RunsAsked(PageAsked):
         ),
     ]
     since: Annotated[
-        AwareDatetime | None, Field(description="Only runs opened at this time or later.")
+        Moment | None, Field(description="Only runs opened at this time or later.")
     ] = None
-    until: Annotated[
-        AwareDatetime | None, Field(description="Only runs opened before this time.")
-    ] = None
+    until: Annotated[Moment | None, Field(description="Only runs opened before this time.")] = None
     stalled: Annotated[
         bool,
         Field(description="Only runs of which nothing moves; with `held`, those of either."),

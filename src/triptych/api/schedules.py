@@ -25,6 +25,7 @@ class ScheduleAsked(Asked):
     cron: Annotated[
         str,
         Field(
+            min_length=1,
             max_length=TEXT_MAX_CHARS,
             description="A cron expression with five fields, in UTC.",
             examples=["0 3 * * 1"],
