@@ -135,7 +135,7 @@ async def test_filters_have_names_and_types(recorder: Recorder) -> None:
         wanted = {"color": ["red"], "price": {"below": 20}}
         with pytest.raises(NotFound):
             await client.assets_page("nike", limit=2, duplicated=False, metadata=wanted, within=9.5)
-        asked = recorder.asked[-1][2]
+        asked = dict(recorder.asked[-1][2])
         assert json.loads(asked.pop("metadata")) == wanted
         assert asked == {"limit": "2", "duplicated": "false", "within": "9.5"}
         with pytest.raises(BadInput, match="There is no filter 'colours'") as refused:
