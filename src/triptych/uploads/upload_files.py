@@ -170,7 +170,6 @@ class UploadFiles:
                     upload.object_key, size_bytes=upload.size_bytes, sha256=upload.sha256
                 ):
                     await asyncio.to_thread(file.write, chunk)
-                # It is opened again by its name.
                 await asyncio.to_thread(file.flush)
             except ObjectMissing as error:
                 raise SourceRefused(
