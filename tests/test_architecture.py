@@ -162,7 +162,7 @@ def outward_imports(root: Path) -> list[str]:
     ]
 
 
-SESSIONS = {"fetch.transport", "client.client"}
+SESSIONS = {"fetch.transport", "client.client", "client.connection"}
 """The guard's own; and the client's, which asks the one server that its user names, and follows no
 redirect."""
 
