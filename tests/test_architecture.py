@@ -163,8 +163,8 @@ def outward_imports(root: Path) -> list[str]:
 
 
 SESSIONS = {"fetch.transport", "client.client", "client.connection"}
-"""The guard's own; and the client's, which asks the one server that its user names, and follows no
-redirect."""
+"""The guard's own; and the client's, which asks the one server that its user names, and reads an
+object where that server redirects to its store."""
 
 
 def stray_sessions(root: Path) -> list[str]:
