@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.test_accessibility import AXE, GO, check
+from tests.support.axe import AXE, check
 from tests.support.browser_page import PageLog, watched_page
 from tests.support.dashboard import Dashboard
 
@@ -179,7 +179,7 @@ def test_axe_finds_nothing_grave(browser: Browser, dashboard: Dashboard, wall: s
     page.get_by_label("Select all that are shown").check()
     wrong += check(page, "selected")
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-    page.evaluate(GO, f"/brands/{wall}/history")
+    page.goto(f"/brands/{wall}/history")
     expect(page.locator("[data-history]")).to_be_visible()
     wrong += check(page, "history")
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
