@@ -146,7 +146,8 @@ lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) -c requirements/runtime.txt --no-deps requirements/opentsne.in -o requirements/opentsne.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt requirements/compile.in -o requirements/compile.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt requirements/lambda.in -o requirements/lambda.txt --upgrade
-	$(COMPILE) -c requirements/runtime.txt -c requirements/image.txt --extra mongodb pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
+	$(COMPILE) -c requirements/runtime.txt -c requirements/image.txt --extra mongodb --extra notebook \
+		pyproject.toml requirements/dev.in -o requirements/dev.txt --upgrade
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt --upgrade
 	$(COMPILE) requirements/mongodb.in -o requirements/mongodb.txt --upgrade
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt --upgrade

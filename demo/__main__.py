@@ -99,7 +99,7 @@ async def _outcome(client: Client, world: World, run: Run) -> Outcome:
     contents: set[str] = set()
     after = None
     while True:
-        found, after = await client.assets(run.brand, limit=ASSETS_A_PAGE, cursor=after)
+        found, after = await client.assets_page(run.brand, limit=ASSETS_A_PAGE, cursor=after)
         contents |= {asset.sha256 for asset in found}
         if after is None:
             break

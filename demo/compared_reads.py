@@ -74,8 +74,8 @@ async def _compare(client: Client, brand: str) -> Compared:
     assets = pages = 0
     cursor = None
     while True:
-        page = await client.assets(brand, limit=PAGE, cursor=cursor)
-        wanted = await client.assets(brand, limit=PAGE, cursor=cursor, fresh="true")
+        page = await client.assets_page(brand, limit=PAGE, cursor=cursor)
+        wanted = await client.assets_page(brand, limit=PAGE, cursor=cursor, fresh=True)
         pages += 1
         assets += len(page[0])
         # As JSON: whatever a field holds.

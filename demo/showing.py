@@ -25,7 +25,7 @@ async def show_photographs(stage: Stage, console: Console) -> None:
     console.print(f"\n[bold]What {BAZAAR}'s photographs say[/]")
     await _write_report(stage, console)
     for query in QUERIES:
-        found = await stage.client.search(query, brand=BAZAAR, limit=str(SHOWN))
+        found = await stage.client.search(query, brand=BAZAAR, limit=SHOWN)
         named = ", ".join(f"{_name(m.asset)} ({m.score or 0:.2f})" for m in found.rows)
         console.print(f"  “{query}” finds {named}.")
     await _show_pictures_in_both(stage.client, console)

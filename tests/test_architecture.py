@@ -26,6 +26,7 @@ LAYERS = (
     {"tasks"},
     {"ai", "acquire"},
     {"gather", "backups", "reads"},
+    {"uploads"},
     {"snapshots"},
     {"runs"},
     {"dead_letters", "queues", "webhooks", "presence", "access", "limits"},
@@ -161,9 +162,9 @@ def outward_imports(root: Path) -> list[str]:
     ]
 
 
-SESSIONS = {"fetch.transport", "client.client"}
-"""The guard's own; and the client's, which asks the one server that its user names, and follows no
-redirect."""
+SESSIONS = {"fetch.transport", "client.client", "client.connection"}
+"""The guard's own; and the client's, which asks the one server that its user names, and reads an
+object where that server redirects to its store."""
 
 
 def stray_sessions(root: Path) -> list[str]:

@@ -114,6 +114,8 @@ class Reason(StrEnum):
     """Its message was delivered again and again and never acknowledged: it kills workers."""
     TIMED_OUT = "timed_out"
     """Still unsettled at the run's deadline."""
+    SKIPPED = "skipped"
+    """An operator has let it go."""
 
 
 class Policy(Wire, frozen=True):

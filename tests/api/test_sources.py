@@ -14,7 +14,9 @@ from triptych.runs.given_urls import URLS_MAX, GivenUrl
 
 pytestmark = pytest.mark.integration
 
-SCHEMES = ["bucket", "catalog", "feed", "folder", "manifest", "page", "shopify", "sitemap"]
+SCHEMES = [
+    *("bucket", "catalog", "feed", "folder", "manifest", "page", "shopify", "sitemap", "upload")
+]
 
 
 @pytest.fixture

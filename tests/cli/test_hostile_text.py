@@ -6,11 +6,11 @@ Every command runs against a client whose every answer has hostile text in every
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -18,84 +18,27 @@ import structlog
 from rich.color import ColorSystem
 from typer.testing import CliRunner, Result
 
+from tests.support.hostile_client import COMMANDS, HostileClient
 from tests.support.hostile_values import CONTROLS, HOSTILE, MARKUP, hostile_stream, hostile_value
+from tests.support.verbs import VERBS, Verb
 from triptych.access.access_store import ApiKey
 from triptych.cli import key_commands, read_commands
 from triptych.cli.command_line import app
 from triptych.cli.invocation import Invocation
 from triptych.cli.tables import console
 from triptych.cli.terminal_text import REPLACEMENT, printable, printable_json
-from triptych.client.client import Client
 from triptych.errors import TriptychError
 from triptych.reads.projection_store import ProjectionState
 from triptych.snapshots.object_check import Finding, Tally
 from triptych.snapshots.reports import report
-from triptych.tasks.task_store import Task
 from triptych.wiring import doctor, verification
 
-RUN = str(UUID(int=7))
-COMMANDS: dict[str, list[str]] = {
-    "check": ["manifest:x.csv", "--server", "http://127.0.0.1:1"],
-    "submit": ["nike", "--source", "manifest:x.csv"],
-    "status": [],
-    "status of a run": [RUN],
-    "runs": [],
-    "failures": [RUN],
-    "assets": ["nike"],
-    "assets of a snapshot": ["nike", "--snapshot", RUN],
-    "search": ["shoe"],
-    "similar": ["id"],
-    "insights": ["nike"],
-    "insights at length": ["nike", "--verbose"],
-    "report": ["nike", "--to", "report"],
-    "export": ["nike", "--to", "out"],
-    "snapshots": ["nike"],
-    "diff": ["nike", RUN],
-    "restore": ["nike", str(UUID(int=8)), "--yes"],
-    "pause": [RUN],
-    "resume": [RUN],
-    "cancel": [RUN],
-    "publish": [RUN],
-    "discard": [RUN],
-    "redrive": [RUN],
-    "reembed": ["nike"],
-    "doctor": [],
-    "settings": [],
-    "dead-letters list": [],
-    "keys list": [],
-    "reads status": [],
-    "verify": [],
-}
-"""What each command is run with. After `` of `` or `` at `` it is the same command once more."""
 NOT_RUN = {
     *("run", "up", "api", "worker", "live", "migrate", "backup"),
     *("dead-letters redrive", "dead-letters discard", "keys create", "keys revoke"),
-    "reads rebuild",
+    *("reads rebuild", "webhooks delete", "uploads delete"),
 }
 """Commands that start processes, and those that print numbers and the words they were given."""
-
-
-class HostileClient:
-    """A client of a hostile server: its methods return what `Client`'s are annotated with."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        kind = get_type_hints(getattr(Client, name))["return"]
-        if str(kind).startswith("collections.abc.AsyncIterator"):
-            return lambda *_, **__: hostile_stream(get_args(kind)[0])
-
-        async def answer(*_: object, **__: object) -> Any:
-            return hostile_value(kind)
-
-        return answer
-
-    async def export(self, *_: object) -> Task:
-        files = [{"name": f"a{CONTROLS.replace('/', '')}[blink]"}]
-        task: Task = hostile_value(Task)
-        task.result.update(files=files, assets=1, notes=[HOSTILE])  # type: ignore[attr-defined]
-        return task
-
-    async def fetch_file(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -107,10 +50,12 @@ def log_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HostileClient:
+    client = HostileClient()
+
     @asynccontextmanager
     async def open_client(_call: Invocation, **_: object) -> AsyncIterator[HostileClient]:
-        yield HostileClient()
+        yield client
 
     async def diagnose(*_: object, **__: object) -> Sequence[doctor.Finding]:
         return [doctor.Finding("database", ok=True, says=HOSTILE)]
@@ -153,6 +98,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRIPTYCH_USER_AGENT", HOSTILE)
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.chdir(tmp_path)
+    return client
 
 
 def called(name: str, *more: str) -> Result:
@@ -194,10 +140,13 @@ def test_markup_of_others_is_shown_and_has_no_effect(
     }
 
 
-@pytest.mark.usefixtures("hostile")
 @pytest.mark.parametrize("name", COMMANDS)
-def test_json_means_the_same_and_has_no_control_character(name: str) -> None:
+def test_json_means_the_same_and_has_no_control_character(
+    name: str, hostile: HostileClient
+) -> None:
     result = called(name, "--json")
+    methods = {verb.method for verb in VERBS.values() if verb.command == name}
+    assert methods <= set(hostile.asked), "it does not ask what the table of verbs says"
     assert not [c for c in result.stdout if not c.isprintable() and c != "\n"]
     streams = name in {"restore", "verify"}
     texts = result.stdout.splitlines() if streams else [result.stdout]
@@ -207,6 +156,25 @@ def test_json_means_the_same_and_has_no_control_character(name: str) -> None:
         assert CONTROLS in json.dumps(documents, ensure_ascii=False).encode().decode(
             "utf-8"
         ).replace("\\u001b", "\x1b").replace("\\u0007", "\x07")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        verb
+        for verb in VERBS.values()
+        if isinstance(verb.command, str) and verb.command not in COMMANDS
+    ],
+    ids=lambda verb: verb.method,
+)
+def test_commands_with_other_options_ask_what_the_table_of_verbs_says(
+    verb: Verb, hostile: HostileClient, tmp_path: Path
+) -> None:
+    assert isinstance(verb.command, str)
+    (tmp_path / "file").write_bytes(b"x")
+    words = [word.replace("_", " ") for word in verb.command.format(file="file").split()]
+    CliRunner().invoke(app, words)
+    assert verb.method in hostile.asked
 
 
 def test_errors_of_a_server_are_plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from aiohttp import web
 from PIL import Image, ImageDraw
 
 SIDE = 160
+BROKEN_S = 600
+"""Seconds after which what is broken wants to be asked again."""
 FAMILIES = 7
 """Kinds of pictures, so that there is something to find groups in."""
 
@@ -52,7 +54,8 @@ class Origin:
     """What is served: ``/list/COUNT/MISSING.csv`` and its pictures, the missing ones as 404.
 
     ``hold()`` lets requests for pictures wait until ``release()``; ``mend()`` brings the missing
-    ones back.
+    ones back, and lets ``/broken/NUMBER.png`` answer, which until then asks to be asked again
+    in ten minutes.
     """
 
     def __init__(self) -> None:
@@ -101,6 +104,12 @@ class Origin:
             raise web.HTTPNotFound
         return self._png(request)
 
+    async def broken(self, request: web.Request) -> web.Response:
+        """Answer 500, until mended."""
+        if not self.mended:
+            raise web.HTTPInternalServerError(headers={"Retry-After": str(BROKEN_S)})
+        return self._png(request)
+
     def _png(self, request: web.Request) -> web.Response:
         body = picture(int(request.match_info["number"]))
         return web.Response(body=body, content_type="image/png")
@@ -115,6 +124,7 @@ async def serve_origin(port: int = 0) -> AsyncIterator[Origin]:
         ("/list/{count}/{missing}/{start}.csv", origin.listing),
         ("/picture/{number}.png", origin.picture),
         ("/missing/{number}.png", origin.missing),
+        ("/broken/{number}.png", origin.broken),
     ]
     for path, handler in routes:
         app.router.add_get(path, handler)

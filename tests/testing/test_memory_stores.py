@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
+from tests.support.contracts.items_contract import ItemsContract
 from tests.support.contracts.limits_contract import LimitsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
@@ -18,6 +19,7 @@ from tests.support.contracts.run_log_contract import RunLogContract
 from tests.support.contracts.settling_contract import SettlingContract
 from tests.support.contracts.stalled_contract import PassTime, StalledContract
 from tests.support.contracts.stores_contract import CatalogueContract
+from tests.support.contracts.uploads_contract import UploadsContract
 from triptych.testing.memory_state import MemoryState
 from triptych.testing.memory_stores import MemoryStores, memory_stores
 
@@ -29,11 +31,13 @@ def stores() -> MemoryStores:
 
 class TestMemoryStores(
     CatalogueContract,
+    ItemsContract,
     RemovalsContract,
     RestoresContract,
     RowsContract,
     RunLogContract,
     SettlingContract,
+    UploadsContract,
 ):
     """Nothing of memory's own."""
 

@@ -127,7 +127,7 @@ async def test_it_does_the_work_of_a_worker_where_there_is_none(
 async def test_it_leaves_the_work_to_a_worker_that_is_there_and_waits_so_long(
     migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.client.client.TASK_S", 1.0)
+    monkeypatch.setattr("triptych.client.connection.TASK_S", 1.0)
     settings = settings_for(migrated_dsn, tmp_path)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(connect(settings, migrated_dsn))

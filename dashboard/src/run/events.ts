@@ -29,8 +29,12 @@ export function describeEvent({ kind, data }: EventShown): EventText {
         text: `Source read completely: ${plural(number(data['expected']), 'URL')}`,
         tone: 'gather',
       };
-    case 'failures':
-      return { text: failureCounts(data), tone: 'fail' };
+    case 'failures': {
+      const { skipped, ...others } = data;
+      const also = skipped ? [`${plural(number(skipped), 'item')} skipped by an operator`] : [];
+      if (!Object.keys(others).length) return { text: also.join(), tone: 'plain' };
+      return { text: [failureCounts(others), ...also].join('. '), tone: 'fail' };
+    }
     case 'stalled':
       return {
         text: `Stalled: nothing has moved since ${clockTime(String(data['since']))}`,
@@ -38,6 +42,8 @@ export function describeEvent({ kind, data }: EventShown): EventText {
       };
     case 'resent':
       return { text: `${plural(number(data['items']), 'message')} sent again`, tone: 'plain' };
+    case 'tried_now':
+      return { text: `${plural(number(data['items']), 'item')} tried at once`, tone: 'plain' };
     case 'host_down':
       return { text: `${hostName(data)} does not answer: its URLs wait`, tone: 'fail' };
     case 'host_back':

@@ -302,6 +302,7 @@ class Acquire:
             item.key,
             seen=item.attempts,
             delay_s=plan.delay_s,
+            reason=error.reason,
             detail=error.detail or error.reason.value,
         )
         if attempt is Attempt.STALE:

@@ -24,6 +24,7 @@ from triptych.api import (
     exports,
     facets,
     history,
+    items,
     limits,
     run_bulk,
     runs,
@@ -34,6 +35,7 @@ from triptych.api import (
     steering,
     system,
     tasks,
+    uploads,
     webhooks,
 )
 from triptych.api.dashboard import Dashboard, is_page
@@ -57,13 +59,16 @@ ROUTERS = (
     snapshots.router,
     run_bulk.router,  # Its paths come before those with the id of a run.
     runs.router,
+    items.router,
     history.router,
     schedules.router,
     steering.router,
+    items.operations,
     tasks.router,
     exports.router,
     webhooks.router,
     sources.router,
+    uploads.router,
     limits.router,
     system.router,
 )

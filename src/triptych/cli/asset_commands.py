@@ -14,6 +14,7 @@ from triptych.cli.options import AfterOption, BrandArgument, copied_cursor
 
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
+    from triptych.client.asset_filters import ListingOptions, SearchOptions
     from triptych.snapshots.search_service import Matches
 
 ASSETS_PAGE = 20
@@ -21,6 +22,9 @@ HITS = 10
 
 BrandOption = Annotated[
     str | None, typer.Option("--brand", help="Search only in this brand [all brands].")
+]
+AssetArgument = Annotated[
+    str, typer.Argument(metavar="ASSET", help="An asset's id, as `assets` and `search` show it.")
 ]
 LimitOption = Annotated[int, typer.Option(min=1, max=500, help="Maximum number of assets.")]
 TagOption = Annotated[str | None, typer.Option("--tag", help="Only assets with this tag.")]
@@ -53,10 +57,10 @@ async def assets(
     from triptych.cli.snapshot_tables import print_older
     from triptych.cli.tables import print_assets
 
-    of = {} if snapshot is None else {"snapshot": str(snapshot)}
+    of: ListingOptions = {} if snapshot is None else {"snapshot": snapshot}
     async with call.open_client() as client:
         with copied_cursor():
-            found, following = await client.assets(brand, limit=limit, cursor=after, **of)
+            found, following = await client.assets_page(brand, limit=limit, cursor=after, **of)
         older = None if snapshot is None else await client.snapshot(brand, snapshot)
         total = (await client.brand(brand)).assets if older is None else older.assets
     if call.json:
@@ -65,6 +69,29 @@ async def assets(
     if older is not None:
         print_older(older)
     print_assets(found, total, following)
+
+
+@command(server=True)
+async def asset(
+    call: Invocation,
+    asset: AssetArgument,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Also write its bytes to this file.")
+    ] = None,
+) -> None:
+    """Show all that is known of an asset, or download it."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import print_asset
+    from triptych.errors import BadInput
+
+    async with call.open_client() as client:
+        found = await client.asset(asset)
+        if to is not None:
+            try:
+                await client.fetch_content(asset, to)
+            except OSError as error:
+                raise BadInput(f"{to} cannot be written ({error}).", field="--to") from error
+    (print_json if call.json else print_asset)(found)
 
 
 @command(server=True)
@@ -100,10 +127,7 @@ async def search(
 @command(server=True)
 async def similar(
     call: Invocation,
-    asset: Annotated[
-        str,
-        typer.Argument(metavar="ASSET", help="An asset's id, as `assets` and `search` show it."),
-    ],
+    asset: AssetArgument,
     brand: BrandOption = None,
     limit: LimitOption = HITS,
     tag: TagOption = None,
@@ -119,16 +143,18 @@ async def similar(
 
 def _options(
     brand: str | None, limit: int, tag: str | None, cluster: str | None, media_type: str | None
-) -> dict[str, str]:
-    """Return the options that are set as query parameters of the API."""
-    given = {
-        "brand": brand,
-        "limit": str(limit),
-        "tag": tag,
-        "cluster": cluster,
-        "media_type": media_type,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+) -> SearchOptions:
+    """Return the options of a search that are set."""
+    wanted: SearchOptions = {"limit": limit}
+    if brand is not None:
+        wanted["brand"] = brand
+    if tag is not None:
+        wanted["tag"] = tag
+    if cluster is not None:
+        wanted["cluster"] = cluster
+    if media_type is not None:
+        wanted["media_type"] = media_type
+    return wanted
 
 
 async def _read_image(path: Path) -> bytes:

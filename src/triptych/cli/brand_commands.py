@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triptych.cli.invocation import Invocation, command
-from triptych.cli.options import BrandArgument
+from triptych.cli.options import BrandArgument, SourceOption, WatchOption
+from triptych.cli.terminal_text import printable
 from triptych.snapshots.exports.export_registry import export_formats
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from triptych.client import Client
+    from triptych.runs.run_shown import BrandShown
 
 
 @command(server=True)
@@ -51,6 +53,119 @@ async def insights(
         print_json({"run": run, "ai_state": state, "ai_reason": reason, "items": wanted})
     else:
         print_insights(brand, state, wanted, verbose=verbose)
+
+
+@command(server=True)
+async def schedule(
+    call: Invocation,
+    brand: BrandArgument,
+    cron: Annotated[
+        str | None,
+        typer.Argument(metavar="[CRON]", help="Five cron fields, in UTC, such as '0 3 * * 1'."),
+    ] = None,
+    source: SourceOption = None,
+    off: Annotated[bool, typer.Option("--off", help="Remove the schedule.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what CRON means; set nothing.")
+    ] = False,
+) -> None:
+    """Show or set when a brand's runs start, and from which source.
+
+    What is not given stays as it is. Without CRON, --source and --off it is only shown.
+    """
+    from triptych.cli.options import given_source
+    from triptych.errors import BadInput, BrandNotFound
+
+    if off and cron is not None:
+        raise BadInput("A schedule is either set or removed.", field="--off")
+    if preview:
+        await _preview(call, cron)
+        return
+    wanted = given_source(source)
+    async with call.open_client() as client:
+        if cron is not None or off or wanted is not None:
+            try:
+                before = await client.brand(brand, fresh=True)
+                kept = (before.source, before.schedule)
+            except BrandNotFound:
+                kept = (None, None)
+            await client.put_brand(
+                brand,
+                source=wanted or kept[0],
+                schedule=None if off else cron or kept[1],
+            )
+        found = await client.brand(brand, fresh=True)
+    _show_schedule(call, found)
+
+
+def _show_schedule(call: Invocation, brand: BrandShown) -> None:
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console, local_time, shown
+
+    if call.json:
+        print_json(brand)
+        return
+    console.print(f"[bold]{shown(brand.name)}[/]", soft_wrap=True)
+    console.print(f"  source    {shown(brand.source or 'none')}", soft_wrap=True)
+    console.print(f"  schedule  {shown(brand.schedule or 'none')}", soft_wrap=True)
+    if brand.schedule_words is not None:
+        console.print(f"            {shown(brand.schedule_words)}", soft_wrap=True)
+    for at in brand.next_runs:
+        console.print(f"  next      {local_time(at)}, this machine's time")
+
+
+async def _preview(call: Invocation, cron: str | None) -> None:
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console, local_time, shown
+    from triptych.errors import BadInput
+
+    if cron is None:
+        raise BadInput("There is no schedule to show.", field="CRON", remedy="Give five fields.")
+    async with call.open_client() as client:
+        found = await client.preview_schedule(cron)
+    if call.json:
+        print_json(found)
+        return
+    console.print(shown(found.words), soft_wrap=True)
+    for at in found.next:
+        console.print(f"  next      {local_time(at)}, this machine's time")
+
+
+@command(server=True)
+async def ai(call: Invocation, brand: BrandArgument, watch: WatchOption = False) -> bool:
+    """Run the AI phase of a brand's snapshot again."""
+    from triptych.cli.run_commands import show_opened
+
+    async with call.open_client(stand_in=["ai"]) as client:
+        return await show_opened(call, client, client.run_ai(brand), watch=watch)
+
+
+@command(server=True)
+async def delete(
+    call: Invocation,
+    brand: BrandArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> bool:
+    """Delete a brand with all of its snapshots."""
+    import sys
+
+    from triptych.cli.json_output import print_json
+    from triptych.errors import BadInput
+
+    async with call.open_client(stand_in=["ai"]) as client:
+        found = await client.brand(brand, fresh=True)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise BadInput("Nobody can be asked.", field="--yes", remedy="Give --yes.")
+            asked = f"Delete {found.name} and its {found.assets:,} assets?"
+            if not await asyncio.to_thread(typer.confirm, printable(asked), err=True):
+                return False
+        task = await client.delete_brand(brand)
+    if call.json:
+        print_json(task)
+    else:
+        typer.echo(f"Deleted {printable(found.name)}.")
+    return True
 
 
 @command(server=True)

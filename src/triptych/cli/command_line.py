@@ -14,18 +14,28 @@ from triptych.cli import (
     asset_commands,
     backup_commands,
     brand_commands,
+    comparison_commands,
+    history_commands,
+    item_commands,
     machine_commands,
     run_commands,
     server_commands,
     snapshot_commands,
     source_commands,
+    steering_commands,
+    system_commands,
+    task_commands,
+    upload_commands,
     verify_commands,
 )
 from triptych.cli.help_pages import HelpCommand, HelpGroup
 from triptych.cli.invocation import EXIT_FAILED
 from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
+from triptych.cli.limit_commands import hosts, phases
 from triptych.cli.read_commands import reads
+from triptych.cli.upload_commands import uploads
+from triptych.cli.webhook_commands import webhooks
 from triptych.runtime.cpu import one_thread_each
 
 PANELS = {
@@ -33,31 +43,52 @@ PANELS = {
         source_commands.check,
         run_commands.run,
         run_commands.submit,
+        upload_commands.upload,
+        uploads,
+        source_commands.sources,
+        brand_commands.schedule,
+    ),
+    "Follow its runs": (
         run_commands.status,
         run_commands.runs,
         run_commands.failures,
+        item_commands.items,
+        run_commands.timeline,
     ),
     "Look at a brand": (
         asset_commands.assets,
+        asset_commands.asset,
         asset_commands.search,
         asset_commands.similar,
+        comparison_commands.facets,
         brand_commands.insights,
+        comparison_commands.near,
+        comparison_commands.compare,
         brand_commands.report,
         brand_commands.export,
     ),
     "Look at a brand's history": (
+        history_commands.history,
         snapshot_commands.snapshots,
         snapshot_commands.diff,
         snapshot_commands.restore,
     ),
-    "Steer a run": (
-        run_commands.pause,
-        run_commands.resume,
-        run_commands.cancel,
-        run_commands.publish,
-        run_commands.discard,
-        run_commands.redrive,
+    "Steer runs": (
+        steering_commands.pause,
+        steering_commands.resume,
+        steering_commands.cancel,
+        steering_commands.publish,
+        steering_commands.discard,
+        steering_commands.redrive,
+        item_commands.retry,
+        item_commands.skip,
+        phases,
+        hosts,
+    ),
+    "Change a brand": (
         run_commands.reembed,
+        brand_commands.ai,
+        brand_commands.delete,
     ),
     "Run a server": (
         server_commands.up,
@@ -65,13 +96,20 @@ PANELS = {
         server_commands.worker,
         server_commands.live,
     ),
+    "See who does what": (
+        system_commands.workers,
+        system_commands.me,
+        task_commands.tasks,
+        task_commands.audit,
+        webhooks,
+        letters,
+    ),
     "Look after an installation": (
         machine_commands.doctor,
         verify_commands.verify,
         backup_commands.backup,
         machine_commands.settings,
         machine_commands.migrate,
-        letters,
         reads,
         keys,
     ),
@@ -111,7 +149,7 @@ def _add(command: Callable[..., Any] | typer.Typer, panel: str) -> None:
         app.add_typer(command, rich_help_panel=panel)
         return
     # An asset's id may start with a hyphen.
-    takes_ids = command is asset_commands.similar
+    takes_ids = command in {asset_commands.asset, asset_commands.similar}
     app.command(
         cls=HelpCommand,
         context_settings={"ignore_unknown_options": takes_ids},

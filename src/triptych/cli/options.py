@@ -79,6 +79,8 @@ RunArgument = Annotated[
 ]
 
 
+UPLOADED = "upload:"
+"""What sources of uploads start with; they are lists, too."""
 LIST_ENDINGS = (".csv", ".tsv", ".xlsx", ".json", ".jsonl", ".parquet", ".xml", ".txt", ".zip")
 """Of URLs that nobody means as those of pictures."""
 
@@ -181,7 +183,7 @@ def _with_identity(spec: str, key: str | None, ignored: Sequence[str]) -> str:
     options += [("ignore-query", name) for name in ignored]
     if not options:
         return spec
-    if not spec.startswith(f"{LIST_SCHEME}:"):
+    if not spec.startswith((f"{LIST_SCHEME}:", UPLOADED)):
         raise BadInput(
             "Only rows of a list are known by other things than their URL.",
             field="--key" if key is not None else "--ignore-query",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -26,9 +28,10 @@ from triptych.cli.options import (
 if TYPE_CHECKING:
     # A command's imports are deferred until it runs, so that `--help` is quick.
     from triptych.client import Client
-    from triptych.model import Reason, Run, RunState
+    from triptych.model import Reason, Run, RunKind, RunState
 
 FAILURE_EXAMPLES = 3
+EVENT_MAX_CHARS = 200
 RUN_DRAIN_S = 5.0
 """The longest time that `triptych run` waits for requests in progress when it is stopped. Service
 managers send SIGKILL about ten seconds after SIGTERM, and that would leave Postgres running."""
@@ -78,6 +81,14 @@ async def submit(
     brand: BrandArgument,
     urls: UrlsArgument = None,
     source: SourceOption = None,
+    upload: Annotated[
+        Path | None,
+        typer.Option(
+            "--upload",
+            metavar="FILE",
+            help="A list on this machine: it is sent to the server, and is the source.",
+        ),
+    ] = None,
     watch: WatchOption = False,
     replace: ReplaceOption = False,
     key: KeyOption = None,
@@ -87,13 +98,25 @@ async def submit(
 
     If the brand has an active run, that run is shown instead.
     """
+    from triptych.cli.log_output import say
+    from triptych.cli.upload_commands import reading, said
+    from triptych.errors import BadInput
+
     check_urls(urls, source)
-    source = given_source(source, key, ignore_query)
+    if upload is None:
+        source = given_source(source, key, ignore_query)
+    elif urls or source is not None:
+        raise BadInput("There is another source, too, and a run has one.", field="--upload")
     async with call.open_client() as client:
+        if upload is not None:
+            with reading(upload, "--upload"):
+                made = await client.upload(upload)
+            say(said(made))
+            source = given_source(made.source, key, ignore_query)
         opening = client.start(
             brand, source=source, urls=urls or None, replace=replace, joined=_say_joined
         )
-        return await _show_opened(call, client, opening, watch=watch)
+        return await show_opened(call, client, opening, watch=watch)
 
 
 def _say_joined(active: Run) -> None:
@@ -110,17 +133,17 @@ async def reembed(call: Invocation, brand: BrandArgument, watch: WatchOption = F
     The stored objects are read; nothing is downloaded.
     """
     async with call.open_client() as client:
-        return await _show_opened(call, client, client.reembed(brand), watch=watch)
+        return await show_opened(call, client, client.reembed(brand), watch=watch)
 
 
-async def _show_opened(
+async def show_opened(
     call: Invocation, client: Client, opening: Awaitable[Run], *, watch: bool
 ) -> bool:
     """Print an opened run, or follow it to its end; return False if it ended without a commit."""
     opened = await opening
     if watch:
         return await follow_run(call, client.watch(opened.id))
-    _show(call, opened)
+    show_run(call, opened)
     return True
 
 
@@ -137,6 +160,14 @@ async def follow_run(call: Invocation, states: AsyncIterator[Run]) -> bool:
 
 
 RUNS_LISTED = 20
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(formats=TIMES, metavar="DATE", help="Only opened then or later [all]."),
+]
+UntilOption = Annotated[
+    datetime | None, typer.Option(formats=TIMES, metavar="DATE", help="Only opened before [all].")
+]
 
 
 @command(server=True)
@@ -144,27 +175,63 @@ async def runs(
     call: Invocation,
     brand: Annotated[str | None, typer.Option(help="Only this brand's [all].")] = None,
     state: Annotated[
-        str | None,
-        typer.Option(help="Only: active, held, committed, failed or cancelled [all]."),
+        list[str] | None,
+        typer.Option(help="Only: active, held, committed, failed or cancelled; repeatable [all]."),
     ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Only: full, add, reembed or restore; repeatable [all]."),
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     stalled: Annotated[
         bool, typer.Option("--stalled", help="Only active runs of which nothing moves.")
+    ] = False,
+    held: Annotated[
+        bool, typer.Option("--held", help="Only runs that wait for a decision.")
     ] = False,
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, help="Maximum number of runs.")
     ] = RUNS_LISTED,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    Times are this machine's. With --stalled and --held, runs of either are listed.
+    """
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_runs
 
-    wanted = None if state is None else _known_state(state)
+    states = [_known_state(name) for name in state or ()]
+    kinds = [_known_kind(name) for name in kind or ()]
     async with call.open_client() as client:
-        found = await client.runs(brand=brand, state=wanted, stalled=stalled, limit=limit)
+        found = await client.runs(
+            brand=brand,
+            states=states,
+            kinds=kinds,
+            since=None if since is None else since.astimezone(),
+            until=None if until is None else until.astimezone(),
+            stalled=stalled,
+            held=held,
+            limit=limit,
+        )
     if call.json:
         print_json({"items": found})
     else:
-        print_runs(found, stalled=stalled)
+        print_runs(found, stalled=stalled and not held)
+
+
+def _known_kind(name: str) -> RunKind:
+    from triptych.errors import BadInput
+    from triptych.model import RunKind
+
+    try:
+        return RunKind(name)
+    except ValueError:
+        raise BadInput(
+            f"There is no kind {name!r}.",
+            field="--kind",
+            remedy=f"Name one of {', '.join(kind.value for kind in RunKind)}.",
+        ) from None
 
 
 def _known_state(name: str) -> RunState:
@@ -182,7 +249,8 @@ def _known_state(name: str) -> RunState:
         ) from None
 
 
-def _show(call: Invocation, found: Run) -> None:
+def show_run(call: Invocation, found: Run) -> None:
+    """Print a run, for people or as JSON."""
     from triptych.cli.json_output import print_json
     from triptych.cli.tables import print_run
 
@@ -207,7 +275,7 @@ async def status(
     async with call.open_client() as client:
         if name is not None:
             found = await find_run(client, name)
-            _show(call, found)
+            show_run(call, found)
             if found.stalled and not call.json:
                 pace = await client.pace(found.id)
                 print_stalled(found, await client.workers(), pace.last_try)
@@ -244,72 +312,12 @@ async def find_run(client: Client, name: str) -> Run:
     return newest
 
 
-@command(server=True)
-async def pause(call: Invocation, name: RunArgument) -> None:
-    """Pause a run: no more of its items are dispatched.
+def known_reason(name: str) -> Reason:
+    """Return the reason of a failure that has this name.
 
-    Items that were already dispatched still settle.
+    Raises:
+        BadInput: there is none.
     """
-    await _steer(call, "pause", name)
-
-
-@command(server=True)
-async def resume(call: Invocation, name: RunArgument) -> None:
-    """Continue a paused run."""
-    await _steer(call, "resume", name)
-
-
-@command(server=True)
-async def cancel(call: Invocation, name: RunArgument) -> None:
-    """Cancel an active run; the brand's snapshot does not change."""
-    await _steer(call, "cancel", name)
-
-
-@command(server=True)
-async def publish(call: Invocation, name: RunArgument) -> None:
-    """Commit a held run, although it removes many assets."""
-    await _steer(call, "publish", name)
-
-
-@command(server=True)
-async def discard(call: Invocation, name: RunArgument) -> None:
-    """End a held run; the brand's snapshot does not change."""
-    await _steer(call, "discard", name)
-
-
-async def _steer(call: Invocation, verb: str, name: str) -> None:
-    async with call.open_client() as client:
-        _show(call, await client.steer((await find_run(client, name)).id, verb))
-
-
-@command(server=True)
-async def redrive(
-    call: Invocation,
-    name: RunArgument,
-    reason: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--reason",
-            help="Only items that failed for this reason; repeatable [those a retry may help].",
-        ),
-    ] = None,
-) -> None:
-    """Retry an ended run's failed items in a new run."""
-    reasons = [_known_reason(each) for each in reason or ()]
-    async with call.open_client() as client:
-        found = await find_run(client, name)
-        _show(call, await client.redrive(found.id, reasons=reasons, left=_say_left))
-
-
-def _say_left(left: Mapping[str, int]) -> None:
-    from triptych.cli.log_output import say
-
-    if left:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in left.items())
-        say(f"Not retried: {counts}. `triptych failures` says what helps.")
-
-
-def _known_reason(name: str) -> Reason:
     from triptych.errors import BadInput
     from triptych.model import Reason
 
@@ -347,3 +355,29 @@ async def failures(
     else:
         print_failures(groups)
         print_refused_rows(refused, examples)
+
+
+@command(server=True)
+async def timeline(
+    call: Invocation,
+    name: RunArgument,
+    after: Annotated[int, typer.Option(min=0, help="Only events after this number.")] = 0,
+) -> None:
+    """List what happened to a run, in order."""
+    import orjson
+
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console, local_time, shown
+
+    async with call.open_client() as client:
+        found = await find_run(client, name)
+        events = [event async for event in client.timeline(found.id, after=after)]
+    if call.json:
+        print_json({"items": events})
+        return
+    for event in events:
+        data = orjson.dumps(event.data).decode()[:EVENT_MAX_CHARS] if event.data else ""
+        console.print(
+            f"{event.seq:>5}  {local_time(event.at)}  {shown(event.kind)}  [dim]{shown(data)}[/]",
+            soft_wrap=True,
+        )

@@ -71,13 +71,12 @@ async def diff(
     from triptych.cli.json_output import print_json
     from triptych.cli.snapshot_tables import print_difference
 
-    only = {} if change is None else {"change": change}
     async with call.open_client() as client:
         to = new or await _current(client, brand)
         counts = await client.difference_counts(brand, old, to)
         with copied_cursor():
             found, following = await client.difference(
-                brand, old, to, limit=limit, cursor=after, **only
+                brand, old, to, limit=limit, cursor=after, change=change
             )
     if call.json:
         of = {"old": old, "new": to, "counts": counts}

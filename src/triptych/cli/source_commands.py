@@ -53,3 +53,23 @@ async def _checked(call: Invocation, source: str, brand: str | None) -> SourceCh
     async with AsyncExitStack() as stack:
         checker = SourceChecker(source_opener(settings, sources, stack))
         return await checker.check(source, named, trusted=True)
+
+
+@command(server=True)
+async def sources(call: Invocation) -> None:
+    """List the types of sources, with an example of each."""
+    from triptych.cli.json_output import print_json
+    from triptych.cli.tables import console, shown
+
+    async with call.open_client() as client:
+        found = await client.sources()
+    if call.json:
+        print_json({"items": found})
+        return
+    for each in found:
+        console.print(f"[bold]{shown(each.scheme)}:{shown(each.place)}[/]  {shown(each.title)}")
+        if each.problem is not None:
+            console.print(f"    [yellow]{shown(each.problem)}[/]", soft_wrap=True)
+            continue
+        console.print(f"    {shown(each.description)}", soft_wrap=True)
+        console.print(f"    [dim]{shown(each.scheme)}:{shown(each.example)}[/]", soft_wrap=True)

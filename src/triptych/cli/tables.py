@@ -18,7 +18,7 @@ from triptych.presence.presence_store import SeenWorker
 from triptych.queues.queue import QueueDepth
 from triptych.runs.failure_reasons import FailureExamples
 from triptych.runs.run_store import LastTry, RefusedRows
-from triptych.snapshots.asset_shown import AssetShown
+from triptych.snapshots.asset_shown import AssetShown, AssetWhole
 from triptych.snapshots.search_service import Matches
 
 
@@ -216,6 +216,21 @@ def print_assets(assets: Sequence[AssetShown], total: int, following: str | None
     console.print(f"{len(assets):,} of {total:,} assets", style="dim")
     if following is not None:
         console.print(f"Continue with --after {shown(following)}", style="dim", soft_wrap=True)
+
+
+def print_asset(asset: AssetWhole) -> None:
+    """Print what is known of an asset, its metadata and marks included."""
+    pixels = f"{asset.width:,}×{asset.height:,} " if asset.width and asset.height else ""
+    console.print(f"[bold]{shown(asset.url)}[/]", soft_wrap=True)
+    console.print(f"  of      {shown(asset.brand)}, run {asset.run_id}", soft_wrap=True)
+    console.print(f"  file    {pixels}{shown(asset.media_type)}, {asset.size_bytes:,} bytes")
+    if asset.colours:
+        colours = ", ".join(f"#{shown(each.hex)} {each.share:.0%}" for each in asset.colours)
+        console.print(f"  colours {colours}", soft_wrap=True)
+    for name, value in (("metadata", asset.metadata), ("marks", asset.marks)):
+        for key, each in value.items():
+            console.print(f"  {name:<8}{shown(str(key))}: {shown(str(each))}", soft_wrap=True)
+    console.print(f"  sha256  {shown(asset.sha256)}")
 
 
 def print_matches(found: Matches) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from triptych import errors
-from triptych.errors import BadInput, RunActive, ServerRefused, TriptychError
+from triptych.errors import (
+    BadInput,
+    Conflict,
+    NotFound,
+    RunActive,
+    ServerRefused,
+    TriptychError,
+)
 
 
 def _kinds(parent: type[TriptychError]) -> Iterator[type[TriptychError]]:
@@ -21,14 +28,17 @@ KINDS = {
     kind.problem(): kind for kind in _kinds(TriptychError) if kind.__module__ == errors.__name__
 }
 
+OTHERS: Mapping[int, type[TriptychError]] = {404: NotFound, 409: Conflict}
+"""Of errors that are next to their store, by status: what they are for a client."""
+
 
 def error_of(status: int, problem: Any) -> TriptychError:
-    """Return the error that a problem describes; `ServerRefused` if its type is unknown."""
+    """Return the error that a problem describes; by its status if its type is unknown."""
     if not isinstance(problem, dict):
         return ServerRefused(f"The server answers {status} {_phrase(status)}.")
     detail = str(problem.get("detail") or problem.get("title") or _phrase(status))
     remedy = problem.get("remedy")
-    kind = KINDS.get(str(problem.get("reason")), ServerRefused)
+    kind = KINDS.get(str(problem.get("reason"))) or OTHERS.get(status, ServerRefused)
     if issubclass(kind, BadInput):
         return kind(detail, field=str(problem.get("field") or "request"), remedy=remedy)
     if kind is RunActive:

@@ -159,6 +159,11 @@ EXPLAINED: Mapping[Reason, Explanation] = MappingProxyType(
             "after an upgrade",
         ),
         Reason.TIMED_OUT: Explanation("Still unsettled at the run's deadline.", "yes"),
+        Reason.SKIPPED: Explanation(
+            "An operator skipped it; the detail is its last error. Skipped items are not judged by "
+            "`TRIPTYCH_TOLERATED_FAILURES`.",
+            "no, unless it is wanted after all: name the reason, or the item",
+        ),
     }
 )
 """Every reason there is."""

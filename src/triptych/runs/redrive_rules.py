@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from triptych.errors import Conflict
 from triptych.model import Policy, Reason, Run, RunKind, RunState
 from triptych.runs.failure_reasons import EXPLAINED
+from triptych.shown_url import without_credentials
 
 NEVER_REDRIVEN = (
     Reason.INVALID_URL.value,
@@ -18,8 +20,21 @@ NEVER_REDRIVEN = (
 """Items that failed for one of these would fail again."""
 
 
-def check_redrivable(run: Run, reasons: Sequence[Reason] | None, *, collected: bool) -> None:
-    """Raise `Conflict` unless a run has ended in a way that can be redriven."""
+@dataclass(frozen=True, slots=True)
+class NamedItem:
+    """An item that a redrive names."""
+
+    key: bytes
+    url: str
+    failed: bool
+    reason: str | None
+
+
+def check_redrivable(run: Run, *, part: bool, collected: bool) -> None:
+    """Raise `Conflict` unless a run has ended in a way that can be redriven.
+
+    ``part``: only some of its failed items are asked for.
+    """
     if run.state is RunState.ACTIVE:
         raise Conflict(
             f"Run {run.id} is still active.", remedy="Redrive when it has ended, or cancel it."
@@ -36,11 +51,35 @@ def check_redrivable(run: Run, reasons: Sequence[Reason] | None, *, collected: b
         raise Conflict(f"Run {run.id} is held.", remedy="Publish or discard it first.")
     if run.state is RunState.CANCELLED:
         raise Conflict(f"Run {run.id} was cancelled.", remedy="Start a new run of the brand.")
-    if reasons is not None and run.state is not RunState.COMMITTED:
+    if part and run.state is not RunState.COMMITTED:
         raise Conflict(
             f"Run {run.id} did not commit: it is redriven as a whole.",
-            remedy="Redrive it without naming reasons.",
+            remedy="Redrive it without naming reasons or items.",
         )
+
+
+def check_named(run: Run, asked: Sequence[bytes], found: Sequence[NamedItem]) -> None:
+    """Raise `Conflict` unless each of the items ``asked`` for has failed and may be tried again.
+
+    None is left out silently: the error says how many cannot be tried, and names one.
+    """
+    unknown = sorted(set(asked) - {item.key for item in found})
+    if unknown:
+        raise Conflict(
+            f"Run {run.id} has no item {unknown[0].hex()}.",
+            remedy="Take the keys from the run's items.",
+        )
+    for bad, why in (
+        ([item for item in found if not item.failed], "did not fail"),
+        ([item for item in found if item.reason in NEVER_REDRIVEN], "would fail again"),
+    ):
+        if bad:
+            reason = f" ({bad[0].reason})" if bad[0].reason else ""
+            raise Conflict(
+                f"{len(bad)} of the {len(found)} items {why}: "
+                f"{without_credentials(bad[0].url)}{reason}.",
+                remedy="Leave them out.",
+            )
 
 
 def redriven_kind(run: Run) -> RunKind:

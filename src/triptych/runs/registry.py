@@ -29,7 +29,7 @@ from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.held_rules import HELD_MAX_S
 from triptych.runs.redrive_rules import helpful_reasons, left_out
 from triptych.runs.restore_rules import check_same_snapshot
-from triptych.runs.run_store import Opened, RowsRead, RunStore
+from triptych.runs.run_store import Opened, RowsRead, RunStore, Settlement
 from triptych.runs.schedule import next_due
 from triptych.shown_url import shown_text
 from triptych.telemetry.metrics import FLUSH_SECONDS, ITEMS
@@ -190,24 +190,30 @@ class ActiveBrandRegistry:
         )
 
     async def redrive(
-        self, run_id: UUID, *, new_id: UUID | None = None, reasons: Sequence[Reason] | None = None
+        self,
+        run_id: UUID,
+        *,
+        new_id: UUID | None = None,
+        reasons: Sequence[Reason] | None = None,
+        keys: Sequence[bytes] | None = None,
     ) -> Run:
         """Open a run of an ended run's failed items and dispatch it; once for each ``new_id``.
 
         Only items that failed for one of ``reasons``; without them, for one that a redrive may help
-        (`helpful_reasons`). `left_by_redrive` tells of the others.
+        (`helpful_reasons`). `left_by_redrive` tells of the others. With ``keys``, only these items,
+        whatever they failed for.
 
         Raises:
             RunNotFound: no such run.
-            Conflict: it has not ended, there is nothing to redrive, or ``reasons`` were given and
-                it did not commit.
+            Conflict: as `RunStore.redrive_run`.
         """
         old = await self._runs.run(run_id)
         opened = await self._runs.redrive_run(
             run_id,
             new_id=new_id or uuid4(),
             policy=self._policy,
-            reasons=helpful_reasons(old, reasons),
+            reasons=helpful_reasons(old, reasons) if keys is None else reasons,
+            keys=keys,
         )
         await self._dispatcher.relay(opened.run.id)
         await self._fill(opened.run.id)
@@ -271,6 +277,12 @@ class ActiveBrandRegistry:
         Raises:
             RunEnded: the run is not active; nothing changed.
         """
+        settlement = await self._settle(run_id, results)
+        if settlement.run.complete:
+            await self._commit_or_leave(run_id)
+        return settlement.refused
+
+    async def _settle(self, run_id: UUID, results: Sequence[ItemResult]) -> Settlement:
         with FLUSH_SECONDS.time(), span("flush", attributes={"triptych.items": len(results)}):
             window = await self._window.size()
             settlement = await self._runs.settle(run_id, results, limit=window)
@@ -282,9 +294,25 @@ class ActiveBrandRegistry:
         for labels, count in counts.items():
             ITEMS.labels(*labels).inc(count)
         await self._dispatcher.dispatch(settlement.dispatch)
-        if settlement.run.complete:
-            await self._commit_or_leave(run_id)
-        return settlement.refused
+        return settlement
+
+    async def skip(self, run_id: UUID, results: Sequence[ItemResult]) -> frozenset[bytes]:
+        """Settle items that an operator lets go of; return the keys of those that this settled.
+
+        An item that a worker settles at the same time is settled by one of both. This never
+        commits, since its caller may wait for an answer: if nothing is left, a message of one of
+        the items is sent again, and the worker that finds it settled commits. If that message is
+        lost, a sweep commits.
+
+        Raises:
+            RunNotFound, RunEnded: as `settle`; nothing changed.
+        """
+        settlement = await self._settle(run_id, results)
+        if settlement.run.complete and settlement.changed:
+            await self._dispatcher.dispatch(
+                await self._runs.items(run_id, [min(settlement.changed)])
+            )
+        return settlement.changed
 
     async def finish(self, run_id: UUID) -> None:
         """Commit a run if it is complete: what a redelivered message does after a crash.

@@ -39,6 +39,9 @@ REFUSED_ROWS_MAX = 100
 """Refused rows of a run that are kept, with their places; the others are counted."""
 COMMIT_GRACE_S = 2.0
 """The sweeper leaves a complete run this long to the worker that completed it."""
+TRIES_SHOWN_S = 1.0
+"""A run's version rises for attempts that failed at most this often, in seconds: whoever reads the
+items a little later than that has seen all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,17 +255,19 @@ class RunStore(Protocol):
         new_id: UUID,
         policy: Policy,
         reasons: Sequence[Reason] | None = None,
+        keys: Sequence[bytes] | None = None,
     ) -> Opened:
         """Open a run of an ended run's failed items; its staged results move to the new run.
 
-        With ``reasons``, only items that failed for one of them. A run that did not commit is
-        redriven as a whole: without its other failures it would commit what its policy refused.
-        Safe to repeat: if run ``new_id`` exists it is returned.
+        With ``reasons``, only items that failed for one of them; with ``keys``, only these items. A
+        run that did not commit is redriven as a whole: without its other failures it would commit
+        what its policy refused. Safe to repeat: if run ``new_id`` exists it is returned.
 
         Raises:
             RunNotFound: no such run.
             Conflict: it is still active, it has no such failures, its results are deleted, or
-                ``reasons`` were given and it did not commit.
+                ``reasons`` or ``keys`` were given and it did not commit; or one of ``keys`` names
+                no failed item, or one that would fail again whatever happens.
         """
         ...
 
@@ -331,13 +336,21 @@ class RunStore(Protocol):
         ...
 
     async def count_attempt(
-        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float, detail: str = ""
+        self,
+        run_id: UUID,
+        key: bytes,
+        *,
+        seen: int,
+        delay_s: float,
+        reason: Reason | None = None,
+        detail: str = "",
     ) -> Attempt:
         """Count a failed attempt of an item, unless it has other than the ``seen`` attempts.
 
         ``seen`` are those that the item had when the try began. The item is not due for
         ``delay_s``: no sweep sends it again before that time. It no longer waits for a host.
-        ``detail``, why it failed, is shown while the item waits.
+        ``reason`` and ``detail``, why it failed, are shown while the item waits. The run's version
+        rises, at most every `TRIES_SHOWN_S`.
         """
         ...
 

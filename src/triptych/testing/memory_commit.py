@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from triptych.messages import AI_QUEUE, AiBody, Headers, Message
-from triptych.model import ALSO_MAX, AiState, ItemState, Metadata, RunKind, RunState
+from triptych.model import ALSO_MAX, AiState, ItemState, Metadata, Reason, RunKind, RunState
 from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
 from triptych.runs.run_log import log_ended
+from triptych.runs.tolerated_failures import too_many_failures
 from triptych.testing.memory_state import AssetRow, MemoryState, RunRow
 
 
@@ -29,12 +30,13 @@ def commit_run(state: MemoryState, row: RunRow) -> None:
     counts = Counter(item.state for item in row.items.values())
     if counts[ItemState.PENDING]:
         return
-    expected, failed = len(row.items), counts[ItemState.FAILED]
-    tolerated = row.run.policy.tolerated_failures
-    if expected and failed / expected > tolerated:
-        reason = (
-            f"too_many_failures: {failed} of {expected} items failed, {tolerated:.0%} tolerated"
-        )
+    reason = too_many_failures(
+        expected=len(row.items),
+        failed=counts[ItemState.FAILED],
+        skipped=sum(item.reason == Reason.SKIPPED for item in row.items.values()),
+        tolerated=row.run.policy.tolerated_failures,
+    )
+    if reason is not None:
         end_run(state, row, RunState.FAILED, reason)
         return
     before = state.snapshot_row(row.run.brand)

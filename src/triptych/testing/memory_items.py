@@ -11,15 +11,17 @@ from uuid import UUID
 
 from triptych.database.session import no_nul
 from triptych.model import Item, ItemState, NewItem, Reason, RunKind, RunState
-from triptych.runs.redrive_rules import NEVER_REDRIVEN
+from triptych.runs.redrive_rules import NEVER_REDRIVEN, NamedItem, check_named
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
     REFUSED_ROWS_MAX,
+    TRIES_SHOWN_S,
     Due,
+    PutOff,
     RowsRead,
 )
-from triptych.testing.memory_state import ItemRow, RunRow, as_json, to_item
+from triptych.testing.memory_state import ItemRow, MemoryState, RunRow, as_json, to_item
 
 SENDS_MAX = 16
 
@@ -124,8 +126,44 @@ def overdue(row: RunRow, item: ItemRow, now: datetime, interval_s: float) -> boo
     return item.sent_at + timedelta(seconds=waits_s) < now
 
 
-def redriven_items(old: RunRow, reasons: Sequence[Reason] | None) -> list[ItemRow]:
+def count_attempt(
+    state: MemoryState,
+    row: RunRow,
+    item: ItemRow,
+    delay_s: float,
+    reason: Reason | None,
+    detail: str,
+) -> None:
+    """Count a failed attempt of an item, as `RunStore.count_attempt` says."""
+    now = state.now()
+    item.attempts += 1
+    item.waits_for, item.detail = None, detail_text(detail)
+    item.reason = reason and reason.value
+    item.tried_at = now
+    item.sent_at = item.due_at = now + timedelta(seconds=delay_s)
+    if row.changed_at < now - timedelta(seconds=TRIES_SHOWN_S):
+        state.change(row)
+
+
+def put_off(item: ItemRow, to: PutOff, now: datetime) -> None:
+    """Put an item off, as `RunStore.put_off` says."""
+    due_at = now + timedelta(seconds=to.delay_s)
+    item.sent_at = max(item.sent_at or due_at, due_at)
+    item.due_at = max(item.due_at or due_at, due_at)
+    item.waits_for = item.waits_for if to.waits_for is None else to.waits_for
+
+
+def redriven_items(
+    old: RunRow, reasons: Sequence[Reason] | None, keys: Sequence[bytes] | None
+) -> list[ItemRow]:
     """Return the items that a redrive moves: done items stay done, failed ones become pending."""
+    if keys is not None:
+        found = [old.items[key] for key in keys if key in old.items]
+        named = [
+            NamedItem(item.key, item.url, item.state is ItemState.FAILED, item.reason)
+            for item in sorted(found, key=lambda item: item.position)
+        ]
+        check_named(old.run, keys, named)
     only = None if reasons is None else {reason.value for reason in reasons}
     moved: list[ItemRow] = []
     for item in old.in_order():
@@ -133,6 +171,8 @@ def redriven_items(old: RunRow, reasons: Sequence[Reason] | None) -> list[ItemRo
         if not kept and item.state is ItemState.DONE:
             continue
         if item.reason in NEVER_REDRIVEN or (only is not None and item.reason not in only):
+            continue
+        if keys is not None and item.key not in keys:
             continue
         row = ItemRow(item.key, len(moved), item.url, item.metadata)
         if kept:

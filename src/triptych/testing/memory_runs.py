@@ -59,6 +59,7 @@ from triptych.runs.run_store import (
 from triptych.testing.memory_commit import commit_run, discard_run, end_run, publish_run
 from triptych.testing.memory_items import (
     SENDS_MAX,
+    count_attempt,
     deadline,
     detail_text,
     due,
@@ -67,6 +68,7 @@ from triptych.testing.memory_items import (
     new_row,
     outgoing,
     overdue,
+    put_off,
     redriven_items,
     rows_counted,
 )
@@ -164,14 +166,15 @@ class MemoryRunStore(RunStore):
         new_id: UUID,
         policy: Policy,
         reasons: Sequence[Reason] | None = None,
+        keys: Sequence[bytes] | None = None,
     ) -> Opened:
         if known := self._state.runs.get(new_id):
             return Opened(known.run, created=False)
         old = self._state.run_row(run_id)
-        check_redrivable(old.run, reasons, collected=False)
+        check_redrivable(old.run, part=reasons is not None or keys is not None, collected=False)
         if active := self._state.active_run(old.run.brand):
             raise active_run(active.run)
-        moved = redriven_items(old, reasons)
+        moved = redriven_items(old, reasons, keys)
         done = sum(item.state is ItemState.DONE for item in moved)
         check_something_left(old.run, expected=len(moved), done=done)
         kind = redriven_kind(old.run)
@@ -186,10 +189,8 @@ class MemoryRunStore(RunStore):
                 row.merged_rows[item.key] = old.merged_rows.pop(item.key)
             if item.state is ItemState.DONE:
                 row.staged[item.key] = old.staged.pop(item.key)
-        moved_count = len(moved)
-        self._state.change(
-            row, expected=moved_count, rows_read=moved_count, done=done, sealed=run.sealed
-        )
+        n = len(moved)
+        self._state.change(row, expected=n, rows_read=n, done=done, sealed=run.sealed)
         self._state.event(row, "redriven", {"run": str(run_id)})
         if run.sealed:
             log_sealed(row.run)
@@ -359,27 +360,27 @@ class MemoryRunStore(RunStore):
 
     @override
     async def count_attempt(
-        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float, detail: str = ""
+        self,
+        run_id: UUID,
+        key: bytes,
+        *,
+        seen: int,
+        delay_s: float,
+        reason: Reason | None = None,
+        detail: str = "",
     ) -> Attempt:
         item = self._pending(run_id, key)
         if item is None or item.attempts != seen:
             return Attempt.STALE
-        item.attempts += 1
-        item.waits_for, item.detail = None, detail_text(detail)
-        item.tried_at = self._state.now()
-        item.sent_at = item.due_at = item.tried_at + timedelta(seconds=delay_s)
-        most = self._state.runs[run_id].run.policy.max_attempts
-        return Attempt.LAST if item.attempts >= most else Attempt.COUNTED
+        row = self._state.runs[run_id]
+        count_attempt(self._state, row, item, delay_s, reason, detail)
+        return Attempt.LAST if item.attempts >= row.run.policy.max_attempts else Attempt.COUNTED
 
     @override
     async def put_off(self, run_id: UUID, items: Sequence[PutOff]) -> None:
         for one in items:
-            item = self._pending(run_id, one.key)
-            if item is not None:
-                due_at = self._state.now() + timedelta(seconds=one.delay_s)
-                item.sent_at = max(item.sent_at or due_at, due_at)
-                item.due_at = max(item.due_at or due_at, due_at)
-                item.waits_for = item.waits_for if one.waits_for is None else one.waits_for
+            if item := self._pending(run_id, one.key):
+                put_off(item, one, self._state.now())
 
     def _pending(self, run_id: UUID, key: bytes) -> ItemRow | None:
         row = self._state.runs.get(run_id)

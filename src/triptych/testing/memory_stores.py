@@ -10,6 +10,7 @@ from triptych.limits.limit_store import LimitStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
+from triptych.runs.item_store import ItemStore
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -20,9 +21,12 @@ from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
 from triptych.testing.memory_fleet import MemoryFleetStore
 from triptych.testing.memory_limits import MemoryLimitStore
 from triptych.testing.memory_outages import MemoryOutageStore
+from triptych.testing.memory_run_items import MemoryItemStore
 from triptych.testing.memory_runs import MemoryRunStore
 from triptych.testing.memory_snapshots import MemorySnapshotStore
 from triptych.testing.memory_state import MemoryState
+from triptych.testing.memory_uploads import MemoryUploadStore
+from triptych.uploads.upload_store import UploadStore
 
 RUN_CAP_S = 3600.0
 
@@ -37,12 +41,14 @@ class MemoryStores:
 
     runs: RunStore
     outages: OutageStore
+    items: ItemStore
     fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
     snapshots: SnapshotStore
     ai: AiStore
+    uploads: UploadStore
     limits: LimitStore
 
     async def check(self) -> None:
@@ -60,11 +66,13 @@ def memory_stores(
     return MemoryStores(
         runs=MemoryRunStore(state, run_cap_s=run_cap_s),
         outages=MemoryOutageStore(state),
+        items=MemoryItemStore(state),
         fleet=MemoryFleetStore(state),
         brands=MemoryBrandStore(state),
         changes=MemoryChangeFeed(state),
         dead_letters=MemoryDeadLetterStore(state),
         snapshots=MemorySnapshotStore(state),
         ai=MemoryAiStore(state),
+        uploads=MemoryUploadStore(state),
         limits=MemoryLimitStore(state),
     )

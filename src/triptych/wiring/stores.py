@@ -22,10 +22,12 @@ from triptych.reads.projection_store import ProjectionStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
+from triptych.runs.item_store import ItemStore
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.postgres.notifications import PostgresChangeFeed
 from triptych.runs.postgres.postgres_brands import PostgresBrandStore
 from triptych.runs.postgres.postgres_fleet import PostgresFleetStore
+from triptych.runs.postgres.postgres_items import PostgresItemStore
 from triptych.runs.postgres.postgres_outages import PostgresOutageStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
 from triptych.runs.postgres.sealed_sources import SealedSources
@@ -47,6 +49,8 @@ from triptych.tasks.history_store import HistoryStore
 from triptych.tasks.postgres_history import PostgresHistoryStore
 from triptych.tasks.postgres_tasks import PostgresTaskStore
 from triptych.tasks.task_store import TaskStore
+from triptych.uploads.postgres_uploads import PostgresUploadStore
+from triptych.uploads.upload_store import UploadStore
 from triptych.webhooks.postgres_webhooks import PostgresWebhookStore
 from triptych.webhooks.sealed_webhooks import SealedWebhooks
 from triptych.webhooks.webhook_store import WebhookStore
@@ -62,6 +66,7 @@ class Stores:
 
     runs: RunStore
     outages: OutageStore
+    items: ItemStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
@@ -73,6 +78,7 @@ class Stores:
     stored_rows: StoredRows
     ai: AiStore
     tasks: TaskStore
+    uploads: UploadStore
     history: HistoryStore
     webhooks: WebhookStore
     access: AccessStore
@@ -123,6 +129,7 @@ def postgres_stores(
     return Stores(
         runs=PostgresRunStore(database, commits, sources, run_cap_s=run_cap_s),
         outages=PostgresOutageStore(database),
+        items=PostgresItemStore(database),
         brands=PostgresBrandStore(database, sources),
         changes=PostgresChangeFeed(database),
         dead_letters=PostgresDeadLetterStore(database),
@@ -134,6 +141,7 @@ def postgres_stores(
         stored_rows=PostgresStoredRows(database),
         ai=PostgresAiStore(database),
         tasks=PostgresTaskStore(database),
+        uploads=PostgresUploadStore(database),
         history=PostgresHistoryStore(database),
         webhooks=PostgresWebhookStore(database, SealedWebhooks(keys)),
         access=PostgresAccessStore(database),

@@ -46,6 +46,7 @@ from triptych.runs.brand_store import TRUSTED_MAX, BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
 from triptych.runs.given_urls import GivenUrl
+from triptych.runs.item_store import ItemStore
 from triptych.runs.outage_store import OutageStore
 from triptych.runs.run_store import (
     Opened,
@@ -64,6 +65,7 @@ class CommonStores(Protocol):
 
     runs: RunStore
     outages: OutageStore
+    items: ItemStore
     fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed

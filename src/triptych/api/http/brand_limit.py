@@ -21,15 +21,8 @@ from triptych.tasks.task_store import TaskStore
 PREFIX = "/api/v1/"
 OPEN = frozenset(
     {
-        "brands",
-        "me",
-        "sources",
-        "sources/check",
-        "schedules/preview",
-        "export-formats",
-        "facets",
-        "openapi.json",
-        "phases",
+        *("brands", "me", "sources", "sources/check", "uploads", "schedules/preview"),
+        *("export-formats", "facets", "openapi.json", "phases"),
     }
 )
 """About no brand, or they list only what the identity may see."""
@@ -98,6 +91,8 @@ class BrandLimit:
             return set()
         if kind == "runs":
             return await self._of_run(name)
+        if kind == "uploads" and len(rest) == 1:
+            return set()  # Its operations know only the identity's own.
         if kind == "tasks":
             task = await self._stores.tasks.task(found) if (found := _uuid(name)) else None
             return {task.brand} if task and task.brand is not None else None

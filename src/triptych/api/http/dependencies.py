@@ -23,6 +23,7 @@ from triptych.presence.presence_store import PresenceStore
 from triptych.queues.queue import Queue
 from triptych.reads.reads import Reads
 from triptych.runs.brand_store import BrandStore
+from triptych.runs.item_store import ItemStore
 from triptych.runs.registry import ActiveBrandRegistry
 from triptych.runs.run_store import RunStore
 from triptych.runtime.shared_check import SharedCheck
@@ -35,6 +36,8 @@ from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.tasks.history_store import HistoryStore
 from triptych.tasks.task_store import TaskStore
+from triptych.uploads.upload_files import UploadFiles
+from triptych.uploads.upload_store import UploadStore
 
 
 class Thumbnails(Protocol):
@@ -53,6 +56,7 @@ class ApiStores(Protocol):
     """
 
     runs: RunStore
+    items: ItemStore
     brands: BrandStore
     dead_letters: DeadLetterStore
     snapshots: SnapshotStore
@@ -61,6 +65,7 @@ class ApiStores(Protocol):
     tasks: TaskStore
     history: HistoryStore
     presence: PresenceStore
+    uploads: UploadStore
 
     async def check(self) -> None:
         """Raise `DatabaseUnavailable` unless the database answers and has the expected schema."""
@@ -98,6 +103,8 @@ class ApiContext(Generic[S_co]):
     """The source types that requests may name."""
     exports: ExportRegistry
     source_checker: SourceChecker
+    uploads: UploadFiles
+    """Takes what is uploaded."""
     ready: SharedCheck
     """That the database and the queues answer, and the schema is the expected one."""
 

@@ -199,13 +199,25 @@ returning *
 -- Only while the attempts are those that the try saw ($3): copies of one message that are tried at
 -- the same time are one attempt. sent_at lies in the future until the retry is due, so that no
 -- copy is tried and no sweep sends it before.
-update items i
-set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4),
-    tried_at = clock_timestamp(), due_at = clock_timestamp() + make_interval(secs => $4),
-    waits_for = null, detail = $5
-from runs r
-where i.run_id = $1 and i.key = $2 and i.state = 'pending' and i.attempts = $3 and r.id = i.run_id
-returning i.attempts >= r.max_attempts as last
+-- The run's version rises, so that those who look at it learn of it: not more often than every $7
+-- seconds, and never while another transaction holds the run, for which this would have to wait.
+with tried as (
+    update items i
+    set attempts = i.attempts + 1, sent_at = clock_timestamp() + make_interval(secs => $4),
+        tried_at = clock_timestamp(), due_at = clock_timestamp() + make_interval(secs => $4),
+        waits_for = null, detail = $5, reason = $6
+    from runs r
+    where i.run_id = $1 and i.key = $2 and i.state = 'pending' and i.attempts = $3
+      and r.id = i.run_id
+    returning i.run_id, i.attempts >= r.max_attempts as last
+), free as (
+    select r.id from runs r join tried on r.id = tried.run_id
+    where r.state = 'active' and r.changed_at < clock_timestamp() - make_interval(secs => $7)
+    for no key update of r skip locked
+), shown as (
+    update runs r set version = r.version from free where r.id = free.id
+)
+select last from tried
 
 -- put_off --
 -- Never to an earlier time than the item has: a copy may have counted an attempt meanwhile.
@@ -404,6 +416,11 @@ order by id limit $3
 -- mark_sent --
 delete from outbox where id = any($1)
 
+-- redrive_named --
+select key, url, state = 'failed' as failed, reason from items
+where run_id = $1 and key = any($2)
+order by position
+
 -- redrive_items --
 -- Done items stay done, with their staging; failed items are pending again.
 with moved as (
@@ -415,6 +432,7 @@ with moved as (
     where i.run_id = $1 and (s.key is not null or i.state <> 'done')
       and coalesce(i.reason, '') <> all($3::text[])
       and ($4::text[] is null or i.reason = any($4))
+      and ($5::bytea[] is null or i.key = any($5))
     returning state
 )
 select count(*) as expected, count(*) filter (where state = 'done') as done from moved

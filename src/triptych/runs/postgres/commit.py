@@ -13,6 +13,7 @@ from triptych.messages import AI_QUEUE, AiBody, Headers
 from triptych.model import ALSO_MAX, Run, RunKind, RunState
 from triptych.runs.held_rules import REMOVED_SHOWN, held_reason
 from triptych.runs.postgres.ending import end_run
+from triptych.runs.tolerated_failures import too_many_failures
 
 COMMIT_ROWS_S = 2_000.0
 """Rows a second, below which a commit is given up: a twentieth of what was measured."""
@@ -45,12 +46,13 @@ async def repair_counters(tx: Transaction, run: asyncpg.Record, counts: asyncpg.
 
 async def end_complete(tx: Transaction, run: Run, counts: asyncpg.Record) -> None:
     """End a complete run: publish its snapshot, hold it, or fail it for too many failures."""
-    expected, failed = counts["expected"], counts["failed"]
-    if expected and failed / expected > run.policy.tolerated_failures:
-        reason = (
-            f"too_many_failures: {failed} of {expected} items failed, "
-            f"{run.policy.tolerated_failures:.0%} tolerated"
-        )
+    reason = too_many_failures(
+        expected=counts["expected"],
+        failed=counts["failed"],
+        skipped=counts["skipped"],
+        tolerated=run.policy.tolerated_failures,
+    )
+    if reason is not None:
         await end_run(tx, run.id, RunState.FAILED, reason)
         return
     if run.kind is RunKind.RESTORE and not await tx.row("hold_snapshot", run.restores):

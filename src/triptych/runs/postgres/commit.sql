@@ -5,6 +5,7 @@
 select count(*) as expected,
        count(*) filter (where state = 'done') as done,
        count(*) filter (where state = 'failed') as failed,
+       count(*) filter (where state = 'failed' and reason = 'skipped') as skipped,
        count(*) filter (where state = 'pending') as pending
 from items where run_id = $1
 

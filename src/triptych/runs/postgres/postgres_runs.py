@@ -58,6 +58,7 @@ from triptych.runs.run_store import (
     COMMIT_GRACE_S,
     DETAIL_MAX_CHARS,
     RUN_REASON_MAX_CHARS,
+    TRIES_SHOWN_S,
     Attempt,
     Due,
     FailedItem,
@@ -144,8 +145,9 @@ class PostgresRunStore(RunStore):
         new_id: UUID,
         policy: Policy,
         reasons: Sequence[Reason] | None = None,
+        keys: Sequence[bytes] | None = None,
     ) -> Opened:
-        redrive = Redrive(run_id, new_id, policy, reasons, self._run_cap_s)
+        redrive = Redrive(run_id, new_id, policy, reasons, keys, self._run_cap_s)
         return await self._database.transact(redrive.apply)
 
     @override
@@ -240,7 +242,6 @@ class PostgresRunStore(RunStore):
 
     @override
     async def claim_window(self, run_id: UUID, *, limit: int) -> Sequence[Item]:
-
         async def work(tx: Transaction) -> Sequence[Item]:
             row = await tx.row("lock_run", run_id)
             return [] if row is None else await fill_window(tx, row, limit)
@@ -295,10 +296,18 @@ class PostgresRunStore(RunStore):
 
     @override
     async def count_attempt(
-        self, run_id: UUID, key: bytes, *, seen: int, delay_s: float, detail: str = ""
+        self,
+        run_id: UUID,
+        key: bytes,
+        *,
+        seen: int,
+        delay_s: float,
+        reason: Reason | None = None,
+        detail: str = "",
     ) -> Attempt:
         text = no_nul([detail or None], DETAIL_MAX_CHARS)[0]
-        rows = await self._database.rows("count_attempt", run_id, key, seen, delay_s, text)
+        why = (text, reason, TRIES_SHOWN_S)
+        rows = await self._database.rows("count_attempt", run_id, key, seen, delay_s, *why)
         if not rows:
             return Attempt.STALE
         return Attempt.LAST if rows[0]["last"] else Attempt.COUNTED
@@ -317,7 +326,6 @@ class PostgresRunStore(RunStore):
 
     @override
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:
-
         async def work(tx: Transaction) -> Sequence[Item]:
             overdue = await tx.rows("claim_resend", run_id, interval_s, limit)
             if not overdue:
@@ -337,7 +345,6 @@ class PostgresRunStore(RunStore):
 
     @override
     async def pause(self, run_id: UUID, *, paused: bool) -> Run:
-
         async def work(tx: Transaction) -> Run:
             row = await tx.row("pause_run", run_id, paused)
             if row is None:

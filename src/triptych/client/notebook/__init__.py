@@ -1,0 +1,1 @@
+"""Triptych in a notebook: a client without `await`, whose results show themselves."""
