@@ -24,7 +24,10 @@ from triptych.api import (
     exports,
     facets,
     items,
+    history,
+    run_bulk,
     runs,
+    schedules,
     search,
     snapshots,
     sources,
@@ -52,8 +55,11 @@ ROUTERS = (
     brand_maps.router,
     brand_comparison.router,
     snapshots.router,
+    run_bulk.router,  # Its paths come before those with the id of a run.
     runs.router,
     items.router,
+    history.router,
+    schedules.router,
     steering.router,
     items.operations,
     tasks.router,
@@ -130,7 +136,7 @@ def _methods() -> list[tuple[re.Pattern[str], Collection[str]]]:
     return [
         (re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", route.path)), route.methods or ())
         for prefix, route in routes
-        if isinstance(route, APIRoute)
+        if isinstance(route, APIRoute) and route.include_in_schema
     ]
 
 

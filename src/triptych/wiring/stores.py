@@ -43,6 +43,8 @@ from triptych.snapshots.retention_store import RetentionStore
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.snapshots.stored_rows import StoredRows
+from triptych.tasks.history_store import HistoryStore
+from triptych.tasks.postgres_history import PostgresHistoryStore
 from triptych.tasks.postgres_tasks import PostgresTaskStore
 from triptych.tasks.task_store import TaskStore
 from triptych.webhooks.postgres_webhooks import PostgresWebhookStore
@@ -72,6 +74,7 @@ class Stores:
     stored_rows: StoredRows
     ai: AiStore
     tasks: TaskStore
+    history: HistoryStore
     webhooks: WebhookStore
     access: AccessStore
     presence: PresenceStore
@@ -132,6 +135,7 @@ def postgres_stores(
         stored_rows=PostgresStoredRows(database),
         ai=PostgresAiStore(database),
         tasks=PostgresTaskStore(database),
+        history=PostgresHistoryStore(database),
         webhooks=PostgresWebhookStore(database, SealedWebhooks(keys)),
         access=PostgresAccessStore(database),
         presence=PostgresPresenceStore(database),
