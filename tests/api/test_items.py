@@ -87,6 +87,7 @@ async def test_items_are_found_by_url_and_filters(api: Api) -> None:
     assert len(await items(api, run_id, host="Slow.Example", state="sent")) == 3
     assert [item["key"] for item in await items(api, run_id, reason="server_error")] == keys[:1]
     assert await items(api, run_id, host="other.example") == []
+    assert await items(api, run_id, url="a\x00\x1b%") == await items(api, run_id, host="\x00") == []
 
 
 async def test_retry_and_skip_are_tasks_with_their_counts(api: Api) -> None:

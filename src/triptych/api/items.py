@@ -14,7 +14,7 @@ from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
 from triptych.api.http.problems import documented
-from triptych.api.http.request_models import Given, PageAsked, storable
+from triptych.api.http.request_models import Given, PageAsked
 from triptych.api.http.responses import Json
 from triptych.errors import Conflict, InvalidCursor, InvalidUrl, RunEnded, RunNotFound
 from triptych.gather.urls import item_key, normalise
@@ -35,6 +35,12 @@ from triptych.wire import Page
 
 HOST_MAX_CHARS = 300
 """A name has at most 253, an address fewer; a port follows."""
+
+
+def searchable(text: str | None) -> str | None:
+    """Return text that is looked for in the form in which it would be stored: without NUL."""
+    return None if text is None else text.replace("\x00", "\ufffd")
+
 
 router = APIRouter(tags=["runs"])
 operations = APIRouter(tags=["operations"])
@@ -57,7 +63,7 @@ class ItemsAsked(PageAsked):
     host: Annotated[
         str | None,
         Field(max_length=HOST_MAX_CHARS, description="As the items name it, with its port."),
-        AfterValidator(lambda text: text if text is None else storable(text)),
+        AfterValidator(searchable),
     ] = None
     reason: Annotated[
         Reason | None, Field(description="Why it failed, or why its last attempt did.")
@@ -69,7 +75,7 @@ class ItemsAsked(PageAsked):
             max_length=URL_MAX_CHARS,
             description="A whole URL, or text that is somewhere in one, whatever its case.",
         ),
-        AfterValidator(lambda text: text if text is None else storable(text)),
+        AfterValidator(searchable),
     ] = None
 
 

@@ -12,6 +12,9 @@ case when i.state = 'pending' then
 -- item_why --
 case when i.state = 'pending' and i.waits_for is not null then 'host_down' else i.reason end
 
+-- item_host --
+coalesce(lower(substring(i.url from $5::text)), '')
+
 -- items_shown --
 -- What is read of items `i` of a run `r`.
 i.key, i.position, i.url, i.attempts, i.detail, i.waits_for, i.tried_at, i.settled_at,
@@ -19,7 +22,7 @@ i.sent_at, r.max_attempts, :standing as standing, :why as why
 
 -- items_pass --
 ($3::text is null or :standing = $3)
-and ($4::text is null or coalesce(lower(substring(i.url from $5::text)), '') = $4)
+and ($4::text is null or strpos(lower(i.url), $4) > 0 and :host = $4)
 and ($6::text is null or :why = $6)
 and ($7::text is null or strpos(lower(i.url), $7) > 0)
 
@@ -32,10 +35,14 @@ where r.id = $1 and :pass and ($10::bytea is null or i.key <> $10)
 order by i.position limit $9
 
 -- items_delayed --
--- By the index of items that have a time: there are no more of them than were sent.
-select :shown from items i, runs r
-where r.id = $1 and i.run_id = $1 and i.due_at > clock_timestamp() and i.position > $2
-  and :pass and ($9::bytea is null or i.key <> $9)
+-- By the index of items that have a time: there are no more of them than were sent. Materialized, or
+-- the order of the page makes Postgres read the whole run; and by the statement's time, since no
+-- index can be searched by a clock that goes on.
+with due as materialized (
+    select * from items where run_id = $1 and due_at > statement_timestamp() and position > $2
+)
+select :shown from due i, runs r
+where r.id = $1 and :pass and ($9::bytea is null or i.key <> $9)
 order by i.position limit $8
 
 -- items_named --
@@ -54,7 +61,7 @@ select next_dispatch as position from runs where id = $1
 -- What was skipped while the run is active is in its timeline; an ended run has counted it.
 select r.*,
        (select count(*) from items i
-        where i.run_id = r.id and i.state = 'pending' and i.due_at > clock_timestamp()
+        where i.run_id = r.id and i.state = 'pending' and i.due_at > statement_timestamp()
           and i.sent_at > clock_timestamp()) as delayed,
        case when r.state = 'active' then
            (select coalesce(sum((t.data ->> 'skipped')::bigint), 0)::bigint from timeline t
@@ -79,7 +86,7 @@ with run as (
 ), late as (
     select coalesce(lower(substring(i.url from $3::text)), '') as host, count(*) as delayed
     from items i
-    where i.run_id = $1 and i.state = 'pending' and i.due_at > clock_timestamp()
+    where i.run_id = $1 and i.state = 'pending' and i.due_at > statement_timestamp()
       and i.sent_at > clock_timestamp()
     group by 1
 )

@@ -44,6 +44,7 @@ def _sql(name: str) -> str:
         (":shown", "items_shown"),
         (":pass", "items_pass"),
         (":standing", "item_standing"),
+        (":host", "item_host"),
         (":why", "item_why"),
     ):
         sql = sql.replace(part, parts[written])
