@@ -120,6 +120,8 @@ def pages(dashboard: Dashboard, big: str, running: str) -> Shots:
         "look": Shot(f"{at}/look", ".palette, main h2"),
         "compare": Shot(f"{at}/compare?with={logo}", "main .sides"),
         "snapshots": Shot(f"{at}/snapshots", "main ul img"),
+        "history": Shot(f"{at}/history", "[data-history]"),
+        "runs": Shot("/runs", "[data-run]"),
         "exports": Shot(f"{at}/exports", "[data-export]"),
         "search": Shot("/search?q=triangles", "[data-found] ~ div img"),
         "system": Shot("/system", "table"),

@@ -20,6 +20,8 @@ const brief = new Intl.DateTimeFormat(undefined, {
   hour: 'numeric',
   minute: '2-digit',
 });
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'full' });
+const minute = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto', style: 'short' });
 
@@ -38,6 +40,9 @@ export const whenBrief = (time: string): string => brief.format(new Date(time));
 /** The time of day, with the date when that is not today's. */
 export const clockOrDate = (time: string, now: number): string =>
   new Date(time).toDateString() === new Date(now).toDateString() ? clockTime(time) : when(time);
+/** A day with its weekday. */
+export const wholeDay = (time: string): string => day.format(new Date(time));
+export const hourMinute = (time: string): string => minute.format(new Date(time));
 export const clockTime = (time: string): string => clock.format(new Date(time));
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [

@@ -15,6 +15,7 @@ export const BRAND_TABS: readonly Tab[] = [
   { name: 'look', text: 'Look' },
   { name: 'compare', text: 'Compare' },
   { name: 'snapshots', text: 'Snapshots' },
+  { name: 'history', text: 'History' },
   { name: 'exports', text: 'Exports' },
 ];
 

@@ -3,6 +3,7 @@
 export type Route =
   | { page: 'home' }
   | { page: 'run'; id: string }
+  | { page: 'runs' }
   | { page: 'brand'; name: string; tab: string }
   | { page: 'search' }
   | { page: 'system'; tab: string }
@@ -13,6 +14,7 @@ export function read(path: string): Route {
   const parts = path.split('/').filter(Boolean).map(decoded);
   const [first, second, third] = parts;
   if (parts.length === 0) return { page: 'home' };
+  if (first === 'runs' && parts.length === 1) return { page: 'runs' };
   if (first === 'runs' && second && parts.length === 2) return { page: 'run', id: second };
   if (first === 'brands' && second && parts.length <= 3)
     return { page: 'brand', name: second, tab: third ?? 'gallery' };
@@ -33,6 +35,7 @@ function decoded(part: string): string {
 export const urls = {
   home: () => '/',
   run: (id: string) => `/runs/${id}`,
+  runs: (query: Record<string, string> = {}) => withQuery('/runs', query),
   brand: (name: string, tab = 'gallery') =>
     `/brands/${encodeURIComponent(name)}${tab === 'gallery' ? '' : `/${tab}`}`,
   search: (query: Record<string, string> = {}) => withQuery('/search', query),

@@ -79,6 +79,16 @@ describe('states', () => {
     expect(model.brands.get('nike')).toMatchObject({ schedule: '0 3 * * 1', assets: 9 });
   });
 
+  it('takes a new schedule whose frame came before its snapshot', () => {
+    const model = emptyModel();
+    setBrand(model, { ...brand('nike', 1), schedule: null, due_at: null } as BrandState);
+    reduce(model, brandsFrame(brand('nike', 2)));
+    setBrand(model, { ...brand('nike', 2), schedule: '0 3 * * 1', due_at: null } as BrandState);
+    expect(model.brands.get('nike')).toMatchObject({ schedule: '0 3 * * 1' });
+    setBrand(model, { ...brand('nike', 1), schedule: null, due_at: null } as BrandState);
+    expect(model.brands.get('nike')).toMatchObject({ schedule: '0 3 * * 1' });
+  });
+
   it('passes over an older snapshot of the API', () => {
     const model = emptyModel();
     reduce(model, brandsFrame(brand('nike', 5, { assets: 5 })));

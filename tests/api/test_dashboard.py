@@ -44,6 +44,7 @@ DEEP = [
     "/brands/nike",
     "/brands/a.js",
     "/brands/a%20b/map",
+    "/runs",
     "/runs/x",
     "/search?q=a",
     "/system",

@@ -59,7 +59,7 @@ async def test_the_previous_releases_schema_is_served_on(fresh_dsn: str) -> None
         assert schema.shown().endswith(f"applied by `triptych migrate`: {', '.join(later)}")
         with pytest.raises(SchemaBehind, match=r"compatible_migrations.*triptych migrate"):
             await database.fetch("select * from compatible_migrations")
-        assert await migrate(database) == later
+        assert sorted(await migrate(database)) == later
         assert (await check_schema(database)).missing == ()
     finally:
         await database.close()

@@ -57,7 +57,8 @@ async def test_a_page_reads_once_and_then_listens(migrated_dsn: str, tmp_path: P
             await socket.send_json({"type": "subscribe", "topics": [{"topic": "brands"}]})
             while (told := await frame(socket))["type"] != "state":
                 assert told["type"] == "subscribed"
-            planned = {"schedule": None, "due_at": None}
+            planned: dict[str, Any] = {"schedule": None, "due_at": None}
+            planned |= {"schedule_words": None, "next_runs": []}
             assert {**told["state"], **planned} == listed[0], "one form, whoever tells of it"
             await commit(api.stores, "adidas", contents)
             while told.get("key") != "adidas" or told["state"]["current_run"] is None:

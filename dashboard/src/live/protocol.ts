@@ -12,7 +12,7 @@ import type {
 export type Topic =
   'brands' | 'queues' | 'workers' | `brand:${string}` | `run:${string}` | `task:${string}`;
 /** A brand as live status sends it: without what only an operator changes. */
-export type BrandState = Omit<BrandShown, 'schedule' | 'due_at'>;
+export type BrandState = Omit<BrandShown, 'schedule' | 'due_at' | 'schedule_words' | 'next_runs'>;
 
 interface StateFrame<T> {
   type: 'state';

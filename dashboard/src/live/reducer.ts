@@ -92,6 +92,9 @@ export function setBrand(model: LiveModel, state: BrandState): void {
     model.brands.set(state.name, { ...known, ...state });
   } else if ('schedule' in state && !('schedule' in known)) {
     model.brands.set(state.name, { ...state, ...known });
+  } else if ('schedule' in state && state.version === known.version) {
+    // The frame of the same change came first, without it.
+    model.brands.set(state.name, { ...known, ...state });
   }
 }
 

@@ -23,7 +23,10 @@ from triptych.api import (
     content,
     exports,
     facets,
+    history,
+    run_bulk,
     runs,
+    schedules,
     search,
     snapshots,
     sources,
@@ -52,7 +55,10 @@ ROUTERS = (
     brand_maps.router,
     brand_comparison.router,
     snapshots.router,
+    run_bulk.router,  # Its paths come before those with the id of a run.
     runs.router,
+    history.router,
+    schedules.router,
     steering.router,
     tasks.router,
     exports.router,
@@ -129,7 +135,7 @@ def _methods() -> list[tuple[re.Pattern[str], Collection[str]]]:
     return [
         (re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", route.path)), route.methods or ())
         for prefix, route in routes
-        if isinstance(route, APIRoute)
+        if isinstance(route, APIRoute) and route.include_in_schema
     ]
 
 

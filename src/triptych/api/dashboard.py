@@ -26,7 +26,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
 INDEX = "/index.html"
 HASHED = "static"
 """In this folder a file's name contains the hash of its content, so the file never changes."""
-PAGES = re.compile(r"/(|brands/[^/]+(/[a-z]+)?|runs/[^/]+|search|system(/[a-z]+)?|api/docs)/?")
+PAGES = re.compile(r"/(|brands/[^/]+(/[a-z]+)?|runs(/[^/]+)?|search|system(/[a-z]+)?|api/docs)/?")
 """Paths that the dashboard renders. For any other path it shows its "not found" page."""
 OTHERS = ("/api/", "/ws", "/healthz", "/readyz", "/metrics")
 """Prefixes that are never the dashboard's, except for its page with the API's description."""

@@ -16,13 +16,15 @@ from triptych.api.http.request_models import (
     PAGE_DEFAULT,
     PAGE_MAX,
     Asked,
+    Moment,
     PageAsked,
     ShortText,
 )
 from triptych.api.http.responses import Json
 from triptych.errors import InvalidCursor, RunNotFound
-from triptych.model import Reason, RunState, TimelineEvent
+from triptych.model import Reason, RunKind, RunState, TimelineEvent
 from triptych.runs.failure_reasons import EXPLAINED, Failures
+from triptych.runs.run_filter import RunFilter
 from triptych.runs.run_shown import RunShown
 from triptych.runs.run_store import FailedItem, Pace, RefusedRows
 from triptych.shown_url import shown_text, without_credentials
@@ -35,8 +37,46 @@ class RunsAsked(PageAsked):
     """The filters and the page of a listing of runs."""
 
     brand: ShortText | None = None
-    state: Annotated[RunState | None, Field()] = None
-    stalled: Annotated[bool, Field(description="Only runs of which nothing moves.")] = False
+    state: Annotated[
+        list[RunState],
+        Field(
+            default_factory=list,
+            max_length=len(RunState),
+            description="Only runs in one of these states.",
+        ),
+    ]
+    kind: Annotated[
+        list[RunKind],
+        Field(
+            default_factory=list,
+            max_length=len(RunKind),
+            description="Only runs of one of these kinds.",
+        ),
+    ]
+    since: Annotated[
+        Moment | None, Field(description="Only runs opened at this time or later.")
+    ] = None
+    until: Annotated[Moment | None, Field(description="Only runs opened before this time.")] = None
+    stalled: Annotated[
+        bool,
+        Field(description="Only runs of which nothing moves; with `held`, those of either."),
+    ] = False
+    held: Annotated[
+        bool, Field(description="Only runs that wait for a decision; with `stalled`, of either.")
+    ] = False
+
+    @property
+    def wanted(self) -> RunFilter:
+        """The runs that the listing has."""
+        return RunFilter(
+            brand=self.brand,
+            states=frozenset(self.state),
+            kinds=frozenset(self.kind),
+            since=self.since,
+            until=self.until,
+            stalled=self.stalled,
+            held=self.held,
+        )
 
 
 class TimelineAsked(Asked):
@@ -66,15 +106,12 @@ class FailureReasons(Wire, frozen=True):
     responses=documented(InvalidCursor),
 )
 async def list_runs(context: Context, asked: Annotated[RunsAsked, Query()]) -> Json:
-    """Runs of all brands or of one brand, in any state or in one state; or those that stalled."""
+    """Runs of all brands or of one; `state` and `kind` may be given several times.
+
+    Each entry is a run as it is now: a page does not change, but what its runs do goes on.
+    """
     before = to_age(context.cursors.read("runs", asked))
-    found = await context.stores.runs.runs_slice(
-        brand=asked.brand,
-        state=asked.state,
-        before=before,
-        limit=asked.limit,
-        stalled=asked.stalled,
-    )
+    found = await context.stores.runs.runs_slice(asked.wanted, before=before, limit=asked.limit)
     following = context.cursors.write("runs", asked, from_age(found.next))
     return Json(Page([RunShown.of(run) for run in found.rows], following))
 

@@ -12,7 +12,14 @@ from pydantic import ConfigDict, Field
 
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import BrandPath, Context
-from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
+from triptych.api.http.idempotency import (
+    IdempotencyKey,
+    Operation,
+    Outcome,
+    accept_once,
+    accepted,
+    run_idempotent,
+)
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Given, Integral
 from triptych.api.http.responses import Json
@@ -36,6 +43,7 @@ from triptych.tasks.task_store import AI_TASK, Task, TaskState
 LETTERS_MAX = 1000
 ATTEMPTS_MAX = 100
 DEADLINE_MAX_S = 7 * 24 * 3600.0
+REDRIVE = "redrive"
 
 router = APIRouter(tags=["operations"])
 
@@ -308,12 +316,9 @@ def _add_steering(steer: Steer, summary: str, description: str) -> None:
         run: UUID,
         key: IdempotencyKey = None,
     ) -> Json:
-        async def work(_made: UUID) -> Outcome:
-            await steer(context.registry, run)
-            return Outcome(TaskState.DONE, run)
-
-        operation = Operation(request, context, identity, key, verb, f"run:{run}")
-        return await run_idempotent(operation, work)
+        return accepted(
+            await steer_once(Operation(request, context, identity, key, verb, f"run:{run}"), run)
+        )
 
     router.add_api_route(
         f"/runs/{{run}}/{verb}",
@@ -330,6 +335,18 @@ def _add_steering(steer: Steer, summary: str, description: str) -> None:
 
 for each, (summary, description) in STEERING.items():
     _add_steering(each, summary, description)
+
+BY_VERB: Mapping[str, Steer] = MappingProxyType({steer.__name__: steer for steer in STEERING})
+
+
+async def steer_once(operation: Operation, run: UUID) -> Task:
+    """Do to a run what the operation's kind says, a verb of `STEERING`; return the task."""
+
+    async def work(_made: UUID) -> Outcome:
+        await BY_VERB[operation.kind](operation.context.registry, run)
+        return Outcome(TaskState.DONE, run)
+
+    return await accept_once(operation, work)
 
 
 @router.post(
@@ -352,14 +369,20 @@ async def redrive_run(
     A retry of a committed run commits, however many of its items fail again.
     """
     given = body or RedriveGiven()
+    operation = Operation(request, context, identity, key, REDRIVE, f"run:{run}", body=given)
+    return accepted(await redrive_once(operation, run, given))
+
+
+async def redrive_once(operation: Operation, run: UUID, given: RedriveGiven) -> Task:
+    """Retry a run's failed items in a new run, which the task names."""
+    registry = operation.context.registry
 
     async def work(made: UUID) -> Outcome:
-        redriven = await context.registry.redrive(run, new_id=made, reasons=given.reasons)
-        left = await context.registry.left_by_redrive(run, given.reasons)
+        redriven = await registry.redrive(run, new_id=made, reasons=given.reasons)
+        left = await registry.left_by_redrive(run, given.reasons)
         return Outcome(TaskState.ACCEPTED, redriven.id, {"left": dict(left)})
 
-    operation = Operation(request, context, identity, key, "redrive", f"run:{run}", body=given)
-    return await run_idempotent(operation, work)
+    return await accept_once(operation, work)
 
 
 @router.post(

@@ -75,11 +75,11 @@ async def list_audit(
         before=position[0] if position else None, limit=asked.limit
     )
     following = None if found.next is None else [found.next]
-    items = [_shown(each) for each in found.rows]
+    items = [audit_shown(each) for each in found.rows]
     return Json(Page(items, context.cursors.write("audit", asked, following)))
 
 
-def _shown(entry: KeptAudit) -> KeptAudit:
+def audit_shown(entry: KeptAudit) -> KeptAudit:
     """Return an entry with its source as it is shown: older versions have kept it whole."""
     request = entry.detail.get("request")
     if not isinstance(request, dict) or not isinstance(request.get("source"), str):

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from triptych.access.identity import Identity
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import ApiContext, Context
-from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, settle
+from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, accept_once
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PageAsked
@@ -153,7 +153,7 @@ async def make_upload(
 
     operation = Operation(request, context, identity, key, KIND, "uploads", body=described)
     try:
-        task = await settle(operation, work)
+        task = await accept_once(operation, work)
         kept = await context.stores.uploads.upload(UUID(task.result["upload"]))
     except NO_ROW:
         await context.uploads.discard(received.object_key)

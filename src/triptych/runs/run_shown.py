@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import Meta
+from typing_extensions import override
 
 from triptych.model import AiState, Brand, Run, RunState
+from triptych.runs.schedule import in_words, upcoming
 from triptych.shown_url import shown_text, shown_url
 from triptych.wire import DESCRIBED_AS, Wire
 
@@ -101,3 +103,28 @@ class BrandShown(BrandState, frozen=True, kw_only=True):
 
     schedule: str | None
     due_at: datetime | None
+    schedule_words: Annotated[str | None, Meta(description="The schedule as a sentence.")] = None
+    next_runs: Annotated[
+        list[datetime],
+        Meta(description="When the schedule opens the next runs: up to three times."),
+    ] = msgspec.field(default_factory=list)
+
+    @classmethod
+    @override
+    def of(
+        cls,
+        brand: Brand,
+        *,
+        schedule: str | None = None,
+        due_at: datetime | None = None,
+        **more: Any,
+    ) -> Self:
+        """Return a brand with its schedule, and what follows from that."""
+        shown = super().of(brand, schedule=schedule, due_at=due_at, **more)
+        return shown.with_schedule_explained()
+
+    def with_schedule_explained(self) -> Self:
+        """Return it with its schedule in words and times: one that was kept may lack them."""
+        words = in_words(self.schedule) if self.schedule else None
+        times = upcoming(self.schedule, self.due_at) if self.schedule and self.due_at else []
+        return msgspec.structs.replace(self, schedule_words=words, next_runs=times)

@@ -21,10 +21,10 @@ from triptych.model import (
     Reason,
     Run,
     RunKind,
-    RunState,
     Slice,
     TimelineEvent,
 )
+from triptych.runs.run_filter import RunFilter
 from triptych.wire import Wire
 
 CLAIM_MAX = 1_000
@@ -493,15 +493,9 @@ class RunStore(Protocol):
         ...
 
     async def runs_slice(
-        self,
-        *,
-        brand: str | None,
-        state: RunState | None,
-        before: Age | None,
-        limit: int,
-        stalled: bool = False,
+        self, wanted: RunFilter, *, before: Age | None, limit: int
     ) -> Slice[Run, Age]:
-        """Return runs, newest first; with ``stalled``, only those that are."""
+        """Return the runs that a filter takes, newest first."""
         ...
 
     async def failure_counts(self, run_id: UUID) -> Sequence[tuple[str, int]]:

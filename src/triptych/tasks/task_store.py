@@ -106,6 +106,8 @@ class KeptAudit(Audit, frozen=True, kw_only=True):
 
     id: int
     at: datetime
+    brand: str | None = None
+    """The brand that it is about; None if it is about none, or about a run that is deleted."""
 
 
 class TaskStore(Protocol):

@@ -37,6 +37,7 @@ from triptych.runs.redrive_rules import (
     redrive_policy,
     redriven_kind,
 )
+from triptych.runs.run_filter import RunFilter
 from triptych.runs.run_log import log_opened, log_sealed
 from triptych.runs.run_store import (
     CLAIM_MAX,
@@ -581,17 +582,10 @@ class MemoryRunStore(RunStore):
 
     @override
     async def runs_slice(
-        self,
-        *,
-        brand: str | None,
-        state: RunState | None,
-        before: Age | None,
-        limit: int,
-        stalled: bool = False,
+        self, wanted: RunFilter, *, before: Age | None, limit: int
     ) -> Slice[Run, Age]:
-        runs = [row.run for row in self._state.newest_first(brand)]
-        wanted = [r for r in runs if state in (None, r.state) and (r.stalled or not stalled)]
-        return newest_slice(wanted, before, limit)
+        runs = [row.run for row in self._state.newest_first(wanted.brand)]
+        return newest_slice([run for run in runs if wanted.takes(run)], before, limit)
 
     @override
     async def pace(self, run_id: UUID) -> Pace:

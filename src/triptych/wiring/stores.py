@@ -41,6 +41,8 @@ from triptych.snapshots.retention_store import RetentionStore
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.snapshots.stored_rows import StoredRows
+from triptych.tasks.history_store import HistoryStore
+from triptych.tasks.postgres_history import PostgresHistoryStore
 from triptych.tasks.postgres_tasks import PostgresTaskStore
 from triptych.tasks.task_store import TaskStore
 from triptych.uploads.postgres_uploads import PostgresUploadStore
@@ -72,6 +74,7 @@ class Stores:
     ai: AiStore
     tasks: TaskStore
     uploads: UploadStore
+    history: HistoryStore
     webhooks: WebhookStore
     access: AccessStore
     presence: PresenceStore
@@ -132,6 +135,7 @@ def postgres_stores(
         ai=PostgresAiStore(database),
         tasks=PostgresTaskStore(database),
         uploads=PostgresUploadStore(database),
+        history=PostgresHistoryStore(database),
         webhooks=PostgresWebhookStore(database, SealedWebhooks(keys)),
         access=PostgresAccessStore(database),
         presence=PostgresPresenceStore(database),

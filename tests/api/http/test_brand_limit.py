@@ -24,8 +24,10 @@ from triptych.snapshots.asset_ids import asset_id
 pytestmark = pytest.mark.integration
 
 MINE, OTHER = "nike", "adidas"
+ASKED = {"/schedules/preview": "?cron=0+3+*+*+1"}
+"""What reads have to be asked with."""
 ABOUT_NONE = {
-    *("/export-formats", "/me", "/sources"),
+    *("/export-formats", "/me", "/sources", "/schedules/preview?cron=0+3+*+*+1"),
 }
 """What every key may read."""
 
@@ -72,6 +74,7 @@ async def test_every_read_of_another_brand_is_refused(migrated_dsn: str, tmp_pat
                 name="assets.csv",
                 webhook=uuid4(),
             )
+            place += ASKED.get(place, "")
             answer = await api.get(place, headers=key)
             if place in ABOUT_NONE:
                 assert answer.status == 200, place
@@ -98,6 +101,7 @@ async def test_its_own_brand_is_read_as_by_any_key(migrated_dsn: str, tmp_path: 
             f"/brands/{MINE}/facets",
             f"/brands/{MINE}/snapshots",
             f"/brands/{MINE}/insights",
+            f"/brands/{MINE}/history",
             f"/assets/{an_asset(MINE)}",
             f"/assets/{an_asset(MINE)}/content",
             f"/runs/{run}",
@@ -173,6 +177,15 @@ async def test_an_operators_limited_key_changes_its_brands_only(
             for brand in (MINE, OTHER)
         }
         key = await limited(api, MINE, scope=Scope.OPERATOR)
+        both = {"action": "pause", "runs": [str(run) for run in runs.values()], "brands": [OTHER]}
+        steered = (await api.post("/runs/bulk", headers=key, json=both)).json
+        outcomes = [(item["run"], item["done"], item["reason"]) for item in steered["items"]]
+        assert outcomes == [
+            (str(runs[MINE]), True, None),
+            (str(runs[OTHER]), False, "forbidden"),
+            (None, False, "forbidden"),
+        ]
+        assert not (await api.stores.runs.run(runs[OTHER])).paused
         assert (await api.post(f"/runs/{runs[MINE]}/cancel", headers=key)).status == 202
         for method, path in (
             ("POST", f"/runs/{runs[OTHER]}/cancel"),

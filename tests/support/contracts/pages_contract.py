@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -38,6 +38,7 @@ from triptych.errors import (
 from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
 from triptych.model import AiState, ItemResult, Reason, RunKind, RunState
 from triptych.presence.presence_store import WorkerState
+from triptych.runs.run_filter import RunFilter
 from triptych.runs.run_store import PutOff
 from triptych.snapshots.snapshot_store import AssetFilter, ColumnFilter, NearColour
 from triptych.tasks.task_store import Audit, Request, TaskState
@@ -48,6 +49,18 @@ KEPT = {"kept_s": 3600.0, "stale_s": 60.0}
 
 def asks(key: str | None = "k", fingerprint: bytes = b"f", actor: str = "a") -> Request:
     return Request("start", actor, "nike", key, fingerprint)
+
+
+async def listed(stores: CommonStores, wanted: RunFilter) -> list[UUID]:
+    """Return the ids of the runs that a filter takes, read one by one."""
+    found: list[UUID] = []
+    before = None
+    while True:
+        page = await stores.runs.runs_slice(wanted, before=before, limit=1)
+        found += [run.id for run in page.rows]
+        if page.next is None:
+            return found
+        before = page.next
 
 
 class PagesContract:
@@ -133,24 +146,44 @@ class PagesContract:
         same = await difference(old.id, old.id, change=None)
         assert not same.rows
 
-    async def test_runs_by_age_brand_and_state(self, stores: CommonStores) -> None:
+    async def test_runs_by_what_they_are_like(self, stores: CommonStores) -> None:
         old = await committed(stores, 1)
         new = (await open_run(stores)).run
         other = (await open_run(stores, "other")).run
-        for brand, state, expected in [
-            (None, None, [other.id, new.id, old.id]),
-            ("nike", None, [new.id, old.id]),
-            (None, RunState.COMMITTED, [old.id]),
-            ("nike", RunState.ACTIVE, [new.id]),
+        added = (await open_run(stores, "added", kind=RunKind.ADD)).run
+        every = [added.id, other.id, new.id, old.id]
+        states = frozenset({RunState.COMMITTED, RunState.CANCELLED})
+        for wanted, expected in [
+            (RunFilter(), every),
+            (RunFilter(brand="nike"), [new.id, old.id]),
+            (RunFilter(states=states), [old.id]),
+            (RunFilter(states=states | {RunState.ACTIVE}), every),
+            (RunFilter(brand="nike", states=frozenset({RunState.ACTIVE})), [new.id]),
+            (RunFilter(kinds=frozenset({RunKind.ADD})), [added.id]),
+            (RunFilter(kinds=frozenset({RunKind.ADD, RunKind.FULL})), every),
+            (RunFilter(brand="nike", kinds=frozenset({RunKind.ADD})), []),
+            (RunFilter(since=other.created_at), every[:2]),
+            (RunFilter(until=other.created_at), every[2:]),
+            (RunFilter(since=new.created_at, until=other.created_at), [new.id]),
+            (RunFilter(brand="nike", until=new.created_at), [old.id]),
+            (RunFilter(held=True), []),
+            (RunFilter(stalled=True, held=True), []),
         ]:
-            found, before = [], None
-            for _ in expected:
-                page = await stores.runs.runs_slice(
-                    brand=brand, state=state, before=before, limit=1
-                )
-                found += [run.id for run in page.rows]
-                before = page.next
-            assert (found, before) == (expected, None)
+            assert await listed(stores, wanted) == expected, wanted
+
+    async def test_runs_that_wait_for_a_decision(self, stores: CommonStores) -> None:
+        await committed(stores, 4)
+        held = await committed(stores, 1)
+        assert held.state is RunState.HELD
+        await open_run(stores, "other")
+        for wanted in (
+            RunFilter(held=True),
+            RunFilter(held=True, brand="nike"),
+            RunFilter(held=True, stalled=True),
+            RunFilter(held=True, states=frozenset({RunState.HELD, RunState.ACTIVE})),
+        ):
+            assert await listed(stores, wanted) == [held.id], wanted
+        assert await listed(stores, RunFilter(held=True, states=frozenset({RunState.FAILED}))) == []
 
     async def test_failed_items_by_reason(self, stores: CommonStores) -> None:
         run_id = (await open_run(stores)).run.id

@@ -20,6 +20,7 @@ from tests.support.contracts.stores_contract import (
     open_run,
 )
 from triptych.model import Item, RunState
+from triptych.runs.run_filter import RunFilter
 from triptych.runs.run_store import PutOff
 
 PassTime = Callable[[float], Awaitable[None]]
@@ -39,13 +40,15 @@ async def is_stalled(stores: CommonStores, run_id: UUID) -> bool:
     await look(stores)
     run = await stores.runs.run(run_id)
     pages = [
-        await stores.runs.runs_slice(brand=brand, state=state, before=None, limit=9, stalled=True)
+        await stores.runs.runs_slice(
+            RunFilter(brand=brand, states=states, stalled=True), before=None, limit=9
+        )
         for brand in (None, run.brand)
-        for state in (None, RunState.ACTIVE)
+        for states in (frozenset[RunState](), frozenset({RunState.ACTIVE}))
     ]
     told = {any(row.id == run_id for row in page.rows) for page in pages}
     (newest,) = (
-        await stores.runs.runs_slice(brand=run.brand, state=None, before=None, limit=1)
+        await stores.runs.runs_slice(RunFilter(brand=run.brand), before=None, limit=1)
     ).rows
     (found,) = await stores.runs.runs_of([run_id])
     latest = (await stores.brands.brand(run.brand)).latest
@@ -220,15 +223,11 @@ class StalledContract:
         assert len(await look(stores, limit=2)) == 2
         await look(stores)
         assert {run.id for run in await stores.runs.runs_of(opened) if run.stalled} == {*opened}
-        page = await stores.runs.runs_slice(
-            brand=None, state=None, before=None, limit=2, stalled=True
-        )
+        page = await stores.runs.runs_slice(RunFilter(stalled=True), before=None, limit=2)
         assert [run.id for run in page.rows] == [opened[2], opened[1]]
-        rest = await stores.runs.runs_slice(
-            brand=None, state=None, before=page.next, limit=2, stalled=True
-        )
+        rest = await stores.runs.runs_slice(RunFilter(stalled=True), before=page.next, limit=2)
         assert ([run.id for run in rest.rows], rest.next) == ([opened[0]], None)
         failed = await stores.runs.runs_slice(
-            brand=None, state=RunState.FAILED, before=None, limit=2, stalled=True
+            RunFilter(states=frozenset({RunState.FAILED}), stalled=True), before=None, limit=2
         )
         assert failed.rows == []

@@ -107,11 +107,17 @@ def failed(item: Item) -> ItemResult:
     return ItemResult(item.key, None, Reason.NOT_FOUND, "404 \x00 <b>")
 
 
-async def open_run(stores: CommonStores, brand: str = "nike", **options: UUID) -> Opened:
+async def open_run(
+    stores: CommonStores,
+    brand: str = "nike",
+    *,
+    run_id: UUID | None = None,
+    kind: RunKind = RunKind.FULL,
+) -> Opened:
     return await stores.runs.open_run(
         brand,
-        run_id=options.get("run_id") or uuid4(),
-        kind=RunKind.FULL,
+        run_id=run_id or uuid4(),
+        kind=kind,
         source="manifest:x",
         policy=POLICY,
         enqueue_gather_message=True,

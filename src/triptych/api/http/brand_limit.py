@@ -21,14 +21,23 @@ from triptych.tasks.task_store import TaskStore
 PREFIX = "/api/v1/"
 OPEN = frozenset(
     {
-        *("brands", "me", "sources", "sources/check", "uploads"),
-        *("export-formats", "facets", "openapi.json"),
+        "brands",
+        "me",
+        "sources",
+        "sources/check",
+        "uploads",
+        "schedules/preview",
+        "export-formats",
+        "facets",
+        "openapi.json",
     }
 )
 """About no brand, or they list only what the identity may see."""
 BY_QUERY = frozenset({"runs", "search"})
 """About the brand that the query names."""
 COMPARE = "compare"
+BULK = "bulk"
+"""Of runs: the operation itself refuses each run of another brand."""
 
 
 class Stores(Protocol):
@@ -85,6 +94,8 @@ class BrandLimit:
             return {name, *(rest[2:3] if rest[1:2] == [COMPARE] else ())}
         if kind == "assets":
             return {read_asset_id(name)[0]}
+        if kind == "runs" and rest == [BULK]:
+            return set()
         if kind == "runs":
             return await self._of_run(name)
         if kind == "uploads" and len(rest) == 1:

@@ -33,6 +33,7 @@ from triptych.snapshots.facet_store import FacetStore
 from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
+from triptych.tasks.history_store import HistoryStore
 from triptych.tasks.task_store import TaskStore
 from triptych.uploads.upload_files import UploadFiles
 from triptych.uploads.upload_store import UploadStore
@@ -60,6 +61,7 @@ class ApiStores(Protocol):
     search: SearchStore
     facets: FacetStore
     tasks: TaskStore
+    history: HistoryStore
     presence: PresenceStore
     uploads: UploadStore
 

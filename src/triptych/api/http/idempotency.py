@@ -69,12 +69,12 @@ class Operation:
 
 
 async def run_idempotent(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> Json:
-    """Do an operation once per idempotency key (`settle`); return a 202 response with its task."""
-    return _accepted(await settle(operation, work))
+    """Do an operation as `accept_once` does; return a 202 response with its task."""
+    return accepted(await accept_once(operation, work))
 
 
-async def settle(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> Task:
-    """Do an operation once per idempotency key; return its task.
+async def accept_once(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> Task:
+    """Do an operation once per idempotency key, and note who did it; return its task.
 
     ``work`` gets an id for what it creates. The id is derived from the request's claim, so a
     repetition after a crash finds what was already created. If ``work`` raises, the error is
@@ -153,5 +153,6 @@ def _without_secrets(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _accepted(task: Task) -> Json:
+def accepted(task: Task) -> Json:
+    """Return the response of a task that was accepted: 202, with the task's address."""
     return Json(task, 202, headers={"Location": f"/api/v1/tasks/{task.id}"})

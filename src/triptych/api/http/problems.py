@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -160,11 +161,11 @@ async def _http(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        found: set[str] = set()
-        for path, methods in request.app.state.methods:
-            if path.fullmatch(request.url.path):
-                found.update(methods)
-        headers["Allow"] = ", ".join(sorted(found))
+        url = request.url.path
+        found = [(path, names) for path, names in request.app.state.methods if path.fullmatch(url)]
+        # `/runs/bulk` is also what `/runs/{run}` matches, and no run.
+        own = [names for path, names in found if path.pattern == url]
+        headers["Allow"] = ", ".join(sorted({*chain(*(own or [names for _, names in found]))}))
     return problem(
         status,
         status.phrase.lower().replace(" ", "-"),

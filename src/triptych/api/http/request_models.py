@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from triptych.errors import InvalidBrand
 from triptych.messages import BRAND_MAX_CHARS, check_brand
@@ -13,6 +14,7 @@ PAGE_DEFAULT = 50
 PAGE_MAX = 500
 CURSOR_MAX_CHARS = 1024
 TEXT_MAX_CHARS = 100
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
 def storable(text: str) -> str:
@@ -35,8 +37,16 @@ def integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _written_time(value: object) -> object:
+    """Refuse a number, which would be read as seconds since 1970."""
+    if isinstance(value, str) and not _TIME.match(value):
+        raise ValueError("must be a date and a time with its zone, such as 2026-03-29T01:00:00Z")
+    return value
+
+
 # Constraints come before our own validators: after one, the description would omit them.
 Integral = BeforeValidator(integral)
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_time)]
 ShortText = Annotated[str, Field(min_length=1, max_length=TEXT_MAX_CHARS), AfterValidator(storable)]
 BrandText = Annotated[
     str, Field(min_length=1, max_length=BRAND_MAX_CHARS), AfterValidator(_brand_name)

@@ -99,7 +99,8 @@ def read_visible(document: Mapping[str, Any]) -> Visible | None:
 
 def read_shown(document: Mapping[str, Any]) -> BrandShown:
     """Return how a brand is shown."""
-    return msgspec.json.decode(document["shown"], type=BrandShown)
+    # Kept by an earlier release, it has no words and times.
+    return msgspec.json.decode(document["shown"], type=BrandShown).with_schedule_explained()
 
 
 def read_run(text: str) -> Run:

@@ -10,7 +10,6 @@ import asyncpg
 import structlog
 from typing_extensions import override
 
-from triptych.database.paging import NEWEST, age_of, sliced
 from triptych.database.rows import brand_not_found, to_event, to_item, to_run, to_worked_on
 from triptych.database.session import Database, Transaction, no_nul
 from triptych.errors import Conflict, RowLocked, RunEnded, RunNotFound
@@ -38,6 +37,7 @@ from triptych.runs.postgres.ending import discard_run, end_pending, end_run
 from triptych.runs.postgres.opening import check_restorable, enqueue_gather, insert_or_join
 from triptych.runs.postgres.pace import read_pace
 from triptych.runs.postgres.redrive import Redrive
+from triptych.runs.postgres.run_listing import list_runs
 from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.postgres.settling import (
     CLOCK_MARGIN_S,
@@ -52,6 +52,7 @@ from triptych.runs.postgres.settling import (
 )
 from triptych.runs.postgres.source_rows import keep_refused, merge_rows, note_page
 from triptych.runs.postgres.stalled import count_runs, mark_stalled
+from triptych.runs.run_filter import RunFilter
 from triptych.runs.run_log import count_failed
 from triptych.runs.run_store import (
     COMMIT_GRACE_S,
@@ -543,29 +544,9 @@ class PostgresRunStore(RunStore):
 
     @override
     async def runs_slice(
-        self,
-        *,
-        brand: str | None,
-        state: RunState | None,
-        before: Age | None,
-        limit: int,
-        stalled: bool = False,
+        self, wanted: RunFilter, *, before: Age | None, limit: int
     ) -> Slice[Run, Age]:
-        since = before or NEWEST
-        args: list[object] = [since.at, since.id, limit + 1]
-        if stalled:
-            rows = await self._database.rows(
-                "runs_page_stalled", *args, brand, state.value if state else None
-            )
-        elif brand is not None:
-            rows = await self._database.rows(
-                "runs_page_of_brand", *args, brand, state.value if state else None
-            )
-        elif state is not None:
-            rows = await self._database.rows("runs_page_in_state", *args, state.value)
-        else:
-            rows = await self._database.rows("runs_page", *args)
-        return sliced(rows, limit, to_run, age_of)
+        return await list_runs(self._database, wanted, before, limit)
 
     @override
     async def failure_counts(self, run_id: UUID) -> Sequence[tuple[str, int]]:

@@ -25,23 +25,6 @@ left join lateral (
     order by changed_at, id limit $3
 ) r on true
 
--- runs_page --
-select * from runs where (created_at, id) < ($1, $2) order by created_at desc, id desc limit $3
-
--- runs_page_in_state --
-select * from runs where state = $4 and (created_at, id) < ($1, $2)
-order by created_at desc, id desc limit $3
-
--- runs_page_of_brand --
-select * from runs where brand = $4 and ($5::text is null or state = $5)
-  and (created_at, id) < ($1, $2)
-order by created_at desc, id desc limit $3
-
--- runs_page_stalled --
-select * from runs where stalled and (created_at, id) < ($1, $2)
-  and ($4::text is null or brand = $4) and ($5::text is null or state = $5)
-order by created_at desc, id desc limit $3
-
 -- failure_counts --
 select reason, count(*) as n from items
 where run_id = $1 and state = 'failed' group by reason order by n desc, reason
