@@ -17,10 +17,14 @@ from triptych.gather.sources.manifest import MANIFEST
 from triptych.gather.sources.page import PAGE
 from triptych.gather.sources.shopify import SHOPIFY
 from triptych.gather.sources.sitemap import SITEMAP
+from triptych.gather.sources.upload import UPLOAD
 from triptych.settings.settings import Settings
 from triptych.wiring.installed_sources import installed_sources
 
-OURS = (CATALOG, FEED, MANIFEST, PAGE, SHOPIFY, SITEMAP)
+NO_SOURCE = (
+    "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap, upload."
+)
+OURS = (CATALOG, FEED, MANIFEST, PAGE, SHOPIFY, SITEMAP, UPLOAD)
 
 
 def install(folder: Path, name: str, entry_points: str, module: str = "") -> None:
@@ -53,7 +57,8 @@ def test_our_own_sources_are_installed() -> None:
     assert tuple(sources.types) == OURS
     assert sources.broken == {}
     assert sources.usage == (
-        "catalog:https://…, feed:URL, manifest:PATH_OR_URL, page:URL, shopify:SHOP or sitemap:URL"
+        "catalog:https://…, feed:URL, manifest:PATH_OR_URL, page:URL, shopify:SHOP, sitemap:URL "
+        "or upload:ID"
     )
     assert list(source_schemes()) == [one.scheme for one in sources.types]
 
@@ -102,19 +107,19 @@ def test_broken_plug_ins_are_refused_with_their_reason(site: Path) -> None:
     [
         (
             "urls.csv",
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+            NO_SOURCE,
         ),
         (
             "ftp:x",
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+            NO_SOURCE,
         ),
         (
             "MANIFEST:x",
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+            NO_SOURCE,
         ),
         (
             "",
-            "It names no source: the schemes are catalog, feed, manifest, page, shopify, sitemap.",
+            NO_SOURCE,
         ),
         ("manifest:", "Nothing follows the colon of manifest."),
         ("catalog:ftp://x", "The address of a catalogue service is not a URL: "),
@@ -140,7 +145,7 @@ def test_the_settings_source_must_be_installed() -> None:
     with pytest.raises(SettingsError) as refused:
         installed_sources(Settings(source="ftp:x"))
     assert refused.value.field == "TRIPTYCH_SOURCE"
-    assert "catalog, feed, manifest, page, shopify, sitemap" in str(refused.value)
+    assert "catalog, feed, manifest, page, shopify, sitemap, upload" in str(refused.value)
     assert "catalog:https://" in (refused.value.remedy or "")
 
 
