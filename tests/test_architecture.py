@@ -29,7 +29,7 @@ LAYERS = (
     {"uploads"},
     {"snapshots"},
     {"runs"},
-    {"dead_letters", "queues", "webhooks", "presence", "access"},
+    {"dead_letters", "queues", "webhooks", "presence", "access", "limits"},
     {"embedders"},
     {"fetch", "media", "settings"},
     {"objects"},

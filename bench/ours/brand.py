@@ -14,10 +14,10 @@ from functools import partial
 from bench.ours.services import own_parts, settings_in
 from bench.program import Given, Ready
 from triptych.cli.server_processes import configure_garbage_collection
+from triptych.messages import Phase
 from triptych.model import Run, RunState
 from triptych.wiring.services import Services
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
 
 
 async def committed(

@@ -11,11 +11,11 @@ import uvloop
 from triptych.acquire.phase import Acquire
 from triptych.cli.log_output import configure_logs
 from triptych.cli.server_processes import configure_garbage_collection
+from triptych.messages import Phase
 from triptych.model import Item, ItemResult, Staged
 from triptych.settings.settings import Settings
 from triptych.wiring.services import connect
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
 
 STAGED = Staged(b"\x01" * 32, "sha256/none", "image/jpeg", 1, None, None, None, None, None)
 

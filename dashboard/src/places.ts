@@ -21,6 +21,7 @@ export const BRAND_TABS: readonly Tab[] = [
 
 export const SYSTEM_TABS: readonly Tab[] = [
   { name: 'queues', text: 'Health' },
+  { name: 'limits', text: 'Pause and pace' },
   { name: 'letters', text: 'Dead letters' },
   { name: 'settings', text: 'Settings', operator: true },
   { name: 'webhooks', text: 'Webhooks', operator: true },

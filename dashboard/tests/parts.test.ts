@@ -31,6 +31,10 @@ describe('a stalled run', () => {
     started_at: after(0),
     alive: true,
     silent_s: 1,
+    memory_bytes: null,
+    per_second: {},
+    held: [],
+    hosts: [],
     ...over,
   });
   const stalled = run({ stalled: true });

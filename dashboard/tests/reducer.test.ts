@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { EventShown, RunShown, TaskShown, WorkerShown } from '../src/api/types';
+import type {
+  EventShown,
+  HostLimit,
+  PhaseLimit,
+  RunShown,
+  TaskShown,
+  WorkerShown,
+} from '../src/api/types';
 import { run } from './run';
+import { hostOf, trafficOf, who } from '../src/system/limitWords';
 import type { BrandState, ServerFrame } from '../src/live/protocol';
 import { readFrame } from '../src/live/protocol';
 import {
@@ -196,6 +204,71 @@ describe('tasks', () => {
     expect(model.tasks.get('t1')?.state).toBe('done');
     reduce(model, { type: 'state', topic: 'task:t1', version: 3, final: true, state: null });
     expect(model.tasks.has('t1')).toBe(false);
+  });
+});
+
+describe('limits', () => {
+  const phase = (paused: boolean): PhaseLimit => ({
+    phase: 'acquire',
+    paused,
+    concurrency: null,
+    changed_at: null,
+    changed_by: null,
+    paused_at: null,
+    paused_by: null,
+  });
+  const host = (name: string): HostLimit => ({
+    host: name,
+    paused: true,
+    concurrency: null,
+    per_second: null,
+    changed_at: '2026-01-01T00:00:00Z',
+    changed_by: 'key:anna',
+    paused_at: null,
+    paused_by: null,
+  });
+
+  it('are those of the newest state, whole', () => {
+    const model = emptyModel();
+    const put = (version: number, paused: boolean, ...hosts: string[]): void =>
+      reduce(model, {
+        type: 'state',
+        topic: 'limits',
+        version,
+        final: false,
+        state: { phases: [phase(paused)], hosts: hosts.map(host) },
+      });
+    put(2, true, 'a.example', 'b.example');
+    expect([...model.hosts.keys()]).toEqual(['a.example', 'b.example']);
+    put(3, false, 'b.example');
+    put(1, true, 'c.example');
+    expect(model.phases.get('acquire')?.paused).toBe(false);
+    expect([...model.hosts.keys()]).toEqual(['b.example']);
+  });
+
+  it('name who set them as people do', () => {
+    expect(['key:anna', 'oidc:email:a@b.example', 'local', null].map(who)).toEqual([
+      'anna',
+      'a@b.example',
+      'a user of this computer',
+      'an operator',
+    ]);
+  });
+
+  it.each([
+    ['Images.Example.com', 'images.example.com'],
+    [' https://images.example.com:8080/a?b ', 'images.example.com'],
+    ['no host', null],
+    ['', null],
+  ])('are of the host that %j means', (text, host) => {
+    expect(hostOf(text)).toBe(host);
+  });
+
+  it('come with the traffic of all workers that are alive', () => {
+    const worker = (alive: boolean, requests: number): WorkerShown =>
+      ({ alive, hosts: [{ host: 'a', requests, waiting: 1 }] }) as unknown as WorkerShown;
+    const found = trafficOf([worker(true, 2), worker(true, 3), worker(false, 9)]);
+    expect([...found]).toEqual([['a', { requests: 5, waiting: 2 }]]);
   });
 });
 

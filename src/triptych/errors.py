@@ -60,6 +60,8 @@
     ├── Postponed                an item has to wait, without an attempt; carries `retry_after_s`
     │   ├── HostBusy             its host is at its request limit
     │   ├── HostDown             its host does not answer
+    │   ├── HostPaused           an operator has paused its host
+    │   ├── PhasePaused          an operator has paused its phase
     │   └── NotDue               it waits for a time that has not come yet
     └── ItemError                one URL's work failed; carries its `Reason`
         ├── PermanentItemError   a retry would give the same result
@@ -425,6 +427,19 @@ class HostDown(Postponed):
         self.why = shown_text(why)
         self.tried = tried
         """Whether a request was sent now, or was not because the last one failed."""
+
+
+class HostPaused(Postponed):
+    """An operator has paused a host."""
+
+    def __init__(self, host: str, *, by: str | None, retry_after_s: float) -> None:
+        super().__init__(f"{host} is paused by {by or 'an operator'}", retry_after_s=retry_after_s)
+        self.host = host
+        """Its name."""
+
+
+class PhasePaused(Postponed):
+    """An operator has paused the phase."""
 
 
 class NotDue(Postponed):

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -23,6 +24,20 @@ GATHER_QUEUE = "brand-gather-queue"
 URL_QUEUE = "url-process-queue"
 AI_QUEUE = "brand-ai-phase-queue"
 QUEUES = (GATHER_QUEUE, URL_QUEUE, AI_QUEUE)
+
+
+class Phase(StrEnum):
+    """A phase that a worker can serve."""
+
+    GATHER = "gather"
+    ACQUIRE = "acquire"
+    AI = "ai"
+
+    @property
+    def queue(self) -> str:
+        """The queue that this phase takes its messages from."""
+        return {Phase.GATHER: GATHER_QUEUE, Phase.ACQUIRE: URL_QUEUE, Phase.AI: AI_QUEUE}[self]
+
 
 DEAD_LETTER_SUFFIX = "-dlq"
 

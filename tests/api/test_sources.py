@@ -108,6 +108,18 @@ async def test_urls_in_the_body_are_a_runs_source(api: Api) -> None:
     assert (checked.json["items"], checked.json["rows_refused"]) == (2, 1)
 
 
+async def test_metadata_that_no_database_takes_are_judged_when_they_are_gathered(api: Api) -> None:
+    for number, value in enumerate(["1" + "0" * 30, "-" + "9" * 25, "1e999", '"\\ud800"']):
+        body = (
+            f'{{"urls": [{{"url": "https://x.example/{number}", "metadata": {{"a": {value}}}}}]}}'
+        )
+        sent = {"data": body.encode(), "headers": {"Content-Type": "application/json"}}
+        checked = await api.post("/sources/check", **sent)
+        reply = await api.post(f"/brands/nike {number}/runs", **sent)
+        assert (checked.status, reply.status) == (200, 202), (value, checked.json, reply.json)
+        assert (checked.json["items"], checked.json["rows_read"]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -39,6 +39,7 @@ def test_axe_finds_nothing_grave_on_any_page(
         "/search": "main h2:text('Find')",
         "/search?q=circles": "[data-found] ~ div img",
         "/system": "table",
+        "/system/limits": "[data-phase]",
         "/system/letters": "main h2:text('letters'), [data-letter]",
         "/system/settings": "input[data-slash]",
         "/system/webhooks": "[data-webhook]",

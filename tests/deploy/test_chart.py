@@ -29,11 +29,10 @@ from tests.support.helm import (
     render,
 )
 from triptych.api.http.auth import PUBLIC
-from triptych.messages import AI_QUEUE, GATHER_QUEUE, QUEUES, URL_QUEUE
+from triptych.messages import AI_QUEUE, GATHER_QUEUE, QUEUES, URL_QUEUE, Phase
 from triptych.runtime.asgi_server import KEEP_ALIVE_S
 from triptych.settings.settings import ENV_PREFIX, Settings
 from triptych.wiring.server_decoders import POOLS, SERVER_BYTES, SERVER_DECODER_MAX_BYTES
-from triptych.workers.worker import Phase
 
 pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("chart")]
 

@@ -17,7 +17,7 @@ from tests.support.helm import (
     pods,
     render,
 )
-from triptych.workers.worker import Phase
+from triptych.messages import Phase
 
 pytestmark = [pytest.mark.aws, pytest.mark.xdist_group("chart")]
 

@@ -23,6 +23,7 @@ from triptych.access.identity import digest, new_token
 from triptych.live import live_app
 from triptych.live.limits import FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, RECHECK_S, Limits
 from triptych.live.websocket_server import WRITE_BUFFER_BYTES, BoundedWebSocket
+from triptych.messages import Phase
 
 BAD_FRAMES: dict[str, str | bytes] = {
     "no JSON": "{",
@@ -133,6 +134,15 @@ async def test_a_limited_key_hears_of_its_brands_only(migrated_dsn: str) -> None
         states = [await one.until("state"), await one.until("state")]
         assert {state["topic"] for state in states} == {f"run:{other.id}", "brand:adidas"}
         assert [state["state"] for state in states] == [None, None]
+        await server.stores.limits.put_phase(Phase.AI, paused=True, concurrency=None, by="ann")
+        await server.stores.limits.put_host(
+            "adidas.example", paused=True, concurrency=None, per_second=None, by="ann"
+        )
+        await one.subscribe("limits")
+        limits = await one.until("state", topic="limits")
+        assert limits["state"]["phases"][2]["paused"]
+        assert "ann" not in json.dumps(limits), "neither names nor hosts, which are of others"
+        assert limits["state"]["hosts"] == []
         wanted = [{"topic": name} for name in ("workers", "brand:nike", "queues")]
         await one.say(type="subscribe", topics=wanted, id="x")
         errors = [await one.until("error", id="x") for _ in range(2)]
@@ -145,7 +155,7 @@ async def test_a_limited_key_hears_of_its_brands_only(migrated_dsn: str) -> None
         await server.finish(mine.id)
         while (frame := await one.hear())["type"] != "timeline" or not frame.get("events"):
             assert "adidas" not in json.dumps(frame)
-            assert frame.get("topic") in {None, "brands", "brand:nike", f"run:{mine.id}"}
+            assert frame.get("topic") in {None, "brands", "brand:nike", "limits", f"run:{mine.id}"}
         assert frame["topic"] == f"run:{mine.id}"
 
 

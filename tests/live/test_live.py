@@ -11,6 +11,7 @@ from msgspec import convert
 from tests.support.live_server import PATIENCE_S, client, open_live_server
 from triptych.dead_letters.dead_letter_store import DeadLetter
 from triptych.live.limits import RUN_EVERY_S, Limits
+from triptych.messages import Phase
 from triptych.presence.presence_store import WorkerState
 from triptych.runs.run_shown import RunShown
 
@@ -200,6 +201,22 @@ async def test_workers_are_told_of_as_they_come_and_go(migrated_dsn: str) -> Non
         assert (shown["id"], shown["alive"], shown["doing"]) == (str(worker.id), True, {"q": 2})
         await server.stores.presence.leave(worker.id)
         assert (await one.until("state", topic="workers"))["state"] == {"workers": []}
+
+
+async def test_limits_are_told_of_as_they_change(migrated_dsn: str) -> None:
+    async with open_live_server(migrated_dsn) as server, client(server) as one:
+        await one.subscribe("limits")
+        first = (await one.until("state", topic="limits"))["state"]
+        assert [phase["phase"] for phase in first["phases"]] == ["gather", "acquire", "ai"]
+        assert not first["hosts"]
+        put = server.stores.limits
+        await put.put_phase(Phase.ACQUIRE, paused=True, concurrency=4, by="key:anna")
+        paused = (await one.until("state", topic="limits"))["state"]["phases"][1]
+        assert (paused["paused"], paused["concurrency"]) == (True, 4)
+        assert paused["paused_by"] == "key:anna"
+        await put.put_host("a.example", paused=True, concurrency=None, per_second=None, by="b")
+        (host,) = (await one.until("state", topic="limits"))["state"]["hosts"]
+        assert (host["host"], host["paused"], host["paused_by"]) == ("a.example", True, "b")
 
 
 async def test_g7_nobody_polls_one_subscription_and_no_other_request(migrated_dsn: str) -> None:

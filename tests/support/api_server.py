@@ -20,7 +20,7 @@ from triptych.access.identity import digest, new_token
 from triptych.dead_letters.dead_letter_store import DeadLetter
 from triptych.gather.urls import item_key
 from triptych.live.websocket_server import server_options
-from triptych.messages import AI_QUEUE, URL_QUEUE, Headers
+from triptych.messages import AI_QUEUE, URL_QUEUE, Headers, Phase
 from triptych.model import (
     Colour,
     Insight,
@@ -42,7 +42,6 @@ from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
 from triptych.wiring.web_server import open_web
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
 
 POLICY = Policy(tolerated_failures=0.9, max_attempts=3, deadline_s=3600, max_removed=1.0)
 WINDOW = 500

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
+from tests.support.contracts.limits_contract import LimitsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
 from tests.support.contracts.removals_contract import RemovalsContract
@@ -60,6 +61,10 @@ class TestMemoryOutages(OwnState, OutagesContract):
                     outage.seen_at -= timedelta(seconds=seconds)
 
         return age
+
+
+class TestMemoryLimits(LimitsContract):
+    MODULE = "triptych.testing.memory_limits"
 
 
 class TestMemoryStalled(OwnState, StalledContract):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
 from tests.support.contracts.facets_contract import FacetsContract
+from tests.support.contracts.limits_contract import LimitsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import (
     AccessContract,
@@ -40,7 +43,10 @@ from triptych.database.migrate import migrate
 from triptych.database.migration import migrations
 from triptych.database.session import Database
 from triptych.errors import DatabaseUnavailable
+from triptych.limits.limit_store import Limits
+from triptych.messages import Phase
 from triptych.model import RunKind
+from triptych.presence.presence_store import WorkerState
 from triptych.runs.given_urls import GivenUrl
 from triptych.wiring.stores import Stores, postgres_stores
 
@@ -175,6 +181,49 @@ class TestPostgresOutages(OutagesContract):
         await stores.runs.seal(run_id)
         await stores.runs.commit(run_id)
         assert not await database.fetch("select from host_outages")
+
+
+class TestPostgresLimits(LimitsContract):
+    MODULE = "triptych.limits.postgres_limits"
+
+    async def test_a_lost_connection_loses_no_change(
+        self, stores: Stores, database: Database
+    ) -> None:
+        async with aclosing(stores.limits.changes()) as changes, asyncio.timeout(60):
+            assert not (await anext(changes)).phases[Phase.AI].paused
+            following = asyncio.ensure_future(anext(changes))
+            assert await database.fetch(
+                "select pg_terminate_backend(pid) from pg_stat_activity where"
+                " application_name = 'triptych-listen' and datname = current_database()"
+            )
+            await stores.limits.put_phase(Phase.AI, paused=True, concurrency=2, by="anna")
+            assert (await following).phases[Phase.AI].concurrency == 2
+
+    async def test_a_database_of_the_release_before_limits_nothing(
+        self, stores: Stores, database: Database
+    ) -> None:
+        await database.fetch("drop table phase_limits, host_limits")
+        assert await stores.limits.limits() == Limits()
+        assert await stores.limits.held_up(within_s=60) == frozenset()
+        async with aclosing(stores.limits.changes()) as changes, asyncio.timeout(60):
+            assert await anext(changes) == Limits()
+
+    async def test_a_heartbeat_is_kept_without_its_details_there(
+        self, stores: Stores, database: Database
+    ) -> None:
+        state = WorkerState(
+            uuid4(), "h", 1, "0", ["ai"], {"q": 1}, False, datetime.now(UTC), 5_000, {"q": 2.5}
+        )
+        await stores.presence.beat(state, forget_s=60)
+        (seen,) = await stores.presence.workers(limit=5)
+        assert (seen.memory_bytes, seen.per_second) == (5_000, {"q": 2.5})
+        await database.fetch(
+            "alter table workers drop column memory_bytes, drop column per_second,"
+            " drop column held, drop column hosts"
+        )
+        await stores.presence.beat(state, forget_s=60)
+        (seen,) = await stores.presence.workers(limit=5)
+        assert (seen.doing, seen.memory_bytes, seen.held) == ({"q": 1}, None, [])
 
 
 class TestPostgresStalled(StalledContract):

@@ -19,10 +19,10 @@ import pytest
 from tests.support.api_server import commit, settings_for
 from triptych.client import open_socket_client
 from triptych.errors import BadInput, BrandNotFound, ServerUnavailable, SettingsError
+from triptych.messages import Phase
 from triptych.presence.presence_store import WorkerState
 from triptych.wiring.private_server import open_private_server, serve_privately
 from triptych.wiring.services import connect
-from triptych.workers.worker import Phase
 
 pytestmark = pytest.mark.integration
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.api_server import settings_for
+from triptych.messages import Phase
 from triptych.wiring.services import connect
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -21,6 +21,8 @@ class Live {
     tasks: new SvelteMap(),
     queues: new SvelteMap(),
     workers: new SvelteMap(),
+    phases: new SvelteMap(),
+    hosts: new SvelteMap(),
     summary: this.#summary,
   };
   link = $state<Link>('connecting');

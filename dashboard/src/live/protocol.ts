@@ -3,6 +3,8 @@
 import type {
   BrandShown,
   EventShown,
+  HostLimit,
+  PhaseLimit,
   QueueShown,
   RunShown,
   TaskShown,
@@ -10,7 +12,13 @@ import type {
 } from '../api/types';
 
 export type Topic =
-  'brands' | 'queues' | 'workers' | `brand:${string}` | `run:${string}` | `task:${string}`;
+  | 'brands'
+  | 'queues'
+  | 'workers'
+  | 'limits'
+  | `brand:${string}`
+  | `run:${string}`
+  | `task:${string}`;
 /** A brand as live status sends it: without what only an operator changes. */
 export type BrandState = Omit<BrandShown, 'schedule' | 'due_at' | 'schedule_words' | 'next_runs'>;
 
@@ -31,6 +39,7 @@ export type ServerFrame =
   | (StateFrame<TaskShown> & { topic: `task:${string}` })
   | (StateFrame<QueueState> & { topic: 'queues' })
   | (StateFrame<WorkersState> & { topic: 'workers' })
+  | (StateFrame<LimitsState> & { topic: 'limits' })
   | { type: 'listed'; topic: 'brands'; count: number }
   | { type: 'timeline'; topic: `run:${string}`; last: number; events: EventShown[] }
   | { type: 'error'; code: string; message: string; field?: string; topic?: string };
@@ -47,6 +56,12 @@ export const LETTERS_MAX = 10_000;
 
 export interface WorkersState {
   workers: readonly WorkerShown[];
+}
+
+/** What operators have paused or limited. */
+export interface LimitsState {
+  phases: readonly PhaseLimit[];
+  hosts: readonly HostLimit[];
 }
 
 export type ClientFrame =

@@ -1,14 +1,23 @@
 /**
- * What is known of brands, runs, tasks, queues and workers, and how each frame changes it.
+ * What is known of brands, runs, tasks, queues, workers and limits, and how each frame changes it.
  *
  * States are whole and versioned, so a frame that comes late, twice or not at all does no harm: the
  * highest version that was seen of a thing stays. Snapshots of the API take the same path.
  */
 
 import { noteChange } from '../api/fresh';
-import type { EventShown, QueueShown, RunShown, TaskShown, WorkerShown } from '../api/types';
+import type {
+  EventShown,
+  HostLimit,
+  LimitedPhase,
+  PhaseLimit,
+  QueueShown,
+  RunShown,
+  TaskShown,
+  WorkerShown,
+} from '../api/types';
 import { type Sample, sampled } from './pace';
-import type { BrandState, WorkersState, QueueState, ServerFrame } from './protocol';
+import type { BrandState, LimitsState, WorkersState, QueueState, ServerFrame } from './protocol';
 
 export interface LiveModel {
   brands: Map<string, BrandState>;
@@ -20,6 +29,10 @@ export interface LiveModel {
   tasks: Map<string, TaskShown>;
   queues: Map<string, QueueShown>;
   workers: Map<string, WorkerShown>;
+  /** What operators have set for the phases; empty until it is known. */
+  phases: Map<LimitedPhase, PhaseLimit>;
+  /** Hosts that have limits of their own. */
+  hosts: Map<string, HostLimit>;
   /** Versions of the lists, and what is a single number. */
   summary: Summary;
   /** Brands that a listing under way has named; null when none is. */
@@ -31,6 +44,7 @@ export interface Summary {
   listed: boolean;
   queuesVersion: number;
   workersVersion: number;
+  limitsVersion: number;
   /** Dead letters that wait to be sent again; null while that is not known. */
   deadLetters: number | null;
   newestLetter: number | null;
@@ -48,10 +62,13 @@ export function emptyModel(): LiveModel {
     tasks: new Map(),
     queues: new Map(),
     workers: new Map(),
+    phases: new Map(),
+    hosts: new Map(),
     summary: {
       listed: false,
       queuesVersion: -1,
       workersVersion: -1,
+      limitsVersion: -1,
       deadLetters: null,
       newestLetter: null,
     },
@@ -69,6 +86,8 @@ export function reduce(model: LiveModel, frame: ServerFrame): void {
     if (frame.state) setQueues(model, frame.state as QueueState, frame.version);
   } else if (frame.topic === 'workers') {
     if (frame.state) setWorkers(model, (frame.state as WorkersState).workers, frame.version);
+  } else if (frame.topic === 'limits') {
+    if (frame.state) setLimits(model, frame.state as LimitsState, frame.version);
   } else if (frame.topic.startsWith('run:')) {
     if (frame.state) setRun(model, frame.state as RunShown);
     else forgetRun(model, idOf(frame.topic));
@@ -134,6 +153,16 @@ export function setWorkers(
   const there = new Set(workers.map(({ id }) => id));
   for (const id of [...model.workers.keys()]) if (!there.has(id)) model.workers.delete(id);
   for (const worker of workers) model.workers.set(worker.id, worker);
+}
+
+/** Take all limits; a host that is not among them has none any more. */
+export function setLimits(model: LiveModel, state: LimitsState, version: number): void {
+  if (version < model.summary.limitsVersion) return;
+  model.summary.limitsVersion = version;
+  for (const limit of state.phases) model.phases.set(limit.phase, limit);
+  const there = new Set(state.hosts.map(({ host }) => host));
+  for (const host of [...model.hosts.keys()]) if (!there.has(host)) model.hosts.delete(host);
+  for (const limit of state.hosts) model.hosts.set(limit.host, limit);
 }
 
 /** Add events; those that are there already are passed over, so pages may overlap. */

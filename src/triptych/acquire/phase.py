@@ -27,6 +27,7 @@ from triptych.embedders.embedder import Embedder
 from triptych.errors import (
     HostBusy,
     HostDown,
+    HostPaused,
     NotDue,
     ObjectMissing,
     PermanentItemError,
@@ -69,6 +70,8 @@ EARLY_S = 1.0
 EMBED_WAIT_S = 0.02
 HASHED_HERE_BYTES = 256 * 1024
 """Smaller bodies are hashed inline: waking a thread would take longer."""
+PAUSED_MARK = " (paused)"
+"""Stands after the name of a host that an item waits for because an operator has paused it."""
 PIXELS_WITHOUT_EMBEDDER = 224
 """Side of the decoded image without an embedder: the fingerprint's input."""
 
@@ -216,7 +219,7 @@ class Acquire:
             await self._buffer.settle(item.run_id, result)
 
     async def _host_has_answered(self, item: Item) -> None:
-        if item.waits_for is None:
+        if not item.waits_for or item.waits_for.endswith(PAUSED_MARK):
             return
         try:
             await self._end_outage((item.run_id, item.waits_for))
@@ -228,7 +231,13 @@ class Acquire:
         try:
             return ItemResult(item.key, await self._acquired(item))
         except HostBusy as error:
-            await self._put_off((item.run_id, PutOff(item.key, error.retry_after_s)))
+            # It is not paused any more, if it was: the item waits for its turn.
+            waits_for = "" if (item.waits_for or "").endswith(PAUSED_MARK) else None
+            await self._put_off((item.run_id, PutOff(item.key, error.retry_after_s, waits_for)))
+            raise
+        except HostPaused as error:
+            waits_for = f"{error.host}{PAUSED_MARK}"
+            await self._put_off((item.run_id, PutOff(item.key, error.retry_after_s, waits_for)))
             raise
         except HostDown as error:
             return await self._wait_for_host(item, error)

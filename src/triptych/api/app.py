@@ -24,6 +24,7 @@ from triptych.api import (
     exports,
     facets,
     history,
+    limits,
     run_bulk,
     runs,
     schedules,
@@ -65,6 +66,7 @@ ROUTERS = (
     webhooks.router,
     sources.router,
     uploads.router,
+    limits.router,
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."

@@ -19,6 +19,7 @@ import structlog
 from triptych.aws_lambda.events import Context, deliveries, failures, seconds_left
 from triptych.aws_lambda.secret_settings import secret_settings
 from triptych.errors import ReadsUnavailable, SettingsError
+from triptych.messages import Phase
 from triptych.settings.addresses import read_sqs
 from triptych.settings.settings import Settings
 from triptych.telemetry.cloudwatch_metrics import MetricLines, write_line
@@ -35,9 +36,10 @@ from triptych.workers.catalogue_metrics import (
     observe_catalogue,
     observe_reads,
 )
+from triptych.workers.limited_handle import limited
 from triptych.workers.message_processor import Handle
 from triptych.workers.projector import Projector
-from triptych.workers.worker import Phase
+from triptych.workers.worker import PhaseHandler
 
 PROJECT_SHARE = 0.6
 """Of the time that an invocation has left, at most, for what goes to MongoDB."""
@@ -112,16 +114,20 @@ class PhaseFunction:
 
     def __init__(self, phase: Phase) -> None:
         @asynccontextmanager
-        async def opened(services: Services) -> AsyncIterator[Handle]:
+        async def opened(services: Services) -> AsyncIterator[PhaseHandler]:
             async with open_phase_handlers(services, [phase]) as (handler,):
-                yield handler.handle
+                yield handler
 
-        self.function: Function[Handle] = Function(opened)
+        self.function: Function[PhaseHandler] = Function(opened)
 
     def __call__(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        """Serve a batch; answer with the messages that must come again."""
+        """Serve a batch; answer with the messages that must come again.
 
-        async def work(services: Services, handle: Handle) -> dict[str, Any]:
+        What operators have paused or limited is read at each invocation.
+        """
+
+        async def work(services: Services, handler: PhaseHandler) -> dict[str, Any]:
+            handle = limited(handler, await services.stores.limits.limits())
             return await _serve(services, handle, event, context)
 
         return self.function.run(work)
@@ -188,7 +194,9 @@ async def _maintain(
         async with asyncio.timeout(max(seconds_left(context), 0)):
             await maintenance.sweeper.sweep()
             ended.append("sweep")
-            await stores.runs.mark_stalled(after_s=services.settings.stalled_s, limit=STALLED_MAX)
+            after_s = services.settings.stalled_s
+            held_up = await stores.limits.held_up(within_s=after_s)
+            await stores.runs.mark_stalled(after_s=after_s, limit=STALLED_MAX, held_up=held_up)
             await observe_catalogue(stores.runs, stores.search)
             ended.append("observe")
             while await maintenance.notifier.deliver():

@@ -12,8 +12,8 @@ import sys
 import structlog
 
 from triptych.aws_lambda.function import DeadLetterFunction, PhaseFunction, SweepFunction
+from triptych.messages import Phase
 from triptych.telemetry.log_urls import hide_in_libraries_lines, hide_in_urls
-from triptych.workers.worker import Phase
 
 hide_in_libraries_lines()
 

@@ -80,8 +80,8 @@ class Invocation:
             return
         # Imported here because commands that use a server do not need it.
         from triptych.cli.log_output import say
+        from triptych.messages import Phase
         from triptych.wiring.private_server import open_private_server
-        from triptych.workers.worker import Phase
 
         async with (
             open_private_server(

@@ -14,6 +14,7 @@ import typer
 
 from triptych.cli.log_output import say
 from triptych.errors import BadInput
+from triptych.messages import Phase
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.settings import Settings
 from triptych.telemetry.cloudwatch_metrics import metric_lines
@@ -22,7 +23,6 @@ from triptych.telemetry.tracing import tracing
 from triptych.wiring.services import connect, own_database, reach_database
 from triptych.wiring.worker_process import check_wiring, open_worker
 from triptych.workers.supervisor import WorkerProcesses
-from triptych.workers.worker import Phase
 
 GC_THRESHOLDS = (5_000, 20, 50)
 """`gc.set_threshold`, instead of Python's 700, 10, 10: a worker holds hundreds of items, which each

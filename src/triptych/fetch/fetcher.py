@@ -168,7 +168,7 @@ class Fetcher:
         Raises:
             PermanentItemError: a retry would give the same result.
             TransientItemError: a retry may help; with the server's Retry-After, if any.
-            Postponed: a host on the way does not answer, or is busy.
+            Postponed: a host on the way does not answer, is busy, or is paused.
         """
         trail = _Trail()
         try:
@@ -236,6 +236,7 @@ class Fetcher:
         guard, chain = self._transports.guard, self._transports.chain(source)
 
         async def ask(target: URL) -> aiohttp.ClientResponse:
+            self._hosts.check(target.raw_host or "")
             way = chain.next(target)
             await self._heed_robots(way)
             request = trail.at(way, self._down_hosts.request(way.hosts))
@@ -275,6 +276,7 @@ class Fetcher:
         guard = self._transports.guard
 
         async def ask(target: URL) -> aiohttp.ClientResponse:
+            self._hosts.check(target.raw_host or "")
             hop = replace(way, url=target)
             request = trail.at(hop, self._down_hosts.request(hop.hosts))
             agent = {"User-Agent": way.user_agent}
@@ -333,12 +335,14 @@ class Fetcher:
         Raises:
             HostBusy: the wait would be long.
             HostDown: the host does not answer, or did not a moment ago.
+            HostPaused: an operator has paused the host.
             PermanentItemError, TransientItemError: as `fetch`, for failures that are known before
                 the request.
         """
         place = _parsed(url)
         self._transports.guard.check_url(place)
         way = self._transports.way(source, place)
+        self._hosts.check(place.raw_host or "")
         self._down_hosts.check(way.hosts)
         contact = await self._contact(way)
         try:

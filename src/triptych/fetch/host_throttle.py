@@ -6,18 +6,22 @@ wait would be long, a URL is postponed: its message returns to the queue for abo
 The concurrency of a host starts small, grows with each success and is halved by each timeout or
 broken request. So hosts that never respond cannot fill the worker's slots, neither by their number
 nor by many requests at once.
+
+What an operator has set for a host (`HostLimit`) replaces the settings for it, from the moment at
+which the worker hears of it: requests under way end, those that wait follow the new limits.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from triptych.errors import HostBusy, HostDown, TransientItemError
-from triptych.fetch.down_hosts import Contact
+from triptych.errors import HostBusy, HostDown, HostPaused, TransientItemError
+from triptych.fetch.down_hosts import PAUSE_MAX_S, Contact
+from triptych.fetch.host_limit import HostLimit, HostTraffic
 from triptych.model import Reason
 from triptych.runtime.retry import longest_delay
 
@@ -31,6 +35,9 @@ COOL_FIRST_S = 1.0
 COOL_MAX_S = 300.0
 PACE_MAX_S = 60.0
 """A longer Crawl-delay is considered a mistake."""
+PAUSED_RETRY_S = PAUSE_MAX_S
+"""Items of a paused host come back after so long, as those of a host that is down: so late is it
+noticed that the host goes on."""
 HOSTS_MAX = 10_000
 BROKEN = frozenset({Reason.TIMEOUT, Reason.CONNECTION_FAILED, Reason.TRUNCATED})
 """Failures that reduce a host's concurrency."""
@@ -38,13 +45,16 @@ BROKEN = frozenset({Reason.TIMEOUT, Reason.CONNECTION_FAILED, Reason.TRUNCATED})
 
 @dataclass(slots=True)
 class _Host:
-    pace_s: float
+    base_pace_s: float
+    """Seconds between two requests, of the settings or of its own limit; 0 for no pace."""
     most: int
     """Upper limit of its concurrent requests."""
     allowed: int
     """Current limit of its concurrent requests."""
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     taken: int = 0
+    crawl_s: float = 0.0
+    """The Crawl-delay of its robots.txt."""
     mean_s: float = 0.0
     """Moving average of a request's duration, in seconds."""
     next_at: float = 0.0
@@ -56,6 +66,20 @@ class _Host:
     @property
     def idle(self) -> bool:
         return not self.waiting and not self.taken
+
+    @property
+    def pace_s(self) -> float:
+        return max(self.base_pace_s, self.crawl_s)
+
+    def set_limits(self, most: int, base_pace_s: float, now: float) -> None:
+        """Change its limits; those who wait go on at once if there is room now."""
+        if most > self.most:
+            # What is allowed was bounded by the old limit, and by nothing that the host did.
+            self.allowed = max(self.allowed, min(START, most))
+        self.most, self.base_pace_s = most, base_pace_s
+        self.allowed = min(self.allowed, most)
+        self.next_at = min(self.next_at, now + self.pace_s)
+        self.wake()
 
     def grow(self) -> None:
         """Allow one more concurrent request after a success."""
@@ -90,6 +114,10 @@ class _Host:
     def give_back(self) -> None:
         """Release a slot and wake waiters."""
         self.taken -= 1
+        self.wake()
+
+    def wake(self) -> None:
+        """Give free slots to those who wait."""
         while self.waiting and self.taken < self.allowed:
             slot = self.waiting.popleft()
             if not slot.cancelled():
@@ -160,6 +188,31 @@ class HostThrottle:
         self._concurrency = concurrency
         self._pace_s = 1.0 / rate_per_s if rate_per_s else 0.0
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        self._limits: Mapping[str, HostLimit] = {}
+
+    def set_limits(self, limits: Mapping[str, HostLimit]) -> None:
+        """Replace the limits of all hosts that have any of their own, by name. At once."""
+        changed = {
+            name
+            for name in self._limits.keys() | limits.keys()
+            if self._limits.get(name) != limits.get(name)
+        }
+        self._limits = limits
+        now = asyncio.get_running_loop().time()
+        for name in changed & self._hosts.keys():
+            self._hosts[name].set_limits(*self._of(name), now)
+
+    def check(self, name: str) -> None:
+        """Raise `HostPaused` if an operator has paused a host."""
+        limit = self._limits.get(name)
+        if limit is not None and limit.paused:
+            raise HostPaused(name, by=limit.paused_by, retry_after_s=PAUSED_RETRY_S)
+
+    def traffic(self, most: int) -> Sequence[HostTraffic]:
+        """Return what goes on at the ``most`` busiest hosts; of those that are idle, nothing."""
+        busy = [(name, host) for name, host in self._hosts.items() if not host.idle]
+        busy.sort(key=lambda each: (-each[1].taken, -len(each[1].waiting), each[0]))
+        return [HostTraffic(name, host.taken, len(host.waiting)) for name, host in busy[:most]]
 
     async def slot(self, name: str, *, crowded: Callable[[], bool] = lambda: False) -> HostSlot:
         """Wait for a slot at a host.
@@ -172,7 +225,9 @@ class HostThrottle:
 
         Raises:
             HostBusy: the wait would be long; postpone the URL for the time it states.
+            HostPaused: an operator has paused the host.
         """
+        self.check(name)
         host = self._host(name)
         loop = asyncio.get_running_loop()
         if (rest := self._rest_s(host, loop.time())) > WAIT_MAX_S:
@@ -192,6 +247,7 @@ class HostThrottle:
         slot = HostSlot(host)
         try:
             await self._keep_pace(name, host)
+            self.check(name)  # It may have been paused during the wait.
         except BaseException:
             slot.release()
             raise
@@ -225,8 +281,7 @@ class HostThrottle:
 
     def pace(self, name: str, seconds: float) -> None:
         """Set the least interval in seconds between requests to a host: its Crawl-delay."""
-        host = self._host(name)
-        host.pace_s = max(self._pace_s, min(seconds, PACE_MAX_S))
+        self._host(name).crawl_s = min(seconds, PACE_MAX_S)
 
     def throttled(self, name: str, retry_after_s: float | None) -> None:
         """Pause a host for as long as it asked, or longer with each consecutive throttle."""
@@ -245,12 +300,22 @@ class HostThrottle:
     def _host(self, name: str) -> _Host:
         host = self._hosts.get(name)
         if host is None:
-            start = min(START, self._concurrency)
-            host = _Host(self._pace_s, self._concurrency, start)
+            most, pace_s = self._of(name)
+            host = _Host(pace_s, most, min(START, most))
             self._hosts[name] = host
             self._forget()
         self._hosts.move_to_end(name)
         return host
+
+    def _of(self, name: str) -> tuple[int, float]:
+        """Return the most requests at a time to a host, and the seconds between two."""
+        limit = self._limits.get(name)
+        most, pace_s = self._concurrency, self._pace_s
+        if limit is not None and limit.concurrency is not None:
+            most = limit.concurrency
+        if limit is not None and limit.per_second is not None:
+            pace_s = 1.0 / limit.per_second
+        return most, pace_s
 
     def _forget(self) -> None:
         """Forget the least recently used hosts, unless a URL is waiting for them."""

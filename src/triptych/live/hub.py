@@ -16,6 +16,7 @@ import structlog
 
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.errors import TaskNotFound, Unavailable
+from triptych.limits.limit_store import LimitStore
 from triptych.live.debounce import KeyedDebouncer
 from triptych.live.limits import (
     CATCH_UP_S,
@@ -28,9 +29,11 @@ from triptych.live.limits import (
     TIMELINE_PAGE,
     Limits,
 )
+from triptych.live.limits_topic import LimitReader
 from triptych.live.protocol import (
     BRAND_PREFIX,
     BRANDS,
+    LIMITS,
     QUEUES,
     RUN_PREFIX,
     TASK_PREFIX,
@@ -102,6 +105,7 @@ class LiveStores(Protocol):
     tasks: TaskStore
     dead_letters: DeadLetterStore
     presence: PresenceStore
+    limits: LimitStore
 
 
 class Hub:
@@ -120,6 +124,9 @@ class Hub:
         self._queues = Topic(QUEUES)
         self._workers = Topic(WORKERS)
         self._workers_for_readers = Topic(WORKERS)
+        self._limited = Topic(LIMITS)
+        self._limited_without_names = Topic(LIMITS)
+        self._brakes = LimitReader(stores.limits, self._limited, self._limited_without_names)
         self._depths = QueueDepthReader(queue, stores.dead_letters, self._queues)
         self._crew = WorkerListReader(stores.presence, self._workers, self._workers_for_readers)
         self._hints: KeyedDebouncer[Hint] = KeyedDebouncer(RUN_EVERY_S)
@@ -144,6 +151,7 @@ class Hub:
             try:
                 group.create_task(self._depths.run())
                 group.create_task(self._crew.run())
+                group.create_task(self._brakes.run())
                 group.create_task(self._watch_stalled())
                 group.create_task(self._read_hinted())
                 while True:
@@ -159,7 +167,10 @@ class Hub:
         every server's clients hear of it.
         """
         after_s = self.limits.stalled_s
-        await self._stores.runs.mark_stalled(after_s=after_s, limit=STALLED_RUNS_MAX)
+        held_up = await self._stores.limits.held_up(within_s=after_s)
+        await self._stores.runs.mark_stalled(
+            after_s=after_s, limit=STALLED_RUNS_MAX, held_up=held_up
+        )
 
     def subscribe(
         self,
@@ -178,6 +189,8 @@ class Hub:
         topic = self._topic(name)
         if topic is self._workers and not operator:
             topic = self._workers_for_readers
+        if topic is self._limited and brands is not None:
+            topic, brands = self._limited_without_names, None  # It has nothing of any brand.
         subscription = Subscription(reader, topic, after, brands)
         topic.subscriptions[subscription] = None
         if isinstance(topic, RunTopic):
@@ -188,6 +201,8 @@ class Hub:
             self._depths.ask()
         elif name == WORKERS:
             self._crew.ask()
+        elif name == LIMITS:
+            self._brakes.ask()
         elif name.startswith(TASK_PREFIX):
             self._hints.add(TaskHint(id_of(name)), at_once=True)
         else:
@@ -214,6 +229,8 @@ class Hub:
                 topic = self._queues
             elif name == WORKERS:
                 topic = self._workers
+            elif name == LIMITS:
+                topic = self._limited
             elif name.startswith(RUN_PREFIX):
                 topic = RunTopic(name, id_of(name), self._timeline)
             elif name.startswith(TASK_PREFIX):
@@ -233,6 +250,8 @@ class Hub:
     def _note(self, news: News) -> None:
         """Turn news into hints for what clients are subscribed to."""
         self._depths.note()
+        if news.limits or news.everything:
+            self._brakes.ask()
         if news.everything:
             self._note_everything()
         brands = self._brand_wanted

@@ -26,7 +26,7 @@ TOPICS_MAX = 100
 ID_MAX_CHARS = 64
 SEQ_MAX = 2**53 - 1
 """JavaScript's largest safe integer."""
-BRANDS, QUEUES, WORKERS = "brands", "queues", "workers"
+BRANDS, QUEUES, WORKERS, LIMITS = "brands", "queues", "workers", "limits"
 RUN_PREFIX, BRAND_PREFIX, TASK_PREFIX = "run:", "brand:", "task:"
 
 
@@ -36,7 +36,7 @@ def check_topic(name: str) -> str:
     Raises:
         ValueError: the name is not a topic's.
     """
-    if name in {BRANDS, QUEUES, WORKERS}:
+    if name in {BRANDS, QUEUES, WORKERS, LIMITS}:
         return name
     if name.startswith(RUN_PREFIX):
         return f"{RUN_PREFIX}{id_of(name)}"
@@ -47,7 +47,9 @@ def check_topic(name: str) -> str:
             return f"{BRAND_PREFIX}{check_brand(name.removeprefix(BRAND_PREFIX))}"
         except InvalidBrand as error:
             raise ValueError(error.message) from error
-    raise ValueError("name `brands`, `brand:NAME`, `run:ID`, `task:ID`, `queues` or `workers`")
+    raise ValueError(
+        "name `brands`, `brand:NAME`, `run:ID`, `task:ID`, `queues`, `workers` or `limits`"
+    )
 
 
 def id_of(topic: str) -> UUID:
@@ -66,7 +68,7 @@ TopicName = Annotated[
     str,
     Field(
         max_length=TOPIC_MAX_CHARS,
-        description="`brands`, `brand:NAME`, `run:ID`, `task:ID`, `queues` or `workers`.",
+        description="`brands`, `brand:NAME`, `run:ID`, `task:ID`, `queues`, `workers` or `limits`.",
         examples=["run:0b6e0c4e-7c0b-4f0e-9d53-3f2a8f1f7a11", "brand:nike", "brands", "queues"],
     ),
     AfterValidator(check_topic),

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from triptych.fetch.host_limit import HostTraffic
 from triptych.wire import Wire
 
 BEAT_S = 5.0
@@ -20,6 +21,21 @@ SILENT_S = 3.5 * BEAT_S
 
 WORKERS_MAX = 1_000
 """Workers that are listed, the oldest first."""
+
+
+HELD_SHOWN = 5
+"""Messages of a worker that are shown, those that it has held longest."""
+TRAFFIC_SHOWN = 20
+"""Hosts of a worker that are shown, the busiest first."""
+
+
+class HeldMessage(Wire, frozen=True):
+    """A message that a worker has taken and not answered yet."""
+
+    queue: str
+    brand: Annotated[str | None, Meta(description="Null if the message names none.")]
+    host: Annotated[str | None, Meta(description="Of its URL; null if it has none.")]
+    seconds: Annotated[float, Meta(description="For how long the worker has held it.")]
 
 
 class WorkerState(Wire, frozen=True):
@@ -34,6 +50,25 @@ class WorkerState(Wire, frozen=True):
     """Messages it holds, by queue."""
     stopping: bool
     started_at: datetime
+    memory_bytes: Annotated[
+        int | None,
+        Meta(
+            description="Resident memory of its process and of its child processes; what they "
+            "share is counted once for each. Null where the system does not say."
+        ),
+    ] = None
+    per_second: Annotated[
+        Mapping[str, float],
+        Meta(description="Messages that it finished a second since its last heartbeat, by queue."),
+    ] = msgspec.field(default_factory=dict)
+    held: Annotated[
+        Sequence[HeldMessage],
+        Meta(description=f"What it holds: the {HELD_SHOWN} messages that it took first."),
+    ] = ()
+    hosts: Annotated[
+        Sequence[HostTraffic],
+        Meta(description=f"Hosts that it sends requests to: the {TRAFFIC_SHOWN} busiest."),
+    ] = ()
 
 
 class SeenWorker(WorkerState, frozen=True, kw_only=True):

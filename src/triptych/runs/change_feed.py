@@ -20,6 +20,8 @@ class News:
     tasks: set[UUID] = field(default_factory=set)
     queues: bool = False
     """Something was put into a queue. Queues outside the database report nothing."""
+    limits: bool = False
+    """An operator has paused or limited a phase or a host, or no longer does."""
     everything: bool = False
     """Notifications were missed: anything may have changed."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from triptych.messages import Message
+from triptych.messages import Message, Phase
 from triptych.model import (
     Age,
     Item,
@@ -206,7 +206,8 @@ class PutOff:
     key: bytes
     delay_s: float
     waits_for: str | None = None
-    """The host that did not answer; None leaves what the item has."""
+    """The host that did not answer, or is paused; None leaves what the item has, and an empty text
+    takes it away."""
 
 
 class RunStore(Protocol):
@@ -424,14 +425,18 @@ class RunStore(Protocol):
         """
         ...
 
-    async def mark_stalled(self, *, after_s: float, limit: int) -> Sequence[UUID]:
+    async def mark_stalled(
+        self, *, after_s: float, limit: int, held_up: Collection[Phase] = ()
+    ) -> Sequence[UUID]:
         """Note which active runs are stalled, and which no longer are; return those that changed.
 
         A run is stalled when, for longer than ``after_s`` seconds, no item of it was gathered or
         settled, none had an attempt counted, and it was neither opened, sealed nor resumed. Not
         stalled: a run that is paused, and one all of whose sent items have a known time at which
         they are tried next that is still to come, or that came less than ``after_s`` ago (a
-        back-off, a host that does not answer, Retry-After).
+        back-off, a host that does not answer, Retry-After). Nor is one that only waits for a phase
+        that an operator has paused, of those ``held_up``: gathering before it is sealed, acquiring
+        while items are out.
 
         The timeline of one that becomes stalled says so. At most ``limit`` runs are looked at,
         those that have been quiet for the longest first. Runs that others have locked are left

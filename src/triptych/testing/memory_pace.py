@@ -42,7 +42,8 @@ def _last_try(row: RunRow) -> LastTry | None:
     if not tried or row.run.state is not RunState.ACTIVE:
         return None
     due_at, item = max(tried, key=lambda entry: entry[0])
-    return LastTry(item.attempts, item.tried_at, due_at, item.waits_for, item.detail or None)
+    waits_for, detail = item.waits_for or None, item.detail or None
+    return LastTry(item.attempts, item.tried_at, due_at, waits_for, detail)
 
 
 def _waits(row: RunRow, now: datetime) -> Waits | None:
@@ -58,7 +59,8 @@ def _waits(row: RunRow, now: datetime) -> Waits | None:
     if not due:
         return Waits(left, 0, None, None, None, None)
     due_at, _, first = min(due, key=lambda entry: entry[:2])
-    return Waits(left, len(due), due_at, first.attempts, first.waits_for, first.detail or None)
+    waits_for, detail = first.waits_for or None, first.detail or None
+    return Waits(left, len(due), due_at, first.attempts, waits_for, detail)
 
 
 def _bucket(at: datetime, items: Sequence[ItemRow]) -> PaceBucket:

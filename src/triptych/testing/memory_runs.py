@@ -73,7 +73,7 @@ from triptych.testing.memory_items import (
 from triptych.testing.memory_opening import check_restorable, new_run
 from triptych.testing.memory_pace import pace_of
 from triptych.testing.memory_paging import newest_slice
-from triptych.testing.memory_stalled import mark_stalled
+from triptych.testing.memory_stalled import Phases, count_runs, mark_stalled
 from triptych.testing.memory_state import (
     ItemRow,
     MemoryState,
@@ -379,7 +379,7 @@ class MemoryRunStore(RunStore):
                 due_at = self._state.now() + timedelta(seconds=one.delay_s)
                 item.sent_at = max(item.sent_at or due_at, due_at)
                 item.due_at = max(item.due_at or due_at, due_at)
-                item.waits_for = one.waits_for or item.waits_for
+                item.waits_for = item.waits_for if one.waits_for is None else one.waits_for
 
     def _pending(self, run_id: UUID, key: bytes) -> ItemRow | None:
         row = self._state.runs.get(run_id)
@@ -474,14 +474,14 @@ class MemoryRunStore(RunStore):
         return due(rows, self._state.now(), idle_s=idle_s, quiet_s=quiet_s, limit=limit)
 
     @override
-    async def mark_stalled(self, *, after_s: float, limit: int) -> Sequence[UUID]:
-        return mark_stalled(self._state, after_s, limit)
+    async def mark_stalled(
+        self, *, after_s: float, limit: int, held_up: Phases = ()
+    ) -> Sequence[UUID]:
+        return mark_stalled(self._state, after_s, limit, held_up)
 
     @override
     async def counts(self) -> RunCounts:
-        runs = [row.run for row in self._state.runs.values()]
-        held = sum(run.state is RunState.HELD for run in runs)
-        return RunCounts(sum(run.stalled for run in runs), held)
+        return count_runs(self._state)
 
     @override
     async def claim_resend(self, run_id: UUID, *, interval_s: float, limit: int) -> Sequence[Item]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from triptych.messages import Phase
 from triptych.model import ItemState, RunState
+from triptych.runs.run_store import RunCounts
 from triptych.testing.memory_state import MemoryState, RunRow
 
+Phases = Collection[Phase]
 
-def mark_stalled(state: MemoryState, after_s: float, limit: int) -> Sequence[UUID]:
+
+def mark_stalled(state: MemoryState, after_s: float, limit: int, held_up: Phases) -> list[UUID]:
     """Note which runs are stalled: see `RunStore.mark_stalled`."""
     changed: list[UUID] = []
     for row in _quiet_runs(state.runs.values(), state.now(), after_s)[:limit]:
-        stalled = _is_stalled(row, state.now(), after_s)
+        stalled = _is_stalled(row, state.now(), after_s) and not _held(row, held_up)
         if stalled is row.run.stalled:
             continue
         state.change(row, stalled=stalled)
@@ -37,6 +41,11 @@ def _quiet_runs(rows: Iterable[RunRow], now: datetime, after_s: float) -> list[R
     return sorted(quiet, key=lambda row: row.run.progressed_at)
 
 
+def _held(row: RunRow, held_up: Phases) -> bool:
+    gathers = Phase.GATHER in held_up and not row.run.sealed
+    return gathers or (Phase.ACQUIRE in held_up and row.run.out > 0)
+
+
 def _is_stalled(row: RunRow, now: datetime, after_s: float) -> bool:
     """Return whether a quiet run is stalled, as `RunStore.mark_stalled` says."""
     since = now - timedelta(seconds=after_s)
@@ -48,3 +57,10 @@ def _is_stalled(row: RunRow, now: datetime, after_s: float) -> bool:
     tried = any(item.tried_at is not None and item.tried_at > since for item in lately)
     waits = 0 < row.run.out <= len(lately)
     return row.run.progressed_at < since and not tried and not waits
+
+
+def count_runs(state: MemoryState) -> RunCounts:
+    """Count the runs that do not go on by themselves: see `RunStore.counts`."""
+    runs = [row.run for row in state.runs.values()]
+    held = sum(run.state is RunState.HELD for run in runs)
+    return RunCounts(sum(run.stalled for run in runs), held)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from triptych.ai.ai_store import AiStore
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
+from triptych.limits.limit_store import LimitStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
@@ -17,6 +18,7 @@ from triptych.testing.memory_brands import MemoryBrandStore
 from triptych.testing.memory_change_feed import MemoryChangeFeed
 from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
 from triptych.testing.memory_fleet import MemoryFleetStore
+from triptych.testing.memory_limits import MemoryLimitStore
 from triptych.testing.memory_outages import MemoryOutageStore
 from triptych.testing.memory_runs import MemoryRunStore
 from triptych.testing.memory_snapshots import MemorySnapshotStore
@@ -44,6 +46,7 @@ class MemoryStores:
     snapshots: SnapshotStore
     ai: AiStore
     uploads: UploadStore
+    limits: LimitStore
 
     async def check(self) -> None:
         """Do nothing: memory is always available."""
@@ -67,4 +70,5 @@ def memory_stores(
         snapshots=MemorySnapshotStore(state),
         ai=MemoryAiStore(state),
         uploads=MemoryUploadStore(state),
+        limits=MemoryLimitStore(state),
     )

@@ -10,13 +10,12 @@ from uuid import UUID
 
 from triptych.embedded.waits import Say, log_line
 from triptych.live.watch import watch
-from triptych.messages import check_brand
+from triptych.messages import Phase, check_brand
 from triptych.model import Run
 from triptych.runtime.cancellation import cancel_on_failure
 from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, own_database
 from triptych.wiring.worker_process import open_worker
-from triptych.workers.worker import Phase
 
 
 class Local:

@@ -21,6 +21,7 @@ from triptych.embedded.sockets import PATH_MAX_BYTES, is_served
 from triptych.embedded.waits import Say, log_line
 from triptych.errors import SettingsError
 from triptych.live.websocket_server import server_options
+from triptych.messages import Phase
 from triptych.presence.presence_store import WORKERS_MAX
 from triptych.runtime.asgi_server import BACKLOG, serving
 from triptych.runtime.cancellation import cancel_on_failure
@@ -29,7 +30,6 @@ from triptych.settings.settings import Settings
 from triptych.wiring.services import Services, connect, reach_database
 from triptych.wiring.web_server import open_app, private_authenticator
 from triptych.workers.indexer import Indexer
-from triptych.workers.worker import Phase
 
 SOCKET = "api.sock"
 PREFIX = "triptych-"

@@ -13,6 +13,8 @@ from triptych.database.schema import Schema, check_schema
 from triptych.database.session import Database
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.dead_letters.postgres_dead_letters import PostgresDeadLetterStore
+from triptych.limits.limit_store import LimitStore
+from triptych.limits.postgres_limits import PostgresLimitStore
 from triptych.presence.postgres_presence import PostgresPresenceStore
 from triptych.presence.presence_store import PresenceStore
 from triptych.reads.postgres.postgres_projections import PostgresProjectionStore
@@ -78,6 +80,7 @@ class Stores:
     webhooks: WebhookStore
     access: AccessStore
     presence: PresenceStore
+    limits: LimitStore
     fleet: FleetStore
     projections: ProjectionStore
     databases: Sequence[Database]
@@ -139,6 +142,7 @@ def postgres_stores(
         webhooks=PostgresWebhookStore(database, SealedWebhooks(keys)),
         access=PostgresAccessStore(database),
         presence=PostgresPresenceStore(database),
+        limits=PostgresLimitStore(database),
         fleet=PostgresFleetStore(database),
         projections=PostgresProjectionStore(database, PostgresSearchStore(database)),
         databases=[database] if replica is None else [database, replica],

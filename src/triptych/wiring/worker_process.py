@@ -22,6 +22,7 @@ from triptych.fetch.host_throttle import HostThrottle
 from triptych.gather.phase import Gather
 from triptych.media.decoders import Decoders
 from triptych.media.shared_decoders import SharedDecoders
+from triptych.messages import Phase
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
@@ -42,7 +43,7 @@ from triptych.workers.message_processor import Handle
 from triptych.workers.projector import Projector
 from triptych.workers.sweeper import Sweeper, SweepIntervals
 from triptych.workers.webhook_notifier import Notifier
-from triptych.workers.worker import Phase, PhaseHandler, Worker
+from triptych.workers.worker import HostTurns, PhaseHandler, Worker
 
 NOTIFIER_CONNECTIONS = 10
 
@@ -76,8 +77,12 @@ async def open_phase_handlers(
                 gather = await _gather(services, stack)
                 handlers.append(PhaseHandler(phase, gather.handle, settings.gather_concurrency))
             elif phase is Phase.ACQUIRE:
-                acquire = await _acquire(services, stack, models)
-                handlers.append(PhaseHandler(phase, acquire.handle, settings.acquire_prefetch))
+                throttle = _host_throttle(settings)
+                acquire = await _acquire(services, stack, models, throttle)
+                hosts = HostTurns(throttle.set_limits, throttle.traffic)
+                handlers.append(
+                    PhaseHandler(phase, acquire.handle, settings.acquire_prefetch, hosts)
+                )
             else:
                 ai = await _ai(services, stack, models)
                 stores = services.stores
@@ -162,6 +167,7 @@ async def open_worker(services: Services, phases: Sequence[Phase]) -> AsyncItera
             maintenance.indexer,
             maintenance.projector,
             Heartbeat(services.stores.presence, [phase.value for phase in phases]),
+            services.stores.limits,
             visibility_s=settings.visibility_s,
             drain_s=settings.drain_s,
         )
@@ -217,9 +223,17 @@ def _budget(settings: Settings) -> BodyBudget:
     )
 
 
+def _host_throttle(settings: Settings) -> HostThrottle:
+    return HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate)
+
+
 @asynccontextmanager
-async def open_fetcher(settings: Settings) -> AsyncIterator[Fetcher]:
+async def open_fetcher(
+    settings: Settings, throttle: HostThrottle | None = None
+) -> AsyncIterator[Fetcher]:
     """Yield what fetches sources' URLs, and close it.
+
+    ``throttle`` gives the requests their turns at hosts; by default one of its own.
 
     Raises:
         SettingsError: the proxy or a request profile is not valid, or the memory too small.
@@ -230,7 +244,7 @@ async def open_fetcher(settings: Settings) -> AsyncIterator[Fetcher]:
     fetcher = Fetcher(
         transports,
         _budget(settings),
-        HostThrottle(concurrency=settings.host_concurrency, rate_per_s=settings.host_rate),
+        throttle or _host_throttle(settings),
         DownHosts(contacts=contacts, probes=probes),
         deadline_s=settings.fetch_deadline_s,
         max_redirects=settings.fetch_max_redirects,
@@ -244,14 +258,16 @@ async def open_fetcher(settings: Settings) -> AsyncIterator[Fetcher]:
         await transports.close()
 
 
-async def _acquire(services: Services, stack: AsyncExitStack, models: LoadedModels) -> Acquire:
+async def _acquire(
+    services: Services, stack: AsyncExitStack, models: LoadedModels, throttle: HostThrottle
+) -> Acquire:
     settings = services.settings
     decoders = SharedDecoders(*worker_decoders(settings))
     stack.callback(decoders.close)
     # They compute embeddings, and hashes of large bodies; decoders have their own.
     at_once = embed_threads(settings) + 1
     threads = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="acquire"))
-    fetcher = await stack.enter_async_context(open_fetcher(settings))
+    fetcher = await stack.enter_async_context(open_fetcher(settings, throttle))
     store = await open_objects(settings, services.stores.damage)
     embedder = await asyncio.to_thread(models.embedder) if settings.decode else None
     buffer = Buffer(

@@ -19,6 +19,7 @@ from tests.support.contracts.stores_contract import (
     new_items,
     open_run,
 )
+from triptych.messages import Phase
 from triptych.model import Item, RunState
 from triptych.runs.run_filter import RunFilter
 from triptych.runs.run_store import PutOff
@@ -88,6 +89,23 @@ class StalledContract:
         await pass_time(LONG_S)
         assert await is_stalled(stores, run_id)
         assert len(items) == 2
+
+    async def test_what_waits_for_a_paused_phase_is_not_stalled(
+        self, stores: CommonStores, run_id: UUID, pass_time: PassTime
+    ) -> None:
+        async def look_while(*paused: Phase) -> Sequence[UUID]:
+            return await stores.runs.mark_stalled(after_s=AFTER_S, limit=9, held_up=paused)
+
+        await pass_time(LONG_S)
+        assert await look_while(Phase.GATHER) == [], "it waits to be gathered"
+        assert await look_while(Phase.ACQUIRE, Phase.AI) == [run_id], "these do not hold it up"
+        assert await look_while(Phase.GATHER) == [run_id]
+        assert not (await stores.runs.run(run_id)).stalled, "the note is taken away"
+        await stores.runs.expect(run_id, new_items(2), cursor=None, limit=LIMIT)
+        await stores.runs.seal(run_id)
+        await pass_time(LONG_S)
+        assert await look_while(Phase.ACQUIRE) == [], "its items wait to be acquired"
+        assert await look_while(Phase.GATHER) == [run_id]
 
     async def test_a_complete_run_that_nobody_commits(
         self, stores: CommonStores, run_id: UUID, items: Sequence[Item], pass_time: PassTime

@@ -26,6 +26,7 @@ from triptych.errors import (
     RunNotFound,
 )
 from triptych.gather.urls import item_key
+from triptych.limits.limit_store import LimitStore
 from triptych.messages import GATHER_QUEUE, Headers
 from triptych.model import (
     AiState,
@@ -69,6 +70,7 @@ class CommonStores(Protocol):
     dead_letters: DeadLetterStore
     snapshots: SnapshotStore
     ai: AiStore
+    limits: LimitStore
 
     async def check(self) -> None:
         """Raise `DatabaseUnavailable` unless they can be used."""

@@ -30,6 +30,7 @@ OPEN = frozenset(
         "export-formats",
         "facets",
         "openapi.json",
+        "phases",
     }
 )
 """About no brand, or they list only what the identity may see."""

@@ -70,15 +70,15 @@ class ApiStores(Protocol):
         ...
 
 
-S = TypeVar("S", bound=ApiStores, default=ApiStores)
+S_co = TypeVar("S_co", bound=ApiStores, default=ApiStores, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class ApiContext(Generic[S]):
+class ApiContext(Generic[S_co]):
     """The API's components."""
 
     settings: Settings
-    stores: S
+    stores: S_co
     reads: Reads
     """Immediate reads of snapshots, of whichever database answers them."""
     queue: Queue

@@ -359,8 +359,9 @@ returning i.*, overdue.fresh
 -- The one definition of a stalled run. sent_at says nothing here: sending an item again moves it.
 -- Only the rows of items that were tried or put off lately are read, by their index. A run that
 -- moves meanwhile is locked, and skipped, or has another version than the one that was judged.
+-- What waits for a phase that is paused ($3 gather, $4 acquire) does not stand still by itself.
 with quiet as (
-    select id, version, stalled, out,
+    select id, version, stalled, out, not ($3 and not sealed) and not ($4 and out > 0) as free,
            progressed_at < clock_timestamp() - make_interval(secs => $1) as still
     from runs
     where state = 'active' and not paused
@@ -368,7 +369,7 @@ with quiet as (
     order by progressed_at limit $2
 ), judged as (
     select quiet.id, quiet.version, quiet.stalled as before,
-           quiet.still and not lately.tried and (quiet.out = 0 or lately.waiting < quiet.out)
+           quiet.still and quiet.free and not lately.tried and (quiet.out = 0 or lately.waiting < quiet.out)
                as stalled
     from quiet, lateral (
         select count(*) as waiting,

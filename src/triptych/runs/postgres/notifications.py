@@ -21,6 +21,7 @@ from triptych.runtime.retry import backoff
 
 RUNS, BRANDS = "triptych_runs", "triptych_brands"
 TASKS, QUEUES = "triptych_tasks", "triptych_queues"
+LIMITS = "triptych_limits"
 """The channels."""
 CATCH_UP_MARGIN = timedelta(seconds=10)
 """Transactions commit later than their timestamp, so the last seconds are read twice."""
@@ -79,6 +80,7 @@ class PostgresFeed:
                     (BRANDS, self._heard_brand),
                     (TASKS, self._heard_task),
                     (QUEUES, self._heard_queue),
+                    (LIMITS, self._heard_limits),
                 ):
                     # Not wait_for: before Python 3.12 it may swallow that this task is cancelled.
                     async with asyncio.timeout(CATCH_UP_TIMEOUT_S):
@@ -170,6 +172,9 @@ class PostgresFeed:
 
     def _heard_queue(self, _payload: str) -> None:
         self._news.queues = True
+
+    def _heard_limits(self, _payload: str) -> None:
+        self._news.limits = True
 
     def _hear(self, heard: Callable[[str], None], payload: object) -> None:
         try:

@@ -41,7 +41,11 @@ async def _last_try(database: Database, run_id: UUID) -> LastTry | None:
         return None
     row = rows[0]
     return LastTry(
-        row["attempts"], row["tried_at"], row["due_at"], row["waits_for"], row["detail"] or None
+        row["attempts"],
+        row["tried_at"],
+        row["due_at"],
+        row["waits_for"] or None,
+        row["detail"] or None,
     )
 
 
@@ -55,6 +59,6 @@ async def _waits(database: Database, run_id: UUID) -> Waits | None:
         row["delayed"],
         row["due_at"],
         row["attempts"],
-        row["waits_for"],
+        row["waits_for"] or None,
         row["detail"] or None,
     )

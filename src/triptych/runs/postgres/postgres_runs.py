@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from typing_extensions import override
 from triptych.database.rows import brand_not_found, to_event, to_item, to_run, to_worked_on
 from triptych.database.session import Database, Transaction, no_nul
 from triptych.errors import Conflict, RowLocked, RunEnded, RunNotFound
-from triptych.messages import AI_QUEUE, QUEUES, AiBody, Headers, Message
+from triptych.messages import AI_QUEUE, QUEUES, AiBody, Headers, Message, Phase
 from triptych.model import (
     Age,
     AiState,
@@ -403,8 +403,10 @@ class PostgresRunStore(RunStore):
         return Due(**wants)
 
     @override
-    async def mark_stalled(self, *, after_s: float, limit: int) -> Sequence[UUID]:
-        return await mark_stalled(self._database, after_s, limit)
+    async def mark_stalled(
+        self, *, after_s: float, limit: int, held_up: Collection[Phase] = ()
+    ) -> Sequence[UUID]:
+        return await mark_stalled(self._database, after_s, limit, held_up)
 
     @override
     async def counts(self) -> RunCounts:

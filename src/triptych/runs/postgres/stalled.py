@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from triptych.database.session import Database, Transaction
+from triptych.messages import Phase
 from triptych.runs.run_store import RunCounts
 
 
-async def mark_stalled(database: Database, after_s: float, limit: int) -> Sequence[UUID]:
+async def mark_stalled(
+    database: Database, after_s: float, limit: int, held_up: Collection[Phase]
+) -> Sequence[UUID]:
     """Note which runs are stalled: see `RunStore.mark_stalled`."""
 
     async def work(tx: Transaction) -> Sequence[UUID]:
-        changed = await tx.rows("mark_stalled", after_s, limit)
+        changed = await tx.rows(
+            "mark_stalled", after_s, limit, Phase.GATHER in held_up, Phase.ACQUIRE in held_up
+        )
         for row in changed:
             if row["stalled"]:
                 since = row["progressed_at"].isoformat()

@@ -1,0 +1,1 @@
+"""What operators have paused or limited while everything runs: phases and hosts."""
