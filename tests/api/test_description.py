@@ -169,7 +169,9 @@ def leave_to_schema(case: AnyCase) -> None:
         except ValueError:
             del case.query["metadata"]
         for name in ("name", "text", "brand", "tag", "cluster", "duplicates", "look"):
-            if not str(case.query.get(name, "")).isprintable():
+            # A file's name is made printable, and is required.
+            is_file = name == "name" and case.path == "/api/v1/uploads"
+            if not is_file and not str(case.query.get(name, "")).isprintable():
                 del case.query[name]
     if case.path == "/api/v1/search":
         leave_search_to_schema(case)

@@ -19,10 +19,11 @@ from triptych.gather.sources.manifest import MANIFEST
 from triptych.gather.sources.page import PAGE
 from triptych.gather.sources.shopify import SHOPIFY
 from triptych.gather.sources.sitemap import SITEMAP
+from triptych.gather.sources.upload import UPLOAD
 from triptych.settings.settings import Settings
 from triptych.wiring.installed_sources import installed_sources
 
-OURS = (BUCKET, CATALOG, FEED, FOLDER, MANIFEST, PAGE, SHOPIFY, SITEMAP)
+OURS = (BUCKET, CATALOG, FEED, FOLDER, MANIFEST, PAGE, SHOPIFY, SITEMAP, UPLOAD)
 SCHEMES = ", ".join(one.scheme for one in OURS)
 
 
@@ -57,7 +58,7 @@ def test_our_own_sources_are_installed() -> None:
     assert sources.broken == {}
     assert sources.usage == (
         "bucket:s3://BUCKET/FOLDER, catalog:https://…, feed:URL, folder:PATH, "
-        "manifest:PATH_OR_URL, page:URL, shopify:SHOP or sitemap:URL"
+        "manifest:PATH_OR_URL, page:URL, shopify:SHOP, sitemap:URL or upload:ID"
     )
     assert list(source_schemes()) == [one.scheme for one in sources.types]
 
