@@ -74,7 +74,6 @@ The first line of a class's docstring is its default message, and ``status`` its
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import ClassVar
 from uuid import UUID
 
@@ -378,17 +377,9 @@ class SourceRefused(TriptychError):
     status = 422
 
     def __init__(
-        self,
-        message: str | None = None,
-        *,
-        remedy: str | None = None,
-        quoted: str = "",
-        columns: Sequence[str] = (),
+        self, message: str | None = None, *, remedy: str | None = None, quoted: str = ""
     ) -> None:
         super().__init__(message, remedy=remedy)
-        self.columns = columns
-        """The columns of a list in which no URLs are found, for somebody to choose from. They quote
-        the list, too."""
         self.quoted = quoted
         """A sentence that quotes the list, and is not in the message: whoever passes the error on
         to somebody who may not have read the list leaves it out."""

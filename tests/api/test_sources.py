@@ -77,20 +77,6 @@ async def test_a_check_refuses_as_a_run_would(api: Api, tmp_path: Path) -> None:
     assert name.status == 422
 
 
-async def test_a_list_without_a_known_column_names_those_to_choose_from(
-    api: Api, tmp_path: Path
-) -> None:
-    path = tmp_path / "shoes.csv"
-    path.write_text("SKU,Foto\n1,https://x/1\n")
-    refused = await api.post("/sources/check", json={"source": f"manifest:{path}"})
-    assert (refused.status, refused.json["columns"]) == (422, ["SKU", "Foto"])
-    chosen = await api.post("/sources/check", json={"source": f"manifest:{path}#url-column=Foto"})
-    assert chosen.json["items"] == 1
-    path.write_text("one line that may be a secret\n")
-    secret = await api.post("/sources/check", json={"source": f"manifest:{path}"})
-    assert (secret.status, secret.json.get("columns")) == (422, None)
-
-
 async def test_urls_in_the_body_are_a_runs_source(api: Api) -> None:
     urls = [
         "https://x.example/1.png",

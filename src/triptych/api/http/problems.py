@@ -20,7 +20,6 @@ from starlette.exceptions import HTTPException
 from triptych.errors import (
     BadInput,
     RunActive,
-    SourceRefused,
     SourceUnavailable,
     TooManyRequests,
     TriptychError,
@@ -52,9 +51,6 @@ class Problem(BaseModel):
     source: str | None = Described(
         None, description="That run's source, if it is another than was asked for."
     )
-    columns: list[str] | None = Described(
-        None, description="The columns of a list in which no URLs are found: choose one."
-    )
     instance: str | None = Described(
         None, description="The id of this occurrence, under which the server's log has details."
     )
@@ -71,7 +67,6 @@ def problem(
     instance: str | None = None,
     headers: Mapping[str, str] | None = None,
     active: RunActive | None = None,
-    columns: Sequence[str] = (),
 ) -> Response:
     """Return a problem as a response."""
     body: dict[str, Any] = {
@@ -81,12 +76,10 @@ def problem(
         "detail": detail[:DETAIL_MAX_CHARS],
         "reason": reason,
     }
-    optional: dict[str, Any] = {"field": field, "remedy": remedy, "instance": instance}
+    optional = {"field": field, "remedy": remedy, "instance": instance}
     if active is not None:
         run_id = None if active.run_id is None else str(active.run_id)
         optional |= {"run": run_id, "source": active.source}
-    if columns:
-        optional |= {"columns": [_printable(name) for name in columns]}
     body |= {name: value for name, value in optional.items() if value is not None}
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
@@ -112,7 +105,6 @@ def from_error(error: TriptychError) -> Response:
         remedy=error.remedy,
         headers=headers,
         active=error if isinstance(error, RunActive) else None,
-        columns=error.columns if isinstance(error, SourceRefused) else (),
     )
 
 

@@ -158,7 +158,6 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
     remedy: str | None = None
     at_once: bool = True
-    columns: Sequence[str] = ()
 
 
 class ListPage(msgspec.Struct, frozen=True):

@@ -81,8 +81,7 @@ class _Line:
             None if text is None else text.encode("utf-8", "replace").decode()[:MESSAGE_MAX_CHARS]
             for text in (refusal.message, refusal.remedy)
         )
-        columns = [name.encode("utf-8", "replace").decode() for name in refusal.columns]
-        told = Refusal(message or "It cannot be read.", remedy, refusal.at_once, columns)
+        told = Refusal(message or "It cannot be read.", remedy, refusal.at_once)
         self.say(kind, msgspec.json.encode(told)[: FRAME_MAX_BYTES[kind]])
 
     def receive(self) -> bytearray:
@@ -149,7 +148,7 @@ def _serve(line: _Line, missing: tuple[str, ...]) -> None:
                 line.send(frame)
                 parts.read_on()
     except SourceRefused as error:
-        refusal = Refusal(error.message, error.remedy, columns=error.columns)
+        refusal = Refusal(error.message, error.remedy)
     except MemoryError:
         refusal = _too_much_memory(request.memory_max_bytes, parts.reading)
     # Here, where what filled the memory is gone with the exception.

@@ -231,7 +231,7 @@ class ListParser:
             raise await self._lost(error) from error
         if kind is Kind.DOUBTED:
             raise PageDoubted(refusal)
-        raise SourceRefused(refusal.message, remedy=refusal.remedy, columns=refusal.columns)
+        raise SourceRefused(refusal.message, remedy=refusal.remedy)
 
     async def _hand_over(self, number: int) -> None:
         """Send a descriptor of a part of the list, which is opened anew."""

@@ -10,8 +10,6 @@ from triptych.errors import SourceRefused
 from triptych.gather.lists.bounds import COLUMNS_MAX
 
 NAMES_SHOWN = 200
-COLUMNS_NAMED = 200
-"""Columns that a refusal names, so that somebody can choose one."""
 """Characters of columns' names that an error shows."""
 
 
@@ -72,13 +70,7 @@ def no_urls(names: Sequence[str]) -> SourceRefused:
         "No column holds URLs.",
         remedy="Call the column url, or choose one with #url-column=NAME behind the place.",
         quoted=f"Its columns are: {', '.join(names)[:NAMES_SHOWN]}." if names else "",
-        columns=named(names),
     )
-
-
-def named(names: Sequence[str]) -> Sequence[str]:
-    """Return the columns of a refusal: those that have a name, at most `COLUMNS_NAMED`."""
-    return [name for name in names if name and len(name) <= NAMES_SHOWN][:COLUMNS_NAMED]
 
 
 class ListReader(Protocol):

@@ -189,8 +189,7 @@ class BrandRows:
             return open_list(opened, name, lambda names: self._choose(names) is not None)
         except SourceRefused as error:
             told = self._told(f"{name}: {error.message}", error.quoted)
-            columns = error.columns if self._choice.quotes else ()
-            raise SourceRefused(told, remedy=error.remedy, columns=columns) from error
+            raise SourceRefused(told, remedy=error.remedy) from error
 
 
 def _read(

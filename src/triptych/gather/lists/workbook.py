@@ -22,7 +22,6 @@ from triptych.gather.lists.record import (
     OpenFile,
     Record,
     check_columns,
-    named,
 )
 
 UNPACKED_MAX_BYTES = 1024 * 1024 * 1024
@@ -59,7 +58,6 @@ class WorkbookReader:
                 "No sheet of the workbook has a column of URLs.",
                 remedy="Call the column url, or choose one with #url-column=NAME behind the place.",
                 quoted=f"Its sheets are: {', '.join(book.sheet_names)[:NAMES_SHOWN]}.",
-                columns=named(_first_header(book)),
             )
         self._sheet, self._names, self._header_row = found
         check_columns(self._names)
@@ -107,16 +105,6 @@ def _find_header(
         if is_usable(names):
             return sheet, [each or f"column {n}" for n, each in enumerate(names, 1)], number
     return None
-
-
-def _first_header(book: CalamineWorkbook) -> Sequence[str]:
-    """Return the first row of the first sheet that may be a header: with more than one cell."""
-    for name in book.sheet_names:
-        for cells in islice(book.get_sheet_by_name(name).iter_rows(), HEADER_LINES):
-            names = [str(cell).strip() for cell in cells]
-            if len(list(filter(None, names))) > 1:
-                return names
-    return ()
 
 
 def _cell(value: Any) -> Any:
