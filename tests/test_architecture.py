@@ -26,6 +26,7 @@ LAYERS = (
     {"tasks"},
     {"ai", "acquire"},
     {"gather", "backups", "reads"},
+    {"uploads"},
     {"snapshots"},
     {"runs"},
     {"dead_letters", "queues", "webhooks", "presence", "access"},

@@ -61,8 +61,8 @@ SIGNED_S = 300.0
 RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
 """Deadline of one call to a remote store. A store that exceeds it counts as unavailable."""
 
-WRITE_BUFFER_BYTES = 16 * 1024 * 1024
-"""Size of a part of a multipart upload."""
+open_writer = partial(obstore.open_writer, buffer_size=16 * 1024 * 1024, max_concurrency=4)
+"""Opens a multipart upload, which holds at most so many parts of so many bytes."""
 CHUNK_BYTES = 1024 * 1024
 """Read, hashed and compared at a time. An object no larger is checked before its first byte is
 passed on."""
@@ -462,7 +462,7 @@ class ObjectStore:
 
     def open_file(self, key: str) -> ObjectFile:
         """Return a file whose bytes become an object when it is closed. Its methods block."""
-        writer = obstore.open_writer(self._store, key, buffer_size=WRITE_BUFFER_BYTES)
+        writer = open_writer(self._store, key)
         return ObjectFile(writer, partial(self._flush_file, key), self._unavailable)
 
     def _flush_file(self, key: str) -> None:

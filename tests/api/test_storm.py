@@ -90,7 +90,13 @@ async def test_g6_deletion_retention_and_reembedding_under_load(
     async with serving(migrated_dsn, tmp_path, **options) as api, running_worker(api):
         storm = Storm(api)
         store = open_store("file:", tmp_path / "objects")
-        collector = Collector(api.stores.retention, api.stores.tasks, store, COLLECT_AT_ONCE)
+        collector = Collector(
+            api.stores.retention,
+            api.stores.tasks,
+            api.stores.uploads,
+            store,
+            COLLECT_AT_ONCE,
+        )
         changing: list[Callable[[], Awaitable[None]]] = [
             lambda: storm.run_again("a", sources["a"], site),
             lambda: storm.run_again("b", sources["b"], site),

@@ -123,7 +123,13 @@ async def under_load(local: Local, folder: Path, site: Site) -> AsyncIterator[No
     """Commit and collect all the time: what was let go of is wanted again."""
     stop = asyncio.Event()
     store = open_store("file:", folder / "data" / "objects")
-    collector = Collector(local.stores.retention, local.stores.tasks, store, COLLECT_AT_ONCE)
+    collector = Collector(
+        local.stores.retention,
+        local.stores.tasks,
+        local.stores.uploads,
+        store,
+        COLLECT_AT_ONCE,
+    )
 
     async def collect() -> None:
         while not stop.is_set():

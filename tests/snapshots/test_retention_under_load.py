@@ -77,7 +77,13 @@ async def test_g6_letting_go_while_everything_goes_on(site: Site, tmp_path: Path
         thumbnails = [thumbnail_key(a.sha256, WIDTHS[0]) for a in await snapshot(local, "nike")]
         for key in thumbnails:
             await store.put_as(key, b"of no matter", "image/webp")
-        collector = Collector(local.stores.retention, local.stores.tasks, store, COLLECT_AT_ONCE)
+        collector = Collector(
+            local.stores.retention,
+            local.stores.tasks,
+            local.stores.uploads,
+            store,
+            COLLECT_AT_ONCE,
+        )
         async with asyncio.TaskGroup() as group:
             collecting = group.create_task(collect_until(stop, collector))
             reading = group.create_task(read_until(stop, local, store))

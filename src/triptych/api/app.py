@@ -30,6 +30,7 @@ from triptych.api import (
     steering,
     system,
     tasks,
+    uploads,
     webhooks,
 )
 from triptych.api.dashboard import Dashboard, is_page
@@ -57,6 +58,7 @@ ROUTERS = (
     exports.router,
     webhooks.router,
     sources.router,
+    uploads.router,
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."

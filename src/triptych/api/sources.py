@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from msgspec import Meta
@@ -19,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from triptych.access.identity import Identity
 from triptych.api.http.auth import operating
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
@@ -31,6 +33,7 @@ from triptych.gather.source_registry import source_schemes
 from triptych.messages import URL_MAX_CHARS
 from triptych.runs.given_urls import URLS_MAX, GivenUrl, encode_urls, is_given, source_of
 from triptych.shown_url import is_shown
+from triptych.uploads.upload_store import Upload, UploadNotFound, upload_not_found, upload_of
 from triptych.wire import Wire
 
 SOURCE_PATTERN = f"^({'|'.join(map(re.escape, source_schemes()))}):."
@@ -146,6 +149,13 @@ class CheckGiven(Given):
         BrandText | None,
         Field(description="Only this brand's rows; by default all, where a source can list them."),
     ] = None
+    samples: Annotated[
+        bool,
+        Field(
+            description="Show some values of each column of a list, and do not refuse one for "
+            "having no column of URLs: `lists[].problem` says so."
+        ),
+    ] = False
 
 
 @router.post(
@@ -172,7 +182,11 @@ async def check_given_source(request: Request, context: Context, body: CheckGive
             await context.source_checker.check_opened(lambda: kept, body.source, body.brand)
         )
     try:
-        return Json(await context.source_checker.check(body.source, body.brand, trusted=trusted))
+        return Json(
+            await context.source_checker.check(
+                body.source, body.brand, trusted=trusted, samples=body.samples
+            )
+        )
     except SourceUnavailable as error:
         # A run would try again for a while; that is what a check has found out.
         raise SourceRefused(error.message, remedy=error.remedy) from error
@@ -193,7 +207,8 @@ async def check_source(
 ) -> bool:
     """Refuse invalid sources, and those that whoever asks may not have read.
 
-    A source of the scheme ``urls`` is one that ``brand`` has URLs of. Of the others, the server's
+    A source of the scheme ``urls`` is one that ``brand`` has URLs of; of an upload, see
+    `check_upload`. Of the others, the server's
     own user may name any, and everybody else what `SourceReach` has.
 
     Returns:
@@ -221,6 +236,10 @@ async def check_source(
                 remedy="Give the URLs themselves, as `urls`, when you start a run.",
             )
         return False
+    if (upload := upload_of(source)) is not None:
+        context.sources.check(source)
+        await check_upload(request, context, upload)
+        return False
     refusal = context.sources.refusal(source, context.reach)
     if refusal is None and context.sources.quotes(source, context.reach):
         return False
@@ -230,3 +249,26 @@ async def check_source(
     if refusal is not None:
         raise BadInput(refusal.message, field="source", remedy=f"{refusal.remedy} {stranger}")
     return False
+
+
+async def check_upload(request: Request, context: ApiContext, upload: UUID) -> None:
+    """Refuse an upload that does not exist, or is not of the limited key that asks.
+
+    It counts as used now, so that it is still there when a run that starts next reads it.
+
+    Raises:
+        BadInput: it is refused; that it is another identity's is not said.
+    """
+    identity: Identity = request.scope["identity"]
+    try:
+        found = await context.stores.uploads.upload(upload)
+        if not is_visible(found, identity):
+            raise upload_not_found(upload)
+        await context.stores.uploads.use_upload(upload)
+    except UploadNotFound as error:
+        raise BadInput(error.message, field="source", remedy=error.remedy) from error
+
+
+def is_visible(upload: Upload, identity: Identity) -> bool:
+    """Return whether an operator may see and use an upload: a limited key only its own."""
+    return identity.brands is None or upload.uploaded_by == identity.name

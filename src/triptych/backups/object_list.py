@@ -79,6 +79,7 @@ class ObjectListWriter:
 
 KEY = re.compile(
     r"sha256/([0-9a-f]{2})/\1[0-9a-f]{62}|exports/[0-9a-f-]{36}(/(?!\.\.?(/|$))[^/\0]+)+"
+    r"|uploads/[0-9a-f-]{36}"
 )
 """The keys of objects in a backup. A list that was edited leads to no other file."""
 SHA256 = re.compile(r"([0-9a-f]{64})?")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -22,7 +23,7 @@ from triptych.errors import (
 from triptych.gather.given_source import KeptSource
 from triptych.gather.restorable import Restorable
 from triptych.gather.snapshot_source import SnapshotSource
-from triptych.gather.source import Page, Row, Source
+from triptych.gather.source import ListFound, Page, Row, Source
 from triptych.gather.urls import item_key, key_of_value, normalise, without_parameters
 from triptych.messages import (
     METADATA_MAX_BYTES,
@@ -256,8 +257,14 @@ def _checked(metadata: Metadata) -> tuple[Metadata, str]:
 
 def _rows_read(page: Page, *, from_start: bool) -> RowsRead:
     refused = [RefusedRow(row.place, shown_text(row.refused)) for row in page.rows if row.refused]
-    lists = [msgspec.structs.asdict(found) for found in page.lists] if from_start else []
+    lists = [_event(found) for found in page.lists] if from_start else []
     return RowsRead(len(page.rows), refused, from_start, lists)
+
+
+def _event(found: ListFound) -> Mapping[str, Any]:
+    """Return what the timeline has of a file; what only a check is shown is left out."""
+    shown = msgspec.structs.asdict(found)
+    return {name: value for name, value in shown.items() if name not in {"samples", "problem"}}
 
 
 def _chunks(page: Page, rows: int) -> Iterator[tuple[Sequence[Row], bool]]:

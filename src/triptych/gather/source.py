@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
+import msgspec
 from msgspec import Meta
 
 from triptych.model import Metadata
@@ -41,6 +42,20 @@ class ListFound(Wire, frozen=True):
     url_columns: Annotated[list[str], Meta(description="Where URLs are read from.")]
     brand_column: str | None
     notes: Annotated[list[str], Meta(description="What was guessed or passed over.")]
+    key_column: Annotated[
+        str | None, Meta(description="By which rows are known, if one was chosen.")
+    ] = None
+    samples: Annotated[
+        dict[str, list[str]],
+        Meta(description="Of a check that asks for it: some values of each of the first columns."),
+    ] = msgspec.field(default_factory=dict)
+    problem: Annotated[
+        str | None,
+        Meta(
+            description="Of a check that asks for samples: why a run would refuse the file, none "
+            "of whose columns holds URLs."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,18 @@ class Page:
     """On a first page: what the source's files were found to be, if it has files."""
     brands: Sequence[str] = ()
     """Some names that the page has in its column of brands."""
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A source that can also show what its columns hold."""
+
+    def sampled(self) -> Source:
+        """Return the same source, whose lists come with samples of their columns.
+
+        It does not refuse a file for having no column of URLs: `ListFound.problem` says so instead.
+        """
+        ...
 
 
 class Source(Protocol):

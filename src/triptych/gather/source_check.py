@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from triptych.errors import SourceUnavailable, TooManyRequests
 from triptych.gather.phase import new_item
-from triptych.gather.source import ListFound, Page, Row, Source
+from triptych.gather.source import ListFound, Page, Row, Sampled, Source
 from triptych.messages import URL_MAX_CHARS
 from triptych.model import Metadata
-from triptych.shown_url import shown_text, shown_url, without_credentials
+from triptych.shown_url import (
+    shown_text,
+    shown_url,
+    text_without_credentials,
+    without_credentials,
+)
 from triptych.wire import Wire
 
 ROWS_MAX = 100_000
@@ -122,19 +129,24 @@ class _Counts:
             known.places.append(without_credentials(place)[:URL_MAX_CHARS])
 
 
-async def check_source(source: Source, spec: str, brand: str | None) -> SourceCheck:
+async def check_source(
+    source: Source, spec: str, brand: str | None, *, samples: bool = False
+) -> SourceCheck:
     """Read the beginning of a source, and report what a run would make of it.
 
     Args:
         source: is read from its start, at most `ROWS_MAX` rows and for `DEADLINE_S`.
         spec: how it was named; for the report.
         brand: the brand whose rows are read; None for those of all, where a source can tell.
+        samples: whether to show what the columns of lists hold (`Sampled`).
 
     Raises:
         SourceRefused, SourceUnavailable: as `Source.pages`.
     """
     counts, lists, brands = _Counts(), list[ListFound](), dict[str, None]()
     whole = False
+    if samples and isinstance(source, Sampled):
+        source = source.sampled()
     pages = source.pages(brand or "", None)
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -154,7 +166,7 @@ async def check_source(source: Source, spec: str, brand: str | None) -> SourceCh
     return SourceCheck(
         source=spec,
         brand=brand,
-        lists=lists,
+        lists=[_shown(each) for each in lists],
         brands=list(brands),
         first_rows=counts.first,
         rows_read=counts.rows,
@@ -180,7 +192,9 @@ class SourceChecker:
         self._open_source = open_source
         self._turn = asyncio.Semaphore(1)
 
-    async def check(self, spec: str, brand: str | None, *, trusted: bool = False) -> SourceCheck:
+    async def check(
+        self, spec: str, brand: str | None, *, trusted: bool = False, samples: bool = False
+    ) -> SourceCheck:
         """Check the source that ``spec`` names: see `check_source`.
 
         ``trusted``: this machine's own user asks (`SourceReach`).
@@ -188,10 +202,16 @@ class SourceChecker:
         Raises:
             TooManyRequests: others are being checked.
         """
-        return await self.check_opened(lambda: self._open_source(spec, trusted), spec, brand)
+        opened = partial(self._open_source, spec, trusted)
+        return await self.check_opened(opened, spec, brand, samples=samples)
 
     async def check_opened(
-        self, open_source: Callable[[], Source], spec: str, brand: str | None
+        self,
+        open_source: Callable[[], Source],
+        spec: str,
+        brand: str | None,
+        *,
+        samples: bool = False,
     ) -> SourceCheck:
         """Check a source that ``spec`` does not say how to open: see `check`.
 
@@ -206,9 +226,18 @@ class SourceChecker:
                 "Other sources are being checked.", retry_after_s=DEADLINE_S
             ) from error
         try:
-            return await check_source(open_source(), shown_url(spec), brand)
+            return await check_source(open_source(), shown_url(spec), brand, samples=samples)
         finally:
             self._turn.release()
+
+
+def _shown(found: ListFound) -> ListFound:
+    """Return what a list was found to be, without credentials in its samples."""
+    samples = {
+        name: [text_without_credentials(value) for value in values]
+        for name, values in found.samples.items()
+    }
+    return msgspec.structs.replace(found, samples=samples)
 
 
 def _add(page: Page, counts: _Counts) -> None:

@@ -16,6 +16,7 @@ from triptych.settings.source_text import Place, parse_place, split_source
 if TYPE_CHECKING:
     from triptych.fetch.transport import TransportPool
     from triptych.gather.source_token import SourceToken
+    from triptych.uploads.upload_files import UploadFiles
 
 ENTRY_POINT_GROUP = "triptych.sources"
 
@@ -117,11 +118,12 @@ class SourceRegistry:
         trusted: bool = False,
         robots: bool = True,
         opt_outs: bool = True,
+        uploads: UploadFiles | None = None,
     ) -> Source:
         """Return the source that ``spec`` names. It gets the token only if that is bound to it.
 
-        ``trusted``: this machine's own user named it, so that it may be anywhere. ``robots`` and
-        ``opt_outs`` are those of `SourceContext`.
+        ``trusted``: this machine's own user named it, so that it may be anywhere. ``robots``,
+        ``opt_outs`` and ``uploads`` are those of `SourceContext`.
 
         Raises:
             SourceRefused: it names none, the text after the scheme is not valid for it, or it is
@@ -144,6 +146,7 @@ class SourceRegistry:
             quotes,
             robots,
             opt_outs,
+            uploads,
         )
         return named.type.open(named.text, context)
 

@@ -14,6 +14,7 @@ from triptych.settings.source_text import SOURCE_SCHEME, PlaceKind, parse_place
 if TYPE_CHECKING:
     # A type of source is declared without importing what its requests need.
     from triptych.gather.http_reader import HttpReader
+    from triptych.uploads.upload_files import UploadFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class SourceContext:
     """Whether robots.txt is kept where a site's pages are read one after the other."""
     opt_outs: bool = True
     """Whether pages that opt out of their use are heeded."""
+    uploads: UploadFiles | None = None
+    """What was uploaded; None in a process that has no database."""
 
 
 def any_place(place: str) -> None:

@@ -15,7 +15,7 @@ SEALED = "?sealed="
 """Follows the readable part of a source, and names what is sealed."""
 HIDDEN = "?sealed"
 """Follows the readable part where nobody is to find the rest."""
-PATHS = ("manifest", "urls")
+PATHS = ("manifest", "upload", "urls")
 """Our own schemes whose place, unless it is a URL, is a path or a name."""
 WORD_MIN_CHARS = 6
 MASK = "****"

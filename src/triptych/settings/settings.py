@@ -349,6 +349,11 @@ class Settings(ToldSettings):
     keep_timeline_s: Positive = Field(
         90 * 24 * 3600.0, description="Seconds for which an ended run's timeline is kept."
     )
+    keep_uploads_s: Positive = Field(
+        7 * 24 * 3600.0,
+        description="Seconds for which an uploaded list is kept after its last use. One that is a "
+        "brand's source is kept as long as it is that.",
+    )
     collect_s: Positive = Field(60.0, description="Seconds between two passes of the collector.")
     object_grace_s: Positive = Field(
         3600.0,
@@ -385,6 +390,7 @@ class Settings(ToldSettings):
     api_picture_burst: Count = Field(
         4_000, description="Thumbnails that one key may ask for in a burst."
     )
+    upload_max_bytes: Count = Field(256 * MIB, description="Bytes of one list that is uploaded.")
     server: str | None = Field(
         None, description="Server that the commands use, `https://host`; empty for the local one."
     )

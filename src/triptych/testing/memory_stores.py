@@ -21,6 +21,8 @@ from triptych.testing.memory_outages import MemoryOutageStore
 from triptych.testing.memory_runs import MemoryRunStore
 from triptych.testing.memory_snapshots import MemorySnapshotStore
 from triptych.testing.memory_state import MemoryState
+from triptych.testing.memory_uploads import MemoryUploadStore
+from triptych.uploads.upload_store import UploadStore
 
 RUN_CAP_S = 3600.0
 
@@ -41,6 +43,7 @@ class MemoryStores:
     dead_letters: DeadLetterStore
     snapshots: SnapshotStore
     ai: AiStore
+    uploads: UploadStore
 
     async def check(self) -> None:
         """Do nothing: memory is always available."""
@@ -63,4 +66,5 @@ def memory_stores(
         dead_letters=MemoryDeadLetterStore(state),
         snapshots=MemorySnapshotStore(state),
         ai=MemoryAiStore(state),
+        uploads=MemoryUploadStore(state),
     )

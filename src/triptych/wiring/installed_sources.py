@@ -11,6 +11,7 @@ from triptych.gather.source_reach import SourceReach, reach_of
 from triptych.gather.source_registry import SourceRegistry
 from triptych.gather.source_token import SourceToken
 from triptych.settings.settings import Settings
+from triptych.uploads.upload_files import UploadFiles
 from triptych.wiring.outbound import open_transports
 
 SOURCE_CONNECTIONS = 20
@@ -44,9 +45,14 @@ def source_reach(settings: Settings) -> SourceReach:
 
 
 def source_opener(
-    settings: Settings, sources: SourceRegistry, stack: AsyncExitStack
+    settings: Settings,
+    sources: SourceRegistry,
+    stack: AsyncExitStack,
+    uploads: UploadFiles | None = None,
 ) -> Callable[[str, bool], Source]:
     """Return what opens a source; ``stack`` closes the connections of all of them.
+
+    ``uploads`` has what was uploaded; None in a process without a database.
 
     It is called with the source, and whether this machine's own user named it (`SourceReach`).
 
@@ -68,6 +74,7 @@ def source_opener(
             trusted=trusted,
             robots=settings.robots,
             opt_outs=settings.opt_outs,
+            uploads=uploads,
         )
 
     return open_one

@@ -43,6 +43,8 @@ from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.snapshots.stored_rows import StoredRows
 from triptych.tasks.postgres_tasks import PostgresTaskStore
 from triptych.tasks.task_store import TaskStore
+from triptych.uploads.postgres_uploads import PostgresUploadStore
+from triptych.uploads.upload_store import UploadStore
 from triptych.webhooks.postgres_webhooks import PostgresWebhookStore
 from triptych.webhooks.sealed_webhooks import SealedWebhooks
 from triptych.webhooks.webhook_store import WebhookStore
@@ -69,6 +71,7 @@ class Stores:
     stored_rows: StoredRows
     ai: AiStore
     tasks: TaskStore
+    uploads: UploadStore
     webhooks: WebhookStore
     access: AccessStore
     presence: PresenceStore
@@ -128,6 +131,7 @@ def postgres_stores(
         stored_rows=PostgresStoredRows(database),
         ai=PostgresAiStore(database),
         tasks=PostgresTaskStore(database),
+        uploads=PostgresUploadStore(database),
         webhooks=PostgresWebhookStore(database, SealedWebhooks(keys)),
         access=PostgresAccessStore(database),
         presence=PostgresPresenceStore(database),

@@ -30,6 +30,7 @@ from triptych.settings.settings import Settings
 from triptych.snapshots.brand_relations import BrandRelations
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.snapshots.search_service import Models, SearchService
+from triptych.uploads.upload_files import UploadFiles
 from triptych.wiring.immediate_reads import open_reads
 from triptych.wiring.installed_sources import source_opener, source_reach
 from triptych.wiring.models import LoadedModels
@@ -239,6 +240,7 @@ async def open_app(
         AsyncExitStack() as stack,
     ):
         sources = SourceRegistry.discover()
+        uploads = UploadFiles(services.stores.uploads, objects, max_bytes=settings.upload_max_bytes)
         api = ApiContext(
             settings=settings,
             stores=services.stores,
@@ -257,7 +259,8 @@ async def open_app(
             relations=BrandRelations(services.stores.brands, services.stores.search),
             sources=sources,
             exports=ExportRegistry.discover(),
-            source_checker=SourceChecker(source_opener(settings, sources, stack)),
+            source_checker=SourceChecker(source_opener(settings, sources, stack, uploads)),
+            uploads=uploads,
             ready=ready_check(services),
         )
         yield create_app(api, live)

@@ -25,6 +25,7 @@ from triptych.media.shared_decoders import SharedDecoders
 from triptych.settings.settings import Settings
 from triptych.snapshots.exports.export_registry import ExportRegistry
 from triptych.tasks.brand_tasks import BrandTasks
+from triptych.uploads.upload_files import UploadFiles
 from triptych.wiring.immediate_reads import open_projection
 from triptych.wiring.installed_sources import installed_sources, source_opener
 from triptych.wiring.models import LoadedModels, embed_batch, embed_threads, open_embedder
@@ -114,7 +115,13 @@ async def open_maintenance(services: Services) -> AsyncIterator[MaintenanceJobs]
         projected = await stack.enter_async_context(open_projection(settings))
         yield MaintenanceJobs(
             Sweeper(services.registry, intervals),
-            Collector(stores.retention, stores.tasks, objects, _retention_rules(settings)),
+            Collector(
+                stores.retention,
+                stores.tasks,
+                stores.uploads,
+                objects,
+                _retention_rules(settings),
+            ),
             await _notifier(services, stack),
             Indexer(stores.search),
             None if projected is None else Projector(stores.projections, projected.projection),
@@ -175,6 +182,7 @@ def _retention_rules(settings: Settings) -> RetentionRules:
         timeline_s=settings.keep_timeline_s,
         every_s=settings.collect_s,
         object_grace_s=settings.object_grace_s,
+        uploads_s=settings.keep_uploads_s,
         # An item that stored its object before the deletion cannot settle later than this.
         tombstones_s=2 * settings.run_cap_s,
     )
@@ -182,13 +190,15 @@ def _retention_rules(settings: Settings) -> RetentionRules:
 
 async def _gather(services: Services, stack: AsyncExitStack) -> Gather:
     settings = services.settings
+    objects = await open_objects(settings, services.stores.damage)
+    uploads = UploadFiles(services.stores.uploads, objects, max_bytes=settings.upload_max_bytes)
     return Gather(
         services.stores.runs,
         services.stores.brands,
         services.stores.snapshots,
         services.registry,
-        await open_objects(settings, services.stores.damage),
-        source_opener(settings, installed_sources(settings), stack),
+        objects,
+        source_opener(settings, installed_sources(settings), stack, uploads),
         default_source=settings.source,
         page_rows=settings.page_rows,
     )

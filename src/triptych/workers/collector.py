@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -13,6 +14,8 @@ from triptych.runtime.periodic import run_periodically
 from triptych.snapshots.retention_store import RetentionStore
 from triptych.tasks.brand_tasks import EXPORT, export_folder
 from triptych.tasks.task_store import TaskStore
+from triptych.uploads.upload_files import ORPHAN_S, PREFIX
+from triptych.uploads.upload_store import UploadStore
 
 ROWS_AT_ONCE = 5_000
 """Rows of one table deleted in one transaction."""
@@ -39,6 +42,8 @@ class RetentionRules:
     every_s: float
     object_grace_s: float
     tombstones_s: float
+    uploads_s: float
+    """Since an upload's last use."""
     settled_s: float = SETTLED_S
 
 
@@ -49,11 +54,13 @@ class Collector:
         self,
         retention: RetentionStore,
         tasks: TaskStore,
+        uploads: UploadStore,
         store: ObjectStore,
         keeping: RetentionRules,
     ) -> None:
         self._retention = retention
         self._tasks = tasks
+        self._uploads = uploads
         self._store = store
         self._keeping = keeping
 
@@ -69,6 +76,7 @@ class Collector:
             await self.collect_rows()
         if await self._retention.take_turn("objects", every_s=keeping.object_grace_s / 2):
             await self.collect_objects()
+            await self.collect_uploads()
 
     async def collect_rows(self) -> None:
         """Mark what is no longer kept, and delete its rows in batches."""
@@ -122,3 +130,21 @@ class Collector:
             log.info("objects_deleted", count=len(keys))
         await retention.condemn_objects(grace_s=keeping.object_grace_s, limit=OBJECTS_AT_ONCE)
         await retention.drop_tombstones(older_s=keeping.tombstones_s)
+
+    async def collect_uploads(self) -> None:
+        """Delete uploads that are no longer kept, and objects of uploads that were never made."""
+        for _ in range(ROUNDS_MAX):
+            keys = await self._uploads.remove_unused(
+                unused_s=self._keeping.uploads_s, limit=OBJECTS_AT_ONCE
+            )
+            await self._store.delete(keys)
+            if keys:
+                log.info("uploads_deleted", count=len(keys))
+            if len(keys) < OBJECTS_AT_ONCE:
+                break
+        before = datetime.now(UTC) - timedelta(seconds=ORPHAN_S)
+        listed = await self._store.list_under(PREFIX)
+        old = [key for key, one in listed.items() if one.modified_at < before]
+        if old and (orphans := await self._uploads.unnamed_objects(old)):
+            await self._store.delete(orphans)
+            log.warning("uploads_without_a_row_deleted", count=len(orphans))

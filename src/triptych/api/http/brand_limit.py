@@ -20,7 +20,10 @@ from triptych.tasks.task_store import TaskStore
 
 PREFIX = "/api/v1/"
 OPEN = frozenset(
-    {"brands", "me", "sources", "sources/check", "export-formats", "facets", "openapi.json"}
+    {
+        *("brands", "me", "sources", "sources/check", "uploads"),
+        *("export-formats", "facets", "openapi.json"),
+    }
 )
 """About no brand, or they list only what the identity may see."""
 BY_QUERY = frozenset({"runs", "search"})
@@ -84,6 +87,8 @@ class BrandLimit:
             return {read_asset_id(name)[0]}
         if kind == "runs":
             return await self._of_run(name)
+        if kind == "uploads" and len(rest) == 1:
+            return set()  # Its operations know only the identity's own.
         if kind == "tasks":
             task = await self._stores.tasks.task(found) if (found := _uuid(name)) else None
             return {task.brand} if task and task.brand is not None else None

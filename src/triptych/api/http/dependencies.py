@@ -34,6 +34,8 @@ from triptych.snapshots.search_service import SearchService
 from triptych.snapshots.search_store import SearchStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.tasks.task_store import TaskStore
+from triptych.uploads.upload_files import UploadFiles
+from triptych.uploads.upload_store import UploadStore
 
 
 class Thumbnails(Protocol):
@@ -59,6 +61,7 @@ class ApiStores(Protocol):
     facets: FacetStore
     tasks: TaskStore
     presence: PresenceStore
+    uploads: UploadStore
 
     async def check(self) -> None:
         """Raise `DatabaseUnavailable` unless the database answers and has the expected schema."""
@@ -96,6 +99,8 @@ class ApiContext(Generic[S]):
     """The source types that requests may name."""
     exports: ExportRegistry
     source_checker: SourceChecker
+    uploads: UploadFiles
+    """Takes what is uploaded."""
     ready: SharedCheck
     """That the database and the queues answer, and the schema is the expected one."""
 

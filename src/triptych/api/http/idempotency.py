@@ -69,7 +69,12 @@ class Operation:
 
 
 async def run_idempotent(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> Json:
-    """Do an operation once per idempotency key; return a 202 response with its task.
+    """Do an operation once per idempotency key (`settle`); return a 202 response with its task."""
+    return _accepted(await settle(operation, work))
+
+
+async def settle(operation: Operation, work: Callable[[UUID], Awaitable[Outcome]]) -> Task:
+    """Do an operation once per idempotency key; return its task.
 
     ``work`` gets an id for what it creates. The id is derived from the request's claim, so a
     repetition after a crash finds what was already created. If ``work`` raises, the error is
@@ -82,7 +87,7 @@ async def run_idempotent(operation: Operation, work: Callable[[UUID], Awaitable[
     tasks = operation.context.stores.tasks
     claim = await _claim(operation)
     if claim.settled is not None:
-        return _accepted(claim.settled)
+        return claim.settled
     try:
         outcome = await work(made_by(claim.task_id))
     except BaseException:
@@ -104,7 +109,7 @@ async def run_idempotent(operation: Operation, work: Callable[[UUID], Awaitable[
     )
     if outcome.enqueue_work:
         await operation.context.registry.relay(None)
-    return _accepted(task)
+    return task
 
 
 def made_by(task_id: UUID) -> UUID:

@@ -100,6 +100,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The columns that someone chose: see `ColumnChoice`."""
     quotes: bool = True
     """Whether errors may quote the list."""
+    samples: bool = False
+    """Whether to show values of each column, also where no column holds URLs."""
     offset: int = 0
     """Records to pass over."""
     page_rows: int = 1

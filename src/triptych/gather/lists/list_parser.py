@@ -170,7 +170,7 @@ def _pages(request: Request, names: list[str], parts: _Parts) -> Iterator[bytes]
         tuple(request.urls), request.brand_column, request.key, quotes=request.quotes
     )
     opened = [(name, lambda number=number: parts.open(number)) for number, name in enumerate(names)]
-    rows = BrandRows(opened, request.brand, choice)
+    rows = BrandRows(opened, request.brand, choice, samples=request.samples)
     page, first = PageWriter(request.page_rows), not request.offset
     for record in rows.records(request.offset):
         if page.full:

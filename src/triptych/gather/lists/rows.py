@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
+import msgspec
+
 from triptych.errors import SourceRefused
+from triptych.gather.lists.column_samples import FILES_SAMPLED_MAX, ColumnSamples
 from triptych.gather.lists.columns import (
     ColumnChoice,
     Columns,
@@ -38,11 +41,17 @@ class BrandRows:
     """The rows that a list, or several parts of one, has for a brand."""
 
     def __init__(
-        self, parts: Sequence[tuple[str, OpenFile]], brand: str, choice: ColumnChoice
+        self,
+        parts: Sequence[tuple[str, OpenFile]],
+        brand: str,
+        choice: ColumnChoice,
+        *,
+        samples: bool = False,
     ) -> None:
         """Open the parts, each a name and what opens its file.
 
-        An empty name of the brand stands for all brands.
+        An empty name of the brand stands for all brands. With ``samples``, values of the columns
+        are shown, as far as the list may be quoted, and a table without URLs is not refused.
 
         Raises:
             SourceRefused: one is no list; it is named.
@@ -53,6 +62,9 @@ class BrandRows:
         self._other_brands: dict[str, None] = {}
         self._matched = False
         self._layouts: dict[tuple[str, ...], Columns] = {}
+        shown = FILES_SAMPLED_MAX if samples and choice.quotes else 0
+        self._samples = [ColumnSamples() for _ in parts[:shown]]
+        self._problems: dict[str, str] = {}
         for name, opened in parts:
             reader = self._open(name, opened)
             self._check_key(name, reader.format.columns)
@@ -76,7 +88,17 @@ class BrandRows:
 
     def found(self) -> Sequence[ListFound]:
         """Return what the lists were found to be, with the columns that were used so far."""
-        return [_found(name, reader.format, self._used(reader)) for name, reader in self._readers]
+        return [self._found(number) for number in range(len(self._readers))]
+
+    def _found(self, number: int) -> ListFound:
+        name, reader = self._readers[number]
+        found = _found(name, reader.format, self._used(reader))
+        return msgspec.structs.replace(
+            found,
+            key_column=self._choice.key,
+            samples=self._samples[number].shown() if number < len(self._samples) else {},
+            problem=self._problems.get(name),
+        )
 
     def brands(self) -> Sequence[str]:
         """Return the first names of other brands that were met; of all brands if none was named."""
@@ -97,9 +119,12 @@ class BrandRows:
         """
         if len(self._readers) == 1:
             ((name, reader),) = self._readers
-            found = _read(name, "", reader, offset)
+            found = self._sampled(0, _read(name, "", reader, offset))
         else:
-            every = (_read(name, f"{name} ", reader, 0) for name, reader in self._readers)
+            every = (
+                self._sampled(number, _read(name, f"{name} ", reader, 0))
+                for number, (name, reader) in enumerate(self._readers)
+            )
             found = islice(chain.from_iterable(every), offset, None)
         for prefix, record in found:
             yield self._record(prefix, record)
@@ -112,6 +137,22 @@ class BrandRows:
                 remedy="Use one of these names, or #brand-column= if that column means another "
                 "thing.",
             )
+
+    def _sampled(
+        self, number: int, found: Iterator[tuple[str, Record | BadRecord]]
+    ) -> Iterator[tuple[str, Record | BadRecord]]:
+        if number >= len(self._samples):
+            return found
+        return self._watched(self._samples[number], found)
+
+    @staticmethod
+    def _watched(
+        samples: ColumnSamples, found: Iterator[tuple[str, Record | BadRecord]]
+    ) -> Iterator[tuple[str, Record | BadRecord]]:
+        for prefix, record in found:
+            if isinstance(record, Record):
+                samples.add(record.values)
+            yield prefix, record
 
     def _record(self, prefix: str, record: Record | BadRecord) -> ListRecord:
         place = f"{prefix}{record.place}"
@@ -189,7 +230,23 @@ class BrandRows:
             return open_list(opened, name, lambda names: self._choose(names) is not None)
         except SourceRefused as error:
             told = self._told(f"{name}: {error.message}", error.quoted)
-            raise SourceRefused(told, remedy=error.remedy) from error
+            refused = SourceRefused(told, remedy=error.remedy)
+            if self._samples and (reader := _as_a_table(name, opened)) is not None:
+                self._problems[name] = str(refused)
+                return reader
+            raise refused from error
+
+
+def _as_a_table(name: str, opened: OpenFile) -> ListReader | None:
+    """Return a reader of a file that is a table, whatever its columns hold; None if it is none."""
+    try:
+        return open_list(opened, name, _is_header)
+    except SourceRefused:
+        return None  # It is refused for the first reason.
+
+
+def _is_header(names: Sequence[str]) -> bool:
+    return sum(map(bool, names)) > 1 and all(name.isprintable() for name in names)
 
 
 def _read(

@@ -14,8 +14,8 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO
-from urllib.parse import parse_qs, quote
+from typing import IO
+from urllib.parse import quote
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
@@ -26,16 +26,11 @@ from yarl import URL
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.fetch.web_url import parse_web_url
 from triptych.gather.http_reader import HttpReader, TryAgain, pause, request
+from triptych.gather.list_source import ListSource, opened, split_place
 from triptych.gather.lists.bounds import expanded_max_bytes
 from triptych.gather.lists.columns import ColumnChoice
-from triptych.gather.lists.exchange import Request
-from triptych.gather.lists.list_parsers import (
-    MEMORY_MAX_BYTES,
-    STEP_CPU_S,
-    ListPart,
-    list_parser,
-)
-from triptych.gather.source import Page, Source
+from triptych.gather.lists.list_parsers import ListPart
+from triptych.gather.source import Source
 from triptych.gather.source_reach import EVERYWHERE, SourceReach, not_listed
 from triptych.gather.source_type import SourceContext, SourceType
 from triptych.settings.source_text import Place, PlaceKind, parse_place
@@ -44,18 +39,10 @@ from triptych.shown_url import shown_url
 DOWNLOAD_MAX_BYTES = 16 * 1024**3
 DOWNLOAD_DEADLINE_S = 3600.0
 CHUNK_BYTES = 1024 * 1024
-URL_COLUMN, BRAND_COLUMN = "url-column", "brand-column"
-KEY, IGNORE_QUERY = "key", "ignore-query"
-"""Options of a place: see `split_place`."""
 
 
-class ManifestSource(Source):
-    """Lists a brand from a file, or from the files of a folder or a pattern, in order of names.
-
-    A child process parses it (`triptych.gather.lists.list_parsers`). This one holds one page of
-    rows in memory, whatever the length. A cursor is the number of records read, so reading the same
-    list continues where it stopped.
-    """
+class ManifestSource(ListSource):
+    """Lists a brand from a file, or from the files of a folder or a pattern, in order of names."""
 
     def __init__(
         self,
@@ -66,53 +53,27 @@ class ManifestSource(Source):
         page_rows: int,
         reach: SourceReach = EVERYWHERE,
     ) -> None:
+        super().__init__(choice, page_rows=page_rows)
         self._place = place
         self._asking = asking
         self._reach = reach
-        self._choice = choice
-        self._page_rows = page_rows
-
-    @override
-    async def pages(self, brand: str, cursor: str | None) -> AsyncIterator[Page]:
-        offset = _offset(cursor)
-        async with self._local(brand) as parts, list_parser() as parser:
-            await parser.ask(self._request(parts, brand, offset), parts)
-            async for page, records in parser.pages():
-                offset += len(records)
-                rows = [row for record in records for row in record.rows(self._choice.ignored)]
-                cursor = None if page.last else str(offset)
-                yield Page(rows, cursor, page.lists, page.brands)
-
-    def _request(self, parts: Sequence[ListPart], brand: str, offset: int) -> Request:
-        return Request(
-            parts=[part.name for part in parts],
-            brand=brand,
-            urls=list(self._choice.urls),
-            brand_column=self._choice.brand,
-            key=self._choice.key,
-            quotes=self._choice.quotes,
-            offset=offset,
-            page_rows=self._page_rows,
-            memory_max_bytes=MEMORY_MAX_BYTES,
-            step_cpu_s=STEP_CPU_S,
-        )
 
     def _name(self, brand: str) -> str:
         name = self._place.replace("{brand}", quote(brand, safe=""))
         # A brand may be called ~root, and that must not be the home of a user.
         return f"{Path.cwd()}/{name}" if self._place.startswith("{brand}") else name
 
+    @override
     @asynccontextmanager
-    async def _local(self, brand: str) -> AsyncIterator[Sequence[ListPart]]:
-        """Yield the parts on this machine, each with its name; a remote one while it is read."""
+    async def local(self, brand: str) -> AsyncIterator[Sequence[ListPart]]:
         # With the brand's name in it: it was checked without when it was named.
         place = _parsed(self._name(brand))
         name = place.text
         if place.kind is PlaceKind.FILE:
             with ExitStack() as stack:
-                opened = self._reach.folders.opened(name)
-                found = await asyncio.to_thread(stack.enter_context, opened)
-                yield [ListPart(each, partial(_opened, path)) for each, path in found]
+                folder = self._reach.folders.opened(name)
+                found = await asyncio.to_thread(stack.enter_context, folder)
+                yield [ListPart(each, partial(opened, path)) for each, path in found]
             return
         with tempfile.NamedTemporaryFile(prefix="triptych-manifest-") as file:
             if place.kind is PlaceKind.WEB:
@@ -123,7 +84,7 @@ class ManifestSource(Source):
                     raise SourceRefused(refusal.message, remedy=refusal.remedy)
                 await asyncio.to_thread(_copy_object, name, file)
             file.flush()
-            yield [ListPart(_file_name(name), partial(_opened, Path(file.name)))]
+            yield [ListPart(_file_name(name), partial(opened, Path(file.name)))]
 
     async def _download(self, url: URL, file: IO[bytes]) -> None:
         attempt = 0
@@ -163,10 +124,6 @@ def _web_url(name: str) -> URL:
         raise SourceRefused(f"{shown_url(name)!r} is not a URL ({error}).") from error
 
 
-def _opened(path: Path) -> BinaryIO:
-    return path.open("rb")
-
-
 def _copy_object(url: str, file: IO[bytes]) -> None:
     """Copy an object into a file; blocks.
 
@@ -196,41 +153,6 @@ def _check_expansion(size: int, received: int) -> None:
             f"The manifest comes compressed: {received} bytes unpack to more than {size}.",
             remedy="Serve it without Content-Encoding.",
         )
-
-
-def _offset(cursor: str | None) -> int:
-    try:
-        return int(cursor or 0)
-    except ValueError as error:
-        raise SourceRefused(f"{cursor!r} is not a cursor of a manifest.") from error
-
-
-def split_place(place: str) -> tuple[str, ColumnChoice]:
-    """Return a manifest's place and the columns that are chosen behind it.
-
-    They are written as a query in the fragment, which no server is sent:
-    ``feed.csv#url-column=Photo&url-column=Photo+2&brand-column=``.
-
-    Raises:
-        ValueError: an option is unknown; a fragment without ``=`` belongs to the place.
-    """
-    path, _, fragment = place.partition("#")
-    if "=" not in fragment:
-        return place, ColumnChoice()
-    options = parse_qs(fragment, keep_blank_values=True)
-    if unknown := set(options) - {URL_COLUMN, BRAND_COLUMN, KEY, IGNORE_QUERY}:
-        raise ValueError(
-            f"A manifest has no option {', '.join(sorted(unknown))}. It has {URL_COLUMN}, "
-            f"{BRAND_COLUMN}, {KEY} and {IGNORE_QUERY}."
-        )
-    brand = options.get(BRAND_COLUMN)
-    key = options.get(KEY)
-    return path, ColumnChoice(
-        tuple(options.get(URL_COLUMN, ())),
-        brand[-1] if brand else None,
-        key[-1] if key else None,
-        frozenset(options.get(IGNORE_QUERY, ())),
-    )
 
 
 def _check(place: str) -> None:

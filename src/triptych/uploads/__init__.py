@@ -1,0 +1,1 @@
+"""Files that somebody brought, to be read as lists."""
