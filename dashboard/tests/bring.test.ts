@@ -8,7 +8,6 @@ import {
   FOUND,
   hasColumns,
   likely,
-  samplesOf,
   useOf,
   withColumns,
   withUse,
@@ -204,7 +203,10 @@ const listed = (
     url_columns,
     brand_column,
     notes: [],
-  } as SourceCheck['lists'][number],
+    key_column: null,
+    samples: {},
+    problem: null,
+  },
 ];
 
 describe('columns', () => {
@@ -239,19 +241,16 @@ describe('columns', () => {
   });
 
   it('are taken by their values', () => {
-    const row = { place: 'line 2', url: '1', problem: null };
-    const metadata = { Page: 'https://a/shoe', Foto: 'https://a/1.jpg', Name: 'Shoe', Empty: null };
-    const seen = report({
-      lists: listed(['SKU', 'Page', 'Foto', 'Name', 'Empty'], ['SKU']),
-      first_rows: [{ ...row, metadata }],
-    });
-    const names = ['SKU', 'Page', 'Foto', 'Name', 'Empty'];
-    const samples = Object.fromEntries(names.map((name) => [name, samplesOf(name, seen)]));
-    expect(samples['SKU']).toEqual(['1']);
-    expect(samples['Empty']).toEqual([]);
-    expect(likely(names, samples)).toBe('Foto');
-    expect(likely(['Page', 'Name'], samples)).toBe('Page');
-    expect(likely(['SKU', 'Name', 'Empty'], samples)).toBeNull();
+    const samples = {
+      SKU: ['1', '2'],
+      Page: ['https://a/shoe'],
+      Foto: ['https://a/1.jpg', 'https://a/2.png?w=3'],
+      Mixed: ['https://a/1.jpg', 'none'],
+      Empty: [],
+    };
+    expect(likely(Object.keys(samples), samples)).toBe('Foto');
+    expect(likely(['Page', 'Mixed'], samples)).toBe('Page');
+    expect(likely(['SKU', 'Mixed', 'Empty', 'Unknown'], samples)).toBeNull();
   });
 });
 
@@ -309,42 +308,42 @@ describe('bringing', () => {
     ]);
   });
 
+  const problem = 'No column holds URLs.';
+  const samples = { SKU: ['1'], Foto: ['https://a/1.jpg'] };
+  /** A list whose columns are called as no column of addresses is. */
+  const unnamed = (source: string): SourceCheck => {
+    const [list] = listed(['SKU', 'Foto'], source.includes('=Foto') ? ['Foto'] : []);
+    const wrong = source.includes('#') ? null : problem;
+    return report({ lists: [{ ...list!, samples, problem: wrong }] });
+  };
+
   it('finds the column with addresses by its values, and says which', async () => {
-    const refusal = new ApiError(422, {
-      detail: 'No column holds URLs.',
-      columns: ['SKU', 'Foto'],
-    });
-    const { asked, bringing } = server((source) => {
-      if (!source.includes('#')) return refusal;
-      const by = source.includes('Foto') ? 'Foto' : 'SKU';
-      const [url, metadata] =
-        by === 'Foto' ? ['https://a/1.jpg', { SKU: '1' }] : ['1', { Foto: 'https://a/1.jpg' }];
-      return report({
-        lists: listed(['SKU', 'Foto'], [by]),
-        first_rows: [{ place: 'line 2', url, metadata, problem: null }],
-      });
-    });
+    const { asked, bringing } = server(unnamed);
     bringing.takeFiles([csv()]);
     await bringing.toCheck();
-    expect([bringing.guessed, bringing.refused]).toEqual(['Foto', null]);
-    expect(bringing.samples['Foto']).toEqual(['https://a/1.jpg']);
-    expect(asked.at(-1)).toBe('check upload:1#url-column=Foto&brand-column=');
+    expect([bringing.guessed, bringing.refused, bringing.problem]).toEqual(['Foto', null, null]);
+    expect(asked.at(-1)).toBe('check upload:1#url-column=Foto');
     await bringing.use('SKU', 'key');
     expect(asked.at(-1)).toBe('check upload:1#url-column=Foto&brand-column=&key=SKU');
     await bringing.use('Foto', 'kept');
     expect(bringing.refused?.message).toContain('Choose the column');
-    expect(bringing.names).toEqual(['SKU', 'Foto']);
+    expect([bringing.usable, bringing.names]).toEqual([false, ['SKU', 'Foto']]);
+    await bringing.use('Foto', 'picture');
+    expect([bringing.usable, bringing.guessed]).toEqual([true, null]);
   });
 
-  it('says why, with the columns, where no values are addresses', async () => {
-    const refusal = new ApiError(422, { detail: 'No column holds URLs.', columns: ['SKU'] });
-    const { bringing } = server((source) =>
-      source.includes('#') ? report({ lists: listed(['SKU'], ['SKU']) }) : refusal,
-    );
+  it('lets the column be chosen where no values are addresses', async () => {
+    const { asked, bringing } = server((source) => {
+      const found = unnamed(source);
+      return { ...found, lists: [{ ...found.lists[0]!, samples: { SKU: ['1'], Foto: ['x'] } }] };
+    });
     bringing.takeFiles([csv()]);
     await bringing.toCheck();
-    expect(bringing.refused?.message).toBe('No column holds URLs.');
-    expect([bringing.found, bringing.names, bringing.dirty]).toEqual([null, ['SKU'], true]);
+    expect([bringing.problem, bringing.usable, bringing.guessed]).toEqual([problem, false, null]);
+    expect(asked).toEqual(['upload acme.csv', 'check upload:1']);
+    await bringing.use('Foto', 'picture');
+    expect([bringing.problem, bringing.usable]).toEqual([null, true]);
+    expect(asked.at(-1)).toBe('check upload:1#url-column=Foto&brand-column=');
   });
 
   it('takes pasted addresses as they are, and one address by its kind', async () => {

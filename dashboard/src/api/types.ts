@@ -23,6 +23,7 @@ export type WebhookShown = Schemas['WebhookShown'];
 export type DeliveryShown = Schemas['DeliveryShown'];
 export type AuditShown = Schemas['AuditShown'];
 export type IdentityShown = Schemas['IdentityShown'];
+export type Upload = Schemas['Upload'];
 export type SourceCheck = Schemas['SourceCheckShown'];
 export type RunKind = Schemas['RunKind'];
 export type RunState = Schemas['RunState'];

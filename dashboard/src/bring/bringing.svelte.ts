@@ -6,7 +6,7 @@
  */
 
 import { ApiError, tell } from '../api/client';
-import type { SourceCheck, SourceTypeShown, TaskShown } from '../api/types';
+import type { SourceCheck, SourceTypeShown, TaskShown, Upload } from '../api/types';
 import { type Guess, guess, PICTURE, sourceText } from './address';
 import { brandOfAddress, brandOfFile, brandOfUrls, checkBrand } from './brandName';
 import {
@@ -16,14 +16,12 @@ import {
   hasColumns,
   likely,
   type Mapping,
-  samplesOf,
   type Use,
   withColumns,
   withUse,
 } from './columns';
 import { checkFiles } from './file';
 import { type Pasted, readPasted } from './pasted';
-import type { Upload } from './upload';
 
 /** What a run is started from: a source, or URLs; null stands for the brand's usual source. */
 export type Origin = { source: string } | { urls: string[] } | null;
@@ -61,10 +59,8 @@ export class Bringing {
   /** The column that was taken because of its values. */
   guessed = $state<string | null>(null);
   found = $state.raw<SourceCheck | null>(null);
-  /** Some values of each column, as far as checks have shown them. */
+  /** Some values of each column. */
   samples = $state.raw<Readonly<Record<string, readonly string[]>>>({});
-  /** Columns of a list in which no address was found. */
-  columns = $state.raw<readonly string[]>([]);
   refused = $state.raw<Refused | null>(null);
   checking = $state(false);
   /** The share of the file that has been sent; null while nothing is being sent. */
@@ -90,7 +86,17 @@ export class Bringing {
       : [],
   );
   /** The columns that may be chosen; empty where there are none. */
-  readonly names: readonly string[] = $derived(this.found?.lists[0]?.columns ?? this.columns);
+  readonly names: readonly string[] = $derived(
+    this.found?.lists[0]?.columns ?? Object.keys(this.samples),
+  );
+  /** Why a run would refuse the list: none of its columns holds addresses. */
+  readonly problem: string | null = $derived(
+    this.found?.lists.find((list) => list.problem)?.problem ?? null,
+  );
+  /** Whether a run of what was found can be started. */
+  readonly usable: boolean = $derived(
+    this.found !== null && this.problem === null && this.refused === null,
+  );
   readonly busy: boolean = $derived(this.checking || this.sent !== null || this.starting);
 
   readonly #server: Server;
@@ -187,7 +193,10 @@ export class Bringing {
       this.checking = true;
       await this.#look(origin, request.signal);
     } catch (error) {
-      if (this.#request === request) this.#refuse(error);
+      if (this.#request === request) {
+        this.found = null; // It is not of what is asked for now.
+        this.#refuse(error);
+      }
     } finally {
       if (this.#request === request) this.stop();
     }
@@ -201,8 +210,6 @@ export class Bringing {
     if (this.mapping.urls.length > 0) await this.check();
     else {
       this.stop();
-      this.columns = this.names;
-      this.found = null;
       this.refused = { message: 'Choose the column that has the addresses of the pictures.' };
     }
   }
@@ -330,48 +337,27 @@ export class Bringing {
     const source = 'source' in origin ? origin.source : '';
     // A list without a named brand tells which ones it has; others may need the name.
     const isList = hasColumns(source) && !source.includes('{brand}');
-    try {
-      this.#take(await this.#server.check(origin, isList ? '' : this.name.trim(), signal));
-    } catch (error) {
-      const columns = error instanceof ApiError ? (error.problem.columns ?? []) : [];
-      this.found = null;
-      if (!columns.length || !hasColumns(source)) throw error;
-      this.columns = columns;
-      await this.#guessColumn(source, signal, error);
-    }
+    const found = await this.#server.check(origin, isList ? '' : this.name.trim(), signal);
+    this.#take(found);
+    if (this.problem && this.mapping.urls.length === 0) await this.#guessColumn(source, signal);
   }
 
   /** Take the column whose values are addresses, as no column is called as it should be. */
-  async #guessColumn(source: string, signal: AbortSignal, why: unknown): Promise<void> {
-    const first = this.columns[0]!;
-    const choice = columnsOf(source);
-    const look = (urls: string[], brand: string | null): Promise<SourceCheck> => {
-      this.mapping = { urls, brand, key: choice.key };
-      return this.#server.check({ source: withColumns(source, this.mapping) }, '', signal);
-    };
-    // Any column will do to see the values of all.
-    const seen = await look([first], choice.brand);
-    this.#sample(seen);
-    const column = likely(this.columns, this.samples);
-    if (column === null) {
-      this.mapping = FOUND;
-      throw why;
-    }
+  async #guessColumn(source: string, signal: AbortSignal): Promise<void> {
+    const column = likely(this.names, this.samples);
+    if (column === null) return;
+    const brand = this.found?.lists[0]?.brand_column ?? null;
+    const { key } = columnsOf(source);
+    const mapping = { urls: [column], brand: brand === column ? '' : brand, key };
+    const found = await this.#server.check({ source: withColumns(source, mapping) }, '', signal);
+    this.mapping = mapping;
     this.guessed = column;
-    const brand = seen.lists[0]?.brand_column ?? '';
-    this.#take(column === first ? seen : await look([column], brand === column ? '' : brand));
+    this.#take(found);
   }
 
   #take(found: SourceCheck): void {
-    this.#sample(found);
     this.found = found;
-  }
-
-  #sample(found: SourceCheck): void {
-    const names = found.lists[0]?.columns ?? [];
-    const seen = names.map((name) => [name, samplesOf(name, found)] as const);
-    const told = Object.fromEntries(seen.filter(([, samples]) => samples.length > 0));
-    this.samples = { ...this.samples, ...told };
+    this.samples = { ...this.samples, ...found.lists[0]?.samples };
   }
 
   #mappingFound(): Mapping {
@@ -393,7 +379,6 @@ export class Bringing {
   #forget(): void {
     this.stop();
     this.found = this.active = this.refused = null;
-    this.columns = [];
     this.samples = {};
     this.mapping = FOUND;
     this.guessed = null;

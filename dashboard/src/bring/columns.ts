@@ -80,20 +80,6 @@ export function foundMapping(found: SourceCheck, given: Mapping): Mapping {
   return { urls: list?.url_columns ?? [], brand: list?.brand_column ?? '', key: given.key };
 }
 
-const SAMPLES = 3;
-const SAMPLE_MAX_CHARS = 120;
-
-/** Some values of a column, short, from the first rows of a check. */
-export function samplesOf(column: string, found: SourceCheck): string[] {
-  const list = found.lists[0];
-  const only = list?.url_columns.length === 1 && list.url_columns[0] === column;
-  const values = found.first_rows.map((row) => (only ? row.url : row.metadata[column]));
-  const texts = values
-    .filter((value) => value !== null && value !== undefined && value !== '')
-    .map((value) => (typeof value === 'object' ? JSON.stringify(value) : String(value)));
-  return [...new Set(texts)].slice(0, SAMPLES).map((text) => text.slice(0, SAMPLE_MAX_CHARS));
-}
-
 /** The column whose values are addresses; of pictures, if there are several. Null: none. */
 export function likely(
   columns: readonly string[],

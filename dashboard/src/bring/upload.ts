@@ -1,20 +1,8 @@
 /** Uploading a list, with its progress. `fetch` does not tell how much of a body has been sent. */
 
 import { API, ApiError, headers, idempotencyHeader } from '../api/client';
-import type { Problem } from '../api/types';
+import type { Problem, Upload } from '../api/types';
 import { session } from '../session.svelte';
-
-/** A file that the server keeps for a while. */
-export interface Upload {
-  id: string;
-  /** What a run names it by: `upload:ID`. */
-  source: string;
-  name: string;
-  size_bytes: number;
-  sha256: string;
-  created_at: string;
-  kept_until: string;
-}
 
 const UNREACHED = 'Check the connection, and that the server is running; then try again.';
 
