@@ -28,6 +28,9 @@ BINARY = {
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"GIF8": "a GIF picture",
+    b"RIFF": "a WebP picture or a sound",
+    b"II*\x00": "a TIFF picture",
+    b"MM\x00*": "a TIFF picture",
     b"SQLite format 3": "an SQLite database",
 }
 """First bytes of files that are given by mistake."""
