@@ -27,8 +27,11 @@ DROP = """
 }
 """
 SIDEWAYS = """
-() => [document.documentElement, document.querySelector('dialog .body')]
-  .every((box) => box.scrollWidth <= box.clientWidth)
+() => {
+  const dialog = document.querySelector('dialog');
+  const [box, body] = [dialog.getBoundingClientRect(), dialog.querySelector('.body')];
+  return box.left < 0 || box.right > innerWidth || body.scrollWidth > body.clientWidth;
+}
 """
 
 
@@ -105,6 +108,7 @@ def test_a_file_that_is_dropped_on_the_page_opens_the_dialog_with_it(
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(dialog).to_contain_text("The list has no such brand.")
     dialog.locator("[data-brands]").get_by_role("button", name="dropped").click()
+    expect(dialog).to_contain_text("2 pictures from list.csv")
     dialog.get_by_role("button", name="Start", exact=True).click()
     in_the_gallery(page, "dropped", 2)
 
@@ -279,7 +283,7 @@ def test_every_step_is_accessible_in_every_size_and_scheme(
     def look(name: str) -> None:
         wrong.extend(check(page, name))
         page.set_viewport_size({"width": 390, "height": 844})
-        assert page.evaluate(SIDEWAYS), f"{name} scrolls sideways on a phone"
+        assert not page.evaluate(SIDEWAYS), f"{name} scrolls sideways on a phone"
 
     dialog = opened(page)
     look("bring")
@@ -299,3 +303,29 @@ def test_every_step_is_accessible_in_every_size_and_scheme(
     context.close()
     assert wrong == []
     assert log.unexpected() == []
+
+
+def test_all_of_it_by_keyboard_alone(dashboard: Dashboard, page: Page) -> None:
+    (first,) = pictures(dashboard, 1, 48_000)
+    page.goto("/")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    page.keyboard.press("n")
+    dialog = page.get_by_role("dialog", name="Start a brand")
+    expect(dialog.get_by_label(PASTE)).to_be_focused()
+    page.keyboard.type(f"foto\tname\n{first}\tShoe")
+    page.keyboard.press("Control+Enter")
+    column = dialog.locator("[data-column=name] select")
+    expect(column).to_have_value("kept")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if column.evaluate("(select) => select === document.activeElement"):
+            break
+    page.keyboard.type("Number")
+    expect(column).to_have_value("key")
+    expect(dialog.locator("[data-reading]")).to_have_count(0)
+    page.keyboard.press("Control+Enter")
+    expect(dialog.get_by_label("Brand", exact=True)).to_be_focused()
+    page.keyboard.type("by its keys")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/runs/*")
+    assert dashboard.get("/brands/by its keys")["source"].endswith("&key=name")

@@ -22,6 +22,7 @@ import {
 } from './columns';
 import { checkFiles } from './file';
 import { type Pasted, readPasted } from './pasted';
+import { plural } from '../format';
 
 /** What a run is started from: a source, or URLs; null stands for the brand's usual source. */
 export type Origin = { source: string } | { urls: string[] } | null;
@@ -77,6 +78,8 @@ export class Bringing {
   /** The kind of the address: chosen, else guessed. */
   readonly scheme: string | null = $derived(this.chosen ?? this.guess?.scheme ?? null);
   readonly dirty: boolean = $derived(this.file !== null || this.text.trim() !== '');
+  /** Until when the server keeps what was sent, if no brand has it as its source. */
+  kept = $state<string | null>(null);
   /** What is missing before it can be checked; null if nothing is. */
   readonly missing: string | null = $derived(this.#missing());
   readonly wrongName: string | null = $derived(this.tried ? this.#wrongName() : null);
@@ -188,9 +191,9 @@ export class Bringing {
     const request = new AbortController();
     this.#request = request;
     this.refused = this.active = null;
+    this.checking = true;
     try {
       const origin = await this.#origin(request.signal);
-      this.checking = true;
       await this.#look(origin, request.signal);
     } catch (error) {
       if (this.#request === request) {
@@ -242,6 +245,22 @@ export class Bringing {
       return brandOfAddress(place) || brandOfFile(place.slice(place.lastIndexOf('/') + 1));
     }
     return '';
+  }
+
+  /** What a run is started of, in a few words; null for a brand's usual source. */
+  summary(): string | null {
+    if (this.again !== null || !this.found) return null;
+    const pictures = plural(this.found.items - this.found.items_failed, 'picture');
+    const more = this.found.whole ? '' : ' and more';
+    const urls = this.found.lists[0]?.url_columns ?? [];
+    const columns = urls.length ? `, addresses in ${urls.join(', ')}` : '';
+    return `${pictures}${more} from ${this.#title()}${columns}`;
+  }
+
+  #title(): string {
+    if (this.file) return this.file.name;
+    if (this.pasted.kind !== 'address') return 'what you pasted';
+    return this.pasted.text;
   }
 
   /** Start the run; `replace` cancels an active one first. Null: it was refused, and is said why. */
@@ -302,6 +321,7 @@ export class Bringing {
       this.#uploaded = { file, made };
       this.sent = null;
     }
+    this.kept = this.#uploaded.made.kept_until;
     return { source: this.#mapped(this.#uploaded.made.source) };
   }
 
@@ -380,6 +400,7 @@ export class Bringing {
     this.stop();
     this.found = this.active = this.refused = null;
     this.samples = {};
+    this.kept = null;
     this.mapping = FOUND;
     this.guessed = null;
     this.tried = false;
