@@ -207,8 +207,7 @@ def test_a_picture_is_no_list_and_that_is_said(page: Page, log: PageLog) -> None
 
 
 def test_columns_are_chosen_where_none_is_known(dashboard: Dashboard, page: Page) -> None:
-    names = [url.removeprefix("http://") for url in pictures(dashboard, 2, 45_000)]
-    rows = [f"{n},//{name},A{n}" for n, name in enumerate(names)]
+    rows = [f"{n},{url},A{n}" for n, url in enumerate(pictures(dashboard, 2, 45_000))]
     page.goto("/")
     dialog = opened(page)
     chosen(dialog, "odd.csv", "\n".join(["nr,wo,was", *rows, ",,"]).encode())
@@ -225,6 +224,7 @@ def test_columns_are_chosen_where_none_is_known(dashboard: Dashboard, page: Page
     page.wait_for_url("**/runs/*")
     source = dashboard.get("/brands/mapped")["source"]
     assert source.endswith("#url-column=wo&brand-column=&key=nr")
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
 
 
 def test_nothing_that_was_brought_is_lost(dashboard: Dashboard, page: Page, log: PageLog) -> None:
@@ -329,3 +329,4 @@ def test_all_of_it_by_keyboard_alone(dashboard: Dashboard, page: Page) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/*")
     assert dashboard.get("/brands/by its keys")["source"].endswith("&key=name")
+    expect(page.locator("[data-standing]")).to_have_text("Committed")
