@@ -69,7 +69,7 @@ CHECKOV_FOR_PUBLIC = {
     "connection in: ADR 39."
 }
 CHECKOV_FOR_TRYING_DOCUMENTDB = {"CKV_AWS_360": FOR_TRYING_DOCUMENTDB["DOC4"]}
-PREFIXES = ("sha256", "thumbnails", "exports")
+PREFIXES = ("sha256", "thumbnails", "exports", "uploads")
 
 
 LISTS = "Lists have whatever names their owners give them. The bucket and the prefix are named."

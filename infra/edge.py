@@ -33,6 +33,9 @@ MANAGED = {
 }
 
 
+UPLOADS = "/api/v1/uploads"
+"""The path of the one operation whose body is a file of somebody's, which is stored and parsed in a
+sandbox, and never shown as it is."""
 SIGN_IN_UNCOUNTED = ("SizeRestrictions_QUERYSTRING", "SizeRestrictions_Cookie_HEADER")
 """What a provider sends back is longer than 2 KiB, and the balancer's cookies have up to 16 KiB."""
 SCOPE = "openid email"
@@ -229,6 +232,8 @@ def _managed_rule(priority: int, name: str, longer: tuple[str, ...]) -> waf.CfnW
             managed_rule_group_statement=waf.CfnWebACL.ManagedRuleGroupStatementProperty(
                 vendor_name="AWS",
                 name=name,
+                # A list may have anything in it, such as the HTML of a shop's export.
+                scope_down_statement=_not_an_upload() if MANAGED[name] else None,
                 rule_action_overrides=[
                     waf.CfnWebACL.RuleActionOverrideProperty(
                         name=rule,
@@ -239,4 +244,20 @@ def _managed_rule(priority: int, name: str, longer: tuple[str, ...]) -> waf.CfnW
             )
         ),
         visibility_config=_visible(name),
+    )
+
+
+def _not_an_upload() -> waf.CfnWebACL.StatementProperty:
+    upload = waf.CfnWebACL.StatementProperty(
+        byte_match_statement=waf.CfnWebACL.ByteMatchStatementProperty(
+            field_to_match=waf.CfnWebACL.FieldToMatchProperty(uri_path={}),
+            positional_constraint="EXACTLY",
+            search_string=UPLOADS,
+            text_transformations=[
+                waf.CfnWebACL.TextTransformationProperty(priority=0, type="NONE")
+            ],
+        )
+    )
+    return waf.CfnWebACL.StatementProperty(
+        not_statement=waf.CfnWebACL.NotStatementProperty(statement=upload)
     )

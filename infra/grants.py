@@ -15,6 +15,7 @@ CONSUME = (*LOOK, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageV
 CONTENT = "sha256/*"
 THUMBNAILS = "thumbnails/*"
 EXPORTS = "exports/*"
+UPLOADS = "uploads/*"
 PROBE = "sha256/probe/8ec31a3424344df2094900a173917f0f3491249670bba91d2e58026c30903e1f"
 """`triptych.objects.PROBE_KEY`: each process that opens the store writes it, to see that it can."""
 ROOM = "sha256/probe/room"
@@ -42,15 +43,21 @@ def may_consume(role: iam.IGrantable, data: Data, names: Sequence[str]) -> None:
 
 
 def may_serve_objects(role: iam.IGrantable, data: Data) -> None:
-    """Allow what the API does: it serves objects, and makes thumbnails, which it may take back."""
-    _allow(role, ("s3:GetObject",), _keys(data, (CONTENT, THUMBNAILS, EXPORTS)))
-    _allow(role, ("s3:PutObject",), _keys(data, (PROBE, THUMBNAILS)))
-    _allow(role, ("s3:DeleteObject",), _keys(data, (THUMBNAILS,)))
+    """Allow what the API does: it serves objects, makes thumbnails, and takes uploads.
+
+    Thumbnails and uploads it may take back.
+    """
+    _allow(role, ("s3:GetObject",), _keys(data, (CONTENT, THUMBNAILS, EXPORTS, UPLOADS)))
+    _allow(role, ("s3:PutObject",), _keys(data, (PROBE, THUMBNAILS, UPLOADS)))
+    _allow(role, ("s3:DeleteObject",), _keys(data, (THUMBNAILS, UPLOADS)))
+    _allow(role, ("s3:AbortMultipartUpload",), _keys(data, (UPLOADS,)))
     _may_list(role, data)
 
 
 def may_use_objects(role: iam.IGrantable, data: Data, phase: str) -> None:
-    """Allow what the messages of a phase take: gather looks, acquire stores, ai reads and exports.
+    """Allow what the messages of a phase take.
+
+    Gather looks and reads uploads, acquire stores, ai reads and exports.
 
     No phase deletes objects; that is the collector's.
     """
@@ -62,6 +69,7 @@ def may_use_objects(role: iam.IGrantable, data: Data, phase: str) -> None:
         _allow(role, ("s3:PutObject",), _keys(data, (PROBE, EXPORTS)))
         _allow(role, ("s3:AbortMultipartUpload",), _keys(data, (EXPORTS,)))
     else:
+        _allow(role, ("s3:GetObject",), _keys(data, (UPLOADS,)))
         _allow(role, ("s3:PutObject",), _keys(data, (PROBE,)))
     _may_list(role, data)
 
@@ -69,7 +77,7 @@ def may_use_objects(role: iam.IGrantable, data: Data, phase: str) -> None:
 def may_collect_objects(role: iam.IGrantable, data: Data) -> None:
     """Allow what the collector does: it lets go of objects, and of what was made of them."""
     _allow(role, ("s3:GetObject", "s3:PutObject"), _keys(data, (PROBE,)))
-    _allow(role, ("s3:DeleteObject",), _keys(data, (CONTENT, THUMBNAILS, EXPORTS)))
+    _allow(role, ("s3:DeleteObject",), _keys(data, (CONTENT, THUMBNAILS, EXPORTS, UPLOADS)))
     _may_list(role, data)
 
 

@@ -14,7 +14,7 @@ from aws_cdk.assertions import Match
 from infra.alarms import alarms_of
 from infra.data import MAX_RECEIVES, QUEUES
 from infra.functions import COMMIT_CONNECTIONS, CONNECTIONS
-from infra.grants import CONTENT, EXPORTS, PROBE, ROOM, THUMBNAILS
+from infra.grants import CONTENT, EXPORTS, PROBE, ROOM, THUMBNAILS, UPLOADS
 from infra.profiles import REPAIR_DAYS, Choices
 from infra.services import DECODER_MIB, DECODER_POOLS, FIRST_KEY, SERVER_MIB, TOKEN_CHARS
 from infra.sizes import HIDDEN_TIMES, SHAPES
@@ -288,8 +288,15 @@ def test_g9_each_role_may_do_what_its_process_does(prod: Synthesised) -> None:
     }
     api = actions(prod, "ServicesApiDefinitionTaskRole")
     assert "sqs:ReceiveMessage" not in api
-    assert objects(prod, "ServicesApiDefinitionTaskRole", "s3:PutObject") == {PROBE, THUMBNAILS}
-    assert objects(prod, "ServicesApiDefinitionTaskRole", "s3:DeleteObject") == {THUMBNAILS}
+    assert objects(prod, "ServicesApiDefinitionTaskRole", "s3:PutObject") == {
+        PROBE,
+        THUMBNAILS,
+        UPLOADS,
+    }
+    assert objects(prod, "ServicesApiDefinitionTaskRole", "s3:DeleteObject") == {
+        THUMBNAILS,
+        UPLOADS,
+    }
     for phase, queue in zip(("gather", "acquire", "ai"), QUEUES, strict=True):
         consuming = [
             arns(statement["Resource"])
@@ -310,7 +317,7 @@ def test_g9_objects_are_written_and_deleted_by_whoever_does_that(
     request: pytest.FixtureRequest, shape: str
 ) -> None:
     synthesised: Synthesised = request.getfixturevalue(shape)
-    everything = {CONTENT, THUMBNAILS, EXPORTS}
+    everything = {CONTENT, THUMBNAILS, EXPORTS, UPLOADS}
     collecting = everything if shape == "prod" else set()
     expected = {
         "gather": ({PROBE}, set()),
@@ -323,6 +330,8 @@ def test_g9_objects_are_written_and_deleted_by_whoever_does_that(
             "dev": f"Functions{phase}ServiceRole",
         }[shape]
         assert objects(synthesised, role, "s3:GetObject") >= {CONTENT}, phase
+        reads_uploads = UPLOADS in objects(synthesised, role, "s3:GetObject")
+        assert reads_uploads == (phase == "gather"), phase
         assert objects(synthesised, role, "s3:PutObject") == written, phase
         assert objects(synthesised, role, "s3:DeleteObject") == deleted, phase
     sweep = "FunctionssweepServiceRole"

@@ -14,7 +14,7 @@ from triptych.runs.given_urls import URLS_MAX, GivenUrl
 
 pytestmark = pytest.mark.integration
 
-SCHEMES = ["catalog", "feed", "manifest", "page", "shopify", "sitemap"]
+SCHEMES = ["catalog", "feed", "manifest", "page", "shopify", "sitemap", "upload"]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,11 +18,14 @@ from tests.support.api_server import (
     HOST,
     Api,
     check_described,
+    running_worker,
     serving,
     serving_with_keys,
     settings_for,
 )
 from tests.support.list_files import workbook, zipped
+from tests.support.local_pipeline import LOOPBACK
+from tests.support.picture_server import Site
 from tests.support.waiting import until
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
@@ -289,3 +293,22 @@ async def test_a_limited_key_has_only_its_own_uploads(migrated_dsn: str, tmp_pat
         assert (await api.get(f"/uploads/{own['id']}", **operator)).json["brands"] == ["adidas"]
         for method, path in (("POST", "/uploads?name=a"), ("GET", "/uploads")):
             assert (await api(method, path, **reader)).status == 403
+
+
+async def test_a_workbook_becomes_a_brands_snapshot_and_again_without_naming_it(
+    migrated_dsn: str, site: Site, tmp_path: Path
+) -> None:
+    rows = [["Title", "Photo"], *([f"{n}", f"{site.base}/nike/{n}.png"] for n in range(3))]
+    async with serving(migrated_dsn, tmp_path, fetch_allow=LOOPBACK) as api, running_worker(api):
+        made = await upload(api, workbook({"Shoes": rows}), "shoes.xlsx")
+        source = f"{made['source']}#url-column=Photo"
+        for body in ({"source": source}, {}):
+            started = await api.post("/brands/nike/runs", json=body)
+            run = await until(
+                partial(api.get, f"/runs/{started.json['run']}"),
+                lambda reply: reply.json["ended_at"] is not None,
+            )
+            assert (run.json["state"], run.json["done"]) == ("committed", 3), run.json
+            assert run.json["source"] == source
+        assets = (await api.get("/brands/nike/assets")).json["items"]
+        assert sorted(each["metadata"]["Title"] for each in assets) == ["0", "1", "2"]

@@ -12,5 +12,6 @@ COLLECT_AT_ONCE = RetentionRules(
     object_grace_s=0.0,
     settled_s=1.0,
     tombstones_s=3600.0,
+    uploads_s=3600.0,
 )
 """Everything is collected as soon as it may be."""

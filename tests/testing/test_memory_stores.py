@@ -17,6 +17,7 @@ from tests.support.contracts.run_log_contract import RunLogContract
 from tests.support.contracts.settling_contract import SettlingContract
 from tests.support.contracts.stalled_contract import PassTime, StalledContract
 from tests.support.contracts.stores_contract import CatalogueContract
+from tests.support.contracts.uploads_contract import UploadsContract
 from triptych.testing.memory_state import MemoryState
 from triptych.testing.memory_stores import MemoryStores, memory_stores
 
@@ -33,6 +34,7 @@ class TestMemoryStores(
     RowsContract,
     RunLogContract,
     SettlingContract,
+    UploadsContract,
 ):
     """Nothing of memory's own."""
 

@@ -34,6 +34,8 @@ from tests.support.contracts.search_contract import (
 from tests.support.contracts.settling_contract import SettlingContract
 from tests.support.contracts.stalled_contract import PassTime, StalledContract
 from tests.support.contracts.stores_contract import POLICY, CatalogueContract, open_run
+from tests.support.contracts.uploads_contract import UploadsContract, new_upload
+from triptych.backups.postgres_moment import open_moment
 from triptych.database.migrate import migrate
 from triptych.database.migration import migrations
 from triptych.database.session import Database
@@ -63,6 +65,24 @@ def stores(database: Database) -> Stores:
 
 class TestPostgresFacets(FacetsContract):
     pass
+
+
+class TestPostgresUploads(UploadsContract):
+    async def test_g6_nothing_is_deletable_while_a_backup_copies_objects(
+        self, stores: Stores, database: Database
+    ) -> None:
+        first, second = [await stores.uploads.put_upload(new_upload()) for _ in range(2)]
+        async with open_moment(database) as moment:
+            await moment.take()
+            assert not (await stores.uploads.remove_upload(first.id)).deletable
+            assert await stores.uploads.remove_unused(unused_s=0, limit=9) == []
+            assert await stores.uploads.unnamed_objects([first.object_key]) == []
+            listed = [each async for page in moment.objects() for each in page]
+            assert [(each.key, each.size_bytes, each.sha256) for each in listed] == sorted(
+                (each.object_key, 3, each.sha256.hex()) for each in (first, second)
+            )
+        assert await stores.uploads.unnamed_objects([first.object_key]) == [first.object_key]
+        assert await stores.uploads.remove_unused(unused_s=0, limit=9) == [second.object_key]
 
 
 class TestPostgresStores(

@@ -28,7 +28,7 @@ select to_regclass('compatible_migrations') is not null as there
 select name from compatible_migrations where applied_at is not null order by name
 
 -- backup_objects --
--- All that rows name: of assets and of staged items, the files of exports, and uploads. One size a key: what
+-- All that rows name, but uploads: of assets and of staged items, and the files of exports. One size a key: what
 -- has another is damaged, and found when it is read.
 select object_key, max(size_bytes) as size_bytes, min(sha256) as sha256
 from (
@@ -42,11 +42,18 @@ from (
            (f ->> 'size_bytes')::bigint, coalesce(f ->> 'sha256', '')
     from tasks t, jsonb_array_elements(t.result -> 'files') f
     where t.kind = 'export' and t.state = 'done' and jsonb_typeof(t.result -> 'files') = 'array'
-    union all
-    select object_key collate "C", size_bytes, encode(sha256, 'hex') from uploads
 ) named
 group by object_key
 order by object_key
+
+-- has_uploads --
+-- An earlier schema has none.
+select to_regclass('uploads') is not null as there
+
+-- backup_uploads --
+-- Their keys come after those of all others.
+select object_key, size_bytes, encode(sha256, 'hex') as sha256 from uploads
+order by object_key collate "C"
 
 -- move_deadlines --
 -- A run that was under way has as much time left as at the moment of the backup, $1 seconds ago.

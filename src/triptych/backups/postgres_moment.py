@@ -101,19 +101,23 @@ class PostgresMoment:
             DatabaseUnavailable: the database does not answer.
         """
         with translated():
+            (uploads,) = await self._rows("has_uploads")
+            for name in ("backup_objects", *(["backup_uploads"] if uploads["there"] else [])):
+                async for rows in self._pages(name):
+                    yield [
+                        ListedObject(row["object_key"], row["size_bytes"], row["sha256"])
+                        for row in rows
+                    ]
+
+    async def _pages(self, name: str) -> AsyncIterator[Sequence[asyncpg.Record]]:
+        async with self._turn:
+            cursor = await self._connection.cursor(statements()[name], timeout=COMMIT_TIMEOUT_S)
+        while True:
             async with self._turn:
-                cursor = await self._connection.cursor(
-                    statements()["backup_objects"], timeout=COMMIT_TIMEOUT_S
-                )
-            while True:
-                async with self._turn:
-                    rows = await cursor.fetch(ROWS_AT_ONCE, timeout=COMMIT_TIMEOUT_S)
-                if not rows:
-                    return
-                yield [
-                    ListedObject(row["object_key"], row["size_bytes"], row["sha256"])
-                    for row in rows
-                ]
+                rows = await cursor.fetch(ROWS_AT_ONCE, timeout=COMMIT_TIMEOUT_S)
+            if not rows:
+                return
+            yield rows
 
     async def release(self) -> None:
         """Let the rows of the moment go; the collector is still held.

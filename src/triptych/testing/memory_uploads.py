@@ -38,12 +38,15 @@ class MemoryUploadStore(UploadStore):
             if len(self._uploads) >= UPLOADS_MAX:
                 raise too_many()
             now = self._state.now()
-            self._uploads[upload.id] = Upload(**asdict(upload), created_at=now, used_at=now)
+            self._uploads[upload.id] = Upload(
+                **asdict(upload), created_at=now, used_at=now, brands=()
+            )
         return await self.upload(upload.id)
 
     @override
     async def upload(self, upload_id: UUID) -> Upload:
-        return replace(self._row(upload_id), brands=self._brands(upload_id)[:USERS_SHOWN])
+        brands = tuple(self._brands(upload_id)[:USERS_SHOWN])
+        return replace(self._row(upload_id), brands=brands)
 
     @override
     async def uploads(

@@ -175,9 +175,15 @@ class UploadFiles:
                     f"The bytes of upload {upload_id} ({upload.name}) are gone or damaged.",
                     remedy=upload_not_found(upload_id).remedy,
                 ) from error
+                file.flush()
             except StoreUnavailable as error:
                 raise SourceUnavailable(error.message, remedy=error.remedy) from error
-            file.flush()
+            except OSError as error:
+                raise SourceUnavailable(
+                    f"There is no room for {upload.size_bytes} bytes in {tempfile.gettempdir()} "
+                    f"({error.strerror}).",
+                    remedy="Give that folder more room, or gather fewer brands at a time.",
+                ) from error
             yield upload.name, Path(file.name)
 
     def _too_large(self) -> BodyTooLarge:

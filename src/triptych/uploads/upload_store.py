@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -44,7 +44,7 @@ class Upload(NewUpload):
     created_at: datetime
     used_at: datetime
     """When it was last opened as a source."""
-    brands: Sequence[str] = field(default=())
+    brands: Sequence[str] = ()
     """Brands that have it as their source, at most `USERS_SHOWN`, by name."""
 
 
