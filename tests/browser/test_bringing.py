@@ -250,11 +250,11 @@ def test_nothing_that_was_brought_is_lost(dashboard: Dashboard, page: Page, log:
     expect(dialog.get_by_role("alert")).to_contain_text("What you brought is still here.")
     # A refusal of the server is shown as it says it.
     page.unroute("**/api/v1/uploads?*")
-    told = {"detail": "It has more than 5 MiB.", "remedy": "Send it in parts."}
+    answer = {"detail": "It has more than 5 MiB.", "remedy": "Send it in parts."}
     page.route(
         "**/api/v1/uploads?*",
         lambda route: route.fulfill(
-            status=413, content_type="application/problem+json", body=json.dumps(told)
+            status=413, content_type="application/problem+json", body=json.dumps(answer)
         ),
     )
     dialog.get_by_role("button", name="Check again").click()
