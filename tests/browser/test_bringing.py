@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.browser.test_accessibility import AXE, check
+from tests.support.axe import AXE, check
 from tests.support.bringing import PASTE, named, opened, pasted
 from tests.support.browser_page import PageLog, watched_page
 from tests.support.dashboard import Dashboard
