@@ -270,8 +270,8 @@ async def test_a_limited_key_has_only_its_own_uploads(migrated_dsn: str, tmp_pat
             {"headers": {"Authorization": f"Bearer {each}"}}
             for each in (token, tokens["operator"], tokens["reader"])
         )
-        foreign = await upload(api, LIST, **operator)
-        own = await upload(api, LIST, **team)
+        foreign = await upload(api, LIST, headers=operator["headers"])
+        own = await upload(api, LIST, headers=team["headers"])
         assert own["uploaded_by"] == "key:team"
 
         async def ids(who: Any) -> list[str]:
@@ -282,8 +282,8 @@ async def test_a_limited_key_has_only_its_own_uploads(migrated_dsn: str, tmp_pat
         for method in ("GET", "DELETE"):
             hidden = await api(method, f"/uploads/{foreign['id']}", **team)
             assert hidden.status == 404
-        for path, body in (("/sources/check", {}), ("/brands/nike/runs", {})):
-            refused = await api.post(path, json={"source": foreign["source"], **body}, **team)
+        for path in ("/sources/check", "/brands/nike/runs"):
+            refused = await api.post(path, json={"source": foreign["source"]}, **team)
             assert (refused.status, refused.json["field"]) == (422, "source")
         checked = await api.post("/sources/check", json={"source": own["source"]}, **team)
         assert checked.status == 200, checked.json

@@ -170,12 +170,12 @@ class UploadFiles:
                     upload.object_key, size_bytes=upload.size_bytes, sha256=upload.sha256
                 ):
                     await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(file.flush)
             except ObjectMissing as error:
                 raise SourceRefused(
                     f"The bytes of upload {upload_id} ({upload.name}) are gone or damaged.",
                     remedy=upload_not_found(upload_id).remedy,
                 ) from error
-                file.flush()
             except StoreUnavailable as error:
                 raise SourceUnavailable(error.message, remedy=error.remedy) from error
             except OSError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -71,8 +70,7 @@ async def uploaded(rows: UploadStore, files: UploadFiles, body: bytes, name: str
 async def read(files: UploadFiles | None, upload: UUID, options: str, rows: int) -> list[Page]:
     _, choice = split_place(f"{upload}{options}")
     source = UploadSource(upload, files, choice, page_rows=rows)
-    async with aclosing(source.pages("nike", None)) as pages:  # type: ignore[type-var]
-        return [page async for page in pages]
+    return [page async for page in source.pages("nike", None)]
 
 
 async def test_it_is_read_page_by_page_with_a_lists_options(

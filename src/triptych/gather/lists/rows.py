@@ -93,9 +93,10 @@ class BrandRows:
     def _found(self, number: int) -> ListFound:
         name, reader = self._readers[number]
         found = _found(name, reader.format, self._used(reader))
+        key, columns = self._choice.key, reader.format.columns
         return msgspec.structs.replace(
             found,
-            key_column=self._choice.key,
+            key_column=find_column(key, columns) if key is not None and columns else key,
             samples=self._samples[number].shown() if number < len(self._samples) else {},
             problem=self._problems.get(name),
         )
