@@ -94,18 +94,18 @@ const onRun = (id: string) => ({ params: { path: { run: id }, header: idempotenc
 const onBrand = (brand: string) => ({ params: { path: { brand }, header: idempotencyHeader() } });
 
 /**
- * Start a run; `replace` cancels an active one of another source first. Throws the API's error, for a
- * form to show at its field.
+ * Start a run of a source or of URLs, by default of the brand's usual source; `replace` cancels an
+ * active one of another source first. Throws the API's error, for a form to show at its field.
  */
 export async function start(
   brand: string,
-  source: string | null,
+  origin: { source: string } | { urls: string[] } | null,
   replace = false,
 ): Promise<TaskShown> {
   const task = await unwrap(
     api.POST('/api/v1/brands/{brand}/runs', {
       ...onBrand(brand),
-      body: { ...(source ? { source } : {}), replace },
+      body: { ...origin, replace },
     }),
   );
   follow(task.run);

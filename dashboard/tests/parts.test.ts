@@ -3,7 +3,6 @@ import { assetId, lastPart, nameOf } from '../src/brand/pictures';
 import { clockOrDate, clockTime } from '../src/format';
 import { leftOf, rate, remaining, SAMPLES_MAX, sampled, type Sample } from '../src/live/pace';
 import { Grid, fitted, keyAt, readMap, spread } from '../src/map/layout';
-import { checkBrand, checkSource, OWN, sourceText, usage } from '../src/pages/source';
 import { panels, standing } from '../src/phases';
 import { describeEvent } from '../src/run/events';
 import { causeOf } from '../src/run/stalled';
@@ -245,34 +244,6 @@ describe('names', () => {
     expect(nameOf({ url: 'https://a.example/b/c%20d.png?x#y', metadata: {} })).toBe('c d.png');
     expect(nameOf({ url: 'https://a.example/', metadata: { title: ' Shoe ' } })).toBe('Shoe');
     expect(lastPart('https://a.example/%E0%A4%A')).toBe('%E0%A4%A');
-  });
-});
-
-describe('sources', () => {
-  it.each(['', ' ', 'a/b', '..', 'x'.repeat(101)])('%j names no brand', (name) => {
-    expect(checkBrand(name)).not.toBeNull();
-  });
-  it('checks places', () => {
-    expect(checkSource(OWN, '')).toBeNull();
-    expect(checkSource('catalog', ' ')).not.toBeNull();
-    expect(checkSource('catalog', 'https://a b')).not.toBeNull();
-    expect(checkSource('manifest', '/srv/urls.csv')).toBeNull();
-    expect(sourceText('manifest', ' https://a.example/u.csv ')).toBe(
-      'manifest:https://a.example/u.csv',
-    );
-    expect(sourceText(OWN, 'x')).toBeNull();
-  });
-  it('says how sources are written, without the broken ones', () => {
-    const shown = { title: '', description: '', example: 'x', problem: null };
-    const sources = [
-      { ...shown, scheme: 'catalog', place: 'https://…' },
-      { ...shown, scheme: 'gone', place: '', problem: 'ImportError' },
-      { ...shown, scheme: 'manifest', place: 'PATH_OR_URL' },
-    ];
-    expect(usage(sources)).toBe('catalog:https://… or manifest:PATH_OR_URL');
-    const more = { ...shown, scheme: 'feed', place: 'URL' };
-    expect(usage([more, ...sources])).toBe('feed:URL, catalog:https://… or manifest:PATH_OR_URL');
-    expect(usage([])).toBe('');
   });
 });
 

@@ -7,20 +7,11 @@ from pathlib import Path
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
+from tests.support.bringing import PASTE, begin, named, opened, pasted
 from tests.support.browser_page import PageLog
 from tests.support.dashboard import Dashboard, until
 
 PICTURES = 60
-
-
-def begin(page: Page, brand: str, source: str) -> None:
-    """Start a brand as a person does, and be on its run's page."""
-    page.get_by_role("button", name="Start a brand").first.click()
-    page.get_by_label("Brand", exact=True).fill(brand)
-    page.get_by_label(re.compile("A list of URLs")).check()
-    page.get_by_label("Address", exact=True).fill(source.removeprefix("manifest:"))
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_url("**/runs/*")
 
 
 def number(page: Page, name: str) -> int:
@@ -236,12 +227,8 @@ def test_a_run_of_another_source_is_named_and_can_be_replaced(
     page.goto("/")
     begin(page, "taken", source)
     first = page.url.rpartition("/")[2]
-    page.get_by_role("button", name="Start a brand").first.click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Brand", exact=True).fill("taken")
-    dialog.get_by_label(re.compile("A list of URLs")).check()
-    dialog.get_by_label("Address", exact=True).fill("/nowhere.csv")
-    dialog.get_by_role("button", name="Start", exact=True).click()
+    dialog = pasted(page, urls_of(dashboard, 1)[0])
+    named(dialog, "taken")
     expect(dialog.get_by_role("alert")).to_contain_text(source)
     assert dashboard.get(f"/runs/{first}")["state"] == "active"
     dialog.get_by_role("button", name="Cancel it and start this one").click()
@@ -264,21 +251,16 @@ def test_a_source_is_checked_before_it_is_started(
     rows = [f"{first};Größe 41", f"{first};Größe 42", ";ohne Bild", f"{second};Größe 43"]
     path.write_bytes("\n".join(["Image Src;Titel", *rows]).encode("cp1252"))
     page.goto("/")
-    page.get_by_role("button", name="Start a brand").first.click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Brand", exact=True).fill("checked")
-    dialog.get_by_label(re.compile("A list of URLs")).check()
-    dialog.get_by_label("Address", exact=True).fill(str(path))
-    dialog.get_by_role("button", name="Check the source").click()
+    dialog = pasted(page, str(path))
     report = dialog.locator("[data-check]")
-    expect(report).to_contain_text("CSV (windows-1252, semicolon), URLs in Image Src")
+    expect(report).to_contain_text("CSV (windows-1252, semicolon). Addresses in Image Src")
     expect(report).to_contain_text("Windows-1252")
     expect(report.locator("[data-rows]")).to_contain_text(
-        "4 rows read: 2 URLs + 1 merged + 1 without a URL"
+        "4 rows read: 2 pictures, 1 merged with one of them, 1 without an address"
     )
     expect(report).to_contain_text("Größe 42")
     assert "checked" not in {each["name"] for each in dashboard.get("/brands", limit=500)["items"]}
-    dialog.get_by_role("button", name="Start", exact=True).click()
+    named(dialog, "checked")
     page.wait_for_url("**/runs/*")
     expect(page.locator("[data-standing]")).to_have_text("Committed")
     expect(page.locator("[data-rows]")).to_contain_text("4 rows read")
@@ -320,22 +302,26 @@ def test_what_is_wrong_is_said_before_and_after_sending(
     log.expected.append("the server responded with a status of 422")
     log.expected.append("the server responded with a status of 400")
     page.goto("/")
-    page.get_by_role("button", name="Start a brand").first.click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("A list of URLs")).to_be_visible()
+    dialog = opened(page)
+    asked = len(log.requests)
+    dialog.get_by_role("button", name="Check it").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Bring a file")
+    assert log.requests[asked:] == []
+    dialog.get_by_label(PASTE).fill("/nowhere.csv")
+    dialog.get_by_role("button", name="Check it").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("There is no file /nowhere.csv.")
+    expect(dialog.get_by_role("button", name="Go on")).to_be_disabled()
+    dialog.get_by_role("button", name="Back").click()
+    expect(dialog.get_by_label(PASTE)).to_have_value("/nowhere.csv")
+    dialog.get_by_label(PASTE).fill(urls_of(dashboard, 1)[0])
+    dialog.get_by_role("button", name="Check it").click()
+    dialog.get_by_role("button", name="Go on").click()
     asked = len(log.requests)
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(dialog).to_contain_text("Give the brand a name.")
     dialog.get_by_label("Brand", exact=True).fill("a/b")
     expect(dialog).to_contain_text("Slashes are not allowed.")
     assert log.requests[asked:] == []
-    dialog.get_by_label("Brand", exact=True).fill("fine")
-    dialog.get_by_label(re.compile("A list of URLs")).check()
-    dialog.get_by_label("Address", exact=True).fill("x" * 9000)
-    dialog.get_by_role("button", name="Start", exact=True).click()
-    expect(dialog.get_by_role("alert")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(dialog).to_be_hidden()
 
 
 def test_a_run_that_stalls_says_so_without_being_asked(

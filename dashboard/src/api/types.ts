@@ -31,6 +31,7 @@ export type HistoryEntryShown = Schemas['HistoryEntryShown'];
 export type SchedulePreviewShown = Schemas['SchedulePreviewShown'];
 export type AuditShown = Schemas['AuditShown'];
 export type IdentityShown = Schemas['IdentityShown'];
+export type Upload = Schemas['Upload'];
 export type SourceCheck = Schemas['SourceCheckShown'];
 export type RunKind = Schemas['RunKind'];
 export type RunState = Schemas['RunState'];
