@@ -10,6 +10,7 @@ import pytest
 from tests.support.contracts.ai_contract import InsightsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
+from tests.support.contracts.pictures_contract import PicturesContract
 from tests.support.contracts.removals_contract import RemovalsContract
 from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.rows_contract import RowsContract
@@ -28,6 +29,7 @@ def stores() -> MemoryStores:
 
 class TestMemoryStores(
     CatalogueContract,
+    PicturesContract,
     RemovalsContract,
     RestoresContract,
     RowsContract,

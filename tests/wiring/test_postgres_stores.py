@@ -18,6 +18,7 @@ from tests.support.contracts.pages_contract import (
     SnapshotsKeptContract,
     TasksContract,
 )
+from tests.support.contracts.pictures_contract import PicturesContract
 from tests.support.contracts.removals_contract import RemovalsContract
 from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.retention_contract import RetentionContract
@@ -67,6 +68,7 @@ class TestPostgresFacets(FacetsContract):
 
 class TestPostgresStores(
     CatalogueContract,
+    PicturesContract,
     RemovalsContract,
     RestoresContract,
     RowsContract,

@@ -101,3 +101,10 @@ class BrandShown(BrandState, frozen=True, kw_only=True):
 
     schedule: str | None
     due_at: datetime | None
+    covers: Annotated[
+        list[str],
+        Meta(
+            description="Assets of its snapshot that show it, at most four: typical pictures where "
+            "the AI phase knows them, else the first ones."
+        ),
+    ] = msgspec.field(default_factory=list)

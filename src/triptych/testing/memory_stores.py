@@ -10,6 +10,7 @@ from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
 from triptych.runs.outage_store import OutageStore
+from triptych.runs.picture_store import PictureStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.testing.memory_ai import MemoryAiStore
@@ -18,6 +19,7 @@ from triptych.testing.memory_change_feed import MemoryChangeFeed
 from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
 from triptych.testing.memory_fleet import MemoryFleetStore
 from triptych.testing.memory_outages import MemoryOutageStore
+from triptych.testing.memory_pictures import MemoryPictureStore
 from triptych.testing.memory_runs import MemoryRunStore
 from triptych.testing.memory_snapshots import MemorySnapshotStore
 from triptych.testing.memory_state import MemoryState
@@ -35,6 +37,7 @@ class MemoryStores:
 
     runs: RunStore
     outages: OutageStore
+    pictures: PictureStore
     fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed
@@ -57,6 +60,7 @@ def memory_stores(
     return MemoryStores(
         runs=MemoryRunStore(state, run_cap_s=run_cap_s),
         outages=MemoryOutageStore(state),
+        pictures=MemoryPictureStore(state),
         fleet=MemoryFleetStore(state),
         brands=MemoryBrandStore(state),
         changes=MemoryChangeFeed(state),

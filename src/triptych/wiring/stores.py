@@ -21,10 +21,12 @@ from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
 from triptych.runs.outage_store import OutageStore
+from triptych.runs.picture_store import PictureStore
 from triptych.runs.postgres.notifications import PostgresChangeFeed
 from triptych.runs.postgres.postgres_brands import PostgresBrandStore
 from triptych.runs.postgres.postgres_fleet import PostgresFleetStore
 from triptych.runs.postgres.postgres_outages import PostgresOutageStore
+from triptych.runs.postgres.postgres_pictures import PostgresPictureStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
 from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.run_store import RunStore
@@ -58,6 +60,7 @@ class Stores:
 
     runs: RunStore
     outages: OutageStore
+    pictures: PictureStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
@@ -117,6 +120,7 @@ def postgres_stores(
     return Stores(
         runs=PostgresRunStore(database, commits, sources, run_cap_s=run_cap_s),
         outages=PostgresOutageStore(database),
+        pictures=PostgresPictureStore(database),
         brands=PostgresBrandStore(database, sources),
         changes=PostgresChangeFeed(database),
         dead_letters=PostgresDeadLetterStore(database),

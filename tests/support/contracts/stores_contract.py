@@ -46,6 +46,7 @@ from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
 from triptych.runs.given_urls import GivenUrl
 from triptych.runs.outage_store import OutageStore
+from triptych.runs.picture_store import PictureStore
 from triptych.runs.run_store import (
     Opened,
     RowsRead,
@@ -63,6 +64,7 @@ class CommonStores(Protocol):
 
     runs: RunStore
     outages: OutageStore
+    pictures: PictureStore
     fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed
