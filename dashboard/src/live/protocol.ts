@@ -11,8 +11,8 @@ import type {
 
 export type Topic =
   'brands' | 'queues' | 'workers' | `brand:${string}` | `run:${string}` | `task:${string}`;
-/** A brand as live status sends it: without what only an operator changes. */
-export type BrandState = Omit<BrandShown, 'schedule' | 'due_at'>;
+/** A brand as live status sends it: without what only an operator changes, and without covers. */
+export type BrandState = Omit<BrandShown, 'schedule' | 'due_at' | 'covers'>;
 
 interface StateFrame<T> {
   type: 'state';
