@@ -53,4 +53,12 @@ export const WORDS = {
   },
 } as const satisfies Record<string, Word>;
 
+/** A reason that the API gives, without the name that programs know it by: `too_many_failures: …`. */
+export function plainReason(reason: string): string {
+  return reason.replace(/^[a-z]+(_[a-z]+)+(?=:)/, (code) => {
+    const words = code.replaceAll('_', ' ');
+    return words[0]!.toLocaleUpperCase() + words.slice(1);
+  });
+}
+
 export type Term = keyof typeof WORDS;

@@ -134,7 +134,12 @@ async def test_what_a_run_does_not_have_is_not_found_and_bad_keys_are_refused(ap
     ):
         assert (await api.get(path)).status == 404
     assert (await api.get(f"/runs/{run_id}/pictures/{'g' * 32}/thumbnail")).status == 422
-    for asked in ("limit=101", "after=2026-11-30T10:00:00", "after=0001-01-01T00:00:00%2B14:00"):
+    for asked in (
+        "limit=101",
+        "after=0.5",
+        "after=2026-11-30T10:00:00",
+        "after=0001-01-01T00:00:00%2B14:00",
+    ):
         refused = await api.get(f"/runs/{run_id}/pictures?{asked}")
         assert (refused.status, refused.json["field"]) == (422, asked.partition("=")[0])
 

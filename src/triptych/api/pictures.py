@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from msgspec import Meta
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from triptych.api.content import BYTES, Width, thumbnail
 from triptych.api.http.dependencies import ApiContext, ApiStores, of_request
@@ -78,6 +79,22 @@ class Pictures(Wire, frozen=True):
     items: list[PictureShown]
 
 
+RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def written_out(text: str) -> str:
+    """Return a time that is written as in RFC 3339.
+
+    Raises:
+        ValueError: it is not; pydantic would also take a number of seconds.
+    """
+    if not RFC_3339.fullmatch(text):
+        raise ValueError("Write the time as `2026-11-30T10:00:00Z`.")
+    return text
+
+
 def in_utc(at: datetime) -> datetime:
     """Return a time in UTC.
 
@@ -94,7 +111,7 @@ class PicturesAsked(Asked):
     """Which pictures of a run."""
 
     after: Annotated[
-        Annotated[AwareDatetime, AfterValidator(in_utc)] | None,
+        Annotated[AwareDatetime, BeforeValidator(written_out), AfterValidator(in_utc)] | None,
         Field(description="Only pictures that were acquired after this time."),
     ] = None
     limit: Annotated[int, Field(ge=1, le=PICTURES_MAX)] = PICTURES_DEFAULT
