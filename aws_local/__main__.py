@@ -9,8 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+from aws_local.child_server import taken
 from aws_local.cloud import open_cloud
-from aws_local.emulator import taken
 
 FOLDER = Path(".triptych-aws")
 PORT = 8380

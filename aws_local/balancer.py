@@ -12,7 +12,8 @@ from pathlib import Path
 
 from scripts.debian import unpacked
 
-from aws_local.emulator import HOST, PYTHON, free_port
+from aws_local.child_server import HOST, free_port
+from aws_local.emulator import PYTHON
 from aws_local.guard import ROOT, Guard
 
 TEMPLATE = ROOT / "deploy" / "alb.conf.template"

@@ -17,8 +17,9 @@ from pathlib import Path
 import aiohttp
 
 from aws_local.balancer import LocalBalancer
+from aws_local.child_server import HOST, free_port
 from aws_local.database import served_database
-from aws_local.emulator import HOST, REGION, Emulator, free_port
+from aws_local.emulator import REGION, Emulator
 from aws_local.guard import Guard
 from aws_local.mongodb import LocalMongo
 

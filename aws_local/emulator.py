@@ -7,43 +7,26 @@ told in docs/guides/aws.md.
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import time
 import urllib.request
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Mapping, Sequence
 
-from aws_local.guard import ROOT, Guard
+from aws_local.child_server import HOST, ChildServer
+from aws_local.guard import ROOT
 
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
-HOST = "127.0.0.1"
 REGION = "eu-central-1"
-START_S = 60.0
-STOP_S = 10.0
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
-class Emulator:
-    """The emulator as a child process; its state is in memory and ends with it."""
+class Emulator(ChildServer):
+    """The emulator; its state is in memory and ends with it."""
 
-    def __init__(
-        self, folder: Path, *, port: int | None = None, guard: Guard | None = None
-    ) -> None:
-        self._folder = folder
-        self._guard = guard
-        self._port = port or free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+    name = "Emulator"
 
     @property
     def endpoint(self) -> str:
         """Return its address, for ``AWS_ENDPOINT_URL``."""
-        return f"http://{HOST}:{self._port}"
-
-    @property
-    def pid(self) -> int | None:
-        """Return its process id while it runs."""
-        return None if self._process is None else self._process.pid
+        return f"http://{HOST}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,85 +42,25 @@ class Emulator:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
-    def start(self, **options: str) -> None:
-        """Start it and wait until it answers.
+    def command(self) -> Sequence[str]:
+        """Return its program: a module of its own environment."""
+        return [str(PYTHON), "-m", "ministack"]
 
-        Raises:
-            RuntimeError: it is not installed, or ends, or does not answer in time.
-        """
-        if not PYTHON.exists():
-            raise RuntimeError("The emulator is not installed: run `make setup`.")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "emulator.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(PYTHON), "-m", "ministack"],
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us: workers drain first.
-                env={
-                    "PATH": os.environ["PATH"],
-                    "TMPDIR": str(self._folder),
-                    "BIND_HOST": HOST,
-                    "MINISTACK_HOST": HOST,
-                    "GATEWAY_PORT": str(self._port),
-                    "MINISTACK_REGION": REGION,
-                    **options,
-                },
-            )
-        if self._guard is not None:
-            self._guard.watch(self._process.pid)
-        self._wait()
+    def variables(self) -> Mapping[str, str]:
+        """Return its settings, and nothing that this process has by chance."""
+        return {
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(self.folder),
+            "BIND_HOST": HOST,
+            "MINISTACK_HOST": HOST,
+            "GATEWAY_PORT": str(self.port),
+            "MINISTACK_REGION": REGION,
+        }
 
-    def _wait(self) -> None:
-        assert self._process is not None
-        until = time.monotonic() + START_S
-        while self._process.poll() is None and time.monotonic() < until:
-            try:
-                with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.05)
-        self.stop()
-        raise RuntimeError(f"The emulator does not answer; see {self._folder / 'emulator.log'}.")
-
-    def stop(self) -> None:
-        """End it. Safe to repeat."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
+    def answers(self) -> bool:
+        """Ask for its health."""
         try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def __enter__(self) -> Emulator:
-        """Start it."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it."""
-        self.stop()
-
-
-def taken(port: int) -> bool:
-    """Tell whether something listens at a port of loopback."""
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
-def free_port() -> int:
-    """Return a port of loopback that is free just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+            with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=1):
+                return True
+        except OSError:
+            return False

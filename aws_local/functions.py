@@ -19,7 +19,8 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from aws_local.emulator import HOST, REGION
+from aws_local.child_server import HOST
+from aws_local.emulator import REGION
 
 ACCOUNT = "000000000000"
 FRESH_S = 120.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from aws_local.balancer import find_nginx
-from aws_local.emulator import free_port
+from aws_local.child_server import free_port
 
 from bench.paths import WORK
 from bench.pictures import write_pictures

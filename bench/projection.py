@@ -23,7 +23,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import psutil
 import requests
-from aws_local.emulator import free_port
+from aws_local.child_server import free_port
 from aws_local.mongodb import mongodb_server
 
 from bench.ours.assets import begin_brand, copy_assets, end_brand

@@ -108,6 +108,7 @@ def pages(dashboard: Dashboard, big: str, running: str) -> Shots:
         "home": Shot("/", "[data-brand=bauhaus]"),
         "start": Shot("/", "[data-link=live]", "n"),
         "keys": Shot("/", "[data-link=live]", "?"),
+        "palette": Shot(at, "[data-place='5'] img", "Control+k"),
         "run": Shot(f"/runs/{running}", "[data-seq]"),
         "run-over": Shot(f"/runs/{big}", "[data-seq]"),
         "gallery": Shot(at, "[data-place='5'] img"),

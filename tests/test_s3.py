@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from aws_local.emulator import HOST, PYTHON, REGION, Emulator, free_port
+from aws_local.child_server import HOST, free_port
+from aws_local.emulator import PYTHON, REGION, Emulator
 
 from triptych.errors import StoreUnavailable
 from triptych.objects import open_store

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from aws_local.emulator import free_port
+from aws_local.child_server import free_port
 from scripts.debian import unpacked
 
 from bench.paths import WORK

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import httpx
-from aws_local.emulator import free_port
+from aws_local.child_server import free_port
 
 from bench.lanes import LaneFailed, Tell
 from bench.paths import WORK

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import psutil
 import uvloop
-from aws_local.emulator import free_port
+from aws_local.child_server import free_port
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 import uvloop
-from aws_local.emulator import free_port
+from aws_local.child_server import free_port
 from pgvector import HalfVector
 
 from bench.lanes import Contender, Tell, interleaved, running

@@ -2,6 +2,7 @@
 
 import { untrack } from 'svelte';
 import { router } from './router.svelte';
+import { session } from './session.svelte';
 
 export interface Shortcut {
   keys: string;
@@ -17,12 +18,14 @@ const SECOND_MS = 1_200;
 class Shortcuts {
   on = $state(localStorage.getItem(KEPT) !== 'off');
   help = $state(false);
+  palette = $state(false);
   starting = $state(false);
   /** Those of the view that is open, the newest last. */
   ofView = $state.raw<Shortcut[]>([]);
   #first = 0;
 
   readonly everywhere: Shortcut[] = [
+    { keys: 'Ctrl+K', does: 'Go to a brand, a page or an action' },
     { keys: '?', does: 'Show this list', run: () => (this.help = true) },
     { keys: 'g b', does: 'Go to brands', run: () => router.go('/') },
     { keys: 'g s', does: 'Go to search', run: () => router.go('/search') },
@@ -46,6 +49,12 @@ class Shortcuts {
   }
 
   press = (event: KeyboardEvent): void => {
+    // With a modifier it is in the way of nothing: also while single keys are off, and in fields.
+    if (isPaletteKey(event) && session.identity && !document.querySelector('dialog[open]')) {
+      event.preventDefault();
+      this.palette = true;
+      return;
+    }
     if (!this.on || event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey)
       return;
     const place = event.target as HTMLElement;
@@ -59,6 +68,12 @@ class Shortcuts {
     found.run();
   };
 }
+
+const isPaletteKey = (event: KeyboardEvent): boolean =>
+  event.key.toLowerCase() === 'k' &&
+  (event.metaKey || event.ctrlKey) &&
+  !event.shiftKey &&
+  !event.altKey;
 
 function focusField(): void {
   const field = document.querySelector<HTMLInputElement>('[data-slash]');

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from aws_local.emulator import HOST, free_port
+from aws_local.child_server import HOST, free_port
 
 from tests.support.picture_server import picture
 from tests.support.process_tree import ProcessTree

@@ -93,7 +93,8 @@ def test_axe_finds_nothing_grave_on_any_page(
         wrong += check(page, path)
     page.evaluate(GO, "/")
     expect(page.locator("[data-brand=wall]")).to_be_visible()
-    for key, title in (("n", "Start a brand"), ("?", "Keyboard shortcuts")):
+    dialogs = {"n": "Start a brand", "?": "Keyboard shortcuts", "Control+k": "Go to or do"}
+    for key, title in dialogs.items():
         page.keyboard.press(key)
         expect(page.get_by_role("dialog", name=title)).to_be_visible()
         wrong += check(page, title)

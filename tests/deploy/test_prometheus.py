@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_local.emulator import free_port
+from aws_local.child_server import free_port
 from infra.alarms import ALARMS, OLDEST_S, Alarm
 from scripts.monitoring import DEPLOY, expression
 

@@ -9,34 +9,28 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import subprocess
-import time
 import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
-from aws_local.emulator import free_port
-from aws_local.guard import ROOT, Guard
+from aws_local.child_server import HOST
+from aws_local.guard import Guard
+from aws_local.mongodb import LocalMongo
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from triptych.reads.mongo.connection import MongoConnection
 
-SERVER = ROOT / ".venv-mongodb" / "bin" / "secantusd-py"
-HOST = "127.0.0.1"
-START_S = 60.0
-STOP_S = 10.0
 URL_VARIABLE = "TRIPTYCH_TEST_MONGODB_URL"
 
 
-class MongoServer:
+class MongoServer(LocalMongo):
     """A server as a child process. It can be stopped, or killed, and started again: at the same
-    port, with its data."""
+    port, with its data, and with other options."""
 
     def __init__(
         self,
@@ -47,84 +41,31 @@ class MongoServer:
         guard: Guard | None = None,
     ) -> None:
         """``client`` are options of the driver that the server's own options need."""
-        self._folder = folder
-        self._options = options
+        super().__init__(folder, guard=guard)
+        self.options = options
         self._client = client or {}
-        self._guard = guard
-        self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"mongodb://{HOST}:{self._port}"
+        return f"mongodb://{HOST}:{self.port}"
 
-    def start(self, *, options: Sequence[str] | None = None) -> None:
-        """Start it, and wait until it answers; ``options`` are other ones from now on."""
-        if not SERVER.exists():
-            raise RuntimeError("The MongoDB of the tests is not installed: run `make test`.")
-        self._options = self._options if options is None else options
-        self._folder.mkdir(parents=True, exist_ok=True)
-        place = ["--host", HOST, "--port", str(self._port)]
-        with (self._folder / "mongodb.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(SERVER), *place, "--storage-path", str(self._folder / "data"), *self._options],
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        if self._guard is not None:
-            self._guard.watch(self._process.pid)
-        self._wait()
+    def command(self) -> Sequence[str]:
+        return [*super().command(), *self.options]
 
-    def _wait(self) -> None:
-        assert self._process is not None
-        until = time.monotonic() + START_S
+    def answers(self) -> bool:
         client: MongoClient[dict[str, Any]] = MongoClient(
             self.url, serverSelectionTimeoutMS=500, **self._client
         )
         with client:
-            while self._process.poll() is None and time.monotonic() < until:
-                try:
-                    client.admin.command("ping")
-                except PyMongoError:
-                    time.sleep(0.05)
-                else:
-                    return
-        self.stop()
-        raise RuntimeError(f"It does not answer; see {self._folder / 'mongodb.log'}.")
-
-    def stop(self) -> None:
-        """End it. Safe to repeat."""
-        self._end(signal.SIGTERM)
+            try:
+                client.admin.command("ping")
+            except PyMongoError:
+                return False
+        return True
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(how)
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def __enter__(self) -> MongoServer:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        self.stop(signal.SIGKILL)
 
 
 def in_database(url: str, name: str) -> str:

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aws_local.emulator import PYTHON, free_port
+from aws_local.child_server import free_port
+from aws_local.emulator import PYTHON
 from scripts.debian import unpacked
 
 UNPACKED = PYTHON.parents[1] / "prometheus"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_local.emulator import free_port
+from aws_local.child_server import HOST, free_port
 from aws_local.guard import Guard
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from pymongo import MongoClient
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from tests.support.mongodb import HOST, SERVER_GOES_AWAY, MongoServer
+from tests.support.mongodb import SERVER_GOES_AWAY, MongoServer
 from triptych.errors import ReadsUnavailable, SettingsError
 from triptych.reads.mongo.connection import (
     CONNECT_S,
@@ -286,7 +286,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
                 roles = [{"role": "readWrite", "db": "triptych"}]
                 admin["admin"].command("createUser", "triptych", pwd=PASSWORD, roles=roles)
             server.stop()
-            server.start(options=[*tls, "--auth"])
+            server.options = [*tls, "--auth"]
+            server.start()
             yield Guarded(server.url, ca, other, client)
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aws_local.child_server import HOST, free_port
 from aws_local.cloud import BUCKET, PHASES, PREFIX
 from aws_local.database import served_database
-from aws_local.emulator import HOST, REGION, Emulator, free_port
+from aws_local.emulator import REGION, Emulator
 from aws_local.guard import Guard
 
 from tests.support.chaos.processes import PostgresProcesses, Processes, Role

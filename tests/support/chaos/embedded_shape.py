@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import aiohttp
-from aws_local.emulator import HOST, free_port
+from aws_local.child_server import HOST, free_port
 from aws_local.guard import Guard
 
 from tests.support.chaos.processes import PostgresProcesses, Processes, Role
