@@ -164,7 +164,9 @@ async def get_thumbnail(
     return await thumbnail(request, context, found.sha256, int(asked.w))
 
 
-async def thumbnail(request: Request, context: ApiContext, sha256: bytes, width: int) -> Response:
+async def thumbnail(
+    request: Request, context: ApiContext[Any], sha256: bytes, width: int
+) -> Response:
     """Return a response with a thumbnail of the object with that SHA-256, or a redirect to it."""
     etag = f'"{sha256.hex()}-{width}-{VERSION}"'
     headers = {

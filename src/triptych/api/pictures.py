@@ -56,8 +56,8 @@ class PictureShown(Wire, frozen=True):
     key: Annotated[str, Meta(description="Of its item, in hexadecimal digits.")]
     url: str
     media_type: str
-    width: Annotated[int, Meta(description="In pixels.")]
-    height: Annotated[int, Meta(description="In pixels.")]
+    width: Annotated[int | None, Meta(description="In pixels; null where it is not known.")]
+    height: Annotated[int | None, Meta(description="In pixels; null where it is not known.")]
     acquired_at: datetime
 
     @classmethod

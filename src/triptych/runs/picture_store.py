@@ -21,9 +21,9 @@ class AcquiredPicture:
     """Of its item."""
     url: str
     media_type: str
-    width: int
-    """In pixels, as `height`."""
-    height: int
+    width: int | None
+    """In pixels, as `height`; None where they are not known."""
+    height: int | None
     sha256: bytes
     acquired_at: datetime
 

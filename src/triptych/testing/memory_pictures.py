@@ -34,9 +34,16 @@ class MemoryPictureStore(PictureStore):
             if staged is None or at is None or item.state is not ItemState.DONE:
                 continue
             if staged.media_type.startswith("image/") and (after is None or at > after):
-                size = (staged.width, staged.height)
-                about = (item.key, item.url, staged.media_type, *size, staged.sha256, at)
-                found.append((at, item.position, AcquiredPicture(*about)))
+                picture = AcquiredPicture(
+                    item.key,
+                    item.url,
+                    staged.media_type,
+                    staged.width,
+                    staged.height,
+                    staged.sha256,
+                    at,
+                )
+                found.append((at, item.position, picture))
         return [picture for *_, picture in sorted(found, reverse=True, key=lambda each: each[:2])][
             :limit
         ]
