@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.test_accessibility import AXE, GO, check
+from tests.support.axe import AXE, GO, check
 from tests.support.browser_page import PageLog, watched_page
 from tests.support.dashboard import Dashboard
 
