@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { readFileSync } from 'node:fs';
+import text from '../../docs/glossary.md?raw';
 import type { BrandShown, EventShown } from '../src/api/types';
 import { attention, failedIsNews } from '../src/home/attention';
 import { Covers } from '../src/home/covers.svelte';
@@ -188,7 +188,7 @@ describe('a timeline', () => {
 
 describe('words', () => {
   it('are in the glossary', () => {
-    const glossary = readFileSync('../docs/glossary.md', 'utf8').toLowerCase();
+    const glossary = text.toLowerCase();
     for (const { name } of Object.values(WORDS))
       expect(glossary, name).toContain(`| ${name.toLowerCase()} |`);
   });
