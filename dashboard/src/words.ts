@@ -17,10 +17,6 @@ export const WORDS = {
     says: 'Downloads and checks every picture, then publishes all of them at once.',
   },
   ai: { name: 'AI', says: 'Looks at the brand as a whole: look-alikes, groups, tags, colours.' },
-  run: {
-    name: 'run',
-    says: 'One pass of a brand through its three phases. A new run replaces nothing until it commits.',
-  },
   commit: {
     name: 'commit',
     says: 'The moment at which everything that a run has acquired is published, all of it at once.',
@@ -33,10 +29,6 @@ export const WORDS = {
     name: 'held',
     says: 'The run is complete, but would remove much of the brand. Somebody has to publish or discard it.',
   },
-  stalled: {
-    name: 'stalled',
-    says: 'Nothing of the run has moved for some time, and it waits for nothing that is known.',
-  },
   failedItems: {
     name: 'failed',
     says: 'Addresses that gave no picture: gone, refused, or no picture at all. A run lists them with the reasons.',
@@ -47,10 +39,6 @@ export const WORDS = {
   },
   inFlight: { name: 'in flight', says: 'Sent to a worker, and not finished yet.' },
   waiting: { name: 'waiting', says: 'Listed, and not sent to a worker yet.' },
-  retry: {
-    name: 'retry',
-    says: 'Tries failed addresses again in a new run; what was acquired before stays.',
-  },
 } as const satisfies Record<string, Word>;
 
 /** A reason that the API gives, without the name that programs know it by: `too_many_failures: …`. */
