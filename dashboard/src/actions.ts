@@ -140,7 +140,9 @@ export async function cancel(run: RunShown): Promise<void> {
   });
   if (!agreed) return;
   const task = unwrap(api.POST('/api/v1/runs/{run}/cancel', onRun(run.id)));
-  if (await submit('Could not cancel the run', task))
+  const taken = await submit('Could not cancel the run', task);
+  // The run's own page says it already.
+  if (taken && router.path !== urls.run(run.id))
     toasts.good(`The run of ${run.brand} is cancelled.`, undefined, { about: about(run.id) });
 }
 
@@ -217,7 +219,10 @@ export async function redrive(run: RunShown, reason?: Reason): Promise<void> {
     0,
   );
   const others = left ? ` ${plural(left, 'other')} not retried.` : '';
-  toasts.good(`Retrying the failed items of ${run.brand}.${others}`);
+  // Until the new run has ended, which closes it.
+  toasts.good(`Retrying the failed items of ${run.brand}.${others}`, undefined, {
+    about: about(taken.run),
+  });
   router.go(urls.run(taken.run));
 }
 
@@ -309,10 +314,12 @@ export async function deleteBrand(brand: string): Promise<void> {
   const task = unwrap(api.DELETE('/api/v1/brands/{brand}', onBrand(brand)));
   const taken = await submit(`Could not delete ${brand}`, task);
   if (!taken) return;
+  const deletion = `deletion:${brand}`;
+  toasts.good(`${brand} is being deleted.`, undefined, { about: deletion });
   followTask(taken, `${brand} could not be deleted`, () => ({
     tone: 'good',
     text: `${brand} is deleted.`,
+    about: deletion,
   }));
-  toasts.good(`${brand} is being deleted.`);
   router.go(urls.home());
 }

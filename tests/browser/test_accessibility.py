@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, expect
 
-from tests.support.axe import AXE, check
+from tests.support.axe import AXE, GO, check
 from tests.support.browser_page import watched_page
 from tests.support.dashboard import Dashboard
-
-GO = """
-(path) => {
-  history.pushState(null, '', path);
-  dispatchEvent(new PopStateEvent('popstate'));
-}
-"""
-"""Another view without another load: axe stays, and what it has compiled."""
 
 
 def test_axe_finds_nothing_grave_on_any_page(

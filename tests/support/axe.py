@@ -17,6 +17,13 @@ SIZES: dict[str, ViewportSize] = {
     "phone": {"width": 390, "height": 844},
 }
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+GO = """
+(path) => {
+  history.pushState(null, '', path);
+  dispatchEvent(new PopStateEvent('popstate'));
+}
+"""
+"""Another view without another load: axe stays, and what it has compiled."""
 CHECK = """
 async (tags) => {
   const frame = () => new Promise(requestAnimationFrame);

@@ -72,7 +72,11 @@ async def assert_equal(
         )
 
     count = 0
-    for shown in await equal_pages(brands(postgres), brands(mongodb), ""):
+    listed = await equal_pages(brands(postgres), brands(mongodb), "")
+    names = [shown.name for shown in listed if shown.current_run is not None]
+    covers = [await each.snapshots.covers(names) for each in (postgres, mongodb)]
+    assert covers[0] == covers[1]
+    for shown in listed:
         run_id = await postgres.brands.snapshot_of(shown.name)
         if run_id is None:
             with pytest.raises(NotProjected):

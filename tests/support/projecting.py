@@ -89,7 +89,7 @@ def whole(assets: int, *, run: UUID | None = None, points: int = 0) -> EditionWh
         places = np.arange(points, dtype=np.float32)
         clusters = np.asarray([(n % 3) - 1 for n in range(points)], np.int32)
         drawn = encode_map(run, Points(keys.reshape(-1, 16), places, -places, clusters, ["a", "b"]))
-    return EditionWhole(assets, insights, drawn)
+    return EditionWhole(assets, insights, drawn, [key_of(number) for number in range(2)])
 
 
 async def project(

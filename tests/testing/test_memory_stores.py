@@ -12,6 +12,7 @@ from tests.support.contracts.items_contract import ItemsContract
 from tests.support.contracts.limits_contract import LimitsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
 from tests.support.contracts.pages_contract import PagesContract
+from tests.support.contracts.pictures_contract import PicturesContract
 from tests.support.contracts.removals_contract import RemovalsContract
 from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.rows_contract import RowsContract
@@ -32,6 +33,7 @@ def stores() -> MemoryStores:
 class TestMemoryStores(
     CatalogueContract,
     ItemsContract,
+    PicturesContract,
     RemovalsContract,
     RestoresContract,
     RowsContract,

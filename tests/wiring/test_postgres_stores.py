@@ -22,6 +22,7 @@ from tests.support.contracts.pages_contract import (
     SnapshotsKeptContract,
     TasksContract,
 )
+from tests.support.contracts.pictures_contract import PicturesContract
 from tests.support.contracts.removals_contract import RemovalsContract
 from tests.support.contracts.restores_contract import RestoresContract
 from tests.support.contracts.retention_contract import RetentionContract
@@ -95,6 +96,7 @@ class TestPostgresUploads(UploadsContract):
 class TestPostgresStores(
     CatalogueContract,
     ItemsContract,
+    PicturesContract,
     RemovalsContract,
     RestoresContract,
     RowsContract,

@@ -7,12 +7,19 @@ import { API, ask } from './client';
 /** As the server makes them. */
 export const WIDTHS = [160, 320, 640, 1280] as const;
 
-/** The address of a thumbnail wide enough for so many CSS pixels on this screen. */
-export function thumbnailUrl(asset: string, pixels: number, run?: string | null): string {
+/** A width that is enough for so many CSS pixels on this screen. */
+function widthFor(pixels: number): string {
   const wanted = pixels * Math.min(devicePixelRatio, 2);
-  const width = WIDTHS.find((each) => each >= wanted) ?? WIDTHS[WIDTHS.length - 1];
-  return withQuery(`${API}/assets/${asset}/thumbnail`, { w: String(width), run });
+  return String(WIDTHS.find((each) => each >= wanted) ?? WIDTHS[WIDTHS.length - 1]);
 }
+
+/** The address of a thumbnail wide enough for so many CSS pixels on this screen. */
+export const thumbnailUrl = (asset: string, pixels: number, run?: string | null): string =>
+  withQuery(`${API}/assets/${asset}/thumbnail`, { w: widthFor(pixels), run });
+
+/** The same, of a picture that a run has acquired and not committed yet. */
+export const arrivalUrl = (run: string, key: string, pixels: number): string =>
+  withQuery(`${API}/runs/${run}/pictures/${key}/thumbnail`, { w: widthFor(pixels) });
 
 export const contentUrl = (asset: string, run?: string | null): string =>
   withQuery(`${API}/assets/${asset}/content`, { run });

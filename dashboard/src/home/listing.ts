@@ -1,6 +1,7 @@
 /** Which brands are shown, in which order. */
 
 import type { BrandState } from '../live/protocol';
+import { attention } from './attention';
 
 export const ORDERS = {
   recent: 'Newest run',
@@ -13,6 +14,7 @@ export type Order = keyof typeof ORDERS;
 export const STATES = {
   '': 'All',
   active: 'Running',
+  attention: 'Need attention',
   stalled: 'Stalled',
   held: 'Held',
   committed: 'Committed',
@@ -39,6 +41,7 @@ export function arranged(
 
 function isIn(brand: BrandState, state: string): boolean {
   if (state === 'active') return isRunning(brand);
+  if (state === 'attention') return attention(brand) !== null;
   return state === 'stalled' ? isStalled(brand) : brand.state === state;
 }
 

@@ -19,8 +19,11 @@ export type Topic =
   | `brand:${string}`
   | `run:${string}`
   | `task:${string}`;
-/** A brand as live status sends it: without what only an operator changes. */
-export type BrandState = Omit<BrandShown, 'schedule' | 'due_at' | 'schedule_words' | 'next_runs'>;
+/** A brand as live status sends it: without what only an operator changes, and without covers. */
+export type BrandState = Omit<
+  BrandShown,
+  'schedule' | 'due_at' | 'schedule_words' | 'next_runs' | 'covers'
+>;
 
 interface StateFrame<T> {
   type: 'state';

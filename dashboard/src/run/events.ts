@@ -2,6 +2,7 @@
 
 import type { EventShown, RunKind } from '../api/types';
 import { clockTime, count, plural, spoken } from '../format';
+import { plainReason } from '../words';
 
 export interface EventText {
   text: string;
@@ -58,7 +59,7 @@ export function describeEvent({ kind, data }: EventShown): EventText {
     case 'committed':
       return { text: 'Committed', tone: 'acquire' };
     case 'failed':
-      return { text: `Failed: ${String(data['reason'] ?? 'unknown reason')}`, tone: 'fail' };
+      return { text: failedFor(data), tone: 'fail' };
     case 'held':
       return { text: heldFor(data), tone: 'fail' };
     case 'cancelled':
@@ -73,6 +74,10 @@ export function describeEvent({ kind, data }: EventShown): EventText {
     default:
       return { text: PLAIN[kind] ?? spoken(kind), tone: kind.startsWith('ai_') ? 'ai' : 'plain' };
   }
+}
+
+function failedFor(data: Record<string, unknown>): string {
+  return `Failed: ${plainReason(String(data['reason'] ?? 'unknown reason'))}`;
 }
 
 function cancelledFor(data: Record<string, unknown>): string {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from msgspec.structs import replace
 from pydantic import AfterValidator, Field
 
 from triptych.api.http.auth import HttpReader, Operating
@@ -26,6 +28,7 @@ from triptych.model import AiState, RunState, Slice
 from triptych.reads.read_stores import ReadStores
 from triptych.runs.run_shown import BrandShown
 from triptych.shown_url import is_shown, shown_url
+from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.snapshot_store import Insights
 from triptych.tasks.task_store import Task, TaskState
 from triptych.wire import Page
@@ -73,19 +76,30 @@ async def list_brands(
     position = context.cursors.read("brands", asked)
 
     async def work(stores: ReadStores) -> Slice[BrandShown, str]:
-        return await stores.brands.brands_slice(
+        found = await stores.brands.brands_slice(
             after=position[0] if position else "",
             name=asked.name,
             state=asked.state,
             limit=asked.limit,
             among=identity.brands,
         )
+        return Slice(await _with_covers(stores, found.rows), found.next)
 
     answer = await context.reads.answer(work, brands=identity.brands, fresh=asked.fresh)
     found = answer.value
     following = [found.next] if found.next is not None else None
     page = Page(list(found.rows), context.cursors.write("brands", asked, following))
     return Json(page, headers=read_headers(answer))
+
+
+async def _with_covers(stores: ReadStores, brands: Sequence[BrandShown]) -> Sequence[BrandShown]:
+    """Return brands with their covers: one read for all of them."""
+    named = [brand.name for brand in brands if brand.current_run is not None]
+    keys = await stores.snapshots.covers(named) if named else {}
+    return [
+        replace(brand, covers=[asset_id(brand.name, key) for key in keys.get(brand.name, ())])
+        for brand in brands
+    ]
 
 
 @router.get(
@@ -98,7 +112,8 @@ async def get_brand(context: Context, brand: BrandPath, fresh: Fresh = False) ->
     """One brand, with its newest run."""
 
     async def work(stores: ReadStores) -> BrandShown:
-        return await stores.brands.scheduled(brand)
+        (found,) = await _with_covers(stores, [await stores.brands.scheduled(brand)])
+        return found
 
     answer = await context.reads.answer(work, brands=frozenset({brand}), fresh=fresh)
     return Json(answer.value, headers=read_headers(answer))

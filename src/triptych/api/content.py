@@ -39,10 +39,14 @@ class ContentAsked(AssetAsked):
     )
 
 
+Width = Literal["160", "320", "640", "1280"]
+"""The width of a thumbnail, in pixels."""
+
+
 class ThumbnailAsked(AssetAsked):
     """The width of a thumbnail, in pixels."""
 
-    w: Literal["160", "320", "640", "1280"] = "320"
+    w: Width = "320"
 
 
 BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -157,7 +161,14 @@ async def get_thumbnail(
 ) -> Response:
     """A thumbnail at most `w` pixels wide, made at the first request. Only images have one."""
     found = await context.stores.snapshots.asset(*asset, run_id=asked.run)
-    etag = f'"{found.sha256.hex()}-{asked.w}-{VERSION}"'
+    return await thumbnail(request, context, found.sha256, int(asked.w))
+
+
+async def thumbnail(
+    request: Request, context: ApiContext[Any], sha256: bytes, width: int
+) -> Response:
+    """Return a response with a thumbnail of the object with that SHA-256, or a redirect to it."""
+    etag = f'"{sha256.hex()}-{width}-{VERSION}"'
     headers = {
         "ETag": etag,
         "Cache-Control": "private, no-cache",
@@ -166,7 +177,7 @@ async def get_thumbnail(
     if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     if context.signed_thumbnails is not None:
-        signed = await context.signed_thumbnails.url(found.sha256, int(asked.w))
+        signed = await context.signed_thumbnails.url(sha256, width)
         return RedirectResponse(signed.url, 307, _cached(signed))
-    body = await context.thumbnails.get(found.sha256, int(asked.w))
+    body = await context.thumbnails.get(sha256, width)
     return Response(body, headers=headers, media_type="image/webp")

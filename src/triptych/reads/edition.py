@@ -53,6 +53,8 @@ class EditionWhole:
     insights: Sequence[Insight]
     map: bytes | None
     """The brand's map (`triptych.snapshots.brand_map`); None if it was not drawn."""
+    covers: Sequence[bytes]
+    """Keys of the pictures that show the brand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

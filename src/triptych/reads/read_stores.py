@@ -70,6 +70,10 @@ class SnapshotReads(Protocol):
         """Return the marks of some assets."""
         ...
 
+    async def covers(self, brands: Sequence[str]) -> dict[str, Sequence[bytes]]:
+        """Return the covers of brands, each of the snapshot that is read."""
+        ...
+
     async def snapshots_slice(
         self, brand: str, *, before: Age | None, limit: int
     ) -> Slice[Run, Age]:

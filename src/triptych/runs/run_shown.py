@@ -109,6 +109,14 @@ class BrandShown(BrandState, frozen=True, kw_only=True):
         Meta(description="When the schedule opens the next runs: up to three times."),
     ] = msgspec.field(default_factory=list)
 
+    covers: Annotated[
+        list[str],
+        Meta(
+            description="Assets of its snapshot that show it, at most four: typical pictures where "
+            "the AI phase knows them, else the first ones."
+        ),
+    ] = msgspec.field(default_factory=list)
+
     @classmethod
     @override
     def of(

@@ -16,6 +16,10 @@ from triptych.wire import Wire
 
 ASSETS_SCAN = 10_000
 """Assets that are looked at for one slice, however few of them match its filter."""
+COVERS_MAX = 4
+"""Pictures that show a brand in a list of brands."""
+COVERS_SCAN = 24
+"""Assets of a snapshot, the first by key, that may be covers besides those of its clusters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,15 @@ class SnapshotStore(Protocol):
 
         Raises:
             AssetNotFound, SnapshotCollected: as `asset`.
+        """
+        ...
+
+    async def covers(self, brands: Sequence[str]) -> dict[str, Sequence[bytes]]:
+        """Return the keys of up to `COVERS_MAX` pictures that show each brand's snapshot.
+
+        The most typical picture of each of its largest clusters, then the first of its pictures by
+        key. Of pictures that are duplicates, or have the same bytes, only one is there. A brand
+        without a snapshot, or without pictures, has none.
         """
         ...
 

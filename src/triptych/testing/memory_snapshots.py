@@ -31,6 +31,8 @@ from triptych.snapshots.asset_classes import (
     size_of,
 )
 from triptych.snapshots.snapshot_store import (
+    COVERS_MAX,
+    COVERS_SCAN,
     AssetFilter,
     ColumnFilter,
     Difference,
@@ -40,7 +42,7 @@ from triptych.snapshots.snapshot_store import (
     family_of,
 )
 from triptych.testing.memory_paging import newest_slice
-from triptych.testing.memory_state import AssetRow, MemoryState, to_asset
+from triptych.testing.memory_state import AssetRow, MemoryState, RunRow, to_asset
 
 
 class MemorySnapshotStore(SnapshotStore):
@@ -107,6 +109,11 @@ class MemorySnapshotStore(SnapshotStore):
         return found, (await self.marks(found.run_id, [key])).get(key, {})
 
     @override
+    async def covers(self, brands: Sequence[str]) -> dict[str, Sequence[bytes]]:
+        known = [name for name in brands if name in self._state.brands]
+        return {name: _covers(self._state.snapshot_row(name)) for name in known}
+
+    @override
     async def snapshots_slice(
         self, brand: str, *, before: Age | None, limit: int
     ) -> Slice[Run, Age]:
@@ -149,6 +156,25 @@ class MemorySnapshotStore(SnapshotStore):
         row = self._state.runs.get(run_id)
         marks = {} if row is None else row.marks
         return {key: marks[key] for key in keys if key in marks}
+
+
+def _covers(row: RunRow | None) -> Sequence[bytes]:
+    if row is None:
+        return []
+    found: dict[str, bytes] = {}
+    for key in [*_centres(row), *list(row.assets)[:COVERS_SCAN]]:
+        asset = row.assets.get(key)
+        if asset is not None and asset.staged.media_type.startswith("image/"):
+            same = row.marks.get(key, {}).get("duplicates") or asset.staged.sha256.hex()
+            found.setdefault(same, key)
+    return list(found.values())[:COVERS_MAX]
+
+
+def _centres(row: RunRow) -> list[bytes]:
+    """Return the most typical asset of each of a snapshot's largest clusters."""
+    insight = row.insights.get("clusters")
+    clusters = (insight.result or {}).get("clusters", []) if insight else []
+    return [bytes.fromhex(one["representatives"][0]) for one in clusters[:COVERS_MAX]]
 
 
 def _difference(

@@ -12,6 +12,7 @@ from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
 from triptych.runs.item_store import ItemStore
 from triptych.runs.outage_store import OutageStore
+from triptych.runs.picture_store import PictureStore
 from triptych.runs.run_store import RunStore
 from triptych.snapshots.snapshot_store import SnapshotStore
 from triptych.testing.memory_ai import MemoryAiStore
@@ -21,6 +22,7 @@ from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
 from triptych.testing.memory_fleet import MemoryFleetStore
 from triptych.testing.memory_limits import MemoryLimitStore
 from triptych.testing.memory_outages import MemoryOutageStore
+from triptych.testing.memory_pictures import MemoryPictureStore
 from triptych.testing.memory_run_items import MemoryItemStore
 from triptych.testing.memory_runs import MemoryRunStore
 from triptych.testing.memory_snapshots import MemorySnapshotStore
@@ -42,6 +44,7 @@ class MemoryStores:
     runs: RunStore
     outages: OutageStore
     items: ItemStore
+    pictures: PictureStore
     fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed
@@ -67,6 +70,7 @@ def memory_stores(
         runs=MemoryRunStore(state, run_cap_s=run_cap_s),
         outages=MemoryOutageStore(state),
         items=MemoryItemStore(state),
+        pictures=MemoryPictureStore(state),
         fleet=MemoryFleetStore(state),
         brands=MemoryBrandStore(state),
         changes=MemoryChangeFeed(state),

@@ -24,11 +24,13 @@ from triptych.runs.change_feed import ChangeFeed
 from triptych.runs.fleet_store import FleetStore
 from triptych.runs.item_store import ItemStore
 from triptych.runs.outage_store import OutageStore
+from triptych.runs.picture_store import PictureStore
 from triptych.runs.postgres.notifications import PostgresChangeFeed
 from triptych.runs.postgres.postgres_brands import PostgresBrandStore
 from triptych.runs.postgres.postgres_fleet import PostgresFleetStore
 from triptych.runs.postgres.postgres_items import PostgresItemStore
 from triptych.runs.postgres.postgres_outages import PostgresOutageStore
+from triptych.runs.postgres.postgres_pictures import PostgresPictureStore
 from triptych.runs.postgres.postgres_runs import PostgresRunStore
 from triptych.runs.postgres.sealed_sources import SealedSources
 from triptych.runs.run_store import RunStore
@@ -67,6 +69,7 @@ class Stores:
     runs: RunStore
     outages: OutageStore
     items: ItemStore
+    pictures: PictureStore
     brands: BrandStore
     changes: ChangeFeed
     dead_letters: DeadLetterStore
@@ -130,6 +133,7 @@ def postgres_stores(
         runs=PostgresRunStore(database, commits, sources, run_cap_s=run_cap_s),
         outages=PostgresOutageStore(database),
         items=PostgresItemStore(database),
+        pictures=PostgresPictureStore(database),
         brands=PostgresBrandStore(database, sources),
         changes=PostgresChangeFeed(database),
         dead_letters=PostgresDeadLetterStore(database),

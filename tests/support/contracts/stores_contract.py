@@ -48,6 +48,7 @@ from triptych.runs.fleet_store import FleetStore
 from triptych.runs.given_urls import GivenUrl
 from triptych.runs.item_store import ItemStore
 from triptych.runs.outage_store import OutageStore
+from triptych.runs.picture_store import PictureStore
 from triptych.runs.run_store import (
     Opened,
     RowsRead,
@@ -66,6 +67,7 @@ class CommonStores(Protocol):
     runs: RunStore
     outages: OutageStore
     items: ItemStore
+    pictures: PictureStore
     fleet: FleetStore
     brands: BrandStore
     changes: ChangeFeed

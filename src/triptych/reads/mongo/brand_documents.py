@@ -66,6 +66,7 @@ def visible_field(edition: Edition, whole: EditionWhole, token: str, at: datetim
         "at": at,
         "insights": part_count(encode_insights(whole)),
         "map": None if whole.map is None else part_count(whole.map),
+        "covers": [key.hex() for key in whole.covers],
     }
     if edition.ai:
         found["mapped_at"] = EPOCH + timedelta(microseconds=edition.ai)
@@ -95,6 +96,12 @@ def read_visible(document: Mapping[str, Any]) -> Visible | None:
         field["insights"],
         field["map"],
     )
+
+
+def read_covers(document: Mapping[str, Any]) -> list[bytes]:
+    """Return the covers of a brand's document; none if it was written before there were any."""
+    field = document.get("visible") or {}
+    return [bytes.fromhex(key) for key in field.get("covers", ())]
 
 
 def read_shown(document: Mapping[str, Any]) -> BrandShown:

@@ -11,7 +11,13 @@ from pymongo import ASCENDING
 from typing_extensions import override
 
 from triptych.model import KEY_BYTES, MARKS, Age, Asset, Insight, Metadata, Run, Slice
-from triptych.reads.mongo.brand_documents import INSIGHTS, Visible, decode_insights, read_run
+from triptych.reads.mongo.brand_documents import (
+    INSIGHTS,
+    Visible,
+    decode_insights,
+    read_covers,
+    read_run,
+)
 from triptych.reads.mongo.connection import MongoConnection, query_ms
 from triptych.reads.mongo.documents import (
     KEYS,
@@ -143,6 +149,14 @@ class MongoSnapshotReads(SnapshotReads):
             for document, own in zip(documents, exact, strict=True)
         }
         return {key: marks for key, marks in found.items() if marks}
+
+    @override
+    async def covers(self, brands: Sequence[str]) -> dict[str, Sequence[bytes]]:
+        async with self._connection.reading():
+            documents = self._connection.collection("brands").find(
+                {"_id": {"$in": list(brands)}}, {"visible.covers": 1}, max_time_ms=query_ms()
+            )
+            return {each["_id"]: read_covers(each) async for each in documents}
 
     @override
     async def snapshots_slice(

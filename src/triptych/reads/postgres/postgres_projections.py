@@ -30,6 +30,7 @@ from triptych.reads.projection_store import Claim, ProjectionState, ProjectionSt
 from triptych.runs.run_shown import BrandShown, RunShown
 from triptych.snapshots.brand_map import POINTS_MAX, encode_map
 from triptych.snapshots.search_store import SearchStore
+from triptych.snapshots.snapshot_store import COVERS_MAX, COVERS_SCAN
 
 STALE_S = 5.0
 """Seconds after which a brand that is not shown as it is now counts as behind."""
@@ -132,13 +133,15 @@ class PostgresProjectionStore(ProjectionStore):
         points = None
         if edition.ai:
             points = await self._search.points(edition.run, limit=POINTS_MAX)
+        covers = await self._database.rows("brand_covers", [brand], COVERS_MAX, COVERS_SCAN)
         row = await self.brand_row(brand)
-        if row is None or not await self._is_newest(brand, edition):
+        if row is None or not covers or not await self._is_newest(brand, edition):
             return None
         return EditionWhole(
             row.shown.assets,
             [to_insight(each) for each in rows],
             None if points is None else encode_map(edition.run, points),
+            covers[0]["keys"],
         )
 
     async def _is_newest(self, brand: str, edition: Edition) -> bool:

@@ -17,6 +17,8 @@ from triptych.runs.restore_rules import snapshot_collected
 from triptych.snapshots.postgres.asset_filter import condition
 from triptych.snapshots.snapshot_store import (
     ASSETS_SCAN,
+    COVERS_MAX,
+    COVERS_SCAN,
     AssetFilter,
     Difference,
     DifferenceCounts,
@@ -101,6 +103,11 @@ class PostgresSnapshotStore(SnapshotStore):
         if not rows:
             raise no_such_asset(brand)
         return to_asset(rows[0]), to_marks(rows[0])
+
+    @override
+    async def covers(self, brands: Sequence[str]) -> dict[str, Sequence[bytes]]:
+        rows = await self._database.rows("brand_covers", list(brands), COVERS_MAX, COVERS_SCAN)
+        return {row["brand"]: row["keys"] for row in rows}
 
     @override
     async def snapshots_slice(

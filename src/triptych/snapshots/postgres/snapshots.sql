@@ -129,3 +129,35 @@ select coalesce(sum(added), 0)::bigint as added, coalesce(sum(removed), 0)::bigi
              and model not in (select was from pairs where was is not null)
        ), 0)::bigint as other_model
 from pairs
+
+-- brand_covers --
+-- At most $2 pictures of each brand: see `SnapshotStore.covers`. Of a snapshot are looked at the
+-- centres of its $2 largest clusters and its first $3 assets, whatever it has.
+select b.name as brand, array(
+    select key from (
+        select distinct on (coalesce(m.duplicates, encode(a.sha256, 'hex'))) a.key, n.place
+        from (
+            select decode(central.text, 'hex') as key, central.place
+            from (
+                select centre.value #>> '{}' as text, centre.place
+                from insights i, jsonb_array_elements(jsonb_path_query_array(
+                    i.result, '$.clusters[0 to $end].representatives[0]',
+                    jsonb_build_object('end', $2::integer - 1)
+                )) with ordinality centre(value, place)
+                where i.run_id = b.current_run and i.kind = 'clusters'
+            ) central
+            where central.text ~ '^([0-9a-f]{2})+$'
+            union all
+            select first.key, $2 + row_number() over (order by first.key)
+            from (
+                select key from assets where run_id = b.current_run order by key limit $3
+            ) first
+        ) n
+        join assets a on a.run_id = b.current_run and a.key = n.key
+        left join marks m on m.run_id = a.run_id and m.key = a.key
+        where a.media_type like 'image/%'
+        order by coalesce(m.duplicates, encode(a.sha256, 'hex')), n.place
+    ) different
+    order by place limit $2
+) as keys
+from brands b where b.name = any($1)
