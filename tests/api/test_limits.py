@@ -128,8 +128,9 @@ async def test_hosts_are_limited_and_listed_with_their_traffic(api: Api) -> None
     assert (await api("DELETE", "/hosts/a.example")).status == 202
     gone = await api("DELETE", "/hosts/a.example")
     assert (gone.status, gone.json["reason"]) == (404, "host-not-limited")
-    names = [(each["host"], each["paused"]) for each in (await api.get("/hosts")).json["items"]]
-    assert names == [("z.example", False), ("busy.example", False), ("a.example", False)]
+    left = (await api.get("/hosts")).json["items"]
+    assert [each["host"] for each in left] == ["z.example", "busy.example", "a.example"]
+    assert not any(each["paused"] for each in left)
     audit = (await api.get("/audit")).json["items"]
     assert [each["action"] for each in audit] == ["drop_host", "put_host", "put_host"]
 

@@ -28,7 +28,8 @@ def released(dashboard: Dashboard) -> Iterator[None]:
 
 
 def phase(dashboard: Dashboard, name: str) -> dict[str, object]:
-    return {each["phase"]: each for each in dashboard.get("/phases")["items"]}[name]
+    (found,) = (each for each in dashboard.get("/phases")["items"] if each["phase"] == name)
+    return dict(found)
 
 
 def test_one_phase_is_paused_while_another_works_and_then_goes_on(

@@ -60,7 +60,8 @@ def test_a_spreadsheet_from_the_desktop_ends_in_the_gallery(
     dashboard: Dashboard, page: Page
 ) -> None:
     first, second, third = pictures(dashboard, 3, 41_000)
-    rows = [["SKU", "Foto", "Titel"], [1, first, "Schuh"], [2, second, "Ball"], [3, third, "Hut"]]
+    rows: list[list[object]] = [["SKU", "Foto", "Titel"]]
+    rows += [[1, first, "Schuh"], [2, second, "Ball"], [3, third, "Hut"]]
     page.goto("/")
     dialog = opened(page)
     chosen(dialog, "Acme_products 2026.xlsx", workbook({"Liste": rows}))

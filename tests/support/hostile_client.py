@@ -10,6 +10,7 @@ from tests.support.hostile_values import CONTROLS, HOSTILE, hostile_stream, host
 from triptych.api.exports import ExportFormatShown
 from triptych.api.history import HistoryEntry
 from triptych.api.limits import Hosts, PhaseState
+from triptych.api.pictures import PictureShown
 from triptych.api.run_bulk import BulkResult
 from triptych.api.schedules import SchedulePreview
 from triptych.api.sources import SourceTypeShown
@@ -24,7 +25,15 @@ RUN = str(UUID(int=7))
 API_TYPES = {
     kind.__name__: kind
     for kind in (
-        *(BulkResult, ExportFormatShown, HistoryEntry, Hosts, IdentityShown, PhaseState),
+        *(
+            BulkResult,
+            ExportFormatShown,
+            HistoryEntry,
+            Hosts,
+            IdentityShown,
+            PhaseState,
+            PictureShown,
+        ),
         *(SchedulePreview, Setting, SourceTypeShown, UploadShown, WebhookMade),
     )
 }

@@ -102,6 +102,10 @@ VERBS: Mapping[str, Verb] = {
     "delete_upload": Verb("delete_upload", [ID], f"uploads delete {ID}"),
     "get_history": Verb("history", ["nike"], "history"),
     "preview_schedule": Verb("preview_schedule", ["0 3 * * 1"], "schedule of cron"),
+    "list_pictures": Verb("pictures", [ID], Exempt("a terminal shows no pictures")),
+    "get_picture_thumbnail": Verb(
+        "picture_thumbnail", [ID, "00" * 16, 160], Exempt("a terminal shows no pictures")
+    ),
     "list_tasks": Verb("tasks", command="tasks"),
     "get_task": Verb("task", [ID], f"tasks {ID}"),
     "list_audit": Verb("audit", command="audit"),

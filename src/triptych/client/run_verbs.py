@@ -19,7 +19,8 @@ from triptych.runs.run_store import FailedItem, Pace, RefusedRows
 from triptych.wire import Listing, Page, Wire
 
 if TYPE_CHECKING:
-    # FastAPI is slow to import, and only one method needs it.
+    # FastAPI is slow to import, and only these methods need it.
+    from triptych.api.pictures import PictureShown
     from triptych.api.run_bulk import BulkResult
 
 BulkAction = Literal["pause", "resume", "cancel", "redrive", "publish", "discard"]
@@ -150,6 +151,28 @@ class RunVerbs(Connection):
         }
         headers = {"Idempotency-Key": str(uuid4())}
         return await self._ask("POST", "/runs/bulk", BulkResult, body=body, headers=headers)
+
+    async def pictures(
+        self, run_id: UUID, *, after: datetime | None = None, limit: int | None = None
+    ) -> Sequence[PictureShown]:
+        """Return the newest pictures that an active run has acquired, newest first.
+
+        Args:
+            run_id: the run.
+            after: only those acquired after this time; it has a time zone.
+            limit: how many, at most 100.
+        """
+        from triptych.api.pictures import PictureShown
+
+        query = {} if after is None else {"after": after.isoformat()}
+        if limit is not None:
+            query["limit"] = str(limit)
+        return (await self._get(f"/runs/{run_id}/pictures", Listing[PictureShown], query)).items
+
+    async def picture_thumbnail(self, run_id: UUID, key: str, width: int) -> bytes:
+        """Return a thumbnail of a picture of an active run as WebP; ``width`` as of an asset's."""
+        path = f"/runs/{run_id}/pictures/{key}/thumbnail"
+        return await self._body("GET", path, {"w": str(width)})
 
     async def watch(self, run_id: UUID) -> AsyncIterator[RunShown]:
         """Yield a run's states, newer ones only, until it and its AI phase are over."""

@@ -19,13 +19,13 @@ from tests.support.bucket_server import (
     serve_bucket,
 )
 from triptych.errors import SourceRefused, SourceUnavailable
+from triptych.gather.bucket import open_bucket
 from triptych.gather.phase import new_item
 from triptych.gather.source import Row
 from triptych.gather.source_check import check_source
 from triptych.gather.source_reach import SourceReach, reach_of
 from triptych.gather.source_registry import SourceRegistry
 from triptych.gather.source_type import SourceContext
-from triptych.gather.sources import bucket
 from triptych.gather.sources.bucket import BUCKET
 from triptych.queues.sqs.sqs_client import AwsClient
 from triptych.testing.collect import collect, opened
@@ -43,7 +43,9 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BucketServer]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bucket.open_bucket.__kwdefaults__, "retries", {"max_retries": 0})
+    defaults = open_bucket.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "retries", {"max_retries": 0})
 
 
 async def rows(place: str, page_rows: int = 100) -> Sequence[Row]:
