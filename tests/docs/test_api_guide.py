@@ -25,6 +25,7 @@ async def test_the_examples_of_the_guide_work(migrated_dsn: str, tmp_path: Path)
     script = "\n".join(["set -eu", *blocks])
     picture = tmp_path / "picture.png"
     Image.new("RGB", (40, 40), (200, 20, 20)).save(picture)
+    (tmp_path / "shoes.csv").write_text("url\nhttps://example.com/1.jpg\n")
     model = str(tiny_clip.clip(tmp_path / "clip"))
     async with serving(migrated_dsn, tmp_path, embedder=model) as api:
         embedder = open_embedder(api.services.settings, 1)
@@ -34,6 +35,7 @@ async def test_the_examples_of_the_guide_work(migrated_dsn: str, tmp_path: Path)
             await commit_vectors(api.stores, brand, vectors, model=embedder.model)
         process = await asyncio.create_subprocess_exec(
             *("bash", "-c", script),
+            cwd=tmp_path,
             env={
                 "API": f"{api.url}/api/v1",
                 "PICTURE": str(picture),

@@ -120,6 +120,7 @@ VERBS: Mapping[str, Verb] = {
     "delete_webhook": Verb("delete_webhook", [ID], f"webhooks delete {ID}"),
     "list_deliveries": Verb("deliveries", [ID], "webhooks deliveries"),
     "list_sources": Verb("sources", command="sources"),
+    "preview": Verb("preview", ["https://x.example/1.jpg"], Exempt("a terminal shows no pictures")),
     "check_given_source": Verb("check_source", ["manifest:x.csv"], "check"),
     "list_queues": Verb("depths", command="status"),
     "list_dead_letters": Verb("dead_letters", command="dead-letters list"),

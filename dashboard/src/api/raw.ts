@@ -30,6 +30,17 @@ export async function blobUrl(url: string, signal?: AbortSignal): Promise<string
   return URL.createObjectURL(await answer.blob());
 }
 
+/** A small picture of a URL that is not acquired: the server fetches it, as a run would. */
+export async function previewUrl(url: string, signal: AbortSignal): Promise<string> {
+  const answer = await ask(`${API}/sources/preview`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ url }),
+    signal,
+  });
+  return URL.createObjectURL(await answer.blob());
+}
+
 /** An element's own requests carry no key. */
 export const needsBlob = (): boolean => session.key !== null;
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from msgspec import Meta
 from pydantic import (
     AfterValidator,
@@ -21,15 +21,19 @@ from pydantic import (
 )
 
 from triptych.access.identity import Identity
+from triptych.acquire.previews import NoPreview
+from triptych.api.content import BYTES
 from triptych.api.http.auth import operating
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import BrandText, Given, storable
 from triptych.api.http.responses import Json
+from triptych.api.http.streaming import SANDBOX
 from triptych.errors import BadInput, SourceRefused, SourceUnavailable, TooManyRequests
 from triptych.gather.given_source import GivenSource, KeptSource
 from triptych.gather.source_check import SourceCheck
 from triptych.gather.source_registry import source_schemes
+from triptych.media.thumbnails import MEDIA_TYPE
 from triptych.messages import URL_MAX_CHARS
 from triptych.runs.given_urls import URLS_MAX, GivenUrl, encode_urls, is_given, source_of
 from triptych.shown_url import is_shown
@@ -190,6 +194,31 @@ async def check_given_source(request: Request, context: Context, body: CheckGive
     except SourceUnavailable as error:
         # A run would try again for a while; that is what a check has found out.
         raise SourceRefused(error.message, remedy=error.remedy) from error
+
+
+class PreviewGiven(Given):
+    """The URL of a picture."""
+
+    url: Annotated[
+        str, Field(min_length=1, max_length=URL_MAX_CHARS, description="As the check shows it.")
+    ]
+
+
+@router.post(
+    "/sources/preview",
+    response_class=Response,
+    summary="Show a picture that a source lists",
+    responses={
+        200: {"description": "A WebP image.", "content": {"image/webp": BYTES}},
+        **documented(NoPreview, TooManyRequests),
+    },
+    dependencies=[Depends(operating)],
+)
+async def preview(context: Context, body: PreviewGiven) -> Response:
+    """A small picture of a URL, fetched once and as a run would; nothing is stored or started."""
+    webp = await context.previews.webp(body.url)
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": SANDBOX}
+    return Response(webp, media_type=MEDIA_TYPE, headers=headers)
 
 
 def check_one_given(source: str | None, urls: Sequence[UrlGiven] | None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from triptych.client.connection import Connection, Json
 from triptych.gather.source_check import SourceCheck
 from triptych.wire import Listing
@@ -32,6 +34,17 @@ class SourceVerbs(Connection):
     ) -> SourceCheck:
         """Return what a run would take of URLs, as `start` takes them, without starting one."""
         return await self._check({"urls": list(urls)}, brand)
+
+    async def preview(self, url: str) -> bytes:
+        """Return the picture at a URL as a small WebP, fetched once as a run would.
+
+        Raises:
+            ServerRefused: it cannot be fetched, or is no picture; says why.
+        """
+        headers = {"Content-Type": "application/json"}
+        return await self._body(
+            "POST", "/sources/preview", data=msgspec.json.encode({"url": url}), headers=headers
+        )
 
     async def _check(self, body: Json, brand: str | None) -> SourceCheck:
         asked = body if brand is None else {**body, "brand": brand}

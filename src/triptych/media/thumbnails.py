@@ -151,6 +151,15 @@ class Thumbnails:
             making.add_done_callback(lambda done: self._made(key, done))
         return await asyncio.shield(making)
 
+    async def of_bytes(self, body: bytes, width: int) -> bytes:
+        """Return the WebP, at most ``width`` wide, of bytes that are not stored. Nor is it.
+
+        Raises:
+            NoThumbnail: they are no picture (`ThumbnailFailed`: it cannot be decoded).
+        """
+        async with self._slots:
+            return await self._make(body, hashlib.sha256(body).digest(), width)
+
     async def close(self) -> None:
         """Cancel thumbnails being made. Safe to repeat."""
         making = list(self._making.values())

@@ -36,6 +36,7 @@ from triptych.wiring.installed_sources import source_opener, source_reach
 from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails, signed_thumbnails
 from triptych.wiring.outbound import address_guard, guarded_session
+from triptych.wiring.previewing import open_previews
 from triptych.wiring.server_decoders import server_decoder_count, server_decoders
 from triptych.wiring.services import Services, connect
 from triptych.wiring.stores import Stores
@@ -260,6 +261,7 @@ async def open_app(
             sources=sources,
             exports=ExportRegistry.discover(),
             source_checker=SourceChecker(source_opener(settings, sources, stack, uploads)),
+            previews=open_previews(settings, thumbnails, stack),
             uploads=uploads,
             ready=ready_check(services),
         )

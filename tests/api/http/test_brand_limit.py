@@ -19,6 +19,7 @@ from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
 from triptych.api.app import create_app
 from triptych.gather.urls import item_key
+from triptych.model import KEY_BYTES
 from triptych.snapshots.asset_ids import asset_id
 
 pytestmark = pytest.mark.integration
@@ -27,7 +28,7 @@ MINE, OTHER = "nike", "adidas"
 ASKED = {"/schedules/preview": "?cron=0+3+*+*+1"}
 """What reads have to be asked with."""
 ABOUT_NONE = {
-    *("/export-formats", "/me", "/sources", "/schedules/preview?cron=0+3+*+*+1"),
+    *("/export-formats", "/me", "/phases", "/sources", "/schedules/preview?cron=0+3+*+*+1"),
 }
 """What every key may read."""
 
@@ -73,6 +74,8 @@ async def test_every_read_of_another_brand_is_refused(migrated_dsn: str, tmp_pat
                 reason="not_found",
                 name="assets.csv",
                 webhook=uuid4(),
+                upload=uuid4(),
+                key="00" * KEY_BYTES,
             )
             place += ASKED.get(place, "")
             answer = await api.get(place, headers=key)

@@ -21,8 +21,8 @@ from triptych.tasks.task_store import TaskStore
 PREFIX = "/api/v1/"
 OPEN = frozenset(
     {
-        *("brands", "me", "sources", "sources/check", "uploads", "schedules/preview"),
-        *("export-formats", "facets", "openapi.json", "phases"),
+        *("brands", "me", "sources", "sources/check", "sources/preview", "uploads"),
+        *("schedules/preview", "export-formats", "facets", "openapi.json", "phases"),
     }
 )
 """About no brand, or they list only what the identity may see."""

@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from triptych.access.authenticator import Authenticator
 from triptych.access.local_caller import LocalCallers
+from triptych.acquire.previews import Previews
 from triptych.api.http.paging import Cursors
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.fetch.guard import AddressGuard
@@ -103,6 +104,7 @@ class ApiContext(Generic[S_co]):
     """The source types that requests may name."""
     exports: ExportRegistry
     source_checker: SourceChecker
+    previews: Previews
     uploads: UploadFiles
     """Takes what is uploaded."""
     ready: SharedCheck
