@@ -24,7 +24,8 @@ from tests.support.api_server import fill, serving
 from tests.support.postgres import PostgresServer
 from triptych.api.app import create_app
 from triptych.api.column_filters import column_filters
-from triptych.errors import InvalidBrand
+from triptych.errors import BadInput, InvalidBrand
+from triptych.fetch.host_limit import host_name
 from triptych.gather.urls import item_key
 from triptych.messages import check_brand
 from triptych.snapshots.asset_ids import asset_id
@@ -189,6 +190,8 @@ def leave_body_to_schema(path: str, body: dict[str, Any]) -> None:
         body["url"] = "https://hooks.example/triptych"  # Any other may be no address.
     body.pop("brand", None)
     body.pop("brands", None)
+    if path == "/api/v1/hosts/{host}":
+        body["paused"] = True  # Something has to be limited.
     if path == "/api/v1/sources/check" and body.get("urls") is None:
         body["source"] = f"manifest:{LIST}"  # Any other may be no list.
     elif not str(body.get("source", "")).isprintable():
@@ -199,7 +202,12 @@ def leave_body_to_schema(path: str, body: dict[str, Any]) -> None:
 
 
 def leave_names_to_schema(case: AnyCase) -> None:
-    """Name brands by names that they can have."""
+    """Name brands and hosts by names that they can have."""
+    if isinstance(case.path_parameters, dict) and "host" in case.path_parameters:
+        try:
+            host_name(unquote(case.path_parameters["host"]))
+        except BadInput:
+            case.path_parameters["host"] = "cdn.example"
     for name in ("brand", "other"):
         if isinstance(case.path_parameters, dict) and name in case.path_parameters:
             try:

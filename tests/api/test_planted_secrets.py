@@ -218,6 +218,9 @@ async def fill(api: Api, key: dict[str, str], plants: Plants, site: Origin) -> d
     assert export.json["result"]["credentials"] == 2
     await until(lambda: _heard(site))
     assets = (await api.get("/brands/nike/assets", headers=key)).json["items"]
+    sent = await api.post("/uploads", params={"name": "a.csv"}, data=listed[0], headers=key)
+    assert sent.status == 201, sent.body
+    items = (await api.get(f"/runs/{third['run']}/items", headers=key)).json["items"]
     runs = [first["id"], again["run"], third["run"], lost["run"], given["run"]]
     return {
         "brand": ["nike", "adidas", "puma", "asics"],
@@ -231,6 +234,8 @@ async def fill(api: Api, key: dict[str, str], plants: Plants, site: Origin) -> d
         "task": [task["id"], exported["id"]],
         "name": [file["name"] for file in export.json["result"]["files"]],
         "webhook": [made.json["id"]],
+        "upload": [sent.json["id"]],
+        "key": [item["key"] for item in items],
     }
 
 

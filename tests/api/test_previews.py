@@ -47,7 +47,7 @@ async def test_a_picture_is_shown_small_and_nothing_is_kept(
             7: "no url",
         }.items():
             reply = await api.post("/sources/preview", json={"url": url})
-            assert (reply.status, reply.json["reason"]) == (422, "no-preview"), reply.body
+            assert (reply.status, reply.json["reason"]) == (404, "no-preview"), reply.body
             refused[number] = reply.json["detail"]
         assert "sign in" not in refused[2]
         assert "not_found" in refused[4]
@@ -69,7 +69,7 @@ async def test_it_is_for_operators_and_the_guard_decides_about_addresses(
             reply = await api.post("/sources/preview", json=body, headers=headers)
             answers[name] = (reply.status, reply.json["detail"])
     assert answers["reader"][0] == 403
-    assert answers["operator"][0] == 422
+    assert answers["operator"][0] == 404
     assert "address_refused" in answers["operator"][1]
     assert site.hits == 0
 

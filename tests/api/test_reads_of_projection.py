@@ -242,7 +242,7 @@ async def test_a_key_of_one_brand_reads_no_other(
         listed = await api.get("/brands", headers=headers)
         assert [brand["name"] for brand in listed.json["items"]] == ["nike"]
         assert said(listed) == (None, "1"), "the lag of others is not theirs to know"
-        assert second.asked == ["brands_slice"]
+        assert second.asked == ["brands_slice", "covers"]
 
 
 async def test_metrics_say_how_far_it_is_behind(api: Api, second: Second) -> None:

@@ -30,6 +30,7 @@ from tests.support.waiting import until
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
 from triptych.api.uploads import Uploads, UploadShown
+from triptych.objects import CHUNK_BYTES
 from triptych.uploads.upload_files import AT_ONCE, PREFIX
 from triptych.uploads.upload_store import UPLOADS_MAX
 from triptych.wiring.services import connect
@@ -179,11 +180,16 @@ async def _none() -> AsyncIterator[bytes]:
         yield b""
 
 
+BEGUN_BYTES = 20 * CHUNK_BYTES
+"""More than a store's writer keeps in memory: a part of it has a file."""
+
+
 async def test_a_broken_off_upload_leaves_nothing(api: Api, tmp_path: Path) -> None:
     begun = asyncio.Event()
 
     async def breaks() -> AsyncIterator[bytes]:
-        yield bytes(2 * 1024 * 1024)
+        for _ in range(BEGUN_BYTES // CHUNK_BYTES):
+            yield bytes(CHUNK_BYTES)
         begun.set()
         await asyncio.Event().wait()
 

@@ -73,7 +73,7 @@ async def test_what_is_no_source_has_the_same_words_here_and_from_afar(cli: Cli)
             assert result.code == 2
             (only,) = result.err.splitlines()
             assert only.startswith("error: --source: 'urls' must be written SCHEME:PLACE")
-            assert only.endswith(", shopify:SHOP or sitemap:URL.")
+            assert only.endswith(", shopify:SHOP, sitemap:URL or upload:ID.")
         unknown = await cli("submit", "nike", "--source", "ftp:x", "--server", url)
         assert (
             "schemes are bucket, catalog, feed, folder, manifest, page, shopify, sitemap."

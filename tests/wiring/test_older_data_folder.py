@@ -123,7 +123,8 @@ async def test_an_older_database_is_brought_up_to_date_and_is_as_a_new_one(
     database = Database(fresh_dsn)
     try:
         applied = await migrate(database)
-        assert list(applied) == [step.name for step in migrations() if step.name > NEWEST]
+        # Long ones come after all others.
+        assert sorted(applied) == [step.name for step in migrations() if step.name > NEWEST]
         await check_schema(database)
         assert await migrate(database) == []
     finally:

@@ -58,7 +58,7 @@ async def test_a_page_reads_once_and_then_listens(migrated_dsn: str, tmp_path: P
             while (told := await frame(socket))["type"] != "state":
                 assert told["type"] == "subscribed"
             planned: dict[str, Any] = {"schedule": None, "due_at": None}
-            planned |= {"schedule_words": None, "next_runs": []}
+            planned |= {"schedule_words": None, "next_runs": [], "covers": listed[0]["covers"]}
             assert {**told["state"], **planned} == listed[0], "one form, whoever tells of it"
             await commit(api.stores, "adidas", contents)
             while told.get("key") != "adidas" or told["state"]["current_run"] is None:

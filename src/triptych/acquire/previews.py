@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from triptych.errors import (
-    ItemError,
-    NoThumbnail,
-    Postponed,
-    TooManyRequests,
-    TriptychError,
-)
+from triptych.errors import ItemError, NotFound, NoThumbnail, Postponed, TooManyRequests
 from triptych.fetch.fetcher import Fetcher
 
 PREVIEW_WIDTH = 160
@@ -25,10 +19,8 @@ TURN_S = 30.0
 """Seconds for which a preview waits for others."""
 
 
-class NoPreview(TriptychError):
+class NoPreview(NotFound):
     """There is no preview of this URL: it cannot be fetched, or is no picture."""
-
-    status = 422
 
 
 class Shrinks(Protocol):
