@@ -26,7 +26,7 @@ from tests.support.api_server import (
 from tests.support.list_files import workbook, zipped
 from tests.support.local_pipeline import LOOPBACK
 from tests.support.picture_server import Site
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
 from triptych.api.uploads import Uploads, UploadShown
@@ -184,7 +184,7 @@ BEGUN_BYTES = 20 * CHUNK_BYTES
 """More than a store's writer keeps in memory: a part of it has a file."""
 
 
-async def test_a_broken_off_upload_leaves_nothing(api: Api, tmp_path: Path) -> None:
+async def test_a_broken_off_upload_leaves_nothing(migrated_dsn: str, tmp_path: Path) -> None:
     begun = asyncio.Event()
 
     async def breaks() -> AsyncIterator[bytes]:
@@ -193,14 +193,15 @@ async def test_a_broken_off_upload_leaves_nothing(api: Api, tmp_path: Path) -> N
         begun.set()
         await asyncio.Event().wait()
 
-    sending = asyncio.create_task(api.post("/uploads", params={"name": "a"}, data=breaks()))
-    await begun.wait()
     folder = tmp_path / "objects" / PREFIX
-    await until(lambda: _listed(folder), bool)
-    sending.cancel()
-    await asyncio.gather(sending, return_exceptions=True)
-    await until(lambda: _listed(folder), lambda found: not found)
-    assert (await api.get("/uploads")).json["items"] == []
+    async with serving(migrated_dsn, tmp_path, upload_max_bytes=2 * BEGUN_BYTES) as api:
+        sending = asyncio.create_task(api.post("/uploads", params={"name": "a"}, data=breaks()))
+        await asyncio.wait_for(begun.wait(), PATIENCE_S)
+        await until(lambda: _listed(folder), bool)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await until(lambda: _listed(folder), lambda found: not found)
+        assert (await api.get("/uploads")).json["items"] == []
 
 
 async def _listed(folder: Path) -> list[Path]:

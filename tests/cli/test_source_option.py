@@ -76,11 +76,11 @@ async def test_what_is_no_source_has_the_same_words_here_and_from_afar(cli: Cli)
             assert only.endswith(", shopify:SHOP, sitemap:URL or upload:ID.")
         unknown = await cli("submit", "nike", "--source", "ftp:x", "--server", url)
         assert (
-            "schemes are bucket, catalog, feed, folder, manifest, page, shopify, sitemap."
+            "schemes are bucket, catalog, feed, folder, manifest, page, shopify, sitemap, upload."
             in unknown.err
         )
     unknown = await cli("run", "nike", "--source", "ftp:x")
     assert (
-        "schemes are bucket, catalog, feed, folder, manifest, page, shopify, sitemap."
+        "schemes are bucket, catalog, feed, folder, manifest, page, shopify, sitemap, upload."
         in unknown.err
     )
