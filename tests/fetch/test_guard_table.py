@@ -82,11 +82,12 @@ async def ground() -> AsyncIterator[Ground]:
     app = web.Application()
     app.router.add_get("/{any:.*}", get)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, SERVED, 0).start()
-    made.port = runner.addresses[0][1]
-    canary = await asyncio.start_server(touched, CANARY, made.port)
+    # The canary chooses the port: on its address other servers of tests have theirs.
+    canary = await asyncio.start_server(touched, CANARY, 0)
     try:
+        made.port = canary.sockets[0].getsockname()[1]
+        await runner.setup()
+        await web.TCPSite(runner, SERVED, made.port).start()
         yield made
     finally:
         canary.close()
