@@ -22,7 +22,9 @@ def test_g7_dead_letters_and_workers_are_told_of_and_redriven(
     asked = len(log.requests)
     dashboard.stray({"brand": "a/b"})
     expect(tile).to_have_attribute("data-dead-letters", "1")
-    assert log.requests[asked:] == [], "the socket tells of it"
+    # A card may just come into sight, and load its covers.
+    since = [request for request in log.requests[asked:] if "/thumbnail?" not in request]
+    assert since == [], "the socket tells of it"
     page.get_by_role("link", name="Dead letters").click()
     expect(page.locator("[data-letter]")).to_contain_text("a/b")
     page.locator("[data-letter]").get_by_role("button", name="Send again").click()

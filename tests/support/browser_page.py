@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from playwright.sync_api import BrowserContext, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
 
 WALL = 60
 """Pictures of the brand `wall`."""
@@ -25,6 +25,12 @@ class PageLog:
             path = request.url.split("/", 3)[3]
             self.requests.append(f"{request.method} /{path}")
 
+    def said(self, message: ConsoleMessage) -> None:
+        # A browser notes each 404, and that a picture has no preview is told in the page.
+        previewed = message.location.get("url", "").endswith("/sources/preview")
+        if message.type in {"error", "warning"} and not previewed:
+            self.complaints.append(f"{message.type}: {message.text}")
+
     def unexpected(self) -> list[str]:
         return [
             complaint
@@ -39,14 +45,7 @@ def watched_page(context: BrowserContext) -> tuple[Page, PageLog]:
     page.set_default_timeout(PAGE_PATIENCE_MS)
     log = PageLog()
     page.on("request", log.asked)
-    page.on(
-        "console",
-        lambda said: (
-            log.complaints.append(f"{said.type}: {said.text}")
-            if said.type in {"error", "warning"}
-            else None
-        ),
-    )
+    page.on("console", log.said)
     page.on("pageerror", lambda error: log.complaints.append(f"thrown: {error}"))
     page.add_init_script(
         "document.addEventListener('securitypolicyviolation', "
