@@ -18,6 +18,7 @@ import {
   lastSeq,
   reduce,
   setBrand,
+  setListed,
   setQueues,
   setTask,
 } from '../src/live/reducer';
@@ -106,6 +107,18 @@ describe('states', () => {
 });
 
 describe('listing', () => {
+  it('does not bring back a brand whose deletion came before an older list', () => {
+    const model = emptyModel();
+    setListed(model, brand('nike', 3));
+    reduce(model, { ...brandsFrame(brand('nike', 4)), state: null } as ServerFrame);
+    setListed(model, brand('nike', 3));
+    expect([...model.brands.keys()]).toEqual([]);
+    // A new brand of that name.
+    reduce(model, brandsFrame(brand('nike', 1)));
+    setListed(model, brand('nike', 1));
+    expect([...model.brands.keys()]).toEqual(['nike']);
+  });
+
   it('removes brands that went while nobody was connected, at its end and no sooner', () => {
     const model = emptyModel();
     for (const name of ['a', 'b']) setBrand(model, brand(name, 1));

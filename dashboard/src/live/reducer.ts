@@ -21,6 +21,8 @@ import type { BrandState, LimitsState, WorkersState, QueueState, ServerFrame } f
 
 export interface LiveModel {
   brands: Map<string, BrandState>;
+  /** Brands that live status has reported as deleted. */
+  gone: Set<string>;
   runs: Map<string, RunShown>;
   /** Events by run, in order of seq, without gap from the first that is kept. */
   timelines: Map<string, readonly EventShown[]>;
@@ -56,6 +58,7 @@ export const EVENTS_MAX = 2_000;
 export function emptyModel(): LiveModel {
   return {
     brands: new Map(),
+    gone: new Set(),
     runs: new Map(),
     timelines: new Map(),
     paces: new Map(),
@@ -97,9 +100,19 @@ export function reduce(model: LiveModel, frame: ServerFrame): void {
   } else {
     const name = 'key' in frame ? frame.key : idOf(frame.topic);
     if (frame.topic === 'brands') model.listing?.add(name);
-    if (frame.state) setBrand(model, frame.state as BrandState);
-    else model.brands.delete(name);
+    if (frame.state) {
+      model.gone.delete(name);
+      setBrand(model, frame.state as BrandState);
+    } else {
+      model.gone.add(name);
+      model.brands.delete(name);
+    }
   }
+}
+
+/** Take a brand of the API's list, which may be older than the news that the brand is deleted. */
+export function setListed(model: LiveModel, state: BrandState): void {
+  if (!model.gone.has(state.name)) setBrand(model, state);
 }
 
 export function setBrand(model: LiveModel, state: BrandState): void {
