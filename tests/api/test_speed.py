@@ -23,8 +23,10 @@ from tests.support.api_server import Api, serving
 from triptych.database.paging import LAST_ID, NEWEST
 from triptych.database.session import Database
 from triptych.database.statements import statements
+from triptych.model import RunState
 from triptych.runs.brand_store import BRANDS_SCAN
 from triptych.runs.postgres.postgres_runs import ITEMS_SCAN
+from triptych.runs.postgres.run_listing import OLDEST_AT
 from triptych.runtime.asgi_server import address, bind, serve
 from triptych.snapshots.asset_ids import asset_id
 from triptych.snapshots.postgres.asset_filter import condition
@@ -102,6 +104,7 @@ async def test_every_page_reads_a_range_of_an_index(
 ) -> None:
     _, database, run_id = filled
     since = NEWEST
+    runs_of_any = [[state.value for state in RunState], None, OLDEST_AT, False]
     cases: dict[str, list[Any]] = {
         "brands_page": ["", None, None, BRANDS_SCAN, PAGE, None],
         "brand_page": ["nike"],
@@ -116,9 +119,8 @@ async def test_every_page_reads_a_range_of_an_index(
         "asset_of_run": ["nike", b"k", run_id],
         "snapshots_page": ["nike", since.at, since.id, PAGE],
         "difference_page": [run_id, run_id, b"", DIFFERENCE_SCAN, PAGE, None],
-        "runs_page": [since.at, since.id, PAGE],
-        "runs_page_in_state": [since.at, since.id, PAGE, "committed"],
-        "runs_page_of_brand": [since.at, since.id, PAGE, "nike", None],
+        "runs_listed": [since.at, since.id, PAGE, *runs_of_any],
+        "runs_listed_of_brand": [since.at, since.id, PAGE, *runs_of_any, "nike"],
         "failed_items": [run_id, -1, ITEMS_SCAN, PAGE, "not_found"],
         "timeline": [run_id, 0, PAGE],
         "dead_letters_page": [LAST_ID, PAGE],

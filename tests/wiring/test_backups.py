@@ -249,7 +249,8 @@ async def test_an_older_schema_is_migrated(tmp_path: Path, unfinished: None) -> 
     assert made.manifest.schema[-1] == "0018_letters_told", "the folder is left as it was"
     assert made.manifest.sealing_key is SealingKey.NONE
     found = await restored(settings_at(data), tmp_path / "backups", tmp_path / "new")
-    assert found.applied == [step.name for step in migrations() if step.name > "0018_letters_told"]
+    known = [step.name for step in migrations() if step.name > "0018_letters_told"]
+    assert sorted(found.applied) == known
     assert (found.runs_resumed, found.tally.wrong) == (1, 0)
 
 
