@@ -369,10 +369,19 @@ export class Bringing {
     const brand = this.found?.lists[0]?.brand_column ?? null;
     const { key } = columnsOf(source);
     const mapping = { urls: [column], brand: brand === column ? '' : brand, key };
-    const found = await this.#server.check({ source: withColumns(source, mapping) }, '', signal);
+    // Shown at once: a change of another column meanwhile keeps it.
     this.mapping = mapping;
     this.guessed = column;
-    this.#take(found);
+    try {
+      const origin = { source: withColumns(source, mapping) };
+      this.#take(await this.#server.check(origin, '', signal));
+    } catch (error) {
+      if (this.mapping === mapping) {
+        this.mapping = FOUND;
+        this.guessed = null;
+      }
+      throw error;
+    }
   }
 
   #take(found: SourceCheck): void {
