@@ -215,7 +215,7 @@ class PreviewGiven(Given):
     dependencies=[Depends(operating)],
 )
 async def preview(context: Context, body: PreviewGiven) -> Response:
-    """A small picture of a URL, fetched once and as a run would; nothing is stored or started."""
+    """A small picture of a URL, fetched once, as a run would. Nothing is stored or started."""
     webp = await context.previews.webp(body.url)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": SANDBOX}
     return Response(webp, media_type=MEDIA_TYPE, headers=headers)

@@ -78,7 +78,7 @@ class ListSource(Source):
 
         Raises:
             SourceRefused: there is none, or it may not be read.
-            SourceUnavailable: it cannot be had now.
+            SourceUnavailable: it cannot be read now; a retry may help.
         """
         ...
 

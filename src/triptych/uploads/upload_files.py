@@ -1,4 +1,4 @@
-"""Storing what is uploaded, and lending it to whoever reads it."""
+"""Storing what is uploaded, and giving its readers a local copy."""
 
 from __future__ import annotations
 

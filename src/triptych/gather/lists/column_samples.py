@@ -1,4 +1,4 @@
-"""What the columns of a list hold, for whoever has to say which of them has the URLs."""
+"""What the columns of a list hold, to help choose the one that has the URLs."""
 
 from __future__ import annotations
 
