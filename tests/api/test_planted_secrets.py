@@ -264,6 +264,7 @@ def asked(known: dict[str, list[str]]) -> list[tuple[str, str]]:
     extra = [f"/api/v1/runs/{run}/timeline?limit=500" for run in known["run"]]
     extra += [f"/api/v1/search?asset={asset}" for asset in known["asset"]]
     extra += ["/api/v1/search?q=png&brand=nike", "/api/v1/brands/nike/assets?text=p"]
+    extra += ["/api/v1/schedules/preview?cron=0+3+*+*+1"]
     return paths + [(path.partition("?")[0], path) for path in extra]
 
 

@@ -96,6 +96,8 @@ async def test_g2_a_kill_in_the_middle_of_a_site_loses_no_page_and_repeats_none_
     pages = 14
     # Seconds after which a message whose worker was killed is given to another.
     cli.env["TRIPTYCH_VISIBILITY_S"] = "3"
+    # And after which a URL is sent again that was stored and not sent: minutes, by default.
+    cli.env["TRIPTYCH_QUIET_S"] = cli.env["TRIPTYCH_RESEND_S"] = "2"
     async with site() as shop:
         for n in range(pages):
             link = f"<a href='/p{n + 1}'>next</a>" if n + 1 < pages else ""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from triptych.api.http.problems import Problem
 from triptych.runtime import bounded_http
 from triptych.runtime.asgi_server import bind, serving
 from triptych.runtime.bounded_http import CONNECTIONS_MAX, HEAD_MAX_BYTES
@@ -67,14 +68,18 @@ class Client:
 
     async def status(self) -> int:
         """Return the status of the next answer; 0 if the connection was closed without one."""
+        status, _ = await self.answer()
+        return status
+
+    async def answer(self) -> tuple[int, bytes]:
+        """Return the status and the body of the next answer."""
         async with asyncio.timeout(PATIENCE_S):
             try:
                 head = await self.reader.readuntil(b"\r\n\r\n")
             except (asyncio.IncompleteReadError, ConnectionError):
-                return 0
+                return 0, b""
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            await self.reader.readexactly(length)
-            return int(head.split(b" ")[1])
+            return int(head.split(b" ")[1]), await self.reader.readexactly(length)
 
     async def is_closed(self) -> bool:
         async with asyncio.timeout(PATIENCE_S):
@@ -138,7 +143,11 @@ async def test_usual_requests_are_answered_on_one_connection(server: Server) -> 
 async def test_a_head_above_the_limit_is_refused(server: Server, head: bytes) -> None:
     client = await server.connect()
     await client.send(GET + head + b"\r\n\r\n")
-    assert await client.status() == 431
+    status, body = await client.answer()
+    assert status == 431
+    problem = Problem.model_validate_json(body)
+    assert (problem.status, problem.reason) == (431, "request-header-fields-too-large")
+    assert str(HEAD_MAX_BYTES) in problem.detail
     assert server.app.asked == 0
 
 

@@ -75,7 +75,7 @@ ROUTERS = (
     system.router,
 )
 SUMMARY = "Immediate answers from the catalogue, and submitted tasks."
-EVERYWHERE = problems.documented(400, 401, 403, 413, 421, 422, 429, 500, 503)
+EVERYWHERE = problems.documented(400, 401, 403, 408, 413, 421, 422, 429, 431, 500, 503)
 """Problems that any operation may return."""
 
 

@@ -7,6 +7,7 @@ without a key could fill the memory with headers, or take all file descriptors b
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 from collections.abc import Callable
 from http import HTTPStatus
@@ -59,7 +60,11 @@ class BoundedHttp(HttpToolsProtocol):
         """Take the connection, unless there are too many."""
         super().connection_made(transport)
         if len(self.connections) > connections_max():
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"retry-after: {RETRY_AFTER_S}\r\n")
+            self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"This server has {connections_max()} connections already.",
+                f"retry-after: {RETRY_AFTER_S}\r\n",
+            )
             return
         self._arm(HEAD_S, self._head_is_late)
 
@@ -131,7 +136,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _check_head(self) -> bool:
         if self._head_bytes > HEAD_MAX_BYTES:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"A request's address and headers have at most {HEAD_MAX_BYTES} bytes together.",
+            )
         return not self._ended
 
     def _head_is_late(self) -> None:
@@ -140,7 +148,9 @@ class BoundedHttp(HttpToolsProtocol):
             # A pipelined request's; the answer before it is not cut.
             self._arm(HEAD_S, self._head_is_late)
         else:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+            self._refuse(
+                HTTPStatus.REQUEST_TIMEOUT, f"A request's headers come within {HEAD_S:g} seconds."
+            )
 
     def _check_body(self) -> None:
         self._timer = None
@@ -148,19 +158,25 @@ class BoundedHttp(HttpToolsProtocol):
         slow = self._body_bytes < BODY_MIN_BYTES_PER_S * BODY_CHECK_S
         if self.cycle.more_body and not self.cycle.response_complete:
             if slow and not waits:
-                self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+                self._refuse(
+                    HTTPStatus.REQUEST_TIMEOUT,
+                    f"A body comes with at least {BODY_MIN_BYTES_PER_S} bytes a second.",
+                )
             else:
                 self._body_bytes = 0
                 self._arm(BODY_CHECK_S, self._check_body)
 
-    def _refuse(self, status: HTTPStatus, header: str = "") -> None:
-        """Answer, unless an answer has begun, and disconnect."""
+    def _refuse(self, status: HTTPStatus, detail: str, header: str = "") -> None:
+        """Answer with a problem (RFC 9457), unless an answer has begun, and disconnect."""
         self._ended = True
         self._disarm()
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            body = _problem(status, detail)
             self.transport.write(
-                f"HTTP/1.1 {status.value} {status.phrase}\r\n{header}content-length: 0\r\n"
+                f"HTTP/1.1 {status.value} {status.phrase}\r\n{header}"
+                f"content-type: application/problem+json\r\ncontent-length: {len(body)}\r\n"
                 "connection: close\r\n\r\n".encode("ascii")
+                + body
             )
         self.transport.close()
 
@@ -172,3 +188,17 @@ class BoundedHttp(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _problem(status: HTTPStatus, detail: str) -> bytes:
+    """Return a problem in the form of the API's, which has not seen the request."""
+    reason = status.phrase.lower().replace(" ", "-")
+    return json.dumps(
+        {
+            "type": f"urn:triptych:problem:{reason}",
+            "title": f"{status.phrase}.",
+            "status": status.value,
+            "detail": detail,
+            "reason": reason,
+        }
+    ).encode("ascii")
