@@ -10,7 +10,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +53,17 @@ PICTURES_THERE = """
 TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
+def _nothing(_: Page) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Shot:
-    """A page: its address, what is there when it is, and a key to press then."""
+    """A page: its address, what is there when it is, and what is then done on it."""
 
     path: str
     there: str
-    press: str = ""
+    do: Callable[[Page], None] = _nothing
 
 
 Shots = Mapping[str, Shot]
@@ -103,13 +107,22 @@ def pages(dashboard: Dashboard, big: str, running: str) -> Shots:
     """Return every page."""
     one = dashboard.get("/brands/bauhaus/assets", limit=30)["items"][20]["id"]
     logo = next(iter(load().brands))
+    origin = dashboard.origin.url
+    pasted = "\n".join(
+        ["Foto\tTitle", *(f"{origin}/picture/{n}.png\tPicture {n}" for n in range(12)), "no\tNone"]
+    )
     at = "/brands/bauhaus"
     return {
         "home": Shot("/", "[data-brand=bauhaus]"),
-        "start": Shot("/", "[data-link=live]", "n"),
-        "keys": Shot("/", "[data-link=live]", "?"),
-        "palette": Shot(at, "[data-place='5'] img", "Control+k"),
+        "start": Shot("/", "[data-link=live]", _press("n")),
+        "start-checked": Shot("/", "[data-link=live]", lambda page: _check(page, pasted)),
+        "start-named": Shot("/", "[data-link=live]", lambda page: _name(page, pasted)),
+        "keys": Shot("/", "[data-link=live]", _press("?")),
+        "palette": Shot(at, "[data-place='5'] img", _press("Control+k")),
         "run": Shot(f"/runs/{running}", "[data-seq]"),
+        "items": Shot(f"/runs/{running}", "[data-seq]", _see_items),
+        "failures": Shot(f"/runs/{big}", "[data-seq]", _see("[data-reason]")),
+        "limits": Shot("/system/limits", "[data-phase=acquire]"),
         "run-over": Shot(f"/runs/{big}", "[data-seq]"),
         "gallery": Shot(at, "[data-place='5'] img"),
         "logos": Shot(f"/brands/{logo}", "[data-place='5'] img"),
@@ -144,9 +157,7 @@ def take(browser: Browser, dashboard: Dashboard, shots: Shots) -> None:
         page.set_viewport_size(SIZES["wide"])
         page.goto(shot.path)
         page.locator(shot.there).first.wait_for()
-        if shot.press:
-            page.keyboard.press(shot.press)
-            page.get_by_role("dialog").wait_for()
+        shot.do(page)
         for size, viewport in SIZES.items():
             page.set_viewport_size(viewport)
             for scheme in SCHEMES:
@@ -154,6 +165,43 @@ def take(browser: Browser, dashboard: Dashboard, shots: Shots) -> None:
                 _settle(page)
                 page.screenshot(path=OUT / f"{name}-{size}-{scheme}.png")
     context.close()
+
+
+def _press(key: str) -> Callable[[Page], None]:
+    """Return what presses a key that opens a dialog."""
+
+    def do(page: Page) -> None:
+        page.keyboard.press(key)
+        page.get_by_role("dialog").wait_for()
+
+    return do
+
+
+def _see(place: str) -> Callable[[Page], None]:
+    """Return what scrolls to a place."""
+    return lambda page: page.locator(place).first.scroll_into_view_if_needed()
+
+
+def _check(page: Page, text: str) -> None:
+    """Bring a list, up to its check with the first pictures."""
+    page.keyboard.press("n")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Or paste it").fill(text)
+    dialog.get_by_role("button", name="Check it").click()
+    dialog.locator("[data-preview] img").first.wait_for()
+
+
+def _name(page: Page, text: str) -> None:
+    """Bring a list, up to its name."""
+    _check(page, text)
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("Brand", exact=True).fill("acme")
+
+
+def _see_items(page: Page) -> None:
+    """Open the items of a run, and choose one."""
+    page.get_by_role("button", name="See what waits, and why").click()
+    page.get_by_role("region", name="Items").locator("tbody input").first.check()
 
 
 def _settle(page: Page) -> None:

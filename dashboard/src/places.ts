@@ -1,4 +1,6 @@
-/** The views that have tabs, and the words for them: on the tabs, in titles and in the palette. */
+/** The main pages and the views that have tabs, and the words for them wherever they are named. */
+
+import type { Route } from './router.svelte';
 
 export interface Tab {
   name: string;
@@ -6,6 +8,23 @@ export interface Tab {
   /** For operators only: it tells of the installation. */
   operator?: boolean;
 }
+
+export interface MainPage {
+  text: string;
+  href: string;
+  icon: 'cards' | 'play' | 'search' | 'rows';
+  /** The routes that belong to it. */
+  pages: readonly Route['page'][];
+  /** The key that leads to it, after `g`. */
+  key: string;
+}
+
+export const MAIN_PAGES: readonly MainPage[] = [
+  { text: 'Brands', href: '/', icon: 'cards', pages: ['home', 'brand'], key: 'b' },
+  { text: 'Runs', href: '/runs', icon: 'play', pages: ['runs', 'run'], key: 'r' },
+  { text: 'Search', href: '/search', icon: 'search', pages: ['search'], key: 's' },
+  { text: 'System', href: '/system', icon: 'rows', pages: ['system', 'docs'], key: 'y' },
+];
 
 export const BRAND_TABS: readonly Tab[] = [
   { name: 'gallery', text: 'Gallery' },

@@ -1,6 +1,7 @@
 /** Keys. A single key may be in the way of speech input, so they can be turned off (WCAG 2.1.4). */
 
 import { untrack } from 'svelte';
+import { MAIN_PAGES } from './places';
 import { router } from './router.svelte';
 import { session } from './session.svelte';
 
@@ -27,9 +28,11 @@ class Shortcuts {
   readonly everywhere: Shortcut[] = [
     { keys: 'Ctrl+K', does: 'Go to a brand, a page or an action' },
     { keys: '?', does: 'Show this list', run: () => (this.help = true) },
-    { keys: 'g b', does: 'Go to brands', run: () => router.go('/') },
-    { keys: 'g s', does: 'Go to search', run: () => router.go('/search') },
-    { keys: 'g y', does: 'Go to system', run: () => router.go('/system') },
+    ...MAIN_PAGES.map(({ key, text, href }) => ({
+      keys: `g ${key}`,
+      does: `Go to ${text.toLowerCase()}`,
+      run: () => router.go(href),
+    })),
     { keys: 'n', does: 'Start a brand', run: () => (this.starting = true) },
     { keys: '/', does: 'Go to the filter or search field', run: focusField },
   ];

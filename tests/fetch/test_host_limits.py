@@ -16,7 +16,9 @@ from triptych.errors import BadInput, HostPaused
 from triptych.fetch import host_throttle
 from triptych.fetch.host_limit import HOST_MAX_CHARS, HostLimit, HostTraffic, host_name
 from triptych.fetch.host_throttle import HostThrottle
+from triptych.gather.object_url import parse_object_url
 from triptych.model import RunState
+from triptych.settings.source_text import OBJECT_SCHEMES
 from triptych.wiring.local import Local
 
 URLS = 12
@@ -113,6 +115,8 @@ async def test_a_faster_pace_ends_a_long_wait_for_the_next_turn() -> None:
         ("bücher.example", "xn--bcher-kva.example"),
         ("127.0.0.1", "127.0.0.1"),
         ("::1", "::1"),
+        ("file", "file"),
+        ("s3:Pictures.2026", "s3:Pictures.2026"),
     ],
 )
 def test_a_host_is_named_as_in_urls(text: str, name: str) -> None:
@@ -121,13 +125,26 @@ def test_a_host_is_named_as_in_urls(text: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a.example:80", "a.example/b", "a.example?b", "me@a.example", "a b", "https://a.example"],
+    [
+        *("", "a.example:80", "a.example/b", "a.example?b", "me@a.example", "a b"),
+        *("https://a.example", "s3:", "s3:a/b", "s4:a", "file:a", "s3://a"),
+    ],
 )
 def test_anything_but_one_host_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="Not a host's name") as refused:
         host_name(text)
     assert refused.value.field == "host"
     assert "images.example.com" in (refused.value.remedy or "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [*(f"{scheme}://Pictures-1/a.png" for scheme in OBJECT_SCHEMES), "file:///a.png"],
+)
+def test_what_answers_for_an_object_can_be_limited(url: str) -> None:
+    name = parse_object_url(url).host
+    assert host_name(name) == name
+    assert len(name) <= HOST_MAX_CHARS
 
 
 def test_a_name_that_no_host_can_have_is_refused() -> None:

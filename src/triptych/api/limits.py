@@ -57,7 +57,7 @@ HostPath = Annotated[
     Path(
         min_length=1,
         max_length=HOST_MAX_CHARS,
-        description="A host's exact name as in URLs, without scheme and port.",
+        description="A host's exact name as in URLs, without scheme and port; or `s3:BUCKET`.",
         examples=["images.example.com"],
     ),
 ]

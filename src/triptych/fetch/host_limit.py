@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated
 
@@ -18,12 +19,16 @@ HOST_CONCURRENCY_MAX = 1_000
 PER_SECOND_MIN = 0.02
 """The slowest pace, a request in 50 seconds: what is to be slower still, is better paused."""
 PER_SECOND_MAX = 1_000.0
+STORE_NAME = re.compile(r"file|(s3|gs|az):[A-Za-z0-9][A-Za-z0-9._-]{0,249}")
+"""What answers for files and for the objects of a bucket, as `ObjectUrl.host` names it."""
 
 
 class HostLimit(Wire, frozen=True):
     """A host's own limits, which every worker keeps instead of those of the settings."""
 
-    host: Annotated[str, Meta(description="Its name as URLs have it, in lower case.")]
+    host: Annotated[
+        str, Meta(description="Its name as URLs have it, in lower case; `s3:BUCKET` for a bucket.")
+    ]
     paused: Annotated[bool, Meta(description="It is sent no request; its items wait.")]
     concurrency: Annotated[
         int | None,
@@ -50,9 +55,14 @@ class HostTraffic(Wire, frozen=True):
 def host_name(text: str) -> str:
     """Return a host's name as URLs have it: in lower case, with A-labels for other scripts.
 
+    A bucket is named ``s3:BUCKET``, ``gs:`` or ``az:``, and files are ``file``: they have limits,
+    too.
+
     Raises:
         BadInput: it is not one host's name.
     """
+    if STORE_NAME.fullmatch(text):
+        return text
     if text.count(":") == 1:
         raise _no_host(text, "it has more than a host")
     try:
@@ -72,5 +82,6 @@ def _no_host(text: str, why: str) -> BadInput:
     return BadInput(
         f"Not a host's name ({why}): {text[:HOST_MAX_CHARS]!r}.",
         field="host",
-        remedy="Give a name as in URLs, such as images.example.com, without scheme, port and path.",
+        remedy="Give a name as in URLs, such as images.example.com, without scheme, port and path; "
+        "or a bucket, such as s3:pictures.",
     )

@@ -23,6 +23,8 @@ NO_PICTURE_ENDINGS = frozenset(
 )
 
 
+FILES_MAX = 1_000_000
+"""Files or objects of one source."""
 HIDDEN = "It is hidden: its name begins with a dot."
 
 
@@ -38,6 +40,11 @@ def left_out(name: str, size: int) -> str:
     if dot and ending.lower() in NO_PICTURE_ENDINGS:
         return f"Its name ends in .{ending.lower()}: it is no picture."
     return ""
+
+
+def after_the_last(most: int) -> str:
+    """Return why the files after the first ``most`` are left out, as a sentence."""
+    return f"A source is read up to {most} files: what comes after is not read."
 
 
 def is_hidden(name: str) -> bool:

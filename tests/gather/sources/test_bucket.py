@@ -140,11 +140,11 @@ async def test_what_is_left_out_is_counted_by_its_reason(served: BucketServer) -
 async def test_what_is_beyond_the_limit_is_said(
     served: BucketServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triptych.gather.sources.bucket.OBJECTS_MAX", 2)
+    monkeypatch.setattr("triptych.gather.sources.bucket.FILES_MAX", 2)
     served.objects = {f"{n}.jpg": b"x" for n in range(5)}
     found = await rows("s3://pictures")
     assert [row.refused for row in found] == [
-        *("", "", "A source is read up to 2 objects: what comes after is not read.")
+        *("", "", "A source is read up to 2 files: what comes after is not read.")
     ]
 
 

@@ -15,7 +15,14 @@ from typing_extensions import override
 
 from triptych.errors import SourceRefused, SourceUnavailable
 from triptych.gather.bucket import FAILURES, Listed, Trouble, failure, listed, open_bucket
-from triptych.gather.file_names import HIDDEN, is_hidden, left_out, named
+from triptych.gather.file_names import (
+    FILES_MAX,
+    HIDDEN,
+    after_the_last,
+    is_hidden,
+    left_out,
+    named,
+)
 from triptych.gather.object_places import BRAND, BucketPlace, bucket_location, bucket_place
 from triptych.gather.object_url import ObjectUrl
 from triptych.gather.source import Page, Row, Source
@@ -23,8 +30,6 @@ from triptych.gather.source_cursor import read_cursor, write_cursor
 from triptych.gather.source_reach import not_listed
 from triptych.gather.source_type import SourceContext, SourceType
 
-OBJECTS_MAX = 1_000_000
-"""Objects of one source."""
 REMEDY = "Check the bucket and the folder after bucket:."
 CREDENTIALS_REMEDY = (
     "Give the server and its workers credentials that may list the bucket and read its objects, "
@@ -70,7 +75,7 @@ class BucketSource(Source):
                     rows = []
                 row = _row(place, each, progress)
                 rows.append(row)
-                if progress.objects > OBJECTS_MAX:
+                if progress.objects > FILES_MAX:
                     yield Page(rows, None)
                     return
         if not progress.objects:
@@ -125,9 +130,8 @@ def _row(place: BucketPlace, found: Listed, progress: _Progress) -> Row:
     if refused:
         return Row("", {}, below, refused=refused)
     progress.objects += 1
-    if progress.objects > OBJECTS_MAX:
-        why = f"A source is read up to {OBJECTS_MAX} objects: what comes after is not read."
-        return Row("", {}, below, refused=why)
+    if progress.objects > FILES_MAX:
+        return Row("", {}, below, refused=after_the_last(FILES_MAX))
     scheme, _, bucket = place.bucket.partition("://")
     metadata = {
         **named(below),

@@ -17,7 +17,7 @@ import msgspec
 from typing_extensions import override
 
 from triptych.errors import SourceRefused
-from triptych.gather.file_names import named
+from triptych.gather.file_names import FILES_MAX, after_the_last, named
 from triptych.gather.folder_walk import FolderWalk, Found, Parts
 from triptych.gather.object_places import BRAND, folder_path
 from triptych.gather.object_url import ObjectUrl
@@ -26,8 +26,6 @@ from triptych.gather.source_cursor import read_cursor, write_cursor
 from triptych.gather.source_type import SourceContext, SourceType
 from triptych.settings.source_text import FILE_SCHEME
 
-FILES_MAX = 1_000_000
-"""Files of one source."""
 REMEDY = "Check the path after folder:."
 
 
@@ -100,8 +98,10 @@ def _rows(
     rows: list[Row] = []
     for each in found:
         if not each.refused and progress.files >= FILES_MAX:
-            why = f"A source is read up to {FILES_MAX} files: what comes after is not read."
-            return [*rows, Row("", {}, _shown(each.parts), refused=why)], False
+            return [
+                *rows,
+                Row("", {}, _shown(each.parts), refused=after_the_last(FILES_MAX)),
+            ], False
         progress.files += not each.refused
         progress.after = quote(os.fsencode("/".join(each.parts)))
         rows.append(_row(path, each))
