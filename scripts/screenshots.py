@@ -188,7 +188,7 @@ def _check(page: Page, text: str) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Or paste it").fill(text)
     dialog.get_by_role("button", name="Check it").click()
-    dialog.locator("[data-preview] img").first.wait_for()
+    dialog.locator("img[data-preview]").first.wait_for()
 
 
 def _name(page: Page, text: str) -> None:
