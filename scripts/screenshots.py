@@ -107,10 +107,10 @@ def pages(dashboard: Dashboard, big: str, running: str) -> Shots:
     """Return every page."""
     one = dashboard.get("/brands/bauhaus/assets", limit=30)["items"][20]["id"]
     logo = next(iter(load().brands))
-    origin = dashboard.origin.url
-    pasted = "\n".join(
-        ["Foto\tTitle", *(f"{origin}/picture/{n}.png\tPicture {n}" for n in range(12)), "no\tNone"]
-    )
+    # The other pictures' origin is held.
+    marks = dashboard.get(f"/brands/{logo}/assets", limit=10)["items"]
+    rows = [f"{mark['url']}\tMark {number}" for number, mark in enumerate(marks)]
+    pasted = "\n".join(["Photo\tTitle", *rows, rows[0], "none\tNo picture"])
     at = "/brands/bauhaus"
     return {
         "home": Shot("/", "[data-brand=bauhaus]"),

@@ -14,6 +14,7 @@ import {
 } from '../src/bring/columns';
 import { checkFiles } from '../src/bring/file';
 import { placeOf, readPasted, URLS_MAX } from '../src/bring/pasted';
+import { inWords } from '../src/bring/problem';
 
 const type = (scheme: string, problem: string | null = null): SourceTypeShown => ({
   scheme,
@@ -26,6 +27,17 @@ const type = (scheme: string, problem: string | null = null): SourceTypeShown =>
 const TYPES = ['catalog', 'feed', 'manifest', 'page', 'shopify', 'sitemap'].map((name) =>
   type(name),
 );
+
+describe('a problem of a row', () => {
+  it('is said without the name that programs know it by', () => {
+    expect(inWords('invalid_url: Not a URL: a\nb')).toBe('Not a URL: a\nb');
+  });
+
+  it('is left as it is where there is no such name', () => {
+    for (const text of ['There is no URL in Foto.', 'http: is missing', 'Other problems.'])
+      expect(inWords(text)).toBe(text);
+  });
+});
 
 describe('an address', () => {
   it.each([
