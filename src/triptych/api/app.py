@@ -148,10 +148,10 @@ def _methods() -> list[tuple[re.Pattern[str], Collection[str]]]:
     return [
         (
             re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", operation.path)),
-            operation.options["methods"],
+            operation.methods,
         )
         for prefix, operation in _operations()
-        if operation.options["include_in_schema"]
+        if operation.is_described
     ]
 
 

@@ -19,6 +19,9 @@ class ResourceOperation:
 
     path: str
     endpoint: Callable[..., Any]
+    methods: frozenset[str]
+    is_described: bool
+    """False: it is another way to one that is described."""
     options: Mapping[str, Any]
     """Of `fastapi.APIRouter.add_api_route`."""
 
@@ -46,7 +49,9 @@ class ResourceRouter(APIRouter):
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add an operation. The decorators call this."""
         options["tags"] = [self._tag, *(options.get("tags") or ())]
-        self.operations.append(ResourceOperation(path, endpoint, options))
+        methods = frozenset(options.get("methods") or ("GET",))
+        described = options.get("include_in_schema", True)
+        self.operations.append(ResourceOperation(path, endpoint, methods, described, options))
 
 
 class OperationRoute(Route):
@@ -57,9 +62,10 @@ class OperationRoute(Route):
     """
 
     def __init__(self, operation: ResourceOperation, prefix: str) -> None:
-        methods = operation.options["methods"]
-        super().__init__(prefix + operation.path, operation.endpoint, methods=methods)
-        self.methods = set(methods)  # Starlette adds HEAD, which the API does not support.
+        super().__init__(prefix + operation.path, operation.endpoint)
+        self.methods = set(
+            operation.methods
+        )  # Starlette adds HEAD, which the API does not support.
         self._operation = operation
         self._prefix = prefix
 
