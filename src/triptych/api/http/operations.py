@@ -63,9 +63,8 @@ class OperationRoute(Route):
 
     def __init__(self, operation: ResourceOperation, prefix: str) -> None:
         super().__init__(prefix + operation.path, operation.endpoint)
-        self.methods = set(
-            operation.methods
-        )  # Starlette adds HEAD, which the API does not support.
+        # Without HEAD, which Starlette adds and the API does not support.
+        self.methods = set(operation.methods)
         self._operation = operation
         self._prefix = prefix
 
