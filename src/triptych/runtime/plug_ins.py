@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -29,7 +29,9 @@ def declared(_path: tuple[str, ...]) -> EntryPoints:
     A start asks for six groups, and each time a file of every installed package would be read. What
     is installed while the process runs is not seen.
     """
-    return entry_points()
+    # Python 3.11 has another class for all groups together, with the same `select`.
+    found: Any = entry_points()
+    return cast("EntryPoints", found)
 
 
 def plug_in_names(group: str) -> Sequence[str]:
