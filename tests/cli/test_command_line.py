@@ -37,7 +37,7 @@ def test_help_imports_nothing_that_only_a_command_needs() -> None:
 
 
 @pytest.mark.integration
-def test_a_command_on_the_private_server_imports_and_builds_only_what_it_needs(
+def test_a_command_on_the_private_server_imports_only_what_it_needs(
     tmp_path: Path,
 ) -> None:
     found = subprocess.run(
