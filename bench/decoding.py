@@ -16,7 +16,8 @@ from functools import partial
 from bench.lanes import interleaved
 from bench.pictures import DIFFERENT, picture
 from bench.spending import cpu_s
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.media.decoders import Decoders
 
 ROUNDS = 7

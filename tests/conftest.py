@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from triptych.runtime.cpu import one_thread_each
 
 # As the program does, before NumPy is loaded: scikit-learn starts a process to count cores if not.
 one_thread_each()
+
+# Tests start hundreds of processes. Where Python is asked not to keep compiled modules, each would
+# compile the package again, which takes longer than all else that a command does.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 pytest.register_assert_rewrite("tests.support")
 

@@ -15,7 +15,7 @@ from tests.support.local_pipeline import ended, local_at
 from tests.support.picture_server import Site, write_manifest
 from tests.support.waiting import until_true
 from triptych.errors import Conflict
-from triptych.media.decode import Decoded
+from triptych.media.decoded import Decoded
 from triptych.media.decoders import Decoders
 from triptych.model import RunState
 from triptych.runtime.cpu import available_cores

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,12 @@ from triptych.cli.help_pages import first_sentence, panel_of
 WIDTH_COLUMNS = 80
 SLOW = {"aiohttp", "asyncpg", "fastapi", "numpy", "pydantic", "structlog", "uvloop"}
 LIST_MODULES = "import sys, triptych.cli.command_line; print(*sys.modules)"
+OF_A_PICTURE = {"PIL", "lxml", "onnx", "onnxruntime", "pi_heif", "puremagic", "resvg_py", "scipy"}
+STATUS_MODULES = """
+import atexit, runpy, sys
+atexit.register(lambda: print(*sys.modules))
+runpy.run_module("triptych", run_name="__main__")
+"""
 
 
 @pytest.mark.integration
@@ -26,6 +34,23 @@ def test_help_imports_nothing_that_only_a_command_needs() -> None:
         [sys.executable, "-c", LIST_MODULES], capture_output=True, check=True, text=True
     )
     assert not SLOW & set(found.stdout.split())
+
+
+@pytest.mark.integration
+def test_a_command_on_the_private_server_imports_only_what_it_needs(
+    tmp_path: Path,
+) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", STATUS_MODULES, "status"],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**os.environ, "TRIPTYCH_DATA": str(tmp_path / "data")},
+    )
+    answer, modules = found.stdout.splitlines()
+    assert answer.startswith("No brands yet.")
+    assert "triptych.api.app" in modules.split()
+    assert not OF_A_PICTURE & set(modules.split())
 
 
 @pytest.mark.parametrize("name", ["run", "assets", "up", "doctor", "keys list"])

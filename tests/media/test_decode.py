@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageOps, features
 
 from triptych.errors import PermanentItemError
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.media.fingerprint import hamming
 from triptych.media.other_content import describe_content
 from triptych.model import Reason

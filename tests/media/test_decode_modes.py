@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from triptych.errors import PermanentItemError
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.model import Reason
 
 SIDE = 32

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.media.frames import FRAMES_MAX
 from triptych.media.signatures import picture_type
 

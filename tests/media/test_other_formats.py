@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.support.icc import SRGB_PRIMARIES, rgb_profile
 from triptych.errors import PermanentItemError
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.media.icons import ENTRY
 from triptych.media.kinds import other_media
 from triptych.media.signatures import picture_type

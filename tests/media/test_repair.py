@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, features
 
 from triptych.errors import PermanentItemError
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.media.shrink import shrink
 from triptych.media.srgb import PROFILE_MAX_BYTES
 from triptych.model import Reason

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from tests.support.picture_server import picture
 from tests.support.waiting import until_true
 from triptych.errors import DecoderLost
-from triptych.media.decode import Decoded
+from triptych.media.decoded import Decoded
 from triptych.media.decoder_turns import Rank
 from triptych.media.decoders import Decoders
 from triptych.media.shared_decoders import Origin, SharedDecoders

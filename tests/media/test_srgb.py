@@ -18,7 +18,8 @@ from tests.support.icc import (
     grey_profile,
     rgb_profile,
 )
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.media.fingerprint import hamming
 from triptych.media.shrink import shrink
 from triptych.media.srgb import apply_profile

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from triptych.errors import PermanentItemError
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.media.signatures import picture_type
 from triptych.media.svg_source import UNPACKED_MAX_BYTES
 from triptych.model import Reason

@@ -32,7 +32,8 @@ from triptych.errors import (
     TooManyRequests,
 )
 from triptych.gather.urls import item_key
-from triptych.media.decode import Decoded, decode
+from triptych.media.decode import decode
+from triptych.media.decoded import Decoded
 from triptych.media.shared_decoders import SharedDecoders
 from triptych.model import ItemResult, NewItem, Reason, Run, RunKind, Staged
 from triptych.settings.settings import Settings

@@ -18,6 +18,10 @@ from typing import Any
 import pytest
 
 PATIENCE_S = 120.0
+SHOWN_MAX_CHARS = 4_000
+"""Of what a command that hung has written, beside where it hung."""
+STACKS_BEGIN = "Fatal Python error"
+STACKS_END = "Extension modules"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,22 @@ class Result:
 
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def hung(out: str, err: str) -> str:
+    """Return what a command wrote until it was ended, cut, and its threads' stacks in full at last.
+
+    A log is often cut from its front: what is last remains.
+    """
+    # Only this process writes its stacks last; one that it started may have written some before.
+    before, begin, stacks = err.rpartition(STACKS_BEGIN)
+    if not begin:
+        before, stacks = err, "It wrote no stacks."
+    stacks, end, after = stacks.partition(STACKS_END)
+    written = f"{out}{before}{end}{after}"
+    left_out = max(0, len(written) - SHOWN_MAX_CHARS)
+    cut = f"({left_out} characters before this are left out)\n" if left_out else ""
+    return f"{cut}{written[left_out:]}\n{begin}{stacks}"
 
 
 def _hear_signals() -> None:
@@ -70,7 +90,7 @@ class Cli:
             # It writes where its threads are, and ends.
             process.send_signal(signal.SIGABRT)
         out, err = await asyncio.wait_for(communication, PATIENCE_S)
-        assert done, f"{args} did not end in {PATIENCE_S:g} s:\n{out.decode()}{err.decode()}"
+        assert done, f"{args} did not end in {PATIENCE_S:g} s:\n{hung(out.decode(), err.decode())}"
         assert process.returncode is not None
         return Result(process.returncode, out.decode(), err.decode())
 

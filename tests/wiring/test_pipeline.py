@@ -16,7 +16,7 @@ from tests.support.picture_server import Site, picture, write_manifest
 from tests.support.tiny_clip import DIMENSION, clip, describe
 from tests.support.waiting import until
 from triptych.errors import BadInput, InvalidBrand
-from triptych.media.decode import Decoded
+from triptych.media.decoded import Decoded
 from triptych.media.decoders import Decoders
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, Asset, Run, RunKind, RunState

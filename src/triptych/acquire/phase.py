@@ -40,7 +40,7 @@ from triptych.fetch.host_throttle import HostSlot
 from triptych.gather.phase import new_item
 from triptych.gather.source import Row
 from triptych.gather.urls import same_resource
-from triptych.media.decode import Decoded
+from triptych.media.decoded import Decoded
 from triptych.media.kinds import other_media
 from triptych.media.other_content import describe_content
 from triptych.media.shared_decoders import Origin, SharedDecoders

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -44,6 +44,7 @@ from triptych.api.http import problems
 from triptych.api.http.auth import PUBLIC, AuthMiddleware
 from triptych.api.http.brand_limit import BrandLimit
 from triptych.api.http.dependencies import ApiContext
+from triptych.api.http.operations import OperationRoute, ResourceOperation
 from triptych.api.http.problems import Problem
 
 PREFIX = "/api/v1"
@@ -91,17 +92,14 @@ def create_app(context: ApiContext[Any] | None, live: ASGIApp | None = None) -> 
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # These pages would load scripts from other sites.
         redoc_url=None,
-        generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
     for path, read in assets.PLAIN_READS.items():
         route = Route(f"{PREFIX}{path}", read, methods=["GET"], include_in_schema=False)
         route.methods = {"GET"}  # Starlette adds HEAD, which the API's reads do not support.
         app.router.routes.append(route)
-    for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX)
-    app.include_router(system.health)
-    problems.install(app, _methods())
+    app.router.routes.extend(OperationRoute(each, prefix) for prefix, each in _operations())
+    problems.install(app, _methods)
     if live is not None:
         app.router.routes.append(WebSocketRoute(LIVE_PATH, live))
     signed = None if context is None else context.signed_thumbnails
@@ -135,19 +133,26 @@ def _elsewhere(pages: ASGIApp, live: ASGIApp | None) -> ASGIApp:
     return elsewhere
 
 
+def _operations() -> Iterator[tuple[str, ResourceOperation]]:
+    """Yield every operation, with what its paths begin with."""
+    for router in ROUTERS:
+        for operation in router.operations:
+            yield PREFIX, operation
+    for operation in system.health.operations:
+        yield "", operation
+
+
+@cache
 def _methods() -> list[tuple[re.Pattern[str], Collection[str]]]:
-    """Return the methods of every route, each with a pattern that its paths match."""
-    routes = [(PREFIX, route) for router in ROUTERS for route in router.routes]
-    routes += [("", route) for route in system.health.routes]
+    """Return the methods of every operation, each with a pattern that its paths match."""
     return [
-        (re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", route.path)), route.methods or ())
-        for prefix, route in routes
-        if isinstance(route, APIRoute) and route.include_in_schema
+        (
+            re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", operation.path)),
+            operation.methods,
+        )
+        for prefix, operation in _operations()
+        if operation.is_described
     ]
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -158,7 +163,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
             summary=app.summary,
             version=app.version,
             openapi_version="3.1.0",
-            routes=app.routes,
+            routes=[
+                route.made if isinstance(route, OperationRoute) else route for route in app.routes
+            ],
         )
         components = schema["components"]
         for unused in ("HTTPValidationError", "ValidationError"):

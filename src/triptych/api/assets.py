@@ -7,12 +7,13 @@ from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, ValidationError
 
 from triptych.api.column_filters import METADATA_MAX_CHARS, column_filters, metadata_text
 from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.reading import FreshAsked, read_answers, read_headers
 from triptych.api.http.request_models import (
     TEXT_MAX_CHARS,
@@ -43,7 +44,7 @@ COLOUR_DISTANCE_MAX = 765
 MARK_MAX_CHARS = 200
 A = TypeVar("A", bound=Asked)
 
-router = APIRouter(tags=["assets"])
+router = ResourceRouter("assets")
 
 MarkText = Annotated[str, Field(min_length=1, max_length=MARK_MAX_CHARS), AfterValidator(storable)]
 

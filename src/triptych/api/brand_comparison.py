@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 
 from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.responses import Json
 from triptych.errors import BrandNotFound, NotSearchable, SearchUnavailable
@@ -14,7 +15,7 @@ from triptych.messages import BRAND_MAX_CHARS, check_brand
 from triptych.snapshots.brand_relations import NearBrands
 from triptych.snapshots.comparison import Comparison, compare
 
-router = APIRouter(tags=["brands"])
+router = ResourceRouter("brands")
 
 
 async def _other(

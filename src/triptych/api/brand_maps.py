@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.reading import Fresh, read_answers, read_headers
 from triptych.api.http.streaming import matches
 from triptych.errors import BrandNotFound
@@ -18,7 +19,7 @@ from triptych.snapshots.brand_map import POINTS_MAX, encode_map
 
 MAP_TYPE = "application/vnd.triptych.map"
 
-router = APIRouter(tags=["brands"])
+router = ResourceRouter("brands")
 
 _READ = read_answers(BrandNotFound)
 MAP_ANSWERS: dict[int | str, dict[str, Any]] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from msgspec.structs import replace
 from pydantic import AfterValidator, Field
 
 from triptych.api.http.auth import HttpReader, Operating
 from triptych.api.http.dependencies import ApiContext, BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.reading import Fresh, FreshAsked, read_answers, read_headers
 from triptych.api.http.request_models import (
@@ -33,7 +34,7 @@ from triptych.snapshots.snapshot_store import Insights
 from triptych.tasks.task_store import Task, TaskState
 from triptych.wire import Page
 
-router = APIRouter(tags=["brands"])
+router = ResourceRouter("brands")
 
 CronText = Annotated[str, Field(max_length=TEXT_MAX_CHARS), AfterValidator(storable)]
 

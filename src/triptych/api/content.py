@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from triptych.api.assets import AssetAsked, AssetPath
 from triptych.api.http.dependencies import ApiContext, Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.streaming import NO_REFERRER, SANDBOX, Stored, answer_with, matches
 from triptych.errors import (
@@ -25,7 +26,7 @@ from triptych.media.thumbnails import VERSION
 from triptych.model import Asset
 from triptych.objects import presentation
 
-router = APIRouter(tags=["assets"])
+router = ResourceRouter("assets")
 
 
 class ContentAsked(AssetAsked):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from msgspec import Meta
 from pydantic import Field
 from typing_extensions import TypeAliasType
@@ -13,6 +13,7 @@ from typing_extensions import TypeAliasType
 from triptych.api.http.auth import Operating, operating
 from triptych.api.http.dependencies import BrandPath, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Given
 from triptych.api.http.responses import Json
@@ -43,7 +44,7 @@ ExportFormat = TypeAliasType(
     ],
 )
 
-router = APIRouter(tags=["exports"])
+router = ResourceRouter("exports")
 
 
 class ExportFormatShown(Wire, frozen=True):

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from triptych.api.assets import Filters, first_snapshot, matching
 from triptych.api.column_filters import COLUMN_MAX_CHARS
 from triptych.api.http.auth import HttpReader
 from triptych.api.http.dependencies import ApiContext, BrandPath, Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.reading import FreshAsked, read_answers, read_headers
 from triptych.api.http.request_models import PageAsked
 from triptych.api.http.responses import Json
@@ -42,7 +43,7 @@ FACETS_S = 10.0
 FACETS_ANSWER_S = FACETS_S + ANSWER_S
 """Seconds until the answer is there: after those for its work a database says so itself."""
 
-router = APIRouter(tags=["facets"])
+router = ResourceRouter("facets")
 
 
 FacetName = Annotated[

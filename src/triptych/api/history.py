@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from msgspec import Meta
 
 from triptych.access.access_store import Scope
 from triptych.api.http.auth import HttpReader
 from triptych.api.http.dependencies import ApiContext, BrandPath, Context
 from triptych.api.http.idempotency import made_by
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PageAsked
 from triptych.api.http.responses import Json
@@ -26,7 +27,7 @@ from triptych.tasks.history_store import Happened, HistoryPosition, HistoryRow
 from triptych.tasks.task_store import KeptAudit
 from triptych.wire import Wire
 
-router = APIRouter(tags=["brands"])
+router = ResourceRouter("brands")
 
 
 class HistoryEntry(Wire, frozen=True):

@@ -7,12 +7,13 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import AfterValidator, Field
 
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Given, PageAsked
 from triptych.api.http.responses import Json
@@ -42,8 +43,8 @@ def searchable(text: str | None) -> str | None:
     return None if text is None else text.replace("\x00", "\ufffd")
 
 
-router = APIRouter(tags=["runs"])
-operations = APIRouter(tags=["operations"])
+router = ResourceRouter("runs")
+operations = ResourceRouter("operations")
 
 
 ItemKey = Annotated[

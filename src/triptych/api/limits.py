@@ -9,13 +9,14 @@ from typing import Annotated, ClassVar, Protocol
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 from msgspec import Meta
 from pydantic import Field
 
 from triptych.api.http.auth import HttpReader, Operating
 from triptych.api.http.dependencies import ApiContext, ApiStores, of_request
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, run_idempotent
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Given, Integral
 from triptych.api.http.responses import Json
@@ -42,7 +43,7 @@ from triptych.wire import Wire
 TRAFFIC_MAX = 200
 """Hosts without limits of their own that are listed, the busiest first."""
 
-router = APIRouter(tags=["operations"])
+router = ResourceRouter("operations")
 
 
 class LimitStores(ApiStores, Protocol):

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from msgspec import Meta
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from triptych.api.content import BYTES, Width, thumbnail
 from triptych.api.http.dependencies import ApiContext, ApiStores, of_request
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Asked
 from triptych.api.http.responses import Json
@@ -31,7 +32,7 @@ from triptych.wire import Wire
 PICTURES_DEFAULT = 24
 PICTURES_MAX = 100
 
-router = APIRouter(tags=["runs"])
+router = ResourceRouter("runs")
 
 
 class PictureStores(ApiStores, Protocol):

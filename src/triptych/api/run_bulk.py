@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from msgspec import Meta
 from pydantic import Field
 from starlette.exceptions import HTTPException
@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, accept_once
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import BrandText, Given
 from triptych.api.http.responses import Json
@@ -33,7 +34,7 @@ BULK_PATIENCE_S = 45.0
 than `STALE_S` of `api.http.idempotency`, after which a repetition would do the same beside it."""
 NOT_REACHED = "not-reached"
 
-router = APIRouter(tags=["operations"])
+router = ResourceRouter("operations")
 
 BulkAction = Literal["pause", "resume", "cancel", "redrive", "publish", "discard"]
 

@@ -6,10 +6,11 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from triptych.api.http.dependencies import Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import (
@@ -30,7 +31,7 @@ from triptych.runs.run_store import FailedItem, Pace, RefusedRows
 from triptych.shown_url import shown_text, without_credentials
 from triptych.wire import Page, Wire
 
-router = APIRouter(tags=["runs"])
+router = ResourceRouter("runs")
 
 
 class RunsAsked(PageAsked):

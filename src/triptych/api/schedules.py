@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from msgspec import Meta
 from pydantic import AfterValidator, Field
 
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import TEXT_MAX_CHARS, Asked, storable
 from triptych.api.http.responses import Json
@@ -16,7 +17,7 @@ from triptych.errors import InvalidSchedule
 from triptych.runs.schedule import in_words, next_due, upcoming
 from triptych.wire import Wire
 
-router = APIRouter(tags=["brands"])
+router = ResourceRouter("brands")
 
 
 class ScheduleAsked(Asked):

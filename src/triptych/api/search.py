@@ -7,13 +7,14 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import AfterValidator, Field, model_validator
 from starlette.requests import ClientDisconnect
 
 from triptych.api.assets import AssetPath, Filters, matching
 from triptych.api.http.auth import HttpReader
 from triptych.api.http.dependencies import Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PAGE_MAX, BrandText
 from triptych.api.http.responses import Json
@@ -34,7 +35,7 @@ CLIENT_GONE = 499
 FOUND_DEFAULT = 20
 SEARCH_MAX_CHARS = 500
 
-router = APIRouter(tags=["search"])
+router = ResourceRouter("search")
 
 
 def _words(text: str | None) -> str | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from triptych.api.http.dependencies import BrandPath, Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.http.reading import Fresh, FreshAsked, read_answers, read_headers
@@ -22,7 +23,7 @@ from triptych.snapshots.snapshot_shown import SnapshotShown
 from triptych.snapshots.snapshot_store import Difference, DifferenceCounts
 from triptych.wire import Page
 
-router = APIRouter(tags=["snapshots"])
+router = ResourceRouter("snapshots")
 
 
 class SnapshotsAsked(FreshAsked, PageAsked):

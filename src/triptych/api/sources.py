@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from msgspec import Meta
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from triptych.acquire.previews import NoPreview
 from triptych.api.content import BYTES
 from triptych.api.http.auth import operating
 from triptych.api.http.dependencies import ApiContext, Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import BrandText, Given, storable
 from triptych.api.http.responses import Json
@@ -50,7 +51,7 @@ SourceText = Annotated[
 
 ONE_OF = "Give `source`, or `urls`."
 
-router = APIRouter(tags=["system"])
+router = ResourceRouter("system")
 
 
 class SourceTypeShown(Wire, frozen=True):

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import ConfigDict, Field
 
 from triptych.api.http.auth import Operating
@@ -20,6 +20,7 @@ from triptych.api.http.idempotency import (
     accepted,
     run_idempotent,
 )
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import Given, Integral
 from triptych.api.http.responses import Json
@@ -45,7 +46,7 @@ ATTEMPTS_MAX = 100
 DEADLINE_MAX_S = 7 * 24 * 3600.0
 REDRIVE = "redrive"
 
-router = APIRouter(tags=["operations"])
+router = ResourceRouter("operations")
 
 Attempts = Annotated[int, Field(ge=1, le=ATTEMPTS_MAX), Integral]
 LetterId = Annotated[int, Field(ge=1, le=2**63 - 1), Integral]

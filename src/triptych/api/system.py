@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from triptych.access.access_store import Scope
 from triptych.api.http.auth import HttpReader, Operating
 from triptych.api.http.dependencies import Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PageAsked
 from triptych.api.http.responses import Json
@@ -27,8 +28,8 @@ from triptych.telemetry.metrics import (
 from triptych.wire import Page, Wire
 from triptych.workers.catalogue_metrics import observe_catalogue, observe_reads
 
-router = APIRouter(tags=["system"])
-health = APIRouter(tags=["health"])
+router = ResourceRouter("system")
+health = ResourceRouter("health")
 
 
 class Queues(Letters, frozen=True, kw_only=True):

@@ -7,11 +7,12 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from triptych.access.access_store import Scope
 from triptych.api.http.auth import HttpReader, Operating
 from triptych.api.http.dependencies import Context
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PageAsked
@@ -21,7 +22,7 @@ from triptych.runs.run_shown import shown_source
 from triptych.tasks.task_store import KeptAudit, Task
 from triptych.wire import Page, Wire
 
-router = APIRouter(tags=["tasks"])
+router = ResourceRouter("tasks")
 
 
 class IdentityShown(Wire, frozen=True):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from msgspec import Meta
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
@@ -16,6 +16,7 @@ from triptych.access.identity import Identity
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import ApiContext, Context
 from triptych.api.http.idempotency import IdempotencyKey, Operation, Outcome, accept_once
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.paging import from_age, to_age
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import PageAsked
@@ -46,7 +47,7 @@ NO_ROW = (Conflict, IdempotencyKeyReused, UploadNotFound)
 """After these no row has the object that was stored. After any other error one may have it, and the
 collector looks."""
 
-router = APIRouter(tags=["uploads"])
+router = ResourceRouter("uploads")
 
 
 class UploadShown(Wire, frozen=True):

@@ -8,13 +8,14 @@ from typing import Annotated, ClassVar, Protocol
 from uuid import UUID, uuid4
 
 import msgspec
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from msgspec import Meta
 from pydantic import AfterValidator, Field
 
 from triptych.access.identity import Identity
 from triptych.api.http.auth import Operating
 from triptych.api.http.dependencies import ApiContext, ApiStores, of_request
+from triptych.api.http.operations import ResourceRouter
 from triptych.api.http.problems import documented
 from triptych.api.http.request_models import BrandText, Given, storable
 from triptych.api.http.responses import Json
@@ -29,7 +30,7 @@ from triptych.wire import Wire
 SECRET_BYTES = 32
 DELIVERIES_SHOWN = 100
 
-router = APIRouter(tags=["webhooks"])
+router = ResourceRouter("webhooks")
 
 
 class WebhookStores(ApiStores, Protocol):

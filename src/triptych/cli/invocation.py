@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -79,9 +80,10 @@ class Invocation:
                 yield client
             return
         # Imported here because commands that use a server do not need it.
-        from triptych.cli.log_output import say
-        from triptych.messages import Phase
-        from triptych.wiring.private_server import open_private_server
+        with collecting_nothing():
+            from triptych.cli.log_output import say
+            from triptych.messages import Phase
+            from triptych.wiring.private_server import open_private_server
 
         async with (
             open_private_server(
@@ -93,6 +95,19 @@ class Invocation:
             open_socket_client(socket) as client,
         ):
             yield client
+
+
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    """Keep Python's garbage collector from running during a block of imports.
+
+    There is no garbage then, and looking for it took a sixth of the CPU time of importing the API.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 Work = Callable[..., Coroutine[Any, Any, bool | None]]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from triptych.cli.invocation import Invocation, command
+from triptych.cli.invocation import Invocation, collecting_nothing, command
 from triptych.cli.options import (
     BrandArgument,
     IgnoreQueryOption,
@@ -51,10 +51,11 @@ async def run(
 
     The exit code is 0 only if the run committed.
     """
-    from triptych.cli.log_output import say
-    from triptych.client import open_socket_client
-    from triptych.wiring.local import open_local
-    from triptych.wiring.private_server import serve_privately
+    with collecting_nothing():
+        from triptych.cli.log_output import say
+        from triptych.client import open_socket_client
+        from triptych.wiring.local import open_local
+        from triptych.wiring.private_server import serve_privately
 
     check_urls(urls, source)
     source = given_source(source, key, ignore_query)

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from triptych.errors import PermanentItemError
 from triptych.media.colours import dominant, sample
+from triptych.media.decoded import Decoded
 from triptych.media.fingerprint import phash, reduced
 from triptych.media.other_content import describe_content
 from triptych.media.raster import Raster, read_raster
@@ -25,7 +26,7 @@ from triptych.media.signatures import picture_type
 from triptych.media.srgb import GREY_MODES, apply_profile, conversion
 from triptych.media.svg import rasterise
 from triptych.media.svg_source import SVG, looks_like_svg
-from triptych.model import Colour, Reason
+from triptych.model import Reason
 
 DRAFT_FACTOR = 2
 """JPEG is decoded at no less than this many times the needed size (DCT scaling)."""
@@ -48,22 +49,6 @@ SIDEWAYS = frozenset(
 """Turns that exchange width and height."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A picture, ready to be embedded."""
-
-    pixels: npt.NDArray[np.uint8]
-    """Shape (size, size, 3), RGB."""
-    width: int
-    """Of the original, as it is meant to be seen: after EXIF orientation."""
-    height: int
-    media_type: str
-    """By content."""
-    phash: int
-    colours: tuple[Colour, ...] = ()
-    """The dominant ones of the visible pixels, the largest share first."""
 
 
 def decode(body: bytes, *, size: int, max_pixels: int, max_missing: float = 0.0) -> Decoded:

@@ -20,7 +20,7 @@ from typing import TypeVar
 import structlog
 
 from triptych.errors import DecoderLost, PermanentItemError, Unavailable
-from triptych.media.decode import Decoded
+from triptych.media.decoded import Decoded
 from triptych.media.exchange import (
     ANSWER,
     REQUEST,

@@ -12,8 +12,7 @@ from enum import IntEnum
 import numpy as np
 import orjson
 
-from triptych.media.decode import Decoded
-from triptych.media.shrink import is_webp
+from triptych.media.decoded import Decoded
 from triptych.model import Colour
 
 RGB = 3
@@ -96,6 +95,11 @@ def read_thumbnail(content: bytes | bytearray) -> bytes:
     Raises:
         ValueError: the bytes are not a WebP.
     """
-    if not is_webp(content):
+    if not _is_webp(content):
         raise ValueError("no WebP")
     return bytes(content)
+
+
+def _is_webp(content: bytes | bytearray) -> bool:
+    """Return whether these are the first bytes of a WebP."""
+    return content[:4] == b"RIFF" and content[8:12] == b"WEBP"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from triptych.errors import DecoderLost
-from triptych.media.decode import Decoded
+from triptych.media.decoded import Decoded
 from triptych.media.decoder_turns import DecoderTurns, Rank, Turn
 from triptych.media.decoders import Decoders
 from triptych.media.slow_origins import SlowOrigins

@@ -31,11 +31,6 @@ def shrink(body: bytes, *, width: int, max_pixels: int, max_missing: float = 0.0
     return as_item_error(body, lambda: _shrink(body, width, max_pixels, max_missing))
 
 
-def is_webp(content: bytes | bytearray) -> bool:
-    """Return whether these are the first bytes of a WebP."""
-    return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
-
-
 def _shrink(body: bytes, width: int, max_pixels: int, max_missing: float) -> bytes:
     height = HEIGHT_FACTOR * width
     opened = open_upright(body, side=height, max_pixels=max_pixels, max_missing=max_missing)

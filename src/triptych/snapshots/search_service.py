@@ -32,7 +32,7 @@ from triptych.errors import (
     SearchUnavailable,
     TooManyRequests,
 )
-from triptych.media.decode import Decoded
+from triptych.media.decoded import Decoded
 from triptych.media.shared_decoders import Origin, SharedDecoders
 from triptych.runs.brand_store import BrandStore
 from triptych.snapshots.asset_shown import AssetShown

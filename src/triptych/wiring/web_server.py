@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,7 +34,6 @@ from triptych.snapshots.search_service import Models, SearchService
 from triptych.uploads.upload_files import UploadFiles
 from triptych.wiring.immediate_reads import open_reads
 from triptych.wiring.installed_sources import source_opener, source_reach
-from triptych.wiring.models import LoadedModels
 from triptych.wiring.object_store import open_objects, open_thumbnails, signed_thumbnails
 from triptych.wiring.outbound import address_guard, guarded_session
 from triptych.wiring.previewing import open_previews
@@ -43,6 +43,7 @@ from triptych.wiring.stores import Stores
 
 if TYPE_CHECKING:
     from triptych.access.balancer import Balancer
+    from triptych.wiring.models import LoadedModels
 
 KEY_CONNECTIONS = 2
 READY_KEPT_S = 1.0
@@ -182,12 +183,11 @@ async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[Searc
     cores, count = available_cores(), server_decoder_count()
     decoders = SharedDecoders(server_decoders(settings, count), count)
     threads = ThreadPoolExecutor(cores, thread_name_prefix="search")
-    models = LoadedModels(settings, threads=1)
     try:
         yield SearchService(
             stores.brands,
             stores.search,
-            Models(models.embedder, models.text),
+            _models(settings),
             decoders,
             threads,
             at_once=cores,
@@ -196,6 +196,23 @@ async def open_search(settings: Settings, stores: Stores) -> AsyncIterator[Searc
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
         decoders.close()
+
+
+def _models(settings: Settings) -> Models:
+    """Return the models, loaded when first needed; from any thread."""
+    lock = threading.Lock()
+    loaded: list[LoadedModels] = []
+
+    def load() -> LoadedModels:
+        with lock:
+            if not loaded:
+                # Imported here: few commands search, and a model's runtime is slow to import.
+                from triptych.wiring.models import LoadedModels
+
+                loaded.append(LoadedModels(settings, threads=1))
+            return loaded[0]
+
+    return Models(lambda: load().embedder(), lambda: load().text())
 
 
 @asynccontextmanager

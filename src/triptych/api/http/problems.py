@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -123,8 +123,10 @@ def unexpected(error: Exception) -> Response:
     )
 
 
-def install(app: FastAPI, methods: Sequence[tuple[re.Pattern[str], Collection[str]]]) -> None:
-    """Make the app answer every error with a problem. ``methods`` are those of each path.
+def install(
+    app: FastAPI, methods: Callable[[], Sequence[tuple[re.Pattern[str], Collection[str]]]]
+) -> None:
+    """Make the app answer every error with a problem. ``methods`` returns those of each path.
 
     They are needed for ``Allow``: each of a path's routes knows only its own method.
     """
@@ -162,7 +164,9 @@ async def _http(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         url = request.url.path
-        found = [(path, names) for path, names in request.app.state.methods if path.fullmatch(url)]
+        found = [
+            (path, names) for path, names in request.app.state.methods() if path.fullmatch(url)
+        ]
         # `/runs/bulk` is also what `/runs/{run}` matches, and no run.
         own = [names for path, names in found if path.pattern == url]
         headers["Allow"] = ", ".join(sorted({*chain(*(own or [names for _, names in found]))}))
