@@ -70,7 +70,7 @@ def test_auto_passes_over_what_does_not_work_and_says_so(monkeypatch: pytest.Mon
     found = find_device("auto")
     assert found.device is Device.CPU
     (reason,) = found.passed_over
-    assert reason.startswith("cuda: cuda is installed and cannot be used")
+    assert reason.startswith("TRIPTYCH_EMBED_DEVICE: cuda is installed and cannot be used (")
 
 
 def test_what_is_wanted_is_not_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,10 @@ def test_auto_never_compiles_for_minutes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert find_device("auto") == FoundDevice(Device.CPU)
 
 
-def test_a_precision_that_a_device_does_not_have_is_refused() -> None:
+def test_a_precision_that_a_device_does_not_have_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend(monkeypatch)
     for wanted in ("cpu", "auto"):
         with pytest.raises(SettingsError, match="cpu does not calculate with bfloat16") as error:
             find_device(wanted, Precision.BFLOAT16)

@@ -182,7 +182,7 @@ def find_device(wanted: str, precision: Precision = Precision.FLOAT32) -> FoundD
         why = _lacks(device, precision) or _fails(device)
         if why is None:
             return FoundDevice(device, tuple(passed_over))
-        passed_over.append(f"{device.value}: {why}")
+        passed_over.append(str(why))
     if why := _lacks(Device.CPU, precision):
         raise why
     return FoundDevice(Device.CPU, tuple(passed_over))

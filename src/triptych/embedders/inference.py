@@ -18,6 +18,7 @@ from triptych.errors import ModelError
 HASH_BLOCK_BYTES = 1024 * 1024
 SMALLEST_NORM = 1e-12
 ON_CPU = Execution()
+ON_CPU_REMEDY = "Set TRIPTYCH_EMBED_DEVICE=cpu, or name another model."
 REMEDY = "Set TRIPTYCH_EMBEDDER to an ONNX image encoder, `bundled` or `none`."
 
 
@@ -91,21 +92,27 @@ def load_graph(
         raise
     except Exception as error:
         # ONNX Runtime's exceptions have no common base of their own.
-        outside = "external" in str(error).lower()
-        raise ModelError(
-            f"{path} cannot be loaded as an ONNX model ({first_line(error)}).",
-            remedy=f"If its weights are in other files, name them in {path.name}.json: "
-            '{"external_data": ["…"]}; or set TRIPTYCH_EMBEDDER to another model.'
-            if outside
-            else REMEDY,
-        ) from error
+        raise _not_loaded(path, error, execution) from error
     if execution.device.provider not in session.get_providers():
         # ONNX Runtime would use the CPU instead, and only log it.
         raise ModelError(
-            f"{path.name} cannot be run on {execution.device.value}.",
-            remedy=f"Set TRIPTYCH_EMBED_DEVICE={Device.CPU.value}.",
+            f"{path.name} cannot be run on {execution.device.value}.", remedy=ON_CPU_REMEDY
         )
     return Graph(session, path.name, digest)
+
+
+def _not_loaded(path: Path, error: Exception, execution: Execution) -> ModelError:
+    remedy = REMEDY
+    if "external" in str(error).lower():
+        remedy = (
+            f"If its weights are in other files, name them in {path.name}.json: "
+            '{"external_data": ["…"]}; or set TRIPTYCH_EMBEDDER to another model.'
+        )
+    elif execution.device is not Device.CPU:
+        remedy = f"It may be the device, {execution.device.value}. {ON_CPU_REMEDY}"
+    return ModelError(
+        f"{path} cannot be loaded as an ONNX model ({first_line(error)}).", remedy=remedy
+    )
 
 
 def _options(threads: int) -> ort.SessionOptions:

@@ -45,7 +45,7 @@ def check_model(settings: Settings, *, say: Say) -> ModelFinding:
         _device(embedder),
         search,
         _test_pair(settings, embedder),
-        *(f"passed over {reason}" for reason in passed_over),
+        *passed_over,
     ]
     if several := len(packages) > 1:
         parts.append(f"{' and '.join(packages)} overwrite each other: keep one")
