@@ -79,8 +79,10 @@ def test_what_is_wanted_is_not_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPat
         find_device("cuda")
 
 
-def test_auto_never_compiles_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, Device.TENSORRT)
+def test_auto_takes_nothing_that_compiles_for_minutes_or_that_nobody_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend(monkeypatch, Device.TENSORRT, Device.COREML)
     assert find_device("auto") == FoundDevice(Device.CPU)
 
 

@@ -94,8 +94,9 @@ PRECISIONS = {
 }
 """What each can be asked for. CoreML chooses by itself on the Neural Engine: the comparison with
 the CPU shows it."""
-FOUND_BY_ITSELF = (Device.CUDA, Device.COREML, Device.OPENVINO)
-"""What `auto` looks for, best first. TensorRT compiles for minutes, so it has to be asked for."""
+FOUND_BY_ITSELF = (Device.CUDA, Device.OPENVINO)
+"""What `auto` looks for, best first: what is installed only if somebody wants it. TensorRT compiles
+for minutes, and CoreML is in every package for macOS: they have to be asked for."""
 
 
 @dataclass(frozen=True, slots=True)

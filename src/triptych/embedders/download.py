@@ -190,7 +190,7 @@ def fetched_known_model(
     path = model.path(folder)
     if path.is_file():
         return path
-    root = parse_base(base) / model.repository / "resolve" / model.revision
+    root = _hub_root(base) / model.repository / "resolve" / model.revision
     deadline = time.monotonic() + DEADLINE_S
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -236,7 +236,7 @@ def _damaged(model: KnownModel, path: Path, why: str) -> ModelError:
     )
 
 
-def parse_base(text: str) -> URL:
+def _hub_root(text: str) -> URL:
     """Read the address of a hub of models.
 
     Raises:

@@ -185,8 +185,8 @@ class Settings(ToldSettings):
     )
     embed_device: Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"] = Field(
         AUTO,
-        description="What image encoders run on. `auto`: CUDA, CoreML or OpenVINO if the installed "
-        "ONNX Runtime has it and it works, else the CPU. Text encoders run on the CPU.",
+        description="What image encoders run on. `auto`: CUDA or OpenVINO if the installed ONNX "
+        "Runtime has it and it works, else the CPU. Text encoders run on the CPU.",
     )
     embed_precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
