@@ -171,6 +171,7 @@ def test_the_settings_choose_the_device(tmp_path: Path, monkeypatch: pytest.Monk
     pretend(monkeypatch)
     with pytest.raises(SettingsError, match="OpenVINOExecutionProvider"):
         open_embedder(Settings(data=tmp_path, embed_device="openvino"), 1)
+    assert list(tmp_path.iterdir()) == [], "before anything is downloaded"
     plain = open_embedder(Settings(data=tmp_path, embed_device="cpu"), 1)
     assert plain is not None
     assert plain.execution.device is Device.CPU

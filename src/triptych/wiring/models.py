@@ -66,10 +66,11 @@ def open_embedder(
         SettingsError: there is no such file, or the wanted device is missing.
         ModelError: the model cannot be used or downloaded.
     """
-    path = _model(settings, say)
-    if path is None:
+    if settings.embedder == NONE:
         return None
+    # Before a model is downloaded that could not be used.
     found = embed_device(settings)
+    path = _model(settings, say)
     for reason in found.passed_over:
         _logger.warning("passes a device over", reason=reason, uses=found.device.value)
     execution = Execution(
@@ -99,9 +100,9 @@ def open_text_encoder(
         SettingsError: there is no such file.
         ModelError: the model cannot be used or downloaded.
     """
-    path = _model(settings, log_progress)
-    if path is None or embedder is None:
+    if settings.embedder == NONE or embedder is None:
         return None
+    path = _model(settings, log_progress)
     if settings.embedder == BUNDLED:
         return ClassNameEncoder(path.parent, embedder, threads=threads)
     text = read_description(path).text
@@ -192,10 +193,8 @@ def _known_model(settings: Settings, model: KnownModel, say: Say) -> Path:
     )
 
 
-def _model(settings: Settings, say: Say) -> Path | None:
-    """Return the file of the configured model, unpacked or downloaded; None for ``none``."""
-    if settings.embedder == NONE:
-        return None
+def _model(settings: Settings, say: Say) -> Path:
+    """Return the file of the configured model, which is not ``none``, unpacked or downloaded."""
     folder = settings.data / MODELS
     if settings.embedder == BUNDLED:
         return bundled_model(folder)
