@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.support.image_encoder import SIDE, write_image_encoder
 from triptych.embedders.bundled import bundled_model
-from triptych.embedders.onnx_embedder import IMAGENET_MEAN, IMAGENET_STD, OnnxEmbedder
+from triptych.embedders.description import IMAGENET_MEAN, IMAGENET_STD
+from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 

@@ -11,7 +11,7 @@ import pytest
 import sklearn.datasets
 
 from tests.support.contracts.text_encoder_contract import Pair, TextEncoderContract
-from tests.support.tiny_clip import COLOURS, clip, picture
+from tests.support.tiny_clip import COLOURS, DESCRIPTION, clip, describe, picture
 from triptych.embedders import class_names
 from triptych.errors import ModelError
 from triptych.media.decode import decode
@@ -61,6 +61,23 @@ class TestClip(TextEncoderContract):
     @pytest.fixture
     def pair(self, made: Pair) -> Pair:
         return made
+
+
+def test_a_model_of_lower_case_is_given_lower_case(tmp_path: Path) -> None:
+    def vectors(name: str, **changes: object) -> tuple[str, np.ndarray]:
+        path = clip(tmp_path / name)
+        describe(path, text={**DESCRIPTION["text"], **changes})
+        settings = Settings(data=tmp_path / "data", embedder=str(path))
+        text = open_text_encoder(settings, open_embedder(settings, 1))
+        assert text is not None
+        return text.model, text.encode(["RED", "red"])
+
+    model, (upper, lower) = vectors("as-written")
+    assert upper @ lower < 0.99, "the tokenizer tells them apart"
+    other, (upper, lower) = vectors("lower-case", lowercase=True)
+    np.testing.assert_allclose(upper, lower, atol=1e-6)
+    assert other != model
+    assert vectors("not", lowercase=False)[0] == model, "models without it keep their identity"
 
 
 @pytest.mark.parametrize(

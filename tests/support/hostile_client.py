@@ -82,6 +82,7 @@ COMMANDS: dict[str, list[str]] = {
     "phases resume": ["gather"],
     "phases limit": ["gather", "4"],
     "hosts list": [],
+    "models list": [],
     "hosts pause": ["x.example"],
     "hosts resume": ["x.example"],
     "hosts limit": ["x.example", "--per-second", "2"],

@@ -33,6 +33,7 @@ from triptych.cli.invocation import EXIT_FAILED
 from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
 from triptych.cli.limit_commands import hosts, phases
+from triptych.cli.model_commands import models
 from triptych.cli.read_commands import reads
 from triptych.cli.upload_commands import uploads
 from triptych.cli.webhook_commands import webhooks
@@ -109,6 +110,7 @@ PANELS = {
         verify_commands.verify,
         backup_commands.backup,
         machine_commands.settings,
+        models,
         machine_commands.migrate,
         reads,
         keys,

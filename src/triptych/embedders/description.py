@@ -28,6 +28,8 @@ INPUT_SIDE_MAX = 2048
 CONTEXT_MAX_TOKENS = 8192
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 """Names of files next to the model: never a path, so that a description cannot leave its folder."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 PLACE = "{}"
 """The placeholder of a template."""
 
@@ -68,6 +70,7 @@ class TextDescription(_Strict):
     template: Annotated[str, AfterValidator(_with_place)] = Field(
         PLACE, description="a text with one {} for the search text"
     )
+    lowercase: bool = Field(False, description="whether the text is put in lower case first")
     logit_scale: Annotated[float, Field(gt=0)] = Field(
         100.0, description="the factor for cosines (not its logarithm)"
     )

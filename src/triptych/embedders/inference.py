@@ -12,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from triptych.embedders.devices import Device, Execution
 from triptych.errors import ModelError
 
 HASH_BLOCK_BYTES = 1024 * 1024
 SMALLEST_NORM = 1e-12
+ON_CPU = Execution()
+ON_CPU_REMEDY = "Set TRIPTYCH_EMBED_DEVICE=cpu, or name another model."
 REMEDY = "Set TRIPTYCH_EMBEDDER to an ONNX image encoder, `bundled` or `none`."
 
 
@@ -63,22 +66,19 @@ class Graph:
         return np.asarray(found, dtype=np.float32)
 
 
-def load_graph(path: Path, *, threads: int, external_data: Sequence[str] = ()) -> Graph:
+def load_graph(
+    path: Path, *, threads: int, external_data: Sequence[str] = (), execution: Execution = ON_CPU
+) -> Graph:
     """Load an ONNX file.
 
     It is loaded from the bytes that are hashed, so weights in other files are found only if the
     description names them: they are part of the model's identity, too.
 
     Raises:
-        ModelError: it cannot be read or loaded, or it has weights in files that the description
-        does not name.
+        ModelError: it cannot be read or loaded, or not on its device, or it has weights in files
+        that the description does not name.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning threads would use the processor that decoding and fetching need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options = _options(threads)
     try:
         content = path.read_bytes()
         digest = hashlib.sha256(content)
@@ -87,20 +87,42 @@ def load_graph(path: Path, *, threads: int, external_data: Sequence[str] = ()) -
             options.add_session_config_entry(
                 "session.model_external_initializers_file_folder_path", str(path.parent.absolute())
             )
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(content, options, providers=execution.providers(path.parent))
     except ModelError:
         raise
     except Exception as error:
         # ONNX Runtime's exceptions have no common base of their own.
-        outside = "external" in str(error).lower()
+        raise _not_loaded(path, error, execution) from error
+    if execution.device.provider not in session.get_providers():
+        # ONNX Runtime would use the CPU instead, and only log it.
         raise ModelError(
-            f"{path} cannot be loaded as an ONNX model ({first_line(error)}).",
-            remedy=f"If its weights are in other files, name them in {path.name}.json: "
-            '{"external_data": ["…"]}; or set TRIPTYCH_EMBEDDER to another model.'
-            if outside
-            else REMEDY,
-        ) from error
+            f"{path.name} cannot be run on {execution.device.value}.", remedy=ON_CPU_REMEDY
+        )
     return Graph(session, path.name, digest)
+
+
+def _not_loaded(path: Path, error: Exception, execution: Execution) -> ModelError:
+    remedy = REMEDY
+    if "external" in str(error).lower():
+        remedy = (
+            f"If its weights are in other files, name them in {path.name}.json: "
+            '{"external_data": ["…"]}; or set TRIPTYCH_EMBEDDER to another model.'
+        )
+    elif execution.device is not Device.CPU:
+        remedy = f"It may be the device, {execution.device.value}. {ON_CPU_REMEDY}"
+    return ModelError(
+        f"{path} cannot be loaded as an ONNX model ({first_line(error)}).", remedy=remedy
+    )
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads would use the processor that decoding and fetching need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
 
 
 def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -11,12 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from triptych.embedders.description import Description, Pooling, read_description
-from triptych.embedders.inference import load_graph, unit
+from triptych.embedders.description import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Description,
+    Pooling,
+    read_description,
+)
+from triptych.embedders.devices import SAME_MODEL_COSINE, Device, Execution
+from triptych.embedders.inference import ON_CPU, Graph, load_graph, unit
+from triptych.embedders.sample_pictures import sample_pictures
 from triptych.errors import ModelError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 SCALE = 1 / 255
 DEFAULT_SIDE = 224
 RGB = 3
@@ -36,26 +42,30 @@ class _Input:
 
 
 class OnnxEmbedder:
-    """An image encoder run by ONNX Runtime on the CPU.
+    """An image encoder run by ONNX Runtime.
 
     Layout, size and type of the input are read from the graph. A uint8 input gets the pixels
     unchanged: such a graph normalises them itself. A float input gets (pixels × scale - mean) /
     std, with 1/255 and ImageNet's figures. The description file next to the model overrides them
     (`triptych.embedders.description`).
 
+    On another device than the CPU, both embed the sample pictures once, here. Vectors that differ
+    by more than `SAME_MODEL_COSINE` allows are another model's: its identity names the device.
+
     Args:
         path: the ONNX file.
-        threads: how many threads one call uses.
+        threads: how many threads one call uses on the CPU.
+        execution: the device, and the numbers that it calculates with.
 
     Raises:
         ModelError: the file cannot be loaded, is not an image encoder, or its description is wrong.
     """
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, path: Path, *, threads: int, execution: Execution = ON_CPU) -> None:
         self._description = read_description(path)
-        self._graph = load_graph(
-            path, threads=threads, external_data=self._description.external_data
-        )
+        self._execution = execution
+        external = self._description.external_data
+        self._graph = load_graph(path, threads=threads, external_data=external, execution=execution)
         self._input = _find_input(self._graph.session, path, self._description)
         self._output = self._graph.output(self._description.output, EMBEDDING_NAMES)
         # The description is part of what the embeddings mean.
@@ -67,10 +77,19 @@ class OnnxEmbedder:
         self._std = np.array(self._description.std or IMAGENET_STD, np.float32)
         side = self._input.side
         self._dimension = int(self.embed(np.zeros((1, side, side, RGB), np.uint8)).shape[1])
+        self._likeness: float | None = None
+        if execution.device is not Device.CPU:
+            on_cpu = load_graph(path, threads=threads, external_data=external)
+            self._likeness = self._compare(on_cpu)
+            if self._likeness < SAME_MODEL_COSINE:
+                self._model = f"{self._model}-{execution.name}"
 
     @property
     def model(self) -> str:
-        """The file's name and the first digits of its SHA-256, including its description."""
+        """The file's name and the first digits of its SHA-256, including its description.
+
+        With the device's name behind it, if that one's vectors are not the CPU's.
+        """
         return self._model
 
     @property
@@ -83,13 +102,31 @@ class OnnxEmbedder:
         """Side of the square RGB image it takes, in pixels."""
         return self._input.side
 
+    @property
+    def execution(self) -> Execution:
+        """How it is run."""
+        return self._execution
+
+    @property
+    def likeness(self) -> float | None:
+        """The smallest cosine of a sample picture's vector with the CPU's; None on the CPU."""
+        return self._likeness
+
     def embed(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return unit vectors of shape (n, dimension); images have shape (n, size, size, 3).
 
         Raises:
             ModelError: the graph fails, or its output is not an embedding.
         """
-        found = self._graph.run(self._output, {self._input.name: self._prepare(images)})
+        return self._embed(self._graph, images)
+
+    def _compare(self, on_cpu: Graph) -> float:
+        pictures = sample_pictures(self._input.side)
+        cosines = self._embed(self._graph, pictures) * self._embed(on_cpu, pictures)
+        return float(cosines.sum(axis=1).min())
+
+    def _embed(self, graph: Graph, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        found = graph.run(self._output, {self._input.name: self._prepare(images)})
         vectors = _pool(found, self._description.pooling)
         if vectors.ndim != 2 or len(vectors) != len(images) or not np.isfinite(vectors).all():
             raise ModelError(

@@ -53,7 +53,9 @@ class TextModel:
         self._output = self._graph.output(text.output, TEXT_NAMES)
         digest = self._graph.digest.copy()
         digest.update(tokens)
-        meaning = text.model_dump(mode="json", exclude={"model", "tokenizer"})
+        # Left out where it changes nothing: models without it keep their identity.
+        plain = set() if text.lowercase else {"lowercase"}
+        meaning = text.model_dump(mode="json", exclude={"model", "tokenizer", *plain})
         digest.update(json.dumps(meaning, sort_keys=True).encode())
         self.model = f"{path.stem}-{digest.hexdigest()[:ID_CHARS]}"
         self.dimension = int(self.encode([""]).shape[1])
@@ -85,6 +87,8 @@ class TextModel:
         filled = self._text.template.replace(PLACE, text[:TEXT_MAX_CHARS])
         # A tokenizer does not accept lone surrogates.
         clean = filled.encode("utf-8", "replace").decode("utf-8")
+        if self._text.lowercase:
+            clean = clean.lower()
         ids: list[int] = self._tokenizer.encode(clean).ids
         return ids or [self._text.pad_id]
 

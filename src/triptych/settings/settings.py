@@ -16,6 +16,7 @@ from triptych.errors import SettingsError
 from triptych.model import Policy
 from triptych.settings.addresses import (
     DATABASE_SCHEMES,
+    MODEL_SCHEMES,
     READS_SCHEMES,
     STORE_SCHEMES,
     check_queue,
@@ -122,8 +123,14 @@ class Settings(ToldSettings):
     )
     embedder: str = Field(
         "bundled",
-        description="`bundled`, `none`, or an ONNX image encoder: its path, or a URL "
-        "`https://…/model.onnx` or `s3://…/model.onnx`, `#sha256=…` behind it to pin it.",
+        description="`bundled`, `none`, a name that `triptych models` lists, or an ONNX image "
+        "encoder: its path, or a URL `https://…/model.onnx` or `s3://…/model.onnx`, `#sha256=…` "
+        "behind it to pin it.",
+    )
+    models_url: str = Field(
+        "https://huggingface.co",
+        description="Where models are fetched from by name: the Hugging Face Hub, or a mirror of "
+        "its layout, `https://…` or `s3://…`. The content of each file is pinned by the release.",
     )
     embedder_max_bytes: Count = Field(
         4096 * MIB, description="Bytes of one file of a model that is fetched."
@@ -176,13 +183,26 @@ class Settings(ToldSettings):
     flush_s: Positive = Field(
         1.0, description="Seconds that a finished item waits for a flush at most."
     )
+    embed_device: Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"] = Field(
+        AUTO,
+        description="What image encoders run on. `auto`: CUDA or OpenVINO if the installed ONNX "
+        "Runtime has it and it works, else the CPU. Text encoders run on the CPU.",
+    )
+    embed_precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="Numbers that image encoders calculate with: `bfloat16` with `openvino` or "
+        "`tensorrt`, `float16` with `tensorrt`. Give every process of an installation the same.",
+    )
     embed_batch: CountOrAuto = Field(
-        AUTO, description="Images embedded in one call of the model; `auto`: 4."
+        AUTO,
+        description="Images embedded in one call of the model; `auto`: 4, or 32 on a GPU or with "
+        "CoreML.",
     )
     embed_threads: CountOrAuto = Field(
         AUTO,
         description="Calls of the model at a time, each in a thread; `auto`: the cores that the "
-        "machine and its control group allow, divided by `TRIPTYCH_WORKERS`.",
+        "machine and its control group allow, divided by `TRIPTYCH_WORKERS`, or 2 on a GPU or "
+        "with CoreML.",
     )
     decoders: CountOrAuto = Field(
         AUTO,
@@ -508,6 +528,11 @@ class Settings(ToldSettings):
     @classmethod
     def _store(cls, value: str) -> str:
         return check_scheme(value, STORE_SCHEMES)
+
+    @field_validator("models_url")
+    @classmethod
+    def _models(cls, value: str) -> str:
+        return check_scheme(value, MODEL_SCHEMES)
 
     @field_validator("source")
     @classmethod

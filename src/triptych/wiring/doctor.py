@@ -20,7 +20,7 @@ from triptych.shown_url import shown_text, shown_url
 from triptych.snapshots.snapshot_store import AssetFilter
 from triptych.wiring.immediate_reads import open_projection, shown_reads_url
 from triptych.wiring.installed_sources import installed_sources
-from triptych.wiring.models import open_embedder, open_text_encoder
+from triptych.wiring.model_check import check_model
 from triptych.wiring.object_store import open_objects
 from triptych.wiring.sealing_keys import count_unsealed, is_open_to_others, key_file
 from triptych.wiring.services import Services, connect, reach_database
@@ -56,7 +56,7 @@ async def diagnose(settings: Settings, *, say: Say = log_line) -> Sequence[Findi
         await _reads(settings, say),
         await _check("objects", _objects(settings)),
         await _check("assets", _assets(settings, say)),
-        await _check("embedder", _embedder(settings)),
+        await _embedder(settings, say),
         await _check("source", _source(settings)),
         await _check("sandbox", _sandbox()),
         await _check("keys", _keys(settings, say)),
@@ -203,8 +203,13 @@ async def _assets(settings: Settings, say: Say) -> str:
     )
 
 
-async def _embedder(settings: Settings) -> str:
-    return await asyncio.to_thread(_describe_embedder, settings)
+async def _embedder(settings: Settings, say: Say) -> Finding:
+    """Load the model and try its test pair; a device that was passed over is a warning."""
+    try:
+        found = await asyncio.to_thread(check_model, settings, say=say)
+    except TriptychError as error:
+        return Finding("embedder", ok=False, says=str(error))
+    return Finding("embedder", ok=True, says=shown_text(found.says), warns=found.warns)
 
 
 async def _sandbox() -> str:
@@ -223,12 +228,3 @@ async def _sandbox() -> str:
 def _decoders_lack() -> tuple[str, ...]:
     with closing(Decoders(1)) as decoders:
         return decoders.sandbox_lacks()
-
-
-def _describe_embedder(settings: Settings) -> str:
-    embedder = open_embedder(settings, 1)
-    if embedder is None:
-        return "none: assets are stored without embeddings"
-    text = open_text_encoder(settings, embedder)
-    search = f"search by text with {text.model}" if text else "no text encoder: no search by text"
-    return f"{embedder.model}, {embedder.dimension}-d, {embedder.input_size} px; {search}"
