@@ -27,9 +27,9 @@ SEEN_MAX = 500
 """The most members of a cluster whose embeddings and colours are examined, nearest first."""
 SCORE_MIN = 0.33
 KIND_MIN = 0.75
-"""Least calibrated score of a tag with a cluster's mean for the tag to be its label, and of a tag that
-is a kind of another (`tags.KIND_MIN`). A mean of many pictures is surer than one picture, whose least
-score is higher."""
+"""Least calibrated score of a tag with a cluster's mean for the tag to be its label, and of a tag
+that is a kind of another (`tags.KIND_MIN`). A mean of many pictures is surer than one picture,
+whose least score is higher."""
 LIFT_MIN = 14.0
 """How many times as large the odds of that score must be as those of the brand's mean."""
 BLOCK_ROWS = 4_096

@@ -31,17 +31,18 @@ RARE = 3.0
 LONGER = 0.8
 """A longer phrase is preferred while this share of those with the most frequent one have it."""
 RELATED = 0.25
-"""Where most of the pictures that have the phrase are outside the cluster, they must look like it: the
-least mean projection on the cluster's direction, of pictures outside, as a share of the members'.
-So "air fryer" may label one cluster of several, and what all files of a photographer or a source
-begin with may not."""
+"""Where most of the pictures that have the phrase are outside the cluster, they must look like it:
+the least mean projection on the cluster's direction, of pictures outside, as a share of the
+members'. So "air fryer" may label one cluster of several, and what all files of a photographer or
+a source begin with may not."""
 
 TOKEN = re.compile(r"[^\W_]+")
-WORD = re.compile(r"([^\W\d_]{2,20})(\d*)")
-"""Letters, perhaps with a number of their own: ``sneaker12``."""
+WORD = re.compile(r"([^\W\d_]{1,20})(\d*)")
+"""Letters, perhaps with a number of their own: ``sneaker12``. Single letters are no words, but
+links may be."""
 NUMBERED_MIN = 3
 """Least letters of a word with a number: ``ab12`` is an article's number."""
-EXTENSION_MAX_CHARS = 5
+EXTENSION_MAX_CHARS = 4
 MEANING_MIN = 3
 """A phrase has a word of at least this many letters."""
 IGNORED_WORDS = """
@@ -194,6 +195,8 @@ def _runs(text: str) -> Iterator[list[str]]:
     for token in TOKEN.findall(text.casefold())[:TEXT_WORDS_MAX]:
         found = WORD.fullmatch(token)
         if found and found[2] and len(found[1]) < NUMBERED_MIN:
+            found = None
+        if found and len(found[1]) == 1 and found[1] not in LINKS:
             found = None
         if found is None or found[1] in IGNORED:
             yield run

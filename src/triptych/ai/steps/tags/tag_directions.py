@@ -1,4 +1,4 @@
-"""The directions of a vocabulary's tags in the space of pictures, and which tags are known there."""
+"""The directions of tags in the space of pictures, and which tags the encoder knows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from triptych.embedders.text_encoder import TextEncoder
 
 KNOWN_MIN = 0.55
 """Least likeness of one of a tag's texts to what the encoder knows. The bundled encoder mixes the
-classes nearest a text, and a text that is near none becomes a detector of everything: "shorts" (0.48)
-was given to 114 of 324 pictures of sportswear that show none. People ("person" 0.44, "face" 0.45,
-"crowd" 0.26, "hand" 0.46) are none of its classes either. Of the likeliest tags of 987 labelled
-pictures 44 % were right, and 52 % without the tags below this value."""
+classes nearest a text, and a text that is near none becomes a detector of everything: "shorts"
+(0.48) was given to 114 of 324 pictures of sportswear that show none. People ("person" 0.44, "face"
+0.45, "crowd" 0.26, "hand" 0.46) are none of its classes either. Of the likeliest tags of 987
+labelled pictures 44 % were right, and 52 % without the tags below this value."""
 GRAPHIC_TEXTS = (
     "puck, hockey puck",
     "nematode, nematode worm, roundworm",
@@ -26,12 +26,12 @@ GRAPHIC_TEXTS = (
     "maze, labyrinth",
     "bolo tie, bolo, bola tie, bola",
 )
-"""Classes of the bundled encoder that logos, icons and page screenshots resemble, and photographs do
-not: simple shapes on a plain ground. Chosen one by one on half of 471 graphics and 1,200 photographs; on
-the other half the area under the curve is 0.97."""
+"""Classes of the bundled encoder that logos, icons and page screenshots resemble, and photographs
+do not: simple shapes on a plain ground. Chosen one by one on half of 471 graphics and 1,200
+photographs; on the other half the area under the curve is 0.97."""
 ALIKE = 0.5
-"""Least cosine of two tags' directions to the bundled encoder for the likelier one to stand for both:
-what looks like a microwave looks like a dishwasher, too."""
+"""Least cosine of two tags' directions to the bundled encoder for the likelier one to stand for
+both: what looks like a microwave looks like a dishwasher, too."""
 KEPT = 2
 """Cached vocabularies, each encoded by one text encoder."""
 
@@ -52,7 +52,8 @@ class TagDirections:
     """What a vocabulary looks like to one encoder. Row ``i`` of each array is tag ``i``."""
 
     vectors: Floats
-    """(n, d) unit vectors: the mean of each tag's texts; for a tag with kinds, of theirs as well."""
+    """(n, d) unit vectors: the mean of each tag's texts; for a tag with kinds, of theirs as
+    well."""
     known: npt.NDArray[np.bool_]
     """(n,): whether the encoder knows the tag. Others are never given."""
     parents: npt.NDArray[np.intp]
@@ -61,8 +62,8 @@ class TagDirections:
     """(n, n): which tags are too alike for a picture to get both. None are for encoders that know
     anything, whose directions all have small angles."""
     graphic: Floats | None
-    """(d,): what graphics resemble; None where the encoder knows anything, and its scores of graphics
-    are like those of photographs."""
+    """(d,): what graphics resemble; None where the encoder knows anything, and its scores of
+    graphics are like those of photographs."""
 
 
 def directions(encoder: TextEncoder, vocabulary: Vocabulary) -> TagDirections:

@@ -5,8 +5,8 @@ image encoder's space (`tag_directions`; the mean of several texts, as Radford e
 Transferable Visual Models From Natural Language Supervision", 2021, average prompts), and a picture
 gets the tags whose calibrated score is high enough that about three of four are right.
 
-Where it is not clear which kind of a tag a picture shows, it gets the tag itself: "clothing" instead
-of a guess between shirt and sweater (Deng et al., "Hedging Your Bets", 2012).
+Where it is not clear which kind of a tag a picture shows, it gets the tag itself: "clothing"
+instead of a guess between shirt and sweater (Deng et al., "Hedging Your Bets", 2012).
 
 The least scores were chosen on half of 1,844 labelled pictures (clothes worn and lying, groceries,
 rooms, electronics, cut-outs, icons and logos). See ADR 49 for what they give on the other half.
@@ -28,16 +28,16 @@ from triptych.embedders.text_encoder import TextEncoder
 SCORE_MIN = 0.7
 """Least calibrated score of a tag that is no kind and has none. At 0.5, a third are wrong."""
 PARENT_MIN = 0.39
-"""Least calibrated score of a tag with kinds, whose vector is the mean of many and scores lower: 98 %
-of "clothing" is right at it, and 95 % of "fruit"."""
+"""Least calibrated score of a tag with kinds, whose vector is the mean of many and scores lower:
+98 % of "clothing" is right at it, and 95 % of "fruit"."""
 KIND_MIN = 0.84
 """Least calibrated score of a kind; below it, its parent is given."""
 RIVAL = 0.3
-"""Largest score of another kind of the same parent, as a share of the likeliest one's. Between kinds
-that are nearer to each other, half of the choices are wrong, so the parent is given."""
+"""Largest score of another kind of the same parent, as a share of the likeliest one's. Between
+kinds that are nearer to each other, half of the choices are wrong, so the parent is given."""
 GRAPHIC = 0.012
-"""Least inner product with the direction of graphics (`TagDirections.graphic`) to be a logo, an icon
-or a screenshot: 91 % of those, and 4 % of photographs."""
+"""Least inner product with the direction of graphics (`TagDirections.graphic`) to be a logo, an
+icon or a screenshot: 91 % of those, and 4 % of photographs."""
 GRAPHIC_MIN = 0.97
 """Least calibrated score of any tag of a graphic. At 0.5, 13 % of the tags of icons and logos are
 right, and no threshold makes many of them right: most get none."""
