@@ -109,7 +109,7 @@ def with_kinds(rows: list[list[float]], encoder: type[Encoder] = Encoder) -> lis
 
 
 def test_a_picture_gets_a_kind_if_it_is_clear_and_else_the_parent() -> None:
-    clear, between, faint = [1, 0, 0], [1, 0.8, 0], [0.5, 0.45, 0.6]
+    clear, between, faint = [1.0, 0, 0], [1, 0.8, 0], [0.5, 0.45, 0.6]
     assert with_kinds([clear, between, faint]) == [["red"], ["colour"], ["colour"]]
     assert with_kinds([[0, 0, 1]]) == [["blue"]]
 

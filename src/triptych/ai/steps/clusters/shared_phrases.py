@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -42,6 +43,8 @@ WORD = re.compile(r"([^\W\d_]{1,20})(\d*)")
 links may be."""
 NUMBERED_MIN = 3
 """Least letters of a word with a number: ``ab12`` is an article's number."""
+WORDS_KEPT = 10_000
+"""Words whose singular is cached: a brand's texts repeat theirs."""
 EXTENSION_MAX_CHARS = 4
 MEANING_MIN = 3
 """A phrase has a word of at least this many letters."""
@@ -161,10 +164,17 @@ def _candidates(texts: Sequence[Sequence[str]], family: Indices) -> dict[Words, 
 def _rows_of(wanted: set[Words], texts: Sequence[Sequence[str]]) -> dict[Words, Indices]:
     """Return which pictures have each of some phrases."""
     rows: dict[Words, list[int]] = {words: [] for words in wanted}
-    if wanted:
-        for asset, each in enumerate(texts):
-            for words in wanted.intersection(_phrases_of(each)):
-                rows[words].append(asset)
+    # Most words begin no phrase, so few phrases of a large brand are built at all.
+    starts = {words[0] for words in wanted}
+    for asset, each in enumerate(texts) if wanted else ():
+        found: set[Words] = set()
+        for run in (tuple(map(singular, run)) for text in each for run in _runs(text)):
+            for start, word in enumerate(run):
+                if word in starts:
+                    ends = range(start + 1, min(start + WORDS_MAX, len(run)) + 1)
+                    found.update(run[start:end] for end in ends if run[start:end] in wanted)
+        for words in found:
+            rows[words].append(asset)
     return {words: np.array(found, np.intp) for words, found in rows.items()}
 
 
@@ -209,6 +219,7 @@ def _runs(text: str) -> Iterator[list[str]]:
     yield run
 
 
+@lru_cache(WORDS_KEPT)
 def singular(word: str) -> str:
     """Return an English word without a plural's ending, so that both forms are equal."""
     if len(word) > 4 and word.endswith("ies"):

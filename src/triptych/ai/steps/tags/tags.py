@@ -3,12 +3,12 @@
 The classification is zero-shot: nothing is trained. The texts of each tag become a vector in the
 image encoder's space (`tag_directions`; the mean of several texts, as Radford et al., "Learning
 Transferable Visual Models From Natural Language Supervision", 2021, average prompts), and a picture
-gets the tags whose calibrated score is high enough that about three of four are right.
+gets the tags whose calibrated score is high enough that at least three of four are right.
 
 Where it is not clear which kind of a tag a picture shows, it gets the tag itself: "clothing"
 instead of a guess between shirt and sweater (Deng et al., "Hedging Your Bets", 2012).
 
-The least scores were chosen on half of 1,844 labelled pictures (clothes worn and lying, groceries,
+The least scores were chosen on half of 1,961 labelled pictures (clothes worn and lying, groceries,
 rooms, electronics, cut-outs, icons and logos). See ADR 49 for what they give on the other half.
 """
 
@@ -26,7 +26,8 @@ from triptych.ai.vocabulary import Vocabulary
 from triptych.embedders.text_encoder import TextEncoder
 
 SCORE_MIN = 0.7
-"""Least calibrated score of a tag that is no kind and has none. At 0.5, a third are wrong."""
+"""Least calibrated score of a tag that is no kind and has none. At 0.5, 81 % of all tags of the half
+for choosing are right; at 0.7, 89 %."""
 PARENT_MIN = 0.39
 """Least calibrated score of a tag with kinds, whose vector is the mean of many and scores lower:
 98 % of "clothing" is right at it, and 95 % of "fruit"."""
