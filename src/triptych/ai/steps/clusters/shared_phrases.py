@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -150,9 +151,12 @@ def _longest(counts: dict[Words, int], spellings: dict[Words, str]) -> Phrase | 
 def _candidates(texts: Sequence[Sequence[str]], family: Indices) -> dict[Words, str]:
     """Return the phrases of most members, and the most frequent spelling of each."""
     seen = family[:SEEN_MAX]
+    counts = Counter(word for asset in seen.tolist() for word in _words_of(texts[asset]))
+    # A common phrase has common words only, so few phrases are built.
+    common = {word for word, count in counts.items() if count >= COMMON * seen.size}
     spelled: dict[Words, Counter[str]] = {}
-    for asset in seen.tolist():
-        for words, text in _phrases_of(texts[asset]).items():
+    for asset in seen.tolist() if common else ():
+        for words, text in _phrases_of(texts[asset], common).items():
             spelled.setdefault(words, Counter())[text] += 1
     return {
         words: min(counts, key=lambda text: (-counts[text], text))
@@ -178,13 +182,19 @@ def _rows_of(wanted: set[Words], texts: Sequence[Sequence[str]]) -> dict[Words, 
     return {words: np.array(found, np.intp) for words, found in rows.items()}
 
 
-def _phrases_of(texts: Iterable[str]) -> dict[Words, str]:
-    """Return the phrases of one picture: their words in the singular, and as they are spelled."""
+def _words_of(texts: Iterable[str]) -> set[str]:
+    return {singular(word) for text in texts for run in _runs(text) for word in run}
+
+
+def _phrases_of(texts: Iterable[str], common: set[str]) -> dict[Words, str]:
+    """Return the phrases of some words in one picture's texts, in the singular and as spelled."""
     return {
-        tuple(map(singular, run)): " ".join(run)
+        tuple(map(singular, part)): " ".join(part)
         for text in texts
-        for whole in _runs(text)
-        for run in _parts(whole)
+        for run in _runs(text)
+        for is_common, words in groupby(run, lambda word: singular(word) in common)
+        if is_common
+        for part in _parts(list(words))
     }
 
 
