@@ -62,32 +62,9 @@ IGNORED_WORDS = """
 """
 """Words of names that say nothing about the content, most of them appended by tools."""
 IGNORED = frozenset(IGNORED_WORDS.split())
-LINKS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "at",
-        "de",
-        "der",
-        "des",
-        "die",
-        "du",
-        "for",
-        "in",
-        "la",
-        "le",
-        "mit",
-        "of",
-        "on",
-        "or",
-        "the",
-        "to",
-        "und",
-        "with",
-    ]
-)
+LINK_WORDS = "a an and at de der des die du for in la le mit of on or the to und with"
 """Words that a phrase may contain, but not begin or end with."""
+LINKS = frozenset(LINK_WORDS.split())
 Words = tuple[str, ...]
 Alike = Callable[[Indices, Indices], float]
 
