@@ -24,7 +24,7 @@ from triptych.ai.nearest import Nearest
 from triptych.ai.neighbours import Neighbourhood
 from triptych.ai.points import Floats, Indices, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
-from triptych.ai.steps.clusters.cluster_labels import label_all
+from triptych.ai.steps.clusters.cluster_labels import Label, label_all
 from triptych.ai.steps.clusters.cluster_names import name_clusters
 
 SMALLEST_MIN = 3
@@ -95,12 +95,7 @@ def find_clusters(snapshot: Snapshot) -> StepResult:
     clustered = sum(int(family.size) for family in families)
     point_of = points.of_assets(len(snapshot))
     described = [
-        {
-            "id": name,
-            "label": None if label is None else label.text,
-            "label_from": None if label is None else label.origin,
-            **_described(snapshot, family, point_of),
-        }
+        {"id": name, **_labelled(label), **_described(snapshot, family, point_of)}
         for name, label, family in zip(names, shown, families, strict=False)
     ]
     result = {
@@ -219,6 +214,12 @@ def _members(labels: Indices) -> list[Indices]:
 def _split(order: Indices, labels: Indices) -> list[Indices]:
     """Split ``order`` where its ascending ``labels`` change."""
     return np.split(order, np.flatnonzero(np.diff(labels)) + 1) if order.size else []
+
+
+def _labelled(label: Label | None) -> dict[str, str | None]:
+    if label is None:
+        return {"label": None, "label_from": None}
+    return {"label": label.text, "label_from": label.origin}
 
 
 def _described(snapshot: Snapshot, family: Indices, point_of: Indices) -> dict[str, Any]:
