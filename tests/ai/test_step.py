@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -111,6 +112,13 @@ async def load(assets: Sequence[Asset], *, added: int | None = None) -> Snapshot
 
 def vector(number: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     return np.asarray(np.eye(4, dtype=np.float32)[number % 4])
+
+
+async def test_a_snapshot_knows_what_its_assets_are_called() -> None:
+    run = committed_run()
+    named, plain = asset(run.id, 1), asset(run.id, 2)
+    snapshot = await load([msgspec.structs.replace(named, metadata={"Title": "A kettle"}), plain])
+    assert list(snapshot.titles) == [("A kettle",), ()]
 
 
 @pytest.mark.parametrize("added", [None, 3, 10, 50])

@@ -12,6 +12,9 @@ import sklearn.datasets
 
 from tests.support.contracts.text_encoder_contract import Pair, TextEncoderContract
 from tests.support.tiny_clip import COLOURS, DESCRIPTION, clip, describe, picture
+from triptych.ai.steps.tags.tag_directions import KNOWN_MIN, LimitedEncoder, directions
+from triptych.ai.steps.tags.tags import GRAPHIC
+from triptych.ai.vocabulary import parse_vocabulary
 from triptych.embedders import class_names
 from triptych.errors import ModelError
 from triptych.media.decode import decode
@@ -55,6 +58,24 @@ class TestBundled(TextEncoderContract):
     @pytest.fixture
     def pair(self, bundled: Pair) -> Pair:
         return bundled
+
+    def test_it_knows_things_and_no_people(self, bundled: Pair) -> None:
+        assert isinstance(bundled.text, LimitedEncoder)
+        things, people = ["a banana", "a castle"], ["a person", "a close-up of a face", "shorts"]
+        assert bundled.text.known(things).min() > KNOWN_MIN
+        assert bundled.text.known(people).max() < KNOWN_MIN
+
+    def test_photographs_are_no_graphics(self, bundled: Pair) -> None:
+        vocabulary = parse_vocabulary(
+            "person\ncrowd\nfruit: a fruit\n    banana\nface: a close-up of a face"
+        )
+        found = directions(bundled.text, vocabulary)
+        assert found.known.tolist() == [False, False, True, True, False]
+        assert found.graphic is not None
+        ring = np.hypot(*np.mgrid[-112:112, -112:112])
+        logo = np.where(np.abs(ring[..., None] - 60) < 15, [30, 60, 200], 255).astype(np.uint8)
+        vectors = bundled.image.embed(np.stack([*bundled.pictures.values(), logo]))
+        assert (vectors @ found.graphic >= GRAPHIC).tolist() == [False, False, True]
 
 
 class TestClip(TextEncoderContract):

@@ -23,6 +23,8 @@ export interface Duplicates {
 export interface Cluster {
   id?: string;
   label?: string | null;
+  /** What the label comes from; absent in insights of before, which did not say. */
+  label_from?: 'names' | 'metadata' | 'tag' | null;
   size: number;
   representatives: string[];
   members: string[];

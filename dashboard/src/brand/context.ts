@@ -22,3 +22,13 @@ export const failure = (insights: InsightsShown, kind: string): string | null =>
 /** What a cluster is called: not every one has a name. */
 export const clusterName = ({ label }: Pick<Cluster, 'label'>, place: number): string =>
   label || `Cluster ${place + 1}`;
+
+const ORIGINS = {
+  names: 'named after the file names',
+  metadata: 'named after the titles',
+  tag: 'named after what the pictures show',
+};
+
+/** Where a cluster's name comes from, in words; empty for one that has none or does not say. */
+export const labelOrigin = ({ label_from }: Pick<Cluster, 'label_from'>): string =>
+  label_from ? ORIGINS[label_from] : '';

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych.ai.context import ALONE, Context, StepResult
+from triptych.ai.titles import titles_of
 from triptych.model import KEY_BYTES, Asset, Colour, Run
 from triptych.runtime.plug_ins import load_plug_ins
 from triptych.snapshots.snapshot_store import SnapshotStore
@@ -67,6 +68,9 @@ class Snapshot:
     media_types: Sequence[str]
     colours: Sequence[tuple[Colour, ...]]
     """The dominant colours of each asset, the largest share first."""
+    titles: Sequence[tuple[str, ...]] = ()
+    """What each asset's metadata call it, see `titles_of`; empty if none of the assets was
+    asked."""
     context: Context = ALONE
 
     def __len__(self) -> int:
@@ -160,6 +164,7 @@ class _Columns:
         self._urls: list[str] = []
         self._media_types: list[str] = []
         self._colours: list[tuple[Colour, ...]] = []
+        self._titles: list[tuple[str, ...]] = []
         self._numbers: list[npt.NDArray[np.int64]] = []
         self._vectors: dict[str, _Vectors] = {}
 
@@ -175,6 +180,7 @@ class _Columns:
             self._urls.append(asset.url)
             self._media_types.append(asset.media_type)
             self._colours.append(asset.colours)
+            self._titles.append(titles_of(asset.metadata))
             if asset.embedding is not None and asset.model is not None:
                 if asset.model not in self._vectors:
                     self._vectors[asset.model] = _Vectors(self._capacity - row)
@@ -204,6 +210,7 @@ class _Columns:
             sampled=sampled,
             media_types=tuple(self._media_types),
             colours=tuple(self._colours),
+            titles=tuple(self._titles),
         )
 
 

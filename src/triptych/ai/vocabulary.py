@@ -5,6 +5,13 @@ describe what the tag looks like; a tag without texts is its own text::
 
     sneaker: a sneaker; a running shoe
     beach
+
+Lines that are indented by four spaces or a tab are kinds of the tag above them: a picture gets a
+kind, or the tag, but not both::
+
+    fruit
+        apple
+        banana: a banana; a bunch of bananas
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ TAG_MAX_CHARS = 100
 TEXTS_MAX = 8
 """The most texts of one tag."""
 TEXT_MAX_CHARS = 300
+INDENT = ("    ", "\t")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,8 @@ class Tag:
 
     name: str
     texts: tuple[str, ...]
+    parent: str | None = None
+    """The tag that this one is a kind of. A parent has no parent itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +52,11 @@ class Vocabulary:
 
     @property
     def digest(self) -> str:
-        """Identity of this vocabulary: the SHA-256 of its tags and texts."""
-        lines = (f"{tag.name}: {'; '.join(tag.texts)}\n" for tag in self.tags)
+        """Identity of this vocabulary: the SHA-256 of its tags, texts and parents."""
+        lines = (
+            f"{'' if tag.parent is None else ' '}{tag.name}: {'; '.join(tag.texts)}\n"
+            for tag in self.tags
+        )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -82,11 +95,16 @@ def parse_vocabulary(text: str) -> Vocabulary:
         SettingsError: a line is invalid, or there is no tag.
     """
     tags: dict[str, Tag] = {}
+    above: str | None = None
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.partition("#")[0].strip()
         if not content:
             continue
-        tag = _tag(content, number)
+        indented = line.startswith(INDENT)
+        if indented and above is None:
+            raise _wrong(f"Line {number}: it is indented, and there is no tag above that it is of.")
+        tag = _tag(content, number, above if indented else None)
+        above = above if indented else tag.name
         if tag.name in tags:
             raise _wrong(f"Line {number}: the tag {tag.name!r} is there already.")
         tags[tag.name] = tag
@@ -95,7 +113,7 @@ def parse_vocabulary(text: str) -> Vocabulary:
     return Vocabulary(tuple(tags.values()))
 
 
-def _tag(content: str, number: int) -> Tag:
+def _tag(content: str, number: int, parent: str | None) -> Tag:
     name, _, described = (part.strip() for part in content.partition(":"))
     texts = tuple(text for part in described.split(";") if (text := part.strip())) or (name,)
     if not (0 < len(name) <= TAG_MAX_CHARS and name.isprintable()):
@@ -103,7 +121,7 @@ def _tag(content: str, number: int) -> Tag:
     if len(texts) > TEXTS_MAX or any(len(text) > TEXT_MAX_CHARS for text in texts):
         message = f"a tag has at most {TEXTS_MAX} texts of {TEXT_MAX_CHARS} characters."
         raise _wrong(f"Line {number}: {message}")
-    return Tag(name, texts)
+    return Tag(name, texts, parent)
 
 
 def _wrong(message: str) -> SettingsError:

@@ -102,6 +102,14 @@ class ClassNameEncoder:
         # The scale does not matter: the result is normalised to unit length.
         return unit(np.asarray(weights @ self._directions, dtype=np.float32))
 
+    def known(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return how near each text comes to the name of a class: its largest cosine, (n,).
+
+        A text that is near none becomes a mixture of many classes, which pictures of any of them
+        resemble: "shorts" of everything that is worn.
+        """
+        return np.asarray((self._sentences.encode(texts) @ self._names.T).max(axis=1), np.float32)
+
     def calibrate(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the share of pictures with such a score that showed what the text said."""
         return sigmoid(scores, LOGIT_SCALE, LOGIT_BIAS)

@@ -1,4 +1,4 @@
-"""Clusters keep their names while a brand grows, and are called what their pictures show."""
+"""Clusters keep their names while a brand grows."""
 
 from __future__ import annotations
 
@@ -7,20 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pytest
 
 from tests.support.snapshots import digests, snapshot_of, unit
-from triptych.ai.context import ALONE, Context, Earlier, StepResult
+from triptych.ai.context import Context, Earlier, StepResult
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.clusters.cluster_names import file_words, label_all
 from triptych.ai.steps.clusters.clusters import find_clusters
-from triptych.ai.vocabulary import Tag, Vocabulary
-from triptych.errors import ModelError
-from triptych.model import Colour
 
 DIMENSION = 32
-RED, GREEN = Colour(0xE01010, 0.9), Colour(0x20A040, 0.9)
 
 
 def grown(
@@ -91,75 +84,6 @@ def test_when_clusters_merge_or_split_the_larger_keeps_the_name() -> None:
     )
     assert parted["1"] == {"all"}
     assert len(parted["0"] - {"all"}) == 1
-
-
-def labelled(
-    urls: Sequence[str], colours: Sequence[tuple[Colour, ...]], context: Context = ALONE
-) -> Snapshot:
-    vectors = np.zeros((len(urls), 2))
-    vectors[: len(urls) // 2, 0] = vectors[len(urls) // 2 :, 1] = 1
-    snapshot = snapshot_of(unit(vectors), phash=[0] * len(urls), colours=colours, context=context)
-    return replace(snapshot, urls=list(urls))
-
-
-HALVES = [np.arange(4), np.arange(4, 8)]
-
-
-def test_labels_come_from_file_names_and_then_from_colours() -> None:
-    urls = [f"https://x/img_sneaker-{n}.png" for n in range(4)]
-    urls += [f"https://x/{n}.png" for n in range(4)]
-    colours = [(RED,)] * 4 + [(GREEN,)] * 4
-    assert label_all(labelled(urls, colours), HALVES) == ["sneaker", "green"]
-    plain = [f"https://x/image{n}.jpg" for n in range(8)]
-    assert label_all(labelled(plain, [()] * 8), HALVES) == [None, None]
-    assert file_words("https://x/a/Caf%C3%A9-RACER_final_0012.JPG?x=shoe") == {"café", "racer"}
-    assert file_words("http://[broken/shoe.png") == set()
-
-
-def test_clusters_of_one_label_are_told_apart() -> None:
-    urls = [f"https://x/shoe{n}.png" for n in range(8)] + [f"https://x/{n}" for n in range(24)]
-    one = labelled(urls, [(RED,)] * 4 + [(GREEN,)] * 4 + [()] * 24)
-    assert label_all(one, HALVES) == ["shoe", "shoe, green"]
-    same = labelled(urls, [()] * 32)
-    assert label_all(same, HALVES) == ["shoe", "shoe 2"]
-
-
-class Text:
-    """A text encoder of two directions."""
-
-    model, dimension = "t", 2
-
-    def __init__(self, image_model: str = "m") -> None:
-        self.image_model = image_model
-
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        return np.array([[1, 0] if text == "a dog" else [0, 1] for text in texts], np.float32)
-
-    def calibrate(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return scores
-
-
-def test_labels_are_tags_where_a_text_encoder_is() -> None:
-    vocabulary = Vocabulary((Tag("dog", ("a dog",)), Tag("cat", ("a cat",))))
-    urls = [f"https://x/sneaker{n}.png" for n in range(8)]
-
-    def labels(text: Any) -> list[str | None]:
-        context = Context(text=text, vocabulary=lambda: vocabulary)
-        return label_all(labelled(urls, [()] * 8, context), HALVES)
-
-    def broken() -> None:
-        raise ModelError("no such file")
-
-    assert labels(Text) == ["dog", "cat"]
-    # Another model's texts say nothing of these pictures; nor do words that all have.
-    assert labels(lambda: Text("another")) == [None, None]
-    assert labels(broken) == [None, None]
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_nothing_has_no_labels(count: int) -> None:
-    snapshot = snapshot_of(unit(np.ones((count, 2))), phash=[0] * count)
-    assert label_all(snapshot, []) == []
 
 
 def test_names_differ_though_keys_begin_alike() -> None:

@@ -98,6 +98,60 @@ def test_the_order_and_the_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch
     assert again.marks["tags"] == [whole.marks["tags"][row] for row in order]
 
 
+PARENTS = "colour: dye\n    red\n    green\nblue"
+
+
+def with_kinds(rows: list[list[float]], encoder: type[Encoder] = Encoder) -> list[list[str] | None]:
+    given = Context(text=encoder, vocabulary=lambda: parse_vocabulary(PARENTS))
+    snapshot = snapshot_of(unit(np.array(rows)), phash=[0] * len(rows), context=given)
+    marks: list[list[str] | None] = list(find_tags(snapshot).marks["tags"])
+    return marks
+
+
+def test_a_picture_gets_a_kind_if_it_is_clear_and_else_the_parent() -> None:
+    clear, between, faint = [1.0, 0, 0], [1, 0.8, 0], [0.5, 0.45, 0.6]
+    assert with_kinds([clear, between, faint]) == [["red"], ["colour"], ["colour"]]
+    assert with_kinds([[0, 0, 1]]) == [["blue"]]
+
+
+class Limited(Encoder):
+    """It knows nothing green, and graphics look blue to it."""
+
+    model = "limited"
+
+    def known(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return np.array([text not in ("green", "dye") for text in texts], np.float32)
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return super().encode(["blue" if "puck" in text else text for text in texts])
+
+
+def test_tags_that_the_encoder_does_not_know_are_never_given() -> None:
+    assert with_kinds([[0, 1, 0]]) == [["green"]]
+    assert with_kinds([[0, 1, 0]], Limited) == [None]
+    # A parent is known by its kinds.
+    assert with_kinds([[0.8, 0.6, 0]], Limited) == [["colour"]]
+    given = Context(text=Limited, vocabulary=lambda: parse_vocabulary("green\nred"))
+    found = find_tags(snapshot_of(unit(np.eye(3)), phash=[0] * 3, context=given))
+    assert found.result["unknown_tags"] == 1
+
+
+def test_graphics_need_a_much_higher_score() -> None:
+    photograph, graphic, sure = [1.0, 0, -0.1], [0.95, 0, 0.3], [0.999, 0, 0.02]
+    assert with_kinds([photograph, graphic, sure], Limited) == [["red"], None, ["red"]]
+    assert with_kinds([graphic]) == [["red"]]
+
+
+def test_of_tags_that_the_encoder_confuses_the_likelier_one_is_given() -> None:
+    def tags_with(encoder: type[Encoder]) -> list[list[str] | None]:
+        given = Context(text=encoder, vocabulary=lambda: parse_vocabulary("red\nwarm: red; green"))
+        snapshot = snapshot_of(unit(np.array([[1, 0.2, 0]])), phash=[0], context=given)
+        return list(find_tags(snapshot).marks["tags"])
+
+    assert tags_with(Encoder) == [["red", "warm"]]
+    assert tags_with(Limited) == [["red"]]
+
+
 def test_progress_ends_at_one() -> None:
     shares: list[float] = []
     given = Context(
@@ -142,6 +196,18 @@ def test_a_vocabulary_is_lines_of_tags_and_texts() -> None:
     )
 
 
+def test_indented_lines_are_kinds_of_the_tag_above() -> None:
+    assert parse_vocabulary("fruit\n    apple\n\tpear: a pear\nhat") == Vocabulary(
+        (
+            Tag("fruit", ("fruit",)),
+            Tag("apple", ("apple",), "fruit"),
+            Tag("pear", ("a pear",), "fruit"),
+            Tag("hat", ("hat",)),
+        )
+    )
+    assert parse_vocabulary("a\n    b").digest != parse_vocabulary("a\nb").digest
+
+
 def test_the_digest_is_of_what_matters() -> None:
     first, second = parse_vocabulary("a\nb: c"), parse_vocabulary("# x\na\n\nb:c")
     assert first.digest == second.digest
@@ -156,6 +222,7 @@ def test_the_digest_is_of_what_matters() -> None:
         ("\n: a text", "Line 2: a tag has 1 to"),
         ("x" * 101, "Line 1: a tag has 1 to"),
         ("a\x07", "printable"),
+        ("# kinds\n    a", "Line 2: it is indented"),
         ("a: " + ";".join("bcdefghij"), "at most 8 texts"),
         ("\n".join(str(number) for number in range(2001)), "It has 2001 tags"),
     ],
@@ -185,4 +252,5 @@ def test_files_that_cannot_be_read_are_told_apart(
 def test_the_vocabulary_that_comes_along_is_large_enough_for_a_brand() -> None:
     known = default_vocabulary()
     assert len(known.tags) > 250
+    assert {tag.parent for tag in known.tags} >= {"clothing", "footwear", "electronics", "fruit"}
     assert known is read_vocabulary(None)

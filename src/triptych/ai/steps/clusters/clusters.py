@@ -24,7 +24,8 @@ from triptych.ai.nearest import Nearest
 from triptych.ai.neighbours import Neighbourhood
 from triptych.ai.points import Floats, Indices, Points, find_components, find_points, reduced
 from triptych.ai.step import Snapshot, Step
-from triptych.ai.steps.clusters.cluster_names import label_all, name_clusters
+from triptych.ai.steps.clusters.cluster_labels import Label, label_all
+from triptych.ai.steps.clusters.cluster_names import name_clusters
 
 SMALLEST_MIN = 3
 SMALLEST_MAX = 50
@@ -60,9 +61,10 @@ def find_clusters(snapshot: Snapshot) -> StepResult:
 
     The result::
 
-        clusters    largest first: {id, label, size, representatives: [key, …], members: [key, …]};
-                    both nearest the centre first, representatives of different embeddings; the
-                    label comes from tags, words of file names or colours, as available
+        clusters    largest first: {id, label, label_from, size, representatives: [key, …],
+                    members: [key, …]}; both nearest the centre first, representatives of different
+                    embeddings; label and label_from (names, metadata or tag) are null where no
+                    label fits, see `cluster_labels.label_all`
         cluster_count
         clustered   assets in clusters
         noise       embedded assets in none
@@ -85,7 +87,7 @@ def find_clusters(snapshot: Snapshot) -> StepResult:
     _promote_copies(labels, points.copies, smallest)
     families = _families(snapshot, points, labels[points.point_of], distances[points.point_of])
     names, kept = name_clusters(snapshot, families)
-    texts = label_all(snapshot, families[:CLUSTERS_MAX])
+    shown = label_all(snapshot, families[:CLUSTERS_MAX])
     marks: list[str | None] = [None] * len(snapshot)
     for name, family in zip(names, families, strict=True):
         for asset in family.tolist():
@@ -93,8 +95,8 @@ def find_clusters(snapshot: Snapshot) -> StepResult:
     clustered = sum(int(family.size) for family in families)
     point_of = points.of_assets(len(snapshot))
     described = [
-        {"id": name, "label": text, **_described(snapshot, family, point_of)}
-        for name, text, family in zip(names, texts, families, strict=False)
+        {"id": name, **_labelled(label), **_described(snapshot, family, point_of)}
+        for name, label, family in zip(names, shown, families, strict=False)
     ]
     result = {
         "clusters": described,
@@ -108,7 +110,7 @@ def find_clusters(snapshot: Snapshot) -> StepResult:
     return StepResult(result, {"cluster": marks})
 
 
-CLUSTERS = Step("clusters", 2, find_clusters)
+CLUSTERS = Step("clusters", 3, find_clusters)
 
 
 def _smallest(points: int) -> int:
@@ -212,6 +214,12 @@ def _members(labels: Indices) -> list[Indices]:
 def _split(order: Indices, labels: Indices) -> list[Indices]:
     """Split ``order`` where its ascending ``labels`` change."""
     return np.split(order, np.flatnonzero(np.diff(labels)) + 1) if order.size else []
+
+
+def _labelled(label: Label | None) -> dict[str, str | None]:
+    if label is None:
+        return {"label": None, "label_from": None}
+    return {"label": label.text, "label_from": label.origin}
 
 
 def _described(snapshot: Snapshot, family: Indices, point_of: Indices) -> dict[str, Any]:
