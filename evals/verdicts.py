@@ -1,0 +1,40 @@
+"""What Triptych says of each pair of pictures, read in one place.
+
+Today the step `duplicates` knows one verdict. When it tells copies from variants and templates,
+only `verdicts` changes, and every room measures the new verdicts.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.ai.step import Snapshot
+from triptych.ai.steps.duplicates.duplicates import find_duplicates
+
+
+class Verdict(IntEnum):
+    """How two pictures are related."""
+
+    NONE = 0
+    COPY = 1
+    """The same picture, edited."""
+    VARIANT = 2
+    """The same thing: another colour, angle, ground or version."""
+    TEMPLATE = 3
+    """The same layout with other words or another product."""
+
+
+Verdicts = npt.NDArray[np.uint8]
+"""One `Verdict` for each pair of assets; symmetric, with `NONE` on the diagonal."""
+
+
+def verdicts(snapshot: Snapshot) -> Verdicts:
+    """Return the verdict on each pair of a snapshot's assets, in the order of its rows."""
+    marks = find_duplicates(snapshot).marks["duplicates"]
+    known = np.array([mark or "" for mark in marks])
+    together = (known[:, None] == known[None, :]) & (known[:, None] != "")
+    np.fill_diagonal(together, val=False)
+    return np.where(together, Verdict.COPY, Verdict.NONE).astype(np.uint8)
