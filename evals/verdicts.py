@@ -1,7 +1,7 @@
-"""What Triptych says of each pair of pictures, read in one place.
+"""What Triptych says of pictures, read in one place for all rooms.
 
-Today the step `duplicates` knows one verdict. When it tells copies from variants and templates,
-only `verdicts` changes, and every room measures the new verdicts.
+Today the step `duplicates` knows one verdict, and people are found by tags. When that changes,
+only `verdicts` and `shows_people` change, and every room measures what is said then.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ import numpy.typing as npt
 
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.duplicates.duplicates import find_duplicates
+from triptych.ai.steps.tags.tags import find_tags
+
+PEOPLE_TAGS = frozenset(
+    {"person", "face", "crowd", "baby", "child", "couple", "bride and groom", "athlete", "runner"}
+    | {"dancer", "doctor", "chef"}
+)
 
 
 class Verdict(IntEnum):
@@ -38,3 +44,9 @@ def verdicts(snapshot: Snapshot) -> Verdicts:
     together = (known[:, None] == known[None, :]) & (known[:, None] != "")
     np.fill_diagonal(together, val=False)
     return np.where(together, Verdict.COPY, Verdict.NONE).astype(np.uint8)
+
+
+def shows_people(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
+    """Return which of a snapshot's assets are said to show people; its context has a text side."""
+    marks = find_tags(snapshot).marks["tags"]
+    return np.array([bool(PEOPLE_TAGS.intersection(tags or ())) for tags in marks])
