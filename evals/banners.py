@@ -21,8 +21,8 @@ WIDE, HIGH = 1_200, 400
 PAGE = (960, 1_200)
 BANNERS_OF_ONE = 16
 """Banners of each template: half of its products, with two messages each."""
-PAGES = 40
-EDITED = 12
+PAGES = 30
+EDITED = 8
 MESSAGES = (("Summer sale", "-20 %"), ("Only this weekend", "-50 %"))
 ARTICLE = (
     "How it is grown, how it is kept, and what it costs from week to week.",
