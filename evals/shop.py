@@ -25,7 +25,7 @@ from triptych.wiring.models import open_text_encoder
 LABELS = Path(__file__).with_name("labels.json")
 KS = (1, 5, 10)
 RANK_OFFSET = 10
-"""Of reciprocal ranks: how little the first ranks differ."""
+"""Of reciprocal ranks: content decides between names with the same share of words."""
 LABELLED_SHARE = 0.5
 """Of a cluster's pictures, that its label must be right for."""
 SYNONYMS: Mapping[str, str] = {
@@ -58,12 +58,13 @@ ABOUT = """
 `grapes-seeded-round-black.jpg`. *Search*: {queries} queries as people ask ("eggplant" for
 brinjal, "red bell pepper"), with the foods that answer them. R@k: the share of queries with a right
 picture among the first k, ties counted against. Baselines: *names alone*, the share of the query's
-words in the name, and *names and content*, their reciprocal ranks added. Triptych's search looks
-at content only today.
+words in the name, and *names and content*, that share and the reciprocal rank by content added.
+Triptych's search looks at content only today.
 
-*Labels*: of the clusters of this brand. Right: the words of the label, colours and numbers left
-aside, are in the name, the food group or their synonyms of at least half of the pictures. Baseline:
-the word most frequent in the names of a cluster. *Tags*: rightly by the same words.
+*Labels*: of the clusters of this brand. Right: the label's words, up to its first comma, are in the
+name, the food group or their synonyms of at least half of the pictures; a colour that no name has
+is wrong. Baseline: the word most frequent in the names of a cluster. *Tags*: right by the same
+words.
 """
 
 Floats = npt.NDArray[np.float32]
@@ -96,9 +97,7 @@ def _search(
     asked = [words_of(query) for query in queries]
     names = np.array([[len(query & name) / len(query) for name in words] for query in asked])
     named = np.asarray(names, np.float32)
-    fused = 1 / (RANK_OFFSET + _ranks(content)) + np.where(
-        named > 0, 1 / (RANK_OFFSET + _ranks(named)), 0
-    )
+    fused = named + 1 / (RANK_OFFSET + _ranks(content))
     systems = {"Triptych": content, "names alone": named, "names and content": fused}
     relevant = [{row_of[code] for code in codes if code in row_of} for codes in queries.values()]
     ranks = {
