@@ -1,4 +1,4 @@
-"""Run all rooms, or those named, and write ``docs/insights.md`` anew.
+"""Run all rooms, or those named, and write ``docs/insights.md``.
 
 ``python -m evals`` takes minutes and fetches packages the first time. ``python -m evals --page``
 measures nothing and writes the page from the figures that are kept.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +19,8 @@ from evals.acquired import acquire, part
 from evals.edits import EDITS
 from evals.page import Figure, Findings
 from evals.photos import album, icons, jpeg, reduced, stamps, wallpapers
+from evals.verdicts import Verdict, verdicts
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.duplicates.duplicates import find_duplicates
 
 HAMMING_MAX_BITS = 10
 """imagededup's default threshold."""
@@ -79,7 +78,7 @@ def measure() -> Findings:
     figures.append(
         _recall("all ten, wallpapers", ours[held_out], theirs[held_out], cosine[held_out], "≥ 0.95")
     )
-    grouped = _grouped(find_duplicates(whole).marks["duplicates"])
+    grouped = verdicts(whole) == Verdict.COPY
     false = {
         OURS: float(grouped[different].mean()),
         HASH: float(close[different].mean()),
@@ -113,10 +112,9 @@ def _recall(what: str, ours: Pairs, theirs: Pairs, cosine: Pairs, aim: str = "")
 
 def _found(whole: Snapshot, original: npt.NDArray[np.intp], edited: npt.NDArray[np.intp]) -> Pairs:
     """Return of which pictures the edit is grouped with its original."""
-    rows = np.concatenate([original, edited])
-    marks = find_duplicates(part(whole, rows)).marks["duplicates"]
-    halves = zip(marks[: len(original)], marks[len(original) :], strict=True)
-    return np.array([first is not None and first == second for first, second in halves])
+    said = verdicts(part(whole, np.concatenate([original, edited])))
+    firsts = np.arange(len(original))
+    return np.asarray(said[firsts, firsts + len(original)] == Verdict.COPY)
 
 
 def _cosines(snapshot: Snapshot) -> npt.NDArray[np.float32]:
@@ -137,21 +135,16 @@ def _different(names: npt.NDArray[np.str_]) -> Pairs:
     return np.asarray(different)
 
 
-def _grouped(marks: Any) -> Pairs:
-    known = np.array([mark or "" for mark in marks])
-    return np.asarray((known[:, None] == known[None, :]) & (known[:, None] != ""))
-
-
 def _marks(what: str, pictures: Mapping[str, bytes], threshold: float) -> list[Figure]:
     """Return the largest group, and of icons the largest one that mixes brands."""
     snapshot = acquire(pictures)
     other = _bits(snapshot) <= HAMMING_MAX_BITS, _cosines(snapshot) >= threshold
     families = {
-        OURS: list(find_duplicates(snapshot).marks["duplicates"]),
+        OURS: _joined(verdicts(snapshot) == Verdict.COPY),
         HASH: _joined(other[0]),
         COSINE: _joined(other[1]),
     }
-    largest = {name: max(_sizes(family).values()) for name, family in families.items()}
+    largest = {name: max(Counter(family).values()) for name, family in families.items()}
     shown: list[Figure] = [Figure(f"{what}: pictures in the largest group", largest)]
     if what == "icons":
         brands = [Path(name).stem.split("-")[0] for name in pictures]
@@ -160,19 +153,14 @@ def _marks(what: str, pictures: Mapping[str, bytes], threshold: float) -> list[F
     return shown
 
 
-def _sizes(family: list[Any]) -> Counter[Any]:
-    return Counter(mark for mark in family if mark is not None)
-
-
-def _most_brands(family: list[Any], brands: list[str]) -> int:
-    mixed: dict[Any, set[str]] = {}
+def _most_brands(family: list[int], brands: list[str]) -> int:
+    mixed: dict[int, set[str]] = {}
     for mark, brand in zip(family, brands, strict=True):
-        if mark is not None:
-            mixed.setdefault(mark, set()).add(brand)
+        mixed.setdefault(mark, set()).add(brand)
     return max(map(len, mixed.values()))
 
 
-def _joined(pairs: Pairs) -> list[Any]:
+def _joined(pairs: Pairs) -> list[int]:
     """Return the component of each, as pairs join them."""
     _, labels = connected_components(csr_array(pairs), directed=False)
     return [int(label) for label in labels]

