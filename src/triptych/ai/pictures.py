@@ -15,6 +15,7 @@ from triptych.errors import ObjectMissing, PermanentItemError, StoreUnavailable
 from triptych.media.contents import read_content
 from triptych.media.decode import Decoded
 from triptych.media.decoders import Decoders
+from triptych.media.svg_source import SVG
 from triptych.objects import ObjectStore, object_key
 
 log = structlog.get_logger(__name__)
@@ -64,9 +65,7 @@ class StoredPictures(PictureReader):
 
         def decode() -> Picture:
             about = {"object": key}
-            found = self._decoders.decode(
-                body, size=side, max_pixels=self._max_pixels, about=about
-            )
+            found = self._decoders.decode(body, size=side, max_pixels=self._max_pixels, about=about)
             return in_proportion(found, side)
 
         try:
@@ -76,9 +75,12 @@ class StoredPictures(PictureReader):
 
 
 def in_proportion(decoded: Decoded, side: int) -> Picture:
-    """Return a picture, decoded as a square of ``side``, in its proportions and not enlarged."""
+    """Return a picture, decoded as a square of ``side``, in its proportions and not enlarged.
+
+    An SVG has no size in pixels: its longest side is ``side``.
+    """
     longest = max(decoded.width, decoded.height)
-    scale = min(side, longest) / longest
+    scale = (side if decoded.media_type == SVG else min(side, longest)) / longest
     size = (max(1, round(decoded.width * scale)), max(1, round(decoded.height * scale)))
     square = Image.fromarray(decoded.pixels)
     return np.asarray(square.resize(size, Image.Resampling.BICUBIC), dtype=np.uint8)

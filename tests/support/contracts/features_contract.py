@@ -30,7 +30,9 @@ class FeaturesContract:
     async def test_what_is_kept_is_no_longer_missing(self, stores: Stores) -> None:
         features = stores.features
         assert await features.missing(WORDS, [C, A, B]) == [C, A, B]
-        await features.put(WORDS, [Feature(B, {"n": 1, "text": "a\0ü"}), Feature(A, None, "broken")])
+        await features.put(
+            WORDS, [Feature(B, {"n": 1, "text": "a\0ü"}), Feature(A, None, "broken")]
+        )
         assert await features.missing(WORDS, [C, A, B]) == [C]
         found = await features.read(WORDS, [A, B, C])
         assert set(found) == {A, B}
