@@ -42,17 +42,19 @@ class AssetStepRun:
         pictures: PictureReader,
         *,
         batch_deadline_s: float = BATCH_DEADLINE_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._step = step
         self._features = features
         self._pictures = pictures
         self._batch_deadline_s = batch_deadline_s
+        self._clock = clock
         self._computed = self._failed = self._away = 0
 
     async def run(
         self, snapshot: Snapshot, *, ends: float, progress: Callable[[float], None]
     ) -> AssetStepOutcome:
-        """Compute what is missing until ``ends``, of the monotonic clock; begin no batch after it.
+        """Compute what is missing until the clock says ``ends``; begin no batch after it.
 
         Never raises for the step or for a picture.
 
@@ -67,7 +69,7 @@ class AssetStepRun:
                 await self._compute([])  # Loads the model.
             for at in range(0, len(missing), self._step.batch):
                 progress(at / len(missing))
-                if time.monotonic() >= ends:
+                if self._clock() >= ends:
                     break
                 await self._batch(missing[at : at + self._step.batch])
             else:

@@ -58,6 +58,7 @@ class AssetSteps:
     features: FeatureStore
     pictures: PictureReader
     deadline_s: float = ASSET_STEPS_DEADLINE_S
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         if len({step.name for step in self.steps}) < len(self.steps):
@@ -185,10 +186,11 @@ class AiPhase:
         outcomes: dict[str, tuple[AssetStep, AssetStepOutcome]] = {}
         if self._assets is None:
             return outcomes
-        ends = time.monotonic() + self._assets.deadline_s
-        for number, step in enumerate(self._assets.steps):
+        assets = self._assets
+        ends = assets.clock() + assets.deadline_s
+        for number, step in enumerate(assets.steps):
             begun = time.perf_counter()
-            work = AssetStepRun(step, self._assets.features, self._assets.pictures)
+            work = AssetStepRun(step, assets.features, assets.pictures, clock=assets.clock)
             async with self._reported(snapshot.run_id, number) as progress:
                 outcome = await work.run(snapshot, ends=ends, progress=progress)
             kind = "done" if outcome.error is None else "failed"
