@@ -99,6 +99,7 @@ async def open_phase_handlers(
                     stores.brands,
                     stores.snapshots,
                     stores.retention,
+                    stores.features,
                     await open_objects(settings, stores.damage),
                     ExportRegistry.discover(),
                 )
