@@ -59,7 +59,7 @@ def run(snapshot: Snapshot) -> Mapping[str, Any]:
 
 def _words(text: str) -> set[str]:
     """Return the words of one picture, each once."""
-    found = (word.casefold() for word in _WORD.findall(text))
+    found = (word.lower() for word in _WORD.findall(text))
     return {word for word in found if WORD_MIN_CHARS <= len(word) <= WORD_MAX_CHARS}
 
 
