@@ -286,7 +286,6 @@ async def test_a_batch_that_never_ends_holds_up_only_itself(harness: Harness) ->
 
     run = await commit_pictures(harness.stores, rows(0, 1))
     snapshot = await load_snapshot(harness.stores.snapshots, run)
-    first = snapshot.sha256[0].tobytes()
     step = AssetStep(KIND.name, KIND.version, 8, 1, hang)
 
     async def once() -> Any:
@@ -298,9 +297,28 @@ async def test_a_batch_that_never_ends_holds_up_only_itself(harness: Harness) ->
     kept = await harness.kept(0, 1)
     assert (kept[sha(0)].error or "").startswith("TimeoutError")
     assert kept[sha(1)].result == {"number": 1}
-    late = 0 if first == sha(0) else 1
-    assert outcomes[0].failed == 1
-    assert outcomes[late].error is None or late == 0
+    assert [outcome.failed for outcome in outcomes] == [1, 0]
+    assert (outcomes[0].error or "").startswith("TimeoutError")
+    assert outcomes[1].error is None
+
+
+async def test_a_model_that_is_never_ready_ends_the_step(harness: Harness) -> None:
+    ready = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def load(pictures: Sequence[Picture]) -> Sequence[Mapping[str, Any]]:
+        asyncio.run_coroutine_threadsafe(ready.wait(), loop).result()
+        return harness.model(pictures)
+
+    run = await commit_pictures(harness.stores, rows(0, 1))
+    step = AssetStep(KIND.name, KIND.version, 8, 1, load)
+    work = AssetStepRun(step, harness.stores.features, harness.pictures, batch_deadline_s=0.05)
+    snapshot = await load_snapshot(harness.stores.snapshots, run)
+    outcome = await work.run(snapshot, ends=float("inf"), progress=lambda _: None)
+    ready.set()
+    assert (outcome.error or "").startswith("TimeoutError")
+    assert (outcome.waiting, outcome.to_be_continued) == (2, False)
+    assert await harness.kept(0, 1) == {}
 
 
 async def test_workers_at_the_same_time_are_harmless(harness: Harness) -> None:

@@ -66,7 +66,7 @@ class AssetStepRun:
         at = 0
         try:
             if missing:
-                await self._compute([])  # Loads the model.
+                await self._load()
             for at in range(0, len(missing), self._step.batch):
                 progress(at / len(missing))
                 if self._clock() >= ends:
@@ -91,6 +91,20 @@ class AssetStepRun:
             waiting=outcome.waiting,
         )
         return outcome
+
+    async def _load(self) -> None:
+        """Let the step load its model.
+
+        Raises:
+            _Broken: it cannot, or it took longer than the deadline of a batch: what still computes
+                a batch that was given up may keep others waiting.
+        """
+        try:
+            async with asyncio.timeout(self._batch_deadline_s):
+                await self._compute([])
+        except TimeoutError as error:
+            text = f"TimeoutError: the step was not ready after {self._batch_deadline_s:g} s"
+            raise _Broken(text) from error
 
     async def _missing(self, snapshot: Snapshot) -> AsyncIterator[bytes]:
         """Yield the contents without a feature, each once, in the order of the snapshot."""

@@ -38,14 +38,6 @@ class PictureReader(Protocol):
         ...
 
 
-class NoPictures:
-    """There is no object store: every picture is away."""
-
-    async def __call__(self, sha256: bytes, side: int) -> Picture | None:  # noqa: ARG002
-        """Return None."""
-        return None
-
-
 class StoredPictures(PictureReader):
     """`PictureReader` from an object store. For one event loop."""
 

@@ -32,8 +32,8 @@ LINES_MAX = 200
 """Lines that are read in a picture."""
 LENGTH_MAX = 400.0
 """Length of all lines that are read in a picture, each as a multiple of its height. This is what
-reading costs: 6 ms of a CPU for each. The lines with the largest letters are read first."""
-LINE_MAX_CHARS = 300
+reading costs: 6 ms of a CPU for each. The lines with the largest letters are read first. It also
+bounds the text: a line has at most six characters for each, 2,400 in all."""
 SHARE_DIGITS = 4
 """Of coordinates: a tenth of a pixel of the largest picture."""
 CONFIDENCE_DIGITS = 3
@@ -99,7 +99,7 @@ def _line(text: str, score: float, corners: npt.NDArray[np.float64]) -> TextLine
     left, top = corners.min(axis=0).clip(0, 1).tolist()
     right, bottom = corners.max(axis=0).clip(0, 1).tolist()
     box = (round(share, SHARE_DIGITS) for share in (left, top, right - left, bottom - top))
-    clean = " ".join(text.replace("\x00", " ").split())[:LINE_MAX_CHARS]
+    clean = " ".join(text.replace("\x00", " ").split())
     return TextLine(clean, round(score, CONFIDENCE_DIGITS), *box)
 
 
