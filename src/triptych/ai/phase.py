@@ -103,8 +103,9 @@ class AiPhase:
         self._vocabulary = vocabulary
         self._assets = assets
         self._step_deadline_s = step_deadline_s
-        asset_steps = () if assets is None else assets.steps
-        self._names = [step.name for step in (*asset_steps, *steps)]
+        self._names = [step.name for step in steps]
+        if assets is not None:
+            self._names = [*(step.name for step in assets.steps), *self._names]
 
     async def handle(self, delivery: Delivery) -> None:
         """Process the brand named in the body, and the run named in the headers, if any.
