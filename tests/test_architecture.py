@@ -29,7 +29,7 @@ LAYERS = (
     {"uploads"},
     {"snapshots"},
     {"runs"},
-    {"dead_letters", "queues", "webhooks", "presence", "access", "limits"},
+    {"dead_letters", "queues", "webhooks", "presence", "access", "limits", "features"},
     {"embedders"},
     {"fetch", "media", "settings"},
     {"objects"},

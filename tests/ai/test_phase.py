@@ -66,13 +66,16 @@ class RecordingAi(MemoryAiStore):
         *,
         marks: Marks | None = None,
         vectors: Sequence[AssetVectors] = (),
+        unfinished: bool = False,
     ) -> bool:
         if self.away:
             raise DatabaseUnavailable
         assert marks is not None
         self.published.append(insights)
         self.marks, self.vectors = marks, vectors
-        return await super().finish_ai(run_id, insights, marks=marks, vectors=vectors)
+        return await super().finish_ai(
+            run_id, insights, marks=marks, vectors=vectors, unfinished=unfinished
+        )
 
 
 @dataclass(frozen=True)
@@ -372,7 +375,7 @@ async def test_progress_is_told_and_losing_it_costs_nothing() -> None:
 
 HANGING = """
 import asyncio, threading
-from triptych.ai.phase import in_thread
+from triptych.ai.step_thread import in_thread
 
 async def main():
     begun = threading.Event()

@@ -11,6 +11,8 @@ from starlette.routing import Route
 from tests.support.api_server import commit, pictures, serving
 from triptych.api import assets
 from triptych.api.app import create_app
+from triptych.features.feature_store import Feature
+from triptych.features.picture_text import TEXT, PictureText, TextLine
 from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
 
@@ -25,6 +27,23 @@ async def test_both_ways_answer_the_same(
     async with serving(migrated_dsn, tmp_path) as plain:
         run = await commit(plain.stores, "nike", contents)
         page = (await plain.get("/brands/nike/assets?limit=2")).json
+        assert (await plain.get(one)).json["text"] is None
+        text = PictureText([TextLine("SALE", 0.9, 0.1, 0.2, 0.3, 0.4)], 2)
+        sha256 = bytes.fromhex((await plain.get(one)).json["sha256"])
+        await plain.stores.features.put(TEXT, [Feature(sha256, text.as_result())])
+        assert (await plain.get(one)).json["text"] == {
+            "lines": [
+                {
+                    "text": "SALE",
+                    "confidence": 0.9,
+                    "x": 0.1,
+                    "y": 0.2,
+                    "width": 0.3,
+                    "height": 0.4,
+                }
+            ],
+            "left_out": 2,
+        }
         monkeypatch.setattr(assets, "PLAIN_READS", {})
         async with serving(migrated_dsn, tmp_path) as fastapi:
             for path in (

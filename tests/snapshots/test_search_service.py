@@ -453,7 +453,7 @@ async def test_words_that_take_too_long_are_told_of(
     monkeypatch.setattr(stores.search, "with_words", late)
     found = await service.by_text("red", Where("nike"))
     assert names(found)[0] == "red"
-    assert found.problems == ["Tags, names and metadata: The search took longer than 5 s."]
+    assert found.problems == ["Tags, names, text and metadata: The search took longer than 5 s."]
 
 
 COSTLY = b"<svg xmlns='http://www.w3.org/2000/svg'><g filter='url(#f)'/></svg>"

@@ -58,6 +58,8 @@ def found(query: str, **has: Any) -> Found:
     ("query", "has", "fields"),
     [
         ("cow", {"tags": ["cow"]}, {Field.TAG}),
+        ("sale", {"text": "Summer SALE\n-50 %"}, {Field.TEXT}),
+        ("summer nike", {"text": "Summer SALE"}, {Field.TEXT, Field.BRAND}),
         ("cows", {"tags": ["cow"]}, {Field.TAG}),
         ("polar bear", {"tags": ["polar bear"]}, {Field.TAG}),
         ("assets-P042", {"url": "https://x/i/assets-P042.jpg?w=3"}, {Field.NAME}),

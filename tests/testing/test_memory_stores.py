@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
+from tests.support.contracts.features_contract import FeaturesContract
 from tests.support.contracts.items_contract import ItemsContract
 from tests.support.contracts.limits_contract import LimitsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
@@ -32,6 +33,7 @@ def stores() -> MemoryStores:
 
 class TestMemoryStores(
     CatalogueContract,
+    FeaturesContract,
     ItemsContract,
     PicturesContract,
     RemovalsContract,

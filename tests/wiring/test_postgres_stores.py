@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.contracts.ai_contract import InsightsContract
 from tests.support.contracts.facets_contract import FacetsContract
+from tests.support.contracts.features_contract import FeaturesContract
 from tests.support.contracts.items_contract import ItemsContract
 from tests.support.contracts.limits_contract import LimitsContract
 from tests.support.contracts.outages_contract import Age, OutagesContract
@@ -72,6 +73,10 @@ def stores(database: Database) -> Stores:
 
 
 class TestPostgresFacets(FacetsContract):
+    pass
+
+
+class TestPostgresFeatures(FeaturesContract):
     pass
 
 

@@ -63,3 +63,14 @@ export interface Look {
     coherence?: number | null;
   } | null;
 }
+
+/** The text in pictures; only `on` where the installation reads none. */
+export interface TextInPictures {
+  on: boolean;
+  read?: number;
+  with_text?: number;
+  unreadable?: number;
+  not_read_yet?: number;
+  words?: { word: string; pictures: number }[];
+  problem?: string;
+}

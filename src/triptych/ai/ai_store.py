@@ -78,8 +78,12 @@ class AiStore(Protocol):
         *,
         marks: Marks | None = None,
         vectors: Sequence[AssetVectors] = (),
+        unfinished: bool = False,
     ) -> bool:
-        """Publish all results and end the AI phase, if its snapshot is still the current one."""
+        """Publish all results and end the AI phase, if its snapshot is still the current one.
+
+        ``unfinished``: queue it again in the same transaction, to be continued by another message.
+        """
         ...
 
     async def fail_ai(self, run_id: UUID, reason: str) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from triptych.ai.ai_store import Published
 from triptych.ai.vocabulary import Vocabulary, default_vocabulary
 from triptych.embedders.text_encoder import TextEncoder
+from triptych.features.feature_store import Feature
 from triptych.model import Asset
 
 Column = Sequence[Any] | npt.NDArray[Any]
@@ -84,6 +85,57 @@ class NoOthers:
 NO_OTHERS = NoOthers()
 
 
+@dataclass(frozen=True, slots=True)
+class AssetStepOutcome:
+    """What a phase has done of an asset step; the numbers are of contents."""
+
+    computed: int = 0
+    """Pictures whose results were kept by this phase."""
+    failed: int = 0
+    """Pictures that were recorded as unreadable by this phase."""
+    away: int = 0
+    """Pictures whose objects are missing or could not be read now: they are tried again."""
+    waiting: int = 0
+    """Pictures that there was no time for."""
+    error: str | None = None
+    """Why the step ended early: its model, or what decodes, cannot be used."""
+
+    @property
+    def to_be_continued(self) -> bool:
+        """Whether a further phase would get further: there is more, and this one got anywhere."""
+        return bool(self.waiting) and self.error is None and self.computed + self.failed > 0
+
+
+class Features(Protocol):
+    """Reads what asset steps have computed of a snapshot's assets. Blocks while reading."""
+
+    def outcome(self, step: str) -> AssetStepOutcome | None:
+        """Return what this phase has done of an asset step; None if it does not run here."""
+        ...
+
+    def read(self, step: str) -> Iterable[tuple[int, Feature]]:
+        """Yield the row of each asset that has a feature, and the feature, in the order of rows.
+
+        Nothing for an asset step that does not run here.
+        """
+        ...
+
+
+class NoFeatures:
+    """No asset step runs here."""
+
+    def outcome(self, step: str) -> AssetStepOutcome | None:  # noqa: ARG002
+        """Return None."""
+        return None
+
+    def read(self, step: str) -> Iterable[tuple[int, Feature]]:  # noqa: ARG002
+        """Yield nothing."""
+        return ()
+
+
+NO_FEATURES = NoFeatures()
+
+
 def no_text() -> TextEncoder | None:
     """Return None: there is no text encoder."""
     return None
@@ -127,6 +179,7 @@ class Context:
     earlier: Earlier | None = None
     pixels: Pixels = no_pixels
     others: Others = NO_OTHERS
+    features: Features = NO_FEATURES
     text: Callable[[], TextEncoder | None] = no_text
     """Loads the text encoder of the images' space at the first call; returns None if there is none.
     Its `image_model` must be the snapshot's `model`."""

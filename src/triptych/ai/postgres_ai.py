@@ -13,6 +13,7 @@ from typing_extensions import override
 from triptych.ai.ai_store import AiStore, AssetVectors, BrandCells, Marks, Published
 from triptych.database.rows import to_insight, to_run
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction, no_nul
+from triptych.messages import AI_QUEUE, AiBody, Headers
 from triptych.model import KEY_BYTES, MARKS, AiState, Insight, Metadata, Run
 from triptych.webhooks.webhook_store import Event
 
@@ -52,13 +53,15 @@ class PostgresAiStore(AiStore):
         *,
         marks: Marks | None = None,
         vectors: Sequence[AssetVectors] = (),
+        unfinished: bool = False,
     ) -> bool:
         failed = sorted(insight.kind for insight in insights if insight.error is not None)
         reason = f"failed steps: {', '.join(failed)}" if failed else None
 
         async def work(tx: Transaction) -> bool:
             # No row: the phase has ended, or a newer snapshot has replaced this one.
-            if not await tx.row("end_ai", run_id, AiState.DONE.value, reason):
+            ended = await tx.row("end_ai", run_id, AiState.DONE.value, reason)
+            if ended is None:
                 if await tx.row("supersede_ai", run_id):
                     await tx.rows("add_event", run_id, "ai_superseded", {})
                 return False
@@ -73,7 +76,10 @@ class PostgresAiStore(AiStore):
             await tx.rows(
                 "add_event", run_id, "ai_done", {"steps": len(insights), "failed": failed}
             )
-            await tx.rows("owe_webhooks", run_id, Event.AI_DONE.value)
+            if unfinished:
+                await _queue_again(tx, run_id, ended["brand"])
+            else:
+                await tx.rows("owe_webhooks", run_id, Event.AI_DONE.value)
             return True
 
         return await self._database.transact(work)
@@ -125,6 +131,13 @@ class PostgresAiStore(AiStore):
             )
             for row in rows
         ]
+
+
+async def _queue_again(tx: Transaction, run_id: UUID, brand: str) -> None:
+    body, headers = AiBody(brand=brand).model_dump(), Headers(run_id=run_id).encode()
+    await tx.rows("owe", AI_QUEUE, body, headers, brand, run_id)
+    await tx.rows("queue_ai", run_id)
+    await tx.rows("add_event", run_id, "ai_requested", {})
 
 
 def _space(space: str, rows: Sequence[asyncpg.Record]) -> AssetVectors:

@@ -31,6 +31,7 @@ from triptych.errors import (
     RunNotFound,
     SnapshotCollected,
 )
+from triptych.features.picture_text import TEXT, PictureText
 from triptych.messages import check_brand
 from triptych.model import Asset, Metadata, Slice
 from triptych.reads.read_stores import ReadStores
@@ -234,7 +235,7 @@ def matching(asked: Filters) -> AssetFilter:
 async def get_asset(
     context: Context, asset: AssetPath, asked: Annotated[WholeAssetAsked, Query()]
 ) -> Json:
-    """One asset with its marks, from its brand's current snapshot or from that of a `run`."""
+    """One asset with its marks and text, from its brand's current snapshot or that of a `run`."""
     brand, key = asset
 
     async def work(stores: ReadStores) -> tuple[Asset, Metadata]:
@@ -242,7 +243,11 @@ async def get_asset(
 
     answer = await context.reads.answer(work, brands=frozenset({brand}), fresh=asked.fresh)
     found, marks = answer.value
-    return Json(AssetWhole.of(found, marks=marks), headers=read_headers(answer, found.run_id))
+    # By content, and so the same in every snapshot and whichever database answers.
+    features = await context.stores.features.read(TEXT, [found.sha256])
+    text = PictureText.of(features.get(found.sha256))
+    whole = AssetWhole.of(found, marks=marks, text=text)
+    return Json(whole, headers=read_headers(answer, found.run_id))
 
 
 async def _read_assets(request: Request) -> Response:

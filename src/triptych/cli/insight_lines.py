@@ -30,6 +30,11 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "tagged": ("asset with tags", "assets with tags"),
             "untagged": ("asset without", "assets without"),
         },
+        "text": {
+            "with_text": ("picture with text", "pictures with text"),
+            "unreadable": ("that cannot be read", "that cannot be read"),
+            "not_read_yet": ("that was not read yet", "that were not read yet"),
+        },
     }
 )
 """The figures of Triptych's own steps that say something about a brand, as one and as several.
@@ -37,7 +42,9 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
 Their other fields, such as models, thresholds and what was compared, are about the step.
 """
 LOST_FIGURE = {LOST: ("picture that could not be read", "pictures that could not be read")}
-MOST = MappingProxyType({"look": ("palette", "word"), "tags": ("tags", "tag")})
+MOST = MappingProxyType(
+    {"look": ("palette", "word"), "tags": ("tags", "tag"), "text": ("words", "word")}
+)
 """Steps whose result has a list, the most frequent first, and the field with each one's name."""
 MOST_SHOWN = 3
 SCALARS_MAX = 4
@@ -67,6 +74,8 @@ def _said(kind: str, result: Mapping[str, object]) -> Iterator[str]:
     if kind not in FIGURES:
         yield from _scalars(result)
         return
+    if result.get("on") is False:
+        yield "off (TRIPTYCH_OCR)"
     for name, (one, several) in {**FIGURES[kind], **LOST_FIGURE}.items():
         if isinstance(count := result.get(name), int):
             yield f"{count:,} {one if count == 1 else several}"

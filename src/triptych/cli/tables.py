@@ -219,7 +219,7 @@ def print_assets(assets: Sequence[AssetShown], total: int, following: str | None
 
 
 def print_asset(asset: AssetWhole) -> None:
-    """Print what is known of an asset, its metadata and marks included."""
+    """Print what is known of an asset, its metadata, its marks and the text in it included."""
     pixels = f"{asset.width:,}×{asset.height:,} " if asset.width and asset.height else ""
     console.print(f"[bold]{shown(asset.url)}[/]", soft_wrap=True)
     console.print(f"  of      {shown(asset.brand)}, run {asset.run_id}", soft_wrap=True)
@@ -230,6 +230,10 @@ def print_asset(asset: AssetWhole) -> None:
     for name, value in (("metadata", asset.metadata), ("marks", asset.marks)):
         for key, each in value.items():
             console.print(f"  {name:<8}{shown(str(key))}: {shown(str(each))}", soft_wrap=True)
+    for line in asset.text.lines if asset.text else ():
+        console.print(f"  text    {shown(line.text)}", soft_wrap=True)
+    if asset.text and asset.text.left_out:
+        console.print(f"  text    {asset.text.left_out:,} further lines were not read")
     console.print(f"  sha256  {shown(asset.sha256)}")
 
 

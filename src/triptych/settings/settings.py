@@ -136,6 +136,11 @@ class Settings(ToldSettings):
         4096 * MIB, description="Bytes of one file of a model that is fetched."
     )
     tags: Path | None = Field(None, description="File of tags, one a line; empty for our own.")
+    ocr: bool = Field(
+        True,
+        description="Whether the text in pictures is read, after the commit: about a quarter of a "
+        "CPU second for each new picture.",
+    )
     postgres_bin: Path | None = Field(
         None, description="Folder of Postgres' own binaries, instead of the wheel's."
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from triptych.features.picture_text import PictureText
 from triptych.model import Asset, Metadata
 from triptych.snapshots.asset_ids import asset_id, read_asset_id
 from triptych.wire import Wire
@@ -79,3 +80,7 @@ class AssetWhole(AssetShown, frozen=True, kw_only=True):
     COMPONENT: ClassVar[str] = "AssetWhole"
 
     marks: Annotated[Metadata, Meta(description="By name: `tags`, `cluster`, `x`, `y` and others.")]
+    text: Annotated[
+        PictureText | None,
+        Meta(description="Text in the picture; null: it was not read yet, or cannot be read."),
+    ] = None

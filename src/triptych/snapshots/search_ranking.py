@@ -1,8 +1,8 @@
 """One ranking of what was found by content and by words, with copies folded into one.
 
-What has every word of the query comes first: tags before file names, these before metadata, these
-before the brand's name, and within each by content. Then come the assets that show what the query
-says, those with some of its words a little sooner.
+What has every word of the query comes first: tags before file names, these before the text in the
+picture, this before metadata, these before the brand's name, and within each by content. Then come
+the assets that show what the query says, those with some of its words a little sooner.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def rank(
             url=asset.url,
             metadata=asset.metadata,
             brand=asset.brand,
+            text=word_hit.text,
         )
         if not said.fields:
             continue  # The database looks for parts of words, and finds more.

@@ -2,8 +2,8 @@
 
 Embeddings of two models are never compared. A text or a picture is compared with what this
 process's own embedder made, an asset with what its own model made. The words of a text are also
-looked for in tags, file names, metadata and brands' names; `triptych.snapshots.search_ranking`
-makes one list of both.
+looked for in tags, file names, the text in pictures, metadata and brands' names;
+`triptych.snapshots.search_ranking` makes one list of both.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class SearchService:
                 named = await self._with_words(words, run_id, content, where)
             except SearchUnavailable as error:
                 named = []
-                problems.append(f"Tags, names and metadata: {error.message}")
+                problems.append(f"Tags, names, text and metadata: {error.message}")
             brands = [] if where.brand is not None else await self._brands_named(text.strip())
         if lacking is not None:
             if not named and not brands:

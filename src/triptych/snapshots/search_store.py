@@ -68,6 +68,8 @@ class WordHit:
     similarity: float | None
     """Cosine with the vector; None without one, or without an embedding of its model."""
     group: str | None
+    text: str = ""
+    """The text in its picture, a line each; empty if none was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class SearchStore(Protocol):
         ...
 
     async def with_words(self, run_id: UUID | None, wanted: Words) -> Sequence[WordHit]:
-        """Return assets with words in their tags, file name, metadata or brand's name.
+        """Return assets with words in their tags, file name, picture, metadata or brand's name.
 
         In one snapshot, or for None in the current snapshots of all brands. Those with most of the
         words come first, then the most similar ones.

@@ -1,4 +1,4 @@
-"""Words of a query in an asset's tags, file name, metadata and brand.
+"""Words of a query in an asset's tags, file name, picture, metadata and brand.
 
 A word is found where it is one of the field's words, singular or plural; less so where a field's
 word begins with it, or contains it. Case, accents' encoding in URLs and punctuation do not matter.
@@ -36,11 +36,19 @@ class Field(StrEnum):
 
     TAG = "tag"
     NAME = "name"
+    TEXT = "text"
+    """The text in the picture."""
     METADATA = "metadata"
     BRAND = "brand"
 
 
-WEIGHTS = {Field.TAG: 1.0, Field.NAME: 0.8, Field.METADATA: 0.6, Field.BRAND: 0.4}
+WEIGHTS = {
+    Field.TAG: 1.0,
+    Field.NAME: 0.8,
+    Field.TEXT: 0.7,
+    Field.METADATA: 0.6,
+    Field.BRAND: 0.4,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +91,19 @@ def singular(word: str) -> str:
 
 
 def match_words(
-    words: Sequence[str], *, tags: Iterable[str], url: str, metadata: Mapping[str, Any], brand: str
+    words: Sequence[str],
+    *,
+    tags: Iterable[str],
+    url: str,
+    metadata: Mapping[str, Any],
+    brand: str,
+    text: str = "",
 ) -> Found:
-    """Return how far a query's words are among those of an asset."""
+    """Return how far a query's words are among those of an asset; ``text`` is in its picture."""
     fields = {
         Field.TAG: _tokens(tags),
         Field.NAME: _tokens([file_name(url)]),
+        Field.TEXT: _tokens([text]),
         Field.METADATA: _tokens(_values(metadata)),
         Field.BRAND: _tokens([brand]),
     }

@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from triptych.errors import Conflict, TriptychError, Unavailable
+from triptych.features.feature_store import FeatureStore
 from triptych.model import Metadata, RunState
 from triptych.objects import ObjectStore
 from triptych.runs.brand_store import BrandStore
@@ -50,6 +51,7 @@ class BrandTasks:
     brands: BrandStore
     snapshots: SnapshotStore
     retention: RetentionStore
+    features: FeatureStore
     store: ObjectStore
     exports: ExportRegistry
 
@@ -96,7 +98,12 @@ class BrandTasks:
         )
         notes, secret = list[str](), list[int]()
         count = await export(
-            self.snapshots, self.store, wanted, note=notes.append, credentials=secret.append
+            self.snapshots,
+            self.store,
+            wanted,
+            note=notes.append,
+            credentials=secret.append,
+            features=self.features,
         )
         if any(secret):
             notes.append(

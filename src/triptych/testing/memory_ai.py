@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from triptych.ai.ai_store import AiStore, AssetVectors, BrandCells, Marks, Published
 from triptych.database.session import no_nul
+from triptych.messages import AI_QUEUE, AiBody, Headers, Message
 from triptych.model import KEY_BYTES, MARKS, AiState, Insight, Metadata, Run, RunState
 from triptych.testing.memory_state import MemoryState, RunRow, as_json
 
@@ -64,6 +65,7 @@ class MemoryAiStore(AiStore):
         *,
         marks: Marks | None = None,
         vectors: Sequence[AssetVectors] = (),
+        unfinished: bool = False,
     ) -> bool:
         row = self._state.run_row(run_id)
         current = row is self._state.snapshot_row(row.run.brand)
@@ -77,6 +79,12 @@ class MemoryAiStore(AiStore):
         reason = f"failed steps: {', '.join(failed)}" if failed else None
         self._state.change(row, ai_state=AiState.DONE, ai_reason=reason, ai_progress={})
         self._state.event(row, "ai_done", {"steps": len(insights), "failed": failed})
+        if unfinished:
+            body, headers = AiBody(brand=row.run.brand).model_dump(), Headers(run_id=run_id)
+            message = Message(body, headers.encode(), row.run.brand)
+            self._state.owe(AI_QUEUE, message, run_id)
+            self._state.change(row, ai_state=AiState.QUEUED, ai_reason=None)
+            self._state.event(row, "ai_requested", {})
         return True
 
     @override

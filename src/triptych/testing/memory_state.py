@@ -23,6 +23,7 @@ from triptych.database.rows import brand_not_found
 from triptych.database.session import no_nul
 from triptych.dead_letters.dead_letter_store import KeptLetter
 from triptych.errors import RunNotFound
+from triptych.features.feature_store import Feature, FeatureKind
 from triptych.messages import Message
 from triptych.model import (
     Asset,
@@ -164,6 +165,7 @@ class MemoryState:
         """Of each brand, the one that was named last at the end."""
         """Given URLs by brand and source, encoded, and when they were kept last."""
         self.letters: dict[int, KeptLetter] = {}
+        self.features: dict[tuple[bytes, FeatureKind], Feature] = {}
         self._listeners: set[Listener] = set()
         self._owed = count(1)
         self._last = datetime.min.replace(tzinfo=UTC)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from triptych.ai.ai_store import AiStore
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
+from triptych.features.feature_store import FeatureStore
 from triptych.limits.limit_store import LimitStore
 from triptych.runs.brand_store import BrandStore
 from triptych.runs.change_feed import ChangeFeed
@@ -19,6 +20,7 @@ from triptych.testing.memory_ai import MemoryAiStore
 from triptych.testing.memory_brands import MemoryBrandStore
 from triptych.testing.memory_change_feed import MemoryChangeFeed
 from triptych.testing.memory_dead_letters import MemoryDeadLetterStore
+from triptych.testing.memory_features import MemoryFeatureStore
 from triptych.testing.memory_fleet import MemoryFleetStore
 from triptych.testing.memory_limits import MemoryLimitStore
 from triptych.testing.memory_outages import MemoryOutageStore
@@ -51,6 +53,7 @@ class MemoryStores:
     dead_letters: DeadLetterStore
     snapshots: SnapshotStore
     ai: AiStore
+    features: FeatureStore
     uploads: UploadStore
     limits: LimitStore
 
@@ -77,6 +80,7 @@ def memory_stores(
         dead_letters=MemoryDeadLetterStore(state),
         snapshots=MemorySnapshotStore(state),
         ai=MemoryAiStore(state),
+        features=MemoryFeatureStore(state),
         uploads=MemoryUploadStore(state),
         limits=MemoryLimitStore(state),
     )

@@ -13,6 +13,8 @@ from triptych.database.schema import Schema, check_schema
 from triptych.database.session import Database
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
 from triptych.dead_letters.postgres_dead_letters import PostgresDeadLetterStore
+from triptych.features.feature_store import FeatureStore
+from triptych.features.postgres_features import PostgresFeatureStore
 from triptych.limits.limit_store import LimitStore
 from triptych.limits.postgres_limits import PostgresLimitStore
 from triptych.presence.postgres_presence import PostgresPresenceStore
@@ -80,6 +82,7 @@ class Stores:
     damage: DamageStore
     stored_rows: StoredRows
     ai: AiStore
+    features: FeatureStore
     tasks: TaskStore
     uploads: UploadStore
     history: HistoryStore
@@ -144,6 +147,7 @@ def postgres_stores(
         damage=PostgresDamageStore(database),
         stored_rows=PostgresStoredRows(database),
         ai=PostgresAiStore(database),
+        features=PostgresFeatureStore(database),
         tasks=PostgresTaskStore(database),
         uploads=PostgresUploadStore(database),
         history=PostgresHistoryStore(database),

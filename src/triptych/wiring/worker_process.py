@@ -13,10 +13,13 @@ from triptych.acquire.buffer import Buffer
 from triptych.acquire.item_fetcher import ItemFetcher
 from triptych.acquire.object_reader import ObjectReader
 from triptych.acquire.phase import Acquire, AcquireLimits
-from triptych.ai.phase import AiPhase
+from triptych.ai.asset_step import discover_asset_steps
+from triptych.ai.phase import AiPhase, AssetSteps
+from triptych.ai.pictures import StoredPictures
 from triptych.ai.pixels import StoredPixels
 from triptych.ai.step import discover
 from triptych.ai.vocabulary import read_vocabulary
+from triptych.features.picture_text import TEXT
 from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.down_hosts import DownHosts, contact_limits
 from triptych.fetch.fetcher import Fetcher
@@ -96,6 +99,7 @@ async def open_phase_handlers(
                     stores.brands,
                     stores.snapshots,
                     stores.retention,
+                    stores.features,
                     await open_objects(settings, stores.damage),
                     ExportRegistry.discover(),
                 )
@@ -332,6 +336,11 @@ async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -
         text=models.text,
         # Read for each brand, so that an edit takes effect from the next brand on.
         vocabulary=partial(read_vocabulary, settings.tags),
+        assets=AssetSteps(
+            [step for step in discover_asset_steps() if settings.ocr or step.name != TEXT.name],
+            services.stores.features,
+            StoredPictures(store, decoders, max_pixels=settings.decode_max_pixels),
+        ),
     )
 
 

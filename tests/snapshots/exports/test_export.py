@@ -20,6 +20,8 @@ from tests.support.contracts.stores_contract import LIMIT, done, new_items, open
 from triptych.ai.ai_store import Marks
 from triptych.database.session import Database
 from triptych.errors import ObjectMissing, RunNotFound, SnapshotCollected
+from triptych.features.feature_store import Feature
+from triptych.features.picture_text import TEXT, PictureText, TextLine
 from triptych.model import Insight, Run
 from triptych.objects import ObjectStore, open_store
 from triptych.snapshots.exports import csv_table, webdataset
@@ -28,6 +30,7 @@ from triptych.snapshots.exports.csv_table import CSV
 from triptych.snapshots.exports.export import ExportRequest, export
 from triptych.snapshots.exports.export_format import ExportFormat
 from triptych.snapshots.exports.export_registry import ExportRegistry
+from triptych.snapshots.exports.json_lines import JSON_LINES
 from triptych.snapshots.exports.parquet_table import PARQUET
 from triptych.snapshots.exports.webdataset import WEBDATASET
 from triptych.wiring.stores import Stores, postgres_stores
@@ -122,6 +125,34 @@ async def test_csv_is_read_back_and_runs_in_no_spreadsheet(
     assert json.loads(rows[0]["tags"]) == ["shoe", "red"]
     assert "embedding" not in rows[0]
     assert csv_table._cell("=1+1") == "'=1+1"
+
+
+@pytest.mark.parametrize("kind", [CSV, JSON_LINES, PARQUET], ids=lambda kind: kind.name)
+async def test_the_text_in_pictures_is_a_column(
+    stores: Stores, store: ObjectStore, kind: ExportFormat
+) -> None:
+    run = await marked_snapshot(stores, store)
+    first, second, *_ = await stores.snapshots.assets(run.id, after=None, limit=2)
+    lines = [TextLine(text, 0.9, 0, 0, 1, 1) for text in ("SALE", "-50 %")]
+    text = PictureText(lines, 0)
+    await stores.features.put(
+        TEXT, [Feature(first.sha256, text.as_result()), Feature(second.sha256, None, "broken")]
+    )
+    files = Files()
+    wanted = ExportRequest(run.id, "nike", kind, files.open)
+    await export(stores.snapshots, store, wanted, features=stores.features)
+    (content,) = files.finished.values()
+    column: list[str | None]
+    if kind is PARQUET:
+        column = pq.read_table(io.BytesIO(content)).column("text").to_pylist()
+    elif kind is CSV:
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+        column = [row["text"] or None for row in rows]
+    else:
+        column = [json.loads(line)["text"] for line in content.splitlines()]
+    # A cell of a CSV has one line.
+    expected = "SALE -50 %" if kind is CSV else "SALE\n-50 %"
+    assert column == [expected] + [None] * (ASSETS - 1)
 
 
 async def test_webdataset_shards_have_bytes_columns_and_embedding(

@@ -18,6 +18,7 @@ from tests.support.contracts.stores_contract import (
     restore,
 )
 from triptych.errors import BrandNotFound, Conflict, RunEnded, SnapshotCollected
+from triptych.features.feature_store import Feature, FeatureKind
 from triptych.model import Insight, ItemResult, Run, RunState
 from triptych.wiring.stores import Stores
 
@@ -153,6 +154,26 @@ class RetentionContract:
         await stores.retention.drop_tombstones(older_s=0)
         settlement = await stores.runs.settle(run.id, [stale], limit=LIMIT)
         assert (settlement.refused, settlement.run.done) == (frozenset(), 1)
+
+    async def test_what_was_computed_goes_with_the_object(self, stores: Stores) -> None:
+        kind = FeatureKind("text", 1)
+        old = await committed(stores, content="old")
+        new = await committed(stores, content="new")
+        contents = [
+            asset.sha256
+            for run in (old, new)
+            for asset in await stores.snapshots.assets(run.id, after=None, limit=10)
+        ]
+        assert len(contents) == 10
+        await stores.features.put(kind, [Feature(sha256, {}) for sha256 in contents])
+        await stores.features.put(FeatureKind("faces", 2), [Feature(contents[0], None, "broken")])
+        await stores.retention.collect_snapshots(keep=1, min_age_s=0)
+        await emptied(stores)
+        unused = await condemned(stores)
+        assert len(await stores.features.read(kind, contents)) == 10, "until the objects go"
+        await stores.retention.objects_deleted(unused)
+        assert set(await stores.features.read(kind, contents)) == set(contents[5:])
+        assert await stores.features.read(FeatureKind("faces", 2), contents) == {}
 
     async def test_what_a_cancelled_run_stored_is_let_go_of(self, stores: Stores) -> None:
         run = (await open_run(stores)).run

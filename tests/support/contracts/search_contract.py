@@ -18,6 +18,8 @@ import pytest
 from tests.support.contracts.stores_contract import POLICY
 from triptych.ai.ai_store import Marks
 from triptych.errors import AssetNotFound, BadInput, RunNotFound, SearchUnavailable
+from triptych.features.feature_store import Feature, FeatureKind
+from triptych.features.picture_text import TEXT, PictureText, TextLine
 from triptych.gather.urls import item_key
 from triptych.model import Colour, Insight, ItemResult, NewItem, Run, RunKind, Staged
 from triptych.snapshots.search_store import Hits, IndexLag, Nearest, Words
@@ -212,6 +214,35 @@ class SearchContract:
         assert {brand for brand, _ in every[-2:]} == {"puma"}
         with pytest.raises(SearchUnavailable):
             await stores.search.with_words(None, Words([["x"]] * 5000, "m", None, 5, 0.001))
+
+    async def test_words_are_found_in_pictures(self, stores: Stores) -> None:
+        run = await commit_vectors(stores, "nike", np.eye(8, dtype=np.float32))
+        await commit_vectors(stores, "puma", drawn(2, 1), model="other")
+        assets = {
+            asset.url[-1]: asset
+            for asset in await stores.snapshots.assets(run.id, after=None, limit=10)
+        }
+
+        def line(text: str) -> TextLine:
+            return TextLine(text, 0.9, 0.1, 0.1, 0.5, 0.1)
+
+        sale = PictureText([line("Summer SALE"), line('"-50 %" Größe')], 0)
+        other = FeatureKind(TEXT.name, TEXT.version + 1)
+        await stores.features.put(TEXT, [Feature(assets["1"].sha256, sale.as_result())])
+        await stores.features.put(TEXT, [Feature(assets["2"].sha256, None, "broken")])
+        await stores.features.put(other, [Feature(assets["3"].sha256, sale.as_result())])
+
+        async def found(*needles: Sequence[str], **given: Any) -> list[tuple[str, str]]:
+            wanted = Words(needles, "m", axis(0), 50, 30.0, **given)
+            hits = await stores.search.with_words(run.id, wanted)
+            return [(hit.asset.url[-1], hit.text) for hit in hits]
+
+        seen = [("1", sale.text)]
+        for needle in ("sale", "größe", "50"):
+            assert await found([needle]) == seen, needle
+        assert await found(["confidence"]) == await found(["lines"]) == []
+        assert (await found(["sale"], ["about"]))[0] == seen[0], "two words before one"
+        assert await found(["sale"], matching=AssetFilter(text="x/2")) == []
 
     async def test_the_asset_asked_about_is_left_out(self, stores: Stores) -> None:
         run = await commit_vectors(stores, "nike", np.eye(8, dtype=np.float32))

@@ -13,6 +13,7 @@ from triptych.access.local_caller import LocalCallers
 from triptych.acquire.previews import Previews
 from triptych.api.http.paging import Cursors
 from triptych.dead_letters.dead_letter_store import DeadLetterStore
+from triptych.features.feature_store import FeatureStore
 from triptych.fetch.guard import AddressGuard
 from triptych.gather.source_check import SourceChecker
 from triptych.gather.source_reach import SourceReach
@@ -63,6 +64,7 @@ class ApiStores(Protocol):
     snapshots: SnapshotStore
     search: SearchStore
     facets: FacetStore
+    features: FeatureStore
     tasks: TaskStore
     history: HistoryStore
     presence: PresenceStore

@@ -1,4 +1,4 @@
-"""What an export says of an asset, and in which types: the asset's own fields, and its marks."""
+"""What an export says of an asset, and in which types: its own fields, its marks and its text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ OF_THE_EXPORT = ("run_id", "brand")
 FIELDS = tuple(name for name in Asset.__struct_fields__ if name not in OF_THE_EXPORT)
 MARKED = FIELDS.index("model")
 """Before this column stand the marks."""
-OWN = frozenset({*FIELDS, *MARKS})
+TEXT_COLUMN = "text"
+"""The text in the picture, a line of it in each line."""
+OWN = frozenset({*FIELDS, *MARKS, TEXT_COLUMN})
 """The columns of every table, whatever the metadata."""
 OWN_IMPORTED = OWN - NO_METADATA - {"url"}
 """Those by which a row of an exported table is known; its URL is read apart."""
@@ -61,6 +63,8 @@ class Exported:
     marks: Mapping[str, Any]
     metadata_columns: MetadataColumns = NO_COLUMNS
     """The same for all assets of an export; none unless the format asks for them."""
+    text: str | None = None
+    """The text in the picture; None if it was not, or cannot be, read."""
 
 
 def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.Schema:
@@ -69,6 +73,7 @@ def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.
     types = {**TYPES, "embedding": vector}
     fields = [(name, types.get(name, pa.string())) for name in FIELDS]
     marks = [(name, MARK_TYPES[kind]) for name, kind in MARKS.items()]
+    marks.append((TEXT_COLUMN, pa.string()))
     return pa.schema([*fields[:MARKED], *marks, *fields[MARKED:], *metadata.types.items()])
 
 
@@ -82,7 +87,7 @@ def described(exported: Exported) -> dict[str, Any]:
         for name, value in ((name, getattr(exported.asset, name)) for name in FIELDS[:MARKED])
     }
     marks = {name: exported.marks.get(name) for name in MARKS}
-    return {**row, **marks, "model": exported.asset.model}
+    return {**row, **marks, TEXT_COLUMN: exported.text, "model": exported.asset.model}
 
 
 def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:

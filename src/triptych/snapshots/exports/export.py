@@ -11,6 +11,8 @@ from uuid import UUID
 
 import msgspec
 
+from triptych.features.feature_store import FeatureStore
+from triptych.features.picture_text import TEXT, PictureText
 from triptych.model import Asset
 from triptych.objects import ObjectStore
 from triptych.shown_url import encoded_without_credentials
@@ -54,6 +56,8 @@ async def export(
     progress: Callable[[int], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
     credentials: Callable[[int], None] = lambda _: None,
+    *,
+    features: FeatureStore | None = None,
 ) -> int:
     """Write a snapshot's assets in key order; return their number.
 
@@ -61,7 +65,7 @@ async def export(
     error the files are not closed, and there is no export. ``note`` is called with sentences on
     what is in another place than one might expect, ``credentials`` once with the number of assets
     whose URLs have some: an export has them whole, so that it is the same brand when it is read
-    again.
+    again. ``features`` have the text in the pictures; without them that column is empty.
 
     Raises:
         SnapshotCollected: it is no longer kept.
@@ -76,7 +80,11 @@ async def export(
         note(each)
     async for page in snapshots.stream_assets(wanted.run_id, batch=batch):
         marks = await snapshots.marks(wanted.run_id, [asset.key for asset in page])
-        rows = [Exported(asset, marks.get(asset.key, {}), columns) for asset in page]
+        texts = await _texts(features, page)
+        rows = [
+            Exported(asset, marks.get(asset.key, {}), columns, texts.get(asset.sha256))
+            for asset in page
+        ]
         if writer is None:
             writer = await _opened(wanted, rows)
         bodies: list[bytes] = []
@@ -93,6 +101,15 @@ async def export(
     await asyncio.to_thread(writer.close)
     credentials(secret)
     return count
+
+
+async def _texts(features: FeatureStore | None, page: Sequence[Asset]) -> dict[bytes, str]:
+    """Return the text in the pictures that were read, by SHA-256."""
+    if features is None:
+        return {}
+    found = await features.read(TEXT, list({asset.sha256 for asset in page}))
+    texts = ((sha256, PictureText.of(feature)) for sha256, feature in found.items())
+    return {sha256: text.text for sha256, text in texts if text is not None}
 
 
 def _with_credentials(assets: Sequence[Asset]) -> int:

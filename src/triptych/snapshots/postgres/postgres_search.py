@@ -24,6 +24,7 @@ from triptych.database.rows import to_asset
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction
 from triptych.database.statements import statements
 from triptych.errors import BadInput, DatabaseUnavailable, SearchUnavailable
+from triptych.features.picture_text import TEXT
 from triptych.model import KEY_BYTES
 from triptych.snapshots.postgres.asset_filter import condition
 from triptych.snapshots.postgres.postgres_snapshots import check_kept
@@ -119,6 +120,7 @@ class PostgresSearchStore(SearchStore):
         needles = [text for texts in wanted.needles for text in texts]
         vector = None if wanted.vector is None else HalfVector(wanted.vector)
         args = [run_id, wanted.model, numbers, needles, wanted.limit, vector]
+        args += [TEXT.name, TEXT.version]
         where = condition(wanted.matching, after=len(args))
         sql = where.within(statements()["with_words"])
         limits = (f"{wanted.deadline_s * 1000:.0f}", str(EF_SEARCH_MIN), str(SCAN_MAX), "on")
@@ -126,7 +128,13 @@ class PostgresSearchStore(SearchStore):
             await connection.fetch(statements()["search_limits"], *limits)
             rows = await _fetch(connection, sql, [*args, *where.values], wanted.deadline_s)
         return [
-            WordHit(to_asset(row), row["tags"] or (), _cosine(row["similarity"]), row["duplicates"])
+            WordHit(
+                to_asset(row),
+                row["tags"] or (),
+                _cosine(row["similarity"]),
+                row["duplicates"],
+                row["seen"] or "",
+            )
             for row in rows
         ]
 

@@ -158,8 +158,15 @@ where deleted_at is null and condemned_at < clock_timestamp() - make_interval(se
 order by condemned_at limit $2
 
 -- objects_deleted --
+-- What was computed from the content goes with it. Content that an older release has stored at
+-- another key, too, loses its features early: they are computed again.
 with forgotten as (
     delete from damaged_objects where object_key = any($1)
+), uncomputed as (
+    delete from features
+    where sha256 = any(array(
+        select decode(substring(object_key from '/([0-9a-f]{64})$'), 'hex')
+        from unnest($1::text[]) as object_key))
 )
 update unused_objects set deleted_at = clock_timestamp()
 where object_key = any($1) and condemned_at is not null

@@ -51,25 +51,29 @@ order by (s.embedding::halfvec(:dimension) <#> $1::halfvec(:dimension)):exactly 
 -- with_words --
 -- There is no index of words: each asset is looked at once, cheaply ($4, the needles), and only
 -- those with a needle have their metadata taken apart, whose names do not count. $3 says of which
--- word each needle is.
+-- word each needle is, $7 and $8 of which features the text in the pictures is.
 with looked as materialized (
-    select a.run_id, a.key, m.tags, m.duplicates, texts.own, a.metadata
+    select a.run_id, a.key, m.tags, m.duplicates, texts.own, texts.seen, a.metadata
     from brands b
     join assets a on a.run_id = b.current_run
     left join marks m on m.run_id = a.run_id and m.key = a.key
+    left join features f on f.sha256 = a.sha256 and f.kind = $7 and f.version = $8
     cross join lateral (
         select lower(concat_ws(' ', a.brand, array_to_string(m.tags, ' '),
             substring(split_part(split_part(a.url, '#', 1), '?', 1) from '[^/]*$'))) as own,
-            lower(a.metadata::text) as about
+            lower(a.metadata::text) as about,
+            lower(jsonb_path_query_array(f.result, '$.lines[*].text')::text) as seen
     ) texts
     where ($1::uuid is null or a.run_id = $1)
       and :matching
       and exists (select from unnest($4::text[]) needle
-                  where strpos(texts.own, needle) > 0 or strpos(texts.about, needle) > 0)
+                  where strpos(texts.own, needle) > 0 or strpos(texts.about, needle) > 0
+                     or strpos(texts.seen, needle) > 0)
 ), counted as (
     select looked.*, (
         select count(distinct word) from unnest($3::integer[], $4::text[]) as n(word, needle)
         where strpos(own, needle) > 0 or strpos(told.about, needle) > 0
+           or strpos(seen, needle) > 0
     ) as words
     from looked cross join lateral (
         select lower(string_agg(value #>> '{}', ' ')) as about
@@ -78,6 +82,9 @@ with looked as materialized (
     ) told
 )
 select found.words, found.tags, found.duplicates,
+       (select string_agg(line ->> 'text', E'\n') from features f,
+               jsonb_array_elements(f.result -> 'lines') line
+        where f.sha256 = a.sha256 and f.kind = $7 and f.version = $8) as seen,
        case when a.model = $2 then -(a.embedding <#> $6::halfvec) end as similarity,
        a.key, a.run_id, a.brand, a.url, a.sha256, a.object_key, a.media_type,
        a.size_bytes, a.width, a.height, a.phash, a.colours, a.model, a.metadata

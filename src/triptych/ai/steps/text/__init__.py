@@ -1,0 +1,1 @@
+"""The text in pictures: reading it, and what a brand says with it."""

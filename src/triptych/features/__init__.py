@@ -1,0 +1,1 @@
+"""What is computed from one picture's bytes, kept once for all brands and runs."""
