@@ -13,7 +13,7 @@ from triptych.ai.asset_step import Picture
 from triptych.ai.step_thread import in_thread
 from triptych.errors import ObjectMissing, PermanentItemError, StoreUnavailable
 from triptych.media.contents import read_content
-from triptych.media.decode import Decoded
+from triptych.media.decoded import Decoded
 from triptych.media.decoders import Decoders
 from triptych.media.svg_source import SVG
 from triptych.objects import ObjectStore, object_key
