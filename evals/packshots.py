@@ -48,7 +48,8 @@ grey studio ground with a shadow, half of the picture wide, each in its own and 
 a shoe (npm @webrotate360/imagerotator) from {sides} sides, 30° apart, in three hues. A family is a
 product in its hues and from its sides. {edited} pictures of each set are edited, and all lie in one
 brand. Recall: of how many edits the verdict on the edit and its original is *copy*. False pairs:
-different pictures whose verdict is *copy*. Cosine: at the threshold that lets a share of {rate:g}
+different pictures whose verdict is *copy*, two edits of different pictures too, such as two
+pages of one layout. Cosine: at the threshold that lets a share of {rate:g}
 of the different pairs through.
 """
 
