@@ -69,8 +69,8 @@ class Snapshot:
     colours: Sequence[tuple[Colour, ...]]
     """The dominant colours of each asset, the largest share first."""
     titles: Sequence[tuple[str, ...]] = ()
-    """What each asset's metadata call it, see `titles_of`; empty if none of the assets was
-    asked."""
+    """What each asset's metadata call it, see `titles_of`. Empty if the metadata were not read, as
+    in snapshots that are made by hand."""
     context: Context = ALONE
 
     def __len__(self) -> int:
