@@ -25,7 +25,7 @@ PYTHON_LOCKS = (
     *("runtime", "lambda", "compile", "wheel", "dev", "infra", "emulator", "chart", "helm"),
     *("mongodb", "release"),
 )
-NPM_FOLDERS = ("dashboard", "demo", "infra")
+NPM_FOLDERS = ("dashboard", "demo", "evals", "infra")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ PAGES_OF_OURS = sorted(
 ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
 LOCKS = [
     *sorted((ROOT / "requirements").glob("*.txt")),
-    ROOT / "demo" / "package-lock.json",
-    ROOT / "dashboard" / "package-lock.json",
+    *(ROOT / folder / "package-lock.json" for folder in ("dashboard", "demo", "evals")),
 ]
 PARTS = ["Status", "Context", "Decision", "Consequences", "Alternatives"]
 

@@ -50,7 +50,7 @@ def test_files_that_are_added_have_a_checksum() -> None:
     assert [line for line in added if not re.search(r"--checksum=sha256:[0-9a-f]{64} ", line)] == []
 
 
-@pytest.mark.parametrize("folder", ["dashboard", "demo", "infra"])
+@pytest.mark.parametrize("folder", ["dashboard", "demo", "evals", "infra"])
 def test_every_npm_package_is_locked_with_its_hash(folder: str) -> None:
     lock = json.loads((ROOT / folder / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}
