@@ -17,6 +17,10 @@ one_thread_each()
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Reading the text in a picture takes a quarter of a CPU second, and its model a second to load:
+# tests that are about it turn it on.
+os.environ["TRIPTYCH_OCR"] = "false"
+
 pytest.register_assert_rewrite("tests.support")
 
 pytest_plugins = [
