@@ -87,6 +87,7 @@ def part(whole: Snapshot, rows: npt.NDArray[np.intp]) -> Snapshot:
         embedded=np.arange(rows.size),
         media_types=[whole.media_types[row] for row in rows],
         colours=[whole.colours[row] for row in rows],
+        titles=[whole.titles[row] for row in rows] if whole.titles else (),
         context=replace(whole.context, pixels=lambda row, side: look(int(rows[row]), side)),
     )
 

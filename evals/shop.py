@@ -19,7 +19,11 @@ from triptych.ai.step import Snapshot
 from triptych.ai.steps.clusters.clusters import find_clusters
 from triptych.ai.steps.tags.tags import find_tags
 from triptych.embedders.text_encoder import TextEncoder
+from triptych.model import Asset
 from triptych.settings.settings import Settings
+from triptych.snapshots.search_ranking import rank
+from triptych.snapshots.search_store import Hit, WordHit
+from triptych.snapshots.word_match import words_of as search_words
 from triptych.wiring.models import open_text_encoder
 
 LABELS = Path(__file__).with_name("labels.json")
@@ -59,7 +63,7 @@ ABOUT = """
 brinjal, "red bell pepper"), with the foods that answer them. R@k: the share of queries with a right
 picture among the first k, ties counted against. Baselines: *names alone*, the share of the query's
 words in the name, and *names and content*, that share and the reciprocal rank by content added.
-Triptych's search looks at content only today.
+Triptych ranks by tags, names and content, as its search does.
 
 *Labels*: of the clusters of this brand. Right: the label's words, up to its first comma, are in the
 name, the food group or their synonyms of at least half of the pictures; a colour that no name has
@@ -96,9 +100,13 @@ def _search(
     words = [words_of(one.name) for one in listed]
     asked = [words_of(query) for query in queries]
     names = np.array([[len(query & name) / len(query) for name in words] for query in asked])
-    named = np.asarray(names, np.float32)
-    fused = named + 1 / (RANK_OFFSET + _ranks(content))
-    systems = {"Triptych": content, "names alone": named, "names and content": fused}
+    named: Floats = np.asarray(names, np.float32)
+    fused: Floats = named + np.float32(1) / (RANK_OFFSET + _ranks(content))
+    systems: Mapping[str, Floats] = {
+        "Triptych": _ranking(shop, text, list(queries), content),
+        "names alone": named,
+        "names and content": fused,
+    }
     relevant = [{row_of[code] for code in codes if code in row_of} for codes in queries.values()]
     ranks = {
         name: np.array(
@@ -109,6 +117,51 @@ def _search(
     for k in KS:
         shares = {name: float((found < k).mean()) for name, found in ranks.items()}
         yield Figure(f"search: R@{k}", shares, "≥ 0.8" if k == 1 else "")
+
+
+def _ranking(shop: Snapshot, text: TextEncoder, queries: Sequence[str], content: Floats) -> Floats:
+    """Return minus each picture's place in Triptych's search, by query; copies are not folded."""
+    tags = find_tags(shop).marks["tags"]
+    assets = [_asset(shop, row) for row in range(len(shop))]
+    row_of = {asset.key: row for row, asset in enumerate(assets)}
+    places = np.zeros_like(content)
+    for at, query in enumerate(queries):
+        scores: list[float | None] = text.calibrate(content[at]).tolist()
+        cosines = content[at].tolist()
+        found = rank(
+            search_words(query),
+            [
+                (Hit(asset, cosine), score)
+                for asset, cosine, score in zip(assets, cosines, scores, strict=True)
+            ],
+            [
+                (WordHit(asset, given or (), cosine, None), score)
+                for asset, given, cosine, score in zip(assets, tags, cosines, scores, strict=True)
+            ],
+        )
+        for place, each in enumerate(found):
+            places[at, row_of[each.asset.key]] = -place
+    return places
+
+
+def _asset(shop: Snapshot, row: int) -> Asset:
+    """Return a picture as the search has it; what the ranking does not read is empty."""
+    return Asset(
+        run_id=shop.run_id,
+        key=bytes(shop.keys[row]),
+        brand=shop.brand,
+        url=shop.urls[row],
+        sha256=bytes(shop.sha256[row]),
+        object_key="",
+        media_type=shop.media_types[row],
+        size_bytes=int(shop.size_bytes[row]),
+        width=int(shop.widths[row]),
+        height=int(shop.heights[row]),
+        phash=None,
+        metadata={},
+        model=shop.model,
+        embedding=None,
+    )
 
 
 def _ranks(scores: Floats) -> Floats:

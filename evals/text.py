@@ -196,19 +196,19 @@ def _filed(snapshot: Snapshot, texts: Sequence[str]) -> Floats:
 def _tags(text: TextEncoder, snapshot: Snapshot, titles: Mapping[str, str]) -> list[Figure]:
     """Compare the likeliest tag with what the pictures' texts name."""
     marks = find_tags(with_text(snapshot, text)).marks["tags"]
-    words_of_tag = {tag.name: words_of(tag.name) for tag in default_vocabulary().tags}
+    kinds = _kinds_of_tags()
     likeliest, _ = likeliest_classes(snapshot)
     known = _class_words()
     tagged, right, theirs, asked = 0, 0, 0, 0
     for row, name in enumerate(snapshot.urls):
         words = words_of(titles[name])
-        if not any(tag <= words for tag in words_of_tag.values()):
+        if not any(name <= words for names in kinds.values() for name in names):
             continue
         asked += 1
         theirs += bool(known[likeliest[row, 0]] & words)
         if given := marks[row]:
             tagged += 1
-            right += words_of_tag[given[0]] <= words
+            right += any(name <= words for name in kinds[given[0]])
     return [
         Figure("objects: share tagged", {"tags": tagged / asked, "likeliest class": 1.0}),
         Figure(
@@ -216,6 +216,15 @@ def _tags(text: TextEncoder, snapshot: Snapshot, titles: Mapping[str, str]) -> l
             {"tags": right / max(tagged, 1), "likeliest class": theirs / asked},
         ),
     ]
+
+
+def _kinds_of_tags() -> Mapping[str, Sequence[frozenset[str]]]:
+    """Return the words of each tag and of its kinds: what shows an apple is rightly a fruit."""
+    tags = default_vocabulary().tags
+    return {
+        tag.name: [words_of(one.name) for one in tags if tag.name in {one.name, one.parent}]
+        for tag in tags
+    }
 
 
 def with_text(snapshot: Snapshot, text: TextEncoder) -> Snapshot:
