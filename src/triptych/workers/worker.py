@@ -26,6 +26,8 @@ from triptych.workers.sweeper import Sweeper
 from triptych.workers.webhook_notifier import Notifier
 
 DEAD_LETTER_PREFETCH = 20
+UNLIMITED = (False, None)
+"""Of a phase: not paused, and its concurrency that of the settings."""
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +84,7 @@ class Worker:
         self._heartbeat = heartbeat
         self._limits = limits
         self._handlers = handlers
+        self._heeded: dict[Phase, tuple[bool, int | None]] = {}
         self._phases = [handler.phase.value for handler in handlers]
         self._consumers = [
             Consumer(
@@ -132,12 +135,15 @@ class Worker:
         consumers = {consumer.name: consumer for consumer in self._consumers}
         for handler in self._handlers:
             limit = limits.phases[handler.phase]
-            log.info(
-                "limits_heeded",
-                phase=handler.phase.value,
-                paused=limit.paused,
-                concurrency=limit.concurrency,
-            )
+            wanted = limit.paused, limit.concurrency
+            if self._heeded.get(handler.phase, UNLIMITED) != wanted:
+                log.info(
+                    "limits_heeded",
+                    phase=handler.phase.value,
+                    paused=limit.paused,
+                    concurrency=limit.concurrency,
+                )
+            self._heeded[handler.phase] = wanted
             consumers[handler.phase.queue].limit(paused=limit.paused, concurrency=limit.concurrency)
             if handler.hosts is not None:
                 handler.hosts.set_limits(limits.hosts)
