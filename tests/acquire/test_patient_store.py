@@ -43,7 +43,11 @@ def away(objects: Path) -> Iterator[None]:
         yield
     finally:
         folder.unlink()
-        aside.rename(folder)
+        # What is tried again may have made the folder by now: each file is moved by itself.
+        for file in [path for path in aside.rglob("*") if path.is_file()]:
+            target = folder / file.relative_to(aside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(target)
 
 
 @pytest.fixture
