@@ -198,7 +198,8 @@ def test_a_picture_is_no_list_and_that_is_said(page: Page, log: PageLog) -> None
         {"name": "cow.png", "mimeType": "image/png", "buffer": PNG}
     )
     expect(dialog.get_by_role("alert")).to_contain_text("cow.png is a picture, not a list.")
-    assert log.requests[asked:] == [], "it is not sent"
+    sent = [each for each in log.requests[asked:] if not each.startswith("GET ")]
+    assert sent == [], "it is not sent"
     chosen(dialog, "renamed.csv", PNG)
     expect(dialog.get_by_role("alert")).to_contain_text("It is a PNG picture, not a list.")
     dialog.get_by_role("button", name="Back").click()
