@@ -26,7 +26,7 @@ class PageLog:
             self.requests.append(f"{request.method} /{path}")
 
     def said(self, message: ConsoleMessage) -> None:
-        # A browser notes each 404, and that a picture has no preview is told in the page.
+        # A browser notes each 404, and the page says that a picture has no preview.
         previewed = message.location.get("url", "").endswith("/sources/preview")
         if message.type in {"error", "warning"} and not previewed:
             self.complaints.append(f"{message.type}: {message.text}")
