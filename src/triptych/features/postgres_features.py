@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from triptych.database.rows import Reader, reader
 from triptych.database.session import Database, no_nul
+from triptych.errors import SchemaBehind
 from triptych.features.feature_store import (
     ERROR_MAX_CHARS,
     Feature,
@@ -27,9 +28,12 @@ class PostgresFeatureStore(FeatureStore):
 
     @override
     async def missing(self, kind: FeatureKind, contents: Sequence[bytes]) -> list[bytes]:
-        rows = await self._database.rows(
-            "missing_features", kind.name, kind.version, list(contents)
-        )
+        try:
+            rows = await self._database.rows(
+                "missing_features", kind.name, kind.version, list(contents)
+            )
+        except SchemaBehind:
+            return []  # Nothing can be kept before the migration, so nothing is computed.
         return [row["sha256"] for row in rows]
 
     @override
@@ -46,5 +50,8 @@ class PostgresFeatureStore(FeatureStore):
 
     @override
     async def read(self, kind: FeatureKind, contents: Sequence[bytes]) -> Mapping[bytes, Feature]:
-        rows = await self._database.rows("features_of", kind.name, kind.version, list(contents))
+        try:
+            rows = await self._database.rows("features_of", kind.name, kind.version, list(contents))
+        except SchemaBehind:
+            return {}  # None was kept before the migration.
         return {row["sha256"]: to_feature(row) for row in rows}

@@ -23,7 +23,7 @@ from typing_extensions import override
 from triptych.database.rows import to_asset
 from triptych.database.session import COMMIT_TIMEOUT_S, Database, Transaction
 from triptych.database.statements import statements
-from triptych.errors import BadInput, DatabaseUnavailable, SearchUnavailable
+from triptych.errors import BadInput, DatabaseUnavailable, SchemaBehind, SearchUnavailable
 from triptych.features.picture_text import TEXT
 from triptych.model import KEY_BYTES
 from triptych.snapshots.postgres.asset_filter import condition
@@ -124,9 +124,13 @@ class PostgresSearchStore(SearchStore):
         where = condition(wanted.matching, after=len(args))
         sql = where.within(statements()["with_words"])
         limits = (f"{wanted.deadline_s * 1000:.0f}", str(EF_SEARCH_MIN), str(SCAN_MAX), "on")
-        async with self._database.connection() as connection, connection.transaction():
-            await connection.fetch(statements()["search_limits"], *limits)
-            rows = await _fetch(connection, sql, [*args, *where.values], wanted.deadline_s)
+        try:
+            async with self._database.connection() as connection, connection.transaction():
+                await connection.fetch(statements()["search_limits"], *limits)
+                rows = await _fetch(connection, sql, [*args, *where.values], wanted.deadline_s)
+        except SchemaBehind as error:
+            # The content is searched all the same, and the answer says that words were not.
+            raise SearchUnavailable(error.message, remedy=error.remedy) from error
         return [
             WordHit(
                 to_asset(row),
