@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from triptych.ai.step import STEP_NAME_MAX_CHARS
 from triptych.features.feature_store import FeatureKind
-from triptych.runtime.plug_ins import load_plug_ins
+from triptych.runtime.plug_ins import load_or_failing
 
 ENTRY_POINT_GROUP = "triptych.features"
 SIDE_MAX = 2_048
@@ -74,16 +74,9 @@ def discover_asset_steps() -> Sequence[AssetStep]:
 
     Never raises for a plug-in: one that cannot be used becomes a step that fails with the reason.
     """
-    steps: dict[str, AssetStep] = {}
-    for plug_in in load_plug_ins(ENTRY_POINT_GROUP, AssetStep):
-        step = plug_in.found
-        if isinstance(step, Exception):
-            step = _failing(plug_in.name, step)
-        if step.name in steps:
-            taken = ValueError(f"There is another asset step of the name {step.name!r}.")
-            step = _failing(f"{plug_in.name} ({plug_in.value})", taken)
-        steps[step.name] = step
-    return tuple(steps.values())
+    return load_or_failing(
+        ENTRY_POINT_GROUP, AssetStep, "asset step", name_of=lambda step: step.name, failing=_failing
+    )
 
 
 def _failing(name: str, problem: Exception) -> AssetStep:

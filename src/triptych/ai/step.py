@@ -17,7 +17,7 @@ import numpy.typing as npt
 from triptych.ai.context import ALONE, Context, StepResult
 from triptych.ai.titles import titles_of
 from triptych.model import KEY_BYTES, Asset, Colour, Run
-from triptych.runtime.plug_ins import load_plug_ins
+from triptych.runtime.plug_ins import load_or_failing
 from triptych.snapshots.snapshot_store import SnapshotStore
 
 ENTRY_POINT_GROUP = "triptych.insights"
@@ -111,16 +111,9 @@ def discover() -> Sequence[Step]:
     Never raises for a plug-in: one that cannot be imported, is not a `Step` or has a name that is
     taken becomes a step that fails with the reason. So users see it, and the others still run.
     """
-    steps: dict[str, Step] = {}
-    for plug_in in load_plug_ins(ENTRY_POINT_GROUP, Step):
-        step = plug_in.found
-        if isinstance(step, Exception):
-            step = _failing(plug_in.name, step)
-        if step.name in steps:
-            taken = ValueError(f"There is another step of the name {step.name!r}.")
-            step = _failing(f"{plug_in.name} ({plug_in.value})", taken)
-        steps[step.name] = step
-    return tuple(steps.values())
+    return load_or_failing(
+        ENTRY_POINT_GROUP, Step, "step", name_of=lambda step: step.name, failing=_failing
+    )
 
 
 def _failing(name: str, problem: Exception) -> Step:

@@ -74,6 +74,31 @@ def load_named(
     return usable, {_label(plug_in, usable): why for plug_in, why in broken}
 
 
+def load_or_failing(
+    group: str,
+    kind: type[T],
+    what: str,
+    *,
+    name_of: Callable[[T], str],
+    failing: Callable[[str, Exception], T],
+) -> Sequence[T]:
+    """Import a group's entry points; return one of ``kind`` for each, in the order of their names.
+
+    Never raises for a plug-in: one that `load_plug_ins` could not load, or whose name is taken, is
+    what ``failing`` makes of its name and the reason. So users see it, and the others still run.
+    ``what`` is the word for one of them.
+    """
+    by_name: dict[str, T] = {}
+    for plug_in in load_plug_ins(group, kind):
+        found = plug_in.found
+        one = failing(plug_in.name, found) if isinstance(found, Exception) else found
+        if name_of(one) in by_name:
+            taken = ValueError(f"There is another {what} of the name {name_of(one)!r}.")
+            one = failing(f"{plug_in.name} ({plug_in.value})", taken)
+        by_name[name_of(one)] = one
+    return tuple(by_name.values())
+
+
 def _label(plug_in: PlugIn[T], usable: Mapping[str, T]) -> str:
     return f"{plug_in.name} ({plug_in.value})" if plug_in.name in usable else plug_in.name
 
