@@ -279,9 +279,13 @@ describe('bringing', () => {
   });
 
   /** A server that notes what it is asked for; `answer` is what it checks. */
-  function server(answer: (source: string) => SourceCheck | Error) {
+  function server(
+    answer: (source: string) => SourceCheck | Error,
+    types: Server['types'] = () => Promise.resolve(TYPES),
+  ) {
     const asked: string[] = [];
     const made: Server = {
+      types,
       check: (origin, brand) => {
         const what = 'source' in origin ? origin.source : `urls ${origin.urls.length}`;
         asked.push(`check ${what}${brand ? ` for ${brand}` : ''}`);
@@ -360,7 +364,7 @@ describe('bringing', () => {
 
   it('takes pasted addresses as they are, and one address by its kind', async () => {
     const { asked, bringing } = server(() => report());
-    bringing.types = TYPES;
+    await bringing.loadTypes();
     bringing.takeText('https://cdn.acme.com/1.jpg\nhttps://cdn.acme.com/2.jpg');
     await bringing.toCheck();
     bringing.takeText('https://acme.com/shop');
@@ -370,6 +374,36 @@ describe('bringing', () => {
     bringing.toStart();
     expect(bringing.name).toBe('acme');
     expect(asked).toEqual(['check urls 2', 'check shopify:https://acme.com/shop']);
+  });
+
+  it('waits for the kinds of sources before it says that an address is none', async () => {
+    let answer = (_types: readonly SourceTypeShown[]): void => undefined;
+    const { asked, bringing } = server(
+      () => report(),
+      () => new Promise((resolve) => (answer = resolve)),
+    );
+    bringing.takeText('manifest:/srv/acme.csv');
+    const going = bringing.toCheck();
+    expect([bringing.busy, bringing.refused, bringing.step]).toEqual([true, null, 'bring']);
+    answer(TYPES);
+    await going;
+    expect([bringing.busy, bringing.refused, bringing.step]).toEqual([false, null, 'check']);
+    expect(asked).toEqual(['check manifest:/srv/acme.csv']);
+  });
+
+  it('says why the kinds of sources could not be loaded, and loads them again', async () => {
+    let types: readonly SourceTypeShown[] | null = null;
+    const { bringing } = server(
+      () => report(),
+      () => (types ? Promise.resolve(types) : Promise.reject(new ApiError(503, {}))),
+    );
+    bringing.takeText('manifest:/srv/acme.csv');
+    await bringing.toCheck();
+    expect(bringing.typesError).toBeInstanceOf(ApiError);
+    expect([bringing.busy, bringing.refused, bringing.step]).toEqual([false, null, 'bring']);
+    types = TYPES;
+    await bringing.toCheck();
+    expect([bringing.typesError, bringing.step]).toEqual([undefined, 'check']);
   });
 
   it('says what is missing, and keeps what was given', async () => {
@@ -415,6 +449,7 @@ describe('bringing', () => {
   it('names the run that is in the way', async () => {
     const inWay = new ApiError(409, { detail: 'Active.', run: 'r0', source: 'feed:x' });
     const taken = new Bringing({
+      types: () => Promise.resolve(TYPES),
       check: () => Promise.resolve(report()),
       upload: () => Promise.reject(new Error('unused')),
       start: () => Promise.reject(inWay),
@@ -426,6 +461,7 @@ describe('bringing', () => {
 
   it('stops what is sent, and keeps the file', async () => {
     const stopped = new Bringing({
+      types: () => Promise.resolve(TYPES),
       check: () => Promise.resolve(report()),
       upload: (_file, _progress, signal) =>
         new Promise((_, reject) =>

@@ -29,6 +29,7 @@ export type Origin = { source: string } | { urls: string[] } | null;
 
 /** What the server is asked for. */
 export interface Server {
+  types(): Promise<readonly SourceTypeShown[]>;
   check(origin: NonNullable<Origin>, brand: string, signal: AbortSignal): Promise<SourceCheck>;
   upload(file: File, progress: (share: number) => void, signal: AbortSignal): Promise<Upload>;
   start(brand: string, origin: Origin, replace: boolean): Promise<TaskShown>;
@@ -52,7 +53,10 @@ export class Bringing {
   /** The kind that was chosen for an address, in place of the guess. */
   chosen = $state<string | null>(null);
   file = $state.raw<File | null>(null);
-  types = $state.raw<readonly SourceTypeShown[]>([]);
+  /** The kinds of sources that the server has; null until it has answered. */
+  types = $state.raw<readonly SourceTypeShown[] | null>(null);
+  /** Why the kinds could not be loaded. */
+  typesError = $state.raw<unknown>(undefined);
   /** A brand whose usual source is taken. */
   again = $state<string | null>(null);
   name = $state('');
@@ -73,7 +77,7 @@ export class Bringing {
 
   readonly pasted: Pasted = $derived(readPasted(this.text));
   readonly guess: Guess | null = $derived(
-    this.pasted.kind === 'address' ? guess(this.pasted.text, this.types) : null,
+    this.pasted.kind === 'address' ? guess(this.pasted.text, this.types ?? []) : null,
   );
   /** The kind of the address: chosen, else guessed. */
   readonly scheme: string | null = $derived(this.chosen ?? this.guess?.scheme ?? null);
@@ -104,6 +108,7 @@ export class Bringing {
 
   readonly #server: Server;
   #request: AbortController | null = null;
+  #typesRequest: Promise<readonly SourceTypeShown[]> | null = null;
   #uploaded: { file: File; made: Upload } | null = null;
   #pastedFile: { text: string; file: File } | null = null;
   #named = false;
@@ -177,8 +182,31 @@ export class Bringing {
     this.refused = { message: 'Stopped. What you brought is still here.' };
   }
 
+  /** Load the kinds of sources, unless they are here; `typesError` says why they are not. */
+  async loadTypes(): Promise<void> {
+    if (this.types !== null) return;
+    const request = (this.#typesRequest ??= this.#server.types());
+    try {
+      this.types = await request;
+      this.typesError = undefined;
+    } catch (error) {
+      this.typesError = error;
+    } finally {
+      if (this.#typesRequest === request) this.#typesRequest = null;
+    }
+  }
+
   /** Go on to the check, with what is given; or say what is missing. */
   async toCheck(): Promise<void> {
+    this.refused = null;
+    if (this.types === null && !this.file && this.pasted.kind === 'address') {
+      // What an address is shows only beside the kinds that there are.
+      const { text } = this;
+      this.checking = true;
+      await this.loadTypes();
+      this.checking = false;
+      if (this.types === null || this.text !== text) return;
+    }
     this.refused = this.missing === null ? null : { message: this.missing };
     if (this.refused) return;
     this.step = 'check';
