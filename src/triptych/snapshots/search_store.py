@@ -201,7 +201,7 @@ class SearchStore(Protocol):
         ...
 
     async def index_some(self, *, limit: int) -> bool:
-        """Index at most ``limit`` assets of one brand's snapshot.
+        """Index at most ``limit`` assets of the snapshots that are behind, in one transaction.
 
         False: nothing is left to do, or another process is indexing. Safe to repeat and to kill.
         """

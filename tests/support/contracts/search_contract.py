@@ -323,6 +323,14 @@ class SearchContract:
         assert "small" in {hit.asset.brand for hit in found.rows}
         assert len(found.rows) < 51
 
+    async def test_small_brands_are_indexed_together(self, stores: Stores) -> None:
+        for brand in "abcdefghij":
+            await commit_vectors(stores, brand, drawn(2, 1))
+        await stores.brands.begin_deletion("a")
+        assert await index_all(stores, limit=10) == 2
+        found = await stores.search.nearest_anywhere(nearest(axis(0), 100))
+        assert len(found.rows) == 18
+
     async def test_indexers_do_not_get_in_each_others_way(self, stores: Stores) -> None:
         await commit_vectors(stores, "nike", drawn(60, 1))
         await asyncio.gather(*(index_all(stores, limit=7) for _ in range(4)))

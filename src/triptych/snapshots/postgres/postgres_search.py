@@ -56,6 +56,9 @@ SOON_S = 0.001
 """The shortest deadline there is."""
 SAMPLE_SCAN = 4
 """Assets read for each embedding of a sample: some may have none."""
+BRANDS_AT_ONCE = 100
+"""Brands that one transaction indexes at most: all brands are read to find those that are behind,
+so that one at a time would read them as often as there are brands."""
 INDEXER_LOCK = 0x7472697365617263
 """``trisearc`` in ASCII: the advisory lock of the active indexer."""
 
@@ -270,15 +273,16 @@ class PostgresSearchStore(SearchStore):
             locked = await tx.row("one_indexer", INDEXER_LOCK)
             if locked is None or not locked["mine"]:
                 return False
-            behind = await tx.row("next_to_index")
-            if behind is None:
-                return False
-            brand, run_id, after = behind["brand"], behind["run_id"], behind["after"]
-            if run_id is None:
-                await _forget(tx, brand, limit)
-            else:
-                await _advance(tx, brand, run_id, after, limit)
-            return True
+            left = limit
+            behind = await tx.rows("next_to_index", BRANDS_AT_ONCE)
+            for brand, run_id, after in behind:
+                if run_id is None:
+                    left -= await _forget(tx, brand, left)
+                else:
+                    left -= await _advance(tx, brand, run_id, after, left)
+                if left <= 0:
+                    break
+            return bool(behind)
 
         return await self._database.transact(work)
 
@@ -297,16 +301,22 @@ async def _fetch(
     return found
 
 
-async def _advance(tx: Transaction, brand: str, run_id: UUID, after: bytes, limit: int) -> None:
-    """Index one page of a snapshot, and remove entries that are no longer on it."""
+async def _advance(tx: Transaction, brand: str, run_id: UUID, after: bytes, limit: int) -> int:
+    """Index one page of a snapshot, and remove entries that are no longer on it.
+
+    Returns how many assets the page has.
+    """
     for row in await tx.rows("models_to_index", run_id, after, limit):
         if await tx.row("space_of", row["model"]) is None:
             await _add_space(tx, row["model"], row["dimension"])
-    last = await tx.row("end_of_page", run_id, after, limit)
-    end = last["key"] if last else None
+    page = await tx.row("page_to_index", run_id, after, limit)
+    assert page is not None
+    assets: int = page["assets"]
+    end = page["last"] if assets == limit else None
     await tx.rows("index_page", brand, run_id, after, limit, timeout_s=COMMIT_TIMEOUT_S)
     await tx.rows("unindex_page", brand, run_id, after, end, timeout_s=COMMIT_TIMEOUT_S)
     await tx.rows("note_indexed", brand, run_id, end)
+    return assets
 
 
 async def _add_space(tx: Transaction, model: str, dimension: int) -> None:
@@ -322,12 +332,14 @@ async def _add_space(tx: Transaction, model: str, dimension: int) -> None:
         )
 
 
-async def _forget(tx: Transaction, brand: str, limit: int) -> None:
-    """Remove the entries of a brand that no longer has a snapshot."""
+async def _forget(tx: Transaction, brand: str, limit: int) -> int:
+    """Remove entries of a brand that no longer has a snapshot, and return how many."""
     row = await tx.row("unindex_brand", brand, limit, timeout_s=COMMIT_TIMEOUT_S)
     assert row is not None
-    if row["removed"] < limit:
+    removed: int = row["removed"]
+    if removed < limit:
         await tx.rows("forget_indexed", brand)
+    return removed
 
 
 def _to_hit(row: asyncpg.Record) -> Hit:

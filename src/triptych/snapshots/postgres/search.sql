@@ -133,8 +133,8 @@ where b.current_run is not null and p.brand is null
 select pg_try_advisory_xact_lock($1) as mine
 
 -- next_to_index --
--- The brand that was served the longest ago: a large one holds up no small one. A brand without a
--- snapshot has its entries removed.
+-- The brands that were served the longest ago: a large one holds up no small one. A brand without a
+-- snapshot has its entries removed. All brands are read for it, so that one look serves many.
 select brand, run_id, after from (
     select b.name as brand, b.current_run as run_id, p.at,
            case when p.run_id = b.current_run then p.after else '' end as after
@@ -145,7 +145,7 @@ select brand, run_id, after from (
     from search_progress p left join brands b on b.name = p.brand
     where b.current_run is null
 ) behind
-order by at nulls first, brand limit 1
+order by at nulls first, brand limit $1
 
 -- models_to_index --
 select distinct model, vector_dims(embedding) as dimension
@@ -156,8 +156,10 @@ order by model, dimension
 -- add_space --
 insert into spaces (model, dimension) values ($1, $2) returning id
 
--- end_of_page --
-select key from assets where run_id = $1 and key > $2 order by key offset $3 - 1 limit 1
+-- page_to_index --
+-- Its last key and how many assets it has.
+select max(key) as last, count(*) as assets
+from (select key from assets where run_id = $1 and key > $2 order by key limit $3) page
 
 -- index_page --
 -- Unchanged entries are skipped: inserting a vector costs a hundred times as much as seeing that
