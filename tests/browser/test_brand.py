@@ -90,7 +90,13 @@ def test_assets_are_narrowed_down_by_what_they_are(
 def test_search_by_words_by_a_picture_and_by_more_like_this(
     dashboard: Dashboard, page: Page, wall: str
 ) -> None:
-    page.goto(f"/search?brand={wall}")
+    page.goto("/search")
+    brand = page.get_by_label("Brand", exact=True)
+    brand.fill(wall[:3])
+    expect(page.locator(f"datalist option[value={wall}]")).to_have_count(1)
+    brand.fill(wall)
+    brand.press("Tab")
+    expect(page).to_have_url(f"/search?brand={wall}")
     page.get_by_label("What it shows", exact=True).fill("a balloon")
     page.keyboard.press("Enter")
     expect(page.locator("[data-found]")).to_be_visible()
