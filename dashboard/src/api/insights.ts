@@ -72,5 +72,6 @@ export interface TextInPictures {
   unreadable?: number;
   not_read_yet?: number;
   words?: { word: string; pictures: number }[];
+  rare_words_dropped?: number;
   problem?: string;
 }

@@ -34,6 +34,7 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "with_text": ("picture with text", "pictures with text"),
             "unreadable": ("that cannot be read", "that cannot be read"),
             "not_read_yet": ("that was not read yet", "that were not read yet"),
+            "rare_words_dropped": ("rare word left out", "rare words left out"),
         },
     }
 )

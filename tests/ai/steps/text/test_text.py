@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 
 from tests.support.snapshots import snapshot_of, unit
 from triptych.ai.context import AssetStepOutcome, Context
+from triptych.ai.steps.text import text as step
 from triptych.ai.steps.text.text import TEXT_IN_PICTURES
 from triptych.features.feature_store import Feature
 from triptych.features.picture_text import PictureText, TextLine
@@ -54,3 +56,13 @@ def test_pictures_and_words_are_counted() -> None:
         "problem": "no model",
     }
     assert TEXT_IN_PICTURES.run(snapshot) == {"on": False}
+
+
+def test_rare_words_that_are_dropped_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "DISTINCT_MAX", 4)
+    snapshot = snapshot_of(unit(np.ones((3, 4))), phash=[0] * 3)
+    texts = {0: ["sale neu"], 1: ["sale neu"], 2: ["eins zwei drei"]}
+    found = TEXT_IN_PICTURES.run(replace(snapshot, context=Context(features=Read(dict(texts)))))
+    assert found["rare_words_dropped"] == 3
+    words = [{"word": "neu", "pictures": 2}, {"word": "sale", "pictures": 2}]
+    assert found["words"] == words

@@ -16,7 +16,7 @@ WORD_MIN_CHARS = 3
 WORD_MAX_CHARS = 60
 """Longer ones are no words: a line that was read without its spaces."""
 DISTINCT_MAX = 100_000
-"""Words that are counted; those that are rare so far are dropped when there are more."""
+"""Words that are counted; the rarer half is dropped, and counted, when there are more."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 """Letters only: a price or a date is no word."""
@@ -26,12 +26,14 @@ def run(snapshot: Snapshot) -> Mapping[str, Any]:
     """Return counts of pictures, and the words that are in the most pictures.
 
     ``on`` is false where this installation reads no text; then there is nothing else.
+    ``rare_words_dropped`` is there if rare words were dropped from the counts on the way, for there
+    were more than `DISTINCT_MAX`: one that is frequent only later may then be counted too low.
     """
     features = snapshot.context.features
     outcome = features.outcome(TEXT.name)
     if outcome is None:
         return {"on": False}
-    read = with_text = unreadable = 0
+    read = with_text = unreadable = dropped = 0
     words: Counter[str] = Counter()
     for _, feature in features.read(TEXT.name):
         text = PictureText.of(feature)
@@ -42,7 +44,9 @@ def run(snapshot: Snapshot) -> Mapping[str, Any]:
         with_text += bool(text.lines)
         words.update(_words(text.text))
         if len(words) > DISTINCT_MAX:
-            words = Counter(dict(words.most_common(DISTINCT_MAX // 2)))
+            kept = Counter(dict(words.most_common(DISTINCT_MAX // 2)))
+            dropped += len(words) - len(kept)
+            words = kept
     ranked = sorted(words.items(), key=lambda item: (-item[1], item[0]))
     result: dict[str, Any] = {
         "on": True,
@@ -52,6 +56,8 @@ def run(snapshot: Snapshot) -> Mapping[str, Any]:
         "not_read_yet": len(snapshot) - read - unreadable,
         "words": [{"word": word, "pictures": count} for word, count in ranked[:WORDS_SHOWN]],
     }
+    if dropped:
+        result["rare_words_dropped"] = dropped
     if outcome.error is not None:
         result["problem"] = outcome.error
     return result
