@@ -24,7 +24,7 @@ export interface Cluster {
   id?: string;
   label?: string | null;
   /** What the label comes from; absent in insights of before, which did not say. */
-  label_from?: 'names' | 'metadata' | 'tag' | null;
+  label_from?: 'names' | 'metadata' | 'text' | 'tag' | null;
   size: number;
   representatives: string[];
   members: string[];

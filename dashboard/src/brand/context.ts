@@ -26,6 +26,7 @@ export const clusterName = ({ label }: Pick<Cluster, 'label'>, place: number): s
 const ORIGINS = {
   names: 'named after the file names',
   metadata: 'named after the titles',
+  text: 'named after the text in the pictures',
   tag: 'named after what the pictures show',
 };
 

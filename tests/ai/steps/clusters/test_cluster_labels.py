@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ import numpy.typing as npt
 import pytest
 
 from tests.support.snapshots import snapshot_of, unit
-from triptych.ai.context import ALONE, Context
+from triptych.ai.context import ALONE, AssetStepOutcome, Context
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.clusters.cluster_labels import Label, label_all
 from triptych.ai.steps.clusters.clusters import find_clusters
 from triptych.ai.vocabulary import parse_vocabulary
 from triptych.errors import ModelError
+from triptych.features.feature_store import Feature
+from triptych.features.picture_text import PictureText, TextLine
 from triptych.model import Colour
 
 RED, GREEN = Colour(0xE01010, 0.9), Colour(0x20A040, 0.9)
@@ -55,6 +57,38 @@ def test_titles_are_preferred_unless_the_names_say_more() -> None:
     assert label_all(labelled(urls, titles=titles), HALVES)[0] == Label("air fryers", "metadata")
     urls = [f"https://x/steel-air-fryer_{n}.png" for n in range(4)] + PLAIN[4:]
     assert label_all(labelled(urls, titles=titles), HALVES)[0] == Label("steel air fryer", "names")
+
+
+@dataclass
+class Read:
+    """Lines by row, each with its confidence."""
+
+    lines: dict[int, list[tuple[str, float]]]
+
+    def outcome(self, step: str) -> AssetStepOutcome | None:
+        return AssetStepOutcome() if step == "text" else None
+
+    def read(self, step: str) -> Iterable[tuple[int, Feature]]:
+        for row, lines in self.lines.items() if step == "text" else ():
+            text = PictureText([TextLine(line, sure, 0, 0, 1, 1) for line, sure in lines], 0)
+            yield row, Feature(bytes(32), text.as_result())
+        yield 7, Feature(bytes(32), None, "broken")
+
+
+def test_the_text_in_the_pictures_is_the_label_where_names_and_titles_say_nothing() -> None:
+    lines = {row: [("Summer Sale 2026", 0.95), (f"Only {row} days", 0.9)] for row in range(4)}
+    context = Context(features=Read({**lines, 4: [("Imprint", 0.99)]}))
+    assert label_all(labelled(PLAIN, context=context), HALVES) == [
+        Label("summer sale", "text"),
+        None,
+    ]
+    urls = [f"https://x/air-fryer-{n}.png" for n in range(4)] + PLAIN[4:]
+    assert label_all(labelled(urls, context=context), HALVES)[0] == Label("air fryer", "names")
+
+
+def test_a_doubtful_line_labels_nothing() -> None:
+    context = Context(features=Read({row: [("SANYO", 0.6)] for row in range(4)}))
+    assert label_all(labelled(PLAIN, context=context), HALVES) == [None, None]
 
 
 def test_clusters_of_one_label_are_told_apart_by_colour_and_then_by_number() -> None:

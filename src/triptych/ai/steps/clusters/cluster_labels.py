@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -21,8 +22,9 @@ from triptych.ai.steps.clusters.shared_phrases import Phrase, file_name, shared_
 from triptych.ai.steps.tags.tag_directions import directions
 from triptych.ai.steps.tags.tags import GRAPHIC
 from triptych.errors import ModelError, SettingsError
+from triptych.features.picture_text import TEXT, PictureText
 
-Origin = Literal["names", "metadata", "tag"]
+Origin = Literal["names", "metadata", "text", "tag"]
 SEEN_MAX = 500
 """The most members of a cluster whose embeddings and colours are examined, nearest first."""
 SCORE_MIN = 0.33
@@ -30,6 +32,10 @@ KIND_MIN = 0.75
 """Least calibrated score of a tag with a cluster's mean for the tag to be its label, and of a tag
 that is a kind of another (`tags.KIND_MIN`). A mean of many pictures is surer than one picture,
 whose least score is higher."""
+CONFIDENCE_MIN = 0.8
+"""Least confidence of a line of text: a label with a misread word is a wrong one."""
+LINES_MAX = 20
+"""Lines of one picture whose words are examined, from the top."""
 LIFT_MIN = 14.0
 """How many times as large the odds of that score must be as those of the brand's mean."""
 BLOCK_ROWS = 4_096
@@ -46,14 +52,16 @@ class Label:
 
     text: str
     origin: Origin
-    """What it comes from: file names, titles in the metadata, or the tag that fits best."""
+    """What it comes from: file names, titles in the metadata, text in the pictures, or the tag that
+    fits best."""
 
 
 def label_all(snapshot: Snapshot, families: Sequence[Indices]) -> list[Label | None]:
     """Return a label for each cluster; None where no candidate fits.
 
     Candidates, in this order: the longest phrase that most of its file names or titles share, and
-    few others; the tag that fits it clearly better than the brand, if there is a text encoder.
+    few others; such a phrase of the text in its pictures, where that has been read; the tag that
+    fits it clearly better than the brand, if there is a text encoder.
     Equal labels get the colour appended that distinguishes the cluster, then a number.
     """
     means = _Means(snapshot, families)
@@ -63,13 +71,15 @@ def label_all(snapshot: Snapshot, families: Sequence[Indices]) -> list[Label | N
         ("metadata", shared_phrases(titles, families, means.alike)),
         ("names", shared_phrases(names, families, means.alike)),
     )
+    read = shared_phrases(_read(snapshot), families, means.alike)
     tags = _best_tags(snapshot, means)
     colours = _colours(snapshot, [family[:SEEN_MAX] for family in families])
     labels: list[Label | None] = []
     taken: set[str] = set()
     for number in range(len(families)):
         phrases = [(found[number], origin) for origin, found in by_origin]
-        label = _chosen([(p, origin) for p, origin in phrases if p is not None], tags[number])
+        named = [(p, origin) for p, origin in phrases if p is not None]
+        label = _chosen(named, read[number], tags[number])
         if label is not None:
             label = Label(_unique(label.text, colours[number], taken, len(families)), label.origin)
             taken.add(label.text)
@@ -77,11 +87,26 @@ def label_all(snapshot: Snapshot, families: Sequence[Indices]) -> list[Label | N
     return labels
 
 
-def _chosen(phrases: Sequence[tuple[Phrase, Origin]], tag: str | None) -> Label | None:
+def _read(snapshot: Snapshot) -> list[tuple[str, ...]]:
+    """Return the lines that were read in each picture, those that are sure."""
+    lines: list[tuple[str, ...]] = [()] * len(snapshot)
+    for row, feature in snapshot.context.features.read(TEXT.name):
+        text = PictureText.of(feature)
+        if text is not None:
+            sure = (line.text for line in text.lines if line.confidence >= CONFIDENCE_MIN)
+            lines[row] = tuple(islice(sure, LINES_MAX))
+    return lines
+
+
+def _chosen(
+    phrases: Sequence[tuple[Phrase, Origin]], read: Phrase | None, tag: str | None
+) -> Label | None:
     if phrases:
         # The first of equals: titles are written for people.
         phrase, origin = max(phrases, key=lambda each: (each[0].words, each[0].members))
         return Label(phrase.text, origin)
+    if read is not None:
+        return Label(read.text, "text")
     return None if tag is None else Label(tag, "tag")
 
 

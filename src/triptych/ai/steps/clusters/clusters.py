@@ -63,8 +63,8 @@ def find_clusters(snapshot: Snapshot) -> StepResult:
 
         clusters    largest first: {id, label, label_from, size, representatives: [key, …],
                     members: [key, …]}; both nearest the centre first, representatives of different
-                    embeddings; label and label_from (names, metadata or tag) are null where no
-                    label fits, see `cluster_labels.label_all`
+                    embeddings; label and label_from (names, metadata, text or
+                    tag) are null where no label fits, see `cluster_labels.label_all`
         cluster_count
         clustered   assets in clusters
         noise       embedded assets in none
@@ -110,7 +110,7 @@ def find_clusters(snapshot: Snapshot) -> StepResult:
     return StepResult(result, {"cluster": marks})
 
 
-CLUSTERS = Step("clusters", 3, find_clusters)
+CLUSTERS = Step("clusters", 4, find_clusters)
 
 
 def _smallest(points: int) -> int:
