@@ -12,6 +12,7 @@ from triptych.fetch.transport import TransportPool
 from triptych.gather import source_check
 from triptych.gather.source import Page, Row
 from triptych.gather.source_check import SourceCheck, SourceChecker, check_source
+from triptych.gather.source_reach import reach_of
 from triptych.gather.source_registry import SourceRegistry
 
 LIST = """\
@@ -121,6 +122,45 @@ async def test_problems_are_bounded_and_all_are_counted(monkeypatch: pytest.Monk
     ]
     assert len(found.problems[-1].places) == source_check.PLACES_MAX
     assert len(found.first_rows) == source_check.FIRST_ROWS
+
+
+async def test_objects_and_files_that_no_worker_would_read_fail() -> None:
+    rows = [
+        Row("s3://listed/a/1.jpg", {}),
+        Row("s3://listed/b/1.jpg", {}, place="line 3"),
+        Row("gs://other/1.jpg", {}, place="line 4"),
+        Row("file:///srv/pictures/1.jpg", {}),
+        Row("file:///etc/passwd", {}, place="line 6"),
+        Row("https://x/1.jpg", {}),
+    ]
+    reach = reach_of((Path("/srv/pictures"),), ("s3://listed/a",), own=None, own_web=False)
+    checker = SourceChecker(lambda _spec, _trusted: Rows(rows), reach)
+    found = await checker.check("manifest:https://x/list.csv", None)
+    assert (found.items, found.items_failed) == (6, 3)
+    assert [(p.problem.partition(":")[0], p.places) for p in found.problems] == [
+        ("address_refused", ["line 3"]),
+        ("address_refused", ["line 4"]),
+        ("address_refused", ["line 6"]),
+    ]
+    assert "TRIPTYCH_SOURCE_BUCKETS" in found.problems[0].problem
+    assert "TRIPTYCH_SOURCE_FOLDERS" in found.problems[2].problem
+    assert [row.problem is None for row in found.first_rows] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_what_this_machines_user_names_is_read_below_its_place(*, trusted: bool) -> None:
+    rows = [Row("file:///srv/mine/1.jpg", {}), Row("file:///srv/other/1.jpg", {}, place="2")]
+    reach = reach_of((), (), own=None, own_web=False)
+    checker = SourceChecker(lambda _spec, _trusted: Rows(rows), reach)
+    found = await checker.check("folder:/srv/mine", "nike", trusted=trusted)
+    assert found.items_failed == (1 if trusted else 2)
 
 
 async def test_sources_are_checked_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,11 @@ async def _checked(call: Invocation, source: str, brand: str | None) -> SourceCh
 
     from triptych.gather.source_check import SourceChecker
     from triptych.messages import check_brand
-    from triptych.wiring.installed_sources import installed_sources, source_opener
+    from triptych.wiring.installed_sources import (
+        installed_sources,
+        source_opener,
+        source_reach,
+    )
 
     settings = call.settings()
     if settings.server is not None:
@@ -51,7 +55,7 @@ async def _checked(call: Invocation, source: str, brand: str | None) -> SourceCh
     sources = installed_sources(settings)
     sources.check(source)
     async with AsyncExitStack() as stack:
-        checker = SourceChecker(source_opener(settings, sources, stack))
+        checker = SourceChecker(source_opener(settings, sources, stack), source_reach(settings))
         return await checker.check(source, named, trusted=True)
 
 

@@ -62,6 +62,17 @@ class ObjectReach:
             f"{BUCKETS_SETTING}"
         )
 
+    async def refusal(self, url: ObjectUrl, *, brand: str, source: str | None) -> str | None:
+        """Return why an object or a file may not be read; None if it may."""
+        try:
+            if url.is_file:
+                await self.folders_for(url, brand=brand, source=source)
+            else:
+                await self.check_object(url, brand=brand, source=source)
+        except NotReachable as error:
+            return str(error)
+        return None
+
     async def _trusts(self, brand: str, source: str | None) -> bool:
         if source is None or source == self._reach.own:
             return True  # It is that of the settings.

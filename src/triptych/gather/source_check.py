@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Annotated
 
@@ -11,10 +11,13 @@ import msgspec
 from msgspec import Meta
 
 from triptych.errors import SourceUnavailable, TooManyRequests
+from triptych.gather.object_reach import ObjectReach
+from triptych.gather.object_url import ObjectUrl, is_object_url, parse_object_url
 from triptych.gather.phase import new_item
 from triptych.gather.source import ListFound, Page, Row, Sampled, Source
+from triptych.gather.source_reach import SourceReach
 from triptych.messages import URL_MAX_CHARS
-from triptych.model import Metadata
+from triptych.model import Metadata, Reason
 from triptych.shown_url import (
     shown_text,
     shown_url,
@@ -35,6 +38,8 @@ PLACES_MAX = 10
 PROBLEMS_MAX = 100
 """Different problems that are named; the rows of further ones are only counted."""
 DETAIL_MAX_CHARS = 500
+Refusal = Callable[[ObjectUrl], Awaitable[str | None]]
+"""Returns why an object or a file may not be read for the source; None if it may."""
 
 
 class CheckedRow(Wire, frozen=True):
@@ -87,13 +92,14 @@ class _Problem:
 class _Counts:
     """Counts rows as a run would."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: Refusal | None) -> None:
+        self._refusal = refusal
         self.rows = self.refused = self.failed = 0
         self.first: list[CheckedRow] = []
         self.keys: set[bytes] = set()
         self.problems: dict[tuple[str, str], _Problem] = {}
 
-    def add(self, row: Row) -> None:
+    async def add(self, row: Row) -> None:
         self.rows += 1
         if row.refused:
             self.refused += 1
@@ -105,6 +111,10 @@ class _Counts:
         if item.refused is not None:
             why = shown_text(row.problem or item.detail)
             problem = f"{item.refused.value}: {why}"[:DETAIL_MAX_CHARS]
+        elif self._refusal is not None and is_object_url(item.url):
+            refusal = await self._refusal(parse_object_url(item.url))
+            if refusal is not None:
+                problem = f"{Reason.ADDRESS_REFUSED.value}: {refusal}"[:DETAIL_MAX_CHARS]
         url = without_credentials(item.url) if row.url else ""
         self._show(row, url, item.metadata, problem)
         if item.key in self.keys:
@@ -130,7 +140,12 @@ class _Counts:
 
 
 async def check_source(
-    source: Source, spec: str, brand: str | None, *, samples: bool = False
+    source: Source,
+    spec: str,
+    brand: str | None,
+    *,
+    samples: bool = False,
+    refusal: Refusal | None = None,
 ) -> SourceCheck:
     """Read the beginning of a source, and report what a run would make of it.
 
@@ -139,11 +154,12 @@ async def check_source(
         spec: how it was named; for the report.
         brand: the brand whose rows are read; None for those of all, where a source can tell.
         samples: whether to show what the columns of lists hold (`Sampled`).
+        refusal: says which objects and files a worker would not read; None: they are not judged.
 
     Raises:
         SourceRefused, SourceUnavailable: as `Source.pages`.
     """
-    counts, lists, brands = _Counts(), list[ListFound](), dict[str, None]()
+    counts, lists, brands = _Counts(refusal), list[ListFound](), dict[str, None]()
     whole = False
     if samples and isinstance(source, Sampled):
         source = source.sampled()
@@ -151,7 +167,8 @@ async def check_source(
     try:
         async with asyncio.timeout(DEADLINE_S):
             async for page in pages:
-                _add(page, counts)
+                for row in page.rows:
+                    await counts.add(row)
                 lists = list(page.lists) or lists
                 brands.update(dict.fromkeys(page.brands))
                 if page.cursor is None:
@@ -188,8 +205,11 @@ class SourceChecker:
     A caller whose turn does not come within `TURN_S` is refused.
     """
 
-    def __init__(self, open_source: Callable[[str, bool], Source]) -> None:
+    def __init__(
+        self, open_source: Callable[[str, bool], Source], reach: SourceReach | None = None
+    ) -> None:
         self._open_source = open_source
+        self._reach = reach
         self._turn = asyncio.Semaphore(1)
 
     async def check(
@@ -203,7 +223,7 @@ class SourceChecker:
             TooManyRequests: others are being checked.
         """
         opened = partial(self._open_source, spec, trusted)
-        return await self.check_opened(opened, spec, brand, samples=samples)
+        return await self.check_opened(opened, spec, brand, trusted=trusted, samples=samples)
 
     async def check_opened(
         self,
@@ -211,6 +231,7 @@ class SourceChecker:
         spec: str,
         brand: str | None,
         *,
+        trusted: bool = False,
         samples: bool = False,
     ) -> SourceCheck:
         """Check a source that ``spec`` does not say how to open: see `check`.
@@ -226,9 +247,25 @@ class SourceChecker:
                 "Other sources are being checked.", retry_after_s=DEADLINE_S
             ) from error
         try:
-            return await check_source(open_source(), shown_url(spec), brand, samples=samples)
+            return await check_source(
+                open_source(),
+                shown_url(spec),
+                brand,
+                samples=samples,
+                refusal=self._refusal(spec, brand, trusted=trusted),
+            )
         finally:
             self._turn.release()
+
+    def _refusal(self, spec: str, brand: str | None, *, trusted: bool) -> Refusal | None:
+        if self._reach is None:
+            return None
+
+        async def named_by_this_user(_brand: str, _source: str) -> bool:
+            return trusted
+
+        reach = ObjectReach(self._reach, named_by_this_user)
+        return partial(reach.refusal, brand=brand or "", source=spec)
 
 
 def _shown(found: ListFound) -> ListFound:
@@ -238,11 +275,6 @@ def _shown(found: ListFound) -> ListFound:
         for name, values in found.samples.items()
     }
     return msgspec.structs.replace(found, samples=samples)
-
-
-def _add(page: Page, counts: _Counts) -> None:
-    for row in page.rows:
-        counts.add(row)
 
 
 async def _close(pages: AsyncIterator[Page]) -> None:

@@ -277,7 +277,9 @@ async def open_app(
             relations=BrandRelations(services.stores.brands, services.stores.search),
             sources=sources,
             exports=ExportRegistry.discover(),
-            source_checker=SourceChecker(source_opener(settings, sources, stack, uploads)),
+            source_checker=SourceChecker(
+                source_opener(settings, sources, stack, uploads), source_reach(settings)
+            ),
             previews=open_previews(settings, thumbnails, stack),
             uploads=uploads,
             ready=ready_check(services),
