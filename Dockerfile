@@ -51,10 +51,11 @@ FROM python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eeba
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
 RUN python -m venv /opt/triptych
-# The lock of what is installed: `image`, or `gpu`.
+# The lock of what is installed: `image`, or `gpu`. It has all that is needed; pip would also want
+# `onnxruntime`, which `onnxruntime-gpu` replaces.
 ARG PACKAGES=image
 COPY requirements/image.txt requirements/gpu.txt requirements/
-RUN /opt/triptych/bin/python -m pip install --only-binary :all: --require-hashes -r "requirements/$PACKAGES.txt"
+RUN /opt/triptych/bin/python -m pip install --no-deps --only-binary :all: --require-hashes -r "requirements/$PACKAGES.txt"
 COPY --from=compiled /dist/wheels /dist/wheels
 COPY --from=wheel /dist /dist/wheels
 # The bytecode holds no times, so that two builds have the same.
