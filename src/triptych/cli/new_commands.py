@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -71,4 +72,5 @@ async def step(
     for path in written.files:
         typer.echo(printable(str(written.folder / path)))
     typer.echo("Install it and run its tests:")
-    typer.echo(printable(f"  cd {written.folder} && pip install --editable . pytest && pytest"))
+    folder = shlex.quote(str(written.folder))
+    typer.echo(printable(f"  cd {folder} && pip install --editable . pytest && pytest"))
