@@ -51,9 +51,10 @@ async def run_step(
 ) -> StepRun:
     """Commit pictures as a brand's next snapshot, run one step over it and return its output.
 
-    ``asset_steps`` run before, so that the step can read their features. Called again with the same
-    ``stores``, the step sees its earlier output and the other brands. Everything is validated as in
-    the AI phase. Pictures have the pixels that they were made with; there is no text encoder.
+    ``asset_steps`` run before, so that the step can read their features; if one fails, its outcome
+    there says so, as in the AI phase. Called again with the same ``stores``, the step sees its
+    earlier output and the other brands. Everything is validated as in the AI phase. Pictures have
+    the pixels that they were made with; there is no text encoder.
 
     Raises:
         StepFailed: it raised, or its output cannot be published; contains the error.
