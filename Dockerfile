@@ -1,6 +1,7 @@
 # One Dockerfile for all processes: `service` for ECS, Kubernetes and compose, `lambda` for Lambda.
 #   docker build --target service -t triptych .
 # For amd64 and arm64, and reproducibly: scripts/image.sh. It has no embedded Postgres.
+# With CUDA, for amd64 alone: --build-arg PACKAGES=gpu. Not tried on a GPU: docs/guides/image.md.
 # Base images are named by digest, so that two builds of a commit are of the same parts; the tag says
 # what the digest was. To renew one: docker buildx imagetools inspect python:3.13-slim-trixie
 
@@ -50,8 +51,11 @@ FROM python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eeba
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
 RUN python -m venv /opt/triptych
-COPY requirements/image.txt requirements/
-RUN /opt/triptych/bin/python -m pip install --only-binary :all: --require-hashes -r requirements/image.txt
+# The lock of what is installed: `image`, or `gpu`. It has all that is needed; pip would also want
+# `onnxruntime`, which `onnxruntime-gpu` replaces.
+ARG PACKAGES=image
+COPY requirements/image.txt requirements/gpu.txt requirements/
+RUN /opt/triptych/bin/python -m pip install --no-deps --only-binary :all: --require-hashes -r "requirements/$PACKAGES.txt"
 COPY --from=compiled /dist/wheels /dist/wheels
 COPY --from=wheel /dist /dist/wheels
 # The bytecode holds no times, so that two builds have the same.

@@ -143,6 +143,8 @@ screenshots: $(READY) $(DASHBOARD) $(BROWSER) demo/node_modules/.ready ## Pictur
 lock: $(READY) ## Renew the locked requirements
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt --excludes requirements/embedded.in --no-emit-package opentsne --extra mongodb pyproject.toml -o requirements/image.txt --upgrade
+	$(COMPILE) -c requirements/image.txt --excludes requirements/embedded.in --excludes requirements/replaced-by-gpu.in --no-emit-package opentsne \
+		--extra mongodb pyproject.toml requirements/gpu.in -o requirements/gpu.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt --no-deps requirements/opentsne.in -o requirements/opentsne.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt requirements/compile.in -o requirements/compile.txt --upgrade
 	$(COMPILE) -c requirements/runtime.txt requirements/lambda.in -o requirements/lambda.txt --upgrade

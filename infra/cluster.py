@@ -1,4 +1,7 @@
-"""The ECS cluster and what its tasks run on: Graviton, and Spot where a kill costs nothing."""
+"""The ECS cluster and what its tasks run on: Graviton, and Spot where a kill costs nothing.
+
+Hosts with a GPU are x86-64, because ONNX Runtime publishes its CUDA package for no other Linux.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,18 @@ SPOT = (
     *("r8g.xlarge", "r7g.xlarge", "r6g.xlarge", "r8gd.xlarge", "r7gd.xlarge", "r6gd.xlarge"),
 )
 """Many, so that Spot has some of them left; each holds as many tasks as another."""
+GPU = ("g6.xlarge", "g5.xlarge", "g4dn.xlarge")
+"""With one NVIDIA L4, A10G or T4; four vCPUs and 16 GiB each."""
 SPOT_BASE = 1
 """Hosts on demand before there is any on Spot: work goes on where Spot has none."""
 STEADY_MAX = 20
 """Twice what the most tasks take: a release starts the new ones beside the old ones."""
 LARGE_MAX = 6
 SPOT_MAX = 22
+GPU_MAX = 4
 DISK_GIB = 50
+GPU_DISK_GIB = 100
+"""AWS' image with NVIDIA's driver is larger, and so is ours with CUDA."""
 MEMORY_SHARE = 0.93
 """Of a host's memory is offered to tasks: 7,985 MiB were registered of 8 GiB, and the ECS agent's
 own reserve is taken from it (Amazon ECS, Container instance memory management)."""
@@ -35,11 +43,20 @@ class Cluster(Construct):
 
     Workers acknowledge last, so what Spot takes away is delivered again. ``public``: the hosts of
     ``spot`` are in the public subnets, with addresses of their own, and their tasks use these.
+    ``gpu``: there is a fourth, ``gpu``, which is as ``spot`` and has hosts with a GPU each.
     """
 
-    def __init__(self, scope: Construct, name: str, vpc: ec2.IVpc, *, public: bool = False) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        vpc: ec2.IVpc,
+        *,
+        public: bool = False,
+        gpu: bool = False,
+    ) -> None:
         super().__init__(scope, name)
-        self.bridged = {"spot"} if public else frozenset[str]()
+        self.bridged = {"spot", "gpu"} if public else frozenset[str]()
         """Providers whose tasks have no network interface of their own, but their host's."""
         self.hosts: dict[str, ec2.Connections] = {}
         self.cluster = ecs.Cluster(
@@ -49,9 +66,20 @@ class Cluster(Construct):
         self.large = self._provider("Large", vpc, LARGE_MAX, list(LARGE), spot=False)
         self.spot = self._provider("Spot", vpc, SPOT_MAX, list(SPOT), spot=True)
         self.providers = {"steady": self.steady, "large": self.large, "spot": self.spot}
+        if gpu:
+            self.providers["gpu"] = self._provider(
+                "Gpu", vpc, GPU_MAX, list(GPU), spot=True, gpu=True
+            )
 
     def _provider(
-        self, name: str, vpc: ec2.IVpc, most: int, types: list[str], *, spot: bool
+        self,
+        name: str,
+        vpc: ec2.IVpc,
+        most: int,
+        types: list[str],
+        *,
+        spot: bool,
+        gpu: bool = False,
     ) -> ecs.AsgCapacityProvider:
         role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         public = name.lower() in self.bridged
@@ -60,11 +88,15 @@ class Cluster(Construct):
         # Tasks get nothing of the metadata, and so of the host's role: the hop limit holds back
         # those behind the host's bridge, and this those with network interfaces of their own.
         start.add_commands("echo ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config")
+        if gpu:
+            start.add_commands("echo ECS_ENABLE_GPU_SUPPORT=true >> /etc/ecs/ecs.config")
         template = ec2.LaunchTemplate(
             self,
             f"{name}Template",
             instance_type=ec2.InstanceType(types[0]),
-            machine_image=ecs.EcsOptimizedImage.amazon_linux2023(ecs.AmiHardwareType.ARM),
+            machine_image=ecs.EcsOptimizedImage.amazon_linux2023(
+                ecs.AmiHardwareType.GPU if gpu else ecs.AmiHardwareType.ARM
+            ),
             role=role,
             security_group=group,
             associate_public_ip_address=True if public else None,
@@ -75,7 +107,9 @@ class Cluster(Construct):
                 ec2.BlockDevice(
                     device_name="/dev/xvda",
                     volume=ec2.BlockDeviceVolume.ebs(
-                        DISK_GIB, encrypted=True, volume_type=ec2.EbsDeviceVolumeType.GP3
+                        GPU_DISK_GIB if gpu else DISK_GIB,
+                        encrypted=True,
+                        volume_type=ec2.EbsDeviceVolumeType.GP3,
                     ),
                 )
             ],

@@ -27,7 +27,7 @@ POSTGRES, DOCUMENTDB, EXTERNAL = READS = ("", "documentdb", "external")
 KEYS = (
     *("profile", "workers", "certificate", "domain", "email", "region", "idle"),
     *("source", "source_token", "source_token_for", "source_buckets", "prefix", "egress"),
-    *("traces", "database_resource", "reads", "reads_secret"),
+    *("traces", "database_resource", "reads", "reads_secret", "acquire_gpu"),
     *SIGN_IN,
 )
 """All that a deployer can say. Anything else is a mistake: it would change nothing, unnoticed."""
@@ -59,6 +59,8 @@ class Profile:
     """With ``reads=documentdb``. Beyond the first they are there to take its place."""
     tasks: Mapping[str, tuple[int, int]]
     """Of each service, the least and the most."""
+    gpu_tasks: int
+    """With ``acquire_gpu``, the most that acquire, in place of those of ``tasks``."""
     budget_usd: int
     documentdb_budget_usd: int
     """That is added to it with ``reads=documentdb``."""
@@ -111,6 +113,7 @@ PROFILES = {
                 "acquire": (0, 4),
                 "ai": (0, 1),
             },
+            gpu_tasks=1,
             budget_usd=300,
             documentdb_budget_usd=100,
         ),
@@ -129,6 +132,7 @@ PROFILES = {
                 "acquire": (0, 40),
                 "ai": (0, 4),
             },
+            gpu_tasks=4,
             budget_usd=3000,
             documentdb_budget_usd=800,
         ),
@@ -170,6 +174,13 @@ class Choices:
     """One of `READS`."""
     reads_secret: str = ""
     """With `EXTERNAL`, the ARN of the secret whose text is the address of that MongoDB."""
+    acquire_gpu: bool = False
+    """Whether acquire runs on hosts with a GPU, one for each task."""
+
+    def tasks(self, phase: str) -> tuple[int, int]:
+        """Return the least and the most tasks of a phase's workers."""
+        least, most = self.profile.tasks[phase]
+        return least, self.profile.gpu_tasks if phase == "acquire" and self.acquire_gpu else most
 
     @property
     def budget_usd(self) -> int:
@@ -244,6 +255,7 @@ class Choices:
             egress=_egress(str(context.get("egress") or NAT), workers),
             reads=_reads(context, region),
             reads_secret=str(context.get("reads_secret") or ""),
+            acquire_gpu=_acquire_gpu(context, workers),
         )
 
 
@@ -271,6 +283,13 @@ def _flag(name: str, context: Mapping[str, Any]) -> bool:
     if given not in {"true", "false"}:
         raise ValueError(f"{name}: must be true or false, not {given!r}")
     return given == "true"
+
+
+def _acquire_gpu(context: Mapping[str, Any], workers: str) -> bool:
+    wanted = _flag("acquire_gpu", context)
+    if wanted and workers == "lambda":
+        raise ValueError("acquire_gpu: functions have no GPU; use -c workers=ecs, or leave it out")
+    return wanted
 
 
 def _source(given: str, buckets: tuple[tuple[str, str], ...]) -> str:

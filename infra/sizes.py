@@ -38,6 +38,8 @@ class Size:
     provider: str
     """Of the cluster's capacity providers."""
     connections: int
+    gpus: int = 0
+    """Of a host, that a task has for itself."""
 
 
 SIZES = (
@@ -47,6 +49,17 @@ SIZES = (
     Size("acquire", "url-process-queue", 2048, 4096, 400, "spot", connections=6),
     Size("ai", "brand-ai-phase-queue", 2048, 8192, 2, "large", connections=4),
 )
+ACQUIRE_WITH_GPU = Size(
+    "acquire", "url-process-queue", 4096, 12288, 400, "gpu", connections=6, gpus=1
+)
+"""A whole host for each task: all its processors decode for its one GPU. The numbers are chosen to
+fit and not measured."""
+
+
+def sizes(*, acquire_gpu: bool) -> tuple[Size, ...]:
+    """Return what workers take, with acquire on a GPU or not."""
+    replaced = {ACQUIRE_WITH_GPU.phase: ACQUIRE_WITH_GPU} if acquire_gpu else {}
+    return tuple(replaced.get(size.phase, size) for size in SIZES)
 
 
 @dataclass(frozen=True)

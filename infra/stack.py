@@ -37,7 +37,9 @@ class TriptychStack(Stack):
             window=window(choices.workers),
         )
         reads = Reads(self, "Reads", choices, vpc)
-        cluster = Cluster(self, "Cluster", vpc, public=choices.egress == PUBLIC)
+        cluster = Cluster(
+            self, "Cluster", vpc, public=choices.egress == PUBLIC, gpu=choices.acquire_gpu
+        )
         built = image(self, "service")
         edge = Edge(self, "Edge", choices, vpc, data.log_bucket)
         signer = edge.balancer.load_balancer_arn
@@ -45,7 +47,10 @@ class TriptychStack(Stack):
             self, "Services", choices, cluster, data, built, reads=reads, signer=signer
         )
         if choices.workers == "ecs":
-            workers = Workers(self, "Workers", choices, cluster, data, built, reads)
+            with_gpu = image(self, "service", gpu=True) if choices.acquire_gpu else built
+            workers = Workers(
+                self, "Workers", choices, cluster, data, built, reads, with_gpu=with_gpu
+            )
             workers.node.add_dependency(services.api)
         functions = Functions(
             self, "Functions", choices, vpc, data, image(self, "lambda"), reads=reads

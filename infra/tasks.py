@@ -30,15 +30,19 @@ MIGRATION_MIN = 30
 one that is cut leaves no trace, and the next task goes on with it."""
 
 
-def image(scope: Construct, target: str) -> assets.DockerImageAsset:
-    """Return one of the Dockerfile's images, built and pushed by `cdk deploy`."""
+def image(scope: Construct, target: str, *, gpu: bool = False) -> assets.DockerImageAsset:
+    """Return one of the Dockerfile's images, built and pushed by `cdk deploy`.
+
+    ``gpu``: it has CUDA and is for x86-64; the others are for ARM.
+    """
     return assets.DockerImageAsset(
         scope,
-        f"Image-{target}",
+        f"Image-{target}-gpu" if gpu else f"Image-{target}",
         directory=str(ROOT),
         file="Dockerfile",
         target=target,
-        platform=assets.Platform.LINUX_ARM64,
+        platform=assets.Platform.LINUX_AMD64 if gpu else assets.Platform.LINUX_ARM64,
+        build_args={"PACKAGES": "gpu"} if gpu else None,
     )
 
 
@@ -57,6 +61,8 @@ class Work:
     """It uses its host's address, and has no network interface and no security group of its own."""
     migrates: bool = False
     """It starts when the schema is that of its image: a container before it sees to that."""
+    gpus: int = 0
+    """GPUs of its host that it has for itself."""
 
 
 class Task(Construct):
@@ -119,6 +125,7 @@ class Task(Construct):
             command=list(work.command),
             cpu=work.cpu,
             memory_limit_mib=work.memory_mib,
+            gpu_count=work.gpus or None,
             user=USER,
             readonly_root_filesystem=True,
             docker_security_options=["no-new-privileges"],

@@ -16,12 +16,18 @@ from infra.data import PORT, Data
 from infra.network import outbound
 from infra.profiles import Choices
 from infra.reads import Reads
-from infra.sizes import SCALE_IN_S, SCALE_OUT_S, SIZES, Size
+from infra.sizes import SCALE_IN_S, SCALE_OUT_S, Size, sizes
 from infra.tasks import Task, Work
 from infra.tracking import Cooldowns, query, track
 
 VISIBLE = "ApproximateNumberOfMessagesVisible"
 HIDDEN = "ApproximateNumberOfMessagesNotVisible"
+GPU_SETTINGS = {
+    # Named, so that a task without a working GPU does not start: it would be paid for nothing.
+    "TRIPTYCH_EMBED_DEVICE": "cuda",
+    "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+}
+"""The second is for NVIDIA's container runtime: which parts of the driver a container sees."""
 
 
 class Workers(Construct):
@@ -36,12 +42,18 @@ class Workers(Construct):
         data: Data,
         built: assets.DockerImageAsset,
         reads: Reads,
+        *,
+        with_gpu: assets.DockerImageAsset,
     ) -> None:
         super().__init__(scope, name)
         profile = choices.profile
         self.tasks: dict[str, Task] = {}
-        for size in SIZES:
-            environment = {"TRIPTYCH_DATABASE_CONNECTIONS": str(size.connections), **reads.settings}
+        for size in sizes(acquire_gpu=choices.acquire_gpu):
+            environment = {
+                "TRIPTYCH_DATABASE_CONNECTIONS": str(size.connections),
+                **reads.settings,
+                **(GPU_SETTINGS if size.gpus else {}),
+            }
             secrets = reads.secrets()
             if size.phase == "gather" and choices.source_token:
                 secrets["TRIPTYCH_SOURCE_TOKEN"] = _token(self, choices.source_token)
@@ -56,8 +68,16 @@ class Workers(Construct):
                 environment=environment,
                 secrets=secrets,
                 bridged=size.provider in cluster.bridged,
+                gpus=size.gpus,
             )
-            task = Task(self, size.phase, work, profile=profile, data=data, built=built)
+            task = Task(
+                self,
+                size.phase,
+                work,
+                profile=profile,
+                data=data,
+                built=with_gpu if size.gpus else built,
+            )
             grants.may_look(task.role, data)
             grants.may_send(task.role, data)
             grants.may_consume(task.role, data, [size.queue])
@@ -95,7 +115,7 @@ class Workers(Construct):
             reaching = cluster.hosts[size.provider] if work.bridged else service.connections
             reaching.allow_to(data.database, ec2.Port.tcp(PORT))
             reads.reached_by(reaching)
-            self._scale(size, service, profile.tasks[size.phase], cluster, data)
+            self._scale(size, service, choices.tasks(size.phase), cluster, data)
             self.tasks[size.phase] = task
 
     def _scale(

@@ -23,7 +23,7 @@ AT_ONCE = 4
 """Locks that are looked up at a time."""
 PYTHON_LOCKS = (
     *("runtime", "lambda", "compile", "wheel", "dev", "infra", "emulator", "chart", "helm"),
-    *("mongodb", "release"),
+    *("mongodb", "release", "gpu"),
 )
 NPM_FOLDERS = ("dashboard", "demo", "evals", "infra")
 

@@ -16,7 +16,7 @@ context=(-c "certificate=$CERTIFICATE" -c "domain=$DOMAIN" -c "email=$EMAIL"
     -c "profile=$profile" -c "workers=$shape" -c "region=$region")
 # Each of these is taken from the variable of its name in capitals, if that is set.
 for key in source source_token source_token_for source_buckets prefix egress traces database_resource \
-    reads reads_secret \
+    reads reads_secret acquire_gpu \
     oidc_issuer oidc_client_id oidc_secret oidc_session_hours operators \
     oidc_authorization_endpoint oidc_token_endpoint oidc_user_info_endpoint; do
     variable=$(tr '[:lower:]' '[:upper:]' <<< "$key")

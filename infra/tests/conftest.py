@@ -86,6 +86,7 @@ def trying_documentdb(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 
 @pytest.fixture(scope="session")
 def external(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """A MongoDB elsewhere, and acquire on GPUs, in one template: synthesis takes long."""
     folder = tmp_path_factory.mktemp("external")
-    context = {**CONTEXT, **ELSEWHERE, "egress": "public"}
+    context = {**CONTEXT, **ELSEWHERE, "egress": "public", "acquire_gpu": "true"}
     return Synthesised(folder, "prod", "ecs", context)

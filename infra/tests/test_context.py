@@ -38,6 +38,8 @@ def test_a_typo_on_the_command_line_is_refused_and_the_cdks_own_keys_are_not(
         ({"domain": "triptych.example/"}, "domain: "),
         ({"source_token_for": "https://a.example"}, "source_token: is missing"),
         ({"source": "manifest:s3://lists/a.csv"}, "source: s3://lists/a.csv is in no bucket"),
+        ({"acquire_gpu": "1"}, "acquire_gpu: must be true or false"),
+        ({"acquire_gpu": "true", "workers": "lambda"}, "acquire_gpu: functions have no GPU"),
         (
             {"source": "manifest:s3://lists/abc/a.csv", "source_buckets": "s3://lists/ab"},
             "source: s3://lists/abc/a.csv is in no bucket",

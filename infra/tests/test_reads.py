@@ -263,10 +263,11 @@ def test_a_mongodb_elsewhere_is_reached_by_its_users_alone(external: Synthesised
             if rule.get("FromPort") not in {*WEB_PORTS, None} and rule["CidrIp"] == "0.0.0.0/0":
                 assert (rule["FromPort"], rule["ToPort"]) == (first, last), name
                 reaching.add(name)
-    # With `egress=public` gather and acquire are of their hosts' group.
-    for prefix in ("ServicesApi", "Workersai", "ClusterSpotHosts", "Functionssweep"):
+    # With `egress=public` gather and acquire are of their hosts' groups.
+    hosts = ("ClusterSpotHosts", "ClusterGpuHosts")
+    for prefix in ("ServicesApi", "Workersai", *hosts, "Functionssweep"):
         assert sum(name.startswith(prefix) for name in reaching) == 1, prefix
-    assert len(reaching) == 4
+    assert len(reaching) == 5
     assert first <= PORT <= last
     assert SPOT
     assert not first <= POSTGRES_PORT <= last

@@ -36,7 +36,7 @@ from triptych.wiring import doctor, verification
 NOT_RUN = {
     *("run", "up", "api", "worker", "live", "migrate", "backup"),
     *("dead-letters redrive", "dead-letters discard", "keys create", "keys revoke"),
-    *("reads rebuild", "webhooks delete", "uploads delete", "models fetch"),
+    *("reads rebuild", "webhooks delete", "uploads delete", "models fetch", "new step"),
 }
 """Commands that start processes, and those that print numbers and the words they were given."""
 

@@ -73,6 +73,30 @@ def test_auto_passes_over_what_does_not_work_and_says_so(monkeypatch: pytest.Mon
     assert reason.startswith("TRIPTYCH_EMBED_DEVICE: cuda is installed and cannot be used (")
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_cuda_is_loaded_from_nvidias_packages_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], installed: bool
+) -> None:
+    asked = []
+
+    def preload_dlls(*, directory: str) -> None:
+        asked.append(directory)
+        print("Failed to load libcudart.so.13")
+
+    pretend(monkeypatch, Device.CUDA)
+    monkeypatch.setattr(ort, "preload_dlls", preload_dlls)
+    monkeypatch.setattr(devices, "find_spec", lambda name: name if installed else None)
+    devices._load_cuda.cache_clear()
+    for wanted in ("auto", "cpu"):
+        find_device(wanted)
+    devices._load_cuda.cache_clear()
+    # An empty directory is what ONNX Runtime takes for "the packages, then the system's loader".
+    assert asked == ([""] if installed else [])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert ("libcudart" in err) == installed
+
+
 def test_what_is_wanted_is_not_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, Device.CUDA)
     with pytest.raises(SettingsError, match="cuda is installed and cannot be used"):

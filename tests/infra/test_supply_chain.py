@@ -113,6 +113,15 @@ def test_the_image_has_what_the_wheel_has_less_the_embedded_postgres() -> None:
     assert {name for name in both if both[name] != elsewhere[name]} == set(), "one version each"
 
 
+def test_the_image_with_cuda_is_the_image_with_another_onnx_runtime() -> None:
+    image, gpu = pinned("image"), pinned("gpu")
+    assert image.keys() - gpu.keys() == {"onnxruntime"}
+    more = gpu.keys() - image.keys()
+    assert {name for name in more if not name.startswith("nvidia-")} == {"onnxruntime-gpu"}
+    assert {"nvidia-cublas", "nvidia-cudnn-cu13"} <= more
+    assert {name for name in gpu.keys() & image.keys() if gpu[name] != image[name]} == set()
+
+
 def test_what_is_beside_the_image_is_said_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for lock, wanted in (

@@ -18,9 +18,10 @@ def needed(cores: int) -> int:
 
 def test_g8_a_task_on_ecs() -> None:
     infra = "".join(path.read_text() for path in (ROOT / "infra").glob("*.py"))
-    found = re.search(r'Size\("acquire", "[\w-]+", (\d+), (\d+),', infra)
-    assert found is not None
-    assert needed(int(found[1]) // 1024) <= int(found[2]) * MIB
+    found = re.findall(r'Size\(\s*"acquire", "[\w-]+", (\d+), (\d+),', infra)
+    assert len(found) == 2, "with a GPU and without"
+    for cpu, mib in found:
+        assert needed(int(cpu) // 1024) <= int(mib) * MIB
 
 
 def test_g8_a_pod_on_kubernetes() -> None:

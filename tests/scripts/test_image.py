@@ -75,7 +75,8 @@ def test_one_image_for_both_architectures_with_the_times_of_its_commit(played: P
     told = dict(itertools.pairwise(call))
     assert told["--platform"] == "linux/amd64,linux/arm64"
     assert told["--target"] == "service"
-    assert told["--build-arg"] == f"SOURCE_DATE_EPOCH={played.git('log', '-1', '--format=%ct')}"
+    assert f"SOURCE_DATE_EPOCH={played.git('log', '-1', '--format=%ct')}" in call
+    assert "PACKAGES=image" in call
     assert told["--output"].endswith("push=true,rewrite-timestamp=true")
     assert told["--cache-from"] == "type=registry,ref=registry.example/cache"
     assert f"org.opencontainers.image.revision={played.git('rev-parse', 'HEAD')}" in call
@@ -88,12 +89,24 @@ def test_lambda_has_one_architecture_and_nothing_beside_it(played: Played) -> No
     assert {"--provenance=false", "--sbom=false"} <= set(call)
 
 
+def test_with_cuda_it_has_another_lock_and_another_name(played: Played) -> None:
+    ended, call = played.build(IMAGE="r.example/t", PACKAGES="gpu", PLATFORMS="linux/amd64")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("r.example/t:1.2.3-gpu@")
+    told = dict(itertools.pairwise(call))
+    assert told["--platform"] == "linux/amd64"
+    assert told["--metadata-file"] == "dist/image-service-gpu.json"
+    assert "PACKAGES=gpu" in call
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [
         ({}, "set IMAGE"),
         ({"IMAGE": "t", "TARGET": "lambda"}, "one platform for Lambda"),
         ({"IMAGE": "t", "TARGET": "servise"}, "TARGET must be service or lambda"),
+        ({"IMAGE": "t", "PACKAGES": "cuda"}, "PACKAGES must be image or gpu"),
+        ({"IMAGE": "t", "PACKAGES": "gpu"}, "PLATFORMS=linux/amd64 alone"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_built(

@@ -76,6 +76,8 @@ class Build:
                 (root / within).mkdir(parents=True, exist_ok=True)
             elif word == "ENV":
                 environment = environment | dict(part.split("=", 1) for part in shlex.split(rest))
+            elif word == "ARG":
+                environment = environment | dict([rest.split("=", 1)])
             elif word == "COPY":
                 self._copy(rest.split(), root, root / within)
             elif word == "RUN" and not any(each in rest for each in SKIPPED):

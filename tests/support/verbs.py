@@ -143,6 +143,7 @@ WITHOUT_OPERATION = {
     **dict.fromkeys(("run", "up", "api", "worker", "live"), "starts processes here"),
     **dict.fromkeys(("migrate", "doctor", "settings", "verify"), "works without a server"),
     **dict.fromkeys(("models list", "models fetch"), "fetches into this machine's data folder"),
+    "new step": "writes files on this machine",
     **dict.fromkeys(("backup", "reads status", "reads rebuild"), "works without a server"),
     **dict.fromkeys(("keys create", "keys list", "keys revoke"), "before a server has any key"),
     "report": "asks for insights, the map, the nearest brands and more",

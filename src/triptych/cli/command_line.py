@@ -34,6 +34,7 @@ from triptych.cli.key_commands import keys
 from triptych.cli.letter_commands import letters
 from triptych.cli.limit_commands import hosts, phases
 from triptych.cli.model_commands import models
+from triptych.cli.new_commands import new
 from triptych.cli.read_commands import reads
 from triptych.cli.upload_commands import uploads
 from triptych.cli.webhook_commands import webhooks
@@ -115,6 +116,7 @@ PANELS = {
         reads,
         keys,
     ),
+    "Extend it": (new,),
 }
 """The headings of `triptych --help` with their commands, in the order in which they are needed."""
 

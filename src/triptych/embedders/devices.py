@@ -7,10 +7,13 @@ two of them the later one has overwritten the other.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +241,8 @@ def _fails(device: Device) -> SettingsError | None:
     """
     if device is Device.CPU:
         return None
+    if device in {Device.CUDA, Device.TENSORRT}:
+        _load_cuda()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     why = "ONNX Runtime falls back to the CPU"
@@ -255,6 +260,18 @@ def _fails(device: Device) -> SettingsError | None:
         field=DEVICE_FIELD,
         remedy="Look at its driver and libraries, or use `auto` or `cpu`.",
     )
+
+
+@lru_cache(maxsize=1)
+def _load_cuda() -> None:
+    """Load CUDA and cuDNN from NVIDIA's packages, if they are installed.
+
+    The system's loader does not look into Python's folders, and would find none of them. ONNX
+    Runtime prints what it could not load, which is no part of a command's output.
+    """
+    if find_spec("nvidia") is not None:
+        with contextlib.redirect_stdout(sys.stderr):
+            ort.preload_dlls(directory="")
 
 
 _ONE: Any = [[1.0, 1.0]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import numpy as np
+import numpy.typing as npt
 
 from triptych.gather.urls import item_key
 from triptych.model import Colour, ItemResult, Metadata, NewItem, Policy, Run, RunKind, Staged
@@ -37,6 +38,19 @@ class Picture:
     metadata: Metadata = field(default_factory=dict)
     also: Sequence[Metadata] = ()
     """The metadata of further rows of the list with the same URL."""
+    pixels: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    """(height, width, 3), RGB, for steps that look at it. They replace ``width`` and ``height``,
+    and stand for its bytes if ``body`` is empty. Without pixels, its object is missing."""
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels is not None and (
+            pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8
+        ):
+            raise ValueError(
+                f"The pixels of {self.url} are {pixels.dtype} of the shape {pixels.shape}; "
+                "they have to be uint8 of the shape (height, width, 3)."
+            )
 
     @property
     def key(self) -> bytes:
@@ -45,20 +59,28 @@ class Picture:
 
     @property
     def content(self) -> bytes:
-        """The bytes that represent it."""
-        return self.body or self.url.encode()
+        """The bytes that represent it. Two pictures of the same pixels have the same."""
+        if self.body or self.pixels is None:
+            return self.body or self.url.encode()
+        return str(self.pixels.shape).encode() + self.pixels.tobytes()
+
+    @property
+    def sha256(self) -> bytes:
+        """The SHA-256 of its content, by which features are kept."""
+        return hashlib.sha256(self.content).digest()
 
     def staged(self) -> Staged:
         """Return the result of acquiring it."""
-        digest = hashlib.sha256(self.content).digest()
+        digest = self.sha256
+        height, width = (self.height, self.width) if self.pixels is None else self.pixels.shape[:2]
         vector = None if self.embedding is None else np.asarray(self.embedding, np.float32)
         return Staged(
             sha256=digest,
             object_key=object_key(digest),
             media_type=self.media_type,
             size_bytes=len(self.content),
-            width=self.width,
-            height=self.height,
+            width=width,
+            height=height,
             phash=self.phash,
             embedding=None if vector is None else vector / np.linalg.norm(vector),
             model=None if vector is None else MODEL,

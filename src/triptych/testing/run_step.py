@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from triptych.ai.phase import AiPhase
+from triptych.ai.asset_step import AssetStep
+from triptych.ai.phase import AiPhase, AssetSteps
 from triptych.ai.step import Snapshot, Step, load_snapshot
 from triptych.model import Metadata
 from triptych.testing.memory_stores import MemoryStores, memory_stores
+from triptych.testing.picture_pixels import MadePictures
 from triptych.testing.pictures import Picture, commit_pictures
 
 
@@ -45,18 +47,24 @@ async def run_step(
     *,
     brand: str = "brand",
     stores: MemoryStores | None = None,
+    asset_steps: Sequence[AssetStep] = (),
 ) -> StepRun:
     """Commit pictures as a brand's next snapshot, run one step over it and return its output.
 
-    Called again with the same ``stores``, the step sees its earlier output and the other brands.
-    Everything is validated as in the AI phase. There are no pixels and no text encoder.
+    ``asset_steps`` run before, so that the step can read their features; if one fails, its outcome
+    there says so, as in the AI phase. Called again with the same ``stores``, the step sees its
+    earlier output and the other brands. Everything is validated as in the AI phase. Pictures have
+    the pixels that they were made with; there is no text encoder.
 
     Raises:
         StepFailed: it raised, or its output cannot be published; contains the error.
     """
     stores = stores or memory_stores()
     run = await commit_pictures(stores, pictures, brand)
-    await AiPhase(stores.ai, stores.snapshots, [step]).process(brand, run.id)
+    made = MadePictures(pictures)
+    assets = AssetSteps(asset_steps, stores.features, made) if asset_steps else None
+    phase = AiPhase(stores.ai, stores.snapshots, [step], pixels=made.of, assets=assets)
+    await phase.process(brand, run.id)
     (insight,) = await stores.snapshots.insights(run.id)
     if insight.result is None:
         raise StepFailed(insight.error)
