@@ -48,10 +48,14 @@ MARKED = FIELDS.index("model")
 """Before this column stand the marks."""
 TEXT_COLUMN = "text"
 """The text in the picture, a line of it in each line."""
-OWN = frozenset({*FIELDS, *MARKS, TEXT_COLUMN})
+PEOPLE_COLUMN = "people"
+"""`none`, `one` or `group`, by the faces in the picture."""
+OWN = frozenset({*FIELDS, *MARKS, TEXT_COLUMN, PEOPLE_COLUMN})
 """The columns of every table, whatever the metadata."""
 OWN_IMPORTED = OWN - NO_METADATA - {"url"}
-"""Those by which a row of an exported table is known; its URL is read apart."""
+"""Those of them that become no metadata when a row is imported; its URL is read apart."""
+KNOWN_BY = OWN_IMPORTED - {PEOPLE_COLUMN}
+"""Those by which a row of an exported table is known: the others came later."""
 NO_COLUMNS = MetadataColumns()
 
 
@@ -65,6 +69,8 @@ class Exported:
     """The same for all assets of an export; none unless the format asks for them."""
     text: str | None = None
     """The text in the picture; None if it was not, or cannot be, read."""
+    people: str | None = None
+    """How many people it shows; None if it was not, or cannot be, looked at."""
 
 
 def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.Schema:
@@ -73,7 +79,7 @@ def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.
     types = {**TYPES, "embedding": vector}
     fields = [(name, types.get(name, pa.string())) for name in FIELDS]
     marks = [(name, MARK_TYPES[kind]) for name, kind in MARKS.items()]
-    marks.append((TEXT_COLUMN, pa.string()))
+    marks += [(TEXT_COLUMN, pa.string()), (PEOPLE_COLUMN, pa.string())]
     return pa.schema([*fields[:MARKED], *marks, *fields[MARKED:], *metadata.types.items()])
 
 
@@ -87,7 +93,8 @@ def described(exported: Exported) -> dict[str, Any]:
         for name, value in ((name, getattr(exported.asset, name)) for name in FIELDS[:MARKED])
     }
     marks = {name: exported.marks.get(name) for name in MARKS}
-    return {**row, **marks, TEXT_COLUMN: exported.text, "model": exported.asset.model}
+    features = {TEXT_COLUMN: exported.text, PEOPLE_COLUMN: exported.people}
+    return {**row, **marks, **features, "model": exported.asset.model}
 
 
 def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:
@@ -115,7 +122,7 @@ def imported_rows(values: Metadata) -> Sequence[Metadata] | None:
     Args:
         values: a list's row, its cells by column, without its URL.
     """
-    if not values.keys() >= OWN_IMPORTED:
+    if not values.keys() >= KNOWN_BY:
         return None
     own, further = restored(values, OWN_IMPORTED), read_further(values[FURTHER])
     return None if own is None or further is None else [own, *further]
