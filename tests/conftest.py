@@ -18,7 +18,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 # Reading the text in a picture takes a quarter of a CPU second, and its model a second to load.
-# Looking for people takes a tenth. Tests that are about either turn it on.
+# Looking for people takes up to a fifth. Tests that are about either turn it on.
 os.environ["TRIPTYCH_OCR"] = "false"
 os.environ["TRIPTYCH_PEOPLE"] = "false"
 

@@ -144,7 +144,7 @@ class Settings(ToldSettings):
     people: bool = Field(
         True,
         description="Whether people are looked for in pictures, by their faces and after the "
-        "commit: about a tenth of a CPU second for each new picture. Nobody is recognised.",
+        "commit: up to a fifth of a CPU second for each new picture. Nobody is recognised.",
     )
     postgres_bin: Path | None = Field(
         None, description="Folder of Postgres' own binaries, instead of the wheel's."

@@ -53,9 +53,7 @@ PEOPLE_COLUMN = "people"
 OWN = frozenset({*FIELDS, *MARKS, TEXT_COLUMN, PEOPLE_COLUMN})
 """The columns of every table, whatever the metadata."""
 OWN_IMPORTED = OWN - NO_METADATA - {"url"}
-"""Those of them that become no metadata when a row is imported; its URL is read apart."""
-KNOWN_BY = OWN_IMPORTED - {PEOPLE_COLUMN}
-"""Those by which a row of an exported table is known: the others came later."""
+"""Those by which a row of an exported table is known; its URL is read apart."""
 NO_COLUMNS = MetadataColumns()
 
 
@@ -122,7 +120,7 @@ def imported_rows(values: Metadata) -> Sequence[Metadata] | None:
     Args:
         values: a list's row, its cells by column, without its URL.
     """
-    if not values.keys() >= KNOWN_BY:
+    if not values.keys() >= OWN_IMPORTED:
         return None
     own, further = restored(values, OWN_IMPORTED), read_further(values[FURTHER])
     return None if own is None or further is None else [own, *further]

@@ -32,9 +32,9 @@ of the picture's side and falls with the square of this."""
 CELL = 12
 """Side of the squares that the first network looks at, in pixels."""
 REFUSER_SIDE, DECIDER_SIDE = 24, 48
-"""Sides of the pictures that the second and third network look at, in pixels."""
+"""Sides of the squares that the second and third network look at, in pixels."""
 STRIDE = 2
-"""Distance of these squares, in pixels."""
+"""Distance of the squares of the first, in pixels."""
 SHRINKING = 0.709
 """Of each picture of the pyramid to the next: half of its area."""
 PROPOSED_MIN = 0.6
@@ -43,12 +43,16 @@ KEPT_MIN = 0.7
 FACE_MIN = 0.8
 """Least score of the third network, the mean of a face and its mirror image. Leaves and textures
 that look like a face one way do so seldom the other way (ADR 51)."""
+SMALL_SHARE = 0.125
+"""Of a picture's longest side, below which a face is small. Squares of such sizes are looked at in
+thousands of places, so more of them look like a face by chance."""
+SMALL_FACE_MIN = 0.97
+"""Least score of a small face."""
 PROPOSED_MAX = 4_000
-"""Squares of one size that the first network may propose, those with the best scores. Photographs
-have some hundred."""
+"""Squares of one size that the first network may propose, those with the best scores."""
 CANDIDATES_MAX = 1_000
-"""Squares that the second and third network look at, those with the best scores: .1 CPU seconds.
-Photographs of crowds have some 300."""
+"""Squares that the second and third network look at, those with the best scores; photographs have
+some 300."""
 OVERLAP_IN_SIZE, OVERLAP = 0.5, 0.7
 """Of two boxes, above which the one with the lower score is dropped: among the squares of one size,
 and afterwards."""
@@ -69,6 +73,9 @@ class FaceDetector:
     """
 
     def __init__(self) -> None:
+        import cv2
+
+        cv2.setNumThreads(THREADS)
         first, second, third = (
             _open(package_file(PACKAGE, name, sha256=sha256, project=PROJECT, otherwise=OTHERWISE))
             for name, sha256 in WEIGHTS.items()
@@ -82,21 +89,20 @@ class FaceDetector:
         """
         boxes = np.concatenate([np.zeros((0, 5), np.float32), *self._proposed(picture)])
         boxes = boxes[best(boxes, OVERLAP)]
-        for network, side, least in (
-            (self._refuse, REFUSER_SIDE, KEPT_MIN),
-            (self._decide, DECIDER_SIDE, FACE_MIN),
-        ):
+        for network, side in ((self._refuse, REFUSER_SIDE), (self._decide, DECIDER_SIDE)):
             boxes = squares(boxes[:CANDIDATES_MAX])
             if not len(boxes):
                 break
             offsets, scores = self._judged(network, crops(picture, boxes, side))
-            kept = scores[:, 1] >= least
+            small = boxes[:, 2] - boxes[:, 0] < SMALL_SHARE * max(picture.shape[:2])
+            of_faces = np.where(small, SMALL_FACE_MIN, FACE_MIN)
+            kept = scores[:, 1] >= (of_faces if network is self._decide else KEPT_MIN)
             boxes = np.hstack([moved(boxes, offsets)[kept, :4], scores[kept, 1:]])
             boxes = boxes[best(boxes, OVERLAP)]
         return boxes[apart(boxes, OVERLAP)]
 
     def _judged(self, network: Any, seen: Floats) -> tuple[Floats, Floats]:
-        """Return a network's offsets and scores, the latter as the mean with the mirrored crops."""
+        """Return a network's offsets and scores; the last one scores mirror images, too."""
         name = network.get_inputs()[0].name
         offsets, *_, scores = network.run(None, {name: seen})
         if network is self._decide:
@@ -154,9 +160,12 @@ def crops(picture: Picture, boxes: Boxes, side: int) -> Floats:
 
 
 def moved(boxes: Boxes, offsets: Floats) -> Boxes:
-    """Return boxes with their edges moved by offsets, (n, 4) shares of their width and height."""
+    """Return boxes with their edges moved by offsets, (n, 4) shares of their width and height.
+
+    By their whole size at most, so that no box grows without bounds.
+    """
     size = boxes[:, 2:4] - boxes[:, :2]
-    edges = boxes[:, :4] + offsets * np.hstack([size, size])
+    edges = boxes[:, :4] + offsets.clip(-1, 1) * np.hstack([size, size])
     return np.hstack([edges, boxes[:, 4:]])
 
 
